@@ -1,0 +1,4 @@
+setup:
+	true
+test:
+	scripts/cargo test --workspace --exclude postern-kernel

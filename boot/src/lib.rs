@@ -1,0 +1,2 @@
+//! From firmware's jump to `kernel_main`.
+#![cfg_attr(target_os = "none", no_std)]

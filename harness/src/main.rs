@@ -1,0 +1,2 @@
+//! Host side of Postern.
+fn main() {}

@@ -1,0 +1,118 @@
+//! Hypervisor calls (`sc 1`): the closed list this kernel makes, and what may come back.
+//!
+//! Numbers and codes: PAPR+ 14.5; QEMU `include/hw/ppc/spapr.h`. The list is closed because the published
+//! ultravisor aborts the host at a number outside its own table (`core/hcall.c`).
+
+use core::fmt;
+
+/// Every hcall this kernel makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Hcall {
+    /// liobn, ioba -> tce
+    GetTce = 0x1c,
+    /// liobn, ioba, tce
+    PutTce = 0x20,
+    /// size, address -> value, as a big-endian CPU would see it
+    LogicalCiLoad = 0x3c,
+    /// size, address, value
+    LogicalCiStore = 0x40,
+    /// terminal -> length, 16 bytes
+    GetTermChar = 0x54,
+    /// terminal, length (at most 16), 16 bytes
+    PutTermChar = 0x58,
+    /// Gives the CPU up until an interrupt; returns with MSR\[EE\] set
+    Cede = 0xe0,
+    /// liobn, ioba, tce, count
+    StuffTce = 0x138,
+    /// flags, resource, value 1, value 2
+    SetMode = 0x31c,
+    /// address of the RTAS argument block
+    Rtas = 0xf000,
+}
+
+/// An hcall that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HcallError {
+    /// H_BUSY (1) or H_LONG_BUSY_* (9900..=9905): try again later.
+    Busy(i64),
+    /// H_CLOSED (2)
+    Closed,
+    /// H_NOT_AVAILABLE (3)
+    NotAvailable,
+    /// H_HARDWARE (-1)
+    Hardware,
+    /// H_FUNCTION (-2)
+    Function,
+    /// H_PRIVILEGE (-3)
+    Privilege,
+    /// H_PARAMETER (-4), H_P2..H_P5 (-55..=-58): which argument was wrong, the first counted 1.
+    Parameter(u8),
+    /// H_AUTHORITY (-10)
+    Authority,
+    /// H_PERMISSION (-11)
+    Permission,
+    /// H_RESOURCE (-16)
+    Resource,
+    /// H_UNSUPPORTED (-67)
+    Unsupported,
+    /// A code this call does not have.
+    Unknown(i64),
+}
+
+impl fmt::Display for HcallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy(code) => write!(f, "H_BUSY ({code})"),
+            Self::Closed => f.write_str("H_CLOSED"),
+            Self::NotAvailable => f.write_str("H_NOT_AVAILABLE"),
+            Self::Hardware => f.write_str("H_HARDWARE"),
+            Self::Function => f.write_str("H_FUNCTION"),
+            Self::Privilege => f.write_str("H_PRIVILEGE"),
+            Self::Parameter(1) => f.write_str("H_PARAMETER"),
+            Self::Parameter(n) => write!(f, "H_P{n}"),
+            Self::Authority => f.write_str("H_AUTHORITY"),
+            Self::Permission => f.write_str("H_PERMISSION"),
+            Self::Resource => f.write_str("H_RESOURCE"),
+            Self::Unsupported => f.write_str("H_UNSUPPORTED"),
+            Self::Unknown(code) => write!(f, "unknown hcall status {code}"),
+        }
+    }
+}
+
+/// What came back in r3 and r4..r7, unjudged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HcallReturn {
+    /// r3
+    pub status: i64,
+    /// r4..r7
+    pub out: [u64; 4],
+}
+
+impl HcallReturn {
+    /// The outputs, when the status is H_SUCCESS.
+    ///
+    /// # Errors
+    /// The status by its name.
+    pub fn ok(self) -> Result<[u64; 4], HcallError> {
+        Err(match self.status {
+            0 => return Ok(self.out),
+            busy @ (1 | 9900..=9905) => HcallError::Busy(busy),
+            2 => HcallError::Closed,
+            3 => HcallError::NotAvailable,
+            -1 => HcallError::Hardware,
+            -2 => HcallError::Function,
+            -3 => HcallError::Privilege,
+            -4 => HcallError::Parameter(1),
+            -10 => HcallError::Authority,
+            -11 => HcallError::Permission,
+            -16 => HcallError::Resource,
+            -55 => HcallError::Parameter(2),
+            -56 => HcallError::Parameter(3),
+            -57 => HcallError::Parameter(4),
+            -58 => HcallError::Parameter(5),
+            -67 => HcallError::Unsupported,
+            other => HcallError::Unknown(other),
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! Every decision of the Postern kernel, without hardware.
+//!
+//! No unsafe code and no assembly: what touches the machine is behind the small traits of [`seam`], which
+//! the kernel implements with instructions and the tests with models. A word from outside (device tree,
+//! config space, ring, status code) is an allegation until code of this crate has checked it.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod addr;
+pub mod clock;
+pub mod hcall;
+pub mod rtas;
+pub mod seam;
+pub mod ultracall;

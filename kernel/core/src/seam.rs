@@ -1,0 +1,154 @@
+//! The traits between decisions and hardware. The kernel implements them with instructions and calls, the
+//! tests with models of an honest or a lying machine.
+
+use crate::addr::Gpa;
+use crate::hcall::{Hcall, HcallError, HcallReturn};
+use crate::rtas::RtasError;
+use crate::ultracall::Ultracall;
+use core::fmt;
+
+/// The hypervisor, through `sc 1`.
+pub trait Hypervisor {
+    /// Makes one hcall. Nothing about the answer has been judged.
+    fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn;
+}
+
+/// The ultravisor, through `sc 2`.
+pub trait Ultravisor {
+    /// Makes one ultracall and returns r3, unjudged.
+    fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64;
+}
+
+/// Run-time abstraction services, through H_RTAS.
+pub trait Rtas {
+    /// Calls the service that the tree names `service` and copies as many return words as `rets` has,
+    /// without the status word. Busy answers have been retried, within a bound.
+    ///
+    /// # Errors
+    /// The status, or why no call was made.
+    fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError>;
+}
+
+/// Bytes in one access to a register or to config space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// 1 byte
+    W8,
+    /// 2 bytes
+    W16,
+    /// 4 bytes
+    W32,
+    /// 8 bytes
+    W64,
+}
+
+impl Width {
+    /// The number of bytes.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Self::W8 => 1,
+            Self::W16 => 2,
+            Self::W32 => 4,
+            Self::W64 => 8,
+        }
+    }
+}
+
+/// Device registers at guest physical addresses. Values are numbers: the little-endian register has
+/// already been decoded. Each access is ordered against all accesses before and after it.
+pub trait Mmio {
+    /// Reads a register.
+    ///
+    /// # Errors
+    /// What the hypervisor answered.
+    fn load(&self, at: Gpa, width: Width) -> Result<u64, HcallError>;
+    /// Writes a register.
+    ///
+    /// # Errors
+    /// What the hypervisor answered.
+    fn store(&self, at: Gpa, width: Width, value: u64) -> Result<(), HcallError>;
+}
+
+/// Memory that a device may read and write at any moment. A handle, cheap to clone; no reference to the
+/// bytes can be had, only copies in and out, each byte accessed once.
+///
+/// An access that is not wholly inside is refused: reads leave `out` zeroed, loads answer 0, writes do
+/// nothing. Callers compute offsets from their own private numbers, so a refusal is a mistake of ours;
+/// implementations report it in debug builds.
+pub trait DeviceMemory: Clone + fmt::Debug {
+    /// Bytes in this piece.
+    fn len(&self) -> usize;
+    /// Whether the piece has no bytes.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Where the piece lies.
+    fn gpa(&self) -> Gpa;
+    /// A part of this piece; `None` when it is not wholly inside.
+    fn part(&self, offset: usize, len: usize) -> Option<Self>;
+    /// Copies out, into private memory.
+    fn read(&self, offset: usize, out: &mut [u8]);
+    /// Copies in, from private memory.
+    fn write(&self, offset: usize, data: &[u8]);
+    /// Writes zeros.
+    fn zero(&self, offset: usize, len: usize);
+    /// One little-endian 16-bit load at an even offset.
+    fn load16(&self, offset: usize) -> u16;
+    /// One little-endian 32-bit load at an offset divisible by 4.
+    fn load32(&self, offset: usize) -> u32;
+    /// One little-endian 16-bit store at an even offset.
+    fn store16(&self, offset: usize, value: u16);
+    /// One little-endian 32-bit store at an offset divisible by 4.
+    fn store32(&self, offset: usize, value: u32);
+    /// One little-endian 64-bit store at an offset divisible by 8.
+    fn store64(&self, offset: usize, value: u64);
+}
+
+/// Orders accesses to [`DeviceMemory`] as seen by a device.
+pub trait Barriers {
+    /// Stores before it are seen before stores after it (`lwsync`).
+    fn write_barrier(&self);
+    /// Loads before it are done before loads after it (`lwsync`).
+    fn read_barrier(&self);
+    /// Everything before it is done before everything after it (`sync`).
+    fn full_barrier(&self);
+}
+
+/// Why the kernel must not go on: confidentiality or memory integrity cannot be promised any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HaltReason {
+    /// In secure mode an address outside the shared pool was about to reach a device.
+    AddressOutsidePool {
+        /// The address, as the device would have seen it.
+        bus: u64,
+        /// Bytes from there on.
+        len: u64,
+    },
+}
+
+impl fmt::Display for HaltReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddressOutsidePool { bus, len } => {
+                write!(f, "address outside the shared pool about to reach a device: {bus:#x}+{len:#x}")
+            }
+        }
+    }
+}
+
+/// What DMA and the drivers need of the machine they run on.
+pub trait Platform: Hypervisor + Barriers + crate::clock::Clock {
+    /// This machine's device-visible memory.
+    type Memory: DeviceMemory;
+
+    /// Private memory that a device will use directly, zeroed, aligned to 4 KiB and contiguous. Only asked
+    /// for in normal mode. `None` when there is no more.
+    fn allocate(&self, len: usize) -> Option<Self::Memory>;
+    /// Takes back what [`Self::allocate`] gave; no device uses it any more.
+    fn release(&self, memory: Self::Memory);
+    /// Where a private buffer lies; buffers are contiguous in guest physical memory.
+    fn gpa_of(&self, buffer: &[u8]) -> Gpa;
+    /// Ends the run: see [`HaltReason`].
+    fn halt(&self, reason: HaltReason) -> !;
+}
