@@ -11,7 +11,10 @@ extern crate std;
 
 pub mod addr;
 pub mod clock;
+pub mod cmdline;
+pub mod exit;
 pub mod hcall;
 pub mod rtas;
 pub mod seam;
+pub mod secure;
 pub mod ultracall;

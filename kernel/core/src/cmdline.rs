@@ -1,0 +1,356 @@
+//! The command line, `/chosen/bootargs`: text from the host in, typed options out.
+//!
+//! The boot stage reads it before there is a heap, so nothing here allocates.
+
+use crate::addr::FRAME_SIZE;
+use crate::secure::SvmOption;
+use arrayvec::ArrayVec;
+use core::fmt;
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use log::LevelFilter;
+
+/// Longest command line that is read, in bytes.
+pub const MAX_LINE: usize = 4096;
+/// Most steps in one `run=`.
+pub const MAX_STEPS: usize = 8;
+/// Most problems that are kept; more are only counted.
+pub const MAX_ERRORS: usize = 8;
+/// Bytes of the pool when `pool=` is not given.
+pub const DEFAULT_POOL: u64 = 8 << 20;
+/// Most bytes that `pool=` may ask for: what the default TCE window of a PHB covers.
+pub const MAX_POOL: u64 = 1 << 30;
+/// `seed=` when it is not given.
+pub const DEFAULT_SEED: u64 = 1;
+
+/// Bytes of an unknown or malformed word that are shown.
+const SHOWN: usize = 64;
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// The hypervisor console.
+    Hvc,
+    /// The hypervisor console and a 16550 on `pci-serial`.
+    Uart,
+}
+
+/// One thing to do after boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// What a person wants to see.
+    Demo,
+    /// SHA-256 of each whole disk.
+    BlkDigest,
+    /// A seeded pattern over the whole of each writable disk, read back.
+    BlkPattern,
+    /// Answer ARP, ICMP, UDP and TCP echo.
+    NetServe,
+}
+
+/// Every step with the name it has in `run=`.
+pub const STEPS: [(&str, Step); 4] = [
+    ("demo", Step::Demo),
+    ("blk-digest", Step::BlkDigest),
+    ("blk-pattern", Step::BlkPattern),
+    ("net-serve", Step::NetServe),
+];
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(STEPS.iter().find(|(_, step)| step == self).map_or("", |(name, _)| name))
+    }
+}
+
+/// How the network device gets its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ip {
+    /// From a DHCP server.
+    Dhcp,
+    /// This one.
+    Static {
+        /// The address.
+        address: Ipv4Addr,
+        /// Bits of the network, 1..=32.
+        prefix: u8,
+        /// `gw=`, inside the network.
+        gateway: Option<Ipv4Addr>,
+    },
+}
+
+/// Everything the command line can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `svm=on|off|emulated`, when given.
+    pub svm: Option<SvmOption>,
+    /// `pool=SIZE`: bytes, whole 64 KiB frames, at least one, at most [`MAX_POOL`].
+    pub pool: u64,
+    /// `loglevel=off|error|warn|info|debug|trace`
+    pub loglevel: LevelFilter,
+    /// `console=hvc|uart`
+    pub console: Console,
+    /// `run=a,b,..`, in order; not empty.
+    pub run: ArrayVec<Step, MAX_STEPS>,
+    /// `ip=dhcp|A.B.C.D/len`, with `gw=A.B.C.D`
+    pub ip: Ip,
+    /// `seed=N`, of the pattern that `blk-pattern` writes.
+    pub seed: u64,
+    /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for.
+    pub serve: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let mut run = ArrayVec::new();
+        run.push(Step::Demo);
+        Self {
+            svm: None,
+            pool: DEFAULT_POOL,
+            loglevel: LevelFilter::Info,
+            console: Console::Hvc,
+            run,
+            ip: Ip::Dhcp,
+            seed: DEFAULT_SEED,
+            serve: None,
+        }
+    }
+}
+
+/// One word of the command line that cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CmdlineError<'a> {
+    /// What stands before `=`, or the whole word.
+    pub option: &'a [u8],
+    /// What stands after `=`.
+    pub value: Option<&'a [u8]>,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+/// What can be wrong with a word of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no such option.
+    Unknown,
+    /// The option needs a value.
+    NoValue,
+    /// The value is not of this form.
+    Expected(&'static str),
+    /// The gateway is not in the network of `ip=`.
+    GatewayOutside,
+    /// `gw=` without a static `ip=`.
+    GatewayWithoutIp,
+    /// The line has this many bytes, more than [`MAX_LINE`]; none of it was read.
+    LineTooLong(usize),
+}
+
+/// Bytes from outside, shown so that they cannot disturb a terminal or a log.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (head, more) = match self.0.get(..SHOWN) {
+            Some(head) if self.0.len() > SHOWN => (head, "..."),
+            _ => (self.0, ""),
+        };
+        write!(f, "{}{more}", head.escape_ascii())
+    }
+}
+
+impl fmt::Display for CmdlineError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Fault::LineTooLong(len) = self.fault {
+            return write!(f, "command line of {len} bytes, at most {MAX_LINE} are read");
+        }
+        write!(f, "{}", Shown(self.option))?;
+        if let Some(value) = self.value {
+            write!(f, "={}", Shown(value))?;
+        }
+        match self.fault {
+            Fault::Unknown => f.write_str(": unknown option"),
+            Fault::NoValue => f.write_str(": needs a value"),
+            Fault::Expected(what) => write!(f, ": expected {what}"),
+            Fault::GatewayOutside => f.write_str(": not in the network of ip="),
+            Fault::GatewayWithoutIp => f.write_str(": needs ip=A.B.C.D/len"),
+            Fault::LineTooLong(_) => Ok(()),
+        }
+    }
+}
+
+/// What a command line says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parsed<'a> {
+    /// The options; those not given, and those in error, have their defaults.
+    pub options: Options,
+    /// The words that cannot be followed, in order, the first [`MAX_ERRORS`] of them.
+    pub errors: ArrayVec<CmdlineError<'a>, MAX_ERRORS>,
+    /// How many more there were.
+    pub errors_left_out: usize,
+}
+
+impl<'a> Parsed<'a> {
+    fn report(&mut self, word: Word<'a>, fault: Fault) {
+        let error = CmdlineError { option: word.option, value: word.value, fault };
+        if self.errors.try_push(error).is_err() {
+            self.errors_left_out = self.errors_left_out.saturating_add(1);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Word<'a> {
+    option: &'a [u8],
+    value: Option<&'a [u8]>,
+}
+
+/// Reads a command line: words between blanks, each `option=value`, up to the first NUL. Of an option given
+/// twice the later value counts.
+#[must_use]
+pub fn parse(line: &[u8]) -> Parsed<'_> {
+    let mut parsed = Parsed::default();
+    let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
+    if line.len() > MAX_LINE {
+        parsed.report(Word { option: b"", value: None }, Fault::LineTooLong(line.len()));
+        return parsed;
+    }
+    let mut gateway = None;
+    for word in line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+        let mut halves = word.splitn(2, |&byte| byte == b'=');
+        let word = Word { option: halves.next().unwrap_or_default(), value: halves.next() };
+        if let Err(fault) = apply(&mut parsed.options, &mut gateway, word) {
+            parsed.report(word, fault);
+        }
+    }
+    if let Some((word, address)) = gateway
+        && let Err(fault) = set_gateway(&mut parsed.options.ip, address)
+    {
+        parsed.report(word, fault);
+    }
+    parsed
+}
+
+fn apply<'a>(
+    options: &mut Options,
+    gateway: &mut Option<(Word<'a>, Ipv4Addr)>,
+    word: Word<'a>,
+) -> Result<(), Fault> {
+    let known: [&[u8]; 9] =
+        [b"svm", b"pool", b"loglevel", b"console", b"run", b"ip", b"gw", b"seed", b"serve"];
+    if !known.contains(&word.option) {
+        return Err(Fault::Unknown);
+    }
+    let value = word.value.filter(|value| !value.is_empty()).ok_or(Fault::NoValue)?;
+    // A value that is not UTF-8 is of no form that is expected below.
+    let value = core::str::from_utf8(value).unwrap_or("\0");
+    match word.option {
+        b"svm" => options.svm = Some(svm(value)?),
+        b"pool" => options.pool = pool(value)?,
+        b"loglevel" => options.loglevel = loglevel(value)?,
+        b"console" => options.console = console(value)?,
+        b"run" => options.run = run(value)?,
+        b"ip" => options.ip = ip(value)?,
+        b"gw" => *gateway = Some((word, value.parse().map_err(|_| Fault::Expected("A.B.C.D"))?)),
+        b"seed" => options.seed = number(value).ok_or(Fault::Expected("a 64-bit number"))?,
+        _ => options.serve = Some(serve(value)?),
+    }
+    Ok(())
+}
+
+fn svm(value: &str) -> Result<SvmOption, Fault> {
+    match value {
+        "on" => Ok(SvmOption::On),
+        "off" => Ok(SvmOption::Off),
+        "emulated" => Ok(SvmOption::Emulated),
+        _ => Err(Fault::Expected("on, off or emulated")),
+    }
+}
+
+/// Decimal, or hexadecimal after `0x`.
+fn number(value: &str) -> Option<u64> {
+    let (digits, radix) = value.strip_prefix("0x").map_or((value, 10), |hex| (hex, 16));
+    // `from_str_radix` would take a sign.
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    u64::from_str_radix(digits, radix).ok()
+}
+
+fn pool(value: &str) -> Result<u64, Fault> {
+    let units = [("K", 10), ("k", 10), ("M", 20), ("m", 20), ("G", 30), ("g", 30)];
+    let (count, shift) = units
+        .iter()
+        .find_map(|(suffix, shift)| Some((value.strip_suffix(suffix)?, *shift)))
+        .unwrap_or((value, 0_u32));
+    number(count)
+        .and_then(|count| count.checked_mul(1_u64.checked_shl(shift)?))
+        .filter(|bytes| (1..=MAX_POOL).contains(bytes) && bytes.is_multiple_of(FRAME_SIZE as u64))
+        .ok_or(Fault::Expected("a multiple of 64K from 64K to 1G"))
+}
+
+fn loglevel(value: &str) -> Result<LevelFilter, Fault> {
+    Ok(match value {
+        "off" => LevelFilter::Off,
+        "error" => LevelFilter::Error,
+        "warn" => LevelFilter::Warn,
+        "info" => LevelFilter::Info,
+        "debug" => LevelFilter::Debug,
+        "trace" => LevelFilter::Trace,
+        _ => return Err(Fault::Expected("off, error, warn, info, debug or trace")),
+    })
+}
+
+fn console(value: &str) -> Result<Console, Fault> {
+    match value {
+        "hvc" => Ok(Console::Hvc),
+        "uart" => Ok(Console::Uart),
+        _ => Err(Fault::Expected("hvc or uart")),
+    }
+}
+
+fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
+    let mut steps = ArrayVec::new();
+    for name in value.split(',') {
+        let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
+        let step = step.ok_or(Fault::Expected("a list of demo, blk-digest, blk-pattern, net-serve"))?;
+        steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
+    }
+    Ok(steps)
+}
+
+fn ip(value: &str) -> Result<Ip, Fault> {
+    const FORM: Fault = Fault::Expected("dhcp or A.B.C.D/len");
+    if value == "dhcp" {
+        return Ok(Ip::Dhcp);
+    }
+    let (address, prefix) = value.split_once('/').ok_or(FORM)?;
+    let address: Ipv4Addr = address.parse().map_err(|_| FORM)?;
+    let prefix =
+        number(prefix).and_then(|bits| u8::try_from(bits).ok()).filter(|bits| (1..=32).contains(bits));
+    if address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback() {
+        return Err(Fault::Expected("the address of one host"));
+    }
+    Ok(Ip::Static { address, prefix: prefix.ok_or(FORM)?, gateway: None })
+}
+
+fn set_gateway(ip: &mut Ip, wanted: Ipv4Addr) -> Result<(), Fault> {
+    let Ip::Static { address, prefix, gateway } = ip else {
+        return Err(Fault::GatewayWithoutIp);
+    };
+    let host_bits = 32_u32.saturating_sub(u32::from(*prefix));
+    let differ = u32::from(*address) ^ u32::from(wanted);
+    if differ.checked_shr(host_bits).unwrap_or(0) != 0 || differ == 0 {
+        return Err(Fault::GatewayOutside);
+    }
+    *gateway = Some(wanted);
+    Ok(())
+}
+
+fn serve(value: &str) -> Result<Duration, Fault> {
+    number(value)
+        .filter(|seconds| (1..=u64::from(u32::MAX)).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or(Fault::Expected("seconds, at least 1"))
+}
+
+#[cfg(test)]
+mod tests;

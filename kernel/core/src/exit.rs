@@ -1,0 +1,106 @@
+//! How a run ends: the number after `EXIT: STATUS=`, the last line of every run.
+
+use core::fmt;
+
+/// Why the run ended. The numbers are a protocol with whoever started the machine (`docs/exit-codes.md`):
+/// one is never given a second meaning. 1 is left to the runner itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitStatus {
+    /// Everything asked for was done.
+    Done = 0,
+    /// The device tree is malformed, or describes no machine that can be run.
+    BadDeviceTree = 2,
+    /// The command line has an unknown option or a malformed value.
+    BadCommandLine = 3,
+    /// UV_ESM failed, or what the platform says about secure mode contradicts itself.
+    SecureModeFailed = 4,
+    /// The pool could not be shared.
+    PoolNotShared = 5,
+    /// A device that was asked for is missing, refused or broken, or its I/O failed.
+    DeviceFailed = 6,
+    /// Data came back other than it was written.
+    VerificationFailed = 7,
+    /// An exception that nobody handles.
+    UnexpectedException = 8,
+    /// A panic.
+    Panic = 9,
+    /// No memory is left.
+    OutOfMemory = 10,
+    /// An address outside the shared pool was about to reach a device.
+    ConfidentialityHalt = 11,
+}
+
+impl ExitStatus {
+    /// Every status.
+    pub const ALL: [Self; 11] = [
+        Self::Done,
+        Self::BadDeviceTree,
+        Self::BadCommandLine,
+        Self::SecureModeFailed,
+        Self::PoolNotShared,
+        Self::DeviceFailed,
+        Self::VerificationFailed,
+        Self::UnexpectedException,
+        Self::Panic,
+        Self::OutOfMemory,
+        Self::ConfidentialityHalt,
+    ];
+
+    /// The number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// Whether the machine is to be powered off as one that has done its work.
+    #[must_use]
+    pub const fn is_success(self) -> bool {
+        matches!(self, Self::Done)
+    }
+
+    /// The status with this number.
+    #[must_use]
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.code() == code)
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Done => "done",
+            Self::BadDeviceTree => "bad device tree",
+            Self::BadCommandLine => "bad command line",
+            Self::SecureModeFailed => "secure mode could not be entered or contradicts itself",
+            Self::PoolNotShared => "pool could not be shared",
+            Self::DeviceFailed => "device missing, refused, broken or failing",
+            Self::VerificationFailed => "verification failed",
+            Self::UnexpectedException => "unexpected exception",
+            Self::Panic => "panic",
+            Self::OutOfMemory => "out of memory",
+            Self::ConfidentialityHalt => "address outside the shared pool",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ExitStatus;
+    use std::vec::Vec;
+
+    #[test]
+    fn numbers_are_those_of_the_protocol() {
+        let codes: Vec<u8> = ExitStatus::ALL.iter().map(|status| status.code()).collect();
+        assert_eq!(codes, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    }
+
+    #[test]
+    fn only_done_is_success() {
+        for status in ExitStatus::ALL {
+            assert_eq!(status.is_success(), status.code() == 0, "{status}");
+            assert_eq!(ExitStatus::from_code(status.code()), Some(status));
+        }
+        assert_eq!(ExitStatus::from_code(1), None);
+    }
+}
