@@ -1,2 +1,14 @@
-//! The machine's own instructions, shared by boot and kernel.
-#![cfg_attr(target_os = "none", no_std)]
+//! The machine's own instructions, shared by boot and kernel: `sc 1` and `sc 2`, registers, barriers, time.
+//!
+//! Every function is one or a few instructions with its register contract; what a value means is said by
+//! the caller. On a host the crate is empty.
+#![cfg(target_arch = "powerpc64")]
+#![no_std]
+
+mod calls;
+mod memory;
+mod registers;
+
+pub use calls::{hcall, ultracall};
+pub use memory::{copy_to_real, eieio, lwsync, sync, sync_instructions};
+pub use registers::{msr, pvr, relax, timebase};

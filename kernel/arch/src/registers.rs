@@ -1,0 +1,37 @@
+//! Registers that decisions depend on.
+
+use core::arch::asm;
+
+/// The machine state register.
+#[inline]
+pub fn msr() -> u64 {
+    let msr;
+    // SAFETY: reads a register.
+    unsafe { asm!("mfmsr {}", out(reg) msr, options(nomem, nostack, preserves_flags)) };
+    msr
+}
+
+/// The processor version register.
+#[inline]
+pub fn pvr() -> u32 {
+    let pvr: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mfspr {}, 287", out(reg) pvr, options(nomem, nostack, preserves_flags)) };
+    pvr as u32
+}
+
+/// The timebase, in ticks.
+#[inline]
+pub fn timebase() -> u64 {
+    let ticks;
+    // SAFETY: reads a register.
+    unsafe { asm!("mfspr {}, 268", out(reg) ticks, options(nomem, nostack, preserves_flags)) };
+    ticks
+}
+
+/// One turn of a waiting loop: low thread priority for a moment (Power ISA 3.0B, book II 3.2).
+#[inline]
+pub fn relax() {
+    // SAFETY: the two forms of `or` are hints.
+    unsafe { asm!("or 1, 1, 1", "or 2, 2, 2", options(nomem, nostack, preserves_flags)) };
+}
