@@ -58,7 +58,9 @@ pub fn sync_instructions(start: usize, len: usize) {
     let first = start & !(LINE - 1);
     for line in (first..start + len).step_by(LINE) {
         // SAFETY: cache maintenance by address changes no data; an address that is not RAM is ignored.
-        unsafe { asm!("dcbst 0, {0}", "sync", "icbi 0, {0}", in(reg) line, options(nostack, preserves_flags)) };
+        unsafe {
+            asm!("dcbst 0, {0}", "sync", "icbi 0, {0}", in(reg) line, options(nostack, preserves_flags))
+        };
     }
     // SAFETY: barriers.
     unsafe { asm!("sync", "isync", options(nostack, preserves_flags)) };
