@@ -18,3 +18,4 @@ pub mod rtas;
 pub mod seam;
 pub mod secure;
 pub mod ultracall;
+pub mod virtio;

@@ -1,0 +1,71 @@
+//! What a used ring can say that is not true. The first one latches its queue broken.
+
+use core::fmt;
+
+/// A statement of the device that contradicts what this kernel itself recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// A used id that no descriptor has; all 32 bits are compared.
+    IdOutOfRange {
+        /// As read.
+        id: u32,
+        /// Descriptors in the queue.
+        size: u16,
+    },
+    /// A used id of a descriptor that is free, completed already, or staged and not published yet.
+    NotPosted {
+        /// As read.
+        id: u16,
+    },
+    /// A used id from the middle of a chain.
+    NotHead {
+        /// As read.
+        id: u16,
+    },
+    /// More bytes written than the chain allowed the device to write.
+    TooLong {
+        /// Head of the chain.
+        id: u16,
+        /// As read.
+        written: u32,
+        /// Sum of the device-writable descriptors.
+        allowed: u32,
+    },
+    /// Fewer bytes written than a request that was answered with success needs.
+    TooShort {
+        /// Head of the chain.
+        id: u16,
+        /// As read.
+        written: u32,
+        /// The least that makes sense.
+        needed: u32,
+    },
+    /// used.idx went back, or further ahead than there are chains to complete.
+    IndexJump {
+        /// As read.
+        index: u16,
+        /// used.idx when all was well.
+        last: u16,
+        /// Chains that the device held.
+        posted: u16,
+    },
+}
+
+impl fmt::Display for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IdOutOfRange { id, size } => write!(f, "used id {id:#x} in a queue of {size}"),
+            Self::NotPosted { id } => write!(f, "used id {id} was not posted"),
+            Self::NotHead { id } => write!(f, "used id {id} is not the head of a chain"),
+            Self::TooLong { id, written, allowed } => {
+                write!(f, "chain {id}: {written} bytes written where {allowed} were allowed")
+            }
+            Self::TooShort { id, written, needed } => {
+                write!(f, "chain {id}: {written} bytes written where {needed} were needed")
+            }
+            Self::IndexJump { index, last, posted } => {
+                write!(f, "used index went from {last} to {index} with {posted} chains posted")
+            }
+        }
+    }
+}

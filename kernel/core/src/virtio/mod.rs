@@ -1,0 +1,4 @@
+//! virtio 1.x over PCI, modern interface only, for a device that may lie.
+
+pub mod lie;
+pub mod ring;

@@ -1,0 +1,376 @@
+//! The split virtqueue: descriptors, available ring and used ring in memory that the device can rewrite at
+//! will, and the private shadow that decides.
+//!
+//! Source: virtio 1.2, section 2.7. Nothing the driver wrote is ever read back: free list, chain lengths and
+//! what the device may write live in private memory. Of the device's words only used.idx, used.flags and
+//! one used entry at a time are read, each once.
+
+use crate::addr::BusAddr;
+use crate::seam::{Barriers, DeviceMemory};
+use crate::virtio::lie::Lie;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// VIRTQ_DESC_F_NEXT: the chain goes on.
+const DESC_NEXT: u64 = 1;
+/// VIRTQ_DESC_F_WRITE: the device writes.
+const DESC_WRITE: u64 = 2;
+/// VIRTQ_AVAIL_F_NO_INTERRUPT: the driver polls.
+const AVAIL_NO_INTERRUPT: u16 = 1;
+/// VIRTQ_USED_F_NO_NOTIFY: the device polls.
+const USED_NO_NOTIFY: u16 = 1;
+/// Most descriptors that a split queue can have.
+pub const MAX_SIZE: u16 = 1 << 15;
+
+/// One buffer of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Where the buffer is, as the device must address it.
+    pub bus: BusAddr,
+    /// Bytes; not 0.
+    pub len: u32,
+    /// The device writes it; else the device reads it.
+    pub device_writes: bool,
+}
+
+/// A completed chain, already checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// What [`Ring::stage`] answered for this chain.
+    pub head: u16,
+    /// Bytes that the device says it wrote; not more than the chain allowed.
+    pub written: u32,
+}
+
+/// A chain that was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueError {
+    /// Not enough free descriptors now.
+    Full {
+        /// Descriptors asked for.
+        want: usize,
+        /// Descriptors free.
+        free: u16,
+    },
+    /// A chain without descriptors.
+    Empty,
+    /// A descriptor without bytes, or a chain of 4 GiB or more.
+    Length,
+    /// A device-readable descriptor after a device-writable one (virtio 1.2, 2.7.4.2).
+    Order,
+    /// The queue is latched broken.
+    Broken(Lie),
+}
+
+impl fmt::Display for QueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { want, free } => write!(f, "{want} descriptors wanted, {free} free"),
+            Self::Empty => f.write_str("empty descriptor chain"),
+            Self::Length => f.write_str("descriptor length 0, or a chain of 4 GiB"),
+            Self::Order => f.write_str("device-readable descriptor after a device-writable one"),
+            Self::Broken(lie) => write!(f, "queue broken: {lie}"),
+        }
+    }
+}
+
+/// Where the three parts lie in one piece of memory, in bytes from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Descriptor table; 16-byte aligned when the piece is.
+    pub descriptors: usize,
+    /// Available ring; 2-byte aligned.
+    pub available: usize,
+    /// Used ring; 4-byte aligned.
+    pub used: usize,
+    /// Bytes in all.
+    pub total: usize,
+}
+
+impl Layout {
+    /// The layout of a queue of `size` descriptors; `None` unless that is a power of two up to
+    /// [`MAX_SIZE`].
+    #[must_use]
+    pub fn new(size: u16) -> Option<Self> {
+        if !size.is_power_of_two() || size > MAX_SIZE {
+            return None;
+        }
+        let n = usize::from(size);
+        let available = n.checked_mul(16)?;
+        // Each ring has two 16-bit words before its entries and one after them (used_event, avail_event).
+        let used = n.checked_mul(2)?.checked_add(6)?.checked_add(available)?.checked_next_multiple_of(4)?;
+        let total = n.checked_mul(8)?.checked_add(6)?.checked_add(used)?;
+        Some(Self { descriptors: 0, available, used, total })
+    }
+}
+
+/// Whose a descriptor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Free,
+    /// Head of a chain that the device has not been told of.
+    Staged,
+    /// Head of a chain that the device holds.
+    Posted,
+    /// A later descriptor of a chain.
+    Tail,
+}
+
+/// What this kernel knows of one descriptor, whatever the shared table says.
+#[derive(Clone, Copy, Debug)]
+struct Shadow {
+    role: Role,
+    /// Next of the chain, or of the free list.
+    next: u16,
+    /// Of a head: descriptors in the chain.
+    count: u16,
+    /// Of a head: bytes that the device may write.
+    writable: u32,
+}
+
+/// A split ring over memory of type `M`.
+#[derive(Debug)]
+pub struct Ring<M> {
+    memory: M,
+    layout: Layout,
+    size: u16,
+    shadow: Vec<Shadow>,
+    free_head: u16,
+    free: u16,
+    staged: Vec<u16>,
+    /// avail.idx as last published.
+    published: u16,
+    /// Chains that the device holds.
+    posted: u16,
+    /// Used entries taken so far, modulo 2^16.
+    taken: u16,
+    /// used.idx as last read and believed.
+    used_index: u16,
+    broken: Option<Lie>,
+}
+
+impl<M: DeviceMemory> Ring<M> {
+    /// A ring of `size` descriptors in `memory`, which is zeroed and told that the driver polls. `None` when
+    /// the size is no power of two up to [`MAX_SIZE`], or `memory` is too small for its [`Layout`].
+    #[must_use]
+    pub fn new(memory: M, size: u16) -> Option<Self> {
+        let layout = Layout::new(size)?;
+        if memory.len() < layout.total {
+            return None;
+        }
+        memory.zero(0, layout.total);
+        memory.store16(layout.available, AVAIL_NO_INTERRUPT);
+        let shadow = (0..size)
+            .map(|i| Shadow { role: Role::Free, next: i.wrapping_add(1), count: 0, writable: 0 })
+            .collect();
+        Some(Self {
+            memory,
+            layout,
+            size,
+            shadow,
+            free_head: 0,
+            free: size,
+            staged: Vec::with_capacity(usize::from(size)),
+            published: 0,
+            posted: 0,
+            taken: 0,
+            used_index: 0,
+            broken: None,
+        })
+    }
+
+    /// Descriptors in the ring.
+    #[must_use]
+    pub fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// Descriptors that are free.
+    #[must_use]
+    pub fn free(&self) -> u16 {
+        self.free
+    }
+
+    /// Chains that the device holds.
+    #[must_use]
+    pub fn posted(&self) -> u16 {
+        self.posted
+    }
+
+    /// The lie that broke this ring.
+    #[must_use]
+    pub fn broken(&self) -> Option<Lie> {
+        self.broken
+    }
+
+    /// Latches the ring broken, unless it is already: nothing of it is read or written any more.
+    pub fn latch(&mut self, lie: Lie) {
+        self.broken.get_or_insert(lie);
+    }
+
+    /// Writes a chain into free descriptors and remembers it; the device does not see it until
+    /// [`Self::publish`]. Answers the chain's head.
+    ///
+    /// # Errors
+    /// Nothing has been changed.
+    pub fn stage(&mut self, chain: &[Descriptor]) -> Result<u16, QueueError> {
+        if let Some(lie) = self.broken {
+            return Err(QueueError::Broken(lie));
+        }
+        let full = QueueError::Full { want: chain.len(), free: self.free };
+        let count = u16::try_from(chain.len()).map_err(|_| full)?;
+        let free_after = self.free.checked_sub(count).ok_or(full)?;
+        let writable = check(chain)?;
+
+        let head = self.free_head;
+        let mut at = head;
+        let mut left = count;
+        for descriptor in chain {
+            left = left.wrapping_sub(1);
+            let role = if at == head { Role::Staged } else { Role::Tail };
+            let entry = self.shadow.get_mut(usize::from(at)).ok_or(full)?;
+            let next = entry.next;
+            *entry = Shadow { role, next, count, writable };
+            let mut word = u64::from(descriptor.len);
+            if descriptor.device_writes {
+                word |= DESC_WRITE << 32;
+            }
+            if left > 0 {
+                word |= DESC_NEXT << 32 | u64::from(next) << 48;
+            }
+            let offset = usize::from(at).wrapping_mul(16).wrapping_add(self.layout.descriptors);
+            self.memory.store64(offset, descriptor.bus.raw());
+            self.memory.store64(offset.wrapping_add(8), word);
+            at = next;
+        }
+        self.free_head = at;
+        self.free = free_after;
+        self.store_available(head);
+        Ok(head)
+    }
+
+    /// Puts `head` into the slot of the available ring that the next publication uncovers.
+    fn store_available(&mut self, head: u16) {
+        // At most `size` chains are ever staged, so the count fits.
+        let index = self.published.wrapping_add(u16::try_from(self.staged.len()).unwrap_or(0));
+        let slot = usize::from(index & self.size.wrapping_sub(1));
+        self.memory.store16(slot.wrapping_mul(2).wrapping_add(self.layout.available).wrapping_add(4), head);
+        self.staged.push(head);
+    }
+
+    /// Makes every staged chain visible with one store of avail.idx. True when the device wants to be
+    /// notified: a device that says no without cause delays only itself, as callers poll with a deadline.
+    pub fn publish(&mut self, barriers: &impl Barriers) -> bool {
+        if self.staged.is_empty() || self.broken.is_some() {
+            return false;
+        }
+        let count = u16::try_from(self.staged.len()).unwrap_or(0);
+        for head in self.staged.drain(..) {
+            if let Some(entry) = self.shadow.get_mut(usize::from(head)) {
+                entry.role = Role::Posted;
+            }
+        }
+        self.published = self.published.wrapping_add(count);
+        self.posted = self.posted.wrapping_add(count);
+        // Descriptors and ring entries before the index that uncovers them.
+        barriers.write_barrier();
+        self.memory.store16(self.layout.available.wrapping_add(2), self.published);
+        // The index before the look at used.flags: else both sides may go to sleep (virtio 1.2, 2.7.13.4.1).
+        barriers.full_barrier();
+        self.memory.load16(self.layout.used) & USED_NO_NOTIFY == 0
+    }
+
+    /// Takes one completed chain back, if there is one.
+    ///
+    /// # Errors
+    /// The device lied: the ring is broken from now on and answers the same lie for ever.
+    pub fn take(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Lie> {
+        if let Some(lie) = self.broken {
+            return Err(lie);
+        }
+        let answer = self.take_checked(barriers);
+        if let Err(lie) = answer {
+            self.broken = Some(lie);
+        }
+        answer
+    }
+
+    fn take_checked(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Lie> {
+        if self.taken == self.used_index && !self.look_for_more(barriers)? {
+            return Ok(None);
+        }
+        let slot = usize::from(self.taken & self.size.wrapping_sub(1));
+        let offset = slot.wrapping_mul(8).wrapping_add(self.layout.used).wrapping_add(4);
+        let id = self.memory.load32(offset);
+        let written = self.memory.load32(offset.wrapping_add(4));
+
+        let out_of_range = Lie::IdOutOfRange { id, size: self.size };
+        let head = u16::try_from(id).map_err(|_| out_of_range)?;
+        let entry = self.shadow.get(usize::from(head)).copied().ok_or(out_of_range)?;
+        match entry.role {
+            Role::Posted => {}
+            Role::Free | Role::Staged => return Err(Lie::NotPosted { id: head }),
+            Role::Tail => return Err(Lie::NotHead { id: head }),
+        }
+        if written > entry.writable {
+            return Err(Lie::TooLong { id: head, written, allowed: entry.writable });
+        }
+        self.recycle(head, entry.count);
+        self.taken = self.taken.wrapping_add(1);
+        self.posted = self.posted.wrapping_sub(1);
+        Ok(Some(Used { head, written }))
+    }
+
+    /// Reads used.idx once; true when it uncovers entries.
+    fn look_for_more(&mut self, barriers: &impl Barriers) -> Result<bool, Lie> {
+        let index = self.memory.load16(self.layout.used.wrapping_add(2));
+        let ahead = index.wrapping_sub(self.taken);
+        if ahead > self.posted {
+            return Err(Lie::IndexJump { index, last: self.taken, posted: self.posted });
+        }
+        if ahead > 0 {
+            // The index before the entries and the data it uncovers.
+            barriers.read_barrier();
+        }
+        self.used_index = index;
+        Ok(ahead > 0)
+    }
+
+    /// Gives the `count` descriptors from `head` on back to the free list.
+    fn recycle(&mut self, head: u16, count: u16) {
+        let mut at = head;
+        for left in (0..count).rev() {
+            let Some(entry) = self.shadow.get_mut(usize::from(at)) else { return };
+            entry.role = Role::Free;
+            at = entry.next;
+            if left == 0 {
+                entry.next = self.free_head;
+            }
+        }
+        self.free_head = head;
+        self.free = self.free.wrapping_add(count);
+    }
+}
+
+/// Judges a chain by the rules of virtio 1.2, 2.7.4; answers the bytes that the device may write.
+fn check(chain: &[Descriptor]) -> Result<u32, QueueError> {
+    let mut total = 0u32;
+    let mut writable = 0u32;
+    let mut writing = false;
+    for descriptor in chain {
+        if descriptor.len == 0 {
+            return Err(QueueError::Length);
+        }
+        total = total.checked_add(descriptor.len).ok_or(QueueError::Length)?;
+        if descriptor.device_writes {
+            writing = true;
+            writable = writable.wrapping_add(descriptor.len);
+        } else if writing {
+            return Err(QueueError::Order);
+        }
+    }
+    if chain.is_empty() { Err(QueueError::Empty) } else { Ok(writable) }
+}
+
+#[cfg(test)]
+mod tests;
