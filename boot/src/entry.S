@@ -1,0 +1,113 @@
+# Where firmware, a kexec-style loader, the `-bios` ROM and UV_ESM jump to: the image's first byte.
+#
+# In:  r5 = 0: r3 = flattened device tree
+#      r5 != 0: r5 = Open Firmware client interface, r3, r4 = initrd start and length
+#      either byte order, 32-bit or 64-bit mode, translation off
+# Out: little-endian, 64-bit, real mode, EE off, .bss zeroed, relocated, own stack and TOC;
+#      boot_main(r3, r4, r5, base, MSR at entry)
+
+# One instruction as a big-endian CPU reads it.
+.macro big insn
+    .long (((\insn) & 0xff) << 24) | (((\insn) & 0xff00) << 8) | (((\insn) >> 8) & 0xff00) | (((\insn) >> 24) & 0xff)
+.endm
+
+.section .text.entry, "ax", @progbits
+.balign 4
+.globl _start
+_start:
+    # Little-endian this is `tdi 0, r0, 0x48`, which never traps; big-endian the same bytes are `b .+8`.
+    .long 0x08000048
+    b .Lentered_little
+
+    big 0x7d6000a6                          # mfmsr r11
+    big 0x429f0005                          # bcl 20, 31, .+4
+.Lbig_here:
+    big 0x7d4802a6                          # mflr r10
+    big (0x394a0000 + (.Lturned - .Lbig_here))  # addi r10, r10, .Lturned - .Lbig_here
+    big 0x616c0001                          # ori r12, r11, MSR[LE]
+    big 0x7d5a03a6                          # mtsrr0 r10
+    big 0x7d9b03a6                          # mtsrr1 r12
+    big 0x4c000024                          # rfid
+
+.Lentered_little:
+    mfmsr 11
+.Lturned:
+    # r11 = MSR at entry. In 32-bit mode the upper halves of the arguments mean nothing.
+    rldicl. 12, 11, 1, 63
+    bne 0f
+    clrldi 3, 3, 32
+    clrldi 4, 4, 32
+    clrldi 5, 5, 32
+0:
+    # SF | ME | LE; EE, FP, IR and DR off. HV and S are not ours to change and rfid leaves them.
+    li 12, 1
+    sldi 12, 12, 63
+    clrrdi 9, 11, 16
+    or 12, 12, 9
+    ori 12, 12, 0x1001
+    bcl 20, 31, 1f
+1:  mflr 10
+    addi 9, 10, .Lwide - 1b
+    mtsrr0 9
+    mtsrr1 12
+    rfid
+.Lwide:
+    addi 31, 10, _start - 1b                # where the image is; it is linked at 0
+    mr 27, 3
+    mr 28, 4
+    mr 29, 5
+    mr 30, 11
+
+    addis 3, 31, (__bss_start - _start)@ha
+    addi 3, 3, (__bss_start - _start)@l
+    addis 4, 31, (__bss_end - _start)@ha
+    addi 4, 4, (__bss_end - _start)@l
+    li 5, 0
+2:  cmpld 3, 4
+    bge 3f
+    std 5, 0(3)
+    addi 3, 3, 8
+    b 2b
+3:
+    addis 2, 31, (.TOC. - _start)@ha
+    addi 2, 2, (.TOC. - _start)@l
+    addis 1, 31, (__boot_stack_top - _start)@ha
+    addi 1, 1, (__boot_stack_top - _start)@l
+    li 0, 0
+    stdu 0, -32(1)
+
+    mr 3, 31
+    mr 4, 31
+    bl postern_relocate
+
+    mr 3, 27
+    mr 4, 28
+    mr 5, 29
+    mr 6, 31
+    mr 7, 30
+    bl {boot_main}
+    nop
+4:  b 4b
+
+# Writes every word that depends on where the image is.
+# In: r3 = where the image is, r4 = the address it is to be valid for: its own, or 0 for the file's bytes.
+# Changes r5..r10, CR0. Every entry of .rela.dyn is R_PPC64_RELATIVE (the build checks it).
+.globl postern_relocate
+postern_relocate:
+    addis 5, 3, (__rela_start - _start)@ha
+    addi 5, 5, (__rela_start - _start)@l
+    addis 6, 3, (__rela_end - _start)@ha
+    addi 6, 6, (__rela_end - _start)@l
+0:  cmpld 5, 6
+    bgelr
+    ld 7, 0(5)                              # r_offset
+    ld 8, 16(5)                             # r_addend, the word's value for an image at 0
+    add 8, 8, 4
+    stdx 8, 3, 7
+    addi 5, 5, 24
+    b 0b
+
+.section .bss.boot_stack, "aw", @nobits
+.balign 65536
+    .space 0x20000
+__boot_stack_top:
