@@ -1,0 +1,4 @@
+//! What a guest said: its console, and the facts and the exit status found in it.
+
+pub mod console;
+pub mod report;

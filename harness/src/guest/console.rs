@@ -1,0 +1,210 @@
+//! A guest's console: a thread takes every byte that QEMU writes, keeps it, and shows it live on request.
+
+use std::io::{self, Read, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A guest that prints without end fills no memory beyond this.
+const KEEP: usize = 16 << 20;
+
+/// Where a live copy of each complete line goes.
+pub type Live = Box<dyn FnMut(&str) + Send>;
+
+#[derive(Debug, Default)]
+struct Log {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    log: Mutex<Log>,
+    grew: Condvar,
+}
+
+impl Shared {
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The bytes that came out of one stream so far.
+#[derive(Debug)]
+pub struct Console {
+    shared: Arc<Shared>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Console {
+    /// Starts reading `stream` until it ends.
+    ///
+    /// # Errors
+    /// No thread could be had.
+    pub fn new(stream: impl Read + Send + 'static, live: Option<Live>) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let reader = std::thread::Builder::new()
+            .name("console".to_owned())
+            .spawn(move || pump(stream, live, &theirs))?;
+        Ok(Self { shared, reader: Some(reader) })
+    }
+
+    /// Everything so far, with unprintable bytes replaced.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.shared.log().bytes).into_owned()
+    }
+
+    /// Waits until a complete line fits, for `patience` at most, and answers it without its line end;
+    /// `None` when the time is over or the stream ended.
+    pub fn wait_for(&self, patience: Duration, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let deadline = Instant::now() + patience;
+        let mut seen = 0;
+        let mut log = self.shared.log();
+        loop {
+            while let Some(end) = log.bytes[seen..].iter().position(|&b| b == b'\n') {
+                let line = String::from_utf8_lossy(&log.bytes[seen..seen + end]);
+                let line = line.trim_end_matches('\r');
+                if fits(line) {
+                    return Some(line.to_owned());
+                }
+                seen += end + 1;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if log.ended || left.is_zero() {
+                return None;
+            }
+            log = self.shared.grew.wait_timeout(log, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits for the stream's end, which is sure to come once its process is gone.
+    pub fn join(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            // A reader that panicked has nothing more to say.
+            drop(reader.join());
+        }
+    }
+}
+
+fn pump(mut stream: impl Read, mut live: Option<Live>, shared: &Shared) {
+    let mut block = [0; 4096];
+    let mut line = Vec::new();
+    loop {
+        let n = match stream.read(&mut block) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        {
+            let mut log = shared.log();
+            let room = KEEP.saturating_sub(log.bytes.len()).min(n);
+            log.bytes.extend_from_slice(&block[..room]);
+        }
+        shared.grew.notify_all();
+        if let Some(show) = live.as_mut() {
+            for &byte in &block[..n] {
+                match byte {
+                    b'\n' => show(String::from_utf8_lossy(&std::mem::take(&mut line)).trim_end_matches('\r')),
+                    _ => line.push(byte),
+                }
+            }
+        }
+    }
+    if let Some(show) = live.as_mut()
+        && !line.is_empty()
+    {
+        show(&String::from_utf8_lossy(&line));
+    }
+    shared.log().ended = true;
+    shared.grew.notify_all();
+}
+
+/// A live copy on standard output, which colours the lines of the kernel when `colour` is set.
+#[must_use]
+pub fn terminal(colour: bool) -> Live {
+    Box::new(move |line| {
+        let paint = if colour { paint(line) } else { "" };
+        let reset = if paint.is_empty() { "" } else { "\x1b[0m" };
+        // Without a reader of our output the guest's log is still kept.
+        let mut out = io::stdout().lock();
+        drop(writeln!(out, "{paint}{line}{reset}").and_then(|()| out.flush()));
+    })
+}
+
+fn paint(line: &str) -> &'static str {
+    const RED: &str = "\x1b[31m";
+    const YELLOW: &str = "\x1b[33m";
+    const GREEN: &str = "\x1b[32m";
+    const DIM: &str = "\x1b[2m";
+    let has = |word| line.split([' ', '[', ']', ':']).any(|w| w == word);
+    if line == "EXIT: STATUS=0" {
+        GREEN
+    } else if line.starts_with("EXIT: STATUS=") || has("ERROR") {
+        RED
+    } else if line.starts_with("postern: ") {
+        DIM
+    } else if has("WARN") {
+        YELLOW
+    } else {
+        ""
+    }
+}
+
+/// The last `count` lines of a log.
+#[must_use]
+pub fn tail(log: &str, count: usize) -> Vec<&str> {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(count)..].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_waited_for_until_the_stream_ends() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let console = Console::new(reader, None).unwrap();
+        writer.write_all(b"first\r\nsec").unwrap();
+        assert_eq!(console.wait_for(Duration::from_secs(5), |l| l == "first").as_deref(), Some("first"));
+        assert_eq!(console.wait_for(Duration::from_millis(20), |l| l.starts_with("sec")), None);
+        writer.write_all(b"ond\n").unwrap();
+        assert_eq!(console.wait_for(Duration::from_secs(5), |l| l == "second").as_deref(), Some("second"));
+        drop(writer);
+        assert_eq!(console.wait_for(Duration::from_secs(60), |l| l == "third"), None);
+    }
+
+    #[test]
+    fn live_lines_come_whole_and_without_line_ends() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let live: Live = Box::new(move |line| sink.lock().unwrap().push(line.to_owned()));
+        let mut console = Console::new(&b"one\r\ntwo\nlast"[..], Some(live)).unwrap();
+        console.join();
+        assert_eq!(*lines.lock().unwrap(), ["one", "two", "last"]);
+        assert_eq!(console.text(), "one\r\ntwo\nlast");
+    }
+
+    #[test]
+    fn a_flood_is_kept_only_up_to_a_limit() {
+        let mut console = Console::new(io::repeat(b'x').take(KEEP as u64 + 5000), None).unwrap();
+        console.join();
+        assert_eq!(console.text().len(), KEEP);
+    }
+
+    #[test]
+    fn colour_marks_failure() {
+        assert_eq!(paint("EXIT: STATUS=0"), "\x1b[32m");
+        assert_eq!(paint("EXIT: STATUS=7"), "\x1b[31m");
+        assert_eq!(paint("SLOF"), "");
+    }
+
+    #[test]
+    fn the_tail_is_the_end() {
+        assert_eq!(tail("a\nb\nc\n", 2), ["b", "c"]);
+        assert_eq!(tail("a", 5), ["a"]);
+    }
+}

@@ -1,0 +1,9 @@
+//! Host side of Postern: starts QEMU, is the ultravisor, is the network peer, observes, runs the boot tests.
+
+pub mod disk;
+pub mod guest;
+pub mod interrupt;
+pub mod pattern;
+pub mod qemu;
+pub mod variable;
+pub mod workdir;

@@ -1,0 +1,5 @@
+//! QEMU: its command line, its process, its monitor.
+
+pub mod command;
+pub mod monitor;
+pub mod process;

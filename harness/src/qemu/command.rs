@@ -1,0 +1,245 @@
+//! A machine, and the command line that makes QEMU be it.
+
+use crate::disk::{self, Disk};
+use crate::variable::{Cpu, Firmware, Net};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// Capabilities that TCG cannot give; named so that it does not warn.
+const QUIET: &str = "cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off";
+
+/// Forth that SLOF runs at its start: puts the `/ibm,ultravisor` node into the tree.
+const PUBLISH_NODE: &str = "nvramrc=\" /\" find-device new-device \" ibm,ultravisor\" device-name \
+                            \" ibm,ultravisor\" encode-string \" compatible\" property finish-device device-end";
+
+/// How an outside process reaches the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// UNIX socket of QEMU's gdb server; the guest waits there before its first instruction.
+    pub gdb: PathBuf,
+    /// The file that is guest memory.
+    pub memory: PathBuf,
+}
+
+/// A guest's machine.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The program.
+    pub qemu: PathBuf,
+    /// Firmware.
+    pub firmware: Firmware,
+    /// Our ROM, for [`Firmware::Bios`].
+    pub rom: PathBuf,
+    /// The kernel's ELF file.
+    pub kernel: PathBuf,
+    /// Initial RAM disk.
+    pub initrd: Option<PathBuf>,
+    /// Kernel command line.
+    pub bootargs: String,
+    /// vCPU model.
+    pub cpu: Cpu,
+    /// Number of vCPUs.
+    pub smp: u32,
+    /// Guest memory in bytes.
+    pub memory: u64,
+    /// Whether virtio devices offer VIRTIO_F_ACCESS_PLATFORM and reach memory through TCEs.
+    pub access_platform: bool,
+    /// virtio-blk devices, in PCI order.
+    pub disks: Vec<Disk>,
+    /// virtio-net device.
+    pub net: Net,
+    /// Where an ultravisor attaches.
+    pub attachment: Option<Attachment>,
+    /// Whether SLOF is to publish the `/ibm,ultravisor` node.
+    pub publish_node: bool,
+    /// Log file for the TCE trace events.
+    pub trace: Option<PathBuf>,
+    /// File for the output of a 16550 on a PCI card.
+    pub uart: Option<PathBuf>,
+    /// UNIX socket of the QMP monitor.
+    pub monitor: Option<PathBuf>,
+}
+
+impl Machine {
+    /// A POWER9 with 512 MiB, no devices, and QEMU's own firmware.
+    #[must_use]
+    pub fn new(qemu: PathBuf, kernel: PathBuf, rom: PathBuf) -> Self {
+        Self {
+            qemu,
+            firmware: Firmware::Slof,
+            rom,
+            kernel,
+            initrd: None,
+            bootargs: String::new(),
+            cpu: Cpu::Power9,
+            smp: 1,
+            memory: 512 << 20,
+            access_platform: false,
+            disks: Vec::new(),
+            net: Net::None,
+            attachment: None,
+            publish_node: false,
+            trace: None,
+            uart: None,
+            monitor: None,
+        }
+    }
+
+    /// QEMU's arguments. The guest's console is QEMU's standard input and output.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut args = Arguments::default();
+        let mut machine = format!("pseries,{QUIET}");
+        if self.firmware == Firmware::Vof {
+            machine.push_str(",x-vof=on");
+        }
+        if let Some(attachment) = &self.attachment {
+            machine.push_str(",memory-backend=ram");
+            let size = format!("memory-backend-file,id=ram,share=on,size={},mem-path=", self.memory);
+            args.with_path("-object", &size, &attachment.memory);
+            args.with_path("-chardev", "socket,id=gdb,server=on,wait=off,path=", &attachment.gdb);
+            args.add("-gdb", "chardev:gdb").flag("-S");
+        }
+        args.add("-machine", machine).add("-cpu", self.cpu.name());
+        args.add("-smp", self.smp.to_string()).add("-m", format!("{}M", self.memory >> 20));
+        args.flag("-nodefaults").flag("-nographic").add("-vga", "none");
+        args.flag("-no-reboot").add("-action", "panic=exit-failure");
+        args.add("-chardev", "stdio,id=console,signal=off").add("-serial", "chardev:console");
+        if self.firmware == Firmware::Bios {
+            // QEMU searches its own directories for a bare file name.
+            args.add("-bios", explicit(&self.rom));
+        }
+        args.add("-kernel", &self.kernel);
+        if let Some(initrd) = &self.initrd {
+            args.add("-initrd", initrd);
+        }
+        if !self.bootargs.is_empty() {
+            args.add("-append", &self.bootargs);
+        }
+        if self.publish_node && self.firmware == Firmware::Slof {
+            args.add("-prom-env", "use-nvramrc?=true").add("-prom-env", PUBLISH_NODE);
+        }
+        self.devices(&mut args);
+        if let Some(trace) = &self.trace {
+            args.add("-D", trace).add("-trace", "spapr_iommu_*");
+        }
+        if let Some(monitor) = &self.monitor {
+            args.with_path("-chardev", "socket,id=monitor,server=on,wait=off,path=", monitor);
+            args.add("-mon", "chardev=monitor,mode=control");
+        }
+        args.0
+    }
+
+    fn devices(&self, args: &mut Arguments) {
+        let virtio =
+            format!("disable-legacy=on,iommu_platform={}", if self.access_platform { "on" } else { "off" });
+        for (i, disk) in self.disks.iter().enumerate() {
+            let format = if disk::is_qcow2(&disk.image).unwrap_or(false) { "qcow2" } else { "raw" };
+            let snapshot = if disk.write { "off" } else { "on" };
+            let read_only = if disk.read_only { "on" } else { "off" };
+            let drive =
+                format!("if=none,id=disk{i},format={format},snapshot={snapshot},readonly={read_only},file=");
+            args.with_path("-drive", &drive, &disk.image);
+            args.add("-device", format!("virtio-blk-pci,drive=disk{i},serial={},{virtio}", disk.serial));
+        }
+        let netdev = match &self.net {
+            Net::None => None,
+            // The guest's port 7, from whatever port is free on loopback.
+            Net::User => Some("user,hostfwd=udp:127.0.0.1:0-:7,hostfwd=tcp:127.0.0.1:0-:7".to_owned()),
+            Net::Netdev(argument) => Some(argument.clone()),
+        };
+        if let Some(netdev) = netdev {
+            args.add("-netdev", format!("{netdev},id=net0"));
+            // No boot ROM: Debian has it in a package of its own, and nobody boots from this card.
+            args.add("-device", format!("virtio-net-pci,netdev=net0,romfile=,{virtio}"));
+        }
+        if let Some(uart) = &self.uart {
+            args.with_path("-chardev", "file,id=uart,path=", uart);
+            args.add("-device", "pci-serial,chardev=uart");
+        }
+    }
+}
+
+/// A path with at least one slash in it.
+fn explicit(path: &Path) -> PathBuf {
+    if path.components().count() == 1 { Path::new(".").join(path) } else { path.to_path_buf() }
+}
+
+#[derive(Default)]
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn flag(&mut self, name: &str) -> &mut Self {
+        self.0.push(name.into());
+        self
+    }
+
+    fn add(&mut self, name: &str, value: impl AsRef<OsStr>) -> &mut Self {
+        self.0.push(name.into());
+        self.0.push(value.as_ref().into());
+        self
+    }
+
+    /// An option list whose last value is a path; a comma in it is doubled, as QEMU wants it.
+    fn with_path(&mut self, name: &str, before: &str, path: &Path) -> &mut Self {
+        use std::os::unix::ffi::{OsStrExt, OsStringExt};
+        let mut value = before.as_bytes().to_vec();
+        for &byte in path.as_os_str().as_bytes() {
+            value.push(byte);
+            if byte == b',' {
+                value.push(byte);
+            }
+        }
+        self.add(name, OsString::from_vec(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine::new("qemu".into(), "k.elf".into(), "rom.bin".into())
+    }
+
+    fn line(machine: &Machine) -> String {
+        machine.arguments().iter().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_rom_in_the_current_directory_is_given_as_a_path() {
+        let machine = Machine { firmware: Firmware::Bios, ..machine() };
+        assert!(line(&machine).contains("-bios ./rom.bin -kernel k.elf"));
+    }
+
+    #[test]
+    fn a_data_disk_is_a_snapshot_and_a_scratch_disk_is_not() {
+        let machine = Machine { disks: vec![Disk::data("a".into()), Disk::scratch("b".into())], ..machine() };
+        let line = line(&machine);
+        assert!(line.contains("id=disk0,format=raw,snapshot=on,readonly=off,file=a"));
+        assert!(line.contains("id=disk1,format=raw,snapshot=off,readonly=off,file=b"));
+        assert!(line.contains("drive=disk1,serial=scratch,disable-legacy=on,iommu_platform=off"));
+    }
+
+    #[test]
+    fn a_comma_in_a_path_is_doubled() {
+        let machine = Machine { disks: vec![Disk::data("a,b".into())], ..machine() };
+        assert!(line(&machine).contains("file=a,,b"));
+    }
+
+    #[test]
+    fn only_slof_is_told_to_publish_the_node() {
+        let slof = Machine { publish_node: true, ..machine() };
+        let vof = Machine { firmware: Firmware::Vof, ..slof.clone() };
+        assert!(line(&slof).contains("ibm,ultravisor"));
+        assert!(!line(&vof).contains("ibm,ultravisor") && line(&vof).contains("x-vof=on"));
+    }
+
+    #[test]
+    fn an_attached_machine_waits_for_its_ultravisor() {
+        let attachment = Some(Attachment { gdb: "/t/g".into(), memory: "/t/m".into() });
+        let line = line(&Machine { attachment, ..machine() });
+        assert!(line.contains("memory-backend=ram") && line.contains(" -S "));
+        assert!(line.contains("share=on,size=536870912,mem-path=/t/m"));
+    }
+}

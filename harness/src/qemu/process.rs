@@ -1,0 +1,286 @@
+//! A running QEMU: started, watched, and never left behind.
+
+use crate::guest::console::{Console, Live};
+use crate::interrupt;
+use crate::qemu::command::Machine;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use std::fmt;
+use std::io::{self, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often a waiter looks at its process and at the mark of [`interrupt`].
+const TICK: Duration = Duration::from_millis(20);
+
+/// Why there is no running QEMU.
+#[derive(Debug)]
+pub enum StartError {
+    /// The program is not there or cannot be started.
+    Spawn(PathBuf, io::Error),
+    /// A pipe or a thread could not be had.
+    Plumbing(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spawn(program, error) if error.kind() == io::ErrorKind::NotFound => {
+                write!(f, "{}: not found; `make setup` installs it, QEMU= names another", program.display())
+            }
+            Self::Spawn(program, error) => write!(f, "{}: {error}", program.display()),
+            Self::Plumbing(error) => write!(f, "no pipe or thread for QEMU's output: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// How a QEMU ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this exit status.
+    Exited(i32),
+    /// By a signal that was not ours.
+    Signalled(i32),
+    /// It ran out of time and was killed.
+    TimedOut(Duration),
+    /// Somebody asked us to stop, and it was killed.
+    Interrupted,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "QEMU exited with {status}"),
+            Self::Signalled(signal) => write!(f, "QEMU died of signal {signal}"),
+            Self::TimedOut(after) => write!(f, "no end after {} s", after.as_secs()),
+            Self::Interrupted => f.write_str("interrupted"),
+        }
+    }
+}
+
+/// A running QEMU. Dropping it kills it.
+#[derive(Debug)]
+pub struct Qemu {
+    group: Group,
+    input: Option<ChildStdin>,
+    console: Console,
+    errors: Console,
+    started: Instant,
+}
+
+impl Qemu {
+    /// Starts QEMU as `machine`.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(machine: &Machine, live: Option<Live>) -> Result<Self, StartError> {
+        let mut command = Command::new(&machine.qemu);
+        command.args(machine.arguments());
+        Self::spawn(command, live)
+    }
+
+    fn spawn(mut command: Command, live: Option<Live>) -> Result<Self, StartError> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // In a group of its own, a Ctrl-C at the terminal reaches us alone, and we end it in order.
+        command.process_group(0);
+        // SAFETY: between fork and exec only one system call is made, which neither allocates nor locks.
+        unsafe {
+            command.pre_exec(|| {
+                // Should we be killed without a chance to clean up, the kernel ends QEMU.
+                Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
+            });
+        }
+        let mut leader =
+            command.spawn().map_err(|error| StartError::Spawn(command.get_program().into(), error))?;
+        let pipes = (leader.stdin.take(), leader.stdout.take(), leader.stderr.take());
+        let group = Group { leader, reaped: None };
+        let (input, Some(output), Some(errors)) = pipes else {
+            return Err(StartError::Plumbing(io::Error::other("a stream is missing")));
+        };
+        let console = Console::new(output, live).map_err(StartError::Plumbing)?;
+        let errors = Console::new(errors, None).map_err(StartError::Plumbing)?;
+        Ok(Self { group, input, console, errors, started: Instant::now() })
+    }
+
+    /// The guest's console.
+    #[must_use]
+    pub const fn console(&self) -> &Console {
+        &self.console
+    }
+
+    /// Process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.group.leader.id()
+    }
+
+    /// Types at the guest's console.
+    ///
+    /// # Errors
+    /// QEMU is gone.
+    pub fn type_in(&mut self, text: &[u8]) -> io::Result<()> {
+        match &mut self.input {
+            Some(input) => input.write_all(text).and_then(|()| input.flush()),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Whether the process has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.group.has_ended()
+    }
+
+    /// Waits for the end, until `limit` after the start; kills what has not ended by then.
+    pub fn wait(mut self, limit: Duration) -> (Ended, Output) {
+        let ended = loop {
+            if interrupt::requested() {
+                break Ended::Interrupted;
+            }
+            if self.has_ended() {
+                break self.group.end().map_or(Ended::Signalled(0), of_status);
+            }
+            if self.started.elapsed() >= limit {
+                break Ended::TimedOut(limit);
+            }
+            std::thread::sleep(TICK);
+        };
+        (ended, self.stop())
+    }
+
+    /// Ends the process if it still runs, and takes what it wrote.
+    pub fn stop(mut self) -> Output {
+        self.group.end();
+        self.console.join();
+        self.errors.join();
+        Output { console: self.console.text(), errors: self.errors.text(), elapsed: self.started.elapsed() }
+    }
+}
+
+/// What a QEMU left.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The guest's console.
+    pub console: String,
+    /// QEMU's standard error.
+    pub errors: String,
+    /// From the start to the end.
+    pub elapsed: Duration,
+}
+
+fn of_status(status: ExitStatus) -> Ended {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ended::Exited(code),
+        (None, signal) => Ended::Signalled(signal.unwrap_or(0)),
+    }
+}
+
+/// A process with whatever it starts itself (`QEMU=` may be a wrapper). Dropping it ends them all.
+#[derive(Debug)]
+struct Group {
+    leader: Child,
+    reaped: Option<ExitStatus>,
+}
+
+impl Group {
+    fn id(&self) -> Pid {
+        Pid::from_child(&self.leader)
+    }
+
+    /// Whether the leader has ended. It is not reaped by this, so that the group's id stays its own.
+    fn has_ended(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.reaped.is_some() || !matches!(rustix::process::waitid(WaitId::Pid(self.id()), options), Ok(None))
+    }
+
+    /// Kills the group and reaps its leader; answers how that one ended.
+    fn end(&mut self) -> Option<ExitStatus> {
+        if self.reaped.is_none() {
+            // Fails only when the group is gone already, which is what it is for.
+            let _ = rustix::process::kill_process_group(self.id(), Signal::KILL);
+            self.reaped = self.leader.wait().ok();
+        }
+        self.reaped
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Qemu {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Qemu::spawn(command, None).unwrap()
+    }
+
+    #[test]
+    fn exit_status_and_both_streams_are_kept() {
+        let (ended, output) = shell("echo out; echo err >&2; exit 3").wait(Duration::from_secs(20));
+        assert_eq!(ended, Ended::Exited(3));
+        assert_eq!((output.console.as_str(), output.errors.as_str()), ("out\n", "err\n"));
+    }
+
+    #[test]
+    fn what_does_not_end_is_killed_and_its_output_kept() {
+        let (ended, output) = shell("echo here; exec sleep 600").wait(Duration::from_millis(300));
+        assert_eq!(ended, Ended::TimedOut(Duration::from_millis(300)));
+        assert_eq!(output.console, "here\n");
+    }
+
+    #[test]
+    fn a_death_by_signal_is_told() {
+        let (ended, _) = shell("kill -SEGV $$").wait(Duration::from_secs(20));
+        assert_eq!(ended, Ended::Signalled(11));
+    }
+
+    #[test]
+    fn dropping_leaves_no_process() {
+        let qemu = shell("exec sleep 600");
+        let id = qemu.id();
+        drop(qemu);
+        assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+    }
+
+    #[test]
+    fn what_a_wrapper_started_ends_with_it() {
+        let qemu = shell("sleep 600 & echo $!; wait");
+        let line = qemu.console().wait_for(Duration::from_secs(20), |_| true).unwrap();
+        let (ended, _) = qemu.wait(Duration::from_millis(100));
+        assert!(matches!(ended, Ended::TimedOut(_)));
+        // Without a parent it may stay a zombie for a moment, until init reaps it.
+        let gone = || {
+            let status = std::fs::read_to_string(format!("/proc/{line}/stat")).unwrap_or_default();
+            status.is_empty() || status.contains(") Z ")
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !gone() && Instant::now() < deadline {
+            std::thread::sleep(TICK);
+        }
+        assert!(gone());
+    }
+
+    #[test]
+    fn typing_reaches_the_guest() {
+        let mut qemu = shell("read line; echo \"got $line\"");
+        qemu.type_in(b"q\n").unwrap();
+        let (ended, output) = qemu.wait(Duration::from_secs(20));
+        assert_eq!((ended, output.console.as_str()), (Ended::Exited(0), "got q\n"));
+    }
+
+    #[test]
+    fn a_missing_program_is_one_line() {
+        let machine = Machine::new("no-such-qemu".into(), "k".into(), "r".into());
+        let error = Qemu::start(&machine, None).unwrap_err().to_string();
+        assert_eq!(error, "no-such-qemu: not found; `make setup` installs it, QEMU= names another");
+    }
+}

@@ -1,0 +1,80 @@
+//! A directory for one run's sockets, images and guest memory, gone when the run is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Memory files want a file system in RAM; this is where Linux has one.
+const RAM_DISK: &str = "/dev/shm";
+
+/// One run's files. UNIX socket paths have to stay below 108 bytes, so it lies near the root.
+#[derive(Debug)]
+pub struct Workdir {
+    files: TempDir,
+    memory: Option<TempDir>,
+}
+
+impl Workdir {
+    /// Makes the directory.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { files: tempfile::Builder::new().prefix("postern-").tempdir()?, memory: None })
+    }
+
+    /// A path inside.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.files.path().join(name)
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.files.path()
+    }
+
+    /// A path for a file of `bytes` of guest memory: in RAM when enough of it is free, since the guest would
+    /// die of a bus error where it is not; beside the other files otherwise.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn memory(&mut self, bytes: u64) -> io::Result<PathBuf> {
+        let free = rustix::fs::statvfs(RAM_DISK).map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize));
+        if free / 2 < bytes {
+            return Ok(self.path("memory"));
+        }
+        let memory = tempfile::Builder::new().prefix("postern-").tempdir_in(RAM_DISK)?;
+        let path = memory.path().join("memory");
+        self.memory = Some(memory);
+        Ok(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left() {
+        let mut dir = Workdir::new().unwrap();
+        let memory = dir.memory(1 << 20).unwrap();
+        std::fs::write(&memory, b"x").unwrap();
+        std::fs::write(dir.path("sock"), b"x").unwrap();
+        let root = dir.root().to_path_buf();
+        drop(dir);
+        assert!(!root.exists() && !memory.exists() && !memory.parent().unwrap().exists());
+    }
+
+    #[test]
+    fn memory_that_does_not_fit_into_ram_lies_elsewhere() {
+        let mut dir = Workdir::new().unwrap();
+        assert!(dir.memory(u64::MAX).unwrap().starts_with(dir.root()));
+    }
+
+    #[test]
+    fn socket_paths_stay_short() {
+        assert!(Workdir::new().unwrap().path("monitor.sock").as_os_str().len() < 108);
+    }
+}
