@@ -2,34 +2,24 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
+mod arch;
+mod memory;
+mod platform;
+
 use postern_boot as _;
+use postern_core::exit::ExitStatus;
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {
-        postern_arch::relax();
-    }
-}
-
-fn put(s: &[u8]) {
-    for chunk in s.chunks(16) {
-        let mut words = [0u8; 16];
-        words[..chunk.len()].copy_from_slice(chunk);
-        let hi = u64::from_be_bytes(words[..8].try_into().unwrap_or_default());
-        let lo = u64::from_be_bytes(words[8..].try_into().unwrap_or_default());
-        postern_arch::hcall(0x58, [0, chunk.len() as u64, hi, lo]);
-    }
-}
-
+/// Where `boot` hands over: little-endian, 64-bit, translation off, with the flattened device tree.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(fdt: usize) -> ! {
-    put(b"postern: hello\r\n");
-    let table: [fn(&[u8]); 2] = [put, |_| put(b"relocated\r\n")];
-    core::hint::black_box(&table)[1](b"");
-    if fdt != 0 {
-        put(b"fdt given\r\n");
+    memory::heap::init_early();
+    platform::logger::init();
+    if let Err(error) = arch::exceptions::install() {
+        log::error!("little-endian interrupts: {error}");
+        platform::power::exit(ExitStatus::UnexpectedException);
     }
-    loop {
-        postern_arch::relax();
-    }
+    log::info!("device tree at {fdt:#x}");
+    platform::power::exit(ExitStatus::Done)
 }

@@ -1,0 +1,126 @@
+//! Exception vectors, and the report of an exception that nobody expected.
+
+use crate::arch::backtrace;
+use crate::platform::power;
+use crate::platform::pseries::Pseries;
+use core::sync::atomic::{AtomicBool, Ordering};
+use postern_core::exit::ExitStatus;
+use postern_core::hcall::{Hcall, HcallError};
+use postern_core::seam::Hypervisor;
+
+core::arch::global_asm!(include_str!("vectors.S"));
+
+/// Where the vectors find what they need; see `vectors.S`.
+const LOWCORE: usize = 0x1f00;
+const STACK_SIZE: usize = 16 * 1024;
+
+#[repr(C, align(16))]
+struct ExceptionStack([u8; STACK_SIZE]);
+
+static mut EXCEPTION_STACK: ExceptionStack = ExceptionStack([0; STACK_SIZE]);
+
+unsafe extern "C" {
+    static vectors_start: u8;
+    static vectors_end: u8;
+}
+
+/// The interrupted state, as `vectors.S` lays it out.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ExceptionFrame {
+    gpr: [u64; 32],
+    srr0: u64,
+    srr1: u64,
+    lr: u64,
+    ctr: u64,
+    cr: u64,
+    xer: u64,
+    dar: u64,
+    dsisr: u64,
+    vector: u64,
+}
+
+/// H_SET_MODE (PAPR+ 14.5.4.3.5): resource 4 is the byte order of interrupts, flag 1 little-endian.
+const LITTLE_ENDIAN_INTERRUPTS: [u64; 4] = [1, 4, 0, 0];
+
+/// Copies the vectors to low memory. From here on every exception is reported, and an `sc` that no
+/// ultravisor takes answers U_FUNCTION.
+///
+/// # Errors
+/// The hypervisor refuses little-endian interrupts; nothing was installed.
+pub fn install() -> Result<(), HcallError> {
+    Pseries.hcall(Hcall::SetMode, LITTLE_ENDIAN_INTERRUPTS).ok()?;
+    let toc: u64;
+    // SAFETY: reads r2, the TOC pointer of this image, into a register; no memory, no side effect.
+    unsafe { core::arch::asm!("mr {}, 2", out(reg) toc, options(nomem, nostack, preserves_flags)) };
+    let stack_top = &raw const EXCEPTION_STACK as usize + STACK_SIZE;
+    // SAFETY: the linker script places the vector block between these two symbols, so the source is
+    // readable for that length. Guest physical 0..0x2000 is RAM that firmware gave up at its last call and
+    // that the placement never hands out, so nothing else lives there; it cannot overlap the image, which
+    // is loaded above. LOWCORE and the two words after it lie inside the copied block, 8-byte aligned. The
+    // addresses are exposed integers (0 among them), so asm does the copy: a Rust pointer may not be null.
+    unsafe {
+        let source = &raw const vectors_start;
+        let length = &raw const vectors_end as usize - source as usize;
+        postern_arch::copy_to_real(0x100, source.add(0x100), length - 0x100);
+        for (slot, word) in
+            [stack_top as u64, toc, exception_entry as *const () as u64].into_iter().enumerate()
+        {
+            ((LOWCORE + slot * 8) as *mut u64).write_volatile(word);
+        }
+        postern_arch::sync_instructions(0x100, length - 0x100);
+    }
+    Ok(())
+}
+
+fn name(vector: u64) -> &'static str {
+    match vector {
+        0x100 => "system reset",
+        0x200 => "machine check",
+        0x300 => "data storage",
+        0x380 => "data segment",
+        0x400 => "instruction storage",
+        0x480 => "instruction segment",
+        0x500 => "external interrupt",
+        0x600 => "alignment",
+        0x700 => "program",
+        0x800 => "floating point unavailable",
+        0x900 => "decrementer",
+        0xd00 => "trace",
+        0xe40 => "emulation assistance",
+        0xf20 => "vector unavailable",
+        0xf40 => "VSX unavailable",
+        0xf60 => "facility unavailable",
+        _ => "exception",
+    }
+}
+
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn exception_entry(frame: &ExceptionFrame) -> ! {
+    if REPORTING.swap(true, Ordering::Relaxed) {
+        power::exit(ExitStatus::UnexpectedException);
+    }
+    log::error!("EXCEPTION {:#x} ({}) at {:#x}", frame.vector, name(frame.vector), frame.srr0);
+    log::error!(
+        "  SRR0={:016x} SRR1={:016x} LR={:016x} CTR={:016x}",
+        frame.srr0,
+        frame.srr1,
+        frame.lr,
+        frame.ctr
+    );
+    log::error!(
+        "  DAR={:016x} DSISR={:08x} CR={:08x} XER={:016x}",
+        frame.dar,
+        frame.dsisr,
+        frame.cr,
+        frame.xer
+    );
+    for (row, values) in frame.gpr.chunks(4).enumerate() {
+        if let [a, b, c, d] = values {
+            log::error!("  r{:02}: {a:016x} {b:016x} {c:016x} {d:016x}", row * 4);
+        }
+    }
+    backtrace::log_from(frame.srr0, frame.lr, frame.gpr[1]);
+    power::exit(ExitStatus::UnexpectedException)
+}

@@ -1,0 +1,5 @@
+//! What is particular to the CPU: exception vectors and their report, memory barriers, time.
+
+pub mod backtrace;
+pub mod exceptions;
+mod panic;

@@ -1,0 +1,120 @@
+# Exception vectors, copied as one block to guest physical address 0 (so `vectors_start` is linked at any
+# address, and every branch inside is relative). Interrupts are little-endian by then (H_SET_MODE).
+#
+# Contract of the three words at LOWCORE, filled in by `exceptions::install` before the block is used:
+#   +0  top of the exception stack        +8  TOC pointer (r2)        +16  address of `exception_entry`
+#
+# A vector saves r13 in SPRG2, r1 in SPRG1, loads its own number into r13 and joins `common`, which builds
+# an `ExceptionFrame` on the exception stack and calls exception_entry(r3 = &frame). That never returns.
+# 0xc00 alone returns: `sc 2` that no ultravisor took answers U_FUNCTION (-2) in r3, all else untouched.
+
+    .equ LOWCORE, 0x1f00
+    .equ FRAME_SIZE, 512
+
+    .macro VECTOR number
+    . = vectors_start + \number
+    mtsprg  2, 13
+    li      13, \number
+    b       common
+    .endm
+
+    .section .rodata.vectors, "a"
+    .balign 256
+    .globl vectors_start
+vectors_start:
+    VECTOR 0x100
+    VECTOR 0x200
+    VECTOR 0x300
+    VECTOR 0x380
+    VECTOR 0x400
+    VECTOR 0x480
+    VECTOR 0x500
+    VECTOR 0x600
+    VECTOR 0x700
+    VECTOR 0x800
+    VECTOR 0x900
+    VECTOR 0x980
+    VECTOR 0xa00
+    . = vectors_start + 0xc00
+    li      3, -2
+    rfid
+    VECTOR 0xd00
+    VECTOR 0xe00
+    VECTOR 0xe20
+    VECTOR 0xe40
+    VECTOR 0xe60
+    VECTOR 0xe80
+    VECTOR 0xf00
+    VECTOR 0xf20
+    VECTOR 0xf40
+    VECTOR 0xf60
+    VECTOR 0xf80
+
+    . = vectors_start + 0x1000
+common:
+    mtsprg  1, 1
+    ld      1, LOWCORE(0)
+    addi    1, 1, -FRAME_SIZE
+    std     0, 128(1)
+    mfsprg  0, 1
+    std     0, 136(1)
+    std     2, 144(1)
+    std     3, 152(1)
+    std     4, 160(1)
+    std     5, 168(1)
+    std     6, 176(1)
+    std     7, 184(1)
+    std     8, 192(1)
+    std     9, 200(1)
+    std     10, 208(1)
+    std     11, 216(1)
+    std     12, 224(1)
+    mfsprg  0, 2
+    std     0, 232(1)
+    std     14, 240(1)
+    std     15, 248(1)
+    std     16, 256(1)
+    std     17, 264(1)
+    std     18, 272(1)
+    std     19, 280(1)
+    std     20, 288(1)
+    std     21, 296(1)
+    std     22, 304(1)
+    std     23, 312(1)
+    std     24, 320(1)
+    std     25, 328(1)
+    std     26, 336(1)
+    std     27, 344(1)
+    std     28, 352(1)
+    std     29, 360(1)
+    std     30, 368(1)
+    std     31, 376(1)
+    mfsrr0  0
+    std     0, 384(1)
+    mfsrr1  0
+    std     0, 392(1)
+    mflr    0
+    std     0, 400(1)
+    mfctr   0
+    std     0, 408(1)
+    mfcr    0
+    std     0, 416(1)
+    mfxer   0
+    std     0, 424(1)
+    mfdar   0
+    std     0, 432(1)
+    mfdsisr 0
+    std     0, 440(1)
+    std     13, 448(1)
+    li      0, 0
+    std     0, 0(1)
+    ld      2, LOWCORE+8(0)
+    ld      12, LOWCORE+16(0)
+    mtctr   12
+    addi    3, 1, 128
+    bctrl
+    b       .
+
+    . = vectors_start + 0x2000
+    .globl vectors_end
+vectors_end:

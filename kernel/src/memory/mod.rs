@@ -1,0 +1,5 @@
+//! The guest's memory: where the image lies, the private heap, and memory that devices see.
+
+pub mod device;
+pub mod heap;
+pub mod layout;

@@ -1,0 +1,147 @@
+//! Logging through the `log` crate: to the consoles by `loglevel=`, and always to a private ring, so that
+//! a failure can show what was not printed. Works before the heap exists and never allocates.
+
+use crate::platform::console;
+use crate::platform::pseries::Pseries;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use postern_core::clock::{Clock, duration};
+use spin::Mutex;
+
+const RING_SIZE: usize = 16 * 1024;
+const LINE_SIZE: usize = 240;
+/// What the ring keeps, whatever the console shows.
+const RING_LEVEL: LevelFilter = LevelFilter::Debug;
+
+struct Ring {
+    bytes: [u8; RING_SIZE],
+    /// Bytes ever written; the newest lies before `written % RING_SIZE`.
+    written: usize,
+}
+
+static RING: Mutex<Ring> = Mutex::new(Ring { bytes: [0; RING_SIZE], written: 0 });
+static CONSOLE_LEVEL: AtomicUsize = AtomicUsize::new(LevelFilter::Info as usize);
+static SUPPRESSED: AtomicUsize = AtomicUsize::new(0);
+static ENTRY_TICKS: AtomicU64 = AtomicU64::new(0);
+
+struct Logger;
+static LOGGER: Logger = Logger;
+
+/// Starts logging; times count from here.
+pub fn init() {
+    ENTRY_TICKS.store(Pseries.now(), Ordering::Relaxed);
+    // A second call would be refused by `log` and change nothing.
+    let _ = log::set_logger(&LOGGER);
+    log::set_max_level(LevelFilter::Trace);
+}
+
+/// What the console shows from now on.
+pub fn set_console_level(level: LevelFilter) {
+    CONSOLE_LEVEL.store(level as usize, Ordering::Relaxed);
+    log::set_max_level(level.max(RING_LEVEL));
+}
+
+/// Prints what the ring holds, when something in it was not shown on the console.
+pub fn show_suppressed() {
+    if SUPPRESSED.swap(0, Ordering::Relaxed) == 0 {
+        return;
+    }
+    let Some(ring) = RING.try_lock() else { return };
+    console::write("--- log kept so far ---\n");
+    let start = ring.written.saturating_sub(RING_SIZE);
+    let mut line = Line::new();
+    for index in start..ring.written {
+        let byte = ring.bytes[index % RING_SIZE];
+        line.push(byte);
+        if byte == b'\n' {
+            console::write(line.as_str());
+            line = Line::new();
+        }
+    }
+    console::write("--- end of log ---\n");
+}
+
+/// Replays everything logged so far to a console that came late.
+pub fn replay(mut put: impl FnMut(&[u8])) {
+    let ring = RING.lock();
+    for index in ring.written.saturating_sub(RING_SIZE)..ring.written {
+        let byte = ring.bytes[index % RING_SIZE];
+        if byte == b'\n' {
+            put(b"\r");
+        }
+        put(&[byte]);
+    }
+}
+
+/// One line of log text; what does not fit is cut.
+struct Line {
+    bytes: [u8; LINE_SIZE],
+    len: usize,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self { bytes: [0; LINE_SIZE], len: 0 }
+    }
+
+    fn push(&mut self, byte: u8) {
+        // The last byte is kept for the line's end.
+        if self.len < LINE_SIZE - 1 || (byte == b'\n' && self.len < LINE_SIZE) {
+            self.bytes[self.len] = byte;
+            self.len += 1;
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        let bytes = &self.bytes[..self.len];
+        match core::str::from_utf8(bytes) {
+            Ok(text) => text,
+            // A character was cut at the line's end.
+            Err(error) => core::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
+        }
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.bytes().for_each(|byte| self.push(byte));
+        Ok(())
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let since = duration(&Pseries, Pseries.now().wrapping_sub(ENTRY_TICKS.load(Ordering::Relaxed)));
+        let mut line = Line::new();
+        let mark = match record.level() {
+            Level::Error => "error: ",
+            Level::Warn => "warning: ",
+            Level::Info => "",
+            Level::Debug | Level::Trace => "  ",
+        };
+        // A `Line` never fails; it cuts.
+        let _ =
+            writeln!(line, "[{:3}.{:06}] {mark}{}", since.as_secs(), since.subsec_micros(), record.args());
+        if record.level() <= RING_LEVEL
+            && let Some(mut ring) = RING.try_lock()
+        {
+            for byte in line.as_str().bytes() {
+                let at = ring.written % RING_SIZE;
+                ring.bytes[at] = byte;
+                ring.written += 1;
+            }
+        }
+        if record.level() as usize <= CONSOLE_LEVEL.load(Ordering::Relaxed) {
+            console::write(line.as_str());
+        } else if record.level() <= RING_LEVEL {
+            SUPPRESSED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn flush(&self) {}
+}

@@ -1,0 +1,9 @@
+//! What the hypervisor offers: hcalls, RTAS, a console, time, power. Closed enums in, typed results out.
+
+pub mod console;
+pub mod logger;
+pub mod mmio;
+pub mod power;
+pub mod pseries;
+pub mod rtas;
+pub mod uart;

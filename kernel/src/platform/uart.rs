@@ -1,0 +1,62 @@
+//! The optional second console: a 16550 on a PCI card (`-device pci-serial`), reached by H_LOGICAL_CI_*.
+
+use crate::platform::pseries::Pseries;
+use core::time::Duration;
+use postern_core::addr::Gpa;
+use postern_core::clock::Deadline;
+use postern_core::seam::{Mmio, Width};
+use spin::Mutex;
+use uart_16550::{Config, Uart16550, backend::Backend};
+
+/// Output that the card does not take within this time is dropped.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The card's eight registers, in the PHB's I/O window. What an access that the hypervisor refuses reads as
+/// is what a missing card reads as.
+#[derive(Debug)]
+struct Registers {
+    base: Gpa,
+}
+
+impl Backend for Registers {
+    unsafe fn read(&mut self, register_offset: u8) -> u8 {
+        let at = Gpa(self.base.0 + u64::from(register_offset));
+        Pseries.load(at, Width::W8).map_or(0xff, |value| value as u8)
+    }
+
+    unsafe fn write(&mut self, register_offset: u8, value: u8) {
+        let at = Gpa(self.base.0 + u64::from(register_offset));
+        // A write that is refused is lost, as it would be on a card that is not there.
+        let _ = Pseries.store(at, Width::W8, u64::from(value));
+    }
+}
+
+static UART: Mutex<Option<Uart16550<Registers>>> = Mutex::new(None);
+
+/// Adds the 16550 at `base` to the consoles and replays the log to it; false when none answers there.
+pub fn attach(base: Gpa) -> bool {
+    // SAFETY: the backend reaches eight byte-wide registers at `base` through hcalls, which touch no memory
+    // of this program whatever the address is; nothing else drives the card.
+    let mut uart = unsafe { Uart16550::new_with_backend(Registers { base }) };
+    if uart.init(Config::default()).is_err() {
+        return false;
+    }
+    *UART.lock() = Some(uart);
+    crate::platform::logger::replay(put);
+    true
+}
+
+/// Writes to the card, when there is one.
+pub fn put(bytes: &[u8]) {
+    // The exception and panic reports may come from inside `put`; then the terminal alone has to do.
+    let Some(mut uart) = UART.try_lock() else { return };
+    let Some(uart) = uart.as_mut() else { return };
+    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    for byte in bytes {
+        while uart.try_send_byte(*byte).is_err() {
+            if deadline.expired(&Pseries) {
+                return;
+            }
+        }
+    }
+}
