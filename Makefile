@@ -1,4 +1,87 @@
+# The single entry for developers and CI: `make help` lists it.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup tools image sabotage run test check fmt clippy doc gdb clean
+MAKEFLAGS += --no-print-directory
+
+# What `make run` boots; `make help` says what each may be.
+FIRMWARE ?= slof
+SVM ?= on
+AP ?= on
+CPU ?= power9
+SMP ?= 1
+MEM ?= 1G
+DISK ?=
+NET ?= user
+QEMU ?= qemu-system-ppc64
+APPEND ?=
+
+one_of = $(if $(filter-out 1,$(words $($1)))$(filter-out $2,$($1)),$(error $1='$($1)': wanted one of: $2))
+$(call one_of,FIRMWARE,slof vof bios)
+$(call one_of,SVM,on off)
+$(call one_of,AP,on off)
+$(call one_of,CPU,power9 power10)
+
+CARGO := scripts/cargo
+HOST := $(CARGO) -q run -p postern-harness --
+# The image has a target of its own and builds core and alloc for it, in a folder of its own, so that its
+# flags and the host's never rebuild each other.
+TARGET := kernel/powerpc64le-postern.json
+BARE := --target $(TARGET) -Zjson-target-spec -Zbuild-std=core,alloc \
+	-Zbuild-std-features=compiler-builtins-mem --target-dir build/cargo
+IMAGE := RUSTC_BOOTSTRAP=1 $(CARGO)
+ELF := build/cargo/powerpc64le-postern/kernel/postern
+# Leaves the copy alone when nothing changed.
+install_if_changed = cmp -s $1 $2 || cp $1 $2
+
+export QEMU
+
+help:
+	@cat docs/help.txt
+
 setup:
-	true
-test:
-	scripts/cargo test --workspace --exclude postern-kernel
+	@scripts/setup.sh
+
+tools:
+	@scripts/setup.sh --quiet
+
+image: tools
+	@$(IMAGE) build -p postern-kernel --profile kernel $(BARE)
+	@$(call install_if_changed,$(ELF),build/postern.elf)
+	@head -c 256 /dev/zero >build/rom.bin && printf '\110\077\377\000' >>build/rom.bin
+
+# The image that maps one page it never shared: the observers outside must find it out.
+sabotage: tools
+	@$(IMAGE) build -p postern-kernel --profile kernel --features sabotage $(BARE)
+	@$(call install_if_changed,$(ELF),build/postern-sabotage.elf)
+
+run: export POSTERN_DISK := $(value DISK)
+run: export POSTERN_APPEND := $(value APPEND)
+run: image
+	@$(CARGO) -q build -p postern-harness
+	@exec $(HOST) run --firmware $(FIRMWARE) --svm $(SVM) --ap $(AP) --cpu $(CPU) --smp '$(SMP)' \
+		--mem '$(MEM)' --net '$(NET)' --qemu "$$QEMU" --disk "$$POSTERN_DISK" --append "$$POSTERN_APPEND"
+
+test: image sabotage
+	@scripts/test.sh
+
+check: tools
+	@scripts/check.sh
+
+fmt: tools
+	@$(CARGO) fmt
+
+clippy: tools
+	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot -p postern-core $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel --features sabotage $(BARE) -- -D warnings
+
+doc: tools
+	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc -q --no-deps --workspace --exclude postern-kernel
+	@RUSTDOCFLAGS='-D warnings' $(IMAGE) doc -q --no-deps -p postern-kernel $(BARE)
+
+gdb: image
+	@FIRMWARE=$(FIRMWARE) CPU=$(CPU) MEM='$(MEM)' scripts/gdb.sh
+
+clean:
+	@rm -rf build target

@@ -1,0 +1,42 @@
+#!/bin/sh
+# scripts/check-image.sh must find each kind of thing it looks for: one made-up object for each.
+set -eu
+cd "$(dirname "$0")/.."
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+object() { # the assembly
+    printf '%s\n' .machine\ power9 .text "$1" | powerpc64le-linux-gnu-as -many -o "$dir/o" - || { echo "check-image-test: cannot assemble: $1"; exit 1; }
+}
+refused() { # instructions, reason
+    object "$1"
+    if scripts/check-image.sh "$dir/o" >"$dir/out" 2>&1 || ! grep -q "$2" "$dir/out"; then
+        echo "check-image-test: '$1' was not refused as: $2"; failed=1
+    fi
+}
+
+for i in 'fadd 1,2,3' 'fmr 1,2' 'lfd 1,0(3)' 'stfs 1,0(3)' 'mffs 1' 'mtfsf 255,1' 'dadd 1,2,3'; do refused "$i" "floating point"; done
+for i in 'vadduwm 1,2,3' 'lvx 1,0,3' 'stvx 1,0,3' 'lxvd2x 1,0,3' 'stxvd2x 1,0,3' 'lxv 1,0(3)' 'xxlor 1,2,3' \
+    'xsadddp 1,2,3' 'xvadddp 1,2,3' 'mtvsrd 1,3' 'mfvsrd 3,1' 'lxsd 1,0(3)' 'stxsd 1,0(3)'; do refused "$i" vector; done
+# The assembler knows lmw, stmw, lswi and stswx for big-endian only: as words.
+for i in 'lq 4,0(3)' 'stq 4,0(3)' 'lqarx 4,0,3' '.long 0xbbc30000' '.long 0xbfc30000' '.long 0x7c8344aa' '.long 0x7c832d2a'; do
+    refused "$i" "quad-word, multiple or string"
+done
+for i in tbegin. tend. 'tabort. 3'; do refused "$i" transactional; done
+for i in hrfid stop 'scv 0' 'msgsnd 3'; do refused "$i" "not for a guest"; done
+refused '.long 0' "no instruction"
+refused '.long 0x04000001' "no instruction"
+refused 'bl elsewhere' "undefined symbols:.*elsewhere"
+refused 'bl elsewhere' "relocations: R_PPC64_REL24"
+refused '' "no instruction at all"
+
+# And it must let pass what a kernel is made of.
+object 'mfmsr 3; mtmsrd 3,1; rfid; sc 1; sc 2; trap; ld 3,0(4); std 3,8(4); lwbrx 3,0,4; dcbz 0,3; darn 3,1; divd 3,4,5
+lwsync; ptesync; isync; tlbie 3,4; mtspr 26,3; mftb 3; xor 3,4,5; xnop; ldarx 3,0,4; stdcx. 3,0,4; popcntd 3,4; cnttzd 3,4
+tdi 0,0,0x48; stb 3,0(4); std 3,0(1); lwa 3,0(4); lhbrx 3,0,4; slbia; dcbst 0,3; dcbf 0,3; stdbrx 3,0,4; subf 3,4,5'
+if ! scripts/check-image.sh "$dir/o" >"$dir/out" 2>&1; then
+    echo "check-image-test: refused what is allowed:"; cat "$dir/out"; failed=1
+fi
+[ "$failed" = 0 ] && echo "check-image-test: every kind is found"
+exit "$failed"

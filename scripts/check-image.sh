@@ -1,0 +1,48 @@
+#!/bin/sh
+# What must never be in the image, read from its disassembly: floating-point and vector instructions (their
+# state is not ours to keep), quad-word and string accesses (an ultravisor that emulates MMIO stops at them),
+# transactional and hypervisor instructions, and words that are no instruction at all (an illegal one ends a
+# secure guest at once). Also: undefined symbols, relocations the image cannot apply to itself, and memory
+# that is both writable and executable.
+#   scripts/check-image.sh FILE
+set -eu
+file=${1:?usage: scripts/check-image.sh FILE}
+tool=powerpc64le-linux-gnu-
+work=$(mktemp)
+trap 'rm -f "$work"' EXIT
+"${tool}objdump" -d -M power9 --no-show-raw-insn "$file" >"$work"
+
+found=$(awk '
+    /^[0-9a-f]+ <.*>:$/ { symbol = $2; sub(/:$/, "", symbol); next }
+    /^ *[0-9a-f]+:\t/ {
+        count++
+        op = $2; sub(/[+-]$/, "", op); why = ""
+        if (op ~ /^(f[a-z]|lf[sdi]|stf|mffs|mtfs|mcrfs|d(add|sub|mul|div|cmp[ou]|qua|rin|ct|rsp|den|enb|xex|iex|sc[lr]|tst))/) why = "floating point"
+        else if (op ~ /^(v[a-z]|xs[a-z]|xv[a-z]|xx[a-z]|l[x]?v|stv|stxv|lxs|stxs|m[tf](vs|vr|fpr|vscr)|dst|dss|bcd)/) why = "vector"
+        else if (op ~ /^(lq|stq|lmw|stmw|lsw|stsw)/) why = "quad-word, multiple or string access"
+        else if (op ~ /^(tbegin|tend|tabort|tsuspend|tresume|tsr|trecl|trechkpt|tcheck)/) why = "transactional memory"
+        else if (op ~ /^(hrfid|urfid|stop|nap|doze|sleep|rvwinkle|attn|scv|rfscv|msgsnd)/) why = "not for a guest"
+        else if (op ~ /^\.(long|quad|8byte|short|byte)/) why = "no instruction"
+        if (why != "") { bad++; if (bad <= 20) print $1, symbol ": " $2, $3, "(" why ")" }
+    }
+    END {
+        if (bad > 20) print "and", bad - 20, "more"
+        if (count == 0) print "no instruction at all: is this a powerpc64le file?"
+        print count + 0 > "/dev/stderr"
+    }' "$work" 2>"$work.count") || true
+count=$(cat "$work.count"); rm -f "$work.count"
+
+undefined=$("${tool}nm" -u "$file")
+[ -z "$undefined" ] || found="$found
+undefined symbols: $(echo "$undefined" | tr -s ' \n' ' ')"
+relocations=$("${tool}readelf" -rW "$file" | grep -o 'R_PPC64_[A-Z0-9_]*' | sort -u | grep -v '^R_PPC64_RELATIVE$' || true)
+[ -z "$relocations" ] || found="$found
+relocations: $(echo "$relocations" | tr '\n' ' ')"
+if "${tool}readelf" -lW "$file" 2>/dev/null | grep -E '^ +LOAD .* RWE ' >/dev/null; then found="$found
+a segment is writable and executable"; fi
+
+if [ -n "$found" ]; then
+    echo "$found" | sed '/^$/d; s/^/check-image: /' >&2
+    exit 1
+fi
+echo "check-image: $file: $count instructions, none forbidden"

@@ -1,0 +1,143 @@
+#!/bin/sh
+# Installs what building and running need, by package name, and nothing when nothing is missing.
+#   scripts/setup.sh            install what is missing, and say so
+#   scripts/setup.sh --check    only report; exit 1 when something is missing
+#   scripts/setup.sh --quiet    as without options, but silent when nothing is missing
+set -u
+top=$(cd "$(dirname "$0")/.." && pwd)
+rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$top/rust-toolchain.toml")
+rust_packages="rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
+
+mode=install
+case "${1-}" in
+"") ;;
+--check) mode=check ;;
+--quiet) mode=quiet ;;
+*) echo "usage: scripts/setup.sh [--check|--quiet]" >&2; exit 2 ;;
+esac
+
+say() { echo "setup: $*"; }
+die() { echo "setup: $*" >&2; exit 1; }
+
+# The first dotted number a program's --version prints; nothing when there is no such program.
+version() { "$1" --version 2>/dev/null | sed -n 's/[^0-9]*\([0-9][0-9]*\.[0-9][0-9.]*\).*/\1/p' | head -n 1; }
+
+# Whether dotted number $1 is at least $2.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# One line per tool; what is missing gathers in $packages (Debian's names) and $missing (the tools' own).
+packages='' missing='' report=''
+found() { report="$report
+  $1: $2"; }
+lacks() { # tool, what was found, wanted, package...
+    report="$report
+  $1: $2, wanted: $3"
+    missing="$missing${missing:+, }$1"; shift 3
+    packages="$packages $*"
+}
+program() { # program, least version, package...
+    have=$(version "$1")
+    if [ -z "$have" ]; then name=$1 least=$2; shift 2; lacks "$name" missing "$least or later" "$@"
+    elif at_least "$have" "$2"; then found "$1" "$have"
+    else name=$1 least=$2; shift 2; lacks "$name" "$have" "$least or later" "$@"; fi
+}
+have_rust() { "$top/scripts/cargo" --version >/dev/null 2>&1; }
+
+look() {
+    packages='' missing='' report=''
+    program "$qemu" 7.2 qemu-system-ppc
+    program ld.lld 14 lld
+    program powerpc64le-linux-gnu-objdump 2.35 binutils-powerpc64le-linux-gnu
+    program dtc 1.6 device-tree-compiler
+    if command -v cc >/dev/null 2>&1 && echo 'int main(void){return 0;}' | cc -xc -o /dev/null - 2>/dev/null; then
+        found "cc (links the host's programs)" "$(command -v cc)"
+    else
+        lacks cc missing "a C compiler that links" gcc libc6-dev
+    fi
+    if [ -n "${SSL_CERT_FILE:-}" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] ||
+        [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ]; then
+        found "TLS certificates" present
+    else
+        lacks "TLS certificates" missing "for cargo's downloads" ca-certificates
+    fi
+    if have_rust; then
+        found Rust "$("$top/scripts/cargo" --version)"
+    else
+        lacks Rust missing "exactly $rust with clippy, rustfmt and the library's source" # packages: see below
+    fi
+}
+
+qemu=${QEMU:-qemu-system-ppc64}
+[ "$qemu" = qemu-system-ppc64 ] || [ -n "$(version "$qemu")" ] || die "QEMU=$qemu: no such program"
+look
+if [ -z "$missing" ]; then
+    [ "$mode" = quiet ] || say "nothing is missing$report"
+    exit 0
+fi
+[ "$mode" = check ] && { say "missing: $missing$report" >&2; exit 1; }
+say "missing: $missing"
+
+# Rust from rustup, where there is one that can download; it needs no root.
+if ! have_rust && command -v rustup >/dev/null 2>&1; then
+    say "rustup: installing Rust $rust"
+    if timeout 900 rustup toolchain install "$rust" --no-self-update --profile minimal \
+        -c rust-src -c clippy -c rustfmt >/dev/null 2>&1 && have_rust; then
+        say "rustup: Rust $rust installed"
+    else
+        say "rustup could not install Rust $rust; trying the system's packages"
+    fi
+    look
+    [ -z "$missing" ] && exit 0
+fi
+
+distribution=$(sed -n 's/^ID="\{0,1\}\([a-z]*\)"\{0,1\}$/\1/p' /etc/os-release 2>/dev/null)
+if [ "$distribution" != debian ] || ! command -v apt-get >/dev/null 2>&1; then
+    cat >&2 <<END
+setup: this is not Debian, so nothing is installed by itself. What was looked for, and what is there:$report
+setup: install what is missing with your system's tools (Rust: 'rustup toolchain install $rust -c rust-src -c clippy -c rustfmt'), then run make again
+END
+    exit 1
+fi
+have_rust || packages="$packages $rust_packages"
+
+run=''
+if [ "$(id -u)" != 0 ]; then
+    command -v sudo >/dev/null 2>&1 || die "not root and no sudo; as root run: apt-get install --no-install-recommends$packages"
+    run=sudo
+fi
+apt() { $run env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"; }
+candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p'; }
+# Whether apt's lists know every package wanted, and Rust in the one version that fits.
+known() {
+    for p in $packages; do
+        case "$p $(candidate "$p")" in
+        *" " | *" (none)") return 1 ;;
+        rustc-web\ "$rust"+*) ;;
+        rustc-web\ *) return 1 ;;
+        esac
+    done
+}
+log=$(mktemp) || die "no temporary file"
+trap 'rm -f "$log"' EXIT
+refresh() { say "apt-get update"; apt update >"$log" 2>&1 || { tail -n 5 "$log" >&2; say "apt-get update reported errors, going on" >&2; }; }
+fresh=no
+known || { refresh; fresh=yes; }
+for p in $packages; do
+    case "$(candidate "$p")" in "" | "(none)") die "apt knows no package $p; are Debian 12's main and security suites enabled?" ;; esac
+done
+case " $packages " in *" rustc-web "*)
+    case "$(candidate rustc-web)" in "$rust"+*) ;;
+    *) die "apt offers rustc-web $(candidate rustc-web), wanted $rust: enable Debian 12's security suite, or use rustup" ;;
+    esac ;;
+esac
+say "apt-get install --no-install-recommends$packages"
+# shellcheck disable=SC2086 # a list of words
+install() { apt install --no-install-recommends $packages >"$log" 2>&1; }
+if ! install; then
+    # The lists may be older than the archive.
+    if [ "$fresh" = no ]; then refresh; install; else false; fi ||
+        { tail -n 15 "$log" >&2; die "apt-get install failed"; }
+fi
+look
+[ -z "$missing" ] || { say "installed, yet still missing: $missing$report" >&2; exit 1; }
+say "done$report"
