@@ -4,6 +4,10 @@
 //! the kernel implements with instructions and the tests with models. A word from outside (device tree,
 //! config space, ring, status code) is an allegation until code of this crate has checked it.
 #![no_std]
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, which is what it is for")
+)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -14,6 +18,7 @@ pub mod clock;
 pub mod cmdline;
 pub mod exit;
 pub mod hcall;
+pub mod pci;
 pub mod rtas;
 pub mod seam;
 pub mod secure;

@@ -1,0 +1,165 @@
+//! The command register: what a function may do on the bus, and when.
+//!
+//! Firmware may have left bus mastering on. It goes off for every function before anything else, and comes
+//! on for one function at a time when its DMA addresses are in place.
+
+use crate::pci::config::{ConfigError, ConfigSpace, DeviceAddr};
+use crate::seam::Width;
+use bitflags::bitflags;
+use core::fmt;
+
+const COMMAND: u16 = 0x04;
+
+bitflags! {
+    /// Bits of the command register (PCI 3.0, 6.2.2).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Command: u16 {
+        /// Answers I/O accesses.
+        const IO = 1 << 0;
+        /// Answers memory accesses.
+        const MEMORY = 1 << 1;
+        /// May access memory by itself.
+        const BUS_MASTER = 1 << 2;
+        /// Does not raise INTx.
+        const INTX_DISABLE = 1 << 10;
+        const _ = !0;
+    }
+}
+
+/// A command register that could not be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// The access failed.
+    Config(ConfigError),
+    /// The register did not read back as written.
+    NotTaken {
+        /// As written.
+        wanted: Command,
+        /// As read.
+        found: Command,
+    },
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::NotTaken { wanted, found } => {
+                write!(f, "command register {:#06x} reads back {:#06x}", wanted.bits(), found.bits())
+            }
+        }
+    }
+}
+
+/// Clears bus mastering and both decoders, and turns INTx off.
+///
+/// # Errors
+/// The function still decodes or masters: it must not be bound.
+pub fn quiesce(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), CommandError> {
+    change(config, at, Command::INTX_DISABLE, Command::BUS_MASTER | Command::MEMORY | Command::IO)
+}
+
+/// Lets the function answer at its BARs.
+///
+/// # Errors
+/// The register did not take the bits.
+pub fn enable_decoding(
+    config: &impl ConfigSpace,
+    at: DeviceAddr,
+    decoders: Command,
+) -> Result<(), CommandError> {
+    change(config, at, decoders & (Command::MEMORY | Command::IO), Command::empty())
+}
+
+/// Lets the function access memory: only after every address it may use is in place.
+///
+/// # Errors
+/// The register did not take the bit.
+pub fn enable_bus_master(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), CommandError> {
+    change(config, at, Command::BUS_MASTER, Command::empty())
+}
+
+/// Stops the function from accessing memory.
+///
+/// # Errors
+/// The register kept the bit.
+pub fn disable_bus_master(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), CommandError> {
+    change(config, at, Command::empty(), Command::BUS_MASTER)
+}
+
+fn change(
+    config: &impl ConfigSpace,
+    at: DeviceAddr,
+    set: Command,
+    clear: Command,
+) -> Result<(), CommandError> {
+    let read = || config.read(at, COMMAND, Width::W16).map(|bits| Command::from_bits_retain(bits as u16));
+    let before = read()?;
+    let wanted = (before - clear) | set;
+    config.write(at, COMMAND, Width::W16, wanted.bits().into())?;
+    let found = read()?;
+    // INTx disable is an optional bit; the ones that decide about accesses are not.
+    let matters = (set | clear) - Command::INTX_DISABLE;
+    if (found ^ wanted).intersects(matters) {
+        return Err(CommandError::NotTaken { wanted, found });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pci::model::Model;
+
+    fn function(command: u16) -> (Model, DeviceAddr) {
+        let model = Model::default();
+        let at = model.add(1, 0, 0x1af4, 0x1042);
+        model.set(at, COMMAND, command.into());
+        (model, at)
+    }
+
+    #[test]
+    fn firmware_bus_mastering_goes_off_before_anything_else() {
+        let (model, at) = function(0x0107);
+        quiesce(&model, at).unwrap();
+        assert_eq!(model.get(at, COMMAND) as u16, 0x0500, "SERR# enable stays as it was");
+    }
+
+    #[test]
+    fn bus_mastering_that_stays_on_is_an_error() {
+        let (model, at) = function(0x0006);
+        model.make_read_only(at, COMMAND);
+        assert!(matches!(quiesce(&model, at), Err(CommandError::NotTaken { .. })));
+    }
+
+    #[test]
+    fn bus_mastering_is_a_step_of_its_own() {
+        let (model, at) = function(0);
+        enable_decoding(&model, at, Command::MEMORY).unwrap();
+        assert_eq!(model.get(at, COMMAND) as u16, 2);
+        enable_bus_master(&model, at).unwrap();
+        assert_eq!(model.get(at, COMMAND) as u16, 6);
+        disable_bus_master(&model, at).unwrap();
+        assert_eq!(model.get(at, COMMAND) as u16, 2);
+    }
+
+    #[test]
+    fn decoding_does_not_enable_bus_mastering_even_if_asked() {
+        let (model, at) = function(0);
+        enable_decoding(&model, at, Command::all()).unwrap();
+        assert_eq!(model.get(at, COMMAND) as u16, 3);
+    }
+
+    #[test]
+    fn removed_function_is_an_error() {
+        let (model, at) = function(0);
+        model.remove(at);
+        assert!(enable_bus_master(&model, at).is_err());
+    }
+}

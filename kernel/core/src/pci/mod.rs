@@ -1,0 +1,11 @@
+//! PCI below one host bridge: config space through RTAS, functions, capabilities, BARs of our own choice.
+
+pub mod bars;
+pub mod capabilities;
+pub mod command;
+pub mod config;
+pub mod functions;
+pub mod windows;
+
+#[cfg(test)]
+pub(crate) mod model;

@@ -1,0 +1,126 @@
+//! A bus of functions in memory, honest where a test does not say otherwise.
+
+use crate::addr::Gpa;
+use crate::pci::config::{ConfigError, ConfigSpace, DeviceAddr, check};
+use crate::pci::windows::{Space, Window};
+use crate::rtas::RtasError;
+use crate::seam::Width;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// One function's config space.
+struct Space256 {
+    bytes: [u8; 256],
+    /// Bits that writes change; the rest keeps its value.
+    writable: [u8; 256],
+    /// A register that reads as this, once an address has been written to it.
+    stuck: Option<(u16, u32)>,
+}
+
+/// The bus.
+#[derive(Default)]
+pub(crate) struct Model(RefCell<BTreeMap<DeviceAddr, Space256>>);
+
+impl Model {
+    /// Adds an endpoint without BARs and capabilities.
+    pub(crate) fn add(&self, device: u8, function: u8, vendor: u16, id: u16) -> DeviceAddr {
+        let at = DeviceAddr::new(0, device, function).unwrap();
+        let mut writable = [0; 256];
+        writable[0x04..0x06].fill(0xff);
+        writable[0x30..0x34].fill(0xff);
+        self.0.borrow_mut().insert(at, Space256 { bytes: [0; 256], writable, stuck: None });
+        self.set(at, 0, u32::from(id) << 16 | u32::from(vendor));
+        at
+    }
+
+    pub(crate) fn remove(&self, at: DeviceAddr) {
+        self.0.borrow_mut().remove(&at);
+    }
+
+    pub(crate) fn set(&self, at: DeviceAddr, register: u16, value: u32) {
+        for (i, byte) in value.to_le_bytes().into_iter().enumerate() {
+            self.set8(at, register + i as u16, byte);
+        }
+    }
+
+    pub(crate) fn set8(&self, at: DeviceAddr, register: u16, value: u8) {
+        self.0.borrow_mut().get_mut(&at).unwrap().bytes[usize::from(register)] = value;
+    }
+
+    pub(crate) fn get(&self, function: DeviceAddr, register: u16) -> u32 {
+        let at = usize::from(register)..usize::from(register) + 4;
+        let bus = self.0.borrow();
+        u32::from_le_bytes(bus[&function].bytes[at].try_into().unwrap())
+    }
+
+    /// A BAR that reads as `ones` after all ones were written: type bits are fixed, the others writable.
+    pub(crate) fn bar(&self, at: DeviceAddr, bar: u16, ones: u32) {
+        // Bits 3..0 of a memory BAR and 1..0 of an I/O BAR, but a second half has none of them.
+        let fixed = if ones == u32::MAX {
+            0
+        } else if ones & 1 != 0 {
+            0b11
+        } else {
+            0b1111
+        };
+        let register = 0x10 + 4 * bar;
+        self.set(at, register, ones & fixed);
+        let mut bus = self.0.borrow_mut();
+        let function = bus.get_mut(&at).unwrap();
+        let range = usize::from(register)..usize::from(register) + 4;
+        function.writable[range].copy_from_slice(&(ones & !fixed).to_le_bytes());
+    }
+
+    pub(crate) fn make_read_only(&self, at: DeviceAddr, register: u16) {
+        let mut bus = self.0.borrow_mut();
+        let range = usize::from(register)..usize::from(register) + 4;
+        bus.get_mut(&at).unwrap().writable[range].fill(0);
+    }
+
+    /// From the first write of anything but all ones, `register` reads as `value`.
+    pub(crate) fn stick(&self, at: DeviceAddr, register: u16, value: u32) {
+        self.0.borrow_mut().get_mut(&at).unwrap().stuck = Some((register, value));
+    }
+}
+
+impl ConfigSpace for Model {
+    fn read(&self, at: DeviceAddr, register: u16, width: Width) -> Result<u32, ConfigError> {
+        let bytes = check(register, width)? as usize;
+        let bus = self.0.borrow();
+        let function = bus.get(&at).ok_or(ConfigError::Rtas(RtasError::Hardware))?;
+        let mut value = [0; 4];
+        let start = usize::from(register);
+        value[..bytes].copy_from_slice(&function.bytes[start..start + bytes]);
+        Ok(u32::from_le_bytes(value))
+    }
+
+    fn write(&self, at: DeviceAddr, register: u16, width: Width, value: u32) -> Result<(), ConfigError> {
+        let bytes = check(register, width)? as usize;
+        let mut bus = self.0.borrow_mut();
+        let function = bus.get_mut(&at).ok_or(ConfigError::Rtas(RtasError::Hardware))?;
+        let value = match function.stuck {
+            Some((stuck, instead)) if stuck == register && value != u32::MAX => instead,
+            _ => value,
+        };
+        for (i, byte) in value.to_le_bytes().into_iter().take(bytes).enumerate() {
+            let at = usize::from(register) + i;
+            let writable = function.writable[at];
+            function.bytes[at] = function.bytes[at] & !writable | byte & writable;
+        }
+        Ok(())
+    }
+}
+
+/// `ranges` of QEMU's default host bridge: I/O, 32-bit and 64-bit memory.
+pub(crate) fn windows_of_qemu() -> [Window; 3] {
+    [
+        Window { space: Space::Io, bus: 0, gpa: Gpa(0x2000_0000_0000), len: 0x1_0000 },
+        Window { space: Space::Memory32, bus: 0x8000_0000, gpa: Gpa(0x2000_8000_0000), len: 0x8000_0000 },
+        Window {
+            space: Space::Memory64,
+            bus: 0x2100_0000_0000,
+            gpa: Gpa(0x2100_0000_0000),
+            len: 0x100_0000_0000,
+        },
+    ]
+}

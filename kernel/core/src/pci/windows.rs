@@ -1,0 +1,239 @@
+//! The host bridge's windows onto the bus, and which part of each has been given away.
+
+use crate::addr::{Gpa, GpaRange};
+use core::fmt;
+
+/// Kinds of bus address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// I/O ports.
+    Io,
+    /// Memory that a 32-bit BAR can hold.
+    Memory32,
+    /// Memory that needs a 64-bit BAR.
+    Memory64,
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Io => "I/O",
+            Self::Memory32 => "32-bit memory",
+            Self::Memory64 => "64-bit memory",
+        })
+    }
+}
+
+/// One entry of the host bridge's `ranges`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Which bus addresses these are.
+    pub space: Space,
+    /// First address on the bus.
+    pub bus: u64,
+    /// Where the CPU finds it.
+    pub gpa: Gpa,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// `ranges` that no device may be placed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowError {
+    /// No bytes.
+    Empty(Window),
+    /// The end wraps, or a 32-bit window goes beyond 4 GiB on the bus.
+    Wraps(Window),
+    /// In the way of guest memory.
+    OverMemory(Window),
+    /// In the way of another window.
+    Overlap(Window, Window),
+}
+
+impl fmt::Display for WindowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (window, wrong) = match self {
+            Self::Empty(window) => (window, "is empty"),
+            Self::Wraps(window) => (window, "wraps"),
+            Self::OverMemory(window) => (window, "lies over guest memory"),
+            Self::Overlap(window, _) => (window, "overlaps another window"),
+        };
+        write!(f, "PCI {} window {:#x}+{:#x} {wrong}", window.space, window.gpa.0, window.len)
+    }
+}
+
+/// A window and the next bus address of it that is free.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    window: Window,
+    next: u64,
+}
+
+/// A piece of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// What goes into the BAR.
+    pub bus: u64,
+    /// Where the CPU finds it.
+    pub gpa: Gpa,
+}
+
+/// The windows of one host bridge. Gives out aligned pieces, each once; nothing comes back.
+#[derive(Clone, Debug)]
+pub struct Windows {
+    cursors: [Option<Cursor>; 3],
+}
+
+/// Bus address 0 means "unmapped" to QEMU and to some devices; the first page stays free in every window
+/// that begins there.
+const NEVER_BELOW: u64 = 0x1000;
+
+impl Windows {
+    /// Checks `ranges` against each other and against guest memory. The first window of a space is used.
+    ///
+    /// # Errors
+    /// One bad window refuses the whole bridge.
+    pub fn new(ranges: &[Window], memory: &[GpaRange]) -> Result<Self, WindowError> {
+        let mut windows = Self { cursors: [None; 3] };
+        for (i, window) in ranges.iter().enumerate() {
+            let cpu = span(window)?;
+            if memory.iter().any(|ram| ram.overlaps(&cpu)) {
+                return Err(WindowError::OverMemory(*window));
+            }
+            for other in ranges.iter().take(i) {
+                if span(other)?.overlaps(&cpu) || bus_overlap(window, other) {
+                    return Err(WindowError::Overlap(*window, *other));
+                }
+            }
+            let cursor = windows.cursor(window.space);
+            if cursor.is_none() {
+                *cursor = Some(Cursor { window: *window, next: window.bus.max(NEVER_BELOW) });
+            }
+        }
+        Ok(windows)
+    }
+
+    /// A piece of `len` bytes (a power of two), aligned to its own length and at least to 4 KiB in memory;
+    /// `None` when there is no such window, or no room left in it.
+    pub fn take(&mut self, space: Space, len: u64) -> Option<Placement> {
+        let align = if space == Space::Io { len } else { len.max(0x1000) };
+        let cursor = self.cursor(space).as_mut()?;
+        let bus = cursor.next.checked_next_multiple_of(align)?;
+        let end = bus.checked_add(len)?;
+        let offset = bus.checked_sub(cursor.window.bus)?;
+        if end.checked_sub(cursor.window.bus)? > cursor.window.len {
+            return None;
+        }
+        cursor.next = end;
+        Some(Placement { bus, gpa: cursor.window.gpa.checked_add(offset)? })
+    }
+
+    fn cursor(&mut self, space: Space) -> &mut Option<Cursor> {
+        let [io, memory32, memory64] = &mut self.cursors;
+        match space {
+            Space::Io => io,
+            Space::Memory32 => memory32,
+            Space::Memory64 => memory64,
+        }
+    }
+}
+
+/// The window as the CPU sees it.
+fn span(window: &Window) -> Result<GpaRange, WindowError> {
+    if window.len == 0 {
+        return Err(WindowError::Empty(*window));
+    }
+    let end = window.bus.checked_add(window.len).ok_or(WindowError::Wraps(*window))?;
+    if window.space != Space::Memory64 && end > 1 << 32 {
+        return Err(WindowError::Wraps(*window));
+    }
+    GpaRange::new(window.gpa, window.len).ok_or(WindowError::Wraps(*window))
+}
+
+/// Whether two windows claim the same bus addresses. I/O is a space of its own.
+fn bus_overlap(a: &Window, b: &Window) -> bool {
+    (a.space == Space::Io) == (b.space == Space::Io)
+        && a.bus < b.bus.saturating_add(b.len)
+        && b.bus < a.bus.saturating_add(a.len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pci::model::windows_of_qemu;
+    use std::vec::Vec;
+
+    const RAM: GpaRange = GpaRange { start: Gpa(0), len: 1 << 30 };
+
+    fn memory32(bus: u64, gpa: u64, len: u64) -> Window {
+        Window { space: Space::Memory32, bus, gpa: Gpa(gpa), len }
+    }
+
+    #[test]
+    fn windows_of_qemu_are_accepted() {
+        let mut windows = Windows::new(&windows_of_qemu(), &[RAM]).unwrap();
+        let io = windows.take(Space::Io, 8).unwrap();
+        assert_eq!(io, Placement { bus: 0x1000, gpa: Gpa(0x2000_0000_1000) });
+        let first = windows.take(Space::Memory32, 0x100).unwrap();
+        assert_eq!(first, Placement { bus: 0x8000_0000, gpa: Gpa(0x2000_8000_0000) });
+        let second = windows.take(Space::Memory32, 0x4000).unwrap();
+        assert_eq!(second.bus, 0x8000_4000);
+        let far = windows.take(Space::Memory64, 0x4000).unwrap();
+        assert_eq!(far, Placement { bus: 0x2100_0000_0000, gpa: Gpa(0x2100_0000_0000) });
+    }
+
+    #[test]
+    fn window_over_guest_memory_refuses_the_bridge() {
+        let bad = memory32(0x8000_0000, 0x3fff_f000, 0x2000);
+        assert_eq!(Windows::new(&[bad], &[RAM]).unwrap_err(), WindowError::OverMemory(bad));
+    }
+
+    #[test]
+    fn empty_window_refuses_the_bridge() {
+        let bad = memory32(0x8000_0000, 1 << 40, 0);
+        assert_eq!(Windows::new(&[bad], &[]).unwrap_err(), WindowError::Empty(bad));
+    }
+
+    #[test]
+    fn wrapping_windows_refuse_the_bridge() {
+        for bad in [
+            memory32(0x8000_0000, u64::MAX - 1, 0x1000),
+            memory32(0xffff_f000, 1 << 40, 0x2000),
+            Window { space: Space::Memory64, bus: u64::MAX, gpa: Gpa(1 << 40), len: 2 },
+        ] {
+            assert_eq!(Windows::new(&[bad], &[]).unwrap_err(), WindowError::Wraps(bad));
+        }
+    }
+
+    #[test]
+    fn overlapping_windows_refuse_the_bridge() {
+        let a = memory32(0x8000_0000, 1 << 40, 0x2000);
+        let same_cpu = memory32(0x9000_0000, (1 << 40) + 0x1000, 0x2000);
+        let same_bus = memory32(0x8000_1000, 1 << 41, 0x2000);
+        for b in [same_cpu, same_bus] {
+            assert_eq!(Windows::new(&[a, b], &[]).unwrap_err(), WindowError::Overlap(b, a));
+        }
+    }
+
+    #[test]
+    fn pieces_never_overlap_and_end_with_the_window() {
+        let mut windows = Windows::new(&[memory32(0x8000_0000, 1 << 40, 0x8000)], &[]).unwrap();
+        let mut given: Vec<GpaRange> = Vec::new();
+        for len in [0x20, 0x1000, 0x2000, 0x4000, 0x1000] {
+            if let Some(piece) = windows.take(Space::Memory32, len) {
+                let range = GpaRange::new(piece.gpa, len).unwrap();
+                assert!(given.iter().all(|other| !other.overlaps(&range)));
+                assert!(piece.bus.is_multiple_of(len) && piece.bus + len <= 0x8000_8000);
+                given.push(range);
+            }
+        }
+        assert_eq!(given.len(), 4, "the last one finds no room");
+    }
+
+    #[test]
+    fn piece_larger_than_any_address_is_refused() {
+        let mut windows = Windows::new(&windows_of_qemu(), &[]).unwrap();
+        assert_eq!(windows.take(Space::Memory64, 1 << 63), None);
+        assert_eq!(windows.take(Space::Memory32, 1 << 40), None);
+    }
+}
