@@ -17,6 +17,7 @@ pub mod addr;
 pub mod clock;
 pub mod cmdline;
 pub mod exit;
+pub mod fdt;
 pub mod hcall;
 pub mod pci;
 pub mod rtas;

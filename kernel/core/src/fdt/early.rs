@@ -1,0 +1,153 @@
+//! What the boot stage must know before there is a heap.
+
+use super::guard::Tree;
+use super::read;
+
+/// Property of `/chosen` by which the boot stage tells the kernel which firmware started it.
+pub const ENTRY_PROPERTY: &str = "postern,entry";
+/// Property of `/chosen` that the boot stage writes before UV_ESM: the kernel base, 64 bits.
+pub const ESM_PROPERTY: &str = "postern,esm";
+/// Name, and `compatible`, of the root node by which an emulated ultravisor announces itself.
+pub const MARKER: &str = "ibm,ultravisor";
+
+/// Who started the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// SLOF, with the Open Firmware client interface.
+    Slof,
+    /// QEMU's own firmware, with the same interface.
+    Vof,
+    /// Something that handed over a flattened tree.
+    Fdt,
+}
+
+impl core::fmt::Display for Entry {
+    /// The value of `postern: entry=`, and of [`ENTRY_PROPERTY`].
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Slof => "slof",
+            Self::Vof => "vof",
+            Self::Fdt => "fdt",
+        })
+    }
+}
+
+/// The command line, without its NUL; empty when there is none.
+#[must_use]
+pub fn bootargs<'a>(tree: &Tree<'a>) -> &'a [u8] {
+    let value = read::node_at(tree, "/chosen").and_then(|chosen| read::bytes(chosen, "bootargs"));
+    value.and_then(|value| value.split(|&byte| byte == 0).next()).unwrap_or_default()
+}
+
+/// Whether an emulated ultravisor announces itself: see [`crate::secure::Evidence`].
+#[must_use]
+pub fn marker(tree: &Tree<'_>) -> bool {
+    read::root(tree)
+        .and_then(|root| read::child(root, MARKER))
+        .is_some_and(|node| read::lists(node, "compatible", MARKER))
+}
+
+/// The kernel base that was given to UV_ESM, when the boot stage has issued one.
+#[must_use]
+pub fn esm_base(tree: &Tree<'_>) -> Option<u64> {
+    let value = read::bytes(read::node_at(tree, "/chosen")?, ESM_PROPERTY)?;
+    Some(u64::from_be_bytes(value.try_into().ok()?))
+}
+
+/// Who started the image; anything but the two firmwares by name is [`Entry::Fdt`].
+#[must_use]
+pub fn entry(tree: &Tree<'_>) -> Entry {
+    match read::node_at(tree, "/chosen").and_then(|chosen| read::text(chosen, ENTRY_PROPERTY)) {
+        Some("slof") => Entry::Slof,
+        Some("vof") => Entry::Vof,
+        _ => Entry::Fdt,
+    }
+}
+
+/// The token of an RTAS service.
+#[must_use]
+pub fn rtas_token(tree: &Tree<'_>, service: &str) -> Option<u32> {
+    read::word(read::node_at(tree, "/rtas")?, service)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, bootargs, entry, esm_base, marker, rtas_token};
+    use crate::fdt::Tree;
+    use crate::fdt::fixtures::{Builder, POWER9_256M, POWER9_512M_INITRD};
+
+    #[test]
+    fn a_real_tree_answers() {
+        let tree = Tree::check(POWER9_512M_INITRD).unwrap();
+        assert_eq!(bootargs(&tree), b"svm=emulated run=blk-digest");
+        assert!(!marker(&tree));
+        assert_eq!(esm_base(&tree), None);
+        assert_eq!(entry(&tree), Entry::Fdt);
+        assert_eq!(rtas_token(&tree, "ibm,os-term"), Some(0x201f));
+        assert_eq!(rtas_token(&tree, "no-such-service"), None);
+        assert_eq!(bootargs(&Tree::check(POWER9_256M).unwrap()), b"");
+    }
+
+    #[test]
+    fn dt_10_a_tree_without_chosen_has_no_arguments() {
+        let blob = Builder::new().node("").end().blob();
+        let tree = Tree::check(&blob).unwrap();
+        assert_eq!(bootargs(&tree), b"");
+        assert_eq!(esm_base(&tree), None);
+        assert_eq!(entry(&tree), Entry::Fdt);
+        assert!(!marker(&tree));
+    }
+
+    #[test]
+    fn an_alias_that_names_itself_is_not_followed() {
+        let blob = Builder::new()
+            .node("")
+            .node("aliases")
+            .prop("/chosen", b"/chosen\0")
+            .prop("/rtas", b"/rtas\0")
+            .end()
+            .end()
+            .blob();
+        let tree = Tree::check(&blob).unwrap();
+        assert_eq!(bootargs(&tree), b"");
+        assert_eq!(rtas_token(&tree, "power-off"), None);
+    }
+
+    #[test]
+    fn the_marker_is_a_root_child_of_that_name_and_kind() {
+        let with = |name: &str, compatible: &[u8]| {
+            let blob = Builder::new().node("").node(name).prop("compatible", compatible).end().end().blob();
+            marker(&Tree::check(&blob).unwrap())
+        };
+        assert!(with("ibm,ultravisor", b"ibm,ultravisor\0"));
+        assert!(with("ibm,ultravisor@0", b"ibm,uv-firmware\0ibm,ultravisor\0"));
+        assert!(!with("ibm,ultravisor", b"ibm,uv-firmware\0"));
+        assert!(!with("ultravisor", b"ibm,ultravisor\0"));
+        let deeper = Builder::new()
+            .node("")
+            .node("vdevice")
+            .node("ibm,ultravisor")
+            .prop("compatible", b"ibm,ultravisor\0")
+            .end()
+            .end()
+            .end()
+            .blob();
+        assert!(!marker(&Tree::check(&deeper).unwrap()));
+    }
+
+    #[test]
+    fn the_notes_of_the_boot_stage_are_read() {
+        let with = |name: &str, value: &[u8]| {
+            Builder::new().node("").node("chosen").prop(name, value).end().end().blob()
+        };
+        let blob = with("postern,esm", &[0, 0, 0, 0, 0, 0x40, 0, 0]);
+        assert_eq!(esm_base(&Tree::check(&blob).unwrap()), Some(0x40_0000));
+        let blob = with("postern,esm", &[0, 0x40, 0, 0]);
+        assert_eq!(esm_base(&Tree::check(&blob).unwrap()), None);
+        for (value, want) in [(&b"slof\0"[..], Entry::Slof), (b"vof\0", Entry::Vof), (b"bios\0", Entry::Fdt)]
+        {
+            let blob = with("postern,entry", value);
+            assert_eq!(entry(&Tree::check(&blob).unwrap()), want);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Trees for tests: real ones (`testdata/README.md` says where they come from) and made ones.
+
+use std::string::String;
+use std::vec::Vec;
+
+macro_rules! tree {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/", $name, ".dtb"))
+    };
+}
+
+pub(crate) const POWER9_256M: &[u8] = tree!("power9-256m");
+pub(crate) const POWER9_512M_INITRD: &[u8] = tree!("power9-512m-initrd");
+pub(crate) const POWER9_1G_NUMA: &[u8] = tree!("power9-1g-numa");
+pub(crate) const POWER9_64G: &[u8] = tree!("power9-64g");
+pub(crate) const POWER9_TWO_PHBS: &[u8] = tree!("power9-two-phbs");
+pub(crate) const POWER10_4G_SMP2: &[u8] = tree!("power10-4g-smp2");
+
+pub(crate) const REAL: [&[u8]; 6] =
+    [POWER9_256M, POWER9_512M_INITRD, POWER9_1G_NUMA, POWER9_64G, POWER9_TWO_PHBS, POWER10_4G_SMP2];
+
+/// Writes a tree token by token, without asking whether it makes sense.
+#[derive(Clone, Default)]
+pub(crate) struct Builder {
+    reservations: Vec<(u64, u64)>,
+    tokens: Vec<u8>,
+    strings: Vec<u8>,
+    boot_cpu: u32,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// An existing tree, token for token; `edit` sees each property and may change it or drop it.
+    pub(crate) fn edited(blob: &[u8], mut edit: impl FnMut(&str, &str, &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+        let tree = super::Tree::check(blob).unwrap();
+        let mut builder = Self::new().boot_cpu(tree.boot_cpu());
+        for entry in tree.fdt.memory_reservations() {
+            builder = builder.reserve(entry.address() as u64, entry.size() as u64);
+        }
+        fn copy(
+            mut builder: Builder,
+            node: fdt::node::FdtNode<'_, '_>,
+            path: &str,
+            edit: &mut impl FnMut(&str, &str, &[u8]) -> Option<Vec<u8>>,
+        ) -> Builder {
+            builder = builder.node(node.name);
+            for property in node.properties() {
+                if let Some(value) = edit(path, property.name, property.value) {
+                    builder = builder.prop(property.name, &value);
+                }
+            }
+            for child in node.children() {
+                let path = std::format!("{path}/{}", child.name);
+                builder = copy(builder, child, &path, edit);
+            }
+            builder.end()
+        }
+        copy(builder, tree.fdt.find_node("/").unwrap(), "", &mut edit).blob()
+    }
+
+    pub(crate) fn boot_cpu(mut self, cpu: u32) -> Self {
+        self.boot_cpu = cpu;
+        self
+    }
+
+    pub(crate) fn reserve(mut self, start: u64, len: u64) -> Self {
+        self.reservations.push((start, len));
+        self
+    }
+
+    pub(crate) fn word(mut self, word: u32) -> Self {
+        self.tokens.extend(word.to_be_bytes());
+        self
+    }
+
+    fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.tokens.extend(bytes);
+        self.tokens.resize(self.tokens.len().next_multiple_of(4), 0);
+        self
+    }
+
+    pub(crate) fn node(self, name: &str) -> Self {
+        let mut name = String::from(name);
+        name.push('\0');
+        self.word(1).bytes(name.as_bytes())
+    }
+
+    pub(crate) fn end(self) -> Self {
+        self.word(2)
+    }
+
+    pub(crate) fn prop(mut self, name: &str, value: &[u8]) -> Self {
+        let offset = self.strings.len() as u32;
+        self.strings.extend(name.as_bytes());
+        self.strings.push(0);
+        self.word(3).word(value.len() as u32).word(offset).bytes(value)
+    }
+
+    pub(crate) fn cells(self, name: &str, words: &[u32]) -> Self {
+        let value: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        self.prop(name, &value)
+    }
+
+    /// The blob: header, reservations, structure (with its end token), strings.
+    pub(crate) fn blob(self) -> Vec<u8> {
+        let tokens = self.word(9);
+        let structure = 40 + 16 * (tokens.reservations.len() + 1);
+        let strings = structure + tokens.tokens.len();
+        let total = strings + tokens.strings.len();
+        let header = [
+            0xd00d_feed,
+            total,
+            structure,
+            strings,
+            40,
+            17,
+            16,
+            tokens.boot_cpu as usize,
+            tokens.strings.len(),
+            tokens.tokens.len(),
+        ];
+        let mut blob: Vec<u8> = header.iter().flat_map(|&word| (word as u32).to_be_bytes()).collect();
+        for (start, len) in tokens.reservations.iter().chain(&[(0, 0)]) {
+            blob.extend(start.to_be_bytes());
+            blob.extend(len.to_be_bytes());
+        }
+        blob.extend(&tokens.tokens);
+        blob.extend(&tokens.strings);
+        blob
+    }
+}

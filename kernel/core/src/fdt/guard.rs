@@ -1,0 +1,462 @@
+//! Is the blob a well-formed flattened tree? One pass, no allocation, no recursion, no panic.
+//!
+//! Source: Devicetree Specification 0.4, chapter 5. Stricter than it in three ways: FDT_NOP is refused (the
+//! `fdt` crate panics on it, and neither QEMU, nor our own flattening, nor an ultravisor that packs the tree
+//! writes one), depth is bounded, and names are UTF-8. Laxer in one: property names may be longer than 31
+//! bytes, as those of every pseries tree are (`ibm,query-interrupt-source-number`).
+
+use alloc::vec::Vec;
+use core::fmt;
+
+/// First word of a flattened tree.
+pub const MAGIC: u32 = 0xd00d_feed;
+/// Bytes of the header of version 17.
+pub const HEADER_LEN: usize = 40;
+/// The version that is read; a newer tree says in its header whether it can be.
+pub const VERSION: u32 = 17;
+/// Most bytes of a tree.
+pub const MAX_SIZE: usize = 2 << 20;
+/// Deepest node; the root is at depth 1.
+pub const MAX_DEPTH: u32 = 32;
+/// Most nodes.
+pub const MAX_NODES: u32 = 8192;
+/// Most properties of all nodes together.
+pub const MAX_PROPERTIES: u32 = 1 << 17;
+/// Longest name of a node or a property.
+pub const MAX_NAME: usize = 255;
+
+const BEGIN_NODE: u32 = 1;
+const END_NODE: u32 = 2;
+const PROP: u32 = 3;
+const NOP: u32 = 4;
+const END: u32 = 9;
+
+/// A part of the blob that the header points at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// The header itself.
+    Header,
+    /// The memory reservations.
+    Reservations,
+    /// The tokens.
+    Structure,
+    /// The property names.
+    Strings,
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Reservations => "memory reservation block",
+            Self::Structure => "structure block",
+            Self::Strings => "strings block",
+        })
+    }
+}
+
+/// What is wrong with a blob. `at` is an offset into the blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FdtError {
+    /// Fewer bytes than the header says, or than a header has.
+    Truncated {
+        /// Bytes there are.
+        have: usize,
+        /// Bytes there should be.
+        need: usize,
+    },
+    /// The first word is not [`MAGIC`].
+    Magic(u32),
+    /// A version that cannot be read.
+    Version {
+        /// Of the tree.
+        version: u32,
+        /// The oldest one that a reader may know to read it.
+        compatible: u32,
+    },
+    /// `totalsize` is less than a header or more than [`MAX_SIZE`].
+    TotalSize(u32),
+    /// A block does not lie within the blob.
+    Outside {
+        /// Which.
+        block: Block,
+        /// Where it starts.
+        at: u32,
+        /// Its bytes.
+        len: u32,
+    },
+    /// A block starts at an offset that is not aligned.
+    Misaligned {
+        /// Which.
+        block: Block,
+        /// Where it starts.
+        at: u32,
+    },
+    /// Two blocks share bytes.
+    Overlap(Block, Block),
+    /// The memory reservations have no end.
+    ReservationsUnterminated,
+    /// A token that is not one, or not one that may stand there.
+    Token {
+        /// Where.
+        at: usize,
+        /// The word.
+        word: u32,
+    },
+    /// FDT_NOP, which is not accepted.
+    Nop {
+        /// Where.
+        at: usize,
+    },
+    /// The structure block ends within a token.
+    StructureEnds {
+        /// Where.
+        at: usize,
+    },
+    /// A property after a child node.
+    PropertyAfterChild {
+        /// Where.
+        at: usize,
+    },
+    /// A name without end, too long, empty, not UTF-8, or with a `/`.
+    Name {
+        /// Where.
+        at: usize,
+    },
+    /// A property's name lies outside the strings block.
+    NameOffset {
+        /// Where the property is.
+        at: usize,
+        /// The offset into the strings block.
+        offset: u32,
+    },
+    /// A property with more bytes than are left.
+    PropertyLength {
+        /// Where.
+        at: usize,
+        /// Its length.
+        len: u32,
+    },
+    /// `#address-cells` or `#size-cells` is not one word.
+    Cells {
+        /// Where.
+        at: usize,
+        /// Its length.
+        len: u32,
+    },
+    /// Deeper than [`MAX_DEPTH`].
+    TooDeep {
+        /// Where.
+        at: usize,
+    },
+    /// More than [`MAX_NODES`] or [`MAX_PROPERTIES`].
+    TooMany {
+        /// Where the one too many is.
+        at: usize,
+    },
+}
+
+impl fmt::Display for FdtError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated { have, need } => write!(f, "device tree of {need} bytes, only {have} there"),
+            Self::Magic(word) => write!(f, "device tree magic is {word:#x}, not {MAGIC:#x}"),
+            Self::Version { version, compatible } => {
+                write!(f, "device tree version {version} (compatible with {compatible}), not {VERSION}")
+            }
+            Self::TotalSize(size) => write!(f, "device tree totalsize {size:#x}, at most {MAX_SIZE:#x}"),
+            Self::Outside { block, at, len } => {
+                write!(f, "device tree {block} at {at:#x}+{len:#x} is outside")
+            }
+            Self::Misaligned { block, at } => write!(f, "device tree {block} at {at:#x} is misaligned"),
+            Self::Overlap(one, other) => write!(f, "device tree {one} and {other} overlap"),
+            Self::ReservationsUnterminated => f.write_str("device tree memory reservations have no end"),
+            Self::Token { at, word } => write!(f, "device tree token {word:#x} at {at:#x}"),
+            Self::Nop { at } => write!(f, "device tree has an FDT_NOP at {at:#x}, which is not supported"),
+            Self::StructureEnds { at } => write!(f, "device tree structure block ends too early at {at:#x}"),
+            Self::PropertyAfterChild { at } => {
+                write!(f, "device tree property after a child node at {at:#x}")
+            }
+            Self::Name { at } => write!(f, "device tree has a bad name at {at:#x}"),
+            Self::NameOffset { at, offset } => {
+                write!(f, "device tree property at {at:#x} has its name at {offset:#x}, outside the strings")
+            }
+            Self::PropertyLength { at, len } => {
+                write!(f, "device tree property at {at:#x} has {len:#x} bytes")
+            }
+            Self::Cells { at, len } => write!(f, "device tree cell count at {at:#x} has {len} bytes, not 4"),
+            Self::TooDeep { at } => write!(f, "device tree deeper than {MAX_DEPTH} nodes at {at:#x}"),
+            Self::TooMany { at } => write!(f, "device tree has too many nodes or properties at {at:#x}"),
+        }
+    }
+}
+
+/// A well-formed tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Tree<'a> {
+    pub(super) fdt: fdt::Fdt<'a>,
+    boot_cpu: u32,
+    size: usize,
+}
+
+impl<'a> Tree<'a> {
+    /// Checks all of `blob`. What follows the `totalsize` of its header is not looked at.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(blob: &'a [u8]) -> Result<Self, FdtError> {
+        let header = Header::read(blob)?;
+        let size = header.total;
+        let blob = blob.get(..size).ok_or(FdtError::Truncated { have: blob.len(), need: size })?;
+        let rsvmap = reservations(blob, header.rsvmap)?;
+        let blocks = [
+            Extent { block: Block::Header, at: 0, len: HEADER_LEN as u32 },
+            rsvmap,
+            header.structure,
+            header.strings,
+        ];
+        for (index, one) in blocks.iter().enumerate() {
+            for other in blocks.iter().skip(index.saturating_add(1)) {
+                if one.overlaps(other) {
+                    return Err(FdtError::Overlap(one.block, other.block));
+                }
+            }
+        }
+        Walk::new(blob, &header)?.run()?;
+        let fdt = fdt::Fdt::new(blob).map_err(|_| FdtError::Truncated { have: blob.len(), need: size })?;
+        Ok(Self { fdt, boot_cpu: header.boot_cpu, size })
+    }
+
+    /// `boot_cpuid_phys` of the header.
+    #[must_use]
+    pub const fn boot_cpu(&self) -> u32 {
+        self.boot_cpu
+    }
+
+    /// `totalsize` of the header.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+}
+
+/// Bytes that a tree says it has, from its first [`HEADER_LEN`] bytes: what to look at, or to copy, before
+/// [`Tree::check`].
+///
+/// # Errors
+/// The header is not one of a tree that can be read.
+pub fn claimed_size(header: &[u8]) -> Result<usize, FdtError> {
+    let header = Header::read(header)?;
+    Ok(header.total)
+}
+
+/// A copy of the tree that nobody else can change while it is read, without the free space that an unpacked
+/// tree carries at its end (2 MiB in QEMU's). Its `totalsize` says so.
+///
+/// # Errors
+/// The header is not one of a tree that can be read, or there are fewer bytes than it says.
+pub fn private_copy(blob: &[u8]) -> Result<Vec<u8>, FdtError> {
+    let header = Header::read(blob)?;
+    let rsvmap = reservations(blob, header.rsvmap)?;
+    let used = [rsvmap, header.structure, header.strings].iter().map(Extent::end).max().unwrap_or(0);
+    let used = used.max(HEADER_LEN).min(header.total);
+    let mut copy = blob.get(..used).ok_or(FdtError::Truncated { have: blob.len(), need: used })?.to_vec();
+    let total = u32::try_from(used).unwrap_or(u32::MAX);
+    if let Some(word) = copy.get_mut(4..8) {
+        word.copy_from_slice(&total.to_be_bytes());
+    }
+    Ok(copy)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    block: Block,
+    at: u32,
+    len: u32,
+}
+
+impl Extent {
+    fn end(&self) -> usize {
+        (self.at as usize).saturating_add(self.len as usize)
+    }
+
+    fn overlaps(&self, other: &Self) -> bool {
+        self.len > 0 && other.len > 0 && (self.at as usize) < other.end() && (other.at as usize) < self.end()
+    }
+
+    fn inside(self, total: usize) -> Result<Self, FdtError> {
+        if self.end() > total {
+            return Err(FdtError::Outside { block: self.block, at: self.at, len: self.len });
+        }
+        Ok(self)
+    }
+
+    fn aligned(self, to: u32) -> Result<Self, FdtError> {
+        if !self.at.is_multiple_of(to) {
+            return Err(FdtError::Misaligned { block: self.block, at: self.at });
+        }
+        Ok(self)
+    }
+}
+
+struct Header {
+    total: usize,
+    rsvmap: u32,
+    structure: Extent,
+    strings: Extent,
+    boot_cpu: u32,
+}
+
+impl Header {
+    fn read(blob: &[u8]) -> Result<Self, FdtError> {
+        let truncated = FdtError::Truncated { have: blob.len(), need: HEADER_LEN };
+        let word = |index: usize| word_at(blob, index.saturating_mul(4)).ok_or(truncated);
+        if word(0)? != MAGIC {
+            return Err(FdtError::Magic(word(0)?));
+        }
+        let (size, version, compatible) = (word(1)?, word(5)?, word(6)?);
+        if version < VERSION || compatible > VERSION {
+            return Err(FdtError::Version { version, compatible });
+        }
+        let total = usize::try_from(size).unwrap_or(usize::MAX);
+        if !(HEADER_LEN..=MAX_SIZE).contains(&total) {
+            return Err(FdtError::TotalSize(size));
+        }
+        let structure = Extent { block: Block::Structure, at: word(2)?, len: word(9)? };
+        let strings = Extent { block: Block::Strings, at: word(3)?, len: word(8)? };
+        Ok(Self {
+            total,
+            rsvmap: word(4)?,
+            structure: structure.aligned(4)?.inside(total)?,
+            strings: strings.inside(total)?,
+            boot_cpu: word(7)?,
+        })
+    }
+}
+
+/// The extent of the reservation block, whose end only its own content tells.
+fn reservations(blob: &[u8], at: u32) -> Result<Extent, FdtError> {
+    let block = Block::Reservations;
+    Extent { block, at, len: 0 }.aligned(8)?.inside(blob.len())?;
+    let entries = blob.get(at as usize..).unwrap_or_default().chunks_exact(16);
+    let before = entries.take_while(|entry| entry.iter().any(|byte| *byte != 0)).count();
+    let len = before.saturating_add(1).saturating_mul(16);
+    let extent = Extent { block, at, len: u32::try_from(len).unwrap_or(u32::MAX) };
+    if extent.end() > blob.len() {
+        return Err(FdtError::ReservationsUnterminated);
+    }
+    Ok(extent)
+}
+
+fn word_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// The length of the string that starts `bytes`, without its NUL.
+fn name_len(bytes: &[u8]) -> Option<usize> {
+    let len = bytes.iter().take(MAX_NAME.saturating_add(1)).position(|&byte| byte == 0)?;
+    core::str::from_utf8(bytes.get(..len)?).ok()?;
+    Some(len)
+}
+
+/// The one pass over the structure block.
+struct Walk<'a> {
+    /// The structure block, from the start of the blob, so that offsets are those of the blob.
+    tokens: &'a [u8],
+    strings: &'a [u8],
+    at: usize,
+    depth: u32,
+    /// Bit n: the open node at depth n has had a child.
+    has_child: u64,
+    nodes: u32,
+    properties: u32,
+}
+
+impl<'a> Walk<'a> {
+    fn new(blob: &'a [u8], header: &Header) -> Result<Self, FdtError> {
+        let (structure, strings) = (header.structure, header.strings);
+        let outside = |of: Extent| FdtError::Outside { block: of.block, at: of.at, len: of.len };
+        Ok(Self {
+            tokens: blob.get(..structure.end()).ok_or(outside(structure))?,
+            strings: blob.get(strings.at as usize..strings.end()).ok_or(outside(strings))?,
+            at: structure.at as usize,
+            depth: 0,
+            has_child: 0,
+            nodes: 0,
+            properties: 0,
+        })
+    }
+
+    fn run(&mut self) -> Result<(), FdtError> {
+        loop {
+            let at = self.at;
+            let word = self.word()?;
+            match word {
+                BEGIN_NODE if self.depth > 0 || self.nodes == 0 => self.begin_node(at)?,
+                END_NODE if self.depth > 0 => self.depth = self.depth.saturating_sub(1),
+                PROP if self.depth > 0 => self.property(at)?,
+                NOP => return Err(FdtError::Nop { at }),
+                END if self.depth == 0 && self.nodes > 0 => return Ok(()),
+                _ => return Err(FdtError::Token { at, word }),
+            }
+        }
+    }
+
+    fn word(&mut self) -> Result<u32, FdtError> {
+        let word = word_at(self.tokens, self.at).ok_or(FdtError::StructureEnds { at: self.at })?;
+        self.at = self.at.saturating_add(4);
+        Ok(word)
+    }
+
+    /// Steps over `len` bytes and the padding that follows them.
+    fn skip(&mut self, len: usize) -> Option<()> {
+        let next = self.at.checked_add(len)?.checked_next_multiple_of(4)?;
+        (next <= self.tokens.len()).then(|| self.at = next)
+    }
+
+    fn begin_node(&mut self, at: usize) -> Result<(), FdtError> {
+        let bytes = self.tokens.get(self.at..).unwrap_or_default();
+        let len = name_len(bytes).ok_or(FdtError::Name { at })?;
+        let is_root = self.depth == 0;
+        if is_root != (len == 0) || bytes.iter().take(len).any(|&byte| byte == b'/') {
+            return Err(FdtError::Name { at });
+        }
+        self.skip(len.saturating_add(1)).ok_or(FdtError::StructureEnds { at })?;
+        self.has_child |= 1_u64.wrapping_shl(self.depth);
+        self.depth = self.depth.saturating_add(1);
+        self.has_child &= !1_u64.wrapping_shl(self.depth);
+        self.nodes = self.nodes.saturating_add(1);
+        if self.depth > MAX_DEPTH {
+            return Err(FdtError::TooDeep { at });
+        }
+        if self.nodes > MAX_NODES {
+            return Err(FdtError::TooMany { at });
+        }
+        Ok(())
+    }
+
+    fn property(&mut self, at: usize) -> Result<(), FdtError> {
+        if self.has_child & 1_u64.wrapping_shl(self.depth) != 0 {
+            return Err(FdtError::PropertyAfterChild { at });
+        }
+        let (len, offset) = (self.word()?, self.word()?);
+        self.skip(len as usize).ok_or(FdtError::PropertyLength { at, len })?;
+        let name = self.strings.get(offset as usize..).ok_or(FdtError::NameOffset { at, offset })?;
+        let name = match name_len(name) {
+            Some(0) | None => return Err(FdtError::Name { at }),
+            Some(chars) => name.get(..chars).unwrap_or_default(),
+        };
+        if matches!(name, b"#address-cells" | b"#size-cells") && len != 4 {
+            return Err(FdtError::Cells { at, len });
+        }
+        self.properties = self.properties.saturating_add(1);
+        if self.properties > MAX_PROPERTIES {
+            return Err(FdtError::TooMany { at });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::string_slice, reason = "a test may fail by panicking")]
+mod tests;
