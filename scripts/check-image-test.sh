@@ -25,16 +25,18 @@ for i in 'lq 4,0(3)' 'stq 4,0(3)' 'lqarx 4,0,3' '.long 0xbbc30000' '.long 0xbfc3
 done
 for i in tbegin. tend. 'tabort. 3'; do refused "$i" transactional; done
 for i in hrfid stop 'scv 0' 'msgsnd 3'; do refused "$i" "not for a guest"; done
-refused '.long 0' "no instruction"
+refused 'nop; .long 0' "no instruction"
+refused 'bl .+4; .long 0; nop' "no instruction"
+refused '.long 0x08000048; b .+12; .long 0xa600607d; nop; .long 0xa600607d' "1[04]: .*no instruction"
 refused '.long 0x04000001' "no instruction"
 refused 'bl elsewhere' "undefined symbols:.*elsewhere"
 refused 'bl elsewhere' "relocations: R_PPC64_REL24"
 refused '' "no instruction at all"
 
 # And it must let pass what a kernel is made of.
-object 'mfmsr 3; mtmsrd 3,1; rfid; sc 1; sc 2; trap; ld 3,0(4); std 3,8(4); lwbrx 3,0,4; dcbz 0,3; darn 3,1; divd 3,4,5
+object '.long 0x08000048; b .+12; .long 0xa600607d; .long 0x2400004c; mfmsr 3; mtmsrd 3,1; rfid; sc 1; sc 2; trap; ld 3,0(4); std 3,8(4); lwbrx 3,0,4; dcbz 0,3; darn 3,1; divd 3,4,5
 lwsync; ptesync; isync; tlbie 3,4; mtspr 26,3; mftb 3; xor 3,4,5; xnop; ldarx 3,0,4; stdcx. 3,0,4; popcntd 3,4; cnttzd 3,4
-tdi 0,0,0x48; stb 3,0(4); std 3,0(1); lwa 3,0(4); lhbrx 3,0,4; slbia; dcbst 0,3; dcbf 0,3; stdbrx 3,0,4; subf 3,4,5'
+tdi 0,0,0x48; stb 3,0(4); std 3,0(1); lwa 3,0(4); lhbrx 3,0,4; b .+8; .long 0; slbia; dcbst 0,3; dcbf 0,3; stdbrx 3,0,4; subf 3,4,5'
 if ! scripts/check-image.sh "$dir/o" >"$dir/out" 2>&1; then
     echo "check-image-test: refused what is allowed:"; cat "$dir/out"; failed=1
 fi

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Everything that is checked without running the kernel, one line each; every check runs, whatever failed
+# before it. Closing line: `N passed, N failed`; exit 1 when one failed. Expects build/postern.elf.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+passed=0 failed=0
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+
+check() { # name, command...
+    name=$1; shift
+    if "$@" >"$log" 2>&1; then
+        passed=$((passed + 1)); echo "check: $name: ok"
+    else
+        failed=$((failed + 1)); echo "check: $name: FAILED"; tail -n 40 "$log"
+    fi
+}
+
+# What must not be in the project's text. Lines of the two scripts that name such words are exempt.
+no_words() {
+    ! grep -rnIE '\b(todo|unimplemented|dbg)!\(|#\[ignore|\b(TODO|FIXME|XXX)\b' . \
+        --exclude-dir=.git --exclude-dir=target --exclude-dir=build --exclude-dir=.github --exclude=check.sh
+}
+locked() { scripts/cargo metadata --locked --format-version 1 >/dev/null; }
+shell_syntax() { for f in scripts/* .ci/run; do sh -n "$f" || return 1; done; }
+
+check "no unfinished business" no_words
+check "shell syntax" shell_syntax
+check "formatting" scripts/cargo fmt --all --check
+check "Cargo.lock is up to date" locked
+check "clippy, every crate" make clippy
+check "documentation without warnings" make doc
+check "the image check finds what it looks for" scripts/check-image-test.sh
+check "instructions of the image" scripts/check-image.sh build/postern.elf
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -1,0 +1,31 @@
+#!/bin/sh
+# `make test`: the checks, the tests on the host, the boot matrix; then one closing line with the sum.
+# A part that says nothing about its tests, or ends badly without a failed test, counts as one failure.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+mkdir -p build/test
+passed=0 failed=0
+
+# Runs a part, shows its output, keeps it in build/test/NAME.log, and adds up its closing lines: cargo's
+# `test result: ... N passed; N failed` or a plain `N passed, N failed`.
+part() { # name, command...
+    name=$1; shift
+    echo "== $name"
+    { "$@" 2>&1; echo $? >build/test/status; } | tee "build/test/$name.log"
+    status=$(cat build/test/status)
+    counts=$(sed -n 's/^test result: [a-zA-Z]*\. \([0-9]*\) passed; \([0-9]*\) failed;.*/\1 \2/p
+                     s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "build/test/$name.log" |
+        awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }')
+    p=${counts% *} f=${counts#* }
+    if [ "$f" = 0 ] && { [ "$status" != 0 ] || [ "$p" = 0 ]; }; then
+        echo "$name: ended with status $status after $p tests"; f=1
+    fi
+    passed=$((passed + p)) failed=$((failed + f))
+}
+
+part checks scripts/check.sh
+part host scripts/cargo test --workspace --exclude postern-kernel --no-fail-fast
+part boot scripts/cargo -q run -p postern-harness -- test
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
