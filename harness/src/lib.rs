@@ -3,6 +3,7 @@
 pub mod disk;
 pub mod guest;
 pub mod interrupt;
+pub mod observe;
 pub mod pattern;
 pub mod qemu;
 pub mod variable;

@@ -1,6 +1,7 @@
 //! A machine, and the command line that makes QEMU be it.
 
 use crate::disk::{self, Disk};
+use crate::observe::trace::EVENTS;
 use crate::variable::{Cpu, Firmware, Net};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -121,7 +122,10 @@ impl Machine {
         }
         self.devices(&mut args);
         if let Some(trace) = &self.trace {
-            args.add("-D", trace).add("-trace", "spapr_iommu_*");
+            args.add("-D", trace);
+            for event in EVENTS {
+                args.add("-trace", event);
+            }
         }
         if let Some(monitor) = &self.monitor {
             args.with_path("-chardev", "socket,id=monitor,server=on,wait=off,path=", monitor);

@@ -1,0 +1,4 @@
+//! What is seen from outside the guest, and the judgement on it.
+
+pub mod exposure;
+pub mod trace;

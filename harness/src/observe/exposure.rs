@@ -1,0 +1,198 @@
+//! The judgement: may what the outside saw be what a secure guest allowed?
+
+use crate::guest::report::Report;
+use crate::observe::trace::{Event, Trace};
+use std::fmt;
+use std::ops::Range;
+
+/// Sharing is counted in 64 KiB frames.
+const FRAME_SHIFT: u32 = 16;
+
+/// What the ultravisor holds as shared, as runs of 64 KiB frame numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// Shared now.
+    pub now: Vec<Range<u64>>,
+    /// Shared at any time.
+    pub ever: Vec<Range<u64>>,
+}
+
+impl Shared {
+    /// Whether every byte lies in a frame that is shared.
+    #[must_use]
+    pub fn allows(&self, address: u64, bytes: u64) -> bool {
+        let Some(last) = bytes.checked_sub(1).and_then(|most| address.checked_add(most)) else {
+            return false;
+        };
+        let inside = |gfn: u64| self.now.iter().any(|run| run.contains(&gfn));
+        (address >> FRAME_SHIFT..=last >> FRAME_SHIFT).all(inside)
+    }
+}
+
+/// A finding against a secure guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A TCE or a device's access reached memory that the ultravisor does not hold as shared.
+    Reached(Event),
+    /// TCEs came from a list in memory: unless shared it is not readable to the host, and the host could
+    /// change it.
+    ListPage(Event),
+    /// A TCE was installed for a device that does not translate.
+    NeedlessTce(Event),
+    /// The guest did not say where its pool is.
+    PoolUnknown,
+    /// What the ultravisor holds as shared is not the pool, frame for frame.
+    NotThePool {
+        /// The pool's frames by the guest's word.
+        pool: Range<u64>,
+        /// Frames that are shared now.
+        shared: Vec<Range<u64>>,
+    },
+    /// Something else was shared at some time.
+    SharedBefore(Vec<Range<u64>>),
+    /// The observer saw nothing where there must have been something.
+    NothingSeen,
+    /// The observer could not read its evidence.
+    Unread(String),
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reached(event) => write!(f, "a device may reach a frame that was not shared: {event:x?}"),
+            Self::ListPage(event) => write!(f, "TCEs from a list page in secure mode: {event:x?}"),
+            Self::NeedlessTce(event) => write!(f, "a TCE although no device translates: {event:x?}"),
+            Self::PoolUnknown => f.write_str("no pool.base and pool.bytes in whole frames"),
+            Self::NotThePool { pool, shared } => {
+                write!(f, "frames shared {shared:x?}, the pool is {pool:x?}")
+            }
+            Self::SharedBefore(ranges) => write!(f, "frames outside the pool were shared once: {ranges:x?}"),
+            Self::NothingSeen => f.write_str("the trace shows no TCE at all"),
+            Self::Unread(line) => write!(f, "trace line not understood: {line}"),
+        }
+    }
+}
+
+/// The pool by the guest's word, in frames.
+fn pool(report: &Report) -> Option<Range<u64>> {
+    let base = report.number("pool.base")?;
+    let end = base.checked_add(report.number("pool.bytes")?)?;
+    let whole = |address: u64| address & ((1 << FRAME_SHIFT) - 1) == 0;
+    (whole(base) && whole(end) && base < end).then_some(base >> FRAME_SHIFT..end >> FRAME_SHIFT)
+}
+
+/// Compares the ultravisor's account with the pool that the guest reported.
+#[must_use]
+pub fn shares(held: &Shared, report: &Report) -> Vec<Violation> {
+    let Some(pool) = pool(report) else { return vec![Violation::PoolUnknown] };
+    let mut violations = Vec::new();
+    if held.now != [pool.clone()] {
+        violations.push(Violation::NotThePool { pool: pool.clone(), shared: held.now.clone() });
+    }
+    if held.ever != [pool] {
+        violations.push(Violation::SharedBefore(held.ever.clone()));
+    }
+    violations
+}
+
+/// Holds a trace against the ultravisor's account. `translating`: the devices have VIRTIO_F_ACCESS_PLATFORM.
+#[must_use]
+pub fn reach(held: &Shared, trace: &Trace, translating: bool) -> Vec<Violation> {
+    let mut violations: Vec<_> = trace.unread.iter().cloned().map(Violation::Unread).collect();
+    let mut seen = false;
+    for &event in trace.kernel.iter().chain(&trace.live()) {
+        if let Event::List { .. } = event {
+            violations.push(Violation::ListPage(event));
+        }
+        if let Some((address, bytes)) = event.reach() {
+            seen = true;
+            if !held.allows(address, bytes) {
+                violations.push(Violation::Reached(event));
+            } else if !translating {
+                violations.push(Violation::NeedlessTce(event));
+            }
+        }
+    }
+    if translating && !seen {
+        violations.push(Violation::NothingSeen);
+    }
+    violations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held() -> Shared {
+        Shared { now: vec![0x200..0x280], ever: vec![0x200..0x280] }
+    }
+
+    fn report(base: &str, bytes: &str) -> Report {
+        Report::parse(&format!("postern: pool.base={base}\npostern: pool.bytes={bytes}\n"))
+    }
+
+    fn trace(lines: &str) -> Trace {
+        Trace::parse(lines)
+    }
+
+    #[test]
+    fn exactly_the_pool_is_shared() {
+        assert_eq!(shares(&held(), &report("0x2000000", "8388608")), []);
+        for (base, bytes) in [("0x2000000", "0x810000"), ("0x1ff0000", "0x800000"), ("0x2000000", "0x7f0000")]
+        {
+            assert!(!shares(&held(), &report(base, bytes)).is_empty(), "{base} {bytes}");
+        }
+        assert_eq!(shares(&held(), &report("0x2000100", "8388608")), [Violation::PoolUnknown]);
+        assert_eq!(shares(&held(), &Report::default()), [Violation::PoolUnknown]);
+    }
+
+    #[test]
+    fn a_frame_that_was_shared_for_a_while_is_found() {
+        let held = Shared { ever: vec![0x100..0x101, 0x200..0x280], ..held() };
+        let found = shares(&held, &report("0x2000000", "8388608"));
+        assert_eq!(found, [Violation::SharedBefore(held.ever)]);
+    }
+
+    #[test]
+    fn a_tce_or_an_access_outside_the_pool_is_found() {
+        let good = "spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x2000003 ret=0\n";
+        assert_eq!(reach(&held(), &trace(good), true), []);
+        let last = "spapr_iommu_pci_put liobn=0x80000000 ioba=0x2000 tce=0x27ff003 ret=0\n";
+        assert_eq!(reach(&held(), &trace(last), true), []);
+        for bad in [
+            "spapr_iommu_pci_put liobn=0x80000000 ioba=0x2000 tce=0x2800003 ret=0\n",
+            "spapr_iommu_pci_put liobn=0x80000000 ioba=0x2000 tce=0x1fff001 ret=0\n",
+            "spapr_iommu_xlate liobn=0x80000000 0x1002 -> 0x1e374000 perm=1 mask=0xfff\n",
+        ] {
+            let found = reach(&held(), &trace(&format!("{good}{bad}")), true);
+            assert!(found.iter().all(|v| matches!(v, Violation::Reached(_))) && !found.is_empty(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_firmware_left_in_the_window_is_found() {
+        let left =
+            "spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x1e374003 ret=0\nspapr_update_dt x\n";
+        let cleared = "spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x0 ret=0\n";
+        assert_eq!(reach(&held(), &trace(left), false).len(), 1);
+        assert_eq!(reach(&held(), &trace(&format!("{left}{cleared}")), false), []);
+    }
+
+    #[test]
+    fn an_observer_that_saw_nothing_or_cannot_read_does_not_nod() {
+        assert_eq!(reach(&held(), &trace(""), true), [Violation::NothingSeen]);
+        assert_eq!(reach(&held(), &trace(""), false), []);
+        let unread = "spapr_iommu_pci_put what\n";
+        assert!(matches!(reach(&held(), &trace(unread), false)[..], [Violation::Unread(_)]));
+    }
+
+    #[test]
+    fn a_tce_for_a_device_that_does_not_translate_and_a_list_page_are_found() {
+        let inside = "spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x2000003 ret=0\n";
+        let found = reach(&held(), &trace(inside), false);
+        assert!(found.iter().all(|v| matches!(v, Violation::NeedlessTce(_))) && !found.is_empty());
+        let list =
+            "spapr_iommu_pci_indirect liobn=0x80000000 ioba=0x0 tcelist=0x2000000 iobaN=0x1 tceN=0x3 ret=0\n";
+        assert!(reach(&held(), &trace(list), true).iter().any(|v| matches!(v, Violation::ListPage(_))));
+    }
+}
