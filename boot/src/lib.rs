@@ -1,5 +1,14 @@
-//! From firmware's jump to `kernel_main`.
+//! From firmware's jump to `kernel_main`: entry in either byte order, relocation, Open Firmware's tree as a
+//! flattened one, and UV_ESM.
+//!
+//! What runs before UV_ESM writes nothing that is part of the image file: its stack and scratch lie in
+//! `.bss`, the device tree in `.noinit`.
 #![cfg_attr(target_os = "none", no_std)]
+
+pub mod client_interface;
+pub mod fdt_edit;
+pub mod fdt_writer;
+pub mod flatten;
 
 #[cfg(target_os = "none")]
 mod entry;

@@ -1,0 +1,120 @@
+//! What Open Firmware offers to walk its device tree, as a trait: the machine implements it with calls into
+//! firmware, the tests with a tree of their own.
+//!
+//! Source: IEEE 1275-1994, 6.3.2.2.
+
+use core::fmt;
+
+/// Firmware's name for a node; never 0.
+pub type Phandle = u32;
+
+/// Room for a property name. The standard's limit is 31 characters, and trees in use are beyond it.
+pub const NAME_SIZE: usize = 128;
+
+/// The name of a property.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    /// Everything after the name is NUL, and there is at least one.
+    bytes: [u8; NAME_SIZE],
+    len: usize,
+}
+
+impl Name {
+    /// No name: before a node's first property.
+    pub const NONE: Self = Self { bytes: [0; NAME_SIZE], len: 0 };
+
+    /// A name without NUL, of fewer than [`NAME_SIZE`] bytes.
+    ///
+    /// # Errors
+    /// It is longer.
+    pub fn new(name: &[u8]) -> Result<Self, ClientError> {
+        let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        let mut bytes = [0; NAME_SIZE];
+        match (bytes.get_mut(..len), name.get(..len)) {
+            (Some(into), Some(name)) if len < NAME_SIZE => into.copy_from_slice(name),
+            _ => return Err(ClientError::NameTooLong(len)),
+        }
+        Ok(Self { bytes, len })
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// The name with NULs up to [`NAME_SIZE`].
+    #[must_use]
+    pub const fn padded(&self) -> &[u8; NAME_SIZE] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.as_bytes().escape_ascii())
+    }
+}
+
+/// What went wrong in a call into firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientError {
+    /// Firmware does not have the service, or refused it.
+    Refused(&'static str),
+    /// The service gave a result that it cannot give.
+    Nonsense(&'static str, u32),
+    /// An address, or an end of a range, that firmware's 32 bits cannot hold.
+    BeyondFirmware(u64),
+    /// A property name of this many bytes.
+    NameTooLong(usize),
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(service) => write!(f, "Open Firmware refused {service}"),
+            Self::Nonsense(service, result) => write!(f, "Open Firmware answered {result:#x} to {service}"),
+            Self::BeyondFirmware(address) => write!(f, "{address:#x} is beyond Open Firmware's 32 bits"),
+            Self::NameTooLong(len) => write!(f, "a property name of {len} bytes"),
+        }
+    }
+}
+
+/// Walking firmware's tree.
+pub trait ClientInterface {
+    /// The root.
+    ///
+    /// # Errors
+    /// As for every method: see [`ClientError`].
+    fn root(&mut self) -> Result<Phandle, ClientError>;
+    /// The first child.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    fn child(&mut self, node: Phandle) -> Result<Option<Phandle>, ClientError>;
+    /// The next node with the same parent.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    fn peer(&mut self, node: Phandle) -> Result<Option<Phandle>, ClientError>;
+    /// The property after `previous`; the first one after [`Name::NONE`].
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    fn next_property(&mut self, node: Phandle, previous: &Name) -> Result<Option<Name>, ClientError>;
+    /// Bytes of a property's value; `None` when the node does not have it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    fn property_len(&mut self, node: Phandle, name: &Name) -> Result<Option<usize>, ClientError>;
+    /// Reads a value of which [`Self::property_len`] said that it has `into.len()` bytes.
+    ///
+    /// # Errors
+    /// Also when it is not that long any more.
+    fn property(&mut self, node: Phandle, name: &Name, into: &mut [u8]) -> Result<(), ClientError>;
+    /// The node's full path, with the unit addresses, at most `into.len()` bytes of it; how long it is.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    fn path(&mut self, node: Phandle, into: &mut [u8]) -> Result<usize, ClientError>;
+}

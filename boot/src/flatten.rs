@@ -1,0 +1,159 @@
+//! Firmware's device tree, flattened.
+
+use crate::client_interface::{ClientError, ClientInterface, Name, Phandle};
+use crate::fdt_writer::{WriteError, Writer};
+use core::fmt;
+
+/// Most nodes below each other.
+const MAX_DEPTH: usize = 32;
+/// Most nodes in a tree: a bound for a tree that never ends.
+const MAX_NODES: usize = 1 << 16;
+/// Most properties of one node.
+const MAX_PROPERTIES: usize = 1 << 12;
+/// Longest path of a node, in bytes.
+const MAX_PATH: usize = 1024;
+/// What the boot stage alone says about itself, in `/chosen`; a property of firmware's with this prefix is
+/// left out.
+const OWN_PREFIX: &[u8] = b"postern,";
+
+/// Why firmware's tree could not be flattened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlattenError {
+    /// A call into firmware.
+    Client(ClientError),
+    /// Writing the result.
+    Write(WriteError),
+    /// More than this many nodes below each other.
+    TooDeep(usize),
+    /// More than this many nodes.
+    TooManyNodes(usize),
+    /// A node with more than this many properties.
+    TooManyProperties(usize),
+    /// A node's path has this many bytes.
+    PathTooLong(usize),
+    /// A node's property was listed and is not there.
+    PropertyGone(Phandle),
+}
+
+impl fmt::Display for FlattenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(error) => error.fmt(f),
+            Self::Write(error) => error.fmt(f),
+            Self::TooDeep(limit) => write!(f, "device tree nodes nest deeper than {limit}"),
+            Self::TooManyNodes(limit) => write!(f, "device tree has more than {limit} nodes"),
+            Self::TooManyProperties(limit) => {
+                write!(f, "a device tree node has more than {limit} properties")
+            }
+            Self::PathTooLong(len) => write!(f, "a device tree path of {len} bytes"),
+            Self::PropertyGone(node) => write!(f, "a listed property of node {node:#x} is not there"),
+        }
+    }
+}
+
+impl From<ClientError> for FlattenError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<WriteError> for FlattenError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+/// A property that the flattened tree gets whatever firmware's has.
+#[derive(Clone, Copy, Debug)]
+pub struct Addition<'a> {
+    /// The node's full path.
+    pub path: &'a [u8],
+    /// The property.
+    pub name: &'a [u8],
+    /// Its value.
+    pub value: &'a [u8],
+}
+
+/// Writes the whole of firmware's tree, with `additions` in place of the properties of the same name.
+///
+/// Every node gets a `phandle`: its own, or firmware's name for it, which is what other nodes of such a
+/// tree refer to.
+///
+/// # Errors
+/// See [`FlattenError`].
+pub fn flatten(
+    firmware: &mut impl ClientInterface,
+    tree: &mut Writer<'_>,
+    additions: &[Addition<'_>],
+) -> Result<(), FlattenError> {
+    let mut open = [0; MAX_DEPTH];
+    let mut depth = 0_usize;
+    let mut node = firmware.root()?;
+    for _ in 0..MAX_NODES {
+        write_node(firmware, tree, node, additions)?;
+        *open.get_mut(depth).ok_or(FlattenError::TooDeep(MAX_DEPTH))? = node;
+        depth = depth.saturating_add(1);
+        if let Some(child) = firmware.child(node)? {
+            node = child;
+            continue;
+        }
+        loop {
+            tree.end_node()?;
+            depth = depth.saturating_sub(1);
+            if depth == 0 {
+                return Ok(());
+            }
+            let done = open.get(depth).copied().unwrap_or_default();
+            if let Some(peer) = firmware.peer(done)? {
+                node = peer;
+                break;
+            }
+        }
+    }
+    Err(FlattenError::TooManyNodes(MAX_NODES))
+}
+
+/// Begins a node and writes its properties.
+fn write_node(
+    firmware: &mut impl ClientInterface,
+    tree: &mut Writer<'_>,
+    node: Phandle,
+    additions: &[Addition<'_>],
+) -> Result<(), FlattenError> {
+    let mut path = [0; MAX_PATH];
+    let len = firmware.path(node, &mut path)?;
+    let path = path.get(..len).ok_or(FlattenError::PathTooLong(len))?;
+    let path = path.strip_suffix(b"\0").unwrap_or(path);
+    tree.begin_node(path.rsplit(|&byte| byte == b'/').next().unwrap_or_default())?;
+
+    let here = || additions.iter().filter(|addition| addition.path == path);
+    let mut has_phandle = false;
+    let mut name = Name::NONE;
+    let mut count = 0_usize;
+    while let Some(next) = firmware.next_property(node, &name)? {
+        name = next;
+        count = count.saturating_add(1);
+        if count > MAX_PROPERTIES {
+            return Err(FlattenError::TooManyProperties(MAX_PROPERTIES));
+        }
+        let replaced = here().any(|addition| addition.name == name.as_bytes());
+        if replaced || (path == b"/chosen" && name.as_bytes().starts_with(OWN_PREFIX)) {
+            continue;
+        }
+        has_phandle |= name.as_bytes() == b"phandle";
+        let len = firmware.property_len(node, &name)?.ok_or(FlattenError::PropertyGone(node))?;
+        let mut read = Ok(());
+        tree.property_of(name.as_bytes(), len, |into| read = firmware.property(node, &name, into))?;
+        read?;
+    }
+    for addition in here() {
+        tree.property(addition.name, addition.value)?;
+    }
+    if !has_phandle {
+        tree.property(b"phandle", &node.to_be_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
