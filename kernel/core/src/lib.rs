@@ -20,6 +20,7 @@ pub mod exit;
 pub mod fdt;
 pub mod hcall;
 pub mod pci;
+pub mod radix;
 pub mod rtas;
 pub mod seam;
 pub mod secure;

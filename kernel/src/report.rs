@@ -1,0 +1,50 @@
+//! What a run has to say: steps for a person, facts for a script. A step is logged when it happens and
+//! again in the summary; a fact is a plain line `postern: key=value` after it.
+
+use crate::println;
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt::Display;
+
+/// The summary under construction.
+#[derive(Debug, Default)]
+pub struct Report {
+    steps: Vec<(String, String)>,
+    facts: Vec<(String, String)>,
+}
+
+impl Report {
+    /// Something a person wants to know, under a short label.
+    pub fn step(&mut self, label: &str, text: impl Display) {
+        let text = text.to_string();
+        log::info!("{label}: {text}");
+        self.steps.push((label.to_owned(), text));
+    }
+
+    /// Something a script wants to know. The last statement of a key counts.
+    pub fn fact(&mut self, key: impl Display, value: impl Display) {
+        self.facts.push((key.to_string(), value.to_string()));
+    }
+
+    /// A fact that somebody waits for: stated now.
+    pub fn fact_now(&mut self, key: impl Display, value: impl Display) {
+        println!("postern: {key}={value}");
+    }
+
+    /// Prints the summary and the facts.
+    pub fn print(&self) {
+        let width = self.steps.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        println!("\n=== Postern {} ===", env!("CARGO_PKG_VERSION"));
+        let mut last = "";
+        for (label, text) in &self.steps {
+            let shown = if label == last { "" } else { label };
+            println!("  {shown:width$}  {text}");
+            last = label;
+        }
+        println!();
+        for (key, value) in &self.facts {
+            println!("postern: {key}={value}");
+        }
+    }
+}
