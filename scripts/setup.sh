@@ -33,7 +33,7 @@ lacks() { # tool, what was found, wanted, package...
     report="$report
   $1: $2, wanted: $3"
     missing="$missing${missing:+, }$1"; shift 3
-    packages="$packages $*"
+    packages="$packages${1:+ $*}"
 }
 program() { # program, least version, package...
     have=$(version "$1")
@@ -84,7 +84,7 @@ if ! have_rust && command -v rustup >/dev/null 2>&1; then
         -c rust-src -c clippy -c rustfmt >/dev/null 2>&1 && have_rust; then
         say "rustup: Rust $rust installed"
     else
-        say "rustup could not install Rust $rust; trying the system's packages"
+        say "rustup could not install Rust $rust"
     fi
     look
     [ -z "$missing" ] && exit 0
