@@ -1,0 +1,165 @@
+//! An ultravisor beside stock QEMU: it meets the guest's `sc 2` through the gdb server and keeps, outside the
+//! guest, which frames are shared.
+//!
+//! QEMU has to be started with `-S`, a gdb server on a Unix socket, and its RAM in a shared file:
+//! ```text
+//! -S -chardev socket,id=g,path=SOCKET,server=on,wait=off -gdb chardev:g
+//! -object memory-backend-file,id=m,size=SIZE,mem-path=FILE,share=on -machine memory-backend=m
+//! ```
+
+pub mod call;
+pub mod esm;
+pub mod fault;
+mod fdt;
+pub mod frames;
+pub mod image;
+pub mod log;
+pub mod machine;
+pub mod publish;
+mod ram;
+#[cfg(test)]
+mod scratch;
+mod serve;
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub use esm::{EsmReport, Firmware, Requirement};
+pub use fault::{FaultError, Faults};
+pub use frames::{FRAME_SHIFT, FRAME_SIZE, ShareMap};
+pub use image::ImageError;
+pub use log::CallRecord;
+pub use machine::{Behaviour, Violation};
+pub use publish::slof_arguments;
+
+use crate::gdb::GdbError;
+
+/// How an ultravisor behaves in one run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which description it follows.
+    pub behaviour: Behaviour,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
+    /// What started the guest, which decides what UV_ESM may ask of the tree.
+    pub firmware: Firmware,
+    /// The kernel's file, for comparison at UV_ESM.
+    pub kernel_elf: PathBuf,
+    /// Where the call log goes, as JSON lines.
+    pub log: Option<PathBuf>,
+    /// With [`Firmware::Bios`]: add the node `/ibm,ultravisor` to the tree before the first instruction. SLOF
+    /// is told by [`slof_arguments`] instead; VOF cannot be told.
+    pub publish_node: bool,
+}
+
+/// Why there is no ultravisor, or none any more.
+#[derive(Debug)]
+pub enum UvError {
+    /// The gdb server.
+    Gdb(GdbError),
+    /// The RAM file.
+    Ram(io::Error),
+    /// The kernel's file.
+    Kernel(ImageError),
+    /// The call log.
+    Log(io::Error),
+    /// No tree to publish the node in.
+    Publish(Requirement),
+    /// No thread for the ultravisor to run in.
+    Thread(io::Error),
+}
+
+impl fmt::Display for UvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gdb(error) => write!(f, "ultravisor: {error}"),
+            Self::Ram(error) => write!(f, "ultravisor: guest RAM: {error}"),
+            Self::Kernel(error) => write!(f, "ultravisor: kernel file: {error}"),
+            Self::Log(error) => write!(f, "ultravisor: call log: {error}"),
+            Self::Publish(missing) => write!(f, "ultravisor: cannot publish its node, lacking: {missing}"),
+            Self::Thread(error) => write!(f, "ultravisor: thread: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for UvError {}
+
+impl From<GdbError> for UvError {
+    fn from(error: GdbError) -> Self {
+        Self::Gdb(error)
+    }
+}
+
+/// How an ultravisor's work ended.
+#[derive(Debug)]
+pub enum End {
+    /// With QEMU.
+    QemuEnded,
+    /// Before that: nobody answered the guest's later calls.
+    Failed(UvError),
+}
+
+/// What an ultravisor saw in one run.
+#[derive(Debug)]
+pub struct Report {
+    /// How it ended.
+    pub end: End,
+    /// Whether the guest was secure at the end.
+    pub secure: bool,
+    /// All ultracalls, in order.
+    pub calls: Vec<CallRecord>,
+    /// Every UV_ESM that got as far as reading the tree.
+    pub esm: Vec<EsmReport>,
+    /// What the guest did that it must not.
+    pub violations: Vec<Violation>,
+    /// Frames (64 KiB) shared at the end, as runs.
+    pub shared: Vec<Range<u64>>,
+    /// Frames shared at any time, as runs.
+    pub ever_shared: Vec<Range<u64>>,
+}
+
+/// An ultravisor at work in a thread of its own.
+#[derive(Debug)]
+pub struct Ultravisor {
+    map: Arc<ShareMap>,
+    thread: JoinHandle<Report>,
+}
+
+/// Takes its place under a guest that stands at reset (`-S`), and lets it run. QEMU's RAM file must exist, the
+/// socket may take a while to appear.
+///
+/// # Errors
+/// [`UvError`]; the guest is then still at reset.
+pub fn attach(
+    gdb_socket: &Path,
+    guest_ram: &Path,
+    ram_size: u64,
+    config: Config,
+) -> Result<Ultravisor, UvError> {
+    let mut server = serve::Server::prepare(gdb_socket, guest_ram, ram_size, config)?;
+    server.resume()?;
+    let map = server.share_map();
+    let thread = std::thread::Builder::new().name("ultravisor".to_owned()).spawn(move || server.run());
+    Ok(Ultravisor { map, thread: thread.map_err(UvError::Thread)? })
+}
+
+impl Ultravisor {
+    /// The map of frames, to be asked at any time.
+    #[must_use]
+    pub fn share_map(&self) -> Arc<ShareMap> {
+        Arc::clone(&self.map)
+    }
+
+    /// Waits until QEMU has ended, however that came, and tells what happened. It does not end QEMU.
+    #[must_use]
+    pub fn join(self) -> Report {
+        match self.thread.join() {
+            Ok(report) => report,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}

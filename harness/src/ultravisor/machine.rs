@@ -1,0 +1,331 @@
+//! What each ultracall does and answers: the published firmware's dispatch, and the documented one.
+//!
+//! Source: open-power/ultravisor `core/uvcall.c`, `core/svm_host.c` (published), `doc/ultravisor.rst`
+//! (documented).
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::call::{self, Code, Number};
+use super::esm::{self, EsmReport, Firmware};
+use super::fault::Effect;
+use super::frames::{FRAME_SHIFT, FRAME_SIZE, FrameState, ShareMap};
+use super::image::KernelImage;
+use super::ram::GuestRam;
+
+/// MSR\[PR\]: the caller runs in problem state.
+const MSR_PR: u64 = 1 << 14;
+
+/// Which of the two descriptions of the ultravisor is followed where they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// The published source: r3 keeps the opcode once a share or unshare has started, whatever came of it.
+    Published,
+    /// The document: codes in r3, and every share and unshare zeroes.
+    Documented,
+}
+
+/// A call as the guest made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// r3.
+    pub opcode: u64,
+    /// r4 to r12.
+    pub arguments: [u64; 9],
+    /// The caller's MSR.
+    pub msr: u64,
+}
+
+/// How the guest goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// After `sc 2`, with this in r3.
+    Answer(Code),
+    /// After `sc 2`, with r3 as it was.
+    Untouched,
+    /// At the kernel base, as UV_ESM does.
+    Reenter {
+        /// PC and r4.
+        kernel_base: u64,
+        /// r3.
+        fdt: u64,
+    },
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What the ultravisor itself concluded, told to the guest or not.
+    pub code: Code,
+    /// How the guest goes on.
+    pub resume: Resume,
+}
+
+/// Something a correct guest never does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A number that no document lists.
+    UnknownCall(u64),
+    /// A call of the hypervisor's.
+    HypervisorCall(u64),
+    /// A call made from problem state.
+    ProblemState(u64),
+    /// A share call before UV_ESM.
+    NotSecure(u64),
+    /// UV_ESM of a secure VM.
+    AlreadySecure,
+    /// A range of frames that is empty, wraps around or leaves RAM.
+    BadRange {
+        /// The call.
+        opcode: u64,
+        /// First frame.
+        gfn: u64,
+        /// Number of frames.
+        count: u64,
+    },
+    /// Sharing or unsharing a frame that the ultravisor keeps for itself.
+    ReservedFrame {
+        /// The call.
+        opcode: u64,
+        /// The first such frame.
+        gfn: u64,
+    },
+    /// The kernel in memory is not what its file holds, from this address on.
+    KernelDiffers(u64),
+    /// The ultravisor takes a frame that the tree does not reserve but that holds the tree or the kernel.
+    ReservationHits(u64),
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownCall(opcode) => write!(f, "ultracall {opcode:#x} does not exist"),
+            Self::HypervisorCall(opcode) => {
+                write!(f, "{} ({opcode:#x}) is the hypervisor's", call::name(*opcode))
+            }
+            Self::ProblemState(opcode) => write!(f, "{} from problem state", call::name(*opcode)),
+            Self::NotSecure(opcode) => write!(f, "{} by a VM that is not secure", call::name(*opcode)),
+            Self::AlreadySecure => write!(f, "UV_ESM by a VM that is secure"),
+            Self::BadRange { opcode, gfn, count } => {
+                write!(f, "{} of {count:#x} frames from {gfn:#x}: not a range in RAM", call::name(*opcode))
+            }
+            Self::ReservedFrame { opcode, gfn } => {
+                write!(f, "{} of frame {gfn:#x}, which is the ultravisor's", call::name(*opcode))
+            }
+            Self::KernelDiffers(address) => {
+                write!(f, "the kernel in memory differs from its file at {address:#x}")
+            }
+            Self::ReservationHits(address) => {
+                write!(f, "the frame at {address:#x} is in use and not reserved, and the ultravisor takes it")
+            }
+        }
+    }
+}
+
+/// The ultravisor's state of one guest.
+#[derive(Debug)]
+pub struct Machine {
+    behaviour: Behaviour,
+    firmware: Firmware,
+    image: KernelImage,
+    map: Arc<ShareMap>,
+    secure: bool,
+    /// Every UV_ESM that got as far as reading the tree.
+    pub esm: Vec<EsmReport>,
+    /// What the guest did that it must not.
+    pub violations: Vec<Violation>,
+}
+
+impl Machine {
+    /// A guest that is a normal VM.
+    #[must_use]
+    pub fn new(behaviour: Behaviour, firmware: Firmware, image: KernelImage, map: Arc<ShareMap>) -> Self {
+        Self { behaviour, firmware, image, map, secure: false, esm: Vec::new(), violations: Vec::new() }
+    }
+
+    /// Whether the guest is secure.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Does what a call asks for, or the fault in its place.
+    ///
+    /// # Errors
+    /// Guest RAM cannot be accessed.
+    pub fn serve(&mut self, ram: &GuestRam, call: &Call, fault: Option<Effect>) -> io::Result<Verdict> {
+        match fault {
+            Some(Effect::Answer(code)) => Ok(answered(code)),
+            Some(Effect::Silent) => Ok(self.finished(Code::SUCCESS)),
+            Some(Effect::AbortEsm) => Ok(answered(Code::PARAMETER)),
+            None => self.dispatch(ram, call),
+        }
+    }
+
+    fn dispatch(&mut self, ram: &GuestRam, call: &Call) -> io::Result<Verdict> {
+        let opcode = call.opcode;
+        if call::is_hypervisor_only(opcode) {
+            self.violations.push(Violation::HypervisorCall(opcode));
+            return Ok(answered(Code::PERMISSION));
+        }
+        let Some(number) = Number::from_opcode(opcode) else {
+            self.violations.push(Violation::UnknownCall(opcode));
+            return Ok(answered(Code::FUNCTION));
+        };
+        let is_share = matches!(number, Number::SharePage | Number::UnsharePage | Number::UnshareAllPages);
+        // The document's U_INVALID for a VM that is not secure has no number anywhere; the source's has.
+        if is_share && !self.secure {
+            self.violations.push(Violation::NotSecure(opcode));
+            return Ok(answered(Code::PERMISSION));
+        }
+        if number != Number::EsmbGetFile && call.msr & MSR_PR != 0 {
+            self.violations.push(Violation::ProblemState(opcode));
+            return Ok(answered(Code::PERMISSION));
+        }
+        let [first, second, ..] = call.arguments;
+        match number {
+            Number::Esm => self.esm(ram, first, second),
+            Number::SharePage => self.share(ram, first, second),
+            Number::UnsharePage => self.unshare(ram, first, second),
+            Number::UnshareAllPages => {
+                for frame in self.map.shared_ranges().into_iter().flatten() {
+                    self.make_secure(ram, frame)?;
+                }
+                Ok(self.finished(Code::SUCCESS))
+            }
+            // There is no ESM blob, hence no file.
+            Number::EsmbGetFile => Ok(answered(Code::PARAMETER)),
+        }
+    }
+
+    /// The end of a share call whose body has run.
+    fn finished(&self, code: Code) -> Verdict {
+        match self.behaviour {
+            Behaviour::Published => Verdict { code, resume: Resume::Untouched },
+            Behaviour::Documented => answered(code),
+        }
+    }
+
+    /// The frames of a call, or the code for a range that is none.
+    fn range(&mut self, opcode: u64, gfn: u64, count: u64) -> Result<Range<u64>, Code> {
+        let frames = self.map.len();
+        match gfn.checked_add(count) {
+            Some(end) if end <= frames && gfn < frames && count > 0 => return Ok(gfn..end),
+            _ => self.violations.push(Violation::BadRange { opcode, gfn, count }),
+        }
+        match self.behaviour {
+            // An empty range inside RAM passes, except at frame 0 where the unsigned end wraps.
+            Behaviour::Published if count == 0 && gfn > 0 && gfn < frames => Ok(gfn..gfn),
+            Behaviour::Documented if gfn >= frames => Err(Code::PARAMETER),
+            _ => Err(Code::P2),
+        }
+    }
+
+    fn note_reserved(&mut self, opcode: u64, range: &Range<u64>) -> bool {
+        let reserved = range.clone().find(|gfn| self.map.state(*gfn) == Some(FrameState::Reserved));
+        if let Some(gfn) = reserved {
+            self.violations.push(Violation::ReservedFrame { opcode, gfn });
+        }
+        reserved.is_some()
+    }
+
+    fn share(&mut self, ram: &GuestRam, gfn: u64, count: u64) -> io::Result<Verdict> {
+        let opcode = Number::SharePage as u64;
+        let range = match self.range(opcode, gfn, count) {
+            Ok(range) => range,
+            Err(code) => return Ok(self.finished(code)),
+        };
+        self.note_reserved(opcode, &range);
+        for gfn in range {
+            match self.map.state(gfn) {
+                Some(FrameState::Secure) => {
+                    // Zeroed before it is anybody's to see.
+                    ram.zero_frame(gfn)?;
+                    self.map.set(gfn, FrameState::Shared);
+                }
+                Some(FrameState::Shared) if self.behaviour == Behaviour::Documented => {
+                    ram.zero_frame(gfn)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(self.finished(Code::SUCCESS))
+    }
+
+    fn unshare(&mut self, ram: &GuestRam, gfn: u64, count: u64) -> io::Result<Verdict> {
+        let opcode = Number::UnsharePage as u64;
+        let range = match self.range(opcode, gfn, count) {
+            Ok(range) => range,
+            Err(code) => return Ok(self.finished(code)),
+        };
+        if self.note_reserved(opcode, &range) {
+            return Ok(self.finished(Code::P2));
+        }
+        for gfn in range {
+            if self.map.is_shared(gfn) || self.behaviour == Behaviour::Documented {
+                self.make_secure(ram, gfn)?;
+            }
+        }
+        Ok(self.finished(Code::SUCCESS))
+    }
+
+    fn make_secure(&self, ram: &GuestRam, gfn: u64) -> io::Result<()> {
+        self.map.set(gfn, FrameState::Secure);
+        ram.zero_frame(gfn)?;
+        Ok(())
+    }
+
+    fn esm(&mut self, ram: &GuestRam, kernel_base: u64, fdt: u64) -> io::Result<Verdict> {
+        let published = self.behaviour == Behaviour::Published;
+        if kernel_base == 0 {
+            return Ok(answered(if published { Code::P2 } else { Code::PARAMETER }));
+        }
+        if fdt == 0 {
+            return Ok(answered(if published { Code::P3 } else { Code::P2 }));
+        }
+        if self.secure {
+            self.violations.push(Violation::AlreadySecure);
+            return Ok(answered(if published { Code::RETRY } else { Code::SUCCESS }));
+        }
+        let report = esm::enter(ram, &self.image, self.firmware, kernel_base, fdt)?;
+        if let Some(address) = report.kernel.first_difference {
+            self.violations.push(Violation::KernelDiffers(address));
+        }
+        let succeeded = report.succeeded();
+        if succeeded {
+            self.map.secure_all();
+            let tree = esm::read_tree(ram, fdt)?.map_or(0, |tree| tree.pack().len() as u64);
+            let in_use = [(kernel_base, self.image.span()), (fdt, tree)];
+            for address in &report.reserved {
+                let hits = |(start, size): &(u64, u64)| {
+                    *start < address + FRAME_SIZE && start.saturating_add(*size) > *address
+                };
+                if in_use.iter().any(hits) {
+                    self.violations.push(Violation::ReservationHits(*address));
+                } else {
+                    ram.zero_frame(address >> FRAME_SHIFT)?;
+                }
+                self.map.set(address >> FRAME_SHIFT, FrameState::Reserved);
+            }
+            self.secure = true;
+        }
+        self.esm.push(report);
+        Ok(if succeeded {
+            Verdict { code: Code::SUCCESS, resume: Resume::Reenter { kernel_base, fdt } }
+        } else {
+            // Aborted after H_SVM_INIT_START.
+            answered(Code::PARAMETER)
+        })
+    }
+}
+
+/// An answer that is written to r3.
+fn answered(code: Code) -> Verdict {
+    Verdict { code, resume: Resume::Answer(code) }
+}
+
+#[cfg(test)]
+#[path = "machine/tests.rs"]
+mod tests;

@@ -1,0 +1,314 @@
+//! The loop that meets the guest at its system-call vector, through QEMU's gdb server.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::call::Number;
+use super::esm::Firmware;
+use super::fault::Faults;
+use super::frames::ShareMap;
+use super::image::KernelImage;
+use super::log::{CallRecord, Log};
+use super::machine::{Call, Machine, Resume};
+use super::publish;
+use super::ram::GuestRam;
+use super::{Config, End, Report, UvError};
+use crate::gdb::target::Register;
+use crate::gdb::{Client, GdbError, Stop};
+
+/// Where `sc` arrives: with the MMU off, and with relocation on (AIL = 3).
+const VECTORS: [u64; 2] = [0xc00, 0xc000_0000_0000_4c00];
+const SC_2: u32 = 0x4400_0042;
+const MSR_LE: u64 = 1;
+const MSR_IR: u64 = 1 << 5;
+const MSR_EE: u64 = 1 << 15;
+/// In real mode the four top bits of an effective address are ignored.
+const REAL_MODE_BITS: u64 = 0x0fff_ffff_ffff_ffff;
+const SOCKET_PATIENCE: Duration = Duration::from_secs(10);
+
+struct RegisterSet {
+    /// r3 to r12.
+    gpr: [Register; 10],
+    pc: Register,
+    msr: Register,
+    srr0: Register,
+    srr1: Register,
+}
+
+impl RegisterSet {
+    fn find(client: &Client) -> Result<Self, GdbError> {
+        const NAMES: [&str; 10] = ["r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12"];
+        let mut gpr = [client.register(NAMES[0])?; 10];
+        for (register, name) in gpr.iter_mut().zip(NAMES) {
+            *register = client.register(name)?;
+        }
+        Ok(Self {
+            gpr,
+            pc: client.register("pc")?,
+            msr: client.register("msr")?,
+            srr0: client.register("srr0")?,
+            srr1: client.register("srr1")?,
+        })
+    }
+}
+
+/// Byte order of register values, which is the guest's at the moment of each access.
+#[derive(Clone, Copy)]
+enum Order {
+    Big,
+    Little,
+}
+
+impl Order {
+    /// Found from the bytes of MSR itself: they are little-endian exactly if MSR\[LE\], then the lowest bit of
+    /// the first byte, is set. In a big-endian MSR that bit is bit 56, which no CPU has.
+    fn of_msr(bytes: &[u8]) -> Self {
+        if bytes.first().is_some_and(|first| u64::from(*first) & MSR_LE != 0) {
+            Self::Little
+        } else {
+            Self::Big
+        }
+    }
+
+    fn decode(self, bytes: &[u8]) -> u64 {
+        let shift = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+        match self {
+            Self::Big => bytes.iter().fold(0, shift),
+            Self::Little => bytes.iter().rev().fold(0, shift),
+        }
+    }
+
+    fn encode(self, value: u64) -> [u8; 8] {
+        match self {
+            Self::Big => value.to_be_bytes(),
+            Self::Little => value.to_le_bytes(),
+        }
+    }
+}
+
+pub(super) struct Server {
+    client: Client,
+    registers: RegisterSet,
+    ram: GuestRam,
+    machine: Machine,
+    faults: Faults,
+    log: Log,
+    calls: Vec<CallRecord>,
+    map: Arc<ShareMap>,
+    /// How many calls of each number were made.
+    counts: [u64; Number::ALL.len()],
+}
+
+impl Server {
+    /// Everything up to the moment before the guest's first instruction.
+    pub(super) fn prepare(
+        socket: &Path,
+        ram_file: &Path,
+        ram_size: u64,
+        config: Config,
+    ) -> Result<Self, UvError> {
+        let image = KernelImage::load(&config.kernel_elf).map_err(UvError::Kernel)?;
+        let log = Log::create(config.log.as_deref()).map_err(UvError::Log)?;
+        let client = Client::connect(socket, SOCKET_PATIENCE)?;
+        let ram = GuestRam::open(ram_file, ram_size).map_err(UvError::Ram)?;
+        let map = Arc::new(ShareMap::new(ram_size));
+        let machine = Machine::new(config.behaviour, config.firmware, image, Arc::clone(&map));
+        let registers = RegisterSet::find(&client)?;
+        let counts = [0; Number::ALL.len()];
+        let calls = Vec::new();
+        let mut server =
+            Self { client, registers, ram, machine, faults: config.faults, log, calls, map, counts };
+        if config.publish_node && config.firmware == Firmware::Bios {
+            server.publish()?;
+        }
+        for vector in VECTORS {
+            server.client.set_breakpoint(vector)?;
+        }
+        Ok(server)
+    }
+
+    pub(super) fn share_map(&self) -> Arc<ShareMap> {
+        Arc::clone(&self.map)
+    }
+
+    /// At reset without firmware, r3 holds the address of the tree.
+    fn publish(&mut self) -> Result<(), UvError> {
+        let order = self.order()?;
+        let address = self.read(order, self.registers.gpr[0])?;
+        publish::add_to_tree(&self.ram, address).map_err(UvError::Ram)?.map_err(UvError::Publish)
+    }
+
+    pub(super) fn resume(&mut self) -> Result<(), UvError> {
+        Ok(self.client.resume()?)
+    }
+
+    /// Serves until QEMU ends.
+    pub(super) fn run(mut self) -> Report {
+        let end = loop {
+            match self.next_call() {
+                Ok(true) => {}
+                Ok(false) | Err(UvError::Gdb(GdbError::Gone)) => break End::QemuEnded,
+                Err(error) => break End::Failed(error),
+            }
+        };
+        Report {
+            end,
+            secure: self.machine.is_secure(),
+            calls: self.calls,
+            esm: self.machine.esm,
+            violations: self.machine.violations,
+            shared: self.map.shared_ranges(),
+            ever_shared: self.map.ever_shared_ranges(),
+        }
+    }
+
+    /// Waits for a stop and deals with it. False when QEMU says that it ends.
+    fn next_call(&mut self) -> Result<bool, UvError> {
+        let thread = match self.client.wait_for_stop()? {
+            Stop::Trap { thread } => thread,
+            // Whoever stopped the guest lets it go on.
+            Stop::Other { .. } => return Ok(true),
+            Stop::Exited => return Ok(false),
+        };
+        let stopped = Instant::now();
+        self.client.select_thread(&thread)?;
+        let order = self.order()?;
+        let pc = self.read(order, self.registers.pc)?;
+        if VECTORS.contains(&pc) {
+            let srr0 = self.read(order, self.registers.srr0)?;
+            let srr1 = self.read(order, self.registers.srr1)?;
+            if self.is_ultracall(order, srr0, srr1)? {
+                self.serve(order, srr0, srr1, &thread, stopped)?;
+            } else {
+                // The guest's own: its handler runs, from the instruction under the breakpoint on.
+                match self.client.step(&thread)? {
+                    Stop::Trap { .. } => {}
+                    Stop::Other { .. } => return Ok(true),
+                    Stop::Exited => return Ok(false),
+                }
+            }
+        }
+        self.client.resume()?;
+        Ok(true)
+    }
+
+    /// Whether the instruction before SRR0 is `sc 2`, in the byte order and address space of SRR1.
+    fn is_ultracall(&mut self, order: Order, srr0: u64, srr1: u64) -> Result<bool, UvError> {
+        let address = srr0.wrapping_sub(4);
+        let bytes = if srr1 & MSR_IR == 0 {
+            self.ram.read(address & REAL_MODE_BITS, 4).map_err(UvError::Ram)?
+        } else {
+            // The gdb server translates as MSR says now, so MSR is the caller's for the time of one read.
+            let msr = self.client.read_register(self.registers.msr)?;
+            let now = order.decode(&msr);
+            self.client.write_register(self.registers.msr, &order.encode(srr1))?;
+            let bytes = self.client.read_memory(address, 4);
+            let order = if srr1 & MSR_LE != 0 { Order::Little } else { Order::Big };
+            self.client.write_register(self.registers.msr, &order.encode(now))?;
+            bytes?
+        };
+        let word = bytes.and_then(|bytes| bytes.try_into().ok());
+        Ok(match word {
+            Some(word) if srr1 & MSR_LE != 0 => u32::from_le_bytes(word) == SC_2,
+            Some(word) => u32::from_be_bytes(word) == SC_2,
+            None => false,
+        })
+    }
+
+    fn serve(
+        &mut self,
+        order: Order,
+        srr0: u64,
+        srr1: u64,
+        thread: &str,
+        stopped: Instant,
+    ) -> Result<(), UvError> {
+        let opcode = self.read(order, self.registers.gpr[0])?;
+        let number = Number::from_opcode(opcode);
+        let mut arguments = [0; 9];
+        for index in 0..number.map_or(0, Number::arguments) {
+            arguments[index] = self.read(order, self.registers.gpr[index + 1])?;
+        }
+        let call = Call { opcode, arguments, msr: srr1 };
+        let n = self.calls.len() as u64 + 1;
+        let place = self.count(number);
+        let fault = self.faults.effect(number, place, n);
+
+        let (violations, entries) = (self.machine.violations.len(), self.machine.esm.len());
+        let verdict = self.machine.serve(&self.ram, &call, fault).map_err(UvError::Ram)?;
+        let (pc, msr) = match verdict.resume {
+            Resume::Answer(code) => {
+                self.write(order, self.registers.gpr[0], code.register())?;
+                (srr0, srr1)
+            }
+            Resume::Untouched => (srr0, srr1),
+            Resume::Reenter { kernel_base, fdt } => {
+                for (register, value) in (0..).zip([fdt, kernel_base, 0]) {
+                    self.write(order, self.registers.gpr[register], value)?;
+                }
+                (kernel_base, srr1 & !MSR_EE)
+            }
+        };
+        self.write(order, self.registers.pc, pc)?;
+        // Last, because it changes the byte order of all that follows.
+        self.write(order, self.registers.msr, msr)?;
+
+        let faulted = fault.is_some();
+        let duration = stopped.elapsed();
+        let record = CallRecord { n, call, verdict, faulted, duration, thread: thread.to_owned() };
+        self.note(&record, violations, entries).map_err(UvError::Log)?;
+        self.calls.push(record);
+        Ok(())
+    }
+
+    fn note(&mut self, record: &CallRecord, violations: usize, entries: usize) -> io::Result<()> {
+        self.log.call(record)?;
+        for report in &self.machine.esm[entries..] {
+            self.log.esm(report)?;
+        }
+        for violation in &self.machine.violations[violations..] {
+            self.log.violation(violation)?;
+        }
+        Ok(())
+    }
+
+    /// Counts a call; gives its place among the calls of its number, from 1.
+    fn count(&mut self, number: Option<Number>) -> u64 {
+        let place = Number::ALL.iter().position(|known| Some(*known) == number);
+        place.map_or(0, |place| {
+            self.counts[place] += 1;
+            self.counts[place]
+        })
+    }
+
+    fn order(&mut self) -> Result<Order, GdbError> {
+        Ok(Order::of_msr(&self.client.read_register(self.registers.msr)?))
+    }
+
+    fn read(&mut self, order: Order, register: Register) -> Result<u64, GdbError> {
+        Ok(order.decode(&self.client.read_register(register)?))
+    }
+
+    fn write(&mut self, order: Order, register: Register, value: u64) -> Result<(), GdbError> {
+        self.client.write_register(register, &order.encode(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_byte_order_is_read_off_the_msr() {
+        let sf_me_le = 0x8000_0000_0000_1001_u64;
+        assert!(matches!(Order::of_msr(&sf_me_le.to_le_bytes()), Order::Little));
+        let sf_hv_me = 0x9000_0000_0000_1000_u64;
+        assert!(matches!(Order::of_msr(&sf_hv_me.to_be_bytes()), Order::Big));
+        assert!(matches!(Order::of_msr(&[0; 8]), Order::Big));
+        for order in [Order::Big, Order::Little] {
+            assert_eq!(order.decode(&order.encode(0x0123_4567_89ab_cdef)), 0x0123_4567_89ab_cdef);
+        }
+    }
+}
