@@ -106,8 +106,3 @@ postern_relocate:
     stdx 8, 3, 7
     addi 5, 5, 24
     b 0b
-
-.section .bss.boot_stack, "aw", @nobits
-.balign 65536
-    .space 0x20000
-__boot_stack_top:

@@ -7,6 +7,7 @@ extern crate alloc;
 mod arch;
 mod memory;
 mod platform;
+mod report;
 
 use postern_boot as _;
 use postern_core::exit::ExitStatus;

@@ -35,3 +35,26 @@ pub fn relax() {
     // SAFETY: the two forms of `or` are hints.
     unsafe { asm!("or 1, 1, 1", "or 2, 2, 2", options(nomem, nostack, preserves_flags)) };
 }
+
+/// Turns translation on (MSR\[IR\] and MSR\[DR\]) with process 0's tables.
+///
+/// # Safety
+/// The registered tables map the code that runs and everything it uses at the addresses it uses.
+pub unsafe fn enable_translation() {
+    // SAFETY: the caller promises that addresses mean the same before and after. PIDR (SPR 48) 0 names the
+    // first process table entry; the barriers order the tables' stores and the change of context.
+    unsafe {
+        asm!(
+            "ptesync",
+            "mtspr 48, {zero}",
+            "isync",
+            "mfmsr {msr}",
+            "ori {msr}, {msr}, 0x30",
+            "mtmsrd {msr}",
+            "isync",
+            zero = in(reg) 0u64,
+            msr = out(reg) _,
+            options(nostack, preserves_flags),
+        );
+    }
+}

@@ -27,6 +27,8 @@ pub enum Hcall {
     StuffTce = 0x138,
     /// flags, resource, value 1, value 2
     SetMode = 0x31c,
+    /// flags, base, page size, log2 of the size less 12
+    RegisterProcTbl = 0x37c,
     /// address of the RTAS argument block
     Rtas = 0xf000,
 }

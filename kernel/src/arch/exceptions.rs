@@ -1,6 +1,7 @@
 //! Exception vectors, and the report of an exception that nobody expected.
 
 use crate::arch::backtrace;
+use crate::memory::layout;
 use crate::platform::power;
 use crate::platform::pseries::Pseries;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +13,6 @@ core::arch::global_asm!(include_str!("vectors.S"));
 
 /// Where the vectors find what they need; see `vectors.S`.
 const LOWCORE: usize = 0x1f00;
-const STACK_SIZE: usize = 16 * 1024;
-
-#[repr(C, align(16))]
-struct ExceptionStack([u8; STACK_SIZE]);
-
-static mut EXCEPTION_STACK: ExceptionStack = ExceptionStack([0; STACK_SIZE]);
-
 unsafe extern "C" {
     static vectors_start: u8;
     static vectors_end: u8;
@@ -53,7 +47,7 @@ pub fn install() -> Result<(), HcallError> {
     let toc: u64;
     // SAFETY: reads r2, the TOC pointer of this image, into a register; no memory, no side effect.
     unsafe { core::arch::asm!("mr {}, 2", out(reg) toc, options(nomem, nostack, preserves_flags)) };
-    let stack_top = &raw const EXCEPTION_STACK as usize + STACK_SIZE;
+    let stack_top = layout::exception_stack().end().0;
     // SAFETY: the linker script places the vector block between these two symbols, so the source is
     // readable for that length. Guest physical 0..0x2000 is RAM that firmware gave up at its last call and
     // that the placement never hands out, so nothing else lives there; it cannot overlap the image, which
@@ -63,9 +57,7 @@ pub fn install() -> Result<(), HcallError> {
         let source = &raw const vectors_start;
         let length = &raw const vectors_end as usize - source as usize;
         postern_arch::copy_to_real(0x100, source.add(0x100), length - 0x100);
-        for (slot, word) in
-            [stack_top as u64, toc, exception_entry as *const () as u64].into_iter().enumerate()
-        {
+        for (slot, word) in [stack_top, toc, exception_entry as *const () as u64].into_iter().enumerate() {
             ((LOWCORE + slot * 8) as *mut u64).write_volatile(word);
         }
         postern_arch::sync_instructions(0x100, length - 0x100);

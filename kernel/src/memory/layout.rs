@@ -1,15 +1,46 @@
-//! Where the image lies, from the linker script.
+//! Where the image and its parts lie, from the linker script.
 
 use postern_core::addr::{Gpa, GpaRange};
+use postern_core::radix::Kind;
 
 unsafe extern "C" {
     static __image_start: u8;
+    static __text_end: u8;
+    static __rodata_end: u8;
+    static __boot_stack_bottom: u8;
+    static __boot_stack_top: u8;
+    static __exception_stack_bottom: u8;
+    static __exception_stack_top: u8;
+    static __stacks_start: u8;
     static __image_end: u8;
+}
+
+fn between(start: *const u8, end: *const u8) -> GpaRange {
+    GpaRange { start: Gpa(start as u64), len: end as u64 - start as u64 }
 }
 
 /// The whole image in memory: text, data, bss, stacks.
 pub fn image() -> GpaRange {
-    let start = &raw const __image_start as u64;
-    let end = &raw const __image_end as u64;
-    GpaRange { start: Gpa(start), len: end - start }
+    between(&raw const __image_start, &raw const __image_end)
+}
+
+/// The stack that exceptions are reported on.
+pub fn exception_stack() -> GpaRange {
+    between(&raw const __exception_stack_bottom, &raw const __exception_stack_top)
+}
+
+/// The stack of everything else.
+pub fn stack() -> GpaRange {
+    between(&raw const __boot_stack_bottom, &raw const __boot_stack_top)
+}
+
+/// The image's parts and what each is for. The frames between the stacks are in none: they are the guards.
+pub fn sections() -> [(GpaRange, Kind); 5] {
+    [
+        (between(&raw const __image_start, &raw const __text_end), Kind::Text),
+        (between(&raw const __text_end, &raw const __rodata_end), Kind::ReadOnly),
+        (between(&raw const __rodata_end, &raw const __stacks_start), Kind::Data),
+        (stack(), Kind::Data),
+        (exception_stack(), Kind::Data),
+    ]
 }

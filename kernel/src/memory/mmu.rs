@@ -1,0 +1,149 @@
+//! Radix translation, on: every address maps to itself, with the rights its use needs and no more.
+//!
+//! Interrupts are taken with translation off (AIL 0), so the vectors need no mapping and address 0 has
+//! none. Device registers are reached by hcalls and have none either.
+
+use crate::memory::layout;
+use crate::platform::pseries::Pseries;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
+use postern_core::hcall::{Hcall, HcallError};
+use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_entry};
+use postern_core::seam::Hypervisor;
+use spin::Mutex;
+
+/// Room for tables: the root's 64 KiB, the process table, and 4 KiB or 256 bytes for each other. The many
+/// small pieces are the image's; RAM takes pages of 1 GiB and 2 MiB.
+const ARENA_SIZE: usize = 4 * FRAME_SIZE;
+
+#[repr(C, align(65536))]
+struct Arena([u8; ARENA_SIZE]);
+
+static mut ARENA: Arena = Arena([0; ARENA_SIZE]);
+
+/// Tables out of the arena, in the order asked for.
+#[derive(Debug)]
+struct ArenaTables {
+    used: usize,
+}
+
+impl Tables for ArenaTables {
+    fn allocate(&mut self, entries_log2: u32) -> Option<Gpa> {
+        let size = 8usize << entries_log2;
+        let start = self.used.next_multiple_of(size);
+        let end = start.checked_add(size).filter(|end| *end <= ARENA_SIZE)?;
+        self.used = end;
+        Some(Gpa((&raw const ARENA as usize + start) as u64))
+    }
+
+    fn load(&self, table: Gpa, index: usize) -> u64 {
+        // SAFETY: tables come from `allocate`, entries lie inside them, and the arena is only used here.
+        // Volatile, since the MMU reads the words behind the compiler's back.
+        u64::from_be(unsafe { (table.0 as *const u64).add(index).read_volatile() })
+    }
+
+    fn store(&mut self, table: Gpa, index: usize, entry: u64) {
+        // SAFETY: as in `load`.
+        unsafe { (table.0 as *mut u64).add(index).write_volatile(entry.to_be()) };
+    }
+}
+
+/// Translation that cannot be turned on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MmuError {
+    /// The map cannot be made.
+    Map(MapError),
+    /// H_REGISTER_PROC_TBL was refused.
+    Register(HcallError),
+}
+
+impl fmt::Display for MmuError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map(error) => write!(f, "memory map: {error}"),
+            Self::Register(error) => write!(f, "H_REGISTER_PROC_TBL: {error}"),
+        }
+    }
+}
+
+impl From<MapError> for MmuError {
+    fn from(error: MapError) -> Self {
+        Self::Map(error)
+    }
+}
+
+static TREE: Mutex<Option<Tree<ArenaTables>>> = Mutex::new(None);
+
+/// Bytes in the process table, the least that there can be (2^12).
+const PROCESS_TABLE_LOG2: u32 = 12;
+
+/// H_REGISTER_PROC_TBL flags (PAPR+ 14.5.4.5.1): a new table (0x18), radix (4), guest translation shootdown
+/// enabled (1).
+const NEW_RADIX_GTSE: u64 = 0x18 | 0x4 | 0x1;
+
+/// Maps `ram` and turns translation on. The image is mapped by section, the pool apart, the guard pages
+/// under the stacks and the first frame of memory not at all; what is left of `ram` is data.
+///
+/// # Errors
+/// The map cannot be made, or the hypervisor refuses the table; translation stays off.
+pub fn enable(ram: &[GpaRange], pool: Option<GpaRange>) -> Result<(), MmuError> {
+    let mut tables = ArenaTables { used: 0 };
+    let process_table = tables.allocate(PROCESS_TABLE_LOG2 - 3).ok_or(MapError::NoMemory(9))?;
+    let mut tree = Tree::new(tables)?;
+    let image = layout::image();
+    for (range, kind) in layout::sections() {
+        tree.map(range, kind)?;
+    }
+    if let Some(pool) = pool {
+        tree.map(pool, Kind::Pool)?;
+    }
+    let first_frame = GpaRange { start: Gpa(0), len: FRAME_SIZE as u64 };
+    let mut holes: Vec<GpaRange> = [Some(first_frame), Some(image), pool].into_iter().flatten().collect();
+    holes.sort_unstable_by_key(|hole| hole.start);
+    for range in ram {
+        map_around(&mut tree, *range, &holes)?;
+    }
+    let root = process_table_entry(tree.root(), Tree::<ArenaTables>::ROOT_ENTRIES_LOG2);
+    // SAFETY: the process table was allocated above from the arena, zeroed, and is used only here.
+    unsafe { (process_table.0 as *mut u64).write_volatile(root.to_be()) };
+    postern_arch::sync();
+    let args = [NEW_RADIX_GTSE, process_table.0, 0, u64::from(PROCESS_TABLE_LOG2 - 12)];
+    Pseries.hcall(Hcall::RegisterProcTbl, args).ok().map_err(MmuError::Register)?;
+    *TREE.lock() = Some(tree);
+    // SAFETY: the tree maps text, data, stack and everything else that Rust code uses to itself, so the
+    // next instruction and every pointer mean the same with translation on.
+    unsafe { postern_arch::enable_translation() };
+    TRANSLATED.store(1, Ordering::Relaxed);
+    Ok(())
+}
+
+static TRANSLATED: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether translation has been turned on.
+pub fn is_on() -> bool {
+    TRANSLATED.load(Ordering::Relaxed) != 0
+}
+
+/// Calls `found` with each run of equal mappings.
+pub fn walk(mut found: impl FnMut(Mapped)) {
+    if let Some(tree) = &*TREE.lock() {
+        tree.walk(&mut found);
+    }
+}
+
+/// Maps what `holes`, in order of address, leave of `range`.
+fn map_around(tree: &mut Tree<ArenaTables>, range: GpaRange, holes: &[GpaRange]) -> Result<(), MapError> {
+    let mut at = range.start;
+    for hole in holes.iter().filter(|hole| hole.overlaps(&range)) {
+        if hole.start > at {
+            tree.map(GpaRange { start: at, len: hole.start.0 - at.0 }, Kind::Data)?;
+        }
+        at = at.max(hole.end());
+    }
+    if at < range.end() {
+        tree.map(GpaRange { start: at, len: range.end().0 - at.0 }, Kind::Data)?;
+    }
+    Ok(())
+}
