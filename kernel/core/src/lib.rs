@@ -16,13 +16,18 @@ extern crate std;
 pub mod addr;
 pub mod clock;
 pub mod cmdline;
+pub mod dma;
 pub mod exit;
 pub mod fdt;
 pub mod hcall;
+#[cfg(any(test, feature = "model"))]
+pub mod model;
 pub mod pci;
+pub mod pool;
 pub mod radix;
 pub mod rtas;
 pub mod seam;
 pub mod secure;
+pub mod tce;
 pub mod ultracall;
 pub mod virtio;

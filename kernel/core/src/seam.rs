@@ -149,6 +149,11 @@ pub trait Platform: Hypervisor + Barriers + crate::clock::Clock {
     fn release(&self, memory: Self::Memory);
     /// Where a private buffer lies; buffers are contiguous in guest physical memory.
     fn gpa_of(&self, buffer: &[u8]) -> Gpa;
+    /// Called when a device may have written `buffer` in place, before its bytes are looked at: the bytes have
+    /// changed behind the compiler's back.
+    fn device_wrote(&self, buffer: &mut [u8]) {
+        core::hint::black_box(buffer);
+    }
     /// Ends the run: see [`HaltReason`].
     fn halt(&self, reason: HaltReason) -> !;
 }

@@ -3,6 +3,11 @@
 //! Source: open-power/ultravisor `include/uapi_uvcall.h`, `core/uvcall.c`; Linux
 //! `arch/powerpc/include/asm/ultravisor-api.h`.
 
+pub mod share;
+mod status;
+
+pub use status::UvStatus;
+
 /// Every ultracall this kernel makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]

@@ -1,0 +1,29 @@
+//! Everything a device reads or writes by itself.
+//!
+//! Two layers, each with one question. [`bounce`]: must the bytes be copied into shared memory? The guest
+//! alone knows, and answers once: yes when it is secure, else no. [`translate`]: which address must the device
+//! use for them? The device says, by offering VIRTIO_F_ACCESS_PLATFORM or not. Bounced first, translated
+//! second; a driver sees neither.
+//!
+//! Locks here are held for a few instructions and never in an interrupt handler.
+
+mod bounce;
+mod counters;
+mod device;
+mod device_id;
+mod error;
+mod guard;
+mod mapping;
+mod system;
+mod translate;
+
+pub use counters::ByteCounts;
+pub use device::Dma;
+pub use device_id::DeviceId;
+pub use error::DmaError;
+pub use guard::AddressGuard;
+pub use mapping::{Coherent, Mapping, Segment};
+pub use system::DmaSystem;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! Must the bytes be copied into shared memory? Decided once, for the whole guest.
+
+use super::DmaError;
+use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
+use crate::pool::{Account, Pool, Slot, Slots};
+use crate::seam::DeviceMemory;
+use alloc::sync::Arc;
+use spin::Mutex;
+
+/// The pool's bytes and, apart from them and private, who uses which.
+#[derive(Debug)]
+pub(super) struct Shared<M> {
+    pub(super) memory: M,
+    pub(super) pool: Mutex<Pool>,
+}
+
+/// One device's way of lending its buffers.
+#[derive(Debug)]
+pub(super) enum Bounce<M> {
+    /// A secure guest: through slots of the pool.
+    Pool { shared: Arc<Shared<M>>, account: Account },
+    /// A normal guest: the buffer itself.
+    InPlace,
+}
+
+impl<M: DeviceMemory> Bounce<M> {
+    /// All that the device may ever reach; `None` when that is everything.
+    pub(super) fn reachable(&self) -> Option<GpaRange> {
+        match self {
+            Self::Pool { shared, .. } => {
+                Some(GpaRange { start: shared.memory.gpa(), len: shared.memory.len() as u64 })
+            }
+            Self::InPlace => None,
+        }
+    }
+}
+
+impl<M: DeviceMemory> Shared<M> {
+    fn gpa(&self, slot: &Slot) -> Gpa {
+        Gpa(self.memory.gpa().0.saturating_add(slot.offset() as u64))
+    }
+
+    /// Each slot with the part of `len` bytes that it holds: its bytes are `[from, from + part)`.
+    fn parts<'a>(
+        slots: &'a [Slot],
+        len: usize,
+    ) -> impl Iterator<Item = (&'a Slot, core::ops::Range<usize>)> + 'a {
+        let mut from = 0usize;
+        slots.iter().map_while(move |slot| {
+            let to = from.saturating_add(slot.class().bytes()).min(len);
+            let range = from..to;
+            from = to;
+            (!range.is_empty()).then_some((slot, range))
+        })
+    }
+
+    /// Where `len` bytes in these slots lie, piece by piece.
+    pub(super) fn pieces<'a>(
+        &'a self,
+        slots: &'a [Slot],
+        len: usize,
+    ) -> impl Iterator<Item = (Gpa, usize)> + 'a {
+        Self::parts(slots, len).map(|(slot, part)| (self.gpa(slot), part.len()))
+    }
+
+    pub(super) fn reserve(&self, account: Account, len: usize) -> Result<Slots, DmaError> {
+        Ok(self.pool.lock().allocate_all(account, len)?)
+    }
+
+    pub(super) fn reserve_one(&self, account: Account, len: usize) -> Result<(Slot, M), DmaError> {
+        let too_long = DmaError::TooLong { len, max: FRAME_SIZE };
+        if len > FRAME_SIZE {
+            return Err(too_long);
+        }
+        let slot = self.pool.lock().allocate(account, len)?;
+        match self.memory.part(slot.offset(), len) {
+            Some(memory) => Ok((slot, memory)),
+            None => Err(too_long),
+        }
+    }
+
+    pub(super) fn copy_in(&self, slots: &[Slot], data: &[u8]) {
+        for (slot, part) in Self::parts(slots, data.len()) {
+            if let Some(bytes) = data.get(part) {
+                self.memory.write(slot.offset(), bytes);
+            }
+        }
+    }
+
+    pub(super) fn copy_out(&self, slots: &[Slot], out: &mut [u8]) {
+        for (slot, part) in Self::parts(slots, out.len()) {
+            if let Some(bytes) = out.get_mut(part) {
+                self.memory.read(slot.offset(), bytes);
+            }
+        }
+    }
+
+    /// Clears the `len` bytes that were lent and gives the slots back. A free slot is zero, so no device is
+    /// ever lent what another request left behind.
+    pub(super) fn give_back(&self, slots: Slots, len: usize) {
+        for (slot, part) in Self::parts(&slots, len) {
+            self.memory.zero(slot.offset(), part.len());
+        }
+        let mut pool = self.pool.lock();
+        for slot in slots {
+            pool.free(slot);
+        }
+    }
+
+    pub(super) fn quarantine(&self, slots: impl IntoIterator<Item = Slot>) {
+        let mut pool = self.pool.lock();
+        for slot in slots {
+            pool.quarantine(slot);
+        }
+    }
+
+    pub(super) fn confirm_reset(&self, account: Account) {
+        self.pool.lock().confirm_reset(account, |slot| self.memory.zero(slot.offset(), slot.class().bytes()));
+    }
+}

@@ -1,0 +1,304 @@
+//! One device's DMA: bounce first, then translate.
+
+use super::bounce::Bounce;
+use super::counters::Counters;
+use super::mapping::Segments;
+use super::translate::Translation;
+use super::{AddressGuard, ByteCounts, Coherent, DeviceId, DmaError, Mapping, Segment};
+use crate::addr::Gpa;
+use crate::pool::{Slot, Slots};
+use crate::seam::{DeviceMemory, Platform};
+use crate::tce::{Iova, TceFlags};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use spin::Mutex;
+
+/// Most bytes in one mapping: a descriptor's length field is 32 bits.
+const MAX_LEN: usize = u32::MAX as usize;
+
+/// What a device that was not confirmed to be reset may still use, apart from slots of the pool.
+#[derive(Debug)]
+struct Late<M> {
+    memory: Option<M>,
+    iova: Option<Iova>,
+}
+
+/// The DMA of one device. A handle: clones are the same device.
+#[derive(Debug)]
+pub struct Dma<P: Platform>(Arc<Device<P>>);
+
+impl<P: Platform> Clone for Dma<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[derive(Debug)]
+struct Device<P: Platform> {
+    platform: Arc<P>,
+    id: DeviceId,
+    bounce: Bounce<P::Memory>,
+    translation: Translation,
+    guard: AddressGuard,
+    totals: Arc<Counters>,
+    own: Counters,
+    late: Mutex<Vec<Late<P::Memory>>>,
+}
+
+impl<P: Platform> Dma<P> {
+    pub(super) fn new(
+        platform: Arc<P>,
+        id: DeviceId,
+        bounce: Bounce<P::Memory>,
+        translation: Translation,
+        totals: Arc<Counters>,
+    ) -> Self {
+        let guard = translation.guard(bounce.reachable());
+        let late = Mutex::new(Vec::new());
+        Self(Arc::new(Device {
+            platform,
+            id,
+            bounce,
+            translation,
+            guard,
+            totals,
+            own: Counters::default(),
+            late,
+        }))
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn platform(&self) -> &P {
+        &self.0.platform
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn id(&self) -> DeviceId {
+        self.0.id
+    }
+
+    /// Whether buffers are copied through the shared pool.
+    #[must_use]
+    pub fn bounced(&self) -> bool {
+        matches!(self.0.bounce, Bounce::Pool { .. })
+    }
+
+    /// Whether the device uses addresses of a TCE window, rather than guest physical ones.
+    #[must_use]
+    pub fn translated(&self) -> bool {
+        !matches!(self.0.translation, Translation::Identity)
+    }
+
+    /// What was copied for this device.
+    #[must_use]
+    pub fn counts(&self) -> ByteCounts {
+        self.0.own.read()
+    }
+
+    /// The addresses this device may be given.
+    #[must_use]
+    pub fn guard(&self) -> AddressGuard {
+        self.0.guard
+    }
+
+    /// Zeroed memory that this guest and the device both use for long: rings, request headers. Aligned to
+    /// 4 KiB if `len` is at least that, else to the next power of two.
+    ///
+    /// # Errors
+    /// No room, or more than one 64 KiB frame.
+    pub fn coherent(&self, len: usize) -> Result<Coherent<P::Memory>, DmaError> {
+        if len == 0 {
+            return Err(DmaError::Empty);
+        }
+        let (memory, slot) = match &self.0.bounce {
+            Bounce::Pool { shared, account } => {
+                let (slot, memory) = shared.reserve_one(*account, len)?;
+                (memory, Some(slot))
+            }
+            Bounce::InPlace => {
+                let none = DmaError::NoMemory { device: self.0.id, want: len };
+                (self.platform().allocate(len).ok_or(none)?, None)
+            }
+        };
+        let both = TceFlags::READ | TceFlags::WRITE;
+        match self.0.translation.open(self.platform(), memory.gpa(), len, both) {
+            Ok((bus, iova)) => Ok(Coherent { memory, bus, owner: self.0.id, slot, iova }),
+            Err(error) => {
+                self.return_memory(memory, slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives coherent memory back; the device does not use it any more.
+    pub fn release(&self, coherent: Coherent<P::Memory>) {
+        if !self.owns(coherent.owner) {
+            return;
+        }
+        self.0.translation.release(self.platform(), coherent.iova);
+        self.return_memory(coherent.memory, coherent.slot);
+    }
+
+    /// Makes `data` readable for the device: copied into the pool, or used in place until
+    /// [`Self::unmap`].
+    ///
+    /// # Errors
+    /// No room; nothing is reachable then.
+    pub fn map_to_device(&self, data: &[u8]) -> Result<Mapping, DmaError> {
+        let mapping = self.map(data, TceFlags::READ)?;
+        if let Bounce::Pool { shared, .. } = &self.0.bounce {
+            shared.copy_in(&mapping.slots, data);
+            self.0.own.copied_in(data.len());
+            self.0.totals.copied_in(data.len());
+        }
+        Ok(mapping)
+    }
+
+    /// Lets the device write at most `buffer.len()` bytes: into cleared slots of the pool, or in place until
+    /// [`Self::unmap`].
+    ///
+    /// # Errors
+    /// No room; nothing is reachable then.
+    pub fn map_from_device(&self, buffer: &mut [u8]) -> Result<Mapping, DmaError> {
+        self.map(buffer, TceFlags::WRITE)
+    }
+
+    /// Brings the first `written` bytes that the device wrote into `buffer`, the one that was mapped: never
+    /// more than were mapped or than `buffer` has. Without a pool they are there already.
+    pub fn copy_back(&self, mapping: &Mapping, written: usize, buffer: &mut [u8]) {
+        if !mapping.device_writes || mapping.owner != self.0.id {
+            return;
+        }
+        let Some(out) = buffer.get_mut(..written.min(mapping.len).min(buffer.len())) else { return };
+        match &self.0.bounce {
+            Bounce::Pool { shared, .. } => {
+                shared.copy_out(&mapping.slots, out);
+                self.0.own.copied_out(out.len());
+                self.0.totals.copied_out(out.len());
+            }
+            Bounce::InPlace => self.platform().device_wrote(buffer),
+        }
+    }
+
+    /// Ends the device's use of a buffer; the device is done with it. Slots are cleared and free again.
+    pub fn unmap(&self, mapping: Mapping) {
+        if !self.owns(mapping.owner) {
+            return;
+        }
+        self.0.translation.release(self.platform(), mapping.iova);
+        if let Bounce::Pool { shared, .. } = &self.0.bounce {
+            shared.give_back(mapping.slots, mapping.len);
+        }
+    }
+
+    /// Ends a request whose device may still use the buffer: nothing of it is used again until
+    /// [`Self::confirm_reset`]. In a normal guest the caller keeps the buffer itself until then.
+    pub fn quarantine(&self, mapping: Mapping) {
+        if !self.owns(mapping.owner) {
+            return;
+        }
+        if let Bounce::Pool { shared, .. } = &self.0.bounce {
+            shared.quarantine(mapping.slots);
+        }
+        self.keep(None, mapping.iova);
+    }
+
+    /// As [`Self::quarantine`], for coherent memory.
+    pub fn quarantine_coherent(&self, coherent: Coherent<P::Memory>) {
+        if !self.owns(coherent.owner) {
+            return;
+        }
+        match (&self.0.bounce, coherent.slot) {
+            (Bounce::Pool { shared, .. }, Some(slot)) => {
+                shared.quarantine([slot]);
+                self.keep(None, coherent.iova);
+            }
+            _ => self.keep(Some(coherent.memory), coherent.iova),
+        }
+    }
+
+    /// The device was seen to be reset and uses nothing any more: all it held in quarantine is cleared and
+    /// free again.
+    pub fn confirm_reset(&self) {
+        if let Bounce::Pool { shared, account } = &self.0.bounce {
+            shared.confirm_reset(*account);
+        }
+        let late = core::mem::take(&mut *self.0.late.lock());
+        for Late { memory, iova } in late {
+            if let Some(iova) = iova {
+                self.0.translation.reuse(iova);
+            }
+            if let Some(memory) = memory {
+                self.platform().release(memory);
+            }
+        }
+    }
+
+    fn map(&self, buffer: &[u8], flags: TceFlags) -> Result<Mapping, DmaError> {
+        let len = buffer.len();
+        if len == 0 {
+            return Err(DmaError::Empty);
+        }
+        if len > MAX_LEN {
+            return Err(DmaError::TooLong { len, max: MAX_LEN });
+        }
+        let mut segments = Segments::new();
+        let mut slots = Slots::new();
+        let mut iova = None;
+        match &self.0.bounce {
+            Bounce::Pool { shared, account } => {
+                slots = shared.reserve(*account, len)?;
+                // The pool was mapped once and for all, or is not translated: this fails only if it was not.
+                let pieces = shared.pieces(&slots, len);
+                let all =
+                    pieces.map(|(gpa, part)| self.segment(gpa, part, flags).map(|(segment, _)| segment));
+                match all.collect::<Result<Segments, _>>() {
+                    Ok(all) => segments = all,
+                    Err(error) => {
+                        shared.give_back(slots, 0);
+                        return Err(error);
+                    }
+                }
+            }
+            Bounce::InPlace => {
+                let (segment, opened) = self.segment(self.platform().gpa_of(buffer), len, flags)?;
+                segments.push(segment);
+                iova = opened;
+            }
+        }
+        let device_writes = flags.contains(TceFlags::WRITE);
+        Ok(Mapping { owner: self.0.id, device_writes, len, segments, slots, iova })
+    }
+
+    fn segment(&self, gpa: Gpa, len: usize, flags: TceFlags) -> Result<(Segment, Option<Iova>), DmaError> {
+        let (bus, iova) = self.0.translation.open(self.platform(), gpa, len, flags)?;
+        Ok((Segment { bus, len: u32::try_from(len).unwrap_or(u32::MAX) }, iova))
+    }
+
+    fn return_memory(&self, memory: P::Memory, slot: Option<Slot>) {
+        match (&self.0.bounce, slot) {
+            (Bounce::Pool { shared, .. }, Some(slot)) => {
+                shared.give_back(core::iter::once(slot).collect(), memory.len());
+            }
+            _ => self.platform().release(memory),
+        }
+    }
+
+    fn keep(&self, memory: Option<P::Memory>, iova: Option<Iova>) {
+        let iova = self.0.translation.close(self.platform(), iova);
+        if memory.is_some() || iova.is_some() {
+            self.0.late.lock().push(Late { memory, iova });
+        }
+    }
+
+    /// A mapping made by another device's handle is a mistake of ours: it is left alone, so that nothing that
+    /// device may use is used again.
+    fn owns(&self, owner: DeviceId) -> bool {
+        if owner != self.0.id {
+            log::error!("device {} was handed a mapping of device {owner}", self.0.id);
+        }
+        owner == self.0.id
+    }
+}

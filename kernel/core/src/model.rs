@@ -1,0 +1,13 @@
+//! A machine for tests: memory, TCE tables, an ultravisor's share map, and devices that reach only what a real
+//! host would let them reach. It keeps its own record of everything and believes nothing the guest thinks.
+
+mod device;
+mod firmware;
+mod guest;
+mod machine;
+mod memory;
+
+pub use device::{ModelDevice, Refused};
+pub use guest::Cell;
+pub use machine::{Model, POOL_BASE, UvBehaviour};
+pub use memory::ModelMemory;

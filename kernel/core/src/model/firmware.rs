@@ -1,0 +1,126 @@
+//! What answers the guest's calls: hypervisor, ultravisor, RTAS.
+
+use super::Model;
+use super::machine::{State, Table, UvBehaviour};
+use crate::addr::{FRAME_SHIFT, FRAME_SIZE};
+use crate::hcall::{Hcall, HcallReturn};
+use crate::rtas::RtasError;
+use crate::seam::{Hypervisor, Rtas, Ultravisor};
+use crate::ultracall::Ultracall;
+use alloc::collections::BTreeMap;
+
+const H_SUCCESS: i64 = 0;
+const H_FUNCTION: i64 = -2;
+const H_PARAMETER: i64 = -4;
+
+/// The dynamic window's table and first bus address, as QEMU numbers them.
+const DYNAMIC_LIOBN: u64 = 0x8000_0001;
+const DYNAMIC_BASE: u64 = 1 << 59;
+
+impl Hypervisor for Model {
+    fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn {
+        self.lock().hcalls.push((call, args));
+        let hooked = self.hooks.lock().hcall.as_mut().and_then(|hook| hook(call, args));
+        hooked.unwrap_or_else(|| tce_call(&mut self.lock(), call, args))
+    }
+}
+
+fn tce_call(state: &mut State, call: Hcall, [liobn, ioba, tce, count]: [u64; 4]) -> HcallReturn {
+    let status = |status| HcallReturn { status, out: [0; 4] };
+    if !matches!(call, Hcall::GetTce | Hcall::PutTce | Hcall::StuffTce) {
+        return status(H_FUNCTION);
+    }
+    let Some(table) = state.tables.get_mut(&liobn) else { return status(H_PARAMETER) };
+    let Some(offset) = ioba.checked_sub(table.base) else { return status(H_PARAMETER) };
+    let page = offset.wrapping_shr(table.page_shift);
+    let pages = if call == Hcall::StuffTce { count } else { 1 };
+    let inside = page.checked_add(pages).is_some_and(|end| end <= table.size.wrapping_shr(table.page_shift));
+    if !inside || (call == Hcall::StuffTce && count > 512) {
+        return status(H_PARAMETER);
+    }
+    if call == Hcall::GetTce {
+        let tce = table.entries.get(&page).copied().unwrap_or(0);
+        return HcallReturn { status: H_SUCCESS, out: [tce, 0, 0, 0] };
+    }
+    for page in page..page.saturating_add(pages) {
+        if tce & 3 == 0 {
+            table.entries.remove(&page);
+        } else {
+            table.entries.insert(page, tce);
+        }
+    }
+    status(H_SUCCESS)
+}
+
+impl Ultravisor for Model {
+    fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64 {
+        self.lock().ultracalls.push((call, args));
+        let hooked = self.hooks.lock().ultracall.as_mut().and_then(|hook| hook(call, args));
+        hooked.unwrap_or_else(|| page_call(&mut self.lock(), call, args))
+    }
+}
+
+fn page_call(state: &mut State, call: Ultracall, [gfn, count]: [u64; 2]) -> i64 {
+    if !state.secure {
+        return -11;
+    }
+    let frames = state.ram.len().wrapping_shr(FRAME_SHIFT) as u64;
+    let Some(end) = gfn.checked_add(count).filter(|end| *end <= frames) else { return -55 };
+    for frame in gfn..end {
+        let changed = match call {
+            Ultracall::SharePage => state.shared.insert(frame),
+            Ultracall::UnsharePage => state.shared.remove(&frame),
+            Ultracall::Esm | Ultracall::UnshareAllPages => return -2,
+        };
+        let from = usize::try_from(frame).unwrap_or(usize::MAX).wrapping_mul(FRAME_SIZE);
+        if let (true, Some(bytes)) = (changed, state.ram.get_mut(from..from.saturating_add(FRAME_SIZE))) {
+            bytes.fill(0);
+        }
+    }
+    match state.behaviour {
+        UvBehaviour::Published => call as i64,
+        UvBehaviour::Documented => 0,
+    }
+}
+
+impl Rtas for Model {
+    fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
+        let hooked = self.hooks.lock().rtas.as_mut().and_then(|hook| hook(service, args, rets));
+        hooked.unwrap_or_else(|| window_call(&mut self.lock(), service, args, rets))
+    }
+}
+
+fn window_call(
+    state: &mut State,
+    service: &'static str,
+    args: &[u32],
+    rets: &mut [u32],
+) -> Result<(), RtasError> {
+    if !state.dynamic_windows {
+        return Err(RtasError::NotThere(service));
+    }
+    match (service, args, rets) {
+        ("ibm,query-pe-dma-window", [_, _, _], [windows, entries, mask, migration]) => {
+            *windows = u32::from(!state.tables.contains_key(&DYNAMIC_LIOBN));
+            *entries = 0x8000_0000;
+            *mask = 0x107;
+            *migration = 0;
+            Ok(())
+        }
+        ("ibm,create-pe-dma-window", [_, _, _, page_shift, window_shift], [liobn, high, low]) => {
+            let size = 1u64.wrapping_shl(*window_shift);
+            let entries = BTreeMap::new();
+            let table = Table { base: DYNAMIC_BASE, size, page_shift: *page_shift, entries };
+            state.tables.insert(DYNAMIC_LIOBN, table);
+            *liobn = DYNAMIC_LIOBN as u32;
+            *high = (DYNAMIC_BASE >> 32) as u32;
+            *low = DYNAMIC_BASE as u32;
+            Ok(())
+        }
+        ("ibm,remove-pe-dma-window", [liobn], []) => {
+            state.tables.remove(&u64::from(*liobn));
+            Ok(())
+        }
+        _ => Err(RtasError::Parameter),
+    }
+}

@@ -1,0 +1,211 @@
+//! What the guest's code is given of the machine.
+
+use super::machine::{IN_PLACE_BASE, InPlace, POOL_BASE, PRIVATE_BASE, RAM, State};
+use super::{Model, ModelMemory};
+use crate::addr::{FRAME_SIZE, Gpa};
+use crate::clock::Clock;
+use crate::dma::{DeviceId, Dma, DmaSystem};
+use crate::seam::{Barriers, HaltReason, Platform, Rtas};
+use crate::tce::{Ddw, DmaWindow, PhbWindow};
+use crate::ultracall::share::{SharedPool, share_pool};
+use alloc::sync::Arc;
+
+/// Ticks of the model's clock in a second, as on a POWER9.
+const FREQUENCY: u64 = 512_000_000;
+/// Ticks that a turn of a waiting loop takes.
+const TURN: u64 = 5_120;
+
+/// One of the four combinations a driver may find itself in without knowing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The guest is secure.
+    pub secure: bool,
+    /// The device offers VIRTIO_F_ACCESS_PLATFORM.
+    pub access_platform: bool,
+}
+
+impl Cell {
+    /// All four.
+    pub const ALL: [Self; 4] = [
+        Self { secure: false, access_platform: false },
+        Self { secure: false, access_platform: true },
+        Self { secure: true, access_platform: false },
+        Self { secure: true, access_platform: true },
+    ];
+
+    /// A machine of this kind.
+    #[must_use]
+    pub fn model(self) -> Model {
+        Model::new(self.secure)
+    }
+}
+
+impl Model {
+    /// The place for a pool of `frames` frames, not shared yet.
+    #[must_use]
+    pub fn pool_memory(&self, frames: usize) -> ModelMemory {
+        ModelMemory::new(self.clone(), POOL_BASE, frames.saturating_mul(FRAME_SIZE))
+    }
+
+    /// A shared pool of `frames` frames.
+    #[must_use]
+    pub fn share(&self, frames: usize) -> SharedPool<ModelMemory> {
+        match share_pool(self, self, self.pool_memory(frames), &Self::ram()) {
+            Ok(pool) => pool,
+            Err(failure) => broken(&failure),
+        }
+    }
+
+    /// All DMA of the guest: with a pool of 32 frames for `devices` devices if it is secure.
+    #[must_use]
+    pub fn dma_system(&self, devices: usize) -> DmaSystem<Self> {
+        let platform = Arc::new(self.clone());
+        let secure = self.lock().secure;
+        if secure {
+            DmaSystem::secure(platform, self.share(32), devices)
+        } else {
+            DmaSystem::normal(platform)
+        }
+    }
+
+    /// The bridge's window, readied for the guest's mode.
+    #[must_use]
+    pub fn bridge(&self, system: &DmaSystem<Self>) -> PhbWindow {
+        let ddw = Ddw { rtas: self as &dyn Rtas, buid: 0x0800_0000_2000_0000, config_address: 0 };
+        let window = match DmaWindow::new(Self::LIOBN, 0, 1 << 30) {
+            Ok(window) => window,
+            Err(error) => broken(&error),
+        };
+        match system.bridge(window, Some(&ddw), &Self::ram()) {
+            Ok(bridge) => bridge,
+            Err(error) => broken(&error),
+        }
+    }
+
+    /// DMA for the only device of this machine, which offers VIRTIO_F_ACCESS_PLATFORM or does not.
+    #[must_use]
+    pub fn dma(&self, access_platform: bool) -> Dma<Self> {
+        let system = self.dma_system(1);
+        let bridge = self.bridge(&system);
+        match system.device(DeviceId(0x08), access_platform, Some(&bridge)) {
+            Ok(dma) => dma,
+            Err(error) => broken(&error),
+        }
+    }
+}
+
+#[allow(clippy::panic, reason = "a model that cannot be set up is a mistake in the test")]
+fn broken(why: &dyn core::fmt::Display) -> ! {
+    panic!("the model cannot be set up: {why}")
+}
+
+impl Clock for Model {
+    fn now(&self) -> u64 {
+        self.lock().now
+    }
+
+    fn frequency(&self) -> u64 {
+        FREQUENCY
+    }
+
+    fn relax(&self) {
+        let mut state = self.lock();
+        if state.clock_runs {
+            state.now = state.now.saturating_add(TURN);
+        }
+    }
+}
+
+impl Barriers for Model {
+    fn write_barrier(&self) {}
+    fn read_barrier(&self) {}
+    fn full_barrier(&self) {}
+}
+
+impl Platform for Model {
+    type Memory = ModelMemory;
+
+    fn allocate(&self, len: usize) -> Option<ModelMemory> {
+        let mut state = self.lock();
+        assert!(!state.secure, "a secure guest asked for private memory for a device");
+        let size = (len as u64).next_multiple_of(4096);
+        let mut at = PRIVATE_BASE;
+        for (start, taken) in &state.allocated {
+            if at.saturating_add(size) <= *start {
+                break;
+            }
+            at = start.saturating_add(*taken);
+        }
+        if at.saturating_add(size) > IN_PLACE_BASE {
+            return None;
+        }
+        state.allocated.insert(at, size);
+        let from = usize::try_from(at).ok()?;
+        state.ram.get_mut(from..from.saturating_add(len))?.fill(0);
+        Some(ModelMemory::new(self.clone(), Gpa(at), len))
+    }
+
+    fn release(&self, memory: ModelMemory) {
+        use crate::seam::DeviceMemory;
+        let known = self.lock().allocated.remove(&memory.gpa().0);
+        assert!(known.is_some(), "memory released that was not allocated");
+    }
+
+    /// Shows the buffer's bytes at an address of the machine. A buffer that is moved or shrunk is forgotten
+    /// when another is shown in its place.
+    fn gpa_of(&self, buffer: &[u8]) -> Gpa {
+        let mut state = self.lock();
+        assert!(!state.secure, "a secure guest asked for the address of a private buffer");
+        let gpa = state.place(buffer.as_ptr() as usize, buffer.len());
+        let from = usize::try_from(gpa).unwrap_or(usize::MAX);
+        if let Some(bytes) = state.ram.get_mut(from..from.saturating_add(buffer.len())) {
+            bytes.copy_from_slice(buffer);
+        }
+        Gpa(gpa)
+    }
+
+    fn device_wrote(&self, buffer: &mut [u8]) {
+        let state = self.lock();
+        let address = buffer.as_ptr() as usize;
+        if let Some(from) = state.placed(address, buffer.len()).and_then(|gpa| usize::try_from(gpa).ok())
+            && let Some(bytes) = state.ram.get(from..from.saturating_add(buffer.len()))
+        {
+            buffer.copy_from_slice(bytes);
+        }
+    }
+
+    #[allow(clippy::panic, reason = "the model's way to end a run: a test expects it or fails")]
+    fn halt(&self, reason: HaltReason) -> ! {
+        panic!("halt: {reason}")
+    }
+}
+
+impl State {
+    fn placed(&self, address: usize, len: usize) -> Option<u64> {
+        let inside = |shown: &&InPlace| {
+            address >= shown.address && address.saturating_add(len) <= shown.address.saturating_add(shown.len)
+        };
+        let shown = self.in_place.iter().find(inside)?;
+        Some(shown.gpa.saturating_add(address.saturating_sub(shown.address) as u64))
+    }
+
+    fn place(&mut self, address: usize, len: usize) -> u64 {
+        if let Some(gpa) = self.placed(address, len) {
+            return gpa;
+        }
+        let end = address.saturating_add(len);
+        self.in_place.retain(|old| old.address.saturating_add(old.len) <= address || end <= old.address);
+        let inside_page = (address & 0xfff) as u64;
+        let size = inside_page.saturating_add(len as u64).next_multiple_of(4096);
+        if self.next_in_place.saturating_add(size) > RAM {
+            self.next_in_place = IN_PLACE_BASE;
+        }
+        let start = self.next_in_place;
+        self.next_in_place = start.saturating_add(size);
+        let reused = start..self.next_in_place;
+        self.in_place.retain(|old| !reused.contains(&old.gpa));
+        let gpa = start.saturating_add(inside_page);
+        self.in_place.push(InPlace { address, len, gpa });
+        gpa
+    }
+}

@@ -1,0 +1,45 @@
+//! How much of the pool is used, by whom.
+
+use crate::dma::DeviceId;
+
+/// The whole pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStatistics {
+    /// Frames in the pool.
+    pub frames: u32,
+    /// Frames that no device holds.
+    pub frames_free: u32,
+    /// Slots in use, without quarantined ones.
+    pub slots_in_use: u64,
+    /// Bytes of those slots.
+    pub bytes_in_use: u64,
+    /// Most bytes ever in use at once.
+    pub high_water_bytes: u64,
+    /// Bytes of slots that a device may still write although their request is over.
+    pub bytes_quarantined: u64,
+    /// Requests refused because there was no room.
+    pub failures: u64,
+    /// Slot handles refused because they did not match the pool's own record; a mistake of ours.
+    pub mistakes: u64,
+}
+
+/// One device's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceStatistics {
+    /// The device.
+    pub device: DeviceId,
+    /// Most frames it may hold.
+    pub quota_frames: u32,
+    /// Frames it holds.
+    pub frames: u32,
+    /// Slots in use, without quarantined ones.
+    pub slots_in_use: u64,
+    /// Bytes of those slots.
+    pub bytes_in_use: u64,
+    /// Most bytes ever in use at once.
+    pub high_water_bytes: u64,
+    /// Bytes of quarantined slots.
+    pub bytes_quarantined: u64,
+    /// Requests refused because there was no room.
+    pub failures: u64,
+}

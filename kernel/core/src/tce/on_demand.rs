@@ -1,0 +1,155 @@
+//! A window that maps each buffer while it is lent: a normal guest's default window.
+
+use super::table::Table;
+use super::{DmaWindow, TceError, TceFlags};
+use crate::addr::Gpa;
+use crate::clock::Clock;
+use crate::seam::Hypervisor;
+use alloc::vec;
+use alloc::vec::Vec;
+use spin::Mutex;
+
+/// Pages of a window that are used at most: 1 GiB of 4 KiB pages. What the tree says beyond is left unused.
+const MOST_PAGES: u64 = 1 << 18;
+
+/// A run of bus pages in use.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "bus pages that are dropped are never used again"]
+pub struct Iova {
+    first: u64,
+    pages: u64,
+}
+
+/// Free and used bus pages, one bit each, searched from where the last search ended.
+#[derive(Debug)]
+struct Pages {
+    used: Vec<u64>,
+    count: u64,
+    free: u64,
+    next: u64,
+}
+
+/// The window.
+#[derive(Debug)]
+pub struct OnDemand {
+    window: DmaWindow,
+    pages: Mutex<Pages>,
+}
+
+impl Pages {
+    fn new(count: u64) -> Self {
+        let words = usize::try_from(count.div_ceil(64)).unwrap_or(0);
+        Self { used: vec![0; words], count, free: count, next: 0 }
+    }
+
+    fn word(&self, page: u64) -> u64 {
+        let index = usize::try_from(page / 64).unwrap_or(usize::MAX);
+        self.used.get(index).copied().unwrap_or(u64::MAX)
+    }
+
+    fn find(&self, from: u64, wanted: u64) -> Option<u64> {
+        let mut run = 0u64;
+        let mut page = from;
+        while page < self.count {
+            let word = self.word(page);
+            if word == u64::MAX {
+                run = 0;
+                page = (page | 63).saturating_add(1);
+                continue;
+            }
+            run = if word & bit(page) == 0 { run.saturating_add(1) } else { 0 };
+            page = page.saturating_add(1);
+            if run == wanted {
+                return page.checked_sub(wanted);
+            }
+        }
+        None
+    }
+
+    fn allocate(&mut self, wanted: u64) -> Result<Iova, TceError> {
+        let first = self.find(self.next, wanted).or_else(|| self.find(0, wanted));
+        let first = first.ok_or(TceError::NoRoom { pages: wanted, free: self.free })?;
+        self.set(first, wanted, true);
+        self.free = self.free.saturating_sub(wanted);
+        self.next = first.saturating_add(wanted);
+        Ok(Iova { first, pages: wanted })
+    }
+
+    fn free(&mut self, iova: &Iova) {
+        self.set(iova.first, iova.pages, false);
+        self.free = self.free.saturating_add(iova.pages);
+    }
+
+    fn set(&mut self, first: u64, pages: u64, used: bool) {
+        for page in first..first.saturating_add(pages) {
+            let index = usize::try_from(page / 64).unwrap_or(usize::MAX);
+            if let Some(word) = self.used.get_mut(index) {
+                if used {
+                    *word |= bit(page);
+                } else {
+                    *word &= !bit(page);
+                }
+            }
+        }
+    }
+}
+
+impl OnDemand {
+    pub(super) fn new(window: DmaWindow) -> Self {
+        let count = window.pages().min(MOST_PAGES);
+        Self { window, pages: Mutex::new(Pages::new(count)) }
+    }
+
+    /// Bus address of the first page that is used, and bytes from there on.
+    pub(crate) fn span(&self) -> (u64, u64) {
+        (self.window.base(), self.window.size())
+    }
+
+    /// Maps the pages that hold `[gpa, gpa + len)` and answers the bus address of `gpa`.
+    pub(crate) fn open(
+        &self,
+        platform: &(impl Hypervisor + Clock),
+        gpa: Gpa,
+        len: usize,
+        flags: TceFlags,
+    ) -> Result<(u64, Iova), TceError> {
+        let table = self.table();
+        let inside = gpa.0 & table.page_size().wrapping_sub(1);
+        let pages = inside.saturating_add(len as u64).div_ceil(table.page_size());
+        let iova = self.pages.lock().allocate(pages)?;
+        let ioba = self.ioba(&iova);
+        match table.map(platform, ioba, Gpa(gpa.0.wrapping_sub(inside)), pages, flags, false) {
+            Ok(()) => Ok((ioba.wrapping_add(inside), iova)),
+            Err(error) => {
+                // Pages that may still be mapped are lost to everyone.
+                if matches!(error, TceError::NotMapped { undone: true, .. }) {
+                    self.reuse(iova);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Clears the entries.
+    pub(crate) fn close(&self, platform: &(impl Hypervisor + Clock), iova: &Iova) -> Result<(), TceError> {
+        self.table().clear(platform, self.ioba(iova), iova.pages)
+    }
+
+    /// Gives cleared pages back.
+    #[allow(clippy::needless_pass_by_value, reason = "the right to the pages ends here")]
+    pub(crate) fn reuse(&self, iova: Iova) {
+        self.pages.lock().free(&iova);
+    }
+
+    fn table(&self) -> Table {
+        self.window.table()
+    }
+
+    fn ioba(&self, iova: &Iova) -> u64 {
+        self.window.base().wrapping_add(iova.first.wrapping_mul(self.table().page_size()))
+    }
+}
+
+fn bit(page: u64) -> u64 {
+    1u64.wrapping_shl((page % 64) as u32)
+}

@@ -1,0 +1,118 @@
+//! One TCE table, entry by entry.
+
+use super::{MapCause, TceError};
+use crate::addr::Gpa;
+use crate::clock::{Clock, Deadline};
+use crate::hcall::{Hcall, HcallError};
+use crate::seam::Hypervisor;
+use core::time::Duration;
+
+bitflags::bitflags! {
+    /// What a device may do with a page; the low bits of its entry (Linux `asm/tce.h`). None: not mapped.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct TceFlags: u64 {
+        /// The device may read.
+        const READ = 1;
+        /// The device may write.
+        const WRITE = 2;
+    }
+}
+
+/// Entries that one H_STUFF_TCE may name.
+const MOST_STUFFED: u64 = 512;
+
+/// Time spent at most on one call that answers busy.
+const LONGEST_BUSY: Duration = Duration::from_millis(500);
+const MOST_BUSY: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A table by its number and the size of the pages its entries map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) liobn: u32,
+    pub(super) page_shift: u32,
+}
+
+impl Table {
+    /// Bytes that one entry maps.
+    pub(super) fn page_size(self) -> u64 {
+        1u64.wrapping_shl(self.page_shift)
+    }
+
+    /// Clears `pages` entries from `ioba` on.
+    pub(super) fn clear(
+        self,
+        platform: &(impl Hypervisor + Clock),
+        ioba: u64,
+        pages: u64,
+    ) -> Result<(), TceError> {
+        let mut at = ioba;
+        let mut left = pages;
+        while left > 0 {
+            let count = left.min(MOST_STUFFED);
+            settle(platform, Hcall::StuffTce, [u64::from(self.liobn), at, 0, count])
+                .map_err(|error| TceError::NotCleared { ioba: at, error })?;
+            at = at.wrapping_add(count.wrapping_mul(self.page_size()));
+            left = left.saturating_sub(count);
+        }
+        Ok(())
+    }
+
+    /// Maps `pages` pages from `gpa` at `ioba` on; with `check`, each is read back. Nothing of it stays mapped
+    /// when one fails, if the hypervisor lets it be cleared.
+    pub(super) fn map(
+        self,
+        platform: &(impl Hypervisor + Clock),
+        ioba: u64,
+        gpa: Gpa,
+        pages: u64,
+        flags: TceFlags,
+        check: bool,
+    ) -> Result<(), TceError> {
+        for page in 0..pages {
+            let offset = page.wrapping_mul(self.page_size());
+            let at = ioba.wrapping_add(offset);
+            if let Err(cause) = self.put(platform, at, gpa.0.wrapping_add(offset) | flags.bits(), check) {
+                let undone = self.clear(platform, ioba, page.saturating_add(1)).is_ok();
+                return Err(TceError::NotMapped { ioba: at, cause, undone });
+            }
+        }
+        Ok(())
+    }
+
+    fn put(
+        self,
+        platform: &(impl Hypervisor + Clock),
+        ioba: u64,
+        tce: u64,
+        check: bool,
+    ) -> Result<(), MapCause> {
+        let liobn = u64::from(self.liobn);
+        settle(platform, Hcall::PutTce, [liobn, ioba, tce, 0]).map_err(MapCause::Put)?;
+        if check {
+            let [got, ..] = settle(platform, Hcall::GetTce, [liobn, ioba, 0, 0]).map_err(MapCause::Get)?;
+            if got != tce {
+                return Err(MapCause::Differs { put: tce, got });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes an hcall, again while it answers busy, within bounds of time and count.
+fn settle(platform: &(impl Hypervisor + Clock), call: Hcall, args: [u64; 4]) -> Result<[u64; 4], HcallError> {
+    let first = platform.hcall(call, args).ok();
+    if !matches!(first, Err(HcallError::Busy(_))) {
+        return first;
+    }
+    let mut whole = Deadline::after(platform, LONGEST_BUSY);
+    for _ in 0..MOST_BUSY {
+        let mut pause = Deadline::after(platform, PAUSE);
+        while !pause.expired(platform) {}
+        let answer = platform.hcall(call, args).ok();
+        if !matches!(answer, Err(HcallError::Busy(_))) || whole.expired(platform) {
+            return answer;
+        }
+    }
+    first
+}

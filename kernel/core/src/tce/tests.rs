@@ -1,0 +1,1 @@
+//! Windows on honest and failing hypervisors.

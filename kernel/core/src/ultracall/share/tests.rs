@@ -1,0 +1,1 @@
+//! Sharing against ultravisors that fail, lie and stall.
