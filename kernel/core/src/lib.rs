@@ -22,6 +22,7 @@ pub mod fdt;
 pub mod hcall;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
+pub mod net;
 pub mod pci;
 pub mod pool;
 pub mod radix;

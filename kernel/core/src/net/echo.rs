@@ -1,0 +1,208 @@
+//! Echo on port 7 over UDP and TCP (RFC 862): everything received goes back to where it came from.
+
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use core::time;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::{tcp, udp};
+use smoltcp::time::Duration;
+use smoltcp::wire::IpAddress;
+
+/// The service's port.
+pub const ECHO_PORT: u16 = 7;
+
+/// Connections served at once; the next one is refused.
+pub const CONNECTIONS: usize = 8;
+/// Bytes that one connection may have waiting in each direction.
+const TCP_BUFFER: usize = 32 * 1024;
+/// Datagrams, and bytes of them, that may wait in each direction.
+const DATAGRAMS: usize = 64;
+const UDP_BUFFER: usize = 128 * 1024;
+/// Bytes moved from a receive to a send buffer at once, and the largest datagram.
+const CHUNK: usize = 16 * 1024;
+/// A silent peer is asked for a sign of life, and given up without one.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// How long the first answer in the queue may take to leave.
+const STALL: time::Duration = time::Duration::from_secs(2);
+
+/// What the echo service has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EchoCounters {
+    /// UDP datagrams sent back.
+    pub datagrams: u64,
+    /// Bytes in them.
+    pub udp_bytes: u64,
+    /// Datagrams without an answer: from a port that would answer the answer, or unaddressable.
+    pub unanswered: u64,
+    /// Times that answers were thrown away because the first of them could not be delivered.
+    pub stalls: u64,
+    /// TCP connections accepted.
+    pub connections: u64,
+    /// Bytes sent back over them.
+    pub tcp_bytes: u64,
+}
+
+/// The sockets of the service.
+pub(super) struct Echo {
+    pub counters: EchoCounters,
+    udp: SocketHandle,
+    queue: UdpQueue,
+    connections: Vec<Connection>,
+    chunk: Vec<u8>,
+}
+
+struct Connection {
+    handle: SocketHandle,
+    counted: bool,
+}
+
+impl Echo {
+    /// Opens the service.
+    pub fn new(sockets: &mut SocketSet<'static>) -> Self {
+        let datagrams = || {
+            let records = alloc::vec![udp::PacketMetadata::EMPTY; DATAGRAMS];
+            udp::PacketBuffer::new(records, alloc::vec![0; UDP_BUFFER])
+        };
+        let mut udp = udp::Socket::new(datagrams(), datagrams());
+        open_udp(&mut udp);
+        let udp = sockets.add(udp);
+        let connection = |_| {
+            let stream = || tcp::SocketBuffer::new(alloc::vec![0; TCP_BUFFER]);
+            let mut socket = tcp::Socket::new(stream(), stream());
+            socket.set_keep_alive(Some(KEEP_ALIVE));
+            socket.set_timeout(Some(GIVE_UP));
+            socket.set_nagle_enabled(false);
+            open_tcp(&mut socket);
+            Connection { handle: sockets.add(socket), counted: false }
+        };
+        let connections = (0..CONNECTIONS).map(connection).collect();
+        let (counters, queue) = (EchoCounters::default(), UdpQueue::default());
+        Self { counters, udp, queue, connections, chunk: alloc::vec![0; CHUNK] }
+    }
+
+    /// Sends back what has arrived, as far as send buffers have room; the rest waits. At most the contents
+    /// of all receive buffers are moved.
+    pub fn step(&mut self, sockets: &mut SocketSet<'static>, own: Option<Ipv4Addr>, now: time::Duration) {
+        let udp = sockets.get_mut::<udp::Socket<'_>>(self.udp);
+        if self.queue.stalled(udp.send_queue(), udp.can_recv(), now) {
+            udp.close();
+            open_udp(udp);
+            self.queue = UdpQueue::default();
+            self.counters.stalls = self.counters.stalls.wrapping_add(1);
+        }
+        self.step_udp(udp, own, now);
+        for connection in &mut self.connections {
+            let socket = sockets.get_mut(connection.handle);
+            connection.step(socket, &mut self.chunk, &mut self.counters);
+        }
+    }
+
+    fn step_udp(&mut self, socket: &mut udp::Socket<'static>, own: Option<Ipv4Addr>, now: time::Duration) {
+        let counters = &mut self.counters;
+        for _ in 0..DATAGRAMS {
+            let Ok((len, from)) = socket.peek_slice(&mut self.chunk) else {
+                // Empty, or a datagram longer than any frame: not one that was received.
+                return;
+            };
+            let mut to = *from;
+            // An answer to a broadcast comes from our own address.
+            to.local_address = to.local_address.filter(|&at| Some(at) == own.map(IpAddress::Ipv4));
+            // Two echo services must not be talked into answering each other for ever.
+            let answer = if to.endpoint.port == ECHO_PORT {
+                Err(udp::SendError::Unaddressable)
+            } else {
+                socket.send_slice(self.chunk.get(..len).unwrap_or_default(), to)
+            };
+            match answer {
+                Ok(()) => {
+                    self.queue.enqueued(len, now);
+                    counters.datagrams = counters.datagrams.wrapping_add(1);
+                    counters.udp_bytes = counters.udp_bytes.wrapping_add(len as u64);
+                }
+                Err(udp::SendError::BufferFull) => return,
+                Err(udp::SendError::Unaddressable) => {
+                    counters.unanswered = counters.unanswered.wrapping_add(1);
+                }
+            }
+            // Answered or not, the peeked datagram is done with.
+            let _ = socket.recv();
+        }
+    }
+}
+
+fn open_udp(socket: &mut udp::Socket<'static>) {
+    // The port is not 0 and the socket is closed: nothing that `bind` would refuse.
+    let _ = socket.bind(ECHO_PORT);
+}
+
+fn open_tcp(socket: &mut tcp::Socket<'static>) {
+    // The port is not 0 and the socket is closed: nothing that `listen` would refuse.
+    let _ = socket.listen(ECHO_PORT);
+}
+
+/// Watches the queue of UDP answers. An answer to a host whose hardware address nobody tells stays first in
+/// it for ever, so a forged sender would end the service.
+#[derive(Default)]
+struct UdpQueue {
+    /// Bytes put into the queue, ever.
+    bytes: u64,
+    /// How many of them had left when last looked at.
+    left: u64,
+    /// An empty answer was put into the queue, so that 0 bytes do not mean that it is empty.
+    unsure: bool,
+    /// When an answer was put into the empty queue, or the last one left.
+    since: Option<time::Duration>,
+}
+
+impl UdpQueue {
+    fn enqueued(&mut self, len: usize, now: time::Duration) {
+        self.bytes = self.bytes.wrapping_add(len as u64);
+        self.unsure |= len == 0;
+        self.since = self.since.or(Some(now));
+    }
+
+    /// Whether nothing has left for too long, with `waiting` bytes in the queue, and whether more answers
+    /// are `coming`.
+    fn stalled(&mut self, waiting: usize, coming: bool, now: time::Duration) -> bool {
+        let left = self.bytes.wrapping_sub(waiting as u64);
+        let moved = left != self.left;
+        self.left = left;
+        self.unsure &= !(moved && waiting == 0);
+        if waiting == 0 && !self.unsure {
+            self.since = None;
+        } else if moved || waiting == 0 && coming {
+            self.since = Some(now);
+        }
+        self.since.is_some_and(|since| now.saturating_sub(since) >= STALL)
+    }
+}
+
+impl Connection {
+    fn step(&mut self, socket: &mut tcp::Socket<'static>, chunk: &mut [u8], counters: &mut EchoCounters) {
+        if !socket.is_open() {
+            self.counted = false;
+            open_tcp(socket);
+            return;
+        }
+        if !self.counted && socket.may_send() {
+            self.counted = true;
+            counters.connections = counters.connections.wrapping_add(1);
+        }
+        for _ in 0..TCP_BUFFER.div_ceil(CHUNK).saturating_add(1) {
+            let room = socket.send_capacity().saturating_sub(socket.send_queue());
+            let room = room.min(chunk.len());
+            if room == 0 || !socket.can_recv() || !socket.may_send() {
+                break;
+            }
+            let received = socket.recv_slice(chunk.get_mut(..room).unwrap_or_default()).unwrap_or(0);
+            let sent = socket.send_slice(chunk.get(..received).unwrap_or_default()).unwrap_or(0);
+            counters.tcp_bytes = counters.tcp_bytes.wrapping_add(sent as u64);
+        }
+        // The peer has finished and has got, or is about to get, everything back.
+        if socket.state() == tcp::State::CloseWait && !socket.can_recv() {
+            socket.close();
+        }
+    }
+}

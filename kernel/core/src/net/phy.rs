@@ -1,0 +1,141 @@
+//! A [`Link`] as the device that `smoltcp` asks for.
+
+use super::ingress::{self, Kind, Reject};
+use super::link::{ETHERNET_HEADER, Frame, Link};
+use smoltcp::phy::{self, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+
+/// Frames that passed between link and stack, and those that did not, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameCounters {
+    /// Frames given to the stack.
+    pub received: u64,
+    /// Frames given to the link.
+    pub sent: u64,
+    /// ICMP echo requests among the received ones.
+    pub echo_requests: u64,
+    /// Dropped: too short for their headers.
+    pub malformed: u64,
+    /// Dropped: neither ARP nor IPv4.
+    pub foreign: u64,
+    /// Dropped: from an address that no station can have.
+    pub bad_source: u64,
+    /// Dropped: IPv4 fragments.
+    pub fragments: u64,
+    /// Made by the stack, but longer than the link takes or without a free buffer.
+    pub unsent: u64,
+}
+
+/// The link, what passed through it, and how much it may do before the next [`Self::begin`].
+pub(super) struct Phy<L> {
+    pub link: L,
+    pub counters: FrameCounters,
+    budget: usize,
+    done: Option<Frame>,
+}
+
+impl<L: Link> Phy<L> {
+    pub fn new(link: L) -> Self {
+        Self { link, counters: FrameCounters::default(), budget: 0, done: None }
+    }
+
+    /// Allows `frames` more frames to be received.
+    pub fn begin(&mut self, frames: usize) {
+        self.budget = frames;
+    }
+
+    /// The next frame that the stack should see, within the budget.
+    fn next_admitted(&mut self) -> Option<Frame> {
+        if let Some(done) = self.done.take() {
+            self.link.recycle(done);
+        }
+        loop {
+            self.budget = self.budget.checked_sub(1)?;
+            let frame = self.link.receive()?;
+            let counters = &mut self.counters;
+            let counter = match ingress::admit(frame.bytes()) {
+                Ok(kind) => {
+                    counters.received = counters.received.wrapping_add(1);
+                    if kind == Kind::EchoRequest {
+                        counters.echo_requests = counters.echo_requests.wrapping_add(1);
+                    }
+                    return Some(frame);
+                }
+                Err(Reject::Malformed) => &mut counters.malformed,
+                Err(Reject::Protocol) => &mut counters.foreign,
+                Err(Reject::Source) => &mut counters.bad_source,
+                Err(Reject::Fragment) => &mut counters.fragments,
+            };
+            *counter = counter.wrapping_add(1);
+            self.link.recycle(frame);
+        }
+    }
+}
+
+impl<L: Link> phy::Device for Phy<L> {
+    type RxToken<'a>
+        = Received<'a>
+    where
+        L: 'a;
+    type TxToken<'a>
+        = ToSend<'a, L>
+    where
+        L: 'a;
+
+    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, ToSend<'_, L>)> {
+        // A frame may be answered at once: without room for the answer it stays with the device, which
+        // then has to drop what comes next.
+        if !self.link.can_transmit() {
+            return None;
+        }
+        let frame = self.next_admitted()?;
+        let send = ToSend { link: &mut self.link, counters: &mut self.counters };
+        Some((Received { frame, done: &mut self.done }, send))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<ToSend<'_, L>> {
+        self.link.can_transmit().then_some(ToSend { link: &mut self.link, counters: &mut self.counters })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = usize::from(self.link.mtu()).saturating_add(ETHERNET_HEADER);
+        // Checksums are computed and verified in software: the host that could do it is not trusted.
+        capabilities
+    }
+}
+
+/// One received frame on its way into the stack.
+pub(super) struct Received<'a> {
+    frame: Frame,
+    done: &'a mut Option<Frame>,
+}
+
+impl phy::RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        let result = f(self.frame.bytes());
+        *self.done = Some(self.frame);
+        result
+    }
+}
+
+/// Room for one frame on its way out of the stack.
+pub(super) struct ToSend<'a, L> {
+    link: &'a mut L,
+    counters: &'a mut FrameCounters,
+}
+
+impl<L: Link> phy::TxToken for ToSend<'_, L> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let Some(mut frame) = self.link.frame(len) else {
+            // The stack has to write somewhere.
+            self.counters.unsent = self.counters.unsent.wrapping_add(1);
+            return f(&mut alloc::vec![0; len]);
+        };
+        let result = f(frame.bytes_mut());
+        self.link.transmit(frame);
+        self.counters.sent = self.counters.sent.wrapping_add(1);
+        result
+    }
+}

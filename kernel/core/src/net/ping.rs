@@ -1,0 +1,90 @@
+//! ICMP echo requests of our own (RFC 792).
+
+use core::net::Ipv4Addr;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::socket::icmp;
+use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, IpAddress};
+
+/// Bytes of payload in a request.
+const PAYLOAD: usize = 56;
+/// Bytes of an ICMP echo header and the payload.
+const MESSAGE: usize = PAYLOAD + 8;
+/// Messages that may wait to be looked at.
+const ANSWERS: usize = 4;
+
+/// Makes questions, each with a number of its own.
+pub(super) struct Pinger {
+    ident: u16,
+    sequence: u16,
+    payload: [u8; PAYLOAD],
+}
+
+/// One request and the socket that it lives in; to be [`Question::end`]ed.
+pub(super) struct Question {
+    socket: SocketHandle,
+    host: Ipv4Addr,
+}
+
+impl Pinger {
+    /// A pinger whose identifier and payload come from `seed`.
+    pub fn new(seed: u64) -> Self {
+        let mut payload = [0; PAYLOAD];
+        for (byte, value) in payload.iter_mut().zip(seed.to_le_bytes().into_iter().cycle()) {
+            *byte = value;
+        }
+        Self { ident: (seed >> 16) as u16, sequence: 0, payload }
+    }
+
+    /// Queues a new request to `host`.
+    pub fn ask(&mut self, sockets: &mut SocketSet<'static>, host: Ipv4Addr) -> Question {
+        let messages = |count| {
+            let records = alloc::vec![icmp::PacketMetadata::EMPTY; count];
+            icmp::PacketBuffer::new(records, alloc::vec![0; MESSAGE.saturating_mul(count)])
+        };
+        let mut socket = icmp::Socket::new(messages(ANSWERS), messages(1));
+        // The socket is new: nothing that `bind` would refuse.
+        let _ = socket.bind(icmp::Endpoint::Ident(self.ident));
+        self.sequence = self.sequence.wrapping_add(1);
+        let request =
+            Icmpv4Repr::EchoRequest { ident: self.ident, seq_no: self.sequence, data: &self.payload };
+        // There is room for just this message; an address that cannot be sent to gets no answer.
+        if let Ok(room) = socket.send(request.buffer_len(), IpAddress::Ipv4(host)) {
+            // The checksum is computed when the packet leaves.
+            request.emit(&mut Icmpv4Packet::new_unchecked(room), &ChecksumCapabilities::ignored());
+        }
+        Question { socket: sockets.add(socket), host }
+    }
+
+    /// Whether `message` answers the last request.
+    fn is_answer(&self, message: &[u8]) -> bool {
+        let Ok(packet) = Icmpv4Packet::new_checked(message) else { return false };
+        match Icmpv4Repr::parse(&packet, &ChecksumCapabilities::ignored()) {
+            Ok(Icmpv4Repr::EchoReply { ident, seq_no, data }) => {
+                ident == self.ident && seq_no == self.sequence && data == self.payload
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Question {
+    /// Whether the request has left.
+    pub fn asked(&self, sockets: &SocketSet<'static>) -> bool {
+        sockets.get::<icmp::Socket<'_>>(self.socket).send_queue() == 0
+    }
+
+    /// Whether the host has answered, with the request's identifier, number and payload.
+    pub fn answered(&self, sockets: &mut SocketSet<'static>, pinger: &Pinger) -> bool {
+        let socket = sockets.get_mut::<icmp::Socket<'_>>(self.socket);
+        (0..ANSWERS).any(|_| match socket.recv() {
+            Ok((message, from)) => from == IpAddress::Ipv4(self.host) && pinger.is_answer(message),
+            Err(_) => false,
+        })
+    }
+
+    /// Forgets the question.
+    pub fn end(self, sockets: &mut SocketSet<'static>) {
+        drop(sockets.remove(self.socket));
+    }
+}

@@ -1,0 +1,128 @@
+//! How the machine gets its IPv4 address, and what it got.
+
+use super::ingress::is_station;
+use core::fmt;
+use core::net::Ipv4Addr;
+
+/// Where the address comes from: `ip=`, `gw=` of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addressing {
+    /// Asked for by DHCP.
+    Dhcp,
+    /// Given.
+    Static(Settings),
+}
+
+/// An IPv4 configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Our address.
+    pub address: Ipv4Addr,
+    /// Bits of the address that name the network.
+    pub prefix: u8,
+    /// The router to everywhere else.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingsError {
+    /// Not an address of one machine.
+    Address(Ipv4Addr),
+    /// More than 32 bits.
+    Prefix(u8),
+    /// Not an address of one machine, ours, or not in our network.
+    Gateway(Ipv4Addr),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address} cannot be the address of a machine"),
+            Self::Prefix(prefix) => write!(f, "/{prefix} is no prefix of an IPv4 address"),
+            Self::Gateway(gateway) => write!(f, "{gateway} cannot be reached as a gateway"),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether a machine can work with this configuration.
+    ///
+    /// # Errors
+    /// The part that is wrong.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        if self.prefix > 32 {
+            return Err(SettingsError::Prefix(self.prefix));
+        }
+        if !is_station(self.address) || self.is_directed_broadcast(self.address) {
+            return Err(SettingsError::Address(self.address));
+        }
+        match self.gateway {
+            Some(gateway) if !self.can_route_through(gateway) => Err(SettingsError::Gateway(gateway)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `host` is in our network.
+    #[must_use]
+    pub fn is_local(&self, host: Ipv4Addr) -> bool {
+        (host.to_bits() ^ self.address.to_bits()) & self.mask() == 0
+    }
+
+    fn can_route_through(&self, gateway: Ipv4Addr) -> bool {
+        is_station(gateway)
+            && gateway != self.address
+            && self.is_local(gateway)
+            && !self.is_directed_broadcast(gateway)
+    }
+
+    /// Whether `host` means everyone in our network. A network of one or two machines has no such address
+    /// (RFC 3021).
+    fn is_directed_broadcast(&self, host: Ipv4Addr) -> bool {
+        self.prefix < 31 && self.is_local(host) && host.to_bits() | self.mask() == u32::MAX
+    }
+
+    fn mask(&self) -> u32 {
+        u32::MAX.checked_shl(32_u32.saturating_sub(u32::from(self.prefix))).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)?;
+        match self.gateway {
+            Some(gateway) => write!(f, " via {gateway}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Settings, SettingsError};
+    use core::net::Ipv4Addr;
+
+    fn settings(address: [u8; 4], prefix: u8, gateway: Option<[u8; 4]>) -> Settings {
+        Settings { address: address.into(), prefix, gateway: gateway.map(Ipv4Addr::from) }
+    }
+
+    #[test]
+    fn usable_configurations_pass() {
+        assert_eq!(settings([10, 0, 2, 15], 24, Some([10, 0, 2, 2])).check(), Ok(()));
+        assert_eq!(settings([10, 0, 2, 15], 32, None).check(), Ok(()));
+        assert_eq!(settings([10, 0, 2, 1], 31, Some([10, 0, 2, 0])).check(), Ok(()));
+        assert_eq!(settings([10, 0, 2, 15], 0, Some([192, 168, 0, 1])).check(), Ok(()));
+    }
+
+    #[test]
+    fn each_wrong_part_is_named() {
+        let bad = [10, 0, 2, 255];
+        assert_eq!(settings(bad, 24, None).check(), Err(SettingsError::Address(bad.into())));
+        assert_eq!(settings([0; 4], 24, None).check(), Err(SettingsError::Address([0; 4].into())));
+        assert_eq!(settings([10, 0, 2, 15], 33, None).check(), Err(SettingsError::Prefix(33)));
+        for gateway in [[10, 0, 2, 15], [10, 0, 3, 1], [0; 4], [10, 0, 2, 255], [255; 4]] {
+            let error = settings([10, 0, 2, 15], 24, Some(gateway)).check();
+            assert_eq!(error, Err(SettingsError::Gateway(gateway.into())));
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! The network stack over a [`Link`]: addresses, ping, and the echo service.
+
+use super::echo::{Echo, EchoCounters};
+use super::link::{Link, MacAddr};
+use super::phy::{FrameCounters, Phy};
+use super::ping::{Pinger, Question};
+use super::settings::{Addressing, Settings, SettingsError};
+use crate::clock::{Clock, Deadline, duration};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
+use smoltcp::socket::dhcpv4;
+use smoltcp::time::{Duration as WireDuration, Instant};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
+
+/// Frames received, at most, in one [`Stack::poll`].
+const FRAMES_PER_POLL: usize = 64;
+/// Frames sent for each socket, at most, in one [`Stack::poll`].
+const ROUNDS_PER_POLL: usize = 32;
+/// How often the link's state is read: it may cost a hypercall.
+const LINK_LOOK: Duration = Duration::from_millis(100);
+/// Changes of the link's state that are logged; a link that flaps on is only counted.
+const LINK_CHANGES_LOGGED: u64 = 8;
+/// Smallest IP packet size that every link must carry whole for this stack (RFC 791: 576 must be accepted).
+pub const MIN_MTU: u16 = 576;
+
+/// Why the network does not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StackError<E> {
+    /// The link is gone.
+    Link(E),
+    /// The device's address is not one of a station.
+    Mac(MacAddr),
+    /// The link's largest packet is smaller than [`MIN_MTU`].
+    Mtu(u16),
+    /// The configuration asked for cannot work.
+    Settings(SettingsError),
+    /// No usable lease came within the time; whether the cable was in, and what a server offered last.
+    NoLease {
+        /// How long was waited.
+        waited: Duration,
+        /// Whether the link was up at the end.
+        link_up: bool,
+        /// What was wrong with the last lease, if one came.
+        refused: Option<SettingsError>,
+    },
+    /// The machine has no address yet.
+    NotConfigured,
+    /// Neither in our network nor behind a gateway.
+    NoRoute(Ipv4Addr),
+    /// No answer within the time.
+    NoAnswer {
+        /// Who was asked.
+        host: Ipv4Addr,
+        /// How long was waited.
+        waited: Duration,
+        /// Whether the question left this machine, that is, the next hop's hardware address is known.
+        sent: bool,
+    },
+}
+
+impl<E: fmt::Display> fmt::Display for StackError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Link(error) => write!(f, "network device: {error}"),
+            Self::Mac(mac) => write!(f, "{mac} is not the address of a station"),
+            Self::Mtu(mtu) => write!(f, "MTU {mtu} is below {MIN_MTU}"),
+            Self::Settings(error) => error.fmt(f),
+            Self::NoLease { waited, link_up, refused } => {
+                write!(f, "no DHCP lease within {} ms", waited.as_millis())?;
+                match (refused, link_up) {
+                    (Some(error), _) => write!(f, ": {error}"),
+                    (None, false) => f.write_str(": the link is down"),
+                    (None, true) => Ok(()),
+                }
+            }
+            Self::NotConfigured => f.write_str("no IPv4 address is configured"),
+            Self::NoRoute(host) => write!(f, "no route to {host}"),
+            Self::NoAnswer { host, waited, sent } => {
+                let why = if *sent { "" } else { ": its hardware address is unknown" };
+                write!(f, "no answer from {host} within {} ms{why}", waited.as_millis())
+            }
+        }
+    }
+}
+
+/// What has happened so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames between link and stack.
+    pub frames: FrameCounters,
+    /// The echo service.
+    pub echo: EchoCounters,
+    /// Times that the link came up or went down.
+    pub link_changes: u64,
+    /// Leases that were refused as unusable.
+    pub leases_refused: u64,
+}
+
+/// A host on an IPv4 network. Nothing here waits except where a deadline is given.
+pub struct Stack<L> {
+    phy: Phy<L>,
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    addressing: Addressing,
+    dhcp: Option<SocketHandle>,
+    echo: Echo,
+    pinger: Pinger,
+    settings: Option<Settings>,
+    refused: Option<SettingsError>,
+    time: StackTime,
+    link_up: bool,
+    next_look: Duration,
+    link_changes: u64,
+    leases_refused: u64,
+}
+
+impl<L: Link> Stack<L> {
+    /// A stack over `link` without an address. `seed` makes sequence numbers and identifiers: different at
+    /// each boot, best from a good source.
+    ///
+    /// # Errors
+    /// A link that no stack can work on, or a static configuration that cannot work.
+    pub fn new(
+        link: L,
+        addressing: Addressing,
+        seed: u64,
+        clock: &impl Clock,
+    ) -> Result<Self, StackError<L::Error>> {
+        let (mac, mtu) = (link.mac(), link.mtu());
+        if !mac.is_station() {
+            return Err(StackError::Mac(mac));
+        }
+        if mtu < MIN_MTU {
+            return Err(StackError::Mtu(mtu));
+        }
+        if let Addressing::Static(settings) = addressing {
+            settings.check().map_err(StackError::Settings)?;
+        }
+        let mut phy = Phy::new(link);
+        let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac.0)));
+        config.random_seed = seed;
+        let mut time = StackTime::new(clock);
+        let interface = Interface::new(config, &mut phy, time.instant(clock));
+        let mut sockets = SocketSet::new(Vec::new());
+        Ok(Self {
+            phy,
+            interface,
+            addressing,
+            dhcp: None,
+            echo: Echo::new(&mut sockets),
+            pinger: Pinger::new(seed),
+            sockets,
+            settings: None,
+            refused: None,
+            time,
+            link_up: false,
+            next_look: Duration::ZERO,
+            link_changes: 0,
+            leases_refused: 0,
+        })
+    }
+
+    /// The link below.
+    pub fn link(&mut self) -> &mut L {
+        &mut self.phy.link
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn settings(&self) -> Option<Settings> {
+        self.settings
+    }
+
+    /// Whether the link was up when last looked at.
+    #[must_use]
+    pub fn link_up(&self) -> bool {
+        self.link_up
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            frames: self.phy.counters,
+            echo: self.echo.counters,
+            link_changes: self.link_changes,
+            leases_refused: self.leases_refused,
+        }
+    }
+
+    /// One bounded step: takes what has arrived, answers, sends what is due.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn poll(&mut self, clock: &impl Clock) -> Result<(), StackError<L::Error>> {
+        let now = self.time.instant(clock);
+        self.look_at_link();
+        self.phy.begin(FRAMES_PER_POLL);
+        self.interface.poll_maintenance(now);
+        for _ in 0..FRAMES_PER_POLL {
+            let step = self.interface.poll_ingress_single(now, &mut self.phy, &mut self.sockets);
+            if step == PollIngressSingleResult::None {
+                break;
+            }
+        }
+        self.follow_dhcp();
+        let own = self.settings.map(|settings| settings.address);
+        self.echo.step(&mut self.sockets, own, self.time.elapsed);
+        for _ in 0..ROUNDS_PER_POLL {
+            if self.interface.poll_egress(now, &mut self.phy, &mut self.sockets) == PollResult::None {
+                break;
+            }
+        }
+        self.phy.link.flush();
+        match self.phy.link.failure() {
+            Some(error) => Err(StackError::Link(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gets an address: a lease within `wait`, or at once the static one.
+    ///
+    /// # Errors
+    /// No usable lease in time, or the link is gone.
+    pub fn configure(
+        &mut self,
+        clock: &impl Clock,
+        wait: Duration,
+    ) -> Result<Settings, StackError<L::Error>> {
+        if let Addressing::Static(settings) = self.addressing {
+            self.apply(settings);
+            return Ok(settings);
+        }
+        if self.dhcp.is_none() {
+            self.dhcp = Some(self.sockets.add(dhcp_client()));
+        }
+        let mut deadline = Deadline::after(clock, wait);
+        loop {
+            self.poll(clock)?;
+            if let Some(settings) = self.settings {
+                return Ok(settings);
+            }
+            if deadline.expired(clock) {
+                return Err(StackError::NoLease {
+                    waited: wait,
+                    link_up: self.link_up,
+                    refused: self.refused,
+                });
+            }
+        }
+    }
+
+    /// Sends one echo request to `host` and returns the time from its leaving to its answer.
+    ///
+    /// # Errors
+    /// No address, no route, no answer within `wait`, or the link is gone.
+    pub fn ping(
+        &mut self,
+        clock: &impl Clock,
+        host: Ipv4Addr,
+        wait: Duration,
+    ) -> Result<Duration, StackError<L::Error>> {
+        let settings = self.settings.ok_or(StackError::NotConfigured)?;
+        if !settings.is_local(host) && settings.gateway.is_none() {
+            return Err(StackError::NoRoute(host));
+        }
+        let question = self.pinger.ask(&mut self.sockets, host);
+        let result = self.wait_for_answer(&question, clock, Deadline::after(clock, wait));
+        question.end(&mut self.sockets);
+        match result? {
+            Ok(time) => Ok(time),
+            Err(sent) => Err(StackError::NoAnswer { host, waited: wait, sent }),
+        }
+    }
+
+    /// The time to the answer, or whether the question was sent at all.
+    fn wait_for_answer(
+        &mut self,
+        question: &Question,
+        clock: &impl Clock,
+        mut deadline: Deadline,
+    ) -> Result<Result<Duration, bool>, StackError<L::Error>> {
+        let mut left_at = None;
+        loop {
+            let before = clock.now();
+            self.poll(clock)?;
+            if left_at.is_none() && question.asked(&self.sockets) {
+                left_at = Some(before);
+            }
+            if question.answered(&mut self.sockets, &self.pinger) {
+                let ticks = clock.now().saturating_sub(left_at.unwrap_or(before));
+                return Ok(Ok(duration(clock, ticks)));
+            }
+            if deadline.expired(clock) {
+                return Ok(Err(left_at.is_some()));
+            }
+        }
+    }
+
+    /// Answers ARP, ICMP, UDP and TCP until `wait` has passed or `stop`, asked after each step, says so.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn serve(
+        &mut self,
+        clock: &impl Clock,
+        wait: Duration,
+        mut stop: impl FnMut(&Counters) -> bool,
+    ) -> Result<Counters, StackError<L::Error>> {
+        let mut deadline = Deadline::after(clock, wait);
+        loop {
+            self.poll(clock)?;
+            let counters = self.counters();
+            if stop(&counters) || deadline.expired(clock) {
+                return Ok(counters);
+            }
+        }
+    }
+
+    /// Reads the link's state now and then, and logs a change.
+    fn look_at_link(&mut self) {
+        if self.time.elapsed < self.next_look {
+            return;
+        }
+        self.next_look = self.time.elapsed.saturating_add(LINK_LOOK);
+        let up = self.phy.link.is_up();
+        if up == self.link_up {
+            return;
+        }
+        self.link_up = up;
+        self.link_changes = self.link_changes.wrapping_add(1);
+        match self.link_changes {
+            ..LINK_CHANGES_LOGGED => log::info!("net: link is {}", if up { "up" } else { "down" }),
+            LINK_CHANGES_LOGGED => log::warn!("net: link changes too often, no more is said about it"),
+            _ => {}
+        }
+    }
+
+    /// Takes over what the DHCP client has got or lost.
+    fn follow_dhcp(&mut self) {
+        let Some(handle) = self.dhcp else { return };
+        let client = self.sockets.get_mut::<dhcpv4::Socket<'_>>(handle);
+        match client.poll() {
+            None => {}
+            Some(dhcpv4::Event::Deconfigured) => self.withdraw(),
+            Some(dhcpv4::Event::Configured(lease)) => {
+                let mut settings = Settings {
+                    address: lease.address.address(),
+                    prefix: lease.address.prefix_len(),
+                    gateway: lease.router,
+                };
+                let mut check = settings.check();
+                if let Err(SettingsError::Gateway(gateway)) = check {
+                    // The network itself can still be used.
+                    log::warn!("net: lease without its gateway: {gateway} cannot be reached");
+                    settings.gateway = None;
+                    check = settings.check();
+                }
+                match check {
+                    Ok(()) => self.apply(settings),
+                    Err(error) => {
+                        client.reset();
+                        self.leases_refused = self.leases_refused.wrapping_add(1);
+                        self.refused = Some(error);
+                        self.withdraw();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes `settings`, which have been checked, the interface's configuration.
+    fn apply(&mut self, settings: Settings) {
+        self.withdraw();
+        let network = Ipv4Cidr::new(settings.address, settings.prefix);
+        self.interface.update_ip_addrs(|addresses| {
+            // There is room: the list was emptied just now.
+            let _ = addresses.push(IpCidr::Ipv4(network));
+        });
+        if let Some(gateway) = settings.gateway {
+            // There is room: this is the only route.
+            let _ = self.interface.routes_mut().add_default_ipv4_route(gateway);
+        }
+        self.settings = Some(settings);
+    }
+
+    /// Leaves the interface without an address.
+    fn withdraw(&mut self) {
+        self.interface.update_ip_addrs(|addresses| addresses.clear());
+        self.interface.routes_mut().remove_default_ipv4_route();
+        self.settings = None;
+    }
+}
+
+/// A DHCP client that asks again soon: the boot waits for it.
+fn dhcp_client() -> dhcpv4::Socket<'static> {
+    let mut client = dhcpv4::Socket::new();
+    let mut retry = client.get_retry_config();
+    retry.discover_timeout = WireDuration::from_secs(1);
+    retry.initial_request_timeout = WireDuration::from_secs(1);
+    client.set_retry_config(retry);
+    client
+}
+
+/// The stack's own time: from 0, never backwards, whatever the clock does.
+struct StackTime {
+    start: u64,
+    elapsed: Duration,
+}
+
+impl StackTime {
+    fn new(clock: &impl Clock) -> Self {
+        Self { start: clock.now(), elapsed: Duration::ZERO }
+    }
+
+    fn instant(&mut self, clock: &impl Clock) -> Instant {
+        let elapsed = duration(clock, clock.now().saturating_sub(self.start));
+        self.elapsed = self.elapsed.max(elapsed);
+        // Centuries from the end of the type, so that no sum of the stack's wraps.
+        Instant::from_micros(i64::try_from(self.elapsed.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 4))
+    }
+}
