@@ -40,9 +40,9 @@ pub enum Console {
 pub enum Step {
     /// What a person wants to see.
     Demo,
-    /// SHA-256 of each whole disk.
+    /// SHA-256 of each whole data disk.
     BlkDigest,
-    /// A seeded pattern over the whole of each writable disk, read back.
+    /// A seeded pattern over the whole of the scratch disk, read back.
     BlkPattern,
     /// Answer ARP, ICMP, UDP and TCP echo.
     NetServe,

@@ -4,20 +4,26 @@
 //! reading calls are used, never its typed ones, which panic on trees that are well-formed but unusual.
 //! Nor is its `find_node` used with a path: a path that is not there is looked up in `/aliases`, and an
 //! alias that names itself recurses for ever. [`early`] answers the few questions of the boot stage, which
-//! has no heap.
+//! has no heap. [`machine`] is what the kernel works from; it never looks at a tree again. [`placement`]
+//! chooses where the heap and the pool lie on that machine.
 
+mod bridges;
+mod cpus;
 pub mod early;
 pub mod guard;
-#[allow(dead_code, reason = "the machine description reads more")]
+pub mod machine;
+mod memory;
+pub mod placement;
 mod read;
+mod warnings;
 
+pub use bridges::{Bridge, DdwTokens, DmaWindow, InterruptMap};
+pub use cpus::Cpus;
 pub use guard::{FdtError, Tree, private_copy};
+pub use machine::{Machine, MachineError};
+pub use placement::{Placement, PlacementError};
+pub use warnings::{Fault, TreeWarning, Warnings};
 
 #[cfg(test)]
-#[allow(
-    dead_code,
-    clippy::arithmetic_side_effects,
-    clippy::string_slice,
-    reason = "a test may fail by panicking"
-)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail by panicking")]
 pub(crate) mod fixtures;

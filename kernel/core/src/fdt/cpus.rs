@@ -1,0 +1,57 @@
+//! The processors.
+
+use super::guard::Tree;
+use super::machine::MachineError;
+use super::read;
+use super::warnings::{Fault, Warnings, printable};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Most hardware threads (the ultravisor's own limit, `svm/svm-fdt.c`).
+const MAX_THREADS: usize = 4096;
+
+/// What the kernel knows of the processors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpus {
+    /// Interrupt server numbers, one a hardware thread, in the tree's order; not empty.
+    pub servers: Vec<u32>,
+    /// The server number of the thread that booted.
+    pub boot_server: u32,
+    /// What the tree calls the processor, as `POWER9`.
+    pub model: String,
+    /// The processor version register, when the tree has it.
+    pub version: Option<u32>,
+    /// Ticks of the timebase in a second; not 0.
+    pub timebase_hz: u64,
+}
+
+pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, MachineError> {
+    let parent = read::node_at(tree, "/cpus").ok_or(MachineError::NoCpu)?;
+    let mut servers = Vec::new();
+    let (mut model, mut version, mut timebase_hz) = (None, None, None);
+    for node in parent.children().filter(|node| read::text(*node, "device_type") == Some("cpu")) {
+        let list = read::bytes(node, "ibm,ppc-interrupt-server#s").or_else(|| read::bytes(node, "reg"));
+        let before = servers.len();
+        servers.extend(list.into_iter().flat_map(read::words).take(MAX_THREADS.saturating_sub(before)));
+        if servers.len() == before {
+            warnings.add(node.name, Fault::Malformed("ibm,ppc-interrupt-server#s"));
+            continue;
+        }
+        let boots = servers.iter().skip(before).any(|server| *server == tree.boot_cpu());
+        if model.is_none() || boots {
+            let name = read::base_name(node.name);
+            model = Some(printable(name.rsplit(',').next().unwrap_or(name)));
+            version = read::word(node, "cpu-version");
+            timebase_hz = read::number(node, "timebase-frequency");
+        }
+    }
+    let first = *servers.first().ok_or(MachineError::NoCpu)?;
+    let boot_server = if servers.contains(&tree.boot_cpu()) {
+        tree.boot_cpu()
+    } else {
+        warnings.add("cpus", Fault::Dangling("boot_cpuid_phys"));
+        first
+    };
+    let timebase_hz = timebase_hz.filter(|hz| *hz != 0).ok_or(MachineError::NoTimebase)?;
+    Ok(Cpus { servers, boot_server, model: model.unwrap_or_default(), version, timebase_hz })
+}

@@ -1,0 +1,254 @@
+//! The machine, as the tree describes it and as far as the kernel uses it. Nothing here points into the tree.
+
+use super::bridges::{self, Bridge};
+use super::cpus::{self, Cpus};
+use super::early::{self, Entry};
+use super::guard::Tree;
+use super::memory;
+use super::read;
+use super::warnings::{Fault, Warnings, printable};
+use crate::addr::GpaRange;
+use crate::cmdline::MAX_LINE;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// RTAS services that the kernel may call.
+const SERVICES: [&str; 17] = [
+    "power-off",
+    "system-reboot",
+    "ibm,os-term",
+    "get-time-of-day",
+    "start-cpu",
+    "stop-self",
+    "ibm,read-pci-config",
+    "ibm,write-pci-config",
+    "ibm,query-interrupt-source-number",
+    "ibm,change-msi",
+    "ibm,set-xive",
+    "ibm,get-xive",
+    "ibm,int-on",
+    "ibm,int-off",
+    "ibm,query-pe-dma-window",
+    "ibm,create-pe-dma-window",
+    "ibm,remove-pe-dma-window",
+];
+
+/// Why a tree that is well-formed describes no machine that can be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineError {
+    /// No usable memory.
+    NoMemory,
+    /// The lowest memory is here, and exception vectors lie at 0.
+    NoMemoryAtZero(u64),
+    /// No processor.
+    NoCpu,
+    /// The boot processor has no timebase frequency, or 0.
+    NoTimebase,
+    /// More reservations than can be kept, and none may be left out.
+    TooManyReservations(usize),
+    /// A child of `/reserved-memory` whose `reg` cannot be read, so that it cannot be honoured.
+    MalformedReservation,
+}
+
+impl fmt::Display for MachineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMemory => f.write_str("device tree describes no usable memory"),
+            Self::NoMemoryAtZero(first) => {
+                write!(f, "device tree describes no memory at 0, where vectors lie, but from {first:#x} on")
+            }
+            Self::NoCpu => f.write_str("device tree describes no processor"),
+            Self::NoTimebase => f.write_str("device tree gives no timebase frequency"),
+            Self::TooManyReservations(most) => write!(f, "device tree reserves more than {most} ranges"),
+            Self::MalformedReservation => f.write_str("device tree has an unreadable /reserved-memory node"),
+        }
+    }
+}
+
+/// The hypervisor console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// The node's name.
+    pub name: String,
+    /// What H_PUT_TERM_CHAR calls it.
+    pub number: u32,
+}
+
+/// Run-time abstraction services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rtas {
+    tokens: Vec<(&'static str, u32)>,
+    /// Where the services lie when firmware has instantiated them.
+    pub range: Option<GpaRange>,
+}
+
+impl Rtas {
+    /// The token of a service that the kernel may call.
+    #[must_use]
+    pub fn token(&self, service: &str) -> Option<u32> {
+        self.tokens.iter().find(|(name, _)| *name == service).map(|(_, token)| *token)
+    }
+}
+
+/// Kinds of interrupt controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterruptController {
+    /// XICS, by hcalls.
+    Xics,
+    /// XIVE in exploitation mode.
+    Xive,
+}
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// `model` of the root.
+    pub model: String,
+    /// Who started the image.
+    pub entry: Entry,
+    /// What the firmware calls itself, when it has left that in the tree.
+    pub firmware: Option<String>,
+    /// What the hypervisor calls itself (`/hypervisor`); none under TCG.
+    pub hypervisor: Option<String>,
+    /// Memory: sorted, disjoint, regions that touch merged; begins at 0.
+    pub memory: Vec<GpaRange>,
+    /// What must not be used: the reservation block and `/reserved-memory`.
+    pub reserved: Vec<GpaRange>,
+    /// The initial RAM disk.
+    pub initrd: Option<GpaRange>,
+    /// The command line, at most one byte longer than is read of it; empty when there is none.
+    pub bootargs: Vec<u8>,
+    /// The console; without one the log stays in memory.
+    pub terminal: Option<Terminal>,
+    /// The processors.
+    pub cpus: Cpus,
+    /// Run-time abstraction services.
+    pub rtas: Rtas,
+    /// PCI host bridges that can be used.
+    pub bridges: Vec<Bridge>,
+    /// The interrupt controller.
+    pub interrupts: Option<InterruptController>,
+    /// An emulated ultravisor announces itself.
+    pub marker: bool,
+    /// The kernel base that was given to UV_ESM, when the boot stage has issued one.
+    pub esm_base: Option<u64>,
+    /// What was odd and has been left out.
+    pub warnings: Warnings,
+}
+
+impl Machine {
+    /// Reads all that the kernel will ever know from the tree.
+    ///
+    /// # Errors
+    /// The tree describes no machine that can be run.
+    pub fn read(tree: &Tree<'_>) -> Result<Self, MachineError> {
+        let mut warnings = Warnings::default();
+        let memory = memory::regions(tree, &mut warnings)?;
+        let text = |path: &str, name: &str| {
+            read::node_at(tree, path).and_then(|node| read::text(node, name)).map(printable)
+        };
+        Ok(Self {
+            model: text("/", "model").unwrap_or_default(),
+            entry: early::entry(tree),
+            firmware: text("/openprom", "model"),
+            hypervisor: text("/hypervisor", "compatible"),
+            reserved: memory::reservations(tree, &mut warnings)?,
+            initrd: initrd(tree, &memory, &mut warnings),
+            bootargs: early::bootargs(tree).iter().take(MAX_LINE.saturating_add(1)).copied().collect(),
+            terminal: terminal(tree, &mut warnings),
+            cpus: cpus::read(tree, &mut warnings)?,
+            rtas: rtas(tree, &memory, &mut warnings),
+            bridges: bridges::read(tree, &memory, &mut warnings),
+            interrupts: interrupts(tree),
+            marker: early::marker(tree),
+            esm_base: early::esm_base(tree),
+            memory,
+            warnings,
+        })
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.iter().fold(0, |sum, region| sum.saturating_add(region.len))
+    }
+
+    /// Every range that the tree says is taken: reservations, initial RAM disk, RTAS.
+    pub fn taken(&self) -> impl Iterator<Item = GpaRange> + '_ {
+        self.reserved.iter().copied().chain(self.initrd).chain(self.rtas.range)
+    }
+}
+
+fn initrd(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> Option<GpaRange> {
+    let chosen = read::node_at(tree, "/chosen")?;
+    let start = read::number(chosen, "linux,initrd-start")?;
+    let end = read::number(chosen, "linux,initrd-end")?;
+    if end <= start {
+        warnings.add("chosen", Fault::Malformed("linux,initrd-end"));
+        return None;
+    }
+    match memory::within(memory, start, end.saturating_sub(start)) {
+        Ok(range) => Some(range),
+        Err(fault) => {
+            warnings.add("chosen", fault);
+            None
+        }
+    }
+}
+
+/// The terminal that `/chosen` names, else the first one there is.
+fn terminal(tree: &Tree<'_>, warnings: &mut Warnings) -> Option<Terminal> {
+    let as_terminal = |node: read::Node<'_, '_>| {
+        let number = read::word(node, "reg").filter(|_| read::lists(node, "compatible", "hvterm1"))?;
+        Some(Terminal { name: printable(node.name), number })
+    };
+    let chosen = read::node_at(tree, "/chosen");
+    for name in ["stdout-path", "linux,stdout-path"] {
+        let Some(path) = chosen.and_then(|chosen| read::text(chosen, name)) else { continue };
+        let found = read::node_at(tree, path).and_then(as_terminal);
+        if found.is_some() {
+            return found;
+        }
+        warnings.add("chosen", Fault::Dangling(name));
+    }
+    let found = read::node_at(tree, "/vdevice").and_then(|parent| parent.children().find_map(as_terminal));
+    if found.is_none() {
+        warnings.add("vdevice", Fault::Missing("hvterm1"));
+    }
+    found
+}
+
+fn rtas(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> Rtas {
+    let Some(node) = read::node_at(tree, "/rtas") else {
+        warnings.add("/", Fault::Missing("rtas"));
+        return Rtas::default();
+    };
+    let tokens = SERVICES.iter().filter_map(|name| Some((*name, read::word(node, name)?))).collect();
+    let base = read::number(node, "linux,rtas-base").or_else(|| read::number(node, "slof,rtas-base"));
+    let size = read::number(node, "rtas-size");
+    let range = base.zip(size).and_then(|(base, size)| match memory::within(memory, base, size) {
+        Ok(range) => Some(range),
+        Err(fault) => {
+            warnings.add(node.name, fault);
+            None
+        }
+    });
+    Rtas { tokens, range }
+}
+
+fn interrupts(tree: &Tree<'_>) -> Option<InterruptController> {
+    let nodes = read::root(tree).into_iter().flat_map(|root| root.children());
+    nodes.filter(|node| read::bytes(*node, "interrupt-controller").is_some()).find_map(|node| {
+        let is = |kind| read::lists(node, "compatible", kind);
+        match () {
+            () if is("IBM,ppc-xicp") => Some(InterruptController::Xics),
+            () if is("ibm,power-ivpe") => Some(InterruptController::Xive),
+            () => None,
+        }
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail by panicking")]
+mod tests;
