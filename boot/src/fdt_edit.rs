@@ -152,8 +152,11 @@ fn read_header(tree: &[u8]) -> Result<Header, EditError> {
         reservations_at: field(16)?,
         boot_cpu: word(tree, 28)?,
     };
+    if header.total > tree.len() {
+        return Err(EditError::Malformed(4));
+    }
     for (at, block) in [(8, span(header.structure)), (12, span(header.strings))] {
-        if block.end > header.total || block.end > tree.len() {
+        if block.end > header.total {
             return Err(EditError::Malformed(at));
         }
     }
