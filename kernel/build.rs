@@ -18,7 +18,6 @@ fn main() {
         "-zcommon-page-size=65536",
         "--build-id=none",
         "--hash-style=gnu",
-        "--orphan-handling=warn",
     ] {
         println!("cargo:rustc-link-arg={arg}");
     }

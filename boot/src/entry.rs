@@ -1,13 +1,188 @@
-//! The first Rust code that runs, called by `entry.S`.
+//! The boot order, from the first Rust code to `kernel_main`.
+
+use crate::console::say;
+use crate::esm;
+use crate::fdt_edit::{self, EditError};
+use crate::firmware_tree::{self, FirmwareError, Handover, SPARE};
+use crate::open_firmware::OpenFirmware;
+use crate::stop::stop;
+use core::fmt;
+use postern_arch as arch;
+use postern_core::addr::{Gpa, GpaRange};
+use postern_core::cmdline;
+use postern_core::exit::ExitStatus;
+use postern_core::fdt::early::{self, ESM_PROPERTY};
+use postern_core::fdt::{FdtError, Tree, guard};
+use postern_core::secure::{Contradiction, Evidence, Plan, decide};
 
 core::arch::global_asm!(include_str!("entry.S"), boot_main = sym boot_main);
 
 unsafe extern "C" {
     /// The kernel proper; gets the flattened device tree.
     fn kernel_main(fdt: usize) -> !;
+    static __image_start: u8;
+    static __image_end: u8;
+    static mut __fdt_buffer: [u8; FDT_BUFFER];
 }
 
-extern "C" fn boot_main(r3: usize, _r4: usize, _r5: usize, _base: usize, _msr: usize) -> ! {
-    // SAFETY: the entry code has set up stack, TOC, .bss and relocations.
-    unsafe { kernel_main(r3) }
+/// Room for the device tree, as much as QEMU's may have (`FDT_MAX_SIZE`) and as a real ultravisor takes:
+/// twice the tree must fit into its 2 MiB of work space.
+const FDT_BUFFER: usize = 1 << 20;
+/// Everything below belongs to the exception vectors.
+const VECTORS_END: usize = 0x1_0000;
+/// What the linker script aligns the image to.
+const IMAGE_ALIGN: usize = 0x1_0000;
+/// MSR\[S\].
+const MSR_S: u64 = 1 << 22;
+
+/// Why the boot does not reach the kernel.
+enum BootError {
+    OverVectors(usize),
+    Misaligned(usize),
+    Firmware(FirmwareError),
+    NoTree,
+    Tree(FdtError),
+    Edit(EditError),
+    Contradiction(Contradiction),
+    Esm(esm::EsmError),
+}
+
+impl BootError {
+    const fn status(&self) -> ExitStatus {
+        match self {
+            Self::OverVectors(_) | Self::Misaligned(_) => ExitStatus::UnexpectedException,
+            Self::Firmware(_) | Self::NoTree | Self::Tree(_) => ExitStatus::BadDeviceTree,
+            Self::Edit(_) | Self::Contradiction(_) | Self::Esm(_) => ExitStatus::SecureModeFailed,
+        }
+    }
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OverVectors(base) => write!(f, "image loaded at {base:#x}, over the exception vectors"),
+            Self::Misaligned(base) => write!(f, "image loaded at {base:#x}, not on a 64 KiB boundary"),
+            Self::Firmware(error) => error.fmt(f),
+            Self::NoTree => f.write_str("entered without a device tree"),
+            Self::Tree(error) => error.fmt(f),
+            Self::Edit(error) => write!(f, "UV_ESM not issued: {error}"),
+            Self::Contradiction(why) => why.fmt(f),
+            Self::Esm(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Called by `entry.S` with the registers as they were at the image's first instruction.
+extern "C" fn boot_main(r3: usize, r4: usize, r5: usize, base: usize, msr: u64) -> ! {
+    let mut os_term = None;
+    let error = match boot(r3, r4, r5, base, msr, &mut os_term) {
+        // SAFETY: the entry code has set up stack, TOC, .bss and relocations; firmware is gone.
+        Ok(fdt) => unsafe { kernel_main(fdt) },
+        Err(error) => error,
+    };
+    stop(error.status(), &error, os_term)
+}
+
+/// Returns the tree with which the kernel is to go on, in a machine in which no UV_ESM is left to do.
+fn boot(
+    r3: usize,
+    r4: usize,
+    r5: usize,
+    base: usize,
+    msr: u64,
+    os_term: &mut Option<u32>,
+) -> Result<usize, BootError> {
+    if base < VECTORS_END {
+        return Err(BootError::OverVectors(base));
+    }
+    if !base.is_multiple_of(IMAGE_ALIGN) {
+        return Err(BootError::Misaligned(base));
+    }
+    let own = (&raw const __fdt_buffer).expose_provenance();
+
+    let fdt = if r5 == 0 {
+        r3
+    } else {
+        let start = &raw const __image_start as usize;
+        let len = &raw const __image_end as usize - start;
+        let image = GpaRange { start: Gpa(start as u64), len: len as u64 };
+        let initrd =
+            GpaRange::new(Gpa(r3 as u64), r4 as u64).filter(|range| range.start.0 != 0 && range.len != 0);
+        let firmware = |error| BootError::Firmware(FirmwareError::from(error));
+        // SAFETY: firmware entered here a moment ago with these values, and only its calls ran since.
+        let client = unsafe { OpenFirmware::new(r5, msr) }.map_err(firmware)?;
+        // SAFETY: nobody else has a reference to the buffer, and this one ends with the call.
+        let buffer = unsafe { own_buffer() };
+        firmware_tree::take(client, Handover { initrd, image }, buffer).map_err(BootError::Firmware)?;
+        own
+    };
+
+    // SAFETY: whoever entered the image says that a tree is there; it says so once, and nobody changes it
+    // while it is read here.
+    let bytes = unsafe { tree_at(fdt) }?;
+    say!("postern: fdt.addr={fdt:#x}");
+    say!("postern: fdt.bytes={}", bytes.len());
+    let tree = Tree::check(bytes).map_err(BootError::Tree)?;
+    *os_term = early::rtas_token(&tree, "ibm,os-term");
+    let parsed = cmdline::parse(early::bootargs(&tree));
+    if !parsed.errors.is_empty() {
+        for error in &parsed.errors {
+            say!("boot: command line: {error}");
+        }
+        stop(ExitStatus::BadCommandLine, &"the command line cannot be followed", *os_term);
+    }
+
+    let decision = decide(Evidence {
+        msr_s: arch::msr() & MSR_S != 0,
+        marker: early::marker(&tree),
+        svm: parsed.options.svm,
+        esm_done: early::esm_base(&tree) == Some(base as u64),
+    });
+    match decision.plan {
+        Plan::Normal | Plan::Secure(_) => return Ok(fdt),
+        Plan::Halt(why) => return Err(BootError::Contradiction(why)),
+        Plan::EnterEsm => {}
+    }
+
+    say!("boot: {decision}");
+    let mut size = bytes.len();
+    if fdt != own {
+        // SAFETY: nobody else has a reference to the buffer, and this one ends with the call.
+        let buffer = unsafe { own_buffer() };
+        size = fdt_edit::copy(bytes, buffer, SPARE).map_err(BootError::Edit)?;
+    }
+    let note = (base as u64).to_be_bytes();
+    // SAFETY: what read the tree in the buffer is done; this reference ends before UV_ESM.
+    let tree = unsafe { own_buffer() }.get_mut(..size).ok_or(BootError::NoTree)?;
+    fdt_edit::insert_property(tree, b"chosen", ESM_PROPERTY.as_bytes(), &note).map_err(BootError::Edit)?;
+    say!("boot: UV_ESM for the image at {base:#x}, device tree at {own:#x}");
+    // SAFETY: the image is at `base`; what ran so far wrote to `.bss` and `.noinit` only; firmware has
+    // quiesced or was never there.
+    Err(BootError::Esm(unsafe { esm::enter(base, own) }))
+}
+
+/// The buffer for our own copy of the tree.
+///
+/// # Safety
+/// No other reference to it is used while this one is.
+unsafe fn own_buffer() -> &'static mut [u8; FDT_BUFFER] {
+    // SAFETY: the buffer is a static of this size in `.noinit`, bytes without meaning; exclusive by the
+    // caller's word.
+    unsafe { &mut *(&raw mut __fdt_buffer) }
+}
+
+/// The bytes of the tree at `at`, as many as it says it has.
+///
+/// # Safety
+/// A tree is there, and does not change.
+unsafe fn tree_at(at: usize) -> Result<&'static [u8], BootError> {
+    if at == 0 {
+        return Err(BootError::NoTree);
+    }
+    let start = core::ptr::with_exposed_provenance::<u8>(at);
+    // SAFETY: a tree has at least a header.
+    let header = unsafe { core::slice::from_raw_parts(start, guard::HEADER_LEN) };
+    let size = guard::claimed_size(header).map_err(BootError::Tree)?;
+    // SAFETY: `size` is at most `guard::MAX_SIZE`, and the tree has as many bytes as it says.
+    Ok(unsafe { core::slice::from_raw_parts(start, size) })
 }

@@ -11,4 +11,14 @@ pub mod fdt_writer;
 pub mod flatten;
 
 #[cfg(target_os = "none")]
+mod console;
+#[cfg(target_os = "none")]
 mod entry;
+#[cfg(target_os = "none")]
+mod esm;
+#[cfg(target_os = "none")]
+mod firmware_tree;
+#[cfg(target_os = "none")]
+mod open_firmware;
+#[cfg(target_os = "none")]
+mod stop;

@@ -1,0 +1,58 @@
+//! The few lines that the boot stage prints itself, on the hypervisor's terminal.
+
+use core::fmt;
+use postern_core::hcall::Hcall;
+
+/// Terminal 0 stands for the first one (QEMU `hw/char/spapr_vty.c`): no tree has been read yet.
+const FIRST_TERMINAL: u64 = 0;
+/// Bytes that one call takes.
+const CHUNK: usize = 16;
+/// How often a full terminal is asked again before its bytes are dropped.
+const PATIENCE: u32 = 100_000;
+const H_BUSY: i64 = 1;
+
+/// The terminal. Writing never fails: what it does not take is lost.
+#[derive(Debug)]
+pub struct Console;
+
+impl fmt::Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for line in text.split_inclusive('\n') {
+            match line.strip_suffix('\n') {
+                Some(body) => {
+                    put(body.as_bytes());
+                    put(b"\r\n");
+                }
+                None => put(line.as_bytes()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn put(bytes: &[u8]) {
+    for chunk in bytes.chunks(CHUNK) {
+        let mut packed = [0; CHUNK];
+        for (into, byte) in packed.iter_mut().zip(chunk) {
+            *into = *byte;
+        }
+        let packed = u128::from_be_bytes(packed);
+        let args = [FIRST_TERMINAL, chunk.len() as u64, (packed >> 64) as u64, packed as u64];
+        for _ in 0..PATIENCE {
+            let (status, _) = postern_arch::hcall(Hcall::PutTermChar as u64, args);
+            if status != H_BUSY {
+                break;
+            }
+        }
+    }
+}
+
+/// Prints a line.
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use core::fmt::Write as _;
+        // The console's writer never fails.
+        let _ = writeln!($crate::console::Console, $($arg)*);
+    }};
+}
+pub(crate) use say;

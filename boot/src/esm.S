@@ -1,0 +1,36 @@
+# UV_ESM with the image as the file has it.
+#
+# In:  r3 = where the image is, r4 = flattened device tree
+# Out: r3 after the call; nothing when it succeeds: the ultravisor then resumes at the image's first byte.
+
+.section .text
+.globl postern_enter_esm
+postern_enter_esm:
+    mflr 0
+    std 0, 16(1)
+    std 30, -16(1)
+    std 31, -8(1)
+    stdu 1, -64(1)
+    mr 31, 3
+    mr 30, 4
+
+    li 4, 0
+    bl postern_relocate
+    sync
+    mr 4, 31                                # kernel base
+    mr 5, 30                                # device tree
+    li 3, 0
+    ori 3, 3, 0xf110                        # UV_ESM
+    sc 2
+    mr 30, 3
+
+    mr 3, 31
+    mr 4, 31
+    bl postern_relocate
+    mr 3, 30
+    addi 1, 1, 64
+    ld 30, -16(1)
+    ld 31, -8(1)
+    ld 0, 16(1)
+    mtlr 0
+    blr

@@ -1,0 +1,154 @@
+//! From Open Firmware's entry to a flattened tree and firmware's end.
+
+use crate::client_interface::{ClientError, ClientInterface, Name};
+use crate::fdt_writer::{WriteError, Writer};
+use crate::flatten::{Addition, FlattenError, flatten};
+use crate::open_firmware::OpenFirmware;
+use core::fmt;
+use postern_core::addr::{Gpa, GpaRange};
+use postern_core::fdt::early::{ENTRY_PROPERTY, Entry};
+
+/// Bytes that a tree can still grow by where it is: our note before UV_ESM, the ultravisor's reservations.
+pub const SPARE: usize = 4096;
+/// Room for property names; trees in use have about 5 KiB of them.
+const NAMES: usize = 32 * 1024;
+/// RTAS is not put into a frame with anything else.
+const RTAS_ALIGN: u32 = 0x1_0000;
+/// How SLOF's `/openprom` begins to call its model.
+const SLOF_MODEL: &[u8] = b"SLOF";
+
+/// What went wrong with firmware.
+#[derive(Clone, Copy, Debug)]
+pub enum FirmwareError {
+    /// Flattening its tree.
+    Flatten(FlattenError),
+    /// RTAS was put, or was to be put, where something else is.
+    RtasOverlaps {
+        /// First byte.
+        base: u32,
+        /// Bytes.
+        size: u32,
+    },
+}
+
+impl fmt::Display for FirmwareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flatten(error) => error.fmt(f),
+            Self::RtasOverlaps { base, size } => {
+                write!(f, "Open Firmware gave {base:#x}+{size:#x} for RTAS, which is in use")
+            }
+        }
+    }
+}
+
+impl From<ClientError> for FirmwareError {
+    fn from(error: ClientError) -> Self {
+        Self::Flatten(FlattenError::Client(error))
+    }
+}
+
+impl From<FlattenError> for FirmwareError {
+    fn from(error: FlattenError) -> Self {
+        Self::Flatten(error)
+    }
+}
+
+impl From<WriteError> for FirmwareError {
+    fn from(error: WriteError) -> Self {
+        Self::Flatten(FlattenError::Write(error))
+    }
+}
+
+/// What firmware handed over, in registers.
+#[derive(Clone, Copy, Debug)]
+pub struct Handover {
+    /// The initrd, when there is one.
+    pub initrd: Option<GpaRange>,
+    /// The image in memory.
+    pub image: GpaRange,
+}
+
+struct Rtas {
+    base: u32,
+    size: u32,
+    entry: u32,
+}
+
+/// Has RTAS instantiated, flattens the tree into `buffer` and ends firmware. Returns the tree's size.
+pub fn take(
+    mut firmware: OpenFirmware,
+    handover: Handover,
+    buffer: &mut [u8],
+) -> Result<usize, FirmwareError> {
+    let mut names = [0; NAMES];
+    let rtas = instantiate_rtas(&mut firmware, handover)?;
+    let boot_cpu = firmware.boot_cpu()?;
+    let entry = if is_slof(&mut firmware)? { Entry::Slof } else { Entry::Vof };
+
+    let mut reservations = [(0, 0); 2];
+    let mut reserved = 0;
+    let initrd = handover.initrd.map(|initrd| (initrd.start.0, initrd.len));
+    let rtas_range = rtas.as_ref().map(|rtas| (u64::from(rtas.base), u64::from(rtas.size)));
+    for range in [initrd, rtas_range].into_iter().flatten() {
+        reservations[reserved] = range;
+        reserved += 1;
+    }
+
+    let entry_name: &[u8] = match entry {
+        Entry::Slof => b"slof\0",
+        Entry::Vof => b"vof\0",
+        Entry::Fdt => b"fdt\0",
+    };
+    let (rtas_base, rtas_entry) = rtas.as_ref().map_or((0, 0), |rtas| (rtas.base, rtas.entry));
+    let (rtas_base, rtas_entry) = (rtas_base.to_be_bytes(), rtas_entry.to_be_bytes());
+    let start = initrd.map_or(0, |(start, _)| start).to_be_bytes();
+    let end = initrd.map_or(0, |(start, len)| start + len).to_be_bytes();
+    let chosen = |name, value| Addition { path: b"/chosen", name, value };
+    let in_rtas = |name, value| Addition { path: b"/rtas", name, value };
+    let mut additions = [chosen(ENTRY_PROPERTY.as_bytes(), entry_name); 5];
+    let mut count = 1;
+    if rtas.is_some() {
+        additions[count] = in_rtas(b"linux,rtas-base", &rtas_base);
+        additions[count + 1] = in_rtas(b"linux,rtas-entry", &rtas_entry);
+        count += 2;
+    }
+    if initrd.is_some() && !has_initrd(&mut firmware)? {
+        additions[count] = chosen(b"linux,initrd-start", &start);
+        additions[count + 1] = chosen(b"linux,initrd-end", &end);
+        count += 2;
+    }
+
+    let mut tree = Writer::new(buffer, &mut names, &reservations[..reserved])?;
+    flatten(&mut firmware, &mut tree, &additions[..count])?;
+    let size = tree.finish(boot_cpu, SPARE)?;
+    firmware.quiesce()?;
+    Ok(size)
+}
+
+fn instantiate_rtas(firmware: &mut OpenFirmware, handover: Handover) -> Result<Option<Rtas>, FirmwareError> {
+    let Some(node) = firmware.find(c"/rtas")? else { return Ok(None) };
+    let Some(size) = firmware.cell(node, b"rtas-size")? else { return Ok(None) };
+    let base = firmware.claim(size, RTAS_ALIGN)?;
+    let range = GpaRange { start: Gpa(u64::from(base)), len: u64::from(size) };
+    if range.overlaps(&handover.image) || handover.initrd.is_some_and(|initrd| range.overlaps(&initrd)) {
+        return Err(FirmwareError::RtasOverlaps { base, size });
+    }
+    let entry = firmware.instantiate_rtas(base)?;
+    Ok(Some(Rtas { base, size, entry }))
+}
+
+fn is_slof(firmware: &mut OpenFirmware) -> Result<bool, FirmwareError> {
+    let Some(openprom) = firmware.find(c"/openprom")? else { return Ok(false) };
+    let name = Name::new(b"model")?;
+    let mut model = [0; 64];
+    let Some(len) = firmware.property_len(openprom, &name)? else { return Ok(false) };
+    let Some(model) = model.get_mut(..len) else { return Ok(false) };
+    firmware.property(openprom, &name, model)?;
+    Ok(model.starts_with(SLOF_MODEL))
+}
+
+fn has_initrd(firmware: &mut OpenFirmware) -> Result<bool, FirmwareError> {
+    let Some(chosen) = firmware.find(c"/chosen")? else { return Ok(false) };
+    Ok(firmware.property_len(chosen, &Name::new(b"linux,initrd-start")?)?.is_some())
+}

@@ -1,0 +1,205 @@
+//! Open Firmware's client interface, as SLOF and VOF have it: calls with 32-bit big-endian cells.
+
+use crate::client_interface::{ClientError, ClientInterface, NAME_SIZE, Name, Phandle};
+use core::ffi::CStr;
+
+core::arch::global_asm!(include_str!("client_call.S"));
+
+unsafe extern "C" {
+    /// See `client_call.S`.
+    fn postern_client_call(cells: *mut u32, entry: u32, msr: u64) -> i64;
+}
+
+/// Most argument and return cells of one call.
+const MAX_CELLS: usize = 8;
+/// What the standard's -1 is as a cell.
+const MINUS_ONE: u32 = u32::MAX;
+/// Firmware may write a longer name than the standard allows; the buffer it writes to has this much more.
+const NAME_SLACK: usize = NAME_SIZE;
+
+/// Firmware, as it entered us.
+#[derive(Debug)]
+pub struct OpenFirmware {
+    entry: u32,
+    msr: u64,
+}
+
+/// An open device instance.
+#[derive(Clone, Copy, Debug)]
+struct Instance(u32);
+
+impl OpenFirmware {
+    /// Firmware with the client interface at `entry`, which runs with the state `msr`.
+    ///
+    /// # Safety
+    /// Both are as firmware left them when it entered the image, it has not been told to quiesce, and
+    /// nobody has written to its memory.
+    pub unsafe fn new(entry: usize, msr: u64) -> Result<Self, ClientError> {
+        Ok(Self { entry: address(entry)?, msr })
+    }
+
+    /// One call. The addresses among `args` must be of memory that firmware may use as the service says.
+    fn call<const RETS: usize>(
+        &mut self,
+        service: &'static CStr,
+        args: &[u32],
+    ) -> Result<[u32; RETS], ClientError> {
+        let name = service.to_str().unwrap_or_default();
+        let mut cells = [0_u32; 3 + 2 * MAX_CELLS];
+        let header = [address(service.as_ptr().expose_provenance())?, args.len() as u32, RETS as u32];
+        let words = header.iter().chain(args);
+        if args.len() > MAX_CELLS || RETS > MAX_CELLS {
+            return Err(ClientError::Refused(name));
+        }
+        for (cell, word) in cells.iter_mut().zip(words) {
+            *cell = word.to_be();
+        }
+        address(cells.as_ptr().expose_provenance())?;
+        // SAFETY: `new` was promised a live client interface; the cells hold a call of it and have room for
+        // its results; callers pass only addresses of memory that the service may use.
+        let status = unsafe { postern_client_call(cells.as_mut_ptr(), self.entry, self.msr) };
+        if status != 0 {
+            return Err(ClientError::Refused(name));
+        }
+        let mut rets = [0; RETS];
+        for (ret, cell) in rets.iter_mut().zip(cells.iter().skip(3 + args.len())) {
+            *ret = u32::from_be(*cell);
+        }
+        Ok(rets)
+    }
+
+    /// A call with one result.
+    fn ask(&mut self, service: &'static CStr, args: &[u32]) -> Result<u32, ClientError> {
+        let [answer] = self.call(service, args)?;
+        Ok(answer)
+    }
+
+    /// The node at `path`.
+    pub fn find(&mut self, path: &CStr) -> Result<Option<Phandle>, ClientError> {
+        let answer = self.ask(c"finddevice", &[address(path.as_ptr().expose_provenance())?])?;
+        Ok(Some(answer).filter(|&node| node != 0 && node != MINUS_ONE))
+    }
+
+    /// A property of one cell.
+    pub fn cell(&mut self, node: Phandle, name: &[u8]) -> Result<Option<u32>, ClientError> {
+        let name = Name::new(name)?;
+        let mut value = [0; 4];
+        if self.property_len(node, &name)? != Some(value.len()) {
+            return Ok(None);
+        }
+        self.property(node, &name, &mut value)?;
+        Ok(Some(u32::from_be_bytes(value)))
+    }
+
+    /// Takes `size` bytes out of firmware's free memory, at an address divisible by `align`.
+    pub fn claim(&mut self, size: u32, align: u32) -> Result<u32, ClientError> {
+        let at = self.ask(c"claim", &[0, size, align])?;
+        if at == 0 || at == MINUS_ONE || !at.is_multiple_of(align) || at.checked_add(size).is_none() {
+            return Err(ClientError::Nonsense("claim", at));
+        }
+        Ok(at)
+    }
+
+    fn open(&mut self, path: &CStr) -> Result<Instance, ClientError> {
+        match self.ask(c"open", &[address(path.as_ptr().expose_provenance())?])? {
+            bad @ (0 | MINUS_ONE) => Err(ClientError::Nonsense("open", bad)),
+            instance => Ok(Instance(instance)),
+        }
+    }
+
+    /// Puts the run-time services at `base`, which has as many bytes as `/rtas` asks for. Returns their
+    /// entry.
+    pub fn instantiate_rtas(&mut self, base: u32) -> Result<u32, ClientError> {
+        let rtas = self.open(c"/rtas")?;
+        let method = address(c"instantiate-rtas".as_ptr().expose_provenance())?;
+        match self.call(c"call-method", &[method, rtas.0, base])? {
+            [0, entry] if entry != 0 => Ok(entry),
+            [0, entry] => Err(ClientError::Nonsense("instantiate-rtas", entry)),
+            [caught, _] => Err(ClientError::Nonsense("call-method", caught)),
+        }
+    }
+
+    /// The interrupt server number of the CPU that runs this; 0 when firmware does not say.
+    pub fn boot_cpu(&mut self) -> Result<u32, ClientError> {
+        let Some(chosen) = self.find(c"/chosen")? else { return Ok(0) };
+        let Some(instance) = self.cell(chosen, b"cpu")? else { return Ok(0) };
+        match self.ask(c"instance-to-package", &[instance])? {
+            0 | MINUS_ONE => Ok(0),
+            cpu => Ok(self.cell(cpu, b"reg")?.unwrap_or(0)),
+        }
+    }
+
+    /// Firmware stops its devices and is not called again.
+    pub fn quiesce(mut self) -> Result<(), ClientError> {
+        let [] = self.call(c"quiesce", &[])?;
+        Ok(())
+    }
+}
+
+fn address(of: usize) -> Result<u32, ClientError> {
+    u32::try_from(of).map_err(|_| ClientError::BeyondFirmware(of as u64))
+}
+
+fn node(answer: u32) -> Option<Phandle> {
+    Some(answer).filter(|&node| node != 0)
+}
+
+impl ClientInterface for OpenFirmware {
+    fn root(&mut self) -> Result<Phandle, ClientError> {
+        match self.ask(c"peer", &[0])? {
+            bad @ (0 | MINUS_ONE) => Err(ClientError::Nonsense("peer", bad)),
+            root => Ok(root),
+        }
+    }
+
+    fn child(&mut self, of: Phandle) -> Result<Option<Phandle>, ClientError> {
+        match self.ask(c"child", &[of])? {
+            MINUS_ONE => Err(ClientError::Nonsense("child", MINUS_ONE)),
+            child => Ok(node(child)),
+        }
+    }
+
+    fn peer(&mut self, of: Phandle) -> Result<Option<Phandle>, ClientError> {
+        match self.ask(c"peer", &[of])? {
+            MINUS_ONE => Err(ClientError::Nonsense("peer", MINUS_ONE)),
+            peer => Ok(node(peer)),
+        }
+    }
+
+    fn next_property(&mut self, of: Phandle, previous: &Name) -> Result<Option<Name>, ClientError> {
+        let mut next = [0_u8; NAME_SIZE + NAME_SLACK];
+        let previous = address(previous.padded().as_ptr().expose_provenance())?;
+        let into = address(next.as_mut_ptr().expose_provenance())?;
+        match self.ask(c"nextprop", &[of, previous, into])? {
+            1 => Name::new(&next).map(Some),
+            0 => Ok(None),
+            bad => Err(ClientError::Nonsense("nextprop", bad)),
+        }
+    }
+
+    fn property_len(&mut self, of: Phandle, name: &Name) -> Result<Option<usize>, ClientError> {
+        let name = address(name.padded().as_ptr().expose_provenance())?;
+        match self.ask(c"getproplen", &[of, name])? {
+            MINUS_ONE => Ok(None),
+            len => Ok(Some(len as usize)),
+        }
+    }
+
+    fn property(&mut self, of: Phandle, name: &Name, into: &mut [u8]) -> Result<(), ClientError> {
+        let name = address(name.padded().as_ptr().expose_provenance())?;
+        let (start, len) = (address(into.as_mut_ptr().expose_provenance())?, into.len());
+        address(start as usize + len)?;
+        match self.ask(c"getprop", &[of, name, start, len as u32])? {
+            read if read as usize == len => Ok(()),
+            bad => Err(ClientError::Nonsense("getprop", bad)),
+        }
+    }
+
+    fn path(&mut self, of: Phandle, into: &mut [u8]) -> Result<usize, ClientError> {
+        let start = address(into.as_mut_ptr().expose_provenance())?;
+        match self.ask(c"package-to-path", &[of, start, into.len() as u32])? {
+            MINUS_ONE => Err(ClientError::Nonsense("package-to-path", MINUS_ONE)),
+            len => Ok(len as usize),
+        }
+    }
+}

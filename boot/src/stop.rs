@@ -1,0 +1,29 @@
+//! A boot that cannot go on: says why, and ends the machine with a failure.
+
+use crate::console::say;
+use core::fmt;
+use postern_core::exit::ExitStatus;
+use postern_core::hcall::Hcall;
+
+/// QEMU's token for ibm,os-term (`include/hw/ppc/spapr.h`), for a tree that could not be read; the published
+/// ultravisor relies on the same number (`svm/svm-rtas.c`).
+const OS_TERM: u32 = 0x201f;
+
+/// Words of the argument block: token, one argument, one result (PAPR+ 7.2.1).
+#[repr(C, align(64))]
+struct Block([u32; 5]);
+
+/// Prints why and the exit status, and ends the machine by `os_term`, the token of ibm,os-term when the
+/// tree has told it.
+pub fn stop(status: ExitStatus, why: &dyn fmt::Display, os_term: Option<u32>) -> ! {
+    say!("boot: {why}");
+    say!("EXIT: STATUS={}", status.code());
+    let text = c"Postern could not boot".as_ptr().expose_provenance() as u32;
+    let words = [os_term.unwrap_or(OS_TERM), 1, 1, text, 0];
+    let block = Block(words.map(u32::to_be));
+    postern_arch::hcall(Hcall::Rtas as u64, [block.0.as_ptr().expose_provenance() as u64, 0, 0, 0]);
+    // The machine was told to survive an operating system's end.
+    loop {
+        postern_arch::relax();
+    }
+}
