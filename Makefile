@@ -27,9 +27,11 @@ HOST := $(CARGO) -q run -p postern-harness --
 # The image has a target of its own and builds core and alloc for it, in a folder of its own, so that its
 # flags and the host's never rebuild each other.
 TARGET := kernel/powerpc64le-postern.json
-BARE := --target $(TARGET) -Zjson-target-spec -Zbuild-std=core,alloc \
+BARE := --target $(TARGET) -Ztrim-paths -Zjson-target-spec -Zbuild-std=core,alloc \
 	-Zbuild-std-features=compiler-builtins-mem --target-dir build/cargo
-IMAGE := RUSTC_BOOTSTRAP=1 $(CARGO)
+# No path of the machine that built it ends up in the image: a secure guest is measured, and whoever checks
+# the digest must be able to build the same bytes elsewhere.
+IMAGE := CARGO_PROFILE_KERNEL_TRIM_PATHS=all RUSTC_BOOTSTRAP=1 $(CARGO)
 ELF := build/cargo/powerpc64le-postern/kernel/postern
 # Leaves the copy alone when nothing changed.
 install_if_changed = cmp -s $1 $2 || cp $1 $2
