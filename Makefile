@@ -82,6 +82,7 @@ doc: tools
 	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc -q --no-deps --workspace --exclude postern-kernel
 	@RUSTDOCFLAGS='-D warnings' $(IMAGE) doc -q --no-deps -p postern-kernel $(BARE)
 
+gdb: export APPEND := $(value APPEND)
 gdb: image
 	@FIRMWARE=$(FIRMWARE) CPU=$(CPU) MEM='$(MEM)' scripts/gdb.sh
 
