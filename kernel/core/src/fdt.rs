@@ -10,6 +10,7 @@
 mod bridges;
 mod cpus;
 pub mod early;
+mod error;
 pub mod guard;
 pub mod machine;
 mod memory;
@@ -17,9 +18,10 @@ pub mod placement;
 mod read;
 mod warnings;
 
-pub use bridges::{Bridge, DdwTokens, DmaWindow, InterruptMap};
+pub use bridges::{Bridge, DdwTokens, InterruptMap};
 pub use cpus::Cpus;
-pub use guard::{FdtError, Tree, private_copy};
+pub use error::{Block, FdtError};
+pub use guard::{Tree, private_copy};
 pub use machine::{Machine, MachineError};
 pub use placement::{Placement, PlacementError};
 pub use warnings::{Fault, TreeWarning, Warnings};

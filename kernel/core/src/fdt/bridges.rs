@@ -7,24 +7,12 @@ use super::read::{self, Node};
 use super::warnings::{Fault, Warnings, printable};
 use crate::addr::{Gpa, GpaRange};
 use crate::pci::windows::{Space, Window, WindowError, Windows};
+use crate::tce::DmaWindow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Most host bridges that are used (QEMU's own limit is 31).
 const MAX_BRIDGES: usize = 32;
-/// Bytes that an entry of the default DMA window maps.
-const PAGE: u64 = 4096;
-
-/// The default DMA window, `ibm,dma-window`: whole 4 KiB pages, at least one, not wrapping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DmaWindow {
-    /// The table's number.
-    pub liobn: u32,
-    /// First bus address.
-    pub base: u64,
-    /// Bytes.
-    pub size: u64,
-}
 
 /// The RTAS services that make a dynamic DMA window, `ibm,ddw-applicable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +60,7 @@ pub struct Bridge {
     pub buses: (u8, u8),
     /// Where the bridge's addresses are in the guest's; sane and clear of memory.
     pub windows: Vec<Window>,
-    /// The default DMA window.
+    /// The default DMA window, `ibm,dma-window`.
     pub dma: DmaWindow,
     /// How to make another DMA window, when the bridge offers it.
     pub ddw: Option<DdwTokens>,
@@ -102,8 +90,8 @@ fn alone(bridge: Bridge, others: &[Bridge]) -> Result<Bridge, Fault> {
     if others.iter().any(|other| other.buid == number) {
         return Err(Fault::Shared { what: "BUID", number });
     }
-    let number = bridge.dma.liobn;
-    if others.iter().any(|other| other.dma.liobn == number) {
+    let number = bridge.dma.liobn();
+    if others.iter().any(|other| other.dma.liobn() == number) {
         return Err(Fault::Shared { what: "LIOBN", number: u64::from(number) });
     }
     let cpu = |window: &Window| GpaRange { start: window.gpa, len: window.len };
@@ -179,11 +167,7 @@ fn dma_window(node: Node<'_, '_>, value: &[u8]) -> Result<DmaWindow, Fault> {
     let cells = read::Cells { address: cells("ibm,#dma-address-cells"), size: cells("ibm,#dma-size-cells") };
     let Some((liobn, window)) = value.split_first_chunk() else { return Err(malformed) };
     let (base, size) = cells.ranges(window).and_then(|mut list| list.next()).ok_or(malformed)?;
-    let whole = size >= PAGE && size.is_multiple_of(PAGE) && base.is_multiple_of(PAGE);
-    if !whole || base.checked_add(size).is_none() {
-        return Err(Fault::DmaWindow { base, size });
-    }
-    Ok(DmaWindow { liobn: u32::from_be_bytes(*liobn), base, size })
+    DmaWindow::new(u32::from_be_bytes(*liobn), base, size).map_err(|_| Fault::DmaWindow { base, size })
 }
 
 fn ddw(value: &[u8]) -> Option<DdwTokens> {

@@ -1,6 +1,7 @@
 //! One test an attack, and that no mutant of a real tree makes the guard, or the crate behind it, panic.
 
-use super::{Block, FdtError, HEADER_LEN, MAX_DEPTH, Tree, claimed_size, private_copy};
+use super::{HEADER_LEN, MAX_DEPTH, Tree, claimed_size, private_copy};
+use crate::fdt::error::{Block, FdtError};
 use crate::fdt::fixtures::{Builder, POWER9_256M, REAL};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use std::string::ToString;

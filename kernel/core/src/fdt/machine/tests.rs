@@ -2,7 +2,7 @@
 
 use super::{InterruptController, Machine, MachineError};
 use crate::addr::{Gpa, GpaRange};
-use crate::fdt::bridges::{Bridge, DdwTokens, DmaWindow};
+use crate::fdt::bridges::{Bridge, DdwTokens};
 use crate::fdt::early::Entry;
 use crate::fdt::fixtures::{
     Builder, POWER9_1G_NUMA, POWER9_64G, POWER9_256M, POWER9_512M_INITRD, POWER9_TWO_PHBS, POWER10_4G_SMP2,
@@ -11,6 +11,7 @@ use crate::fdt::fixtures::{
 use crate::fdt::guard::{Tree, private_copy};
 use crate::fdt::warnings::Fault;
 use crate::pci::windows::{Space, Window, WindowError};
+use crate::tce::DmaWindow;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use std::string::ToString;
 use std::vec;
@@ -117,7 +118,7 @@ fn the_default_bridge_of_qemu() {
             window(Space::Memory64, 0x2100_0000_0000, 0x2100_0000_0000, 0x100_0000_0000),
         ]
     );
-    assert_eq!(bridge.dma, DmaWindow { liobn: 0x8000_0000, base: 0, size: 1 << 30 });
+    assert_eq!(bridge.dma, DmaWindow::new(0x8000_0000, 0, 1 << 30).unwrap());
     assert_eq!(bridge.ddw, Some(DdwTokens { query: 0x2026, create: 0x2027, remove: 0x2028 }));
 }
 
@@ -169,7 +170,7 @@ fn sixty_four_gib() {
 fn two_bridges_keep_their_own_windows() {
     let machine = machine(POWER9_TWO_PHBS);
     let [first, second] = machine.bridges.as_slice() else { panic!("{:?}", machine.bridges) };
-    assert_eq!((first.dma.liobn, second.dma.liobn), (0x8000_0000, 0x8000_0100));
+    assert_eq!((first.dma.liobn(), second.dma.liobn()), (0x8000_0000, 0x8000_0100));
     assert_eq!(second.buid, 0x0800_0000_2000_0001);
     assert_eq!(second.windows[1].gpa, Gpa(0x2001_0000_0000));
     assert_eq!(machine.warnings.list(), []);
@@ -436,7 +437,7 @@ proptest! {
         });
         if let Ok(machine) = Tree::check(&blob).map(|tree| Machine::read(&tree)).unwrap_or(Err(MachineError::NoCpu)) {
             assert!(machine.memory.windows(2).all(|pair| pair[0].end() < pair[1].start));
-            assert!(machine.bridges.iter().all(|bridge| bridge.dma.size >= 4096));
+            assert!(machine.bridges.iter().all(|bridge| bridge.dma.size() >= 4096));
         }
     }
 
