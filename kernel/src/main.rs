@@ -5,22 +5,44 @@
 extern crate alloc;
 
 mod arch;
+mod devices;
 mod memory;
+mod mode;
 mod platform;
 mod report;
+mod stop;
+mod tree;
 
 use postern_boot as _;
 use postern_core::exit::ExitStatus;
+use report::Report;
+use stop::Stop;
 
 /// Where `boot` hands over: little-endian, 64-bit, translation off, with the flattened device tree.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(fdt: usize) -> ! {
     memory::heap::init_early();
     platform::logger::init();
-    if let Err(error) = arch::exceptions::install() {
-        log::error!("little-endian interrupts: {error}");
-        platform::power::exit(ExitStatus::UnexpectedException);
-    }
-    log::info!("device tree at {fdt:#x}");
-    platform::power::exit(ExitStatus::Done)
+    let mut report = Report::default();
+    let status = match boot(fdt, &mut report) {
+        Ok(()) => ExitStatus::Done,
+        Err(stop) => {
+            log::error!("{stop}");
+            stop.status()
+        }
+    };
+    report.print();
+    platform::power::exit(status)
+}
+
+fn boot(fdt: usize, report: &mut Report) -> Result<(), Stop> {
+    arch::exceptions::install().map_err(Stop::ByteOrder)?;
+    let (mut machine, tree) = tree::read(fdt)?;
+    platform::adopt(&machine);
+    let options = mode::options(&machine)?;
+    report.machine(&machine);
+    let mode = mode::decide_mode(&machine, &options, report)?;
+    let pool = memory::open::open(&mut machine, tree, mode.is_secure().then_some(options.pool))?;
+    report.memory(pool.as_ref());
+    Ok(())
 }

@@ -29,11 +29,13 @@ pub enum ExitStatus {
     OutOfMemory = 10,
     /// An address outside the shared pool was about to reach a device.
     ConfidentialityHalt = 11,
+    /// The hypervisor refused what every pseries offers: little-endian interrupts, radix translation.
+    PlatformRefused = 12,
 }
 
 impl ExitStatus {
     /// Every status.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Done,
         Self::BadDeviceTree,
         Self::BadCommandLine,
@@ -45,6 +47,7 @@ impl ExitStatus {
         Self::Panic,
         Self::OutOfMemory,
         Self::ConfidentialityHalt,
+        Self::PlatformRefused,
     ];
 
     /// The number.
@@ -80,6 +83,7 @@ impl fmt::Display for ExitStatus {
             Self::Panic => "panic",
             Self::OutOfMemory => "out of memory",
             Self::ConfidentialityHalt => "address outside the shared pool",
+            Self::PlatformRefused => "the hypervisor refused a service of the platform",
         })
     }
 }
@@ -92,7 +96,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_protocol() {
         let codes: Vec<u8> = ExitStatus::ALL.iter().map(|status| status.code()).collect();
-        assert_eq!(codes, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+        assert_eq!(codes, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
     }
 
     #[test]

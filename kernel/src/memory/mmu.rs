@@ -83,12 +83,12 @@ const PROCESS_TABLE_LOG2: u32 = 12;
 /// enabled (1).
 const NEW_RADIX_GTSE: u64 = 0x18 | 0x4 | 0x1;
 
-/// Maps `ram` and turns translation on. The image is mapped by section, the pool apart, the guard pages
-/// under the stacks and the first frame of memory not at all; what is left of `ram` is data.
+/// Maps `ram` and turns translation on. The image is mapped by section, the pool apart; the frames under the
+/// stacks, the first frame of memory and the `untouchable` ranges not at all; what is left of `ram` is data.
 ///
 /// # Errors
 /// The map cannot be made, or the hypervisor refuses the table; translation stays off.
-pub fn enable(ram: &[GpaRange], pool: Option<GpaRange>) -> Result<(), MmuError> {
+pub fn enable(ram: &[GpaRange], pool: Option<GpaRange>, untouchable: &[GpaRange]) -> Result<(), MmuError> {
     let mut tables = ArenaTables { used: 0 };
     let process_table = tables.allocate(PROCESS_TABLE_LOG2 - 3).ok_or(MapError::NoMemory(9))?;
     let mut tree = Tree::new(tables)?;
@@ -101,6 +101,7 @@ pub fn enable(ram: &[GpaRange], pool: Option<GpaRange>) -> Result<(), MmuError> 
     }
     let first_frame = GpaRange { start: Gpa(0), len: FRAME_SIZE as u64 };
     let mut holes: Vec<GpaRange> = [Some(first_frame), Some(image), pool].into_iter().flatten().collect();
+    holes.extend_from_slice(untouchable);
     holes.sort_unstable_by_key(|hole| hole.start);
     for range in ram {
         map_around(&mut tree, *range, &holes)?;

@@ -4,3 +4,4 @@ pub mod device;
 pub mod heap;
 pub mod layout;
 pub mod mmu;
+pub mod open;

@@ -1,5 +1,6 @@
 //! What the hypervisor offers: hcalls, RTAS, a console, time, power. Closed enums in, typed results out.
 
+mod adopt;
 pub mod console;
 pub mod logger;
 pub mod mmio;
@@ -7,3 +8,5 @@ pub mod power;
 pub mod pseries;
 pub mod rtas;
 pub mod uart;
+
+pub use adopt::adopt;

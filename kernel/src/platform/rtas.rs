@@ -4,6 +4,7 @@ use crate::platform::pseries::Pseries;
 use core::time::Duration;
 use postern_core::addr::Gpa;
 use postern_core::clock::Deadline;
+use postern_core::fdt::machine;
 use postern_core::hcall::Hcall;
 use postern_core::rtas::{MAX_WORDS, RtasError, judge};
 use postern_core::seam::{Hypervisor, Platform, Rtas};
@@ -12,14 +13,11 @@ use spin::{Mutex, Once};
 /// How long a service that answers "busy" is asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Looks a service's token up; set once the device tree has been read.
-pub type TokenLookup = fn(&str) -> Option<u32>;
+static SERVICES: Once<machine::Rtas> = Once::new();
 
-static TOKENS: Once<TokenLookup> = Once::new();
-
-/// Says where tokens come from.
-pub fn set_tokens(lookup: TokenLookup) {
-    TOKENS.call_once(|| lookup);
+/// Takes the services' tokens, from the device tree.
+pub fn set_tokens(services: machine::Rtas) {
+    SERVICES.call_once(|| services);
 }
 
 /// The argument block: token, nargs, nret, then the words, all big-endian (PAPR+ 7.2.1). In the image, so
@@ -63,7 +61,8 @@ pub fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), Rtas
 
 impl Rtas for Pseries {
     fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-        let token = TOKENS.get().and_then(|lookup| lookup(service)).ok_or(RtasError::NotThere(service))?;
+        let token = SERVICES.get().and_then(|services| services.token(service));
+        let token = token.ok_or(RtasError::NotThere(service))?;
         let mut deadline = Deadline::after(self, PATIENCE);
         loop {
             match call_token(token, args, rets) {

@@ -1,0 +1,6 @@
+//! Devices: host bridges, and the drivers bound to what is behind them.
+
+pub mod bridge;
+mod error;
+
+pub use error::DeviceError;

@@ -1,0 +1,48 @@
+//! What was asked for and what this guest is: the command line, then the one decision about secure mode.
+
+use crate::report::Report;
+use crate::stop::Stop;
+use postern_core::cmdline::{self, Options};
+use postern_core::fdt::Machine;
+use postern_core::secure::{Evidence, Mode, Plan, decide};
+
+/// MSR\[S\] (PPC bit 41): set by hardware in a secure VM, and only there.
+const MSR_S: u64 = 1 << 22;
+
+/// Parses the command line and sets the log level.
+///
+/// # Errors
+/// Words that cannot be followed; each has been reported.
+pub fn options(machine: &Machine) -> Result<Options, Stop> {
+    let parsed = cmdline::parse(&machine.bootargs);
+    crate::platform::logger::set_console_level(parsed.options.loglevel);
+    for error in &parsed.errors {
+        log::error!("command line: {error}");
+    }
+    match parsed.errors.len() + parsed.errors_left_out {
+        0 => Ok(parsed.options),
+        words => Err(Stop::CommandLine(words)),
+    }
+}
+
+/// Decides whether this is a secure VM.
+///
+/// # Errors
+/// What the platform says contradicts itself, or UV_ESM is still to be issued.
+pub fn decide_mode(machine: &Machine, options: &Options, report: &mut Report) -> Result<Mode, Stop> {
+    let decision = decide(Evidence {
+        msr_s: postern_arch::msr() & MSR_S != 0,
+        marker: machine.marker,
+        svm: options.svm,
+        esm_done: machine.esm_base.is_some(),
+    });
+    if let Some(warning) = decision.warning {
+        log::warn!("{warning}");
+    }
+    let mode = match decision.plan {
+        Plan::Halt(contradiction) => return Err(contradiction.into()),
+        plan => plan.mode().ok_or(Stop::EsmNotIssued)?,
+    };
+    report.mode(mode, &decision, machine);
+    Ok(mode)
+}

@@ -1,0 +1,13 @@
+//! What the platform layer learns from the device tree, once.
+
+use crate::platform::{console, pseries, rtas};
+use postern_core::fdt::Machine;
+
+/// Takes over terminal, timebase frequency and RTAS tokens.
+pub fn adopt(machine: &Machine) {
+    pseries::set_timebase_hz(machine.cpus.timebase_hz);
+    if let Some(terminal) = &machine.terminal {
+        console::set_terminal(terminal.number);
+    }
+    rtas::set_tokens(machine.rtas.clone());
+}

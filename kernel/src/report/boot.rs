@@ -1,0 +1,111 @@
+//! The steps of the boot, as the summary shows them.
+
+use super::Report;
+use crate::memory::layout;
+use crate::memory::open::Pool;
+use crate::platform::pseries;
+use alloc::format;
+use postern_core::fdt::Machine;
+use postern_core::fdt::early::Entry;
+use postern_core::secure::{Decision, Mode, SecureKind};
+
+/// Bytes as a person says them.
+pub fn size(bytes: u64) -> alloc::string::String {
+    match bytes {
+        whole if whole >= 1 << 30 && whole.is_multiple_of(1 << 30) => format!("{} GiB", whole >> 30),
+        whole if whole >= 1 << 20 && whole.is_multiple_of(1 << 20) => format!("{} MiB", whole >> 20),
+        whole if whole >= 1 << 10 && whole.is_multiple_of(1 << 10) => format!("{} KiB", whole >> 10),
+        bytes => format!("{bytes} bytes"),
+    }
+}
+
+impl Report {
+    /// Firmware, CPU, entry and memory; and what was odd about the tree.
+    pub fn machine(&mut self, machine: &Machine) {
+        for warning in machine.warnings.list() {
+            log::warn!("device tree: {warning}");
+        }
+        if machine.warnings.left_out() > 0 {
+            log::warn!("device tree: {} more oddities", machine.warnings.left_out());
+        }
+        let firmware = match (&machine.firmware, machine.entry) {
+            (Some(name), _) => name.as_str(),
+            (None, Entry::Slof) => "SLOF",
+            (None, Entry::Vof) => "VOF",
+            (None, Entry::Fdt) => "none, a flattened tree was handed over",
+        };
+        self.step("firmware", format_args!("{firmware}; entered by {}", machine.entry));
+        self.fact("entry", machine.entry);
+        let cpus = &machine.cpus;
+        let version = postern_arch::pvr();
+        self.step(
+            "cpu",
+            format_args!(
+                "{} (PVR {version:#010x}), {} thread{}, timebase {} MHz",
+                cpus.model,
+                cpus.servers.len(),
+                if cpus.servers.len() == 1 { "" } else { "s" },
+                cpus.timebase_hz / 1_000_000
+            ),
+        );
+        self.fact("cpu.pvr", format_args!("{version:#010x}"));
+        self.fact("cpu.threads", cpus.servers.len());
+        self.fact("memory.bytes", machine.memory_bytes());
+        let image = layout::image();
+        self.step(
+            "memory",
+            format_args!(
+                "{} in {} region{}; image at {:#x}",
+                size(machine.memory_bytes()),
+                machine.memory.len(),
+                if machine.memory.len() == 1 { "" } else { "s" },
+                image.start.0,
+            ),
+        );
+    }
+
+    /// The mode and why.
+    pub fn mode(&mut self, mode: Mode, decision: &Decision, machine: &Machine) {
+        self.step("mode", format_args!("{mode}: {decision}"));
+        self.fact("mode", mode);
+        if let (Mode::Secure(kind), Some(base)) = (mode, machine.esm_base) {
+            let by = match kind {
+                SecureKind::Hardware => "the ultravisor",
+                SecureKind::Emulated => "an emulated ultravisor",
+            };
+            self.step(
+                "UV_ESM",
+                format_args!(
+                    "image at {base:#x} measured and entered by {by}; {} ranges reserved",
+                    machine.reserved.len()
+                ),
+            );
+            self.fact("esm.base", format_args!("{base:#x}"));
+        }
+    }
+
+    /// The pool, and how memory is protected.
+    pub fn memory(&mut self, pool: Option<&Pool>) {
+        match pool {
+            Some(pool) => {
+                let range = pool.range();
+                self.step(
+                    "pool",
+                    format_args!(
+                        "{:#x}, {}: {} frames shared by {} ultracall{}, every byte verified",
+                        range.start.0,
+                        size(range.len),
+                        pool.frames(),
+                        pool.ultracalls(),
+                        if pool.ultracalls() == 1 { "" } else { "s" },
+                    ),
+                );
+                self.fact("pool.base", format_args!("{:#x}", range.start.0));
+                self.fact("pool.bytes", range.len);
+                self.fact("pool.frames", pool.frames());
+            }
+            None => self.step("pool", "none: devices use private memory directly"),
+        }
+        self.fact("ultracalls", pseries::ultracalls());
+    }
+}

@@ -1,0 +1,6 @@
+//! What a run has to say: the summary for a person, facts for a script.
+
+pub mod boot;
+mod summary;
+
+pub use summary::Report;

@@ -1,0 +1,90 @@
+//! Why a run ends early: each layer's own error, and the exit status that stands for it.
+
+use crate::devices::DeviceError;
+use crate::memory::mmu::MmuError;
+use core::fmt;
+use postern_core::exit::ExitStatus;
+use postern_core::fdt::FdtError;
+use postern_core::fdt::MachineError;
+use postern_core::fdt::PlacementError;
+use postern_core::hcall::HcallError;
+use postern_core::secure::Contradiction;
+use postern_core::ultracall::share::ShareError;
+
+/// An error that ends the run.
+#[derive(Debug)]
+pub enum Stop {
+    /// Interrupts cannot be made little-endian.
+    ByteOrder(HcallError),
+    /// The tree is malformed.
+    Tree(FdtError),
+    /// The tree describes no machine that can be run.
+    Machine(MachineError),
+    /// That many words of the command line cannot be followed; each was reported.
+    CommandLine(usize),
+    /// What the platform says about secure mode contradicts itself.
+    Secure(Contradiction),
+    /// UV_ESM is due, but the boot stage has not issued it.
+    EsmNotIssued,
+    /// There is no room for heap or pool.
+    Placement(PlacementError),
+    /// No range could be shared.
+    Pool(ShareError),
+    /// Translation cannot be turned on.
+    Mmu(MmuError),
+    /// A device, or a job on it.
+    Device(DeviceError),
+}
+
+impl Stop {
+    /// The status to exit with.
+    pub fn status(&self) -> ExitStatus {
+        match self {
+            Self::Tree(_) | Self::Machine(_) => ExitStatus::BadDeviceTree,
+            Self::Placement(PlacementError::ImageOutsideMemory(_)) => ExitStatus::BadDeviceTree,
+            Self::Placement(_) => ExitStatus::OutOfMemory,
+            Self::CommandLine(_) => ExitStatus::BadCommandLine,
+            Self::Secure(_) | Self::EsmNotIssued => ExitStatus::SecureModeFailed,
+            Self::Pool(_) => ExitStatus::PoolNotShared,
+            Self::ByteOrder(_) | Self::Mmu(_) => ExitStatus::PlatformRefused,
+            Self::Device(error) => error.status(),
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByteOrder(error) => write!(f, "H_SET_MODE: no little-endian interrupts: {error}"),
+            Self::Tree(error) => write!(f, "bad device tree: {error}"),
+            Self::Machine(error) => error.fmt(f),
+            Self::CommandLine(words) => write!(f, "bad command line: {words} words"),
+            Self::Secure(error) => error.fmt(f),
+            Self::EsmNotIssued => f.write_str("UV_ESM is due, but was not issued"),
+            Self::Placement(error) => error.fmt(f),
+            Self::Pool(error) => write!(f, "no pool: {error}"),
+            Self::Mmu(error) => error.fmt(f),
+            Self::Device(error) => error.fmt(f),
+        }
+    }
+}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident),* $(,)?) => {$(
+        impl From<$error> for Stop {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+
+from! {
+    FdtError => Tree,
+    MachineError => Machine,
+    Contradiction => Secure,
+    PlacementError => Placement,
+    ShareError => Pool,
+    MmuError => Mmu,
+    DeviceError => Device,
+}
