@@ -86,11 +86,12 @@ pub fn take(
     let boot_cpu = firmware.boot_cpu()?;
     let entry = if is_slof(&mut firmware)? { Entry::Slof } else { Entry::Vof };
 
-    let mut reservations = [(0, 0); 2];
+    let mut reservations = [(0, 0); 3];
     let mut reserved = 0;
+    let image = Some((handover.image.start.0, handover.image.len));
     let initrd = handover.initrd.map(|initrd| (initrd.start.0, initrd.len));
     let rtas_range = rtas.as_ref().map(|rtas| (u64::from(rtas.base), u64::from(rtas.size)));
-    for range in [initrd, rtas_range].into_iter().flatten() {
+    for range in [image, initrd, rtas_range].into_iter().flatten() {
         reservations[reserved] = range;
         reserved += 1;
     }

@@ -136,6 +136,10 @@ fn write_node(
         if count > MAX_PROPERTIES {
             return Err(FlattenError::TooManyProperties(MAX_PROPERTIES));
         }
+        // A flattened node's name is its own field.
+        if name.as_bytes() == b"name" {
+            continue;
+        }
         let replaced = here().any(|addition| addition.name == name.as_bytes());
         if replaced || (path == b"/chosen" && name.as_bytes().starts_with(OWN_PREFIX)) {
             continue;

@@ -114,6 +114,7 @@ fn machine() -> FakeFirmware {
     let cpus = firmware.add(1, "cpus");
     let cpu = firmware.add(cpus, "PowerPC,POWER9@0");
     firmware.set(cpu, "phandle", &[0, 0, 0, 0x99]);
+    firmware.set(cpu, "name", b"PowerPC,POWER9\0");
     firmware.set(cpu, "reg", &[0, 0, 0, 0]);
     let chosen = firmware.add(1, "chosen");
     firmware.set(chosen, "bootargs", b"svm=on\0");
@@ -131,6 +132,13 @@ fn every_node_and_property_of_firmware_is_in_the_flat_tree() {
     let cpu = fdt.find_node("/cpus/PowerPC,POWER9@0").unwrap();
     assert_eq!(cpu.property("reg").unwrap().value, [0; 4]);
     assert_eq!(fdt.find_node("/chosen").unwrap().property("bootargs").unwrap().value, b"svm=on\0");
+}
+
+#[test]
+fn a_node_has_its_name_once() {
+    let bytes = flattened(&mut machine(), &[]).unwrap();
+    let fdt = Fdt::new(&bytes).unwrap();
+    assert!(fdt.find_node("/cpus/PowerPC,POWER9@0").unwrap().property("name").is_none());
 }
 
 #[test]
