@@ -14,6 +14,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod addr;
+pub mod blk;
 pub mod clock;
 pub mod cmdline;
 pub mod dma;

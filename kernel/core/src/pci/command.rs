@@ -101,11 +101,11 @@ fn change(
 ) -> Result<(), CommandError> {
     let read = || config.read(at, COMMAND, Width::W16).map(|bits| Command::from_bits_retain(bits as u16));
     let before = read()?;
-    let wanted = (before - clear) | set;
+    let wanted = before.difference(clear) | set;
     config.write(at, COMMAND, Width::W16, wanted.bits().into())?;
     let found = read()?;
     // INTx disable is an optional bit; the ones that decide about accesses are not.
-    let matters = (set | clear) - Command::INTX_DISABLE;
+    let matters = (set | clear).difference(Command::INTX_DISABLE);
     if (found ^ wanted).intersects(matters) {
         return Err(CommandError::NotTaken { wanted, found });
     }

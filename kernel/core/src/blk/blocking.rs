@@ -1,0 +1,108 @@
+//! Helpers that wait, each within the driver's patience. They may be used while nothing else is in flight.
+
+use crate::blk::driver::{Blk, ID_BYTES};
+use crate::blk::error::{BlkError, BreakReason, Rejected};
+use crate::blk::geometry::SECTOR;
+use crate::blk::request::{Completion, Token};
+use crate::blk::stream::Plan;
+use crate::clock::Deadline;
+use crate::seam::{Mmio, Platform};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Looks at the ring between two looks at the device's registers.
+const LOOKS: u32 = 4096;
+
+impl<M: Mmio, P: Platform> Blk<M, P> {
+    /// The next completion. `None` when nothing is in flight. A device that lets its patience run out is
+    /// broken.
+    pub fn wait(&mut self) -> Option<Completion> {
+        let mut deadline = Deadline::after(self.dma().platform(), self.patience);
+        let mut looks = 0u32;
+        loop {
+            if let Some(completion) = self.poll() {
+                return Some(completion);
+            }
+            if self.in_flight() == 0 {
+                return None;
+            }
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(LOOKS) {
+                self.tend();
+            }
+            if self.broken().is_none() && deadline.expired(self.dma().platform()) {
+                self.break_device(BreakReason::Timeout);
+            }
+        }
+    }
+
+    /// Reads `bytes` bytes from `sector` on, in as many requests as that takes.
+    ///
+    /// # Errors
+    /// The first request that failed.
+    pub fn read(&mut self, sector: u64, bytes: usize) -> Result<Vec<u8>, BlkError> {
+        let range = self.range(sector, bytes)?;
+        let mut out = Vec::with_capacity(bytes);
+        self.read_range(range, Plan::default(), |_, chunk| out.extend_from_slice(chunk))
+            .map_err(|failed| failed.error)?;
+        Ok(out)
+    }
+
+    /// Writes `data` from `sector` on, in as many requests as that takes.
+    ///
+    /// # Errors
+    /// The first request that failed; others may have been carried out.
+    pub fn write(&mut self, sector: u64, data: &[u8]) -> Result<(), BlkError> {
+        let range = self.range(sector, data.len())?;
+        let start = range.start;
+        self.write_range(range, Plan::default(), |offset, chunk| {
+            let from = usize::try_from(offset.saturating_sub(start)).unwrap_or(usize::MAX);
+            if let Some(data) = data.get(from..from.saturating_add(chunk.len())) {
+                chunk.copy_from_slice(data);
+            }
+        })
+        .map_err(|failed| failed.error)
+    }
+
+    /// Makes what was written durable. A device that offers no flush does so with each write.
+    ///
+    /// # Errors
+    /// The device could not.
+    pub fn flush(&mut self) -> Result<(), BlkError> {
+        if !self.geometry().flush {
+            return self.broken().map_or(Ok(()), |reason| Err(BlkError::Broken(reason)));
+        }
+        self.idle()?;
+        let token = self.submit_flush();
+        self.finish(token).map(|_| ())
+    }
+
+    /// The device's name: at most 20 bytes, up to the first NUL, in which what is no UTF-8 is replaced.
+    ///
+    /// # Errors
+    /// The device has none, or the request failed.
+    pub fn id(&mut self) -> Result<String, BlkError> {
+        self.idle()?;
+        let token = self.submit_get_id();
+        let buffer = self.finish(token)?;
+        let name = buffer.split(|byte| *byte == 0).next().unwrap_or(&[]);
+        Ok(String::from_utf8_lossy(name.get(..ID_BYTES).unwrap_or(name)).into_owned())
+    }
+
+    fn idle(&self) -> Result<(), BlkError> {
+        if self.in_flight() == 0 { Ok(()) } else { Err(BlkError::Busy) }
+    }
+
+    fn finish(&mut self, submitted: Result<Token, Rejected>) -> Result<Vec<u8>, BlkError> {
+        submitted.map_err(|rejected| rejected.error)?;
+        self.kick();
+        let Completion { result, buffer, .. } = self.wait().ok_or(BlkError::Busy)?;
+        result.map(|()| buffer)
+    }
+
+    fn range(&self, sector: u64, bytes: usize) -> Result<core::ops::Range<u64>, BlkError> {
+        self.geometry().check(sector, bytes)?;
+        let start = sector.saturating_mul(SECTOR);
+        Ok(start..start.saturating_add(bytes as u64))
+    }
+}

@@ -1,0 +1,408 @@
+//! The driver: submit many, kick once, poll completions. Nothing here waits; see [`super::blocking`].
+//!
+//! Source: virtio 1.2, 5.2.6. The first lie, and an answer that does not come, break the device: it is reset
+//! within a bound, its requests fail, and what it may still write to is not used again until a reset has been
+//! confirmed.
+
+use crate::blk::error::{BlkError, BreakReason, Rejected};
+use crate::blk::geometry::{Geometry, read_capacity};
+use crate::blk::request::{Completion, InFlight, Operation, Requests, Table, Token};
+use crate::dma::{Dma, Mapping};
+use crate::seam::{Mmio, Platform};
+use crate::virtio::lie::Lie;
+use crate::virtio::queue::Queue;
+use crate::virtio::ring::{Descriptor, Used};
+use crate::virtio::transport::{Doorbell, Transport};
+use alloc::vec::Vec;
+use core::mem;
+use core::time::Duration;
+
+/// Descriptors that the driver asks for.
+const QUEUE_SIZE: u16 = 256;
+/// Requests in flight: each needs at least a header and a status descriptor.
+const SLOTS: u16 = 64;
+/// Data segments in a request: bounds what one chain takes of the queue.
+const SEGMENTS: u16 = 64;
+/// Bytes of the answer to GET_ID.
+pub(super) const ID_BYTES: usize = 20;
+/// How long a request may take, unless [`Blk::set_patience`] says otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the driver has for as long as the device is not broken.
+#[derive(Debug)]
+struct Live<P: Platform> {
+    queue: Queue<P>,
+    doorbell: Doorbell,
+    table: Table<P::Memory>,
+}
+
+/// A block device.
+#[derive(Debug)]
+pub struct Blk<M: Mmio, P: Platform> {
+    transport: Transport<M>,
+    dma: Dma<P>,
+    geometry: Geometry,
+    live: Result<Live<P>, BreakReason>,
+    requests: Requests,
+    chain: Vec<Descriptor>,
+    next_token: u64,
+    queue_size: u16,
+    reset_confirmed: bool,
+    pub(super) patience: Duration,
+}
+
+impl<M: Mmio, P: Platform> Blk<M, P> {
+    /// Starts a device whose features have been negotiated ([`super::geometry::WANTED`]) and whose function
+    /// may be a bus master.
+    ///
+    /// # Errors
+    /// The device is refused; it has been reset, or what it may still use is never used again.
+    pub fn start(mut transport: Transport<M>, dma: Dma<P>) -> Result<Self, BlkError> {
+        let started = Self::set_up(&mut transport, &dma);
+        let (geometry, live) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                if transport.reset(dma.platform()).is_ok() {
+                    dma.confirm_reset();
+                }
+                return Err(error);
+            }
+        };
+        let queue_size = live.queue.size();
+        let mut blk = Self {
+            transport,
+            dma,
+            geometry,
+            requests: Requests::new(slots(queue_size), queue_size),
+            chain: Vec::with_capacity(usize::from(SEGMENTS).saturating_add(2)),
+            next_token: 0,
+            queue_size,
+            live: Ok(live),
+            reset_confirmed: false,
+            patience: PATIENCE,
+        };
+        match blk.transport.start() {
+            Ok(()) => Ok(blk),
+            Err(error) => {
+                blk.break_device(BreakReason::Transport(error));
+                Err(error.into())
+            }
+        }
+    }
+
+    fn set_up(transport: &mut Transport<M>, dma: &Dma<P>) -> Result<(Geometry, Live<P>), BlkError> {
+        let mut geometry = Geometry::read(transport)?;
+        let (queue, doorbell) = transport.queue(0, QUEUE_SIZE, dma)?;
+        geometry.segments = geometry.segments.min(SEGMENTS).min(queue.size().saturating_sub(2)).max(1);
+        match dma.coherent(Table::<P::Memory>::bytes(slots(queue.size()))) {
+            Ok(table) => Ok((geometry, Live { queue, doorbell, table: Table(table) })),
+            Err(error) => {
+                queue.dismantle(false);
+                Err(BlkError::Dma(error))
+            }
+        }
+    }
+
+    /// The disk's shape. A capacity that changes at run time is taken over.
+    #[must_use]
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// The transport, for what a summary shows of it.
+    #[must_use]
+    pub fn transport(&self) -> &Transport<M> {
+        &self.transport
+    }
+
+    /// The device's DMA.
+    #[must_use]
+    pub fn dma(&self) -> &Dma<P> {
+        &self.dma
+    }
+
+    /// Descriptors in the queue.
+    #[must_use]
+    pub fn queue_size(&self) -> u16 {
+        self.queue_size
+    }
+
+    /// Why the device is not used any longer.
+    #[must_use]
+    pub fn broken(&self) -> Option<BreakReason> {
+        self.live.as_ref().err().copied()
+    }
+
+    /// Requests that were submitted and whose completion was not polled yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.requests.count()
+    }
+
+    /// Sets how long a request may take before the device is taken for broken.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Asks for `buffer.len()` bytes from `sector` on.
+    ///
+    /// # Errors
+    /// Nothing was submitted, and the buffer comes back.
+    pub fn submit_read(&mut self, sector: u64, buffer: Vec<u8>) -> Result<Token, Rejected> {
+        match self.geometry.check(sector, buffer.len()) {
+            Ok(()) => self.submit(Operation::Read, sector, buffer),
+            Err(error) => Err(Rejected { error, buffer }),
+        }
+    }
+
+    /// Writes `buffer` from `sector` on.
+    ///
+    /// # Errors
+    /// Nothing was submitted, and the buffer comes back.
+    pub fn submit_write(&mut self, sector: u64, buffer: Vec<u8>) -> Result<Token, Rejected> {
+        if self.geometry.read_only {
+            return Err(Rejected { error: BlkError::ReadOnly, buffer });
+        }
+        match self.geometry.check(sector, buffer.len()) {
+            Ok(()) => self.submit(Operation::Write, sector, buffer),
+            Err(error) => Err(Rejected { error, buffer }),
+        }
+    }
+
+    /// Makes every write that has completed durable.
+    ///
+    /// # Errors
+    /// Nothing was submitted.
+    pub fn submit_flush(&mut self) -> Result<Token, Rejected> {
+        if !self.geometry.flush {
+            return Err(Rejected { error: BlkError::NotOffered, buffer: Vec::new() });
+        }
+        self.submit(Operation::Flush, 0, Vec::new())
+    }
+
+    /// Asks for the device's name; the completion's buffer holds 20 bytes, padded with zeros.
+    ///
+    /// # Errors
+    /// Nothing was submitted.
+    pub fn submit_get_id(&mut self) -> Result<Token, Rejected> {
+        self.submit(Operation::GetId, 0, alloc::vec![0; ID_BYTES])
+    }
+
+    fn submit(&mut self, operation: Operation, sector: u64, mut buffer: Vec<u8>) -> Result<Token, Rejected> {
+        match self.stage(operation, sector, &mut buffer) {
+            Ok((head, mapping)) => {
+                let token = Token(self.next_token);
+                self.next_token = self.next_token.wrapping_add(1);
+                self.requests.insert(head, InFlight { token, operation, mapping, buffer });
+                Ok(token)
+            }
+            Err(error) => Err(Rejected { error, buffer }),
+        }
+    }
+
+    /// Maps the buffer and stages the chain: header, data, status.
+    fn stage(
+        &mut self,
+        operation: Operation,
+        sector: u64,
+        buffer: &mut [u8],
+    ) -> Result<(u16, Option<Mapping>), BlkError> {
+        let live = self.live.as_mut().map_err(|reason| BlkError::Broken(*reason))?;
+        let slot = self.requests.next_slot().ok_or(BlkError::Busy)?;
+        let mapping = if buffer.is_empty() {
+            None
+        } else if operation.device_writes() {
+            Some(self.dma.map_from_device(buffer).map_err(BlkError::Dma)?)
+        } else {
+            Some(self.dma.map_to_device(buffer).map_err(BlkError::Dma)?)
+        };
+        let prepared = live.table.prepare(slot, operation, sector).ok_or(BlkError::Busy);
+        let staged = prepared.and_then(|[header, status]| {
+            self.chain.clear();
+            self.chain.push(header);
+            data(&mut self.chain, mapping.as_ref(), operation.device_writes(), &self.geometry)?;
+            self.chain.push(status);
+            live.queue.stage(&self.chain).map_err(BlkError::Queue)
+        });
+        match (staged, mapping) {
+            (Ok(head), mapping) => Ok((head, mapping)),
+            (Err(error), mapping) => {
+                if let Some(mapping) = mapping {
+                    self.dma.unmap(mapping);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Shows the device everything submitted since the last kick, with at most one notification.
+    pub fn kick(&mut self) {
+        let Ok(live) = &mut self.live else { return };
+        if live.queue.publish()
+            && let Err(error) = self.transport.notify(live.doorbell)
+        {
+            self.break_device(BreakReason::Transport(error));
+        }
+    }
+
+    /// One completion, if there is one. Of a broken device every request completes with an error.
+    pub fn poll(&mut self) -> Option<Completion> {
+        let taken = match &mut self.live {
+            Ok(live) => live.queue.take(),
+            Err(reason) => {
+                let result = Err(BlkError::Broken(*reason));
+                let InFlight { token, buffer, .. } = self.requests.remove_any()?;
+                return Some(Completion { token, result, buffer });
+            }
+        };
+        match taken {
+            Ok(used) => self.complete(used?),
+            Err(lie) => self.broken_by(lie),
+        }
+    }
+
+    fn broken_by(&mut self, lie: Lie) -> Option<Completion> {
+        self.break_device(BreakReason::Lie(lie));
+        self.poll()
+    }
+
+    fn complete(&mut self, used: Used) -> Option<Completion> {
+        let head = used.head;
+        let Some(slot) = self.requests.slot(head) else {
+            return self.broken_by(Lie::NotPosted { id: head });
+        };
+        let live = self.live.as_ref().ok()?;
+        let result = match live.table.status(slot) {
+            0 => Ok(()),
+            1 => Err(BlkError::Io),
+            2 => Err(BlkError::Unsupported),
+            other => Err(BlkError::Status(other)),
+        };
+        let request = self.requests.get(slot)?;
+        // All of the data and the status byte. A write's count is not looked at: only the status is written.
+        let needed = u32::try_from(request.buffer.len()).unwrap_or(u32::MAX).saturating_add(1);
+        if result.is_ok() && request.operation == Operation::Read && used.written < needed {
+            return self.broken_by(Lie::TooShort { id: head, written: used.written, needed });
+        }
+        let InFlight { token, operation, mapping, mut buffer } = self.requests.remove(slot)?;
+        if let Some(mapping) = mapping {
+            if operation.device_writes() {
+                if result.is_ok() {
+                    let data = usize::try_from(used.written.saturating_sub(1)).unwrap_or(usize::MAX);
+                    self.dma.copy_back(&mapping, data, &mut buffer);
+                } else {
+                    self.dma.copy_back(&mapping, 0, &mut buffer);
+                    buffer.fill(0);
+                }
+            }
+            self.dma.unmap(mapping);
+        }
+        Some(Completion { token, result, buffer })
+    }
+
+    /// Looks after the device while nothing completes: is it alive, has its capacity changed, and does it
+    /// know of what it was given? A notification that was not wanted before, or was lost, is repeated.
+    pub fn tend(&mut self) {
+        let Ok(live) = &self.live else { return };
+        let doorbell = live.doorbell;
+        if let Err(reason) = self.look_after(doorbell) {
+            self.break_device(reason);
+        }
+    }
+
+    fn look_after(&mut self, doorbell: Doorbell) -> Result<(), BreakReason> {
+        self.transport.alive().map_err(BreakReason::Transport)?;
+        if self.transport.config_changed().map_err(BreakReason::Transport)? {
+            // A configuration that cannot be read keeps its old value here.
+            if let Ok(capacity) = read_capacity(&mut self.transport) {
+                self.geometry.capacity = capacity;
+            }
+        }
+        if self.requests.count() > 0 {
+            self.transport.notify(doorbell).map_err(BreakReason::Transport)?;
+        }
+        Ok(())
+    }
+
+    /// Stops using the device for good. Its requests complete with an error at the next polls. Buffers of
+    /// requests come back only if the device confirmed its reset: otherwise it may still write to them.
+    pub fn break_device(&mut self, reason: BreakReason) {
+        let Ok(live) = mem::replace(&mut self.live, Err(reason)) else { return };
+        let Live { queue, table: Table(table), .. } = live;
+        if reason != BreakReason::Stopped {
+            log::error!("blk {}: broken: {reason}", self.dma.id());
+        }
+        self.reset_confirmed = self.transport.reset(self.dma.platform()).is_ok();
+        for request in self.requests.iter_mut() {
+            if let Some(mapping) = request.mapping.take() {
+                if self.reset_confirmed {
+                    self.dma.unmap(mapping);
+                    if request.operation.device_writes() {
+                        request.buffer.fill(0);
+                    }
+                } else {
+                    self.dma.quarantine(mapping);
+                    mem::forget(mem::take(&mut request.buffer));
+                }
+            }
+        }
+        queue.dismantle(self.reset_confirmed);
+        if self.reset_confirmed {
+            self.dma.release(table);
+            self.dma.confirm_reset();
+        } else {
+            log::error!("blk {}: reset not confirmed, its memory stays in quarantine", self.dma.id());
+            self.dma.quarantine_coherent(table);
+        }
+    }
+
+    /// Of a broken device whose reset was not confirmed: tries once more. True when it is confirmed now; then
+    /// its slots of the pool are free again.
+    pub fn retry_reset(&mut self) -> bool {
+        if self.live.is_err() && !self.reset_confirmed && self.transport.reset(self.dma.platform()).is_ok() {
+            self.reset_confirmed = true;
+            self.dma.confirm_reset();
+        }
+        self.reset_confirmed
+    }
+}
+
+/// A driver that goes away takes its device with it: no buffer is freed that the device may use.
+impl<M: Mmio, P: Platform> Drop for Blk<M, P> {
+    fn drop(&mut self) {
+        self.break_device(BreakReason::Stopped);
+    }
+}
+
+/// Requests that a queue of `size` descriptors has room for.
+fn slots(size: u16) -> u16 {
+    size.checked_div(2).unwrap_or(0).clamp(1, SLOTS)
+}
+
+/// Adds the data descriptors: each segment of the mapping, cut to what the device takes at once.
+fn data(
+    chain: &mut Vec<Descriptor>,
+    mapping: Option<&Mapping>,
+    device_writes: bool,
+    geometry: &Geometry,
+) -> Result<(), BlkError> {
+    let most = geometry.segments;
+    let per_segment = |len: u32| len.div_ceil(geometry.segment_bytes.max(1)) as usize;
+    let segments = mapping.map_or(&[][..], Mapping::segments);
+    let need = segments.iter().fold(0usize, |sum, s| sum.saturating_add(per_segment(s.len)));
+    if need > usize::from(most) {
+        return Err(BlkError::Segments { need, most });
+    }
+    for segment in segments {
+        let mut bus = segment.bus;
+        let mut left = segment.len;
+        while left > 0 {
+            let len = left.min(geometry.segment_bytes);
+            chain.push(Descriptor { bus, len, device_writes });
+            left = left.saturating_sub(len);
+            // A segment does not wrap; if one did, the guard would not let it pass.
+            bus = bus.checked_add(len.into()).unwrap_or(bus);
+        }
+    }
+    Ok(())
+}

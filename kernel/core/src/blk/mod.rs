@@ -1,0 +1,11 @@
+//! virtio-blk: submit and complete apart from each other, blocking helpers on top, and the disk jobs of
+//! `run=`.
+
+pub mod blocking;
+pub mod driver;
+pub mod error;
+pub mod geometry;
+pub mod jobs;
+pub mod pattern;
+pub mod request;
+pub mod stream;

@@ -1,0 +1,134 @@
+//! A virtqueue: the ring, the memory it lives in, and the guard that keeps private addresses out of it.
+
+use crate::addr::BusAddr;
+use crate::dma::{AddressGuard, Coherent, Dma, DmaError};
+use crate::seam::{HaltReason, Platform};
+use crate::virtio::lie::Lie;
+use crate::virtio::ring::{Descriptor, Layout, QueueError, Ring, Used};
+
+/// A split virtqueue of a device that may lie.
+#[derive(Debug)]
+pub struct Queue<P: Platform> {
+    dma: Dma<P>,
+    guard: AddressGuard,
+    coherent: Coherent<P::Memory>,
+    ring: Ring<P::Memory>,
+    addresses: Addresses,
+}
+
+/// Where the device finds the three parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Descriptor table.
+    pub descriptors: BusAddr,
+    /// Available ring.
+    pub available: BusAddr,
+    /// Used ring.
+    pub used: BusAddr,
+}
+
+impl<P: Platform> Queue<P> {
+    /// A queue of `size` descriptors (a power of two), which the device does not know of yet.
+    ///
+    /// # Errors
+    /// No memory for it.
+    pub fn new(dma: &Dma<P>, size: u16) -> Result<Self, DmaError> {
+        let layout = Layout::new(size).ok_or(DmaError::Empty)?;
+        let coherent = dma.coherent(layout.total)?;
+        let parts = part(&coherent, &layout).zip(Ring::new(coherent.memory.clone(), size));
+        let Some((addresses, ring)) = parts else {
+            dma.release(coherent);
+            return Err(DmaError::Empty);
+        };
+        Ok(Self { dma: dma.clone(), guard: dma.guard(), coherent, ring, addresses })
+    }
+
+    /// What to tell the device.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Descriptors in the queue.
+    #[must_use]
+    pub fn size(&self) -> u16 {
+        self.ring.size()
+    }
+
+    /// Descriptors that are free.
+    #[must_use]
+    pub fn free(&self) -> u16 {
+        self.ring.free()
+    }
+
+    /// Chains that the device holds.
+    #[must_use]
+    pub fn posted(&self) -> u16 {
+        self.ring.posted()
+    }
+
+    /// The lie that broke this queue.
+    #[must_use]
+    pub fn broken(&self) -> Option<Lie> {
+        self.ring.broken()
+    }
+
+    /// Latches the queue broken for a lie that only the driver could see.
+    pub fn latch(&mut self, lie: Lie) {
+        self.ring.latch(lie);
+    }
+
+    /// Remembers a chain and writes it into free descriptors; the device does not see it until
+    /// [`Self::publish`]. Answers the chain's head, which names it from then on.
+    ///
+    /// An address that this device must not have ends the run, in every build.
+    ///
+    /// # Errors
+    /// Nothing has been changed.
+    pub fn stage(&mut self, chain: &[Descriptor]) -> Result<u16, QueueError> {
+        for descriptor in chain {
+            if !self.guard.allows(descriptor.bus, descriptor.len.into()) && descriptor.len > 0 {
+                self.dma.platform().halt(HaltReason::AddressOutsidePool {
+                    bus: descriptor.bus.raw(),
+                    len: descriptor.len.into(),
+                });
+            }
+        }
+        self.ring.stage(chain)
+    }
+
+    /// Makes all staged chains visible with one store; true when the device wants a notification.
+    #[must_use]
+    pub fn publish(&mut self) -> bool {
+        self.ring.publish(self.dma.platform())
+    }
+
+    /// Takes one completed chain back, if there is one.
+    ///
+    /// # Errors
+    /// The device lied; the queue is broken from now on.
+    pub fn take(&mut self) -> Result<Option<Used>, Lie> {
+        self.ring.take(self.dma.platform())
+    }
+
+    /// Gives the queue's memory back, or keeps it from every further use until the device's reset is
+    /// confirmed.
+    pub fn dismantle(self, reset_confirmed: bool) {
+        let Self { dma, coherent, .. } = self;
+        if reset_confirmed {
+            dma.release(coherent);
+        } else {
+            dma.quarantine_coherent(coherent);
+        }
+    }
+}
+
+/// The parts' addresses; `None` when they wrap.
+fn part<M>(coherent: &Coherent<M>, layout: &Layout) -> Option<Addresses> {
+    let at = |offset: usize| coherent.bus.checked_add(u64::try_from(offset).ok()?);
+    Some(Addresses {
+        descriptors: at(layout.descriptors)?,
+        available: at(layout.available)?,
+        used: at(layout.used)?,
+    })
+}

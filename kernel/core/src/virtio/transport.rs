@@ -1,0 +1,356 @@
+//! virtio over PCI, modern interface: status, features, queues, device configuration, notifications.
+//!
+//! Source: virtio 1.2, sections 2.1, 3.1 and 4.1. Features are read once; the private copy decides from then
+//! on. After an error in a step of the set-up the device has FAILED in its status and is not to be used.
+
+use crate::addr::{BusAddr, Gpa};
+use crate::clock::{Clock, Deadline};
+use crate::dma::Dma;
+use crate::seam::{Mmio, Platform, Width};
+use crate::virtio::error::TransportError;
+use crate::virtio::features::{Features, Status};
+use crate::virtio::queue::Queue;
+use crate::virtio::regions::{Region, Regions};
+use crate::virtio::registers::Common;
+use crate::virtio::ring::MAX_SIZE;
+use core::time::Duration;
+
+/// How long a device may take to reset.
+const RESET_WAIT: Duration = Duration::from_millis(500);
+/// How often a device configuration that changes while it is read is read again.
+const CONFIG_TRIES: u32 = 16;
+
+/// One device's registers.
+#[derive(Debug)]
+pub struct Transport<M> {
+    mmio: M,
+    regions: Regions,
+    features: Features,
+    status: Status,
+    generation: u8,
+}
+
+/// Where a queue's notifications go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doorbell {
+    at: Gpa,
+    queue: u16,
+}
+
+impl<M: Mmio> Transport<M> {
+    /// Resets the device and tells it that it has a driver.
+    ///
+    /// # Errors
+    /// The registers cannot be reached, or the device does not reset in time.
+    pub fn begin(mmio: M, regions: Regions, clock: &impl Clock) -> Result<Self, TransportError> {
+        let mut transport =
+            Self { mmio, regions, features: Features::empty(), status: Status::empty(), generation: 0 };
+        transport.reset(clock)?;
+        transport.add_status(Status::ACKNOWLEDGE)?;
+        transport.add_status(Status::DRIVER)?;
+        Ok(transport)
+    }
+
+    /// Resets the device. `Ok` is the device's word that it has let go of every buffer.
+    ///
+    /// # Errors
+    /// No such word within half a second: the device may still write wherever it could before.
+    pub fn reset(&mut self, clock: &impl Clock) -> Result<(), TransportError> {
+        self.status = Status::empty();
+        self.store(Common::Status, 0)?;
+        let mut deadline = Deadline::after(clock, RESET_WAIT);
+        loop {
+            match self.read_status()? {
+                found if found.is_empty() => return Ok(()),
+                found if found == Status::all() => return Err(TransportError::Gone),
+                found => {
+                    if deadline.expired(clock) {
+                        return Err(TransportError::NoReset(found.bits()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Agrees on features: of those offered the `wanted` ones, VERSION_1, and ACCESS_PLATFORM whenever it is
+    /// offered. Once, after [`Self::begin`].
+    ///
+    /// # Errors
+    /// No VERSION_1, or the device does not accept its own features.
+    pub fn negotiate(&mut self, wanted: Features) -> Result<Features, TransportError> {
+        let offered = self.offered()?;
+        if !offered.contains(Features::VERSION_1) {
+            return self.give_up(TransportError::NotModern(offered.bits()));
+        }
+        let accepted = offered & (wanted | Features::VERSION_1 | Features::ACCESS_PLATFORM);
+        for (half, bits) in [(0, accepted.bits() & 0xffff_ffff), (1, accepted.bits() >> 32)] {
+            self.store(Common::DriverFeatureSelect, half)?;
+            self.store(Common::DriverFeature, bits)?;
+        }
+        self.add_status(Status::FEATURES_OK)?;
+        let found = self.read_status()?;
+        if !found.contains(Status::FEATURES_OK) {
+            return self.give_up(TransportError::FeaturesRefused(accepted.bits()));
+        }
+        self.judge(found)?;
+        self.features = accepted;
+        Ok(accepted)
+    }
+
+    /// Each half once.
+    fn offered(&self) -> Result<Features, TransportError> {
+        self.store(Common::DeviceFeatureSelect, 0)?;
+        let low = self.load(Common::DeviceFeature)?;
+        self.store(Common::DeviceFeatureSelect, 1)?;
+        let high = self.load(Common::DeviceFeature)?;
+        Ok(Features::from_bits_retain(low & 0xffff_ffff | high << 32))
+    }
+
+    /// The features agreed on.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// Whether this device uses translated addresses.
+    #[must_use]
+    pub fn access_platform(&self) -> bool {
+        self.features.contains(Features::ACCESS_PLATFORM)
+    }
+
+    /// Queues that the device says it has.
+    ///
+    /// # Errors
+    /// The register cannot be read.
+    pub fn queues(&self) -> Result<u16, TransportError> {
+        Ok(self.load(Common::NumQueues)? as u16)
+    }
+
+    /// Sets queue `index` up with as many descriptors as the device and `most` (a power of two) allow, in
+    /// memory of `dma`.
+    ///
+    /// # Errors
+    /// No such queue, a size that is none, or a device that does not take what it is given.
+    pub fn queue<P: Platform>(
+        &mut self,
+        index: u16,
+        most: u16,
+        dma: &Dma<P>,
+    ) -> Result<(Queue<P>, Doorbell), TransportError> {
+        match self.set_up_queue(index, most, dma) {
+            Err(error) => self.give_up(error),
+            done => done,
+        }
+    }
+
+    fn set_up_queue<P: Platform>(
+        &self,
+        index: u16,
+        most: u16,
+        dma: &Dma<P>,
+    ) -> Result<(Queue<P>, Doorbell), TransportError> {
+        self.store(Common::QueueSelect, index.into())?;
+        let offered = self.load(Common::QueueSize)? as u16;
+        if offered == 0 {
+            return Err(TransportError::NoQueue(index));
+        }
+        if !offered.is_power_of_two() || offered > MAX_SIZE {
+            return Err(TransportError::QueueSize { queue: index, size: offered });
+        }
+        if self.load(Common::QueueEnable)? != 0 {
+            return Err(TransportError::QueueInUse(index));
+        }
+        let size = offered.min(most);
+        self.store(Common::QueueSize, size.into())?;
+        let found = self.load(Common::QueueSize)? as u16;
+        if found != size {
+            return Err(TransportError::QueueSize { queue: index, size: found });
+        }
+        let doorbell = self.doorbell(index)?;
+        let queue = Queue::new(dma, size).map_err(TransportError::Dma)?;
+        match self.enable_queue(index, &queue) {
+            Ok(()) => Ok((queue, doorbell)),
+            Err(error) => {
+                // The device may have taken the addresses, and believe that the queue is on.
+                queue.dismantle(false);
+                Err(error)
+            }
+        }
+    }
+
+    fn enable_queue<P: Platform>(&self, index: u16, queue: &Queue<P>) -> Result<(), TransportError> {
+        let addresses = queue.addresses();
+        self.store_address(Common::QueueDescLow, Common::QueueDescHigh, addresses.descriptors)?;
+        self.store_address(Common::QueueDriverLow, Common::QueueDriverHigh, addresses.available)?;
+        self.store_address(Common::QueueDeviceLow, Common::QueueDeviceHigh, addresses.used)?;
+        self.store(Common::QueueEnable, 1)?;
+        if self.load(Common::QueueEnable)? == 1 { Ok(()) } else { Err(TransportError::QueueNotTaken(index)) }
+    }
+
+    fn store_address(&self, low: Common, high: Common, address: BusAddr) -> Result<(), TransportError> {
+        self.store(low, address.raw() & 0xffff_ffff)?;
+        self.store(high, address.raw() >> 32)
+    }
+
+    /// The selected queue's notification register, which must lie inside the region.
+    fn doorbell(&self, index: u16) -> Result<Doorbell, TransportError> {
+        let position = self.load(Common::QueueNotifyOff)? as u16;
+        let outside = TransportError::NotifyOutside { queue: index, position };
+        let offset = u32::from(position).checked_mul(self.regions.notify_multiplier).ok_or(outside)?;
+        let at = self.regions.notify.register(offset, Width::W16).ok_or(outside)?;
+        Ok(Doorbell { at, queue: index })
+    }
+
+    /// Lets the device work on its queues.
+    ///
+    /// # Errors
+    /// The registers cannot be reached, or the device wants a reset already.
+    pub fn start(&mut self) -> Result<(), TransportError> {
+        self.add_status(Status::DRIVER_OK)?;
+        self.alive()
+    }
+
+    /// Tells the device to look at a queue.
+    ///
+    /// # Errors
+    /// The register cannot be written.
+    pub fn notify(&self, doorbell: Doorbell) -> Result<(), TransportError> {
+        Ok(self.mmio.store(doorbell.at, Width::W16, doorbell.queue.into())?)
+    }
+
+    /// Looks whether the device is still in the state that the driver brought it to.
+    ///
+    /// # Errors
+    /// It wants a reset, has been reset behind the driver's back, or is gone.
+    pub fn alive(&self) -> Result<(), TransportError> {
+        self.judge(self.read_status()?)
+    }
+
+    fn judge(&self, found: Status) -> Result<(), TransportError> {
+        if found == Status::all() {
+            return Err(TransportError::Gone);
+        }
+        if found.contains(Status::NEEDS_RESET) {
+            return Err(TransportError::NeedsReset);
+        }
+        if found != self.status {
+            return Err(TransportError::StatusLost { set: self.status.bits(), found: found.bits() });
+        }
+        Ok(())
+    }
+
+    /// Whether the device configuration has changed since the last call, or since [`Self::config`] read it.
+    ///
+    /// # Errors
+    /// The register cannot be read.
+    pub fn config_changed(&mut self) -> Result<bool, TransportError> {
+        let now = self.load(Common::ConfigGeneration)? as u8;
+        let changed = now != self.generation;
+        self.generation = now;
+        Ok(changed)
+    }
+
+    /// Reads several fields of the device configuration that belong together.
+    ///
+    /// # Errors
+    /// The configuration kept changing, or `read` failed.
+    pub fn config<T>(
+        &mut self,
+        read: impl Fn(&DeviceConfig<'_, M>) -> Result<T, TransportError>,
+    ) -> Result<T, TransportError> {
+        let region = self.regions.device.ok_or(TransportError::NoConfig(0))?;
+        let mut before = self.load(Common::ConfigGeneration)?;
+        for _ in 0..CONFIG_TRIES {
+            let value = read(&DeviceConfig { mmio: &self.mmio, region })?;
+            let after = self.load(Common::ConfigGeneration)?;
+            if after == before {
+                self.generation = after as u8;
+                return Ok(value);
+            }
+            before = after;
+        }
+        Err(TransportError::ConfigUnstable)
+    }
+
+    /// Best effort: tells the device that the driver will not use it.
+    fn give_up<T>(&mut self, error: TransportError) -> Result<T, TransportError> {
+        let _ = self.add_status(Status::FAILED);
+        Err(error)
+    }
+
+    fn add_status(&mut self, bits: Status) -> Result<(), TransportError> {
+        self.status |= bits;
+        self.store(Common::Status, self.status.bits().into())
+    }
+
+    fn read_status(&self) -> Result<Status, TransportError> {
+        Ok(Status::from_bits_retain(self.load(Common::Status)? as u8))
+    }
+
+    fn load(&self, field: Common) -> Result<u64, TransportError> {
+        let (at, width) = self.register(field)?;
+        Ok(self.mmio.load(at, width)?)
+    }
+
+    fn store(&self, field: Common, value: u64) -> Result<(), TransportError> {
+        let (at, width) = self.register(field)?;
+        Ok(self.mmio.store(at, width, value)?)
+    }
+
+    fn register(&self, field: Common) -> Result<(Gpa, Width), TransportError> {
+        let (offset, width) = field.register();
+        let at = self.regions.common.register(offset, width).ok_or(TransportError::NoRegister(field))?;
+        Ok((at, width))
+    }
+}
+
+/// Reads fields of the device configuration.
+#[derive(Debug)]
+pub struct DeviceConfig<'a, M> {
+    mmio: &'a M,
+    region: Region,
+}
+
+impl<M: Mmio> DeviceConfig<'_, M> {
+    /// One byte.
+    ///
+    /// # Errors
+    /// The configuration is too short for the field, or cannot be read.
+    pub fn u8(&self, offset: u32) -> Result<u8, TransportError> {
+        Ok(self.load(offset, Width::W8)? as u8)
+    }
+
+    /// Two bytes.
+    ///
+    /// # Errors
+    /// As [`Self::u8`].
+    pub fn u16(&self, offset: u32) -> Result<u16, TransportError> {
+        Ok(self.load(offset, Width::W16)? as u16)
+    }
+
+    /// Four bytes.
+    ///
+    /// # Errors
+    /// As [`Self::u8`].
+    pub fn u32(&self, offset: u32) -> Result<u32, TransportError> {
+        Ok(self.load(offset, Width::W32)? as u32)
+    }
+
+    /// Eight bytes, read in halves (4.1.3.1): only the generation makes them one.
+    ///
+    /// # Errors
+    /// As [`Self::u8`].
+    pub fn u64(&self, offset: u32) -> Result<u64, TransportError> {
+        let low = self.u32(offset)?;
+        let high = self.u32(offset.checked_add(4).ok_or(TransportError::NoConfig(offset))?)?;
+        Ok(u64::from(high) << 32 | u64::from(low))
+    }
+
+    fn load(&self, offset: u32, width: Width) -> Result<u64, TransportError> {
+        let at = self.region.register(offset, width).ok_or(TransportError::NoConfig(offset))?;
+        Ok(self.mmio.load(at, width)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;
