@@ -237,6 +237,24 @@ impl Client {
         }
     }
 
+    /// Runs a command of QEMU's human monitor and gives its output.
+    ///
+    /// # Errors
+    /// [`GdbError`].
+    pub fn monitor(&mut self, command: &str) -> Result<String, GdbError> {
+        let mut answer = self.ask(&format!("qRcmd,{}", to_hex(command.as_bytes())))?;
+        let mut output = Vec::new();
+        let deadline = Instant::now() + ANSWER_TIME;
+        while answer != b"OK" {
+            match answer.strip_prefix(b"O").and_then(from_hex) {
+                Some(text) => output.extend_from_slice(&text),
+                None => return Err(unexpected(command, &answer)),
+            }
+            answer = self.receive(Some(deadline))?.ok_or_else(|| GdbError::Timeout(command.to_owned()))?;
+        }
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
     fn order(&mut self, command: &str) -> Result<(), GdbError> {
         let answer = self.ask(command)?;
         if answer == b"OK" { Ok(()) } else { Err(unexpected(command, &answer)) }

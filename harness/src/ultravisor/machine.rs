@@ -328,4 +328,5 @@ fn answered(code: Code) -> Verdict {
 
 #[cfg(test)]
 #[path = "machine/tests.rs"]
+#[expect(clippy::single_range_in_vec_init, reason = "runs of frames are compared with lists of runs")]
 mod tests;
