@@ -6,6 +6,7 @@ pub mod guest;
 pub mod interrupt;
 pub mod observe;
 pub mod pattern;
+pub mod peer;
 pub mod qemu;
 pub mod ultravisor;
 pub mod variable;

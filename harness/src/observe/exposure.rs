@@ -124,7 +124,8 @@ mod tests {
     use super::*;
 
     fn held() -> Shared {
-        Shared { now: vec![0x200..0x280], ever: vec![0x200..0x280] }
+        let pool: Vec<_> = std::iter::once(0x200..0x280).collect();
+        Shared { now: pool.clone(), ever: pool }
     }
 
     fn report(base: &str, bytes: &str) -> Report {

@@ -1,0 +1,5 @@
+//! The other end of the guest's network: a host process that sends and checks what comes back.
+
+pub mod echo;
+pub mod frames;
+pub mod wire;
