@@ -1,13 +1,19 @@
 //! Host side of Postern: starts QEMU, is the ultravisor, is the network peer, observes, runs the boot tests.
 
 pub mod disk;
+pub mod finding;
 pub mod gdb;
 pub mod guest;
 pub mod interrupt;
+pub mod judge;
+pub mod matrix;
 pub mod observe;
+pub mod options;
 pub mod pattern;
 pub mod peer;
 pub mod qemu;
+pub mod run;
+pub mod session;
 pub mod ultravisor;
 pub mod variable;
 pub mod workdir;

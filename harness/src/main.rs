@@ -1,2 +1,64 @@
-//! Host side of Postern.
-fn main() {}
+//! Host side of Postern, as a program: `run`, `test`, `list`, `help`.
+
+use postern_harness::options::{self, Action};
+use postern_harness::{interrupt, matrix, run};
+use std::process::ExitCode;
+
+/// The command line could not be followed.
+const USAGE: u8 = 2;
+
+const HELP: &str = "\
+postern-harness run  [NAME=VALUE]...            boot one guest and show its console
+postern-harness test [NAME=VALUE]... [PART]...  run the boot tests whose names contain a PART
+postern-harness list [PART]...                  name them
+
+Variables (`--name VALUE` means the same)       default
+  FIRMWARE=slof|vof|bios                        slof
+  SVM=on|off             an ultravisor beside   on
+  AP=on|off              ACCESS_PLATFORM        on
+  CPU=power9|power10                            power9
+  SMP=N                                         1
+  MEM=SIZE               whole 256M             1G
+  DISK=PATH              never written          an image made on the spot
+  DISK_WRITE=yes|no      unless told so         no
+  NET=user|none|NETDEV   a -netdev argument     user
+  QEMU=PROGRAM                                  qemu-system-ppc64
+  APPEND=WORDS           kernel command line
+  TIMEOUT=SECONDS                               300
+  BEHAVIOUR=published|documented                published
+  FAULTS=CALL:WHEN=WHAT,...                     none
+  LOG=PATH               ultracalls, JSON lines
+  KERNEL=PATH  ROM=PATH  SABOTAGE=PATH          build/postern.elf, rom.bin, postern-sabotage.elf
+  JOBS=N                 tests at a time        2
+
+Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no
+guest; 2 this command line; 124 no end within TIMEOUT; 130 interrupted.
+Exit status of test: 0 when all passed, 1 when one failed, 2 and 130 as above.
+";
+
+fn main() -> ExitCode {
+    let (action, options) = match options::parse(std::env::args_os().skip(1)) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            eprintln!("postern: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    if let Err(error) = interrupt::watch() {
+        eprintln!("postern: cannot watch for Ctrl-C: {error}");
+        return ExitCode::from(run::FAILED);
+    }
+    let status = match action {
+        Action::Help => {
+            print!("{HELP}");
+            0
+        }
+        Action::List => matrix::runner::list(&options),
+        Action::Test => matrix::runner::test(&options),
+        Action::Run => run::run(&options).unwrap_or_else(|error| {
+            eprintln!("postern: {error}");
+            run::FAILED
+        }),
+    };
+    ExitCode::from(status)
+}

@@ -117,6 +117,11 @@ impl Qemu {
         self.group.leader.id()
     }
 
+    /// Hands out the guest's keyboard; from then on [`Self::type_in`] has none.
+    pub fn take_input(&mut self) -> Option<ChildStdin> {
+        self.input.take()
+    }
+
     /// Types at the guest's console.
     ///
     /// # Errors

@@ -1,0 +1,143 @@
+//! What a run got wrong, one value per finding.
+
+use crate::disk;
+use crate::observe::exposure::Violation;
+use crate::pattern::Mismatch;
+use crate::peer::echo::EchoError;
+use crate::peer::wire::WireError;
+use crate::qemu::monitor::MonitorError;
+use crate::qemu::process::Ended;
+use crate::session::SessionError;
+use crate::ultravisor;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// One thing that is not as it has to be.
+#[derive(Debug)]
+pub enum Finding {
+    /// The guest could not be started.
+    Start(SessionError),
+    /// A file of the run could not be made or read.
+    File(PathBuf, io::Error),
+    /// QEMU ended in another way than it had to.
+    Ended {
+        /// The right way.
+        expected: Ended,
+        /// What happened.
+        found: Ended,
+        /// The last line of QEMU's standard error, if any.
+        errors: String,
+    },
+    /// The guest's `EXIT: STATUS=`.
+    ExitStatus {
+        /// What the design asks for.
+        expected: u8,
+        /// What the guest said, if it said anything.
+        found: Option<u8>,
+    },
+    /// The status line is not the last line of the console.
+    NotLast(String),
+    /// A plain line.
+    Fact {
+        /// Its key.
+        key: &'static str,
+        /// The value it had to have.
+        expected: String,
+        /// The value it had.
+        found: Option<String>,
+    },
+    /// The console never showed what was waited for.
+    NeverSaid(&'static str),
+    /// An observer's finding.
+    Exposure(Violation),
+    /// The observers let something pass that they had to find.
+    Unnoticed,
+    /// The ultravisor stopped working, for this reason.
+    Ultravisor(String),
+    /// The ultravisor's finding.
+    Ultracall(ultravisor::Violation),
+    /// The ultracalls that were made.
+    Ultracalls {
+        /// Their names, in the right order.
+        expected: Vec<&'static str>,
+        /// As they came.
+        found: Vec<String>,
+    },
+    /// UV_ESM's requirements that were not met.
+    Requirements(Vec<ultravisor::Requirement>),
+    /// Whether the ultravisor holds the guest as secure.
+    Secure {
+        /// What it had to be.
+        expected: bool,
+    },
+    /// The scratch disk.
+    Pattern(Mismatch),
+    /// A disk that must not be written was.
+    ImageChanged,
+    /// Echo over UDP or TCP.
+    Echo(EchoError),
+    /// Raw frames.
+    Wire(WireError),
+    /// QEMU's monitor.
+    Monitor(MonitorError),
+    /// A pool of this many bytes was asked for.
+    PoolSize {
+        /// Bytes asked for.
+        expected: u64,
+        /// Bytes reported.
+        found: Option<u64>,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => write!(f, "{error}"),
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Ended { expected, found, errors } if errors.is_empty() => {
+                write!(f, "{found}, expected: {expected}")
+            }
+            Self::Ended { expected, found, errors } => write!(f, "{found} ({errors}), expected: {expected}"),
+            Self::ExitStatus { expected, found: Some(found) } => {
+                write!(f, "EXIT: STATUS={found}, expected {expected}")
+            }
+            Self::ExitStatus { expected, found: None } => {
+                write!(f, "no EXIT: STATUS= line, expected {expected}")
+            }
+            Self::NotLast(line) => write!(f, "the console goes on after its EXIT line: {line}"),
+            Self::Fact { key, expected, found: Some(found) } => {
+                write!(f, "{key}={found}, expected {expected}")
+            }
+            Self::Fact { key, expected, found: None } => write!(f, "{key} not stated, expected {expected}"),
+            Self::NeverSaid(what) => write!(f, "the console never showed: {what}"),
+            Self::Exposure(violation) => write!(f, "observer: {violation}"),
+            Self::Unnoticed => f.write_str("the observers noticed nothing"),
+            Self::Ultravisor(error) => write!(f, "the ultravisor stopped: {error}"),
+            Self::Ultracall(violation) => write!(f, "ultravisor: {violation}"),
+            Self::Ultracalls { expected, found } => {
+                write!(f, "ultracalls {found:?}, expected {expected:?}")
+            }
+            Self::Requirements(list) => {
+                f.write_str("UV_ESM requirements not met:")?;
+                list.iter().try_for_each(|requirement| write!(f, " {requirement};"))
+            }
+            Self::Secure { expected: true } => f.write_str("the guest never became secure"),
+            Self::Secure { expected: false } => f.write_str("the guest became secure"),
+            Self::Pattern(mismatch) => write!(f, "scratch disk: {mismatch}"),
+            Self::ImageChanged => f.write_str("a disk image changed that nobody may write"),
+            Self::Echo(error) => write!(f, "{error}"),
+            Self::Wire(error) => write!(f, "{error}"),
+            Self::Monitor(error) => write!(f, "{error}"),
+            Self::PoolSize { expected, found } => write!(f, "pool.bytes {found:?}, expected {expected}"),
+        }
+    }
+}
+
+/// SHA-256 of a whole image.
+///
+/// # Errors
+/// The file, as a finding.
+pub fn digest(path: &std::path::Path) -> Result<String, Finding> {
+    disk::sha256(path, u64::MAX).map_err(|error| Finding::File(path.to_path_buf(), error))
+}

@@ -1,0 +1,99 @@
+//! Judgement of a finished guest: its end, its plain lines, and what was observed outside of it.
+
+use crate::finding::Finding;
+use crate::observe::exposure;
+use crate::qemu::process::Ended;
+use crate::session::{Finished, last_line};
+use crate::ultravisor::{End, call};
+use crate::variable::Firmware;
+
+/// The ultracalls of a whole secure run, in order.
+pub const SECURE_CALLS: [&str; 2] = ["UV_ESM", "UV_SHARE_PAGE"];
+
+/// QEMU's exit status for a guest that ended with this status of its own: power-off, or `ibm,os-term`
+/// under `-action panic=exit-failure`.
+const fn qemu_status(status: u8) -> i32 {
+    if status == 0 { 0 } else { 1 }
+}
+
+/// The guest ended by itself, in the way that goes with `status`, and said so in its last line.
+#[must_use]
+pub fn end(finished: &Finished, status: u8) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let expected = Ended::Exited(qemu_status(status));
+    if finished.ended != expected {
+        let errors = last_line(&finished.output.errors);
+        findings.push(Finding::Ended { expected, found: finished.ended, errors });
+    }
+    if finished.report.exit_status != Some(status) {
+        findings.push(Finding::ExitStatus { expected: status, found: finished.report.exit_status });
+    } else {
+        let last = last_line(&finished.output.console);
+        if last != format!("EXIT: STATUS={status}") {
+            findings.push(Finding::NotLast(last));
+        }
+    }
+    findings
+}
+
+/// A plain line has this value.
+#[must_use]
+pub fn fact(finished: &Finished, key: &'static str, expected: &str) -> Option<Finding> {
+    let found = finished.report.fact(key);
+    (found != Some(expected)).then(|| Finding::Fact {
+        key,
+        expected: expected.to_owned(),
+        found: found.map(str::to_owned),
+    })
+}
+
+/// A plain line has a number other than 0.
+#[must_use]
+pub fn positive(finished: &Finished, key: &'static str) -> Option<Finding> {
+    let good = finished.report.number(key).is_some_and(|n| n > 0);
+    (!good).then(|| Finding::Fact {
+        key,
+        expected: "more than 0".to_owned(),
+        found: finished.report.fact(key).map(str::to_owned),
+    })
+}
+
+/// What the kernel calls its way in.
+#[must_use]
+pub const fn entry(firmware: Firmware) -> &'static str {
+    match firmware {
+        Firmware::Slof => "slof",
+        Firmware::Vof => "vof",
+        Firmware::Bios => "fdt",
+    }
+}
+
+/// A secure guest exposed its pool and nothing else, by each observer's account.
+#[must_use]
+pub fn exposure(finished: &Finished, translating: bool) -> Vec<Finding> {
+    let shared = finished.shared();
+    let mut violations = exposure::shares(&shared, &finished.report);
+    violations.extend(exposure::reach(&shared, &finished.trace, translating));
+    violations.into_iter().map(Finding::Exposure).collect()
+}
+
+/// The ultravisor worked to the end and has nothing against the guest, which made exactly these calls.
+#[must_use]
+pub fn ultracalls(finished: &Finished, expected: &[&'static str]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let Some(report) = &finished.ultravisor else { return vec![Finding::Secure { expected: true }] };
+    let found: Vec<String> = report.calls.iter().map(|c| call::name(c.call.opcode).to_owned()).collect();
+    if found != expected {
+        findings.push(Finding::Ultracalls { expected: expected.to_vec(), found });
+    }
+    if let End::Failed(error) = &report.end {
+        findings.push(Finding::Ultravisor(error.to_string()));
+    }
+    findings.extend(report.violations.iter().cloned().map(Finding::Ultracall));
+    for esm in &report.esm {
+        if !esm.unmet.is_empty() {
+            findings.push(Finding::Requirements(esm.unmet.clone()));
+        }
+    }
+    findings
+}

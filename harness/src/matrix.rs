@@ -1,0 +1,9 @@
+//! The boot tests: each boots guests in QEMU and judges them from outside.
+
+pub mod cells;
+pub mod faults;
+pub mod input;
+pub mod network;
+pub mod runner;
+pub mod sabotage;
+pub mod scene;

@@ -1,0 +1,144 @@
+//! The matrix: {slof, vof, bios} x {secure, normal} x {ACCESS_PLATFORM on, off}, and machines of other sizes.
+//! In each cell the guest reads a disk, overwrites a disk and answers the network, and the host checks all
+//! three and what was exposed.
+
+use crate::finding::{Finding, digest};
+use crate::judge::{self, SECURE_CALLS};
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
+use crate::pattern;
+use crate::peer::echo;
+use crate::qemu::monitor;
+use crate::session::{Finished, Session};
+use crate::variable::{Cpu, Firmware, Net};
+use std::fs::File;
+use std::path::Path;
+
+/// Not a multiple of any slot or request size.
+const DATA_BYTES: u64 = (4 << 20) + 3 * 512;
+const SCRATCH_BYTES: u64 = (2 << 20) + 512;
+
+/// The line that says that the network is served.
+pub const SERVING: &str = "postern: net0.serve=ready";
+
+/// All cells.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for firmware in Firmware::ALL {
+        for secure in [true, false] {
+            for ap in [true, false] {
+                tests.push(cell("", Shape::new(firmware, secure, ap)));
+            }
+        }
+    }
+    let slof = Shape::new(Firmware::Slof, true, true);
+    let vof = Shape::new(Firmware::Vof, false, true);
+    let bios = Shape::new(Firmware::Bios, false, false);
+    for shape in [slof, vof, bios] {
+        tests.push(cell("/power10", Shape { cpu: Cpu::Power10, ..shape }));
+        tests.push(cell("/smp-2", Shape { smp: 2, ..shape }));
+        tests.push(cell("/256M", Shape { mebibytes: 256, ..shape }));
+        tests.push(cell("/4G", Shape { mebibytes: 4096, ..shape }));
+    }
+    tests
+}
+
+fn cell(suffix: &str, shape: Shape) -> Test {
+    let mode = if shape.secure { "secure" } else { "normal" };
+    let ap = if shape.access_platform { "ap-on" } else { "ap-off" };
+    Test::new(format!("{}/{mode}/{ap}{suffix}", shape.firmware.name()), move |context| run(context, shape))
+}
+
+fn run(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    let seed = seed();
+    let data = scene.data_disk(DATA_BYTES)?;
+    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
+    scene.machine.net = Net::User;
+    // The guest ends serving when told so; the limit only keeps a test that went wrong from lasting.
+    scene.word(&format!("run=blk-digest,blk-pattern,net-serve serve=100 seed={seed}"));
+    let expected = digest(&data)?;
+    let mut session = scene.start()?;
+    let mut findings = exchange(&mut session, seed);
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(facts(&finished, shape, &expected));
+    findings.extend(disks(&data, &expected, &scratch, seed));
+    findings.extend(mode(&finished, shape));
+    verdict(finished, findings)
+}
+
+/// Waits for the guest to serve, talks to it, tells it to stop.
+fn exchange(session: &mut Session, seed: u64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
+        return vec![Finding::NeverSaid(SERVING)];
+    }
+    let Some(socket) = &session.machine.monitor else { return findings };
+    match monitor::forwarded(socket) {
+        Ok(ports) => findings.extend(echo::all(ports, seed).err().map(Finding::Echo)),
+        Err(error) => findings.push(Finding::Monitor(error)),
+    }
+    // A guest that ended already says so by itself.
+    drop(session.qemu.type_in(b"q"));
+    findings
+}
+
+fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
+    let translation = if shape.access_platform { "tce" } else { "gpa" };
+    let bounced = if shape.secure { "yes" } else { "no" };
+    let capacity = DATA_BYTES.to_string();
+    let mut wanted = vec![
+        ("entry", judge::entry(shape.firmware)),
+        ("mode", if shape.secure { "secure-emulated" } else { "normal" }),
+        ("blk0.capacity_bytes", &capacity),
+        ("blk0.read_only", "no"),
+        ("blk0.id", "data"),
+        ("blk0.sha256", digest),
+        ("net0.ip", "10.0.2.15"),
+        ("net0.serve", "done"),
+    ];
+    for (translated, copied) in [
+        ("blk0.translation", "blk0.bounced"),
+        ("blk1.translation", "blk1.bounced"),
+        ("net0.translation", "net0.bounced"),
+    ] {
+        wanted.extend([(translated, translation), (copied, bounced)]);
+    }
+    if !shape.secure {
+        wanted.extend([("ultracalls", "0"), ("bytes.to_pool", "0"), ("bytes.from_pool", "0")]);
+    }
+    wanted.into_iter().filter_map(|(key, value)| judge::fact(finished, key, value)).collect()
+}
+
+/// What the host reads back: the pattern on one disk, the other as it was.
+fn disks(data: &Path, expected: &str, scratch: &Path, seed: u64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match File::open(scratch) {
+        Ok(file) => findings.extend(pattern::verify(seed, file).err().map(Finding::Pattern)),
+        Err(error) => findings.push(Finding::File(scratch.to_path_buf(), error)),
+    }
+    match digest(data) {
+        Ok(found) if found == expected => {}
+        Ok(_) => findings.push(Finding::ImageChanged),
+        Err(finding) => findings.push(finding),
+    }
+    findings
+}
+
+fn mode(finished: &Finished, shape: Shape) -> Vec<Finding> {
+    if !shape.secure {
+        return Vec::new();
+    }
+    let mut findings = judge::exposure(finished, shape.access_platform);
+    findings.extend(judge::ultracalls(finished, &SECURE_CALLS));
+    // Every byte of the disks went through the pool, each way.
+    for (key, least) in [("bytes.to_pool", SCRATCH_BYTES), ("bytes.from_pool", DATA_BYTES)] {
+        if finished.report.number(key).is_none_or(|bytes| bytes < least) {
+            let found = finished.report.fact(key).map(str::to_owned);
+            findings.push(Finding::Fact { key, expected: format!("at least {least}"), found });
+        }
+    }
+    findings
+}

@@ -1,0 +1,145 @@
+//! Every fault that the ultravisor can commit, and how the guest has to end.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::ultravisor::Behaviour;
+use crate::variable::Firmware;
+
+/// Exit status: UV_ESM failed.
+const NOT_SECURE: u8 = 4;
+/// Exit status: the pool could not be shared.
+const NOT_SHARED: u8 = 5;
+
+/// What has to happen under a fault.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    faults: &'static str,
+    behaviour: Behaviour,
+    firmware: Firmware,
+    status: u8,
+    /// Whether the ultravisor holds the guest as secure at the end.
+    secure: bool,
+    /// What its console has to name.
+    names: Option<&'static str>,
+}
+
+const fn bios(faults: &'static str, status: u8, secure: bool, names: Option<&'static str>) -> Case {
+    Case { faults, behaviour: Behaviour::Published, firmware: Firmware::Bios, status, secure, names }
+}
+
+const CASES: [Case; 14] = [
+    bios("esm:before=U_RETRY", NOT_SECURE, false, Some("U_RETRY")),
+    bios("esm:before=U_PERMISSION", NOT_SECURE, false, Some("U_PERMISSION")),
+    bios("esm:before=U_FUNCTION", NOT_SECURE, false, Some("U_FUNCTION")),
+    bios("esm:after", NOT_SECURE, false, Some("U_PARAMETER")),
+    bios("share:1=U_P2", NOT_SHARED, true, Some("U_P2")),
+    bios("share:1=U_PERMISSION", NOT_SHARED, true, Some("U_PERMISSION")),
+    bios("any:2=U_FUNCTION", NOT_SHARED, true, Some("U_FUNCTION")),
+    bios("share:all=-1234", NOT_SHARED, true, Some("-1234")),
+    bios("share:retry=3", 0, true, None),
+    bios("share:retry=forever", NOT_SHARED, true, Some("U_RETRY")),
+    bios("share:silent", NOT_SHARED, true, None),
+    Case { behaviour: Behaviour::Documented, ..bios("share:1=silent", NOT_SHARED, true, None) },
+    Case { firmware: Firmware::Slof, ..bios("esm:before=U_P3", NOT_SECURE, false, Some("U_P3")) },
+    Case { firmware: Firmware::Vof, ..bios("esm:after", NOT_SECURE, false, Some("U_PARAMETER")) },
+];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests: Vec<Test> = CASES
+        .iter()
+        .map(|case| {
+            let behaviour = match case.behaviour {
+                Behaviour::Published => "published",
+                Behaviour::Documented => "documented",
+            };
+            let name = format!("fault/{}/{behaviour}/{}", case.firmware.name(), case.faults);
+            Test::new(name, move |context| fault(context, case))
+        })
+        .collect();
+    tests.push(Test::new("behaviour/documented", documented));
+    tests.push(Test::new("esm/nobody-there", nobody));
+    tests.push(Test::new("esm/initrd-missing", no_initrd));
+    tests
+}
+
+fn fault(context: &Context, case: &Case) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(case.firmware, true, true))?;
+    if let Some(protection) = &mut scene.protection {
+        protection.behaviour = case.behaviour;
+        protection.faults = case.faults.parse().unwrap_or_default();
+    }
+    scene.data_disk(1 << 20)?;
+    scene.word("run=blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, case.status);
+    if let Some(name) = case.names.filter(|name| !finished.output.console.contains(name)) {
+        findings.push(Finding::NeverSaid(name));
+    }
+    let report = finished.ultravisor.as_ref();
+    if report.is_none_or(|report| report.secure != case.secure || report.calls.iter().all(|c| !c.faulted)) {
+        findings.push(Finding::Secure { expected: case.secure });
+    }
+    if case.status == 0 {
+        findings.extend(judge::exposure(&finished, true));
+    } else if finished.trace.kernel.iter().any(|event| event.reach().is_some()) {
+        findings.extend(judge::exposure(&finished, true));
+    }
+    verdict(finished, findings)
+}
+
+/// The same guest under the other description of the ultravisor.
+fn documented(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    if let Some(protection) = &mut scene.protection {
+        protection.behaviour = Behaviour::Documented;
+    }
+    scene.data_disk(1 << 20)?;
+    scene.word("run=blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::exposure(&finished, true));
+    findings.extend(judge::ultracalls(&finished, &judge::SECURE_CALLS));
+    verdict(finished, findings)
+}
+
+/// `sc 2` without any ultravisor lands on the guest's own vector, and the boot ends: `svm=on` was asked for.
+fn nobody(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, true))?;
+    scene.word("svm=on");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, NOT_SECURE);
+    if !finished.output.console.contains("U_FUNCTION") {
+        findings.push(Finding::NeverSaid("U_FUNCTION"));
+    }
+    verdict(finished, findings)
+}
+
+/// UV_ESM refuses a tree without an initrd, and the boot ends.
+fn no_initrd(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    scene.machine.initrd = None;
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, NOT_SECURE);
+    if finished.ultravisor.as_ref().is_none_or(|report| report.secure) {
+        findings.push(Finding::Secure { expected: false });
+    }
+    verdict(finished, findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ultravisor::Faults;
+
+    #[test]
+    fn every_fault_is_spelt_right() {
+        for case in &CASES {
+            let faults: Faults = case.faults.parse().unwrap();
+            assert!(!faults.is_empty());
+        }
+    }
+}

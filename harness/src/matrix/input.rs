@@ -1,0 +1,142 @@
+//! What a person or a host can get wrong, and the guest's answer.
+
+use crate::disk::Disk;
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::variable::Firmware;
+
+/// Exit status: bad command line.
+const BAD_COMMAND_LINE: u8 = 3;
+/// Exit status: a device that was asked for is missing or refused.
+const DEVICE: u8 = 6;
+
+/// Words that the kernel has to refuse, with what it has to name.
+const WORDS: [(&str, &str); 5] = [
+    ("colour=red", "colour"),
+    ("pool=12", "pool"),
+    ("run=fly", "fly"),
+    ("ip=10.0.2.300/24", "10.0.2.300/24"),
+    ("svm=maybe", "maybe"),
+];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests: Vec<Test> = WORDS
+        .into_iter()
+        .map(|(word, names)| {
+            let body = move |context: &Context| refused(context, word, names);
+            Test::new(format!("input/{word}"), body)
+        })
+        .collect();
+    tests.push(Test::new("input/pool-size", pool_size));
+    tests.push(Test::new("input/no-scratch-disk", no_scratch));
+    tests.push(Test::new("input/no-network-card", no_card));
+    tests.push(Test::new("input/read-only-scratch", read_only));
+    tests.push(Test::new("input/svm-off", svm_off));
+    tests.push(Test::new("console/uart", uart));
+    tests
+}
+
+fn refused(context: &Context, word: &str, names: &'static str) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
+    scene.word(word);
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, BAD_COMMAND_LINE);
+    if !finished.output.console.contains(names) {
+        findings.push(Finding::NeverSaid(names));
+    }
+    verdict(finished, findings)
+}
+
+fn pool_size(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    scene.data_disk(1 << 20)?;
+    scene.word("pool=2M run=blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::exposure(&finished, true));
+    let found = finished.report.number("pool.bytes");
+    if found != Some(2 << 20) {
+        findings.push(Finding::PoolSize { expected: 2 << 20, found });
+    }
+    verdict(finished, findings)
+}
+
+/// `blk-pattern` never overwrites a disk that is not named for it.
+fn no_scratch(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
+    let path = scene.scratch_disk(1 << 20)?;
+    for disk in &mut scene.machine.disks {
+        disk.serial = "data".to_owned();
+    }
+    let before = digest(&path)?;
+    scene.word("run=blk-pattern");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, DEVICE);
+    if digest(&path)? != before {
+        findings.push(Finding::ImageChanged);
+    }
+    verdict(finished, findings)
+}
+
+fn no_card(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
+    scene.word("run=net-serve serve=1");
+    let finished = scene.boot()?;
+    let findings = judge::end(&finished, DEVICE);
+    verdict(finished, findings)
+}
+
+fn read_only(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    let path = scene.scratch_disk(1 << 20)?;
+    for disk in &mut scene.machine.disks {
+        *disk = Disk { read_only: true, ..disk.clone() };
+    }
+    let before = digest(&path)?;
+    scene.word("run=blk-pattern");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, DEVICE);
+    findings.extend(judge::fact(&finished, "blk0.read_only", "yes"));
+    if digest(&path)? != before {
+        findings.push(Finding::ImageChanged);
+    }
+    verdict(finished, findings)
+}
+
+/// A person's `svm=off` wins over the node in the tree: no ultracall is made.
+fn svm_off(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Slof, true, true))?;
+    scene.data_disk(1 << 20)?;
+    scene.word("svm=off run=blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "mode", "normal"));
+    findings.extend(judge::ultracalls(&finished, &[]));
+    verdict(finished, findings)
+}
+
+/// The second console says what the first one says.
+fn uart(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    let path = scene.dir.path("uart");
+    scene.machine.uart = Some(path.clone());
+    scene.data_disk(1 << 20)?;
+    scene.word("console=uart run=blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            let said = |what: &str| text.lines().any(|line| line.trim_end() == what);
+            if !said("postern: mode=secure-emulated") || !said("EXIT: STATUS=0") {
+                findings.push(Finding::NeverSaid("mode and EXIT on the 16550"));
+            }
+        }
+        Err(error) => findings.push(Finding::File(path, error)),
+    }
+    verdict(finished, findings)
+}

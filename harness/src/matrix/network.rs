@@ -1,0 +1,79 @@
+//! The guest on a cable with one raw peer: static address, ARP and ICMP both ways.
+
+use crate::finding::Finding;
+use crate::guest::report::Report;
+use crate::judge;
+use crate::matrix::cells::SERVING;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
+use crate::peer::frames::Mac;
+use crate::peer::wire::Wire;
+use crate::session::Session;
+use crate::variable::{Firmware, Net};
+use std::time::Duration;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let shapes = [
+        ("secure/ap-on", Shape::new(Firmware::Bios, true, true)),
+        ("normal/ap-off", Shape::new(Firmware::Vof, false, false)),
+    ];
+    shapes.map(|(name, shape)| Test::new(format!("wire/{name}"), move |context| wire(context, shape))).into()
+}
+
+fn wire(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    let root = scene.dir.root().to_path_buf();
+    let mut wire = Wire::new(&root).map_err(|error| Finding::File(root.clone(), error))?;
+    scene.machine.net = Net::Netdev(Wire::netdev(&root));
+    // The demo pings its gateway, which is us.
+    scene.word("ip=192.0.2.2/24 gw=192.0.2.1 run=demo,net-serve serve=60");
+    let mut session = scene.start()?;
+    let mut findings = Vec::new();
+    match wire.be_pinged(LIMIT) {
+        Ok(()) => findings.extend(probe(&mut wire, &session)),
+        Err(error) => findings.push(Finding::Wire(error)),
+    }
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::fact(&finished, "net0.ip", "192.0.2.2"));
+    if shape.secure {
+        findings.extend(judge::exposure(&finished, shape.access_platform));
+    }
+    verdict(finished, findings)
+}
+
+fn probe(wire: &mut Wire, session: &Session) -> Option<Finding> {
+    if session.qemu.console().wait_for(Duration::from_secs(60), |line| line == SERVING).is_none() {
+        return Some(Finding::NeverSaid(SERVING));
+    }
+    let report = Report::parse(&session.qemu.console().text());
+    let Some(mac) = report.fact("net0.mac").and_then(mac) else {
+        return Some(Finding::NeverSaid("postern: net0.mac="));
+    };
+    wire.probe(mac).err().map(Finding::Wire)
+}
+
+/// `52:54:00:12:34:56`
+fn mac(text: &str) -> Option<Mac> {
+    let mut mac = Mac::default();
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    parts.next().is_none().then_some(mac)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hardware_addresses_are_read() {
+        assert_eq!(mac("52:54:00:12:34:56"), Some([0x52, 0x54, 0, 0x12, 0x34, 0x56]));
+        assert_eq!(mac("52:54:00:12:34"), None);
+        assert_eq!(mac("52:54:00:12:34:56:78"), None);
+    }
+}

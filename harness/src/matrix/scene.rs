@@ -1,0 +1,179 @@
+//! What boot tests share: a machine with disks of their own, started, watched and judged.
+
+use crate::disk::{self, Disk};
+use crate::finding::Finding;
+use crate::qemu::command::Machine;
+use crate::qemu::process::Output;
+use crate::run::INITRD;
+use crate::session::{Finished, Protection, Session};
+use crate::ultravisor::{Behaviour, Faults};
+use crate::variable::{Cpu, Firmware};
+use crate::workdir::Workdir;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+/// Longest that one guest may run, from reset to its end. The slowest takes a fifth of it on two cores.
+pub const LIMIT: Duration = Duration::from_secs(150);
+
+/// What is tested.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// QEMU.
+    pub qemu: PathBuf,
+    /// The image.
+    pub kernel: PathBuf,
+    /// The image that maps a page it never shared.
+    pub sabotage: PathBuf,
+    /// The ROM.
+    pub rom: PathBuf,
+}
+
+#[cfg(test)]
+impl Context {
+    pub(crate) fn for_tests() -> Self {
+        Self { qemu: "qemu".into(), kernel: "k".into(), sabotage: "s".into(), rom: "r".into() }
+    }
+}
+
+/// A test that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why; at least one reason.
+    pub findings: Vec<Finding>,
+    /// What its guest wrote, if there was one.
+    pub output: Option<Output>,
+}
+
+impl From<Finding> for Failure {
+    fn from(finding: Finding) -> Self {
+        Self { findings: vec![finding], output: None }
+    }
+}
+
+/// A guest to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Firmware.
+    pub firmware: Firmware,
+    /// Whether there is an ultravisor, and the guest is told to use it.
+    pub secure: bool,
+    /// Whether devices offer VIRTIO_F_ACCESS_PLATFORM.
+    pub access_platform: bool,
+    /// vCPU model.
+    pub cpu: Cpu,
+    /// Number of vCPUs.
+    pub smp: u32,
+    /// MiB of memory.
+    pub mebibytes: u64,
+}
+
+impl Shape {
+    /// A POWER9 with one vCPU and 512 MiB.
+    #[must_use]
+    pub const fn new(firmware: Firmware, secure: bool, access_platform: bool) -> Self {
+        Self { firmware, secure, access_platform, cpu: Cpu::Power9, smp: 1, mebibytes: 512 }
+    }
+}
+
+/// One test's files and machine.
+#[derive(Debug)]
+pub struct Scene {
+    /// Its files.
+    pub dir: Workdir,
+    /// Its machine; tests add to it.
+    pub machine: Machine,
+    /// Its ultravisor.
+    pub protection: Option<Protection>,
+}
+
+impl Scene {
+    /// A machine of this shape without devices.
+    ///
+    /// # Errors
+    /// A file could not be made.
+    pub fn new(context: &Context, shape: Shape) -> Result<Self, Failure> {
+        let dir = Workdir::new().map_err(|error| Finding::File(std::env::temp_dir(), error))?;
+        let initrd = dir.path("initrd");
+        std::fs::write(&initrd, INITRD).map_err(|error| Finding::File(initrd.clone(), error))?;
+        let publish_node = shape.firmware != Firmware::Vof;
+        let machine = Machine {
+            firmware: shape.firmware,
+            initrd: Some(initrd),
+            cpu: shape.cpu,
+            smp: shape.smp,
+            memory: shape.mebibytes << 20,
+            access_platform: shape.access_platform,
+            bootargs: if shape.secure && !publish_node { "svm=emulated".to_owned() } else { String::new() },
+            ..Machine::new(context.qemu.clone(), context.kernel.clone(), context.rom.clone())
+        };
+        let protection = shape.secure.then(|| Protection {
+            behaviour: Behaviour::Published,
+            faults: Faults::none(),
+            publish_node,
+            log: None,
+        });
+        Ok(Self { dir, machine, protection })
+    }
+
+    /// Adds a word to the kernel command line.
+    pub fn word(&mut self, word: &str) {
+        if !self.machine.bootargs.is_empty() {
+            self.machine.bootargs.push(' ');
+        }
+        self.machine.bootargs.push_str(word);
+    }
+
+    /// Adds a data disk of random content and answers its image.
+    ///
+    /// # Errors
+    /// The image could not be made.
+    pub fn data_disk(&mut self, bytes: u64) -> Result<PathBuf, Failure> {
+        let path = self.dir.path("data");
+        disk::make(&path, bytes, seed()).map_err(|error| Finding::File(path.clone(), error))?;
+        self.machine.disks.push(Disk::data(path.clone()));
+        Ok(path)
+    }
+
+    /// Adds an empty disk for the guest to overwrite and answers its image.
+    ///
+    /// # Errors
+    /// The image could not be made.
+    pub fn scratch_disk(&mut self, bytes: u64) -> Result<PathBuf, Failure> {
+        let path = self.dir.path("scratch");
+        disk::make_empty(&path, bytes).map_err(|error| Finding::File(path.clone(), error))?;
+        self.machine.disks.push(Disk::scratch(path.clone()));
+        Ok(path)
+    }
+
+    /// Starts the guest.
+    ///
+    /// # Errors
+    /// It did not start.
+    pub fn start(&mut self) -> Result<Session, Failure> {
+        let started = Session::start(self.machine.clone(), self.protection.clone(), &mut self.dir, None);
+        Ok(started.map_err(Finding::Start)?)
+    }
+
+    /// Starts the guest and waits for its end.
+    ///
+    /// # Errors
+    /// It did not start.
+    pub fn boot(&mut self) -> Result<Finished, Failure> {
+        Ok(self.start()?.finish(LIMIT))
+    }
+}
+
+/// No findings, or a failure that shows what the guest wrote.
+///
+/// # Errors
+/// There are findings.
+pub fn verdict(finished: Finished, findings: Vec<Finding>) -> Result<(), Failure> {
+    if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(finished.output) }) }
+}
+
+/// Another number each time.
+#[must_use]
+pub fn seed() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    crate::pattern::splitmix64(u64::try_from(now.as_nanos()).unwrap_or(u64::from(now.subsec_nanos())))
+}

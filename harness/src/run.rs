@@ -1,0 +1,209 @@
+//! `run`: one guest in front of a person, with its console live and the runner's verdict after it.
+
+use crate::disk::{self, Disk};
+use crate::finding::Finding;
+use crate::guest::console;
+use crate::judge::{self, SECURE_CALLS};
+use crate::options::Options;
+use crate::qemu::command::Machine;
+use crate::qemu::process::Ended;
+use crate::session::{Finished, Protection, Session, SessionError, last_line};
+use crate::variable::Firmware;
+use crate::workdir::Workdir;
+use std::fmt;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Exit status when the runner itself failed or its verdict is bad.
+pub const FAILED: u8 = 1;
+/// Exit status when the guest did not end in time, as `timeout` has it.
+pub const TIMED_OUT: u8 = 124;
+/// Exit status after Ctrl-C, as shells have it.
+pub const INTERRUPTED: u8 = 130;
+
+/// Bytes of the disk that is made when none is given.
+const DISK_BYTES: u64 = 8 << 20;
+/// Its content is the same in every run.
+const DISK_SEED: u64 = 0x706f_7374_6572_6e21;
+/// UV_ESM wants an initrd, and measures it; Postern itself has no use for one.
+pub const INITRD: &[u8] = b"Postern needs no initrd; UV_ESM asks for one.\n";
+/// Bytes at the start of the disk that the demo hashes.
+const DIGEST_BYTES: u64 = 1 << 20;
+/// Where the console log of a failed run stays.
+const LOG: &str = "build/logs/run.log";
+
+/// Why a run came to nothing; one line each.
+#[derive(Debug)]
+pub enum RunError {
+    /// A file of the run.
+    File(PathBuf, io::Error),
+    /// The guest did not start.
+    Session(SessionError),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Session(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+/// Boots a guest and answers the exit status of the whole.
+///
+/// # Errors
+/// There was no guest, or none that could be watched.
+pub fn run(options: &Options) -> Result<u8, RunError> {
+    let mut dir = Workdir::new().map_err(|error| RunError::File(std::env::temp_dir(), error))?;
+    let machine = machine(options, &dir)?;
+    let protection = options.svm.then(|| Protection {
+        behaviour: options.behaviour,
+        faults: options.faults.clone(),
+        publish_node: options.firmware != Firmware::Vof,
+        log: options.log.clone(),
+    });
+    let image = machine.disks.first().map(|disk| disk.image.clone());
+    let expected = image.as_deref().and_then(|path| expectation(path).transpose()).transpose()?;
+    let colour = io::stdout().is_terminal();
+    let mut session = Session::start(machine, protection, &mut dir, Some(console::terminal(colour)))
+        .map_err(RunError::Session)?;
+    if io::stdin().is_terminal() {
+        pass_input(&mut session);
+    }
+    let finished = session.finish(options.timeout);
+    let status = conclude(options, &finished, expected.as_deref());
+    if status != 0 && status != INTERRUPTED {
+        keep_log(&finished);
+    }
+    Ok(status)
+}
+
+fn machine(options: &Options, dir: &Workdir) -> Result<Machine, RunError> {
+    let file = |path: &Path, made: io::Result<()>| made.map_err(|e| RunError::File(path.to_path_buf(), e));
+    let initrd = dir.path("initrd");
+    file(&initrd, std::fs::write(&initrd, INITRD))?;
+    let disk = if let Some(path) = &options.disk {
+        Disk { write: options.disk_write, ..Disk::data(path.clone()) }
+    } else {
+        let path = dir.path("disk");
+        file(&path, disk::make(&path, DISK_BYTES, DISK_SEED))?;
+        Disk::data(path)
+    };
+    // VOF has no way to publish the node.
+    let svm = if options.svm && options.firmware == Firmware::Vof { "svm=emulated" } else { "" };
+    Ok(Machine {
+        firmware: options.firmware,
+        initrd: Some(initrd),
+        bootargs: [svm, &options.append].join(" ").trim().to_owned(),
+        cpu: options.cpu,
+        smp: options.smp,
+        memory: options.memory,
+        access_platform: options.access_platform,
+        disks: vec![disk],
+        net: options.net.clone(),
+        ..Machine::new(options.qemu.clone(), options.kernel.clone(), options.rom.clone())
+    })
+}
+
+/// The digest that the guest has to find; `None` for an image whose bytes are not the disk's.
+fn expectation(path: &Path) -> Result<Option<String>, RunError> {
+    let failed = |error| RunError::File(path.to_path_buf(), error);
+    if disk::is_qcow2(path).map_err(failed)? {
+        return Ok(None);
+    }
+    disk::sha256(path, DIGEST_BYTES).map(Some).map_err(failed)
+}
+
+/// What a person types goes to the guest; the thread ends with the process.
+fn pass_input(session: &mut Session) {
+    let Some(mut input) = session.qemu.take_input() else { return };
+    let pass = move || {
+        let mut block = [0; 256];
+        while let Ok(n @ 1..) = io::stdin().read(&mut block) {
+            if input.write_all(&block[..n]).and_then(|()| input.flush()).is_err() {
+                break;
+            }
+        }
+    };
+    // Without the thread the guest merely hears nothing.
+    drop(std::thread::Builder::new().name("keyboard".to_owned()).spawn(pass));
+}
+
+/// Says what the run came to, and answers its exit status: the guest's own unless the runner knows worse.
+fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 {
+    let errors = finished.output.errors.trim_end();
+    if !errors.is_empty() {
+        eprintln!("{errors}");
+    }
+    match (finished.ended, finished.report.exit_status) {
+        (Ended::Interrupted, _) => {
+            eprintln!("postern: interrupted");
+            return INTERRUPTED;
+        }
+        (Ended::TimedOut(limit), _) => {
+            eprintln!(
+                "postern: the guest did not end within {} s; TIMEOUT= sets another limit",
+                seconds(limit)
+            );
+            return TIMED_OUT;
+        }
+        (ended, None) => {
+            let line = last_line(errors);
+            let line = if line.is_empty() { "nothing on its standard error".to_owned() } else { line };
+            eprintln!("postern: {ended} before the guest said how it ended: {line}");
+            return FAILED;
+        }
+        (_, Some(_)) => {}
+    }
+    let status = finished.report.exit_status.unwrap_or(FAILED);
+    let mut findings = judge::end(finished, status);
+    if options.svm {
+        describe_esm(finished);
+    }
+    // `svm=off` on the kernel command line is a person's right.
+    if options.svm && status == 0 && finished.report.fact("mode") != Some("normal") {
+        let exposed = judge::exposure(finished, options.access_platform);
+        if exposed.is_empty() {
+            println!("runner: shared and reachable from devices: the pool, nothing else");
+        }
+        findings.extend(exposed);
+        if options.faults.is_empty() {
+            findings.extend(judge::ultracalls(finished, &SECURE_CALLS));
+        }
+    }
+    if let (Some(expected), Some(found)) = (digest, finished.report.fact("blk0.sha256_1m")) {
+        if found == expected {
+            println!("runner: blk0.sha256_1m is the image's");
+        } else {
+            let found = Some(found.to_owned());
+            findings.push(Finding::Fact { key: "blk0.sha256_1m", expected: expected.to_owned(), found });
+        }
+    }
+    for finding in &findings {
+        eprintln!("postern: {finding}");
+    }
+    if findings.is_empty() { status } else { status.max(FAILED) }
+}
+
+fn describe_esm(finished: &Finished) {
+    for esm in finished.ultravisor.iter().flat_map(|report| &report.esm) {
+        for line in esm.to_string().lines() {
+            println!("ultravisor: {line}");
+        }
+    }
+}
+
+fn seconds(limit: Duration) -> u64 {
+    limit.as_secs()
+}
+
+fn keep_log(finished: &Finished) {
+    let path = Path::new(LOG);
+    let made = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    match made.and_then(|()| std::fs::write(path, &finished.output.console)) {
+        Ok(()) => eprintln!("postern: console log kept in {LOG}"),
+        Err(error) => eprintln!("postern: {LOG}: {error}"),
+    }
+}

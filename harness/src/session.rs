@@ -1,0 +1,174 @@
+//! One guest from reset to its end: QEMU, the ultravisor beside it, and what both leave.
+
+use crate::guest::console::Live;
+use crate::guest::report::Report;
+use crate::observe::exposure::Shared;
+use crate::observe::trace::Trace;
+use crate::qemu::command::{Attachment, Machine};
+use crate::qemu::process::{Ended, Output, Qemu, StartError};
+use crate::ultravisor::{self, Behaviour, Config, Faults, Ultravisor, UvError};
+use crate::variable::Firmware;
+use crate::workdir::Workdir;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long QEMU may take to open its gdb server.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The ultravisor that a guest gets.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    /// Which description it follows.
+    pub behaviour: Behaviour,
+    /// What goes wrong on purpose.
+    pub faults: Faults,
+    /// Whether the tree tells the guest; if not, its command line has to.
+    pub publish_node: bool,
+    /// JSON lines, one per ultracall.
+    pub log: Option<PathBuf>,
+}
+
+/// Why a guest did not start.
+#[derive(Debug)]
+pub enum SessionError {
+    /// QEMU.
+    Qemu(StartError),
+    /// QEMU ended before its first instruction; the last line it wrote.
+    Died(String),
+    /// The ultravisor.
+    Ultravisor(UvError),
+    /// No place for guest memory.
+    Memory(io::Error),
+    /// The kernel's or the ROM's file is not there.
+    NoImage(PathBuf),
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Qemu(error) => write!(f, "{error}"),
+            Self::Died(line) => write!(f, "QEMU did not start: {line}"),
+            Self::Ultravisor(error) => write!(f, "{error}"),
+            Self::Memory(error) => write!(f, "no file for guest memory: {error}"),
+            Self::NoImage(path) => write!(f, "{}: not found; `make image` builds it", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for SessionError {}
+
+/// A guest that runs.
+#[derive(Debug)]
+pub struct Session {
+    /// QEMU.
+    pub qemu: Qemu,
+    /// The machine as it was started.
+    pub machine: Machine,
+    ultravisor: Option<Ultravisor>,
+}
+
+/// A guest that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How QEMU ended.
+    pub ended: Ended,
+    /// What it wrote.
+    pub output: Output,
+    /// What the guest stated.
+    pub report: Report,
+    /// What the ultravisor saw.
+    pub ultravisor: Option<ultravisor::Report>,
+    /// What QEMU's trace shows.
+    pub trace: Trace,
+}
+
+impl Session {
+    /// Starts a guest; with `protection`, beside an ultravisor and traced.
+    ///
+    /// # Errors
+    /// See [`SessionError`]; nothing is left running.
+    pub fn start(
+        mut machine: Machine,
+        protection: Option<Protection>,
+        dir: &mut Workdir,
+        live: Option<Live>,
+    ) -> Result<Self, SessionError> {
+        let rom = (machine.firmware == Firmware::Bios).then_some(&machine.rom);
+        if let Some(missing) = [&machine.kernel].into_iter().chain(rom).find(|path| !path.is_file()) {
+            return Err(SessionError::NoImage(missing.clone()));
+        }
+        machine.trace = Some(dir.path("trace"));
+        machine.monitor = Some(dir.path("monitor"));
+        if let Some(protection) = &protection {
+            machine.publish_node = protection.publish_node;
+            let memory = dir.memory(machine.memory).map_err(SessionError::Memory)?;
+            machine.attachment = Some(Attachment { gdb: dir.path("gdb"), memory });
+        }
+        let qemu = Qemu::start(&machine, live).map_err(SessionError::Qemu)?;
+        let (Some(protection), Some(attachment)) = (protection, &machine.attachment) else {
+            return Ok(Self { qemu, machine, ultravisor: None });
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while !attachment.gdb.exists() && Instant::now() < deadline {
+            if qemu.has_ended() {
+                return Err(died(qemu));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let config = Config {
+            behaviour: protection.behaviour,
+            faults: protection.faults,
+            firmware: match machine.firmware {
+                Firmware::Slof => ultravisor::Firmware::Slof,
+                Firmware::Vof => ultravisor::Firmware::Vof,
+                Firmware::Bios => ultravisor::Firmware::Bios,
+            },
+            kernel_elf: machine.kernel.clone(),
+            log: protection.log,
+            publish_node: protection.publish_node && machine.firmware == Firmware::Bios,
+        };
+        match ultravisor::attach(&attachment.gdb, &attachment.memory, machine.memory, config) {
+            Ok(ultravisor) => Ok(Self { qemu, machine, ultravisor: Some(ultravisor) }),
+            Err(UvError::Gdb(_)) if qemu.has_ended() => Err(died(qemu)),
+            Err(error) => Err(SessionError::Ultravisor(error)),
+        }
+    }
+
+    /// Waits for the guest's end, `limit` from its start.
+    #[must_use]
+    pub fn finish(self, limit: Duration) -> Finished {
+        let (ended, output) = self.qemu.wait(limit);
+        let ultravisor = self.ultravisor.map(Ultravisor::join);
+        let trace = self.machine.trace.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+        Finished {
+            ended,
+            report: Report::parse(&output.console),
+            output,
+            ultravisor,
+            trace: Trace::parse(&String::from_utf8_lossy(&trace)),
+        }
+    }
+}
+
+impl Finished {
+    /// The ultravisor's account of what was shared; nothing without one.
+    #[must_use]
+    pub fn shared(&self) -> Shared {
+        self.ultravisor.as_ref().map_or_else(Shared::default, |report| Shared {
+            now: report.shared.clone(),
+            ever: report.ever_shared.clone(),
+        })
+    }
+}
+
+fn died(qemu: Qemu) -> SessionError {
+    SessionError::Died(last_line(&qemu.stop().errors))
+}
+
+/// The last line that says something.
+#[must_use]
+pub fn last_line(text: &str) -> String {
+    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
+}
