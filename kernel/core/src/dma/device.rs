@@ -115,6 +115,8 @@ impl<P: Platform> Dma<P> {
         let (memory, slot) = match &self.0.bounce {
             Bounce::Pool { shared, account } => {
                 let (slot, memory) = shared.reserve_one(*account, len)?;
+                // Free slots are zero, unless the host wrote to them: rings must start from zeros.
+                memory.zero(0, len);
                 (memory, Some(slot))
             }
             Bounce::InPlace => {

@@ -1,30 +1,419 @@
-//! The four combinations of mode and translation.
+//! The four combinations of mode and translation, and devices that do more than they were asked to.
 
-use crate::model::Cell;
+use super::{DeviceId, Dma, DmaError, Mapping};
+use crate::addr::{BusAddr, FRAME_SIZE};
+use crate::model::{Cell, Model, ModelDevice, POOL_BASE, Refused};
+use crate::seam::{DeviceMemory, Platform};
+use crate::tce::{DmaWindow, WindowKind};
+use proptest::prelude::*;
 use std::vec;
+use std::vec::Vec;
+
+const POOL_BYTES: usize = 32 * FRAME_SIZE;
+
+fn secure() -> (Model, Dma<Model>, ModelDevice) {
+    let model = Model::new(true);
+    (model.clone(), model.dma(true), model.device(true))
+}
+
+fn bytes(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i % 251) as u8 + 1).collect()
+}
+
+/// What a device that follows the segments reads.
+fn device_reads(device: &ModelDevice, mapping: &Mapping) -> Vec<u8> {
+    let segments = mapping.segments().iter();
+    segments.flat_map(|part| device.read(part.bus.raw(), part.len as usize).unwrap()).collect()
+}
+
+/// Lets a device that follows the segments write `data`.
+fn device_writes(device: &ModelDevice, mapping: &Mapping, data: &[u8]) {
+    let mut data = data;
+    for part in mapping.segments() {
+        let (now, later) = data.split_at(data.len().min(part.len as usize));
+        device.write(part.bus.raw(), now).unwrap();
+        data = later;
+    }
+    assert!(data.is_empty());
+}
+
+fn pool_is_zero(model: &Model) -> bool {
+    model.peek(POOL_BASE, POOL_BYTES).iter().all(|byte| *byte == 0)
+}
 
 #[test]
 fn what_the_device_reads_and_writes_is_what_the_driver_sees_in_all_four_cells() {
     for cell in Cell::ALL {
+        for dynamic in [false, true] {
+            let model = cell.model();
+            if dynamic {
+                model.offer_dynamic_windows();
+            }
+            let dma = model.dma(cell.access_platform);
+            let device = model.device(cell.access_platform);
+            assert_eq!((dma.bounced(), dma.translated()), (cell.secure, cell.access_platform));
+            for len in [1, 511, 512, 513, 4096, 5000, FRAME_SIZE, FRAME_SIZE + 1, 1 << 20] {
+                let data = bytes(len);
+                let mapping = dma.map_to_device(&data).unwrap();
+                assert_eq!(mapping.len(), len);
+                for part in mapping.segments() {
+                    assert!(dma.guard().allows(part.bus, part.len.into()), "{cell:?} {part:?}");
+                }
+                assert_eq!(device_reads(&device, &mapping), data, "{cell:?} {len}");
+                dma.unmap(mapping);
+
+                let mut buffer = vec![0xee; len];
+                let mapping = dma.map_from_device(&mut buffer).unwrap();
+                device_writes(&device, &mapping, &data);
+                dma.copy_back(&mapping, len, &mut buffer);
+                dma.unmap(mapping);
+                assert_eq!(buffer, data, "{cell:?} {len}");
+            }
+            assert_eq!(model.refused(), [], "{cell:?}");
+            assert!(pool_is_zero(&model), "{cell:?}");
+        }
+    }
+}
+
+#[test]
+fn coherent_memory_is_seen_by_both_sides_zeroed_and_aligned_in_all_four_cells() {
+    for cell in Cell::ALL {
         let model = cell.model();
         let dma = model.dma(cell.access_platform);
         let device = model.device(cell.access_platform);
-        let out: std::vec::Vec<u8> = (0..5000u32).map(|i| i as u8).collect();
-        let mapping = dma.map_to_device(&out).unwrap();
-        let mut seen = vec![];
-        for segment in mapping.segments() {
-            assert!(dma.guard().allows(segment.bus, segment.len.into()));
-            seen.extend(device.read(segment.bus.raw(), segment.len as usize).unwrap());
+        for (len, align) in [(16, 16), (100, 128), (4096, 4096), (4097, 4096), (FRAME_SIZE, 4096)] {
+            let coherent = dma.coherent(len).unwrap();
+            assert_eq!(coherent.memory.len(), len);
+            assert_eq!(coherent.bus.raw() % align, 0);
+            assert_eq!(device.read(coherent.bus.raw(), len).unwrap(), vec![0; len]);
+            device.write(coherent.bus.raw(), &[1, 2]).unwrap();
+            assert_eq!(coherent.memory.load16(0), 0x201);
+            coherent.memory.store16(2, 0x403);
+            assert_eq!(device.read16(coherent.bus.raw() + 2).unwrap(), 0x403);
+            dma.release(coherent);
         }
-        assert_eq!(seen, out, "{cell:?}");
-        dma.unmap(mapping);
+        assert!(pool_is_zero(&model));
+        assert_eq!(model.pieces_allocated(), 0);
+        if cell.secure {
+            let max = FRAME_SIZE;
+            assert_eq!(dma.coherent(max + 1).unwrap_err(), DmaError::TooLong { len: max + 1, max });
+        }
+    }
+}
 
-        let mut buffer = vec![0xee; 3000];
-        let mapping = dma.map_from_device(&mut buffer).unwrap();
-        let segment = mapping.segments()[0];
-        device.write(segment.bus.raw(), &[7; 3000]).unwrap();
-        dma.copy_back(&mapping, 3000, &mut buffer);
+#[test]
+fn coherent_memory_starts_from_zeros_although_the_host_wrote_to_the_free_pool() {
+    let (model, dma, _) = secure();
+    model.poke(POOL_BASE, &vec![0xa5; POOL_BYTES]);
+    let coherent = dma.coherent(2000).unwrap();
+    let mut seen = vec![1; 2000];
+    coherent.memory.read(0, &mut seen);
+    assert_eq!(seen, vec![0; 2000]);
+}
+
+#[test]
+fn a_normal_guest_copies_nothing_and_lends_the_buffer_itself() {
+    let model = Model::new(false);
+    let dma = model.dma(false);
+    let data = bytes(10_000);
+    let mapping = dma.map_to_device(&data).unwrap();
+    assert_eq!(mapping.segments().len(), 1);
+    assert_eq!(mapping.segments()[0].bus.raw(), model.gpa_of(&data).0);
+    dma.unmap(mapping);
+    assert_eq!(dma.counts(), super::ByteCounts::default());
+}
+
+#[test]
+fn bytes_copied_are_counted_by_direction_and_only_those() {
+    let model = Model::new(true);
+    let system = model.dma_system(2);
+    let dma = system.device(DeviceId(8), false, None).unwrap();
+    let idle = system.device(DeviceId(16), false, None).unwrap();
+    let mapping = dma.map_to_device(&[1; 700]).unwrap();
+    dma.unmap(mapping);
+    let mut buffer = [0; 900];
+    let mapping = dma.map_from_device(&mut buffer).unwrap();
+    dma.copy_back(&mapping, 333, &mut buffer);
+    dma.unmap(mapping);
+    let expected = super::ByteCounts { to_pool: 700, from_pool: 333 };
+    assert_eq!((system.counts(), dma.counts()), (expected, expected));
+    assert_eq!(idle.counts(), super::ByteCounts::default());
+}
+
+#[test]
+fn the_pool_holds_the_payload_and_not_one_private_byte_beside_it() {
+    let (model, dma, _) = secure();
+    let private = vec![0xc3; 9000];
+    let mapping = dma.map_to_device(&private[..4321]).unwrap();
+    let pool = model.peek(POOL_BASE, POOL_BYTES);
+    assert_eq!(pool.iter().filter(|byte| **byte == 0xc3).count(), 4321);
+    assert_eq!(pool.iter().filter(|byte| **byte != 0).count(), 4321);
+    dma.unmap(mapping);
+    assert!(pool_is_zero(&model));
+}
+
+#[test]
+fn a_device_that_writes_nothing_hands_out_zeros_not_an_earlier_request_s_data() {
+    let (_, dma, device) = secure();
+    let secret = dma.map_to_device(&[0x5e; 4096]).unwrap();
+    let at = secret.segments()[0].bus;
+    dma.unmap(secret);
+    let mut buffer = [0xff; 4096];
+    let mapping = dma.map_from_device(&mut buffer).unwrap();
+    assert_eq!(mapping.segments()[0].bus, at, "the same slot");
+    assert_eq!(device.read(at.raw(), 4096).unwrap(), vec![0; 4096]);
+    dma.copy_back(&mapping, 4096, &mut buffer);
+    dma.unmap(mapping);
+    assert_eq!(buffer, [0; 4096]);
+}
+
+#[test]
+fn copying_back_never_exceeds_the_mapping_nor_the_buffer() {
+    for cell in Cell::ALL {
+        let model = cell.model();
+        let dma = model.dma(cell.access_platform);
+        let device = model.device(cell.access_platform);
+        let mut buffer = vec![0; 600];
+        let mapping = dma.map_from_device(&mut buffer[..400]).unwrap();
+        device.write(mapping.segments()[0].bus.raw(), &[9; 400]).unwrap();
+        dma.copy_back(&mapping, usize::MAX, &mut buffer[..400]);
         dma.unmap(mapping);
-        assert_eq!(buffer, vec![7; 3000], "{cell:?}");
+        assert_eq!(buffer[..400], [9; 400], "{cell:?}");
+        assert_eq!(buffer[400..], [0; 200], "{cell:?}");
+    }
+    let (_, dma, _) = secure();
+    let mut short = [0; 10];
+    let mut long = [0xee; 100];
+    let mapping = dma.map_from_device(&mut short).unwrap();
+    dma.copy_back(&mapping, 100, &mut long);
+    assert_eq!((long[9], long[10]), (0, 0xee));
+    let reading = dma.map_to_device(&[1; 10]).unwrap();
+    dma.copy_back(&reading, 10, &mut short);
+    assert_eq!(short, [0; 10], "what the device only reads is never copied back");
+    dma.unmap(mapping);
+    dma.unmap(reading);
+}
+
+#[test]
+fn the_guard_refuses_every_address_outside_the_pool() {
+    for access_platform in [false, true] {
+        let model = Model::new(true);
+        let dma = model.dma(access_platform);
+        let guard = dma.guard();
+        let start = if access_platform { 0 } else { POOL_BASE.0 };
+        let end = start + POOL_BYTES as u64;
+        assert!(guard.allows(BusAddr(start), POOL_BYTES as u64));
+        assert!(guard.allows(BusAddr(end - 1), 1));
+        for (bus, len) in [
+            (end, 1),
+            (end - 1, 2),
+            (start, POOL_BYTES as u64 + 1),
+            (start, u64::MAX),
+            (u64::MAX, 1),
+            (u64::MAX, u64::MAX),
+            (start, 0),
+            (0x10_0000_0000, 4096),
+        ] {
+            assert!(!guard.allows(BusAddr(bus), len), "{bus:#x}+{len:#x}");
+        }
+        assert!(!guard.allows(BusAddr(start.wrapping_sub(1)), 2));
+    }
+}
+
+#[test]
+fn a_device_of_a_secure_guest_reaches_the_pool_and_nothing_else() {
+    let (_, dma, device) = secure();
+    let mapping = dma.map_to_device(&[1; 64]).unwrap();
+    assert!(device.read(mapping.segments()[0].bus.raw(), 64).is_ok());
+    assert_eq!(device.read(POOL_BYTES as u64, 1), Err(Refused::NotMapped(POOL_BYTES as u64)));
+    let untranslated = Model::new(true);
+    let _dma = untranslated.dma(false);
+    let private = crate::addr::Gpa(POOL_BASE.0 - 1);
+    assert_eq!(untranslated.device(false).read(private.0, 1), Err(Refused::NotShared(private)));
+    dma.unmap(mapping);
+}
+
+#[test]
+fn a_write_that_comes_after_the_request_was_given_up_reaches_no_later_request() {
+    for cell in Cell::ALL {
+        let model = cell.model();
+        let dma = model.dma(cell.access_platform);
+        let device = model.device(cell.access_platform);
+        let mut given_up = vec![0; 4096];
+        let mapping = dma.map_from_device(&mut given_up).unwrap();
+        let late = mapping.segments()[0].bus;
+        dma.quarantine(mapping);
+
+        let mut buffer = vec![0; 4096];
+        let next = dma.map_from_device(&mut buffer).unwrap();
+        assert_ne!(next.segments()[0].bus, late, "{cell:?}");
+        let _ = device.write(late.raw(), &[0xbd; 4096]);
+        device.write(next.segments()[0].bus.raw(), &[0x11; 4096]).unwrap();
+        dma.copy_back(&next, 4096, &mut buffer);
+        dma.unmap(next);
+        assert_eq!(buffer, vec![0x11; 4096], "{cell:?}");
+
+        dma.confirm_reset();
+        assert!(pool_is_zero(&model), "what came back from quarantine was cleared");
+        let mut held = vec![];
+        for _ in 0..16 {
+            held.push(dma.map_from_device(&mut buffer).unwrap());
+        }
+        if cell.secure {
+            assert!(held.iter().any(|mapping| mapping.segments()[0].bus == late), "{cell:?}");
+        }
+        held.into_iter().for_each(|mapping| dma.unmap(mapping));
+    }
+}
+
+#[test]
+fn giving_up_a_request_closes_its_translation_at_once_where_there_is_one() {
+    let model = Model::new(false);
+    let dma = model.dma(true);
+    let device = model.device(true);
+    let mut buffer = vec![0; 4096];
+    let mapping = dma.map_from_device(&mut buffer).unwrap();
+    let late = mapping.segments()[0].bus.raw();
+    dma.quarantine(mapping);
+    assert_eq!(device.write(late, &[1]), Err(Refused::NotMapped(late)));
+    assert_eq!(model.tces(Model::LIOBN), []);
+}
+
+#[test]
+fn coherent_memory_of_a_device_that_was_not_reset_stays_out_of_use_until_it_is() {
+    for cell in Cell::ALL {
+        let model = cell.model();
+        let dma = model.dma(cell.access_platform);
+        let coherent = dma.coherent(FRAME_SIZE).unwrap();
+        let at = coherent.memory.gpa();
+        dma.quarantine_coherent(coherent);
+        let other = dma.coherent(FRAME_SIZE).unwrap();
+        assert_ne!(other.memory.gpa(), at);
+        dma.release(other);
+        assert_eq!(model.pieces_allocated(), usize::from(!cell.secure));
+        dma.confirm_reset();
+        assert_eq!(model.pieces_allocated(), 0);
+        let again = dma.coherent(FRAME_SIZE).unwrap();
+        assert_eq!(again.memory.gpa(), at);
+        dma.release(again);
+    }
+}
+
+#[test]
+fn a_mapping_handed_to_another_device_s_handle_is_left_alone() {
+    let model = Model::new(true);
+    let system = model.dma_system(2);
+    let one = system.device(DeviceId(8), false, None).unwrap();
+    let two = system.device(DeviceId(16), false, None).unwrap();
+    let mapping = one.map_to_device(&[0x42; 512]).unwrap();
+    two.unmap(mapping);
+    let statistics = system.pool_statistics().unwrap();
+    assert_eq!((statistics.bytes_in_use, statistics.mistakes), (512, 0));
+}
+
+#[test]
+fn a_device_that_needs_a_window_is_refused_without_one_or_with_one_of_the_other_mode() {
+    let id = DeviceId(8);
+    let secure_system = Model::new(true).dma_system(1);
+    assert_eq!(secure_system.device(id, true, None).unwrap_err(), DmaError::NoWindow(id));
+    let normal = Model::new(false);
+    let normal_window = normal.bridge(&normal.dma_system(1));
+    assert_eq!(normal_window.report().kind, WindowKind::OnDemand);
+    let wrong = secure_system.device(id, true, Some(&normal_window)).unwrap_err();
+    assert_eq!(wrong, DmaError::WrongWindow(id));
+}
+
+#[test]
+fn a_secure_guest_uses_no_dynamic_window_even_if_it_is_offered() {
+    let model = Model::new(true);
+    model.offer_dynamic_windows();
+    model.on_rtas(|service, _, _| panic!("a secure guest called {service}"));
+    let system = model.dma_system(1);
+    assert_eq!(model.bridge(&system).report().kind, WindowKind::Pool);
+}
+
+#[test]
+fn exhaustion_is_an_error_and_what_is_released_serves_again() {
+    let (_, dma, _) = secure();
+    let big = vec![1; POOL_BYTES];
+    let all = dma.map_to_device(&big).unwrap();
+    assert_eq!(all.segments().len(), 32);
+    let Err(DmaError::Pool(exhausted)) = dma.map_to_device(&[1]) else { panic!() };
+    assert_eq!((exhausted.want, exhausted.free), (1, 0));
+    assert!(matches!(dma.coherent(16), Err(DmaError::Pool(_))));
+    dma.unmap(all);
+    let small = dma.map_to_device(&[1]).unwrap();
+    dma.unmap(small);
+    assert_eq!(dma.map_to_device(&[]).unwrap_err(), DmaError::Empty);
+}
+
+#[test]
+fn noise_over_the_whole_pool_changes_no_decision() {
+    let model = Model::new(true);
+    let system = model.dma_system(1);
+    let dma = system.device(DeviceId(8), false, None).unwrap();
+    let mut held = Vec::new();
+    for len in [1, 600, 3000, 5000, 70_000] {
+        held.push(dma.map_to_device(&vec![7; len]).unwrap());
+        model.poke(POOL_BASE, &bytes(POOL_BYTES));
+    }
+    let in_use = system.pool_statistics().unwrap().bytes_in_use;
+    assert_eq!(in_use, 512 + 2048 + 4096 + 16384 + 65536 + 16384);
+    held.into_iter().for_each(|mapping| dma.unmap(mapping));
+    let statistics = system.pool_statistics().unwrap();
+    assert_eq!((statistics.frames_free, statistics.mistakes), (32, 0));
+}
+
+#[test]
+fn a_window_too_small_for_the_pool_is_an_error_that_names_both() {
+    let system = Model::new(true).dma_system(1);
+    let window = DmaWindow::new(Model::LIOBN, 0, 4096).unwrap();
+    let error = system.bridge(window, None, &Model::ram()).unwrap_err();
+    assert_eq!(
+        std::string::ToString::to_string(&error),
+        std::format!("TCE window of 4096 bytes is smaller than the pool of {POOL_BYTES} bytes")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_mix_of_requests_carries_the_right_bytes_and_leaves_nothing_behind(
+        cell in prop::sample::select(Cell::ALL.to_vec()),
+        requests in prop::collection::vec((1..40_000usize, any::<bool>(), 0..6usize), 1..24),
+    ) {
+        let model = cell.model();
+        let dma = model.dma(cell.access_platform);
+        let device = model.device(cell.access_platform);
+        let mut held: Vec<(Mapping, Vec<u8>)> = Vec::new();
+        for (len, device_is_writer, finish) in requests {
+            let mut buffer = bytes(len);
+            let mapping = if device_is_writer {
+                dma.map_from_device(&mut buffer)
+            } else {
+                dma.map_to_device(&buffer)
+            };
+            if let Ok(mapping) = mapping {
+                held.push((mapping, buffer));
+            }
+            for _ in 0..finish.min(held.len()) {
+                let (mapping, mut buffer) = held.swap_remove(len % held.len());
+                if mapping.device_writes() {
+                    let answer: Vec<u8> = buffer.iter().map(|byte| byte ^ 0x5a).collect();
+                    device_writes(&device, &mapping, &answer);
+                    dma.copy_back(&mapping, buffer.len(), &mut buffer);
+                    prop_assert_eq!(&buffer, &answer);
+                } else {
+                    prop_assert_eq!(&device_reads(&device, &mapping), &buffer);
+                }
+                dma.unmap(mapping);
+            }
+        }
+        held.into_iter().for_each(|(mapping, _)| dma.unmap(mapping));
+        prop_assert!(pool_is_zero(&model));
+        if !cell.secure {
+            prop_assert_eq!(model.tces(Model::LIOBN), vec![]);
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::machine::State;
 use crate::addr::Gpa;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// An access that the machine did not let happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +37,12 @@ impl ModelDevice {
     /// Reads `len` bytes.
     ///
     /// # Errors
-    /// The first byte that could not be reached; the machine has noted it.
+    /// The first page that could not be reached; the machine has noted it.
     pub fn read(&self, bus: u64, len: usize) -> Result<Vec<u8>, Refused> {
         let mut out = vec![0; len];
-        self.access(bus, len, false, |ram, at, index| {
-            if let (Some(to), Some(from)) = (out.get_mut(index), ram.get(at)) {
-                *to = *from;
+        self.access(bus, len, false, |memory, range| {
+            if let Some(part) = out.get_mut(range) {
+                part.copy_from_slice(memory);
             }
         })?;
         Ok(out)
@@ -50,11 +51,11 @@ impl ModelDevice {
     /// Writes `data`.
     ///
     /// # Errors
-    /// The first byte that could not be reached; bytes before it are written, and the machine has noted it.
+    /// The first page that could not be reached; bytes before it are written, and the machine has noted it.
     pub fn write(&self, bus: u64, data: &[u8]) -> Result<(), Refused> {
-        self.access(bus, data.len(), true, |ram, at, index| {
-            if let (Some(to), Some(from)) = (ram.get_mut(at), data.get(index)) {
-                *to = *from;
+        self.access(bus, data.len(), true, |memory, range| {
+            if let Some(part) = data.get(range) {
+                memory.copy_from_slice(part);
             }
         })
     }
@@ -99,23 +100,34 @@ impl ModelDevice {
         self.write(bus, &value.to_le_bytes())
     }
 
+    /// Runs `each` on the memory behind every page touched, with the part of the access that it is.
     fn access(
         &self,
         bus: u64,
         len: usize,
         write: bool,
-        mut each: impl FnMut(&mut Vec<u8>, usize, usize),
+        mut each: impl FnMut(&mut [u8], Range<usize>),
     ) -> Result<(), Refused> {
         let mut state = self.model.lock();
         let state: &mut State = &mut state;
-        for index in 0..len {
-            match self.locate(state, bus.wrapping_add(index as u64), write) {
-                Ok(at) => each(&mut state.ram, at, index),
+        let mut done = 0usize;
+        while done < len {
+            let at = bus.wrapping_add(done as u64);
+            let page_left = 4096usize.saturating_sub((at & 0xfff) as usize);
+            let end = done.saturating_add(page_left).min(len);
+            let part = done..end;
+            let found = self.locate(state, at, write).and_then(|from| {
+                let memory = state.ram.get_mut(from..from.saturating_add(part.len()));
+                memory.ok_or(Refused::NoMemory(Gpa(at)))
+            });
+            match found {
+                Ok(memory) => each(memory, part),
                 Err(refused) => {
                     state.refused.push(refused);
                     return Err(refused);
                 }
             }
+            done = end;
         }
         Ok(())
     }

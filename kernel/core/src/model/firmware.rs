@@ -107,7 +107,9 @@ fn window_call(
             *migration = 0;
             Ok(())
         }
-        ("ibm,create-pe-dma-window", [_, _, _, page_shift, window_shift], [liobn, high, low]) => {
+        ("ibm,create-pe-dma-window", [_, _, _, page_shift, window_shift], [liobn, high, low])
+            if [12, 16, 21, 24].contains(page_shift) =>
+        {
             let size = 1u64.wrapping_shl(*window_shift);
             let entries = BTreeMap::new();
             let table = Table { base: DYNAMIC_BASE, size, page_shift: *page_shift, entries };

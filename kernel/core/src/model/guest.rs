@@ -151,8 +151,8 @@ impl Platform for Model {
         assert!(known.is_some(), "memory released that was not allocated");
     }
 
-    /// Shows the buffer's bytes at an address of the machine. A buffer that is moved or shrunk is forgotten
-    /// when another is shown in its place.
+    /// Shows the buffer's bytes at an address of the machine: 32 MiB of buffers at once, then the oldest are
+    /// forgotten.
     fn gpa_of(&self, buffer: &[u8]) -> Gpa {
         let mut state = self.lock();
         assert!(!state.secure, "a secure guest asked for the address of a private buffer");
@@ -181,20 +181,24 @@ impl Platform for Model {
 }
 
 impl State {
+    /// Where the buffer was last shown. Later entries are newer: whatever an older one says of the same bytes
+    /// is of a buffer that is gone.
     fn placed(&self, address: usize, len: usize) -> Option<u64> {
         let inside = |shown: &&InPlace| {
             address >= shown.address && address.saturating_add(len) <= shown.address.saturating_add(shown.len)
         };
-        let shown = self.in_place.iter().find(inside)?;
+        let shown = self.in_place.iter().rev().find(inside)?;
         Some(shown.gpa.saturating_add(address.saturating_sub(shown.address) as u64))
     }
 
     fn place(&mut self, address: usize, len: usize) -> u64 {
-        if let Some(gpa) = self.placed(address, len) {
+        let same = |shown: &InPlace| shown.address == address && shown.len == len;
+        if let Some(index) = self.in_place.iter().position(same) {
+            let shown = self.in_place.remove(index);
+            let gpa = shown.gpa;
+            self.in_place.push(shown);
             return gpa;
         }
-        let end = address.saturating_add(len);
-        self.in_place.retain(|old| old.address.saturating_add(old.len) <= address || end <= old.address);
         let inside_page = (address & 0xfff) as u64;
         let size = inside_page.saturating_add(len as u64).next_multiple_of(4096);
         if self.next_in_place.saturating_add(size) > RAM {
@@ -203,7 +207,8 @@ impl State {
         let start = self.next_in_place;
         self.next_in_place = start.saturating_add(size);
         let reused = start..self.next_in_place;
-        self.in_place.retain(|old| !reused.contains(&old.gpa));
+        self.in_place
+            .retain(|old| old.gpa.saturating_add(old.len as u64) <= reused.start || reused.end <= old.gpa);
         let gpa = start.saturating_add(inside_page);
         self.in_place.push(InPlace { address, len, gpa });
         gpa

@@ -1,1 +1,306 @@
 //! Windows on honest and failing hypervisors.
+
+use super::{Ddw, DmaWindow, MapCause, PhbWindow, Route, TceError, TceFlags, WindowKind};
+use crate::addr::{Gpa, GpaRange};
+use crate::clock::Clock;
+use crate::hcall::{Hcall, HcallError, HcallReturn};
+use crate::model::{Model, POOL_BASE};
+use crate::rtas::RtasError;
+use std::string::ToString;
+use std::vec::Vec;
+
+const POOL: GpaRange = GpaRange { start: POOL_BASE, len: 4 << 16 };
+const PAGES: u64 = POOL.len >> 12;
+
+fn window() -> DmaWindow {
+    DmaWindow::new(Model::LIOBN, 0, 1 << 30).unwrap()
+}
+
+fn status(status: i64) -> Option<HcallReturn> {
+    Some(HcallReturn { status, out: [0; 4] })
+}
+
+/// Fails the `nth` (from 0) call of one kind; clearing calls succeed unless `undo_fails`.
+fn failing(call: Hcall, nth: u64, undo_fails: bool) -> Model {
+    let model = Model::new(true);
+    let mut seen = 0;
+    let mut failed = false;
+    model.on_hcall(move |made, _| {
+        if failed && undo_fails && made == Hcall::StuffTce {
+            return status(-1);
+        }
+        if made == call {
+            seen += 1;
+            if seen == nth + 1 {
+                failed = true;
+                return status(-1);
+            }
+        }
+        None
+    });
+    model
+}
+
+#[test]
+fn a_secure_window_maps_every_page_of_the_pool_and_nothing_else() {
+    let model = Model::new(true);
+    // What firmware left behind, inside and outside of where the pool will be mapped.
+    model.put_stale_tce(Model::LIOBN, 3, 0x1003);
+    model.put_stale_tce(Model::LIOBN, (1 << 18) - 1, 0x2003);
+    let phb = PhbWindow::for_pool(&model, window(), POOL).unwrap();
+    let expected: Vec<(u64, u64)> =
+        (0..PAGES).map(|page| (page << 12, (POOL.start.0 + (page << 12)) | 3)).collect();
+    assert_eq!(model.tces(Model::LIOBN), expected);
+    assert_eq!(phb.report().pages_mapped, PAGES);
+    assert_eq!(phb.report().kind, WindowKind::Pool);
+    assert!(matches!(phb.route(), Route::Pool { gpa, bus: 0 } if *gpa == POOL));
+    for (call, args) in model.hcalls() {
+        assert!(matches!(call, Hcall::PutTce | Hcall::GetTce | Hcall::StuffTce), "{call:?}");
+        assert!(call != Hcall::StuffTce || args[3] <= 512);
+    }
+}
+
+#[test]
+fn a_window_that_does_not_start_at_zero_is_honoured() {
+    let model = Model::new(true);
+    let window = DmaWindow::new(Model::LIOBN, 1 << 28, 1 << 28).unwrap();
+    let phb = PhbWindow::for_pool(&model, window, POOL).unwrap();
+    assert_eq!(model.tces(Model::LIOBN)[0], (1 << 28, POOL.start.0 | 3));
+    assert!(matches!(phb.route(), Route::Pool { bus, .. } if *bus == 1 << 28));
+}
+
+#[test]
+fn a_put_that_fails_at_any_page_leaves_nothing_mapped() {
+    for page in [0, 1, PAGES / 2, PAGES - 1] {
+        let model = failing(Hcall::PutTce, page, false);
+        let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+        let cause = MapCause::Put(HcallError::Hardware);
+        assert_eq!(error, TceError::NotMapped { ioba: page << 12, cause, undone: true });
+        assert_eq!(model.tces(Model::LIOBN), []);
+    }
+}
+
+#[test]
+fn a_check_that_fails_at_any_page_leaves_nothing_mapped() {
+    for page in [0, 1, PAGES / 2, PAGES - 1] {
+        let model = failing(Hcall::GetTce, page, false);
+        let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+        let cause = MapCause::Get(HcallError::Hardware);
+        assert_eq!(error, TceError::NotMapped { ioba: page << 12, cause, undone: true });
+        assert_eq!(model.tces(Model::LIOBN), []);
+    }
+}
+
+#[test]
+fn an_entry_that_reads_back_otherwise_than_it_was_put_is_refused() {
+    let model = Model::new(true);
+    model.on_hcall(|call, args| {
+        let lie = call == Hcall::GetTce && args[1] == 5 << 12;
+        lie.then_some(HcallReturn { status: 0, out: [0x1234_5003, 0, 0, 0] })
+    });
+    let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+    let cause = MapCause::Differs { put: (POOL.start.0 + (5 << 12)) | 3, got: 0x1234_5003 };
+    assert_eq!(error, TceError::NotMapped { ioba: 5 << 12, cause, undone: true });
+    assert_eq!(model.tces(Model::LIOBN), []);
+}
+
+#[test]
+fn an_undo_that_fails_is_said() {
+    let model = failing(Hcall::PutTce, 7, true);
+    let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+    assert!(matches!(error, TceError::NotMapped { undone: false, .. }));
+    assert!(error.to_string().contains("could not be undone"));
+}
+
+#[test]
+fn a_window_that_cannot_be_cleared_is_not_used() {
+    let model = failing(Hcall::StuffTce, 2, false);
+    let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+    let ioba = (2 * 512) << 12;
+    assert_eq!(error, TceError::NotCleared { ioba, error: HcallError::Hardware });
+    assert_eq!(model.tces(Model::LIOBN), []);
+}
+
+#[test]
+fn a_window_smaller_than_the_pool_is_refused_with_both_sizes() {
+    let model = Model::new(true);
+    let small = DmaWindow::new(Model::LIOBN, 0, POOL.len - 4096).unwrap();
+    let error = PhbWindow::for_pool(&model, small, POOL).unwrap_err();
+    assert_eq!(error.to_string(), "TCE window of 258048 bytes is smaller than the pool of 262144 bytes");
+    assert_eq!(model.hcalls(), []);
+}
+
+#[test]
+fn a_window_that_wraps_or_has_no_whole_page_is_malformed() {
+    for (base, size) in
+        [(0, 0), (0, 4095), (0, 4097), (1, 4096), (u64::MAX - 4095, 4096), (0, u64::MAX), (1 << 63, 1 << 63)]
+    {
+        assert_eq!(DmaWindow::new(1, base, size), Err(TceError::BadWindow { liobn: 1, base, size }));
+    }
+    assert!(DmaWindow::new(1, 0, 4096).is_ok());
+}
+
+#[test]
+fn a_busy_hypervisor_is_asked_again_and_not_for_ever() {
+    let model = Model::new(true);
+    let mut left = 3;
+    model.on_hcall(move |call, _| {
+        left -= i32::from(call == Hcall::PutTce);
+        (call == Hcall::PutTce && left >= 0).then_some(HcallReturn { status: 9900, out: [0; 4] })
+    });
+    assert!(PhbWindow::for_pool(&model, window(), POOL).is_ok());
+
+    let model = Model::new(true);
+    model.on_hcall(|call, _| if call == Hcall::PutTce { status(1) } else { None });
+    let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+    assert!(matches!(error, TceError::NotMapped { cause: MapCause::Put(HcallError::Busy(1)), .. }));
+    assert!(model.now() <= model.frequency(), "given up within a second");
+}
+
+#[test]
+fn a_normal_window_maps_a_buffer_only_while_it_is_lent_and_only_its_pages() {
+    let model = Model::new(false);
+    let phb = PhbWindow::for_memory(&model, window(), None, &Model::ram()).unwrap();
+    let Route::OnDemand(on_demand) = phb.route() else { panic!("{phb:?}") };
+    let (bus, iova) = on_demand.open(&model, Gpa(0x20_0ff0), 0x1020, TceFlags::READ).unwrap();
+    assert_eq!(bus & 0xfff, 0xff0);
+    let page = bus & !0xfff;
+    let expected = [(page, 0x20_0001), (page + 0x1000, 0x20_1001), (page + 0x2000, 0x20_2001)];
+    assert_eq!(model.tces(Model::LIOBN), expected);
+    on_demand.close(&model, &iova).unwrap();
+    assert_eq!(model.tces(Model::LIOBN), []);
+    on_demand.reuse(iova);
+}
+
+#[test]
+fn an_on_demand_window_that_is_full_says_so_and_serves_again_when_pages_come_back() {
+    let model = Model::new(false);
+    let window = DmaWindow::new(Model::LIOBN, 0x10_0000, 70 << 12).unwrap();
+    let phb = PhbWindow::for_memory(&model, window, None, &Model::ram()).unwrap();
+    let Route::OnDemand(on_demand) = phb.route() else { panic!("{phb:?}") };
+    let mut held = Vec::new();
+    for page in 0..70 {
+        let (bus, iova) = on_demand.open(&model, Gpa(page << 12), 4096, TceFlags::WRITE).unwrap();
+        assert_eq!(bus, 0x10_0000 + (page << 12));
+        held.push(iova);
+    }
+    let full = on_demand.open(&model, Gpa(0), 1, TceFlags::WRITE).unwrap_err();
+    assert_eq!(full, TceError::NoRoom { pages: 1, free: 0 });
+    // Two pages that are not neighbours do not make room for two in a row; two neighbours across a word do.
+    for index in [65, 63, 30] {
+        on_demand.reuse(held.remove(index));
+    }
+    let split = on_demand.open(&model, Gpa(0), 2 << 12, TceFlags::WRITE).unwrap_err();
+    assert_eq!(split, TceError::NoRoom { pages: 2, free: 3 });
+    on_demand.reuse(held.remove(62));
+    assert_eq!(on_demand.open(&model, Gpa(0), 2 << 12, TceFlags::WRITE).unwrap().0 & 0xfff, 0);
+}
+
+#[test]
+fn a_failed_mapping_on_demand_gives_its_pages_back_only_if_they_were_cleared() {
+    for undo_fails in [false, true] {
+        let model = failing(Hcall::PutTce, 1, undo_fails);
+        let window = DmaWindow::new(Model::LIOBN, 0, 2 << 12).unwrap();
+        let phb = PhbWindow::for_memory(&model, window, None, &Model::ram()).unwrap();
+        let Route::OnDemand(on_demand) = phb.route() else { panic!("{phb:?}") };
+        assert!(on_demand.open(&model, Gpa(0), 2 << 12, TceFlags::READ).is_err());
+        model.behave();
+        let again = on_demand.open(&model, Gpa(0), 2 << 12, TceFlags::READ);
+        assert_eq!(again.is_err(), undo_fails, "pages that may still be mapped are not used again");
+    }
+}
+
+fn ddw(model: &Model) -> Ddw<'_> {
+    Ddw { rtas: model, buid: 0x0800_0000_2000_0000, config_address: 0 }
+}
+
+#[test]
+fn a_dynamic_window_maps_all_memory_once_with_the_largest_page_that_fits() {
+    for (ram, shift) in [
+        (GpaRange { start: Gpa(0), len: 64 << 20 }, 24),
+        (GpaRange { start: Gpa(0), len: 62 << 20 }, 21),
+        (GpaRange { start: Gpa(0), len: (62 << 20) + (64 << 10) }, 16),
+    ] {
+        let model = Model::new(false);
+        model.offer_dynamic_windows();
+        let phb = PhbWindow::for_memory(&model, window(), Some(&ddw(&model)), &[ram]).unwrap();
+        let report = phb.report();
+        assert_eq!((report.kind, report.page_shift), (WindowKind::Direct, shift));
+        assert_eq!(report.pages_mapped, ram.len >> shift);
+        assert_eq!(report.size, 64 << 20);
+        let tces = model.tces(report.liobn);
+        assert_eq!(tces.len() as u64, ram.len >> shift);
+        assert!(tces.iter().all(|(ioba, tce)| ioba - report.base == tce & !3));
+        assert_eq!(model.tces(Model::LIOBN), [], "the default window stays clear");
+    }
+}
+
+#[test]
+fn memory_with_a_hole_is_mapped_without_the_hole() {
+    let model = Model::new(false);
+    model.offer_dynamic_windows();
+    let ram = [GpaRange { start: Gpa(0), len: 16 << 20 }, GpaRange { start: Gpa(48 << 20), len: 16 << 20 }];
+    let phb = PhbWindow::for_memory(&model, window(), Some(&ddw(&model)), &ram).unwrap();
+    let base = phb.report().base;
+    assert_eq!(model.tces(phb.report().liobn), [(base, 3), (base + (48 << 20), 48 << 20 | 3)]);
+}
+
+#[test]
+fn without_a_usable_dynamic_window_buffers_are_mapped_on_demand() {
+    let attempt = |model: &Model| {
+        let phb = PhbWindow::for_memory(model, window(), Some(&ddw(model)), &Model::ram()).unwrap();
+        assert_eq!(phb.report().kind, WindowKind::OnDemand);
+    };
+    // Not offered at all.
+    attempt(&Model::new(false));
+    // Refused at each step, or answered with nonsense.
+    for service in ["ibm,query-pe-dma-window", "ibm,create-pe-dma-window"] {
+        let model = Model::new(false);
+        model.offer_dynamic_windows();
+        model.on_rtas(move |name, _, _| (name == service).then_some(Err(RtasError::Hardware)));
+        attempt(&model);
+        model.on_rtas(move |name, _, rets| {
+            rets.fill(u32::MAX);
+            (name == service).then_some(Ok(()))
+        });
+        attempt(&model);
+        model.on_rtas(move |name, _, rets| {
+            rets.fill(0);
+            (name == service).then_some(Ok(()))
+        });
+        attempt(&model);
+    }
+}
+
+#[test]
+fn a_dynamic_window_that_cannot_be_filled_is_removed() {
+    let model = Model::new(false);
+    model.offer_dynamic_windows();
+    let removed = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = removed.clone();
+    model.on_rtas(move |name, args, _| {
+        if name == "ibm,remove-pe-dma-window" {
+            seen.lock().unwrap().extend_from_slice(args);
+        }
+        None
+    });
+    model.on_hcall(
+        |call, args| {
+            if call == Hcall::PutTce && args[1] & 0xfff_ffff == 2 << 24 { status(-4) } else { None }
+        },
+    );
+    let phb = PhbWindow::for_memory(&model, window(), Some(&ddw(&model)), &Model::ram()).unwrap();
+    assert_eq!(phb.report().kind, WindowKind::OnDemand);
+    assert_eq!(*removed.lock().unwrap(), [0x8000_0001]);
+}
+
+#[cfg(feature = "sabotage-map-private")]
+#[test]
+fn a_sabotaged_build_maps_one_page_that_is_not_of_the_pool() {
+    let model = Model::new(true);
+    let phb = PhbWindow::for_pool(&model, window(), POOL).unwrap();
+    let ioba = phb.map_for_sabotage(&model, Gpa(0x12_3456)).unwrap();
+    let tces = model.tces(Model::LIOBN);
+    let outside: Vec<_> = tces.iter().filter(|(_, tce)| !POOL.contains(Gpa(tce & !0xfff), 4096)).collect();
+    assert_eq!(outside, [&(ioba, 0x12_3003)]);
+}

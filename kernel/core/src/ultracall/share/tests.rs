@@ -1,1 +1,187 @@
 //! Sharing against ultravisors that fail, lie and stall.
+
+use super::{MOST_CALLS, ShareError, share_pool};
+use crate::addr::{FRAME_SIZE, Gfn, Gpa, GpaRange};
+use crate::clock::Clock;
+use crate::model::{Model, POOL_BASE, UvBehaviour};
+use crate::seam::DeviceMemory;
+use crate::ultracall::{Ultracall, UvStatus};
+use std::string::ToString;
+use std::vec;
+
+const FRAMES: usize = 4;
+const OPCODE: i64 = 0xf130;
+
+fn gfn(index: u64) -> u64 {
+    (POOL_BASE.0 >> 16) + index
+}
+
+/// What share_pool made of an ultravisor that always answers `r3` and does nothing.
+fn error_of(r3: i64) -> (ShareError, usize) {
+    let model = Model::new(true);
+    model.on_ultracall(move |_, _| Some(r3));
+    let failure = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap_err();
+    assert!(failure.quarantined.is_some(), "after a call the range is in doubt");
+    assert_eq!(failure.ultracalls as usize, model.ultracalls().len());
+    (failure.error, model.ultracalls().len())
+}
+
+#[test]
+fn one_call_shares_exactly_the_pool_in_64_kib_frames_whichever_way_success_is_reported() {
+    for behaviour in [UvBehaviour::Published, UvBehaviour::Documented] {
+        let model = Model::new(true);
+        model.set_behaviour(behaviour);
+        let pool = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap();
+        assert_eq!(model.ultracalls(), [(Ultracall::SharePage, [gfn(0), FRAMES as u64])]);
+        assert_eq!(model.shared_frames(), [gfn(0), gfn(1), gfn(2), gfn(3)]);
+        assert_eq!((pool.frames(), pool.ultracalls()), (4, 1));
+        assert_eq!(pool.range(), GpaRange { start: POOL_BASE, len: (FRAMES * FRAME_SIZE) as u64 });
+        assert!(model.peek(POOL_BASE, FRAMES * FRAME_SIZE).iter().all(|byte| *byte == 0));
+    }
+}
+
+#[test]
+fn memory_beside_the_pool_is_not_touched() {
+    let model = Model::new(true);
+    let (before, after) = (Gpa(POOL_BASE.0 - 8), Gpa(POOL_BASE.0 + (FRAMES * FRAME_SIZE) as u64));
+    model.poke(before, &[0x11; 8]);
+    model.poke(after, &[0x22; 8]);
+    share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap();
+    assert_eq!(model.peek(before, 8), [0x11; 8]);
+    assert_eq!(model.peek(after, 8), [0x22; 8]);
+}
+
+#[test]
+fn every_error_code_ends_after_one_call_with_its_name() {
+    for (r3, status) in [
+        (3, UvStatus::NotAvailable),
+        (-4, UvStatus::Parameter),
+        (-6, UvStatus::Hardware),
+        (-7, UvStatus::Unsupported),
+        (-14, UvStatus::WrongState),
+        (-55, UvStatus::BadArgument(2)),
+        (-58, UvStatus::BadArgument(5)),
+        (-59, UvStatus::BadMode),
+        (-75, UvStatus::State),
+        (0xf134, UvStatus::Unknown(0xf134)),
+        (i64::MAX, UvStatus::Unknown(i64::MAX)),
+    ] {
+        assert_eq!(error_of(r3), (ShareError::Refused(status), 1));
+        assert!(error_of(r3).0.another_range_may_do());
+    }
+}
+
+#[test]
+fn no_ultravisor_and_not_secure_are_told_apart_and_no_other_range_can_help() {
+    assert_eq!(error_of(-2), (ShareError::NoUltravisor, 1));
+    assert_eq!(error_of(-11), (ShareError::NotSecure, 1));
+    assert!(!ShareError::NoUltravisor.another_range_may_do());
+    assert!(!ShareError::NotSecure.another_range_may_do());
+}
+
+#[test]
+fn a_busy_ultravisor_is_asked_again() {
+    for busy in [-5, 1] {
+        let model = Model::new(true);
+        let mut left = 3;
+        model.on_ultracall(move |_, _| {
+            left -= 1;
+            (left >= 0).then_some(busy)
+        });
+        let pool = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap();
+        assert_eq!(pool.ultracalls(), 4);
+    }
+}
+
+#[test]
+fn an_ultravisor_that_is_busy_for_ever_is_given_up_after_bounded_time_and_calls() {
+    assert_eq!(error_of(-5), (ShareError::StillBusy(UvStatus::Retry, MOST_CALLS), MOST_CALLS as usize));
+    let model = Model::new(true);
+    model.on_ultracall(|_, _| Some(-5));
+    let _ = share_pool(&model, &model, model.pool_memory(1), &Model::ram()).unwrap_err();
+    assert!(model.now() / model.frequency() <= 3, "{} s", model.now() / model.frequency());
+}
+
+#[test]
+fn a_clock_that_stands_still_does_not_make_the_retries_endless() {
+    struct Stalled;
+    impl Clock for Stalled {
+        fn now(&self) -> u64 {
+            0
+        }
+        fn frequency(&self) -> u64 {
+            512_000_000
+        }
+    }
+    let model = Model::new(true);
+    model.on_ultracall(|_, _| Some(-5));
+    let failure = share_pool(&model, &Stalled, model.pool_memory(1), &Model::ram()).unwrap_err();
+    assert_eq!(failure.error, ShareError::StillBusy(UvStatus::Retry, MOST_CALLS));
+}
+
+#[test]
+fn a_share_that_silently_does_not_happen_is_noticed_and_the_range_quarantined() {
+    for r3 in [0, OPCODE] {
+        assert_eq!(error_of(r3), (ShareError::PatternIntact(Gfn(gfn(0))), 1));
+    }
+}
+
+#[test]
+fn a_share_of_a_part_of_the_range_is_noticed() {
+    let model = Model::new(true);
+    let inner = model.clone();
+    model.on_ultracall(move |_, _| {
+        inner.poke(POOL_BASE, &vec![0; 2 * FRAME_SIZE]);
+        Some(OPCODE)
+    });
+    let failure = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap_err();
+    assert_eq!(failure.error, ShareError::PatternIntact(Gfn(gfn(2))));
+}
+
+#[test]
+fn a_frame_that_is_zeroed_but_for_its_last_byte_is_noticed() {
+    let model = Model::new(true);
+    let inner = model.clone();
+    model.on_ultracall(move |_, _| {
+        inner.poke(POOL_BASE, &vec![0; FRAMES * FRAME_SIZE - 1]);
+        Some(0)
+    });
+    let failure = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap_err();
+    assert_eq!(failure.error, ShareError::NotZeroed(Gfn(gfn(3)), FRAME_SIZE - 1));
+    let range = failure.quarantined.as_ref().map(super::Quarantined::range).unwrap();
+    assert_eq!((range.start, range.len), (POOL_BASE, (FRAMES * FRAME_SIZE) as u64));
+    assert!(failure.to_string().contains("quarantined"));
+}
+
+#[test]
+fn a_range_that_cannot_be_shared_costs_no_call_and_stays_untouched() {
+    let model = Model::new(true);
+    let whole = model.pool_memory(FRAMES);
+    let len = FRAMES * FRAME_SIZE;
+    let elsewhere = [GpaRange { start: Gpa(0), len: POOL_BASE.0 + len as u64 - 1 }];
+    for (memory, ram, error) in [
+        (
+            whole.part(4096, FRAME_SIZE).unwrap(),
+            &Model::ram(),
+            ShareError::Misaligned(Gpa(POOL_BASE.0 + 4096)),
+        ),
+        (
+            whole.part(0, FRAME_SIZE + 4096).unwrap(),
+            &Model::ram(),
+            ShareError::NotWholeFrames(FRAME_SIZE + 4096),
+        ),
+        (whole.part(0, 0).unwrap(), &Model::ram(), ShareError::NotWholeFrames(0)),
+        (
+            whole.clone(),
+            &elsewhere,
+            ShareError::OutsideMemory(GpaRange { start: POOL_BASE, len: len as u64 }),
+        ),
+    ] {
+        model.poke(POOL_BASE, &[0x77; 16]);
+        let failure = share_pool(&model, &model, memory, ram).unwrap_err();
+        assert_eq!(failure.error, error);
+        assert!(failure.quarantined.is_none());
+        assert_eq!(model.peek(POOL_BASE, 16), [0x77; 16]);
+    }
+    assert!(model.ultracalls().is_empty());
+}
