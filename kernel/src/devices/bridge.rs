@@ -11,7 +11,7 @@ use postern_core::pci::command::{self, Command};
 use postern_core::pci::config::{DeviceAddr, RtasConfig};
 use postern_core::pci::functions::{Function, scan};
 use postern_core::pci::windows::Windows;
-use postern_core::tce::{Ddw, DmaWindow, PhbWindow, WindowReport};
+use postern_core::tce::{Ddw, PhbWindow, WindowReport};
 
 /// A bridge ready for its devices' drivers.
 #[derive(Debug)]
@@ -43,10 +43,8 @@ impl Bridge {
                 false
             }
         });
-        let fdt::DmaWindow { liobn, base, size } = description.dma;
-        let window = DmaWindow::new(liobn, base, size)?;
         let ddw = Ddw { rtas: &Pseries, buid: description.buid, config_address: 0 };
-        let dma = system.bridge(window, description.ddw.is_some().then_some(&ddw), ram)?;
+        let dma = system.bridge(description.dma, description.ddw.is_some().then_some(&ddw), ram)?;
         Ok(Self { config, windows, functions, dma })
     }
 
