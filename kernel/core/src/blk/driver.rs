@@ -5,9 +5,9 @@
 //! confirmed.
 
 use crate::blk::error::{BlkError, BreakReason, Rejected};
-use crate::blk::geometry::{Geometry, read_capacity};
+use crate::blk::geometry::{Geometry, WANTED, read_capacity};
 use crate::blk::request::{Completion, InFlight, Operation, Requests, Table, Token};
-use crate::dma::{Dma, Mapping};
+use crate::dma::{Dma, DmaError, Mapping};
 use crate::seam::{Mmio, Platform};
 use crate::virtio::lie::Lie;
 use crate::virtio::queue::Queue;
@@ -52,12 +52,17 @@ pub struct Blk<M: Mmio, P: Platform> {
 }
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
-    /// Starts a device whose features have been negotiated ([`super::geometry::WANTED`]) and whose function
-    /// may be a bus master.
+    /// Brings a device up whose transport has just begun. `dma` gives it its DMA, with or without
+    /// VIRTIO_F_ACCESS_PLATFORM, and lets its function be a bus master.
     ///
     /// # Errors
     /// The device is refused; it has been reset, or what it may still use is never used again.
-    pub fn start(mut transport: Transport<M>, dma: Dma<P>) -> Result<Self, BlkError> {
+    pub fn probe(
+        mut transport: Transport<M>,
+        dma: impl FnOnce(bool) -> Result<Dma<P>, DmaError>,
+    ) -> Result<Self, BlkError> {
+        transport.negotiate(WANTED)?;
+        let dma = dma(transport.access_platform()).map_err(BlkError::Dma)?;
         let started = Self::set_up(&mut transport, &dma);
         let (geometry, live) = match started {
             Ok(started) => started,

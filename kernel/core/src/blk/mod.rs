@@ -6,6 +6,10 @@ pub mod driver;
 pub mod error;
 pub mod geometry;
 pub mod jobs;
+#[cfg(test)]
+mod model;
 pub mod pattern;
 pub mod request;
 pub mod stream;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! The driver against a device in memory: in every cell, with every lie.
+
+mod honest;
+mod jobs;
+mod lies;
