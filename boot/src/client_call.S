@@ -2,7 +2,7 @@
 #
 # In:  r3 = argument cells, r4 = client interface entry (both below 4 GiB), r5 = MSR that firmware runs with
 # Out: r3 = what firmware left there, sign-extended from 32 bits
-# Needs the macro `big` of entry.S.
+# Assembled together with entry.S, which has the big-endian part.
 #
 # Firmware may store its link register and condition register into the 112 bytes at the stack pointer, in
 # either of its ABIs, and may keep only 32 bits of the registers it preserves: all of ours are above those
@@ -11,7 +11,6 @@
 .set FRAME, 288
 .set SAVED, 112
 
-.section .text
 .globl postern_client_call
 postern_client_call:
     mflr 0
@@ -32,18 +31,6 @@ postern_client_call:
     mtsrr0 6
     mtsrr1 5
     rfid
-
-.Lclient_big:
-    big 0x4e800421                          # bctrl
-    big 0x429f0005                          # bcl 20, 31, .+4
-.Lclient_returned:
-    big 0x7ce802a6                          # mflr r7
-    big (0x38e70000 + (.Lclient_little - .Lclient_returned)) # addi r7, r7, ...
-    big 0x7cc000a6                          # mfmsr r6
-    big 0x60c60001                          # ori r6, r6, MSR[LE]
-    big 0x7cfa03a6                          # mtsrr0 r7
-    big 0x7cdb03a6                          # mtsrr1 r6
-    big 0x4c000024                          # rfid
 
 .Lclient_little:
     # Still in 32-bit mode.

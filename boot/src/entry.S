@@ -29,6 +29,19 @@ _start:
     big 0x7d9b03a6                          # mtsrr1 r12
     big 0x4c000024                          # rfid
 
+    # The big-endian part of client_call.S: all big-endian code of the image is between here and _start.
+.Lclient_big:
+    big 0x4e800421                          # bctrl
+    big 0x429f0005                          # bcl 20, 31, .+4
+.Lclient_returned:
+    big 0x7ce802a6                          # mflr r7
+    big (0x38e70000 + (.Lclient_little - .Lclient_returned)) # addi r7, r7, ...
+    big 0x7cc000a6                          # mfmsr r6
+    big 0x60c60001                          # ori r6, r6, MSR[LE]
+    big 0x7cfa03a6                          # mtsrr0 r7
+    big 0x7cdb03a6                          # mtsrr1 r6
+    big 0x4c000024                          # rfid
+
 .Lentered_little:
     mfmsr 11
 .Lturned:

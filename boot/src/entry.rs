@@ -15,7 +15,13 @@ use postern_core::fdt::early::{self, ESM_PROPERTY};
 use postern_core::fdt::{FdtError, Tree, guard};
 use postern_core::secure::{Contradiction, Evidence, Plan, decide};
 
-core::arch::global_asm!(include_str!("entry.S"), boot_main = sym boot_main);
+// One piece, so that what is first in it is first in the image, and its parts are near each other.
+core::arch::global_asm!(
+    include_str!("entry.S"),
+    include_str!("client_call.S"),
+    include_str!("esm.S"),
+    boot_main = sym boot_main,
+);
 
 unsafe extern "C" {
     /// The kernel proper; gets the flattened device tree.

@@ -3,7 +3,6 @@
 # In:  r3 = where the image is, r4 = flattened device tree
 # Out: r3 after the call; nothing when it succeeds: the ultravisor then resumes at the image's first byte.
 
-.section .text
 .globl postern_enter_esm
 postern_enter_esm:
     mflr 0

@@ -4,8 +4,6 @@ use core::fmt;
 use postern_core::hcall::{Hcall, HcallError, HcallReturn};
 use postern_core::ultracall::{Ultracall, UvStatus};
 
-core::arch::global_asm!(include_str!("esm.S"));
-
 unsafe extern "C" {
     /// See `esm.S`.
     fn postern_enter_esm(base: usize, fdt: usize) -> i64;

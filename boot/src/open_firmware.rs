@@ -3,8 +3,6 @@
 use crate::client_interface::{ClientError, ClientInterface, NAME_SIZE, Name, Phandle};
 use core::ffi::CStr;
 
-core::arch::global_asm!(include_str!("client_call.S"));
-
 unsafe extern "C" {
     /// See `client_call.S`.
     fn postern_client_call(cells: *mut u32, entry: u32, msr: u64) -> i64;
