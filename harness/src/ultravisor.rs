@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub use esm::{EsmReport, Firmware, Requirement};
+pub use esm::{EsmReport, Requirement};
 pub use fault::{FaultError, Faults};
 pub use frames::{FRAME_SHIFT, FRAME_SIZE, ShareMap};
 pub use image::ImageError;
@@ -37,6 +37,7 @@ pub use machine::{Behaviour, Violation};
 pub use publish::slof_arguments;
 
 use crate::gdb::GdbError;
+pub use crate::variable::Firmware;
 
 /// How an ultravisor behaves in one run.
 #[derive(Clone, Debug)]

@@ -2,16 +2,13 @@
 
 use crate::disk::{self, Disk};
 use crate::observe::trace::EVENTS;
+use crate::ultravisor::slof_arguments;
 use crate::variable::{Cpu, Firmware, Net};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 /// Capabilities that TCG cannot give; named so that it does not warn.
 const QUIET: &str = "cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off";
-
-/// Forth that SLOF runs at its start: puts the `/ibm,ultravisor` node into the tree.
-const PUBLISH_NODE: &str = "nvramrc=\" /\" find-device new-device \" ibm,ultravisor\" device-name \
-                            \" ibm,ultravisor\" encode-string \" compatible\" property finish-device device-end";
 
 /// How an outside process reaches the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +115,9 @@ impl Machine {
             args.add("-append", &self.bootargs);
         }
         if self.publish_node && self.firmware == Firmware::Slof {
-            args.add("-prom-env", "use-nvramrc?=true").add("-prom-env", PUBLISH_NODE);
+            for argument in slof_arguments() {
+                args.flag(&argument);
+            }
         }
         self.devices(&mut args);
         if let Some(trace) = &self.trace {

@@ -9,6 +9,7 @@ use super::fdt::{Fdt, FdtError, Node, claimed_size};
 use super::frames::FRAME_SIZE;
 use super::image::{KernelImage, KernelMeasurement, sha512};
 use super::ram::GuestRam;
+use crate::variable::Firmware;
 
 /// Frames that the ultravisor takes: six for RTAS, two for its thread state, two for the ESM blob.
 pub const RESERVED_FRAMES: usize = 10;
@@ -35,28 +36,16 @@ const RTAS_TOKENS: [&str; 12] = [
     "start-cpu",
 ];
 
-/// Which firmware started the guest: what its device tree can hold depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Firmware {
-    /// SLOF, QEMU's default: meets every requirement (an initrd has to be passed).
-    Slof,
-    /// VOF (`x-vof=on`): has no `slof,rtas-size`.
-    Vof,
-    /// A raw `-bios` image: nobody instantiates RTAS, so it has no place and no size.
-    Bios,
-}
-
-impl Firmware {
-    /// Whether a guest of this firmware can never meet the requirement. All others it can: `bootargs` and an
-    /// initrd come from QEMU's command line under each firmware.
-    fn cannot_meet(self, requirement: &Requirement) -> bool {
-        let absent: &[&str] = match self {
-            Self::Slof => &[],
-            Self::Vof => &["slof,rtas-size"],
-            Self::Bios => &["linux,rtas-base", "slof,rtas-size"],
-        };
-        matches!(requirement, Requirement::Rtas(property) if absent.contains(property))
-    }
+/// Whether a guest of this firmware can never meet the requirement. VOF never writes `slof,rtas-size`; under a raw
+/// `-bios` image nobody instantiates RTAS, so it has no place and no size. All others can be met: `bootargs` and
+/// an initrd come from QEMU's command line under each firmware.
+fn cannot_meet(firmware: Firmware, requirement: &Requirement) -> bool {
+    let absent: &[&str] = match firmware {
+        Firmware::Slof => &[],
+        Firmware::Vof => &["slof,rtas-size"],
+        Firmware::Bios => &["linux,rtas-base", "slof,rtas-size"],
+    };
+    matches!(requirement, Requirement::Rtas(property) if absent.contains(property))
 }
 
 /// Something that UV_ESM asks of the device tree.
@@ -182,7 +171,7 @@ pub(super) fn enter(
         }
     };
     let missing = unmet(&fdt);
-    (report.waived, report.unmet) = missing.into_iter().partition(|missing| firmware.cannot_meet(missing));
+    (report.waived, report.unmet) = missing.into_iter().partition(|missing| cannot_meet(firmware, missing));
 
     if let Some(chosen) = fdt.node("/chosen") {
         report.bootargs_sha512 = chosen.text("bootargs").map(sha512);

@@ -9,11 +9,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::call::{self, Code, Number};
-use super::esm::{self, EsmReport, Firmware};
+use super::esm::{self, EsmReport};
 use super::fault::Effect;
 use super::frames::{FRAME_SHIFT, FRAME_SIZE, FrameState, ShareMap};
 use super::image::KernelImage;
 use super::ram::GuestRam;
+use crate::variable::Firmware;
 
 /// MSR\[PR\]: the caller runs in problem state.
 const MSR_PR: u64 = 1 << 14;

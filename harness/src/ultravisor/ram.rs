@@ -65,7 +65,7 @@ impl GuestRam {
     /// # Errors
     /// The file failed.
     pub fn zero_frame(&self, gfn: u64) -> io::Result<bool> {
-        const ZEROS: [u8; FRAME_SIZE as usize] = [0; FRAME_SIZE as usize];
+        static ZEROS: [u8; FRAME_SIZE as usize] = [0; FRAME_SIZE as usize];
         match gfn.checked_mul(1 << FRAME_SHIFT) {
             Some(address) => self.write(address, &ZEROS),
             None => Ok(false),

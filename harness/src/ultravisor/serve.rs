@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::call::Number;
-use super::esm::Firmware;
 use super::fault::Faults;
 use super::frames::ShareMap;
 use super::image::KernelImage;
@@ -17,6 +16,7 @@ use super::ram::GuestRam;
 use super::{Config, End, Report, UvError};
 use crate::gdb::target::Register;
 use crate::gdb::{Client, GdbError, Stop};
+use crate::variable::Firmware;
 
 /// Where `sc` arrives: with the MMU off, and with relocation on (AIL = 3).
 const VECTORS: [u64; 2] = [0xc00, 0xc000_0000_0000_4c00];
