@@ -4,23 +4,18 @@ SHELL := /bin/sh
 .PHONY: help setup tools image sabotage run test check fmt clippy doc gdb clean
 MAKEFLAGS += --no-print-directory
 
-# What `make run` boots; `make help` says what each may be.
-FIRMWARE ?= slof
-SVM ?= on
-AP ?= on
-CPU ?= power9
-SMP ?= 1
-MEM ?= 1G
-DISK ?=
-NET ?= user
-QEMU ?= qemu-system-ppc64
-APPEND ?=
-
-one_of = $(if $(filter-out 1,$(words $($1)))$(filter-out $2,$($1)),$(error $1='$($1)': wanted one of: $2))
+# What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
+# looked at before anything is installed or built.
+VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET QEMU APPEND TIMEOUT BEHAVIOUR FAULTS LOG
+given = $(filter command environment,$(firstword $(origin $1)))
+one_of = $(if $(call given,$1),$(if $(filter-out 1,$(words $($1)))$(filter-out $2,$($1)),\
+	$(error $1='$($1)': wanted one of: $2)))
 $(call one_of,FIRMWARE,slof vof bios)
 $(call one_of,SVM,on off)
 $(call one_of,AP,on off)
 $(call one_of,CPU,power9 power10)
+# Make passes on what it was given in the environment: the shell reads it there, whatever characters it has.
+WORDS = $(foreach v,$(VARIABLES),$(if $(call given,$v),"$v=$$$v"))
 
 CARGO := scripts/cargo
 HOST := $(CARGO) -q run -p postern-harness --
@@ -35,8 +30,6 @@ IMAGE := CARGO_PROFILE_KERNEL_TRIM_PATHS=all RUSTC_BOOTSTRAP=1 $(CARGO)
 ELF := build/cargo/powerpc64le-postern/kernel/postern
 # Leaves the copy alone when nothing changed.
 install_if_changed = cmp -s $1 $2 || cp $1 $2
-
-export QEMU
 
 help:
 	@cat docs/help.txt
@@ -54,15 +47,12 @@ image: tools
 
 # The image that maps one page it never shared: the observers outside must find it out.
 sabotage: tools
-	@$(IMAGE) build -p postern-kernel --profile kernel --features sabotage $(BARE)
+	@$(IMAGE) build -p postern-kernel --profile kernel --features postern-core/sabotage-map-private $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-sabotage.elf)
 
-run: export POSTERN_DISK := $(value DISK)
-run: export POSTERN_APPEND := $(value APPEND)
 run: image
 	@$(CARGO) -q build -p postern-harness
-	@exec $(HOST) run --firmware $(FIRMWARE) --svm $(SVM) --ap $(AP) --cpu $(CPU) --smp '$(SMP)' \
-		--mem '$(MEM)' --net '$(NET)' --qemu "$$QEMU" --disk "$$POSTERN_DISK" --append "$$POSTERN_APPEND"
+	@exec $(HOST) run $(WORDS)
 
 test: image sabotage
 	@scripts/test.sh
@@ -76,15 +66,14 @@ fmt: tools
 clippy: tools
 	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot -p postern-core $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel --features sabotage $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel --features postern-core/sabotage-map-private $(BARE) -- -D warnings
 
 doc: tools
-	@RUSTDOCFLAGS='-D warnings' $(CARGO) doc -q --no-deps --workspace --exclude postern-kernel
-	@RUSTDOCFLAGS='-D warnings' $(IMAGE) doc -q --no-deps -p postern-kernel $(BARE)
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc -q --no-deps --document-private-items --workspace --exclude postern-kernel
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(IMAGE) doc -q --no-deps --document-private-items -p postern-kernel $(BARE)
 
-gdb: export APPEND := $(value APPEND)
 gdb: image
-	@FIRMWARE=$(FIRMWARE) CPU=$(CPU) MEM='$(MEM)' scripts/gdb.sh
+	@scripts/gdb.sh
 
 clean:
 	@rm -rf build target
