@@ -16,8 +16,20 @@ pub(crate) const POWER9_64G: &[u8] = tree!("power9-64g");
 pub(crate) const POWER9_TWO_PHBS: &[u8] = tree!("power9-two-phbs");
 pub(crate) const POWER10_4G_SMP2: &[u8] = tree!("power10-4g-smp2");
 
-pub(crate) const REAL: [&[u8]; 6] =
-    [POWER9_256M, POWER9_512M_INITRD, POWER9_1G_NUMA, POWER9_64G, POWER9_TWO_PHBS, POWER10_4G_SMP2];
+/// As the boot stage hands it over, under SLOF and under VOF.
+pub(crate) const SLOF_512M_MARKER: &[u8] = tree!("slof-512m-marker");
+pub(crate) const VOF_512M: &[u8] = tree!("vof-512m");
+
+pub(crate) const REAL: [&[u8]; 8] = [
+    POWER9_256M,
+    POWER9_512M_INITRD,
+    POWER9_1G_NUMA,
+    POWER9_64G,
+    POWER9_TWO_PHBS,
+    POWER10_4G_SMP2,
+    SLOF_512M_MARKER,
+    VOF_512M,
+];
 
 /// Writes a tree token by token, without asking whether it makes sense.
 #[derive(Clone, Default)]

@@ -6,7 +6,7 @@ use crate::fdt::bridges::{Bridge, DdwTokens};
 use crate::fdt::early::Entry;
 use crate::fdt::fixtures::{
     Builder, POWER9_1G_NUMA, POWER9_64G, POWER9_256M, POWER9_512M_INITRD, POWER9_TWO_PHBS, POWER10_4G_SMP2,
-    REAL,
+    REAL, SLOF_512M_MARKER, VOF_512M,
 };
 use crate::fdt::guard::{Tree, private_copy};
 use crate::fdt::warnings::Fault;
@@ -174,6 +174,40 @@ fn two_bridges_keep_their_own_windows() {
     assert_eq!(second.buid, 0x0800_0000_2000_0001);
     assert_eq!(second.windows[1].gpa, Gpa(0x2001_0000_0000));
     assert_eq!(machine.warnings.list(), []);
+}
+
+#[test]
+fn firmware_leaves_its_name_rtas_and_the_marker() {
+    let machine = machine(SLOF_512M_MARKER);
+    assert_eq!((machine.entry, machine.firmware.as_deref()), (Entry::Slof, Some("SLOF,HEAD")));
+    assert!(machine.marker);
+    assert_eq!(machine.bootargs, b"svm=off");
+    assert_eq!(machine.initrd, Some(range(0x68_0000, 0x1_1170)));
+    assert_eq!(machine.rtas.range, Some(range(0x67_0000, 0x82c)));
+    assert_eq!(
+        machine.reserved,
+        [range(0x40_0000, 0x27_0000), range(0x68_0000, 0x1_1170), range(0x67_0000, 0x82c)]
+    );
+    assert_eq!(machine.warnings.list(), []);
+    let machine = self::machine(VOF_512M);
+    assert_eq!((machine.entry, machine.firmware, machine.marker), (Entry::Vof, None, false));
+    assert_eq!(machine.rtas.range, Some(range(0x6a_0000, 0x82c)));
+    assert_eq!(machine.warnings.list(), []);
+}
+
+#[test]
+fn whoever_hands_the_tree_over_the_hardware_is_the_same() {
+    let raw = machine(POWER9_512M_INITRD);
+    for blob in [SLOF_512M_MARKER, VOF_512M] {
+        let other = machine(blob);
+        assert_eq!(other.model, raw.model);
+        assert_eq!(other.memory, raw.memory);
+        assert_eq!(other.cpus, raw.cpus);
+        assert_eq!(other.bridges, raw.bridges);
+        assert_eq!(other.terminal, raw.terminal);
+        assert_eq!(other.interrupts, raw.interrupts);
+        assert_eq!(other.rtas.token("ibm,os-term"), raw.rtas.token("ibm,os-term"));
+    }
 }
 
 #[test]
