@@ -1,7 +1,7 @@
 //! Everything a device reads or writes by itself.
 //!
-//! Two layers, each with one question. [`bounce`]: must the bytes be copied into shared memory? The guest
-//! alone knows, and answers once: yes when it is secure, else no. [`translate`]: which address must the device
+//! Two layers, each with one question. `bounce`: must the bytes be copied into shared memory? The guest
+//! alone knows, and answers once: yes when it is secure, else no. `translate`: which address must the device
 //! use for them? The device says, by offering VIRTIO_F_ACCESS_PLATFORM or not. Bounced first, translated
 //! second; a driver sees neither.
 //!

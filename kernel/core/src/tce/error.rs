@@ -22,7 +22,7 @@ pub enum MapCause {
 /// A window, or a mapping in it, that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TceError {
-    /// `ibm,dma-window` has no whole page, is not aligned to pages, or wraps.
+    /// `ibm,dma-window` has no whole page, is not aligned to pages, wraps, or is absurdly large.
     BadWindow {
         /// The table's number.
         liobn: u32,

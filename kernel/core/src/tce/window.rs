@@ -10,6 +10,9 @@ use alloc::sync::Arc;
 /// Log2 of the bytes that an entry of the default window maps.
 const PAGE_SHIFT: u32 = 12;
 
+/// Pages of a window at most, 64 GiB: each is cleared by a call, and the host may claim any size.
+const MOST_PAGES: u64 = 1 << 24;
+
 /// The default window, as `ibm,dma-window` describes it and found to be sane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DmaWindow {
@@ -22,11 +25,11 @@ impl DmaWindow {
     /// Judges `ibm,dma-window`: table number, first bus address, bytes.
     ///
     /// # Errors
-    /// No whole page, not aligned to pages, or wrapping.
+    /// No whole page, not aligned to pages, wrapping, or more than 64 GiB.
     pub fn new(liobn: u32, base: u64, size: u64) -> Result<Self, TceError> {
         let page = 1u64 << PAGE_SHIFT;
         let whole = size >= page && size.is_multiple_of(page) && base.is_multiple_of(page);
-        if !whole || base.checked_add(size).is_none() {
+        if !whole || base.checked_add(size).is_none() || size >> PAGE_SHIFT > MOST_PAGES {
             return Err(TceError::BadWindow { liobn, base, size });
         }
         Ok(Self { liobn, base, size })
