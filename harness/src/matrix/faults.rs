@@ -4,6 +4,7 @@ use crate::finding::Finding;
 use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::observe::exposure;
 use crate::ultravisor::Behaviour;
 use crate::variable::Firmware;
 
@@ -63,6 +64,7 @@ pub fn tests() -> Vec<Test> {
     tests.push(Test::new("behaviour/documented", documented));
     tests.push(Test::new("esm/nobody-there", nobody));
     tests.push(Test::new("esm/initrd-missing", no_initrd));
+    tests.push(Test::new("esm/bootargs-missing", no_bootargs));
     tests
 }
 
@@ -85,8 +87,10 @@ fn fault(context: &Context, case: &Case) -> Result<(), Failure> {
     }
     if case.status == 0 {
         findings.extend(judge::exposure(&finished, true));
-    } else if finished.trace.kernel.iter().any(|event| event.reach().is_some()) {
-        findings.extend(judge::exposure(&finished, true));
+    } else {
+        // A guest that gave up has opened nothing.
+        let reached = exposure::reach(&finished.shared(), &finished.trace, false);
+        findings.extend(reached.into_iter().map(Finding::Exposure));
     }
     verdict(finished, findings)
 }
@@ -120,8 +124,20 @@ fn nobody(context: &Context) -> Result<(), Failure> {
 
 /// UV_ESM refuses a tree without an initrd, and the boot ends.
 fn no_initrd(context: &Context) -> Result<(), Failure> {
+    unmet(context, |scene| {
+        scene.machine.initrd = None;
+        scene.word("run=demo");
+    })
+}
+
+/// UV_ESM refuses a tree without a command line, and the boot ends.
+fn no_bootargs(context: &Context) -> Result<(), Failure> {
+    unmet(context, |_| {})
+}
+
+fn unmet(context: &Context, change: impl FnOnce(&mut Scene)) -> Result<(), Failure> {
     let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    scene.machine.initrd = None;
+    change(&mut scene);
     let finished = scene.boot()?;
     let mut findings = judge::end(&finished, NOT_SECURE);
     if finished.ultravisor.as_ref().is_none_or(|report| report.secure) {
