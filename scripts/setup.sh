@@ -67,8 +67,13 @@ look() {
     fi
 }
 
+# A QEMU of somebody's own is not ours to install.
 qemu=${QEMU:-qemu-system-ppc64}
-[ "$qemu" = qemu-system-ppc64 ] || [ -n "$(version "$qemu")" ] || die "QEMU=$qemu: no such program"
+if [ "$qemu" != qemu-system-ppc64 ]; then
+    have=$(version "$qemu")
+    [ -n "$have" ] || die "QEMU=$qemu: no such program"
+    at_least "$have" 7.2 || die "QEMU=$qemu: version $have, wanted 7.2 or later"
+fi
 look
 if [ -z "$missing" ]; then
     [ "$mode" = quiet ] || say "nothing is missing$report"
