@@ -157,14 +157,23 @@ fn boot(
         let buffer = unsafe { own_buffer() };
         size = fdt_edit::copy(bytes, buffer, SPARE).map_err(BootError::Edit)?;
     }
-    let note = (base as u64).to_be_bytes();
-    // SAFETY: what read the tree in the buffer is done; this reference ends before UV_ESM.
+    // SAFETY: what read the tree in the buffer is done; this reference ends with the call.
     let tree = unsafe { own_buffer() }.get_mut(..size).ok_or(BootError::NoTree)?;
-    fdt_edit::insert_property(tree, b"chosen", ESM_PROPERTY.as_bytes(), &note).map_err(BootError::Edit)?;
+    prepare_for_esm(tree, base).map_err(BootError::Edit)?;
     say!("boot: UV_ESM for the image at {base:#x}, device tree at {own:#x}");
     // SAFETY: the image is at `base`; what ran so far wrote to `.bss` and `.noinit` only; firmware has
     // quiesced or was never there.
     Err(BootError::Esm(unsafe { esm::enter(base, own) }))
+}
+
+/// Writes into `/chosen` what UV_ESM asks for and what tells the next entry that it succeeded.
+fn prepare_for_esm(tree: &mut [u8], base: usize) -> Result<(), EditError> {
+    fdt_edit::insert_property(tree, b"chosen", ESM_PROPERTY.as_bytes(), &(base as u64).to_be_bytes())?;
+    // The ultravisor measures the arguments and wants the property also when there are none.
+    if !fdt_edit::has_property(tree, b"chosen", b"bootargs")? {
+        fdt_edit::insert_property(tree, b"chosen", b"bootargs", b"\0")?;
+    }
+    Ok(())
 }
 
 /// The buffer for our own copy of the tree.

@@ -124,6 +124,35 @@ pub fn insert_property(tree: &mut [u8], node: &[u8], name: &[u8], value: &[u8]) 
     Ok(header.total)
 }
 
+/// Whether the root's child `node` has this property.
+///
+/// # Errors
+/// A malformed tree, or no such node.
+pub fn has_property(tree: &[u8], node: &[u8], name: &[u8]) -> Result<bool, EditError> {
+    let header = read_header(tree)?;
+    let strings = tree.get(span(header.strings)).ok_or(EditError::Malformed(header.strings.0))?;
+    let mut at = find_node(tree, &header, node)?;
+    // Properties come first; the next node or the end of this one ends the list.
+    loop {
+        match word(tree, at)? {
+            PROP => {}
+            NOP => {
+                at = at.saturating_add(4);
+                continue;
+            }
+            _ => return Ok(false),
+        }
+        let malformed = EditError::Malformed(at);
+        let known = strings.get(word(tree, at.saturating_add(8))? as usize..).ok_or(malformed)?;
+        if known.split(|&byte| byte == 0).next() == Some(name) {
+            return Ok(true);
+        }
+        let len = word(tree, at.saturating_add(4))? as usize;
+        let padded = len.checked_next_multiple_of(4).ok_or(malformed)?;
+        at = at.checked_add(12).and_then(|at| at.checked_add(padded)).ok_or(malformed)?;
+    }
+}
+
 fn span((start, len): (usize, usize)) -> Range<usize> {
     start..start.saturating_add(len)
 }
@@ -213,7 +242,7 @@ fn find_node(tree: &[u8], header: &Header, node: &[u8]) -> Result<usize, EditErr
 
 #[cfg(test)]
 mod tests {
-    use super::{EditError, copy, insert_property};
+    use super::{EditError, copy, has_property, insert_property};
     use crate::fdt_writer::{WriteError, Writer};
     use fdt::Fdt;
 
@@ -326,6 +355,16 @@ mod tests {
     }
 
     #[test]
+    fn a_property_is_found_in_its_node_only() {
+        let tree = machine();
+        assert_eq!(has_property(&tree, b"chosen", b"bootargs"), Ok(true));
+        assert_eq!(has_property(&tree, b"chosen", b"compatible"), Ok(false));
+        assert_eq!(has_property(&tree, b"chosen", b"bootarg"), Ok(false));
+        assert_eq!(has_property(&tree, b"other", b"not-this-one"), Ok(false));
+        assert_eq!(has_property(&tree, b"absent", b"bootargs"), Err(EditError::NoNode));
+    }
+
+    #[test]
     fn a_missing_node_is_named() {
         let mut tree = machine();
         assert_eq!(insert_property(&mut tree, b"absent", b"p", b""), Err(EditError::NoNode));
@@ -340,6 +379,7 @@ mod tests {
                 let mut bad = good.clone();
                 bad[at] = value;
                 let _ = insert_property(&mut bad.clone(), b"chosen", b"p", b"v");
+                let _ = has_property(&bad, b"chosen", b"p");
                 if let Ok(total) = copy(&bad, &mut into, 64) {
                     assert!(total <= into.len());
                     let _ = insert_property(&mut into[..total], b"chosen", b"p", b"v");

@@ -8,7 +8,9 @@ use crate::peer::wire::WireError;
 use crate::qemu::monitor::MonitorError;
 use crate::qemu::process::Ended;
 use crate::session::SessionError;
+use crate::tree::Difference;
 use crate::ultravisor;
+use crate::ultravisor::fdt::FdtError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -79,6 +81,10 @@ pub enum Finding {
     Echo(EchoError),
     /// Raw frames.
     Wire(WireError),
+    /// A device tree that cannot be read.
+    Fdt(FdtError),
+    /// The guest's device tree is not the one that QEMU gave to firmware.
+    Tree(Difference),
     /// QEMU's monitor.
     Monitor(MonitorError),
     /// A pool of this many bytes was asked for.
@@ -128,6 +134,8 @@ impl fmt::Display for Finding {
             Self::ImageChanged => f.write_str("a disk image changed that nobody may write"),
             Self::Echo(error) => write!(f, "{error}"),
             Self::Wire(error) => write!(f, "{error}"),
+            Self::Fdt(error) => write!(f, "{error}"),
+            Self::Tree(difference) => write!(f, "device tree: {difference}"),
             Self::Monitor(error) => write!(f, "{error}"),
             Self::PoolSize { expected, found } => write!(f, "pool.bytes {found:?}, expected {expected}"),
         }

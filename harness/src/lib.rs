@@ -14,6 +14,7 @@ pub mod peer;
 pub mod qemu;
 pub mod run;
 pub mod session;
+pub mod tree;
 pub mod ultravisor;
 pub mod variable;
 pub mod workdir;

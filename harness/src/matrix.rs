@@ -1,6 +1,7 @@
 //! The boot tests: each boots guests in QEMU and judges them from outside.
 
 pub mod cells;
+pub mod device_tree;
 pub mod faults;
 pub mod input;
 pub mod network;

@@ -10,7 +10,7 @@
 pub mod call;
 pub mod esm;
 pub mod fault;
-mod fdt;
+pub mod fdt;
 pub mod frames;
 pub mod image;
 pub mod log;

@@ -46,6 +46,10 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// virtio-net device.
     pub net: Net,
+    /// The file that is guest memory, when no ultravisor attaches.
+    pub memory_file: Option<PathBuf>,
+    /// Where QEMU writes the device tree that it would give to firmware; it then starts no guest.
+    pub dump_tree: Option<PathBuf>,
     /// Where an ultravisor attaches.
     pub attachment: Option<Attachment>,
     /// Whether SLOF is to publish the `/ibm,ultravisor` node.
@@ -75,6 +79,8 @@ impl Machine {
             access_platform: false,
             disks: Vec::new(),
             net: Net::None,
+            memory_file: None,
+            dump_tree: None,
             attachment: None,
             publish_node: false,
             trace: None,
@@ -91,10 +97,16 @@ impl Machine {
         if self.firmware == Firmware::Vof {
             machine.push_str(",x-vof=on");
         }
-        if let Some(attachment) = &self.attachment {
+        let memory_file = self.attachment.as_ref().map(|attachment| &attachment.memory);
+        if let Some(file) = memory_file.or(self.memory_file.as_ref()) {
             machine.push_str(",memory-backend=ram");
             let size = format!("memory-backend-file,id=ram,share=on,size={},mem-path=", self.memory);
-            args.with_path("-object", &size, &attachment.memory);
+            args.with_path("-object", &size, file);
+        }
+        if let Some(file) = &self.dump_tree {
+            args.with_path("-machine", "dumpdtb=", file);
+        }
+        if let Some(attachment) = &self.attachment {
             args.with_path("-chardev", "socket,id=gdb,server=on,wait=off,path=", &attachment.gdb);
             args.add("-gdb", "chardev:gdb").flag("-S");
         }

@@ -63,6 +63,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// All properties, name and bytes, in order.
+    pub fn properties(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.properties.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
     /// A property's bytes.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&[u8]> {

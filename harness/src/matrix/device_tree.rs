@@ -1,0 +1,88 @@
+//! The tree that the boot stage flattens out of firmware is the one that QEMU gave to firmware.
+
+use crate::finding::Finding;
+use crate::guest::report;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape};
+use crate::qemu::process::Qemu;
+use crate::session::{Session, SessionError};
+use crate::tree;
+use crate::ultravisor::fdt::Fdt;
+use crate::variable::{Cpu, Firmware, Net};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// How long QEMU may take to write a tree, and a guest to read one.
+const LIMIT: Duration = Duration::from_secs(60);
+/// No tree is larger.
+const MOST_BYTES: u64 = 2 << 20;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for firmware in [Firmware::Slof, Firmware::Vof] {
+        let small = Shape::new(firmware, false, false);
+        let large = Shape { cpu: Cpu::Power10, smp: 2, mebibytes: 1024, access_platform: true, ..small };
+        for (suffix, shape) in [("", small), ("/power10", large)] {
+            let name = format!("device-tree/{}{suffix}", firmware.name());
+            tests.push(Test::new(name, move |context| agrees(context, shape)));
+        }
+    }
+    tests
+}
+
+fn agrees(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.data_disk(1 << 20)?;
+    scene.machine.net = Net::User;
+    scene.machine.uart = Some(scene.dir.path("uart"));
+    scene.word("run=blk-digest");
+    let memory = scene.dir.memory(scene.machine.memory);
+    scene.machine.memory_file =
+        Some(memory.map_err(|error| Finding::File(scene.dir.root().to_path_buf(), error))?);
+
+    let given = given(&scene)?;
+    let session = scene.start()?;
+    let flattened = flattened(&scene, &session);
+    let output = session.qemu.stop();
+    let findings = match flattened {
+        Ok(flattened) => {
+            tree::unexpected(shape.firmware, &given, &flattened).into_iter().map(Finding::Tree).collect()
+        }
+        Err(finding) => vec![finding],
+    };
+    if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(output) }) }
+}
+
+/// The tree as QEMU makes it for this machine.
+fn given(scene: &Scene) -> Result<Fdt, Failure> {
+    let path = scene.dir.path("given.dtb");
+    let mut machine = scene.machine.clone();
+    machine.dump_tree = Some(path.clone());
+    let qemu = Qemu::start(&machine, None).map_err(|error| Finding::Start(SessionError::Qemu(error)))?;
+    let (_, output) = qemu.wait(LIMIT);
+    let read = std::fs::read(&path).map_err(|error| Finding::File(path, error));
+    let tree = read.and_then(|bytes| Fdt::parse(&bytes).map_err(Finding::Fdt));
+    tree.map_err(|finding| Failure { findings: vec![finding], output: Some(output) })
+}
+
+/// The tree in the guest's memory, as soon as the guest says where.
+fn flattened(scene: &Scene, session: &Session) -> Result<Fdt, Finding> {
+    const SIZE: &str = "postern: fdt.bytes=";
+    let console = session.qemu.console();
+    console.wait_for(LIMIT, |line| line.starts_with(SIZE)).ok_or(Finding::NeverSaid(SIZE))?;
+    let report = report::Report::parse(&console.text());
+    let address = report.fact("fdt.addr").and_then(|text| text.strip_prefix("0x"));
+    let address = address.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    let address = address.ok_or(Finding::NeverSaid("postern: fdt.addr="))?;
+    let size = report.number("fdt.bytes").filter(|size| *size <= MOST_BYTES);
+    let size = size.ok_or(Finding::NeverSaid(SIZE))?;
+    let file = scene.machine.memory_file.as_deref().unwrap_or(Path::new("memory"));
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+    let read = File::open(file).and_then(|memory| memory.read_exact_at(&mut bytes, address));
+    read.map_err(|error| Finding::File(file.to_path_buf(), error))?;
+    Fdt::parse(&bytes).map_err(Finding::Fdt)
+}
