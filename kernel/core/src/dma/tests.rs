@@ -200,7 +200,7 @@ fn the_guard_refuses_every_address_outside_the_pool() {
         let model = Model::new(true);
         let dma = model.dma(access_platform);
         let guard = dma.guard();
-        let start = if access_platform { 0 } else { POOL_BASE.0 };
+        let start = if access_platform { 0x1000 } else { POOL_BASE.0 };
         let end = start + POOL_BYTES as u64;
         assert!(guard.allows(BusAddr(start), POOL_BYTES as u64));
         assert!(guard.allows(BusAddr(end - 1), 1));
@@ -225,7 +225,9 @@ fn a_device_of_a_secure_guest_reaches_the_pool_and_nothing_else() {
     let (_, dma, device) = secure();
     let mapping = dma.map_to_device(&[1; 64]).unwrap();
     assert!(device.read(mapping.segments()[0].bus.raw(), 64).is_ok());
-    assert_eq!(device.read(POOL_BYTES as u64, 1), Err(Refused::NotMapped(POOL_BYTES as u64)));
+    for outside in [0xfff, 0x1000 + POOL_BYTES as u64] {
+        assert_eq!(device.read(outside, 1), Err(Refused::NotMapped(outside)));
+    }
     let untranslated = Model::new(true);
     let _dma = untranslated.dma(false);
     let private = crate::addr::Gpa(POOL_BASE.0 - 1);
@@ -367,7 +369,7 @@ fn noise_over_the_whole_pool_changes_no_decision() {
 #[test]
 fn a_window_too_small_for_the_pool_is_an_error_that_names_both() {
     let system = Model::new(true).dma_system(1);
-    let window = DmaWindow::new(Model::LIOBN, 0, 4096).unwrap();
+    let window = DmaWindow::new(Model::LIOBN, 0, 8192).unwrap();
     let error = system.bridge(window, None, &Model::ram()).unwrap_err();
     assert_eq!(
         std::string::ToString::to_string(&error),

@@ -49,15 +49,26 @@ fn a_secure_window_maps_every_page_of_the_pool_and_nothing_else() {
     model.put_stale_tce(Model::LIOBN, (1 << 18) - 1, 0x2003);
     let phb = PhbWindow::for_pool(&model, window(), POOL).unwrap();
     let expected: Vec<(u64, u64)> =
-        (0..PAGES).map(|page| (page << 12, (POOL.start.0 + (page << 12)) | 3)).collect();
+        (0..PAGES).map(|page| ((page + 1) << 12, (POOL.start.0 + (page << 12)) | 3)).collect();
     assert_eq!(model.tces(Model::LIOBN), expected);
     assert_eq!(phb.report().pages_mapped, PAGES);
     assert_eq!(phb.report().kind, WindowKind::Pool);
-    assert!(matches!(phb.route(), Route::Pool { gpa, bus: 0 } if *gpa == POOL));
+    assert!(matches!(phb.route(), Route::Pool { gpa, bus: 0x1000 } if *gpa == POOL));
     for (call, args) in model.hcalls() {
         assert!(matches!(call, Hcall::PutTce | Hcall::GetTce | Hcall::StuffTce), "{call:?}");
         assert!(call != Hcall::StuffTce || args[3] <= 512);
     }
+}
+
+#[test]
+fn bus_address_zero_is_never_given_to_a_device() {
+    let model = Model::new(true);
+    let phb = PhbWindow::for_pool(&model, window(), POOL).unwrap();
+    assert!(matches!(phb.route(), Route::Pool { bus, .. } if *bus > 0));
+    let model = Model::new(false);
+    let phb = PhbWindow::for_memory(&model, window(), None, &Model::ram()).unwrap();
+    let Route::OnDemand(on_demand) = phb.route() else { panic!("{phb:?}") };
+    assert!(on_demand.open(&model, Gpa(0), 4096, TceFlags::READ).unwrap().0 > 0);
 }
 
 #[test]
@@ -75,7 +86,7 @@ fn a_put_that_fails_at_any_page_leaves_nothing_mapped() {
         let model = failing(Hcall::PutTce, page, false);
         let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
         let cause = MapCause::Put(HcallError::Hardware);
-        assert_eq!(error, TceError::NotMapped { ioba: page << 12, cause, undone: true });
+        assert_eq!(error, TceError::NotMapped { ioba: (page + 1) << 12, cause, undone: true });
         assert_eq!(model.tces(Model::LIOBN), []);
     }
 }
@@ -86,7 +97,7 @@ fn a_check_that_fails_at_any_page_leaves_nothing_mapped() {
         let model = failing(Hcall::GetTce, page, false);
         let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
         let cause = MapCause::Get(HcallError::Hardware);
-        assert_eq!(error, TceError::NotMapped { ioba: page << 12, cause, undone: true });
+        assert_eq!(error, TceError::NotMapped { ioba: (page + 1) << 12, cause, undone: true });
         assert_eq!(model.tces(Model::LIOBN), []);
     }
 }
@@ -95,12 +106,12 @@ fn a_check_that_fails_at_any_page_leaves_nothing_mapped() {
 fn an_entry_that_reads_back_otherwise_than_it_was_put_is_refused() {
     let model = Model::new(true);
     model.on_hcall(|call, args| {
-        let lie = call == Hcall::GetTce && args[1] == 5 << 12;
+        let lie = call == Hcall::GetTce && args[1] == 6 << 12;
         lie.then_some(HcallReturn { status: 0, out: [0x1234_5003, 0, 0, 0] })
     });
     let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
     let cause = MapCause::Differs { put: (POOL.start.0 + (5 << 12)) | 3, got: 0x1234_5003 };
-    assert_eq!(error, TceError::NotMapped { ioba: 5 << 12, cause, undone: true });
+    assert_eq!(error, TceError::NotMapped { ioba: 6 << 12, cause, undone: true });
     assert_eq!(model.tces(Model::LIOBN), []);
 }
 
@@ -126,7 +137,7 @@ fn a_window_smaller_than_the_pool_is_refused_with_both_sizes() {
     let model = Model::new(true);
     let small = DmaWindow::new(Model::LIOBN, 0, POOL.len - 4096).unwrap();
     let error = PhbWindow::for_pool(&model, small, POOL).unwrap_err();
-    assert_eq!(error.to_string(), "TCE window of 258048 bytes is smaller than the pool of 262144 bytes");
+    assert_eq!(error.to_string(), "TCE window of 253952 bytes is smaller than the pool of 262144 bytes");
     assert_eq!(model.hcalls(), []);
 }
 
@@ -207,7 +218,7 @@ fn an_on_demand_window_that_is_full_says_so_and_serves_again_when_pages_come_bac
 fn a_failed_mapping_on_demand_gives_its_pages_back_only_if_they_were_cleared() {
     for undo_fails in [false, true] {
         let model = failing(Hcall::PutTce, 1, undo_fails);
-        let window = DmaWindow::new(Model::LIOBN, 0, 2 << 12).unwrap();
+        let window = DmaWindow::new(Model::LIOBN, 0, 3 << 12).unwrap();
         let phb = PhbWindow::for_memory(&model, window, None, &Model::ram()).unwrap();
         let Route::OnDemand(on_demand) = phb.route() else { panic!("{phb:?}") };
         assert!(on_demand.open(&model, Gpa(0), 2 << 12, TceFlags::READ).is_err());

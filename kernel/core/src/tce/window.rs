@@ -53,6 +53,16 @@ impl DmaWindow {
         self.size
     }
 
+    /// The part that is used: never bus address 0, which QEMU's virtio takes for a queue that has not been set
+    /// up (`hw/virtio/virtio.c`, `virtio_queue_notify`).
+    fn used(self) -> Self {
+        if self.base > 0 {
+            return self;
+        }
+        let page = 1 << PAGE_SHIFT;
+        Self { base: page, size: self.size.saturating_sub(page), ..self }
+    }
+
     pub(super) const fn pages(&self) -> u64 {
         self.size >> PAGE_SHIFT
     }
@@ -105,16 +115,17 @@ impl PhbWindow {
         window: DmaWindow,
         pool: GpaRange,
     ) -> Result<Self, TceError> {
-        if pool.len > window.size {
-            return Err(TceError::TooSmall { pool: pool.len, window: window.size });
+        let used = window.used();
+        if pool.len > used.size {
+            return Err(TceError::TooSmall { pool: pool.len, window: used.size });
         }
         let table = window.table();
         table.clear(platform, window.base, window.pages())?;
         let pages = pool.len >> PAGE_SHIFT;
         let both = TceFlags::READ | TceFlags::WRITE;
-        table.map(platform, window.base, pool.start, pages, both, true)?;
-        let report = window.report(WindowKind::Pool, pages);
-        Ok(Self { route: Route::Pool { gpa: pool, bus: window.base }, report })
+        table.map(platform, used.base, pool.start, pages, both, true)?;
+        let report = used.report(WindowKind::Pool, pages);
+        Ok(Self { route: Route::Pool { gpa: pool, bus: used.base }, report })
     }
 
     /// A normal guest's: a dynamic window that maps all of `ram` if the bridge offers one, else the default
@@ -137,8 +148,9 @@ impl PhbWindow {
                 Err(error) => log::info!("no dynamic DMA window: {error}"),
             }
         }
-        let report = window.report(WindowKind::OnDemand, 0);
-        Ok(Self { route: Route::OnDemand(Arc::new(OnDemand::new(window))), report })
+        let used = window.used();
+        let report = used.report(WindowKind::OnDemand, 0);
+        Ok(Self { route: Route::OnDemand(Arc::new(OnDemand::new(used))), report })
     }
 
     /// How devices reach memory.

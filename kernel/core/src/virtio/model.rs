@@ -213,7 +213,10 @@ impl VirtioModel {
             return;
         }
         if let (Some(act), Some(queue)) = (act.as_mut(), registers.queues.get_mut(usize::from(index))) {
-            act(queue, index);
+            // As QEMU: a descriptor table at bus address 0 is a queue that has not been set up.
+            if queue.descriptors > 0 {
+                act(queue, index);
+            }
         }
     }
 }
