@@ -21,6 +21,8 @@ no_words() {
     ! grep -rnIE '\b(todo|unimplemented|dbg)!\(|#\[ignore|\b(TODO|FIXME|XXX)\b' . \
         --exclude-dir=.git --exclude-dir=target --exclude-dir=build --exclude-dir=.github --exclude=check.sh
 }
+# The image is measured: its bytes must not tell where it was built.
+no_paths() { ! grep -aoF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" build/postern.elf; }
 locked() { scripts/cargo metadata --locked --format-version 1 >/dev/null; }
 shell_syntax() { for f in scripts/* .ci/run; do sh -n "$f" || return 1; done; }
 
@@ -32,6 +34,7 @@ check "clippy, every crate" make clippy
 check "documentation without warnings" make doc
 check "the image check finds what it looks for" scripts/check-image-test.sh
 check "instructions of the image" scripts/check-image.sh build/postern.elf
+check "no path of this machine in the image" no_paths
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

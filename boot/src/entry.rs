@@ -181,9 +181,10 @@ fn prepare_for_esm(tree: &mut [u8], base: usize) -> Result<(), EditError> {
 /// # Safety
 /// No other reference to it is used while this one is.
 unsafe fn own_buffer() -> &'static mut [u8; FDT_BUFFER] {
+    let buffer = &raw mut __fdt_buffer;
     // SAFETY: the buffer is a static of this size in `.noinit`, bytes without meaning; exclusive by the
     // caller's word.
-    unsafe { &mut *(&raw mut __fdt_buffer) }
+    unsafe { &mut *buffer }
 }
 
 /// The bytes of the tree at `at`, as many as it says it has.
