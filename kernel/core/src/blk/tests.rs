@@ -3,3 +3,4 @@
 mod honest;
 mod jobs;
 mod lies;
+mod noise;
