@@ -4,6 +4,7 @@ pub mod cells;
 pub mod device_tree;
 pub mod faults;
 pub mod input;
+pub mod malformed_tree;
 pub mod network;
 pub mod runner;
 pub mod sabotage;

@@ -1,0 +1,117 @@
+//! A host that hands over a bad device tree: the guest names what is wrong and ends with a failure.
+
+use crate::finding::Finding;
+use crate::gdb::Client;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
+use crate::qemu::command::Attachment;
+use crate::session::SessionError;
+use crate::ultravisor::{UvError, fdt};
+use crate::variable::Firmware;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
+
+/// Exit status: bad device tree.
+const BAD_TREE: u8 = 2;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is done to the tree.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    /// A header word gets this value.
+    Header { offset: usize, word: u32 },
+    /// A word of the structure block gets this value.
+    Structure { offset: usize, word: u32 },
+    /// Every occurrence of these bytes becomes those, as many.
+    Replace(&'static [u8], &'static [u8]),
+}
+
+const CASES: [(&str, Damage, &str); 9] = [
+    ("magic", Damage::Header { offset: 0, word: 0xd00d_fee0 }, "magic"),
+    ("size", Damage::Header { offset: 4, word: u32::MAX }, "totalsize"),
+    ("size-of-header", Damage::Header { offset: 4, word: 40 }, "outside"),
+    ("structure-outside", Damage::Header { offset: 8, word: 0x7fff_fff0 }, "outside"),
+    ("version", Damage::Header { offset: 20, word: 3 }, "version"),
+    ("token", Damage::Structure { offset: 0, word: 7 }, "token"),
+    ("nested-for-ever", Damage::Structure { offset: 8, word: 1 }, "device tree"),
+    ("no-memory", Damage::Replace(b"memory\0", b"mammut\0"), "memory"),
+    ("no-timebase", Damage::Replace(b"timebase-frequency", b"timebase-absurdity"), "timebase"),
+];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let test = |&(name, damage, names): &(&str, Damage, &'static str)| {
+        Test::new(format!("malformed-tree/{name}"), move |context| refused(context, damage, names))
+    };
+    CASES.iter().map(test).collect()
+}
+
+fn refused(context: &Context, damage: Damage, names: &'static str) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
+    scene.word("run=blk-digest");
+    let root = scene.dir.root().to_path_buf();
+    let memory = scene.dir.memory(scene.machine.memory).map_err(|error| Finding::File(root, error))?;
+    let gdb = scene.dir.path("gdb");
+    scene.machine.attachment = Some(Attachment { gdb: gdb.clone(), memory: memory.clone() });
+    let session = scene.start()?;
+    // QEMU has written the tree and waits before the guest's first instruction.
+    let client = tree_address(&gdb).map_err(|error| Finding::Start(SessionError::Ultravisor(error)));
+    let (mut client, address) = client?;
+    spoil(&memory, address, damage).map_err(|error| Finding::File(memory, error))?;
+    client.resume().map_err(|error| Finding::Start(SessionError::Ultravisor(error.into())))?;
+    let finished = session.finish(LIMIT);
+    let mut findings = judge::end(&finished, BAD_TREE);
+    if !finished.output.console.contains(names) {
+        findings.push(Finding::NeverSaid(names));
+    }
+    verdict(finished, findings)
+}
+
+/// Without firmware, r3 has the tree's address at reset, and the CPU is big-endian.
+fn tree_address(gdb: &Path) -> Result<(Client, u64), UvError> {
+    let mut client = Client::connect(gdb, PATIENCE)?;
+    let r3 = client.register("r3")?;
+    let bytes = client.read_register(r3)?;
+    let address = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+    Ok((client, address))
+}
+
+fn spoil(memory: &Path, address: u64, damage: Damage) -> io::Result<()> {
+    let memory = OpenOptions::new().read(true).write(true).open(memory)?;
+    let mut header = [0; 8];
+    memory.read_exact_at(&mut header, address)?;
+    let size = fdt::claimed_size(&header).map_err(io::Error::other)?;
+    let mut tree = read(&memory, address, size as usize)?;
+    match damage {
+        Damage::Header { offset, word } => put(&mut tree, offset, word),
+        Damage::Structure { offset, word } => {
+            let start = tree.get(8..).and_then(<[u8]>::first_chunk::<4>).copied().unwrap_or_default();
+            put(&mut tree, u32::from_be_bytes(start) as usize + offset, word);
+        }
+        Damage::Replace(old, new) => {
+            for at in 0..tree.len() {
+                if let Some(bytes) = tree.get_mut(at..at + old.len()).filter(|bytes| *bytes == old) {
+                    bytes.copy_from_slice(new);
+                }
+            }
+        }
+    }
+    memory.write_all_at(&tree, address)
+}
+
+fn put(tree: &mut [u8], offset: usize, word: u32) {
+    if let Some(bytes) = tree.get_mut(offset..).and_then(<[u8]>::first_chunk_mut::<4>) {
+        *bytes = word.to_be_bytes();
+    }
+}
+
+fn read(memory: &File, address: u64, size: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; size];
+    memory.read_exact_at(&mut bytes, address)?;
+    Ok(bytes)
+}
