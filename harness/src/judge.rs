@@ -1,11 +1,14 @@
 //! Judgement of a finished guest: its end, its plain lines, and what was observed outside of it.
 
 use crate::finding::Finding;
-use crate::observe::exposure;
+use crate::observe::exposure::{self, Violation};
+use crate::observe::rings::{self, Translation};
+use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Ended;
-use crate::session::{Finished, last_line};
+use crate::session::{Finished, Session, last_line};
 use crate::ultravisor::{End, call};
-use crate::variable::Firmware;
+use crate::variable::{Firmware, Net};
+use std::fs::File;
 
 /// The ultracalls of a whole secure run, in order.
 pub const SECURE_CALLS: [&str; 2] = ["UV_ESM", "UV_SHARE_PAGE"];
@@ -75,6 +78,42 @@ pub fn exposure(finished: &Finished, translating: bool) -> Vec<Finding> {
     let mut violations = exposure::shares(&shared, &finished.report);
     violations.extend(exposure::reach(&shared, &finished.trace, translating));
     violations.into_iter().map(Finding::Exposure).collect()
+}
+
+/// While the guest runs: its rings, and every descriptor in them, lie in what it shared.
+#[must_use]
+pub fn rings(session: &Session, monitor: &mut Monitor) -> Vec<Finding> {
+    let Some(attachment) = &session.machine.attachment else { return Vec::new() };
+    let rings = match monitor.rings() {
+        Ok(rings) => rings,
+        Err(error) => return vec![Finding::Monitor(error)],
+    };
+    let translation = match session.machine.access_platform {
+        true => Translation::of(&session.trace()),
+        false => Translation::None,
+    };
+    let judged = File::open(&attachment.memory)
+        .and_then(|memory| rings::violations(&rings, &translation, &memory, &session.shared()));
+    let mut violations = match judged {
+        Ok(violations) => violations,
+        Err(error) => return vec![Finding::File(attachment.memory.clone(), error)],
+    };
+    let devices =
+        [("virtio-blk", !session.machine.disks.is_empty()), ("virtio-net", session.machine.net != Net::None)];
+    for (device, _) in devices.into_iter().filter(|&(_, present)| present) {
+        if rings.iter().all(|ring| ring.device != device) {
+            violations.push(Violation::NoRings(device));
+        }
+    }
+    violations.into_iter().map(Finding::Exposure).collect()
+}
+
+/// The guest counts its ultracalls as the ultravisor does, UV_ESM aside, which is the boot stage's.
+#[must_use]
+pub fn counted(finished: &Finished) -> Option<Finding> {
+    let calls = finished.ultravisor.iter().flat_map(|report| &report.calls);
+    let count = calls.filter(|record| call::name(record.call.opcode) != SECURE_CALLS[0]).count();
+    fact(finished, "ultracalls", &count.to_string())
 }
 
 /// The ultravisor worked to the end and has nothing against the guest, which made exactly these calls.

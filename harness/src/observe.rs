@@ -1,4 +1,5 @@
 //! What is seen from outside the guest, and the judgement on it.
 
 pub mod exposure;
+pub mod rings;
 pub mod trace;

@@ -11,7 +11,7 @@ use crate::variable::Firmware;
 use crate::workdir::Workdir;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long QEMU may take to open its gdb server.
@@ -136,19 +136,28 @@ impl Session {
         }
     }
 
+    /// The ultravisor's account of what is shared at this moment; nothing without one.
+    #[must_use]
+    pub fn shared(&self) -> Shared {
+        self.ultravisor.as_ref().map_or_else(Shared::default, |ultravisor| {
+            let map = ultravisor.share_map();
+            Shared { now: map.shared_ranges(), ever: map.ever_shared_ranges() }
+        })
+    }
+
+    /// QEMU's trace so far.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        read_trace(self.machine.trace.as_deref())
+    }
+
     /// Waits for the guest's end, `limit` from its start.
     #[must_use]
     pub fn finish(self, limit: Duration) -> Finished {
         let (ended, output) = self.qemu.wait(limit);
         let ultravisor = self.ultravisor.map(Ultravisor::join);
-        let trace = self.machine.trace.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
-        Finished {
-            ended,
-            report: Report::parse(&output.console),
-            output,
-            ultravisor,
-            trace: Trace::parse(&String::from_utf8_lossy(&trace)),
-        }
+        let trace = read_trace(self.machine.trace.as_deref());
+        Finished { ended, report: Report::parse(&output.console), output, ultravisor, trace }
     }
 }
 
@@ -161,6 +170,12 @@ impl Finished {
             ever: report.ever_shared.clone(),
         })
     }
+}
+
+/// A trace that cannot be read is empty, which no observer takes for a good one.
+fn read_trace(path: Option<&Path>) -> Trace {
+    let log = path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    Trace::parse(&String::from_utf8_lossy(&log))
 }
 
 fn died(qemu: Qemu) -> SessionError {

@@ -8,7 +8,7 @@ use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
 use crate::peer::echo;
-use crate::qemu::monitor;
+use crate::qemu::monitor::Monitor;
 use crate::session::{Finished, Session};
 use crate::variable::{Cpu, Firmware, Net};
 use std::fs::File;
@@ -76,8 +76,12 @@ fn exchange(session: &mut Session, seed: u64) -> Vec<Finding> {
         return vec![Finding::NeverSaid(SERVING)];
     }
     let Some(socket) = &session.machine.monitor else { return findings };
-    match monitor::forwarded(socket) {
-        Ok(ports) => findings.extend(echo::all(ports, seed).err().map(Finding::Echo)),
+    let asked = Monitor::connect(socket).and_then(|mut monitor| Ok((monitor.forwarded()?, monitor)));
+    match asked {
+        Ok((ports, mut monitor)) => {
+            findings.extend(echo::all(ports, seed).err().map(Finding::Echo));
+            findings.extend(judge::rings(session, &mut monitor));
+        }
         Err(error) => findings.push(Finding::Monitor(error)),
     }
     // A guest that ended already says so by itself.
@@ -133,6 +137,7 @@ fn mode(finished: &Finished, shape: Shape) -> Vec<Finding> {
     }
     let mut findings = judge::exposure(finished, shape.access_platform);
     findings.extend(judge::ultracalls(finished, &SECURE_CALLS));
+    findings.extend(judge::counted(finished));
     // Every byte of the disks went through the pool, each way.
     for (key, least) in [("bytes.to_pool", SCRATCH_BYTES), ("bytes.from_pool", DATA_BYTES)] {
         if finished.report.number(key).is_none_or(|bytes| bytes < least) {

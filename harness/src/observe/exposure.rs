@@ -50,6 +50,26 @@ pub enum Violation {
     },
     /// Something else was shared at some time.
     SharedBefore(Vec<Range<u64>>),
+    /// A ring, or a descriptor in it, lies outside what is shared.
+    Ring {
+        /// The device.
+        device: String,
+        /// The queue's number.
+        queue: u16,
+        /// The address, as the device sees it.
+        bus: u64,
+        /// Bytes from there on.
+        bytes: u64,
+    },
+    /// A ring without a single descriptor.
+    NothingInRing {
+        /// The device.
+        device: String,
+        /// The queue's number.
+        queue: u16,
+    },
+    /// The devices of this kind have no rings.
+    NoRings(&'static str),
     /// The observer saw nothing where there must have been something.
     NothingSeen,
     /// The observer could not read its evidence.
@@ -67,6 +87,13 @@ impl fmt::Display for Violation {
                 write!(f, "frames shared {shared:x?}, the pool is {pool:x?}")
             }
             Self::SharedBefore(ranges) => write!(f, "frames outside the pool were shared once: {ranges:x?}"),
+            Self::Ring { device, queue, bus, bytes } => {
+                write!(f, "{device}, queue {queue}: {bus:#x}+{bytes:#x} does not lie in shared frames")
+            }
+            Self::NothingInRing { device, queue } => {
+                write!(f, "{device}, queue {queue}: no descriptor was ever written")
+            }
+            Self::NoRings(device) => write!(f, "{device}: no queue is set up"),
             Self::NothingSeen => f.write_str("the trace shows no TCE at all"),
             Self::Unread(line) => write!(f, "trace line not understood: {line}"),
         }

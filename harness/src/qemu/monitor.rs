@@ -1,5 +1,7 @@
-//! QEMU's monitor (QMP), for the one question that only QEMU can answer: which host ports it forwards.
+//! QEMU's monitor (QMP), for what only QEMU can answer: which host ports it forwards, and where the devices'
+//! rings lie.
 
+use serde_json::{Value, json};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -8,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// How long QEMU may take for its socket and for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Most queues of a device that are asked for.
+const QUEUES: u16 = 8;
 
 /// Loopback ports that reach the guest's port 7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,13 +22,32 @@ pub struct Forwarded {
     pub tcp: u16,
 }
 
-/// Why the ports are not known.
+/// A virtqueue as the device has it: addresses as the guest gave them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ring {
+    /// `virtio-blk` or `virtio-net`.
+    pub device: String,
+    /// The queue's number.
+    pub queue: u16,
+    /// Entries.
+    pub size: u64,
+    /// Descriptor table.
+    pub descriptors: u64,
+    /// Available ring.
+    pub available: u64,
+    /// Used ring.
+    pub used: u64,
+}
+
+/// Why there is no answer.
 #[derive(Debug)]
 pub enum MonitorError {
     /// The socket did not open or broke.
     Io(io::Error),
     /// The answer names no forwarded port for both protocols.
     NoPorts(String),
+    /// The answer is not what the question asks for.
+    Answer(String),
 }
 
 impl fmt::Display for MonitorError {
@@ -32,6 +55,7 @@ impl fmt::Display for MonitorError {
         match self {
             Self::Io(error) => write!(f, "QEMU's monitor: {error}"),
             Self::NoPorts(answer) => write!(f, "QEMU's monitor names no forwarded ports: {answer}"),
+            Self::Answer(answer) => write!(f, "QEMU's monitor answers {answer}"),
         }
     }
 }
@@ -42,48 +66,111 @@ impl From<io::Error> for MonitorError {
     }
 }
 
-/// Asks the QEMU behind `socket` for its forwarded ports.
-///
-/// # Errors
-/// See [`MonitorError`].
-pub fn forwarded(socket: &Path) -> Result<Forwarded, MonitorError> {
-    let deadline = Instant::now() + PATIENCE;
-    let stream = loop {
-        match UnixStream::connect(socket) {
-            Ok(stream) => break stream,
-            Err(error) if Instant::now() >= deadline => return Err(error.into()),
-            Err(_) => std::thread::sleep(Duration::from_millis(20)),
-        }
-    };
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut out = stream.try_clone()?;
-    let mut input = BufReader::new(stream);
-    ask(&mut out, &mut input, "{\"execute\":\"qmp_capabilities\"}\n")?;
-    let question =
-        "{\"execute\":\"human-monitor-command\",\"arguments\":{\"command-line\":\"info usernet\"}}\n";
-    let answer = ask(&mut out, &mut input, question)?;
-    parse(&answer).ok_or(MonitorError::NoPorts(answer))
+/// A connection to a monitor.
+#[derive(Debug)]
+pub struct Monitor {
+    out: UnixStream,
+    input: BufReader<UnixStream>,
 }
 
-/// Sends one command and answers the line that replies to it; greeting and events are passed over.
-fn ask(out: &mut UnixStream, input: &mut BufReader<UnixStream>, command: &str) -> io::Result<String> {
-    out.write_all(command.as_bytes())?;
-    loop {
-        let mut line = String::new();
-        if input.read_line(&mut line)? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+impl Monitor {
+    /// Connects to the QEMU behind `socket`.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn connect(socket: &Path) -> Result<Self, MonitorError> {
+        let deadline = Instant::now() + PATIENCE;
+        let stream = loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => break stream,
+                Err(error) if Instant::now() >= deadline => return Err(error.into()),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut monitor = Self { out: stream.try_clone()?, input: BufReader::new(stream) };
+        monitor.ask("qmp_capabilities", json!({}))?;
+        Ok(monitor)
+    }
+
+    /// Makes one request; greeting and events are passed over.
+    fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, MonitorError> {
+        let request = json!({ "execute": command, "arguments": arguments });
+        self.out.write_all(format!("{request}\n").as_bytes())?;
+        loop {
+            let mut line = String::new();
+            if self.input.read_line(&mut line)? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            let Ok(mut answer) = serde_json::from_str::<Value>(&line) else {
+                return Err(MonitorError::Answer(line));
+            };
+            if let Some(value) = answer.get_mut("return") {
+                return Ok(value.take());
+            }
+            if answer.get("error").is_some() {
+                return Err(MonitorError::Answer(line));
+            }
         }
-        if line.starts_with("{\"return\"") || line.starts_with("{\"error\"") {
-            return Ok(line);
+    }
+
+    /// The forwarded ports.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn forwarded(&mut self) -> Result<Forwarded, MonitorError> {
+        let answer = self.ask("human-monitor-command", json!({ "command-line": "info usernet" }))?;
+        let table = answer.as_str().unwrap_or_default();
+        ports(table).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
+    }
+
+    /// Every queue that a driver has set up.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn rings(&mut self) -> Result<Vec<Ring>, MonitorError> {
+        let devices = self.ask("x-query-virtio", json!({}))?;
+        let mut rings = Vec::new();
+        for device in devices.as_array().into_iter().flatten() {
+            let (Some(name), Some(path)) = (text(device, "name"), text(device, "path")) else {
+                return Err(MonitorError::Answer(device.to_string()));
+            };
+            for queue in 0..QUEUES {
+                let arguments = json!({ "path": path, "queue": queue });
+                // A device that has no such queue answers with an error.
+                let Ok(status) = self.ask("x-query-virtio-queue-status", arguments) else { break };
+                let ring = ring(name, queue, &status);
+                let ring = ring.ok_or_else(|| MonitorError::Answer(status.to_string()))?;
+                if ring.descriptors != 0 {
+                    rings.push(ring);
+                }
+            }
         }
+        Ok(rings)
     }
 }
 
-/// Finds the ports in `info usernet`'s table, one string in the JSON answer: protocol and state, file
-/// descriptor, host address, host port, and so on.
-fn parse(answer: &str) -> Option<Forwarded> {
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str()
+}
+
+fn ring(device: &str, queue: u16, status: &Value) -> Option<Ring> {
+    let number = |key: &str| status.get(key)?.as_u64();
+    Some(Ring {
+        device: device.to_owned(),
+        queue,
+        size: number("vring-num")?,
+        descriptors: number("vring-desc")?,
+        available: number("vring-avail")?,
+        used: number("vring-used")?,
+    })
+}
+
+/// Finds the ports in `info usernet`'s table: protocol and state, file descriptor, host address, host port,
+/// and so on.
+fn ports(table: &str) -> Option<Forwarded> {
     let port = |protocol: &str| {
-        let (_, row) = answer.split_once(&format!("{protocol}[HOST_FORWARD]"))?;
+        let (_, row) = table.split_once(&format!("{protocol}[HOST_FORWARD]"))?;
         row.split_whitespace().nth(2)?.parse::<u16>().ok().filter(|&port| port != 0)
     };
     Some(Forwarded { udp: port("UDP")?, tcp: port("TCP")? })
@@ -95,11 +182,20 @@ mod tests {
 
     #[test]
     fn ports_are_read_from_the_table() {
-        let answer = "{\"return\": \"Hub -1 (net0):\\r\\n  Protocol[State]    FD  Source Address  Port   Dest. \
-                      Address  Port RecvQ SendQ\\r\\n  TCP[HOST_FORWARD]   3       127.0.0.1 38135       \
-                      10.0.2.15     7     0     0\\r\\n  UDP[HOST_FORWARD]   8       127.0.0.1 49801       \
-                      10.0.2.15     7     0     0\\r\\n\"}";
-        assert_eq!(parse(answer), Some(Forwarded { udp: 49801, tcp: 38135 }));
-        assert_eq!(parse("{\"return\": \"\"}"), None);
+        let table = "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port \
+                     RecvQ SendQ\r\n  TCP[HOST_FORWARD]   3       127.0.0.1 38135       10.0.2.15     7     0 \
+                     0\r\n  UDP[HOST_FORWARD]   8       127.0.0.1 49801       10.0.2.15     7     0     0\r\n";
+        assert_eq!(ports(table), Some(Forwarded { udp: 49801, tcp: 38135 }));
+        assert_eq!(ports(""), None);
+    }
+
+    #[test]
+    fn a_ring_is_read_from_its_status() {
+        let status = json!({
+            "name": "virtio-blk", "vring-num": 256, "vring-desc": 4096, "vring-avail": 8192, "vring-used": 8704,
+        });
+        let ring = ring("virtio-blk", 0, &status).unwrap();
+        assert_eq!((ring.size, ring.descriptors, ring.available, ring.used), (256, 4096, 8192, 8704));
+        assert_eq!(super::ring("virtio-blk", 0, &json!({})), None);
     }
 }
