@@ -81,6 +81,8 @@ pub enum Finding {
     Echo(EchoError),
     /// Raw frames.
     Wire(WireError),
+    /// What UV_ESM measured is not what was given to QEMU.
+    Measured(&'static str),
     /// A device tree that cannot be read.
     Fdt(FdtError),
     /// The guest's device tree is not the one that QEMU gave to firmware.
@@ -134,6 +136,7 @@ impl fmt::Display for Finding {
             Self::ImageChanged => f.write_str("a disk image changed that nobody may write"),
             Self::Echo(error) => write!(f, "{error}"),
             Self::Wire(error) => write!(f, "{error}"),
+            Self::Measured(what) => write!(f, "UV_ESM measured another {what} than QEMU was given"),
             Self::Fdt(error) => write!(f, "{error}"),
             Self::Tree(difference) => write!(f, "device tree: {difference}"),
             Self::Monitor(error) => write!(f, "{error}"),

@@ -5,6 +5,7 @@ pub mod device_tree;
 pub mod faults;
 pub mod input;
 pub mod malformed_tree;
+pub mod measured;
 pub mod network;
 pub mod runner;
 pub mod sabotage;

@@ -3,7 +3,7 @@
 use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
-use crate::matrix::{cells, device_tree, faults, input, malformed_tree, network, sabotage};
+use crate::matrix::{cells, device_tree, faults, input, malformed_tree, measured, network, sabotage};
 use crate::options::Options;
 use crate::run::{FAILED, INTERRUPTED};
 use std::io::{self, Write};
@@ -42,6 +42,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     let mut tests = cells::tests();
     tests.extend(device_tree::tests());
     tests.extend(malformed_tree::tests());
+    tests.extend(measured::tests());
     tests.extend(network::tests());
     tests.extend(faults::tests());
     tests.extend(input::tests());

@@ -46,6 +46,8 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// virtio-net device.
     pub net: Net,
+    /// Where QEMU loads the kernel, if not at 4 MiB.
+    pub kernel_address: Option<u64>,
     /// The file that is guest memory, when no ultravisor attaches.
     pub memory_file: Option<PathBuf>,
     /// Where QEMU writes the device tree that it would give to firmware; it then starts no guest.
@@ -79,6 +81,7 @@ impl Machine {
             access_platform: false,
             disks: Vec::new(),
             net: Net::None,
+            kernel_address: None,
             memory_file: None,
             dump_tree: None,
             attachment: None,
@@ -96,6 +99,9 @@ impl Machine {
         let mut machine = format!("pseries,{QUIET}");
         if self.firmware == Firmware::Vof {
             machine.push_str(",x-vof=on");
+        }
+        if let Some(address) = self.kernel_address {
+            machine.push_str(&format!(",kernel-addr={address:#x}"));
         }
         let memory_file = self.attachment.as_ref().map(|attachment| &attachment.memory);
         if let Some(file) = memory_file.or(self.memory_file.as_ref()) {
