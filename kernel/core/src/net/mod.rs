@@ -1,13 +1,20 @@
 //! The network: a virtio-net driver below, ARP, IPv4, ICMP, UDP and TCP by `smoltcp` above, and [`link::Link`]
 //! between them, so that each can be run without the other.
 
+pub mod driver;
 mod echo;
+pub mod error;
+pub mod features;
 mod ingress;
+mod lane;
 pub mod link;
 mod phy;
 mod ping;
+mod rx;
 pub mod settings;
 pub mod stack;
+pub mod statistics;
+mod tx;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,11 @@
 //! The network against models: a wire, a peer with sockets of its own, a DHCP server.
 
+mod device;
+mod driver;
 mod echo;
+mod hostile_device;
 mod hostile_frames;
 mod peer;
 mod stack;
+mod whole_path;
 mod wire;
