@@ -93,12 +93,10 @@ fn machine(options: &Options, dir: &Workdir) -> Result<Machine, RunError> {
     };
     // VOF has no way to publish the node.
     let svm = if options.svm && options.firmware == Firmware::Vof { "svm=emulated" } else { "" };
-    // UV_ESM measures the command line, and refuses a tree without one.
-    let append = if options.append.is_empty() { "run=demo" } else { &options.append };
     Ok(Machine {
         firmware: options.firmware,
         initrd: Some(initrd),
-        bootargs: [svm, append].join(" ").trim().to_owned(),
+        bootargs: [svm, &options.append].join(" ").trim().to_owned(),
         cpu: options.cpu,
         smp: options.smp,
         memory: options.memory,
