@@ -6,6 +6,7 @@ extern crate alloc;
 
 mod arch;
 mod devices;
+mod jobs;
 mod memory;
 mod mode;
 mod platform;
@@ -13,6 +14,7 @@ mod report;
 mod stop;
 mod tree;
 
+use devices::set::Devices;
 use postern_boot as _;
 use postern_core::exit::ExitStatus;
 use report::Report;
@@ -44,5 +46,8 @@ fn boot(fdt: usize, report: &mut Report) -> Result<(), Stop> {
     let mode = mode::decide_mode(&machine, &options, report)?;
     let pool = memory::open::open(&mut machine, tree, mode.is_secure().then_some(options.pool))?;
     report.memory(pool.as_ref());
-    Ok(())
+    let mut devices = Devices::bring_up(&machine, &options, pool, report);
+    let outcome = jobs::run(&options, &mut devices, report);
+    report.exposure(&devices);
+    outcome
 }

@@ -3,6 +3,7 @@
 use crate::devices::DeviceError;
 use crate::memory::mmu::MmuError;
 use core::fmt;
+use postern_core::cmdline::{Breach, Step};
 use postern_core::exit::ExitStatus;
 use postern_core::fdt::FdtError;
 use postern_core::fdt::MachineError;
@@ -34,6 +35,8 @@ pub enum Stop {
     Mmu(MmuError),
     /// A device, or a job on it.
     Device(DeviceError),
+    /// A rule of the memory map was broken and nothing happened.
+    NotStopped(Breach),
 }
 
 impl Stop {
@@ -48,6 +51,7 @@ impl Stop {
             Self::Pool(_) => ExitStatus::PoolNotShared,
             Self::ByteOrder(_) | Self::Mmu(_) => ExitStatus::PlatformRefused,
             Self::Device(error) => error.status(),
+            Self::NotStopped(_) => ExitStatus::VerificationFailed,
         }
     }
 }
@@ -65,6 +69,7 @@ impl fmt::Display for Stop {
             Self::Pool(error) => write!(f, "no pool: {error}"),
             Self::Mmu(error) => error.fmt(f),
             Self::Device(error) => error.fmt(f),
+            Self::NotStopped(breach) => write!(f, "no exception after {}", Step::Breach(*breach)),
         }
     }
 }

@@ -11,4 +11,4 @@ mod registers;
 
 pub use calls::{hcall, ultracall};
 pub use memory::{copy_to_real, eieio, lwsync, sync, sync_instructions};
-pub use registers::{enable_translation, msr, pvr, relax, timebase};
+pub use registers::{enable_translation, msr, pvr, random, relax, timebase};

@@ -29,6 +29,15 @@ pub fn timebase() -> u64 {
     ticks
 }
 
+/// A conditioned random number of the CPU (`darn`, L=1); `None` when it has none right now.
+#[inline]
+pub fn random() -> Option<u64> {
+    let word: u64;
+    // SAFETY: reads a number into a register; POWER9 and later, which the image is built for, have it.
+    unsafe { asm!("darn {}, 1", out(reg) word, options(nomem, nostack, preserves_flags)) };
+    (word != u64::MAX).then_some(word)
+}
+
 /// One turn of a waiting loop: low thread priority for a moment (Power ISA 3.0B, book II 3.2).
 #[inline]
 pub fn relax() {

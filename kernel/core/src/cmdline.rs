@@ -46,14 +46,42 @@ pub enum Step {
     BlkPattern,
     /// Answer ARP, ICMP, UDP and TCP echo.
     NetServe,
+    /// State the memory map, for a check from outside.
+    Map,
+    /// Break a rule of the memory map, to see that it is kept: the run ends with an exception.
+    Breach(Breach),
+}
+
+/// Rules of the memory map, by how they are broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// Write to instructions.
+    TextWrite,
+    /// Execute data.
+    DataExecute,
+    /// Execute from the shared pool.
+    PoolExecute,
+    /// Execute from the stack.
+    StackExecute,
+    /// Read near address 0.
+    NullRead,
+    /// Use more stack than there is.
+    StackOverflow,
 }
 
 /// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 4] = [
+pub const STEPS: [(&str, Step); 11] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
     ("net-serve", Step::NetServe),
+    ("map", Step::Map),
+    ("breach-text-write", Step::Breach(Breach::TextWrite)),
+    ("breach-data-execute", Step::Breach(Breach::DataExecute)),
+    ("breach-pool-execute", Step::Breach(Breach::PoolExecute)),
+    ("breach-stack-execute", Step::Breach(Breach::StackExecute)),
+    ("breach-null-read", Step::Breach(Breach::NullRead)),
+    ("breach-stack-overflow", Step::Breach(Breach::StackOverflow)),
 ];
 
 impl fmt::Display for Step {
@@ -311,7 +339,8 @@ fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     let mut steps = ArrayVec::new();
     for name in value.split(',') {
         let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
-        let step = step.ok_or(Fault::Expected("a list of demo, blk-digest, blk-pattern, net-serve"))?;
+        let step =
+            step.ok_or(Fault::Expected("a list of demo, blk-digest, blk-pattern, net-serve, map, breach-*"))?;
         steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
     }
     Ok(steps)

@@ -4,6 +4,7 @@ use crate::arch::backtrace;
 use crate::memory::layout;
 use crate::platform::power;
 use crate::platform::pseries::Pseries;
+use crate::println;
 use core::sync::atomic::{AtomicBool, Ordering};
 use postern_core::exit::ExitStatus;
 use postern_core::hcall::{Hcall, HcallError};
@@ -114,5 +115,8 @@ extern "C" fn exception_entry(frame: &ExceptionFrame) -> ! {
         }
     }
     backtrace::log_from(frame.srr0, frame.lr, frame.gpr[1]);
+    println!("postern: exception={:#x}", frame.vector);
+    println!("postern: exception.srr0={:#x}", frame.srr0);
+    println!("postern: exception.dar={:#x}", frame.dar);
     power::exit(ExitStatus::UnexpectedException)
 }

@@ -11,41 +11,53 @@ use postern_core::pci::command::{self, Command};
 use postern_core::pci::config::{DeviceAddr, RtasConfig};
 use postern_core::pci::functions::{Function, scan};
 use postern_core::pci::windows::Windows;
-use postern_core::tce::{Ddw, PhbWindow, WindowReport};
+use postern_core::tce::{Ddw, PhbWindow};
 
-/// A bridge ready for its devices' drivers.
+/// A bridge whose functions are silenced.
 #[derive(Debug)]
 pub struct Bridge {
+    description: fdt::Bridge,
     config: RtasConfig<Pseries>,
     windows: Windows,
     functions: Vec<Function>,
-    dma: PhbWindow,
 }
 
 impl Bridge {
-    /// Finds the functions behind the bridge, stops each from accessing memory, and only then sets up the
-    /// window through which they will.
+    /// Finds the functions behind the bridge and stops each from accessing memory.
     ///
     /// # Errors
     /// The bridge's windows cannot be used.
-    pub fn open(
-        description: &fdt::Bridge,
-        ram: &[GpaRange],
-        system: &DmaSystem<Pseries>,
-    ) -> Result<Self, DeviceError> {
+    pub fn find(description: &fdt::Bridge, ram: &[GpaRange]) -> Result<Self, DeviceError> {
         let config = RtasConfig::new(Pseries, description.buid);
         let windows = Windows::new(&description.windows, ram)?;
         let mut functions = scan(&config);
         functions.retain(|function| match command::quiesce(&config, function.at) {
             Ok(()) => true,
             Err(error) => {
-                log::warn!("pci {function}: cannot be silenced: {error}");
+                log::warn!("pci {function}: left alone, cannot be silenced: {error}");
                 false
             }
         });
-        let ddw = Ddw { rtas: &Pseries, buid: description.buid, config_address: 0 };
-        let dma = system.bridge(description.dma, description.ddw.is_some().then_some(&ddw), ram)?;
-        Ok(Self { config, windows, functions, dma })
+        Ok(Self { description: description.clone(), config, windows, functions })
+    }
+
+    /// Sets up the window through which devices that translate will access memory. No function masters the
+    /// bus yet.
+    ///
+    /// # Errors
+    /// The window cannot be used.
+    pub fn open_window(
+        &self,
+        ram: &[GpaRange],
+        system: &DmaSystem<Pseries>,
+    ) -> Result<PhbWindow, DeviceError> {
+        let ddw = Ddw { rtas: &Pseries, buid: self.description.buid, config_address: 0 };
+        Ok(system.bridge(self.description.dma, self.description.ddw.is_some().then_some(&ddw), ram)?)
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.description.name
     }
 
     /// The functions that could be silenced.
@@ -56,16 +68,6 @@ impl Bridge {
     /// Config space behind the bridge.
     pub fn config(&self) -> &RtasConfig<Pseries> {
         &self.config
-    }
-
-    /// The DMA window.
-    pub fn dma(&self) -> &PhbWindow {
-        &self.dma
-    }
-
-    /// What the DMA window maps.
-    pub fn dma_report(&self) -> WindowReport {
-        self.dma.report()
     }
 
     /// Places the function's BARs and lets it answer to them.

@@ -1,11 +1,19 @@
 //! What can go wrong with a device, and what it means for the run.
 
 use core::fmt;
+use postern_core::blk::error::BlkError;
+use postern_core::blk::jobs::JobError;
+use postern_core::blk::stream::TransferError;
+use postern_core::dma::DmaError;
 use postern_core::exit::ExitStatus;
+use postern_core::net::error::NetError;
+use postern_core::net::stack::StackError;
 use postern_core::pci::bars::BarError;
 use postern_core::pci::command::CommandError;
 use postern_core::pci::windows::WindowError;
 use postern_core::tce::TceError;
+use postern_core::virtio::error::TransportError;
+use postern_core::virtio::regions::RegionError;
 
 /// A device that cannot be used, or a job on one that failed.
 #[derive(Debug)]
@@ -18,12 +26,37 @@ pub enum DeviceError {
     Bar(BarError),
     /// The command register.
     Command(CommandError),
+    /// The virtio capabilities.
+    Regions(RegionError),
+    /// The virtio registers.
+    Transport(TransportError),
+    /// DMA for the device.
+    Dma(DmaError),
+    /// The block driver.
+    Blk(BlkError),
+    /// The network driver.
+    Net(NetError),
+    /// Reading a disk.
+    Transfer(TransferError),
+    /// Writing a disk and reading it back.
+    Job(JobError),
+    /// The network.
+    Stack(StackError<NetError>),
+    /// The serial card has no 16550 that answers.
+    NoUart,
+    /// A device that was asked for is not there.
+    Missing(&'static str),
+    /// That many devices were refused; each was reported.
+    Refused(usize),
 }
 
 impl DeviceError {
     /// The status to exit with.
     pub fn status(&self) -> ExitStatus {
-        ExitStatus::DeviceFailed
+        match self {
+            Self::Job(JobError::Mismatch { .. }) => ExitStatus::VerificationFailed,
+            _ => ExitStatus::DeviceFailed,
+        }
     }
 }
 
@@ -34,6 +67,17 @@ impl fmt::Display for DeviceError {
             Self::Tce(error) => error.fmt(f),
             Self::Bar(error) => error.fmt(f),
             Self::Command(error) => error.fmt(f),
+            Self::Regions(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+            Self::Dma(error) => error.fmt(f),
+            Self::Blk(error) => error.fmt(f),
+            Self::Net(error) => error.fmt(f),
+            Self::Transfer(error) => error.fmt(f),
+            Self::Job(error) => error.fmt(f),
+            Self::Stack(error) => error.fmt(f),
+            Self::NoUart => f.write_str("no 16550 answers"),
+            Self::Missing(what) => write!(f, "there is no {what}"),
+            Self::Refused(count) => write!(f, "{count} devices were refused"),
         }
     }
 }
@@ -53,4 +97,12 @@ from! {
     TceError => Tce,
     BarError => Bar,
     CommandError => Command,
+    RegionError => Regions,
+    TransportError => Transport,
+    DmaError => Dma,
+    BlkError => Blk,
+    NetError => Net,
+    TransferError => Transfer,
+    JobError => Job,
+    StackError<NetError> => Stack,
 }

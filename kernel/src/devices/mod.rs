@@ -2,5 +2,6 @@
 
 pub mod bridge;
 mod error;
+pub mod set;
 
 pub use error::DeviceError;

@@ -7,7 +7,6 @@ use crate::memory::layout;
 use crate::platform::pseries::Pseries;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicUsize, Ordering};
 use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
 use postern_core::hcall::{Hcall, HcallError};
 use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_entry};
@@ -116,15 +115,7 @@ pub fn enable(ram: &[GpaRange], pool: Option<GpaRange>, untouchable: &[GpaRange]
     // SAFETY: the tree maps text, data, stack and everything else that Rust code uses to itself, so the
     // next instruction and every pointer mean the same with translation on.
     unsafe { postern_arch::enable_translation() };
-    TRANSLATED.store(1, Ordering::Relaxed);
     Ok(())
-}
-
-static TRANSLATED: AtomicUsize = AtomicUsize::new(0);
-
-/// Whether translation has been turned on.
-pub fn is_on() -> bool {
-    TRANSLATED.load(Ordering::Relaxed) != 0
 }
 
 /// Calls `found` with each run of equal mappings.

@@ -2,6 +2,7 @@
 
 mod adopt;
 pub mod console;
+pub mod entropy;
 pub mod logger;
 pub mod mmio;
 pub mod power;

@@ -3,7 +3,6 @@
 use super::Report;
 use crate::memory::layout;
 use crate::memory::open::Pool;
-use crate::platform::pseries;
 use alloc::format;
 use postern_core::fdt::Machine;
 use postern_core::fdt::early::Entry;
@@ -106,6 +105,5 @@ impl Report {
             }
             None => self.step("pool", "none: devices use private memory directly"),
         }
-        self.fact("ultracalls", pseries::ultracalls());
     }
 }

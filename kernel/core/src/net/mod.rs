@@ -13,8 +13,6 @@ mod ping;
 mod rx;
 pub mod settings;
 pub mod stack;
-mod stack_error;
-mod stack_time;
 pub mod statistics;
 mod tx;
 

@@ -1,0 +1,193 @@
+//! All devices of the machine, each with its driver: found, silenced, given addresses and DMA, started.
+
+use crate::devices::DeviceError;
+use crate::devices::bridge::Bridge;
+use crate::memory::open::Pool;
+use crate::platform::entropy;
+use crate::platform::pseries::Pseries;
+use crate::platform::uart;
+use crate::report::Report;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use postern_core::addr::GpaRange;
+use postern_core::blk::driver::Blk;
+use postern_core::cmdline::{Console, Ip, Options};
+use postern_core::dma::{DeviceId, DmaSystem};
+use postern_core::fdt::Machine;
+use postern_core::net;
+use postern_core::net::driver::NetDriver;
+use postern_core::net::settings::{Addressing, Settings};
+use postern_core::net::stack::Stack;
+use postern_core::pci::functions::Function;
+use postern_core::tce::PhbWindow;
+use postern_core::virtio::features::DeviceType;
+use postern_core::virtio::regions::Regions;
+use postern_core::virtio::transport::Transport;
+
+/// A disk and its driver.
+#[derive(Debug)]
+pub struct Disk {
+    /// Number among the disks, in the order of PCI addresses.
+    pub number: usize,
+    /// The serial number that it gives itself.
+    pub id: String,
+    /// The driver.
+    pub driver: Blk<Pseries, Pseries>,
+}
+
+/// A network card and its driver.
+pub struct Card {
+    /// Number among the cards, in the order of PCI addresses.
+    pub number: usize,
+    /// The network on top of its driver.
+    pub stack: Stack<NetDriver<Pseries, Pseries>>,
+}
+
+/// The devices that can be used.
+pub struct Devices {
+    /// The shared pool; none in normal mode.
+    pub pool: Option<GpaRange>,
+    /// DMA for all of them.
+    pub dma: DmaSystem<Pseries>,
+    /// The disks.
+    pub disks: Vec<Disk>,
+    /// The network cards.
+    pub cards: Vec<Card>,
+    /// Devices that this kernel has a driver for, but that cannot be used; each was reported.
+    pub refused: usize,
+    addressing: Addressing,
+}
+
+impl Devices {
+    /// Brings up everything there is a driver for. A device that is refused does not stop another.
+    pub fn bring_up(machine: &Machine, options: &Options, pool: Option<Pool>, report: &mut Report) -> Self {
+        let ram = &machine.memory;
+        let mut bridges: Vec<Bridge> = Vec::new();
+        for description in &machine.bridges {
+            match Bridge::find(description, ram) {
+                Ok(bridge) => bridges.push(bridge),
+                Err(error) => log::error!("{}: refused: {error}", description.name),
+            }
+        }
+        let wanted =
+            bridges.iter().flat_map(Bridge::functions).filter(|f| DeviceType::of(f).is_some()).count();
+        let platform = Arc::new(Pseries);
+        let pool_range = pool.as_ref().map(Pool::range);
+        let dma = match pool {
+            Some(pool) => DmaSystem::secure(platform, pool, wanted.max(1)),
+            None => DmaSystem::normal(platform),
+        };
+        let mut devices = Self {
+            pool: pool_range,
+            dma,
+            disks: Vec::new(),
+            cards: Vec::new(),
+            refused: 0,
+            addressing: addressing(options.ip),
+        };
+        for bridge in &mut bridges {
+            devices.bring_up_behind(bridge, ram, options.console == Console::Uart, report);
+        }
+        devices
+    }
+
+    fn bring_up_behind(&mut self, bridge: &mut Bridge, ram: &[GpaRange], uart: bool, report: &mut Report) {
+        let window = match bridge.open_window(ram, &self.dma) {
+            Ok(window) => {
+                report.window(bridge.name(), &window.report());
+                Some(window)
+            }
+            Err(error) => {
+                log::error!("{}: no DMA window: {error}", bridge.name());
+                None
+            }
+        };
+        for function in bridge.functions().to_vec() {
+            let outcome = match DeviceType::of(&function) {
+                Some(DeviceType::Block) => self.bring_up_disk(bridge, &function, window.as_ref(), report),
+                Some(DeviceType::Net) => self.bring_up_card(bridge, &function, window.as_ref(), report),
+                None if uart && is_serial(&function) => attach_uart(bridge, &function),
+                None => {
+                    log::debug!("pci {function}: no driver");
+                    Ok(())
+                }
+            };
+            if let Err(error) = outcome {
+                log::error!("pci {function}: refused: {error}");
+                self.refused += 1;
+            }
+        }
+    }
+
+    fn bring_up_disk(
+        &mut self,
+        bridge: &mut Bridge,
+        function: &Function,
+        window: Option<&PhbWindow>,
+        report: &mut Report,
+    ) -> Result<(), DeviceError> {
+        let transport = connect(bridge, function)?;
+        let mut driver =
+            Blk::probe(transport, |translated| self.dma.device(device_id(function), translated, window))?;
+        let id = driver.id().unwrap_or_else(|error| {
+            log::info!("pci {function}: no serial number: {error}");
+            String::new()
+        });
+        let disk = Disk { number: self.disks.len(), id, driver };
+        report.disk(&disk);
+        self.disks.push(disk);
+        Ok(())
+    }
+
+    fn bring_up_card(
+        &mut self,
+        bridge: &mut Bridge,
+        function: &Function,
+        window: Option<&PhbWindow>,
+        report: &mut Report,
+    ) -> Result<(), DeviceError> {
+        let mut transport = connect(bridge, function)?;
+        transport.negotiate(net::features::WANTED)?;
+        let dma = self.dma.device(device_id(function), transport.access_platform(), window)?;
+        let driver = NetDriver::start(transport, dma, entropy::word())?;
+        report.card(self.cards.len(), &driver);
+        let stack = Stack::new(driver, self.addressing, entropy::word(), &Pseries)?;
+        let card = Card { number: self.cards.len(), stack };
+        self.cards.push(card);
+        Ok(())
+    }
+}
+
+/// Addresses and registers; after the reset, the right to access memory. Every address that the function
+/// can reach through its bridge is in place by then, and none that it cannot is known to it.
+fn connect(bridge: &mut Bridge, function: &Function) -> Result<Transport<Pseries>, DeviceError> {
+    let bars = bridge.place(function.at)?;
+    let regions = Regions::find(bridge.config(), function.at, &bars)?;
+    let transport = Transport::begin(Pseries, regions, &Pseries)?;
+    bridge.start(function.at)?;
+    Ok(transport)
+}
+
+/// A device's account in the pool: device and function number.
+fn device_id(function: &Function) -> DeviceId {
+    DeviceId(u16::from(function.at.device()) << 3 | u16::from(function.at.function()))
+}
+
+fn addressing(ip: Ip) -> Addressing {
+    match ip {
+        Ip::Dhcp => Addressing::Dhcp,
+        Ip::Static { address, prefix, gateway } => Addressing::Static(Settings { address, prefix, gateway }),
+    }
+}
+
+/// A 16550 that says so: class 7 (communication), subclass 0 (serial), interface 2 (PCI ID codes 1.11).
+fn is_serial(function: &Function) -> bool {
+    function.class == 0x07_00_02
+}
+
+fn attach_uart(bridge: &mut Bridge, function: &Function) -> Result<(), DeviceError> {
+    let bars = bridge.place(function.at)?;
+    let (_, base) = bars.first_io().ok_or(DeviceError::NoUart)?;
+    if uart::attach(base) { Ok(()) } else { Err(DeviceError::NoUart) }
+}

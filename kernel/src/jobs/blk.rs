@@ -1,0 +1,65 @@
+//! Jobs on disks.
+
+use crate::devices::DeviceError;
+use crate::devices::set::{Devices, Disk};
+use crate::platform::pseries::Pseries;
+use crate::report::Report;
+use alloc::format;
+use postern_core::blk::jobs;
+use postern_core::blk::pattern::Pattern;
+use postern_core::blk::stream::Plan;
+use postern_core::clock::{Clock, duration};
+use postern_core::cmdline::Options;
+
+/// The serial number of the one disk that may be overwritten.
+const SCRATCH: &str = "scratch";
+const MIB: u64 = 1 << 20;
+
+/// SHA-256 of each disk's first MiB.
+pub fn first_mib(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+    for disk in &mut devices.disks {
+        let sum = jobs::digest(&mut disk.driver, MIB, Plan::default())?;
+        report.step(&format!("blk{}", disk.number), format_args!("SHA-256 of the first MiB {sum}"));
+        report.fact(format_args!("blk{}.sha256_1m", disk.number), sum);
+    }
+    Ok(())
+}
+
+/// SHA-256 of each whole data disk.
+pub fn digest(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+    let mut data = devices.disks.iter_mut().filter(|disk| disk.id != SCRATCH).peekable();
+    if data.peek().is_none() {
+        return Err(DeviceError::Missing("a data disk"));
+    }
+    for disk in data {
+        let (sum, rate) = timed(disk, |disk| Ok(jobs::digest(&mut disk.driver, u64::MAX, Plan::default())?))?;
+        report.step(&format!("blk{}", disk.number), format_args!("SHA-256 {sum} ({rate})"));
+        report.fact(format_args!("blk{}.sha256", disk.number), sum);
+    }
+    Ok(())
+}
+
+/// Writes the seeded pattern over the scratch disk and reads it back.
+pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+    let disk = devices.disks.iter_mut().find(|disk| disk.id == SCRATCH);
+    let disk = disk.ok_or(DeviceError::Missing("a disk with serial number scratch"))?;
+    let pattern = Pattern { seed: options.seed };
+    let (bytes, rate) =
+        timed(disk, |disk| Ok(jobs::write_and_verify(&mut disk.driver, pattern, Plan::default())?))?;
+    report.step(
+        &format!("blk{}", disk.number),
+        format_args!("{bytes} bytes of pattern (seed {}) written and read back equal ({rate})", options.seed),
+    );
+    report.fact(format_args!("blk{}.pattern_bytes", disk.number), bytes);
+    Ok(())
+}
+
+fn timed<T>(
+    disk: &mut Disk,
+    job: impl FnOnce(&mut Disk) -> Result<T, DeviceError>,
+) -> Result<(T, alloc::string::String), DeviceError> {
+    let start = Pseries.now();
+    let result = job(disk)?;
+    let took = duration(&Pseries, Pseries.now().wrapping_sub(start));
+    Ok((result, format!("{} ms", took.as_millis())))
+}

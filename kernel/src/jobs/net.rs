@@ -1,0 +1,65 @@
+//! Jobs on network cards.
+
+use crate::devices::DeviceError;
+use crate::devices::set::{Card, Devices};
+use crate::platform::console;
+use crate::platform::pseries::Pseries;
+use crate::report::Report;
+use alloc::format;
+use core::time::Duration;
+use postern_core::cmdline::Options;
+use postern_core::net::settings::Settings;
+
+const LEASE_WAIT: Duration = Duration::from_secs(15);
+const PING_WAIT: Duration = Duration::from_secs(3);
+/// What a script or a person types to end `net-serve`.
+const QUIT: u8 = b'q';
+/// `net-serve` without `serve=` lasts until it is told to end, but not longer than this.
+const LONGEST_SERVE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// An address for each card, and the time that its gateway takes to answer.
+pub fn lease_and_ping(_: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+    for card in &mut devices.cards {
+        let settings = configure(card, report)?;
+        let label = format!("net{}", card.number);
+        let Some(gateway) = settings.gateway else {
+            report.step(&label, "no gateway to ping");
+            continue;
+        };
+        let time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
+        report.step(&label, format_args!("gateway {gateway} answers a ping in {} us", time.as_micros()));
+        report.fact(format_args!("{label}.ping_us"), time.as_micros());
+    }
+    Ok(())
+}
+
+/// Answers ARP, ICMP echo, and UDP and TCP echo on port 7 on the first card, until told to end.
+pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+    let card = devices.cards.first_mut().ok_or(DeviceError::Missing("a network card"))?;
+    configure(card, report)?;
+    let label = format!("net{}", card.number);
+    report.fact_now(format_args!("{label}.serve"), "ready");
+    let wait = options.serve.unwrap_or(LONGEST_SERVE);
+    let counters = card.stack.serve(&Pseries, wait, |_| console::read_byte() == Some(QUIT))?;
+    report.fact_now(format_args!("{label}.serve"), "done");
+    let echo = counters.echo;
+    report.step(
+        &label,
+        format_args!(
+            "served {} ICMP echoes, {} datagrams of {} bytes, {} connections of {} bytes",
+            counters.frames.echo_requests, echo.datagrams, echo.udp_bytes, echo.connections, echo.tcp_bytes
+        ),
+    );
+    Ok(())
+}
+
+fn configure(card: &mut Card, report: &mut Report) -> Result<Settings, DeviceError> {
+    if let Some(settings) = card.stack.settings() {
+        return Ok(settings);
+    }
+    let settings = card.stack.configure(&Pseries, LEASE_WAIT)?;
+    let label = format!("net{}", card.number);
+    report.step(&label, format_args!("address {settings}"));
+    report.fact(format_args!("{label}.ip"), settings.address);
+    Ok(settings)
+}

@@ -1,0 +1,113 @@
+//! DMA windows, disks and cards, as the summary shows them.
+
+use super::Report;
+use super::boot::size;
+use crate::devices::set::{Devices, Disk};
+use crate::memory::heap;
+use crate::platform::pseries::{self, Pseries};
+use alloc::format;
+use postern_core::dma::Dma;
+use postern_core::net::driver::NetDriver;
+use postern_core::net::link::Link;
+use postern_core::tce::WindowReport;
+
+fn translation(dma: &Dma<Pseries>) -> &'static str {
+    if dma.translated() { "tce" } else { "gpa" }
+}
+
+fn bounced(dma: &Dma<Pseries>) -> &'static str {
+    if dma.bounced() { "yes" } else { "no" }
+}
+
+impl Report {
+    /// A bridge's DMA window.
+    pub fn window(&mut self, bridge: &str, window: &WindowReport) {
+        self.step("tce", format_args!("{bridge}: {window}"));
+        self.fact("tce.liobn", format_args!("{:#x}", window.liobn));
+        self.fact("tce.kind", window.kind);
+        self.fact("tce.pages", window.pages_mapped);
+    }
+
+    /// A disk that was brought up.
+    pub fn disk(&mut self, disk: &Disk) {
+        let (number, driver) = (disk.number, &disk.driver);
+        let (geometry, dma) = (driver.geometry(), driver.dma());
+        let bytes = geometry.capacity.saturating_mul(512);
+        self.step(
+            &format!("blk{number}"),
+            format_args!(
+                "virtio-blk {:?}, {}{}, blocks of {}; features {}, queue of {}, addresses {}, bounced: {}",
+                disk.id,
+                size(bytes),
+                if geometry.read_only { ", read-only" } else { "" },
+                geometry.block,
+                driver.transport().features(),
+                driver.queue_size(),
+                translation(dma),
+                bounced(dma),
+            ),
+        );
+        let mut fact =
+            |key: &str, value: &dyn core::fmt::Display| self.fact(format_args!("blk{number}.{key}"), value);
+        fact("capacity_bytes", &bytes);
+        fact("read_only", &if geometry.read_only { "yes" } else { "no" });
+        fact("id", &disk.id);
+        fact("translation", &translation(dma));
+        fact("bounced", &bounced(dma));
+    }
+
+    /// A card that was brought up.
+    pub fn card(&mut self, number: usize, driver: &NetDriver<Pseries, Pseries>) {
+        let dma = driver.dma();
+        let (rx, tx) = driver.queue_sizes();
+        self.step(
+            &format!("net{number}"),
+            format_args!(
+                "virtio-net {}, MTU {}; features {}, queues of {rx} and {tx}, addresses {}, bounced: {}",
+                driver.mac(),
+                driver.mtu(),
+                driver.features(),
+                translation(dma),
+                bounced(dma),
+            ),
+        );
+        let mut fact =
+            |key: &str, value: &dyn core::fmt::Display| self.fact(format_args!("net{number}.{key}"), value);
+        fact("mac", &driver.mac());
+        fact("translation", &translation(dma));
+        fact("bounced", &bounced(dma));
+    }
+
+    /// What went through the pool, and what the host was shown besides it.
+    pub fn exposure(&mut self, devices: &Devices) {
+        let counts = devices.dma.counts();
+        if let Some(pool) = devices.dma.pool_statistics() {
+            self.step(
+                "pool use",
+                format_args!(
+                    "{} of {} frames held, {} in use, at most {}; {} refusals, {} quarantined",
+                    pool.frames - pool.frames_free,
+                    pool.frames,
+                    size(pool.bytes_in_use),
+                    size(pool.high_water_bytes),
+                    pool.failures,
+                    size(pool.bytes_quarantined),
+                ),
+            );
+        }
+        self.step(
+            "bounced",
+            format_args!("{} bytes to the pool, {} bytes from it", counts.to_pool, counts.from_pool),
+        );
+        self.fact("bytes.to_pool", counts.to_pool);
+        self.fact("bytes.from_pool", counts.from_pool);
+        self.step(
+            "calls",
+            format_args!("{} ultracalls, {} hcalls", pseries::ultracalls(), pseries::hcalls()),
+        );
+        self.fact("ultracalls", pseries::ultracalls());
+        let (used, free) = heap::usage();
+        self.fact("heap.used", used);
+        self.fact("heap.free", free);
+    }
+}
