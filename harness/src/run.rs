@@ -139,10 +139,12 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
     }
     match (finished.ended, finished.report.exit_status) {
         (Ended::Interrupted, _) => {
+            console::restore_terminal();
             eprintln!("postern: interrupted");
             return INTERRUPTED;
         }
         (Ended::TimedOut(limit), _) => {
+            console::restore_terminal();
             eprintln!(
                 "postern: the guest did not end within {} s; TIMEOUT= sets another limit",
                 seconds(limit)

@@ -1,6 +1,7 @@
 //! A guest's console: a thread takes every byte that QEMU writes, keeps it, and shows it live on request.
 
-use std::io::{self, Read, Write};
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -122,16 +123,42 @@ fn pump(mut stream: impl Read, mut live: Option<Live>, shared: &Shared) {
     shared.grew.notify_all();
 }
 
-/// A live copy on standard output, which colours the lines of the kernel when `colour` is set.
+/// A live copy on standard output, which colours the lines of the kernel when `colour` is set, and takes
+/// away firmware's own control sequences when it is not.
 #[must_use]
 pub fn terminal(colour: bool) -> Live {
     Box::new(move |line| {
         let paint = if colour { paint(line) } else { "" };
         let reset = if paint.is_empty() { "" } else { "\x1b[0m" };
+        let line = if colour { line.into() } else { plain(line) };
         // Without a reader of our output the guest's log is still kept.
         let mut out = io::stdout().lock();
         drop(writeln!(out, "{paint}{line}{reset}").and_then(|()| out.flush()));
     })
+}
+
+/// The line without control sequences (ECMA-48: escape, bracket, up to a byte from `@` to `~`).
+fn plain(line: &str) -> Cow<'_, str> {
+    if !line.contains('\x1b') {
+        return line.into();
+    }
+    let mut parts = line.split('\x1b');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let after = match part.strip_prefix('[') {
+            Some(rest) => rest.split_once(|c: char| ('@'..='~').contains(&c)).map_or("", |(_, after)| after),
+            None => part,
+        };
+        out.push_str(after);
+    }
+    out.into()
+}
+
+/// Undoes what a firmware that was cut off may have done to the terminal: colour and a hidden cursor.
+pub fn restore_terminal() {
+    if io::stdout().is_terminal() {
+        println!("\x1b[0m\x1b[?25h");
+    }
 }
 
 fn paint(line: &str) -> &'static str {
@@ -200,6 +227,14 @@ mod tests {
         assert_eq!(paint("EXIT: STATUS=0"), "\x1b[32m");
         assert_eq!(paint("EXIT: STATUS=7"), "\x1b[31m");
         assert_eq!(paint("SLOF"), "");
+    }
+
+    #[test]
+    fn control_sequences_are_taken_out() {
+        assert_eq!(plain("SLOF\x1b[0m\x1b[?25l ***"), "SLOF ***");
+        assert_eq!(plain("plain"), "plain");
+        assert_eq!(plain("cut\x1b[12"), "cut");
+        assert_eq!(plain("\x1bMup"), "Mup");
     }
 
     #[test]
