@@ -20,6 +20,8 @@ const DATAGRAMS: usize = 64;
 const UDP_BUFFER: usize = 128 * 1024;
 /// Bytes moved from a receive to a send buffer at once, and the largest datagram.
 const CHUNK: usize = 16 * 1024;
+/// Bytes of an IPv4 and a UDP header.
+const UDP_HEADERS: usize = 28;
 /// A silent peer is asked for a sign of life, and given up without one.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const GIVE_UP: Duration = Duration::from_secs(30);
@@ -34,7 +36,8 @@ pub struct EchoCounters {
     pub datagrams: u64,
     /// Bytes in them.
     pub udp_bytes: u64,
-    /// Datagrams without an answer: from a port that would answer the answer, or unaddressable.
+    /// Datagrams without an answer: from a port that would answer the answer, longer than what can be sent,
+    /// or unaddressable.
     pub unanswered: u64,
     /// Times that answers were thrown away because the first of them could not be delivered.
     pub stalls: u64,
@@ -49,6 +52,8 @@ pub(super) struct Echo {
     pub counters: EchoCounters,
     udp: SocketHandle,
     queue: UdpQueue,
+    /// Longest answer.
+    longest: usize,
     connections: Vec<Connection>,
     chunk: Vec<u8>,
 }
@@ -59,8 +64,8 @@ struct Connection {
 }
 
 impl Echo {
-    /// Opens the service.
-    pub fn new(sockets: &mut SocketSet<'static>) -> Self {
+    /// Opens the service on a link with this MTU.
+    pub fn new(sockets: &mut SocketSet<'static>, mtu: u16) -> Self {
         let datagrams = || {
             let records = alloc::vec![udp::PacketMetadata::EMPTY; DATAGRAMS];
             udp::PacketBuffer::new(records, alloc::vec![0; UDP_BUFFER])
@@ -79,7 +84,8 @@ impl Echo {
         };
         let connections = (0..CONNECTIONS).map(connection).collect();
         let (counters, queue) = (EchoCounters::default(), UdpQueue::default());
-        Self { counters, udp, queue, connections, chunk: alloc::vec![0; CHUNK] }
+        let longest = usize::from(mtu).saturating_sub(UDP_HEADERS);
+        Self { counters, udp, queue, longest, connections, chunk: alloc::vec![0; CHUNK] }
     }
 
     /// Sends back what has arrived, as far as send buffers have room; the rest waits. At most the contents
@@ -109,8 +115,9 @@ impl Echo {
             let mut to = *from;
             // An answer to a broadcast comes from our own address.
             to.local_address = to.local_address.filter(|&at| Some(at) == own.map(IpAddress::Ipv4));
-            // Two echo services must not be talked into answering each other for ever.
-            let answer = if to.endpoint.port == ECHO_PORT {
+            // Two echo services must not be talked into answering each other for ever, and nothing is sent in
+            // fragments.
+            let answer = if to.endpoint.port == ECHO_PORT || len > self.longest {
                 Err(udp::SendError::Unaddressable)
             } else {
                 socket.send_slice(self.chunk.get(..len).unwrap_or_default(), to)

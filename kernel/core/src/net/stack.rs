@@ -150,7 +150,7 @@ impl<L: Link> Stack<L> {
             interface,
             addressing,
             dhcp: None,
-            echo: Echo::new(&mut sockets),
+            echo: Echo::new(&mut sockets, mtu),
             pinger: Pinger::new(seed),
             sockets,
             settings: None,

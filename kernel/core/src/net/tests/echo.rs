@@ -1,7 +1,7 @@
 //! The echo service on an ideal and on a bad wire.
 
 use super::peer::STACK_IP;
-use super::stack::{Bench, configured};
+use super::stack::{Bench, configured, configured_with_mtu};
 use super::wire::Random;
 use crate::net::echo::CONNECTIONS;
 use crate::net::link::Link;
@@ -100,6 +100,19 @@ fn udp_echo_does_not_answer_another_echo_service() {
     b.peer.borrow_mut().udp_socket(handle).send_slice(b"loop", SERVICE).unwrap();
     assert!(!b.until(1, |peer| peer.udp_socket(handle).can_recv()));
     assert_eq!(b.stack.counters().echo.unanswered, 1);
+}
+
+#[test]
+fn udp_echo_counts_what_is_too_long_to_be_sent_back() {
+    let mut b = configured_with_mtu(1000);
+    b.exchange_datagrams(&[972]);
+    let handle = b.peer.borrow_mut().udp(5001);
+    b.peer.borrow_mut().udp_socket(handle).send_slice(&[0; 973], SERVICE).unwrap();
+    assert!(!b.until(1, |peer| peer.udp_socket(handle).can_recv()));
+    let echo = b.stack.counters().echo;
+    assert_eq!((echo.datagrams, echo.unanswered), (1, 1));
+    let connection = b.peer.borrow_mut().connect(40000);
+    b.exchange(&[connection], 50_000, 60);
 }
 
 #[test]

@@ -26,18 +26,27 @@ pub struct Bench<L> {
 }
 
 fn bench(addressing: Addressing) -> Bench<TestLink> {
+    bench_with_mtu(addressing, 1500)
+}
+
+fn bench_with_mtu(addressing: Addressing, mtu: u16) -> Bench<TestLink> {
     let (clock, wire) = (TestClock::default(), Wire::shared());
     let peer = Peer::shared(&wire, &clock);
     let turn = Box::new({
         let peer = peer.clone();
         move || peer.borrow_mut().turn()
     });
-    let stack = Stack::new(TestLink::new(&wire, turn), addressing, 1, &clock).unwrap();
+    let link = TestLink { mtu, ..TestLink::new(&wire, turn) };
+    let stack = Stack::new(link, addressing, 1, &clock).unwrap();
     Bench { clock, wire, peer, stack }
 }
 
 pub fn configured() -> Bench<TestLink> {
-    let mut b = bench(STATIC);
+    configured_with_mtu(1500)
+}
+
+pub fn configured_with_mtu(mtu: u16) -> Bench<TestLink> {
+    let mut b = bench_with_mtu(STATIC, mtu);
     b.stack.configure(&b.clock, SECOND).unwrap();
     b
 }
