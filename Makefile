@@ -47,7 +47,7 @@ image: tools
 
 # The image that maps one page it never shared: the observers outside must find it out.
 sabotage: tools
-	@$(IMAGE) build -p postern-kernel --profile kernel --features postern-core/sabotage-map-private $(BARE)
+	@$(IMAGE) build -p postern-kernel --profile kernel --features sabotage-map-private $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-sabotage.elf)
 
 run: image
@@ -66,7 +66,7 @@ fmt: tools
 clippy: tools
 	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot -p postern-core $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel --features postern-core/sabotage-map-private $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel --features sabotage-map-private $(BARE) -- -D warnings
 
 doc: tools
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc -q --no-deps --document-private-items --workspace --exclude postern-kernel

@@ -52,7 +52,15 @@ impl Bridge {
         system: &DmaSystem<Pseries>,
     ) -> Result<PhbWindow, DeviceError> {
         let ddw = Ddw { rtas: &Pseries, buid: self.description.buid, config_address: 0 };
-        Ok(system.bridge(self.description.dma, self.description.ddw.is_some().then_some(&ddw), ram)?)
+        let window =
+            system.bridge(self.description.dma, self.description.ddw.is_some().then_some(&ddw), ram)?;
+        #[cfg(feature = "sabotage-map-private")]
+        {
+            let image = crate::memory::layout::image().start;
+            let ioba = window.map_for_sabotage(&Pseries, image)?;
+            log::warn!("sabotage: the image's first page is mapped for devices at {ioba:#x}");
+        }
+        Ok(window)
     }
 
     /// The node's name.
