@@ -2,9 +2,10 @@
 
 use crate::devices::DeviceError;
 use crate::platform::pseries::Pseries;
+use crate::report::Report;
 use alloc::vec::Vec;
 use postern_core::addr::GpaRange;
-use postern_core::dma::DmaSystem;
+use postern_core::dma::{DeviceId, Dma, DmaSystem};
 use postern_core::fdt;
 use postern_core::pci::bars::{self, Bars};
 use postern_core::pci::command::{self, Command};
@@ -20,6 +21,7 @@ pub struct Bridge {
     config: RtasConfig<Pseries>,
     windows: Windows,
     functions: Vec<Function>,
+    window: Option<PhbWindow>,
 }
 
 impl Bridge {
@@ -38,19 +40,33 @@ impl Bridge {
                 false
             }
         });
-        Ok(Self { description: description.clone(), config, windows, functions })
+        Ok(Self { description: description.clone(), config, windows, functions, window: None })
     }
 
-    /// Sets up the window through which devices that translate will access memory. No function masters the
-    /// bus yet.
+    /// DMA for a function that is reset and will translate its addresses or not, and last the right to use
+    /// it. The bridge's window is set up for the first function that translates, before it masters the bus.
     ///
     /// # Errors
-    /// The window cannot be used.
-    pub fn open_window(
-        &self,
+    /// The window cannot be used, or a command register that does not take.
+    pub fn dma(
+        &mut self,
+        function: &Function,
+        translated: bool,
         ram: &[GpaRange],
         system: &DmaSystem<Pseries>,
-    ) -> Result<PhbWindow, DeviceError> {
+        report: &mut Report,
+    ) -> Result<Dma<Pseries>, DeviceError> {
+        if translated && self.window.is_none() {
+            let window = self.open_window(ram, system)?;
+            report.window(&self.description.name, &window.report());
+            self.window = Some(window);
+        }
+        let dma = system.device(device_id(function), translated, self.window.as_ref())?;
+        command::enable_bus_master(&self.config, function.at)?;
+        Ok(dma)
+    }
+
+    fn open_window(&self, ram: &[GpaRange], system: &DmaSystem<Pseries>) -> Result<PhbWindow, DeviceError> {
         let ddw = Ddw { rtas: &Pseries, buid: self.description.buid, config_address: 0 };
         let window =
             system.bridge(self.description.dma, self.description.ddw.is_some().then_some(&ddw), ram)?;
@@ -61,11 +77,6 @@ impl Bridge {
             log::warn!("sabotage: the image's first page is mapped for devices at {ioba:#x}");
         }
         Ok(window)
-    }
-
-    /// The node's name.
-    pub fn name(&self) -> &str {
-        &self.description.name
     }
 
     /// The functions that could be silenced.
@@ -88,12 +99,9 @@ impl Bridge {
         command::enable_decoding(&self.config, at, Command::MEMORY | io)?;
         Ok(bars)
     }
+}
 
-    /// Lets the function access memory; what it may reach is in place.
-    ///
-    /// # Errors
-    /// A command register that does not take.
-    pub fn start(&self, at: DeviceAddr) -> Result<(), DeviceError> {
-        Ok(command::enable_bus_master(&self.config, at)?)
-    }
+/// A device's account in the pool: device and function number.
+fn device_id(function: &Function) -> DeviceId {
+    DeviceId(u16::from(function.at.device()) << 3 | u16::from(function.at.function()))
 }

@@ -13,14 +13,12 @@ use alloc::vec::Vec;
 use postern_core::addr::GpaRange;
 use postern_core::blk::driver::Blk;
 use postern_core::cmdline::{Console, Ip, Options};
-use postern_core::dma::{DeviceId, DmaSystem};
+use postern_core::dma::DmaSystem;
 use postern_core::fdt::Machine;
-use postern_core::net;
 use postern_core::net::driver::NetDriver;
 use postern_core::net::settings::{Addressing, Settings};
 use postern_core::net::stack::Stack;
 use postern_core::pci::functions::Function;
-use postern_core::tce::PhbWindow;
 use postern_core::virtio::features::DeviceType;
 use postern_core::virtio::regions::Regions;
 use postern_core::virtio::transport::Transport;
@@ -93,20 +91,10 @@ impl Devices {
     }
 
     fn bring_up_behind(&mut self, bridge: &mut Bridge, ram: &[GpaRange], uart: bool, report: &mut Report) {
-        let window = match bridge.open_window(ram, &self.dma) {
-            Ok(window) => {
-                report.window(bridge.name(), &window.report());
-                Some(window)
-            }
-            Err(error) => {
-                log::error!("{}: no DMA window: {error}", bridge.name());
-                None
-            }
-        };
         for function in bridge.functions().to_vec() {
             let outcome = match DeviceType::of(&function) {
-                Some(DeviceType::Block) => self.bring_up_disk(bridge, &function, window.as_ref(), report),
-                Some(DeviceType::Net) => self.bring_up_card(bridge, &function, window.as_ref(), report),
+                Some(DeviceType::Block) => self.bring_up_disk(bridge, &function, ram, report),
+                Some(DeviceType::Net) => self.bring_up_card(bridge, &function, ram, report),
                 None if uart && is_serial(&function) => attach_uart(bridge, &function),
                 None => {
                     log::debug!("pci {function}: no driver");
@@ -124,12 +112,12 @@ impl Devices {
         &mut self,
         bridge: &mut Bridge,
         function: &Function,
-        window: Option<&PhbWindow>,
+        ram: &[GpaRange],
         report: &mut Report,
     ) -> Result<(), DeviceError> {
         let transport = connect(bridge, function)?;
         let mut driver =
-            Blk::probe(transport, |translated| self.dma.device(device_id(function), translated, window))?;
+            Blk::probe(transport, |translated| bridge.dma(function, translated, ram, &self.dma, report))?;
         let id = driver.id().unwrap_or_else(|error| {
             log::info!("pci {function}: no serial number: {error}");
             String::new()
@@ -144,13 +132,13 @@ impl Devices {
         &mut self,
         bridge: &mut Bridge,
         function: &Function,
-        window: Option<&PhbWindow>,
+        ram: &[GpaRange],
         report: &mut Report,
     ) -> Result<(), DeviceError> {
-        let mut transport = connect(bridge, function)?;
-        transport.negotiate(net::features::WANTED)?;
-        let dma = self.dma.device(device_id(function), transport.access_platform(), window)?;
-        let driver = NetDriver::start(transport, dma, entropy::word())?;
+        let transport = connect(bridge, function)?;
+        let driver = NetDriver::probe(transport, entropy::word(), |translated| {
+            bridge.dma(function, translated, ram, &self.dma, report)
+        })?;
         report.card(self.cards.len(), &driver);
         let stack = Stack::new(driver, self.addressing, entropy::word(), &Pseries)?;
         let card = Card { number: self.cards.len(), stack };
@@ -159,19 +147,11 @@ impl Devices {
     }
 }
 
-/// Addresses and registers; after the reset, the right to access memory. Every address that the function
-/// can reach through its bridge is in place by then, and none that it cannot is known to it.
+/// Addresses, registers, and a reset.
 fn connect(bridge: &mut Bridge, function: &Function) -> Result<Transport<Pseries>, DeviceError> {
     let bars = bridge.place(function.at)?;
     let regions = Regions::find(bridge.config(), function.at, &bars)?;
-    let transport = Transport::begin(Pseries, regions, &Pseries)?;
-    bridge.start(function.at)?;
-    Ok(transport)
-}
-
-/// A device's account in the pool: device and function number.
-fn device_id(function: &Function) -> DeviceId {
-    DeviceId(u16::from(function.at.device()) << 3 | u16::from(function.at.function()))
+    Ok(Transport::begin(Pseries, regions, &Pseries)?)
 }
 
 fn addressing(ip: Ip) -> Addressing {

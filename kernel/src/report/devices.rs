@@ -58,6 +58,8 @@ impl Report {
 
     /// A card that was brought up.
     pub fn card(&mut self, number: usize, driver: &NetDriver<Pseries, Pseries>) {
+        // Whoever plays the other end of the wire waits for it.
+        self.fact_now(format_args!("net{number}.mac"), driver.mac());
         let dma = driver.dma();
         let (rx, tx) = driver.queue_sizes();
         self.step(
@@ -73,7 +75,6 @@ impl Report {
         );
         let mut fact =
             |key: &str, value: &dyn core::fmt::Display| self.fact(format_args!("net{number}.{key}"), value);
-        fact("mac", &driver.mac());
         fact("translation", &translation(dma));
         fact("bounced", &bounced(dma));
     }

@@ -27,9 +27,10 @@ impl Report {
         self.facts.push((key.to_string(), value.to_string()));
     }
 
-    /// A fact that somebody waits for: stated now.
+    /// A fact that somebody waits for: stated now, and again with the others.
     pub fn fact_now(&mut self, key: impl Display, value: impl Display) {
         println!("postern: {key}={value}");
+        self.fact(key, value);
     }
 
     /// Prints the summary and the facts.

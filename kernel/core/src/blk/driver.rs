@@ -7,7 +7,7 @@
 use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::{Geometry, WANTED, read_capacity};
 use crate::blk::request::{Completion, InFlight, Operation, Requests, Table, Token};
-use crate::dma::{Dma, DmaError, Mapping};
+use crate::dma::{Dma, Mapping};
 use crate::seam::{Mmio, Platform};
 use crate::virtio::lie::Lie;
 use crate::virtio::queue::Queue;
@@ -57,12 +57,16 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     ///
     /// # Errors
     /// The device is refused; it has been reset, or what it may still use is never used again.
-    pub fn probe(
+    pub fn probe<E: From<BlkError>>(
         mut transport: Transport<M>,
-        dma: impl FnOnce(bool) -> Result<Dma<P>, DmaError>,
-    ) -> Result<Self, BlkError> {
-        transport.negotiate(WANTED)?;
-        let dma = dma(transport.access_platform()).map_err(BlkError::Dma)?;
+        dma: impl FnOnce(bool) -> Result<Dma<P>, E>,
+    ) -> Result<Self, E> {
+        transport.negotiate(WANTED).map_err(BlkError::from)?;
+        let dma = dma(transport.access_platform())?;
+        Ok(Self::start(transport, dma)?)
+    }
+
+    fn start(mut transport: Transport<M>, dma: Dma<P>) -> Result<Self, BlkError> {
         let started = Self::set_up(&mut transport, &dma);
         let (geometry, live) = match started {
             Ok(started) => started,

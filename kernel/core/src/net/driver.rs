@@ -36,12 +36,23 @@ pub struct NetDriver<M: Mmio, P: Platform> {
 }
 
 impl<M: Mmio, P: Platform> NetDriver<M, P> {
-    /// Starts a device whose features have been negotiated ([`features::WANTED`]) and whose function may be a
-    /// bus master. `seed` makes an address for a device that names none.
+    /// Brings a device up whose transport has just begun. `dma` gives it its DMA, with or without
+    /// VIRTIO_F_ACCESS_PLATFORM, and lets its function be a bus master. `seed` makes an address for a device
+    /// that names none.
     ///
     /// # Errors
     /// The device is refused; it has been reset, or what it may still use is never used again.
-    pub fn start(mut transport: Transport<M>, dma: Dma<P>, seed: u64) -> Result<Self, NetError> {
+    pub fn probe<E: From<NetError>>(
+        mut transport: Transport<M>,
+        seed: u64,
+        dma: impl FnOnce(bool) -> Result<Dma<P>, E>,
+    ) -> Result<Self, E> {
+        transport.negotiate(features::WANTED).map_err(NetError::from)?;
+        let dma = dma(transport.access_platform())?;
+        Ok(Self::start(transport, dma, seed)?)
+    }
+
+    fn start(mut transport: Transport<M>, dma: Dma<P>, seed: u64) -> Result<Self, NetError> {
         let (config, Queues { rx, tx }) = match Self::set_up(&mut transport, &dma, seed) {
             Ok(set_up) => set_up,
             Err(error) => {

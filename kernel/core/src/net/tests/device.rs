@@ -5,7 +5,7 @@ use crate::dma::{DeviceId, Dma, DmaSystem};
 use crate::model::{Cell, Model};
 use crate::net::driver::NetDriver;
 use crate::net::error::NetError;
-use crate::net::features::{MAC, MTU, STATUS, WANTED};
+use crate::net::features::{MAC, MTU, STATUS};
 use crate::net::link::{Frame, Link, MacAddr};
 use crate::virtio::features::Features;
 use crate::virtio::model::{Chain, VirtioModel, regions};
@@ -144,11 +144,10 @@ impl Machine {
         Self { model, system, dma, virtio, device, wire }
     }
 
-    /// Negotiates and starts the driver, as the kernel does.
+    /// Starts the driver, as the kernel does.
     pub fn start(&self) -> Result<Driver, NetError> {
-        let mut transport = Transport::begin(self.virtio.clone(), regions(), &self.model)?;
-        transport.negotiate(WANTED)?;
-        NetDriver::start(transport, self.dma.clone(), 0x1234_5678_9abc_def0)
+        let transport = Transport::begin(self.virtio.clone(), regions(), &self.model)?;
+        NetDriver::probe(transport, 0x1234_5678_9abc_def0, |_| Ok(self.dma.clone()))
     }
 
     pub fn turn(&self) {
