@@ -4,6 +4,7 @@ use crate::client_interface::{ClientError, ClientInterface, Name};
 use crate::fdt_writer::{WriteError, Writer};
 use crate::flatten::{Addition, FlattenError, flatten};
 use crate::open_firmware::OpenFirmware;
+use arrayvec::ArrayVec;
 use core::fmt;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::fdt::early::{ENTRY_PROPERTY, Entry};
@@ -75,6 +76,12 @@ struct Rtas {
     entry: u32,
 }
 
+impl Rtas {
+    fn range(&self) -> GpaRange {
+        GpaRange { start: Gpa(u64::from(self.base)), len: u64::from(self.size) }
+    }
+}
+
 /// Has RTAS instantiated, flattens the tree into `buffer` and ends firmware. Returns the tree's size.
 pub fn take(
     mut firmware: OpenFirmware,
@@ -86,42 +93,38 @@ pub fn take(
     let boot_cpu = firmware.boot_cpu()?;
     let entry = if is_slof(&mut firmware)? { Entry::Slof } else { Entry::Vof };
 
-    let mut reservations = [(0, 0); 3];
-    let mut reserved = 0;
-    let image = Some((handover.image.start.0, handover.image.len));
-    let initrd = handover.initrd.map(|initrd| (initrd.start.0, initrd.len));
-    let rtas_range = rtas.as_ref().map(|rtas| (u64::from(rtas.base), u64::from(rtas.size)));
-    for range in [image, initrd, rtas_range].into_iter().flatten() {
-        reservations[reserved] = range;
-        reserved += 1;
-    }
+    let initrd = handover.initrd;
+    let rtas_range = rtas.as_ref().map(Rtas::range);
+    let reserved: ArrayVec<(u64, u64), 3> = [Some(handover.image), initrd, rtas_range]
+        .into_iter()
+        .flatten()
+        .map(|range| (range.start.0, range.len))
+        .collect();
 
     let entry_name: &[u8] = match entry {
         Entry::Slof => b"slof\0",
         Entry::Vof => b"vof\0",
         Entry::Fdt => b"fdt\0",
     };
-    let (rtas_base, rtas_entry) = rtas.as_ref().map_or((0, 0), |rtas| (rtas.base, rtas.entry));
-    let (rtas_base, rtas_entry) = (rtas_base.to_be_bytes(), rtas_entry.to_be_bytes());
-    let start = initrd.map_or(0, |(start, _)| start).to_be_bytes();
-    let end = initrd.map_or(0, |(start, len)| start + len).to_be_bytes();
+    let rtas_cells = rtas.as_ref().map(|rtas| (rtas.base.to_be_bytes(), rtas.entry.to_be_bytes()));
+    let initrd_cells = initrd.map(|initrd| (initrd.start.0.to_be_bytes(), initrd.end().0.to_be_bytes()));
     let chosen = |name, value| Addition { path: b"/chosen", name, value };
     let in_rtas = |name, value| Addition { path: b"/rtas", name, value };
-    let mut additions = [chosen(ENTRY_PROPERTY.as_bytes(), entry_name); 5];
-    let mut count = 1;
-    if rtas.is_some() {
-        additions[count] = in_rtas(b"linux,rtas-base", &rtas_base);
-        additions[count + 1] = in_rtas(b"linux,rtas-entry", &rtas_entry);
-        count += 2;
+    let mut additions: ArrayVec<Addition<'_>, 5> = ArrayVec::new();
+    additions.push(chosen(ENTRY_PROPERTY.as_bytes(), entry_name));
+    if let Some((base, entry)) = &rtas_cells {
+        additions.push(in_rtas(b"linux,rtas-base", base));
+        additions.push(in_rtas(b"linux,rtas-entry", entry));
     }
-    if initrd.is_some() && !has_initrd(&mut firmware)? {
-        additions[count] = chosen(b"linux,initrd-start", &start);
-        additions[count + 1] = chosen(b"linux,initrd-end", &end);
-        count += 2;
+    if let Some((start, end)) = &initrd_cells
+        && !has_initrd(&mut firmware)?
+    {
+        additions.push(chosen(b"linux,initrd-start", start));
+        additions.push(chosen(b"linux,initrd-end", end));
     }
 
-    let mut tree = Writer::new(buffer, &mut names, &reservations[..reserved])?;
-    flatten(&mut firmware, &mut tree, &additions[..count])?;
+    let mut tree = Writer::new(buffer, &mut names, &reserved)?;
+    flatten(&mut firmware, &mut tree, &additions)?;
     let size = tree.finish(boot_cpu, SPARE)?;
     firmware.quiesce()?;
     Ok(size)
