@@ -13,6 +13,8 @@ mod ping;
 mod rx;
 pub mod settings;
 pub mod stack;
+mod stack_error;
+mod stack_time;
 pub mod statistics;
 mod tx;
 

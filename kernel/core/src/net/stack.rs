@@ -1,18 +1,19 @@
 //! The network stack over a [`Link`]: addresses, ping, and the echo service.
 
 use super::echo::{Echo, EchoCounters};
-use super::link::{Link, MacAddr};
+use super::link::Link;
 use super::phy::{FrameCounters, Phy};
 use super::ping::{Pinger, Question};
 use super::settings::{Addressing, Settings, SettingsError};
+pub use super::stack_error::StackError;
+use super::stack_time::StackTime;
 use crate::clock::{Clock, Deadline, duration};
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::dhcpv4;
-use smoltcp::time::{Duration as WireDuration, Instant};
+use smoltcp::time::Duration as WireDuration;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 
 /// Frames received, at most, in one [`Stack::poll`].
@@ -25,66 +26,6 @@ const LINK_LOOK: Duration = Duration::from_millis(100);
 const LINK_CHANGES_LOGGED: u64 = 8;
 /// Smallest IP packet size that every link must carry whole for this stack (RFC 791: 576 must be accepted).
 pub const MIN_MTU: u16 = 576;
-
-/// Why the network does not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StackError<E> {
-    /// The link is gone.
-    Link(E),
-    /// The device's address is not one of a station.
-    Mac(MacAddr),
-    /// The link's largest packet is smaller than [`MIN_MTU`].
-    Mtu(u16),
-    /// The configuration asked for cannot work.
-    Settings(SettingsError),
-    /// No usable lease came within the time; whether the cable was in, and what a server offered last.
-    NoLease {
-        /// How long was waited.
-        waited: Duration,
-        /// Whether the link was up at the end.
-        link_up: bool,
-        /// What was wrong with the last lease, if one came.
-        refused: Option<SettingsError>,
-    },
-    /// The machine has no address yet.
-    NotConfigured,
-    /// Neither in our network nor behind a gateway.
-    NoRoute(Ipv4Addr),
-    /// No answer within the time.
-    NoAnswer {
-        /// Who was asked.
-        host: Ipv4Addr,
-        /// How long was waited.
-        waited: Duration,
-        /// Whether the question left this machine, that is, the next hop's hardware address is known.
-        sent: bool,
-    },
-}
-
-impl<E: fmt::Display> fmt::Display for StackError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Link(error) => write!(f, "network device: {error}"),
-            Self::Mac(mac) => write!(f, "{mac} is not the address of a station"),
-            Self::Mtu(mtu) => write!(f, "MTU {mtu} is below {MIN_MTU}"),
-            Self::Settings(error) => error.fmt(f),
-            Self::NoLease { waited, link_up, refused } => {
-                write!(f, "no DHCP lease within {} ms", waited.as_millis())?;
-                match (refused, link_up) {
-                    (Some(error), _) => write!(f, ": {error}"),
-                    (None, false) => f.write_str(": the link is down"),
-                    (None, true) => Ok(()),
-                }
-            }
-            Self::NotConfigured => f.write_str("no IPv4 address is configured"),
-            Self::NoRoute(host) => write!(f, "no route to {host}"),
-            Self::NoAnswer { host, waited, sent } => {
-                let why = if *sent { "" } else { ": its hardware address is unknown" };
-                write!(f, "no answer from {host} within {} ms{why}", waited.as_millis())
-            }
-        }
-    }
-}
 
 /// What has happened so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -403,23 +344,4 @@ fn dhcp_client() -> dhcpv4::Socket<'static> {
     retry.initial_request_timeout = WireDuration::from_secs(1);
     client.set_retry_config(retry);
     client
-}
-
-/// The stack's own time: from 0, never backwards, whatever the clock does.
-struct StackTime {
-    start: u64,
-    elapsed: Duration,
-}
-
-impl StackTime {
-    fn new(clock: &impl Clock) -> Self {
-        Self { start: clock.now(), elapsed: Duration::ZERO }
-    }
-
-    fn instant(&mut self, clock: &impl Clock) -> Instant {
-        let elapsed = duration(clock, clock.now().saturating_sub(self.start));
-        self.elapsed = self.elapsed.max(elapsed);
-        // Centuries from the end of the type, so that no sum of the stack's wraps.
-        Instant::from_micros(i64::try_from(self.elapsed.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 4))
-    }
 }
