@@ -8,7 +8,6 @@ use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
 use crate::peer::echo;
-use crate::qemu::command::USER;
 use crate::qemu::monitor::Monitor;
 use crate::session::{Finished, Session};
 use crate::variable::{Cpu, Firmware, Net};
@@ -56,8 +55,7 @@ fn run(context: &Context, shape: Shape) -> Result<(), Failure> {
     let seed = seed();
     let data = scene.data_disk(DATA_BYTES)?;
     let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    // Only the forwarded ports lead anywhere.
-    scene.machine.net = Net::Netdev(format!("{USER},restrict=on"));
+    scene.machine.net = Net::User;
     // The guest ends serving when told so; the limit only keeps a test that went wrong from lasting.
     scene.word(&format!("run=blk-digest,blk-pattern,net-serve serve=100 seed={seed}"));
     let expected = digest(&data)?;

@@ -5,7 +5,7 @@ use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{cells, device_tree, faults, input, malformed_tree, measured, network, sabotage};
 use crate::options::Options;
-use crate::run::{FAILED, INTERRUPTED};
+use crate::run::{FAILED, FINDINGS, INTERRUPTED};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -123,8 +123,11 @@ fn one(test: &Test, context: &Context) -> bool {
 
 fn describe(text: &mut Vec<u8>, name: &str, seconds: f32, failure: &Failure) -> io::Result<()> {
     writeln!(text, "FAIL {name:<40} {seconds:5.1} s")?;
-    for finding in &failure.findings {
+    for finding in failure.findings.iter().take(FINDINGS) {
         writeln!(text, "     {finding}")?;
+    }
+    if let Some(more @ 1..) = failure.findings.len().checked_sub(FINDINGS) {
+        writeln!(text, "     and {more} more")?;
     }
     let Some(output) = &failure.output else { return Ok(()) };
     for line in tail(output.errors.trim_end(), TAIL) {

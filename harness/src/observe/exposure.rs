@@ -127,7 +127,8 @@ pub fn shares(held: &Shared, report: &Report) -> Vec<Violation> {
 pub fn reach(held: &Shared, trace: &Trace, translating: bool) -> Vec<Violation> {
     let mut violations: Vec<_> = trace.unread.iter().cloned().map(Violation::Unread).collect();
     let mut seen = false;
-    for &event in trace.kernel.iter().chain(&trace.live()) {
+    // What firmware left in the window is the kernel's to clear.
+    for event in trace.kernel.iter().copied().chain(trace.left_by_firmware()) {
         if let Event::List { .. } = event {
             violations.push(Violation::ListPage(event));
         }

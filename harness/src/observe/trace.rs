@@ -101,20 +101,31 @@ impl Trace {
     /// Entries that were installed and not cleared by the end, whoever installed them.
     #[must_use]
     pub fn live(&self) -> Vec<Event> {
+        self.standing().map(|(event, _)| event).collect()
+    }
+
+    /// Those of them that firmware installed.
+    #[must_use]
+    pub fn left_by_firmware(&self) -> Vec<Event> {
+        self.standing().filter(|&(_, firmware)| firmware).map(|(event, _)| event).collect()
+    }
+
+    fn standing(&self) -> impl Iterator<Item = (Event, bool)> {
         let mut entries = BTreeMap::new();
-        for event in self.firmware.iter().chain(&self.kernel) {
-            if let &Event::Install { liobn, ioba, count, tce, page } = event {
-                for i in 0..count {
-                    let ioba = ioba.wrapping_add(i.wrapping_mul(page));
-                    if tce & PERMISSIONS == 0 {
-                        entries.remove(&(liobn, ioba));
-                    } else {
-                        entries.insert((liobn, ioba), Event::Install { liobn, ioba, count: 1, tce, page });
-                    }
+        let firmware = self.firmware.iter().map(|event| (event, true));
+        for (event, firmware) in firmware.chain(self.kernel.iter().map(|event| (event, false))) {
+            let &Event::Install { liobn, ioba, count, tce, page } = event else { continue };
+            for i in 0..count {
+                let ioba = ioba.wrapping_add(i.wrapping_mul(page));
+                if tce & PERMISSIONS == 0 {
+                    entries.remove(&(liobn, ioba));
+                } else {
+                    let one = Event::Install { liobn, ioba, count: 1, tce, page };
+                    entries.insert((liobn, ioba), (one, firmware));
                 }
             }
         }
-        entries.into_values().collect()
+        entries.into_values()
     }
 }
 
@@ -215,6 +226,7 @@ spapr_iommu_pci_indirect liobn=0x80000000 ioba=0x0 tcelist=0x30000 iobaN=0x1000 
     fn what_was_cleared_is_not_live() {
         let live = Trace::parse(LOG).live();
         assert_eq!(live.iter().map(Event::reach).collect::<Vec<_>>(), [Some((0x200_0000, 0x1000))]);
+        assert_eq!(Trace::parse(LOG).left_by_firmware(), []);
     }
 
     #[test]

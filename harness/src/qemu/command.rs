@@ -10,9 +10,6 @@ use std::path::{Path, PathBuf};
 /// Capabilities that TCG cannot give; named so that it does not warn.
 const QUIET: &str = "cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off";
 
-/// QEMU's user networking, with the guest's port 7 forwarded from whatever ports are free on loopback.
-pub const USER: &str = "user,hostfwd=udp:127.0.0.1:0-:7,hostfwd=tcp:127.0.0.1:0-:7";
-
 /// How an outside process reaches the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
@@ -168,7 +165,8 @@ impl Machine {
         }
         let netdev = match &self.net {
             Net::None => None,
-            Net::User => Some(USER.to_owned()),
+            // The guest's port 7, from whatever port is free on loopback.
+            Net::User => Some("user,hostfwd=udp:127.0.0.1:0-:7,hostfwd=tcp:127.0.0.1:0-:7".to_owned()),
             Net::Netdev(argument) => Some(argument.clone()),
         };
         if let Some(netdev) = netdev {
