@@ -28,6 +28,7 @@ shell_syntax() { for f in scripts/* .ci/run; do sh -n "$f" || return 1; done; }
 
 check "no unfinished business" no_words
 check "shell syntax" shell_syntax
+check "the docs' lists are complete" scripts/check-docs.sh
 check "formatting" scripts/cargo fmt --all --check
 check "Cargo.lock is up to date" locked
 check "clippy, every crate" make clippy

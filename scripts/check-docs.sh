@@ -1,0 +1,35 @@
+#!/bin/sh
+# The lists that people and scripts rely on name everything there is: each step of `run=`, each option of the
+# command line and each exit status in docs/help.txt, and each fact both there and in docs/guest-contract.md.
+set -eu
+cd "$(dirname "$0")/.."
+core=kernel/core/src
+failed=0
+named() { # word, what it is, file...
+    word=$1 what=$2; shift 2
+    for file in "$@"; do
+        grep -qE -e "(^|[^a-z0-9_.-])$word([^a-z0-9_-]|\$)" "$file" || { echo "check-docs: $file does not name the $what $word"; failed=1; }
+    done
+}
+
+steps=$(sed -n 's/^    ("\([a-z-]*\)", Step::.*/\1/p' $core/cmdline.rs | sed 's/^breach-//')
+options=$(sed -n '/let known: /,/;/p' $core/cmdline.rs | grep -o 'b"[a-z]*"' | sed 's/^b//; s/"//g' | sort -u)
+statuses=$(sed -n 's/^    [A-Z][A-Za-z]* = \([0-9]*\),$/\1/p' $core/exit.rs)
+facts=$(cat kernel/src/report/*.rs kernel/src/jobs/*.rs kernel/src/*.rs | tr -s ' \n' ' ' |
+    grep -oE '\bfact(_now)?\( ?(format_args!\( ?)?"[^"]+"' | sed 's/.*"\(.*\)"/\1/' |
+    sed 's/^blk{[a-z]*}/blkN/; s/^net{[a-z]*}/net0/; s/^{label}/net0/; s/\.{key}$//; s/{[a-z]*}/N/' |
+    grep -vE '^(blkN|net0)$' | sort -u)
+
+for list in "$steps" "$options" "$statuses" "$facts"; do
+    [ -n "$list" ] || { echo "check-docs: a list was not found in the sources"; exit 1; }
+done
+for s in $steps; do named "$s" step docs/help.txt; done
+for o in $options; do named "$o=[^ ]*" option docs/help.txt; done
+for n in $statuses; do named "$n" "exit status" docs/help.txt docs/exit-codes.md README.md; done
+for f in $facts; do
+    # A key without a dot is one of a disk's or card's.
+    case "$f" in *.* | entry | mode | ultracalls) ;; *) f="[a-z]*[N0].$f" ;; esac
+    named "$f" fact docs/help.txt docs/guest-contract.md
+done
+[ "$failed" = 0 ] && echo "check-docs: $(echo "$steps $options $statuses $facts" | wc -w) names, all there"
+exit "$failed"
