@@ -43,7 +43,7 @@ pub fn breach(breach: Breach, pool: Option<GpaRange>, report: &mut Report) -> Re
         Breach::TextWrite => map as *const () as u64,
         Breach::DataExecute => &raw const DATA as u64,
         // In normal mode there is no pool; what stands for it is heap.
-        Breach::PoolExecute => pool.map_or_else(|| heap_word(), |pool| pool.start.0),
+        Breach::PoolExecute => pool.map_or_else(heap_word, |pool| pool.start.0),
         Breach::StackExecute => &raw mut local as u64,
         Breach::NullRead => 8,
         Breach::StackOverflow => layout::stack().start.0,
