@@ -19,6 +19,8 @@ facts=$(cat kernel/src/report/*.rs kernel/src/jobs/*.rs kernel/src/*.rs | tr -s 
     grep -oE '\bfact(_now)?\( ?(format_args!\( ?)?"[^"]+"' | sed 's/.*"\(.*\)"/\1/' |
     sed 's/^blk{[a-z]*}/blkN/; s/^net{[a-z]*}/net0/; s/^{label}/net0/; s/\.{key}$//; s/{[a-z]*}/N/' |
     grep -vE '^(blkN|net0)$' | sort -u)
+# The boot stage states its own, without a heap.
+facts="$facts $(cat boot/src/*.rs kernel/src/*.rs | grep -oE 'postern: [a-z.]+=' | sed 's/postern: //; s/=//' | sort -u)"
 
 for list in "$steps" "$options" "$statuses" "$facts"; do
     [ -n "$list" ] || { echo "check-docs: a list was not found in the sources"; exit 1; }
