@@ -32,14 +32,23 @@ pub fn tests() -> Vec<Test> {
             }
         }
     }
-    let slof = Shape::new(Firmware::Slof, true, true);
-    let vof = Shape::new(Firmware::Vof, false, true);
-    let bios = Shape::new(Firmware::Bios, false, false);
-    for shape in [slof, vof, bios] {
+    let others = [
+        Shape::new(Firmware::Slof, true, true),
+        Shape::new(Firmware::Vof, true, false),
+        Shape::new(Firmware::Vof, false, true),
+        Shape::new(Firmware::Bios, true, true),
+        Shape::new(Firmware::Bios, false, false),
+    ];
+    for shape in others {
         tests.push(cell("/power10", Shape { cpu: Cpu::Power10, ..shape }));
         tests.push(cell("/smp-2", Shape { smp: 2, ..shape }));
         tests.push(cell("/256M", Shape { mebibytes: 256, ..shape }));
         tests.push(cell("/4G", Shape { mebibytes: 4096, ..shape }));
+    }
+    // Without a 64-bit window, buffers are mapped one by one.
+    for firmware in Firmware::ALL {
+        let shape = Shape::new(firmware, false, true);
+        tests.push(cell("/no-ddw", Shape { dynamic_windows: false, ..shape }));
     }
     tests
 }
@@ -110,10 +119,22 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
     ] {
         wanted.extend([(translated, translation), (copied, bounced)]);
     }
+    if shape.access_platform {
+        wanted.push(("tce.kind", window(shape)));
+    }
     if !shape.secure {
         wanted.extend([("ultracalls", "0"), ("bytes.to_pool", "0"), ("bytes.from_pool", "0")]);
     }
     wanted.into_iter().filter_map(|(key, value)| judge::fact(finished, key, value)).collect()
+}
+
+/// How devices reach memory through the bridge's windows.
+const fn window(shape: Shape) -> &'static str {
+    match (shape.secure, shape.dynamic_windows) {
+        (true, _) => "pool",
+        (false, true) => "direct",
+        (false, false) => "on-demand",
+    }
 }
 
 /// What the host reads back: the pattern on one disk, the other as it was.

@@ -59,6 +59,8 @@ pub struct Shape {
     pub secure: bool,
     /// Whether devices offer VIRTIO_F_ACCESS_PLATFORM.
     pub access_platform: bool,
+    /// Whether the host bridge offers further DMA windows beside the default one.
+    pub dynamic_windows: bool,
     /// vCPU model.
     pub cpu: Cpu,
     /// Number of vCPUs.
@@ -71,7 +73,15 @@ impl Shape {
     /// A POWER9 with one vCPU and 512 MiB.
     #[must_use]
     pub const fn new(firmware: Firmware, secure: bool, access_platform: bool) -> Self {
-        Self { firmware, secure, access_platform, cpu: Cpu::Power9, smp: 1, mebibytes: 512 }
+        Self {
+            firmware,
+            secure,
+            access_platform,
+            dynamic_windows: true,
+            cpu: Cpu::Power9,
+            smp: 1,
+            mebibytes: 512,
+        }
     }
 }
 
@@ -103,6 +113,7 @@ impl Scene {
             smp: shape.smp,
             memory: shape.mebibytes << 20,
             access_platform: shape.access_platform,
+            dynamic_windows: shape.dynamic_windows,
             bootargs: if shape.secure && !publish_node { "svm=emulated".to_owned() } else { String::new() },
             ..Machine::new(context.qemu.clone(), context.kernel.clone(), context.rom.clone())
         };

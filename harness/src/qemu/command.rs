@@ -42,6 +42,8 @@ pub struct Machine {
     pub memory: u64,
     /// Whether virtio devices offer VIRTIO_F_ACCESS_PLATFORM and reach memory through TCEs.
     pub access_platform: bool,
+    /// Whether the host bridge offers further DMA windows beside the default one.
+    pub dynamic_windows: bool,
     /// virtio-blk devices, in PCI order.
     pub disks: Vec<Disk>,
     /// virtio-net device.
@@ -79,6 +81,7 @@ impl Machine {
             smp: 1,
             memory: 512 << 20,
             access_platform: false,
+            dynamic_windows: true,
             disks: Vec::new(),
             net: Net::None,
             kernel_address: None,
@@ -136,6 +139,9 @@ impl Machine {
             for argument in slof_arguments() {
                 args.flag(&argument);
             }
+        }
+        if !self.dynamic_windows {
+            args.add("-global", "spapr-pci-host-bridge.ddw=off");
         }
         self.devices(&mut args);
         if let Some(trace) = &self.trace {
