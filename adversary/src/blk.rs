@@ -1,0 +1,202 @@
+//! virtio-blk over a file (virtio 1.2, 5.2).
+
+use crate::cable::Cable;
+use crate::chain::Chain;
+use crate::lie::{Liar, Lie};
+use crate::memory::Guarded;
+use crate::noise::Noise;
+use crate::ring::Ring;
+use crate::server::{Device, Interrupts};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+const SECTOR: u64 = 512;
+const HEADER: usize = 16;
+const ID_BYTES: usize = 20;
+/// Completions before a lie: the driver is at work by then.
+const HONEST: u32 = 6;
+
+const F_SIZE_MAX: u64 = 1 << 1;
+const F_SEG_MAX: u64 = 1 << 2;
+const F_BLK_SIZE: u64 = 1 << 6;
+const F_FLUSH: u64 = 1 << 9;
+/// VIRTIO_F_VERSION_1.
+pub(crate) const F_VERSION_1: u64 = 1 << 32;
+/// VIRTIO_F_ACCESS_PLATFORM, which nobody here can serve.
+const F_ACCESS_PLATFORM: u64 = 1 << 33;
+/// VHOST_F_LOG_ALL and VIRTIO_RING_F_EVENT_IDX would change the protocol that this server speaks.
+const NOT_A_LIE: u64 = F_ACCESS_PLATFORM | 1 << 26 | 1 << 29 | 1 << 34;
+
+const OK: u8 = 0;
+const IOERR: u8 = 1;
+const UNSUPP: u8 = 2;
+
+/// A disk.
+#[derive(Debug)]
+pub struct Blk {
+    image: File,
+    bytes: u64,
+    id: [u8; ID_BYTES],
+    liar: Liar,
+    /// Reads whose data was never written, as ranges of the disk.
+    pub(crate) skipped: Vec<(u64, u64)>,
+}
+
+impl Blk {
+    /// A disk with the content of a file, which takes what the guest writes when `write` is set.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn open(image: &Path, id: &str, write: bool, lie: Option<Lie>) -> io::Result<Self> {
+        let image = OpenOptions::new().read(true).write(write).open(image)?;
+        let bytes = image.metadata()?.len();
+        let mut name = [0; ID_BYTES];
+        for (to, from) in name.iter_mut().zip(id.bytes()) {
+            *to = from;
+        }
+        Ok(Self { image, bytes, id: name, liar: Liar::new(lie, HONEST), skipped: Vec::new() })
+    }
+
+    fn capacity(&self) -> u64 {
+        match self.liar.lie() {
+            Some(Lie::Blk05Empty) => 0,
+            Some(Lie::Blk05Huge) => u64::MAX,
+            _ => self.bytes / SECTOR,
+        }
+    }
+
+    /// Does what the request asks for; the bytes written to the driver's memory.
+    fn answer(&mut self, chain: &Chain, memory: &Guarded<'_>) -> u32 {
+        let request = chain.read(memory);
+        let room = chain.bytes(true);
+        let (Some(header), Some(room)) = (request.first_chunk::<HEADER>(), room.checked_sub(1)) else { return 0 };
+        let [t0, t1, t2, t3, _, _, _, _, sector @ ..] = *header;
+        let at = u64::from_le_bytes(sector).wrapping_mul(SECTOR);
+        let inside = |bytes: u64| at.checked_add(bytes).is_some_and(|end| end <= self.bytes);
+        let data = &request[HEADER..];
+        let mut written = 0;
+        let status = match u32::from_le_bytes([t0, t1, t2, t3]) {
+            0 if inside(room) => {
+                let mut bytes = vec![0; usize::try_from(room).unwrap_or(0)];
+                let read = self.image.read_exact_at(&mut bytes, at);
+                if self.liar.once(Lie::Blk10) {
+                    memory.ledger().lie();
+                    self.skipped.push((at, room));
+                } else {
+                    chain.write(memory, 0, &bytes);
+                }
+                written = room;
+                if read.is_ok() { OK } else { IOERR }
+            }
+            1 if self.liar.lie() == Some(Lie::Blk09) => {
+                memory.ledger().lie();
+                IOERR
+            }
+            1 if inside(data.len() as u64) => match self.image.write_all_at(data, at) {
+                Ok(()) => OK,
+                Err(_) => IOERR,
+            },
+            0 | 1 => IOERR,
+            4 => OK,
+            8 => {
+                let id = if self.liar.lie() == Some(Lie::Blk12) {
+                    memory.ledger().lie();
+                    [0xff; ID_BYTES]
+                } else {
+                    self.id
+                };
+                chain.write(memory, 0, &id);
+                written = ID_BYTES as u64;
+                OK
+            }
+            _ => UNSUPP,
+        };
+        let status = if self.liar.once(Lie::Blk01) {
+            memory.ledger().lie();
+            0x77
+        } else {
+            status
+        };
+        chain.write(memory, room, &[status]);
+        u32::try_from(written + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Changes what was published.
+    fn afterthought(&self, chain: &Chain, memory: &Guarded<'_>) {
+        let Some(room) = chain.bytes(true).checked_sub(1) else { return };
+        match self.liar.now() {
+            Some(Lie::Blk03) => chain.write(memory, room, &[IOERR]),
+            Some(Lie::Blk11) => {
+                let mut bytes = vec![0; usize::try_from(room).unwrap_or(0)];
+                Noise::new(room).fill(&mut bytes);
+                chain.write(memory, 0, &bytes);
+            }
+            _ => return,
+        }
+        memory.ledger().lie();
+    }
+}
+
+impl Device for Blk {
+    fn queues(&self) -> usize {
+        1
+    }
+
+    fn features(&self) -> u64 {
+        let honest = F_VERSION_1 | F_BLK_SIZE | F_FLUSH;
+        match self.liar.lie() {
+            Some(Lie::Neg02) => honest & !F_VERSION_1,
+            Some(Lie::Neg05) => !NOT_A_LIE,
+            Some(Lie::Blk08) => honest | F_SIZE_MAX | F_SEG_MAX,
+            _ => honest,
+        }
+    }
+
+    fn config(&self) -> Vec<u8> {
+        let mut config = vec![0; 60];
+        config[..8].copy_from_slice(&self.capacity().to_le_bytes());
+        // Both limits stay 0 for whoever asks for them, except in a device that offers everything.
+        if self.liar.lie() != Some(Lie::Blk08) {
+            config[8..12].copy_from_slice(&0x1_0000_u32.to_le_bytes());
+            config[12..16].copy_from_slice(&126_u32.to_le_bytes());
+        }
+        config[20..24].copy_from_slice(&512_u32.to_le_bytes());
+        config
+    }
+
+    fn interrupts(&self) -> Interrupts {
+        match self.liar.lie() {
+            Some(Lie::Irq02) => Interrupts::Storm,
+            Some(Lie::Irq04) => Interrupts::Never,
+            _ => Interrupts::Honest,
+        }
+    }
+
+    fn serve(&mut self, _: usize, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
+        let mut batch: Vec<Chain> = std::iter::from_fn(|| ring.pop(memory)).collect();
+        if self.liar.lie() == Some(Lie::Rng17) {
+            batch.reverse();
+            memory.ledger().lie();
+        }
+        let mut rest = batch.as_slice();
+        while let Some((chain, later)) = rest.split_first() {
+            let written = self.answer(chain, memory);
+            let busy: Vec<u16> = later.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
+            self.liar.complete(ring, memory, chain, written, &busy);
+            self.afterthought(chain, memory);
+            rest = later;
+        }
+        !batch.is_empty()
+    }
+
+    fn stopped(&mut self, _: usize, memory: &Guarded<'_>) {
+        self.liar.given_up(memory);
+    }
+
+    fn cable(&self) -> Option<&Arc<Cable>> {
+        None
+    }
+}

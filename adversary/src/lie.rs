@@ -1,0 +1,310 @@
+//! The lies, each the row of the case list that its name begins with, and how they are told.
+
+use crate::chain::Chain;
+use crate::memory::Guarded;
+use crate::noise::Noise;
+use crate::ring::Ring;
+
+/// A thing that a device does although it must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is described by its text")]
+pub enum Lie {
+    Rng01,
+    Rng02,
+    Rng03,
+    Rng04,
+    Rng05,
+    Rng07,
+    Rng08,
+    Rng09,
+    Rng11Back,
+    Rng11Ahead,
+    Rng12,
+    Rng13,
+    Rng17,
+    Rng19,
+    Rng20,
+    Neg02,
+    Neg05,
+    Neg07,
+    Blk01,
+    Blk03,
+    Blk05Empty,
+    Blk05Huge,
+    Blk08,
+    Blk09,
+    Blk10,
+    Blk11,
+    Blk12,
+    Net01,
+    Net02,
+    Net03,
+    Net05,
+    Net06,
+    Net07,
+    Net12,
+    Net13,
+    Net14,
+    Irq02,
+    Irq04,
+}
+
+/// What a server says about itself beside its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The row of the case list.
+    pub id: &'static str,
+    /// What the device does.
+    pub text: &'static str,
+}
+
+impl Lie {
+    /// All of them.
+    pub const ALL: [Self; 38] = [
+        Self::Rng01,
+        Self::Rng02,
+        Self::Rng03,
+        Self::Rng04,
+        Self::Rng05,
+        Self::Rng07,
+        Self::Rng08,
+        Self::Rng09,
+        Self::Rng11Back,
+        Self::Rng11Ahead,
+        Self::Rng12,
+        Self::Rng13,
+        Self::Rng17,
+        Self::Rng19,
+        Self::Rng20,
+        Self::Neg02,
+        Self::Neg05,
+        Self::Neg07,
+        Self::Blk01,
+        Self::Blk03,
+        Self::Blk05Empty,
+        Self::Blk05Huge,
+        Self::Blk08,
+        Self::Blk09,
+        Self::Blk10,
+        Self::Blk11,
+        Self::Blk12,
+        Self::Net01,
+        Self::Net02,
+        Self::Net03,
+        Self::Net05,
+        Self::Net06,
+        Self::Net07,
+        Self::Net12,
+        Self::Net13,
+        Self::Net14,
+        Self::Irq02,
+        Self::Irq04,
+    ];
+
+    /// Its row, and what the device does.
+    #[must_use]
+    pub const fn told(self) -> Told {
+        let (id, text) = match self {
+            Self::Rng01 => ("RNG-01", "used id beyond the queue"),
+            Self::Rng02 => ("RNG-02", "used id right in its low 16 bits only"),
+            Self::Rng03 => ("RNG-03", "used id that was never posted"),
+            Self::Rng04 => ("RNG-04", "used id in the middle of a chain"),
+            Self::Rng05 => ("RNG-05", "the same used id twice"),
+            Self::Rng07 => ("RNG-07", "more bytes written than the driver allowed"),
+            Self::Rng08 => ("RNG-08", "no byte written by a read"),
+            Self::Rng09 => ("RNG-09", "bytes written to a request that has room for none"),
+            Self::Rng11Back => ("RNG-11", "used index goes back"),
+            Self::Rng11Ahead => ("RNG-11", "used index runs ahead"),
+            Self::Rng12 => ("RNG-12", "used entry changes after it was published"),
+            Self::Rng13 => ("RNG-13", "descriptors rewritten after they were posted"),
+            Self::Rng17 => ("RNG-17", "completion in another order"),
+            Self::Rng19 => ("RNG-19", "no completion ever"),
+            Self::Rng20 => ("RNG-20", "completion when the driver has given up"),
+            Self::Neg02 => ("NEG-02", "VIRTIO_F_VERSION_1 is not offered"),
+            Self::Neg05 => ("NEG-05", "every feature is offered"),
+            Self::Neg07 => ("NEG-07", "frames over two buffers although nobody accepted VIRTIO_NET_F_MRG_RXBUF"),
+            Self::Blk01 => ("BLK-01", "unknown status"),
+            Self::Blk03 => ("BLK-03", "status changes after it was published"),
+            Self::Blk05Empty => ("BLK-05", "no capacity"),
+            Self::Blk05Huge => ("BLK-05", "more capacity than bytes can be counted"),
+            Self::Blk08 => ("BLK-08", "no segment, and segments of no byte, allowed"),
+            Self::Blk09 => ("BLK-09", "writes refused by a disk that is not read-only"),
+            Self::Blk10 => ("BLK-10", "a read completes that nobody wrote data for"),
+            Self::Blk11 => ("BLK-11", "data changes after it was published"),
+            Self::Blk12 => ("BLK-12", "an identifier that is not text and does not end"),
+            Self::Net01 => ("NET-01", "fewer bytes than a header has"),
+            Self::Net02 => ("NET-02", "a header without a frame"),
+            Self::Net03 => ("NET-03", "a frame longer than its buffer"),
+            Self::Net05 => ("NET-05", "65535 buffers to a frame"),
+            Self::Net06 => ("NET-06", "a checksum to finish beyond the frame"),
+            Self::Net07 => ("NET-07", "segmentation that nobody accepted"),
+            Self::Net12 => ("NET-12", "no transmission ever completes"),
+            Self::Net13 => ("NET-13", "a flood of the longest frames"),
+            Self::Net14 => ("NET-14", "a frame changes after it was published"),
+            Self::Irq02 => ("IRQ-02", "interrupts without end"),
+            Self::Irq04 => ("IRQ-04", "no interrupt ever"),
+        };
+        Told { id, text }
+    }
+
+    /// A name for each, unlike the row, which two can share.
+    #[must_use]
+    pub fn name(self) -> String {
+        let suffix = match self {
+            Self::Rng11Back => "-back",
+            Self::Rng11Ahead => "-ahead",
+            Self::Blk05Empty => "-empty",
+            Self::Blk05Huge => "-huge",
+            _ => "",
+        };
+        format!("{}{suffix}", self.told().id)
+    }
+}
+
+/// Completes requests, and lies about them from the `after`th one on.
+#[derive(Debug)]
+pub struct Liar {
+    lie: Option<Lie>,
+    after: u32,
+    completed: u32,
+    withheld: Vec<(Ring, Chain)>,
+}
+
+impl Liar {
+    /// One that lies from the `after`th completion on, or an honest one.
+    #[must_use]
+    pub fn new(lie: Option<Lie>, after: u32) -> Self {
+        Self { lie, after, completed: 0, withheld: Vec::new() }
+    }
+
+    /// The lie.
+    #[must_use]
+    pub fn lie(&self) -> Option<Lie> {
+        self.lie
+    }
+
+    /// The lie, when its time has come.
+    #[must_use]
+    pub fn now(&self) -> Option<Lie> {
+        self.lie.filter(|_| self.completed >= self.after)
+    }
+
+    /// Whether this is the one completion that a lie told once is about.
+    #[must_use]
+    pub fn once(&self, lie: Lie) -> bool {
+        self.lie == Some(lie) && self.completed == self.after
+    }
+
+    /// Completes a request, in the way of the lie if there is one. `busy` are the descriptors of the other
+    /// requests that the device holds.
+    pub fn complete(
+        &mut self,
+        ring: &mut Ring,
+        memory: &Guarded<'_>,
+        chain: &Chain,
+        written: u32,
+        busy: &[u16],
+    ) {
+        let once = self.completed == self.after;
+        let now = self.now();
+        self.completed = self.completed.saturating_add(1);
+        let head = u32::from(chain.head);
+        let told = match now {
+            Some(Lie::Rng01) if once => {
+                ring.push(memory, u32::from(ring.size) + 3, written);
+                true
+            }
+            Some(Lie::Rng02) if once => {
+                ring.push(memory, 0x1_0000 | head, written);
+                true
+            }
+            Some(Lie::Rng03) if once => {
+                ring.push(memory, free(ring, chain, busy), written);
+                true
+            }
+            Some(Lie::Rng04) if once && chain.segments.len() > 1 => {
+                ring.push(memory, chain.segments.last().map_or(head, |s| s.descriptor.into()), written);
+                true
+            }
+            Some(Lie::Rng05) if once => {
+                ring.push(memory, head, written);
+                ring.push(memory, head, written);
+                true
+            }
+            Some(Lie::Rng07 | Lie::Net03) if once => {
+                let most = u32::try_from(chain.bytes(true)).unwrap_or(u32::MAX);
+                ring.push(memory, head, most.saturating_add(1));
+                true
+            }
+            Some(Lie::Rng08) if once => {
+                ring.push(memory, head, 0);
+                true
+            }
+            Some(Lie::Rng11Back) if once => {
+                ring.publish(memory, ring.next_used.wrapping_sub(3));
+                true
+            }
+            Some(Lie::Rng11Ahead) if once => {
+                ring.push(memory, head, written);
+                ring.publish(memory, ring.next_used.wrapping_add(1000));
+                true
+            }
+            Some(Lie::Rng12) => {
+                let entry = ring.next_used;
+                ring.push(memory, head, written);
+                ring.write_entry(memory, entry, 0xffff_fff0, u32::MAX);
+                true
+            }
+            Some(Lie::Rng13) => {
+                let mut noise = Noise::new(head.into());
+                for segment in &chain.segments {
+                    let mut raw = [0; 16];
+                    noise.fill(&mut raw);
+                    ring.write_descriptor(memory, segment.descriptor, &raw);
+                }
+                ring.push(memory, head, written);
+                true
+            }
+            Some(Lie::Rng19 | Lie::Net12) => true,
+            Some(Lie::Rng20) => {
+                self.withheld.push((*ring, chain.clone()));
+                true
+            }
+            Some(Lie::Net01) if once => {
+                ring.push(memory, head, 7);
+                true
+            }
+            Some(Lie::Net02) if once => {
+                ring.push(memory, head, 12);
+                true
+            }
+            _ => {
+                ring.push(memory, head, written);
+                false
+            }
+        };
+        if told {
+            memory.ledger().lie();
+        }
+    }
+
+    /// The driver has given the queue up: what was withheld comes now, as noise.
+    pub fn given_up(&mut self, memory: &Guarded<'_>) {
+        let mut noise = Noise::new(0x5eed);
+        for (mut ring, chain) in std::mem::take(&mut self.withheld) {
+            let most = chain.bytes(true);
+            let mut bytes = vec![0; usize::try_from(most).unwrap_or(0)];
+            noise.fill(&mut bytes);
+            chain.write(memory, 0, &bytes);
+            ring.push(memory, chain.head.into(), u32::try_from(most).unwrap_or(u32::MAX));
+            memory.ledger().lie();
+        }
+    }
+}
+
+/// A descriptor that is nobody's.
+fn free(ring: &Ring, chain: &Chain, busy: &[u16]) -> u32 {
+    let taken = |index: u16| chain.segments.iter().any(|s| s.descriptor == index) || busy.contains(&index);
+    // With all of them posted, one that is not a head.
+    u32::from((0..ring.size).rev().find(|&index| !taken(index)).unwrap_or(ring.size))
+}

@@ -1,0 +1,185 @@
+//! virtio-net on a cable (virtio 1.2, 5.1), one pair of queues, no offload.
+
+use crate::blk::F_VERSION_1;
+use crate::cable::Cable;
+use crate::chain::Chain;
+use crate::lie::{Liar, Lie};
+use crate::memory::Guarded;
+use crate::noise::Noise;
+use crate::ring::Ring;
+use crate::server::{Device, Interrupts};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+const RECEIVE: usize = 0;
+const HEADER: usize = 12;
+/// The longest frame without its checksum.
+const LONGEST: usize = 1514;
+/// Completions before a lie: the guest has an ARP answer by then.
+const HONEST: u32 = 4;
+/// Frames of a flood for each honest one.
+const FLOOD: usize = 64;
+/// Feature bits that have to do with the server and not with the driver's requests.
+const HARMLESS: u64 = F_VERSION_1 | 1 << 0 | 1 << 1 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 15;
+
+/// A network card.
+#[derive(Debug)]
+pub struct Net {
+    cable: Arc<Cable>,
+    receive: Liar,
+    transmit: Liar,
+    posted: VecDeque<Chain>,
+}
+
+impl Net {
+    /// A card on a cable.
+    #[must_use]
+    pub fn new(cable: Arc<Cable>, lie: Option<Lie>) -> Self {
+        // What can be lied about a transmission is lied about there, everything else about a reception.
+        let transmits = matches!(lie, Some(Lie::Net12 | Lie::Rng09));
+        let [receive, transmit] = if transmits { [None, lie] } else { [lie, None] };
+        Self {
+            cable,
+            receive: Liar::new(receive, HONEST),
+            transmit: Liar::new(transmit, HONEST),
+            posted: VecDeque::new(),
+        }
+    }
+
+    fn deliver(&mut self, ring: &mut Ring, memory: &Guarded<'_>, frame: &[u8]) -> bool {
+        let Some(chain) = self.posted.pop_front() else { return false };
+        let mut bytes = self.header(memory);
+        bytes.extend_from_slice(frame);
+        let split = match (self.receive.now(), self.posted.front()) {
+            (Some(Lie::Neg07), Some(_)) if frame.len() > 40 => Some(bytes.split_off(HEADER + 30)),
+            _ => None,
+        };
+        if bytes.len() as u64 > chain.bytes(true) {
+            self.posted.push_front(chain);
+            return false;
+        }
+        self.finish(ring, memory, &chain, &bytes);
+        if let Some(rest) = split
+            && let Some(chain) = self.posted.pop_front()
+        {
+            memory.ledger().lie();
+            self.finish(ring, memory, &chain, &rest);
+        }
+        true
+    }
+
+    fn finish(&mut self, ring: &mut Ring, memory: &Guarded<'_>, chain: &Chain, bytes: &[u8]) {
+        chain.write(memory, 0, bytes);
+        let busy: Vec<u16> = self.posted.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
+        let written = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let rewrite = self.receive.now() == Some(Lie::Net14);
+        self.receive.complete(ring, memory, chain, written, &busy);
+        if rewrite {
+            let mut noise = vec![0; bytes.len()];
+            Noise::new(7).fill(&mut noise);
+            chain.write(memory, 0, &noise);
+            memory.ledger().lie();
+        }
+    }
+
+    fn header(&self, memory: &Guarded<'_>) -> Vec<u8> {
+        let (flags, gso, lengths, buffers): (u8, u8, [u16; 4], u16) = match self.receive.now() {
+            Some(Lie::Neg07) => (0, 0, [0; 4], 2),
+            Some(Lie::Net05) => (0, 0, [0; 4], u16::MAX),
+            Some(Lie::Net06) => (1, 0, [0, 0, 0xfff0, 0xfff0], 1),
+            Some(Lie::Net07) => (0, 0x81, [0xffff, 0, 0, 0], 1),
+            _ => (0, 0, [0; 4], 1),
+        };
+        if flags | gso != 0 || buffers == u16::MAX {
+            memory.ledger().lie();
+        }
+        let mut header = vec![flags, gso];
+        header.extend(lengths.into_iter().chain([buffers]).flat_map(u16::to_le_bytes));
+        header
+    }
+
+    fn receive(&mut self, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
+        while let Some(chain) = ring.pop(memory) {
+            self.posted.push_back(chain);
+        }
+        let mut delivered = false;
+        while !self.posted.is_empty() {
+            let Some(frame) = self.cable.next() else { break };
+            if self.receive.now() == Some(Lie::Net13) {
+                let mut noise = [0xff; LONGEST];
+                Noise::new(frame.len() as u64).fill(&mut noise[14..]);
+                for _ in 0..FLOOD {
+                    memory.ledger().lie();
+                    self.deliver(ring, memory, &noise);
+                }
+            }
+            delivered |= self.deliver(ring, memory, &frame);
+        }
+        delivered
+    }
+
+    fn transmit(&mut self, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
+        let batch: Vec<Chain> = std::iter::from_fn(|| ring.pop(memory)).collect();
+        let mut rest = batch.as_slice();
+        while let Some((chain, later)) = rest.split_first() {
+            let mut frame = chain.read(memory);
+            if frame.len() > HEADER {
+                self.cable.deliver(frame.split_off(HEADER));
+            }
+            let written = match self.transmit.now() {
+                Some(Lie::Rng09) => {
+                    memory.ledger().lie();
+                    0x1234
+                }
+                _ => 0,
+            };
+            let busy: Vec<u16> = later.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
+            self.transmit.complete(ring, memory, chain, written, &busy);
+            rest = later;
+        }
+        !batch.is_empty()
+    }
+}
+
+impl Device for Net {
+    fn queues(&self) -> usize {
+        2
+    }
+
+    fn features(&self) -> u64 {
+        match self.receive.lie() {
+            Some(Lie::Neg02) => 0,
+            Some(Lie::Neg05) => HARMLESS,
+            _ => F_VERSION_1,
+        }
+    }
+
+    fn config(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn interrupts(&self) -> Interrupts {
+        match self.receive.lie() {
+            Some(Lie::Irq02) => Interrupts::Storm,
+            Some(Lie::Irq04) => Interrupts::Never,
+            _ => Interrupts::Honest,
+        }
+    }
+
+    fn serve(&mut self, queue: usize, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
+        if queue == RECEIVE { self.receive(ring, memory) } else { self.transmit(ring, memory) }
+    }
+
+    fn stopped(&mut self, queue: usize, memory: &Guarded<'_>) {
+        if queue == RECEIVE {
+            self.posted.clear();
+            self.receive.given_up(memory);
+        } else {
+            self.transmit.given_up(memory);
+        }
+    }
+
+    fn cable(&self) -> Option<&Arc<Cable>> {
+        Some(&self.cable)
+    }
+}

@@ -1,0 +1,310 @@
+//! A vhost-user server: one device on one socket, served until QEMU is gone.
+
+use crate::cable::Cable;
+use crate::gate::Gate;
+use crate::ledger::Ledger;
+use crate::memory::Guarded;
+use crate::ring::Ring;
+use std::fmt;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use vhost::vhost_user::message::{VhostUserProtocolFeatures, VhostUserVirtioFeatures};
+use vhost::vhost_user::{Error as ProtocolError, Listener};
+use vhost_user_backend::{Error as DaemonError, VhostUserBackend, VhostUserDaemon, VringRwLock, VringT};
+use virtio_queue::QueueT;
+use vm_memory::{GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
+use vmm_sys_util::epoll::EventSet;
+use vmm_sys_util::event::{EventConsumer, EventFlag, EventNotifier, new_event_consumer_and_notifier};
+
+/// Longest queue; QEMU's own default for blk.
+const QUEUE_SIZE: usize = 1024;
+/// Time between two interrupts of a storm.
+const STORM: Duration = Duration::from_micros(200);
+
+type Memory = GuestMemoryAtomic<GuestMemoryMmap>;
+
+/// How often the driver is interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupts {
+    /// After completions, when it wants to be.
+    Honest,
+    /// Never.
+    Never,
+    /// All the time.
+    Storm,
+}
+
+/// What a server is.
+pub trait Device: Send + 'static {
+    /// Number of its queues.
+    fn queues(&self) -> usize;
+    /// Feature bits that it offers.
+    fn features(&self) -> u64;
+    /// Its device configuration.
+    fn config(&self) -> Vec<u8>;
+    /// How it interrupts.
+    fn interrupts(&self) -> Interrupts;
+    /// Works on one queue; true when it completed something.
+    fn serve(&mut self, queue: usize, ring: &mut Ring, memory: &Guarded<'_>) -> bool;
+    /// The driver has given up the queue.
+    fn stopped(&mut self, queue: usize, memory: &Guarded<'_>);
+    /// Where frames come from, if it is a network card.
+    fn cable(&self) -> Option<&Arc<Cable>>;
+}
+
+struct Backend<D> {
+    device: Mutex<D>,
+    memory: Memory,
+    gate: Arc<dyn Gate>,
+    ledger: Arc<Ledger>,
+    ended: AtomicBool,
+    stormed: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl<D: Device> Backend<D> {
+    fn device(&self) -> MutexGuard<'_, D> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, index: usize, vring: &VringRwLock) {
+        let mut device = self.device();
+        let mut ring = {
+            let state = vring.get_ref();
+            let queue = state.get_queue();
+            if !state.is_enabled() || !queue.ready() {
+                return;
+            }
+            Ring {
+                size: queue.size(),
+                descriptors: queue.desc_table(),
+                available: queue.avail_ring(),
+                used: queue.used_ring(),
+                next_available: queue.next_avail(),
+                next_used: queue.next_used(),
+            }
+        };
+        let map = self.memory.memory();
+        let memory = Guarded::new(&map, &*self.gate, &self.ledger, index);
+        let completed = device.serve(index, &mut ring, &memory);
+        vring.set_queue_next_avail(ring.next_available);
+        vring.set_queue_next_used(ring.next_used);
+        if completed && device.interrupts() == Interrupts::Honest && ring.wants_interrupt(&memory) {
+            // QEMU that is gone needs no interrupt.
+            drop(vring.signal_used_queue());
+        }
+    }
+}
+
+/// What the rust-vmm crates call: a handle on the device.
+struct Handle<D>(Arc<Backend<D>>);
+
+impl<D> Clone for Handle<D> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<D: Device> VhostUserBackend for Handle<D> {
+    type Bitmap = ();
+    type Vring = VringRwLock;
+
+    fn num_queues(&self) -> usize {
+        self.0.device().queues()
+    }
+
+    fn max_queue_size(&self) -> usize {
+        QUEUE_SIZE
+    }
+
+    fn features(&self) -> u64 {
+        self.0.device().features() | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+    }
+
+    fn protocol_features(&self) -> VhostUserProtocolFeatures {
+        VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::REPLY_ACK
+    }
+
+    fn set_event_idx(&self, _: bool) {}
+
+    fn get_config(&self, offset: u32, size: u32) -> Vec<u8> {
+        let mut all = self.0.device().config();
+        let (offset, size) = (offset as usize, size as usize);
+        all.resize(offset.saturating_add(size), 0);
+        all.split_off(offset)
+    }
+
+    fn set_config(&self, _: u32, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn update_memory(&self, _: Memory) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn exit_event(&self, _: usize) -> Option<(EventConsumer, EventNotifier)> {
+        new_event_consumer_and_notifier(EventFlag::NONBLOCK | EventFlag::CLOEXEC).ok()
+    }
+
+    fn stop_vring(&self, index: u32) -> io::Result<()> {
+        let index = index as usize;
+        let map = self.0.memory.memory();
+        let memory = Guarded::new(&map, &*self.0.gate, &self.0.ledger, index);
+        self.0.device().stopped(index, &memory);
+        Ok(())
+    }
+
+    fn handle_event(&self, _: u16, _: EventSet, vrings: &[VringRwLock], _: usize) -> io::Result<()> {
+        let (cable, interrupts) = {
+            let device = self.0.device();
+            (device.cable().cloned(), device.interrupts())
+        };
+        if let Some(cable) = cable {
+            // Empty when it was another event that came.
+            drop(cable.kick().read());
+        }
+        if interrupts == Interrupts::Storm {
+            self.storm(vrings)?;
+        }
+        for (index, vring) in vrings.iter().enumerate() {
+            self.0.serve(index, vring);
+        }
+        Ok(())
+    }
+}
+
+impl<D: Device> Handle<D> {
+    fn storm(&self, vrings: &[VringRwLock]) -> io::Result<()> {
+        let mut stormed = self.0.stormed.lock().unwrap_or_else(PoisonError::into_inner);
+        if stormed.is_none() {
+            let (backend, vrings) = (Arc::clone(&self.0), vrings.to_vec());
+            let blow = move || {
+                while !backend.ended.load(Ordering::Relaxed) {
+                    vrings.iter().for_each(|vring| drop(vring.signal_used_queue()));
+                    backend.ledger.lie();
+                    std::thread::sleep(STORM);
+                }
+            };
+            *stormed = Some(std::thread::Builder::new().name("storm".to_owned()).spawn(blow)?);
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no server.
+#[derive(Debug)]
+pub enum ServerError {
+    /// The socket.
+    Socket(PathBuf, ProtocolError),
+    /// The daemon.
+    Daemon(DaemonError),
+    /// A thread or an event descriptor.
+    System(io::Error),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path, error) => write!(f, "vhost-user socket {}: {error}", path.display()),
+            Self::Daemon(error) => write!(f, "vhost-user daemon: {error}"),
+            Self::System(error) => write!(f, "vhost-user server: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// A server at work.
+#[derive(Debug)]
+pub struct Server {
+    path: PathBuf,
+    ledger: Arc<Ledger>,
+    thread: Option<JoinHandle<Result<(), DaemonError>>>,
+}
+
+impl Server {
+    /// Serves `device` to whoever connects to the socket first.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn start<D: Device>(path: &Path, device: D, gate: Arc<dyn Gate>) -> Result<Self, ServerError> {
+        let ledger = Arc::new(Ledger::default());
+        let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+        let cable = device.cable().cloned();
+        let queues = device.queues();
+        let backend = Arc::new(Backend {
+            device: Mutex::new(device),
+            memory: memory.clone(),
+            gate,
+            ledger: Arc::clone(&ledger),
+            ended: AtomicBool::new(false),
+            stormed: Mutex::new(None),
+        });
+        let mut listener =
+            Listener::new(path, true).map_err(|error| ServerError::Socket(path.to_path_buf(), error))?;
+        let handle = Handle(Arc::clone(&backend));
+        let mut daemon = VhostUserDaemon::new("vhost-user".to_owned(), handle, memory)
+            .map_err(ServerError::Daemon)?;
+        if let Some(cable) = cable {
+            for handler in daemon.get_epoll_handlers() {
+                let number = queues as u64 + 1;
+                let fd = cable.kick().as_raw_fd();
+                handler.register_listener(fd, EventSet::IN, number).map_err(ServerError::System)?;
+            }
+        }
+        let serve = move || {
+            let served = daemon.start(&mut listener).and_then(|()| daemon.wait());
+            backend.ended.store(true, Ordering::Relaxed);
+            for handler in daemon.get_epoll_handlers() {
+                handler.send_exit_event();
+            }
+            match served {
+                // QEMU ends without a word.
+                Err(DaemonError::HandleRequest(ProtocolError::Disconnected | ProtocolError::PartialMessage)) => {
+                    Ok(())
+                }
+                served => served,
+            }
+        };
+        let thread = std::thread::Builder::new().name("vhost-user".to_owned()).spawn(serve);
+        Ok(Self { path: path.to_path_buf(), ledger, thread: Some(thread.map_err(ServerError::System)?) })
+    }
+
+    /// The account so far.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// Waits for the end of the connection, which is QEMU's; a server that nobody connected to ends.
+    ///
+    /// # Errors
+    /// The protocol was broken.
+    pub fn finish(mut self) -> Result<Arc<Ledger>, ServerError> {
+        self.release();
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(served)) => served.map_err(ServerError::Daemon)?,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => {}
+        }
+        Ok(Arc::clone(&self.ledger))
+    }
+
+    /// Lets a server go that still waits for QEMU.
+    fn release(&self) {
+        drop(UnixStream::connect(&self.path));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.release();
+        }
+    }
+}
