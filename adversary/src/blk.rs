@@ -72,7 +72,9 @@ impl Blk {
     fn answer(&mut self, chain: &Chain, memory: &Guarded<'_>) -> u32 {
         let request = chain.read(memory);
         let room = chain.bytes(true);
-        let (Some(header), Some(room)) = (request.first_chunk::<HEADER>(), room.checked_sub(1)) else { return 0 };
+        let (Some(header), Some(room)) = (request.first_chunk::<HEADER>(), room.checked_sub(1)) else {
+            return 0;
+        };
         let [t0, t1, t2, t3, _, _, _, _, sector @ ..] = *header;
         let at = u64::from_le_bytes(sector).wrapping_mul(SECTOR);
         let inside = |bytes: u64| at.checked_add(bytes).is_some_and(|end| end <= self.bytes);

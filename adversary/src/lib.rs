@@ -13,5 +13,6 @@ pub mod lie;
 pub mod memory;
 pub mod net;
 pub mod noise;
+mod relay;
 pub mod ring;
 pub mod server;

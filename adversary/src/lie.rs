@@ -122,7 +122,9 @@ impl Lie {
             Self::Rng20 => ("RNG-20", "completion when the driver has given up"),
             Self::Neg02 => ("NEG-02", "VIRTIO_F_VERSION_1 is not offered"),
             Self::Neg05 => ("NEG-05", "every feature is offered"),
-            Self::Neg07 => ("NEG-07", "frames over two buffers although nobody accepted VIRTIO_NET_F_MRG_RXBUF"),
+            Self::Neg07 => {
+                ("NEG-07", "frames over two buffers although nobody accepted VIRTIO_NET_F_MRG_RXBUF")
+            }
             Self::Blk01 => ("BLK-01", "unknown status"),
             Self::Blk03 => ("BLK-03", "status changes after it was published"),
             Self::Blk05Empty => ("BLK-05", "no capacity"),

@@ -4,11 +4,12 @@ use crate::cable::Cable;
 use crate::gate::Gate;
 use crate::ledger::Ledger;
 use crate::memory::Guarded;
+use crate::relay;
 use crate::ring::Ring;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -127,7 +128,11 @@ impl<D: Device> VhostUserBackend for Handle<D> {
     }
 
     fn protocol_features(&self) -> VhostUserProtocolFeatures {
-        VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::REPLY_ACK
+        // A message that the relay holds back must not be one that QEMU waits for.
+        match self.0.device().cable() {
+            Some(_) => VhostUserProtocolFeatures::empty(),
+            None => VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::REPLY_ACK,
+        }
     }
 
     fn set_event_idx(&self, _: bool) {}
@@ -245,11 +250,23 @@ impl Server {
             ended: AtomicBool::new(false),
             stormed: Mutex::new(None),
         });
+        // A card's messages take a detour.
+        let (own, relay) = match &cable {
+            Some(_) => (path.with_extension("inner"), Some(UnixListener::bind(path))),
+            None => (path.to_path_buf(), None),
+        };
+        let relay = relay.transpose().map_err(ServerError::System)?;
         let mut listener =
-            Listener::new(path, true).map_err(|error| ServerError::Socket(path.to_path_buf(), error))?;
+            Listener::new(&own, true).map_err(|error| ServerError::Socket(own.clone(), error))?;
+        if let Some(relay) = relay {
+            let run = move || relay::run(&relay, &own);
+            // It ends with the connection, and what broke it is the server's to tell.
+            let spawned = std::thread::Builder::new().name("relay".to_owned()).spawn(run);
+            spawned.map_err(ServerError::System)?;
+        }
         let handle = Handle(Arc::clone(&backend));
-        let mut daemon = VhostUserDaemon::new("vhost-user".to_owned(), handle, memory)
-            .map_err(ServerError::Daemon)?;
+        let mut daemon =
+            VhostUserDaemon::new("vhost-user".to_owned(), handle, memory).map_err(ServerError::Daemon)?;
         if let Some(cable) = cable {
             for handler in daemon.get_epoll_handlers() {
                 let number = queues as u64 + 1;
@@ -265,9 +282,9 @@ impl Server {
             }
             match served {
                 // QEMU ends without a word.
-                Err(DaemonError::HandleRequest(ProtocolError::Disconnected | ProtocolError::PartialMessage)) => {
-                    Ok(())
-                }
+                Err(DaemonError::HandleRequest(
+                    ProtocolError::Disconnected | ProtocolError::PartialMessage,
+                )) => Ok(()),
                 served => served,
             }
         };

@@ -17,19 +17,21 @@ pub struct Disk {
     pub write: bool,
     /// Whether the device is read-only to the guest.
     pub read_only: bool,
+    /// The socket of the vhost-user server that is the device, if QEMU is not.
+    pub server: Option<PathBuf>,
 }
 
 impl Disk {
     /// A disk that the guest reads and whose image never changes.
     #[must_use]
     pub fn data(image: PathBuf) -> Self {
-        Self { image, serial: "data".to_owned(), write: false, read_only: false }
+        Self { image, serial: "data".to_owned(), write: false, read_only: false, server: None }
     }
 
     /// A disk whose image takes what the guest writes.
     #[must_use]
     pub fn scratch(image: PathBuf) -> Self {
-        Self { image, serial: "scratch".to_owned(), write: true, read_only: false }
+        Self { image, serial: "scratch".to_owned(), write: true, read_only: false, server: None }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::disk;
 use crate::observe::exposure::Violation;
 use crate::pattern::Mismatch;
 use crate::peer::echo::EchoError;
+use crate::peer::station::StationError;
 use crate::peer::wire::WireError;
 use crate::qemu::monitor::MonitorError;
 use crate::qemu::process::Ended;
@@ -11,6 +12,8 @@ use crate::session::SessionError;
 use crate::tree::Difference;
 use crate::ultravisor;
 use crate::ultravisor::fdt::FdtError;
+use postern_adversary::ledger::Refusal;
+use postern_adversary::server::ServerError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -81,6 +84,16 @@ pub enum Finding {
     Echo(EchoError),
     /// Raw frames.
     Wire(WireError),
+    /// Echo over the cable of a vhost-user server.
+    Station(StationError),
+    /// A vhost-user server.
+    Server(ServerError),
+    /// A device was refused memory that the guest had not shared.
+    Refused(&'static str, Refusal),
+    /// A device had nothing to do.
+    Idle(&'static str),
+    /// The device never came to tell its lie.
+    NoLie,
     /// What UV_ESM measured is not what was given to QEMU.
     Measured(&'static str),
     /// A device tree that cannot be read.
@@ -136,6 +149,11 @@ impl fmt::Display for Finding {
             Self::ImageChanged => f.write_str("a disk image changed that nobody may write"),
             Self::Echo(error) => write!(f, "{error}"),
             Self::Wire(error) => write!(f, "{error}"),
+            Self::Station(error) => write!(f, "{error}"),
+            Self::Server(error) => write!(f, "{error}"),
+            Self::Refused(device, refusal) => write!(f, "{device}: {refusal}"),
+            Self::Idle(device) => write!(f, "{device}: the guest never used it"),
+            Self::NoLie => f.write_str("the device never came to tell its lie"),
             Self::Measured(what) => write!(f, "UV_ESM measured another {what} than QEMU was given"),
             Self::Fdt(error) => write!(f, "{error}"),
             Self::Tree(difference) => write!(f, "device tree: {difference}"),

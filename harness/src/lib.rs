@@ -13,6 +13,7 @@ pub mod pattern;
 pub mod peer;
 pub mod qemu;
 pub mod run;
+pub mod servers;
 pub mod session;
 pub mod tree;
 pub mod ultravisor;

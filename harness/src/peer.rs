@@ -2,4 +2,5 @@
 
 pub mod echo;
 pub mod frames;
+pub mod station;
 pub mod wire;

@@ -6,12 +6,13 @@ use crate::observe::exposure::Shared;
 use crate::observe::trace::Trace;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
-use crate::ultravisor::{self, Behaviour, Config, Faults, Ultravisor, UvError};
+use crate::ultravisor::{self, Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
 use crate::variable::Firmware;
 use crate::workdir::Workdir;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long QEMU may take to open its gdb server.
@@ -143,6 +144,12 @@ impl Session {
             let map = ultravisor.share_map();
             Shared { now: map.shared_ranges(), ever: map.ever_shared_ranges() }
         })
+    }
+
+    /// The ultravisor's map itself, for whoever has to ask it all the time.
+    #[must_use]
+    pub fn share_map(&self) -> Option<Arc<ShareMap>> {
+        self.ultravisor.as_ref().map(Ultravisor::share_map)
     }
 
     /// QEMU's trace so far.

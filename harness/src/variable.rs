@@ -80,6 +80,8 @@ pub enum Net {
     User,
     /// Any other `-netdev` argument; the card's id is appended.
     Netdev(String),
+    /// The vhost-user server behind this socket.
+    Server(PathBuf),
 }
 
 /// Splits `NAME=VALUE`; `None` when the word is not of that form with an upper-case name.

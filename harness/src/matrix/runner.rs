@@ -3,7 +3,9 @@
 use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
-use crate::matrix::{cells, device_tree, faults, input, malformed_tree, measured, network, sabotage};
+use crate::matrix::{
+    cells, device_tree, faults, input, lies, malformed_tree, measured, network, refusing, sabotage,
+};
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
 use std::io::{self, Write};
@@ -47,6 +49,8 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(faults::tests());
     tests.extend(input::tests());
     tests.extend(sabotage::tests());
+    tests.extend(refusing::tests());
+    tests.extend(lies::tests());
     tests.retain(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part.as_str())));
     tests
 }

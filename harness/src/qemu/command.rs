@@ -161,6 +161,11 @@ impl Machine {
         let virtio =
             format!("disable-legacy=on,iommu_platform={}", if self.access_platform { "on" } else { "off" });
         for (i, disk) in self.disks.iter().enumerate() {
+            if let Some(server) = &disk.server {
+                args.with_path("-chardev", &format!("socket,id=disk{i},path="), server);
+                args.add("-device", format!("vhost-user-blk-pci,chardev=disk{i},num-queues=1,{virtio}"));
+                continue;
+            }
             let format = if disk::is_qcow2(&disk.image).unwrap_or(false) { "qcow2" } else { "raw" };
             let snapshot = if disk.write { "off" } else { "on" };
             let read_only = if disk.read_only { "on" } else { "off" };
@@ -174,11 +179,17 @@ impl Machine {
             // The guest's port 7, from whatever port is free on loopback.
             Net::User => Some("user,hostfwd=udp:127.0.0.1:0-:7,hostfwd=tcp:127.0.0.1:0-:7".to_owned()),
             Net::Netdev(argument) => Some(argument.clone()),
+            Net::Server(socket) => {
+                args.with_path("-chardev", "socket,id=cable,path=", socket);
+                Some("vhost-user,chardev=cable".to_owned())
+            }
         };
+        // Without KVM, QEMU 7.2 crashes when a guest enables MSI-X on such a card.
+        let vectors = if matches!(self.net, Net::Server(_)) { "vectors=0," } else { "" };
         if let Some(netdev) = netdev {
             args.add("-netdev", format!("{netdev},id=net0"));
             // No boot ROM: Debian has it in a package of its own, and nobody boots from this card.
-            args.add("-device", format!("virtio-net-pci,netdev=net0,romfile=,{virtio}"));
+            args.add("-device", format!("virtio-net-pci,netdev=net0,romfile=,{vectors}{virtio}"));
         }
         if let Some(uart) = &self.uart {
             args.with_path("-chardev", "file,id=uart,path=", uart);

@@ -127,7 +127,7 @@ impl ShareMap {
     }
 
     /// Changes a frame; false outside RAM.
-    pub(super) fn set(&self, gfn: u64, state: FrameState) -> bool {
+    pub(crate) fn set(&self, gfn: u64, state: FrameState) -> bool {
         let Some(frame) = self.frame(gfn) else { return false };
         let ever = match state {
             FrameState::Shared => EVER_SHARED,
@@ -138,7 +138,7 @@ impl ShareMap {
     }
 
     /// Makes every frame Secure: what UV_ESM does to a normal VM.
-    pub(super) fn secure_all(&self) {
+    pub(crate) fn secure_all(&self) {
         for gfn in 0..self.len() {
             self.set(gfn, FrameState::Secure);
         }

@@ -1,0 +1,134 @@
+//! The devices of a guest as vhost-user servers, which ask the ultravisor before they touch its memory.
+
+use crate::disk::Disk;
+use crate::session::Session;
+use crate::ultravisor::frames::FrameState;
+use crate::ultravisor::{FRAME_SHIFT, ShareMap};
+use postern_adversary::blk::Blk;
+use postern_adversary::cable::Cable;
+use postern_adversary::gate::{Gate, Open};
+use postern_adversary::ledger::Ledger;
+use postern_adversary::lie::Lie;
+use postern_adversary::net::Net;
+use postern_adversary::server::{Server, ServerError};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+/// Asks the ultravisor. Before UV_ESM the host sees everything; before there is an ultravisor, nothing.
+#[derive(Debug, Default)]
+pub struct Keeper(OnceLock<Arc<ShareMap>>);
+
+impl Gate for Keeper {
+    fn allows(&self, address: u64, length: u64) -> bool {
+        let Some(map) = self.0.get() else { return false };
+        let Some(last) = length.checked_sub(1).and_then(|most| address.checked_add(most)) else {
+            return false;
+        };
+        let seen = |gfn| matches!(map.state(gfn), Some(FrameState::Normal | FrameState::Shared));
+        (address >> FRAME_SHIFT..=last >> FRAME_SHIFT).all(seen)
+    }
+}
+
+/// What a server saw.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// What it was.
+    pub device: &'static str,
+    /// Its account.
+    pub ledger: Arc<Ledger>,
+}
+
+/// The servers of one guest. They have to be there before QEMU, and end after it.
+#[derive(Debug)]
+pub struct Servers {
+    keeper: Option<Arc<Keeper>>,
+    running: Vec<(&'static str, Server)>,
+}
+
+impl Servers {
+    /// No server yet; in a secure guest, all of them will ask its ultravisor.
+    #[must_use]
+    pub fn new(secure: bool) -> Self {
+        Self { keeper: secure.then(Arc::default), running: Vec::new() }
+    }
+
+    fn gate(&self) -> Arc<dyn Gate> {
+        match &self.keeper {
+            Some(keeper) => Arc::clone(keeper) as Arc<dyn Gate>,
+            None => Arc::new(Open),
+        }
+    }
+
+    /// Makes a server the device that `disk` is.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn disk(&mut self, disk: &mut Disk, socket: &Path, lie: Option<Lie>) -> Result<(), ServerError> {
+        let device = Blk::open(&disk.image, &disk.serial, disk.write, lie).map_err(ServerError::System)?;
+        disk.server = Some(socket.to_path_buf());
+        let server = Server::start(socket, device, self.gate())?;
+        self.running.push(("blk", server));
+        Ok(())
+    }
+
+    /// Serves a network card, and answers the other end of its cable.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn card(&mut self, socket: &Path, lie: Option<Lie>) -> Result<Arc<Cable>, ServerError> {
+        let cable = Cable::new().map_err(ServerError::System)?;
+        let server = Server::start(socket, Net::new(Arc::clone(&cable), lie), self.gate())?;
+        self.running.push(("net", server));
+        Ok(cable)
+    }
+
+    /// The guest has an ultravisor now.
+    pub fn ask(&self, session: &Session) {
+        if let (Some(keeper), Some(map)) = (&self.keeper, session.share_map()) {
+            // One guest to a set of servers.
+            drop(keeper.0.set(map));
+        }
+    }
+
+    /// The accounts so far.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Account> {
+        let servers = self.running.iter();
+        servers.map(|(device, server)| Account { device, ledger: Arc::clone(server.ledger()) }).collect()
+    }
+
+    /// After QEMU's end: the accounts, in the order in which the servers were made.
+    ///
+    /// # Errors
+    /// A server broke down.
+    pub fn finish(self) -> Result<Vec<Account>, ServerError> {
+        let servers = self.running.into_iter();
+        servers.map(|(device, server)| Ok(Account { device, ledger: server.finish()? })).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ultravisor::FRAME_SIZE;
+
+    #[test]
+    fn a_keeper_without_an_ultravisor_refuses_everything() {
+        assert!(!Keeper::default().allows(0, 1));
+    }
+
+    #[test]
+    fn a_keeper_allows_what_is_shared_and_what_is_nobodys() {
+        let keeper = Keeper::default();
+        let map = Arc::new(ShareMap::new(4 * FRAME_SIZE));
+        keeper.0.set(Arc::clone(&map)).unwrap();
+        assert!(keeper.allows(0, 4 * FRAME_SIZE));
+        assert!(!keeper.allows(0, 4 * FRAME_SIZE + 1));
+        map.secure_all();
+        assert!(!keeper.allows(0, 1));
+        map.set(1, FrameState::Shared);
+        assert!(keeper.allows(FRAME_SIZE, FRAME_SIZE));
+        assert!(!keeper.allows(FRAME_SIZE, FRAME_SIZE + 1));
+        assert!(!keeper.allows(FRAME_SIZE, 0));
+    }
+}
