@@ -204,15 +204,18 @@ impl Station {
                     socket.close();
                 }
             }
-            let expected = &data[got..];
-            let checked = socket.recv(|answer| {
-                let right = expected.get(..answer.len()) == Some(&*answer);
-                (answer.len(), right.then_some(answer.len()))
-            });
-            match checked {
-                Ok(Some(n)) => got += n,
-                Ok(None) => return Err(StationError::Wrong("TCP")),
-                Err(_) => {}
+            // Once around the buffer's end, and what lies behind it.
+            while socket.can_recv() {
+                let expected = &data[got..];
+                let checked = socket.recv(|answer| {
+                    let right = expected.get(..answer.len()) == Some(&*answer);
+                    (answer.len(), right.then_some(answer.len()))
+                });
+                match checked {
+                    Ok(Some(n)) => got += n,
+                    Ok(None) => return Err(StationError::Wrong("TCP")),
+                    Err(_) => break,
+                }
             }
             let open = socket.is_open();
             if got == bytes && !socket.may_recv() {
