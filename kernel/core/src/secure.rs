@@ -183,6 +183,7 @@ pub fn decide(evidence: Evidence) -> Decision {
 #[cfg(test)]
 mod tests {
     use super::{Contradiction, Decision, Evidence, Mode, Plan, SecureKind, SvmOption, Warning, decide};
+    use postern_cases::case;
     use std::string::ToString;
 
     const OPTIONS: [Option<SvmOption>; 4] =
@@ -228,6 +229,8 @@ mod tests {
 
     #[test]
     fn row_4_svm_on_without_marker_ends_in_hardware_or_in_a_halt() {
+        case!("DT-11", Halt);
+        case!("UV-20", Halt);
         let svm = Some(SvmOption::On);
         assert_eq!(first(false, false, svm).plan, Plan::EnterEsm);
         assert_eq!(after_esm(true, false, svm).plan, Plan::Secure(SecureKind::Hardware));
@@ -251,6 +254,7 @@ mod tests {
 
     #[test]
     fn dt_11_a_secure_hint_without_the_secure_bit_never_runs_as_hardware_or_as_normal() {
+        case!("DT-11", Work);
         for svm in OPTIONS {
             assert_ne!(after_esm(false, true, svm).plan, Plan::Normal);
             for marker in [false, true] {
@@ -265,6 +269,8 @@ mod tests {
 
     #[test]
     fn dt_12_and_13_a_tree_that_denies_it_does_not_switch_bouncing_off() {
+        case!("DT-12", Work);
+        case!("DT-13", Ignore);
         let decision = first(true, false, Some(SvmOption::Off));
         assert_eq!(decision.plan.mode(), Some(Mode::Secure(SecureKind::Hardware)));
         assert!(decision.plan.mode().is_some_and(Mode::is_secure));

@@ -5,6 +5,7 @@ use crate::secure::SvmOption;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use log::LevelFilter;
+use postern_cases::case;
 use proptest::prelude::{any, proptest};
 use std::format;
 use std::string::{String, ToString};
@@ -98,6 +99,7 @@ fn a_size_that_wraps_is_refused() {
 
 #[test]
 fn unknown_and_malformed_options_are_reported_by_name_and_value() {
+    case!("DT-18", Refuse);
     assert_eq!(
         errors(b"quiet svm=maybe swiotlb=force run=demo,,x pool"),
         [
@@ -157,6 +159,7 @@ fn a_gateway_belongs_to_the_network() {
 
 #[test]
 fn dt_10_bootargs_of_64_kib_give_the_defaults_and_one_error() {
+    case!("DT-10", Refuse);
     let mut line = vec![b'x'; 65_536];
     line.splice(0..7, *b"svm=on ");
     let parsed = parse(&line);
@@ -177,6 +180,7 @@ fn dt_10_bootargs_that_are_not_utf_8_are_shown_escaped() {
 
 #[test]
 fn a_long_word_is_shown_in_part_and_many_errors_are_counted() {
+    case!("DT-18", Clamp);
     let word = "y".repeat(100);
     let text = errors(word.as_bytes()).join("");
     assert_eq!(text, format!("{}...: unknown option", "y".repeat(64)));

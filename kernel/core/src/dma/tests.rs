@@ -5,6 +5,7 @@ use crate::addr::{BusAddr, FRAME_SIZE};
 use crate::model::{Cell, Model, ModelDevice, POOL_BASE, Refused};
 use crate::seam::{DeviceMemory, Platform};
 use crate::tce::{DmaWindow, WindowKind};
+use postern_cases::case;
 use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
@@ -142,6 +143,7 @@ fn bytes_copied_are_counted_by_direction_and_only_those() {
 
 #[test]
 fn the_pool_holds_the_payload_and_not_one_private_byte_beside_it() {
+    case!("UV-11", Ignore);
     let (model, dma, _) = secure();
     let private = vec![0xc3; 9000];
     let mapping = dma.map_to_device(&private[..4321]).unwrap();
@@ -154,6 +156,8 @@ fn the_pool_holds_the_payload_and_not_one_private_byte_beside_it() {
 
 #[test]
 fn a_device_that_writes_nothing_hands_out_zeros_not_an_earlier_request_s_data() {
+    case!("BLK-10", Ignore);
+    case!("UV-14", Ignore);
     let (_, dma, device) = secure();
     let secret = dma.map_to_device(&[0x5e; 4096]).unwrap();
     let at = secret.segments()[0].bus;
@@ -169,6 +173,7 @@ fn a_device_that_writes_nothing_hands_out_zeros_not_an_earlier_request_s_data() 
 
 #[test]
 fn copying_back_never_exceeds_the_mapping_nor_the_buffer() {
+    case!("UV-15", Clamp);
     for cell in Cell::ALL {
         let model = cell.model();
         let dma = model.dma(cell.access_platform);
@@ -237,6 +242,7 @@ fn a_device_of_a_secure_guest_reaches_the_pool_and_nothing_else() {
 
 #[test]
 fn a_write_that_comes_after_the_request_was_given_up_reaches_no_later_request() {
+    case!("RNG-20", Quarantine);
     for cell in Cell::ALL {
         let model = cell.model();
         let dma = model.dma(cell.access_platform);
@@ -327,6 +333,7 @@ fn a_device_that_needs_a_window_is_refused_without_one_or_with_one_of_the_other_
 
 #[test]
 fn a_secure_guest_uses_no_dynamic_window_even_if_it_is_offered() {
+    case!("TCE-07", Ignore);
     let model = Model::new(true);
     model.offer_dynamic_windows();
     model.on_rtas(|service, _, _| panic!("a secure guest called {service}"));
@@ -336,6 +343,7 @@ fn a_secure_guest_uses_no_dynamic_window_even_if_it_is_offered() {
 
 #[test]
 fn exhaustion_is_an_error_and_what_is_released_serves_again() {
+    case!("UV-13", Fail);
     let (_, dma, _) = secure();
     let big = vec![1; POOL_BYTES];
     let all = dma.map_to_device(&big).unwrap();
@@ -368,6 +376,7 @@ fn noise_over_the_whole_pool_changes_no_decision() {
 
 #[test]
 fn a_window_too_small_for_the_pool_is_an_error_that_names_both() {
+    case!("TCE-03", Refuse);
     let system = Model::new(true).dma_system(1);
     let window = DmaWindow::new(Model::LIOBN, 0, 8192).unwrap();
     let error = system.bridge(window, None, &Model::ram()).unwrap_err();

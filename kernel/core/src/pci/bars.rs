@@ -229,6 +229,7 @@ fn place(
 mod tests {
     use super::*;
     use crate::pci::model::{Model, windows_of_qemu};
+    use postern_cases::case;
 
     fn function() -> (Model, DeviceAddr) {
         let model = Model::default();
@@ -293,6 +294,7 @@ mod tests {
 
     #[test]
     fn firmware_placement_is_ignored() {
+        case!("BAR-04", Ignore);
         let (model, at) = function();
         model.bar(at, 1, 0xffff_f000);
         model.set(at, 0x14, 0x0010_0000);
@@ -309,6 +311,7 @@ mod tests {
 
     #[test]
     fn size_of_zero_is_refused_not_replaced_by_firmware_values() {
+        case!("BAR-01", Refuse);
         for bits in [0x8, 0x1] {
             let (model, at) = function();
             model.bar(at, 0, bits);
@@ -321,6 +324,7 @@ mod tests {
 
     #[test]
     fn wide_bar_in_the_last_place_is_refused() {
+        case!("BAR-03", Refuse);
         let (model, at) = function();
         model.bar(at, 5, 0xffff_f004);
         assert_eq!(run(&model, at), Err(BarError::NoSecondHalf { bar: 5 }));
@@ -328,6 +332,7 @@ mod tests {
 
     #[test]
     fn second_half_is_never_a_bar_of_its_own() {
+        case!("BAR-03", Refuse);
         let (model, at) = function();
         model.bar(at, 0, 0xffff_f004);
         model.bar(at, 1, 0xffff_f000);
@@ -337,6 +342,7 @@ mod tests {
 
     #[test]
     fn reserved_types_are_refused() {
+        case!("BAR-07", Refuse);
         for bits in [0x2, 0x6, 0xa, 0xe, 0x3] {
             let (model, at) = function();
             model.bar(at, 0, 0xffff_f000 | bits);
@@ -370,6 +376,7 @@ mod tests {
 
     #[test]
     fn address_that_does_not_read_back_is_refused() {
+        case!("BAR-06", Refuse);
         let (model, at) = function();
         model.bar(at, 0, 0xffff_f000);
         model.stick(at, 0x10, 0xdead_0000);
@@ -379,6 +386,7 @@ mod tests {
 
     #[test]
     fn removed_function_is_refused() {
+        case!("CAP-14", Refuse);
         let (model, at) = function();
         model.remove(at);
         assert!(run(&model, at).is_err());

@@ -82,6 +82,7 @@ pub fn list(config: &impl ConfigSpace, at: DeviceAddr) -> Result<Vec<Capability>
 mod tests {
     use super::*;
     use crate::pci::model::Model;
+    use postern_cases::case;
 
     fn function(first: u8) -> (Model, DeviceAddr) {
         let model = Model::default();
@@ -118,6 +119,7 @@ mod tests {
 
     #[test]
     fn looping_list_is_refused() {
+        case!("CAP-01", Refuse);
         let (model, at) = function(0x40);
         model.set(at, 0x40, 0x0000_4409);
         model.set(at, 0x44, 0x0000_4009);
@@ -135,6 +137,7 @@ mod tests {
 
     #[test]
     fn bad_next_pointer_ends_the_list_and_keeps_what_was_seen() {
+        case!("CAP-02", Ignore);
         for bad in [0x3c_u8, 0x00, 0x41, 0x42, 0xfd, 0xff, 0x04] {
             let (model, at) = function(0x40);
             model.set(at, 0x40, u32::from(bad) << 8 | 9);
@@ -144,6 +147,7 @@ mod tests {
 
     #[test]
     fn function_removed_in_the_middle_is_an_error() {
+        case!("CAP-14", Refuse);
         let (model, at) = function(0x40);
         model.set(at, 0x40, u32::MAX);
         assert_eq!(list(&model, at), Err(ListError::Config(ConfigError::Gone)));

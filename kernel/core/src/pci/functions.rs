@@ -103,6 +103,7 @@ fn probe(config: &impl ConfigSpace, at: DeviceAddr) -> Option<(Function, bool)> 
 mod tests {
     use super::*;
     use crate::pci::model::Model;
+    use postern_cases::case;
 
     fn addresses(model: &Model) -> Vec<(u8, u8)> {
         scan(model).iter().map(|f| (f.at.device(), f.at.function())).collect()
@@ -150,6 +151,7 @@ mod tests {
 
     #[test]
     fn bus_that_claims_every_function_ends_at_256() {
+        case!("CAP-13", Work);
         let model = Model::default();
         for device in 0..32 {
             for function in 0..8 {
@@ -162,6 +164,7 @@ mod tests {
 
     #[test]
     fn bridges_and_unknown_headers_are_named_not_followed() {
+        case!("CAP-13", Ignore);
         let model = Model::default();
         let bridge = model.add(1, 0, 0x1b36, 1);
         let odd = model.add(2, 0, 0x1b36, 2);

@@ -161,6 +161,7 @@ fn bus_overlap(a: &Window, b: &Window) -> bool {
 mod tests {
     use super::*;
     use crate::pci::model::windows_of_qemu;
+    use postern_cases::case;
     use std::vec::Vec;
 
     const RAM: GpaRange = GpaRange { start: Gpa(0), len: 1 << 30 };
@@ -184,18 +185,21 @@ mod tests {
 
     #[test]
     fn window_over_guest_memory_refuses_the_bridge() {
+        case!("BAR-05", Refuse);
         let bad = memory32(0x8000_0000, 0x3fff_f000, 0x2000);
         assert_eq!(Windows::new(&[bad], &[RAM]).unwrap_err(), WindowError::OverMemory(bad));
     }
 
     #[test]
     fn empty_window_refuses_the_bridge() {
+        case!("BAR-05", Refuse);
         let bad = memory32(0x8000_0000, 1 << 40, 0);
         assert_eq!(Windows::new(&[bad], &[]).unwrap_err(), WindowError::Empty(bad));
     }
 
     #[test]
     fn wrapping_windows_refuse_the_bridge() {
+        case!("BAR-05", Refuse);
         for bad in [
             memory32(0x8000_0000, u64::MAX - 1, 0x1000),
             memory32(0xffff_f000, 1 << 40, 0x2000),
@@ -207,6 +211,7 @@ mod tests {
 
     #[test]
     fn overlapping_windows_refuse_the_bridge() {
+        case!("BAR-05", Refuse);
         let a = memory32(0x8000_0000, 1 << 40, 0x2000);
         let same_cpu = memory32(0x9000_0000, (1 << 40) + 0x1000, 0x2000);
         let same_bus = memory32(0x8000_1000, 1 << 41, 0x2000);

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::hcall::{Hcall, HcallError, HcallReturn};
 use crate::model::{Model, POOL_BASE};
 use crate::rtas::RtasError;
+use postern_cases::case;
 use std::string::ToString;
 use std::vec::Vec;
 
@@ -82,6 +83,7 @@ fn a_window_that_does_not_start_at_zero_is_honoured() {
 
 #[test]
 fn a_put_that_fails_at_any_page_leaves_nothing_mapped() {
+    case!("TCE-01", Refuse);
     for page in [0, 1, PAGES / 2, PAGES - 1] {
         let model = failing(Hcall::PutTce, page, false);
         let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
@@ -104,6 +106,7 @@ fn a_check_that_fails_at_any_page_leaves_nothing_mapped() {
 
 #[test]
 fn an_entry_that_reads_back_otherwise_than_it_was_put_is_refused() {
+    case!("HC-10", Refuse);
     let model = Model::new(true);
     model.on_hcall(|call, args| {
         let lie = call == Hcall::GetTce && args[1] == 6 << 12;
@@ -134,6 +137,7 @@ fn a_window_that_cannot_be_cleared_is_not_used() {
 
 #[test]
 fn a_window_smaller_than_the_pool_is_refused_with_both_sizes() {
+    case!("TCE-03", Refuse);
     let model = Model::new(true);
     let small = DmaWindow::new(Model::LIOBN, 0, POOL.len - 4096).unwrap();
     let error = PhbWindow::for_pool(&model, small, POOL).unwrap_err();
@@ -160,6 +164,7 @@ fn a_window_that_wraps_has_no_whole_page_or_would_take_for_ever_to_clear_is_malf
 
 #[test]
 fn a_busy_hypervisor_is_asked_again_and_not_for_ever() {
+    case!("HC-02", Retry);
     let model = Model::new(true);
     let mut left = 3;
     model.on_hcall(move |call, _| {
@@ -265,6 +270,7 @@ fn memory_with_a_hole_is_mapped_without_the_hole() {
 
 #[test]
 fn without_a_usable_dynamic_window_buffers_are_mapped_on_demand() {
+    case!("TCE-07", Fallback);
     let attempt = |model: &Model| {
         let phb = PhbWindow::for_memory(model, window(), Some(&ddw(model)), &Model::ram()).unwrap();
         assert_eq!(phb.report().kind, WindowKind::OnDemand);

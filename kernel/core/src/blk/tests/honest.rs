@@ -6,6 +6,7 @@ use crate::blk::model::{Config, FLUSH, RO, Rig, VERSION_1, content};
 use crate::blk::stream::Plan;
 use crate::dma::DmaError;
 use crate::model::Cell;
+use postern_cases::case;
 use std::collections::BTreeMap;
 use std::vec;
 use std::vec::Vec;
@@ -124,6 +125,7 @@ fn large_blocks_are_the_unit_of_requests() {
 
 #[test]
 fn requests_beyond_the_disk_are_refused_before_anything_is_mapped() {
+    case!("BLK-13", Fail);
     let rig = Rig::secure(Config::sectors(100));
     let mut blk = rig.start();
     for (sector, bytes) in
@@ -184,6 +186,7 @@ fn exhausted_pool_makes_requests_smaller_or_later_not_failed() {
 
 #[test]
 fn exhausted_pool_is_named() {
+    case!("UV-13", Fail);
     let rig = Rig::secure(Config::sectors(8192));
     let mut blk = rig.start();
     let rejected = blk.submit_read(0, vec![0; 4 << 20]).unwrap_err();
@@ -192,6 +195,7 @@ fn exhausted_pool_is_named() {
 
 #[test]
 fn disk_of_no_sectors_is_a_disk() {
+    case!("BLK-05", Work);
     let mut blk = Rig::plain(Config::sectors(0)).start();
     assert_eq!(blk.geometry().usable_bytes(), 0);
     assert!(matches!(blk.read(0, 512), Err(BlkError::OutOfRange { .. })));
@@ -199,6 +203,7 @@ fn disk_of_no_sectors_is_a_disk() {
 
 #[test]
 fn capacity_that_changes_is_taken_over() {
+    case!("BLK-06", Fail);
     let rig = Rig::plain(Config::sectors(100));
     let mut blk = rig.start();
     for capacity in [50, 2000] {

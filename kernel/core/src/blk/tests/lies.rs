@@ -8,6 +8,7 @@ use crate::virtio::error::TransportError;
 use crate::virtio::lie::Lie;
 use crate::virtio::model::VirtioModel;
 use core::time::Duration;
+use postern_cases::case;
 use std::vec;
 
 fn start(rig: &Rig) -> Blk<VirtioModel, Model> {
@@ -33,6 +34,7 @@ fn assert_broken(rig: &Rig, blk: &mut Blk<VirtioModel, Model>, reason: BreakReas
 
 #[test]
 fn statuses_that_are_none_are_errors() {
+    case!("BLK-01", Fail);
     for cell in Cell::ALL {
         for (status, error) in [
             (1, BlkError::Io),
@@ -59,6 +61,7 @@ fn statuses_that_are_none_are_errors() {
 
 #[test]
 fn used_len_too_short_for_a_read_breaks_the_device() {
+    case!("RNG-08", Break);
     for cell in Cell::ALL {
         for written in [0, 1, 512] {
             let rig = Rig::new(cell, Config::sectors(64));
@@ -73,6 +76,7 @@ fn used_len_too_short_for_a_read_breaks_the_device() {
 
 #[test]
 fn used_len_too_long_breaks_the_device() {
+    case!("RNG-07", Break);
     let rig = Rig::secure(Config::sectors(64));
     rig.disk().written = Some(514);
     let mut blk = start(&rig);
@@ -83,6 +87,7 @@ fn used_len_too_long_breaks_the_device() {
 
 #[test]
 fn used_len_of_a_write_is_not_looked_at() {
+    case!("RNG-09", Ignore);
     let rig = Rig::secure(Config::sectors(64));
     rig.disk().written = Some(0);
     let mut blk = start(&rig);
@@ -92,6 +97,7 @@ fn used_len_of_a_write_is_not_looked_at() {
 
 #[test]
 fn used_id_that_is_wrong_breaks_the_device_and_fails_all_requests() {
+    case!("RNG-02", Break);
     for cell in Cell::ALL {
         let rig = Rig::new(cell, Config::sectors(64));
         rig.disk().id_offset = 0x1_0000;
@@ -112,6 +118,8 @@ fn used_id_that_is_wrong_breaks_the_device_and_fails_all_requests() {
 
 #[test]
 fn silent_device_is_broken_when_patience_ends() {
+    case!("RNG-19", Break);
+    case!("IRQ-06", Work);
     for clock_runs in [true, false] {
         let rig = Rig::secure(Config::sectors(64));
         rig.disk().silent = true;
@@ -125,6 +133,7 @@ fn silent_device_is_broken_when_patience_ends() {
 
 #[test]
 fn without_a_confirmed_reset_buffers_and_slots_are_kept_from_use() {
+    case!("RNG-19", Quarantine);
     for cell in Cell::ALL {
         let rig = Rig::new(cell, Config::sectors(64));
         let mut blk = start(&rig);
@@ -151,6 +160,8 @@ fn without_a_confirmed_reset_buffers_and_slots_are_kept_from_use() {
 
 #[test]
 fn late_completion_reaches_nobody() {
+    case!("RNG-20", Ignore);
+    case!("LIF-06", Ignore);
     let rig = Rig::secure(Config::sectors(64));
     rig.disk().silent = true;
     rig.device.registers().lies.no_reset = false;
@@ -163,6 +174,8 @@ fn late_completion_reaches_nobody() {
 
 #[test]
 fn device_that_needs_a_reset_during_io_is_broken() {
+    case!("LIF-01", Break);
+    case!("NEG-11", Break);
     let rig = Rig::secure(Config::sectors(64));
     rig.disk().silent = true;
     let mut blk = start(&rig);
@@ -174,6 +187,8 @@ fn device_that_needs_a_reset_during_io_is_broken() {
 
 #[test]
 fn removed_device_is_broken() {
+    case!("CAP-14", Break);
+    case!("NEG-15", Break);
     let rig = Rig::plain(Config::sectors(64));
     let mut blk = start(&rig);
     rig.disk().silent = true;
@@ -184,6 +199,7 @@ fn removed_device_is_broken() {
 
 #[test]
 fn lost_notification_is_repeated() {
+    case!("RNG-15", Work);
     let rig = Rig::plain(Config::sectors(64));
     let mut blk = start(&rig);
     blk.submit_read(0, vec![0; 512]).unwrap();
@@ -197,6 +213,8 @@ fn lost_notification_is_repeated() {
 
 #[test]
 fn absurd_configurations_are_refused() {
+    case!("BLK-05", Refuse);
+    case!("BLK-08", Refuse);
     let config = |change: &dyn Fn(&mut Config)| {
         let mut config = Config::sectors(64);
         change(&mut config);
@@ -217,6 +235,7 @@ fn absurd_configurations_are_refused() {
 
 #[test]
 fn seg_max_of_nothing_means_one() {
+    case!("BLK-08", Clamp);
     for seg_max in [0, 1] {
         let mut config = Config::sectors(64);
         config.seg_max = Some(seg_max);
@@ -228,6 +247,7 @@ fn seg_max_of_nothing_means_one() {
 
 #[test]
 fn writable_disk_that_rejects_writes_fails_once() {
+    case!("BLK-09", Fail);
     let rig = Rig::secure(Config::sectors(64));
     rig.disk().status = Some(1);
     let mut blk = start(&rig);
@@ -237,6 +257,7 @@ fn writable_disk_that_rejects_writes_fails_once() {
 
 #[test]
 fn names_are_bounded_and_made_text() {
+    case!("BLK-12", Clamp);
     for (name, expected) in [
         (&b"0123456789abcdefghijABC"[..20], "0123456789abcdefghij"),
         (&b""[..], ""),
@@ -251,6 +272,7 @@ fn names_are_bounded_and_made_text() {
 
 #[test]
 fn slot_of_a_request_is_zero_before_the_device_writes() {
+    case!("UV-14", Ignore);
     let rig = Rig::secure(Config::sectors(64));
     let mut blk = start(&rig);
     blk.write(0, &[0x5a; 4096]).unwrap();
@@ -263,6 +285,7 @@ fn slot_of_a_request_is_zero_before_the_device_writes() {
 
 #[test]
 fn data_that_changes_after_completion_is_not_seen() {
+    case!("BLK-11", Ignore);
     let rig = Rig::secure(Config::sectors(64));
     let mut blk = start(&rig);
     blk.submit_read(0, vec![0; 512]).unwrap();

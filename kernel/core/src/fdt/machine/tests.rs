@@ -12,6 +12,7 @@ use crate::fdt::guard::{Tree, private_copy};
 use crate::fdt::warnings::Fault;
 use crate::pci::windows::{Space, Window, WindowError};
 use crate::tce::DmaWindow;
+use postern_cases::case;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use std::string::ToString;
 use std::vec;
@@ -212,6 +213,7 @@ fn whoever_hands_the_tree_over_the_hardware_is_the_same() {
 
 #[test]
 fn dt_07_the_machine_does_not_point_into_the_tree() {
+    case!("DT-07", Ignore);
     let mut blob = POWER9_512M_INITRD.to_vec();
     let machine = machine(&blob);
     blob.fill(0xff);
@@ -220,6 +222,7 @@ fn dt_07_the_machine_does_not_point_into_the_tree() {
 
 #[test]
 fn dt_08_bad_cells_and_short_reg_skip_the_node() {
+    case!("DT-08", Ignore);
     for count in [0, 3, 5, u32::MAX] {
         let blob = Builder::edited(POWER9_256M, |path, name, value| {
             let root_cells = path.is_empty() && name == "#address-cells";
@@ -240,6 +243,7 @@ fn dt_08_bad_cells_and_short_reg_skip_the_node() {
 
 #[test]
 fn dt_09_memory_that_overlaps_wraps_or_is_empty_is_left_out() {
+    case!("DT-09", Ignore);
     let blob = small(|tree| {
         let tree = memory(tree, "memory@0", &[0, 0, 0, 0x1000_0000]);
         let tree = memory(tree, "memory@1", &[0, 0x0800_0000, 0, 0x1000_0000]);
@@ -258,6 +262,7 @@ fn dt_09_memory_that_overlaps_wraps_or_is_empty_is_left_out() {
 
 #[test]
 fn dt_09_a_machine_needs_memory_and_some_at_zero() {
+    case!("DT-09", Halt);
     assert_eq!(read(&small(|tree| tree)), Err(MachineError::NoMemory));
     let blob = small(|tree| memory(tree, "memory@1", &[0, 0x1000_0000, 0, 0x1000_0000]));
     assert_eq!(read(&blob), Err(MachineError::NoMemoryAtZero(0x1000_0000)));
@@ -265,6 +270,7 @@ fn dt_09_a_machine_needs_memory_and_some_at_zero() {
 
 #[test]
 fn dt_10_of_two_equal_memory_nodes_the_first_counts() {
+    case!("DT-10", Ignore);
     let blob = small(|tree| {
         let tree = memory(tree, "memory@0", &[0, 0, 0, 0x1000_0000]);
         memory(tree, "memory@0", &[0, 0, 0, 0x7000_0000])
@@ -274,6 +280,7 @@ fn dt_10_of_two_equal_memory_nodes_the_first_counts() {
 
 #[test]
 fn dt_10_without_chosen_the_first_terminal_and_no_arguments() {
+    case!("DT-10", Fallback);
     let blob = small(|tree| {
         let tree = memory(tree, "memory", &[0, 0, 0, 0x1000_0000]);
         let tree = tree.node("vdevice").node("vty@30000000").prop("compatible", b"hvterm-protocol\0").end();
@@ -296,6 +303,7 @@ fn dt_10_long_arguments_are_cut_where_the_parser_refuses_them() {
 
 #[test]
 fn dt_14_a_dma_window_that_wraps_or_is_empty_refuses_the_bridge() {
+    case!("DT-14", Refuse);
     let dma = |words: &[u32]| machine(&with(POWER9_256M, PHB, "ibm,dma-window", Some(&cells(words))));
     for (words, base, size) in [
         ([1, 0, 0, 0, 0], 0, 0),
@@ -316,6 +324,7 @@ fn dt_14_a_dma_window_that_wraps_or_is_empty_refuses_the_bridge() {
 
 #[test]
 fn dt_14_bridges_that_share_a_table_are_not_both_used() {
+    case!("DT-14", Refuse);
     let second = "/pci@800000020000001";
     let window = cells(&[0x8000_0000, 0, 0, 0, 0x4000_0000]);
     let machine = machine(&with(POWER9_TWO_PHBS, second, "ibm,dma-window", Some(&window)));
@@ -328,6 +337,7 @@ fn dt_14_bridges_that_share_a_table_are_not_both_used() {
 
 #[test]
 fn windows_over_memory_or_over_another_bridges_refuse_the_bridge() {
+    case!("BAR-05", Refuse);
     let over_memory = cells(&[0x0200_0000, 0, 0x8000_0000, 0, 0x0100_0000, 0, 0x1000_0000]);
     let machine = machine(&with(POWER9_256M, PHB, "ranges", Some(&over_memory)));
     assert!(matches!(faults(&machine)[..], [Fault::Windows(WindowError::OverMemory(_))]));
@@ -352,6 +362,7 @@ fn a_bridge_without_what_it_needs_is_refused_by_name() {
 
 #[test]
 fn dt_15_a_terminal_that_is_none_leaves_the_boot_without_console() {
+    case!("DT-15", Fallback);
     let nowhere = with(POWER9_256M, "/chosen", "stdout-path", Some(b"/vdevice/vty@99\0"));
     let found = machine(&nowhere);
     assert_eq!(found.terminal.as_ref().map(|terminal| terminal.number), Some(0x7100_0000));
@@ -365,6 +376,7 @@ fn dt_15_a_terminal_that_is_none_leaves_the_boot_without_console() {
 
 #[test]
 fn dt_17_reservations_that_wrap_reach_to_the_end() {
+    case!("DT-17", Fallback);
     let blob = small(|tree| memory(tree, "memory@0", &[0, 0, 0, 0x1000_0000]).reserve(0x100_0000, u64::MAX));
     let machine = machine(&blob);
     assert_eq!(machine.reserved, [range(0x100_0000, u64::MAX - 0x100_0000)]);

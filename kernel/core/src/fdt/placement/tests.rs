@@ -7,6 +7,7 @@ use crate::fdt::fixtures::{
 };
 use crate::fdt::guard::Tree;
 use crate::fdt::machine::Machine;
+use postern_cases::case;
 use proptest::prelude::{any, prop_assert, proptest};
 use std::vec::Vec;
 
@@ -102,6 +103,7 @@ fn reservations_of_the_ultravisor_are_honoured() {
 
 #[test]
 fn dt_09_an_image_outside_one_region_is_refused() {
+    case!("DT-09", Halt);
     let mut gap = machine(POWER9_256M);
     gap.memory = [range(0, 0x50_0000), range(0x51_0000, 0x1000_0000)].to_vec();
     let mut wanted = wanted();
@@ -112,6 +114,8 @@ fn dt_09_an_image_outside_one_region_is_refused() {
 
 #[test]
 fn dt_17_a_reservation_over_the_pool_moves_it_and_one_over_everything_stops_the_boot() {
+    case!("DT-17", Fallback);
+    case!("DT-17", Halt);
     let found = place(&reserving(POWER9_256M, &[(0x64_8000, 1)]), &wanted()).unwrap();
     assert_eq!(found.pool, Some(range(0x65_0000, 8 << 20)));
     let all = reserving(POWER9_256M, &[(0, 0x1000_0000)]);
@@ -123,6 +127,7 @@ fn dt_17_a_reservation_over_the_pool_moves_it_and_one_over_everything_stops_the_
 
 #[test]
 fn sizes_that_cannot_be_are_refused() {
+    case!("UV-09", Refuse);
     let machine = machine(POWER9_256M);
     for len in [0, u64::MAX, u64::MAX - 0xffff] {
         let wanted = Wanted { pool: Some(len), ..wanted() };
@@ -154,6 +159,8 @@ proptest! {
         pool in 1_u64..0x100_0000,
         with_pool in any::<bool>(),
     ) {
+        case!("UV-19", Refuse);
+        case!("UV-10", Refuse);
         let machine = reserving(POWER9_256M, &reserved);
         let wanted = Wanted { image: range(image, 0x10_0000), tree: range(0x0fe0_0000, 0x4000), heap, pool: with_pool.then_some(pool) };
         if let Ok(found) = place(&machine, &wanted) {

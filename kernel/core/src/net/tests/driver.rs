@@ -8,6 +8,7 @@ use crate::net::features::{MAC, STATUS, WANTED};
 use crate::net::link::{Link, MacAddr};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
+use postern_cases::case;
 use std::vec::Vec;
 
 pub const SECURE: Cell = Cell { secure: true, access_platform: true };
@@ -106,6 +107,7 @@ fn features_accepted_are_those_offered_and_wanted() {
 
 #[test]
 fn net_08_a_useless_address_is_replaced_by_a_local_one() {
+    case!("NET-08", Fallback);
     for mac in [[0; 6], [0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
         let machine = Machine::shaped(SECURE, Shape { mac: MacAddr(mac), ..Shape::default() });
         let driver = machine.start().unwrap();
@@ -118,6 +120,7 @@ fn net_08_a_useless_address_is_replaced_by_a_local_one() {
 
 #[test]
 fn net_08_the_address_is_read_once() {
+    case!("NET-08", Fallback);
     let machine = Machine::new(SECURE);
     let driver = machine.start().unwrap();
     machine.virtio.registers().config[..6].fill(0xff);

@@ -13,6 +13,7 @@ use crate::net::tests::stack::{SECOND, STATIC};
 use crate::virtio::error::TransportError;
 use crate::virtio::lie::Lie;
 use core::time::Duration;
+use postern_cases::case;
 use std::boxed::Box;
 use std::vec::Vec;
 
@@ -37,6 +38,8 @@ fn assert_broken(machine: &Machine, driver: &mut Driver, why: NetError) {
 
 #[test]
 fn net_01_less_than_a_header_is_dropped() {
+    case!("NET-01", Drop);
+    case!("RNG-08", Drop);
     in_every_cell(|machine, mut driver| {
         for written in [0, 1, 11] {
             machine.device.borrow_mut().mangle = Some(match written {
@@ -54,6 +57,7 @@ fn net_01_less_than_a_header_is_dropped() {
 
 #[test]
 fn net_02_less_than_an_ethernet_header_is_dropped() {
+    case!("NET-02", Drop);
     in_every_cell(|machine, mut driver| {
         for len in [0, 1, 13] {
             machine.deliver(&test_frame(1, len));
@@ -76,6 +80,7 @@ fn still_works(machine: &Machine, driver: &mut Driver) {
 
 #[test]
 fn net_03_more_than_the_buffer_breaks_the_device() {
+    case!("NET-03", Break);
     in_every_cell(|machine, mut driver| {
         machine.device.borrow_mut().mangle = Some(|_, written| *written = 1531);
         machine.deliver(&test_frame(1, 60));
@@ -88,6 +93,10 @@ fn net_03_more_than_the_buffer_breaks_the_device() {
 
 #[test]
 fn net_05_06_07_the_header_of_a_received_frame_means_nothing() {
+    case!("NET-05", Ignore);
+    case!("NET-06", Ignore);
+    case!("NET-07", Ignore);
+    case!("NEG-07", Ignore);
     in_every_cell(|machine, mut driver| {
         // Checksum to be done past the end, segmentation of no or absurd size, 0 or 65535 buffers.
         let headers: [super::device::Mangle; 3] = [
@@ -108,6 +117,7 @@ fn net_05_06_07_the_header_of_a_received_frame_means_nothing() {
 
 #[test]
 fn net_10_a_storm_of_link_changes_does_no_harm() {
+    case!("NET-10", Work);
     in_every_cell(|machine, mut driver| {
         for turn in 0..1000_u32 {
             let up = turn.is_multiple_of(2);
@@ -136,6 +146,7 @@ const STUCK: NetError = NetError::TransmitStuck { waited: PATIENCE, held: 1 };
 
 #[test]
 fn net_12_a_frame_that_is_never_taken_breaks_the_device_in_time() {
+    case!("NET-12", Break);
     in_every_cell(|machine, mut driver| {
         machine.device.borrow_mut().hold_tx = true;
         driver.set_patience(PATIENCE);
@@ -176,6 +187,8 @@ fn net_12_every_frame_has_its_own_time() {
 
 #[test]
 fn net_12_ends_also_when_the_clock_stands_still() {
+    case!("NET-12", Break);
+    case!("IRQ-06", Work);
     let machine = Machine::shaped(SECURE, Shape { queues: [1, 1], ..Shape::default() });
     let mut driver = machine.start().unwrap();
     machine.device.borrow_mut().hold_tx = true;
@@ -189,6 +202,8 @@ fn net_12_ends_also_when_the_clock_stands_still() {
 
 #[test]
 fn net_12_slots_stay_in_quarantine_until_the_reset_is_confirmed() {
+    case!("RNG-20", Quarantine);
+    case!("LIF-06", Quarantine);
     for cell in Cell::ALL {
         let machine = Machine::new(cell);
         let mut driver = machine.start().unwrap();
@@ -221,6 +236,7 @@ fn net_12_slots_stay_in_quarantine_until_the_reset_is_confirmed() {
 
 #[test]
 fn net_13_a_flood_is_taken_as_far_as_there_are_buffers() {
+    case!("NET-13", Work);
     in_every_cell(|machine, mut driver| {
         for n in 0..2000 {
             machine.wire.borrow_mut().to_stack.push_back(test_frame(n, 1514));
@@ -240,6 +256,7 @@ fn net_13_a_flood_is_taken_as_far_as_there_are_buffers() {
 
 #[test]
 fn net_13_dropped_frames_are_bounded_work_too() {
+    case!("NET-13", Drop);
     let machine = Machine::new(SECURE);
     let mut driver = machine.start().unwrap();
     for _ in 0..100 {
@@ -253,6 +270,7 @@ fn net_13_dropped_frames_are_bounded_work_too() {
 
 #[test]
 fn net_14_a_frame_rewritten_after_completion_is_not_rewritten_for_the_stack() {
+    case!("NET-14", Ignore);
     in_every_cell(|machine, mut driver| {
         driver.flush();
         machine.turn();
@@ -296,6 +314,8 @@ fn a_write_claimed_for_a_sent_frame_breaks_the_device() {
 
 #[test]
 fn a_device_that_wants_a_reset_or_is_gone_is_given_up() {
+    case!("NEG-11", Break);
+    case!("NEG-15", Break);
     in_every_cell(|machine, mut driver| {
         machine.virtio.registers().lies.status_bits = 0x40;
         assert!(!driver.is_up());

@@ -6,6 +6,7 @@ use super::wire::{Random, TestClock, TestLink, Wire};
 use crate::net::settings::Addressing;
 use crate::net::stack::Stack;
 use core::net::Ipv4Addr;
+use postern_cases::case;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     Icmpv4Packet, Icmpv4Repr, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr,
@@ -144,6 +145,7 @@ fn frame(random: &mut Random) -> Vec<u8> {
 
 #[test]
 fn mutated_frames_never_stop_the_stack() {
+    case!("NET-15", Work);
     let (clock, wire) = (TestClock::default(), Wire::shared());
     let peer = Peer::shared(&wire, &clock);
     let turn = Box::new({
@@ -184,6 +186,7 @@ fn mutated_frames_never_stop_the_stack() {
 
 #[test]
 fn nothing_is_ever_sent_to_the_unspecified_address() {
+    case!("NET-15", Drop);
     let (clock, wire) = (TestClock::default(), Wire::shared());
     let mut stack = Stack::new(TestLink::new(&wire, Box::new(|| ())), STATIC, 1, &clock).unwrap();
     stack.configure(&clock, SECOND).unwrap();

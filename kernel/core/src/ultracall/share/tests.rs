@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::model::{Model, POOL_BASE, UvBehaviour};
 use crate::seam::DeviceMemory;
 use crate::ultracall::{Ultracall, UvStatus};
+use postern_cases::case;
 use std::string::ToString;
 use std::vec;
 
@@ -28,6 +29,8 @@ fn error_of(r3: i64) -> (ShareError, usize) {
 
 #[test]
 fn one_call_shares_exactly_the_pool_in_64_kib_frames_whichever_way_success_is_reported() {
+    case!("UV-16", Work);
+    case!("UV-18", Work);
     for behaviour in [UvBehaviour::Published, UvBehaviour::Documented] {
         let model = Model::new(true);
         model.set_behaviour(behaviour);
@@ -53,6 +56,7 @@ fn memory_beside_the_pool_is_not_touched() {
 
 #[test]
 fn every_error_code_ends_after_one_call_with_its_name() {
+    case!("UV-01", Quarantine);
     for (r3, status) in [
         (3, UvStatus::NotAvailable),
         (-4, UvStatus::Parameter),
@@ -73,6 +77,8 @@ fn every_error_code_ends_after_one_call_with_its_name() {
 
 #[test]
 fn no_ultravisor_and_not_secure_are_told_apart_and_no_other_range_can_help() {
+    case!("UV-04", Halt);
+    case!("UV-17", Halt);
     assert_eq!(error_of(-2), (ShareError::NoUltravisor, 1));
     assert_eq!(error_of(-11), (ShareError::NotSecure, 1));
     assert!(!ShareError::NoUltravisor.another_range_may_do());
@@ -95,6 +101,7 @@ fn a_busy_ultravisor_is_asked_again() {
 
 #[test]
 fn an_ultravisor_that_is_busy_for_ever_is_given_up_after_bounded_time_and_calls() {
+    case!("UV-02", Retry);
     assert_eq!(error_of(-5), (ShareError::StillBusy(UvStatus::Retry, MOST_CALLS), MOST_CALLS as usize));
     let model = Model::new(true);
     model.on_ultracall(|_, _| Some(-5));
@@ -104,6 +111,8 @@ fn an_ultravisor_that_is_busy_for_ever_is_given_up_after_bounded_time_and_calls(
 
 #[test]
 fn a_clock_that_stands_still_does_not_make_the_retries_endless() {
+    case!("UV-02", Retry);
+    case!("IRQ-06", Work);
     struct Stalled;
     impl Clock for Stalled {
         fn now(&self) -> u64 {
@@ -121,6 +130,7 @@ fn a_clock_that_stands_still_does_not_make_the_retries_endless() {
 
 #[test]
 fn a_share_that_silently_does_not_happen_is_noticed_and_the_range_quarantined() {
+    case!("UV-16", Quarantine);
     for r3 in [0, OPCODE] {
         assert_eq!(error_of(r3), (ShareError::PatternIntact(Gfn(gfn(0))), 1));
     }
@@ -155,6 +165,8 @@ fn a_frame_that_is_zeroed_but_for_its_last_byte_is_noticed() {
 
 #[test]
 fn a_range_that_cannot_be_shared_costs_no_call_and_stays_untouched() {
+    case!("UV-08", Fail);
+    case!("UV-09", Fail);
     let model = Model::new(true);
     let whole = model.pool_memory(FRAMES);
     let len = FRAMES * FRAME_SIZE;

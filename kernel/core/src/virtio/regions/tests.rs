@@ -4,6 +4,7 @@ use super::*;
 use crate::pci::bars::assign;
 use crate::pci::model::{Model, windows_of_qemu};
 use crate::pci::windows::Windows;
+use postern_cases::case;
 use std::vec::Vec;
 
 /// A capability as a test describes it.
@@ -78,6 +79,7 @@ fn legacy_device_is_refused_by_name() {
 
 #[test]
 fn first_capability_of_a_type_wins() {
+    case!("CAP-03", Ignore);
     let second = Cap { offset: 0x2800, length: 0x100, ..COMMON };
     let regions = find(&[COMMON, Cap { length: 0x800, ..DEVICE }, NOTIFY, second]).unwrap();
     assert_eq!(regions.common.gpa, Gpa(BAR4));
@@ -85,6 +87,7 @@ fn first_capability_of_a_type_wins() {
 
 #[test]
 fn overlapping_structures_refuse_the_device() {
+    case!("CAP-03", Refuse);
     let second = Cap { offset: 0x800, length: 0x100, ..COMMON };
     assert_eq!(
         find(&[COMMON, NOTIFY, second]),
@@ -96,18 +99,21 @@ fn overlapping_structures_refuse_the_device() {
 
 #[test]
 fn offset_plus_length_that_wraps_is_refused() {
+    case!("CAP-04", Refuse);
     let outside = RegionError::Outside { structure: Structure::Common, offset: 0xffff_fff0, len: 0x1000 };
     assert_eq!(with(|caps| caps[0].offset = 0xffff_fff0), Err(outside));
 }
 
 #[test]
 fn structure_beyond_its_bar_is_refused() {
+    case!("CAP-05", Refuse);
     let outside = RegionError::Outside { structure: Structure::Notify, offset: 0x3000, len: 0x1001 };
     assert_eq!(with(|caps| caps[3].length = 0x1001), Err(outside));
 }
 
 #[test]
 fn structure_that_is_too_short_is_refused() {
+    case!("CAP-06", Refuse);
     let short = |structure, len| Err(RegionError::Short { structure, len });
     assert_eq!(with(|caps| caps[0].length = 55), short(Structure::Common, 55));
     assert_eq!(with(|caps| caps[3].length = 1), short(Structure::Notify, 1));
@@ -116,6 +122,7 @@ fn structure_that_is_too_short_is_refused() {
 
 #[test]
 fn bar_numbers_that_do_not_exist_are_refused() {
+    case!("CAP-07", Refuse);
     for bar in [1, 5, 6, 7, 64, 255] {
         let refused = Err(RegionError::NoBar { structure: Structure::Common, bar });
         assert_eq!(with(|caps| caps[0].bar = bar), refused, "{bar}");
@@ -124,6 +131,7 @@ fn bar_numbers_that_do_not_exist_are_refused() {
 
 #[test]
 fn structure_in_an_io_bar_is_refused() {
+    case!("CAP-08", Refuse);
     let refused = RegionError::IoBar { structure: Structure::Notify, bar: 0 };
     assert_eq!(with(|caps| caps[3].bar = 0), Err(refused));
 }
@@ -146,6 +154,7 @@ fn odd_multipliers_are_refused() {
 
 #[test]
 fn unknown_types_are_ignored_whatever_they_contain() {
+    case!("CAP-09", Ignore);
     for kind in [0, 5, 8, 9, 0x7f, 0xff] {
         let odd = Cap { kind, bar: 0xff, offset: u32::MAX, length: u32::MAX, ..COMMON };
         find(&[odd, COMMON, NOTIFY]).unwrap();
@@ -156,6 +165,7 @@ fn unknown_types_are_ignored_whatever_they_contain() {
 
 #[test]
 fn capability_shorter_than_its_header_is_refused() {
+    case!("CAP-11", Refuse);
     for len in [0, 1, 15] {
         assert_eq!(with(|caps| caps[0].len = len), Err(RegionError::LegacyOnly(Structure::Common)));
     }
@@ -164,6 +174,7 @@ fn capability_shorter_than_its_header_is_refused() {
 
 #[test]
 fn capability_that_ends_outside_config_space_is_refused() {
+    case!("CAP-11", Ignore);
     let (model, at) = function(&[COMMON, NOTIFY]);
     model.set8(at, 0x34, 0xf4);
     model.set(at, 0xf4, u32::from_le_bytes([9, 0x40, 16, 1]));
@@ -173,6 +184,7 @@ fn capability_that_ends_outside_config_space_is_refused() {
 
 #[test]
 fn looping_list_refuses_the_device() {
+    case!("CAP-01", Refuse);
     let (model, at) = function(&[COMMON, NOTIFY]);
     model.set8(at, 0x41 + 20, 0x40);
     let bars = assign(&model, at, &mut Windows::new(&windows_of_qemu(), &[]).unwrap()).unwrap();

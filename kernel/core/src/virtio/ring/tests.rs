@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::addr::Gpa;
+use postern_cases::case;
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex};
 use std::vec;
@@ -181,6 +182,7 @@ fn memory_too_small_is_no_ring() {
 
 #[test]
 fn queue_memory_is_zeroed_before_use() {
+    case!("NEG-14", Ignore);
     let (ring, device) = pair(8);
     assert_eq!(device.memory.load16(device.layout.used + 2), 0);
     assert_eq!(device.memory.load16(device.layout.available + 2), 0);
@@ -208,6 +210,7 @@ fn staged_chains_become_visible_together() {
 
 #[test]
 fn no_notification_when_the_device_polls() {
+    case!("RNG-15", Work);
     let (mut ring, device) = pair(8);
     ring.stage(&request(1)).unwrap();
     device.memory.store16(device.layout.used, USED_NO_NOTIFY);
@@ -241,6 +244,7 @@ fn malformed_chains_are_refused_before_anything_is_written() {
 
 #[test]
 fn completions_out_of_order_work() {
+    case!("RNG-17", Work);
     let (mut ring, mut device) = pair(16);
     let heads: Vec<u16> = (0..5).map(|n| post(&mut ring, n)).collect();
     device.fetch();
@@ -277,6 +281,7 @@ fn assert_broken(ring: &mut Ring<Shared>, lie: Lie) {
 
 #[test]
 fn used_id_beyond_the_queue_breaks_it() {
+    case!("RNG-01", Break);
     let (mut ring, mut device) = pair(8);
     post(&mut ring, 1);
     device.complete(8, 1);
@@ -285,6 +290,7 @@ fn used_id_beyond_the_queue_breaks_it() {
 
 #[test]
 fn used_id_with_high_bits_breaks_it() {
+    case!("RNG-02", Break);
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     device.complete(0x1_0000 | u32::from(head), 1);
@@ -293,6 +299,7 @@ fn used_id_with_high_bits_breaks_it() {
 
 #[test]
 fn used_id_never_posted_breaks_it() {
+    case!("RNG-03", Break);
     let (mut ring, mut device) = pair(8);
     post(&mut ring, 1);
     device.complete(5, 1);
@@ -301,6 +308,7 @@ fn used_id_never_posted_breaks_it() {
 
 #[test]
 fn used_id_of_a_chain_not_yet_published_breaks_it() {
+    case!("RNG-03", Break);
     let (mut ring, mut device) = pair(8);
     post(&mut ring, 1);
     let staged = ring.stage(&request(2)).unwrap();
@@ -310,6 +318,7 @@ fn used_id_of_a_chain_not_yet_published_breaks_it() {
 
 #[test]
 fn used_id_in_the_middle_of_a_chain_breaks_it() {
+    case!("RNG-04", Break);
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     device.complete(u32::from(head) + 1, 1);
@@ -318,6 +327,7 @@ fn used_id_in_the_middle_of_a_chain_breaks_it() {
 
 #[test]
 fn same_id_twice_in_one_batch_breaks_it() {
+    case!("RNG-05", Break);
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     post(&mut ring, 2);
@@ -329,6 +339,7 @@ fn same_id_twice_in_one_batch_breaks_it() {
 
 #[test]
 fn same_id_again_in_a_later_batch_breaks_it() {
+    case!("RNG-05", Break);
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     post(&mut ring, 2);
@@ -341,6 +352,7 @@ fn same_id_again_in_a_later_batch_breaks_it() {
 
 #[test]
 fn used_len_beyond_the_writable_bytes_breaks_it() {
+    case!("RNG-07", Break);
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     device.complete(head.into(), 514);
@@ -349,6 +361,7 @@ fn used_len_beyond_the_writable_bytes_breaks_it() {
 
 #[test]
 fn device_readable_bytes_do_not_count_as_writable() {
+    case!("RNG-07", Break);
     let (mut ring, mut device) = pair(8);
     let head = ring.stage(&[reads(0, 4096), writes(0x2000, 1)]).unwrap();
     ring.publish(&Fences);
@@ -358,6 +371,7 @@ fn device_readable_bytes_do_not_count_as_writable() {
 
 #[test]
 fn used_index_going_back_breaks_it() {
+    case!("RNG-11", Break);
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     device.complete(head.into(), 1);
@@ -369,6 +383,7 @@ fn used_index_going_back_breaks_it() {
 
 #[test]
 fn used_index_too_far_ahead_breaks_it() {
+    case!("RNG-11", Break);
     let (mut ring, device) = pair(8);
     post(&mut ring, 1);
     device.index(2);
@@ -377,6 +392,7 @@ fn used_index_too_far_ahead_breaks_it() {
 
 #[test]
 fn used_index_moving_before_anything_is_posted_breaks_it() {
+    case!("NEG-14", Break);
     let (mut ring, device) = pair(8);
     device.index(1);
     assert_broken(&mut ring, Lie::IndexJump { index: 1, last: 0, posted: 0 });
@@ -384,6 +400,7 @@ fn used_index_moving_before_anything_is_posted_breaks_it() {
 
 #[test]
 fn rewritten_descriptors_have_no_effect() {
+    case!("RNG-13", Ignore);
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     device.fetch();
@@ -397,6 +414,7 @@ fn rewritten_descriptors_have_no_effect() {
 
 #[test]
 fn rewritten_available_ring_has_no_effect() {
+    case!("RNG-13", Ignore);
     let (mut ring, mut device) = pair(8);
     let first = post(&mut ring, 1);
     device.fetch();

@@ -4,6 +4,7 @@ use super::*;
 use crate::hcall::HcallError;
 use crate::model::{Cell, Model};
 use crate::virtio::model::{VirtioModel, regions};
+use postern_cases::case;
 use std::vec::Vec;
 
 const VERSION_1: u64 = 1 << 32;
@@ -48,6 +49,7 @@ fn honest() -> Rig {
 
 #[test]
 fn honest_device_is_set_up_in_all_four_cells() {
+    case!("NEG-03", Work);
     for cell in Cell::ALL {
         let machine = cell.model();
         let features = VERSION_1 | if cell.access_platform { ACCESS_PLATFORM } else { 0 };
@@ -74,6 +76,7 @@ fn honest_device_is_set_up_in_all_four_cells() {
 
 #[test]
 fn device_that_never_resets_is_refused_in_bounded_time() {
+    case!("NEG-01", Refuse);
     let rig = honest();
     rig.device.registers().lies.no_reset = true;
     assert_eq!(rig.begin().unwrap_err(), TransportError::NoReset(0x0f));
@@ -81,6 +84,8 @@ fn device_that_never_resets_is_refused_in_bounded_time() {
 
 #[test]
 fn device_that_never_resets_is_refused_although_the_clock_stands_still() {
+    case!("NEG-01", Refuse);
+    case!("IRQ-06", Work);
     let rig = honest();
     rig.machine.set_clock_runs(false);
     rig.device.registers().lies.no_reset = true;
@@ -89,6 +94,7 @@ fn device_that_never_resets_is_refused_although_the_clock_stands_still() {
 
 #[test]
 fn removed_device_is_refused_at_once() {
+    case!("CAP-14", Refuse);
     let rig = honest();
     rig.device.registers().lies.gone = true;
     assert_eq!(rig.begin().unwrap_err(), TransportError::Gone);
@@ -96,6 +102,7 @@ fn removed_device_is_refused_at_once() {
 
 #[test]
 fn refused_register_access_is_an_error() {
+    case!("HC-01", Fail);
     let rig = honest();
     rig.device.registers().lies.mmio = Some(HcallError::Hardware);
     assert_eq!(rig.begin().unwrap_err(), TransportError::Mmio(HcallError::Hardware));
@@ -103,6 +110,7 @@ fn refused_register_access_is_an_error() {
 
 #[test]
 fn legacy_device_is_refused_by_name() {
+    case!("NEG-02", Refuse);
     let rig = rig(1 << 5, &[256]);
     let error = rig.negotiate().unwrap_err();
     assert_eq!(error, TransportError::NotModern(1 << 5));
@@ -112,6 +120,7 @@ fn legacy_device_is_refused_by_name() {
 
 #[test]
 fn access_platform_is_accepted_whenever_offered() {
+    case!("NEG-03b", Work);
     let rig = rig(VERSION_1 | ACCESS_PLATFORM, &[256]);
     assert!(rig.negotiate().unwrap().access_platform());
     assert_eq!(rig.device.registers().accepted, VERSION_1 | ACCESS_PLATFORM);
@@ -120,6 +129,7 @@ fn access_platform_is_accepted_whenever_offered() {
 
 #[test]
 fn access_platform_that_is_offered_and_dropped_is_refused() {
+    case!("NEG-03b", Refuse);
     let rig = rig(VERSION_1 | ACCESS_PLATFORM, &[256]);
     rig.device.registers().lies.dropped_features = ACCESS_PLATFORM;
     let refused = TransportError::FeaturesRefused(VERSION_1 | ACCESS_PLATFORM);
@@ -128,6 +138,7 @@ fn access_platform_that_is_offered_and_dropped_is_refused() {
 
 #[test]
 fn features_ok_that_does_not_stay_is_refused() {
+    case!("NEG-04", Refuse);
     let rig = honest();
     rig.device.registers().lies.no_features_ok = true;
     assert_eq!(rig.negotiate().unwrap_err(), TransportError::FeaturesRefused(VERSION_1));
@@ -136,6 +147,8 @@ fn features_ok_that_does_not_stay_is_refused() {
 
 #[test]
 fn device_that_offers_everything_gets_the_wanted_bits_only() {
+    case!("NEG-05", Clamp);
+    case!("RNG-16", Ignore);
     let rig = rig(u64::MAX, &[256]);
     let expected = WANTED | Features::VERSION_1 | Features::ACCESS_PLATFORM;
     assert_eq!(rig.negotiate().unwrap().features(), expected);
@@ -144,6 +157,7 @@ fn device_that_offers_everything_gets_the_wanted_bits_only() {
 
 #[test]
 fn features_are_read_once() {
+    case!("NEG-06", Ignore);
     let rig = rig(VERSION_1 | 1 << 5, &[256]);
     rig.device.registers().lies.second_features = Some(u64::MAX);
     let transport = rig.negotiate().unwrap();
@@ -155,12 +169,14 @@ fn features_are_read_once() {
 
 #[test]
 fn queue_size_zero_means_no_queue() {
+    case!("NEG-08", Refuse);
     assert_eq!(rig(VERSION_1, &[0]).queue(256).unwrap_err(), TransportError::NoQueue(0));
     assert_eq!(rig(VERSION_1, &[]).queue(256).unwrap_err(), TransportError::NoQueue(0));
 }
 
 #[test]
 fn queue_sizes_that_are_no_power_of_two_are_refused() {
+    case!("NEG-08", Refuse);
     for size in [3, 100, 0x8001, 0xffff] {
         let refused = TransportError::QueueSize { queue: 0, size };
         assert_eq!(rig(VERSION_1, &[size]).queue(256).unwrap_err(), refused);
@@ -169,6 +185,7 @@ fn queue_sizes_that_are_no_power_of_two_are_refused() {
 
 #[test]
 fn own_maximum_limits_large_queues_and_small_ones_stay() {
+    case!("NEG-08", Clamp);
     for (offered, expected) in [(0x8000, 256), (256, 256), (128, 128), (1, 1)] {
         let rig = rig(VERSION_1, &[offered]);
         let (queue, _) = rig.queue(256).unwrap();
@@ -186,6 +203,7 @@ fn queue_size_that_does_not_read_back_is_refused() {
 
 #[test]
 fn queue_in_use_before_set_up_is_refused() {
+    case!("NEG-10", Refuse);
     let rig = honest();
     let mut transport = rig.negotiate().unwrap();
     rig.device.registers().queues[0].enable = 1;
@@ -228,6 +246,7 @@ fn configuration_fields_are_little_endian_and_bounded() {
 
 #[test]
 fn configuration_that_keeps_changing_is_given_up() {
+    case!("NEG-12", Retry);
     let rig = honest();
     let mut transport = rig.negotiate().unwrap();
     rig.device.registers().lies.restless = true;
@@ -249,6 +268,8 @@ fn configuration_change_is_seen_once() {
 
 #[test]
 fn lost_devices_are_noticed() {
+    case!("NEG-11", Break);
+    case!("NEG-15", Break);
     let rig = honest();
     let mut transport = rig.negotiate().unwrap();
     transport.start().unwrap();

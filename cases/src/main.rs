@@ -1,0 +1,42 @@
+//! `postern-cases check`: every case is tried where it should be, and `docs/hostile-cases.md` says so.
+//! `postern-cases write`: writes that file. Both run at the top of the repository.
+
+mod render;
+mod scan;
+
+use scan::Marks;
+use std::path::Path;
+use std::process::ExitCode;
+
+const PAGE: &str = "docs/hostile-cases.md";
+
+fn main() -> ExitCode {
+    let top = Path::new(".");
+    let marks = match Marks::find(top) {
+        Ok(marks) => marks,
+        Err(error) => return fail(&[error]),
+    };
+    let page = render::page(&marks);
+    match std::env::args().nth(1).as_deref() {
+        Some("write") => match std::fs::write(top.join(PAGE), page) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&[format!("{PAGE}: {error}")]),
+        },
+        Some("check") => {
+            let mut wrong = marks.wrong.clone();
+            wrong.extend(marks.gaps().iter().map(ToString::to_string));
+            if std::fs::read_to_string(top.join(PAGE)).ok().as_deref() != Some(&page) {
+                wrong.push(format!("{PAGE} is not what the sources say: run 'make cases'"));
+            }
+            if wrong.is_empty() { ExitCode::SUCCESS } else { fail(&wrong) }
+        }
+        _ => fail(&["usage: postern-cases check|write".to_owned()]),
+    }
+}
+
+fn fail(lines: &[String]) -> ExitCode {
+    for line in lines {
+        eprintln!("cases: {line}");
+    }
+    ExitCode::FAILURE
+}

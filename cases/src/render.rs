@@ -1,0 +1,76 @@
+//! The page of the documentation that the list and the marks make.
+
+use crate::scan::{Mark, Marks};
+use postern_cases::{Case, FAMILIES, Scope};
+use std::fmt::Write as _;
+
+const HEAD: &str = "# What a lying host does, and what happens
+
+This page is generated (`make cases`) from the list in `cases/` and from the tests that say which case they stand for; `make check` fails when it is not up to date. An answer is *observed* where a test's assertions demand it: a test that fails is an answer that was not seen.
+
+Levels: **H** host test against a model that lies, **F** fuzz target whose inputs reach the case, **M** QEMU with the emulated ultravisor or a doctored tree, **Q** QEMU end to end, with a hostile device where one is needed, **C** check of the built image.
+
+Answers: **refuse** the device or bridge is not used, and the boot goes on; **break** the device is latched broken, reset, its requests fail, its memory waits for a confirmed reset; **halt** the run ends with a reason and a failing status; **fail** one request ends with a named error; **drop**, **clamp**, **retry**, **ignore**, **quarantine**, **fall back**, **work** as they say.
+";
+
+/// The whole page.
+pub fn page(marks: &Marks) -> String {
+    let mut page = HEAD.to_owned();
+    for family in FAMILIES {
+        // Writing to a string does not fail.
+        let _ = write!(
+            page,
+            "\n## {}\n\n| case | the host | required | observed | level | where |\n|---|---|---|---|---|---|\n",
+            family.title
+        );
+        for case in family.cases {
+            page.push_str(&row(case, marks));
+        }
+    }
+    page
+}
+
+fn row(case: &Case, marks: &Marks) -> String {
+    let (id, input) = (case.id, case.input);
+    let marks: Vec<&Mark> = marks.of(id).collect();
+    let levels = match case.scope {
+        Scope::NotApplicable(why) => return format!("| {id} | {input} | | not applicable: {why} | | |\n"),
+        Scope::Limit(what) => return format!("| {id} | {input} | | limit: {what} | | |\n"),
+        Scope::Tried(levels) => levels,
+    };
+    let required: Vec<_> = case.required.iter().map(|response| response.word()).collect();
+    let mut observed: Vec<_> = marks.iter().filter_map(|mark| mark.response).map(|r| r.word()).collect();
+    let mut seen: Vec<_> = marks.iter().map(|mark| mark.level.letter()).collect();
+    for list in [&mut observed, &mut seen] {
+        let mut unique = Vec::new();
+        list.retain(|word| {
+            !unique.contains(word) && {
+                unique.push(word);
+                true
+            }
+        });
+    }
+    let missing: Vec<_> = levels.iter().map(|l| l.letter()).filter(|letter| !seen.contains(letter)).collect();
+    let mut level = seen.join(" ");
+    if !missing.is_empty() {
+        let _ = write!(level, " (not yet: {})", missing.join(" "));
+    }
+    let places: Vec<_> = marks.iter().map(|mark| place(mark)).collect();
+    let observed = if observed.is_empty() { "none".to_owned() } else { observed.join(", ") };
+    format!(
+        "| {id} | {input} | {}: {} | {observed} | {} | {} |\n",
+        required.join(" or "),
+        case.answer,
+        level.trim_start(),
+        places.join("<br>")
+    )
+}
+
+fn place(mark: &Mark) -> String {
+    let file = &mark.file;
+    let short = file.trim_end_matches(".rs").replace("/src/", "/").replace("kernel/core/", "core/");
+    match &mark.test {
+        Some(test) => format!("[{short}](../{file}) `{test}`"),
+        None => format!("[{short}](../{file})"),
+    }
+}

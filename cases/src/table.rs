@@ -1,0 +1,62 @@
+//! The list. Sources: virtio 1.2; PAPR+; Devicetree Specification 0.4; the published ultravisor's sources; and
+//! what is published of attacks on guest drivers (VIA, arXiv 2109.10660; Heckler, 2404.03387) and of the fixes
+//! in Linux. Numbers that are missing belong to devices or features that this kernel does not have.
+
+mod block;
+mod calls;
+mod interrupts;
+mod life;
+mod negotiation;
+mod network;
+mod pci;
+mod ring;
+mod tce;
+mod tree;
+mod ultravisor;
+
+use crate::{Case, Family, Level, Response, Scope};
+
+/// Every case, by family.
+pub const FAMILIES: &[Family] = &[
+    Family { title: "PCI configuration space, capabilities, BARs", cases: pci::CASES },
+    Family { title: "Features and queue set-up", cases: negotiation::CASES },
+    Family { title: "Rings", cases: ring::CASES },
+    Family { title: "Block", cases: block::CASES },
+    Family { title: "Network", cases: network::CASES },
+    Family { title: "Interrupts and time", cases: interrupts::CASES },
+    Family { title: "Hypercalls and RTAS", cases: calls::CASES },
+    Family { title: "Device tree", cases: tree::CASES },
+    Family { title: "Ultracalls and the pool", cases: ultravisor::CASES },
+    Family { title: "TCE tables", cases: tce::CASES },
+    Family { title: "Reset, removal, order", cases: life::CASES },
+];
+
+const H: &[Level] = &[Level::H];
+const F: &[Level] = &[Level::F];
+const Q: &[Level] = &[Level::Q];
+const C: &[Level] = &[Level::C];
+const HF: &[Level] = &[Level::H, Level::F];
+const HM: &[Level] = &[Level::H, Level::M];
+const HQ: &[Level] = &[Level::H, Level::Q];
+const MQ: &[Level] = &[Level::M, Level::Q];
+
+/// A case that is tried.
+const fn tried(
+    levels: &'static [Level],
+    id: &'static str,
+    required: &'static [Response],
+    input: &'static str,
+    answer: &'static str,
+) -> Case {
+    Case { id, input, required, answer, scope: Scope::Tried(levels) }
+}
+
+/// A case that cannot happen here.
+const fn excluded(id: &'static str, input: &'static str, because: &'static str) -> Case {
+    Case { id, input, required: &[], answer: "", scope: Scope::NotApplicable(because) }
+}
+
+/// A case that the guest can only live with.
+const fn limit(id: &'static str, input: &'static str, consequence: &'static str) -> Case {
+    Case { id, input, required: &[], answer: "", scope: Scope::Limit(consequence) }
+}

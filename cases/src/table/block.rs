@@ -1,0 +1,54 @@
+//! Block devices.
+
+use super::{H, HF, tried};
+use crate::Case;
+use crate::Response::{Clamp, Fail, Ignore, Refuse, Work};
+
+pub(super) const CASES: &[Case] = &[
+    tried(
+        HF,
+        "BLK-01",
+        &[Fail],
+        "a status byte from 3 to 255",
+        "an error with the number; nothing of the data is seen",
+    ),
+    tried(H, "BLK-03", &[Ignore], "the status byte changes after it was read", "read once"),
+    tried(
+        HF,
+        "BLK-05",
+        &[Refuse, Work, Fail],
+        "capacity 0, 1, or more sectors than bytes can be counted",
+        "an empty disk is a disk; a capacity whose bytes wrap is refused; every request is checked against the private copy",
+    ),
+    tried(
+        H,
+        "BLK-06",
+        &[Fail],
+        "the capacity changes at run time",
+        "read again on a configuration change; later requests beyond it fail",
+    ),
+    tried(
+        H,
+        "BLK-08",
+        &[Refuse, Clamp],
+        "size_max or seg_max 0 or 1",
+        "size_max below a sector: refused; seg_max: at least one",
+    ),
+    tried(H, "BLK-09", &[Fail], "a writable disk rejects writes", "the error is passed on, once"),
+    tried(
+        H,
+        "BLK-10",
+        &[Ignore],
+        "success without having written anything",
+        "the slot was cleared: zeros, and nobody else's data",
+    ),
+    tried(H, "BLK-11", &[Ignore], "data changes after completion", "the caller has a private copy"),
+    tried(
+        HF,
+        "BLK-12",
+        &[Clamp],
+        "a name without NUL, or that is no text",
+        "20 bytes at most, replaced where it is not UTF-8",
+    ),
+    tried(H, "BLK-13", &[Fail], "a request of the caller beyond the disk", "refused before a slot is taken"),
+];

@@ -1,0 +1,45 @@
+//! Interrupts and time.
+
+use super::{C, H, MQ, Q, excluded, tried};
+use crate::Case;
+use crate::Response::{Fallback, Halt, Ignore, Work};
+
+pub(super) const CASES: &[Case] = &[
+    tried(
+        MQ,
+        "IRQ-01",
+        &[Ignore],
+        "an interrupt of a source nobody registered",
+        "acknowledged, masked, counted; nothing is called",
+    ),
+    tried(MQ, "IRQ-02", &[Fallback], "a storm on one source", "masked after a bound; polling goes on"),
+    tried(H, "IRQ-03", &[Ignore], "XIRR of 0, or an inter-processor interrupt", "no source is looked up"),
+    tried(Q, "IRQ-04", &[Work], "no interrupt ever comes", "waits look for themselves, with a deadline"),
+    tried(
+        Q,
+        "IRQ-05",
+        &[Halt],
+        "an exception that the kernel did not cause",
+        "reported with its registers; status 8",
+    ),
+    tried(H, "IRQ-06", &[Work], "the timebase stands still", "every wait also ends by a count"),
+    tried(
+        H,
+        "IRQ-07",
+        &[Ignore],
+        "an interrupt in the middle of anything",
+        "the handler touches flags of its own and nothing else",
+    ),
+    excluded(
+        "IRQ-08",
+        "an event-scan message of a wrong length",
+        "event-scan and check-exception are never called",
+    ),
+    tried(
+        C,
+        "IRQ-09",
+        &[Ignore],
+        "an instruction that an ultravisor cannot emulate, met in the panic path",
+        "the image has none: checked in the built file; device registers are reached by hcalls only",
+    ),
+];

@@ -1,0 +1,37 @@
+//! Reset, removal, order.
+
+use super::{H, Q, tried};
+use crate::Case;
+use crate::Response::{Break, Ignore, Quarantine, Work};
+
+pub(super) const CASES: &[Case] = &[
+    tried(
+        H,
+        "LIF-01",
+        &[Break],
+        "the device needs a reset while requests are under way",
+        "memory comes back only with a confirmed reset",
+    ),
+    tried(Q, "LIF-03", &[Ignore], "a device appears at run time", "devices are looked for at boot only"),
+    tried(
+        Q,
+        "LIF-04",
+        &[Work],
+        "the kernel panics while devices may access memory",
+        "bus mastering goes off first; then reason and status",
+    ),
+    tried(
+        H,
+        "LIF-05",
+        &[Work],
+        "a slot is freed and taken by two devices at once",
+        "a slot has one owner in the private record",
+    ),
+    tried(
+        H,
+        "LIF-06",
+        &[Ignore, Quarantine],
+        "a driver goes away, and its device completes",
+        "the device was reset first; else its memory stays in quarantine",
+    ),
+];

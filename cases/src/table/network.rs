@@ -1,0 +1,68 @@
+//! Network devices.
+
+use super::{F, H, HF, HQ, tried};
+use crate::Case;
+use crate::Response::{Break, Drop, Fallback, Ignore, Work};
+
+pub(super) const CASES: &[Case] = &[
+    tried(HF, "NET-01", &[Drop], "used length below the header's", "counted"),
+    tried(HF, "NET-02", &[Drop], "a header and no frame, or less than an Ethernet header", "counted"),
+    tried(HF, "NET-03", &[Break], "used length beyond the buffer", "broken"),
+    tried(
+        HF,
+        "NET-05",
+        &[Ignore],
+        "num_buffers 0 or 65535",
+        "MRG_RXBUF is never accepted; one buffer is one frame",
+    ),
+    tried(
+        HF,
+        "NET-06",
+        &[Ignore],
+        "NEEDS_CSUM with offsets beyond the frame",
+        "GUEST_CSUM is never accepted; the header is not read",
+    ),
+    tried(
+        HF,
+        "NET-07",
+        &[Ignore],
+        "gso_type, gso_size, hdr_len of any value",
+        "no offload is accepted; the header is not read",
+    ),
+    tried(
+        H,
+        "NET-08",
+        &[Fallback],
+        "an address of zeros or of a group; one that changes",
+        "a local one is made; read once",
+    ),
+    tried(
+        H,
+        "NET-10",
+        &[Ignore, Work],
+        "link state flaps, configuration interrupts storm",
+        "state is read once a poll; changes are counted",
+    ),
+    tried(
+        HQ,
+        "NET-12",
+        &[Break],
+        "a transmission never completes",
+        "broken when its time is up; buffers wait for a confirmed reset",
+    ),
+    tried(
+        HQ,
+        "NET-13",
+        &[Drop, Work],
+        "a flood of the longest frames",
+        "bounded work a call; what has no buffer is the device's to drop",
+    ),
+    tried(H, "NET-14", &[Ignore], "a frame is rewritten after completion", "the stack sees a private copy"),
+    tried(
+        F,
+        "NET-15",
+        &[Drop, Work],
+        "any bytes as ARP, IPv4, ICMP, UDP, TCP, DHCP",
+        "dropped or answered; the stack goes on",
+    ),
+];

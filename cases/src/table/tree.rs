@@ -1,0 +1,72 @@
+//! Device tree and command line.
+
+use super::{H, HF, HM, tried};
+use crate::Case;
+use crate::Response::{Clamp, Fallback, Halt, Ignore, Refuse, Work};
+
+pub(super) const CASES: &[Case] = &[
+    tried(HF, "DT-01", &[Halt], "wrong magic or version", "status 2"),
+    tried(HF, "DT-02", &[Halt], "totalsize 0, 39, 2^32-1, beyond 2 MiB", "status 2; nothing is copied first"),
+    tried(HF, "DT-03", &[Halt], "blocks outside, overlapping, misaligned", "status 2"),
+    tried(HF, "DT-04", &[Halt], "a property longer than what is left", "status 2"),
+    tried(HF, "DT-05", &[Halt], "a name offset outside the strings, or a name without end", "status 2"),
+    tried(
+        H,
+        "DT-07",
+        &[Ignore],
+        "the tree changes while it is read",
+        "a private copy is checked, read once and dropped",
+    ),
+    tried(
+        HF,
+        "DT-08",
+        &[Ignore],
+        "cell counts of 0 or 5, a short reg",
+        "the node is left out, with a warning",
+    ),
+    tried(
+        HF,
+        "DT-09",
+        &[Halt, Ignore],
+        "memory that overlaps, wraps, is empty or lies elsewhere than the image",
+        "odd ranges are left out; an image outside memory is status 2",
+    ),
+    tried(
+        HF,
+        "DT-10",
+        &[Fallback, Ignore, Refuse],
+        "two memory nodes, no /chosen, 64 KiB of bootargs or bytes that are no text",
+        "the first counts; defaults; a line too long is one error",
+    ),
+    tried(
+        HM,
+        "DT-11",
+        &[Halt, Work],
+        "the tree announces an ultravisor, MSR[S] is 0",
+        "UV_ESM; its success is secure-emulated and never private; without the mark: halt",
+    ),
+    tried(H, "DT-12", &[Work], "MSR[S] is 1, the tree says nothing", "secure"),
+    tried(H, "DT-13", &[Ignore], "the tree denies secure mode, so that nothing is bounced", "MSR[S] decides"),
+    tried(
+        HF,
+        "DT-14",
+        &[Refuse],
+        "a DMA window that wraps, is empty, or is shared by two bridges",
+        "the bridge is refused",
+    ),
+    tried(H, "DT-15", &[Fallback], "the terminal's address is none", "the boot goes on; the log is kept"),
+    tried(
+        HF,
+        "DT-17",
+        &[Halt, Fallback],
+        "a reservation over pool or image",
+        "another place is chosen; none left: halt",
+    ),
+    tried(
+        HF,
+        "DT-18",
+        &[Clamp, Refuse],
+        "any bytes as a command line",
+        "words that cannot be followed are named, eight of them; status 3",
+    ),
+];
