@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup tools image sabotage run test check fmt clippy doc gdb clean
+.PHONY: help setup tools image sabotage run test check cases fmt clippy doc gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -59,6 +59,9 @@ test: image sabotage
 
 check: tools
 	@scripts/check.sh
+
+cases: tools
+	@$(CARGO) -q run -p postern-cases -- write
 
 fmt: tools
 	@$(CARGO) fmt

@@ -6,6 +6,7 @@
 # only pad, after an instruction that never falls through. Also: undefined symbols, relocations the image cannot apply to itself, and memory
 # that is both writable and executable.
 #   scripts/check-image.sh FILE
+# case!("IRQ-09", Ignore, C)
 set -eu
 file=${1:?usage: scripts/check-image.sh FILE}
 tool=powerpc64le-linux-gnu-

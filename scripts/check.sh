@@ -31,6 +31,7 @@ check "shell syntax" shell_syntax
 check "the docs' lists are complete" scripts/check-docs.sh
 check "formatting" scripts/cargo fmt --all --check
 check "Cargo.lock is up to date" locked
+check "docs/hostile-cases.md is what the tests say" scripts/cargo -q run -p postern-cases -- check
 check "clippy, every crate" make clippy
 check "documentation without warnings" make doc
 check "the image check finds what it looks for" scripts/check-image-test.sh

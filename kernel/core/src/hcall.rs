@@ -118,3 +118,42 @@ impl HcallReturn {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postern_cases::case;
+
+    /// Whether the ultravisor passes the call on (`core/hcall-regs.c`). No wildcard: a call that is added has to
+    /// be looked up there.
+    fn passed_on(call: Hcall) -> bool {
+        match call {
+            Hcall::GetTce | Hcall::PutTce | Hcall::StuffTce => true,
+            Hcall::LogicalCiLoad | Hcall::LogicalCiStore => true,
+            Hcall::GetTermChar | Hcall::PutTermChar => true,
+            Hcall::Cede | Hcall::SetMode | Hcall::RegisterProcTbl | Hcall::Rtas => true,
+        }
+    }
+
+    #[test]
+    fn every_call_is_one_that_the_ultravisor_passes_on() {
+        case!("HC-12", Ignore);
+        let calls = [
+            (Hcall::GetTce, 0x1c),
+            (Hcall::PutTce, 0x20),
+            (Hcall::LogicalCiLoad, 0x3c),
+            (Hcall::LogicalCiStore, 0x40),
+            (Hcall::GetTermChar, 0x54),
+            (Hcall::PutTermChar, 0x58),
+            (Hcall::Cede, 0xe0),
+            (Hcall::StuffTce, 0x138),
+            (Hcall::SetMode, 0x31c),
+            (Hcall::RegisterProcTbl, 0x37c),
+            (Hcall::Rtas, 0xf000),
+        ];
+        for (call, number) in calls {
+            assert!(passed_on(call));
+            assert_eq!(call as u64, number, "{call:?}");
+        }
+    }
+}

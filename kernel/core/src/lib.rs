@@ -31,5 +31,6 @@ pub mod rtas;
 pub mod seam;
 pub mod secure;
 pub mod tce;
+pub mod terminal;
 pub mod ultracall;
 pub mod virtio;

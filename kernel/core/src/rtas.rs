@@ -3,6 +3,8 @@
 //! Source: PAPR+ chapter 7; QEMU `hw/ppc/spapr_rtas.c`. After H_RTAS in a secure VM r3 still holds the
 //! opcode, so only the first return word counts (ultravisor `svm/svm-rtas.c`).
 
+use crate::hcall::Hcall;
+use crate::seam::{DeviceMemory, Hypervisor};
 use core::fmt;
 
 /// Most argument words, and most return words, that a call of this kernel has.
@@ -55,3 +57,56 @@ pub fn judge(status: i32) -> Result<(), RtasError> {
         other => Err(RtasError::Unknown(other)),
     }
 }
+
+/// Words of an argument block: token, count of arguments, count of returns, both lists, and the status.
+pub const BLOCK_WORDS: usize = 4 + 2 * MAX_WORDS;
+
+/// A status that no service answers with: it stays when the call is refused before it begins.
+const NOT_ANSWERED: u32 = i32::MIN.cast_unsigned();
+
+/// Calls the service with this token once, by way of `block`, memory of at least [`BLOCK_WORDS`] big-endian
+/// words (PAPR+ 7.2.1) that the hypervisor writes to. As many words as `rets` has are copied from where this
+/// call put them, whatever the counts in the block say afterwards; r3 says nothing in a secure VM, where it
+/// still holds the opcode.
+///
+/// # Errors
+/// The status, or that there are too many words.
+pub fn call(
+    hypervisor: &impl Hypervisor,
+    block: &impl DeviceMemory,
+    token: u32,
+    args: &[u32],
+    rets: &mut [u32],
+) -> Result<(), RtasError> {
+    let words = args.len().max(rets.len());
+    if words > MAX_WORDS {
+        return Err(RtasError::TooManyWords(words));
+    }
+    let status_at = args.len().saturating_add(3);
+    let header = [token, count(args.len()), count(rets.len().saturating_add(1))];
+    let request = header.iter().chain(args).chain(&[NOT_ANSWERED]);
+    block.zero(0, BLOCK_WORDS.saturating_mul(4));
+    for (index, word) in request.enumerate() {
+        block.write(index.saturating_mul(4), &word.to_be_bytes());
+    }
+    let _ = hypervisor.hcall(Hcall::Rtas, [block.gpa().0, 0, 0, 0]);
+    judge(word(block, status_at).cast_signed())?;
+    for (index, ret) in rets.iter_mut().enumerate() {
+        *ret = word(block, index.saturating_add(status_at).saturating_add(1));
+    }
+    Ok(())
+}
+
+/// A number of words, at most [`MAX_WORDS`] and one.
+fn count(words: usize) -> u32 {
+    u32::try_from(words).unwrap_or(0)
+}
+
+fn word(block: &impl DeviceMemory, index: usize) -> u32 {
+    let mut bytes = [0; 4];
+    block.read(index.saturating_mul(4), &mut bytes);
+    u32::from_be_bytes(bytes)
+}
+
+#[cfg(test)]
+mod tests;

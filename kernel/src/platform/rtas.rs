@@ -1,13 +1,13 @@
 //! RTAS by H_RTAS: the argument block, retries, and the tokens of this machine.
 
+use crate::memory::device::DeviceBytes;
 use crate::platform::pseries::Pseries;
 use core::time::Duration;
-use postern_core::addr::Gpa;
+use postern_core::addr::{Gpa, GpaRange};
 use postern_core::clock::Deadline;
 use postern_core::fdt::machine;
-use postern_core::hcall::Hcall;
-use postern_core::rtas::{MAX_WORDS, RtasError, judge};
-use postern_core::seam::{Hypervisor, Platform, Rtas};
+use postern_core::rtas::{self, BLOCK_WORDS, RtasError};
+use postern_core::seam::{Platform, Rtas};
 use spin::{Mutex, Once};
 
 /// How long a service that answers "busy" is asked again.
@@ -20,43 +20,24 @@ pub fn set_tokens(services: machine::Rtas) {
     SERVICES.call_once(|| services);
 }
 
-/// The argument block: token, nargs, nret, then the words, all big-endian (PAPR+ 7.2.1). In the image, so
-/// below 4 GiB; an ultravisor copies it to a shared page of its own.
+/// The argument block. In the image, so below 4 GiB; an ultravisor copies it to a shared page of its own.
 #[repr(C, align(128))]
-struct Block([u32; 3 + 2 * MAX_WORDS + 1]);
+struct Block([u32; BLOCK_WORDS]);
 
-static BLOCK: Mutex<Block> = Mutex::new(Block([0; 3 + 2 * MAX_WORDS + 1]));
+static mut BLOCK: Block = Block([0; BLOCK_WORDS]);
+/// Held while the block is in use.
+static IN_USE: Mutex<()> = Mutex::new(());
 
 /// Calls the service with this token once; `rets` receives the return words after the status.
 pub fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-    let words = args.len().max(rets.len());
-    if words > MAX_WORDS {
-        return Err(RtasError::TooManyWords(words));
-    }
-    let mut block = BLOCK.lock();
-    let status_at = 3 + args.len();
-    block.0.fill(0);
-    block.0[0] = token.to_be();
-    block.0[1] = (args.len() as u32).to_be();
-    block.0[2] = (rets.len() as u32 + 1).to_be();
-    for (slot, arg) in block.0[3..].iter_mut().zip(args) {
-        *slot = arg.to_be();
-    }
-    // A status that no service answers with: it stays when the call is refused before it begins.
-    block.0[status_at] = (i32::MIN as u32).to_be();
-    let at = Gpa(block.0.as_mut_ptr().expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff);
-    // r3 says nothing in a secure VM, where it still holds the opcode; the status word decides.
-    let _ = Pseries.hcall(Hcall::Rtas, [at.0, 0, 0, 0]);
-    let word = |index: usize| {
-        // SAFETY: `index` is below the array's length (at most 3 + MAX_WORDS + MAX_WORDS). Volatile: the
-        // hypervisor wrote it behind the compiler's back.
-        u32::from_be(unsafe { block.0.as_ptr().add(index).read_volatile() })
-    };
-    judge(word(status_at) as i32)?;
-    for (index, ret) in rets.iter_mut().enumerate() {
-        *ret = word(status_at + 1 + index);
-    }
-    Ok(())
+    // One CPU runs: whoever finds the block in use is the report of an exception in the middle of a call,
+    // which does not come back to its own.
+    let _guard = IN_USE.try_lock();
+    let at = Gpa((&raw mut BLOCK).expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff);
+    // SAFETY: BLOCK is RAM for the kernel's life, and only this function uses it, one call at a time but for
+    // one that never goes on: no reference to it exists.
+    let block = unsafe { DeviceBytes::new(GpaRange { start: at, len: size_of::<Block>() as u64 }) };
+    rtas::call(&Pseries, &block, token, args, rets)
 }
 
 impl Rtas for Pseries {

@@ -5,6 +5,7 @@ use crate::addr::{BusAddr, FRAME_SIZE};
 use crate::model::{Cell, Model, ModelDevice, POOL_BASE, Refused};
 use crate::seam::{DeviceMemory, Platform};
 use crate::tce::{DmaWindow, WindowKind};
+use crate::ultracall::Ultracall;
 use postern_cases::case;
 use proptest::prelude::*;
 use std::vec;
@@ -339,6 +340,22 @@ fn a_secure_guest_uses_no_dynamic_window_even_if_it_is_offered() {
     model.on_rtas(|service, _, _| panic!("a secure guest called {service}"));
     let system = model.dma_system(1);
     assert_eq!(model.bridge(&system).report().kind, WindowKind::Pool);
+}
+
+#[test]
+fn the_pool_is_shared_once_and_never_taken_back() {
+    case!("UV-07", Ignore);
+    let (model, dma, device) = secure();
+    for n in 1..50 {
+        let mut buffer = vec![n; 5000];
+        let mapping = dma.map_from_device(&mut buffer).unwrap();
+        device_writes(&device, &mapping, &[n; 5000]);
+        if n % 2 == 0 { dma.unmap(mapping) } else { dma.quarantine(mapping) }
+    }
+    dma.confirm_reset();
+    drop(dma);
+    let calls = model.ultracalls();
+    assert!(matches!(calls[..], [(Ultracall::SharePage, _)]), "{calls:?}");
 }
 
 #[test]

@@ -65,6 +65,8 @@ pub(super) struct State {
     pub(super) now: u64,
     pub(super) clock_runs: bool,
     pub(super) refused: Vec<Refused>,
+    /// A byte, and how often the guest has read it.
+    pub(super) watched: (u64, u32),
 }
 
 /// Kept apart from the state, so that a hook may look at the machine.
@@ -109,6 +111,7 @@ impl Model {
             now: 0,
             clock_runs: true,
             refused: Vec::new(),
+            watched: (u64::MAX, 0),
         };
         Self { state: Arc::new(Mutex::new(state)), hooks: Arc::default() }
     }
@@ -204,6 +207,24 @@ impl Model {
     #[must_use]
     pub fn refused(&self) -> Vec<Refused> {
         self.lock().refused.clone()
+    }
+
+    /// Counts the guest's reads of the byte at `at` from now on.
+    pub fn watch(&self, at: Gpa) {
+        self.lock().watched = (at.0, 0);
+    }
+
+    /// How often the guest has read the byte that is watched.
+    #[must_use]
+    pub fn reads_of_watched(&self) -> u32 {
+        self.lock().watched.1
+    }
+
+    pub(super) fn note_read(&self, from: u64, len: usize) {
+        let mut state = self.lock();
+        if (from..from.saturating_add(len as u64)).contains(&state.watched.0) {
+            state.watched.1 = state.watched.1.saturating_add(1);
+        }
     }
 
     /// Pieces that `Platform::allocate` gave and did not get back.

@@ -58,6 +58,7 @@ impl DeviceMemory for ModelMemory {
 
     fn read(&self, offset: usize, out: &mut [u8]) {
         out.fill(0);
+        self.model.note_read(self.gpa.saturating_add(offset as u64), out.len());
         self.bytes(offset, out.len(), |bytes| out.copy_from_slice(bytes));
     }
 

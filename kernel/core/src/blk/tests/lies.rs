@@ -1,5 +1,6 @@
 //! One lie of the device at a time.
 
+use crate::addr::Gpa;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::model::{Config, Rig, content};
@@ -57,6 +58,23 @@ fn statuses_that_are_none_are_errors() {
             assert_eq!(blk.read(0, 512).map(|data| data.len()), Ok(512), "not latched");
         }
     }
+}
+
+#[test]
+fn status_byte_is_read_once() {
+    case!("BLK-03", Ignore);
+    let rig = Rig::secure(Config::sectors(64));
+    rig.disk().silent = true;
+    let mut blk = start(&rig);
+    blk.submit_read(0, vec![9; 512]).unwrap();
+    blk.kick();
+    let chain = rig.disk().held[0].clone();
+    let status = chain.buffers[2].bus;
+    rig.machine.watch(Gpa(status));
+    rig.machine.device(false).write(status, &[1]).unwrap();
+    rig.device.registers().queues[0].complete(chain.head.into(), 513);
+    assert_eq!(blk.poll().unwrap().result, Err(BlkError::Io));
+    assert_eq!(rig.machine.reads_of_watched(), 1);
 }
 
 #[test]
@@ -293,7 +311,7 @@ fn data_that_changes_after_completion_is_not_seen() {
     let completion = blk.wait().unwrap();
     let pool = rig.machine.shared_frames();
     for frame in pool {
-        rig.machine.poke(crate::addr::Gpa(frame << 16), &[0xff; 65536]);
+        rig.machine.poke(Gpa(frame << 16), &[0xff; 65536]);
     }
     assert_eq!(completion.buffer, content(512));
 }
@@ -308,7 +326,7 @@ fn noise_over_the_whole_pool_corrupts_nothing_but_payload() {
     }
     blk.kick();
     for frame in rig.machine.shared_frames() {
-        rig.machine.poke(crate::addr::Gpa(frame << 16), &[0xc3; 65536]);
+        rig.machine.poke(Gpa(frame << 16), &[0xc3; 65536]);
     }
     let mut failed = 0;
     while let Some(completion) = blk.wait() {

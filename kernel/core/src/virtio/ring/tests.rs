@@ -11,11 +11,13 @@ use std::vec;
 #[derive(Clone, Debug)]
 struct Shared {
     bytes: Arc<Mutex<Vec<u8>>>,
+    /// Offsets of the driver's loads, in order.
+    loads: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Shared {
     fn new(len: usize) -> Self {
-        Self { bytes: Arc::new(Mutex::new(vec![0xa5; len])) }
+        Self { bytes: Arc::new(Mutex::new(vec![0xa5; len])), loads: Arc::default() }
     }
 
     fn get<const N: usize>(&self, offset: usize) -> [u8; N] {
@@ -47,9 +49,11 @@ impl DeviceMemory for Shared {
         self.bytes.lock().unwrap()[offset..offset + len].fill(0);
     }
     fn load16(&self, offset: usize) -> u16 {
+        self.loads.lock().unwrap().push(offset);
         u16::from_le_bytes(self.get(offset))
     }
     fn load32(&self, offset: usize) -> u32 {
+        self.loads.lock().unwrap().push(offset);
         u32::from_le_bytes(self.get(offset))
     }
     fn store16(&self, offset: usize, value: u16) {
@@ -424,6 +428,23 @@ fn rewritten_available_ring_has_no_effect() {
     assert_eq!(device.fetch(), [(second, request(2).to_vec())]);
     device.complete(first.into(), 0);
     assert_eq!(ring.take(&Fences), Ok(Some(Used { head: first, written: 0 })));
+}
+
+#[test]
+fn each_word_of_the_device_is_read_once() {
+    case!("RNG-12", Ignore);
+    let (mut ring, mut device) = pair(8);
+    let heads = [post(&mut ring, 1), post(&mut ring, 2)];
+    for head in heads {
+        device.complete(head.into(), 513);
+    }
+    device.memory.loads.lock().unwrap().clear();
+    for head in heads {
+        assert_eq!(ring.take(&Fences), Ok(Some(Used { head, written: 513 })));
+    }
+    let used = device.layout.used;
+    let expected = [used + 2, used + 4, used + 8, used + 12, used + 16];
+    assert_eq!(*device.memory.loads.lock().unwrap(), expected, "one index, then id and length of each entry");
 }
 
 #[test]
