@@ -4,6 +4,7 @@
 
 use crate::addr::FRAME_SIZE;
 use crate::secure::SvmOption;
+use crate::workload::{MAX_WORK, Work};
 use arrayvec::ArrayVec;
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -46,6 +47,8 @@ pub enum Step {
     BlkPattern,
     /// Answer ARP, ICMP, UDP and TCP echo.
     NetServe,
+    /// Measure the disk work of `bench=` on the scratch disk.
+    BenchBlk,
     /// State the memory map, for a check from outside.
     Map,
     /// Break a rule of the memory map, to see that it is kept: the run ends with an exception.
@@ -70,11 +73,12 @@ pub enum Breach {
 }
 
 /// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 11] = [
+pub const STEPS: [(&str, Step); 12] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
     ("net-serve", Step::NetServe),
+    ("bench-blk", Step::BenchBlk),
     ("map", Step::Map),
     ("breach-text-write", Step::Breach(Breach::TextWrite)),
     ("breach-data-execute", Step::Breach(Breach::DataExecute)),
@@ -125,6 +129,8 @@ pub struct Options {
     pub seed: u64,
     /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for.
     pub serve: Option<Duration>,
+    /// `bench=WORK,..`: what `bench-blk` measures, in order.
+    pub bench: ArrayVec<Work, MAX_WORK>,
 }
 
 impl Default for Options {
@@ -140,6 +146,7 @@ impl Default for Options {
             ip: Ip::Dhcp,
             seed: DEFAULT_SEED,
             serve: None,
+            bench: ArrayVec::new(),
         }
     }
 }
@@ -262,8 +269,8 @@ fn apply<'a>(
     gateway: &mut Option<(Word<'a>, Ipv4Addr)>,
     word: Word<'a>,
 ) -> Result<(), Fault> {
-    let known: [&[u8]; 9] =
-        [b"svm", b"pool", b"loglevel", b"console", b"run", b"ip", b"gw", b"seed", b"serve"];
+    let known: [&[u8]; 10] =
+        [b"svm", b"pool", b"loglevel", b"console", b"run", b"ip", b"gw", b"seed", b"serve", b"bench"];
     if !known.contains(&word.option) {
         return Err(Fault::Unknown);
     }
@@ -279,6 +286,7 @@ fn apply<'a>(
         b"ip" => options.ip = ip(value)?,
         b"gw" => *gateway = Some((word, value.parse().map_err(|_| Fault::Expected("A.B.C.D"))?)),
         b"seed" => options.seed = number(value).ok_or(Fault::Expected("a 64-bit number"))?,
+        b"bench" => options.bench = bench(value)?,
         _ => options.serve = Some(serve(value)?),
     }
     Ok(())
@@ -339,8 +347,9 @@ fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     let mut steps = ArrayVec::new();
     for name in value.split(',') {
         let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
-        let step =
-            step.ok_or(Fault::Expected("a list of demo, blk-digest, blk-pattern, net-serve, map, breach-*"))?;
+        let step = step.ok_or(Fault::Expected(
+            "a list of demo, blk-digest, blk-pattern, net-serve, bench-blk, map, breach-*",
+        ))?;
         steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
     }
     Ok(steps)
@@ -379,6 +388,16 @@ fn serve(value: &str) -> Result<Duration, Fault> {
         .filter(|seconds| (1..=u64::from(u32::MAX)).contains(seconds))
         .map(Duration::from_secs)
         .ok_or(Fault::Expected("seconds, at least 1"))
+}
+
+fn bench(value: &str) -> Result<ArrayVec<Work, MAX_WORK>, Fault> {
+    let mut all = ArrayVec::new();
+    for text in value.split(',') {
+        let work = Work::parse(text);
+        let work = work.ok_or(Fault::Expected("a list of read|write:SIZE:DEPTH:seq|random:MILLISECONDS"))?;
+        all.try_push(work).map_err(|_| Fault::Expected("at most 32 pieces of work"))?;
+    }
+    Ok(all)
 }
 
 #[cfg(test)]

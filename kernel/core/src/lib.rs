@@ -34,3 +34,4 @@ pub mod tce;
 pub mod terminal;
 pub mod ultracall;
 pub mod virtio;
+pub mod workload;

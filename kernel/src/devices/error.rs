@@ -1,6 +1,7 @@
 //! What can go wrong with a device, and what it means for the run.
 
 use core::fmt;
+use postern_core::blk::bench::BenchError;
 use postern_core::blk::error::BlkError;
 use postern_core::blk::jobs::JobError;
 use postern_core::blk::stream::TransferError;
@@ -40,6 +41,8 @@ pub enum DeviceError {
     Transfer(TransferError),
     /// Writing a disk and reading it back.
     Job(JobError),
+    /// Measuring a disk.
+    Bench(BenchError),
     /// The network.
     Stack(StackError<NetError>),
     /// The serial card has no 16550 that answers.
@@ -54,7 +57,9 @@ impl DeviceError {
     /// The status to exit with.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::Job(JobError::Mismatch { .. }) => ExitStatus::VerificationFailed,
+            Self::Job(JobError::Mismatch { .. }) | Self::Bench(BenchError::Mismatch(_)) => {
+                ExitStatus::VerificationFailed
+            }
             _ => ExitStatus::DeviceFailed,
         }
     }
@@ -74,6 +79,7 @@ impl fmt::Display for DeviceError {
             Self::Net(error) => error.fmt(f),
             Self::Transfer(error) => error.fmt(f),
             Self::Job(error) => error.fmt(f),
+            Self::Bench(error) => error.fmt(f),
             Self::Stack(error) => error.fmt(f),
             Self::NoUart => f.write_str("no 16550 answers"),
             Self::Missing(what) => write!(f, "there is no {what}"),
@@ -104,5 +110,6 @@ from! {
     NetError => Net,
     TransferError => Transfer,
     JobError => Job,
+    BenchError => Bench,
     StackError<NetError> => Stack,
 }

@@ -12,7 +12,7 @@ use postern_core::clock::{Clock, duration};
 use postern_core::cmdline::Options;
 
 /// The serial number of the one disk that may be overwritten.
-const SCRATCH: &str = "scratch";
+pub(super) const SCRATCH: &str = "scratch";
 const MIB: u64 = 1 << 20;
 
 /// SHA-256 of each disk's first MiB.

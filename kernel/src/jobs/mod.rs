@@ -1,5 +1,6 @@
 //! What `run=` asks for, in order.
 
+mod bench;
 mod blk;
 mod memory;
 mod net;
@@ -25,6 +26,7 @@ pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Res
             Step::BlkDigest => blk::digest(devices, report)?,
             Step::BlkPattern => blk::pattern(options, devices, report)?,
             Step::NetServe => net::serve(options, devices, report)?,
+            Step::BenchBlk => bench::blk(options, devices, report)?,
             Step::Map => memory::map(report),
             Step::Breach(breach) => memory::breach(*breach, devices.pool, report)?,
         }

@@ -1,6 +1,7 @@
 //! virtio-blk: submit and complete apart from each other, blocking helpers on top, and the disk jobs of
 //! `run=`.
 
+pub mod bench;
 pub mod blocking;
 pub mod driver;
 pub mod error;

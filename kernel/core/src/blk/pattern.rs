@@ -20,7 +20,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    fn word(self, index: u64) -> [u8; 8] {
+    pub(super) fn word(self, index: u64) -> [u8; 8] {
         splitmix64(self.seed.wrapping_add(index)).to_le_bytes()
     }
 

@@ -39,7 +39,7 @@ fn an_empty_line_gives_the_defaults() {
 #[test]
 fn every_option_is_read() {
     let all = "svm=on pool=512K loglevel=trace console=uart run=blk-digest,blk-pattern,net-serve \
-               gw=10.0.2.2 ip=10.0.2.15/24 seed=0xfeed serve=30\0";
+               gw=10.0.2.2 ip=10.0.2.15/24 seed=0xfeed serve=30 bench=read:4096:32:random:500,write:512:1:seq:1\0";
     let options = options(all);
     assert_eq!(options.svm, Some(SvmOption::On));
     assert_eq!(options.pool, 512 << 10);
@@ -50,6 +50,8 @@ fn every_option_is_read() {
     assert_eq!(options.ip, Ip::Static { address, prefix: 24, gateway });
     assert_eq!(options.seed, 0xfeed);
     assert_eq!(options.serve, Some(Duration::from_secs(30)));
+    let bench: Vec<_> = options.bench.iter().map(ToString::to_string).collect();
+    assert_eq!(bench, ["read:4096:32:random:500", "write:512:1:seq:1"]);
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
             "quiet: unknown option",
             "svm=maybe: expected on, off or emulated",
             "swiotlb=force: unknown option",
-            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, net-serve, map, breach-*",
+            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, net-serve, bench-blk, map, breach-*",
             "pool: needs a value",
         ]
     );
