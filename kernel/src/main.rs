@@ -48,6 +48,6 @@ fn boot(fdt: usize, report: &mut Report) -> Result<(), Stop> {
     report.memory(pool.as_ref());
     let mut devices = Devices::bring_up(&machine, &options, pool, report);
     let outcome = jobs::run(&options, &mut devices, report);
-    report.exposure(&devices);
+    report.counters(&devices);
     outcome
 }

@@ -12,7 +12,7 @@ use postern_core::pci::command::{self, Command};
 use postern_core::pci::config::{DeviceAddr, RtasConfig};
 use postern_core::pci::functions::{Function, scan};
 use postern_core::pci::windows::Windows;
-use postern_core::tce::{Ddw, PhbWindow};
+use postern_core::tce::{Ddw, DmaWindow, PhbWindow};
 
 /// A bridge whose functions are silenced.
 #[derive(Debug)]
@@ -25,7 +25,8 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Finds the functions behind the bridge and stops each from accessing memory.
+    /// Finds the functions behind the bridge, stops each from accessing memory, and clears the window of what
+    /// firmware left in it.
     ///
     /// # Errors
     /// The bridge's windows cannot be used.
@@ -40,6 +41,7 @@ impl Bridge {
                 false
             }
         });
+        description.dma.clear(&Pseries)?;
         Ok(Self { description: description.clone(), config, windows, functions, window: None })
     }
 
@@ -77,6 +79,11 @@ impl Bridge {
             log::warn!("sabotage: the image's first page is mapped for devices at {ioba:#x}");
         }
         Ok(window)
+    }
+
+    /// The bridge's default DMA window.
+    pub fn window(&self) -> DmaWindow {
+        self.description.dma
     }
 
     /// The functions that could be silenced.

@@ -19,6 +19,7 @@ use postern_core::net::driver::NetDriver;
 use postern_core::net::settings::{Addressing, Settings};
 use postern_core::net::stack::Stack;
 use postern_core::pci::functions::Function;
+use postern_core::tce::DmaWindow;
 use postern_core::virtio::features::DeviceType;
 use postern_core::virtio::regions::Regions;
 use postern_core::virtio::transport::Transport;
@@ -46,6 +47,8 @@ pub struct Card {
 pub struct Devices {
     /// The shared pool; none in normal mode.
     pub pool: Option<GpaRange>,
+    /// The default DMA windows of the bridges they are behind.
+    pub windows: Vec<DmaWindow>,
     /// DMA for all of them.
     pub dma: DmaSystem<Pseries>,
     /// The disks.
@@ -78,6 +81,7 @@ impl Devices {
         };
         let mut devices = Self {
             pool: pool_range,
+            windows: bridges.iter().map(Bridge::window).collect(),
             dma,
             disks: Vec::new(),
             cards: Vec::new(),

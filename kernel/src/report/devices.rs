@@ -6,10 +6,11 @@ use crate::devices::set::{Devices, Disk};
 use crate::memory::heap;
 use crate::platform::pseries::{self, Pseries};
 use alloc::format;
+use postern_core::addr::{FRAME_SHIFT, GpaRange};
 use postern_core::dma::Dma;
 use postern_core::net::driver::NetDriver;
 use postern_core::net::link::Link;
-use postern_core::tce::WindowReport;
+use postern_core::tce::{DmaWindow, TceError, WindowReport};
 
 fn translation(dma: &Dma<Pseries>) -> &'static str {
     if dma.translated() { "tce" } else { "gpa" }
@@ -79,9 +80,15 @@ impl Report {
         fact("bounced", &bounced(dma));
     }
 
-    /// What went through the pool, and what the host was shown besides it.
-    pub fn exposure(&mut self, devices: &Devices) {
+    /// What went through the pool, what was asked of ultravisor and hypervisor, and what the host was shown.
+    pub fn counters(&mut self, devices: &Devices) {
         let counts = devices.dma.counts();
+        self.step(
+            "bounced",
+            format_args!("{} bytes to the pool, {} bytes from it", counts.to_pool, counts.from_pool),
+        );
+        self.fact("bytes.to_pool", counts.to_pool);
+        self.fact("bytes.from_pool", counts.from_pool);
         if let Some(pool) = devices.dma.pool_statistics() {
             self.step(
                 "pool use",
@@ -97,18 +104,32 @@ impl Report {
             );
         }
         self.step(
-            "bounced",
-            format_args!("{} bytes to the pool, {} bytes from it", counts.to_pool, counts.from_pool),
-        );
-        self.fact("bytes.to_pool", counts.to_pool);
-        self.fact("bytes.from_pool", counts.from_pool);
-        self.step(
             "calls",
             format_args!("{} ultracalls, {} hcalls", pseries::ultracalls(), pseries::hcalls()),
         );
         self.fact("ultracalls", pseries::ultracalls());
+        if let Some(pool) = devices.pool {
+            self.exposure(pool, &devices.windows);
+        }
         let (used, free) = heap::usage();
         self.fact("heap.used", used);
         self.fact("heap.free", free);
+    }
+
+    /// Reads the DMA windows back: the pool, and nothing else, is what the host can reach.
+    fn exposure(&mut self, pool: GpaRange, windows: &[DmaWindow]) {
+        let shared = pool.len >> FRAME_SHIFT;
+        let exposed = windows.iter().try_fold(0u64, |sum, window| Ok(sum + window.exposed(&Pseries, pool)?));
+        match exposed {
+            Ok(exposed) => {
+                self.step(
+                    "exposed",
+                    format_args!("{shared} frames shared; {exposed} pages reachable besides them"),
+                );
+                self.fact("pages.shared", shared);
+                self.fact("pages.exposed", exposed);
+            }
+            Err::<_, TceError>(error) => log::error!("exposure cannot be told: {error}"),
+        }
     }
 }

@@ -54,6 +54,13 @@ pub enum TceError {
         /// Why.
         error: HcallError,
     },
+    /// H_GET_TCE was refused.
+    NotRead {
+        /// Bus address of the entry.
+        ioba: u64,
+        /// Why.
+        error: HcallError,
+    },
     /// The window has no run of that many free pages.
     NoRoom {
         /// Pages wanted.
@@ -90,6 +97,7 @@ impl fmt::Display for TceError {
             Self::NotCleared { ioba, error } => {
                 write!(f, "TCEs from {ioba:#x} not cleared: H_STUFF_TCE: {error}")
             }
+            Self::NotRead { ioba, error } => write!(f, "TCE at {ioba:#x} not read: H_GET_TCE: {error}"),
             Self::NoRoom { pages, free } => {
                 write!(f, "TCE window has no {pages} free pages in a row ({free} free in all)")
             }

@@ -80,6 +80,13 @@ impl Table {
         Ok(())
     }
 
+    /// The entry at `ioba`, as the hypervisor states it.
+    pub(super) fn get(self, platform: &(impl Hypervisor + Clock), ioba: u64) -> Result<u64, TceError> {
+        let [tce, ..] = settle(platform, Hcall::GetTce, [u64::from(self.liobn), ioba, 0, 0])
+            .map_err(|error| TceError::NotRead { ioba, error })?;
+        Ok(tce)
+    }
+
     fn put(
         self,
         platform: &(impl Hypervisor + Clock),

@@ -75,6 +75,24 @@ fn bus_address_zero_is_never_given_to_a_device() {
 }
 
 #[test]
+fn an_entry_outside_the_pool_is_counted_wherever_it_is_in_the_window() {
+    let model = Model::new(true);
+    let window = window();
+    let pool = PhbWindow::for_pool(&model, window, POOL);
+    assert!(pool.is_ok());
+    assert_eq!(window.exposed(&model, POOL), Ok(0));
+    let last = (window.size() >> 12) - 1;
+    model.put_stale_tce(Model::LIOBN, 0, 0x1001);
+    model.put_stale_tce(Model::LIOBN, last, (POOL.start.0 - 0x1000) | 2);
+    // Inside the pool, and without a right: nothing is exposed by these.
+    model.put_stale_tce(Model::LIOBN, last - 1, POOL.start.0 | 3);
+    model.put_stale_tce(Model::LIOBN, last - 2, 0x5000);
+    assert_eq!(window.exposed(&model, POOL), Ok(2));
+    window.clear(&model).unwrap();
+    assert_eq!(model.tces(Model::LIOBN), []);
+}
+
+#[test]
 fn a_window_that_does_not_start_at_zero_is_honoured() {
     let model = Model::new(true);
     let window = DmaWindow::new(Model::LIOBN, 1 << 28, 1 << 28).unwrap();

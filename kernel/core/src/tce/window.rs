@@ -2,7 +2,7 @@
 
 use super::table::Table;
 use super::{Ddw, OnDemand, TceError, TceFlags, WindowKind, WindowReport};
-use crate::addr::GpaRange;
+use crate::addr::{Gpa, GpaRange};
 use crate::clock::Clock;
 use crate::seam::Hypervisor;
 use alloc::sync::Arc;
@@ -51,6 +51,32 @@ impl DmaWindow {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Takes away whatever firmware, or a host that plays it, has left mapped.
+    ///
+    /// # Errors
+    /// The entries from some address on may still be mapped.
+    pub fn clear(&self, platform: &(impl Hypervisor + Clock)) -> Result<(), TceError> {
+        self.table().clear(platform, self.base, self.pages())
+    }
+
+    /// Reads every entry back: pages outside of `pool` that a device could reach through this window.
+    ///
+    /// # Errors
+    /// An entry cannot be read.
+    pub fn exposed(&self, platform: &(impl Hypervisor + Clock), pool: GpaRange) -> Result<u64, TceError> {
+        let (table, both) = (self.table(), TceFlags::READ | TceFlags::WRITE);
+        let page = table.page_size();
+        let mut exposed = 0u64;
+        for number in 0..self.pages() {
+            let tce = table.get(platform, self.base.wrapping_add(number.wrapping_mul(page)))?;
+            let real = Gpa(tce & !page.wrapping_sub(1));
+            if TceFlags::from_bits_retain(tce).intersects(both) && !pool.contains(real, page) {
+                exposed = exposed.saturating_add(1);
+            }
+        }
+        Ok(exposed)
     }
 
     /// The part that is used: never bus address 0, which QEMU's virtio takes for a queue that has not been set
@@ -120,7 +146,7 @@ impl PhbWindow {
             return Err(TceError::TooSmall { pool: pool.len, window: used.size });
         }
         let table = window.table();
-        table.clear(platform, window.base, window.pages())?;
+        window.clear(platform)?;
         let pages = pool.len >> PAGE_SHIFT;
         let both = TceFlags::READ | TceFlags::WRITE;
         table.map(platform, used.base, pool.start, pages, both, true)?;
@@ -139,7 +165,7 @@ impl PhbWindow {
         dynamic: Option<&Ddw<'_>>,
         ram: &[GpaRange],
     ) -> Result<Self, TceError> {
-        window.table().clear(platform, window.base, window.pages())?;
+        window.clear(platform)?;
         if let Some(ddw) = dynamic {
             match ddw.map_all(platform, ram) {
                 Ok((gpa, report)) => {
