@@ -2,6 +2,7 @@
 
 use crate::disk;
 use crate::observe::exposure::Violation;
+use crate::observe::map::MapViolation;
 use crate::pattern::Mismatch;
 use crate::peer::echo::EchoError;
 use crate::peer::station::StationError;
@@ -56,6 +57,8 @@ pub enum Finding {
     NeverSaid(&'static str),
     /// An observer's finding.
     Exposure(Violation),
+    /// The guest's memory map.
+    Map(MapViolation),
     /// The observers let something pass that they had to find.
     Unnoticed,
     /// The ultravisor stopped working, for this reason.
@@ -133,6 +136,7 @@ impl fmt::Display for Finding {
             Self::Fact { key, expected, found: None } => write!(f, "{key} not stated, expected {expected}"),
             Self::NeverSaid(what) => write!(f, "the console never showed: {what}"),
             Self::Exposure(violation) => write!(f, "observer: {violation}"),
+            Self::Map(violation) => write!(f, "memory map: {violation}"),
             Self::Unnoticed => f.write_str("the observers noticed nothing"),
             Self::Ultravisor(error) => write!(f, "the ultravisor stopped: {error}"),
             Self::Ultracall(violation) => write!(f, "ultravisor: {violation}"),

@@ -7,6 +7,7 @@ pub mod input;
 pub mod lies;
 pub mod malformed_tree;
 pub mod measured;
+pub mod memory;
 pub mod network;
 pub mod refusing;
 pub mod runner;

@@ -4,7 +4,7 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    cells, device_tree, faults, input, lies, malformed_tree, measured, network, refusing, sabotage,
+    cells, device_tree, faults, input, lies, malformed_tree, measured, memory, network, refusing, sabotage,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -45,6 +45,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(device_tree::tests());
     tests.extend(malformed_tree::tests());
     tests.extend(measured::tests());
+    tests.extend(memory::tests());
     tests.extend(network::tests());
     tests.extend(faults::tests());
     tests.extend(input::tests());

@@ -12,6 +12,8 @@ bitflags! {
         const VALID = 1 << 63;
         /// A leaf: maps a page rather than naming a table.
         const LEAF = 1 << 62;
+        /// One of the bits that the architecture leaves to software: a frame that the hypervisor sees, too.
+        const SHARED = 0x200;
         /// Referenced; set up front, so that no implementation has to trap to set it.
         const REFERENCED = 0x100;
         /// Changed; likewise.
@@ -55,7 +57,8 @@ impl Kind {
         leaf | match self {
             Self::Text => Entry::READ | Entry::EXECUTE,
             Self::ReadOnly => Entry::READ,
-            Self::Data | Self::Pool => Entry::READ | Entry::WRITE,
+            Self::Data => Entry::READ | Entry::WRITE,
+            Self::Pool => Entry::READ | Entry::WRITE | Entry::SHARED,
             Self::Device => Entry::READ | Entry::WRITE | Entry::NON_IDEMPOTENT,
         }
     }

@@ -55,6 +55,8 @@ pub struct Mapped {
     pub execute: bool,
     /// Device memory.
     pub device: bool,
+    /// The shared pool.
+    pub shared: bool,
 }
 
 /// A tree that maps each address to itself, where it maps it at all.
@@ -172,6 +174,7 @@ impl<T: Tables> Tree<T> {
                 write: entry.contains(Entry::WRITE),
                 execute: entry.contains(Entry::EXECUTE),
                 device: entry.contains(Entry::NON_IDEMPOTENT),
+                shared: entry.contains(Entry::SHARED),
             });
         }
     }
@@ -182,7 +185,7 @@ impl<T: Tables> Tree<T> {
 }
 
 fn same_rights(a: &Mapped, b: &Mapped) -> bool {
-    (a.read, a.write, a.execute, a.device) == (b.read, b.write, b.execute, b.device)
+    (a.read, a.write, a.execute, a.device, a.shared) == (b.read, b.write, b.execute, b.device, b.shared)
 }
 
 fn index(at: u64, bits: u32, shift: u32) -> usize {
@@ -233,7 +236,7 @@ mod tests {
             }
             if word >> 62 & 1 == 1 {
                 let offset = ea & ((1 << bits_left) - 1);
-                return Some(((word & 0x01ff_ffff_ffff_f000) | offset, word & 0x3f));
+                return Some(((word & 0x01ff_ffff_ffff_f000) | offset, word & 0x23f));
             }
             size_log2 = (word & 0x1f) as u32;
             table = word & 0x0fff_ffff_ffff_ff00;
@@ -250,7 +253,7 @@ mod tests {
             (Kind::Text, 0x8 | 0x4 | 0x1),
             (Kind::ReadOnly, 0x8 | 0x4),
             (Kind::Data, 0x8 | 0x4 | 0x2),
-            (Kind::Pool, 0x8 | 0x4 | 0x2),
+            (Kind::Pool, 0x200 | 0x8 | 0x4 | 0x2),
             (Kind::Device, 0x20 | 0x8 | 0x4 | 0x2),
         ];
         for (index, (kind, bits)) in kinds.into_iter().enumerate() {
@@ -322,12 +325,13 @@ mod tests {
             let right = |frame: u64| pieces.iter().find(|(s, l, _)| (*s..s + l).contains(&frame)).map(|p| p.2);
             for frame in 0..4000u64 {
                 let run = runs.iter().find(|run| run.range.contains(Gpa(frame << 16), 1 << 16));
-                let found = run.map(|run| (run.read, run.write, run.execute, run.device));
+                let found = run.map(|run| (run.read, run.write, run.execute, run.device, run.shared));
                 let expected = right(frame).map(|kind| (
                     true,
                     matches!(kind, Kind::Data | Kind::Pool | Kind::Device),
                     kind == Kind::Text,
                     kind == Kind::Device,
+                    kind == Kind::Pool,
                 ));
                 prop_assert_eq!(found, expected, "frame {}", frame);
             }

@@ -1,0 +1,123 @@
+//! The guest's memory map, and what happens when one of its rules is broken on purpose.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::observe::map;
+use crate::session::Finished;
+use crate::ultravisor::FRAME_SIZE;
+use crate::variable::{Cpu, Firmware};
+use std::ops::Range;
+
+/// Exit status: an exception that nobody handles.
+const EXCEPTION: u8 = 8;
+/// A load or store that the map forbids.
+const DATA_STORAGE: u64 = 0x300;
+/// A fetch that the map forbids.
+const INSTRUCTION_STORAGE: u64 = 0x400;
+
+/// Where the exception must point, seen from the address that the guest announced.
+#[derive(Clone, Copy, Debug)]
+enum Points {
+    /// DAR there.
+    DataAt,
+    /// DAR in the frame below: the guard under the stack that starts there.
+    DataInGuardBelow,
+    /// SRR0 there.
+    FetchAt,
+}
+
+const BREACHES: [(&str, Points); 6] = [
+    ("text-write", Points::DataAt),
+    ("data-execute", Points::FetchAt),
+    ("pool-execute", Points::FetchAt),
+    ("stack-execute", Points::FetchAt),
+    ("null-read", Points::DataAt),
+    ("stack-overflow", Points::DataInGuardBelow),
+];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for secure in [true, false] {
+        for firmware in Firmware::ALL {
+            tests.push(test("map", Shape::new(firmware, secure, true), map_is_sound));
+        }
+        for (name, points) in BREACHES {
+            let shape = Shape::new(Firmware::Bios, secure, true);
+            tests.push(test(name, shape, move |context, shape| breach(context, shape, name, points)));
+        }
+    }
+    // The rules are the image's, whoever loaded it and whatever runs it.
+    let vof = Shape { cpu: Cpu::Power10, ..Shape::new(Firmware::Vof, true, true) };
+    tests.push(test("map/power10", vof, map_is_sound));
+    for (name, points) in [("pool-execute", Points::FetchAt), ("text-write", Points::DataAt)] {
+        let run = move |context: &Context, shape| breach(context, shape, name, points);
+        tests.push(test(&format!("{name}/power10"), vof, run));
+    }
+    tests
+}
+
+fn test(
+    name: &str,
+    shape: Shape,
+    body: impl Fn(&Context, Shape) -> Result<(), Failure> + Send + Sync + 'static,
+) -> Test {
+    let mode = if shape.secure { "secure" } else { "normal" };
+    let name = format!("memory/{}/{mode}/{name}", shape.firmware.name());
+    Test::new(name, move |context| body(context, shape))
+}
+
+fn map_is_sound(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.word("run=map");
+    let memory = scene.machine.memory;
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    let esm = finished.ultravisor.iter().flat_map(|report| &report.esm);
+    let reserved: Vec<u64> = esm.flat_map(|esm| esm.reserved.iter().copied()).collect();
+    let found = map::violations(&finished.report, memory, &finished.shared().now, &reserved);
+    findings.extend(found.into_iter().map(Finding::Map));
+    verdict(finished, findings)
+}
+
+fn breach(context: &Context, shape: Shape, name: &str, points: Points) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.word(&format!("run=breach-{name}"));
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, EXCEPTION);
+    findings.extend(exception(&finished, name, points));
+    verdict(finished, findings)
+}
+
+fn exception(finished: &Finished, name: &str, points: Points) -> Vec<Finding> {
+    let Some(at) = finished.report.number("breach.address") else {
+        return vec![Finding::NeverSaid("breach.address")];
+    };
+    let (vector, key, wanted) = match points {
+        Points::DataAt => (DATA_STORAGE, "exception.dar", at..at + 1),
+        Points::DataInGuardBelow => (DATA_STORAGE, "exception.dar", at.saturating_sub(FRAME_SIZE)..at),
+        Points::FetchAt => (INSTRUCTION_STORAGE, "exception.srr0", at..at + 1),
+    };
+    let mut findings = Vec::new();
+    findings.extend(within(finished, "exception", vector..vector + 1));
+    findings.extend(within(finished, key, wanted));
+    if name == "null-read" {
+        findings.extend(within(finished, "breach.address", 8..9));
+    }
+    findings
+}
+
+fn within(finished: &Finished, key: &'static str, wanted: Range<u64>) -> Option<Finding> {
+    let good = finished.report.number(key).is_some_and(|number| wanted.contains(&number));
+    (!good).then(|| Finding::Fact {
+        key,
+        expected: match wanted.end - wanted.start {
+            1 => format!("{:#x}", wanted.start),
+            _ => format!("{:#x} to {:#x}", wanted.start, wanted.end),
+        },
+        found: finished.report.fact(key).map(str::to_owned),
+    })
+}
