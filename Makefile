@@ -57,7 +57,7 @@ run: image
 test: image sabotage
 	@scripts/test.sh
 
-check: tools
+check: image
 	@scripts/check.sh
 
 cases: tools
