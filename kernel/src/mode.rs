@@ -1,5 +1,6 @@
 //! What was asked for and what this guest is: the command line, then the one decision about secure mode.
 
+use crate::memory::layout;
 use crate::report::Report;
 use crate::stop::Stop;
 use postern_core::cmdline::{self, Options};
@@ -34,7 +35,8 @@ pub fn decide_mode(machine: &Machine, options: &Options, report: &mut Report) ->
         msr_s: postern_arch::msr() & MSR_S != 0,
         marker: machine.marker,
         svm: options.svm,
-        esm_done: machine.esm_base.is_some(),
+        // The note names the image that issued UV_ESM; another image's, or one that firmware made up, is none.
+        esm_done: machine.esm_base == Some(layout::image().start.0),
     });
     if let Some(warning) = decision.warning {
         log::warn!("{warning}");

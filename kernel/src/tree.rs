@@ -1,13 +1,15 @@
 //! The device tree, once: copied into private memory, guarded, read into a machine description, dropped.
 
+use crate::memory::heap;
 use crate::stop::Stop;
-use alloc::vec;
 use postern_core::addr::{Gpa, GpaRange};
-use postern_core::fdt::guard::{HEADER_LEN, claimed_size};
+use postern_core::fdt::guard::{HEADER_LEN, claimed_size, copy_from};
 use postern_core::fdt::{FdtError, Machine, Tree};
 
 /// Below lie the exception vectors, never a tree.
 const LOWEST: usize = 0x4000;
+/// Most bytes of a tree: half of the early heap, the only one there is before the tree has been read.
+const MOST: usize = heap::EARLY_SIZE / 2;
 
 /// Reads the tree at guest physical address `at`; the machine, and where the tree lies.
 ///
@@ -19,10 +21,10 @@ pub fn read(at: usize) -> Result<(Machine, GpaRange), Stop> {
     }
     let mut header = [0; HEADER_LEN];
     copy_out(at, &mut header);
-    let mut blob = vec![0; claimed_size(&header)?];
-    copy_out(at, &mut blob);
+    let claimed = claimed_size(&header)?;
+    let blob = copy_from(MOST, |offset, out| copy_out(at.wrapping_add(offset), out))?;
     let machine = Machine::read(&Tree::check(&blob)?)?;
-    Ok((machine, GpaRange { start: Gpa(at as u64), len: blob.len() as u64 }))
+    Ok((machine, GpaRange { start: Gpa(at as u64), len: claimed as u64 }))
 }
 
 /// Copies from where firmware left the tree; a host could still be writing there.

@@ -8,7 +8,8 @@ use linked_list_allocator::Heap;
 use postern_core::addr::GpaRange;
 use spin::Mutex;
 
-const EARLY_SIZE: usize = 512 * 1024;
+/// Bytes of the early piece.
+pub const EARLY_SIZE: usize = 512 * 1024;
 
 #[repr(C, align(4096))]
 struct EarlyHeap([u8; EARLY_SIZE]);

@@ -13,6 +13,8 @@ use alloc::vec::Vec;
 
 /// Most host bridges that are used (QEMU's own limit is 31).
 const MAX_BRIDGES: usize = 32;
+/// Most entries of one of their lists: four pins of each of 32 slots.
+const MAX_ENTRIES: usize = 128;
 
 /// The RTAS services that make a dynamic DMA window, `ibm,ddw-applicable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +143,7 @@ fn windows(value: &[u8]) -> Option<Vec<Window>> {
     let number = |bytes: &[u8], at: usize| Some(u64::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
     value
         .chunks_exact(ENTRY)
+        .take(MAX_ENTRIES)
         .filter_map(|entry| {
             // Bits 25 and 24 of the first word: which space (PCI Bus Binding 2.2.1.1).
             let space = match entry.first()? & 3 {
@@ -185,7 +188,7 @@ fn interrupts(map: &[u8], mask: &[u8]) -> Option<InterruptMap> {
     if !map.len().is_multiple_of(28) {
         return None;
     }
-    let entries = map.chunks_exact(28).filter_map(|entry| {
+    let entries = map.chunks_exact(28).take(MAX_ENTRIES).filter_map(|entry| {
         let mut words = read::words(entry);
         let key = four(&mut words)?;
         Some((key, words.nth(1)?))

@@ -97,14 +97,50 @@ pub fn claimed_size(header: &[u8]) -> Result<usize, FdtError> {
 /// # Errors
 /// The header is not one of a tree that can be read, or there are fewer bytes than it says.
 pub fn private_copy(blob: &[u8]) -> Result<Vec<u8>, FdtError> {
-    let header = Header::read(blob)?;
-    let rsvmap = reservations(blob, header.rsvmap)?;
-    let used = [rsvmap, header.structure, header.strings].iter().map(Extent::end).max().unwrap_or(0);
-    let used = used.max(HEADER_LEN).min(header.total);
-    let mut copy = blob.get(..used).ok_or(FdtError::Truncated { have: blob.len(), need: used })?.to_vec();
-    let total = u32::try_from(used).unwrap_or(u32::MAX);
-    if let Some(word) = copy.get_mut(4..8) {
-        word.copy_from_slice(&total.to_be_bytes());
+    let total = claimed_size(blob)?;
+    let there = blob.get(..total).ok_or(FdtError::Truncated { have: blob.len(), need: total })?;
+    copy_from(MAX_SIZE, |at, out| {
+        for (byte, from) in out.iter_mut().zip(there.iter().skip(at)) {
+            *byte = *from;
+        }
+    })
+}
+
+/// As [`private_copy`], of at most `limit` bytes, from wherever `read` finds the bytes at an offset. Of what
+/// lies there nothing is believed twice: the copy has the header that was judged.
+///
+/// # Errors
+/// The header is not one of a tree that can be read, its reservations have no end, or the tree has more than
+/// `limit` bytes.
+pub fn copy_from(limit: usize, mut read: impl FnMut(usize, &mut [u8])) -> Result<Vec<u8>, FdtError> {
+    let mut first = [0; HEADER_LEN];
+    read(0, &mut first);
+    let header = Header::read(&first)?;
+    let mut used = header.structure.end().max(header.strings.end()).max(HEADER_LEN);
+    let mut at = Extent { block: Block::Reservations, at: header.rsvmap, len: 16 }.aligned(8)?.at as usize;
+    loop {
+        let end = at.saturating_add(16);
+        if end > header.total {
+            return Err(FdtError::ReservationsUnterminated);
+        }
+        let mut entry = [0; 16];
+        read(at, &mut entry);
+        at = end;
+        if entry == [0; 16] {
+            break;
+        }
+    }
+    used = used.max(at);
+    if used > limit {
+        return Err(FdtError::TooLarge { used, limit });
+    }
+    let mut copy = alloc::vec![0; used];
+    read(0, &mut copy);
+    let total = u32::try_from(used).unwrap_or(u32::MAX).to_be_bytes();
+    let [magic, _, rest @ ..] = first.as_chunks::<4>().0 else { return Ok(copy) };
+    let judged = magic.iter().chain(&total).chain(rest.as_flattened());
+    for (byte, judged) in copy.iter_mut().zip(judged) {
+        *byte = *judged;
     }
     Ok(copy)
 }

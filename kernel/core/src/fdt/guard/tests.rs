@@ -1,6 +1,6 @@
 //! One test an attack, and that no mutant of a real tree makes the guard, or the crate behind it, panic.
 
-use super::{HEADER_LEN, MAX_DEPTH, Tree, claimed_size, private_copy};
+use super::{HEADER_LEN, MAX_DEPTH, MAX_SIZE, Tree, claimed_size, copy_from, private_copy};
 use crate::fdt::error::{Block, FdtError};
 use crate::fdt::fixtures::{Builder, POWER9_256M, REAL};
 use postern_cases::case;
@@ -133,6 +133,43 @@ fn dt_05_property_name_past_the_strings_or_without_end() {
     assert!(matches!(error(&Builder::new().node("").prop(&long, b"").end().blob()), FdtError::Name { .. }));
     assert!(Tree::check(&Builder::new().node("").prop(&long[..255], b"").end().blob()).is_ok());
     assert!(matches!(error(&Builder::new().node("").prop("", b"").end().blob()), FdtError::Name { .. }));
+}
+
+/// The tree's bytes, one after the other, as if read from memory.
+fn reader(blob: &[u8]) -> impl FnMut(usize, &mut [u8]) {
+    |at, out| out.iter_mut().zip(&blob[at.min(blob.len())..]).for_each(|(byte, from)| *byte = *from)
+}
+
+#[test]
+fn dt_02_a_tree_with_free_space_is_copied_without_it_and_a_large_one_refused_before_it_is() {
+    case!("DT-02", Halt);
+    let mut blob = POWER9_256M.to_vec();
+    let used = private_copy(&blob).unwrap().len();
+    blob.resize(MAX_SIZE, 0xee);
+    blob[4..8].copy_from_slice(&(MAX_SIZE as u32).to_be_bytes());
+    let mut longest = 0;
+    let mut read = reader(&blob);
+    let copy = copy_from(used, |at, out: &mut [u8]| {
+        longest = longest.max(out.len());
+        read(at, out);
+    });
+    assert_eq!(copy.unwrap().len(), used);
+    assert_eq!(longest, used);
+    assert_eq!(copy_from(used - 1, reader(&blob)), Err(FdtError::TooLarge { used, limit: used - 1 }));
+}
+
+#[test]
+fn dt_07_a_header_that_changes_after_it_was_judged_is_not_the_one_that_is_used() {
+    case!("DT-07", Ignore);
+    let mut reads = 0;
+    let copy = copy_from(MAX_SIZE, |at, out: &mut [u8]| {
+        reads += usize::from(at == 0);
+        reader(POWER9_256M)(at, out);
+        if at == 0 && reads > 1 {
+            out[..HEADER_LEN].fill(0xff);
+        }
+    });
+    assert_eq!(copy, private_copy(POWER9_256M));
 }
 
 #[test]
