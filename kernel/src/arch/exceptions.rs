@@ -1,6 +1,7 @@
 //! Exception vectors, and the report of an exception that nobody expected.
 
 use crate::arch::backtrace;
+use crate::devices::masters;
 use crate::memory::layout;
 use crate::platform::power;
 use crate::platform::pseries::Pseries;
@@ -94,6 +95,7 @@ extern "C" fn exception_entry(frame: &ExceptionFrame) -> ! {
     if REPORTING.swap(true, Ordering::Relaxed) {
         power::exit(ExitStatus::UnexpectedException);
     }
+    masters::silence();
     log::error!("EXCEPTION {:#x} ({}) at {:#x}", frame.vector, name(frame.vector), frame.srr0);
     log::error!(
         "  SRR0={:016x} SRR1={:016x} LR={:016x} CTR={:016x}",

@@ -1,6 +1,7 @@
 //! A panic: a mistake of ours, reported with what led to it.
 
 use crate::arch::backtrace;
+use crate::devices::masters;
 use crate::memory::heap;
 use crate::platform::power;
 use core::panic::PanicInfo;
@@ -15,6 +16,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     if PANICKING.swap(true, Ordering::Relaxed) {
         power::exit(status);
     }
+    masters::silence();
     log::error!("PANIC: {}", info.message());
     if let Some(place) = info.location() {
         log::error!("  at {}:{}", place.file(), place.line());

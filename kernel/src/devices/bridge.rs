@@ -1,6 +1,6 @@
 //! A PCI host bridge: its functions silenced, its DMA window set up, its devices given addresses.
 
-use crate::devices::DeviceError;
+use crate::devices::{DeviceError, masters};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::vec::Vec;
@@ -64,7 +64,7 @@ impl Bridge {
             self.window = Some(window);
         }
         let dma = system.device(device_id(function), translated, self.window.as_ref())?;
-        command::enable_bus_master(&self.config, function.at)?;
+        masters::enable(&self.config, function.at)?;
         Ok(dma)
     }
 

@@ -2,6 +2,7 @@
 
 pub mod bridge;
 mod error;
+pub mod masters;
 pub mod set;
 
 pub use error::DeviceError;

@@ -120,6 +120,7 @@ impl Platform for Pseries {
     }
 
     fn halt(&self, reason: HaltReason) -> ! {
+        crate::devices::masters::silence();
         log::error!("HALT: {reason}");
         power::exit(ExitStatus::ConfidentialityHalt)
     }
