@@ -11,16 +11,14 @@ fn mark() -> &'static Arc<AtomicBool> {
     MARK.get_or_init(Arc::default)
 }
 
-/// From here on SIGINT, SIGTERM and SIGHUP set the mark. The second signal of a kind ends the process at
-/// once, for a person who does not want to wait.
+/// From here on SIGINT, SIGTERM and SIGHUP set the mark. More of them change nothing: the way down is short,
+/// and one request often arrives twice, from the terminal and through make.
 ///
 /// # Errors
 /// What the system said.
 pub fn watch() -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // Registered in this order, the first arrival finds the mark unset.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(mark()))?;
         signal_hook::flag::register(signal, Arc::clone(mark()))?;
     }
     Ok(())

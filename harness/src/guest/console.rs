@@ -1,5 +1,6 @@
 //! A guest's console: a thread takes every byte that QEMU writes, keeps it, and shows it live on request.
 
+use crate::interrupt;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,6 +9,9 @@ use std::time::{Duration, Instant};
 
 /// A guest that prints without end fills no memory beyond this.
 const KEEP: usize = 16 << 20;
+
+/// How often a waiter looks at the mark of [`interrupt`].
+const TICK: Duration = Duration::from_millis(50);
 
 /// Where a live copy of each complete line goes.
 pub type Live = Box<dyn FnMut(&str) + Send>;
@@ -58,7 +62,7 @@ impl Console {
     }
 
     /// Waits until a complete line fits, for `patience` at most, and answers it without its line end;
-    /// `None` when the time is over or the stream ended.
+    /// `None` when the time is over, the stream ended, or somebody asked to stop.
     pub fn wait_for(&self, patience: Duration, fits: impl Fn(&str) -> bool) -> Option<String> {
         let deadline = Instant::now() + patience;
         let mut seen = 0;
@@ -73,10 +77,11 @@ impl Console {
                 seen += end + 1;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if log.ended || left.is_zero() {
+            if log.ended || left.is_zero() || interrupt::requested() {
                 return None;
             }
-            log = self.shared.grew.wait_timeout(log, left).unwrap_or_else(PoisonError::into_inner).0;
+            log =
+                self.shared.grew.wait_timeout(log, left.min(TICK)).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

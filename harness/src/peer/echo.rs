@@ -1,5 +1,6 @@
 //! UDP and TCP echo from the host's own network stack, every byte checked.
 
+use crate::interrupt;
 use crate::pattern;
 use crate::qemu::monitor::Forwarded;
 use std::fmt;
@@ -72,6 +73,9 @@ pub fn udp(port: u16, seed: u64) -> Result<Exchanged, EchoError> {
 fn exchange(socket: &UdpSocket, sent: &[u8]) -> Result<(), EchoError> {
     let mut answer = [0; 2048];
     for _ in 0..ATTEMPTS {
+        if interrupt::requested() {
+            break;
+        }
         socket.send(sent).map_err(|error| EchoError::Io(0, error))?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {

@@ -1,5 +1,6 @@
 //! A station at the other end of the guest's cable: raw frames over a pair of UNIX datagram sockets.
 
+use crate::interrupt;
 use crate::peer::frames::{self, ECHO_REPLY, ECHO_REQUEST, Frame, Ip, Mac};
 use std::fmt;
 use std::io;
@@ -88,7 +89,7 @@ impl Wire {
     fn serve(&mut self, patience: Duration, mut done: impl FnMut(&Frame) -> bool) -> Result<bool, WireError> {
         let deadline = Instant::now() + patience;
         let mut block = [0; 4096];
-        while Instant::now() < deadline {
+        while Instant::now() < deadline && !interrupt::requested() {
             let n = match self.socket.recv(&mut block) {
                 Ok(n) => n,
                 Err(error) if is_silence(&error) => continue,
@@ -134,7 +135,7 @@ impl Wire {
         let deadline = Instant::now() + patience;
         while self.pings == 0 {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || interrupt::requested() {
                 return Err(WireError::NoPing);
             }
             let request = |frame: &Frame| matches!(frame, Frame::Echo { kind: ECHO_REQUEST, .. });
