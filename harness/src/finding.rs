@@ -3,6 +3,7 @@
 use crate::disk;
 use crate::observe::exposure::Violation;
 use crate::observe::map::MapViolation;
+use crate::observe::strict::Breach;
 use crate::pattern::Mismatch;
 use crate::peer::echo::EchoError;
 use crate::peer::station::StationError;
@@ -59,6 +60,8 @@ pub enum Finding {
     Exposure(Violation),
     /// The guest's memory map.
     Map(MapViolation),
+    /// What a real ultravisor would not have let pass.
+    Strict(Breach),
     /// The observers let something pass that they had to find.
     Unnoticed,
     /// The ultravisor stopped working, for this reason.
@@ -137,6 +140,7 @@ impl fmt::Display for Finding {
             Self::NeverSaid(what) => write!(f, "the console never showed: {what}"),
             Self::Exposure(violation) => write!(f, "observer: {violation}"),
             Self::Map(violation) => write!(f, "memory map: {violation}"),
+            Self::Strict(breach) => write!(f, "strict: {breach}"),
             Self::Unnoticed => f.write_str("the observers noticed nothing"),
             Self::Ultravisor(error) => write!(f, "the ultravisor stopped: {error}"),
             Self::Ultracall(violation) => write!(f, "ultravisor: {violation}"),

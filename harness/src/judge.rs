@@ -3,6 +3,7 @@
 use crate::finding::Finding;
 use crate::observe::exposure::{self, Violation};
 use crate::observe::rings::{self, Translation};
+use crate::observe::strict;
 use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Ended;
 use crate::session::{Finished, Session, last_line};
@@ -71,13 +72,35 @@ pub const fn entry(firmware: Firmware) -> &'static str {
     }
 }
 
-/// A secure guest exposed its pool and nothing else, by each observer's account.
+/// A secure guest exposed its pool and nothing else, by each observer's account, and did nothing that a real
+/// machine would have ended it for.
 #[must_use]
 pub fn exposure(finished: &Finished, translating: bool) -> Vec<Finding> {
     let shared = finished.shared();
     let mut violations = exposure::shares(&shared, &finished.report);
     violations.extend(exposure::reach(&shared, &finished.trace, translating));
-    violations.into_iter().map(Finding::Exposure).collect()
+    violations.into_iter().map(Finding::Exposure).chain(strict(finished)).collect()
+}
+
+/// A guest that became secure did nothing afterwards that a real machine would have ended it for.
+#[must_use]
+pub fn strict(finished: &Finished) -> Vec<Finding> {
+    if finished.ultravisor.as_ref().is_none_or(|report| !report.secure) {
+        return Vec::new();
+    }
+    let breaches = strict::breaches(&finished.requests, &memory(finished), &finished.rtas_blocks);
+    breaches.into_iter().map(Finding::Strict).collect()
+}
+
+/// The memory that strict mode judges by.
+#[must_use]
+pub fn memory(finished: &Finished) -> strict::Memory {
+    let esm = finished.ultravisor.iter().flat_map(|report| &report.esm);
+    strict::Memory {
+        bytes: finished.memory,
+        shared: finished.shared(),
+        reserved: esm.flat_map(|esm| esm.reserved.iter().copied()).collect(),
+    }
 }
 
 /// While the guest runs: its rings, and every descriptor in them, lie in what it shared.

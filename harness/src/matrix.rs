@@ -13,3 +13,4 @@ pub mod refusing;
 pub mod runner;
 pub mod sabotage;
 pub mod scene;
+pub mod strict;

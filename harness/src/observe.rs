@@ -1,6 +1,9 @@
 //! What is seen from outside the guest, and the judgement on it.
 
 pub mod exposure;
+pub mod hcalls;
 pub mod map;
+pub mod requests;
 pub mod rings;
+pub mod strict;
 pub mod trace;

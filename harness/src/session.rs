@@ -3,6 +3,8 @@
 use crate::guest::console::Live;
 use crate::guest::report::Report;
 use crate::observe::exposure::Shared;
+use crate::observe::requests::Requests;
+use crate::observe::strict::{self, Block};
 use crate::observe::trace::Trace;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
@@ -10,6 +12,7 @@ use crate::ultravisor::{self, Behaviour, Config, Faults, ShareMap, Ultravisor, U
 use crate::variable::Firmware;
 use crate::workdir::Workdir;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,6 +86,12 @@ pub struct Finished {
     pub ultravisor: Option<ultravisor::Report>,
     /// What QEMU's trace shows.
     pub trace: Trace,
+    /// Beside an ultravisor: what the guest asked of the host.
+    pub requests: Requests,
+    /// The RTAS argument blocks of a secure guest, as the last call with each left it.
+    pub rtas_blocks: Vec<Block>,
+    /// Bytes of guest memory.
+    pub memory: u64,
 }
 
 impl Session {
@@ -155,7 +164,7 @@ impl Session {
     /// QEMU's trace so far.
     #[must_use]
     pub fn trace(&self) -> Trace {
-        read_trace(self.machine.trace.as_deref())
+        Trace::parse(&read_log(self.machine.trace.as_deref()))
     }
 
     /// Waits for the guest's end, `limit` from its start.
@@ -163,8 +172,25 @@ impl Session {
     pub fn finish(self, limit: Duration) -> Finished {
         let (ended, output) = self.qemu.wait(limit);
         let ultravisor = self.ultravisor.map(Ultravisor::join);
-        let trace = read_trace(self.machine.trace.as_deref());
-        Finished { ended, report: Report::parse(&output.console), output, ultravisor, trace }
+        let log = read_log(self.machine.trace.as_deref());
+        let requests = Requests::parse(&log);
+        let blocks = strict::rtas_blocks(&requests);
+        let attachment = self.machine.attachment.as_ref();
+        let memory = attachment.and_then(|attachment| File::open(&attachment.memory).ok());
+        let rtas_blocks = memory
+            .iter()
+            .flat_map(|memory| blocks.iter().filter_map(|at| Block::read(memory, *at)))
+            .collect();
+        Finished {
+            ended,
+            report: Report::parse(&output.console),
+            output,
+            ultravisor,
+            trace: Trace::parse(&log),
+            requests,
+            rtas_blocks,
+            memory: self.machine.memory,
+        }
     }
 }
 
@@ -179,10 +205,10 @@ impl Finished {
     }
 }
 
-/// A trace that cannot be read is empty, which no observer takes for a good one.
-fn read_trace(path: Option<&Path>) -> Trace {
+/// QEMU's log. One that cannot be read is empty, which no observer takes for a good one.
+fn read_log(path: Option<&Path>) -> String {
     let log = path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
-    Trace::parse(&String::from_utf8_lossy(&log))
+    String::from_utf8(log).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
 
 fn died(qemu: Qemu) -> SessionError {

@@ -95,6 +95,7 @@ fn fault(context: &Context, case: &Case) -> Result<(), Failure> {
         // A guest that gave up has opened nothing.
         let reached = exposure::reach(&finished.shared(), &finished.trace, false);
         findings.extend(reached.into_iter().map(Finding::Exposure));
+        findings.extend(judge::strict(&finished));
     }
     verdict(finished, findings)
 }

@@ -73,13 +73,12 @@ fn test(
 fn map_is_sound(context: &Context, shape: Shape) -> Result<(), Failure> {
     let mut scene = Scene::new(context, shape)?;
     scene.word("run=map");
-    let memory = scene.machine.memory;
     let finished = scene.boot()?;
     let mut findings = judge::end(&finished, 0);
-    let esm = finished.ultravisor.iter().flat_map(|report| &report.esm);
-    let reserved: Vec<u64> = esm.flat_map(|esm| esm.reserved.iter().copied()).collect();
-    let found = map::violations(&finished.report, memory, &finished.shared().now, &reserved);
+    let memory = judge::memory(&finished);
+    let found = map::violations(&finished.report, memory.bytes, &memory.shared.now, &memory.reserved);
     findings.extend(found.into_iter().map(Finding::Map));
+    findings.extend(judge::strict(&finished));
     verdict(finished, findings)
 }
 

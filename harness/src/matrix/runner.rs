@@ -5,6 +5,7 @@ use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     cells, device_tree, faults, input, lies, malformed_tree, measured, memory, network, refusing, sabotage,
+    strict,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -50,6 +51,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(faults::tests());
     tests.extend(input::tests());
     tests.extend(sabotage::tests());
+    tests.extend(strict::tests());
     tests.extend(refusing::tests());
     tests.extend(lies::tests());
     tests.retain(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part.as_str())));

@@ -139,14 +139,14 @@ pub fn violations(
 mod tests {
     use super::*;
 
-    const POOL: [Range<u64>; 1] = [0x70..0xf0];
+    const POOL: Range<u64> = 0x70..0xf0;
     const GOOD: [&str; 4] =
         ["0x10000 0x400000 rw-", "0x400000 0x480000 r-x", "0x700000 0xf00000 rw-", "0xf00000 0x1ff00000 rw-"];
 
     fn judge(lines: &[&str]) -> Vec<MapViolation> {
         let log: String =
             lines.iter().enumerate().map(|(n, line)| format!("postern: map.{n}={line}\n")).collect();
-        violations(&Report::parse(&log), 512 << 20, &POOL, &[0x1ff0_0000])
+        violations(&Report::parse(&log), 512 << 20, std::slice::from_ref(&POOL), &[0x1ff0_0000])
     }
 
     fn with(index: usize, line: &'static str) -> Vec<MapViolation> {

@@ -149,6 +149,10 @@ impl Machine {
             for event in EVENTS {
                 args.add("-trace", event);
             }
+            if self.attachment.is_some() {
+                // Every interrupt, and with it what the guest asks of the host.
+                args.add("-d", "int");
+            }
         }
         if let Some(monitor) = &self.monitor {
             args.with_path("-chardev", "socket,id=monitor,server=on,wait=off,path=", monitor);

@@ -1,0 +1,55 @@
+//! Strict mode can fail: what has to be found in real logs is found.
+//!
+//! All secure guests of the boot tests are held to its rules ([`judge::exposure`]).
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::observe::strict::{Breach, part_breaches};
+use crate::session::Finished;
+use crate::variable::Firmware;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests: Vec<Test> = [Firmware::Slof, Firmware::Vof]
+        .map(|firmware| {
+            let name = format!("strict/{}/firmware-calls-are-found", firmware.name());
+            Test::new(name, move |context| firmware_calls(context, firmware))
+        })
+        .into();
+    tests.push(Test::new("strict/bios/code-in-the-pool-is-found", |context| {
+        secure_run(context, Firmware::Bios, "run=breach-pool-execute", |finished| {
+            let found = judge::strict(finished);
+            let expected = |f: &Finding| matches!(f, Finding::Strict(Breach::ExecutesShared(_)));
+            found.len() == 1 && found.iter().all(expected)
+        })
+    }));
+    tests
+}
+
+/// Firmware's calls, legal where they are made, would not be after UV_ESM.
+fn firmware_calls(context: &Context, firmware: Firmware) -> Result<(), Failure> {
+    secure_run(context, firmware, "run=map", |finished| {
+        let found = part_breaches(&finished.requests.before, &judge::memory(finished));
+        judge::strict(finished).is_empty() && found.iter().any(|b| matches!(b, Breach::Firmware(_)))
+    })
+}
+
+fn secure_run(
+    context: &Context,
+    firmware: Firmware,
+    word: &str,
+    noticed: impl Fn(&Finished) -> bool,
+) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(firmware, true, true))?;
+    scene.word(word);
+    let finished = scene.boot()?;
+    let mut findings = Vec::new();
+    if !noticed(&finished) {
+        findings.push(Finding::Unnoticed);
+        findings.extend(judge::strict(&finished));
+    }
+    verdict(finished, findings)
+}

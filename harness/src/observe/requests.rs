@@ -1,0 +1,175 @@
+//! QEMU's interrupt log (`-d int`): each hypercall with its registers, and where each exception was taken.
+//!
+//! Lines of `target/ppc/excp_helper.c`, the same from QEMU 7.2 to 10.0:
+//! ```text
+//! Raise exception at 0000000000417450 => SYSCALL (8) error=01
+//! hypercall r3=000000000000f000 r4=0000000000560200 ... nip=0000000000417450
+//! syscall r0=... r3=000000000000f110 ... nip=0000000000400290      (any other `sc`, `sc 2` among them)
+//! ```
+
+use crate::observe::hcalls::{self, Hands};
+use crate::ultravisor::call::Number;
+use std::collections::BTreeSet;
+
+/// A hypercall, less what differs from call to call and matters to nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hcall {
+    /// r3.
+    pub number: u64,
+    /// r4 to r7; 0 where the call is listed and hands nothing but values.
+    pub arguments: [u64; 4],
+    /// The instruction.
+    pub nip: u64,
+}
+
+/// An exception.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Taken {
+    /// The interrupted instruction.
+    pub nip: u64,
+    /// QEMU's name for the cause.
+    pub name: String,
+}
+
+/// What was asked of the host in one part of a run, each thing once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Hypercalls.
+    pub hcalls: BTreeSet<Hcall>,
+    /// Exceptions.
+    pub taken: BTreeSet<Taken>,
+    /// Hypercalls, each time counted.
+    pub count: usize,
+}
+
+/// A run's interrupts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Before the last UV_ESM: firmware, and the boot stage.
+    pub before: Part,
+    /// From there on, or nothing when there was none.
+    pub after: Option<Part>,
+    /// Lines that could not be read. An observer that cannot read must not nod.
+    pub unread: Vec<String>,
+}
+
+impl Requests {
+    /// Reads QEMU's log.
+    #[must_use]
+    pub fn parse(log: &str) -> Self {
+        let mut requests = Self::default();
+        for line in log.lines() {
+            requests.take(line);
+        }
+        requests
+    }
+
+    fn take(&mut self, line: &str) {
+        let part = self.after.as_mut().unwrap_or(&mut self.before);
+        if let Some(rest) = line.strip_prefix("hypercall ") {
+            match hcall(rest) {
+                Some(call) => {
+                    part.count += 1;
+                    part.hcalls.insert(call);
+                }
+                None => self.unread.push(line.to_owned()),
+            }
+        } else if let Some(rest) = line.strip_prefix("syscall ") {
+            match register(rest, "r3") {
+                // One that failed is no boundary, but only the last one counts.
+                Some(opcode) if opcode == Number::Esm as u64 => {
+                    if let Some(part) = self.after.replace(Part::default()) {
+                        self.before.absorb(part);
+                    }
+                }
+                Some(_) => {}
+                None => self.unread.push(line.to_owned()),
+            }
+        } else if let Some(rest) = line.strip_prefix("Raise exception at ") {
+            match taken(rest) {
+                Some(taken) => drop(part.taken.insert(taken)),
+                None => self.unread.push(line.to_owned()),
+            }
+        }
+    }
+}
+
+impl Part {
+    fn absorb(&mut self, other: Self) {
+        self.hcalls.extend(other.hcalls);
+        self.taken.extend(other.taken);
+        self.count += other.count;
+    }
+}
+
+fn hcall(text: &str) -> Option<Hcall> {
+    let number = register(text, "r3")?;
+    let nip = register(text, "nip")?;
+    let mut arguments = [0; 4];
+    if hcalls::listed(number).is_none_or(|call| call.hands != Hands::Values) {
+        for (argument, name) in arguments.iter_mut().zip(["r4", "r5", "r6", "r7"]) {
+            *argument = register(text, name)?;
+        }
+    }
+    Some(Hcall { number, arguments, nip })
+}
+
+fn taken(text: &str) -> Option<Taken> {
+    let (nip, rest) = text.split_once(" => ")?;
+    let name = rest.split_whitespace().next()?.to_owned();
+    Some(Taken { nip: u64::from_str_radix(nip, 16).ok()?, name })
+}
+
+fn register(text: &str, name: &str) -> Option<u64> {
+    let value = text.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
+    u64::from_str_radix(value, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: &str = "\
+Raise exception at 0000000000400100 => SYSCALL (8) error=01
+hypercall r3=000000000000f005 r4=0000000000009000 r5=0 r6=0 r7=0 r8=0 nip=0000000000400100
+syscall r0=0000000000000000 r3=000000000000f110 r4=0000000000400000 r5=0 nip=0000000000400290
+spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x2000003 ret=0
+hypercall r3=0000000000000058 r4=1 r5=2 r6=3 r7=4 nip=0000000000400200
+hypercall r3=0000000000000058 r4=1 r5=2 r6=5 r7=4 nip=0000000000400200
+hypercall r3=000000000000f000 r4=0000000000560200 r5=0 r6=0 r7=0 nip=0000000000400210
+Raise exception at 0000000000499cd8 => ISI (3) error=10000000
+";
+
+    #[test]
+    fn calls_before_and_after_esm_are_told_apart() {
+        let requests = Requests::parse(LOG);
+        let before: Vec<_> = requests.before.hcalls.iter().map(|call| call.number).collect();
+        assert_eq!(before, [0xf005]);
+        let after = requests.after.unwrap();
+        let calls: Vec<_> = after.hcalls.iter().map(|c| (c.number, c.arguments[0], c.nip)).collect();
+        assert_eq!(calls, [(0x58, 0, 0x40_0200), (0xf000, 0x56_0200, 0x40_0210)]);
+        assert_eq!(after.count, 3);
+        assert_eq!(after.taken.first(), Some(&Taken { nip: 0x49_9cd8, name: "ISI".to_owned() }));
+        assert_eq!(requests.unread, [""; 0]);
+    }
+
+    #[test]
+    fn only_the_last_esm_is_the_boundary() {
+        let requests = Requests::parse(&[LOG, LOG].concat());
+        assert_eq!(requests.before.count, 5);
+        assert_eq!(requests.after.unwrap().count, 3);
+    }
+
+    #[test]
+    fn a_run_without_esm_is_all_before_it() {
+        let requests = Requests::parse("hypercall r3=0 r4=0 r5=0 r6=0 r7=0 nip=0\n");
+        assert_eq!((requests.before.count, requests.after), (1, None));
+    }
+
+    #[test]
+    fn lines_that_cannot_be_read_are_kept() {
+        for line in ["hypercall r3=", "hypercall r3=58", "syscall r0=0", "Raise exception at x => ISI"] {
+            assert_eq!(Requests::parse(line).unread, [line]);
+        }
+    }
+}
