@@ -45,10 +45,13 @@ image: tools
 	@$(call install_if_changed,$(ELF),build/postern.elf)
 	@head -c 256 /dev/zero >build/rom.bin && printf '\110\077\377\000' >>build/rom.bin
 
-# The image that maps one page it never shared: the observers outside must find it out.
+# Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
+# buffers. What observes from outside must find it out.
 sabotage: tools
 	@$(IMAGE) build -p postern-kernel --profile kernel --features sabotage-map-private $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-sabotage.elf)
+	@$(IMAGE) build -p postern-kernel --profile kernel --features sabotage-skip-bounce $(BARE)
+	@$(call install_if_changed,$(ELF),build/postern-skip-bounce.elf)
 
 run: image
 	@$(CARGO) -q build -p postern-harness
@@ -69,7 +72,7 @@ fmt: tools
 clippy: tools
 	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot -p postern-core $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel --features sabotage-map-private $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel --features sabotage-map-private,sabotage-skip-bounce $(BARE) -- -D warnings
 
 doc: tools
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc -q --no-deps --document-private-items --workspace --exclude postern-kernel

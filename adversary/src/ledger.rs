@@ -62,6 +62,7 @@ pub struct Ledger {
     requests: AtomicU64,
     lies: AtomicU64,
     refusals: Mutex<Vec<Refusal>>,
+    skipped: Mutex<Vec<(u64, u64)>>,
 }
 
 impl Ledger {
@@ -84,6 +85,16 @@ impl Ledger {
 
     pub(crate) fn lie(&self) {
         self.lies.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn skip(&self, at: u64, bytes: u64) {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).push((at, bytes));
+    }
+
+    /// Parts of a disk, as start and length, that were read without anybody writing data for it.
+    #[must_use]
+    pub fn skipped(&self) -> Vec<(u64, u64)> {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Accesses that the gate allowed.

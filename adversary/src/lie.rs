@@ -149,6 +149,15 @@ impl Lie {
         Told { id, text }
     }
 
+    /// Whether it lies in what the device offers or leaves out, rather than in what it does to a request.
+    #[must_use]
+    pub const fn is_offer(self) -> bool {
+        matches!(
+            self,
+            Self::Neg02 | Self::Neg05 | Self::Blk05Empty | Self::Blk05Huge | Self::Blk08 | Self::Irq04
+        )
+    }
+
     /// A name for each, unlike the row, which two can share.
     #[must_use]
     pub fn name(self) -> String {

@@ -18,7 +18,7 @@ const LONGEST: usize = 1514;
 /// Completions before a lie: the guest has an ARP answer by then.
 const HONEST: u32 = 4;
 /// Frames of a flood for each honest one.
-const FLOOD: usize = 64;
+const FLOOD: usize = 6;
 /// Feature bits that have to do with the server and not with the driver's requests.
 const HARMLESS: u64 = F_VERSION_1 | 1 << 0 | 1 << 1 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 15;
 
@@ -36,7 +36,7 @@ impl Net {
     #[must_use]
     pub fn new(cable: Arc<Cable>, lie: Option<Lie>) -> Self {
         // What can be lied about a transmission is lied about there, everything else about a reception.
-        let transmits = matches!(lie, Some(Lie::Net12 | Lie::Rng09));
+        let transmits = matches!(lie, Some(Lie::Net12 | Lie::Rng09 | Lie::Rng03));
         let [receive, transmit] = if transmits { [None, lie] } else { [lie, None] };
         Self {
             cable,

@@ -29,6 +29,7 @@ Variables (`--name VALUE` means the same)       default
   FAULTS=CALL:WHEN=WHAT,...                     none
   LOG=PATH               ultracalls, JSON lines
   KERNEL=PATH  ROM=PATH  SABOTAGE=PATH          build/postern.elf, rom.bin, postern-sabotage.elf
+  SKIP_BOUNCE=PATH                              build/postern-skip-bounce.elf
   JOBS=N                 tests at a time        2
 
 Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no

@@ -51,6 +51,8 @@ pub struct Options {
     pub kernel: PathBuf,
     /// `SABOTAGE=PATH`: the image that maps a private page, for `test`.
     pub sabotage: PathBuf,
+    /// The image that lends its devices private buffers.
+    pub skip_bounce: PathBuf,
     /// `ROM=PATH`
     pub rom: PathBuf,
     /// `BEHAVIOUR=published|documented`
@@ -82,6 +84,7 @@ impl Default for Options {
             timeout: Duration::from_secs(300),
             kernel: "build/postern.elf".into(),
             sabotage: "build/postern-sabotage.elf".into(),
+            skip_bounce: "build/postern-skip-bounce.elf".into(),
             rom: "build/rom.bin".into(),
             behaviour: Behaviour::Published,
             faults: Faults::none(),
@@ -185,6 +188,7 @@ impl Options {
             "TIMEOUT" => self.timeout = value.seconds()?,
             "KERNEL" => self.kernel = PathBuf::from(text),
             "SABOTAGE" => self.sabotage = PathBuf::from(text),
+            "SKIP_BOUNCE" => self.skip_bounce = PathBuf::from(text),
             "ROM" => self.rom = PathBuf::from(text),
             "BEHAVIOUR" => {
                 self.behaviour = match text.to_str() {

@@ -1,7 +1,237 @@
-//! x
+//! Devices that lie, each lie a row of the case list: the guest survives it, ends in the way that is
+//! documented, names the lie, and its other device goes on working.
+
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::cells::SERVING;
+use crate::matrix::refusing::{self, Lies, Served, refusals};
 use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
+use crate::peer::station::Station;
+use crate::servers::Account;
+use crate::session::Finished;
+use crate::variable::Firmware;
+use postern_adversary::lie::Lie;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+const DATA_BYTES: u64 = (1 << 20) + 512;
+/// Longest that the driver of a card waits for it, and more.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Exit status: a device is missing, refused or broken.
+const DEVICE: u8 = 6;
+
+/// Who lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Liar {
+    Disk,
+    Scratch,
+    Card,
+}
+
+impl Liar {
+    const fn device(self) -> &'static str {
+        match self {
+            Self::Disk | Self::Scratch => "blk",
+            Self::Card => "net",
+        }
+    }
+}
+
+/// What the lie may come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The device is not used any more, or not at all: status 6, and the log has one of these words.
+    Given(&'static str),
+    /// Nothing depends on it: status 0, and the device works.
+    Works,
+    /// The device works, and what it did not write reads as zeros.
+    Blank,
+    /// Either, by whether the guest looked before or after the change; the data may be the device's own.
+    Either,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    lie: Lie,
+    liar: Liar,
+    outcome: Outcome,
+}
+
+const fn disk(lie: Lie, outcome: Outcome) -> Case {
+    Case { lie, liar: Liar::Disk, outcome }
+}
+
+const fn card(lie: Lie, outcome: Outcome) -> Case {
+    Case { lie, liar: Liar::Card, outcome }
+}
+
+const CASES: [Case; 48] = [
+    disk(Lie::Rng01, Outcome::Given("used id")),
+    disk(Lie::Rng02, Outcome::Given("used id")),
+    disk(Lie::Rng03, Outcome::Given("was not posted")),
+    disk(Lie::Rng04, Outcome::Given("not the head")),
+    disk(Lie::Rng05, Outcome::Given("was not posted")),
+    disk(Lie::Rng07, Outcome::Given("were allowed")),
+    disk(Lie::Rng08, Outcome::Given("were needed")),
+    disk(Lie::Rng11Back, Outcome::Given("used index went")),
+    disk(Lie::Rng11Ahead, Outcome::Given("used index went")),
+    disk(Lie::Rng12, Outcome::Either),
+    disk(Lie::Rng13, Outcome::Works),
+    disk(Lie::Rng17, Outcome::Works),
+    disk(Lie::Rng19, Outcome::Given("no answer in time")),
+    disk(Lie::Rng20, Outcome::Given("no answer in time")),
+    disk(Lie::Neg05, Outcome::Works),
+    disk(Lie::Blk01, Outcome::Given("undefined status")),
+    disk(Lie::Blk03, Outcome::Either),
+    disk(Lie::Blk05Empty, Outcome::Either),
+    disk(Lie::Blk05Huge, Outcome::Given("capacity")),
+    disk(Lie::Blk08, Outcome::Given("size_max")),
+    Case { lie: Lie::Blk09, liar: Liar::Scratch, outcome: Outcome::Given("I/O error") },
+    disk(Lie::Blk10, Outcome::Blank),
+    disk(Lie::Blk11, Outcome::Either),
+    disk(Lie::Blk12, Outcome::Works),
+    disk(Lie::Irq02, Outcome::Works),
+    disk(Lie::Irq04, Outcome::Works),
+    card(Lie::Rng01, Outcome::Given("used id")),
+    card(Lie::Rng02, Outcome::Given("used id")),
+    card(Lie::Rng03, Outcome::Given("was not posted")),
+    card(Lie::Rng05, Outcome::Given("was not posted")),
+    card(Lie::Rng09, Outcome::Works),
+    card(Lie::Rng11Back, Outcome::Given("used index went")),
+    card(Lie::Rng11Ahead, Outcome::Given("used index went")),
+    card(Lie::Rng12, Outcome::Either),
+    card(Lie::Rng13, Outcome::Works),
+    card(Lie::Neg05, Outcome::Works),
+    card(Lie::Neg07, Outcome::Either),
+    card(Lie::Net01, Outcome::Works),
+    card(Lie::Net02, Outcome::Works),
+    card(Lie::Net03, Outcome::Given("were allowed")),
+    card(Lie::Net05, Outcome::Works),
+    card(Lie::Net06, Outcome::Works),
+    card(Lie::Net07, Outcome::Works),
+    card(Lie::Net12, Outcome::Given("nothing taken")),
+    card(Lie::Net13, Outcome::Works),
+    card(Lie::Net14, Outcome::Either),
+    card(Lie::Irq02, Outcome::Works),
+    card(Lie::Irq04, Outcome::Works),
+];
+
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    Vec::new()
+    let test = |case: &'static Case| {
+        let name = format!("lie/{}/{}", case.liar.device(), case.lie.name());
+        Test::new(name, move |context| run(context, *case))
+    };
+    CASES.iter().map(test).collect()
+}
+
+fn run(context: &Context, case: Case) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
+    let seed = seed();
+    // The liar is the first disk; the second one is honest.
+    let image = scene.data_disk(DATA_BYTES)?;
+    let other = scene.scratch_disk(DATA_BYTES)?;
+    let expected = digest(&image)?;
+    // A card that broke ends serving by itself; a disk that broke is not to keep the card from serving.
+    scene.word("run=blk-digest,blk-pattern,net-serve serve=60");
+    scene.word(&format!("seed={seed}"));
+    let mut lies = Lies::default();
+    match case.liar {
+        Liar::Disk => lies.disk = Some(case.lie),
+        Liar::Scratch => lies.scratch = Some(case.lie),
+        Liar::Card => lies.card = Some(case.lie),
+    }
+    let Served { mut session, servers, cable } = refusing::start(&mut scene, lies)?;
+    let mut findings = Vec::new();
+    let serves = session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_some();
+    let works = case.liar != Liar::Card || case.outcome == Outcome::Works;
+    if serves {
+        let mut station = Station::new(cable);
+        if works {
+            findings.extend(station.echo(seed).err().map(Finding::Station));
+        } else {
+            station.poke(seed);
+            if let Outcome::Given(word) = case.outcome {
+                session.qemu.console().wait_for(PATIENCE, |line| line.contains(word));
+            }
+        }
+    } else if works {
+        findings.push(Finding::NeverSaid(SERVING));
+    }
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    let accounts = servers.finish().map_err(Finding::Server)?;
+    findings.extend(liar(case, &finished, &accounts, &image)?);
+    findings.extend(others(case, &finished, &expected, &other, seed));
+    findings.extend(refusals(&accounts));
+    findings.extend(judge::exposure(&finished, false));
+    verdict(finished, findings)
+}
+
+/// What became of the device that lied.
+fn liar(
+    case: Case,
+    finished: &Finished,
+    accounts: &[Account],
+    image: &Path,
+) -> Result<Vec<Finding>, Finding> {
+    let mut findings = Vec::new();
+    let status = match case.outcome {
+        Outcome::Given(_) => DEVICE,
+        Outcome::Works | Outcome::Blank => 0,
+        Outcome::Either => match finished.report.exit_status {
+            Some(DEVICE) => DEVICE,
+            _ => 0,
+        },
+    };
+    findings.extend(judge::end(finished, status));
+    match case.outcome {
+        Outcome::Given(word) if !finished.output.console.contains(word) => {
+            findings.push(Finding::NeverSaid(word));
+        }
+        Outcome::Works | Outcome::Blank if case.liar == Liar::Disk => {
+            // All that was not written reads as zeros: nothing of an earlier request was in its place.
+            let skipped: Vec<_> = accounts.iter().flat_map(|account| account.ledger.skipped()).collect();
+            let expected = blanked(image, &skipped)?;
+            findings.extend(judge::fact(finished, "blk0.sha256", &expected));
+        }
+        _ => {}
+    }
+    let device = case.liar.device();
+    let told = accounts.iter().any(|account| account.device == device && account.ledger.lies() > 0);
+    if !told && !case.lie.is_offer() {
+        findings.push(Finding::NoLie);
+    }
+    Ok(findings)
+}
+
+/// SHA-256 of an image with parts of it set to zero.
+fn blanked(image: &Path, parts: &[(u64, u64)]) -> Result<String, Finding> {
+    let failed = |error| Finding::File(image.to_path_buf(), error);
+    let mut bytes = std::fs::read(image).map_err(failed)?;
+    for &(start, length) in parts {
+        let [start, length] = [start, length].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        if let Some(part) = bytes.get_mut(start..start.saturating_add(length)) {
+            part.fill(0);
+        }
+    }
+    Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// The devices that told the truth did their work.
+fn others(case: Case, finished: &Finished, expected: &str, scratch: &Path, seed: u64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match File::open(scratch) {
+        _ if case.liar == Liar::Scratch => {}
+        Ok(file) => findings.extend(crate::pattern::verify(seed, file).err().map(Finding::Pattern)),
+        Err(error) => findings.push(Finding::File(scratch.to_path_buf(), error)),
+    }
+    if case.liar != Liar::Disk {
+        findings.extend(judge::fact(finished, "blk0.sha256", expected));
+    }
+    findings
 }

@@ -12,6 +12,7 @@ use crate::servers::{Account, Servers};
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use postern_adversary::cable::Cable;
+use postern_adversary::lie::Lie;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ pub fn start(scene: &mut Scene, lies: Lies) -> Result<Served, Failure> {
     let mut servers = Servers::new(scene.protection.is_some());
     for (number, disk) in scene.machine.disks.iter_mut().enumerate() {
         let socket = scene.dir.path(&format!("blk{number}"));
-        let lie = lies.disk.filter(|_| number == 0);
+        let lie = if number == 0 { lies.disk } else { lies.scratch };
         servers.disk(disk, &socket, lie).map_err(Finding::Server)?;
     }
     let socket = scene.dir.path("net");
@@ -71,13 +72,15 @@ pub fn start(scene: &mut Scene, lies: Lies) -> Result<Served, Failure> {
     Ok(Served { session, servers, cable })
 }
 
-/// What the devices of a scene lie about: its first disk, its card.
+/// What the devices of a scene lie about.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lies {
     /// Of the first disk.
-    pub disk: Option<postern_adversary::lie::Lie>,
+    pub disk: Option<Lie>,
+    /// Of the disks after it.
+    pub scratch: Option<Lie>,
     /// Of the card.
-    pub card: Option<postern_adversary::lie::Lie>,
+    pub card: Option<Lie>,
 }
 
 /// Every access of every device was to memory that the guest had shared.

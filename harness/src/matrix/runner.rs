@@ -79,6 +79,7 @@ pub fn test(options: &Options) -> u8 {
         qemu: options.qemu.clone(),
         kernel: options.kernel.clone(),
         sabotage: options.sabotage.clone(),
+        skip_bounce: options.skip_bounce.clone(),
         rom: options.rom.clone(),
     };
     let next = AtomicUsize::new(0);

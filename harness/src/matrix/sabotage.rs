@@ -1,22 +1,50 @@
-//! The observers can fail: an image that maps one page it never shared must be found out.
+//! The observers can fail: an image that maps one page it never shared must be found out, and so must one
+//! that lends its devices private buffers.
 
-use crate::finding::Finding;
+use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::refusing::{Lies, Served, refusals, start};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::observe::exposure::Violation;
 use crate::variable::Firmware;
+use postern_adversary::ledger::Part;
 
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    [Firmware::Slof, Firmware::Bios]
+    let mut tests: Vec<Test> = [Firmware::Slof, Firmware::Bios]
         .map(|firmware| {
             Test::new(format!("sabotage/{}/map-private", firmware.name()), move |context| {
                 map_private(context, firmware)
             })
         })
-        .into()
+        .into();
+    tests.push(Test::new("sabotage/bios/skip-bounce", skip_bounce));
+    tests
+}
+
+/// Every byte of data that the devices were to see or write is refused, and none gets through.
+fn skip_bounce(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
+    scene.machine.kernel = context.skip_bounce.clone();
+    let data = scene.data_disk(1 << 20)?;
+    scene.word("run=blk-digest");
+    let Served { session, servers, .. } = start(&mut scene, Lies::default())?;
+    let finished = session.finish(LIMIT);
+    let accounts = servers.finish().map_err(Finding::Server)?;
+    let mut findings = Vec::new();
+    let refused = refusals(&accounts);
+    let data_refused =
+        |f: &Finding| matches!(f, Finding::Refused(_, refusal) if matches!(refusal.part, Part::Data { .. }));
+    if !refused.iter().any(data_refused) {
+        findings.push(Finding::Unnoticed);
+    }
+    let whole = digest(&data)?;
+    if finished.report.fact("blk0.sha256") == Some(&*whole) {
+        findings.push(Finding::Unnoticed);
+    }
+    verdict(finished, findings)
 }
 
 fn map_private(context: &Context, firmware: Firmware) -> Result<(), Failure> {

@@ -24,6 +24,8 @@ pub struct Context {
     pub kernel: PathBuf,
     /// The image that maps a page it never shared.
     pub sabotage: PathBuf,
+    /// The image that lends its devices private buffers.
+    pub skip_bounce: PathBuf,
     /// The ROM.
     pub rom: PathBuf,
 }
@@ -31,7 +33,13 @@ pub struct Context {
 #[cfg(test)]
 impl Context {
     pub(crate) fn for_tests() -> Self {
-        Self { qemu: "qemu".into(), kernel: "k".into(), sabotage: "s".into(), rom: "r".into() }
+        Self {
+            qemu: "qemu".into(),
+            kernel: "k".into(),
+            sabotage: "s".into(),
+            skip_bounce: "b".into(),
+            rom: "r".into(),
+        }
     }
 }
 

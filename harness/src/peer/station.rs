@@ -22,6 +22,7 @@ pub const WORDS: &str = "ip=192.0.2.2/24 gw=192.0.2.1";
 const ECHO_PORT: u16 = 7;
 const DATAGRAMS: [usize; 7] = [1, 18, 63, 511, 1024, 1471, 1472];
 const ATTEMPTS: usize = 8;
+const POKES: u64 = 25;
 const PATIENCE: Duration = Duration::from_secs(1);
 const TCP_PATIENCE: Duration = Duration::from_secs(40);
 const LONGEST: usize = 1514;
@@ -146,6 +147,24 @@ impl Station {
         });
         self.sockets.remove(handle);
         result
+    }
+
+    /// Datagrams for a card that may be broken or break at them; what comes back does not matter.
+    pub fn poke(&mut self, seed: u64) {
+        let mut socket = udp::Socket::new(datagrams(), datagrams());
+        let _ = socket.bind(5008);
+        let handle = self.sockets.add(socket);
+        for round in 0..POKES {
+            let mut sent = [0; 64];
+            pattern::fill(seed ^ round, &mut sent);
+            let socket = self.sockets.get_mut::<udp::Socket<'_>>(handle);
+            let _ = socket.send_slice(&sent, IpEndpoint::new(GUEST.into(), ECHO_PORT));
+            let deadline = Instant::now() + Duration::from_millis(60);
+            while Instant::now() < deadline {
+                self.turn();
+            }
+        }
+        self.sockets.remove(handle);
     }
 
     fn datagram(&mut self, handle: SocketHandle, sent: &[u8]) -> Result<(), StationError> {

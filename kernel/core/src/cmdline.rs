@@ -127,6 +127,8 @@ pub struct Options {
     pub ip: Ip,
     /// `seed=N`, of the pattern that `blk-pattern` writes.
     pub seed: u64,
+    /// `canary=N`: plant secrets of this seed in private memory, for a search from outside.
+    pub canary: Option<u64>,
     /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for.
     pub serve: Option<Duration>,
     /// `bench=WORK,..`: what `bench-blk` measures, in order.
@@ -145,6 +147,7 @@ impl Default for Options {
             run,
             ip: Ip::Dhcp,
             seed: DEFAULT_SEED,
+            canary: None,
             serve: None,
             bench: ArrayVec::new(),
         }
@@ -269,8 +272,19 @@ fn apply<'a>(
     gateway: &mut Option<(Word<'a>, Ipv4Addr)>,
     word: Word<'a>,
 ) -> Result<(), Fault> {
-    let known: [&[u8]; 10] =
-        [b"svm", b"pool", b"loglevel", b"console", b"run", b"ip", b"gw", b"seed", b"serve", b"bench"];
+    let known: [&[u8]; 11] = [
+        b"svm",
+        b"pool",
+        b"loglevel",
+        b"console",
+        b"run",
+        b"ip",
+        b"gw",
+        b"seed",
+        b"canary",
+        b"serve",
+        b"bench",
+    ];
     if !known.contains(&word.option) {
         return Err(Fault::Unknown);
     }
@@ -287,6 +301,7 @@ fn apply<'a>(
         b"gw" => *gateway = Some((word, value.parse().map_err(|_| Fault::Expected("A.B.C.D"))?)),
         b"seed" => options.seed = number(value).ok_or(Fault::Expected("a 64-bit number"))?,
         b"bench" => options.bench = bench(value)?,
+        b"canary" => options.canary = Some(number(value).ok_or(Fault::Expected("a 64-bit number"))?),
         _ => options.serve = Some(serve(value)?),
     }
     Ok(())

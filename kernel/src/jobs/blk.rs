@@ -31,11 +31,22 @@ pub fn digest(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceEr
     if data.peek().is_none() {
         return Err(DeviceError::Missing("a data disk"));
     }
+    let mut outcome = Ok(());
     for disk in data {
-        let (sum, rate) = timed(disk, |disk| Ok(jobs::digest(&mut disk.driver, u64::MAX, Plan::default())?))?;
-        report.step(&format!("blk{}", disk.number), format_args!("SHA-256 {sum} ({rate})"));
-        report.fact(format_args!("blk{}.sha256", disk.number), sum);
+        let done = digest_one(disk, report);
+        if let Err(error) = &done {
+            log::error!("blk{}: {error}", disk.number);
+        }
+        // One disk that fails does not keep another from being read.
+        outcome = outcome.and(done);
     }
+    outcome
+}
+
+fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), DeviceError> {
+    let (sum, rate) = timed(disk, |disk| Ok(jobs::digest(&mut disk.driver, u64::MAX, Plan::default())?))?;
+    report.step(&format!("blk{}", disk.number), format_args!("SHA-256 {sum} ({rate})"));
+    report.fact(format_args!("blk{}.sha256", disk.number), sum);
     Ok(())
 }
 

@@ -11,28 +11,38 @@ use crate::report::Report;
 use crate::stop::Stop;
 use postern_core::cmdline::{Options, Step};
 
-/// Runs the steps, each on what the one before left; the first failure ends the run.
+/// Runs the steps, each on what the one before left. One that fails keeps no other from running: a device that
+/// broke is not to take the others with it.
 ///
 /// # Errors
-/// What failed.
+/// The first failure; the others were reported.
 pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), Stop> {
+    let mut outcome = Ok(());
     for step in &options.run {
         log::debug!("run: {step}");
-        match step {
+        let done = match step {
             Step::Demo => {
-                blk::first_mib(devices, report)?;
-                net::lease_and_ping(options, devices, report)?;
+                let disks = reported(blk::first_mib(devices, report));
+                disks.and(net::lease_and_ping(options, devices, report)).map_err(Stop::from)
             }
-            Step::BlkDigest => blk::digest(devices, report)?,
-            Step::BlkPattern => blk::pattern(options, devices, report)?,
-            Step::NetServe => net::serve(options, devices, report)?,
-            Step::BenchBlk => bench::blk(options, devices, report)?,
-            Step::Map => memory::map(report),
-            Step::Breach(breach) => memory::breach(*breach, devices.pool, report)?,
-        }
+            Step::BlkDigest => blk::digest(devices, report).map_err(Stop::from),
+            Step::BlkPattern => blk::pattern(options, devices, report).map_err(Stop::from),
+            Step::NetServe => net::serve(options, devices, report).map_err(Stop::from),
+            Step::BenchBlk => bench::blk(options, devices, report).map_err(Stop::from),
+            Step::Map => {
+                memory::map(report);
+                Ok(())
+            }
+            Step::Breach(breach) => memory::breach(*breach, devices.pool, report),
+        };
+        outcome = outcome.and(reported(done));
     }
-    match devices.refused {
+    outcome.and(match devices.refused {
         0 => Ok(()),
         refused => Err(DeviceError::Refused(refused).into()),
-    }
+    })
+}
+
+fn reported<E: core::fmt::Display>(result: Result<(), E>) -> Result<(), E> {
+    result.inspect_err(|error| log::error!("{error}"))
 }

@@ -1,0 +1,39 @@
+//! Secrets that are planted to be looked for: `canary=SEED` puts the words splitmix64(SEED + i) into private
+//! memory of every kind, and a host outside searches what is shared for them.
+
+use crate::report::Report;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::hint::black_box;
+use core::ptr::addr_of_mut;
+use postern_core::blk::pattern::Pattern;
+
+const BYTES: usize = 4096;
+/// Heap blocks that are filled and freed again, so that what is allocated later begins with canaries.
+const FREED: usize = 64;
+
+static mut IMAGE: [u8; BYTES] = [0; BYTES];
+
+/// Canaries on a stack; to be kept alive by whoever holds them.
+pub type OnStack = [u8; 512];
+
+/// Plants canaries in the heap, in freed heap and in the image, states where, and answers some for the stack.
+pub fn plant(seed: u64, report: &mut Report) -> OnStack {
+    let pattern = Pattern { seed };
+    let filled = || {
+        let mut bytes = alloc::vec![0; BYTES];
+        pattern.fill(0, &mut bytes);
+        bytes
+    };
+    let sprayed: Vec<Vec<u8>> = (0..FREED).map(|_| black_box(filled())).collect();
+    let heap = Box::leak(filled().into_boxed_slice());
+    report.fact("canary.heap", format_args!("{:p}", heap.as_ptr()));
+    drop(black_box(sprayed));
+    let image = addr_of_mut!(IMAGE).cast::<u8>();
+    // SAFETY: the array is nobody else's, is as long as `heap`, and no reference to it exists.
+    unsafe { core::ptr::copy_nonoverlapping(heap.as_ptr(), image, BYTES) };
+    report.fact("canary.image", format_args!("{:p}", black_box(image)));
+    let mut stack = [0; 512];
+    pattern.fill(0, &mut stack);
+    stack
+}
