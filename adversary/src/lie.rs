@@ -112,7 +112,7 @@ impl Lie {
             Self::Rng05 => ("RNG-05", "the same used id twice"),
             Self::Rng07 => ("RNG-07", "more bytes written than the driver allowed"),
             Self::Rng08 => ("RNG-08", "no byte written by a read"),
-            Self::Rng09 => ("RNG-09", "bytes written to a request that has room for none"),
+            Self::Rng09 => ("RNG-09", "no byte written to a request that has room for its status alone"),
             Self::Rng11Back => ("RNG-11", "used index goes back"),
             Self::Rng11Ahead => ("RNG-11", "used index runs ahead"),
             Self::Rng12 => ("RNG-12", "used entry changes after it was published"),
@@ -158,17 +158,16 @@ impl Lie {
         )
     }
 
-    /// A name for each, unlike the row, which two can share.
+    /// What tells lies of the same row apart.
     #[must_use]
-    pub fn name(self) -> String {
-        let suffix = match self {
+    pub const fn suffix(self) -> &'static str {
+        match self {
             Self::Rng11Back => "-back",
             Self::Rng11Ahead => "-ahead",
             Self::Blk05Empty => "-empty",
             Self::Blk05Huge => "-huge",
             _ => "",
-        };
-        format!("{}{suffix}", self.told().id)
+        }
     }
 }
 
@@ -251,12 +250,15 @@ impl Liar {
                 ring.push(memory, head, 0);
                 true
             }
-            Some(Lie::Rng11Back) if once => {
+            Some(Lie::Rng09) if chain.bytes(true) == 1 => {
+                ring.push(memory, head, 0);
+                true
+            }
+            Some(Lie::Rng11Back) => {
                 ring.publish(memory, ring.next_used.wrapping_sub(3));
                 true
             }
-            Some(Lie::Rng11Ahead) if once => {
-                ring.push(memory, head, written);
+            Some(Lie::Rng11Ahead) => {
                 ring.publish(memory, ring.next_used.wrapping_add(1000));
                 true
             }

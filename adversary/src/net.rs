@@ -36,7 +36,7 @@ impl Net {
     #[must_use]
     pub fn new(cable: Arc<Cable>, lie: Option<Lie>) -> Self {
         // What can be lied about a transmission is lied about there, everything else about a reception.
-        let transmits = matches!(lie, Some(Lie::Net12 | Lie::Rng09 | Lie::Rng03));
+        let transmits = matches!(lie, Some(Lie::Net12 | Lie::Rng03));
         let [receive, transmit] = if transmits { [None, lie] } else { [lie, None] };
         Self {
             cable,
@@ -126,15 +126,8 @@ impl Net {
             if frame.len() > HEADER {
                 self.cable.deliver(frame.split_off(HEADER));
             }
-            let written = match self.transmit.now() {
-                Some(Lie::Rng09) => {
-                    memory.ledger().lie();
-                    0x1234
-                }
-                _ => 0,
-            };
             let busy: Vec<u16> = later.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
-            self.transmit.complete(ring, memory, chain, written, &busy);
+            self.transmit.complete(ring, memory, chain, 0, &busy);
             rest = later;
         }
         !batch.is_empty()

@@ -2,6 +2,7 @@
 
 use crate::disk;
 use crate::observe::exposure::Violation;
+use crate::observe::leaks::Leak;
 use crate::observe::map::MapViolation;
 use crate::observe::strict::Breach;
 use crate::pattern::Mismatch;
@@ -96,6 +97,10 @@ pub enum Finding {
     Server(ServerError),
     /// A device was refused memory that the guest had not shared.
     Refused(&'static str, Refusal),
+    /// A secret in a shared frame.
+    Leak(Leak),
+    /// The secrets are not where the guest says that it put them.
+    NoSecret(&'static str),
     /// A device had nothing to do.
     Idle(&'static str),
     /// The device never came to tell its lie.
@@ -160,6 +165,8 @@ impl fmt::Display for Finding {
             Self::Station(error) => write!(f, "{error}"),
             Self::Server(error) => write!(f, "{error}"),
             Self::Refused(device, refusal) => write!(f, "{device}: {refusal}"),
+            Self::Leak(leak) => write!(f, "{leak}"),
+            Self::NoSecret(place) => write!(f, "{place}: the secrets are not there"),
             Self::Idle(device) => write!(f, "{device}: the guest never used it"),
             Self::NoLie => f.write_str("the device never came to tell its lie"),
             Self::Measured(what) => write!(f, "UV_ESM measured another {what} than QEMU was given"),

@@ -2,6 +2,7 @@
 
 pub mod exposure;
 pub mod hcalls;
+pub mod leaks;
 pub mod map;
 pub mod requests;
 pub mod rings;

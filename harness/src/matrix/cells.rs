@@ -79,7 +79,7 @@ fn run(context: &Context, shape: Shape) -> Result<(), Failure> {
 }
 
 /// Waits for the guest to serve, talks to it, tells it to stop.
-fn exchange(session: &mut Session, seed: u64) -> Vec<Finding> {
+pub fn exchange(session: &mut Session, seed: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         return vec![Finding::NeverSaid(SERVING)];

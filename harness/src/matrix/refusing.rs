@@ -13,6 +13,7 @@ use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use postern_adversary::cable::Cable;
 use postern_adversary::lie::Lie;
+use postern_cases::case;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ const SCRATCH_BYTES: u64 = (1 << 20) + 512;
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
+    let _ = case!("NEG-03", Work, Q);
     let cells = [
         (Firmware::Slof, true),
         (Firmware::Vof, true),

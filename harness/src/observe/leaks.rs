@@ -1,0 +1,171 @@
+//! Every byte that the guest shares, searched for what must not be there: canaries that it planted in private
+//! memory, addresses of private memory, and data of requests that are done.
+
+use crate::pattern::splitmix64;
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+const FRAME_SHIFT: u32 = 16;
+/// Canary words that the guest plants: splitmix64(seed + i).
+const CANARIES: u64 = 512;
+/// Where QEMU loads the kernel; numbers below are lengths and sectors rather than addresses.
+const LOWEST_ADDRESS: u64 = 4 << 20;
+/// One word is remembered of that many bytes of data.
+const SAMPLE: usize = 512;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secret {
+    /// A word that the guest planted.
+    Canary,
+    /// A word of a request that is done, by what the request was.
+    Done(&'static str),
+    /// An address of memory that is not shared.
+    Address(u64),
+}
+
+/// A secret where the host can read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leak {
+    /// Guest physical address.
+    pub at: u64,
+    /// What is there.
+    pub secret: Secret,
+}
+
+impl fmt::Display for Leak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shared memory at {:#x} holds ", self.at)?;
+        match self.secret {
+            Secret::Canary => f.write_str("a canary of private memory"),
+            Secret::Done(what) => write!(f, "data of {what}, which is done"),
+            Secret::Address(address) => write!(f, "the private address {address:#x}"),
+        }
+    }
+}
+
+/// What is searched for.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    words: HashMap<u64, Secret>,
+    /// The lower 16 bits of every word, to pass over most of memory quickly.
+    tails: Vec<bool>,
+    memory: u64,
+}
+
+impl Secrets {
+    /// The canaries of a seed, and addresses in a guest of `memory` bytes.
+    #[must_use]
+    pub fn new(seed: u64, memory: u64) -> Self {
+        let mut secrets = Self { words: HashMap::new(), tails: vec![false; 1 << 16], memory };
+        for index in 0..CANARIES {
+            secrets.add(splitmix64(seed.wrapping_add(index)), Secret::Canary);
+        }
+        secrets
+    }
+
+    fn add(&mut self, word: u64, secret: Secret) {
+        // Zero is what cleared memory holds, and all ones is no secret either.
+        if word != 0 && word != u64::MAX {
+            self.words.insert(word, secret);
+            self.tails[usize::from(word as u16)] = true;
+        }
+    }
+
+    /// Adds the data of requests that are done.
+    pub fn done(&mut self, what: &'static str, data: &[u8]) {
+        for word in data.chunks(SAMPLE).filter_map(|sample| sample.first_chunk()) {
+            self.add(u64::from_le_bytes(*word), Secret::Done(what));
+        }
+    }
+
+    /// Searches frames of guest memory, given as runs of 64 KiB frame numbers.
+    ///
+    /// # Errors
+    /// The file.
+    pub fn search(&self, memory: &File, shared: &[Range<u64>]) -> io::Result<Vec<Leak>> {
+        let mut leaks = Vec::new();
+        for run in shared {
+            let start = run.start << FRAME_SHIFT;
+            let mut bytes = vec![0; usize::try_from((run.end - run.start) << FRAME_SHIFT).unwrap_or(0)];
+            memory.read_exact_at(&mut bytes, start)?;
+            self.search_run(start, &bytes, shared, &mut leaks);
+        }
+        Ok(leaks)
+    }
+
+    fn search_run(&self, start: u64, bytes: &[u8], shared: &[Range<u64>], leaks: &mut Vec<Leak>) {
+        // Pages of zeros are most of it.
+        for (page, content) in (0..).step_by(1 << 12).zip(bytes.chunks(1 << 12)) {
+            if content.iter().all(|&byte| byte == 0) {
+                continue;
+            }
+            // Words may reach into the next page.
+            let reach = &bytes[page..bytes.len().min(page + content.len() + 7)];
+            for (offset, window) in reach.windows(8).enumerate() {
+                let Some(window) = window.first_chunk() else { continue };
+                let word = u64::from_le_bytes(*window);
+                let at = start + (page + offset) as u64;
+                if self.tails[usize::from(word as u16)]
+                    && let Some(&secret) = self.words.get(&word)
+                {
+                    leaks.push(Leak { at, secret });
+                } else if at.is_multiple_of(8) && self.is_private(word, shared) {
+                    leaks.push(Leak { at, secret: Secret::Address(word) });
+                }
+            }
+        }
+    }
+
+    fn is_private(&self, word: u64, shared: &[Range<u64>]) -> bool {
+        (LOWEST_ADDRESS..self.memory).contains(&word)
+            && !shared.iter().any(|run| run.contains(&(word >> FRAME_SHIFT)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    const SHARED: Range<u64> = 2..4;
+
+    fn search(place: u64, bytes: &[u8]) -> Vec<Leak> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.set_len(8 << 16).unwrap();
+        file.write_all_at(bytes, place).unwrap();
+        file.flush().unwrap();
+        let mut secrets = Secrets::new(77, 1 << 30);
+        secrets.done("a read", &[9; 600]);
+        secrets.search(&file, std::slice::from_ref(&SHARED)).unwrap()
+    }
+
+    #[test]
+    fn memory_without_secrets_is_clean() {
+        assert_eq!(search(0, &[]), []);
+        // An address of the pool, a length, and secrets where nobody sees them.
+        assert_eq!(search(0x2_0000, &0x2_1000_u64.to_le_bytes()), []);
+        assert_eq!(search(0x2_0000, &4096_u64.to_le_bytes()), []);
+        assert_eq!(search(0x1_0000, &splitmix64(77).to_le_bytes()), []);
+    }
+
+    #[test]
+    fn a_canary_is_found_at_any_offset() {
+        for at in [0x2_0000, 0x2_0ffd, 0x3_fff8, 0x2_1003] {
+            let expected = Leak { at, secret: Secret::Canary };
+            assert_eq!(search(at, &splitmix64(77 + 511).to_le_bytes()), [expected]);
+        }
+    }
+
+    #[test]
+    fn a_private_address_and_data_of_a_request_that_is_done_are_found() {
+        let leak = search(0x2_0010, &0x50_0008_u64.to_le_bytes());
+        assert_eq!(leak, [Leak { at: 0x2_0010, secret: Secret::Address(0x50_0008) }]);
+        let leak = search(0x2_0013, &[9; 8]);
+        assert_eq!(leak, [Leak { at: 0x2_0013, secret: Secret::Done("a read") }]);
+    }
+}
