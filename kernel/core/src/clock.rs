@@ -12,6 +12,22 @@ pub trait Clock {
     fn relax(&self) {
         core::hint::spin_loop();
     }
+    /// Gives the CPU up until an interrupt arrives or `until` has come, whichever is first; it may return for no
+    /// reason. A clock that cannot is only relaxed.
+    fn idle(&self, until: u64) -> Wake {
+        let _ = until;
+        self.relax();
+        Wake::Event
+    }
+}
+
+/// What ended [`Clock::idle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wake {
+    /// An interrupt of a device or of another CPU, or nothing that is known.
+    Event,
+    /// The timer.
+    Timer,
 }
 
 /// A wait that ends twice: at a moment, or after a number of looks.
@@ -45,6 +61,23 @@ impl Deadline {
         clock.relax();
         false
     }
+
+    /// As [`Self::expired`], but gives the CPU up in between, for `nap` at most. The second part says what ended
+    /// the nap.
+    pub fn expired_after_nap(&mut self, clock: &impl Clock, nap: Duration) -> (bool, Wake) {
+        let before = clock.now();
+        self.looks_left = self.looks_left.saturating_sub(1);
+        if self.looks_left == 0 || before >= self.end {
+            return (true, Wake::Event);
+        }
+        let nap = ticks(clock, nap);
+        let wake = clock.idle(before.saturating_add(nap).min(self.end));
+        if wake == Wake::Timer && clock.now().saturating_sub(before) < nap / 2 && clock.now() < self.end {
+            // The timer and the clock do not agree: one that stands still must not hold us up nap by nap.
+            self.looks_left = self.looks_left.saturating_sub(LOOKS_PER_MS);
+        }
+        (false, wake)
+    }
 }
 
 /// `time` in ticks of `clock`.
@@ -59,4 +92,63 @@ pub fn ticks(clock: &impl Clock, time: Duration) -> u64 {
 pub fn duration(clock: &impl Clock, ticks: u64) -> Duration {
     let nanos = u128::from(ticks).saturating_mul(1_000_000_000).checked_div(u128::from(clock.frequency()));
     Duration::from_nanos(nanos.and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+
+    /// Naps end by the timer; the clock moves by `step` in each.
+    struct Napping {
+        now: Cell<u64>,
+        naps: Cell<u64>,
+        step: u64,
+        wake: Wake,
+    }
+
+    impl Napping {
+        fn new(step: u64, wake: Wake) -> Self {
+            Self { now: Cell::new(0), naps: Cell::new(0), step, wake }
+        }
+
+        fn wait(&self, wait: Duration) -> u64 {
+            let mut deadline = Deadline::after(self, wait);
+            while !deadline.expired_after_nap(self, Duration::from_millis(10)).0 {}
+            self.naps.get()
+        }
+    }
+
+    impl Clock for Napping {
+        fn now(&self) -> u64 {
+            self.now.get()
+        }
+        fn frequency(&self) -> u64 {
+            1_000_000
+        }
+        fn idle(&self, until: u64) -> Wake {
+            self.naps.set(self.naps.get() + 1);
+            self.now.set((self.now.get() + self.step).min(until));
+            self.wake
+        }
+    }
+
+    #[test]
+    fn naps_fill_the_wait_and_the_last_is_cut() {
+        let clock = Napping::new(u64::MAX / 2, Wake::Timer);
+        assert_eq!(clock.wait(Duration::from_millis(25)), 3);
+        assert_eq!(clock.now.get(), 25_000);
+    }
+
+    #[test]
+    fn stalled_clock_ends_a_wait_of_naps_by_their_number() {
+        assert!(Napping::new(0, Wake::Timer).wait(Duration::from_secs(1)) <= 1001);
+    }
+
+    #[test]
+    fn interrupts_that_wake_early_do_not_shorten_the_wait() {
+        let clock = Napping::new(20, Wake::Event);
+        clock.wait(Duration::from_secs(1));
+        assert_eq!(clock.now.get(), 1_000_000);
+    }
 }

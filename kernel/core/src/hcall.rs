@@ -21,6 +21,14 @@ pub enum Hcall {
     GetTermChar = 0x54,
     /// terminal, length (at most 16), 16 bytes
     PutTermChar = 0x58,
+    /// xirr: the interrupt is done with; the priority in its top byte is in force again
+    Eoi = 0x64,
+    /// priority below which interrupts are kept back
+    Cppr = 0x68,
+    /// server, priority of its request (0xff: none)
+    Ipi = 0x6c,
+    /// -> xirr: what has arrived, which is thereby taken
+    Xirr = 0x74,
     /// Gives the CPU up until an interrupt; returns with MSR\[EE\] set
     Cede = 0xe0,
     /// liobn, ioba, tce, count

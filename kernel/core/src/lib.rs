@@ -21,6 +21,7 @@ pub mod dma;
 pub mod exit;
 pub mod fdt;
 pub mod hcall;
+pub mod interrupts;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
 pub mod net;
