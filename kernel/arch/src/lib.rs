@@ -6,9 +6,11 @@
 #![no_std]
 
 mod calls;
+mod idle;
 mod memory;
 mod registers;
 
 pub use calls::{hcall, ultracall};
+pub use idle::cede;
 pub use memory::{copy_to_real, eieio, lwsync, sync, sync_instructions};
 pub use registers::{enable_translation, msr, pvr, random, relax, timebase};

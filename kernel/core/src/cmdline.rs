@@ -36,6 +36,17 @@ pub enum Console {
     Uart,
 }
 
+/// Which interrupts devices may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Irq {
+    /// The best that each has.
+    Auto,
+    /// Level interrupts, else none.
+    Lsi,
+    /// None.
+    Poll,
+}
+
 /// One thing to do after boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -45,6 +56,8 @@ pub enum Step {
     BlkDigest,
     /// A seeded pattern over the whole of the scratch disk, read back.
     BlkPattern,
+    /// What a 4 KiB read costs, polled and by interrupt.
+    IrqCost,
     /// Answer ARP, ICMP, UDP and TCP echo.
     NetServe,
     /// Measure the disk work of `bench=` on the scratch disk.
@@ -73,10 +86,11 @@ pub enum Breach {
 }
 
 /// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 12] = [
+pub const STEPS: [(&str, Step); 13] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
+    ("irq-cost", Step::IrqCost),
     ("net-serve", Step::NetServe),
     ("bench-blk", Step::BenchBlk),
     ("map", Step::Map),
@@ -125,6 +139,8 @@ pub struct Options {
     pub run: ArrayVec<Step, MAX_STEPS>,
     /// `ip=dhcp|A.B.C.D/len`, with `gw=A.B.C.D`
     pub ip: Ip,
+    /// `irq=auto|lsi|poll`
+    pub irq: Irq,
     /// `seed=N`, of the pattern that `blk-pattern` writes.
     pub seed: u64,
     /// `canary=N`: plant secrets of this seed in private memory, for a search from outside.
@@ -146,6 +162,7 @@ impl Default for Options {
             console: Console::Hvc,
             run,
             ip: Ip::Dhcp,
+            irq: Irq::Auto,
             seed: DEFAULT_SEED,
             canary: None,
             serve: None,
@@ -272,7 +289,7 @@ fn apply<'a>(
     gateway: &mut Option<(Word<'a>, Ipv4Addr)>,
     word: Word<'a>,
 ) -> Result<(), Fault> {
-    let known: [&[u8]; 11] = [
+    let known: [&[u8]; 12] = [
         b"svm",
         b"pool",
         b"loglevel",
@@ -280,6 +297,7 @@ fn apply<'a>(
         b"run",
         b"ip",
         b"gw",
+        b"irq",
         b"seed",
         b"canary",
         b"serve",
@@ -299,6 +317,7 @@ fn apply<'a>(
         b"run" => options.run = run(value)?,
         b"ip" => options.ip = ip(value)?,
         b"gw" => *gateway = Some((word, value.parse().map_err(|_| Fault::Expected("A.B.C.D"))?)),
+        b"irq" => options.irq = irq(value)?,
         b"seed" => options.seed = number(value).ok_or(Fault::Expected("a 64-bit number"))?,
         b"bench" => options.bench = bench(value)?,
         b"canary" => options.canary = Some(number(value).ok_or(Fault::Expected("a 64-bit number"))?),
@@ -358,12 +377,21 @@ fn console(value: &str) -> Result<Console, Fault> {
     }
 }
 
+fn irq(value: &str) -> Result<Irq, Fault> {
+    match value {
+        "auto" => Ok(Irq::Auto),
+        "lsi" => Ok(Irq::Lsi),
+        "poll" => Ok(Irq::Poll),
+        _ => Err(Fault::Expected("auto, lsi or poll")),
+    }
+}
+
 fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     let mut steps = ArrayVec::new();
     for name in value.split(',') {
         let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
         let step = step.ok_or(Fault::Expected(
-            "a list of demo, blk-digest, blk-pattern, net-serve, bench-blk, map, breach-*",
+            "a list of demo, blk-digest, blk-pattern, irq-cost, net-serve, bench-blk, map, breach-*",
         ))?;
         steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
     }

@@ -6,7 +6,10 @@
 #
 # A vector saves r13 in SPRG2, r1 in SPRG1, loads its own number into r13 and joins `common`, which builds
 # an `ExceptionFrame` on the exception stack and calls exception_entry(r3 = &frame). That never returns.
-# 0xc00 alone returns: `sc 2` that no ultravisor took answers U_FUNCTION (-2) in r3, all else untouched.
+# Three return. 0xc00: `sc 2` that no ultravisor took answers U_FUNCTION (-2) in r3, all else untouched. 0x500
+# and 0x900, external interrupt and decrementer, are let in only while a CPU waits (`postern_arch::cede`). They
+# end the wait with MSR[EE] off again, touch no memory, and change SPRG2, SPRG3 and the decrementer only:
+# SPRG3 = 1 says that it was the timer. What arrived is asked for where it is safe to, after the wait.
 
     .equ LOWCORE, 0x1f00
     .equ FRAME_SIZE, 512
@@ -16,6 +19,16 @@
     mtsprg  2, 13
     li      13, \number
     b       common
+    .endm
+
+# Ends an interrupt without a trace but for MSR[EE], which is off after it; r13 is in SPRG2.
+    .macro RETURN_WITH_INTERRUPTS_OFF
+    mfsrr1  13
+    rldicl  13, 13, 48, 1
+    rotldi  13, 13, 16
+    mtsrr1  13
+    mfsprg  13, 2
+    rfid
     .endm
 
     .section .rodata.vectors, "a"
@@ -28,11 +41,21 @@ vectors_start:
     VECTOR 0x380
     VECTOR 0x400
     VECTOR 0x480
-    VECTOR 0x500
+    . = vectors_start + 0x500
+    mtsprg  2, 13
+    RETURN_WITH_INTERRUPTS_OFF
     VECTOR 0x600
     VECTOR 0x700
     VECTOR 0x800
-    VECTOR 0x900
+    . = vectors_start + 0x900
+    mtsprg  2, 13
+    # Far away: the interrupt is pending for as long as the decrementer is negative.
+    lis     13, 0x7fff
+    ori     13, 13, 0xffff
+    mtdec   13
+    li      13, 1
+    mtsprg  3, 13
+    RETURN_WITH_INTERRUPTS_OFF
     VECTOR 0x980
     VECTOR 0xa00
     . = vectors_start + 0xc00

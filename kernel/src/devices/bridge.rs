@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use postern_core::addr::GpaRange;
 use postern_core::dma::{DeviceId, Dma, DmaSystem};
 use postern_core::fdt;
+use postern_core::interrupts::MsiServices;
 use postern_core::pci::bars::{self, Bars};
 use postern_core::pci::command::{self, Command};
 use postern_core::pci::config::{DeviceAddr, RtasConfig};
@@ -94,6 +95,16 @@ impl Bridge {
     /// Config space behind the bridge.
     pub fn config(&self) -> &RtasConfig<Pseries> {
         &self.config
+    }
+
+    /// Message interrupts behind the bridge.
+    pub fn message_services(&self) -> MsiServices<Pseries> {
+        MsiServices::new(Pseries, self.description.buid)
+    }
+
+    /// The level source that `pin` (1 is INTA) of the function leads to.
+    pub fn level_source(&self, at: DeviceAddr, pin: u8) -> Option<u32> {
+        self.description.interrupts.source(at.device(), at.function(), pin)
     }
 
     /// Places the function's BARs and lets it answer to them.

@@ -2,6 +2,7 @@
 
 pub mod bridge;
 mod error;
+mod interrupts;
 pub mod masters;
 pub mod set;
 

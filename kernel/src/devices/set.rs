@@ -2,6 +2,7 @@
 
 use crate::devices::DeviceError;
 use crate::devices::bridge::Bridge;
+use crate::devices::interrupts;
 use crate::memory::open::Pool;
 use crate::platform::entropy;
 use crate::platform::pseries::Pseries;
@@ -12,7 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use postern_core::addr::GpaRange;
 use postern_core::blk::driver::Blk;
-use postern_core::cmdline::{Console, Ip, Options};
+use postern_core::cmdline::{Console, Ip, Irq, Options};
 use postern_core::dma::DmaSystem;
 use postern_core::fdt::Machine;
 use postern_core::net::driver::NetDriver;
@@ -58,6 +59,7 @@ pub struct Devices {
     /// Devices that this kernel has a driver for, but that cannot be used; each was reported.
     pub refused: usize,
     addressing: Addressing,
+    irq: Irq,
 }
 
 impl Devices {
@@ -87,6 +89,7 @@ impl Devices {
             cards: Vec::new(),
             refused: 0,
             addressing: addressing(options.ip),
+            irq: options.irq,
         };
         for bridge in &mut bridges {
             devices.bring_up_behind(bridge, ram, options.console == Console::Uart, report);
@@ -119,7 +122,7 @@ impl Devices {
         ram: &[GpaRange],
         report: &mut Report,
     ) -> Result<(), DeviceError> {
-        let transport = connect(bridge, function)?;
+        let transport = connect(bridge, function, self.irq)?;
         let mut driver =
             Blk::probe(transport, |translated| bridge.dma(function, translated, ram, &self.dma, report))?;
         let id = driver.id().unwrap_or_else(|error| {
@@ -139,7 +142,7 @@ impl Devices {
         ram: &[GpaRange],
         report: &mut Report,
     ) -> Result<(), DeviceError> {
-        let transport = connect(bridge, function)?;
+        let transport = connect(bridge, function, self.irq)?;
         let driver = NetDriver::probe(transport, entropy::word(), |translated| {
             bridge.dma(function, translated, ram, &self.dma, report)
         })?;
@@ -151,11 +154,13 @@ impl Devices {
     }
 }
 
-/// Addresses, registers, and a reset.
-fn connect(bridge: &mut Bridge, function: &Function) -> Result<Transport<Pseries>, DeviceError> {
+/// Addresses, registers, a reset, and an interrupt.
+fn connect(bridge: &mut Bridge, function: &Function, irq: Irq) -> Result<Transport<Pseries>, DeviceError> {
     let bars = bridge.place(function.at)?;
     let regions = Regions::find(bridge.config(), function.at, &bars)?;
-    Ok(Transport::begin(Pseries, regions, &Pseries)?)
+    let mut transport = Transport::begin(Pseries, regions, &Pseries)?;
+    interrupts::attach(bridge, function.at, &bars, &mut transport, irq);
+    Ok(transport)
 }
 
 fn addressing(ip: Ip) -> Addressing {

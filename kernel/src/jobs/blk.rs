@@ -5,6 +5,7 @@ use crate::devices::set::{Devices, Disk};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::format;
+use alloc::vec::Vec;
 use postern_core::blk::jobs;
 use postern_core::blk::pattern::Pattern;
 use postern_core::blk::stream::Plan;
@@ -14,6 +15,8 @@ use postern_core::cmdline::Options;
 /// The serial number of the one disk that may be overwritten.
 pub(super) const SCRATCH: &str = "scratch";
 const MIB: u64 = 1 << 20;
+/// Reads of each kind that `irq-cost` makes.
+const READS: usize = 500;
 
 /// SHA-256 of each disk's first MiB.
 pub fn first_mib(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
@@ -63,6 +66,44 @@ pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) ->
     );
     report.fact(format_args!("blk{}.pattern_bytes", disk.number), bytes);
     Ok(())
+}
+
+/// What a read of 4 KiB costs when the driver looks for its completion, and when it sleeps until an interrupt.
+/// Both take turns, so that whatever else the host does touches both alike.
+pub fn irq_cost(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+    let disk = devices.disks.first_mut().ok_or(DeviceError::Missing("a disk"))?;
+    let Some(line) = disk.driver.transport().line() else {
+        return Err(DeviceError::Missing("disk with interrupts"));
+    };
+    let before = line.arrivals();
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..READS {
+        for (polled, times) in [true, false].into_iter().zip(&mut times) {
+            if let Some(line) = disk.driver.transport().line() {
+                line.pause(polled);
+            }
+            let start = Pseries.now();
+            disk.driver.read(0, 4096).map_err(DeviceError::Blk)?;
+            times.push(duration(&Pseries, Pseries.now().wrapping_sub(start)).as_nanos());
+        }
+    }
+    let [polled, interrupt] = times.map(median);
+    let arrivals = disk.driver.transport().line().map_or(0, |line| line.arrivals().wrapping_sub(before));
+    report.step(
+        &format!("blk{}", disk.number),
+        format_args!(
+            "4 KiB read: {polled} ns polled, {interrupt} ns by interrupt (medians of {READS}; {arrivals} interrupts)"
+        ),
+    );
+    report.fact(format_args!("blk{}.read_polled_ns", disk.number), polled);
+    report.fact(format_args!("blk{}.read_interrupt_ns", disk.number), interrupt);
+    report.fact(format_args!("blk{}.read_interrupts", disk.number), arrivals);
+    Ok(())
+}
+
+fn median(mut times: Vec<u128>) -> u128 {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or(0)
 }
 
 fn timed<T>(

@@ -1,13 +1,14 @@
 //! What the platform layer learns from the device tree, once.
 
-use crate::platform::{console, pseries, rtas};
+use crate::platform::{console, interrupts, pseries, rtas};
 use postern_core::fdt::Machine;
 
-/// Takes over terminal, timebase frequency and RTAS tokens.
+/// Takes over terminal, timebase frequency, RTAS tokens and the interrupt controller.
 pub fn adopt(machine: &Machine) {
     pseries::set_timebase_hz(machine.cpus.timebase_hz);
     if let Some(terminal) = &machine.terminal {
         console::set_terminal(terminal.number);
     }
     rtas::set_tokens(machine.rtas.clone());
+    interrupts::open(machine);
 }

@@ -3,6 +3,7 @@
 mod adopt;
 pub mod console;
 pub mod entropy;
+pub mod interrupts;
 pub mod logger;
 pub mod mmio;
 pub mod power;

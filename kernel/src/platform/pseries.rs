@@ -1,12 +1,12 @@
 //! This machine, as `core` sees it: one value without state, through which every instruction and call goes.
 
 use crate::memory::device::DeviceBytes;
-use crate::platform::power;
+use crate::platform::{interrupts, power};
 use alloc::alloc::{alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::addr::{Gpa, GpaRange};
-use postern_core::clock::Clock;
+use postern_core::clock::{Clock, Wake};
 use postern_core::exit::ExitStatus;
 use postern_core::hcall::{Hcall, HcallReturn};
 use postern_core::seam::{Barriers, HaltReason, Hypervisor, Platform, Ultravisor};
@@ -66,6 +66,10 @@ impl Clock for Pseries {
 
     fn relax(&self) {
         postern_arch::relax();
+    }
+
+    fn idle(&self, until: u64) -> Wake {
+        interrupts::idle(until)
     }
 }
 

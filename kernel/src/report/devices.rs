@@ -4,6 +4,7 @@ use super::Report;
 use super::boot::size;
 use crate::devices::set::{Devices, Disk};
 use crate::memory::heap;
+use crate::platform::interrupts;
 use crate::platform::pseries::{self, Pseries};
 use alloc::format;
 use postern_core::addr::{FRAME_SHIFT, GpaRange};
@@ -37,7 +38,8 @@ impl Report {
         self.step(
             &format!("blk{number}"),
             format_args!(
-                "virtio-blk {:?}, {}{}, blocks of {}; features {}, queue of {}, addresses {}, bounced: {}",
+                "virtio-blk {:?}, {}{}, blocks of {}; features {}, queue of {}, addresses {}, bounced: {}, \
+                 interrupts: {}",
                 disk.id,
                 size(bytes),
                 if geometry.read_only { ", read-only" } else { "" },
@@ -46,6 +48,7 @@ impl Report {
                 driver.queue_size(),
                 translation(dma),
                 bounced(dma),
+                driver.transport().delivery(),
             ),
         );
         let mut fact =
@@ -55,6 +58,7 @@ impl Report {
         fact("id", &disk.id);
         fact("translation", &translation(dma));
         fact("bounced", &bounced(dma));
+        fact("interrupts", &driver.transport().delivery());
     }
 
     /// A card that was brought up.
@@ -66,18 +70,20 @@ impl Report {
         self.step(
             &format!("net{number}"),
             format_args!(
-                "virtio-net {}, MTU {}; features {}, queues of {rx} and {tx}, addresses {}, bounced: {}",
+                "virtio-net {}, MTU {}; features {}, queues of {rx} and {tx}, addresses {}, bounced: {}, interrupts: {}",
                 driver.mac(),
                 driver.mtu(),
                 driver.features(),
                 translation(dma),
                 bounced(dma),
+                driver.transport().delivery(),
             ),
         );
         let mut fact =
             |key: &str, value: &dyn core::fmt::Display| self.fact(format_args!("net{number}.{key}"), value);
         fact("translation", &translation(dma));
         fact("bounced", &bounced(dma));
+        fact("interrupts", &driver.transport().delivery());
     }
 
     /// What went through the pool, what was asked of ultravisor and hypervisor, and what the host was shown.
@@ -103,6 +109,16 @@ impl Report {
                 ),
             );
         }
+        let seen = interrupts::statistics();
+        self.step(
+            "interrupts",
+            format_args!(
+                "{} taken, {} of unknown and {} of masked sources, {} storms",
+                seen.taken, seen.unknown, seen.masked, seen.storms
+            ),
+        );
+        self.fact("irq.taken", seen.taken);
+        self.fact("irq.unknown", seen.unknown);
         self.step(
             "calls",
             format_args!("{} ultracalls, {} hcalls", pseries::ultracalls(), pseries::hcalls()),

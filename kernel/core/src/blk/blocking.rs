@@ -5,13 +5,19 @@ use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::SECTOR;
 use crate::blk::request::{Completion, Token};
 use crate::blk::stream::Plan;
-use crate::clock::Deadline;
+use crate::clock::{Deadline, Wake};
+use crate::interrupts::Line;
 use crate::seam::{Mmio, Platform};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Looks at the ring between two looks at the device's registers.
 const LOOKS: u32 = 4096;
+/// Looks before the driver sleeps: a device that is this fast is not worth the way to sleep and back.
+const LOOKS_AWAKE: u32 = 256;
+/// How long an interrupt is waited for before the driver looks by itself.
+const NAP: Duration = Duration::from_millis(10);
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
     /// The next completion. `None` when nothing is in flight. A device that lets its patience run out is
@@ -19,20 +25,43 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     pub fn wait(&mut self) -> Option<Completion> {
         let mut deadline = Deadline::after(self.dma().platform(), self.patience);
         let mut looks = 0u32;
+        // Arrivals of the interrupt so far, after a nap that the timer had to end.
+        let mut unheralded = None;
         loop {
             if let Some(completion) = self.poll() {
+                self.judge_interrupts(unheralded);
                 return Some(completion);
             }
             if self.in_flight() == 0 {
                 return None;
             }
-            looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(LOOKS) {
-                self.tend();
-            }
-            if self.broken().is_none() && deadline.expired(self.dma().platform()) {
+            let over = if looks >= LOOKS_AWAKE && self.arm() {
+                let (over, wake) = deadline.expired_after_nap(self.dma().platform(), NAP);
+                self.disarm();
+                unheralded = None;
+                if wake == Wake::Timer {
+                    unheralded = self.transport().line().map(Line::arrivals);
+                    self.tend();
+                }
+                over
+            } else {
+                looks = looks.wrapping_add(1);
+                if looks.is_multiple_of(LOOKS) {
+                    self.tend();
+                }
+                self.broken().is_none() && deadline.expired(self.dma().platform())
+            };
+            if over && self.broken().is_none() {
                 self.break_device(BreakReason::Timeout);
             }
+        }
+    }
+
+    /// A completion that only the timer led to, and no interrupt since, counts against the interrupt.
+    fn judge_interrupts(&self, unheralded: Option<u32>) {
+        let Some(line) = self.transport().line() else { return };
+        if unheralded == Some(line.arrivals()) && line.missed() {
+            log::warn!("blk {}: interrupts do not come, polled from now on", self.dma().id());
         }
     }
 

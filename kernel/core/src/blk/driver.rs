@@ -8,6 +8,7 @@ use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::{Geometry, WANTED, read_capacity};
 use crate::blk::request::{Completion, InFlight, Operation, Requests, Table, Token};
 use crate::dma::{Dma, Mapping};
+use crate::interrupts::Delivery;
 use crate::seam::{Mmio, Platform};
 use crate::virtio::lie::Lie;
 use crate::virtio::queue::Queue;
@@ -307,6 +308,22 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             self.dma.unmap(mapping);
         }
         Some(Completion { token, result, buffer })
+    }
+
+    /// Asks for an interrupt at the next completion. False when there is no use in waiting for one: something
+    /// has completed already, or the device is polled or broken.
+    pub(super) fn arm(&mut self) -> bool {
+        if self.transport.delivery() == Delivery::Poll {
+            return false;
+        }
+        self.live.as_mut().is_ok_and(|live| !live.queue.arm())
+    }
+
+    /// Asks for no interrupts any more.
+    pub(super) fn disarm(&mut self) {
+        if let Ok(live) = &mut self.live {
+            live.queue.disarm();
+        }
     }
 
     /// Looks after the device while nothing completes: is it alive, has its capacity changed, and does it

@@ -212,6 +212,10 @@ impl Rig {
         self.disk.lock().unwrap()
     }
 
+    pub(super) fn disk_handle(&self) -> Arc<Mutex<Disk>> {
+        Arc::clone(&self.disk)
+    }
+
     pub(super) fn probe(&self) -> Result<Blk<VirtioModel, Model>, BlkError> {
         let transport = Transport::begin(self.device.clone(), regions(), &self.machine)?;
         Blk::probe(transport, |access_platform| {

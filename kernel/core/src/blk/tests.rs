@@ -2,6 +2,7 @@
 
 mod bench;
 mod honest;
+mod interrupts;
 mod jobs;
 mod lies;
 mod noise;

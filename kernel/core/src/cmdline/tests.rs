@@ -1,6 +1,6 @@
 //! What is read, what is refused, and that nothing from outside reaches the log raw.
 
-use super::{Console, DEFAULT_POOL, Fault, Ip, MAX_ERRORS, MAX_LINE, Options, STEPS, Step, parse};
+use super::{Console, DEFAULT_POOL, Fault, Ip, Irq, MAX_ERRORS, MAX_LINE, Options, STEPS, Step, parse};
 use crate::secure::SvmOption;
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -32,14 +32,15 @@ fn an_empty_line_gives_the_defaults() {
         assert_eq!(options.loglevel, LevelFilter::Info);
         assert_eq!(options.run.as_slice(), [Step::Demo]);
         assert_eq!(options.ip, Ip::Dhcp);
-        assert_eq!((options.seed, options.serve), (1, None));
+        assert_eq!((options.irq, options.seed, options.serve), (Irq::Auto, 1, None));
     }
 }
 
 #[test]
 fn every_option_is_read() {
     let all = "svm=on pool=512K loglevel=trace console=uart run=blk-digest,blk-pattern,net-serve \
-               gw=10.0.2.2 ip=10.0.2.15/24 seed=0xfeed serve=30 bench=read:4096:32:random:500,write:512:1:seq:1\0";
+               gw=10.0.2.2 ip=10.0.2.15/24 irq=lsi seed=0xfeed serve=30 \
+               bench=read:4096:32:random:500,write:512:1:seq:1\0";
     let options = options(all);
     assert_eq!(options.svm, Some(SvmOption::On));
     assert_eq!(options.pool, 512 << 10);
@@ -48,6 +49,7 @@ fn every_option_is_read() {
     assert_eq!(options.run.as_slice(), [Step::BlkDigest, Step::BlkPattern, Step::NetServe]);
     let (address, gateway) = (Ipv4Addr::new(10, 0, 2, 15), Some(Ipv4Addr::new(10, 0, 2, 2)));
     assert_eq!(options.ip, Ip::Static { address, prefix: 24, gateway });
+    assert_eq!(options.irq, Irq::Lsi);
     assert_eq!(options.seed, 0xfeed);
     assert_eq!(options.serve, Some(Duration::from_secs(30)));
     let bench: Vec<_> = options.bench.iter().map(ToString::to_string).collect();
@@ -108,7 +110,7 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
             "quiet: unknown option",
             "svm=maybe: expected on, off or emulated",
             "swiotlb=force: unknown option",
-            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, net-serve, bench-blk, map, breach-*",
+            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, irq-cost, net-serve, bench-blk, map, breach-*",
             "pool: needs a value",
         ]
     );

@@ -90,7 +90,11 @@ impl<R: Rtas> MsiServices<R> {
     fn source(&self, at: DeviceAddr) -> Result<u32, MsiError> {
         let [high, low] = self.buid();
         let mut answer = [0; 2];
-        self.rtas.rtas("ibm,query-interrupt-source-number", &[at.config_addr(0), high, low, 0], &mut answer)?;
+        self.rtas.rtas(
+            "ibm,query-interrupt-source-number",
+            &[at.config_addr(0), high, low, 0],
+            &mut answer,
+        )?;
         let [source, kind] = answer;
         match (source, kind) {
             // 0 is nothing, 2 another CPU, and XICS numbers have 24 bits.
@@ -130,7 +134,10 @@ mod tests {
         }
 
         fn released(&self) -> bool {
-            self.calls.borrow().iter().any(|(service, args)| *service == "ibm,change-msi" && args[3..5] == [1, 0])
+            self.calls
+                .borrow()
+                .iter()
+                .any(|(service, args)| *service == "ibm,change-msi" && args[3..5] == [1, 0])
         }
     }
 

@@ -42,7 +42,7 @@ pub struct Statistics {
     pub masked: u64,
     /// Sources masked for firing too often.
     pub storms: u64,
-    /// Times that the controller said there was nothing after all.
+    /// Looks at the controller that found nothing.
     pub spurious: u64,
 }
 
@@ -152,7 +152,9 @@ impl Router {
             }
             mask(machine, source);
         } else if storm && relied_on {
-            log::warn!("interrupts: source {source:#x} fired {STORM} times within {TICK:?}: masked, its devices are polled");
+            log::warn!(
+                "interrupts: source {source:#x} fired {STORM} times within {TICK:?}: masked, its devices are polled"
+            );
             bump(&mut self.statistics.storms);
             mask(machine, source);
             for registered in self.registered.iter().filter(|one| one.line.source() == source) {

@@ -3,7 +3,7 @@
 use super::machine::{IN_PLACE_BASE, InPlace, POOL_BASE, PRIVATE_BASE, RAM, State};
 use super::{Model, ModelMemory};
 use crate::addr::{FRAME_SIZE, Gpa};
-use crate::clock::Clock;
+use crate::clock::{Clock, Wake};
 use crate::dma::{DeviceId, Dma, DmaSystem};
 use crate::seam::{Barriers, HaltReason, Platform, Rtas};
 use crate::tce::{Ddw, DmaWindow, PhbWindow};
@@ -113,6 +113,19 @@ impl Clock for Model {
         if state.clock_runs {
             state.now = state.now.saturating_add(TURN);
         }
+    }
+
+    fn idle(&self, until: u64) -> Wake {
+        self.relax();
+        let interrupted = self.hooks.lock().idle.as_mut().is_some_and(|hook| hook());
+        if interrupted {
+            return Wake::Event;
+        }
+        let mut state = self.lock();
+        if state.clock_runs {
+            state.now = state.now.max(until);
+        }
+        Wake::Timer
     }
 }
 

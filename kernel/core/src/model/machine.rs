@@ -48,6 +48,7 @@ pub(super) struct InPlace {
 
 type HcallHook = Box<dyn FnMut(Hcall, [u64; 4]) -> Option<HcallReturn> + Send>;
 type UltracallHook = Box<dyn FnMut(Ultracall, [u64; 2]) -> Option<i64> + Send>;
+type IdleHook = Box<dyn FnMut() -> bool + Send>;
 type RtasHook = Box<dyn FnMut(&'static str, &[u32], &mut [u32]) -> Option<Result<(), RtasError>> + Send>;
 
 pub(super) struct State {
@@ -75,6 +76,7 @@ pub(super) struct Hooks {
     pub(super) hcall: Option<HcallHook>,
     pub(super) ultracall: Option<UltracallHook>,
     pub(super) rtas: Option<RtasHook>,
+    pub(super) idle: Option<IdleHook>,
 }
 
 /// A machine; clones are the same one. It implements every trait of [`crate::seam`] but `Mmio`.
@@ -162,6 +164,11 @@ impl Model {
         hook: impl FnMut(&'static str, &[u32], &mut [u32]) -> Option<Result<(), RtasError>> + Send + 'static,
     ) {
         self.hooks.lock().rtas = Some(Box::new(hook));
+    }
+
+    /// What happens while the CPU is given up; true when an interrupt comes.
+    pub fn on_idle(&self, hook: impl FnMut() -> bool + Send + 'static) {
+        self.hooks.lock().idle = Some(Box::new(hook));
     }
 
     /// Ends all of the hooks.

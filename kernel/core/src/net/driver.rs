@@ -9,12 +9,19 @@ use super::link::{Frame, Link, MacAddr};
 use super::rx::Receiver;
 use super::statistics::NetStatistics;
 use super::tx::Transmitter;
+use crate::clock::Wake;
 use crate::dma::Dma;
+use crate::interrupts::{Delivery, Line};
 use crate::seam::{Mmio, Platform};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
 use crate::virtio::transport::Transport;
 use core::time::Duration;
+
+/// How long an interrupt is waited for before the driver looks by itself.
+const NAP: Duration = Duration::from_millis(20);
+/// How long nobody looks at a device that sends no interrupts.
+const POLLED_NAP: Duration = Duration::from_micros(500);
 
 /// Both queues of a device that works.
 struct Queues<P: Platform> {
@@ -33,6 +40,8 @@ pub struct NetDriver<M: Mmio, P: Platform> {
     statistics: NetStatistics,
     failure: Option<NetError>,
     reset_confirmed: bool,
+    /// Interrupts so far, when one was last waited for.
+    arrivals: u32,
 }
 
 impl<M: Mmio, P: Platform> NetDriver<M, P> {
@@ -72,6 +81,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             statistics: NetStatistics::default(),
             failure: None,
             reset_confirmed: false,
+            arrivals: 0,
         };
         match driver.go() {
             Ok(()) => Ok(driver),
@@ -127,6 +137,12 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
     #[must_use]
     pub fn mac_made_up(&self) -> bool {
         self.config.mac_made_up
+    }
+
+    /// The transport, for what a summary shows of it.
+    #[must_use]
+    pub fn transport(&self) -> &Transport<M> {
+        &self.transport
     }
 
     /// The device's DMA: whether it is bounced and translated, and how much was copied.
@@ -257,6 +273,27 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
             queues.tx.flush(transport, statistics)?;
             queues.rx.refill(transport, statistics)
         });
+    }
+
+    /// Only reception is waited for by interrupt. Whoever waits for room to transmit has something to do.
+    fn arm(&mut self) -> Option<Duration> {
+        let delivery = self.transport.delivery();
+        let queues = self.queues.as_mut()?;
+        if delivery == Delivery::Poll {
+            return Some(POLLED_NAP);
+        }
+        self.arrivals = self.transport.line().map_or(0, Line::arrivals);
+        (!queues.rx.arm()).then_some(NAP)
+    }
+
+    fn disarm(&mut self, wake: Wake) {
+        let (Some(queues), Some(line)) = (&mut self.queues, self.transport.line()) else { return };
+        // What has come by now, and was not announced.
+        let missed = wake == Wake::Timer && line.delivery() != Delivery::Poll && queues.rx.arm();
+        queues.rx.disarm();
+        if missed && line.arrivals() == self.arrivals && line.missed() {
+            log::warn!("net: interrupts do not come, polled from now on");
+        }
     }
 
     fn failure(&self) -> Option<NetError> {

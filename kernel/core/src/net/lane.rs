@@ -147,6 +147,16 @@ impl<P: Platform> Lane<P> {
         Ok(())
     }
 
+    /// Asks for an interrupt at the next completion; true when there is something to take already.
+    pub fn arm(&mut self) -> bool {
+        self.queue.arm()
+    }
+
+    /// Asks for no interrupts any more.
+    pub fn disarm(&mut self) {
+        self.queue.disarm();
+    }
+
     /// Takes one buffer back from the device, with what was written already in it.
     pub fn take(&mut self) -> Result<Option<Done>, NetError> {
         let lie = |lie| NetError::Lie(self.direction, lie);

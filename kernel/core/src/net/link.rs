@@ -1,7 +1,9 @@
 //! What the stack needs of a network device: Ethernet frames in private memory, in and out.
 
+use crate::clock::Wake;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 /// Bytes of an Ethernet header: destination, source, EtherType.
 pub const ETHERNET_HEADER: usize = 14;
@@ -103,6 +105,15 @@ pub trait Link {
     fn transmit(&mut self, frame: Frame);
     /// Hands everything over to the device, with one notification per direction, and looks at deadlines.
     fn flush(&mut self);
+    /// Called before the CPU is given up: how long that may be, or until an interrupt if that is earlier.
+    /// `None` when there is something to do already. [`Self::disarm`] is called after it.
+    fn arm(&mut self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+    /// Called when the CPU is back, with what brought it back.
+    fn disarm(&mut self, wake: Wake) {
+        let _ = wake;
+    }
     /// Why the link works no more, once it does not.
     fn failure(&self) -> Option<Self::Error>;
 }

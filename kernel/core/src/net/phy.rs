@@ -44,6 +44,11 @@ impl<L: Link> Phy<L> {
         self.budget = frames;
     }
 
+    /// Whether frames may be left that the budget did not allow.
+    pub fn is_exhausted(&self) -> bool {
+        self.budget == 0
+    }
+
     /// The next frame that the stack should see, within the budget.
     fn next_admitted(&mut self) -> Option<Frame> {
         if let Some(done) = self.done.take() {

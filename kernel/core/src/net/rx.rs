@@ -105,6 +105,16 @@ impl<P: Platform> Receiver<P> {
         None
     }
 
+    /// Asks for an interrupt at the next frame; true when one is there already.
+    pub fn arm(&mut self) -> bool {
+        self.lane.arm()
+    }
+
+    /// Asks for no interrupts any more.
+    pub fn disarm(&mut self) {
+        self.lane.disarm();
+    }
+
     /// Ends the queue.
     pub fn dismantle(self, reset_confirmed: bool) {
         self.lane.dismantle(reset_confirmed);

@@ -184,7 +184,7 @@ impl<L: Link> Stack<L> {
             if let Some(settings) = self.settings {
                 return Ok(settings);
             }
-            if deadline.expired(clock) {
+            if self.rest(clock, &mut deadline) {
                 return Err(StackError::NoLease {
                     waited: wait,
                     link_up: self.link_up,
@@ -235,7 +235,7 @@ impl<L: Link> Stack<L> {
                 let ticks = clock.now().saturating_sub(left_at.unwrap_or(before));
                 return Ok(Ok(duration(clock, ticks)));
             }
-            if deadline.expired(clock) {
+            if self.rest(clock, &mut deadline) {
                 return Ok(Err(left_at.is_some()));
             }
         }
@@ -255,10 +255,28 @@ impl<L: Link> Stack<L> {
         loop {
             self.poll(clock)?;
             let counters = self.counters();
-            if stop(&counters) || deadline.expired(clock) {
+            if stop(&counters) || self.rest(clock, &mut deadline) {
                 return Ok(counters);
             }
         }
+    }
+
+    /// Gives the CPU up until a frame arrives or something is due. True when the wait is over.
+    fn rest(&mut self, clock: &impl Clock, deadline: &mut Deadline) -> bool {
+        let now = self.time.instant(clock);
+        let due = self
+            .interface
+            .poll_delay(now, &self.sockets)
+            .map_or(LINK_LOOK, |due| Duration::from_micros(due.total_micros()));
+        let due = due.min(self.next_look.saturating_sub(self.time.elapsed));
+        // Frames that the last step left for this one will not be announced again.
+        if due.is_zero() || self.phy.is_exhausted() {
+            return deadline.expired(clock);
+        }
+        let Some(nap) = self.phy.link.arm() else { return deadline.expired(clock) };
+        let (over, wake) = deadline.expired_after_nap(clock, nap.min(due));
+        self.phy.link.disarm(wake);
+        over
     }
 
     /// Reads the link's state now and then, and logs a change.

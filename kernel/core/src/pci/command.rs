@@ -85,6 +85,14 @@ pub fn enable_bus_master(config: &impl ConfigSpace, at: DeviceAddr) -> Result<()
     change(config, at, Command::BUS_MASTER, Command::empty())
 }
 
+/// Lets the function use its interrupt pin.
+///
+/// # Errors
+/// The register cannot be written.
+pub fn enable_pin(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), CommandError> {
+    change(config, at, Command::empty(), Command::INTX_DISABLE)
+}
+
 /// Stops the function from accessing memory.
 ///
 /// # Errors
@@ -149,6 +157,15 @@ mod tests {
         assert_eq!(model.get(at, COMMAND) as u16, 6);
         disable_bus_master(&model, at).unwrap();
         assert_eq!(model.get(at, COMMAND) as u16, 2);
+    }
+
+    #[test]
+    fn pin_is_off_until_it_is_asked_for() {
+        let (model, at) = function(0x0006);
+        quiesce(&model, at).unwrap();
+        assert_eq!(model.get(at, COMMAND) as u16, 0x0400);
+        enable_pin(&model, at).unwrap();
+        assert_eq!(model.get(at, COMMAND) as u16, 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod command;
 pub mod config;
 pub mod functions;
+pub mod msix;
 pub mod windows;
 
 #[cfg(test)]

@@ -77,6 +77,12 @@ impl Model {
         bus.get_mut(&at).unwrap().writable[range].fill(0);
     }
 
+    pub(crate) fn make_writable(&self, at: DeviceAddr, register: u16) {
+        let mut bus = self.0.borrow_mut();
+        let range = usize::from(register)..usize::from(register) + 4;
+        bus.get_mut(&at).unwrap().writable[range].fill(0xff);
+    }
+
     /// From the first write of anything but all ones, `register` reads as `value`.
     pub(crate) fn stick(&self, at: DeviceAddr, register: u16, value: u32) {
         self.0.borrow_mut().get_mut(&at).unwrap().stuck = Some((register, value));

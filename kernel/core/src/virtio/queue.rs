@@ -111,6 +111,17 @@ impl<P: Platform> Queue<P> {
         self.ring.take(self.dma.platform())
     }
 
+    /// Asks for an interrupt at the next completion; true when there is something to take already.
+    #[must_use]
+    pub fn arm(&mut self) -> bool {
+        self.ring.arm(self.dma.platform())
+    }
+
+    /// Asks for no interrupts any more.
+    pub fn disarm(&mut self) {
+        self.ring.disarm();
+    }
+
     /// Gives the queue's memory back, or keeps it from every further use until the device's reset is
     /// confirmed.
     pub fn dismantle(self, reset_confirmed: bool) {

@@ -13,6 +13,8 @@ pub enum Common {
     DriverFeatureSelect,
     /// 32 feature bits accepted.
     DriverFeature,
+    /// Message vector for changes of the configuration.
+    MsixConfig,
     /// Queues that the device has.
     NumQueues,
     /// Device status.
@@ -23,6 +25,8 @@ pub enum Common {
     QueueSelect,
     /// Descriptors in the queue.
     QueueSize,
+    /// Message vector for the queue's completions.
+    QueueMsixVector,
     /// 1: the queue is in use.
     QueueEnable,
     /// Position of the queue's notification register.
@@ -50,11 +54,13 @@ impl Common {
             Self::DeviceFeature => (4, Width::W32),
             Self::DriverFeatureSelect => (8, Width::W32),
             Self::DriverFeature => (12, Width::W32),
+            Self::MsixConfig => (16, Width::W16),
             Self::NumQueues => (18, Width::W16),
             Self::Status => (20, Width::W8),
             Self::ConfigGeneration => (21, Width::W8),
             Self::QueueSelect => (22, Width::W16),
             Self::QueueSize => (24, Width::W16),
+            Self::QueueMsixVector => (26, Width::W16),
             Self::QueueEnable => (28, Width::W16),
             Self::QueueNotifyOff => (30, Width::W16),
             Self::QueueDescLow => (32, Width::W32),

@@ -280,6 +280,26 @@ impl<M: DeviceMemory> Ring<M> {
         self.memory.load16(self.layout.used) & USED_NO_NOTIFY == 0
     }
 
+    /// Asks for an interrupt at the next completion, and looks once more: true when there is something to take
+    /// already, and no interrupt may come for it.
+    pub fn arm(&mut self, barriers: &impl Barriers) -> bool {
+        if self.broken.is_some() {
+            return true;
+        }
+        self.memory.store16(self.layout.available, 0);
+        // The wish before the look: else both sides may go to sleep (virtio 1.2, 2.7.7.1).
+        barriers.full_barrier();
+        // A lie is something to take, too.
+        self.taken != self.used_index || self.look_for_more(barriers).unwrap_or(true)
+    }
+
+    /// Asks for no interrupts any more: the driver polls.
+    pub fn disarm(&mut self) {
+        if self.broken.is_none() {
+            self.memory.store16(self.layout.available, AVAIL_NO_INTERRUPT);
+        }
+    }
+
     /// Takes one completed chain back, if there is one.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 use crate::addr::{BusAddr, Gpa};
 use crate::clock::{Clock, Deadline};
 use crate::dma::Dma;
+use crate::interrupts::{Delivery, Line};
 use crate::seam::{Mmio, Platform, Width};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::{Features, Status};
@@ -13,12 +14,15 @@ use crate::virtio::queue::Queue;
 use crate::virtio::regions::{Region, Regions};
 use crate::virtio::registers::Common;
 use crate::virtio::ring::MAX_SIZE;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// How long a device may take to reset.
 const RESET_WAIT: Duration = Duration::from_millis(500);
 /// How often a device configuration that changes while it is read is read again.
 const CONFIG_TRIES: u32 = 16;
+/// VIRTIO_MSI_NO_VECTOR
+const NO_VECTOR: u64 = 0xffff;
 
 /// One device's registers.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub struct Transport<M> {
     features: Features,
     status: Status,
     generation: u8,
+    line: Option<Arc<Line>>,
 }
 
 /// Where a queue's notifications go.
@@ -43,8 +48,8 @@ impl<M: Mmio> Transport<M> {
     /// # Errors
     /// The registers cannot be reached, or the device does not reset in time.
     pub fn begin(mmio: M, regions: Regions, clock: &impl Clock) -> Result<Self, TransportError> {
-        let mut transport =
-            Self { mmio, regions, features: Features::empty(), status: Status::empty(), generation: 0 };
+        let (features, status) = (Features::empty(), Status::empty());
+        let mut transport = Self { mmio, regions, features, status, generation: 0, line: None };
         transport.reset(clock)?;
         transport.add_status(Status::ACKNOWLEDGE)?;
         transport.add_status(Status::DRIVER)?;
@@ -124,6 +129,45 @@ impl<M: Mmio> Transport<M> {
     /// The register cannot be read.
     pub fn queues(&self) -> Result<u16, TransportError> {
         Ok(self.load(Common::NumQueues)? as u16)
+    }
+
+    /// Gives message vector 0 to queue `index`, after [`Self::begin`]; nothing else of the device has one. False
+    /// when the device does not take it, as its register tells: then it has none.
+    ///
+    /// # Errors
+    /// The registers cannot be reached.
+    pub fn use_vector(&self, index: u16) -> Result<bool, TransportError> {
+        self.store(Common::MsixConfig, NO_VECTOR)?;
+        self.store(Common::QueueSelect, index.into())?;
+        self.store(Common::QueueMsixVector, 0)?;
+        let taken = self.load(Common::QueueMsixVector)? == 0;
+        if !taken {
+            self.store(Common::QueueMsixVector, NO_VECTOR)?;
+        }
+        Ok(taken)
+    }
+
+    /// The ISR status register; reading it takes a level interrupt back.
+    #[must_use]
+    pub fn isr(&self) -> Option<Gpa> {
+        self.regions.isr.and_then(|isr| isr.register(0, Width::W8))
+    }
+
+    /// Relies on the interrupts of `line` from now on.
+    pub fn set_line(&mut self, line: Arc<Line>) {
+        self.line = Some(line);
+    }
+
+    /// The interrupt that the device was given.
+    #[must_use]
+    pub fn line(&self) -> Option<&Line> {
+        self.line.as_deref()
+    }
+
+    /// How the device is to be waited for now.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        self.line().map_or(Delivery::Poll, Line::delivery)
     }
 
     /// Sets queue `index` up with as many descriptors as the device and `most` (a power of two) allow, in

@@ -1,0 +1,118 @@
+//! Which interrupt a device gets: a message, else its pin, else none.
+
+use crate::devices::bridge::Bridge;
+use crate::platform::interrupts;
+use crate::platform::pseries::Pseries;
+use alloc::sync::Arc;
+use core::fmt;
+use postern_core::cmdline::Irq;
+use postern_core::interrupts::{Line, MsiError};
+use postern_core::pci::bars::Bars;
+use postern_core::pci::command::{self, CommandError};
+use postern_core::pci::config::{ConfigError, ConfigSpace, DeviceAddr};
+use postern_core::pci::msix::{Msix, MsixError};
+use postern_core::rtas::RtasError;
+use postern_core::seam::Width;
+use postern_core::virtio::error::TransportError;
+use postern_core::virtio::transport::Transport;
+
+/// The queue whose completions are waited for: requests of a disk, received frames of a card.
+const QUEUE: u16 = 0;
+/// Config space: the pin that the function uses, 1 for INTA (PCI 3.0, 6.2.4).
+const INTERRUPT_PIN: u16 = 0x3d;
+
+/// An interrupt that a device does not get.
+enum None {
+    Capability(MsixError),
+    Grant(MsiError),
+    Transport(TransportError),
+    Config(ConfigError),
+    Command(CommandError),
+    Controller(RtasError),
+    /// The queue's vector register does not take the vector.
+    VectorRefused,
+    /// A pin that is none, or that the tree leads nowhere.
+    Pin(u32),
+    /// No ISR status to take the level back by.
+    Isr,
+}
+
+impl fmt::Display for None {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Capability(error) => error.fmt(f),
+            Self::Grant(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
+            Self::Command(error) => error.fmt(f),
+            Self::Controller(error) => write!(f, "ibm,set-xive: {error}"),
+            Self::VectorRefused => write!(f, "queue {QUEUE} does not take message vector 0"),
+            Self::Pin(pin) => write!(f, "interrupt pin {pin} leads nowhere"),
+            Self::Isr => f.write_str("no ISR status"),
+        }
+    }
+}
+
+/// Gives the function the best interrupt that it has and `wish` allows. Without one the driver polls.
+pub fn attach(bridge: &Bridge, at: DeviceAddr, bars: &Bars, transport: &mut Transport<Pseries>, wish: Irq) {
+    if !interrupts::are_open() || wish == Irq::Poll {
+        return;
+    }
+    let message = match wish {
+        Irq::Auto => message(bridge, at, bars, transport),
+        Irq::Lsi | Irq::Poll => Err(None::Capability(MsixError::None)),
+    };
+    let line = message.or_else(|why| {
+        log::debug!("pci {at}: no message interrupt: {why}");
+        level(bridge, at, transport)
+    });
+    match line {
+        Ok(line) => transport.set_line(line),
+        Err(why) => log::info!("pci {at}: polled: {why}"),
+    }
+}
+
+fn message(
+    bridge: &Bridge,
+    at: DeviceAddr,
+    bars: &Bars,
+    transport: &Transport<Pseries>,
+) -> Result<Arc<Line>, None> {
+    let msix = Msix::find(bridge.config(), at, bars).map_err(None::Capability)?;
+    let services = bridge.message_services();
+    let source = services.grant(at).map_err(None::Grant)?;
+    let line = use_message(bridge, &msix, source, transport);
+    if line.is_err() {
+        if let Err(error) = msix.disable(bridge.config()) {
+            log::warn!("pci {at}: {error}");
+        }
+        services.release(at);
+    }
+    line
+}
+
+fn use_message(
+    bridge: &Bridge,
+    msix: &Msix,
+    source: u32,
+    transport: &Transport<Pseries>,
+) -> Result<Arc<Line>, None> {
+    msix.enable(bridge.config(), &Pseries).map_err(None::Capability)?;
+    if !transport.use_vector(QUEUE).map_err(None::Transport)? {
+        return Err(None::VectorRefused);
+    }
+    let line = Arc::new(Line::message(source));
+    interrupts::register(line.clone()).map_err(None::Controller)?;
+    Ok(line)
+}
+
+fn level(bridge: &Bridge, at: DeviceAddr, transport: &Transport<Pseries>) -> Result<Arc<Line>, None> {
+    let isr = transport.isr().ok_or(None::Isr)?;
+    let pin = bridge.config().read(at, INTERRUPT_PIN, Width::W8).map_err(None::Config)?;
+    let number = u8::try_from(pin).ok().filter(|pin| (1..=4).contains(pin)).ok_or(None::Pin(pin))?;
+    let source = bridge.level_source(at, number).ok_or(None::Pin(pin))?;
+    let line = Arc::new(Line::level(source, isr));
+    interrupts::register(line.clone()).map_err(None::Controller)?;
+    command::enable_pin(bridge.config(), at).map_err(None::Command)?;
+    Ok(line)
+}

@@ -1,0 +1,66 @@
+//! Interrupts of this machine: idling, and the controller by hcalls.
+//!
+//! MSR\[EE\] is off except inside [`idle`]. So nothing here or in any driver is ever interrupted, and no lock is
+//! held when an interrupt comes.
+
+use crate::platform::pseries::Pseries;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use postern_core::clock::{Clock, Wake};
+use postern_core::fdt::Machine;
+use postern_core::fdt::machine::InterruptController;
+use postern_core::hcall::Hcall;
+use postern_core::interrupts::{Line, Router, Statistics};
+use postern_core::rtas::RtasError;
+use spin::Mutex;
+
+static ROUTER: Mutex<Router> = Mutex::new(Router::new());
+/// The CPU that booted, which all devices interrupt.
+static SERVER: AtomicU32 = AtomicU32::new(0);
+static OPEN: AtomicBool = AtomicBool::new(false);
+
+/// The longest that the decrementer is set to: half of what 32 bits hold, so that it is positive whether it has
+/// 32 bits or more. About four seconds.
+const LONGEST_NAP: u64 = 0x7fff_ffff;
+
+/// Lets the interrupts of devices through to this CPU, if the controller is one that this kernel drives.
+pub fn open(machine: &Machine) {
+    SERVER.store(machine.cpus.boot_server, Ordering::Relaxed);
+    match machine.interrupts {
+        Some(InterruptController::Xics) if Router::open(&Pseries) => OPEN.store(true, Ordering::Relaxed),
+        Some(InterruptController::Xics) => log::warn!("interrupts: H_CPPR refused: devices are polled"),
+        Some(InterruptController::Xive) => log::info!("interrupts: XIVE is not driven: devices are polled"),
+        None => log::info!("interrupts: no controller: devices are polled"),
+    }
+}
+
+/// Whether there is a controller that lets interrupts through.
+pub fn are_open() -> bool {
+    OPEN.load(Ordering::Relaxed)
+}
+
+/// Lets a device's source fire.
+///
+/// # Errors
+/// The controller does not take the source.
+pub fn register(line: Arc<Line>) -> Result<(), RtasError> {
+    ROUTER.lock().register(&Pseries, line, SERVER.load(Ordering::Relaxed))
+}
+
+/// What has been seen so far.
+pub fn statistics() -> Statistics {
+    ROUTER.lock().statistics()
+}
+
+/// Gives the CPU up until an interrupt or `until`, whichever is first, and takes what arrived.
+pub fn idle(until: u64) -> Wake {
+    let ticks = until.saturating_sub(Pseries.now()).min(LONGEST_NAP);
+    let Some(ticks) = u32::try_from(ticks).ok().filter(|ticks| *ticks > 0) else {
+        Pseries.relax();
+        return Wake::Event;
+    };
+    let timer = postern_arch::cede(Hcall::Cede as u64, ticks);
+    let arrived =
+        if are_open() { ROUTER.lock().service(&Pseries, SERVER.load(Ordering::Relaxed)) } else { 0 };
+    if timer && arrived == 0 { Wake::Timer } else { Wake::Event }
+}
