@@ -38,7 +38,6 @@ const C: &[Level] = &[Level::C];
 const HF: &[Level] = &[Level::H, Level::F];
 const HM: &[Level] = &[Level::H, Level::M];
 const HQ: &[Level] = &[Level::H, Level::Q];
-const MQ: &[Level] = &[Level::M, Level::Q];
 
 /// A case that is tried.
 const fn tried(

@@ -98,6 +98,7 @@ pub fn duration(clock: &impl Clock, ticks: u64) -> Duration {
 mod tests {
     use super::*;
     use core::cell::Cell;
+    use postern_cases::case;
 
     /// Naps end by the timer; the clock moves by `step` in each.
     struct Napping {
@@ -142,6 +143,7 @@ mod tests {
 
     #[test]
     fn stalled_clock_ends_a_wait_of_naps_by_their_number() {
+        case!("IRQ-06", Work);
         assert!(Napping::new(0, Wake::Timer).wait(Duration::from_secs(1)) <= 1001);
     }
 

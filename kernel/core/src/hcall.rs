@@ -139,6 +139,7 @@ mod tests {
             Hcall::GetTce | Hcall::PutTce | Hcall::StuffTce => true,
             Hcall::LogicalCiLoad | Hcall::LogicalCiStore => true,
             Hcall::GetTermChar | Hcall::PutTermChar => true,
+            Hcall::Eoi | Hcall::Cppr | Hcall::Ipi | Hcall::Xirr => true,
             Hcall::Cede | Hcall::SetMode | Hcall::RegisterProcTbl | Hcall::Rtas => true,
         }
     }
@@ -153,6 +154,10 @@ mod tests {
             (Hcall::LogicalCiStore, 0x40),
             (Hcall::GetTermChar, 0x54),
             (Hcall::PutTermChar, 0x58),
+            (Hcall::Eoi, 0x64),
+            (Hcall::Cppr, 0x68),
+            (Hcall::Ipi, 0x6c),
+            (Hcall::Xirr, 0x74),
             (Hcall::Cede, 0xe0),
             (Hcall::StuffTce, 0x138),
             (Hcall::SetMode, 0x31c),

@@ -48,6 +48,7 @@ pub(crate) struct DeviceQueue {
     pub(crate) size: u16,
     pub(crate) enable: u16,
     pub(crate) notify_off: u16,
+    pub(crate) vector: u16,
     pub(crate) descriptors: u64,
     pub(crate) available: u64,
     pub(crate) used: u64,
@@ -63,6 +64,7 @@ impl DeviceQueue {
             size: max,
             enable: 0,
             notify_off,
+            vector: 0xffff,
             descriptors: 0,
             available: 0,
             used: 0,
@@ -134,6 +136,8 @@ pub(crate) struct Lies {
     pub(crate) stuck_size: bool,
     /// A queue does not go on.
     pub(crate) no_enable: bool,
+    /// Message vectors are refused.
+    pub(crate) no_vector: bool,
     /// Register accesses fail.
     pub(crate) mmio: Option<HcallError>,
 }
@@ -246,6 +250,7 @@ impl Registers {
                 self.generation.into()
             }
             (0x18, Width::W16) => self.queue().map_or(0, |q| q.size).into(),
+            (0x1a, Width::W16) => self.queue().map_or(0, |q| q.vector).into(),
             (0x1c, Width::W16) => self.queue().map_or(0, |q| q.enable).into(),
             (0x1e, Width::W16) => self.queue().map_or(0, |q| q.notify_off).into(),
             (0x2000..0x3000, _) => {
@@ -266,7 +271,11 @@ impl Registers {
                 let shift = 32 * self.driver_select;
                 self.accepted = self.accepted & !(0xffff_ffff << shift) | value << shift;
             }
+            (0x10, Width::W16) => assert_eq!(value, 0xffff, "nobody waits for changes of the configuration"),
             (0x14, Width::W8) => self.set_status(value as u8),
+            (0x1a, Width::W16) => {
+                self.queue().unwrap().vector = if lies.no_vector { 0xffff } else { value as u16 };
+            }
             (0x16, Width::W16) => self.queue_select = value as u16,
             (0x18, Width::W16) if !lies.stuck_size => self.queue().unwrap().size = value as u16,
             (0x18, Width::W16) => {}

@@ -7,6 +7,7 @@ use crate::interrupts::{Delivery, Line};
 use crate::model::Model;
 use crate::virtio::model::{VirtioModel, regions};
 use crate::virtio::transport::Transport;
+use postern_cases::case;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -68,6 +69,7 @@ fn request_is_slept_for_until_its_interrupt() {
 
 #[test]
 fn interrupts_that_never_come_cost_time_only_and_then_the_disk_is_polled() {
+    case!("IRQ-04", Work);
     let lazy = Lazy::new(false, true);
     let mut blk = lazy.start();
     for _ in 0..8 {
@@ -81,6 +83,7 @@ fn interrupts_that_never_come_cost_time_only_and_then_the_disk_is_polled() {
 
 #[test]
 fn silent_disk_is_broken_in_time_whether_interrupts_come_or_not_and_the_clock_runs_or_not() {
+    case!("IRQ-06", Work);
     for announces in [false, true] {
         for clock_runs in [false, true] {
             let lazy = Lazy::new(announces, false);

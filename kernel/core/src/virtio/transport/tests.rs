@@ -314,3 +314,21 @@ fn queue_memory_comes_back_or_stays_in_quarantine() {
     let sizes: Vec<_> = [0, 3].into_iter().map(|size| Queue::new(&dma, size).is_err()).collect();
     assert_eq!(sizes, [true, true]);
 }
+
+#[test]
+fn vector_is_given_to_one_queue_and_no_other() {
+    let rig = rig(VERSION_1, &[256, 256]);
+    let transport = rig.begin().unwrap();
+    assert_eq!(transport.use_vector(0), Ok(true));
+    let vectors: Vec<u16> = rig.device.registers().queues.iter().map(|queue| queue.vector).collect();
+    assert_eq!(vectors, [0, 0xffff]);
+}
+
+#[test]
+fn device_that_refuses_its_vector_is_told_apart() {
+    case!("MSX-02", Fallback);
+    let rig = honest();
+    rig.device.registers().lies.no_vector = true;
+    assert_eq!(rig.begin().unwrap().use_vector(0), Ok(false));
+    assert_eq!(rig.device.registers().queues[0].vector, 0xffff);
+}
