@@ -3,6 +3,7 @@
 pub mod exposure;
 pub mod hcalls;
 pub mod leaks;
+pub mod log;
 pub mod map;
 pub mod requests;
 pub mod rings;

@@ -3,18 +3,19 @@
 use crate::guest::console::Live;
 use crate::guest::report::Report;
 use crate::observe::exposure::Shared;
+use crate::observe::log::Log;
 use crate::observe::requests::Requests;
-use crate::observe::strict::{self, Block};
+use crate::observe::strict::Block;
 use crate::observe::trace::Trace;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
 use crate::ultravisor::{self, Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
 use crate::variable::Firmware;
 use crate::workdir::Workdir;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,8 @@ pub enum SessionError {
     Ultravisor(UvError),
     /// No place for guest memory.
     Memory(io::Error),
+    /// No FIFO for QEMU's log.
+    Log(io::Error),
     /// The kernel's or the ROM's file is not there.
     NoImage(PathBuf),
 }
@@ -56,6 +59,7 @@ impl fmt::Display for SessionError {
             Self::Died(line) => write!(f, "QEMU did not start: {line}"),
             Self::Ultravisor(error) => write!(f, "{error}"),
             Self::Memory(error) => write!(f, "no file for guest memory: {error}"),
+            Self::Log(error) => write!(f, "no FIFO for QEMU's log: {error}"),
             Self::NoImage(path) => write!(f, "{}: not found; `make image` builds it", path.display()),
         }
     }
@@ -70,6 +74,7 @@ pub struct Session {
     pub qemu: Qemu,
     /// The machine as it was started.
     pub machine: Machine,
+    log: Log,
     ultravisor: Option<Ultravisor>,
 }
 
@@ -88,8 +93,8 @@ pub struct Finished {
     pub trace: Trace,
     /// Beside an ultravisor: what the guest asked of the host.
     pub requests: Requests,
-    /// The RTAS argument blocks of a secure guest, as the last call with each left it.
-    pub rtas_blocks: Vec<Block>,
+    /// The RTAS argument blocks of a secure guest.
+    pub rtas_blocks: BTreeSet<Block>,
     /// Bytes of guest memory.
     pub memory: u64,
 }
@@ -109,16 +114,18 @@ impl Session {
         if let Some(missing) = [&machine.kernel].into_iter().chain(rom).find(|path| !path.is_file()) {
             return Err(SessionError::NoImage(missing.clone()));
         }
-        machine.trace = Some(dir.path("trace"));
         machine.monitor = Some(dir.path("monitor"));
         if let Some(protection) = &protection {
             machine.publish_node = protection.publish_node;
             let memory = dir.memory(machine.memory).map_err(SessionError::Memory)?;
             machine.attachment = Some(Attachment { gdb: dir.path("gdb"), memory });
         }
+        let memory = machine.attachment.as_ref().map(|attachment| attachment.memory.clone());
+        let log = Log::open(dir.path("log"), memory).map_err(SessionError::Log)?;
+        machine.trace = Some(log.path().to_path_buf());
         let qemu = Qemu::start(&machine, live).map_err(SessionError::Qemu)?;
         let (Some(protection), Some(attachment)) = (protection, &machine.attachment) else {
-            return Ok(Self { qemu, machine, ultravisor: None });
+            return Ok(Self { qemu, machine, log, ultravisor: None });
         };
         let deadline = Instant::now() + PATIENCE;
         while !attachment.gdb.exists() && Instant::now() < deadline {
@@ -140,7 +147,7 @@ impl Session {
             publish_node: protection.publish_node && machine.firmware == Firmware::Bios,
         };
         match ultravisor::attach(&attachment.gdb, &attachment.memory, machine.memory, config) {
-            Ok(ultravisor) => Ok(Self { qemu, machine, ultravisor: Some(ultravisor) }),
+            Ok(ultravisor) => Ok(Self { qemu, machine, log, ultravisor: Some(ultravisor) }),
             Err(UvError::Gdb(_)) if qemu.has_ended() => Err(died(qemu)),
             Err(error) => Err(SessionError::Ultravisor(error)),
         }
@@ -164,7 +171,7 @@ impl Session {
     /// QEMU's trace so far.
     #[must_use]
     pub fn trace(&self) -> Trace {
-        Trace::parse(&read_log(self.machine.trace.as_deref()))
+        self.log.trace()
     }
 
     /// Waits for the guest's end, `limit` from its start.
@@ -172,23 +179,15 @@ impl Session {
     pub fn finish(self, limit: Duration) -> Finished {
         let (ended, output) = self.qemu.wait(limit);
         let ultravisor = self.ultravisor.map(Ultravisor::join);
-        let log = read_log(self.machine.trace.as_deref());
-        let requests = Requests::parse(&log);
-        let blocks = strict::rtas_blocks(&requests);
-        let attachment = self.machine.attachment.as_ref();
-        let memory = attachment.and_then(|attachment| File::open(&attachment.memory).ok());
-        let rtas_blocks = memory
-            .iter()
-            .flat_map(|memory| blocks.iter().filter_map(|at| Block::read(memory, *at)))
-            .collect();
+        let said = self.log.finish();
         Finished {
             ended,
             report: Report::parse(&output.console),
             output,
             ultravisor,
-            trace: Trace::parse(&log),
-            requests,
-            rtas_blocks,
+            trace: said.trace,
+            requests: said.requests,
+            rtas_blocks: said.blocks,
             memory: self.machine.memory,
         }
     }
@@ -203,12 +202,6 @@ impl Finished {
             ever: report.ever_shared.clone(),
         })
     }
-}
-
-/// QEMU's log. One that cannot be read is empty, which no observer takes for a good one.
-fn read_log(path: Option<&Path>) -> String {
-    let log = path.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
-    String::from_utf8(log).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
 
 fn died(qemu: Qemu) -> SessionError {

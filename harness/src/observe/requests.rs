@@ -59,18 +59,22 @@ impl Requests {
     pub fn parse(log: &str) -> Self {
         let mut requests = Self::default();
         for line in log.lines() {
-            requests.take(line);
+            let _ = requests.take(line);
         }
         requests
     }
 
-    fn take(&mut self, line: &str) {
+    /// Reads one line; answers the address of the argument block if it is a secure guest's RTAS call.
+    pub fn take(&mut self, line: &str) -> Option<u64> {
+        let secure = self.after.is_some();
         let part = self.after.as_mut().unwrap_or(&mut self.before);
         if let Some(rest) = line.strip_prefix("hypercall ") {
             match hcall(rest) {
                 Some(call) => {
                     part.count += 1;
                     part.hcalls.insert(call);
+                    let rtas = hcalls::listed(call.number).is_some_and(|c| c.hands == Hands::RtasBlock);
+                    return (secure && rtas).then_some(call.arguments[0]);
                 }
                 None => self.unread.push(line.to_owned()),
             }
@@ -91,6 +95,7 @@ impl Requests {
                 None => self.unread.push(line.to_owned()),
             }
         }
+        None
     }
 }
 

@@ -48,8 +48,8 @@ impl Memory {
     }
 }
 
-/// The head of an RTAS argument block, as it was left in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The head of an RTAS argument block, as it was found in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Block {
     /// Where it lies.
     pub address: u64,
@@ -127,7 +127,7 @@ impl fmt::Display for Hcall {
 
 /// Judges a secure guest's run. `blocks` are the RTAS argument blocks, as they are found in memory.
 #[must_use]
-pub fn breaches(requests: &Requests, memory: &Memory, blocks: &[Block]) -> Vec<Breach> {
+pub fn breaches(requests: &Requests, memory: &Memory, blocks: &BTreeSet<Block>) -> Vec<Breach> {
     let mut found: Vec<_> = requests.unread.iter().cloned().map(Breach::Unread).collect();
     match &requests.after {
         Some(part) if part.count > 0 => found.extend(part_breaches(part, memory)),
@@ -180,14 +180,6 @@ fn of_hcall(call: &Hcall, memory: &Memory) -> Option<Breach> {
     }
 }
 
-/// Where the RTAS argument blocks lie that were handed over after UV_ESM.
-#[must_use]
-pub fn rtas_blocks(requests: &Requests) -> BTreeSet<u64> {
-    let is_rtas = |call: &&Hcall| hcalls::listed(call.number).is_some_and(|c| c.hands == Hands::RtasBlock);
-    let calls = requests.after.iter().flat_map(|part| &part.hcalls);
-    calls.filter(is_rtas).map(|call| call.arguments[0]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,7 +196,7 @@ mod tests {
     /// One line after UV_ESM.
     fn judge(line: &str) -> Vec<Breach> {
         let log = format!("syscall r0=0 r3=000000000000f110 nip=0\nhypercall r3=e0 nip=400000\n{line}\n");
-        breaches(&Requests::parse(&log), &memory(), &[])
+        breaches(&Requests::parse(&log), &memory(), &BTreeSet::new())
     }
 
     fn hcall(number: u64, arguments: [u64; 4]) -> Vec<Breach> {
@@ -267,7 +259,7 @@ mod tests {
         let requests = Requests::parse("syscall r3=f110 nip=0\nhypercall r3=e0 nip=0\n");
         for (nargs, nret, good) in [(16, 16, true), (17, 1, false), (1, 17, false)] {
             let block = Block { address: 0x56_0200, nargs, nret };
-            assert_eq!(breaches(&requests, &memory(), &[block]).is_empty(), good);
+            assert_eq!(breaches(&requests, &memory(), &BTreeSet::from([block])).is_empty(), good);
         }
     }
 
@@ -289,9 +281,9 @@ mod tests {
 
     #[test]
     fn an_observer_that_saw_nothing_or_cannot_read_does_not_nod() {
-        assert_eq!(breaches(&Requests::default(), &memory(), &[]), [Breach::NothingSeen]);
+        assert_eq!(breaches(&Requests::default(), &memory(), &BTreeSet::new()), [Breach::NothingSeen]);
         let only_esm = Requests::parse("syscall r3=f110 nip=0\n");
-        assert_eq!(breaches(&only_esm, &memory(), &[]), [Breach::NothingSeen]);
+        assert_eq!(breaches(&only_esm, &memory(), &BTreeSet::new()), [Breach::NothingSeen]);
         assert!(matches!(judge("hypercall what")[..], [Breach::Unread(_)]));
     }
 }

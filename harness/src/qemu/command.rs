@@ -58,7 +58,7 @@ pub struct Machine {
     pub attachment: Option<Attachment>,
     /// Whether SLOF is to publish the `/ibm,ultravisor` node.
     pub publish_node: bool,
-    /// Log file for the TCE trace events.
+    /// Log for the TCE trace events and, beside an ultravisor, all interrupts.
     pub trace: Option<PathBuf>,
     /// File for the output of a 16550 on a PCI card.
     pub uart: Option<PathBuf>,

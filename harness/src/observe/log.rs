@@ -1,0 +1,189 @@
+//! QEMU's log, read while it is written. It goes through a FIFO and not to a file: a guest that polls its
+//! console for a day would fill the disk.
+
+use crate::observe::requests::Requests;
+use crate::observe::strict::Block;
+use crate::observe::trace::Trace;
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often the reader looks whether QEMU has begun to write.
+const TICK: Duration = Duration::from_millis(5);
+
+/// All that a log said.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// The I/O memory management unit's events.
+    pub trace: Trace,
+    /// What the guest asked of the host.
+    pub requests: Requests,
+    /// RTAS argument blocks, as they were found in memory right after a call: mostly that call's.
+    pub blocks: BTreeSet<Block>,
+}
+
+/// A log that is being read. Dropping it ends the reading once QEMU has ended.
+#[derive(Debug)]
+pub struct Log {
+    path: PathBuf,
+    ended: Arc<AtomicBool>,
+    /// Lines of trace events.
+    events: Arc<Mutex<String>>,
+    thread: Option<JoinHandle<(Requests, BTreeSet<Block>)>>,
+}
+
+impl Log {
+    /// Makes the FIFO at `path` and begins to read it. `memory` is the file that is guest memory.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub fn open(path: PathBuf, memory: Option<PathBuf>) -> io::Result<Self> {
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        // Not to wait for QEMU's opening it: that one may never start.
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+        let fifo = File::options().read(true).custom_flags(flags).open(&path)?;
+        let (ended, events) = (Arc::default(), Arc::default());
+        let reader = Reader {
+            fifo,
+            memory,
+            ended: Arc::clone(&ended),
+            events: Arc::clone(&events),
+            requests: Requests::default(),
+            blocks: BTreeSet::new(),
+        };
+        let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || reader.run())?;
+        Ok(Self { path, ended, events, thread: Some(thread) })
+    }
+
+    /// The FIFO.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The trace so far.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        Trace::parse(&self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Everything, once QEMU has ended.
+    #[must_use]
+    pub fn finish(mut self) -> Said {
+        self.ended.store(true, Ordering::Release);
+        let (requests, blocks) = match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(read)) => read,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => Default::default(),
+        };
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        Said { trace: Trace::parse(&events), requests, blocks }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+    }
+}
+
+struct Reader {
+    fifo: File,
+    memory: Option<PathBuf>,
+    ended: Arc<AtomicBool>,
+    events: Arc<Mutex<String>>,
+    requests: Requests,
+    blocks: BTreeSet<Block>,
+}
+
+impl Reader {
+    /// Reads to the end. An error ends the log, which no observer takes for a good one.
+    fn run(mut self) -> (Requests, BTreeSet<Block>) {
+        if let Ok(Some(first)) = self.wait() {
+            let blocking = rustix::fs::fcntl_getfl(&self.fifo)
+                .and_then(|flags| rustix::fs::fcntl_setfl(&self.fifo, flags - OFlags::NONBLOCK));
+            if let (Ok(()), Ok(fifo)) = (blocking, self.fifo.try_clone()) {
+                self.lines(BufReader::with_capacity(1 << 16, io::Cursor::new([first]).chain(fifo)));
+            }
+        }
+        (self.requests, self.blocks)
+    }
+
+    /// The first byte; nothing when QEMU ended without one.
+    fn wait(&mut self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        loop {
+            let ended = self.ended.load(Ordering::Acquire);
+            match self.fifo.read(&mut byte) {
+                Ok(1..) => return Ok(Some(byte[0])),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ if ended => return Ok(None),
+                _ => std::thread::sleep(TICK),
+            }
+        }
+    }
+
+    fn lines(&mut self, mut from: impl BufRead) {
+        let mut bytes = Vec::new();
+        let mut memory = None;
+        while matches!(from.read_until(b'\n', &mut bytes), Ok(1..)) {
+            let line = String::from_utf8_lossy(&bytes);
+            let line = line.trim_end();
+            if line.contains("spapr_") {
+                let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+                events.push_str(line);
+                events.push('\n');
+            } else if let Some(address) = self.requests.take(line) {
+                if memory.is_none() {
+                    memory = self.memory.as_ref().and_then(|path| File::open(path).ok());
+                }
+                self.blocks.extend(memory.as_ref().and_then(|memory| Block::read(memory, address)));
+            }
+            bytes.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn written(dir: &Path, text: &str) -> Said {
+        std::fs::write(dir.join("memory"), [0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 2]).unwrap();
+        let log = Log::open(dir.join("log"), Some(dir.join("memory"))).unwrap();
+        let mut fifo = File::options().write(true).open(log.path()).unwrap();
+        fifo.write_all(text.as_bytes()).unwrap();
+        drop(fifo);
+        log.finish()
+    }
+
+    #[test]
+    fn events_requests_and_blocks_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = written(
+            dir.path(),
+            "spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x2000003 ret=0\n\
+             hypercall r3=f000 r4=0 r5=0 r6=0 r7=0 nip=400000\n\
+             syscall r0=0 r3=f110 nip=0\n\
+             hypercall r3=f000 r4=0 r5=0 r6=0 r7=0 nip=400000\n",
+        );
+        assert_eq!(said.trace.kernel.len(), 1);
+        assert_eq!((said.requests.before.count, said.requests.after.unwrap().count), (1, 1));
+        assert_eq!(said.blocks.into_iter().collect::<Vec<_>>(), [Block { address: 0, nargs: 4, nret: 2 }]);
+    }
+
+    #[test]
+    fn a_qemu_that_never_opens_its_log_keeps_nobody_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let said = Log::open(dir.path().join("log"), None).unwrap().finish();
+        assert_eq!(said.requests, Requests::default());
+    }
+}
