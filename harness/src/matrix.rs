@@ -10,6 +10,7 @@ pub mod malformed_tree;
 pub mod measured;
 pub mod memory;
 pub mod network;
+pub mod noise;
 pub mod refusing;
 pub mod runner;
 pub mod sabotage;

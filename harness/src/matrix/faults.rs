@@ -7,6 +7,7 @@ use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::observe::exposure;
 use crate::ultravisor::Behaviour;
 use crate::variable::Firmware;
+use postern_cases::case;
 
 /// Exit status: UV_ESM failed.
 const NOT_SECURE: u8 = 4;
@@ -53,6 +54,15 @@ const CASES: [Case; 16] = [
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
+    // The rows of the case list that the faults below are, in their order.
+    let _ = [
+        case!("UV-20", Halt, M),
+        case!("UV-01", Quarantine, M),
+        case!("UV-17", Halt, M),
+        case!("UV-04", Halt, M),
+        case!("UV-02", Retry, M),
+        case!("UV-16", Quarantine, M),
+    ];
     let mut tests: Vec<Test> = CASES
         .iter()
         .map(|case| {

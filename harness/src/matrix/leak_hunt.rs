@@ -127,7 +127,7 @@ fn hunt(context: &Context, access_platform: bool) -> Result<(), Failure> {
 }
 
 /// The canaries are in private memory, where the guest says.
-fn planted(memory: &File, finished: &Finished, canary: u64) -> Vec<Finding> {
+pub fn planted(memory: &File, finished: &Finished, canary: u64) -> Vec<Finding> {
     let mut expected = vec![0; PLANTED];
     pattern::fill(canary, &mut expected);
     let there = |place: &&str| {

@@ -4,8 +4,8 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    cells, device_tree, faults, input, leak_hunt, lies, malformed_tree, measured, memory, network, refusing,
-    sabotage, strict,
+    cells, device_tree, faults, input, leak_hunt, lies, malformed_tree, measured, memory, network, noise,
+    refusing, sabotage, strict,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -55,6 +55,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(refusing::tests());
     tests.extend(lies::tests());
     tests.extend(leak_hunt::tests());
+    tests.extend(noise::tests());
     tests.retain(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part.as_str())));
     tests
 }

@@ -37,7 +37,7 @@ pub fn digest(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceEr
     let mut outcome = Ok(());
     for disk in data {
         let done = digest_one(disk, report);
-        if let Err(error) = &done {
+        if let (Err(_), Err(error)) = (&outcome, &done) {
             log::error!("blk{}: {error}", disk.number);
         }
         // One disk that fails does not keep another from being read.
