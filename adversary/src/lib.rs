@@ -1,8 +1,8 @@
 //! The devices that a secure guest really meets: vhost-user servers in a process of their own, which see of
 //! guest memory what the guest shared and nothing else, and which lie when told to.
 //!
-//! A server asks its [`Gate`] before every access, to rings, descriptors and data alike. An access that is
-//! refused reads noise or writes nothing, and stands in the [`Ledger`].
+//! A server asks its [gate](gate::Gate) before every access, to rings, descriptors and data alike. An access that is
+//! refused reads noise or writes nothing, and stands in the [ledger](ledger::Ledger).
 
 pub mod blk;
 pub mod cable;
