@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup tools image sabotage run test check cases fmt clippy doc gdb clean
+.PHONY: help setup tools image sabotage run test check cases fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -77,9 +77,13 @@ clippy: tools
 doc: tools
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc -q --no-deps --document-private-items --workspace --exclude postern-kernel
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(IMAGE) doc -q --no-deps --document-private-items -p postern-kernel $(BARE)
+	@scripts/book.sh
+
+book: tools
+	@scripts/book.sh --install
 
 gdb: image
 	@scripts/gdb.sh
 
 clean:
-	@rm -rf build target
+	@rm -rf build target book

@@ -29,6 +29,7 @@ shell_syntax() { for f in scripts/* .ci/run; do sh -n "$f" || return 1; done; }
 check "no unfinished business" no_words
 check "shell syntax" shell_syntax
 check "the docs' lists are complete" scripts/check-docs.sh
+check "the docs are a book that holds together" scripts/check-book.sh
 check "formatting" scripts/cargo fmt --all --check
 check "Cargo.lock is up to date" locked
 check "docs/hostile-cases.md is what the tests say" scripts/cargo -q run -p postern-cases -- check

@@ -1,0 +1,62 @@
+#!/bin/sh
+# The docs are a book that holds together: every page is in docs/SUMMARY.md and every entry there is a page,
+# every relative link leads to a file and, with `#`, to a heading of it, source files that a page names in
+# backticks exist, and so do the tests that the two porting tables name. A name with slashes is a boot test's
+# or the beginning of one; another is a function's.
+#   scripts/check-book.sh [LIST]    LIST: names of the boot tests; without it the harness is asked
+set -eu
+cd "$(dirname "$0")/.."
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+bad() { echo "check-book: $*" >>"$work/bad"; }
+: >"$work/bad"
+# What stands in code blocks is no link and no name.
+prose() { awk '/^ *```/ { code = !code; next } !code' "$1"; }
+# Headings as anchors: lower case, letters, digits and hyphens, spaces become hyphens.
+anchors() {
+    prose "$1" | sed -n 's/^##* *//p' | tr 'A-Z ' 'a-z-' | sed 's/[^a-z0-9_-]//g'
+}
+
+for page in docs/*.md; do
+    name=${page#docs/}
+    [ "$name" = SUMMARY.md ] || grep -qF "]($name)" docs/SUMMARY.md || bad "$page is not in docs/SUMMARY.md"
+done
+
+for page in docs/*.md README.md; do
+    prose "$page" | sed 's/`[^`]*`//g' | grep -oE '\]\([^)[:space:]]+\)' | sed 's/^](//; s/)$//' | sort -u >"$work/links" || true
+    while read -r link; do
+        case "$link" in http://* | https://*) continue ;; esac
+        file=${link%%#*} anchor=${link#"$file"} target=$page
+        [ -z "$file" ] || target=$(dirname "$page")/$file
+        if [ ! -e "$target" ]; then
+            bad "$page: no $link"
+        elif [ -n "$anchor" ] && ! anchors "$target" | grep -qxF "${anchor#\#}"; then
+            bad "$page: $link: no such heading"
+        fi
+        # mdBook turns the name of each page into .html, also of those that are not in the book.
+        case "$page $file" in docs/*..*.md) bad "$page: $link leads out of the book" ;; esac
+    done <"$work/links"
+    prose "$page" | grep -oE '`(boot|kernel|harness|scripts|docs)/[A-Za-z0-9_./-]*`' | tr -d '`' | sort -u >"$work/files" || true
+    while read -r file; do
+        [ -e "$file" ] || bad "$page: no file $file"
+    done <"$work/files"
+done
+
+if [ $# -gt 0 ]; then cat "$1" >"$work/list"; else scripts/cargo -q run -p postern-harness -- list >"$work/list"; fi
+for page in docs/conformance.md docs/porting-hardware.md; do
+    grep '^|' "$page" | grep -oE '`[A-Za-z0-9_:=/.…-]+`' | tr -d '`' | sort -u >"$work/names"
+    while read -r name; do
+        case "$name" in
+        boot/* | kernel/* | harness/* | scripts/* | docs/*) ;;
+        /*) ;; # a node of the device tree
+        */*) grep -q "^$(printf '%s' "${name%…}" | sed 's/[].[*^$]/\\&/g')" "$work/list" || bad "$page: no boot test $name" ;;
+        *_*_*) grep -rqE "fn $name\(" kernel/core boot harness --include='*.rs' || bad "$page: no test $name" ;;
+        esac
+    done <"$work/names"
+done
+
+if [ -s "$work/bad" ]; then
+    cat "$work/bad"
+    exit 1
+fi
+echo "check-book: $(ls docs/*.md | wc -l) pages hold together"
