@@ -4,6 +4,7 @@ pub mod cells;
 pub mod device_tree;
 pub mod faults;
 pub mod input;
+pub mod interrupts;
 pub mod leak_hunt;
 pub mod lies;
 pub mod malformed_tree;

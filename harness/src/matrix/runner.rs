@@ -4,8 +4,8 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    cells, device_tree, faults, input, leak_hunt, lies, malformed_tree, measured, memory, network, noise,
-    refusing, sabotage, strict,
+    cells, device_tree, faults, input, interrupts, leak_hunt, lies, malformed_tree, measured, memory,
+    network, noise, refusing, sabotage, strict,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -51,6 +51,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(faults::tests());
     tests.extend(input::tests());
     tests.extend(sabotage::tests());
+    tests.extend(interrupts::tests());
     tests.extend(strict::tests());
     tests.extend(refusing::tests());
     tests.extend(lies::tests());

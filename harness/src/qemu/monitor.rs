@@ -93,6 +93,15 @@ impl Monitor {
         Ok(monitor)
     }
 
+    /// Presses the reset button: every CPU gets a system reset.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn inject_nmi(&mut self) -> Result<(), MonitorError> {
+        self.ask("inject-nmi", json!({}))?;
+        Ok(())
+    }
+
     /// Makes one request; greeting and events are passed over.
     fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, MonitorError> {
         let request = json!({ "execute": command, "arguments": arguments });

@@ -1,0 +1,175 @@
+//! Interrupts: each kind does the whole job, an idle guest costs the host next to nothing, and sleeping until an
+//! interrupt costs no more than looking for the completion.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::cells::SERVING;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
+use crate::qemu::monitor::Monitor;
+use crate::session::Finished;
+use crate::variable::{Firmware, Net};
+use postern_cases::case;
+use std::time::Duration;
+
+/// Exit status: an exception that nobody handles.
+const EXCEPTION: u8 = 8;
+/// The system reset vector.
+const SYSTEM_RESET: &str = "0x100";
+/// How long an idle guest is watched, and how much of a host core it may use meanwhile.
+const WATCHED: Duration = Duration::from_secs(5);
+const SHARE: f64 = 0.05;
+/// What times in `/proc/PID/stat` count (proc(5): USER_HZ, 100 on every Linux of today).
+const TICKS_A_SECOND: f64 = 100.0;
+/// A read that is slept for may cost this much of one that is looked for.
+const COST: f64 = 1.3;
+/// Measurements, the best of which counts: other work on the host only ever makes one worse.
+const TRIES: usize = 3;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for (irq, delivery) in [("auto", "msi-x"), ("lsi", "lsi"), ("poll", "poll")] {
+        let shapes = [
+            ("secure", Shape::new(Firmware::Bios, true, true)),
+            ("normal", Shape::new(Firmware::Vof, false, false)),
+        ];
+        for (mode, shape) in shapes {
+            tests.push(Test::new(format!("interrupts/{irq}/{mode}"), move |context| {
+                job(context, shape, irq, delivery)
+            }));
+        }
+    }
+    for (name, smp) in [("idle", 1), ("idle/smp-4", 4)] {
+        let shape = Shape { smp, ..Shape::new(Firmware::Vof, false, true) };
+        tests.push(Test::new(format!("interrupts/{name}"), move |context| idle(context, shape)));
+    }
+    let shape = Shape::new(Firmware::Vof, false, true);
+    tests.push(Test::new("interrupts/cost", move |context| cost(context, shape)));
+    tests.push(Test::new("interrupts/system-reset", move |context| system_reset(context, shape)));
+    tests
+}
+
+/// Disk and network with interrupts of one kind.
+fn job(context: &Context, shape: Shape, irq: &str, delivery: &str) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.data_disk(1 << 20)?;
+    scene.scratch_disk(1 << 20)?;
+    scene.machine.net = Net::User;
+    scene.word(&format!("irq={irq} run=demo,blk-pattern"));
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    for key in ["blk0.interrupts", "blk1.interrupts", "net0.interrupts"] {
+        findings.extend(judge::fact(&finished, key, delivery));
+    }
+    findings.extend(match irq {
+        "poll" => judge::fact(&finished, "irq.taken", "0"),
+        _ => judge::positive(&finished, "irq.taken"),
+    });
+    findings.extend(judge::fact(&finished, "irq.unknown", "0"));
+    verdict(finished, findings)
+}
+
+/// A guest that serves a network on which nothing happens.
+fn idle(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.machine.net = Net::User;
+    scene.word("run=net-serve serve=100 ip=10.0.2.15/24 gw=10.0.2.2");
+    let mut session = scene.start()?;
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_some() {
+        std::thread::sleep(Duration::from_secs(1));
+        let before = cpu_seconds(session.qemu.id());
+        std::thread::sleep(WATCHED);
+        let used = before.zip(cpu_seconds(session.qemu.id())).map(|(before, after)| after - before);
+        let most = WATCHED.as_secs_f64() * SHARE;
+        if used.is_none_or(|used| used > most) {
+            let (expected, found) = (format!("at most {most} s"), used.map(|used| format!("{used} s")));
+            findings.push(Finding::Fact { key: "host CPU time while idle", expected, found });
+        }
+    } else {
+        findings.push(Finding::NeverSaid(SERVING));
+    }
+    // A guest that ended already says so by itself.
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    verdict(finished, findings)
+}
+
+/// Seconds that a process has run, all threads together, in user and kernel mode.
+fn cpu_seconds(process: u32) -> Option<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; utime and stime are the 12th and 13th fields after it.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut times = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().ok());
+    Some((times.next()?? + times.next()??) / TICKS_A_SECOND)
+}
+
+/// The guest's own measurement of 4 KiB reads.
+fn cost(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        let mut scene = Scene::new(context, shape)?;
+        scene.data_disk(1 << 20)?;
+        scene.word("run=irq-cost");
+        let finished = scene.boot()?;
+        let mut findings = judge::end(&finished, 0);
+        let dear = dear(&finished);
+        if tries > 0 && findings.is_empty() && dear.is_some() {
+            continue;
+        }
+        findings.extend(dear);
+        return verdict(finished, findings);
+    }
+}
+
+fn dear(finished: &Finished) -> Option<Finding> {
+    let number = |key| finished.report.number(key).map(|ns| ns as f64);
+    let (polled, slept) = (number("blk0.read_polled_ns"), number("blk0.read_interrupt_ns"));
+    let good = polled.zip(slept).is_some_and(|(polled, slept)| polled > 0.0 && slept <= polled * COST);
+    let expected = || format!("at most {COST} x {} ns", polled.unwrap_or(0.0));
+    let key = "blk0.read_interrupt_ns";
+    (!good).then(|| Finding::Fact { key, expected: expected(), found: slept.map(|slept| slept.to_string()) })
+}
+
+/// The operator's reset button: the guest says where it was and ends.
+fn system_reset(context: &Context, shape: Shape) -> Result<(), Failure> {
+    case!("IRQ-05", Halt, Q);
+    let mut scene = Scene::new(context, shape)?;
+    scene.machine.net = Net::User;
+    scene.word("run=net-serve serve=100 ip=10.0.2.15/24 gw=10.0.2.2");
+    let session = scene.start()?;
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
+        findings.push(Finding::NeverSaid(SERVING));
+    } else if let Some(socket) = &session.machine.monitor {
+        let pressed = Monitor::connect(socket).and_then(|mut monitor| monitor.inject_nmi());
+        findings.extend(pressed.err().map(Finding::Monitor));
+    }
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, EXCEPTION));
+    findings.extend(judge::fact(&finished, "exception", SYSTEM_RESET));
+    verdict(finished, findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_works_has_used_time() {
+        let before = cpu_seconds(std::process::id()).unwrap();
+        let mut number = 1u64;
+        while cpu_seconds(std::process::id()).unwrap() < before + 0.05 {
+            number = std::hint::black_box(number.wrapping_mul(3));
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_has_none() {
+        assert_eq!(cpu_seconds(u32::MAX), None);
+    }
+}
