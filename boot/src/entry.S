@@ -42,6 +42,19 @@ _start:
     big 0x7cdb03a6                          # mtsrr1 r6
     big 0x4c000024                          # rfid
 
+    # Where start-cpu sends another CPU: big-endian, 64-bit (PAPR+ 7.3.8.5); r3 = what .Lsecondary_turned reads.
+.globl postern_secondary_entry
+postern_secondary_entry:
+    big 0x7d6000a6                          # mfmsr r11
+    big 0x429f0005                          # bcl 20, 31, .+4
+.Lsecondary_here:
+    big 0x7d4802a6                          # mflr r10
+    big (0x394a0000 + (.Lsecondary_turned - .Lsecondary_here)) # addi r10, r10, ...
+    big 0x616c0001                          # ori r12, r11, MSR[LE]
+    big 0x7d5a03a6                          # mtsrr0 r10
+    big 0x7d9b03a6                          # mtsrr1 r12
+    big 0x4c000024                          # rfid
+
 .Lentered_little:
     mfmsr 11
 .Lturned:
@@ -101,6 +114,20 @@ _start:
     bl {boot_main}
     nop
 4:  b 4b
+
+# The other CPUs, little-endian: r3 = four words, stack, TOC, function, stack for exceptions. The function gets
+# r3 as it is. SPRG0 is where the exception vectors find their stack.
+.Lsecondary_turned:
+    ld 1, 0(3)
+    ld 2, 8(3)
+    ld 12, 16(3)
+    ld 0, 24(3)
+    mtsprg 0, 0
+    mtctr 12
+    li 0, 0
+    stdu 0, -32(1)
+    bctrl
+5:  b 5b
 
 # Writes every word that depends on where the image is.
 # In: r3 = where the image is, r4 = the address it is to be valid for: its own, or 0 for the file's bytes.

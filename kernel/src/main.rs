@@ -46,6 +46,7 @@ fn boot(fdt: usize, report: &mut Report) -> Result<(), Stop> {
     let mode = mode::decide_mode(&machine, &options, report)?;
     let pool = memory::open::open(&mut machine, tree, mode.is_secure().then_some(options.pool))?;
     report.memory(pool.as_ref());
+    report.cpus(arch::cpus::start(&machine));
     let canary = options.canary.map(|seed| memory::canary::plant(seed, report));
     let mut devices = Devices::bring_up(&machine, &options, pool, report);
     let outcome = jobs::run(&options, &mut devices, report);

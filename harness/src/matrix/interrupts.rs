@@ -46,6 +46,15 @@ pub fn tests() -> Vec<Test> {
         let shape = Shape { smp, ..Shape::new(Firmware::Vof, false, true) };
         tests.push(Test::new(format!("interrupts/{name}"), move |context| idle(context, shape)));
     }
+    for smp in [1, 2, 4] {
+        for shape in [Shape::new(Firmware::Slof, true, true), Shape::new(Firmware::Bios, false, false)] {
+            let mode = if shape.secure { "secure" } else { "normal" };
+            let shape = Shape { smp, ..shape };
+            tests.push(Test::new(format!("cpus/{smp}/{mode}"), move |context| cpus(context, shape)));
+        }
+    }
+    let shape = Shape { smp: 4, ..Shape::new(Firmware::Vof, false, true) };
+    tests.push(Test::new("interrupts/system-reset/smp-4", move |context| system_reset(context, shape)));
     let shape = Shape::new(Firmware::Vof, false, true);
     tests.push(Test::new("interrupts/cost", move |context| cost(context, shape)));
     tests.push(Test::new("interrupts/system-reset", move |context| system_reset(context, shape)));
@@ -69,6 +78,23 @@ fn job(context: &Context, shape: Shape, irq: &str, delivery: &str) -> Result<(),
         _ => judge::positive(&finished, "irq.taken"),
     });
     findings.extend(judge::fact(&finished, "irq.unknown", "0"));
+    verdict(finished, findings)
+}
+
+/// Every CPU runs, and answers an interrupt from the one that booted; all keep to the rules of a secure guest.
+fn cpus(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.data_disk(1 << 20)?;
+    scene.word("run=map,blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    let (online, answered) = (shape.smp.to_string(), (shape.smp - 1).to_string());
+    findings.extend(judge::fact(&finished, "cpu.online", &online));
+    findings.extend(judge::fact(&finished, "cpu.answered", &answered));
+    findings.extend(judge::strict(&finished));
+    if shape.secure {
+        findings.extend(judge::exposure(&finished, shape.access_platform));
+    }
     verdict(finished, findings)
 }
 

@@ -13,4 +13,6 @@ mod registers;
 pub use calls::{hcall, ultracall};
 pub use idle::cede;
 pub use memory::{copy_to_real, eieio, lwsync, sync, sync_instructions};
-pub use registers::{enable_translation, msr, pvr, random, relax, timebase};
+pub use registers::{
+    enable_translation, exception_stack, msr, pvr, random, relax, set_exception_stack, timebase,
+};

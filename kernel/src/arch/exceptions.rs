@@ -6,7 +6,7 @@ use crate::memory::layout;
 use crate::platform::power;
 use crate::platform::pseries::Pseries;
 use crate::println;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::exit::ExitStatus;
 use postern_core::hcall::{Hcall, HcallError};
 use postern_core::seam::Hypervisor;
@@ -49,17 +49,17 @@ pub fn install() -> Result<(), HcallError> {
     let toc: u64;
     // SAFETY: reads r2, the TOC pointer of this image, into a register; no memory, no side effect.
     unsafe { core::arch::asm!("mr {}, 2", out(reg) toc, options(nomem, nostack, preserves_flags)) };
-    let stack_top = layout::exception_stack().end().0;
+    postern_arch::set_exception_stack(layout::exception_stack().end().0);
     // SAFETY: the linker script places the vector block between these two symbols, so the source is
     // readable for that length. Guest physical 0..0x2000 is RAM that firmware gave up at its last call and
     // that the placement never hands out, so nothing else lives there; it cannot overlap the image, which
-    // is loaded above. LOWCORE and the two words after it lie inside the copied block, 8-byte aligned. The
+    // is loaded above. LOWCORE and the word after it lie inside the copied block, 8-byte aligned. The
     // addresses are exposed integers (0 among them), so asm does the copy: a Rust pointer may not be null.
     unsafe {
         let source = &raw const vectors_start;
         let length = &raw const vectors_end as usize - source as usize;
         postern_arch::copy_to_real(0x100, source.add(0x100), length - 0x100);
-        for (slot, word) in [stack_top, toc, exception_entry as *const () as u64].into_iter().enumerate() {
+        for (slot, word) in [toc, exception_entry as *const () as u64].into_iter().enumerate() {
             ((LOWCORE + slot * 8) as *mut u64).write_volatile(word);
         }
         postern_arch::sync_instructions(0x100, length - 0x100);
@@ -89,11 +89,18 @@ fn name(vector: u64) -> &'static str {
     }
 }
 
-static REPORTING: AtomicBool = AtomicBool::new(false);
+/// The CPU that reports, by its exception stack; 0 before there is one.
+static REPORTING: AtomicU64 = AtomicU64::new(0);
 
 extern "C" fn exception_entry(frame: &ExceptionFrame) -> ! {
-    if REPORTING.swap(true, Ordering::Relaxed) {
-        power::exit(ExitStatus::UnexpectedException);
+    let this = postern_arch::exception_stack();
+    match REPORTING.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => {}
+        Err(other) if other == this => power::exit(ExitStatus::UnexpectedException),
+        // A system reset comes to every CPU; one tells of it.
+        Err(_) => loop {
+            postern_arch::relax();
+        },
     }
     masters::silence();
     log::error!("EXCEPTION {:#x} ({}) at {:#x}", frame.vector, name(frame.vector), frame.srr0);

@@ -1,5 +1,6 @@
 //! What is particular to the CPU: exception vectors and their report, memory barriers, time.
 
 pub mod backtrace;
+pub mod cpus;
 pub mod exceptions;
 mod panic;

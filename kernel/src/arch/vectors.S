@@ -1,8 +1,9 @@
 # Exception vectors, copied as one block to guest physical address 0 (so `vectors_start` is linked at any
 # address, and every branch inside is relative). Interrupts are little-endian by then (H_SET_MODE).
 #
-# Contract of the three words at LOWCORE, filled in by `exceptions::install` before the block is used:
-#   +0  top of the exception stack        +8  TOC pointer (r2)        +16  address of `exception_entry`
+# Contract of the two words at LOWCORE, filled in by `exceptions::install` before the block is used:
+#   +0  TOC pointer (r2)        +8  address of `exception_entry`
+# SPRG0 of each CPU is the top of its exception stack.
 #
 # A vector saves r13 in SPRG2, r1 in SPRG1, loads its own number into r13 and joins `common`, which builds
 # an `ExceptionFrame` on the exception stack and calls exception_entry(r3 = &frame). That never returns.
@@ -76,7 +77,7 @@ vectors_start:
     . = vectors_start + 0x1000
 common:
     mtsprg  1, 1
-    ld      1, LOWCORE(0)
+    mfsprg  1, 0
     addi    1, 1, -FRAME_SIZE
     std     0, 128(1)
     mfsprg  0, 1
@@ -131,8 +132,8 @@ common:
     std     13, 448(1)
     li      0, 0
     std     0, 0(1)
-    ld      2, LOWCORE+8(0)
-    ld      12, LOWCORE+16(0)
+    ld      2, LOWCORE(0)
+    ld      12, LOWCORE+8(0)
     mtctr   12
     addi    3, 1, 128
     bctrl

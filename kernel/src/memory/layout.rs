@@ -12,6 +12,7 @@ unsafe extern "C" {
     static __exception_stack_bottom: u8;
     static __exception_stack_top: u8;
     static __stacks_start: u8;
+    static __secondary_stacks_start: u8;
     static __image_end: u8;
 }
 
@@ -34,13 +35,25 @@ pub fn stack() -> GpaRange {
     between(&raw const __boot_stack_bottom, &raw const __boot_stack_top)
 }
 
+/// CPUs besides the one that booted that there are stacks for.
+pub const SECONDARIES: usize = 7;
+const FRAME: u64 = 0x1_0000;
+
+/// The stacks of a CPU that did not boot: for exceptions, and for everything else.
+pub fn secondary_stacks(index: usize) -> [GpaRange; 2] {
+    let start = &raw const __secondary_stacks_start as u64 + index as u64 * 4 * FRAME;
+    [1, 3].map(|frame| GpaRange { start: Gpa(start + frame * FRAME), len: FRAME })
+}
+
 /// The image's parts and what each is for. The frames between the stacks are in none: they are the guards.
-pub fn sections() -> [(GpaRange, Kind); 5] {
-    [
+pub fn sections() -> impl Iterator<Item = (GpaRange, Kind)> {
+    let parts = [
         (between(&raw const __image_start, &raw const __text_end), Kind::Text),
         (between(&raw const __text_end, &raw const __rodata_end), Kind::ReadOnly),
         (between(&raw const __rodata_end, &raw const __stacks_start), Kind::Data),
         (stack(), Kind::Data),
         (exception_stack(), Kind::Data),
-    ]
+    ];
+    let stacks = (0..SECONDARIES).flat_map(secondary_stacks).map(|stack| (stack, Kind::Data));
+    parts.into_iter().chain(stacks)
 }

@@ -52,15 +52,36 @@ pub fn statistics() -> Statistics {
     ROUTER.lock().statistics()
 }
 
-/// Gives the CPU up until an interrupt or `until`, whichever is first, and takes what arrived.
+/// Lets requests of other CPUs through to the CPU that runs this.
+pub fn open_here() {
+    if are_open() && !Router::open(&Pseries) {
+        log::warn!("interrupts: H_CPPR refused: a CPU cannot be woken");
+    }
+}
+
+/// Gives the CPU that booted up until an interrupt or `until`, whichever is first, and takes what arrived.
 pub fn idle(until: u64) -> Wake {
-    let ticks = until.saturating_sub(Pseries.now()).min(LONGEST_NAP);
-    let Some(ticks) = u32::try_from(ticks).ok().filter(|ticks| *ticks > 0) else {
+    let server = SERVER.load(Ordering::Relaxed);
+    let Some(timer) = cede(until) else {
         Pseries.relax();
         return Wake::Event;
     };
-    let timer = postern_arch::cede(Hcall::Cede as u64, ticks);
-    let arrived =
-        if are_open() { ROUTER.lock().service(&Pseries, SERVER.load(Ordering::Relaxed)) } else { 0 };
+    let arrived = take(server);
     if timer && arrived == 0 { Wake::Timer } else { Wake::Event }
+}
+
+/// Gives CPU `server` up, which runs this, in the same way. True when something arrived.
+pub fn park(server: u32, until: u64) -> bool {
+    cede(until).is_some() && take(server) > 0
+}
+
+/// Whether the timer ended it; `None` when `until` is not in the future.
+fn cede(until: u64) -> Option<bool> {
+    let ticks = until.saturating_sub(Pseries.now()).min(LONGEST_NAP);
+    let ticks = u32::try_from(ticks).ok().filter(|ticks| *ticks > 0)?;
+    Some(postern_arch::cede(Hcall::Cede as u64, ticks))
+}
+
+fn take(server: u32) -> u32 {
+    if are_open() { ROUTER.lock().service(&Pseries, server) } else { 0 }
 }

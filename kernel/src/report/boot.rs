@@ -1,6 +1,7 @@
 //! The steps of the boot, as the summary shows them.
 
 use super::Report;
+use crate::arch::cpus::Online;
 use crate::memory::layout;
 use crate::memory::open::Pool;
 use alloc::format;
@@ -81,6 +82,16 @@ impl Report {
             );
             self.fact("esm.base", format_args!("{base:#x}"));
         }
+    }
+
+    /// The CPUs that run.
+    pub fn cpus(&mut self, cpus: Online) {
+        if cpus.online > 1 {
+            let Online { online, answered } = cpus;
+            self.step("cpus", format_args!("{online} online, {answered} of them woken by a request"));
+        }
+        self.fact("cpu.online", cpus.online);
+        self.fact("cpu.answered", cpus.answered);
     }
 
     /// The pool, and how memory is protected.

@@ -1,0 +1,143 @@
+//! The other CPUs: started by RTAS, parked in H_CEDE, woken by interrupts from each other.
+
+use crate::memory::layout::{self, SECONDARIES};
+use crate::platform::interrupts;
+use crate::platform::pseries::Pseries;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::time::Duration;
+use postern_core::clock::{Clock, Deadline, ticks};
+use postern_core::fdt::Machine;
+use postern_core::hcall::Hcall;
+use postern_core::seam::{Hypervisor, Rtas};
+
+/// How long a CPU may take to arrive, and to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A parked CPU looks around this often although nobody woke it.
+const NAP: Duration = Duration::from_secs(1);
+/// The priority of a request of another CPU: more urgent than any device.
+const REQUEST: u64 = 4;
+
+/// What a CPU is started with. The first four words are read by `entry.S`.
+#[repr(C)]
+struct Secondary {
+    stack: AtomicU64,
+    toc: AtomicU64,
+    function: AtomicU64,
+    exception_stack: AtomicU64,
+    server: AtomicU32,
+    online: AtomicU32,
+    /// Requests of other CPUs that it has seen.
+    answered: AtomicU32,
+}
+
+static CPUS: [Secondary; SECONDARIES] = [const {
+    Secondary {
+        stack: AtomicU64::new(0),
+        toc: AtomicU64::new(0),
+        function: AtomicU64::new(0),
+        exception_stack: AtomicU64::new(0),
+        server: AtomicU32::new(0),
+        online: AtomicU32::new(0),
+        answered: AtomicU32::new(0),
+    }
+}; SECONDARIES];
+
+unsafe extern "C" {
+    /// In `entry.S`.
+    static postern_secondary_entry: u8;
+}
+
+/// How many CPUs there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Online {
+    /// CPUs that run, the one that booted among them.
+    pub online: usize,
+    /// CPUs that answered a request of the one that booted.
+    pub answered: usize,
+}
+
+/// Starts every CPU that there are stacks for and asks each for an answer. Translation is on, and interrupts are
+/// open if they ever will be.
+pub fn start(machine: &Machine) -> Online {
+    let others = machine.cpus.servers.iter().filter(|server| **server != machine.cpus.boot_server);
+    let (mut online, mut answered) = (1, 0);
+    for (index, (cpu, server)) in CPUS.iter().zip(others.clone()).enumerate() {
+        if start_one(cpu, index, *server) {
+            online += 1;
+            answered += usize::from(asked(cpu));
+        }
+    }
+    let left = others.count().saturating_sub(SECONDARIES);
+    if left > 0 {
+        log::info!("cpus: {left} are left alone: there are stacks for {}", SECONDARIES + 1);
+    }
+    Online { online, answered }
+}
+
+fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
+    let toc: u64;
+    // SAFETY: reads r2, the TOC pointer of this image, into a register; no memory, no side effect.
+    unsafe { core::arch::asm!("mr {}, 2", out(reg) toc, options(nomem, nostack, preserves_flags)) };
+    let [exception_stack, stack] = layout::secondary_stacks(index);
+    cpu.exception_stack.store(exception_stack.end().0, Ordering::Relaxed);
+    cpu.stack.store(stack.end().0, Ordering::Relaxed);
+    cpu.toc.store(toc, Ordering::Relaxed);
+    cpu.function.store(run as *const () as u64, Ordering::Relaxed);
+    cpu.server.store(server, Ordering::Relaxed);
+    postern_arch::sync();
+    // Both lie in the image, below 4 GiB.
+    let entry = &raw const postern_secondary_entry as usize as u32;
+    let argument = core::ptr::from_ref(cpu).expose_provenance() as u32;
+    if let Err(error) = Pseries.rtas("start-cpu", &[server, entry, argument], &mut []) {
+        log::warn!("cpu {server}: start-cpu: {error}");
+        return false;
+    }
+    let arrived = wait(|| cpu.online.load(Ordering::Acquire) != 0);
+    if !arrived {
+        log::warn!("cpu {server}: started, but not here after {PATIENCE:?}");
+    }
+    arrived
+}
+
+/// Whether the CPU answers a request.
+fn asked(cpu: &Secondary) -> bool {
+    let before = cpu.answered.load(Ordering::Acquire);
+    let server = cpu.server.load(Ordering::Relaxed);
+    if let Err(error) = Pseries.hcall(Hcall::Ipi, [server.into(), REQUEST, 0, 0]).ok() {
+        log::warn!("cpu {server}: H_IPI: {error}");
+        return false;
+    }
+    let answered = wait(|| cpu.answered.load(Ordering::Acquire) != before);
+    if !answered {
+        log::warn!("cpu {server}: no answer after {PATIENCE:?}");
+    }
+    answered
+}
+
+fn wait(done: impl Fn() -> bool) -> bool {
+    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    loop {
+        if done() {
+            return true;
+        }
+        if deadline.expired(&Pseries) {
+            return false;
+        }
+    }
+}
+
+/// Where `entry.S` goes on a CPU that was started: little-endian, translation off, on a stack of its own.
+extern "C" fn run(cpu: &'static Secondary) -> ! {
+    // SAFETY: the tables that the CPU that booted registered map the image and everything else to itself, this
+    // code, its stack and `cpu` among it.
+    unsafe { postern_arch::enable_translation() };
+    interrupts::open_here();
+    cpu.online.store(1, Ordering::Release);
+    let server = cpu.server.load(Ordering::Relaxed);
+    loop {
+        let until = Pseries.now().saturating_add(ticks(&Pseries, NAP));
+        if interrupts::park(server, until) {
+            cpu.answered.fetch_add(1, Ordering::Release);
+        }
+    }
+}
