@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup tools image sabotage run test check cases fmt clippy doc book gdb clean
+.PHONY: bench help setup tools image sabotage run test check cases fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -59,6 +59,12 @@ run: image
 
 test: image sabotage
 	@scripts/test.sh
+
+# Measures Postern and Linux side by side; QUICK=1 takes a few minutes. The report is left in build/bench, and
+# `make bench KEEP=docs` keeps it.
+bench: image
+	@$(CARGO) -q build --release -p postern-bench
+	@exec target/release/postern-bench $(if $(QUICK),quick) $(or $(KEEP),build/bench)
 
 check: image
 	@scripts/check.sh

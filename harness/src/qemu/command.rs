@@ -64,6 +64,8 @@ pub struct Machine {
     pub uart: Option<PathBuf>,
     /// UNIX socket of the QMP monitor.
     pub monitor: Option<PathBuf>,
+    /// Further arguments, for machines that only few want.
+    pub extra: Vec<String>,
 }
 
 impl Machine {
@@ -92,6 +94,7 @@ impl Machine {
             trace: None,
             uart: None,
             monitor: None,
+            extra: Vec::new(),
         }
     }
 
@@ -157,6 +160,9 @@ impl Machine {
         if let Some(monitor) = &self.monitor {
             args.with_path("-chardev", "socket,id=monitor,server=on,wait=off,path=", monitor);
             args.add("-mon", "chardev=monitor,mode=control");
+        }
+        for argument in &self.extra {
+            args.flag(argument);
         }
         args.0
     }

@@ -3,4 +3,5 @@
 pub mod backtrace;
 pub mod cpus;
 pub mod exceptions;
+mod memcpy;
 mod panic;

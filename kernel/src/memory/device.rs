@@ -1,5 +1,5 @@
 //! Memory that devices see: the shared pool in secure mode, plain frames in normal mode. Only copies in
-//! and out, volatile, each byte once; no reference to it exists.
+//! and out, each byte once, by instructions that no compiler changes; no reference to it exists.
 
 use core::fmt;
 use postern_core::addr::{Gpa, GpaRange};
@@ -51,11 +51,6 @@ impl fmt::Debug for DeviceBytes {
     }
 }
 
-/// Bytes before the first 8-byte boundary at or after `at`, at most `len`.
-fn head_len(at: *mut u8, len: usize) -> usize {
-    ((at as usize).wrapping_neg() & 7).min(len)
-}
-
 impl DeviceMemory for DeviceBytes {
     fn len(&self) -> usize {
         self.len
@@ -70,73 +65,25 @@ impl DeviceMemory for DeviceBytes {
     }
 
     fn read(&self, offset: usize, out: &mut [u8]) {
-        let Some(mut from) = self.at(offset, out.len(), 1) else {
+        let Some(from) = self.at(offset, out.len(), 1) else {
             out.fill(0);
             return;
         };
-        let (head, rest) = out.split_at_mut(head_len(from, out.len()));
-        let mut words = rest.chunks_exact_mut(8);
-        // SAFETY: `at` checked that `out.len()` bytes from `from` lie inside this piece, which is RAM; the
-        // three loops walk over exactly these bytes, the middle one at 8-byte boundaries.
-        unsafe {
-            for byte in head {
-                *byte = from.read_volatile();
-                from = from.add(1);
-            }
-            for word in words.by_ref() {
-                word.copy_from_slice(&from.cast::<u64>().read_volatile().to_ne_bytes());
-                from = from.add(8);
-            }
-            for byte in words.into_remainder() {
-                *byte = from.read_volatile();
-                from = from.add(1);
-            }
-        }
+        // SAFETY: `at` checked that `out.len()` bytes from `from` lie inside this piece, which is RAM, and no
+        // reference lies in it: `out` is elsewhere.
+        unsafe { postern_arch::copy(out.as_mut_ptr(), from, out.len()) };
     }
 
     fn write(&self, offset: usize, data: &[u8]) {
-        let Some(mut to) = self.at(offset, data.len(), 1) else { return };
-        let (head, rest) = data.split_at(head_len(to, data.len()));
-        let words = rest.chunks_exact(8);
+        let Some(to) = self.at(offset, data.len(), 1) else { return };
         // SAFETY: as in `read`.
-        unsafe {
-            for byte in head {
-                to.write_volatile(*byte);
-                to = to.add(1);
-            }
-            let tail = words.remainder();
-            for word in words {
-                let mut bytes = [0; 8];
-                bytes.copy_from_slice(word);
-                to.cast::<u64>().write_volatile(u64::from_ne_bytes(bytes));
-                to = to.add(8);
-            }
-            for byte in tail {
-                to.write_volatile(*byte);
-                to = to.add(1);
-            }
-        }
+        unsafe { postern_arch::copy(to, data.as_ptr(), data.len()) };
     }
 
     fn zero(&self, offset: usize, len: usize) {
-        let Some(mut to) = self.at(offset, len, 1) else { return };
-        let head = head_len(to, len);
-        let (words, tail) = ((len - head) / 8, (len - head) % 8);
-        // SAFETY: as in `read`.
-        unsafe {
-            for _ in 0..head {
-                to.write_volatile(0);
-                to = to.add(1);
-            }
-            for _ in 0..words {
-                to.cast::<u64>().write_volatile(0);
-                to = to.add(8);
-            }
-            for _ in 0..tail {
-                to.write_volatile(0);
-                to = to.add(1);
-            }
-        }
+        let Some(to) = self.at(offset, len, 1) else { return };
+        // SAFETY: as in `read`; this kernel maps all RAM cached.
+        unsafe { postern_arch::zero(to, len) };
     }
 
     fn load16(&self, offset: usize) -> u16 {

@@ -42,7 +42,7 @@ impl fmt::Display for PoolExhausted {
 impl core::error::Error for PoolExhausted {}
 
 /// The slots of one request, in order. Few enough, as nearly always, they need no heap.
-pub type Slots = SmallVec<[Slot; 4]>;
+pub type Slots = SmallVec<[Slot; 2]>;
 
 /// Slots in one frame at most, hence the stride of the generation table.
 const MAX_SLOTS: usize = 128;
@@ -168,7 +168,7 @@ impl Pool {
         }
         let index_of_frame = *head;
         let frame = self.frames.get_mut(index_of_frame)?;
-        let index = frame.free.trailing_zeros();
+        let index = first(frame.free);
         frame.free &= !bit(index);
         if frame.free == 0 {
             self.frames.unlink(head, index_of_frame);
@@ -193,7 +193,7 @@ impl Pool {
         let mine = Use::Slots { account: slot.account, class: slot.class };
         self.frames.get(slot.frame).is_some_and(|frame| {
             frame.used_as == mine
-                && slot.index < slot.class.slots()
+                && u32::from(slot.index) < slot.class.slots()
                 && (frame.free | frame.quarantined) & bit(slot.index) == 0
         }) && self.generations.get(generation_at(slot.frame, slot.index)) == Some(&slot.generation)
     }
@@ -242,7 +242,7 @@ impl Pool {
             }
             let mut waiting = frame.quarantined;
             while waiting != 0 {
-                let index = waiting.trailing_zeros();
+                let index = first(waiting);
                 waiting &= !bit(index);
                 let generation =
                     self.generations.get(generation_at(index_of_frame, index)).copied().unwrap_or(0);
@@ -315,10 +315,16 @@ impl Pool {
     }
 }
 
-fn bit(index: u32) -> u128 {
-    1u128.wrapping_shl(index)
+/// The lowest bit that is set; at most 128.
+fn first(bits: u128) -> u8 {
+    // 128 fits.
+    bits.trailing_zeros() as u8
 }
 
-fn generation_at(frame: u32, index: u32) -> usize {
-    (frame as usize).saturating_mul(MAX_SLOTS).saturating_add(index as usize)
+fn bit(index: u8) -> u128 {
+    1u128.wrapping_shl(index.into())
+}
+
+fn generation_at(frame: u32, index: u8) -> usize {
+    (frame as usize).saturating_mul(MAX_SLOTS).saturating_add(index.into())
 }

@@ -9,7 +9,7 @@ use crate::addr::FRAME_SHIFT;
 #[must_use = "a slot that is dropped is never used again"]
 pub struct Slot {
     pub(super) frame: u32,
-    pub(super) index: u32,
+    pub(super) index: u8,
     pub(super) class: SizeClass,
     pub(super) account: Account,
     pub(super) generation: u32,
@@ -20,7 +20,7 @@ impl Slot {
     #[must_use]
     pub fn offset(&self) -> usize {
         let frame = (self.frame as usize).wrapping_shl(FRAME_SHIFT);
-        frame.saturating_add((self.index as usize).saturating_mul(self.class.bytes()))
+        frame.saturating_add(usize::from(self.index).saturating_mul(self.class.bytes()))
     }
 
     /// Size of the slot.

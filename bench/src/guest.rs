@@ -1,0 +1,272 @@
+//! One guest of one system, from QEMU's start to its end.
+
+use crate::linux::Linux;
+use crate::plan::{Backend, System};
+use postern_harness::disk::Disk;
+use postern_harness::guest::report::Report;
+use postern_harness::qemu::command::Machine;
+use postern_harness::qemu::monitor::{Forwarded, Monitor, MonitorError};
+use postern_harness::qemu::process::{Ended, Qemu, StartError};
+use postern_harness::run::INITRD;
+use postern_harness::session::{Protection, Session, SessionError, last_line};
+use postern_harness::ultravisor::{Behaviour, Faults};
+use postern_harness::variable::{Firmware, Net};
+use postern_harness::workdir::Workdir;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Longest that one guest may run.
+const LIMIT: Duration = Duration::from_secs(60);
+/// What a null device pretends to hold.
+const NULL_BYTES: u64 = 256 << 20;
+
+/// Why there is no measurement.
+#[derive(Debug)]
+pub enum GuestError {
+    /// A file could not be made.
+    Io(io::Error),
+    /// QEMU did not start.
+    Start(StartError),
+    /// The guest did not start.
+    Session(SessionError),
+    /// QEMU's monitor.
+    Monitor(MonitorError),
+    /// The guest did not get to the point where it serves.
+    NeverReady,
+    /// The guest ended in another way than it should.
+    Ended(Ended, Option<u8>, String),
+    /// The exchange with the guest's network services.
+    Exchange(io::Error),
+}
+
+impl fmt::Display for GuestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Start(error) => write!(f, "{error}"),
+            Self::Session(error) => write!(f, "{error}"),
+            Self::Monitor(error) => write!(f, "{error}"),
+            Self::NeverReady => f.write_str("the guest never got ready"),
+            Self::Ended(ended, status, line) => write!(f, "{ended}, guest's status {status:?}: {line}"),
+            Self::Exchange(error) => write!(f, "network exchange: {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for GuestError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What guests are made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// QEMU.
+    pub qemu: PathBuf,
+    /// Postern.
+    pub kernel: PathBuf,
+    /// Its ROM.
+    pub rom: PathBuf,
+    /// Linux, where it can be had.
+    pub linux: Option<Linux>,
+    /// A file that holds the pattern of seed 1.
+    pub raw: PathBuf,
+}
+
+/// A machine to measure.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// The guest.
+    pub system: System,
+    /// Its disk.
+    pub backend: Option<Backend>,
+    /// Whether it has a network card.
+    pub network: bool,
+    /// Its firmware.
+    pub firmware: Firmware,
+    /// Whether QEMU counts instructions: a nanosecond of the guest is one instruction then.
+    pub counted: bool,
+    /// CPUs.
+    pub smp: u32,
+    /// Its command line.
+    pub words: String,
+}
+
+impl Shape {
+    /// One CPU, started by VOF, with a disk.
+    pub fn disk(system: System, backend: Backend, words: String) -> Self {
+        Self {
+            system,
+            backend: Some(backend),
+            network: false,
+            firmware: Firmware::Vof,
+            counted: false,
+            smp: 1,
+            words,
+        }
+    }
+
+    /// One CPU, started by VOF, with a network card.
+    pub fn network(system: System) -> Self {
+        Self {
+            backend: None,
+            network: true,
+            words: "run=net-serve".to_owned(),
+            ..Self::disk(system, Backend::Null, String::new())
+        }
+    }
+}
+
+enum Running {
+    Secure(Session),
+    Plain(Qemu),
+}
+
+/// A guest that runs.
+pub struct Guest {
+    running: Running,
+    monitor: PathBuf,
+    started: Instant,
+    _dir: Workdir,
+}
+
+impl Guest {
+    /// Starts one; `None` where there is no Linux to start.
+    pub fn start(parts: &Parts, shape: &Shape) -> Result<Option<Self>, GuestError> {
+        let mut dir = Workdir::new()?;
+        let mut machine = match (shape.system.is_linux(), &parts.linux) {
+            (false, _) => postern(parts, shape, &dir)?,
+            (true, Some(linux)) => {
+                let swiotlb = if shape.system.is_bounced() { "swiotlb=force" } else { "" };
+                Machine {
+                    initrd: Some(linux.initrd.clone()),
+                    bootargs: format!("console=hvc0 quiet loglevel=0 {swiotlb} {}", shape.words),
+                    ..Machine::new(parts.qemu.clone(), linux.kernel.clone(), parts.rom.clone())
+                }
+            }
+            (true, None) => return Ok(None),
+        };
+        machine.firmware = shape.firmware;
+        machine.memory = 1 << 30;
+        machine.smp = shape.smp;
+        machine.access_platform = shape.system.is_bounced();
+        if shape.network {
+            machine.net = Net::User;
+        }
+        match shape.backend {
+            Some(Backend::Raw) => machine.disks.push(Disk::scratch(parts.raw.clone())),
+            Some(Backend::Null) => machine.extra.extend(null_disk(machine.access_platform)),
+            None => {}
+        }
+        if shape.counted {
+            machine.extra.extend(["-icount", "shift=0,sleep=off"].map(str::to_owned));
+        }
+        let monitor = dir.path("monitor");
+        let started = Instant::now();
+        let running = if shape.system == System::PosternBounced {
+            let protection = Protection {
+                behaviour: Behaviour::Published,
+                faults: Faults::none(),
+                publish_node: shape.firmware != Firmware::Vof,
+                log: None,
+            };
+            let session = Session::start(machine, Some(protection), &mut dir, None);
+            Running::Secure(session.map_err(GuestError::Session)?)
+        } else {
+            machine.monitor = Some(monitor.clone());
+            Running::Plain(Qemu::start(&machine, None).map_err(GuestError::Start)?)
+        };
+        Ok(Some(Self { running, monitor, started, _dir: dir }))
+    }
+
+    fn qemu(&self) -> &Qemu {
+        match &self.running {
+            Running::Secure(session) => &session.qemu,
+            Running::Plain(qemu) => qemu,
+        }
+    }
+
+    /// Waits for a fact, and answers the time since QEMU's start.
+    pub fn until(&self, fact: &str) -> Result<Duration, GuestError> {
+        let line = self.qemu().console().wait_for(LIMIT, |line| line.contains(fact));
+        line.map(|_| self.started.elapsed()).ok_or(GuestError::NeverReady)
+    }
+
+    /// The loopback ports that reach its port 7.
+    pub fn ports(&self) -> Result<Forwarded, GuestError> {
+        let monitor = Monitor::connect(&self.monitor).and_then(|mut monitor| monitor.forwarded());
+        monitor.map_err(GuestError::Monitor)
+    }
+
+    /// Memory that QEMU holds, in bytes.
+    pub fn resident(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.qemu().id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    }
+
+    /// Tells it to stop serving.
+    pub fn quit(&mut self) {
+        let qemu = match &mut self.running {
+            Running::Secure(session) => &mut session.qemu,
+            Running::Plain(qemu) => qemu,
+        };
+        // One that is gone already shows in how it ended.
+        drop(qemu.type_in(b"q\n"));
+    }
+
+    /// Waits for its end and takes what it stated.
+    pub fn finish(self) -> Result<Report, GuestError> {
+        let (ended, output, report) = match self.running {
+            Running::Secure(session) => {
+                let finished = session.finish(LIMIT);
+                (finished.ended, finished.output, finished.report)
+            }
+            Running::Plain(qemu) => {
+                let (ended, output) = qemu.wait(LIMIT);
+                let report = Report::parse(&output.console);
+                (ended, output, report)
+            }
+        };
+        if ended == Ended::Exited(0) && report.exit_status == Some(0) {
+            return Ok(report);
+        }
+        let line = last_line(&format!("{}\n{}", output.errors, output.console));
+        Err(GuestError::Ended(ended, report.exit_status, line))
+    }
+}
+
+fn postern(parts: &Parts, shape: &Shape, dir: &Workdir) -> Result<Machine, GuestError> {
+    let initrd = dir.path("initrd");
+    std::fs::write(&initrd, INITRD)?;
+    let mode = match (shape.system, shape.firmware) {
+        (System::PosternBounced, Firmware::Vof) => "svm=emulated",
+        (System::PosternBounced, _) => "",
+        _ => "svm=off",
+    };
+    Ok(Machine {
+        initrd: Some(initrd),
+        bootargs: format!("{mode} {}", shape.words),
+        ..Machine::new(parts.qemu.clone(), parts.kernel.clone(), parts.rom.clone())
+    })
+}
+
+fn null_disk(access_platform: bool) -> [String; 4] {
+    let translated = if access_platform { "on" } else { "off" };
+    [
+        "-blockdev".to_owned(),
+        format!("driver=null-co,node-name=null,size={NULL_BYTES}"),
+        "-device".to_owned(),
+        format!("virtio-blk-pci,drive=null,serial=scratch,disable-legacy=on,iommu_platform={translated}"),
+    ]
+}
+
+/// Writes the file of [`Parts::raw`].
+pub fn make_raw(path: &Path, bytes: usize) -> io::Result<()> {
+    let mut content = vec![0; bytes];
+    postern_harness::pattern::fill(1, &mut content);
+    std::fs::write(path, content)
+}

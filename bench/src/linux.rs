@@ -1,0 +1,58 @@
+//! The Linux guest: fetched, its RAM disk made.
+
+use crate::initramfs::Initramfs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where it is kept between runs.
+const CACHE: &str = "build/bench/linux";
+/// In the order in which they can be loaded.
+const MODULES: [&str; 9] = [
+    "virtio",
+    "virtio_ring",
+    "virtio_pci_modern_dev",
+    "virtio_pci_legacy_dev",
+    "virtio_pci",
+    "virtio_blk",
+    "failover",
+    "net_failover",
+    "virtio_net",
+];
+
+/// What QEMU needs of it.
+#[derive(Clone, Debug)]
+pub struct Linux {
+    /// The kernel.
+    pub kernel: PathBuf,
+    /// The RAM disk.
+    pub initrd: PathBuf,
+    /// Its version.
+    pub version: String,
+}
+
+impl Linux {
+    /// Fetches and builds what is not there yet.
+    ///
+    /// # Errors
+    /// It cannot be had here.
+    pub fn get() -> io::Result<Self> {
+        let cache = Path::new(CACHE);
+        if !Command::new("scripts/linux-guest.sh").arg(cache).status()?.success() {
+            return Err(io::Error::other("scripts/linux-guest.sh failed"));
+        }
+        let mut disk = Initramfs::default();
+        disk.directory("dev");
+        disk.device("dev/console", 5, 1);
+        disk.directory("modules");
+        for (number, module) in MODULES.iter().enumerate() {
+            let content = std::fs::read(cache.join(format!("modules/{module}.ko")))?;
+            disk.file(&format!("modules/{number:02}.ko"), &content);
+        }
+        disk.file("init", &std::fs::read(cache.join("init"))?);
+        let initrd = cache.join("initrd");
+        std::fs::write(&initrd, disk.finish())?;
+        let version = std::fs::read_to_string(cache.join("version"))?.trim().to_owned();
+        Ok(Self { kernel: cache.join("vmlinux"), initrd, version })
+    }
+}

@@ -1,0 +1,56 @@
+//! The machine that was measured on, described without naming it.
+
+use crate::guest::Parts;
+use std::path::Path;
+use std::process::Command;
+
+/// Name and value of each property.
+pub type Description = Vec<(&'static str, String)>;
+
+/// Describes this machine and what ran on it.
+pub fn describe(parts: &Parts) -> Description {
+    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let value = text.lines().find(|line| line.starts_with(name))?.split_once(':')?.1;
+        Some(value.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let unknown = || "unknown".to_owned();
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let postern = std::fs::metadata(&parts.kernel).map_or(0, |m| m.len());
+    let load = file("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned();
+    let mut all = vec![
+        ("CPU", field(&file("/proc/cpuinfo"), "model name").unwrap_or_else(unknown)),
+        ("CPUs", cpus.to_string()),
+        ("memory", field(&file("/proc/meminfo"), "MemTotal").unwrap_or_else(unknown)),
+        ("host kernel", first_line("uname", &["-sr"])),
+        ("QEMU", first_line(&parts.qemu, &["--version"])),
+        ("load at the end", load),
+        ("Linux guest", parts.linux.as_ref().map_or_else(|| "none".to_owned(), |l| l.version.clone())),
+        ("date", first_line("date", &["-u", "+%F"])),
+        ("Postern image with symbols, bytes", postern.to_string()),
+    ];
+    if let Some(bytes) = stripped(&parts.kernel) {
+        all.push(("Postern image stripped, bytes", bytes.to_string()));
+    }
+    if let Some(bytes) = parts.linux.as_ref().and_then(|linux| stripped(&linux.kernel)) {
+        all.push(("Linux image stripped, bytes", bytes.to_string()));
+    }
+    all
+}
+
+fn first_line(program: impl AsRef<std::ffi::OsStr>, words: &[&str]) -> String {
+    let output = Command::new(program).args(words).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().next().unwrap_or("unknown").trim().to_owned()
+}
+
+/// Bytes of an ELF file without symbols.
+fn stripped(elf: &Path) -> Option<u64> {
+    let out = Path::new("build/bench/stripped");
+    let strip = Command::new("powerpc64le-linux-gnu-strip").arg("-o").arg(out).arg(elf).status();
+    strip.ok().filter(|status| status.success())?;
+    let bytes = std::fs::metadata(out).ok()?.len();
+    // A leftover there harms nobody.
+    let _ = std::fs::remove_file(out);
+    Some(bytes)
+}

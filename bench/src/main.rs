@@ -1,0 +1,73 @@
+//! `make bench`: Postern and Linux side by side on this machine, and a report about it.
+
+mod chart;
+mod guest;
+mod initramfs;
+mod json;
+mod linux;
+mod machine;
+mod markdown;
+mod measure;
+mod network;
+mod plan;
+mod results;
+mod statistics;
+mod targets;
+
+use guest::Parts;
+use linux::Linux;
+use plan::Effort;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+const HELP: &str = "postern-bench [quick] [FOLDER]: measures and writes FOLDER/benchmarks.{md,json,svg}";
+/// Bytes of the raw file.
+const RAW_BYTES: usize = 256 << 20;
+
+fn main() -> ExitCode {
+    let mut effort = Effort::FULL;
+    let mut folder = PathBuf::from("build/bench");
+    for word in std::env::args().skip(1) {
+        match word.as_str() {
+            "quick" => effort = Effort::QUICK,
+            "help" | "--help" | "-h" => {
+                println!("{HELP}");
+                return ExitCode::SUCCESS;
+            }
+            other => folder = other.into(),
+        }
+    }
+    match bench(effort, &folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(effort: Effort, folder: &Path) -> io::Result<()> {
+    let start = Instant::now();
+    postern_harness::interrupt::watch()?;
+    std::fs::create_dir_all("build/bench")?;
+    let linux = Linux::get().map_err(|error| eprintln!("bench: no Linux: {error}")).ok();
+    let parts = Parts {
+        qemu: std::env::var_os("QEMU").map_or_else(|| "qemu-system-ppc64".into(), PathBuf::from),
+        kernel: "build/postern.elf".into(),
+        rom: "build/rom.bin".into(),
+        linux,
+        raw: "build/bench/raw".into(),
+    };
+    guest::make_raw(&parts.raw, RAW_BYTES)?;
+    let results = measure::all(&parts, effort);
+    std::fs::remove_file(&parts.raw)?;
+    let machine = machine::describe(&parts);
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("benchmarks.json"), json::write(&results, &machine, effort))?;
+    std::fs::write(folder.join("benchmarks.md"), markdown::write(&results, &machine, effort))?;
+    chart::draw(&results, &folder.join("benchmarks.svg"))?;
+    eprintln!("bench: {} s; report in {}", start.elapsed().as_secs(), folder.display());
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! The measurements: in each round every system does the same, one after the other.
+
+use crate::guest::{Guest, GuestError, Parts, Shape};
+use crate::network;
+use crate::plan::{Backend, DISK, Effort, SCALING, System};
+use crate::results::{Results, Row};
+use postern_harness::interrupt;
+use postern_harness::variable::Firmware;
+use std::time::Duration;
+
+/// The groups of rows, as the report names them.
+pub const START: &str = "start";
+/// Network rows.
+pub const NETWORK: &str = "network";
+/// Instruction rows.
+pub const INSTRUCTIONS: &str = "guest instructions";
+/// Rows of Postern alone.
+pub const SCALE: &str = "scaling";
+
+/// The timebase of every pseries.
+const TIMEBASE_HZ: f64 = 512e6;
+
+/// Measures everything.
+pub fn all(parts: &Parts, effort: Effort) -> Results {
+    let mut results = Results::default();
+    for round in 1..=effort.rounds {
+        eprintln!("bench: round {round} of {}", effort.rounds);
+        for system in systems(parts) {
+            for backend in Backend::ALL {
+                attempt(&mut results, system, "disk", |results| {
+                    disk(parts, effort, system, backend, results)
+                });
+            }
+            attempt(&mut results, system, "network", |results| net(parts, effort, system, results));
+            if interrupt::requested() {
+                results.miss("interrupted".to_owned());
+                return results;
+            }
+        }
+    }
+    for system in systems(parts) {
+        attempt(&mut results, system, "start by SLOF", |results| {
+            let shape = Shape { firmware: Firmware::Slof, ..Shape::network(system) };
+            start(parts, &shape, "QEMU start to drivers ready, SLOF", results)
+        });
+        attempt(&mut results, system, "instructions", |results| instructions(parts, system, results));
+    }
+    for system in [System::PosternBounced, System::PosternDirect] {
+        attempt(&mut results, system, "scaling", |results| scaling(parts, effort, system, results));
+    }
+    results
+}
+
+fn systems(parts: &Parts) -> impl Iterator<Item = System> {
+    let linux = parts.linux.is_some();
+    System::ALL.into_iter().filter(move |system| linux || !system.is_linux())
+}
+
+fn attempt(
+    results: &mut Results,
+    system: System,
+    what: &str,
+    measure: impl FnOnce(&mut Results) -> Result<(), GuestError>,
+) {
+    if interrupt::requested() {
+        return;
+    }
+    if let Err(error) = measure(results) {
+        results.miss(format!("{}, {what}: {error}", system.name()));
+    }
+}
+
+fn words(specs: impl Iterator<Item = String>) -> String {
+    format!("run=bench-blk bench={}", specs.collect::<Vec<_>>().join(","))
+}
+
+fn disk(
+    parts: &Parts,
+    effort: Effort,
+    system: System,
+    backend: Backend,
+    results: &mut Results,
+) -> Result<(), GuestError> {
+    let time = effort.milliseconds;
+    let words = words(DISK.iter().map(|work| format!("{}:{time}", work.spec)));
+    let Some(guest) = Guest::start(parts, &Shape::disk(system, backend, words))? else { return Ok(()) };
+    let ready = guest.until("postern: bench.ready=")?;
+    let row = Row {
+        group: START.to_owned(),
+        name: "QEMU start to drivers ready, VOF".to_owned(),
+        unit: "s",
+        more_is_better: false,
+    };
+    results.add(&row, system, ready.as_secs_f64());
+    let report = guest.finish()?;
+    for (number, work) in DISK.iter().enumerate() {
+        let (key, unit, scale) = if work.in_bytes { ("kb_s", "MB/s", 1e-3) } else { ("iops", "IOPS", 1.0) };
+        let Some(figure) = report.number(&format!("bench.{number}.{key}")) else { continue };
+        let row =
+            Row { group: backend.name().to_owned(), name: work.name.to_owned(), unit, more_is_better: true };
+        results.add(&row, system, figure as f64 * scale);
+    }
+    Ok(())
+}
+
+fn start(parts: &Parts, shape: &Shape, name: &str, results: &mut Results) -> Result<(), GuestError> {
+    let Some(mut guest) = Guest::start(parts, shape)? else { return Ok(()) };
+    let ready = guest.until("postern: net0.serve=ready")?;
+    let row = Row { group: START.to_owned(), name: name.to_owned(), unit: "s", more_is_better: false };
+    results.add(&row, shape.system, ready.as_secs_f64());
+    guest.quit();
+    guest.finish().map(drop)
+}
+
+fn net(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> Result<(), GuestError> {
+    let Some(mut guest) = Guest::start(parts, &Shape::network(system))? else { return Ok(()) };
+    guest.until("postern: net0.serve=ready")?;
+    let resident = guest.resident();
+    let ports = guest.ports()?;
+    let figures = network::all(ports.udp, ports.tcp, Duration::from_secs_f64(effort.network_seconds))
+        .map_err(GuestError::Exchange)?;
+    guest.quit();
+    guest.finish()?;
+    let mut add = |name: &str, unit, more_is_better, figure| {
+        let row = Row { group: NETWORK.to_owned(), name: name.to_owned(), unit, more_is_better };
+        results.add(&row, system, figure);
+    };
+    add("UDP echo, 64 bytes", "packets/s", true, figures.small);
+    add("UDP echo, 1400 bytes", "packets/s", true, figures.large);
+    add("UDP echo, 64 bytes, time of one", "us", false, figures.round_trip);
+    add("TCP echo, each way", "MB/s", true, figures.stream);
+    if let Some(bytes) = resident {
+        let row = Row {
+            group: START.to_owned(),
+            name: "memory that QEMU holds when the guest is idle".to_owned(),
+            unit: "MiB",
+            more_is_better: false,
+        };
+        results.add(&row, system, bytes as f64 / f64::from(1 << 20));
+    }
+    Ok(())
+}
+
+/// Under `-icount shift=0` a nanosecond of the guest's clock is one instruction, whatever the machine does.
+fn instructions(parts: &Parts, system: System, results: &mut Results) -> Result<(), GuestError> {
+    let works = [
+        ("4 KiB random read, depth 1", "read:4096:1:random"),
+        ("4 KiB random read, depth 32", "read:4096:32:random"),
+        ("1 MiB read, depth 8", "read:1048576:8:seq"),
+    ];
+    let words = words(works.iter().map(|(_, spec)| format!("{spec}:100")));
+    let shape = Shape { counted: true, ..Shape::disk(system, Backend::Null, words) };
+    let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+    let report = guest.finish()?;
+    for (number, (name, _)) in works.iter().enumerate() {
+        let fact = |key: &str| report.number(&format!("bench.{number}.{key}"));
+        let (Some(ticks), Some(requests @ 1..)) = (fact("ticks"), fact("requests")) else { continue };
+        // What waits in Linux sleeps, and its clock stands still meanwhile.
+        let busy = ticks.saturating_sub(fact("idle").unwrap_or(0));
+        let row = Row {
+            group: INSTRUCTIONS.to_owned(),
+            name: format!("{name}, each"),
+            unit: "instructions",
+            more_is_better: false,
+        };
+        results.add(&row, system, busy as f64 * 1e9 / TIMEBASE_HZ / requests as f64);
+    }
+    Ok(())
+}
+
+fn scaling(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> Result<(), GuestError> {
+    let time = effort.milliseconds / 2;
+    for (condition, pool, smp) in [
+        ("", "64M", 1),
+        (", pool of 1 MiB", "1M", 1),
+        (", pool of 256 MiB", "256M", 1),
+        (", 4 CPUs", "64M", 4),
+    ] {
+        let bounced = system.is_bounced();
+        if !bounced && condition.contains("pool") {
+            continue;
+        }
+        let usual = condition.is_empty();
+        let specs: Vec<_> = SCALING
+            .into_iter()
+            .filter(|spec| usual || ["read:4096:32:random", "read:65536:8:seq"].contains(spec))
+            .collect();
+        let pool = if bounced { format!("pool={pool} ") } else { String::new() };
+        let words = pool + &words(specs.iter().map(|spec| format!("{spec}:{time}")));
+        let shape = Shape { smp, ..Shape::disk(system, Backend::Null, words) };
+        let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+        let report = guest.finish()?;
+        for (number, spec) in specs.iter().enumerate() {
+            let fact = |key: &str| report.number(&format!("bench.{number}.{key}"));
+            let (Some(iops), Some(depth)) = (fact("iops"), fact("depth")) else { continue };
+            let asked = spec.split(':').nth(2).unwrap_or_default();
+            let reached =
+                if asked == depth.to_string() { String::new() } else { format!(" (reached {depth})") };
+            let row = Row {
+                group: SCALE.to_owned(),
+                name: format!("{spec}{condition}{reached}"),
+                unit: "IOPS",
+                more_is_better: true,
+            };
+            results.add(&row, system, iops as f64);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What is measured, and what is aimed at.
+
+/// A guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum System {
+    /// Postern as a secure guest: every byte through the shared pool, ACCESS_PLATFORM on.
+    PosternBounced,
+    /// Postern as an ordinary guest without ACCESS_PLATFORM: devices use its buffers.
+    PosternDirect,
+    /// Linux with `swiotlb=force` and ACCESS_PLATFORM.
+    LinuxBounced,
+    /// Linux without either.
+    LinuxDirect,
+}
+
+impl System {
+    /// All, in the order of the tables.
+    pub const ALL: [Self; 4] =
+        [Self::PosternBounced, Self::PosternDirect, Self::LinuxBounced, Self::LinuxDirect];
+
+    /// A table's heading.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PosternBounced => "Postern bounced",
+            Self::PosternDirect => "Postern direct",
+            Self::LinuxBounced => "Linux bounced",
+            Self::LinuxDirect => "Linux direct",
+        }
+    }
+
+    /// Whether it needs the Linux guest.
+    pub const fn is_linux(self) -> bool {
+        matches!(self, Self::LinuxBounced | Self::LinuxDirect)
+    }
+
+    /// Whether data goes through bounce buffers, and devices through TCEs.
+    pub const fn is_bounced(self) -> bool {
+        matches!(self, Self::PosternBounced | Self::LinuxBounced)
+    }
+}
+
+/// What the disk is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    /// QEMU's `null-co`: costs nothing, so that the guest is what is measured.
+    Null,
+    /// A raw file with a known content, in the host's page cache.
+    Raw,
+}
+
+impl Backend {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Null, Self::Raw];
+
+    /// As the tables say it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Null => "null-co",
+            Self::Raw => "raw file",
+        }
+    }
+}
+
+/// One kind of disk request.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskWork {
+    /// As the tables say it.
+    pub name: &'static str,
+    /// As `bench=` says it, without the time.
+    pub spec: &'static str,
+    /// Whether bytes rather than requests are counted.
+    pub in_bytes: bool,
+}
+
+/// All disk work.
+pub const DISK: [DiskWork; 7] = [
+    DiskWork { name: "4 KiB random read, depth 1", spec: "read:4096:1:random", in_bytes: false },
+    DiskWork { name: "4 KiB random read, depth 32", spec: "read:4096:32:random", in_bytes: false },
+    DiskWork { name: "4 KiB random write, depth 32", spec: "write:4096:32:random", in_bytes: false },
+    DiskWork { name: "64 KiB read, depth 1", spec: "read:65536:1:seq", in_bytes: true },
+    DiskWork { name: "64 KiB read, depth 8", spec: "read:65536:8:seq", in_bytes: true },
+    DiskWork { name: "1 MiB read, depth 1", spec: "read:1048576:1:seq", in_bytes: true },
+    DiskWork { name: "1 MiB read, depth 8", spec: "read:1048576:8:seq", in_bytes: true },
+];
+
+/// How Postern scales: throughput against depth, and against the size of requests.
+pub const SCALING: [&str; 18] = [
+    "read:4096:1:random",
+    "read:4096:2:random",
+    "read:4096:4:random",
+    "read:4096:8:random",
+    "read:4096:16:random",
+    "read:4096:32:random",
+    "read:4096:64:random",
+    "read:4096:128:random",
+    "read:4096:256:random",
+    "read:512:8:seq",
+    "read:2048:8:seq",
+    "read:8192:8:seq",
+    "read:16384:8:seq",
+    "read:65536:8:seq",
+    "read:262144:8:seq",
+    "read:524288:8:seq",
+    "read:1048576:8:seq",
+    "read:4194304:1:seq",
+];
+
+/// How thoroughly.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Rounds; in each, every system runs once.
+    pub rounds: usize,
+    /// Milliseconds of each piece of disk work.
+    pub milliseconds: u32,
+    /// Seconds of each piece of network work.
+    pub network_seconds: f64,
+}
+
+impl Effort {
+    /// `QUICK=1`
+    pub const QUICK: Self = Self { rounds: 3, milliseconds: 250, network_seconds: 0.7 };
+    /// Without it.
+    pub const FULL: Self = Self { rounds: 7, milliseconds: 1000, network_seconds: 2.0 };
+}

@@ -1,0 +1,90 @@
+//! What was aimed at, and whether it was reached.
+
+use crate::measure::{INSTRUCTIONS, NETWORK, START};
+use crate::plan::{Backend, System};
+use crate::results::Results;
+
+/// A target and what was found.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What it is about.
+    pub name: String,
+    /// The figure; none where it could not be measured.
+    pub found: Option<f64>,
+    /// The figure wanted.
+    pub wanted: f64,
+    /// Whether the figure must be at least what is wanted, or at most.
+    pub at_least: bool,
+}
+
+impl Target {
+    /// Whether it was reached; unknown without a figure.
+    pub fn met(&self) -> Option<bool> {
+        self.found.map(|found| if self.at_least { found >= self.wanted } else { found <= self.wanted })
+    }
+}
+
+/// Judges every target; `image` is the size of the stripped image.
+pub fn judge(results: &Results, image: Option<f64>) -> Vec<Target> {
+    use System::{LinuxBounced, PosternBounced, PosternDirect};
+    let null = Backend::Null.name();
+    let times = |group: &str, work: &str, this, base| results.find(group, work)?.times(this, base);
+    let median = |group: &str, work: &str| results.find(group, work)?.median(PosternBounced);
+    let at_least =
+        |name: &str, found, wanted| Target { name: name.to_owned(), found, wanted, at_least: true };
+    let at_most =
+        |name: &str, found, wanted| Target { name: name.to_owned(), found, wanted, at_least: false };
+    let random = "4 KiB random read, depth 32";
+    let large = "1 MiB read, depth 8";
+    let vof = "QEMU start to drivers ready, VOF";
+    let each = format!("{random}, each");
+    vec![
+        at_least(
+            "4 KiB random read, depth 32, bounced: times Linux bounced",
+            times(null, random, PosternBounced, LinuxBounced),
+            5.0,
+        ),
+        at_least(
+            "4 KiB random read, depth 1, bounced: times Linux bounced",
+            times(null, "4 KiB random read, depth 1", PosternBounced, LinuxBounced),
+            4.0,
+        ),
+        at_least(
+            "1 MiB read, depth 8, bounced: times Linux bounced",
+            times(null, large, PosternBounced, LinuxBounced),
+            2.0,
+        ),
+        at_least(
+            "4 KiB random read, depth 32: bounced as a part of direct",
+            times(null, random, PosternBounced, PosternDirect),
+            0.9,
+        ),
+        at_least(
+            "1 MiB read, depth 8, raw file: bounced as a part of direct",
+            times(Backend::Raw.name(), large, PosternBounced, PosternDirect),
+            0.6,
+        ),
+        at_most(
+            "guest instructions of a bounced 4 KiB read at depth 32",
+            median(INSTRUCTIONS, &each),
+            3000.0,
+        ),
+        at_least(
+            "UDP echo of 64 bytes: times Linux bounced",
+            times(NETWORK, "UDP echo, 64 bytes", PosternBounced, LinuxBounced),
+            5.0,
+        ),
+        at_least(
+            "TCP echo, both ways at once: times Linux bounced",
+            times(NETWORK, "TCP echo, each way", PosternBounced, LinuxBounced),
+            1.0,
+        ),
+        at_most("QEMU start to drivers ready, VOF, seconds", median(START, vof), 0.3),
+        at_least(
+            "QEMU start to drivers ready, VOF: times faster than Linux bounced",
+            times(START, vof, PosternBounced, LinuxBounced),
+            12.0,
+        ),
+        at_most("image without symbols, KiB", image.map(|bytes| bytes / 1024.0), 512.0),
+    ]
+}
