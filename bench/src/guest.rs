@@ -121,7 +121,7 @@ impl Shape {
 }
 
 enum Running {
-    Secure(Session),
+    Secure(Box<Session>),
     Plain(Qemu),
 }
 
@@ -174,7 +174,7 @@ impl Guest {
                 log: None,
             };
             let session = Session::start(machine, Some(protection), &mut dir, None);
-            Running::Secure(session.map_err(GuestError::Session)?)
+            Running::Secure(Box::new(session.map_err(GuestError::Session)?))
         } else {
             machine.monitor = Some(monitor.clone());
             Running::Plain(Qemu::start(&machine, None).map_err(GuestError::Start)?)
@@ -222,7 +222,7 @@ impl Guest {
     pub fn finish(self) -> Result<Report, GuestError> {
         let (ended, output, report) = match self.running {
             Running::Secure(session) => {
-                let finished = session.finish(LIMIT);
+                let finished = (*session).finish(LIMIT);
                 (finished.ended, finished.output, finished.report)
             }
             Running::Plain(qemu) => {
