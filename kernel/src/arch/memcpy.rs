@@ -1,6 +1,6 @@
 //! What the compiler calls to move a value that is too large for registers.
 
-/// Copies `len` bytes that do not overlap, in a third of the instructions of the one in `compiler_builtins`.
+/// Copies `len` bytes that do not overlap, by the unrolled loop of doublewords that the pool is copied with.
 ///
 /// # Safety
 /// As C has it (ISO C 7.24.2.1).
