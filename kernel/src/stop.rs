@@ -35,6 +35,8 @@ pub enum Stop {
     Mmu(MmuError),
     /// A device, or a job on it.
     Device(DeviceError),
+    /// What was written to this address is not there any more.
+    Memory(u64),
     /// A rule of the memory map was broken and nothing happened.
     NotStopped(Breach),
 }
@@ -51,7 +53,7 @@ impl Stop {
             Self::Pool(_) => ExitStatus::PoolNotShared,
             Self::ByteOrder(_) | Self::Mmu(_) => ExitStatus::PlatformRefused,
             Self::Device(error) => error.status(),
-            Self::NotStopped(_) => ExitStatus::VerificationFailed,
+            Self::NotStopped(_) | Self::Memory(_) => ExitStatus::VerificationFailed,
         }
     }
 }
@@ -69,6 +71,7 @@ impl fmt::Display for Stop {
             Self::Pool(error) => write!(f, "no pool: {error}"),
             Self::Mmu(error) => error.fmt(f),
             Self::Device(error) => error.fmt(f),
+            Self::Memory(at) => write!(f, "memory at {at:#x} does not hold what was written"),
             Self::NotStopped(breach) => write!(f, "no exception after {}", Step::Breach(*breach)),
         }
     }

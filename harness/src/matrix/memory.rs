@@ -17,6 +17,13 @@ const DATA_STORAGE: u64 = 0x300;
 /// A fetch that the map forbids.
 const INSTRUCTION_STORAGE: u64 = 0x400;
 
+/// MiB of memory that are tried.
+const LARGE: u64 = 64 << 10;
+/// Bytes of memory that need not come up among what was filled.
+const USED: u64 = 64 << 20;
+/// Blocks are no smaller than 1 MiB: what is left at the end of a stretch may be, and of `-bios` the tree.
+const ROUNDING: u64 = 8 << 20;
+
 /// Where the exception must point, seen from the address that the guest announced.
 #[derive(Clone, Copy, Debug)]
 enum Points {
@@ -50,6 +57,16 @@ pub fn tests() -> Vec<Test> {
             tests.push(test(name, shape, move |context, shape| breach(context, shape, name, points)));
         }
     }
+    for (name, secure, mebibytes) in
+        [("filled", true, 512), ("filled", false, 256), ("filled/64G", true, LARGE)]
+    {
+        let shape = Shape { mebibytes, ..Shape::new(Firmware::Bios, secure, true) };
+        tests.push(test(name, shape, |context, shape| fill(context, shape, &[])));
+    }
+    let shape = Shape { mebibytes: LARGE, ..Shape::new(Firmware::Vof, false, true) };
+    tests.push(test("filled/64G", shape, |context, shape| fill(context, shape, &[LARGE << 20])));
+    let nodes = [1 << 30, 3 << 30, 28 << 30, 32 << 30];
+    tests.push(test("filled/64G/numa", shape, move |context, shape| fill(context, shape, &nodes)));
     // The rules are the image's, whoever loaded it and whatever runs it.
     let vof = Shape { cpu: Cpu::Power10, ..Shape::new(Firmware::Vof, true, true) };
     tests.push(test("map/power10", vof, map_is_sound));
@@ -79,6 +96,24 @@ fn map_is_sound(context: &Context, shape: Shape) -> Result<(), Failure> {
     let found = map::violations(&finished.report, memory.bytes, &memory.shared.now, &memory.reserved);
     findings.extend(found.into_iter().map(Finding::Map));
     findings.extend(judge::strict(&finished));
+    verdict(finished, findings)
+}
+
+/// The heap reaches all of memory, whatever its size and number of nodes.
+fn fill(context: &Context, shape: Shape, nodes: &[u64]) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.machine.nodes = nodes.to_vec();
+    scene.word("run=memory,map");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::strict(&finished));
+    let memory = judge::memory(&finished);
+    let found = map::violations(&finished.report, memory.bytes, &memory.shared.now, &memory.reserved);
+    findings.extend(found.into_iter().map(Finding::Map));
+    // Image, pool, initrd, tree, what firmware keeps, and what the ultravisor takes under 768 MiB.
+    let least = finished.memory - USED;
+    findings.extend(within(&finished, "memory.filled_bytes", least..finished.memory));
+    findings.extend(within(&finished, "memory.filled_top", finished.memory - ROUNDING..finished.memory + 1));
     verdict(finished, findings)
 }
 

@@ -34,7 +34,7 @@ pub struct Said {
 pub struct Log {
     path: PathBuf,
     ended: Arc<AtomicBool>,
-    /// Lines of trace events.
+    /// Lines of trace events, and whatever else is none of an interrupt.
     events: Arc<Mutex<String>>,
     thread: Option<JoinHandle<(Requests, BTreeSet<Block>)>>,
 }
@@ -135,8 +135,8 @@ impl Reader {
         let mut memory = None;
         while matches!(from.read_until(b'\n', &mut bytes), Ok(1..)) {
             let line = String::from_utf8_lossy(&bytes);
-            let line = line.trim_end();
-            if line.contains("spapr_") {
+            let line = line.strip_suffix('\n').unwrap_or(&line);
+            if !is_interrupt(line) {
                 let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
                 events.push_str(line);
                 events.push('\n');
@@ -149,6 +149,11 @@ impl Reader {
             bytes.clear();
         }
     }
+}
+
+/// Whether the line is of the interrupt log.
+fn is_interrupt(line: &str) -> bool {
+    ["hypercall ", "Raise exception ", "syscall "].iter().any(|start| line.starts_with(start))
 }
 
 #[cfg(test)]

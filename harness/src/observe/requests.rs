@@ -49,6 +49,8 @@ pub struct Requests {
     pub before: Part,
     /// From there on, or nothing when there was none.
     pub after: Option<Part>,
+    /// The last exception's line: one hypercall after the other raises the same.
+    last: String,
     /// Lines that could not be read. An observer that cannot read must not nod.
     pub unread: Vec<String>,
 }
@@ -85,11 +87,16 @@ impl Requests {
                     if let Some(part) = self.after.replace(Part::default()) {
                         self.before.absorb(part);
                     }
+                    self.last.clear();
                 }
                 Some(_) => {}
                 None => self.unread.push(line.to_owned()),
             }
         } else if let Some(rest) = line.strip_prefix("Raise exception at ") {
+            if line == self.last {
+                return None;
+            }
+            line.clone_into(&mut self.last);
             match taken(rest) {
                 Some(taken) => drop(part.taken.insert(taken)),
                 None => self.unread.push(line.to_owned()),
@@ -107,9 +114,12 @@ impl Part {
     }
 }
 
+/// Most lines are those of calls that hand nothing but values: of them no more is read than has to be.
 fn hcall(text: &str) -> Option<Hcall> {
-    let number = register(text, "r3")?;
-    let nip = register(text, "nip")?;
+    let number = text.strip_prefix("r3=")?.split(' ').next()?;
+    let number = u64::from_str_radix(number, 16).ok()?;
+    let (_, nip) = text.rsplit_once(" nip=")?;
+    let nip = u64::from_str_radix(nip, 16).ok()?;
     let mut arguments = [0; 4];
     if hcalls::listed(number).is_none_or(|call| call.hands != Hands::Values) {
         for (argument, name) in arguments.iter_mut().zip(["r4", "r5", "r6", "r7"]) {

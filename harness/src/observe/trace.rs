@@ -3,8 +3,16 @@
 
 use std::collections::BTreeMap;
 
-/// Trace events that [`Trace::parse`] understands, as QEMU's `-trace` takes them.
-pub const EVENTS: [&str; 2] = ["spapr_iommu_*", "spapr_update_dt"];
+/// Trace events that [`Trace::parse`] understands, as QEMU's `-trace` takes them. Not those of reading a TCE:
+/// a kernel that reads a whole window back makes more of them than of all others together.
+pub const EVENTS: [&str; 6] = [
+    "spapr_iommu_*put",
+    "spapr_iommu_*stuff",
+    "spapr_iommu_*indirect",
+    "spapr_iommu_xlate",
+    "spapr_iommu_ddw_*",
+    "spapr_update_dt",
+];
 
 /// Page size of the default window; windows made later say theirs.
 const DEFAULT_PAGE: u64 = 0x1000;

@@ -40,6 +40,9 @@ pub struct Machine {
     pub smp: u32,
     /// Guest memory in bytes.
     pub memory: u64,
+    /// Bytes of each memory node, where there are several, or more than the host has; together they are
+    /// `memory`, and in no file.
+    pub nodes: Vec<u64>,
     /// Whether virtio devices offer VIRTIO_F_ACCESS_PLATFORM and reach memory through TCEs.
     pub access_platform: bool,
     /// Whether the host bridge offers further DMA windows beside the default one.
@@ -82,6 +85,7 @@ impl Machine {
             cpu: Cpu::Power9,
             smp: 1,
             memory: 512 << 20,
+            nodes: Vec::new(),
             access_platform: false,
             dynamic_windows: true,
             disks: Vec::new(),
@@ -124,6 +128,11 @@ impl Machine {
         }
         args.add("-machine", machine).add("-cpu", self.cpu.name());
         args.add("-smp", self.smp.to_string()).add("-m", format!("{}M", self.memory >> 20));
+        for (number, bytes) in self.nodes.iter().enumerate() {
+            // Not reserved: a guest may have more memory than the host, as long as it does not use it.
+            args.add("-object", format!("memory-backend-ram,id=node{number},reserve=off,size={bytes}"));
+            args.add("-numa", format!("node,nodeid={number},memdev=node{number}"));
+        }
         args.flag("-nodefaults").flag("-nographic").add("-vga", "none");
         args.flag("-no-reboot").add("-action", "panic=exit-failure");
         args.add("-chardev", "stdio,id=console,signal=off").add("-serial", "chardev:console");

@@ -64,6 +64,8 @@ pub enum Step {
     BenchBlk,
     /// State the memory map, for a check from outside.
     Map,
+    /// Take all memory there is, mark it, find the marks again.
+    Memory,
     /// Break a rule of the memory map, to see that it is kept: the run ends with an exception.
     Breach(Breach),
 }
@@ -86,7 +88,7 @@ pub enum Breach {
 }
 
 /// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 13] = [
+pub const STEPS: [(&str, Step); 14] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
@@ -94,6 +96,7 @@ pub const STEPS: [(&str, Step); 13] = [
     ("net-serve", Step::NetServe),
     ("bench-blk", Step::BenchBlk),
     ("map", Step::Map),
+    ("memory", Step::Memory),
     ("breach-text-write", Step::Breach(Breach::TextWrite)),
     ("breach-data-execute", Step::Breach(Breach::DataExecute)),
     ("breach-pool-execute", Step::Breach(Breach::PoolExecute)),

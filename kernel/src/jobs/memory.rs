@@ -3,9 +3,11 @@
 use crate::memory::{layout, mmu};
 use crate::report::Report;
 use crate::stop::Stop;
+use alloc::vec::Vec;
 use core::arch::asm;
 use core::hint::black_box;
 use postern_core::addr::GpaRange;
+use postern_core::blk::pattern::splitmix64;
 use postern_core::cmdline::Breach;
 
 /// `blr`: code that would return at once, if it could be executed.
@@ -31,6 +33,58 @@ pub fn map(report: &mut Report) {
         );
         number += 1;
     });
+}
+
+/// The largest and the smallest block that [`fill`] asks for.
+const BLOCKS: core::ops::RangeInclusive<usize> = 1 << 20..=1 << 30;
+
+/// Takes blocks until there is no memory left, marks both ends of each, finds every mark again, and gives all
+/// back.
+///
+/// # Errors
+/// A mark is gone: two blocks overlap, or an address leads elsewhere.
+pub fn fill(report: &mut Report) -> Result<(), Stop> {
+    const WORD: usize = size_of::<u64>();
+    let mut blocks: Vec<Vec<u64>> = Vec::with_capacity(1024);
+    let mut size = *BLOCKS.end();
+    while size >= *BLOCKS.start() && blocks.len() < blocks.capacity() {
+        let mut block = Vec::new();
+        if block.try_reserve_exact(size / WORD).is_ok() {
+            blocks.push(block);
+        } else {
+            size /= 2;
+        }
+    }
+    let ends = |block: &mut Vec<u64>| {
+        let capacity = block.capacity();
+        let words = block.spare_capacity_mut();
+        [words.as_mut_ptr().cast::<u64>(), words[capacity - 1].as_mut_ptr()]
+    };
+    for (number, block) in blocks.iter_mut().enumerate() {
+        for (end, at) in ends(block).into_iter().enumerate() {
+            // SAFETY: the first or the last word of a block that was just allocated.
+            unsafe { at.write_volatile(mark(number, end)) };
+        }
+    }
+    let (mut bytes, mut top) = (0, 0);
+    for (number, block) in blocks.iter_mut().enumerate() {
+        for (end, at) in ends(block).into_iter().enumerate() {
+            // SAFETY: as above, and written there.
+            if unsafe { at.read_volatile() } != mark(number, end) {
+                return Err(Stop::Memory(at as u64));
+            }
+            top = top.max(at as u64 + WORD as u64);
+        }
+        bytes += block.capacity() * WORD;
+    }
+    report.fact("memory.filled_bytes", bytes);
+    report.fact("memory.filled_top", format_args!("{top:#x}"));
+    Ok(())
+}
+
+/// Another word for each end of each block.
+fn mark(block: usize, end: usize) -> u64 {
+    splitmix64((block * 2 + end) as u64)
 }
 
 /// Does what the map forbids, having stated the address. Returns only when nothing stopped it.

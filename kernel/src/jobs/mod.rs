@@ -34,6 +34,7 @@ pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Res
                 memory::map(report);
                 Ok(())
             }
+            Step::Memory => memory::fill(report),
             Step::Breach(breach) => memory::breach(*breach, devices.pool, report),
         };
         outcome = outcome.and(reported(done));

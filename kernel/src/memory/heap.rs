@@ -1,11 +1,13 @@
-//! The private heap: a small piece inside the image for what runs before memory is known, and the main
-//! piece that the placement chose. Devices and the host never see either.
+//! The private heap: a small piece inside the image for what runs before memory is known, and the main heap,
+//! which starts with what the placement chose and grows from the frames that are left. Devices and the host
+//! never see either.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use linked_list_allocator::Heap;
 use postern_core::addr::GpaRange;
+use postern_core::fdt::Frames;
 use spin::Mutex;
 
 /// Bytes of the early piece.
@@ -16,16 +18,69 @@ struct EarlyHeap([u8; EARLY_SIZE]);
 
 static mut EARLY: EarlyHeap = EarlyHeap([0; EARLY_SIZE]);
 
+/// The heap grows by as much at a time, if there is as much.
+const STEP: usize = 16 << 20;
+/// What a piece needs beside the block that it was taken for: its own book-keeping, at both ends.
+const OVERHEAD: usize = 64;
+/// Memory between reservations comes in stretches, and each has a piece. What lies beyond stays unused.
+const PIECES: usize = 16;
+
+/// Pieces of memory, each with a list of what is free in it.
+struct Main {
+    pieces: [Heap; PIECES],
+    used: usize,
+    frames: Option<Frames>,
+}
+
+impl Main {
+    const fn new() -> Self {
+        Self { pieces: [const { Heap::empty() }; PIECES], used: 0, frames: None }
+    }
+
+    /// Adds a range: to the piece that it adjoins, else as a new one.
+    ///
+    /// # Safety
+    /// `range` is RAM that nothing else uses, now or later.
+    unsafe fn add(&mut self, range: GpaRange) {
+        let (start, len) = (range.start.0 as *mut u8, range.len as usize);
+        if let Some(piece) = self.pieces[..self.used].iter_mut().find(|piece| piece.top() == start) {
+            // SAFETY: the caller's promise; the range begins where the piece ends.
+            unsafe { piece.extend(len) };
+        } else if let Some(piece) = self.pieces.get_mut(self.used) {
+            // SAFETY: the caller's promise.
+            unsafe { piece.init(start, len) };
+            self.used += 1;
+        }
+    }
+
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        loop {
+            for piece in &mut self.pieces[..self.used] {
+                if let Ok(block) = piece.allocate_first_fit(layout) {
+                    return Some(block);
+                }
+            }
+            let least = layout.size().checked_add(layout.align())?.checked_add(OVERHEAD)?;
+            if self.used == PIECES {
+                return None;
+            }
+            let range = self.frames.as_mut()?.take(least as u64, STEP as u64)?;
+            // SAFETY: the frames are RAM that nothing uses (`grow_from`), and these are taken for ever.
+            unsafe { self.add(range) };
+        }
+    }
+}
+
 struct KernelHeap {
     early: Mutex<Heap>,
-    main: Mutex<Heap>,
+    main: Mutex<Main>,
     exhausted: AtomicBool,
 }
 
 #[global_allocator]
 static HEAP: KernelHeap = KernelHeap {
     early: Mutex::new(Heap::empty()),
-    main: Mutex::new(Heap::empty()),
+    main: Mutex::new(Main::new()),
     exhausted: AtomicBool::new(false),
 };
 
@@ -41,7 +96,20 @@ pub fn init_early() {
 /// `range` is RAM that nothing else uses, now or later, and this is called once.
 pub unsafe fn init_main(range: GpaRange) {
     // SAFETY: the caller promises that the range is RAM of its own for the kernel's life.
-    unsafe { HEAP.main.lock().init(range.start.0 as *mut u8, range.len as usize) };
+    unsafe { HEAP.main.lock().add(range) };
+}
+
+/// Lets the main heap grow.
+///
+/// # Safety
+/// `frames` are RAM that nothing else uses, now or later, and that is mapped before the next allocation.
+pub unsafe fn grow_from(frames: Frames) {
+    HEAP.main.lock().frames = Some(frames);
+}
+
+/// Bytes that the heap has not grown into yet.
+pub fn unused() -> u64 {
+    HEAP.main.lock().frames.as_ref().map_or(0, Frames::bytes)
 }
 
 /// Whether an allocation has failed: the panic that follows is then an out-of-memory exit.
@@ -49,20 +117,22 @@ pub fn exhausted() -> bool {
     HEAP.exhausted.load(Ordering::Relaxed)
 }
 
-/// Bytes in use and bytes free, both pieces together.
+/// Bytes in use and bytes free, all pieces together.
 pub fn usage() -> (usize, usize) {
     let (early, main) = (HEAP.early.lock(), HEAP.main.lock());
-    (early.used() + main.used(), early.free() + main.free())
+    let pieces = main.pieces[..main.used].iter().chain([&*early]);
+    pieces.fold((0, 0), |(used, free), piece| (used + piece.used(), free + piece.free()))
 }
 
-// SAFETY: both pieces are `linked_list_allocator` heaps behind locks, which give out disjoint, aligned
+// SAFETY: all pieces are `linked_list_allocator` heaps behind locks, which give out disjoint, aligned
 // memory of the size asked for; a block goes back to the piece whose range it lies in.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        for piece in [&self.main, &self.early] {
-            if let Ok(block) = piece.lock().allocate_first_fit(layout) {
-                return block.as_ptr();
-            }
+        if let Some(block) = self.main.lock().allocate(layout) {
+            return block.as_ptr();
+        }
+        if let Ok(block) = self.early.lock().allocate_first_fit(layout) {
+            return block.as_ptr();
         }
         self.exhausted.store(true, Ordering::Relaxed);
         core::ptr::null_mut()
@@ -79,7 +149,12 @@ unsafe impl GlobalAlloc for KernelHeap {
                 early.deallocate(at, layout);
             } else {
                 drop(early);
-                self.main.lock().deallocate(at, layout);
+                let mut main = self.main.lock();
+                let used = main.used;
+                let mut pieces = main.pieces[..used].iter_mut();
+                if let Some(piece) = pieces.find(|piece| (piece.bottom()..piece.top()).contains(&block)) {
+                    piece.deallocate(at, layout);
+                }
             }
         }
     }

@@ -7,12 +7,12 @@ use crate::platform::pseries::Pseries;
 use crate::stop::Stop;
 use alloc::vec::Vec;
 use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
-use postern_core::fdt::placement::{Wanted, place};
+use postern_core::fdt::placement::{Wanted, left, place};
 use postern_core::fdt::{Machine, Placement};
 use postern_core::ultracall::share::{Quarantined, SharedPool, share_pool};
 
-/// The heap takes an eighth of memory, at most this.
-const LARGEST_HEAP: u64 = 64 << 20;
+/// The heap starts with an eighth of memory, at most this, and grows when it has to.
+const FIRST_HEAP: u64 = 16 << 20;
 
 /// Ranges tried for the pool. One that failed to be shared is never used again, for anything.
 const POOL_TRIES: usize = 2;
@@ -25,13 +25,16 @@ pub type Pool = SharedPool<DeviceBytes>;
 /// # Errors
 /// No room, no range that could be shared, or no translation.
 pub fn open(machine: &mut Machine, tree: GpaRange, pool_bytes: Option<u64>) -> Result<Option<Pool>, Stop> {
-    let heap = (machine.memory_bytes() / 8).min(LARGEST_HEAP);
+    let heap = (machine.memory_bytes() / 8).min(FIRST_HEAP);
     let wanted = Wanted { image: layout::image(), tree, heap, pool: pool_bytes };
     let (placement, pool) = share(machine, &wanted)?;
     // SAFETY: the placement chose frames of RAM that the tree reserves for nothing and that neither image,
     // tree nor pool lie in; this is the only call.
     unsafe { heap::init_main(placement.heap) };
     mmu::enable(&machine.memory, placement.pool, &untouchable(machine))?;
+    // SAFETY: what is left is RAM that the tree reserves for nothing, that was not handed out above, and that
+    // has just been mapped.
+    unsafe { heap::grow_from(left(machine, &wanted, &placement)) };
     Ok(pool)
 }
 

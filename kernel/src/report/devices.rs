@@ -130,6 +130,7 @@ impl Report {
         let (used, free) = heap::usage();
         self.fact("heap.used", used);
         self.fact("heap.free", free);
+        self.fact("heap.unused", heap::unused());
     }
 
     /// Reads the DMA windows back: the pool, and nothing else, is what the host can reach.

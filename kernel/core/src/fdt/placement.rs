@@ -1,5 +1,6 @@
 //! Where the private heap and the shared pool lie.
 
+use super::frames::Frames;
 use super::machine::Machine;
 use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
 use alloc::vec::Vec;
@@ -9,7 +10,7 @@ const FRAME: u64 = FRAME_SIZE as u64;
 
 /// Nothing is placed below: exception vectors up to 0x3000, relocated ones up to 0x5000.
 const LOW_END: u64 = 0x1_0000;
-/// Everything is placed below, so that RTAS, which knows 32-bit addresses, reaches all of it.
+/// Heap and pool are placed below, as a host bridge's narrow window may want them; the heap grows beyond.
 const HIGH_END: u64 = 1 << 32;
 
 /// Which piece of memory.
@@ -115,7 +116,7 @@ fn claim(
     let size = len.checked_next_multiple_of(FRAME).filter(|size| *size > 0);
     let size = size.ok_or(PlacementError::Size { piece, len })?;
     let mut longest = 0;
-    for free in free(&machine.memory, taken) {
+    for free in free(&machine.memory, taken, HIGH_END) {
         if free.len >= size {
             let range = GpaRange { start: free.start, len: size };
             taken.push(range);
@@ -126,14 +127,22 @@ fn claim(
     Err(PlacementError::NoRoom { piece, len, longest })
 }
 
-/// Stretches of whole frames that are memory and not taken, lowest first.
-fn free(memory: &[GpaRange], taken: &[GpaRange]) -> Vec<GpaRange> {
+/// What is left for the heap to grow into.
+#[must_use]
+pub fn left(machine: &Machine, wanted: &Wanted, placement: &Placement) -> Frames {
+    let placed = [Some(wanted.image), Some(wanted.tree), Some(placement.heap), placement.pool];
+    let taken: Vec<GpaRange> = machine.taken().chain(placed.into_iter().flatten()).collect();
+    Frames::new(free(&machine.memory, &taken, u64::MAX))
+}
+
+/// Stretches of whole frames below `limit` that are memory and not taken, lowest first.
+fn free(memory: &[GpaRange], taken: &[GpaRange], limit: u64) -> Vec<GpaRange> {
     let mut taken = taken.to_vec();
     taken.sort_unstable_by_key(|range| range.start);
     let mut free = Vec::new();
     for region in memory {
         let mut from = region.start.0.max(LOW_END);
-        let end = region.end().0.min(HIGH_END);
+        let end = region.end().0.min(limit);
         for range in taken.iter().filter(|range| range.len > 0) {
             push(&mut free, from, range.start.0.min(end));
             from = from.max(range.end().0);

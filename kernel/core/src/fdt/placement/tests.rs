@@ -1,6 +1,6 @@
 //! What is placed is free memory, whatever the tree reserves.
 
-use super::{HIGH_END, LOW_END, Piece, Placement, PlacementError, Wanted, place};
+use super::{HIGH_END, LOW_END, Piece, Placement, PlacementError, Wanted, left, place};
 use crate::addr::{Gpa, GpaRange};
 use crate::fdt::fixtures::{
     Builder, POWER9_1G_NUMA, POWER9_64G, POWER9_256M, POWER9_512M_INITRD, POWER10_4G_SMP2,
@@ -62,6 +62,25 @@ fn small_pieces_fit_below_the_image_but_never_over_the_vectors() {
     wanted.pool = Some(0x1_0000);
     let found = place(&machine(POWER9_256M), &wanted).unwrap();
     assert_eq!(found.pool, Some(range(LOW_END, 0x1_0000)));
+}
+
+#[test]
+fn what_is_left_is_all_memory_but_what_is_used() {
+    for blob in [POWER9_1G_NUMA, POWER9_64G, POWER9_256M, POWER9_512M_INITRD, POWER10_4G_SMP2] {
+        let machine = machine(blob);
+        let placement = place(&machine, &wanted()).unwrap();
+        let mut frames = left(&machine, &wanted(), &placement);
+        assert_eq!(frames.top().0, machine.memory.iter().map(|region| region.end().0).max().unwrap());
+        let used = [Some(wanted().image), Some(wanted().tree), Some(placement.heap), placement.pool];
+        let taken: Vec<GpaRange> = machine.taken().chain(used.into_iter().flatten()).collect();
+        // What is lost is rounding, and the first frame.
+        let used: u64 = taken.iter().map(|range| range.len.next_multiple_of(0x1_0000) + 0x1_0000).sum();
+        assert!(frames.bytes() + used + 0x1_0000 >= machine.memory_bytes());
+        while let Some(range) = frames.take(1, 1 << 30) {
+            assert!(machine.memory.iter().any(|region| region.contains(range.start, range.len)));
+            assert!(!taken.iter().any(|taken| taken.overlaps(&range)), "{range:x?}");
+        }
+    }
 }
 
 #[test]
