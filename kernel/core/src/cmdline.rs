@@ -394,7 +394,7 @@ fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     for name in value.split(',') {
         let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
         let step = step.ok_or(Fault::Expected(
-            "a list of demo, blk-digest, blk-pattern, irq-cost, net-serve, bench-blk, map, breach-*",
+            "a list of demo, blk-digest, blk-pattern, irq-cost, net-serve, bench-blk, map, memory, breach-*",
         ))?;
         steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
     }
