@@ -64,7 +64,7 @@ test: image sabotage
 # `make bench KEEP=docs` keeps it.
 bench: image
 	@$(CARGO) -q build --release -p postern-bench
-	@exec target/release/postern-bench $(if $(QUICK),quick) $(or $(KEEP),build/bench)
+	@exec target/release/postern-bench $(if $(QUICK),quick) $(ONLY) $(or $(KEEP),build/bench)
 
 check: image
 	@scripts/check.sh

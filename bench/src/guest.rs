@@ -173,7 +173,7 @@ impl Guest {
                 publish_node: shape.firmware != Firmware::Vof,
                 log: None,
             };
-            let session = Session::start(machine, Some(protection), &mut dir, None);
+            let session = Session::start_unobserved(machine, Some(protection), &mut dir);
             Running::Secure(Box::new(session.map_err(GuestError::Session)?))
         } else {
             machine.monitor = Some(monitor.clone());

@@ -16,19 +16,21 @@ mod targets;
 
 use guest::Parts;
 use linux::Linux;
-use plan::Effort;
+use plan::{Effort, Group};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-const HELP: &str = "postern-bench [quick] [FOLDER]: measures and writes FOLDER/benchmarks.{md,json,svg}";
+const HELP: &str = "postern-bench [quick] [disk|network|start|instructions|scaling]... [FOLDER]
+measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}";
 /// Bytes of the raw file.
 const RAW_BYTES: usize = 256 << 20;
 
 fn main() -> ExitCode {
     let mut effort = Effort::FULL;
     let mut folder = PathBuf::from("build/bench");
+    let mut only = Vec::new();
     for word in std::env::args().skip(1) {
         match word.as_str() {
             "quick" => effort = Effort::QUICK,
@@ -36,10 +38,13 @@ fn main() -> ExitCode {
                 println!("{HELP}");
                 return ExitCode::SUCCESS;
             }
-            other => folder = other.into(),
+            other => match Group::parse(other) {
+                Some(group) => only.push(group),
+                None => folder = other.into(),
+            },
         }
     }
-    match bench(effort, &folder) {
+    match bench(effort, &only, &folder) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -48,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(effort: Effort, folder: &Path) -> io::Result<()> {
+fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
     let start = Instant::now();
     postern_harness::interrupt::watch()?;
     std::fs::create_dir_all("build/bench")?;
@@ -61,7 +66,7 @@ fn bench(effort: Effort, folder: &Path) -> io::Result<()> {
         raw: "build/bench/raw".into(),
     };
     guest::make_raw(&parts.raw, RAW_BYTES)?;
-    let results = measure::all(&parts, effort);
+    let results = measure::all(&parts, effort, only);
     std::fs::remove_file(&parts.raw)?;
     let machine = machine::describe(&parts);
     std::fs::create_dir_all(folder)?;

@@ -2,7 +2,7 @@
 
 use crate::guest::{Guest, GuestError, Parts, Shape};
 use crate::network;
-use crate::plan::{Backend, DISK, Effort, SCALING, System};
+use crate::plan::{Backend, DISK, Effort, Group, SCALING, System};
 use crate::results::{Results, Row};
 use postern_harness::interrupt;
 use postern_harness::variable::Firmware;
@@ -20,18 +20,23 @@ pub const SCALE: &str = "scaling";
 /// The timebase of every pseries.
 const TIMEBASE_HZ: f64 = 512e6;
 
-/// Measures everything.
-pub fn all(parts: &Parts, effort: Effort) -> Results {
+/// Measures everything, or the groups that are asked for.
+pub fn all(parts: &Parts, effort: Effort, only: &[Group]) -> Results {
+    let wanted = |group| only.is_empty() || only.contains(&group);
     let mut results = Results::default();
     for round in 1..=effort.rounds {
-        eprintln!("bench: round {round} of {}", effort.rounds);
+        if wanted(Group::Disk) || wanted(Group::Network) {
+            eprintln!("bench: round {round} of {}", effort.rounds);
+        }
         for system in systems(parts) {
-            for backend in Backend::ALL {
+            for backend in Backend::ALL.into_iter().filter(|_| wanted(Group::Disk)) {
                 attempt(&mut results, system, "disk", |results| {
                     disk(parts, effort, system, backend, results)
                 });
             }
-            attempt(&mut results, system, "network", |results| net(parts, effort, system, results));
+            if wanted(Group::Network) {
+                attempt(&mut results, system, "network", |results| net(parts, effort, system, results));
+            }
             if interrupt::requested() {
                 results.miss("interrupted".to_owned());
                 return results;
@@ -39,13 +44,19 @@ pub fn all(parts: &Parts, effort: Effort) -> Results {
         }
     }
     for system in systems(parts) {
-        attempt(&mut results, system, "start by SLOF", |results| {
-            let shape = Shape { firmware: Firmware::Slof, ..Shape::network(system) };
-            start(parts, &shape, "QEMU start to drivers ready, SLOF", results)
-        });
-        attempt(&mut results, system, "instructions", |results| instructions(parts, system, results));
+        if wanted(Group::Start) {
+            attempt(&mut results, system, "start by SLOF", |results| {
+                let shape = Shape { firmware: Firmware::Slof, ..Shape::network(system) };
+                start(parts, &shape, "QEMU start to drivers ready, SLOF", results)
+            });
+        }
+        if wanted(Group::Instructions) {
+            attempt(&mut results, system, "instructions", |results| instructions(parts, system, results));
+        }
     }
-    for system in [System::PosternBounced, System::PosternDirect] {
+    for system in
+        [System::PosternBounced, System::PosternDirect].into_iter().filter(|_| wanted(Group::Scaling))
+    {
         attempt(&mut results, system, "scaling", |results| scaling(parts, effort, system, results));
     }
     results

@@ -105,6 +105,35 @@ pub const SCALING: [&str; 18] = [
     "read:4194304:1:seq",
 ];
 
+/// A part of the measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Requests, on each kind of disk, and the start by VOF.
+    Disk,
+    /// Echo.
+    Network,
+    /// The start by SLOF.
+    Start,
+    /// Guest instructions.
+    Instructions,
+    /// Postern alone, by depth, size, pool and CPUs.
+    Scaling,
+}
+
+impl Group {
+    /// The group of that name.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "disk" => Some(Self::Disk),
+            "network" => Some(Self::Network),
+            "start" => Some(Self::Start),
+            "instructions" => Some(Self::Instructions),
+            "scaling" => Some(Self::Scaling),
+            _ => None,
+        }
+    }
+}
+
 /// How thoroughly.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {

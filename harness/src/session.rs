@@ -74,7 +74,8 @@ pub struct Session {
     pub qemu: Qemu,
     /// The machine as it was started.
     pub machine: Machine,
-    log: Log,
+    /// QEMU's log; none when nobody listens.
+    log: Option<Log>,
     ultravisor: Option<Ultravisor>,
 }
 
@@ -105,10 +106,33 @@ impl Session {
     /// # Errors
     /// See [`SessionError`]; nothing is left running.
     pub fn start(
+        machine: Machine,
+        protection: Option<Protection>,
+        dir: &mut Workdir,
+        live: Option<Live>,
+    ) -> Result<Self, SessionError> {
+        Self::begin(machine, protection, dir, live, true)
+    }
+
+    /// As [`Self::start`], without QEMU's log: every hypercall and every translation written down costs more than
+    /// what is written down, so whoever measures time wants none.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_unobserved(
+        machine: Machine,
+        protection: Option<Protection>,
+        dir: &mut Workdir,
+    ) -> Result<Self, SessionError> {
+        Self::begin(machine, protection, dir, None, false)
+    }
+
+    fn begin(
         mut machine: Machine,
         protection: Option<Protection>,
         dir: &mut Workdir,
         live: Option<Live>,
+        observed: bool,
     ) -> Result<Self, SessionError> {
         let rom = (machine.firmware == Firmware::Bios).then_some(&machine.rom);
         if let Some(missing) = [&machine.kernel].into_iter().chain(rom).find(|path| !path.is_file()) {
@@ -121,8 +145,9 @@ impl Session {
             machine.attachment = Some(Attachment { gdb: dir.path("gdb"), memory });
         }
         let memory = machine.attachment.as_ref().map(|attachment| attachment.memory.clone());
-        let log = Log::open(dir.path("log"), memory).map_err(SessionError::Log)?;
-        machine.trace = Some(log.path().to_path_buf());
+        let log =
+            observed.then(|| Log::open(dir.path("log"), memory)).transpose().map_err(SessionError::Log)?;
+        machine.trace = log.as_ref().map(|log| log.path().to_path_buf());
         let qemu = Qemu::start(&machine, live).map_err(SessionError::Qemu)?;
         let (Some(protection), Some(attachment)) = (protection, &machine.attachment) else {
             return Ok(Self { qemu, machine, log, ultravisor: None });
@@ -168,10 +193,10 @@ impl Session {
         self.ultravisor.as_ref().map(Ultravisor::share_map)
     }
 
-    /// QEMU's trace so far.
+    /// QEMU's trace so far; nothing when it was started unobserved.
     #[must_use]
     pub fn trace(&self) -> Trace {
-        self.log.trace()
+        self.log.as_ref().map(Log::trace).unwrap_or_default()
     }
 
     /// Waits for the guest's end, `limit` from its start.
@@ -179,7 +204,7 @@ impl Session {
     pub fn finish(self, limit: Duration) -> Finished {
         let (ended, output) = self.qemu.wait(limit);
         let ultravisor = self.ultravisor.map(Ultravisor::join);
-        let said = self.log.finish();
+        let said = self.log.map(Log::finish).unwrap_or_default();
         Finished {
             ended,
             report: Report::parse(&output.console),
