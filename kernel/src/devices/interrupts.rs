@@ -67,7 +67,7 @@ pub fn attach(bridge: &Bridge, at: DeviceAddr, bars: &Bars, transport: &mut Tran
         level(bridge, at, transport)
     });
     match line {
-        Ok(line) => transport.set_line(line),
+        Ok(line) => transport.add_line(line),
         Err(why) => log::info!("pci {at}: polled: {why}"),
     }
 }

@@ -72,14 +72,14 @@ pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) ->
 /// Both take turns, so that whatever else the host does touches both alike.
 pub fn irq_cost(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
     let disk = devices.disks.first_mut().ok_or(DeviceError::Missing("a disk"))?;
-    let Some(line) = disk.driver.transport().line() else {
+    let Some(line) = disk.driver.line() else {
         return Err(DeviceError::Missing("disk with interrupts"));
     };
     let before = line.arrivals();
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..READS {
         for (polled, times) in [true, false].into_iter().zip(&mut times) {
-            if let Some(line) = disk.driver.transport().line() {
+            if let Some(line) = disk.driver.line() {
                 line.pause(polled);
             }
             let start = Pseries.now();
@@ -88,7 +88,7 @@ pub fn irq_cost(devices: &mut Devices, report: &mut Report) -> Result<(), Device
         }
     }
     let [polled, interrupt] = times.map(median);
-    let arrivals = disk.driver.transport().line().map_or(0, |line| line.arrivals().wrapping_sub(before));
+    let arrivals = disk.driver.line().map_or(0, |line| line.arrivals().wrapping_sub(before));
     report.step(
         &format!("blk{}", disk.number),
         format_args!(

@@ -44,11 +44,11 @@ impl Report {
                 size(bytes),
                 if geometry.read_only { ", read-only" } else { "" },
                 geometry.block,
-                driver.transport().features(),
+                driver.features(),
                 driver.queue_size(),
                 translation(dma),
                 bounced(dma),
-                driver.transport().delivery(),
+                driver.delivery(),
             ),
         );
         let mut fact =
@@ -58,7 +58,7 @@ impl Report {
         fact("id", &disk.id);
         fact("translation", &translation(dma));
         fact("bounced", &bounced(dma));
-        fact("interrupts", &driver.transport().delivery());
+        fact("interrupts", &driver.delivery());
     }
 
     /// A card that was brought up.

@@ -40,7 +40,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
                 self.disarm();
                 unheralded = None;
                 if wake == Wake::Timer {
-                    unheralded = self.transport().line().map(Line::arrivals);
+                    unheralded = self.line().map(Line::arrivals);
                     self.tend();
                 }
                 over
@@ -59,7 +59,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     /// A completion that only the timer led to, and no interrupt since, counts against the interrupt.
     fn judge_interrupts(&self, unheralded: Option<u32>) {
-        let Some(line) = self.transport().line() else { return };
+        let Some(line) = self.line() else { return };
         if unheralded == Some(line.arrivals()) && line.missed() {
             log::warn!("blk {}: interrupts do not come, polled from now on", self.dma().id());
         }

@@ -4,16 +4,19 @@
 //! within a bound, its requests fail, and what it may still write to is not used again until a reset has been
 //! confirmed.
 
+use crate::blk::control::Control;
 use crate::blk::error::{BlkError, BreakReason, Rejected};
-use crate::blk::geometry::{Geometry, WANTED, read_capacity};
+use crate::blk::geometry::Geometry;
 use crate::blk::request::{Completion, InFlight, Operation, Requests, Table, Token};
 use crate::dma::{Dma, Mapping};
-use crate::interrupts::Delivery;
+use crate::interrupts::{Delivery, Line};
 use crate::seam::{Mmio, Platform};
+use crate::virtio::features::Features;
 use crate::virtio::lie::Lie;
 use crate::virtio::queue::Queue;
 use crate::virtio::ring::{Descriptor, Used};
 use crate::virtio::transport::{Doorbell, Transport};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
@@ -31,16 +34,49 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the driver has for as long as the device is not broken.
 #[derive(Debug)]
-struct Live<P: Platform> {
+pub(super) struct Live<P: Platform> {
     queue: Queue<P>,
     doorbell: Doorbell,
     table: Table<P::Memory>,
 }
 
-/// A block device.
+impl<P: Platform> Live<P> {
+    /// Sets queue `index` up, in memory of `dma`.
+    pub(super) fn set_up<M: Mmio>(
+        transport: &mut Transport<M>,
+        index: u16,
+        dma: &Dma<P>,
+    ) -> Result<Self, BlkError> {
+        let (queue, doorbell) = transport.queue(index, QUEUE_SIZE, dma)?;
+        match dma.coherent(Table::<P::Memory>::bytes(slots(queue.size()))) {
+            Ok(table) => Ok(Self { queue, doorbell, table: Table(table) }),
+            Err(error) => {
+                queue.dismantle(false);
+                Err(BlkError::Dma(error))
+            }
+        }
+    }
+
+    /// Gives the memory back, or keeps it from use until a reset is confirmed.
+    pub(super) fn dismantle(self, dma: &Dma<P>, reset_confirmed: bool) {
+        let Self { queue, table: Table(table), .. } = self;
+        queue.dismantle(reset_confirmed);
+        if reset_confirmed {
+            dma.release(table);
+        } else {
+            dma.quarantine_coherent(table);
+        }
+    }
+}
+
+/// A block device, through one of its queues. One CPU at a time uses it, and what it uses to submit and to
+/// complete is its own. A device with several queues has one of these for each ([`Blk::probe_queues`]): when it
+/// breaks at one of them it is broken at all, and each gives back its own memory when it next looks.
 #[derive(Debug)]
 pub struct Blk<M: Mmio, P: Platform> {
-    transport: Transport<M>,
+    control: Arc<Control<M>>,
+    line: Option<Arc<Line>>,
+    features: Features,
     dma: Dma<P>,
     geometry: Geometry,
     live: Result<Live<P>, BreakReason>,
@@ -53,36 +89,22 @@ pub struct Blk<M: Mmio, P: Platform> {
 }
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
-    /// Brings a device up whose transport has just begun. `dma` gives it its DMA, with or without
-    /// VIRTIO_F_ACCESS_PLATFORM, and lets its function be a bus master.
-    ///
-    /// # Errors
-    /// The device is refused; it has been reset, or what it may still use is never used again.
-    pub fn probe<E: From<BlkError>>(
-        mut transport: Transport<M>,
-        dma: impl FnOnce(bool) -> Result<Dma<P>, E>,
-    ) -> Result<Self, E> {
-        transport.negotiate(WANTED).map_err(BlkError::from)?;
-        let dma = dma(transport.access_platform())?;
-        Ok(Self::start(transport, dma)?)
-    }
-
-    fn start(mut transport: Transport<M>, dma: Dma<P>) -> Result<Self, BlkError> {
-        let started = Self::set_up(&mut transport, &dma);
-        let (geometry, live) = match started {
-            Ok(started) => started,
-            Err(error) => {
-                if transport.reset(dma.platform()).is_ok() {
-                    dma.confirm_reset();
-                }
-                return Err(error);
-            }
-        };
+    pub(super) fn new(
+        control: &Arc<Control<M>>,
+        line: Option<Arc<Line>>,
+        features: Features,
+        geometry: &Geometry,
+        (dma, live): (Dma<P>, Live<P>),
+    ) -> Self {
         let queue_size = live.queue.size();
-        let mut blk = Self {
-            transport,
+        // What the device takes, and what the queue and this driver have room for.
+        let segments = geometry.segments.min(SEGMENTS).min(queue_size.saturating_sub(2)).max(1);
+        Self {
+            control: Arc::clone(control),
+            line,
+            features,
             dma,
-            geometry,
+            geometry: Geometry { segments, ..*geometry },
             requests: Requests::new(slots(queue_size), queue_size),
             chain: Vec::with_capacity(usize::from(SEGMENTS).saturating_add(2)),
             next_token: 0,
@@ -90,39 +112,31 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             live: Ok(live),
             reset_confirmed: false,
             patience: PATIENCE,
-        };
-        match blk.transport.start() {
-            Ok(()) => Ok(blk),
-            Err(error) => {
-                blk.break_device(BreakReason::Transport(error));
-                Err(error.into())
-            }
-        }
-    }
-
-    fn set_up(transport: &mut Transport<M>, dma: &Dma<P>) -> Result<(Geometry, Live<P>), BlkError> {
-        let mut geometry = Geometry::read(transport)?;
-        let (queue, doorbell) = transport.queue(0, QUEUE_SIZE, dma)?;
-        geometry.segments = geometry.segments.min(SEGMENTS).min(queue.size().saturating_sub(2)).max(1);
-        match dma.coherent(Table::<P::Memory>::bytes(slots(queue.size()))) {
-            Ok(table) => Ok((geometry, Live { queue, doorbell, table: Table(table) })),
-            Err(error) => {
-                queue.dismantle(false);
-                Err(BlkError::Dma(error))
-            }
         }
     }
 
     /// The disk's shape. A capacity that changes at run time is taken over.
     #[must_use]
     pub fn geometry(&self) -> Geometry {
-        self.geometry
+        Geometry { capacity: self.control.capacity(), ..self.geometry }
     }
 
-    /// The transport, for what a summary shows of it.
+    /// The features agreed on.
     #[must_use]
-    pub fn transport(&self) -> &Transport<M> {
-        &self.transport
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// The interrupt that this queue was given.
+    #[must_use]
+    pub fn line(&self) -> Option<&Line> {
+        self.line.as_deref()
+    }
+
+    /// How this queue's completions are to be waited for now.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        self.line().map_or(Delivery::Poll, Line::delivery)
     }
 
     /// The device's DMA.
@@ -159,7 +173,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// # Errors
     /// Nothing was submitted, and the buffer comes back.
     pub fn submit_read(&mut self, sector: u64, buffer: Vec<u8>) -> Result<Token, Rejected> {
-        match self.geometry.check(sector, buffer.len()) {
+        match self.geometry().check(sector, buffer.len()) {
             Ok(()) => self.submit(Operation::Read, sector, buffer),
             Err(error) => Err(Rejected { error, buffer }),
         }
@@ -173,7 +187,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         if self.geometry.read_only {
             return Err(Rejected { error: BlkError::ReadOnly, buffer });
         }
-        match self.geometry.check(sector, buffer.len()) {
+        match self.geometry().check(sector, buffer.len()) {
             Ok(()) => self.submit(Operation::Write, sector, buffer),
             Err(error) => Err(Rejected { error, buffer }),
         }
@@ -249,14 +263,18 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     pub fn kick(&mut self) {
         let Ok(live) = &mut self.live else { return };
         if live.queue.publish()
-            && let Err(error) = self.transport.notify(live.doorbell)
+            && let Err(reason) = self.control.notify(live.doorbell)
         {
-            self.break_device(BreakReason::Transport(error));
+            self.break_device(reason);
         }
     }
 
     /// One completion, if there is one. Of a broken device every request completes with an error.
     pub fn poll(&mut self) -> Option<Completion> {
+        if self.control.has_ended() {
+            // At another queue, unless it is known here: then this changes nothing.
+            self.break_device(BreakReason::Stopped);
+        }
         let taken = match &mut self.live {
             Ok(live) => live.queue.take(),
             Err(reason) => {
@@ -313,7 +331,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// Asks for an interrupt at the next completion. False when there is no use in waiting for one: something
     /// has completed already, or the device is polled or broken.
     pub(super) fn arm(&mut self) -> bool {
-        if self.transport.delivery() == Delivery::Poll {
+        if self.delivery() == Delivery::Poll {
             return false;
         }
         self.live.as_mut().is_ok_and(|live| !live.queue.arm())
@@ -336,29 +354,20 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         }
     }
 
-    fn look_after(&mut self, doorbell: Doorbell) -> Result<(), BreakReason> {
-        self.transport.alive().map_err(BreakReason::Transport)?;
-        if self.transport.config_changed().map_err(BreakReason::Transport)? {
-            // A configuration that cannot be read keeps its old value here.
-            if let Ok(capacity) = read_capacity(&mut self.transport) {
-                self.geometry.capacity = capacity;
-            }
-        }
-        if self.requests.count() > 0 {
-            self.transport.notify(doorbell).map_err(BreakReason::Transport)?;
-        }
-        Ok(())
+    fn look_after(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
+        self.control.look_after()?;
+        if self.requests.count() > 0 { self.control.notify(doorbell) } else { Ok(()) }
     }
 
     /// Stops using the device for good. Its requests complete with an error at the next polls. Buffers of
     /// requests come back only if the device confirmed its reset: otherwise it may still write to them.
     pub fn break_device(&mut self, reason: BreakReason) {
-        let Ok(live) = mem::replace(&mut self.live, Err(reason)) else { return };
-        let Live { queue, table: Table(table), .. } = live;
-        if reason != BreakReason::Stopped {
-            log::error!("blk {}: broken: {reason}", self.dma.id());
+        if self.live.is_err() {
+            return;
         }
-        self.reset_confirmed = self.transport.reset(self.dma.platform()).is_ok();
+        let end = self.control.end(reason, self.dma.id(), self.dma.platform());
+        let Ok(live) = mem::replace(&mut self.live, Err(end.reason)) else { return };
+        self.reset_confirmed = end.reset_confirmed;
         for request in self.requests.iter_mut() {
             if let Some(mapping) = request.mapping.take() {
                 if self.reset_confirmed {
@@ -372,20 +381,16 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
                 }
             }
         }
-        queue.dismantle(self.reset_confirmed);
+        live.dismantle(&self.dma, self.reset_confirmed);
         if self.reset_confirmed {
-            self.dma.release(table);
             self.dma.confirm_reset();
-        } else {
-            log::error!("blk {}: reset not confirmed, its memory stays in quarantine", self.dma.id());
-            self.dma.quarantine_coherent(table);
         }
     }
 
     /// Of a broken device whose reset was not confirmed: tries once more. True when it is confirmed now; then
-    /// its slots of the pool are free again.
+    /// this queue's slots of the pool are free again.
     pub fn retry_reset(&mut self) -> bool {
-        if self.live.is_err() && !self.reset_confirmed && self.transport.reset(self.dma.platform()).is_ok() {
+        if self.live.is_err() && !self.reset_confirmed && self.control.retry_reset(self.dma.platform()) {
             self.reset_confirmed = true;
             self.dma.confirm_reset();
         }

@@ -42,6 +42,8 @@ pub enum BlkError {
     BlockSize(u32),
     /// A size_max below one sector.
     SizeMax(u32),
+    /// VIRTIO_BLK_F_MQ, and no queues.
+    NoQueues,
     /// Beyond the end of the disk.
     OutOfRange {
         /// First sector.
@@ -114,6 +116,7 @@ impl fmt::Display for BlkError {
             Self::Transport(error) => error.fmt(f),
             Self::Capacity(sectors) => write!(f, "capacity of {sectors} sectors"),
             Self::BlockSize(bytes) => write!(f, "logical block size {bytes}"),
+            Self::NoQueues => f.write_str("num_queues 0"),
             Self::SizeMax(bytes) => write!(f, "size_max {bytes}"),
             Self::OutOfRange { sector, bytes, capacity } => {
                 write!(f, "{bytes} bytes at sector {sector} of {capacity}")

@@ -19,14 +19,17 @@ pub const RO: Features = Features::from_bits_retain(1 << 5);
 pub const BLK_SIZE: Features = Features::from_bits_retain(1 << 6);
 /// VIRTIO_BLK_F_FLUSH: there are flush requests.
 pub const FLUSH: Features = Features::from_bits_retain(1 << 9);
+/// VIRTIO_BLK_F_MQ: there is more than one queue.
+pub const MQ: Features = Features::from_bits_retain(1 << 12);
 
-/// What this driver accepts if it is offered.
+/// What this driver accepts if it is offered; [`MQ`] as well where it has a use for more than one queue.
 pub const WANTED: Features = SIZE_MAX.union(SEG_MAX).union(RO).union(BLK_SIZE).union(FLUSH);
 
 const CAPACITY_AT: u32 = 0;
 const SIZE_MAX_AT: u32 = 8;
 const SEG_MAX_AT: u32 = 12;
 const BLK_SIZE_AT: u32 = 20;
+const NUM_QUEUES_AT: u32 = 34;
 
 /// A disk's shape, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Geometry {
     pub read_only: bool,
     /// There are flush requests; else every write is durable when it completes.
     pub flush: bool,
+    /// Queues; at least 1.
+    pub queues: u16,
 }
 
 impl Geometry {
@@ -59,6 +64,9 @@ impl Geometry {
         if u64::from(raw.size_max) < SECTOR {
             return Err(BlkError::SizeMax(raw.size_max));
         }
+        if raw.queues == 0 {
+            return Err(BlkError::NoQueues);
+        }
         Ok(Self {
             capacity: checked_capacity(raw.capacity)?,
             block: raw.block,
@@ -66,6 +74,7 @@ impl Geometry {
             segments: u16::try_from(raw.seg_max).unwrap_or(u16::MAX).max(1),
             read_only: features.contains(RO),
             flush: features.contains(FLUSH),
+            queues: raw.queues,
         })
     }
 
@@ -111,6 +120,7 @@ struct Raw {
     size_max: u32,
     seg_max: u32,
     block: u32,
+    queues: u16,
 }
 
 impl Raw {
@@ -123,6 +133,7 @@ impl Raw {
             size_max: optional(SIZE_MAX, SIZE_MAX_AT, u32::MAX)?,
             seg_max: optional(SEG_MAX, SEG_MAX_AT, u32::from(u16::MAX))?,
             block: optional(BLK_SIZE, BLK_SIZE_AT, 512)?,
+            queues: if features.contains(MQ) { config.u16(NUM_QUEUES_AT)? } else { 1 },
         })
     }
 }

@@ -3,6 +3,8 @@
 
 pub mod bench;
 pub mod blocking;
+pub mod bring_up;
+mod control;
 pub mod driver;
 pub mod error;
 pub mod geometry;

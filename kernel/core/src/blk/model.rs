@@ -1,6 +1,7 @@
 //! A virtio-blk device in memory. It finds everything through descriptors and the machine's bus, so that a
 //! wrong address, length or direction of the driver shows.
 
+use crate::blk::bring_up::Queues;
 use crate::blk::driver::Blk;
 use crate::blk::error::BlkError;
 use crate::model::{Cell, Model};
@@ -148,6 +149,10 @@ pub(super) struct Config {
     pub(super) blk_size: Option<u32>,
     pub(super) features: u64,
     pub(super) queue: u16,
+    /// Queues that there are.
+    pub(super) queues: u16,
+    /// Queues that it says there are; with it VIRTIO_BLK_F_MQ is offered.
+    pub(super) num_queues: Option<u16>,
 }
 
 impl Config {
@@ -160,6 +165,8 @@ impl Config {
             blk_size: Some(512),
             features: VERSION_1 | FLUSH,
             queue: 256,
+            queues: 1,
+            num_queues: None,
         }
     }
 
@@ -169,6 +176,9 @@ impl Config {
         bytes.extend(self.seg_max.unwrap_or(0).to_le_bytes());
         bytes.extend([0; 4]);
         bytes.extend(self.blk_size.unwrap_or(0).to_le_bytes());
+        // Topology and write cache, which are not offered.
+        bytes.extend([0; 10]);
+        bytes.extend(self.num_queues.unwrap_or(0).to_le_bytes());
         bytes
     }
 
@@ -178,6 +188,7 @@ impl Config {
             | bit(self.size_max.is_some(), 1)
             | bit(self.seg_max.is_some(), 2)
             | bit(self.blk_size.is_some(), 6)
+            | bit(self.num_queues.is_some(), 12)
     }
 }
 
@@ -190,7 +201,8 @@ impl Rig {
     pub(super) fn new(cell: Cell, config: Config) -> Self {
         let machine = cell.model();
         let features = config.features() | if cell.access_platform { ACCESS_PLATFORM } else { 0 };
-        let device = VirtioModel::new(&machine, features, &[config.queue], &config.bytes());
+        let queues = vec![config.queue; config.queues.into()];
+        let device = VirtioModel::new(&machine, features, &queues, &config.bytes());
         let backing = usize::try_from(config.capacity.min(1 << 15)).unwrap() * 512;
         let disk = Arc::new(Mutex::new(Disk::new(content(backing))));
         let served = Arc::clone(&disk);
@@ -222,6 +234,12 @@ impl Rig {
             assert_eq!(access_platform, self.access_platform);
             Ok(self.machine.dma(access_platform))
         })
+    }
+
+    /// With at most this many queues.
+    pub(super) fn probe_queues(&self, most: u16) -> Result<Queues<VirtioModel, Model>, BlkError> {
+        let transport = Transport::begin(self.device.clone(), regions(), &self.machine)?;
+        Blk::probe_queues(transport, most, |access_platform| Ok(self.machine.dma(access_platform)))
     }
 
     pub(super) fn start(&self) -> Blk<VirtioModel, Model> {

@@ -1,6 +1,6 @@
 //! Must the bytes be copied into shared memory? Decided once, for the whole guest.
 
-use super::DmaError;
+use super::{DeviceId, DmaError};
 use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
 use crate::pool::{Account, Pool, Slot, Slots};
 use crate::seam::DeviceMemory;
@@ -61,6 +61,19 @@ impl<M: DeviceMemory> Shared<M> {
         len: usize,
     ) -> impl Iterator<Item = (Gpa, usize)> + 'a {
         Self::parts(slots, len).map(|(slot, part)| (self.gpa(slot), part.len()))
+    }
+
+    /// Opens one more account for `device`.
+    pub(super) fn open_account(&self, device: DeviceId, quota_frames: u32) -> Account {
+        self.pool.lock().register(device, quota_frames)
+    }
+
+    pub(super) fn quota(&self, account: Account) -> u32 {
+        self.pool.lock().quota(account)
+    }
+
+    pub(super) fn set_quota(&self, account: Account, quota_frames: u32) {
+        self.pool.lock().set_quota(account, quota_frames);
     }
 
     pub(super) fn reserve(&self, account: Account, len: usize) -> Result<Slots, DmaError> {

@@ -16,6 +16,10 @@ use spin::Mutex;
 /// Most bytes in one mapping: a descriptor's length field is 32 bits.
 const MAX_LEN: usize = u32::MAX as usize;
 
+/// Frames of the pool that a part of a device's share has at least: two for a queue and its request headers, the
+/// rest for data.
+pub const LEAST_PART: u32 = 6;
+
 /// Whether this is the build whose requests lend private buffers; its rings are in the pool like any other's.
 const SKIP_BOUNCE: bool = cfg!(feature = "sabotage-skip-bounce");
 
@@ -26,7 +30,7 @@ struct Late<M> {
     iova: Option<Iova>,
 }
 
-/// The DMA of one device. A handle: clones are the same device.
+/// The DMA of one device. A handle: clones are the same, with the same account; see [`Dma::split`] for others.
 #[derive(Debug)]
 pub struct Dma<P: Platform>(Arc<Device<P>>);
 
@@ -44,7 +48,7 @@ struct Device<P: Platform> {
     translation: Translation,
     guard: AddressGuard,
     totals: Arc<Counters>,
-    own: Counters,
+    own: Arc<Counters>,
     late: Mutex<Vec<Late<P::Memory>>>,
 }
 
@@ -67,8 +71,50 @@ impl<P: Platform> Dma<P> {
             translation,
             guard,
             totals,
-            own: Counters::default(),
+            own: Arc::default(),
             late,
+        }))
+    }
+
+    /// Handles for up to `most` users of the same device, this one first. Each has an account of its own with the
+    /// pool, and an equal part of what the device may hold: none can starve another. Where parts would be smaller
+    /// than [`LEAST_PART`] there are fewer.
+    #[must_use]
+    pub fn split(self, most: u16) -> Vec<Self> {
+        let device = &*self.0;
+        let parts = match &device.bounce {
+            Bounce::Pool { shared, account } => {
+                let quota = shared.quota(*account);
+                let parts = quota.checked_div(LEAST_PART).unwrap_or(0).min(most.into()).max(1);
+                if parts > 1 {
+                    shared.set_quota(*account, quota.checked_div(parts).unwrap_or(quota));
+                }
+                parts
+            }
+            Bounce::InPlace => u32::from(most.max(1)),
+        };
+        let others: Vec<Self> = (1..parts).map(|_| self.sibling()).collect();
+        core::iter::once(self).chain(others).collect()
+    }
+
+    fn sibling(&self) -> Self {
+        let Device { platform, id, bounce, translation, guard, totals, own, .. } = &*self.0;
+        let bounce = match bounce {
+            Bounce::Pool { shared, account } => {
+                let account = shared.open_account(*id, shared.quota(*account));
+                Bounce::Pool { shared: Arc::clone(shared), account }
+            }
+            Bounce::InPlace => Bounce::InPlace,
+        };
+        Self(Arc::new(Device {
+            platform: Arc::clone(platform),
+            id: *id,
+            bounce,
+            translation: translation.clone(),
+            guard: *guard,
+            totals: Arc::clone(totals),
+            own: Arc::clone(own),
+            late: Mutex::new(Vec::new()),
         }))
     }
 

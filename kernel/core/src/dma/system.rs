@@ -99,7 +99,7 @@ impl<P: Platform> DmaSystem<P> {
         };
         let bounce = match &self.pool {
             Some((shared, _)) => {
-                let account = shared.pool.lock().register(id, quota_frames);
+                let account = shared.open_account(id, quota_frames);
                 Bounce::Pool { shared: Arc::clone(shared), account }
             }
             None => Bounce::InPlace,
@@ -119,7 +119,7 @@ impl<P: Platform> DmaSystem<P> {
         self.pool.as_ref().map(|(shared, _)| shared.pool.lock().statistics())
     }
 
-    /// Use of the pool by each device.
+    /// Use of the pool, account by account: a device whose queues have accounts of their own comes several times.
     #[must_use]
     pub fn device_statistics(&self) -> Vec<DeviceStatistics> {
         self.pool.as_ref().map_or_else(Vec::new, |(shared, _)| shared.pool.lock().devices().collect())

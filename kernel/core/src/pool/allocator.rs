@@ -100,6 +100,19 @@ impl Pool {
         account
     }
 
+    /// Frames that this account may hold.
+    #[must_use]
+    pub fn quota(&self, account: Account) -> u32 {
+        self.holders.get(usize::from(account.0)).map_or(0, |holder| holder.statistics.quota_frames)
+    }
+
+    /// Changes how many frames an account may hold. What it holds beyond stays its own until given back.
+    pub fn set_quota(&mut self, account: Account, quota_frames: u32) {
+        if let Some(holder) = self.holders.get_mut(usize::from(account.0)) {
+            holder.statistics.quota_frames = quota_frames;
+        }
+    }
+
     /// One slot of at least `len` bytes: of the smallest size that fits, else (with no frame left for that
     /// size) of a larger one that the device has free.
     ///

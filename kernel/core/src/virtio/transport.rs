@@ -15,6 +15,7 @@ use crate::virtio::regions::{Region, Regions};
 use crate::virtio::registers::Common;
 use crate::virtio::ring::MAX_SIZE;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 /// How long a device may take to reset.
@@ -32,7 +33,7 @@ pub struct Transport<M> {
     features: Features,
     status: Status,
     generation: u8,
-    line: Option<Arc<Line>>,
+    lines: Vec<Arc<Line>>,
 }
 
 /// Where a queue's notifications go.
@@ -42,6 +43,16 @@ pub struct Doorbell {
     queue: u16,
 }
 
+impl Doorbell {
+    /// Tells the device to look at the queue.
+    ///
+    /// # Errors
+    /// The register cannot be written.
+    pub fn ring(self, mmio: &impl Mmio) -> Result<(), TransportError> {
+        Ok(mmio.store(self.at, Width::W16, self.queue.into())?)
+    }
+}
+
 impl<M: Mmio> Transport<M> {
     /// Resets the device and tells it that it has a driver.
     ///
@@ -49,7 +60,7 @@ impl<M: Mmio> Transport<M> {
     /// The registers cannot be reached, or the device does not reset in time.
     pub fn begin(mmio: M, regions: Regions, clock: &impl Clock) -> Result<Self, TransportError> {
         let (features, status) = (Features::empty(), Status::empty());
-        let mut transport = Self { mmio, regions, features, status, generation: 0, line: None };
+        let mut transport = Self { mmio, regions, features, status, generation: 0, lines: Vec::new() };
         transport.reset(clock)?;
         transport.add_status(Status::ACKNOWLEDGE)?;
         transport.add_status(Status::DRIVER)?;
@@ -123,6 +134,12 @@ impl<M: Mmio> Transport<M> {
         self.features.contains(Features::ACCESS_PLATFORM)
     }
 
+    /// The registers themselves, for a doorbell.
+    #[must_use]
+    pub fn mmio(&self) -> &M {
+        &self.mmio
+    }
+
     /// Queues that the device says it has.
     ///
     /// # Errors
@@ -131,16 +148,16 @@ impl<M: Mmio> Transport<M> {
         Ok(self.load(Common::NumQueues)? as u16)
     }
 
-    /// Gives message vector 0 to queue `index`, after [`Self::begin`]; nothing else of the device has one. False
-    /// when the device does not take it, as its register tells: then it has none.
+    /// Gives message vector `index` to queue `index`, after [`Self::begin`]; changes of the configuration have
+    /// none. False when the device does not take it, as its register tells: then it has none.
     ///
     /// # Errors
     /// The registers cannot be reached.
     pub fn use_vector(&self, index: u16) -> Result<bool, TransportError> {
         self.store(Common::MsixConfig, NO_VECTOR)?;
         self.store(Common::QueueSelect, index.into())?;
-        self.store(Common::QueueMsixVector, 0)?;
-        let taken = self.load(Common::QueueMsixVector)? == 0;
+        self.store(Common::QueueMsixVector, index.into())?;
+        let taken = self.load(Common::QueueMsixVector)? == u64::from(index);
         if !taken {
             self.store(Common::QueueMsixVector, NO_VECTOR)?;
         }
@@ -153,15 +170,21 @@ impl<M: Mmio> Transport<M> {
         self.regions.isr.and_then(|isr| isr.register(0, Width::W8))
     }
 
-    /// Relies on the interrupts of `line` from now on.
-    pub fn set_line(&mut self, line: Arc<Line>) {
-        self.line = Some(line);
+    /// Relies on the interrupts of `line` from now on: the first call's for queue 0, the next one's for queue 1.
+    pub fn add_line(&mut self, line: Arc<Line>) {
+        self.lines.push(line);
     }
 
-    /// The interrupt that the device was given.
+    /// The interrupt that queue 0 was given.
     #[must_use]
     pub fn line(&self) -> Option<&Line> {
-        self.line.as_deref()
+        self.lines.first().map(Arc::as_ref)
+    }
+
+    /// The interrupt that queue `index` was given.
+    #[must_use]
+    pub fn line_of(&self, index: u16) -> Option<Arc<Line>> {
+        self.lines.get(usize::from(index)).cloned()
     }
 
     /// How the device is to be waited for now.
@@ -259,7 +282,7 @@ impl<M: Mmio> Transport<M> {
     /// # Errors
     /// The register cannot be written.
     pub fn notify(&self, doorbell: Doorbell) -> Result<(), TransportError> {
-        Ok(self.mmio.store(doorbell.at, Width::W16, doorbell.queue.into())?)
+        doorbell.ring(&self.mmio)
     }
 
     /// Looks whether the device is still in the state that the driver brought it to.

@@ -47,6 +47,7 @@ fn geometry_is_what_the_device_says_within_own_limits() {
         segments: 64,
         read_only: true,
         flush: false,
+        queues: 1,
     };
     assert_eq!(blk.geometry(), expected);
     assert_eq!(blk.geometry().usable_bytes(), 12 * 4096);

@@ -44,7 +44,7 @@ impl Lazy {
 
     fn start(&self) -> Blk<VirtioModel, Model> {
         let mut transport = Transport::begin(self.rig.device.clone(), regions(), &self.rig.machine).unwrap();
-        transport.set_line(self.line.clone());
+        transport.add_line(self.line.clone());
         let dma = |translated| Ok::<_, BlkError>(self.rig.machine.dma(translated));
         let blk = Blk::probe(transport, dma).unwrap();
         self.rig.disk().silent = true;
