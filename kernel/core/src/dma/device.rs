@@ -64,16 +64,7 @@ impl<P: Platform> Dma<P> {
         let reachable = if SKIP_BOUNCE { None } else { bounce.reachable() };
         let guard = translation.guard(reachable);
         let late = Mutex::new(Vec::new());
-        Self(Arc::new(Device {
-            platform,
-            id,
-            bounce,
-            translation,
-            guard,
-            totals,
-            own: Arc::default(),
-            late,
-        }))
+        Self(Arc::new(Device { platform, id, bounce, translation, guard, totals, own: Arc::default(), late }))
     }
 
     /// Handles for up to `most` users of the same device, this one first. Each has an account of its own with the
