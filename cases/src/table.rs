@@ -9,6 +9,7 @@ mod life;
 mod negotiation;
 mod network;
 mod pci;
+mod queues;
 mod ring;
 mod tce;
 mod tree;
@@ -22,6 +23,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "Features and queue set-up", cases: negotiation::CASES },
     Family { title: "Rings", cases: ring::CASES },
     Family { title: "Block", cases: block::CASES },
+    Family { title: "Several queues", cases: queues::CASES },
     Family { title: "Network", cases: network::CASES },
     Family { title: "Interrupts and time", cases: interrupts::CASES },
     Family { title: "Hypercalls and RTAS", cases: calls::CASES },

@@ -238,8 +238,20 @@ impl Rig {
 
     /// With at most this many queues.
     pub(super) fn probe_queues(&self, most: u16) -> Result<Queues<VirtioModel, Model>, BlkError> {
+        self.probe_with(most, || ())
+    }
+
+    /// In the middle of it, when features are agreed on, `then` happens.
+    pub(super) fn probe_with(
+        &self,
+        most: u16,
+        then: impl FnOnce(),
+    ) -> Result<Queues<VirtioModel, Model>, BlkError> {
         let transport = Transport::begin(self.device.clone(), regions(), &self.machine)?;
-        Blk::probe_queues(transport, most, |access_platform| Ok(self.machine.dma(access_platform)))
+        Blk::probe_queues(transport, most, |access_platform| {
+            then();
+            Ok(self.machine.dma(access_platform))
+        })
     }
 
     pub(super) fn start(&self) -> Blk<VirtioModel, Model> {

@@ -6,3 +6,4 @@ mod interrupts;
 mod jobs;
 mod lies;
 mod noise;
+mod queues;
