@@ -62,7 +62,7 @@ impl From<io::Error> for GuestError {
 }
 
 /// What guests are made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Parts {
     /// QEMU.
     pub qemu: PathBuf,

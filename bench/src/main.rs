@@ -1,6 +1,7 @@
 //! `make bench`: Postern and Linux side by side on this machine, and a report about it.
 
 mod chart;
+mod compare;
 mod guest;
 mod initramfs;
 mod json;
@@ -23,7 +24,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 const HELP: &str = "postern-bench [quick] [disk|network|start|instructions|scaling]... [FOLDER]
-measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}";
+    measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}
+postern-bench compare ROUNDS IMAGE IMAGE
+    measures two images of Postern in turn, bounced";
 /// Bytes of the raw file.
 const RAW_BYTES: usize = 256 << 20;
 
@@ -31,7 +34,13 @@ fn main() -> ExitCode {
     let mut effort = Effort::FULL;
     let mut folder = PathBuf::from("build/bench");
     let mut only = Vec::new();
-    for word in std::env::args().skip(1) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, rounds, a, b] = &words[..]
+        && first == "compare"
+    {
+        return ended(compare(rounds, [a.into(), b.into()]));
+    }
+    for word in words {
         match word.as_str() {
             "quick" => effort = Effort::QUICK,
             "help" | "--help" | "-h" => {
@@ -44,7 +53,11 @@ fn main() -> ExitCode {
             },
         }
     }
-    match bench(effort, &only, &folder) {
+    ended(bench(effort, &only, &folder))
+}
+
+fn ended(result: io::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -53,18 +66,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
-    let start = Instant::now();
+fn compare(rounds: &str, images: [PathBuf; 2]) -> io::Result<()> {
+    let rounds = rounds.parse().map_err(io::Error::other)?;
     postern_harness::interrupt::watch()?;
-    std::fs::create_dir_all("build/bench")?;
-    let linux = Linux::get().map_err(|error| eprintln!("bench: no Linux: {error}")).ok();
-    let parts = Parts {
+    compare::run(&parts(None), images, rounds).map_err(|error| io::Error::other(error.to_string()))
+}
+
+fn parts(linux: Option<Linux>) -> Parts {
+    Parts {
         qemu: std::env::var_os("QEMU").map_or_else(|| "qemu-system-ppc64".into(), PathBuf::from),
         kernel: "build/postern.elf".into(),
         rom: "build/rom.bin".into(),
         linux,
         raw: "build/bench/raw".into(),
-    };
+    }
+}
+
+fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
+    let start = Instant::now();
+    postern_harness::interrupt::watch()?;
+    std::fs::create_dir_all("build/bench")?;
+    let linux = Linux::get().map_err(|error| eprintln!("bench: no Linux: {error}")).ok();
+    let parts = parts(linux);
     guest::make_raw(&parts.raw, RAW_BYTES)?;
     let results = measure::all(&parts, effort, only);
     std::fs::remove_file(&parts.raw)?;

@@ -153,7 +153,7 @@ fn net(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> 
 }
 
 /// Under `-icount shift=0` a nanosecond of the guest's clock is one instruction, whatever the machine does.
-fn instructions(parts: &Parts, system: System, results: &mut Results) -> Result<(), GuestError> {
+pub fn instructions(parts: &Parts, system: System, results: &mut Results) -> Result<(), GuestError> {
     let works = [
         ("4 KiB random read, depth 1", "read:4096:1:random"),
         ("4 KiB random read, depth 32", "read:4096:32:random"),
