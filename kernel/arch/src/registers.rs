@@ -83,3 +83,10 @@ pub unsafe fn enable_translation() {
         );
     }
 }
+
+/// Makes this CPU process 0, which it is already.
+#[inline]
+pub fn renew_process() {
+    // SAFETY: PIDR (SPR 48) keeps its value, so every address means the same before and after.
+    unsafe { asm!("mtspr 48, {}", "isync", in(reg) 0u64, options(nostack, preserves_flags)) };
+}

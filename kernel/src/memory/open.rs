@@ -35,6 +35,9 @@ pub fn open(machine: &mut Machine, tree: GpaRange, pool_bytes: Option<u64>) -> R
     // SAFETY: what is left is RAM that the tree reserves for nothing, that was not handed out above, and that
     // has just been mapped.
     unsafe { heap::grow_from(left(machine, &wanted, &placement)) };
+    if let Some(pool) = &pool {
+        mmu::widen(pool.memory());
+    }
     Ok(pool)
 }
 
