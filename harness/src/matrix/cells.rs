@@ -28,7 +28,7 @@ pub fn tests() -> Vec<Test> {
     for firmware in Firmware::ALL {
         for secure in [true, false] {
             for ap in [true, false] {
-                tests.push(cell("", Shape::new(firmware, secure, ap)));
+                tests.push(cell("", Shape { whole_window: true, ..Shape::new(firmware, secure, ap) }));
             }
         }
     }

@@ -143,7 +143,7 @@ fn run(context: &Context, case: Case) -> Result<(), Failure> {
     let other = scene.scratch_disk(DATA_BYTES)?;
     let expected = digest(&image)?;
     // A card that broke ends serving by itself; a disk that broke is not to keep the card from serving.
-    scene.word("run=blk-digest,blk-pattern,net-serve serve=60");
+    scene.word("run=blk-digest,blk-pattern,net-serve serve=60 patience=2");
     scene.word(&format!("seed={seed}"));
     let mut lies = Lies::default();
     match case.liar {

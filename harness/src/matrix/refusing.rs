@@ -30,6 +30,7 @@ pub fn tests() -> Vec<Test> {
         (Firmware::Bios, true),
         (Firmware::Slof, false),
         (Firmware::Vof, false),
+        (Firmware::Bios, false),
     ];
     let cell = |(firmware, secure): (Firmware, bool)| {
         let mode = if secure { "secure" } else { "normal" };

@@ -47,6 +47,8 @@ pub struct Machine {
     pub access_platform: bool,
     /// Whether the host bridge offers further DMA windows beside the default one.
     pub dynamic_windows: bool,
+    /// Bytes of the host bridge's default DMA window, if not QEMU's 1 GiB.
+    pub dma_window: Option<u64>,
     /// virtio-blk devices, in PCI order.
     pub disks: Vec<Disk>,
     /// virtio-net device.
@@ -88,6 +90,7 @@ impl Machine {
             nodes: Vec::new(),
             access_platform: false,
             dynamic_windows: true,
+            dma_window: None,
             disks: Vec::new(),
             net: Net::None,
             kernel_address: None,
@@ -154,6 +157,9 @@ impl Machine {
         }
         if !self.dynamic_windows {
             args.add("-global", "spapr-pci-host-bridge.ddw=off");
+        }
+        if let Some(bytes) = self.dma_window {
+            args.add("-global", format!("spapr-pci-host-bridge.dma_win_size={bytes:#x}"));
         }
         self.devices(&mut args);
         if let Some(trace) = &self.trace {

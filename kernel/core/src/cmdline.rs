@@ -150,6 +150,8 @@ pub struct Options {
     pub canary: Option<u64>,
     /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for.
     pub serve: Option<Duration>,
+    /// `patience=SECONDS`: how long a device may take over a request; not given: what each driver allows.
+    pub patience: Option<Duration>,
     /// `bench=WORK,..`: what `bench-blk` measures, in order.
     pub bench: ArrayVec<Work, MAX_WORK>,
 }
@@ -169,6 +171,7 @@ impl Default for Options {
             seed: DEFAULT_SEED,
             canary: None,
             serve: None,
+            patience: None,
             bench: ArrayVec::new(),
         }
     }
@@ -292,7 +295,7 @@ fn apply<'a>(
     gateway: &mut Option<(Word<'a>, Ipv4Addr)>,
     word: Word<'a>,
 ) -> Result<(), Fault> {
-    let known: [&[u8]; 12] = [
+    let known: [&[u8]; 13] = [
         b"svm",
         b"pool",
         b"loglevel",
@@ -304,6 +307,7 @@ fn apply<'a>(
         b"seed",
         b"canary",
         b"serve",
+        b"patience",
         b"bench",
     ];
     if !known.contains(&word.option) {
@@ -324,7 +328,8 @@ fn apply<'a>(
         b"seed" => options.seed = number(value).ok_or(Fault::Expected("a 64-bit number"))?,
         b"bench" => options.bench = bench(value)?,
         b"canary" => options.canary = Some(number(value).ok_or(Fault::Expected("a 64-bit number"))?),
-        _ => options.serve = Some(serve(value)?),
+        b"patience" => options.patience = Some(seconds(value)?),
+        _ => options.serve = Some(seconds(value)?),
     }
     Ok(())
 }
@@ -429,7 +434,7 @@ fn set_gateway(ip: &mut Ip, wanted: Ipv4Addr) -> Result<(), Fault> {
     Ok(())
 }
 
-fn serve(value: &str) -> Result<Duration, Fault> {
+fn seconds(value: &str) -> Result<Duration, Fault> {
     number(value)
         .filter(|seconds| (1..=u64::from(u32::MAX)).contains(seconds))
         .map(Duration::from_secs)

@@ -11,6 +11,7 @@ use crate::report::Report;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 use postern_core::addr::GpaRange;
 use postern_core::blk::driver::Blk;
 use postern_core::cmdline::{Console, Ip, Irq, Options};
@@ -60,6 +61,7 @@ pub struct Devices {
     pub refused: usize,
     addressing: Addressing,
     irq: Irq,
+    patience: Option<Duration>,
 }
 
 impl Devices {
@@ -90,6 +92,7 @@ impl Devices {
             refused: 0,
             addressing: addressing(options.ip),
             irq: options.irq,
+            patience: options.patience,
         };
         for bridge in &mut bridges {
             devices.bring_up_behind(bridge, ram, options.console == Console::Uart, report);
@@ -125,6 +128,9 @@ impl Devices {
         let transport = connect(bridge, function, self.irq)?;
         let mut driver =
             Blk::probe(transport, |translated| bridge.dma(function, translated, ram, &self.dma, report))?;
+        if let Some(patience) = self.patience {
+            driver.set_patience(patience);
+        }
         let id = driver.id().unwrap_or_else(|error| {
             log::info!("pci {function}: no serial number: {error}");
             String::new()
@@ -143,9 +149,12 @@ impl Devices {
         report: &mut Report,
     ) -> Result<(), DeviceError> {
         let transport = connect(bridge, function, self.irq)?;
-        let driver = NetDriver::probe(transport, entropy::word(), |translated| {
+        let mut driver = NetDriver::probe(transport, entropy::word(), |translated| {
             bridge.dma(function, translated, ram, &self.dma, report)
         })?;
+        if let Some(patience) = self.patience {
+            driver.set_patience(patience);
+        }
         report.card(self.cards.len(), &driver);
         let stack = Stack::new(driver, self.addressing, entropy::word(), &Pseries)?;
         let card = Card { number: self.cards.len(), stack };

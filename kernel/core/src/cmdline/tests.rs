@@ -32,14 +32,14 @@ fn an_empty_line_gives_the_defaults() {
         assert_eq!(options.loglevel, LevelFilter::Info);
         assert_eq!(options.run.as_slice(), [Step::Demo]);
         assert_eq!(options.ip, Ip::Dhcp);
-        assert_eq!((options.irq, options.seed, options.serve), (Irq::Auto, 1, None));
+        assert_eq!((options.irq, options.seed, options.serve, options.patience), (Irq::Auto, 1, None, None));
     }
 }
 
 #[test]
 fn every_option_is_read() {
     let all = "svm=on pool=512K loglevel=trace console=uart run=blk-digest,blk-pattern,net-serve \
-               gw=10.0.2.2 ip=10.0.2.15/24 irq=lsi seed=0xfeed serve=30 \
+               gw=10.0.2.2 ip=10.0.2.15/24 irq=lsi seed=0xfeed serve=30 patience=2 \
                bench=read:4096:32:random:500,write:512:1:seq:1\0";
     let options = options(all);
     assert_eq!(options.svm, Some(SvmOption::On));
@@ -52,6 +52,7 @@ fn every_option_is_read() {
     assert_eq!(options.irq, Irq::Lsi);
     assert_eq!(options.seed, 0xfeed);
     assert_eq!(options.serve, Some(Duration::from_secs(30)));
+    assert_eq!(options.patience, Some(Duration::from_secs(2)));
     let bench: Vec<_> = options.bench.iter().map(ToString::to_string).collect();
     assert_eq!(bench, ["read:4096:32:random:500", "write:512:1:seq:1"]);
 }
@@ -117,6 +118,7 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
     assert_eq!(errors(b"svm= =on ="), ["svm=: needs a value", "=on: unknown option", "=: unknown option"]);
     assert_eq!(errors(b"SVM=on"), ["SVM=on: unknown option"]);
     assert_eq!(errors(b"serve=0"), ["serve=0: expected seconds, at least 1"]);
+    assert_eq!(errors(b"patience=x"), ["patience=x: expected seconds, at least 1"]);
     assert_eq!(errors(b"seed=1x"), ["seed=1x: expected a 64-bit number"]);
 }
 
