@@ -80,6 +80,7 @@ impl Blk {
         let mut written = 0;
         let status = match u32::from_le_bytes([t0, t1, t2, t3]) {
             0 if inside(room) => {
+                memory.ledger().ask(at);
                 let mut bytes = vec![0; usize::try_from(room).unwrap_or(0)];
                 let read = self.image.read_exact_at(&mut bytes, at);
                 if self.liar.once(Lie::Blk10) {

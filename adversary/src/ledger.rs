@@ -1,5 +1,7 @@
 //! What a server saw, was refused, and did wrong on purpose.
 
+use crate::ring::Ring;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -63,6 +65,8 @@ pub struct Ledger {
     lies: AtomicU64,
     refusals: Mutex<Vec<Refusal>>,
     skipped: Mutex<Vec<(u64, u64)>>,
+    asked: AtomicU64,
+    rings: Mutex<BTreeMap<usize, Ring>>,
 }
 
 impl Ledger {
@@ -89,6 +93,27 @@ impl Ledger {
 
     pub(crate) fn skip(&self, at: u64, bytes: u64) {
         self.skipped.lock().unwrap_or_else(PoisonError::into_inner).push((at, bytes));
+    }
+
+    pub(crate) fn ring(&self, queue: usize, ring: Ring) {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner).insert(queue, ring);
+    }
+
+    /// Where the queues are, as the driver last set them up, by their numbers.
+    #[must_use]
+    pub fn rings(&self) -> Vec<(usize, Ring)> {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        rings.iter().map(|(queue, ring)| (*queue, *ring)).collect()
+    }
+
+    pub(crate) fn ask(&self, at: u64) {
+        self.asked.fetch_max(at, Ordering::Relaxed);
+    }
+
+    /// The highest byte of a disk that a read has begun at.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Parts of a disk, as start and length, that were read without anybody writing data for it.

@@ -90,6 +90,7 @@ impl<D: Device> Backend<D> {
                 next_used: queue.next_used(),
             }
         };
+        self.ledger.ring(index, ring);
         let map = self.memory.memory();
         let memory = Guarded::new(&map, &*self.gate, &self.ledger, index);
         let completed = device.serve(index, &mut ring, &memory);

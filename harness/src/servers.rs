@@ -1,6 +1,7 @@
 //! The devices of a guest as vhost-user servers, which ask the ultravisor before they touch its memory.
 
 use crate::disk::Disk;
+use crate::qemu::monitor::Ring;
 use crate::session::Session;
 use crate::ultravisor::frames::FrameState;
 use crate::ultravisor::{FRAME_SHIFT, ShareMap};
@@ -36,6 +37,22 @@ pub struct Account {
     pub device: &'static str,
     /// Its account.
     pub ledger: Arc<Ledger>,
+}
+
+impl Account {
+    /// Where its queues are.
+    #[must_use]
+    pub fn rings(&self) -> Vec<Ring> {
+        let ring = |(queue, ring): (usize, postern_adversary::ring::Ring)| Ring {
+            device: self.device.to_owned(),
+            queue: u16::try_from(queue).unwrap_or(u16::MAX),
+            size: ring.size.into(),
+            descriptors: ring.descriptors,
+            available: ring.available,
+            used: ring.used,
+        };
+        self.ledger.rings().into_iter().map(ring).collect()
+    }
 }
 
 /// The servers of one guest. They have to be there before QEMU, and end after it.

@@ -1,15 +1,20 @@
-//! Secrets in private memory, and a host that searches everything shared for them: at any moment of a guest's
-//! work, and for the data of its requests when they are done.
+//! Secrets in private memory, and a host that searches everything shared for them at any moment of a guest's
+//! work: for what the guest planted, for addresses of private memory, and for the data of each request, on disk
+//! and network, that the guest is past.
 
 use crate::finding::Finding;
 use crate::judge;
-use crate::matrix::cells::{self, SERVING};
+use crate::matrix::cells::SERVING;
 use crate::matrix::refusing::{self, Lies, Served, refusals};
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
-use crate::observe::leaks::{Leak, Secret, Secrets};
+use crate::observe::leaks::{Leak, Secret, Secrets, outside};
+use crate::observe::rings::{Translation, numbers};
 use crate::pattern;
-use crate::peer::station::Station;
+use crate::peer::echo;
+use crate::peer::station::{self, Station};
+use crate::qemu::monitor::Monitor;
+use crate::servers::Account;
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
@@ -19,12 +24,24 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const DATA_BYTES: u64 = (4 << 20) + 512;
-const SCRATCH_BYTES: u64 = 2 << 20;
+const DATA_BYTES: u64 = (24 << 20) + 512;
+const SCRATCH_BYTES: u64 = 12 << 20;
+/// Most bytes of a disk that the guest has asked for and not got past: its requests' size and number, twice.
+const IN_FLIGHT: u64 = 4 << 20;
+/// Bytes of the stream to and from the guest.
+const STREAM: usize = 100_000;
+/// Searches, at least, while disks are at work.
+const SEARCHES: u32 = 5;
+/// How long a driver may take to see that a frame has left.
+const REAPED: Duration = Duration::from_secs(2);
 /// Most findings of one kind that are worth telling.
 const ENOUGH: usize = 8;
 /// Bytes of canaries at each place that the guest states.
 const PLANTED: usize = 512;
+/// The guest has read the whole of its first disk.
+const READ: &str = "blk0: SHA-256 ";
+/// The guest has written its second disk and read it back.
+const WRITTEN: &str = " bytes of pattern ";
 
 /// The tests.
 #[must_use]
@@ -41,34 +58,121 @@ struct Hunt {
     memory: File,
     path: PathBuf,
     secrets: Secrets,
+    monitor: Monitor,
+    /// The servers' accounts; without any, devices are QEMU's own and translate.
+    accounts: Vec<Account>,
+    /// Where available and used rings are, as they were last seen.
+    rings: Vec<Range<u64>>,
     searched: u32,
 }
 
+/// Disks whose requests are done, part by part.
+struct Disks<'a> {
+    data: Vec<u8>,
+    scratch: &'a Path,
+    seed: u64,
+    /// The first disk's server, if it has one.
+    server: Option<Account>,
+    /// Bytes of the first disk that the guest is past.
+    past: usize,
+    read: bool,
+    written: bool,
+}
+
+impl Disks<'_> {
+    /// What the guest is past by now is secret from now on.
+    fn look(&mut self, session: &Session, secrets: &mut Secrets) {
+        let said = |what: &str| session.qemu.console().wait_for(Duration::ZERO, |l| l.contains(what)).is_some();
+        self.read = self.read || said(READ);
+        let past = match (&self.server, self.read) {
+            (_, true) => self.data.len(),
+            (Some(server), false) => {
+                usize::try_from(server.ledger.asked().saturating_sub(IN_FLIGHT)).unwrap_or_default()
+            }
+            (None, false) => 0,
+        };
+        if let Some(part) = self.data.get(self.past..past) {
+            secrets.done("a read of the disk", part);
+            self.past = past;
+        }
+        if !self.written && said(WRITTEN) {
+            self.written = true;
+            let mut bytes = vec![0; usize::try_from(SCRATCH_BYTES).unwrap_or(0)];
+            pattern::fill(self.seed, &mut bytes);
+            secrets.done("a write to the disk", &bytes);
+        }
+    }
+}
+
 impl Hunt {
-    fn search(&mut self, shared: &[Range<u64>]) -> Vec<Finding> {
-        self.searched += u32::from(!shared.is_empty());
-        match self.secrets.search(&self.memory, shared) {
-            Ok(leaks) => leaks.into_iter().take(ENOUGH).map(Finding::Leak).collect(),
-            Err(error) => vec![Finding::File(self.path.clone(), error)],
+    fn search(&mut self, session: Option<&Session>) -> Vec<Finding> {
+        match session {
+            // What is shared is asked before memory is read: a frame that becomes shared is zeroed first.
+            Some(session) => self.search_in(&session.shared().now, Some(session)),
+            None => Vec::new(),
         }
     }
 
+    fn search_in(&mut self, shared: &[Range<u64>], session: Option<&Session>) -> Vec<Finding> {
+        self.searched += u32::from(!shared.is_empty());
+        let mut leaks = match self.secrets.search(&self.memory, shared) {
+            Ok(leaks) => outside(leaks, &self.rings),
+            Err(error) => return vec![Finding::File(self.path.clone(), error)],
+        };
+        if let Some(session) = session.filter(|_| !leaks.is_empty()) {
+            // Rings that were not there when they were last asked for.
+            if let Some(finding) = self.find_rings(session) {
+                return vec![finding];
+            }
+            leaks = outside(leaks, &self.rings);
+        }
+        leaks.into_iter().take(ENOUGH).map(Finding::Leak).collect()
+    }
+
+    fn find_rings(&mut self, session: &Session) -> Option<Finding> {
+        if !self.accounts.is_empty() {
+            // QEMU would stop a server's queue to ask it.
+            let rings: Vec<_> = self.accounts.iter().flat_map(Account::rings).collect();
+            self.rings = numbers(&rings, &Translation::None);
+            return None;
+        }
+        match self.monitor.rings() {
+            Ok(rings) => self.rings = numbers(&rings, &Translation::of(&session.trace())),
+            Err(error) => return Some(Finding::Monitor(error)),
+        }
+        None
+    }
+
     /// Searches at moments that nobody chose until the guest serves.
-    fn watch(&mut self, session: &Session) -> Vec<Finding> {
+    fn watch(&mut self, session: &Session, disks: &mut Disks<'_>) -> Vec<Finding> {
         let deadline = Instant::now() + LIMIT;
         loop {
-            // What is shared is asked before memory is read: a frame that becomes shared is zeroed first.
-            let findings = self.search(&session.shared().now);
+            disks.look(session, &mut self.secrets);
+            let findings = self.search(Some(session));
             if !findings.is_empty() {
                 return findings;
             }
-            let pause = Duration::from_millis(seed() % 40);
+            let pause = Duration::from_millis(seed() % 20);
             if session.qemu.console().wait_for(pause, |line| line == SERVING).is_some() {
-                return Vec::new();
+                disks.look(session, &mut self.secrets);
+                return self.find_rings(session).into_iter().collect();
             }
             if Instant::now() >= deadline || session.qemu.has_ended() {
                 return vec![Finding::NeverSaid(SERVING)];
             }
+        }
+    }
+
+    /// What a peer has exchanged with the guest is done, and is gone as soon as the driver has seen that.
+    fn exchanged(&mut self, session: &Session, what: &'static str, data: &[Vec<u8>]) -> Vec<Finding> {
+        data.iter().for_each(|data| self.secrets.done(what, data));
+        let deadline = Instant::now() + REAPED;
+        loop {
+            let findings = self.search(Some(session));
+            if findings.is_empty() || Instant::now() >= deadline {
+                return findings;
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 }
@@ -87,24 +191,56 @@ fn hunt(context: &Context, access_platform: bool) -> Result<(), Failure> {
         let Served { session, servers, cable } = refusing::start(&mut scene, Lies::default())?;
         (session, Some((servers, cable)))
     };
-    let mut findings = Vec::new();
     let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
     let memory = OpenOptions::new().read(true).write(true).open(&path);
     let memory = memory.map_err(|error| Finding::File(path.clone(), error))?;
+    let monitor = Monitor::connect(session.machine.monitor.as_deref().unwrap_or(Path::new("")));
+    let monitor = monitor.map_err(Finding::Monitor)?;
     let secrets = Secrets::new(canary, session.machine.memory);
-    let mut hunt = Hunt { memory, path, secrets, searched: 0 };
-    findings.extend(hunt.watch(&session));
+    let accounts = served.as_ref().map(|(servers, _)| servers.accounts()).unwrap_or_default();
+    let server = accounts.first().cloned();
+    let mut hunt = Hunt { memory, path, secrets, monitor, accounts, rings: Vec::new(), searched: 0 };
+    let mut disks = Disks {
+        data: std::fs::read(&data).map_err(|error| Finding::File(data.clone(), error))?,
+        scratch: &scratch,
+        seed,
+        server,
+        past: 0,
+        read: false,
+        written: false,
+    };
+    let mut findings = hunt.watch(&session, &mut disks);
+    if hunt.searched < SEARCHES {
+        findings.push(Finding::Unnoticed);
+    }
+    // Another seed than the disk's: the same words in two places would be told as one.
+    let peer = seed ^ 0x5eed_0000_0000;
     let servers = match served {
         Some((servers, cable)) => {
-            findings.extend(Station::new(cable).echo(seed).err().map(Finding::Station));
-            drop(session.qemu.type_in(b"q"));
+            let mut station = Station::new(cable);
+            findings.extend(station.udp(peer).err().map(Finding::Station));
+            let datagrams: Vec<_> = station::udp_datagrams(peer).collect();
+            findings.extend(hunt.exchanged(&session, "a datagram", &datagrams));
+            findings.extend(station.tcp(peer, STREAM).err().map(Finding::Station));
             Some(servers)
         }
         None => {
-            findings.extend(cells::exchange(&mut session, seed));
+            match hunt.monitor.forwarded() {
+                Ok(ports) => {
+                    findings.extend(echo::udp(ports.udp, peer).err().map(Finding::Echo));
+                    let datagrams: Vec<_> = echo::datagrams(peer).collect();
+                    findings.extend(hunt.exchanged(&session, "a datagram", &datagrams));
+                    findings.extend(echo::tcp(ports.tcp, peer, STREAM).err().map(Finding::Echo));
+                }
+                Err(error) => findings.push(Finding::Monitor(error)),
+            }
             None
         }
     };
+    let mut stream = vec![0; STREAM];
+    pattern::fill(peer, &mut stream);
+    findings.extend(hunt.exchanged(&session, "a stream", &[stream]));
+    drop(session.qemu.type_in(b"q"));
     let finished = session.finish(LIMIT);
     let accounts = match servers {
         Some(servers) => servers.finish().map_err(Finding::Server)?,
@@ -112,17 +248,18 @@ fn hunt(context: &Context, access_platform: bool) -> Result<(), Failure> {
     };
     findings.extend(judge::end(&finished, 0));
     findings.extend(refusals(&accounts));
-    // All requests are done; what they carried must not be there any more.
-    let file = |path: &Path| std::fs::read(path).map_err(|e| Finding::File(path.to_path_buf(), e));
-    hunt.secrets.done("a read of the disk", &file(&data)?);
-    hunt.secrets.done("a write to the disk", &file(&scratch)?);
-    let shared = finished.shared().now;
-    findings.extend(hunt.search(&shared));
-    findings.extend(planted(&hunt.memory, &finished, canary));
-    findings.extend(can_find(&mut hunt, &shared, canary));
-    if hunt.searched < 3 {
+    // All requests are done, and all of it has been secret at some time.
+    match File::open(disks.scratch) {
+        Ok(file) => findings.extend(pattern::verify(seed, file).err().map(Finding::Pattern)),
+        Err(error) => findings.push(Finding::File(scratch.clone(), error)),
+    }
+    if disks.past < disks.data.len() || !disks.written {
         findings.push(Finding::Unnoticed);
     }
+    let shared = finished.shared().now;
+    findings.extend(hunt.search_in(&shared, None));
+    findings.extend(planted(&hunt.memory, &finished, canary));
+    findings.extend(can_find(&mut hunt, &shared, canary, &disks.data));
     verdict(finished, findings)
 }
 
@@ -139,20 +276,22 @@ pub fn planted(memory: &File, finished: &Finished, canary: u64) -> Vec<Finding> 
     places.into_iter().filter(|place| !there(place)).map(Finding::NoSecret).collect()
 }
 
-/// A secret put into the pool is found: the search that found nothing could have.
-fn can_find(hunt: &mut Hunt, shared: &[Range<u64>], canary: u64) -> Option<Finding> {
+/// Secrets put into the pool are found: the search that found nothing could have.
+fn can_find(hunt: &mut Hunt, shared: &[Range<u64>], canary: u64, data: &[u8]) -> Option<Finding> {
     let at = (shared.last()?.end << 16) - 24;
     let word = pattern::splitmix64(canary.wrapping_add(3));
-    let private = LOW;
-    let bytes = [word.to_le_bytes(), private.to_le_bytes()].concat();
+    let bytes = [word.to_le_bytes(), LOW.to_le_bytes(), *data.first_chunk()?].concat();
     if let Err(error) = hunt.memory.write_all_at(&bytes, at) {
         return Some(Finding::File(hunt.path.clone(), error));
     }
-    let found = hunt.secrets.search(&hunt.memory, shared).unwrap_or_default();
-    let expected =
-        [Leak { at, secret: Secret::Canary }, Leak { at: at + 8, secret: Secret::Address(private) }];
+    let found = outside(hunt.secrets.search(&hunt.memory, shared).unwrap_or_default(), &hunt.rings);
+    let expected = [
+        Leak { at, secret: Secret::Canary },
+        Leak { at: at + 8, secret: Secret::Address(LOW) },
+        Leak { at: at + 16, secret: Secret::Done("a read of the disk") },
+    ];
     (!expected.iter().all(|leak| found.contains(leak))).then_some(Finding::Unnoticed)
 }
 
-/// An address in the kernel's image.
-const LOW: u64 = 0x40_1000;
+/// An address in the kernel's image, which two small numbers side by side would look like.
+const LOW: u64 = 0x40_0008;

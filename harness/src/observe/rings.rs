@@ -6,6 +6,7 @@ use crate::qemu::monitor::Ring;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// Bytes of a descriptor: address, length, flags, next.
@@ -57,6 +58,27 @@ impl Translation {
     }
 }
 
+/// Where available and used rings lie, as guest physical ranges: memory that holds descriptors' numbers and lengths,
+/// and never an address.
+#[must_use]
+pub fn numbers(rings: &[Ring], translation: &Translation) -> Vec<Range<u64>> {
+    let parts = rings.iter().flat_map(|ring| {
+        let [_, available, used] = parts(ring);
+        [available, used]
+    });
+    let pieces = parts.filter_map(|(bus, bytes)| translation.pieces(bus, bytes)).flatten();
+    pieces.map(|(address, bytes)| address..address + bytes).collect()
+}
+
+/// The descriptor table, the available and the used ring of a queue: address and bytes of each.
+fn parts(ring: &Ring) -> [(u64, u64); 3] {
+    [
+        (ring.descriptors, ring.size * DESCRIPTOR),
+        (ring.available, 4 + ring.size * 2),
+        (ring.used, 4 + ring.size * 8),
+    ]
+}
+
 /// Reads every ring and holds it against the ultravisor's account: the rings' own memory, and each descriptor
 /// that was ever written into them.
 ///
@@ -76,12 +98,7 @@ pub fn violations(
             let pieces = translation.pieces(bus, bytes);
             pieces.is_some_and(|pieces| pieces.iter().all(|&(address, len)| shared.allows(address, len)))
         };
-        let parts = [
-            (ring.descriptors, ring.size * DESCRIPTOR),
-            (ring.available, 4 + ring.size * 2),
-            (ring.used, 4 + ring.size * 8),
-        ];
-        found.extend(parts.iter().filter(|&&(bus, bytes)| !allowed(bus, bytes)).map(|&(b, n)| reach(b, n)));
+        found.extend(parts(ring).iter().filter(|&&(bus, bytes)| !allowed(bus, bytes)).map(|&(b, n)| reach(b, n)));
         let mut used = 0;
         for index in 0..ring.size {
             let Some(&[(address, DESCRIPTOR)]) =
@@ -147,6 +164,18 @@ mod tests {
                 Violation::Ring { device: "virtio-blk".to_owned(), queue: 0, bus, bytes: length.into() };
             assert_eq!(found, [expected]);
         }
+    }
+
+    #[test]
+    fn numbers_are_the_available_and_the_used_ring_byte_for_byte() {
+        let found = numbers(&[ring(POOL)], &Translation::None);
+        assert_eq!(found, [POOL + 0x100..POOL + 0x100 + 12, POOL + 0x200..POOL + 0x200 + 36]);
+        // Through the entries of two pages that are not side by side.
+        let log = "spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x20003 ret=0\n\
+                   spapr_iommu_pci_put liobn=0x80000000 ioba=0x2000 tce=0x28003 ret=0\n";
+        let across = Ring { available: 0x1ffc, ..ring(0x1000) };
+        let found = numbers(&[across], &Translation::of(&Trace::parse(log)));
+        assert_eq!(found, [0x2_0ffc..0x2_1000, 0x2_8000..0x2_8008, 0x2_0200..0x2_0224]);
     }
 
     #[test]

@@ -61,13 +61,20 @@ pub fn udp(port: u16, seed: u64) -> Result<Exchanged, EchoError> {
     socket.connect((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
     socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     let mut bytes = 0;
-    for (round, length) in (0..).zip(DATAGRAMS.into_iter().cycle().take(3 * DATAGRAMS.len())) {
-        let mut sent = vec![0; length];
-        pattern::fill(pattern::splitmix64(seed ^ round), &mut sent);
+    for sent in datagrams(seed) {
         exchange(&socket, &sent)?;
-        bytes += length as u64;
+        bytes += sent.len() as u64;
     }
     Ok(Exchanged { bytes })
+}
+
+/// The datagrams of [`udp`].
+pub fn datagrams(seed: u64) -> impl Iterator<Item = Vec<u8>> {
+    (0..).zip(DATAGRAMS.into_iter().cycle().take(3 * DATAGRAMS.len())).map(move |(round, length)| {
+        let mut sent = vec![0; length];
+        pattern::fill(pattern::splitmix64(seed ^ round), &mut sent);
+        sent
+    })
 }
 
 fn exchange(socket: &UdpSocket, sent: &[u8]) -> Result<(), EchoError> {

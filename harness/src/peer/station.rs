@@ -107,6 +107,15 @@ fn datagrams() -> udp::PacketBuffer<'static> {
     udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 16], vec![0; 1 << 15])
 }
 
+/// The datagrams of [`Station::udp`].
+pub fn udp_datagrams(seed: u64) -> impl Iterator<Item = Vec<u8>> {
+    (0..).zip(DATAGRAMS).map(move |(round, length)| {
+        let mut sent = vec![0; length];
+        pattern::fill(pattern::splitmix64(seed ^ round), &mut sent);
+        sent
+    })
+}
+
 impl Station {
     /// A host at this end of a cable.
     #[must_use]
@@ -140,11 +149,7 @@ impl Station {
         // A port that is not 0 can be bound.
         let _ = socket.bind(5007);
         let handle = self.sockets.add(socket);
-        let result = (0..).zip(DATAGRAMS).try_for_each(|(round, length)| {
-            let mut sent = vec![0; length];
-            pattern::fill(pattern::splitmix64(seed ^ round), &mut sent);
-            self.datagram(handle, &sent)
-        });
+        let result = udp_datagrams(seed).try_for_each(|sent| self.datagram(handle, &sent));
         self.sockets.remove(handle);
         result
     }

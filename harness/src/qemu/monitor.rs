@@ -133,7 +133,7 @@ impl Monitor {
         ports(table).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
     }
 
-    /// Every queue that a driver has set up.
+    /// Every queue that a driver has set up. QEMU asks a vhost-user server by stopping its queue: not for those.
     ///
     /// # Errors
     /// See [`MonitorError`].
