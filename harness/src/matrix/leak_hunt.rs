@@ -82,7 +82,8 @@ struct Disks<'a> {
 impl Disks<'_> {
     /// What the guest is past by now is secret from now on.
     fn look(&mut self, session: &Session, secrets: &mut Secrets) {
-        let said = |what: &str| session.qemu.console().wait_for(Duration::ZERO, |l| l.contains(what)).is_some();
+        let said =
+            |what: &str| session.qemu.console().wait_for(Duration::ZERO, |l| l.contains(what)).is_some();
         self.read = self.read || said(READ);
         let past = match (&self.server, self.read) {
             (_, true) => self.data.len(),

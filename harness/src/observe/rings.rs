@@ -98,7 +98,9 @@ pub fn violations(
             let pieces = translation.pieces(bus, bytes);
             pieces.is_some_and(|pieces| pieces.iter().all(|&(address, len)| shared.allows(address, len)))
         };
-        found.extend(parts(ring).iter().filter(|&&(bus, bytes)| !allowed(bus, bytes)).map(|&(b, n)| reach(b, n)));
+        found.extend(
+            parts(ring).iter().filter(|&&(bus, bytes)| !allowed(bus, bytes)).map(|&(b, n)| reach(b, n)),
+        );
         let mut used = 0;
         for index in 0..ring.size {
             let Some(&[(address, DESCRIPTOR)]) =
