@@ -1,6 +1,7 @@
 //! From Open Firmware's entry to a flattened tree and firmware's end.
 
 use crate::client_interface::{ClientError, ClientInterface, Name};
+use crate::console::say;
 use crate::fdt_writer::{WriteError, Writer};
 use crate::flatten::{Addition, FlattenError, flatten};
 use crate::open_firmware::OpenFirmware;
@@ -139,6 +140,12 @@ fn instantiate_rtas(firmware: &mut OpenFirmware, handover: Handover) -> Result<O
         return Err(FirmwareError::RtasOverlaps { base, size });
     }
     let entry = firmware.instantiate_rtas(base)?;
+    // The hypervisor has to know, too: it leaves error logs there (`ibm,nmi-register`). Without it there are none.
+    for (name, value) in [(c"linux,rtas-base", base), (c"linux,rtas-entry", entry)] {
+        if let Err(error) = firmware.set_cell(node, name, value) {
+            say!("boot: firmware is not told where RTAS is: {error}");
+        }
+    }
     Ok(Some(Rtas { base, size, entry }))
 }
 

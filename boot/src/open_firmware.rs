@@ -89,6 +89,16 @@ impl OpenFirmware {
         Ok(Some(u32::from_be_bytes(value)))
     }
 
+    /// Gives a node a property of one cell.
+    pub fn set_cell(&mut self, node: Phandle, name: &'static CStr, value: u32) -> Result<(), ClientError> {
+        let bytes = value.to_be_bytes();
+        let name = address(name.as_ptr().expose_provenance())?;
+        match self.ask(c"setprop", &[node, name, address(bytes.as_ptr().expose_provenance())?, 4])? {
+            4 => Ok(()),
+            bad => Err(ClientError::Nonsense("setprop", bad)),
+        }
+    }
+
     /// Takes `size` bytes out of firmware's free memory, at an address divisible by `align`.
     pub fn claim(&mut self, size: u32, align: u32) -> Result<u32, ClientError> {
         let at = self.ask(c"claim", &[0, size, align])?;

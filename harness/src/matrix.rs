@@ -11,6 +11,7 @@ pub mod malformed_tree;
 pub mod measured;
 pub mod memory;
 pub mod network;
+pub mod nmi;
 pub mod noise;
 pub mod refusing;
 pub mod runner;

@@ -43,6 +43,7 @@ fn boot(fdt: usize, report: &mut Report) -> Result<(), Stop> {
     platform::adopt(&machine);
     let options = mode::options(&machine)?;
     report.machine(&machine);
+    report.handlers(arch::nmi::register(&machine));
     let mode = mode::decide_mode(&machine, &options, report)?;
     let pool = memory::open::open(&mut machine, tree, mode.is_secure().then_some(options.pool))?;
     report.memory(pool.as_ref());

@@ -184,6 +184,14 @@ impl Client {
         Ok(from_hex(&answer).filter(|bytes| bytes.len() == length))
     }
 
+    /// Writes memory at an effective address, likewise.
+    ///
+    /// # Errors
+    /// [`GdbError`], also when it cannot be translated.
+    pub fn write_memory(&mut self, address: u64, bytes: &[u8]) -> Result<(), GdbError> {
+        self.order(&format!("M{address:x},{:x}:{}", bytes.len(), to_hex(bytes)))
+    }
+
     /// Sets a software breakpoint on an address, for all vCPUs.
     ///
     /// # Errors

@@ -6,16 +6,10 @@ use crate::judge;
 use crate::matrix::cells::SERVING;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
-use crate::qemu::monitor::Monitor;
 use crate::session::Finished;
 use crate::variable::{Firmware, Net};
-use postern_cases::case;
 use std::time::Duration;
 
-/// Exit status: an exception that nobody handles.
-const EXCEPTION: u8 = 8;
-/// The system reset vector.
-const SYSTEM_RESET: &str = "0x100";
 /// How long an idle guest is watched, and how much of a host core it may use meanwhile.
 const WATCHED: Duration = Duration::from_secs(5);
 const SHARE: f64 = 0.05;
@@ -53,11 +47,8 @@ pub fn tests() -> Vec<Test> {
             tests.push(Test::new(format!("cpus/{smp}/{mode}"), move |context| cpus(context, shape)));
         }
     }
-    let shape = Shape { smp: 4, ..Shape::new(Firmware::Vof, false, true) };
-    tests.push(Test::new("interrupts/system-reset/smp-4", move |context| system_reset(context, shape)));
     let shape = Shape::new(Firmware::Vof, false, true);
     tests.push(Test::new("interrupts/cost", move |context| cost(context, shape)));
-    tests.push(Test::new("interrupts/system-reset", move |context| system_reset(context, shape)));
     tests
 }
 
@@ -160,26 +151,6 @@ fn dear(finished: &Finished) -> Option<Finding> {
     let expected = || format!("at most {COST} x {} ns", polled.unwrap_or(0.0));
     let key = "blk0.read_interrupt_ns";
     (!good).then(|| Finding::Fact { key, expected: expected(), found: slept.map(|slept| slept.to_string()) })
-}
-
-/// The operator's reset button: the guest says where it was and ends.
-fn system_reset(context: &Context, shape: Shape) -> Result<(), Failure> {
-    case!("IRQ-05", Halt, Q);
-    let mut scene = Scene::new(context, shape)?;
-    scene.machine.net = Net::User;
-    scene.word("run=net-serve serve=100 ip=10.0.2.15/24 gw=10.0.2.2");
-    let session = scene.start()?;
-    let mut findings = Vec::new();
-    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
-        findings.push(Finding::NeverSaid(SERVING));
-    } else if let Some(socket) = &session.machine.monitor {
-        let pressed = Monitor::connect(socket).and_then(|mut monitor| monitor.inject_nmi());
-        findings.extend(pressed.err().map(Finding::Monitor));
-    }
-    let finished = session.finish(LIMIT);
-    findings.extend(judge::end(&finished, EXCEPTION));
-    findings.extend(judge::fact(&finished, "exception", SYSTEM_RESET));
-    verdict(finished, findings)
 }
 
 #[cfg(test)]

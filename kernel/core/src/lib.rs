@@ -25,6 +25,7 @@ pub mod interrupts;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
 pub mod net;
+pub mod nmi;
 pub mod pci;
 pub mod pool;
 pub mod radix;

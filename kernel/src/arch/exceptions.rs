@@ -1,6 +1,6 @@
 //! Exception vectors, and the report of an exception that nobody expected.
 
-use crate::arch::backtrace;
+use crate::arch::{backtrace, nmi};
 use crate::devices::masters;
 use crate::memory::layout;
 use crate::platform::power;
@@ -33,6 +33,7 @@ pub struct ExceptionFrame {
     xer: u64,
     dar: u64,
     dsisr: u64,
+    /// Its number; bit 0 is set when it came by a handler of [`nmi`].
     vector: u64,
 }
 
@@ -103,7 +104,17 @@ extern "C" fn exception_entry(frame: &ExceptionFrame) -> ! {
         },
     }
     masters::silence();
-    log::error!("EXCEPTION {:#x} ({}) at {:#x}", frame.vector, name(frame.vector), frame.srr0);
+    let (vector, registered) = (frame.vector & !1, frame.vector & 1 != 0);
+    let saved = if registered { nmi::saved(frame.gpr[3]) } else { None };
+    let mut gpr = frame.gpr;
+    let way = if registered { ", by the handler that was registered" } else { "" };
+    log::error!("EXCEPTION {vector:#x} ({}) at {:#x}{way}", name(vector), frame.srr0);
+    if let Some(saved) = saved {
+        gpr[3] = saved.r3;
+        if let Some(event) = saved.event {
+            log::error!("  error log at {:#x}: {event}", frame.gpr[3]);
+        }
+    }
     log::error!(
         "  SRR0={:016x} SRR1={:016x} LR={:016x} CTR={:016x}",
         frame.srr0,
@@ -118,14 +129,16 @@ extern "C" fn exception_entry(frame: &ExceptionFrame) -> ! {
         frame.cr,
         frame.xer
     );
-    for (row, values) in frame.gpr.chunks(4).enumerate() {
+    for (row, values) in gpr.chunks(4).enumerate() {
         if let [a, b, c, d] = values {
             log::error!("  r{:02}: {a:016x} {b:016x} {c:016x} {d:016x}", row * 4);
         }
     }
-    backtrace::log_from(frame.srr0, frame.lr, frame.gpr[1]);
-    println!("postern: exception={:#x}", frame.vector);
+    backtrace::log_from(frame.srr0, frame.lr, gpr[1]);
+    println!("postern: exception={vector:#x}");
     println!("postern: exception.srr0={:#x}", frame.srr0);
     println!("postern: exception.dar={:#x}", frame.dar);
+    println!("postern: exception.r3={:#x}", gpr[3]);
+    println!("postern: exception.way={}", if registered { "registered" } else { "vector" });
     power::exit(ExitStatus::UnexpectedException)
 }

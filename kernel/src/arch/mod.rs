@@ -4,4 +4,5 @@ pub mod backtrace;
 pub mod cpus;
 pub mod exceptions;
 mod memcpy;
+pub mod nmi;
 mod panic;

@@ -7,6 +7,10 @@
 #
 # A vector saves r13 in SPRG2, r1 in SPRG1, loads its own number into r13 and joins `common`, which builds
 # an `ExceptionFrame` on the exception stack and calls exception_entry(r3 = &frame). That never returns.
+# System reset and machine check have a second way in each, at NMI_RESET and NMI_CHECK, for `ibm,nmi-register`: bit 0
+# of the number says so. NMI_RESET is below 0x2000 and a multiple of 32, since the published ultravisor delivers
+# nothing else anywhere but there; for a machine check it compares with what was registered (core/uvcall.c).
+#
 # Three return. 0xc00: `sc 2` that no ultravisor took answers U_FUNCTION (-2) in r3, all else untouched. 0x500
 # and 0x900, external interrupt and decrementer, are let in only while a CPU waits (`postern_arch::cede`). They
 # end the wait with MSR[EE] off again, touch no memory, and change SPRG2, SPRG3 and the decrementer only:
@@ -14,12 +18,18 @@
 
     .equ LOWCORE, 0x1f00
     .equ FRAME_SIZE, 512
+    .equ NMI_RESET, 0x1c00
+    .equ NMI_CHECK, 0x1c20
 
-    .macro VECTOR number
-    . = vectors_start + \number
+    .macro VECTOR_AT address, number
+    . = vectors_start + \address
     mtsprg  2, 13
     li      13, \number
     b       common
+    .endm
+
+    .macro VECTOR number
+    VECTOR_AT \number, \number
     .endm
 
 # Ends an interrupt without a trace but for MSR[EE], which is off after it; r13 is in SPRG2.
@@ -138,6 +148,9 @@ common:
     addi    3, 1, 128
     bctrl
     b       .
+
+    VECTOR_AT NMI_RESET, 0x101
+    VECTOR_AT NMI_CHECK, 0x201
 
     . = vectors_start + 0x2000
     .globl vectors_end

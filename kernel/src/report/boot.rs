@@ -2,6 +2,7 @@
 
 use super::Report;
 use crate::arch::cpus::Online;
+use crate::arch::nmi::Handlers;
 use crate::memory::layout;
 use crate::memory::open::Pool;
 use alloc::format;
@@ -62,6 +63,17 @@ impl Report {
                 image.start.0,
             ),
         );
+    }
+
+    /// Who gets to know of a system reset or machine check.
+    pub fn handlers(&mut self, handlers: Handlers) {
+        match handlers {
+            Handlers::Registered(area) => {
+                self.fact("nmi.handlers", "registered");
+                self.fact_now("nmi.area", format_args!("{:#x}", area.start.0));
+            }
+            Handlers::Vectors => self.fact("nmi.handlers", "vectors"),
+        }
     }
 
     /// The mode and why.

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 /// RTAS services that the kernel may call.
-const SERVICES: [&str; 17] = [
+const SERVICES: [&str; 18] = [
     "power-off",
     "system-reboot",
     "ibm,os-term",
@@ -29,6 +29,7 @@ const SERVICES: [&str; 17] = [
     "ibm,get-xive",
     "ibm,int-on",
     "ibm,int-off",
+    "ibm,nmi-register",
     "ibm,query-pe-dma-window",
     "ibm,create-pe-dma-window",
     "ibm,remove-pe-dma-window",

@@ -1,0 +1,146 @@
+//! System reset and machine check: the guest says where it was, and ends, whichever way they come in.
+//!
+//! QEMU's monitor presses the reset button. It has no machine check for a guest that runs under TCG, so that one is
+//! brought about by hand: through the gdb server, in the state that the hypervisor and the CPU would leave.
+
+use crate::finding::Finding;
+use crate::gdb::{Client, GdbError};
+use crate::judge;
+use crate::matrix::cells::SERVING;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
+use crate::qemu::monitor::Monitor;
+use crate::session::{Finished, Session};
+use crate::variable::{Firmware, Net};
+use postern_cases::case;
+use std::path::Path;
+use std::time::Duration;
+
+/// Exit status: an exception that nobody handles.
+const EXCEPTION: u8 = 8;
+/// How long QEMU may take to open its gdb server.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Where the kernel's handler for machine checks is (`kernel/src/arch/vectors.S`).
+const CHECK: u64 = 0x1c20;
+/// Where QEMU leaves an error log in the RTAS area (`RTAS_ERROR_LOG_OFFSET`, `include/hw/ppc/spapr.h`).
+const LOG_OFFSET: u64 = 0x30;
+/// What QEMU's log of an error begins with that could not be recovered from: version 6, synchronous, uncorrectable ECC.
+const LOG_HEAD: [u8; 8] = [0x06, 0x74, 0x14, 0x09, 0, 0, 0, 0];
+const LOG_SAID: &str = "version 6, error, synchronous, not recovered, type 0x09";
+/// A value of r3 that the guest has to find again.
+const R3: u64 = 0x0123_4567_89ab_cdef;
+/// MSR that the interrupt leaves: 64-bit and little-endian, nothing else (Power ISA 3.0B, book III 6.5).
+const MSR: u64 = 1 << 63 | 1;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let vof = Shape::new(Firmware::Vof, false, true);
+    let mut tests = Vec::new();
+    for (suffix, shape, way) in [
+        ("", vof, "registered"),
+        ("/secure", Shape { secure: true, ..vof }, "registered"),
+        ("/smp-4", Shape { smp: 4, ..vof }, "registered"),
+        // No firmware, no RTAS area, no error log: the plain vector.
+        ("/bios", Shape { firmware: Firmware::Bios, ..vof }, "vector"),
+    ] {
+        let name = format!("interrupts/system-reset{suffix}");
+        tests.push(Test::new(name, move |context| system_reset(context, shape, way)));
+    }
+    tests.push(Test::new("interrupts/machine-check", move |context| machine_check(context, vof)));
+    tests
+}
+
+/// The operator's reset button.
+fn system_reset(context: &Context, shape: Shape, way: &str) -> Result<(), Failure> {
+    case!("IRQ-05", Halt, Q);
+    let mut scene = Scene::new(context, shape)?;
+    let (session, mut findings) = serving(&mut scene)?;
+    if let Some(socket) = session.machine.monitor.as_deref().filter(|_| findings.is_empty()) {
+        let pressed = Monitor::connect(socket).and_then(|mut monitor| monitor.inject_nmi());
+        findings.extend(pressed.err().map(Finding::Monitor));
+    }
+    let finished = session.finish(LIMIT);
+    findings.extend(reported(&finished, "0x100", way));
+    findings.extend(judge::strict(&finished));
+    verdict(finished, findings)
+}
+
+fn machine_check(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    let socket = scene.dir.path("gdb");
+    scene.machine.extra.extend(
+        [
+            "-chardev",
+            &format!("socket,id=gdb,server=on,wait=off,path={}", socket.display()),
+            "-gdb",
+            "chardev:gdb",
+        ]
+        .map(str::to_owned),
+    );
+    let (session, mut findings) = serving(&mut scene)?;
+    let mut interrupted = 0;
+    if findings.is_empty() {
+        let area = area(&session);
+        match area.map_or(Err(GdbError::NoRegister("rtas.base")), |area| check(&socket, area)) {
+            Ok(pc) => interrupted = pc,
+            Err(error) => findings.push(Finding::Ultravisor(error.to_string())),
+        }
+    }
+    let finished = session.finish(LIMIT);
+    findings.extend(reported(&finished, "0x200", "registered"));
+    findings.extend(judge::fact(&finished, "exception.srr0", &format!("{interrupted:#x}")));
+    findings.extend(judge::fact(&finished, "exception.r3", &format!("{R3:#x}")));
+    if !finished.output.console.contains(LOG_SAID) {
+        findings.push(Finding::NeverSaid(LOG_SAID));
+    }
+    verdict(finished, findings)
+}
+
+/// A guest that serves a network on which nothing happens.
+fn serving(scene: &mut Scene) -> Result<(Session, Vec<Finding>), Failure> {
+    scene.machine.net = Net::User;
+    scene.word("run=net-serve serve=100 ip=10.0.2.15/24 gw=10.0.2.2");
+    let session = scene.start()?;
+    let said = session.qemu.console().wait_for(LIMIT, |line| line == SERVING);
+    let missing = said.is_none().then_some(Finding::NeverSaid(SERVING));
+    Ok((session, missing.into_iter().collect()))
+}
+
+fn reported(finished: &Finished, vector: &str, way: &str) -> Vec<Finding> {
+    let mut findings = judge::end(finished, EXCEPTION);
+    findings.extend(judge::fact(finished, "exception", vector));
+    findings.extend(judge::fact(finished, "exception.way", way));
+    findings
+}
+
+/// Where the guest says that its RTAS area is.
+fn area(session: &Session) -> Option<u64> {
+    const BASE: &str = "postern: nmi.area=0x";
+    let line = session.qemu.console().wait_for(Duration::ZERO, |line| line.starts_with(BASE))?;
+    u64::from_str_radix(line.strip_prefix(BASE)?, 16).ok()
+}
+
+/// Stops the guest wherever it is and lets it go on as after a machine check. Answers where it was.
+fn check(socket: &Path, area: u64) -> Result<u64, GdbError> {
+    let mut client = Client::connect(socket, PATIENCE)?;
+    let [pc, msr, srr0, srr1, r3] = ["pc", "msr", "srr0", "srr1", "r3"].map(|name| client.register(name));
+    let (pc, msr, srr0, srr1, r3) = (pc?, msr?, srr0?, srr1?, r3?);
+    // The kernel runs little-endian, and so do the registers' bytes.
+    let mut read = |register| {
+        let bytes = client.read_register(register)?;
+        Ok::<_, GdbError>(bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)))
+    };
+    let (interrupted, state) = (read(pc)?, read(msr)?);
+    // The area lies below translation's reach; with it off, an address is a guest physical one.
+    client.write_register(msr, &MSR.to_le_bytes())?;
+    let mut saved = R3.to_be_bytes().to_vec();
+    saved.extend_from_slice(&LOG_HEAD);
+    let place = area + LOG_OFFSET;
+    client.write_memory(place, &saved)?;
+    for (register, value) in [(srr0, interrupted), (srr1, state), (r3, place), (pc, CHECK)] {
+        client.write_register(register, &value.to_le_bytes())?;
+    }
+    client.resume()?;
+    Ok(interrupted)
+}

@@ -1,0 +1,51 @@
+//! Handlers for system reset and machine check that the hypervisor is told of (`ibm,nmi-register`). Both end in the
+//! report of every other exception; without them the same interrupts arrive at 0x100 and 0x200, without an error log.
+
+use crate::platform::pseries::Pseries;
+use postern_core::addr::GpaRange;
+use postern_core::fdt::Machine;
+use postern_core::nmi::{SAVED_BYTES, Saved, place};
+use postern_core::seam::Rtas;
+use spin::Once;
+
+/// Where `vectors.S` has them.
+const RESET: u32 = 0x1c00;
+const CHECK: u32 = 0x1c20;
+
+/// Where the hypervisor leaves what it has to say, once it was told of the handlers.
+static AREA: Once<GpaRange> = Once::new();
+
+/// Who gets to know of a system reset or machine check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handlers {
+    /// The registered handlers, and the RTAS area holds what the hypervisor has to say.
+    Registered(GpaRange),
+    /// The vectors, as for any exception: there is no RTAS area, or the hypervisor does not want to know.
+    Vectors,
+}
+
+/// Registers the handlers, which `exceptions::install` has put in place.
+pub fn register(machine: &Machine) -> Handlers {
+    let Some(area) = machine.rtas.range else { return Handlers::Vectors };
+    // Known before the first can come.
+    AREA.call_once(|| area);
+    match Pseries.rtas("ibm,nmi-register", &[RESET, CHECK], &mut []) {
+        Ok(()) => Handlers::Registered(area),
+        Err(error) => {
+            log::info!("nmi: ibm,nmi-register: {error}");
+            Handlers::Vectors
+        }
+    }
+}
+
+/// What the hypervisor saved where `r3` points, if that is a place for it.
+pub fn saved(r3: u64) -> Option<Saved> {
+    let at = place(r3, *AREA.get()?)?;
+    let mut bytes = [0; SAVED_BYTES];
+    for (offset, byte) in bytes.iter_mut().enumerate() {
+        // SAFETY: the place lies in the RTAS area, which is RAM that the kernel never uses; exceptions are reported
+        // with translation off, so that it need not be mapped. Volatile, since the hypervisor wrote it.
+        *byte = unsafe { ((at.0 as usize + offset) as *const u8).read_volatile() };
+    }
+    Some(Saved::read(bytes))
+}
