@@ -8,7 +8,8 @@ use crate::open_firmware::OpenFirmware;
 use arrayvec::ArrayVec;
 use core::fmt;
 use postern_core::addr::{Gpa, GpaRange};
-use postern_core::fdt::early::{ENTRY_PROPERTY, Entry};
+use postern_core::cas::{Outcome, PLATFORM_SUPPORT, Request};
+use postern_core::fdt::early::{CAS_PROPERTY, ENTRY_PROPERTY, Entry};
 
 /// Bytes that a tree can still grow by where it is: our note before UV_ESM, the ultravisor's reservations.
 pub const SPARE: usize = 4096;
@@ -83,13 +84,15 @@ impl Rtas {
     }
 }
 
-/// Has RTAS instantiated, flattens the tree into `buffer` and ends firmware. Returns the tree's size.
+/// Negotiates, has RTAS instantiated, flattens the tree into `buffer` and ends firmware. Returns the tree's size.
 pub fn take(
     mut firmware: OpenFirmware,
     handover: Handover,
     buffer: &mut [u8],
 ) -> Result<usize, FirmwareError> {
     let mut names = [0; NAMES];
+    // First of all: it changes the tree that everything else is read from.
+    let cas = negotiate(&mut firmware)?;
     let rtas = instantiate_rtas(&mut firmware, handover)?;
     let boot_cpu = firmware.boot_cpu()?;
     let entry = if is_slof(&mut firmware)? { Entry::Slof } else { Entry::Vof };
@@ -111,8 +114,9 @@ pub fn take(
     let initrd_cells = initrd.map(|initrd| (initrd.start.0.to_be_bytes(), initrd.end().0.to_be_bytes()));
     let chosen = |name, value| Addition { path: b"/chosen", name, value };
     let in_rtas = |name, value| Addition { path: b"/rtas", name, value };
-    let mut additions: ArrayVec<Addition<'_>, 5> = ArrayVec::new();
+    let mut additions: ArrayVec<Addition<'_>, 6> = ArrayVec::new();
     additions.push(chosen(ENTRY_PROPERTY.as_bytes(), entry_name));
+    additions.push(chosen(CAS_PROPERTY.as_bytes(), cas.note().to_bytes_with_nul()));
     if let Some((base, entry)) = &rtas_cells {
         additions.push(in_rtas(b"linux,rtas-base", base));
         additions.push(in_rtas(b"linux,rtas-entry", entry));
@@ -129,6 +133,39 @@ pub fn take(
     let size = tree.finish(boot_cpu, SPARE)?;
     firmware.quiesce()?;
     Ok(size)
+}
+
+/// Asks for what the kernel uses. A firmware that does not want to know is told so on the console and used as it is: a
+/// hypervisor that insists refuses the process table later, with an exit status of its own. One that restarts the
+/// machine to make it what was agreed on is asked the same again, and has nothing left to change.
+fn negotiate(firmware: &mut OpenFirmware) -> Result<Outcome, FirmwareError> {
+    let mut support = [0; 64];
+    let len = match firmware.find(c"/chosen")? {
+        None => None,
+        Some(chosen) => {
+            let name = Name::new(PLATFORM_SUPPORT.as_bytes())?;
+            let len = firmware.property_len(chosen, &name)?.filter(|len| *len <= support.len());
+            if let Some(into) = len.and_then(|len| support.get_mut(..len)) {
+                firmware.property(chosen, &name, into)?;
+            }
+            len
+        }
+    };
+    let request = match Request::of_offer(support.get(..len.unwrap_or(0)).unwrap_or_default()) {
+        Ok(request) => request,
+        Err(why) => {
+            say!("boot: no negotiation: {why}");
+            return Ok(Outcome::Unasked);
+        }
+    };
+    let vectors = request.vectors();
+    Ok(match firmware.negotiate(&vectors) {
+        Ok(()) => Outcome::Agreed,
+        Err(error) => {
+            say!("boot: no negotiation: {error}");
+            Outcome::Refused
+        }
+    })
 }
 
 fn instantiate_rtas(firmware: &mut OpenFirmware, handover: Handover) -> Result<Option<Rtas>, FirmwareError> {

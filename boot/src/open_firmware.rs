@@ -2,6 +2,7 @@
 
 use crate::client_interface::{ClientError, ClientInterface, NAME_SIZE, Name, Phandle};
 use core::ffi::CStr;
+use postern_core::cas::Vectors;
 
 unsafe extern "C" {
     /// See `client_call.S`.
@@ -123,6 +124,20 @@ impl OpenFirmware {
         match self.call(c"call-method", &[method, rtas.0, base])? {
             [0, entry] if entry != 0 => Ok(entry),
             [0, entry] => Err(ClientError::Nonsense("instantiate-rtas", entry)),
+            [caught, _] => Err(ClientError::Nonsense("call-method", caught)),
+        }
+    }
+
+    /// Tells firmware what this kernel supports. On success its tree is another one.
+    pub fn negotiate(&mut self, vectors: &Vectors) -> Result<(), ClientError> {
+        const METHOD: &CStr = c"ibm,client-architecture-support";
+        let root = self.open(c"/")?;
+        let (start, len) = (vectors.as_bytes().as_ptr().expose_provenance(), vectors.as_bytes().len());
+        address(start + len)?;
+        let method = address(METHOD.as_ptr().expose_provenance())?;
+        match self.call(c"call-method", &[method, root.0, address(start)?])? {
+            [0, 0] => Ok(()),
+            [0, refused] => Err(ClientError::Nonsense("ibm,client-architecture-support", refused)),
             [caught, _] => Err(ClientError::Nonsense("call-method", caught)),
         }
     }

@@ -10,6 +10,7 @@ pub mod lies;
 pub mod malformed_tree;
 pub mod measured;
 pub mod memory;
+pub mod negotiation;
 pub mod network;
 pub mod nmi;
 pub mod noise;

@@ -82,15 +82,20 @@ const fn of_vof(kind: Kind, path: &'static str, name: &'static str) -> Expected 
 }
 
 /// Every difference that there may be.
-pub const EXPECTED: [Expected; 27] = [
+pub const EXPECTED: [Expected; 30] = [
     // The boot stage's own.
+    expected(Kind::PropertyNew, "/chosen", "postern,cas"),
     expected(Kind::PropertyNew, "/chosen", "postern,entry"),
     expected(Kind::PropertyNew, "/rtas", "linux,rtas-base"),
     expected(Kind::PropertyNew, "/rtas", "linux,rtas-entry"),
+    // What was agreed on, and nothing before: judged by itself.
+    expected(Kind::Value, "/chosen", "ibm,architecture-vec-5"),
     // Drawn anew by QEMU at each reset.
     expected(Kind::Value, "/chosen", "rng-seed"),
     // VOF: what of memory is free has changed since reset: RTAS is in it now.
     of_vof(Kind::Value, "/memory@0", "available"),
+    // VOF: it makes its tree anew after the negotiation, and opens the console once more.
+    of_vof(Kind::Value, "/chosen", "stdout"),
     // SLOF: its own nodes.
     of_slof(Kind::NodeNew, "/aliases", ""),
     of_slof(Kind::NodeNew, "/mmu", ""),

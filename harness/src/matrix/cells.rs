@@ -105,6 +105,7 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
     let mut wanted = vec![
         ("entry", judge::entry(shape.firmware)),
         ("mode", if shape.secure { "secure-emulated" } else { "normal" }),
+        ("firmware.cas", if shape.firmware == Firmware::Bios { "none" } else { "agreed" }),
         // Without firmware there is no RTAS area, so that the hypervisor does not take the handlers.
         ("nmi.handlers", if shape.firmware == Firmware::Bios { "vectors" } else { "registered" }),
         ("blk0.capacity_bytes", &capacity),

@@ -50,11 +50,25 @@ fn agrees(context: &Context, shape: Shape) -> Result<(), Failure> {
     let output = session.qemu.stop();
     let findings = match flattened {
         Ok(flattened) => {
-            tree::unexpected(shape.firmware, &given, &flattened).into_iter().map(Finding::Tree).collect()
+            let differences = tree::unexpected(shape.firmware, &given, &flattened);
+            differences.into_iter().map(Finding::Tree).chain(agreed(&flattened)).collect()
         }
         Err(finding) => vec![finding],
     };
     if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(output) }) }
+}
+
+/// What firmware and kernel agreed on: XICS, radix, and that the guest invalidates translations itself. The property is
+/// option vector 5, its bytes counted from 1, after its length less 1.
+fn agreed(flattened: &Fdt) -> Option<Finding> {
+    const CHOICES: [(usize, u8); 3] = [(23, 0), (24, 0x40), (26, 0x40)];
+    let vector = flattened.node("/chosen").and_then(|chosen| chosen.property("ibm,architecture-vec-5"));
+    let is = |&(number, value): &(usize, u8)| vector.and_then(|bytes| bytes.get(number)) == Some(&value);
+    (!CHOICES.iter().all(is)).then(|| Finding::Fact {
+        key: "ibm,architecture-vec-5",
+        expected: format!("{CHOICES:?}"),
+        found: vector.map(|bytes| format!("{bytes:?}")),
+    })
 }
 
 /// The tree as QEMU makes it for this machine.

@@ -5,7 +5,7 @@ use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     cells, device_tree, faults, input, interrupts, leak_hunt, lies, malformed_tree, measured, memory,
-    network, nmi, noise, refusing, sabotage, strict,
+    negotiation, network, nmi, noise, refusing, sabotage, strict,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -53,6 +53,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(sabotage::tests());
     tests.extend(interrupts::tests());
     tests.extend(nmi::tests());
+    tests.extend(negotiation::tests());
     tests.extend(strict::tests());
     tests.extend(refusing::tests());
     tests.extend(lies::tests());

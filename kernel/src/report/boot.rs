@@ -35,7 +35,9 @@ impl Report {
             (None, Entry::Vof) => "VOF",
             (None, Entry::Fdt) => "none, a flattened tree was handed over",
         };
-        self.step("firmware", format_args!("{firmware}; entered by {}", machine.entry));
+        let cas = machine.cas.word();
+        self.step("firmware", format_args!("{firmware}; entered by {}; negotiation: {cas}", machine.entry));
+        self.fact("firmware.cas", cas);
         self.fact("entry", machine.entry);
         let cpus = &machine.cpus;
         let version = postern_arch::pvr();

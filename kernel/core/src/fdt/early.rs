@@ -2,9 +2,12 @@
 
 use super::guard::Tree;
 use super::read;
+use crate::cas::Outcome;
 
 /// Property of `/chosen` by which the boot stage tells the kernel which firmware started it.
 pub const ENTRY_PROPERTY: &str = "postern,entry";
+/// Property of `/chosen` by which the boot stage tells the kernel how the negotiation with firmware ended.
+pub const CAS_PROPERTY: &str = "postern,cas";
 /// Property of `/chosen` that the boot stage writes before UV_ESM: the kernel base, 64 bits.
 pub const ESM_PROPERTY: &str = "postern,esm";
 /// Name, and `compatible`, of the root node by which an emulated ultravisor announces itself.
@@ -64,6 +67,13 @@ pub fn entry(tree: &Tree<'_>) -> Entry {
     }
 }
 
+/// How the negotiation with firmware ended; without a note, or one that means nothing, there was none.
+#[must_use]
+pub fn cas(tree: &Tree<'_>) -> Outcome {
+    let word = read::node_at(tree, "/chosen").and_then(|chosen| read::text(chosen, CAS_PROPERTY));
+    word.and_then(Outcome::of_word).unwrap_or(Outcome::NoFirmware)
+}
+
 /// The token of an RTAS service.
 #[must_use]
 pub fn rtas_token(tree: &Tree<'_>, service: &str) -> Option<u32> {
@@ -72,7 +82,7 @@ pub fn rtas_token(tree: &Tree<'_>, service: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, bootargs, entry, esm_base, marker, rtas_token};
+    use super::{Entry, Outcome, bootargs, cas, entry, esm_base, marker, rtas_token};
     use crate::fdt::Tree;
     use crate::fdt::fixtures::{Builder, POWER9_256M, POWER9_512M_INITRD};
 
@@ -148,6 +158,10 @@ mod tests {
         {
             let blob = with("postern,entry", value);
             assert_eq!(entry(&Tree::check(&blob).unwrap()), want);
+        }
+        for (value, want) in [(&b"agreed\0"[..], Outcome::Agreed), (b"perhaps\0", Outcome::NoFirmware)] {
+            let blob = with("postern,cas", value);
+            assert_eq!(cas(&Tree::check(&blob).unwrap()), want);
         }
     }
 }

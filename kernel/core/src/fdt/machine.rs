@@ -8,6 +8,7 @@ use super::memory;
 use super::read;
 use super::warnings::{Fault, Warnings, printable};
 use crate::addr::GpaRange;
+use crate::cas::Outcome;
 use crate::cmdline::MAX_LINE;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -108,6 +109,8 @@ pub struct Machine {
     pub model: String,
     /// Who started the image.
     pub entry: Entry,
+    /// How the negotiation with it ended.
+    pub cas: Outcome,
     /// What the firmware calls itself, when it has left that in the tree.
     pub firmware: Option<String>,
     /// What the hypervisor calls itself (`/hypervisor`); none under TCG.
@@ -152,6 +155,7 @@ impl Machine {
         Ok(Self {
             model: text("/", "model").unwrap_or_default(),
             entry: early::entry(tree),
+            cas: early::cas(tree),
             firmware: text("/openprom", "model"),
             hypervisor: text("/hypervisor", "compatible"),
             reserved: memory::reservations(tree, &mut warnings)?,

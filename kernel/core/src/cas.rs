@@ -1,0 +1,250 @@
+//! `ibm,client-architecture-support`: what this kernel is, told to firmware before anything else is asked of it, so that
+//! the hypervisor gives it that and nothing more. Each bit asked for is one that the kernel uses.
+//!
+//! Source: PAPR+ B.6.2.3; QEMU `hw/ppc/spapr_hcall.c` and `spapr.c`; Linux `arch/powerpc/kernel/prom_init.c`.
+
+use core::ffi::CStr;
+use core::fmt;
+
+/// Property of `/chosen`: pairs of a byte's number in option vector 5 and what the platform supports of it.
+pub const PLATFORM_SUPPORT: &str = "ibm,arch-vec-5-platform-support";
+
+/// Processors that the image runs on, without a compatibility mode: mask and value of the version register. The value of
+/// the last has a bit that its mask has not, which ends the list; it fits no processor.
+const PROCESSORS: [(u32, u32); 3] =
+    [(0xffff_0000, 0x004e_0000), (0xffff_0000, 0x0080_0000), (0xffff_fffe, 0xffff_ffff)];
+/// Vectors that follow, less 1.
+const VECTORS: u8 = 4;
+/// Vector 1, each with its length less 1: Power ISA 3.0 and 3.1.
+const ARCHITECTURES: [u8; 4] = [2, 0, 0, 0xc0];
+/// Vectors 2 to 4: nothing is asked of memory that firmware lives in, of units, or of the partition.
+const IGNORED: [u8; 2] = [0, 0x80];
+/// Bytes of vector 5.
+const PLATFORM: usize = 26;
+/// Byte 2 of it: a logical partition; messages as interrupts.
+const PARTITION: u8 = 0x81;
+/// What bytes 23 and 24 say in their two highest bits: the old way, which is XICS and hash; the new one, which is XIVE
+/// and radix; or, of an offer only, either.
+const CHOICE: u8 = 0xc0;
+const NEW: u8 = 0x40;
+/// Byte 26: the guest may invalidate translations itself.
+const INVALIDATES: u8 = 0x40;
+
+const LEN: usize = PROCESSORS.len() * 8 + 1 + ARCHITECTURES.len() + 3 * IGNORED.len() + 1 + PLATFORM;
+
+/// Why firmware is not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unasked {
+    /// The platform does not say what it supports.
+    NoOffer,
+    /// It does not support radix translation. This kernel has no other; to ask for it could end the machine.
+    NoRadix,
+}
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoOffer => "firmware does not say what can be negotiated",
+            Self::NoRadix => "the platform does not offer radix translation",
+        })
+    }
+}
+
+/// What is asked for besides radix translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// XIVE in exploitation mode, where there is nothing else: its devices are polled, but to ask for XICS would end
+    /// the machine (QEMU).
+    pub xive: bool,
+    /// That the guest invalidates translations itself.
+    pub invalidates: bool,
+}
+
+impl Request {
+    /// What to ask of a platform that supports this.
+    ///
+    /// # Errors
+    /// Why not to ask.
+    pub fn of_offer(support: &[u8]) -> Result<Self, Unasked> {
+        let byte = |number: u8| {
+            let pairs = support.chunks_exact(2);
+            pairs
+                .filter_map(|pair| pair.split_first())
+                .find(|(first, _)| **first == number)?
+                .1
+                .first()
+                .copied()
+        };
+        let translation = byte(24).ok_or(Unasked::NoOffer)?;
+        if translation & CHOICE == 0 {
+            return Err(Unasked::NoRadix);
+        }
+        Ok(Self {
+            xive: byte(23).is_some_and(|interrupts| interrupts & CHOICE == NEW),
+            invalidates: byte(26).is_some_and(|radix| radix & INVALIDATES != 0),
+        })
+    }
+
+    /// The structure that the method takes the address of.
+    #[must_use]
+    pub fn vectors(self) -> Vectors {
+        let mut platform = [0; PLATFORM];
+        let mut set = |number: usize, value| {
+            if let Some(byte) = platform.get_mut(number.wrapping_sub(1)) {
+                *byte = value;
+            }
+        };
+        set(2, PARTITION);
+        set(23, if self.xive { NEW } else { 0 });
+        set(24, NEW);
+        set(26, if self.invalidates { INVALIDATES } else { 0 });
+        let processors = PROCESSORS.iter().flat_map(|(mask, value)| [*mask, *value]);
+        let bytes = processors.flat_map(u32::to_be_bytes).chain([VECTORS]).chain(ARCHITECTURES);
+        let bytes = bytes.chain([IGNORED; 3].into_iter().flatten());
+        let bytes = bytes.chain([(PLATFORM as u8).wrapping_sub(1)]).chain(platform);
+        let mut all = [0; LEN];
+        for (into, byte) in all.iter_mut().zip(bytes) {
+            *into = byte;
+        }
+        Vectors(all)
+    }
+}
+
+/// The list of processors and the option vectors 1 to 5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vectors([u8; LEN]);
+
+impl Vectors {
+    /// As they lie in memory.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// How the negotiation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Firmware took the vectors; its tree has changed.
+    Agreed,
+    /// It did not, or has no such method. Nothing has changed.
+    Refused,
+    /// It was not asked.
+    Unasked,
+    /// There was no firmware.
+    NoFirmware,
+}
+
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Agreed, Self::Refused, Self::Unasked, Self::NoFirmware];
+
+    /// The note of the boot stage.
+    #[must_use]
+    pub const fn note(self) -> &'static CStr {
+        match self {
+            Self::Agreed => c"agreed",
+            Self::Refused => c"refused",
+            Self::Unasked => c"unasked",
+            Self::NoFirmware => c"none",
+        }
+    }
+
+    /// The same, as the plain line has it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        self.note().to_str().unwrap_or_default()
+    }
+
+    /// What a word stands for.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.word() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// QEMU 7.2: TCG; `ic-mode=xive`; KVM on a host that has radix only.
+    const TCG: [u8; 8] = [23, 0x80, 24, 0xc0, 25, 0, 26, 0x40];
+    const XIVE: [u8; 8] = [23, 0x40, 24, 0xc0, 25, 0, 26, 0x40];
+    const RADIX: [u8; 8] = [23, 0x00, 24, 0x40, 25, 0, 26, 0x00];
+
+    /// Option vector `number` of the structure, walked as a hypervisor does (`spapr_ovec_parse_vector`).
+    fn vector(vectors: &Vectors, number: usize) -> &[u8] {
+        let mut at = vectors.as_bytes();
+        while let Some((entry, rest)) = at.split_at_checked(8) {
+            at = rest;
+            let word = |from: usize| u32::from_be_bytes(entry[from..from + 4].try_into().unwrap());
+            if !word(0) & word(4) != 0 {
+                break;
+            }
+        }
+        assert!(number <= usize::from(at[0]) + 1);
+        at = &at[1..];
+        for _ in 1..number {
+            at = &at[usize::from(at[0]) + 2..];
+        }
+        &at[1..usize::from(at[0]) + 2]
+    }
+
+    #[test]
+    fn radix_and_xics_are_asked_for_where_there_is_a_choice() {
+        let request = Request::of_offer(&TCG).unwrap();
+        assert_eq!(request, Request { xive: false, invalidates: true });
+        let vectors = request.vectors();
+        let platform = vector(&vectors, 5);
+        assert_eq!((platform[22], platform[23], platform[24], platform[25]), (0, 0x40, 0, 0x40));
+        assert_eq!(platform.len(), 26);
+        assert_eq!(vector(&vectors, 1), [0, 0, 0xc0]);
+        for ignored in 2..=4 {
+            assert_eq!(vector(&vectors, ignored), [0x80]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_asked_for_that_is_not_offered() {
+        let vectors = Request::of_offer(&RADIX).unwrap().vectors();
+        assert_eq!(vector(&vectors, 5)[25], 0);
+        assert_eq!(vector(&Request::of_offer(&XIVE).unwrap().vectors(), 5)[22], 0x40);
+    }
+
+    #[test]
+    fn no_choice_is_ever_left_to_the_host() {
+        for interrupts in [0, 0x40, 0x80, 0xc0, 0xff] {
+            for translation in [0x40, 0x80, 0xc0, 0xff] {
+                let offer = [23, interrupts, 24, translation, 26, 0xff];
+                let vectors = Request::of_offer(&offer).unwrap().vectors();
+                let platform = vector(&vectors, 5);
+                assert_eq!((platform[22] & 0x80, platform[23] & 0x80), (0, 0), "both ends QEMU");
+            }
+        }
+    }
+
+    #[test]
+    fn platform_without_radix_or_without_a_word_is_not_asked() {
+        assert_eq!(Request::of_offer(&[23, 0x80, 24, 0x00]), Err(Unasked::NoRadix));
+        for offer in [&[][..], &[24], &[23, 0x80], &[0x40, 24]] {
+            assert_eq!(Request::of_offer(offer), Err(Unasked::NoOffer), "{offer:?}");
+        }
+    }
+
+    #[test]
+    fn every_processor_of_the_list_is_one_that_the_image_runs_on() {
+        let fits = |pvr: u32| PROCESSORS.iter().any(|(mask, value)| pvr & mask == value & mask);
+        for (pvr, good) in
+            [(0x004e_1200, true), (0x004e_1203, true), (0x0080_0200, true), (0x004d_0200, false)]
+        {
+            assert_eq!(fits(pvr), good, "{pvr:#x}");
+        }
+    }
+
+    #[test]
+    fn words_are_found_again() {
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::of_word(outcome.word()), Some(outcome));
+        }
+        assert_eq!(Outcome::of_word("maybe"), None);
+    }
+}
