@@ -10,7 +10,7 @@
 )]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(any(test, feature = "model"))]
 extern crate std;
 
 pub mod addr;
@@ -22,6 +22,8 @@ pub mod dma;
 pub mod exit;
 pub mod fdt;
 pub mod hcall;
+#[cfg(any(test, feature = "model"))]
+pub mod hostile;
 pub mod interrupts;
 #[cfg(any(test, feature = "model"))]
 pub mod model;

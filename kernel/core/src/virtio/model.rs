@@ -85,7 +85,8 @@ impl DeviceQueue {
         chains
     }
 
-    fn walk(&self, head: u16) -> Vec<Buffer> {
+    /// The chain that begins at `head`.
+    pub(crate) fn walk(&self, head: u16) -> Vec<Buffer> {
         let mut buffers = Vec::new();
         let mut at = head;
         loop {

@@ -1,0 +1,211 @@
+//! A disk that lies.
+
+use super::script::Script;
+use super::station::{PRIVATE, Station, WRITTEN, assert_kept_from_use, assert_no_leak, contains, dma_system};
+use crate::blk::driver::Blk;
+use crate::blk::error::{BlkError, BreakReason};
+use crate::blk::request::{Completion, Token};
+use crate::dma::DeviceId;
+use crate::hcall::HcallError;
+use crate::model::{Cell, Model};
+use crate::virtio::model::{Chain, VirtioModel, regions};
+use crate::virtio::transport::Transport;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+const SECTORS: u64 = 64;
+const FEATURES: u64 = 1 << 32 | 1 << 9 | 1 << 6 | 1 << 2;
+
+/// A request and, of a read, its first sector.
+type Waiting = BTreeMap<Token, Option<u64>>;
+
+/// Drives a block device through a random life. See [`crate::hostile`].
+pub fn blk(bytes: &[u8]) {
+    let mut script = Script::new(bytes);
+    let cell = Cell::ALL[script.below(4)];
+    let machine = cell.model();
+    let system = dma_system(&machine, cell.secure);
+    let bridge = machine.bridge(&system);
+    let device = device(&machine, cell, &mut script);
+    if script.one_in(16) {
+        lie_in_registers(&device, &mut script);
+    }
+    let dma = |translated| system.device(DeviceId(8), translated, Some(&bridge)).map_err(BlkError::Dma);
+    let transport = Transport::begin(device.clone(), regions(), &machine).map_err(BlkError::from);
+    if let Ok(mut driver) = transport.and_then(|transport| Blk::probe(transport, dma)) {
+        driver.set_patience(Duration::from_micros(200));
+        live(&machine, &device, &mut driver, &mut script);
+        let dma = driver.dma().clone();
+        drop(driver);
+        device.registers().lies = crate::virtio::model::Lies::default();
+        dma.confirm_reset();
+    }
+    assert_no_leak(&machine);
+    if let Some(pool) = system.pool_statistics() {
+        assert_eq!(pool.mistakes, 0, "{pool:?}");
+        let lying = device.registers().lies.no_reset || device.registers().status != 0;
+        assert!(lying || (pool.slots_in_use, pool.bytes_quarantined) == (0, 0), "{pool:?}");
+    }
+}
+
+fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
+    let mut features = FEATURES;
+    if script.one_in(8) {
+        features ^= script.u64();
+    }
+    features = features & !(1 << 33) | u64::from(cell.access_platform) << 33;
+    let mut config = SECTORS.to_le_bytes().to_vec();
+    config.extend([0, 0, 0, 0, 254, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
+    if script.one_in(8) {
+        for byte in &mut config {
+            *byte ^= script.byte();
+        }
+    }
+    let queue = if script.one_in(8) { script.u16() } else { [256, 16, 4, 1][script.below(4)] };
+    VirtioModel::new(machine, features, &[queue], &config)
+}
+
+fn lie_in_registers(device: &VirtioModel, script: &mut Script<'_>) {
+    let mut registers = device.registers();
+    match script.below(10) {
+        0 => registers.lies.no_reset = true,
+        1 => registers.lies.no_features_ok = true,
+        2 => registers.lies.second_features = Some(script.u64()),
+        3 => registers.lies.status_bits = script.byte(),
+        4 => registers.lies.gone = true,
+        5 => registers.lies.restless = true,
+        6 => registers.lies.stuck_size = true,
+        7 => registers.lies.no_enable = true,
+        8 => registers.lies.mmio = Some(HcallError::Hardware),
+        _ => {
+            let at = script.below(24);
+            registers.config[at] = script.byte();
+            registers.generation = registers.generation.wrapping_add(1);
+        }
+    }
+}
+
+fn live(
+    machine: &Model,
+    device: &VirtioModel,
+    driver: &mut Blk<VirtioModel, Model>,
+    script: &mut Script<'_>,
+) {
+    let mut station = Station::new(machine, device, 0);
+    let mut waiting = Waiting::new();
+    device.registers().lies.no_reset |= script.one_in(4);
+    // How often it lies: some never do.
+    let temper = script.below(4);
+    while !script.is_over() {
+        if temper > 1 && script.one_in(128) {
+            station.noise();
+        }
+        match script.below(16) {
+            0..=4 => submit(driver, &mut station, &mut waiting, script),
+            5..=6 => {
+                station.repair();
+                driver.kick();
+                station.published();
+            }
+            7..=10 => serve(&mut station, temper, script),
+            11..=12 => {
+                if let Some(completion) = driver.poll() {
+                    judge(completion, &mut waiting, &station);
+                }
+            }
+            13 => driver.tend(),
+            14 if script.below(4) < temper => station.lie(script),
+            15 if temper > 0 && script.one_in(8) => {
+                station.honest = false;
+                lie_in_registers(device, script);
+            }
+            _ => {}
+        }
+        assert!(driver.in_flight() == waiting.len() && waiting.len() <= 64);
+    }
+    driver.kick();
+    while let Some(completion) = driver.wait() {
+        judge(completion, &mut waiting, &station);
+    }
+    assert!(waiting.is_empty(), "{waiting:?}");
+    if driver.broken().is_some() && !driver.retry_reset() {
+        assert_kept_from_use(driver.dma(), &[station]);
+    }
+}
+
+fn submit(
+    driver: &mut Blk<VirtioModel, Model>,
+    station: &mut Station,
+    waiting: &mut Waiting,
+    script: &mut Script<'_>,
+) {
+    let sector = if script.one_in(16) { script.number() } else { script.below(SECTORS as usize) as u64 };
+    let len = 64 * (1 + script.below(12));
+    let submitted = match script.below(8) {
+        0 => driver.submit_flush().map(|token| (token, None)),
+        1 => driver.submit_get_id().map(|token| (token, None)),
+        2..=4 => driver.submit_write(sector, WRITTEN.repeat(len)).map(|token| (token, None)),
+        _ => driver.submit_read(sector, PRIVATE.repeat(len)).map(|token| (token, Some(sector))),
+    };
+    match submitted {
+        Ok((token, sector)) => {
+            station.note_staged();
+            assert_eq!(waiting.insert(token, sector), None);
+        }
+        // The buffer comes back as it was.
+        Err(rejected) => {
+            let buffer = rejected.buffer;
+            let same = contains(&buffer, PRIVATE) || contains(&buffer, WRITTEN);
+            assert!(same || buffer.is_empty() || buffer == [0; 20], "{}", rejected.error);
+        }
+    }
+}
+
+/// What an honest disk has from this byte on.
+fn content(from: u64, len: usize) -> Vec<u8> {
+    (from..).take(len).map(|at| at.wrapping_mul(0x9e37_79b9).to_be_bytes()[4]).collect()
+}
+
+fn serve(station: &mut Station, temper: usize, script: &mut Script<'_>) {
+    let Some(chain) = station.waiting(script) else { return };
+    let Chain { buffers, .. } = &chain;
+    let [header, data @ .., status] = &buffers[..] else { panic!("a request of {buffers:x?}") };
+    let answer = if script.one_in(8) { script.byte() } else { 0 };
+    let mut written = 1;
+    // Noise may have changed what the driver asked for.
+    let mut at = 512 * (station.read64(header.bus + 8) % SECTORS);
+    for buffer in data.iter().filter(|buffer| buffer.device_writes) {
+        station.write(buffer.bus, &content(at, buffer.len as usize));
+        at += u64::from(buffer.len);
+        written += buffer.len;
+    }
+    station.write(status.bus, &[answer]);
+    if temper > 0 && script.one_in(16) {
+        station.honest = false;
+        written = script.number() as u32;
+    }
+    station.complete_honestly(&chain, written);
+}
+
+fn judge(completion: Completion, waiting: &mut Waiting, station: &Station) {
+    let Completion { token, result, buffer } = completion;
+    let sector = waiting.remove(&token).expect("a completion of a request that is waiting");
+    let Some(sector) = sector else { return };
+    assert!(!contains(&buffer, WRITTEN), "a write's data came back with a read");
+    match result {
+        Ok(()) => {
+            assert!(
+                !station.secure || !contains(&buffer, PRIVATE),
+                "a read that succeeded has what was in the buffer before"
+            );
+            if station.honest {
+                assert_eq!(buffer, content(512 * sector, buffer.len()));
+            }
+        }
+        // What a device that was not reset may still write to is lost.
+        Err(BlkError::Broken(BreakReason::Stopped)) => {}
+        Err(_) => assert_eq!(buffer, vec![0; buffer.len()]),
+    }
+}

@@ -1,0 +1,51 @@
+//! Trees and command lines of any bytes.
+
+use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
+use crate::cmdline::{MAX_POOL, parse};
+use crate::fdt::guard::{Tree, private_copy};
+use crate::fdt::placement::{Wanted, place};
+use crate::fdt::{Machine, early};
+use alloc::string::ToString;
+
+/// Reads a tree, as the boot stage and the kernel do, and places heap and pool on the machine that it
+/// describes.
+pub fn tree(bytes: &[u8]) {
+    if let Ok(copy) = private_copy(bytes) {
+        // The copy is a tree exactly if the original is.
+        assert_eq!(Tree::check(bytes).is_ok(), Tree::check(&copy).is_ok());
+    }
+    let Ok(tree) = Tree::check(bytes) else { return };
+    let _ = (early::bootargs(&tree), early::esm_base(&tree));
+    let machine = match Machine::read(&tree) {
+        Ok(machine) => machine,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    let image = GpaRange { start: Gpa(0x40_0000), len: 0x20_0000 };
+    let own = GpaRange { start: Gpa(0x100_0000), len: bytes.len() as u64 };
+    let wanted = Wanted { image, tree: own, heap: machine.memory_bytes() / 8, pool: Some(1 << 20) };
+    if let Ok(placement) = place(&machine, &wanted) {
+        let pool = placement.pool.expect("a pool was wanted");
+        assert!(pool.start.0.is_multiple_of(FRAME_SIZE as u64));
+        for range in [placement.heap, pool] {
+            assert!(machine.memory.iter().any(|ram| ram.contains(range.start, range.len)));
+            assert!(!range.overlaps(&image) && !range.overlaps(&own));
+            assert!(machine.reserved.iter().all(|reserved| !reserved.overlaps(&range)));
+        }
+        assert!(!pool.overlaps(&placement.heap));
+    }
+}
+
+/// Reads a command line.
+pub fn cmdline(bytes: &[u8]) {
+    let parsed = parse(bytes);
+    for error in &parsed.errors {
+        let shown = error.to_string();
+        assert!(shown.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && shown.len() < 1024, "{shown}");
+    }
+    let pool = parsed.options.pool;
+    assert!(pool.is_multiple_of(FRAME_SIZE as u64) && (1..=MAX_POOL).contains(&pool));
+    assert!(!parsed.options.run.is_empty());
+}
