@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench help setup tools image sabotage run test check cases fmt clippy doc book gdb clean
+.PHONY: bench help setup tools image sabotage run test check cases fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -72,8 +72,13 @@ check: image
 cases: tools
 	@$(CARGO) -q run -p postern-cases -- write
 
+# Every fuzz target for FUZZ_SECONDS; what they found interesting stays in build/fuzz for the next time.
+fuzz: tools
+	@scripts/fuzz.sh
+
 fmt: tools
 	@$(CARGO) fmt
+	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 clippy: tools
 	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings

@@ -23,7 +23,10 @@ no_words() {
 }
 # The image is measured: its bytes must not tell where it was built.
 no_paths() { ! grep -aoF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" build/postern.elf; }
-locked() { scripts/cargo metadata --locked --format-version 1 >/dev/null; }
+locked() {
+    scripts/cargo metadata --locked --format-version 1 >/dev/null &&
+        scripts/cargo metadata --locked --manifest-path fuzz/Cargo.toml --format-version 1 >/dev/null
+}
 shell_syntax() { for f in scripts/* .ci/run; do sh -n "$f" || return 1; done; }
 
 check "no unfinished business" no_words
@@ -31,6 +34,7 @@ check "shell syntax" shell_syntax
 check "the docs' lists are complete" scripts/check-docs.sh
 check "the docs are a book that holds together" scripts/check-book.sh
 check "formatting" scripts/cargo fmt --all --check
+check "formatting of the fuzz targets" scripts/cargo fmt --manifest-path fuzz/Cargo.toml --check
 check "Cargo.lock is up to date" locked
 check "docs/hostile-cases.md is what the tests say" scripts/cargo -q run -p postern-cases -- check
 check "clippy, every crate" make clippy

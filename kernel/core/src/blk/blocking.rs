@@ -114,8 +114,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.idle()?;
         let token = self.submit_get_id();
         let buffer = self.finish(token)?;
-        let name = buffer.split(|byte| *byte == 0).next().unwrap_or(&[]);
-        Ok(String::from_utf8_lossy(name.get(..ID_BYTES).unwrap_or(name)).into_owned())
+        Ok(text(&buffer))
     }
 
     fn idle(&self) -> Result<(), BlkError> {
@@ -134,4 +133,10 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         let start = sector.saturating_mul(SECTOR);
         Ok(start..start.saturating_add(bytes as u64))
     }
+}
+
+/// The name in the answer to GET_ID: up to the first NUL, and text whatever the device sent.
+pub(crate) fn text(answer: &[u8]) -> String {
+    let name = answer.split(|byte| *byte == 0).next().unwrap_or(&[]);
+    String::from_utf8_lossy(name.get(..ID_BYTES).unwrap_or(name)).into_owned()
 }

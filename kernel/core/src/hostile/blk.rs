@@ -2,6 +2,7 @@
 
 use super::script::Script;
 use super::station::{PRIVATE, Station, WRITTEN, assert_kept_from_use, assert_no_leak, contains, dma_system};
+use crate::blk::blocking::text;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::request::{Completion, Token};
@@ -18,8 +19,16 @@ use core::time::Duration;
 const SECTORS: u64 = 64;
 const FEATURES: u64 = 1 << 32 | 1 << 9 | 1 << 6 | 1 << 2;
 
-/// A request and, of a read, its first sector.
-type Waiting = BTreeMap<Token, Option<u64>>;
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// From this sector on.
+    Read(u64),
+    Name,
+    Nothing,
+}
+
+type Waiting = BTreeMap<Token, Asked>;
 
 /// Drives a block device through a random life. See [`crate::hostile`].
 pub fn blk(bytes: &[u8]) {
@@ -144,15 +153,15 @@ fn submit(
     let sector = if script.one_in(16) { script.number() } else { script.below(SECTORS as usize) as u64 };
     let len = 64 * (1 + script.below(12));
     let submitted = match script.below(8) {
-        0 => driver.submit_flush().map(|token| (token, None)),
-        1 => driver.submit_get_id().map(|token| (token, None)),
-        2..=4 => driver.submit_write(sector, WRITTEN.repeat(len)).map(|token| (token, None)),
-        _ => driver.submit_read(sector, PRIVATE.repeat(len)).map(|token| (token, Some(sector))),
+        0 => driver.submit_flush().map(|token| (token, Asked::Nothing)),
+        1 => driver.submit_get_id().map(|token| (token, Asked::Name)),
+        2..=4 => driver.submit_write(sector, WRITTEN.repeat(len)).map(|token| (token, Asked::Nothing)),
+        _ => driver.submit_read(sector, PRIVATE.repeat(len)).map(|token| (token, Asked::Read(sector))),
     };
     match submitted {
-        Ok((token, sector)) => {
+        Ok((token, asked)) => {
             station.note_staged();
-            assert_eq!(waiting.insert(token, sector), None);
+            assert_eq!(waiting.insert(token, asked), None);
         }
         // The buffer comes back as it was.
         Err(rejected) => {
@@ -177,7 +186,10 @@ fn serve(station: &mut Station, temper: usize, script: &mut Script<'_>) {
     // Noise may have changed what the driver asked for.
     let mut at = 512 * (station.read64(header.bus + 8) % SECTORS);
     for buffer in data.iter().filter(|buffer| buffer.device_writes) {
-        station.write(buffer.bus, &content(at, buffer.len as usize));
+        match buffer.len {
+            20 => station.write(buffer.bus, script.take(20)),
+            len => station.write(buffer.bus, &content(at, len as usize)),
+        }
         at += u64::from(buffer.len);
         written += buffer.len;
     }
@@ -191,8 +203,11 @@ fn serve(station: &mut Station, temper: usize, script: &mut Script<'_>) {
 
 fn judge(completion: Completion, waiting: &mut Waiting, station: &Station) {
     let Completion { token, result, buffer } = completion;
-    let sector = waiting.remove(&token).expect("a completion of a request that is waiting");
-    let Some(sector) = sector else { return };
+    let asked = waiting.remove(&token).expect("a completion of a request that is waiting");
+    let Asked::Read(sector) = asked else {
+        assert!(asked != Asked::Name || text(&buffer).chars().count() <= 20);
+        return;
+    };
     assert!(!contains(&buffer, WRITTEN), "a write's data came back with a read");
     match result {
         Ok(()) => {

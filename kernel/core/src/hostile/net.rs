@@ -176,7 +176,11 @@ fn deliver(station: &mut Station, script: &mut Script<'_>) -> Option<Vec<u8>> {
     let room: usize = chain.buffers.iter().map(|buffer| buffer.len as usize).sum();
     let len = (usize::from(script.u16()) % 1600).min(room.saturating_sub(HEADER));
     let frame = arriving(len, script.byte());
-    let bytes = [&[0; HEADER][..], &frame].concat();
+    // Any header: nothing in it was agreed on, so that nothing in it counts.
+    let mut bytes = [&[0; HEADER][..], &frame].concat();
+    for (byte, from) in bytes.iter_mut().take(HEADER).zip(script.take(HEADER)) {
+        *byte = *from;
+    }
     let mut rest = &bytes[..];
     for buffer in &chain.buffers {
         assert!(buffer.device_writes);

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Fuzzes each target for a while, and fails when one finds something.
+#   scripts/fuzz.sh [TARGET...]      FUZZ_SECONDS=20 for each of them; all of them when none is named
+# What libFuzzer found interesting stays in build/fuzz/corpus and is where the next run goes on; seeds come from
+# fuzz/seeds. An input that breaks a rule is kept in build/fuzz/found and printed with the way to run it again.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+seconds=${FUZZ_SECONDS:-20}
+case $seconds in '' | *[!0-9]*) echo "fuzz: FUZZ_SECONDS='$seconds': wanted a number" >&2; exit 2 ;; esac
+command -v c++ >/dev/null 2>&1 || { echo "fuzz: no C++ compiler, which libFuzzer is built with: install g++" >&2; exit 1; }
+
+host=$(scripts/cargo -vV | sed -n 's/^host: //p')
+# Coverage by the stable compiler: the pass and its options, as libFuzzer's own runtime wants them.
+export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+-Cllvm-args=-sanitizer-coverage-trace-compares"
+scripts/cargo build -q --locked --release --manifest-path fuzz/Cargo.toml --target "$host" --target-dir build/fuzz/cargo || exit 1
+
+[ $# -gt 0 ] || set -- $(sed -n 's/^name = "\([a-z]*\)"$/\1/p' fuzz/Cargo.toml)
+mkdir -p build/fuzz/found
+passed=0 failed=0
+for target; do
+    corpus=build/fuzz/corpus/$target log=build/fuzz/$target.log
+    seeds=fuzz/seeds/$target
+    [ "$target" != tree ] || seeds=kernel/core/testdata
+    mkdir -p "$corpus"
+    # Long enough for a device's life and for a tree; a run that takes 10 seconds waits without end.
+    "build/fuzz/cargo/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \
+        -max_len=$(case $target in tree) echo 32768 ;; frames) echo 8192 ;; *) echo 2048 ;; esac) \
+        -timeout=10 -rss_limit_mb=2048 -len_control=20 -artifact_prefix="build/fuzz/found/$target-" \
+        -print_final_stats=1 >"$log" 2>&1
+    status=$?
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    inputs=$(ls "$corpus" | wc -l)
+    if [ $status = 0 ]; then
+        passed=$((passed + 1)); echo "fuzz: $target: ok, ${runs:-0} runs, $inputs inputs kept"
+    else
+        failed=$((failed + 1)); echo "fuzz: $target: FAILED"
+        grep -E 'panicked at|^ERROR|^SUMMARY|Test unit written' -A1 "$log" | head -n 12
+        echo "  again: build/fuzz/cargo/$host/release/$target build/fuzz/found/$target-..."
+    fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
