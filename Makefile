@@ -72,9 +72,11 @@ check: image
 cases: tools
 	@$(CARGO) -q run -p postern-cases -- write
 
-# Every fuzz target for FUZZ_SECONDS; what they found interesting stays in build/fuzz for the next time.
-fuzz: tools
-	@scripts/fuzz.sh
+# Every fuzz target, or those of FUZZ, for TIME seconds; what they found interesting stays in build/fuzz for the
+# next time.
+fuzz:
+	@scripts/setup.sh --quiet --fuzz
+	@scripts/fuzz.sh $(FUZZ)
 
 fmt: tools
 	@$(CARGO) fmt

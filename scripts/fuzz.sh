@@ -1,13 +1,12 @@
 #!/bin/sh
 # Fuzzes each target for a while, and fails when one finds something.
-#   scripts/fuzz.sh [TARGET...]      FUZZ_SECONDS=20 for each of them; all of them when none is named
+#   scripts/fuzz.sh [TARGET...]      TIME=20 seconds for each of them; all of them when none is named
 # What libFuzzer found interesting stays in build/fuzz/corpus and is where the next run goes on; seeds come from
 # fuzz/seeds. An input that breaks a rule is kept in build/fuzz/found and printed with the way to run it again.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-seconds=${FUZZ_SECONDS:-20}
-case $seconds in '' | *[!0-9]*) echo "fuzz: FUZZ_SECONDS='$seconds': wanted a number" >&2; exit 2 ;; esac
-command -v c++ >/dev/null 2>&1 || { echo "fuzz: no C++ compiler, which libFuzzer is built with: install g++" >&2; exit 1; }
+seconds=${TIME:-20}
+case $seconds in '' | *[!0-9]*) echo "fuzz: TIME='$seconds': wanted a number of seconds" >&2; exit 2 ;; esac
 
 host=$(scripts/cargo -vV | sed -n 's/^host: //p')
 # Coverage by the stable compiler: the pass and its options, as libFuzzer's own runtime wants them.

@@ -3,18 +3,21 @@
 #   scripts/setup.sh            install what is missing, and say so
 #   scripts/setup.sh --check    only report; exit 1 when something is missing
 #   scripts/setup.sh --quiet    as without options, but silent when nothing is missing
+#   ... --fuzz                  and what `make fuzz` needs besides
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$top/rust-toolchain.toml")
 rust_packages="rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 
-mode=install
-case "${1-}" in
-"") ;;
---check) mode=check ;;
---quiet) mode=quiet ;;
-*) echo "usage: scripts/setup.sh [--check|--quiet]" >&2; exit 2 ;;
-esac
+mode=install fuzz=no
+for option; do
+    case "$option" in
+    --check) mode=check ;;
+    --quiet) mode=quiet ;;
+    --fuzz) fuzz=yes ;;
+    *) echo "usage: scripts/setup.sh [--check|--quiet] [--fuzz]" >&2; exit 2 ;;
+    esac
+done
 
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }
@@ -53,6 +56,13 @@ look() {
         found "cc (links the host's programs)" "$(command -v cc)"
     else
         lacks cc missing "a C compiler that links" gcc libc6-dev
+    fi
+    if [ $fuzz = yes ]; then
+        if echo 'int main(){return 0;}' | c++ -xc++ -o /dev/null - 2>/dev/null; then
+            found "c++ (builds libFuzzer)" "$(command -v c++)"
+        else
+            lacks c++ missing "a C++ compiler that links" g++
+        fi
     fi
     if [ -n "${SSL_CERT_FILE:-}" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] ||
         [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ]; then

@@ -19,6 +19,9 @@ use core::time::Duration;
 const SECTORS: u64 = 64;
 const FEATURES: u64 = 1 << 32 | 1 << 9 | 1 << 6 | 1 << 2;
 
+/// VIRTIO_BLK_T_GET_ID.
+const GET_ID: u32 = 8;
+
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
@@ -172,9 +175,15 @@ fn submit(
     }
 }
 
+/// Where a sector begins. It may be any: noise changes what was asked for, and so does a disk that claims to be
+/// larger than any.
+fn byte_of(sector: u64) -> u64 {
+    sector.wrapping_mul(512)
+}
+
 /// What an honest disk has from this byte on.
 fn content(from: u64, len: usize) -> Vec<u8> {
-    (from..).take(len).map(|at| at.wrapping_mul(0x9e37_79b9).to_be_bytes()[4]).collect()
+    (0..len as u64).map(|at| from.wrapping_add(at).wrapping_mul(0x9e37_79b9).to_be_bytes()[4]).collect()
 }
 
 fn serve(station: &mut Station, temper: usize, script: &mut Script<'_>) {
@@ -183,14 +192,15 @@ fn serve(station: &mut Station, temper: usize, script: &mut Script<'_>) {
     let [header, data @ .., status] = &buffers[..] else { panic!("a request of {buffers:x?}") };
     let answer = if script.one_in(8) { script.byte() } else { 0 };
     let mut written = 1;
-    // Noise may have changed what the driver asked for.
-    let mut at = 512 * (station.read64(header.bus + 8) % SECTORS);
+    let mut at = byte_of(station.read64(header.bus + 8));
+    let wants_name = station.read64(header.bus) as u32 == GET_ID;
     for buffer in data.iter().filter(|buffer| buffer.device_writes) {
-        match buffer.len {
-            20 => station.write(buffer.bus, script.take(20)),
-            len => station.write(buffer.bus, &content(at, len as usize)),
+        if wants_name {
+            station.write(buffer.bus, script.take(buffer.len as usize));
+        } else {
+            station.write(buffer.bus, &content(at, buffer.len as usize));
         }
-        at += u64::from(buffer.len);
+        at = at.wrapping_add(buffer.len.into());
         written += buffer.len;
     }
     station.write(status.bus, &[answer]);
@@ -216,7 +226,7 @@ fn judge(completion: Completion, waiting: &mut Waiting, station: &Station) {
                 "a read that succeeded has what was in the buffer before"
             );
             if station.honest {
-                assert_eq!(buffer, content(512 * sector, buffer.len()));
+                assert_eq!(buffer, content(byte_of(sector), buffer.len()));
             }
         }
         // What a device that was not reset may still write to is lost.

@@ -17,9 +17,12 @@ use core::cell::RefCell;
 /// Functions that answer, at most: the scan of a full bus is a test of its own.
 const FUNCTIONS: u8 = 3;
 
-/// Functions with 256 bytes each, of which some bits can be written, and a host that may answer otherwise.
+/// What a function's configuration space holds, and which of its bits can be written.
+type Content = ([u8; 256], [u8; 256]);
+
+/// Functions, and a host that may answer otherwise.
 struct Bus<'a> {
-    functions: RefCell<BTreeMap<DeviceAddr, ([u8; 256], [u8; 256])>>,
+    functions: RefCell<BTreeMap<DeviceAddr, Content>>,
     /// What reads answer in place of what was written, and how often: once in so many, if not 0.
     lies: RefCell<Script<'a>>,
     one_in: u16,

@@ -56,6 +56,11 @@ pub(super) struct Station {
     pub(super) held: Vec<Held>,
     /// Every buffer that the device was ever lent to write.
     lent: Vec<Buffer>,
+    /// Heads that were said to be done while no chain had them: the next chain with such a head may be taken for
+    /// done before the device is.
+    foretold: Vec<u16>,
+    /// The used index, or what it uncovers, was made up: entries of before may be believed again.
+    stale: bool,
     /// Whether the device has only told the truth.
     pub(super) honest: bool,
     /// The guest is secure: its buffers are copied.
@@ -73,6 +78,8 @@ impl Station {
             used: 0,
             held: Vec::new(),
             lent: Vec::new(),
+            foretold: Vec::new(),
+            stale: false,
             honest: true,
             secure: !machine.shared_frames().is_empty(),
             random: index as u64,
@@ -131,8 +138,15 @@ impl Station {
         }
         self.held.retain(|held| !(held.perhaps_done && held.chain.head == head));
         self.lent.extend(chain.buffers.iter().filter(|buffer| buffer.device_writes));
-        self.held.push(Held { chain, published: true, perhaps_done: false });
+        let perhaps_done = self.is_foretold(queue, head);
+        self.held.push(Held { chain, published: true, perhaps_done });
         self.noted = self.noted.wrapping_add(1);
+    }
+
+    /// Whether the device has said of a chain that it had not got yet that it is done.
+    fn is_foretold(&self, queue: &DeviceQueue, head: u16) -> bool {
+        let entry = |slot| queue.bus.read16(queue.used + 4 + 8 * u64::from(slot)).ok();
+        self.foretold.contains(&head) || self.stale && (0..queue.size).any(|slot| entry(slot) == Some(head))
     }
 
     /// The device can reach all of the buffer, there is nothing in it, and it is none that the device may still
@@ -169,8 +183,14 @@ impl Station {
         let _ = queue.bus.write32(entry + 4, written);
         self.used = self.used.wrapping_add(1);
         let _ = queue.bus.write16(queue.used + 2, self.used);
-        for held in &mut self.held {
-            held.perhaps_done |= u32::from(held.chain.head) == id;
+        let head = u16::try_from(id);
+        let mut told = false;
+        for held in self.held.iter_mut().filter(|held| Ok(held.chain.head) == head) {
+            told |= held.is_waiting();
+            held.perhaps_done = true;
+        }
+        if let (Ok(head), false) = (head, told) {
+            self.foretold.push(head);
         }
     }
 
@@ -237,6 +257,9 @@ impl Station {
             3 => {
                 let at = queue.descriptors + u64::from(script.u16() % (16 * queue.size));
                 let _ = queue.bus.write(at, script.take(16));
+                if at + 16 > queue.used {
+                    self.doubt();
+                }
             }
             4 => {
                 let _ = queue.bus.write16(queue.used, script.u16());
@@ -280,8 +303,9 @@ impl Station {
         bytes
     }
 
-    /// Anything may have been completed.
+    /// Anything may have been completed, now or when the used index comes round again.
     pub(super) fn doubt(&mut self) {
+        self.stale = true;
         for held in &mut self.held {
             held.perhaps_done = true;
         }

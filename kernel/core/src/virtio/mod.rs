@@ -10,15 +10,12 @@ pub mod ring;
 pub mod transport;
 
 #[cfg(any(test, feature = "model"))]
-#[cfg_attr(
-    not(test),
-    allow(
-        dead_code,
-        clippy::arithmetic_side_effects,
-        clippy::indexing_slicing,
-        clippy::panic,
-        clippy::unwrap_used,
-        reason = "a device for tests; what they do not use, others of them do"
-    )
+#[allow(
+    dead_code,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a device for tests; what they do not use, others of them do"
 )]
 pub(crate) mod model;
