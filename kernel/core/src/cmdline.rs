@@ -56,6 +56,8 @@ pub enum Step {
     BlkDigest,
     /// A seeded pattern over the whole of the scratch disk, read back.
     BlkPattern,
+    /// Each data disk read and each scratch disk overwritten, every CPU a share of its own.
+    BlkSmp,
     /// What a 4 KiB read costs, polled and by interrupt.
     IrqCost,
     /// Answer ARP, ICMP, UDP and TCP echo.
@@ -88,10 +90,11 @@ pub enum Breach {
 }
 
 /// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 14] = [
+pub const STEPS: [(&str, Step); 15] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
+    ("blk-smp", Step::BlkSmp),
     ("irq-cost", Step::IrqCost),
     ("net-serve", Step::NetServe),
     ("bench-blk", Step::BenchBlk),
@@ -399,7 +402,7 @@ fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     for name in value.split(',') {
         let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
         let step = step.ok_or(Fault::Expected(
-            "a list of demo, blk-digest, blk-pattern, irq-cost, net-serve, bench-blk, map, memory, breach-*",
+            "a list of demo, blk-digest, blk-pattern, blk-smp, irq-cost, net-serve, bench-blk, map, memory, breach-*",
         ))?;
         steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
     }

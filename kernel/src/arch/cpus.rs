@@ -1,19 +1,24 @@
-//! The other CPUs: started by RTAS, parked in H_CEDE, woken by interrupts from each other.
+//! The other CPUs: started by RTAS, parked in H_CEDE, woken by interrupts from each other, and given work.
 
 use crate::memory::layout::{self, SECONDARIES};
 use crate::platform::interrupts;
 use crate::platform::pseries::Pseries;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use postern_core::clock::{Clock, Deadline, ticks};
 use postern_core::fdt::Machine;
 use postern_core::hcall::Hcall;
 use postern_core::seam::{Hypervisor, Rtas};
+use spin::Mutex;
 
 /// How long a CPU may take to arrive, and to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A parked CPU looks around this often although nobody woke it.
 const NAP: Duration = Duration::from_secs(1);
+/// Who waits for another CPU's work looks this often although nobody said that it is done.
+const LOOK: Duration = Duration::from_millis(10);
 /// The priority of a request of another CPU: more urgent than any device.
 const REQUEST: u64 = 4;
 
@@ -28,6 +33,10 @@ struct Secondary {
     online: AtomicU32,
     /// Requests of other CPUs that it has seen.
     answered: AtomicU32,
+    /// It answered when it was started, so that work may be given to it.
+    ready: AtomicBool,
+    /// Its place here.
+    index: AtomicU32,
 }
 
 static CPUS: [Secondary; SECONDARIES] = [const {
@@ -39,8 +48,19 @@ static CPUS: [Secondary; SECONDARIES] = [const {
         server: AtomicU32::new(0),
         online: AtomicU32::new(0),
         answered: AtomicU32::new(0),
+        ready: AtomicBool::new(false),
+        index: AtomicU32::new(0),
     }
 }; SECONDARIES];
+
+/// What a CPU is to do next.
+type Work = Box<dyn FnOnce() + Send>;
+
+/// Work that is waiting, for each CPU of [`CPUS`].
+static MAIL: [Mutex<Option<Work>>; SECONDARIES] = [const { Mutex::new(None) }; SECONDARIES];
+
+/// The server number of the CPU that booted.
+static BOOT_SERVER: AtomicU32 = AtomicU32::new(0);
 
 unsafe extern "C" {
     /// In `entry.S`.
@@ -64,7 +84,9 @@ pub fn start(machine: &Machine) -> Online {
     for (index, (cpu, server)) in CPUS.iter().zip(others.clone()).enumerate() {
         if start_one(cpu, index, *server) {
             online += 1;
-            answered += usize::from(asked(cpu));
+            let ready = asked(cpu);
+            cpu.ready.store(ready, Ordering::Relaxed);
+            answered += usize::from(ready);
         }
     }
     let left = others.count().saturating_sub(SECONDARIES);
@@ -84,6 +106,7 @@ fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
     cpu.toc.store(toc, Ordering::Relaxed);
     cpu.function.store(run as *const () as u64, Ordering::Relaxed);
     cpu.server.store(server, Ordering::Relaxed);
+    cpu.index.store(index as u32, Ordering::Relaxed);
     postern_arch::sync();
     // Both lie in the image, below 4 GiB.
     let entry = &raw const postern_secondary_entry as usize as u32;
@@ -103,8 +126,7 @@ fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
 fn asked(cpu: &Secondary) -> bool {
     let before = cpu.answered.load(Ordering::Acquire);
     let server = cpu.server.load(Ordering::Relaxed);
-    if let Err(error) = Pseries.hcall(Hcall::Ipi, [server.into(), REQUEST, 0, 0]).ok() {
-        log::warn!("cpu {server}: H_IPI: {error}");
+    if !request(server) {
         return false;
     }
     let answered = wait(|| cpu.answered.load(Ordering::Acquire) != before);
@@ -112,6 +134,15 @@ fn asked(cpu: &Secondary) -> bool {
         log::warn!("cpu {server}: no answer after {PATIENCE:?}");
     }
     answered
+}
+
+/// Wakes CPU `server`.
+fn request(server: u32) -> bool {
+    let asked = Pseries.hcall(Hcall::Ipi, [server.into(), REQUEST, 0, 0]).ok();
+    if let Err(error) = asked {
+        log::warn!("cpu {server}: H_IPI: {error}");
+    }
+    asked.is_ok()
 }
 
 fn wait(done: impl Fn() -> bool) -> bool {
@@ -138,6 +169,85 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         let until = Pseries.now().saturating_add(ticks(&Pseries, NAP));
         if interrupts::park(server, until) {
             cpu.answered.fetch_add(1, Ordering::Release);
+        }
+        let mail = MAIL.get(cpu.index.load(Ordering::Relaxed) as usize);
+        // A statement of its own: the lock is not held while the work is done.
+        let work = mail.and_then(|mail| mail.lock().take());
+        if let Some(work) = work {
+            work();
+        }
+    }
+}
+
+/// Takes the server number of the CPU that booted from the device tree.
+pub fn booted_on(server: u32) {
+    BOOT_SERVER.store(server, Ordering::Relaxed);
+}
+
+/// The server number of the CPU that runs this.
+pub fn server_here() -> u32 {
+    // Each CPU has an exception stack of its own.
+    let stack = postern_arch::exception_stack();
+    let mut others = CPUS.iter().filter(|cpu| cpu.exception_stack.load(Ordering::Relaxed) == stack);
+    let server = others.next().map_or(&BOOT_SERVER, |cpu| &cpu.server);
+    server.load(Ordering::Relaxed)
+}
+
+/// The CPUs that work can be given to, besides the one that booted.
+pub fn workers() -> impl Iterator<Item = Worker> {
+    CPUS.iter().filter(|cpu| cpu.ready.load(Ordering::Relaxed)).map(Worker)
+}
+
+/// The server number of the `number`th CPU that works: of the one that booted for 0, and for those there are not.
+pub fn server(number: usize) -> u32 {
+    let other = number.checked_sub(1).and_then(|number| workers().nth(number));
+    other.map_or(BOOT_SERVER.load(Ordering::Relaxed), |worker| worker.server())
+}
+
+/// A CPU that waits for work.
+#[derive(Clone, Copy)]
+pub struct Worker(&'static Secondary);
+
+/// Work given to a CPU.
+pub struct Pending<T>(Arc<Mutex<Option<T>>>);
+
+impl Worker {
+    /// Its server number.
+    pub fn server(self) -> u32 {
+        self.0.server.load(Ordering::Relaxed)
+    }
+
+    /// Hands work over. All that it uses it owns, so that a CPU that never finishes keeps nothing of anybody's.
+    pub fn start<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
+        let result = Arc::new(Mutex::new(None));
+        let answer = Arc::clone(&result);
+        let boot_server = BOOT_SERVER.load(Ordering::Relaxed);
+        let work: Work = Box::new(move || {
+            let done = work();
+            *answer.lock() = Some(done);
+            // Whoever waits sleeps meanwhile, and looks now and then should this be refused.
+            request(boot_server);
+        });
+        if let Some(mail) = MAIL.get(self.0.index.load(Ordering::Relaxed) as usize) {
+            *mail.lock() = Some(work);
+        }
+        // A CPU that cannot be woken looks by itself after a nap.
+        request(self.server());
+        Pending(result)
+    }
+}
+
+impl<T> Pending<T> {
+    /// What the work led to, on the CPU that booted; `None` when it is not done within `patience`.
+    pub fn wait(self, patience: Duration) -> Option<T> {
+        let mut deadline = Deadline::after(&Pseries, patience);
+        loop {
+            if let Some(done) = self.0.lock().take() {
+                return Some(done);
+            }
+            if deadline.expired_after_nap(&Pseries, LOOK).0 {
+                return None;
+            }
         }
     }
 }

@@ -49,6 +49,8 @@ pub enum DeviceError {
     NoUart,
     /// A device that was asked for is not there.
     Missing(&'static str),
+    /// A CPU, by its server number, did not finish its share of the work.
+    Cpu(u32),
     /// That many devices were refused; each was reported.
     Refused(usize),
 }
@@ -83,6 +85,7 @@ impl fmt::Display for DeviceError {
             Self::Stack(error) => error.fmt(f),
             Self::NoUart => f.write_str("no 16550 answers"),
             Self::Missing(what) => write!(f, "there is no {what}"),
+            Self::Cpu(server) => write!(f, "cpu {server} does not finish"),
             Self::Refused(count) => write!(f, "{count} devices were refused"),
         }
     }

@@ -1,9 +1,12 @@
 //! Which interrupt a device gets: a message, else its pin, else none.
 
+use crate::arch::cpus;
 use crate::devices::bridge::Bridge;
 use crate::platform::interrupts;
 use crate::platform::pseries::Pseries;
 use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 use postern_core::cmdline::Irq;
 use postern_core::interrupts::{Line, MsiError};
@@ -16,7 +19,8 @@ use postern_core::seam::Width;
 use postern_core::virtio::error::TransportError;
 use postern_core::virtio::transport::Transport;
 
-/// The queue whose completions are waited for: requests of a disk, received frames of a card.
+/// The queue whose completions are waited for, unless each CPU has one of its own: requests of a disk, received
+/// frames of a card.
 const QUEUE: u16 = 0;
 /// Config space: the pin that the function uses, 1 for INTA (PCI 3.0, 6.2.4).
 const INTERRUPT_PIN: u16 = 0x3d;
@@ -29,8 +33,8 @@ enum None {
     Config(ConfigError),
     Command(CommandError),
     Controller(RtasError),
-    /// The queue's vector register does not take the vector.
-    VectorRefused,
+    /// This queue's vector register does not take the vector.
+    VectorRefused(u16),
     /// A pin that is none, or that the tree leads nowhere.
     Pin(u32),
     /// No ISR status to take the level back by.
@@ -46,64 +50,77 @@ impl fmt::Display for None {
             Self::Config(error) => error.fmt(f),
             Self::Command(error) => error.fmt(f),
             Self::Controller(error) => write!(f, "ibm,set-xive: {error}"),
-            Self::VectorRefused => write!(f, "queue {QUEUE} does not take message vector 0"),
+            Self::VectorRefused(queue) => write!(f, "queue {queue} does not take its message vector"),
             Self::Pin(pin) => write!(f, "interrupt pin {pin} leads nowhere"),
             Self::Isr => f.write_str("no ISR status"),
         }
     }
 }
 
-/// Gives the function the best interrupt that it has and `wish` allows. Without one the driver polls.
-pub fn attach(bridge: &Bridge, at: DeviceAddr, bars: &Bars, transport: &mut Transport<Pseries>, wish: Irq) {
+/// Gives the function the best interrupt that it has and `wish` allows: messages for up to `queues` of its queues,
+/// each at the CPU of the same number, else its pin, for queue 0. A queue without one is polled.
+pub fn attach(
+    bridge: &Bridge,
+    at: DeviceAddr,
+    bars: &Bars,
+    transport: &mut Transport<Pseries>,
+    wish: Irq,
+    queues: u16,
+) {
     if !interrupts::are_open() || wish == Irq::Poll {
         return;
     }
-    let message = match wish {
-        Irq::Auto => message(bridge, at, bars, transport),
+    let messages = match wish {
+        Irq::Auto => messages(bridge, at, bars, transport, queues),
         Irq::Lsi | Irq::Poll => Err(None::Capability(MsixError::None)),
     };
-    let line = message.or_else(|why| {
+    let lines = messages.or_else(|why| {
         log::debug!("pci {at}: no message interrupt: {why}");
-        level(bridge, at, transport)
+        level(bridge, at, transport).map(|line| vec![line])
     });
-    match line {
-        Ok(line) => transport.add_line(line),
+    match lines {
+        Ok(lines) => lines.into_iter().for_each(|line| transport.add_line(line)),
         Err(why) => log::info!("pci {at}: polled: {why}"),
     }
 }
 
-fn message(
+fn messages(
     bridge: &Bridge,
     at: DeviceAddr,
     bars: &Bars,
     transport: &Transport<Pseries>,
-) -> Result<Arc<Line>, None> {
+    queues: u16,
+) -> Result<Vec<Arc<Line>>, None> {
     let msix = Msix::find(bridge.config(), at, bars).map_err(None::Capability)?;
     let services = bridge.message_services();
-    let source = services.grant(at).map_err(None::Grant)?;
-    let line = use_message(bridge, &msix, source, transport);
-    if line.is_err() {
+    let sources = services.grant(at, queues.min(msix.entries())).map_err(None::Grant)?;
+    let lines = use_messages(bridge, &msix, &sources, transport);
+    if lines.is_err() {
         if let Err(error) = msix.disable(bridge.config()) {
             log::warn!("pci {at}: {error}");
         }
         services.release(at);
     }
-    line
+    lines
 }
 
-fn use_message(
+fn use_messages(
     bridge: &Bridge,
     msix: &Msix,
-    source: u32,
+    sources: &[u32],
     transport: &Transport<Pseries>,
-) -> Result<Arc<Line>, None> {
-    msix.enable(bridge.config(), &Pseries).map_err(None::Capability)?;
-    if !transport.use_vector(QUEUE).map_err(None::Transport)? {
-        return Err(None::VectorRefused);
+) -> Result<Vec<Arc<Line>>, None> {
+    msix.enable(bridge.config(), &Pseries, sources.len() as u16).map_err(None::Capability)?;
+    let mut lines = Vec::new();
+    for (queue, source) in (QUEUE..).zip(sources) {
+        if !transport.use_vector(queue).map_err(None::Transport)? {
+            return Err(None::VectorRefused(queue));
+        }
+        let line = Arc::new(Line::message(*source));
+        interrupts::register(line.clone(), cpus::server(queue.into())).map_err(None::Controller)?;
+        lines.push(line);
     }
-    let line = Arc::new(Line::message(source));
-    interrupts::register(line.clone()).map_err(None::Controller)?;
-    Ok(line)
+    Ok(lines)
 }
 
 fn level(bridge: &Bridge, at: DeviceAddr, transport: &Transport<Pseries>) -> Result<Arc<Line>, None> {
@@ -112,7 +129,7 @@ fn level(bridge: &Bridge, at: DeviceAddr, transport: &Transport<Pseries>) -> Res
     let number = u8::try_from(pin).ok().filter(|pin| (1..=4).contains(pin)).ok_or(None::Pin(pin))?;
     let source = bridge.level_source(at, number).ok_or(None::Pin(pin))?;
     let line = Arc::new(Line::level(source, isr));
-    interrupts::register(line.clone()).map_err(None::Controller)?;
+    interrupts::register(line.clone(), cpus::server(0)).map_err(None::Controller)?;
     command::enable_pin(bridge.config(), at).map_err(None::Command)?;
     Ok(line)
 }

@@ -1,5 +1,6 @@
 //! All devices of the machine, each with its driver: found, silenced, given addresses and DMA, started.
 
+use crate::arch::cpus;
 use crate::devices::DeviceError;
 use crate::devices::bridge::Bridge;
 use crate::devices::interrupts;
@@ -13,6 +14,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use postern_core::addr::GpaRange;
+use postern_core::blk::bring_up::Queues;
 use postern_core::blk::driver::Blk;
 use postern_core::cmdline::{Console, Ip, Irq, Options};
 use postern_core::dma::DmaSystem;
@@ -33,8 +35,10 @@ pub struct Disk {
     pub number: usize,
     /// The serial number that it gives itself.
     pub id: String,
-    /// The driver.
+    /// The driver, by queue 0: for the CPU that booted.
     pub driver: Blk<Pseries, Pseries>,
+    /// By the other queues: there are none, or one for each further CPU as far as the device has them.
+    pub others: Vec<Blk<Pseries, Pseries>>,
 }
 
 /// A network card and its driver.
@@ -125,17 +129,19 @@ impl Devices {
         ram: &[GpaRange],
         report: &mut Report,
     ) -> Result<(), DeviceError> {
-        let transport = connect(bridge, function, self.irq)?;
-        let mut driver =
-            Blk::probe(transport, |translated| bridge.dma(function, translated, ram, &self.dma, report))?;
+        let cpus = u16::try_from(cpus::workers().count() + 1).unwrap_or(u16::MAX);
+        let transport = connect(bridge, function, self.irq, cpus)?;
+        let Queues { first: mut driver, mut others } = Blk::probe_queues(transport, cpus, |translated| {
+            bridge.dma(function, translated, ram, &self.dma, report)
+        })?;
         if let Some(patience) = self.patience {
-            driver.set_patience(patience);
+            core::iter::once(&mut driver).chain(&mut others).for_each(|queue| queue.set_patience(patience));
         }
         let id = driver.id().unwrap_or_else(|error| {
             log::info!("pci {function}: no serial number: {error}");
             String::new()
         });
-        let disk = Disk { number: self.disks.len(), id, driver };
+        let disk = Disk { number: self.disks.len(), id, driver, others };
         report.disk(&disk);
         self.disks.push(disk);
         Ok(())
@@ -148,7 +154,7 @@ impl Devices {
         ram: &[GpaRange],
         report: &mut Report,
     ) -> Result<(), DeviceError> {
-        let transport = connect(bridge, function, self.irq)?;
+        let transport = connect(bridge, function, self.irq, 1)?;
         let mut driver = NetDriver::probe(transport, entropy::word(), |translated| {
             bridge.dma(function, translated, ram, &self.dma, report)
         })?;
@@ -163,12 +169,18 @@ impl Devices {
     }
 }
 
-/// Addresses, registers, a reset, and an interrupt.
-fn connect(bridge: &mut Bridge, function: &Function, irq: Irq) -> Result<Transport<Pseries>, DeviceError> {
+/// Addresses, registers, a reset, and interrupts for up to `queues` queues.
+fn connect(
+    bridge: &mut Bridge,
+    function: &Function,
+    irq: Irq,
+    queues: u16,
+) -> Result<Transport<Pseries>, DeviceError> {
     let bars = bridge.place(function.at)?;
     let regions = Regions::find(bridge.config(), function.at, &bars)?;
     let mut transport = Transport::begin(Pseries, regions, &Pseries)?;
-    interrupts::attach(bridge, function.at, &bars, &mut transport, irq);
+    let queues = queues.min(transport.queues()?).max(1);
+    interrupts::attach(bridge, function.at, &bars, &mut transport, irq, queues);
     Ok(transport)
 }
 

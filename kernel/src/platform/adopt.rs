@@ -1,5 +1,6 @@
 //! What the platform layer learns from the device tree, once.
 
+use crate::arch::cpus;
 use crate::platform::{console, interrupts, pseries, rtas};
 use postern_core::fdt::Machine;
 
@@ -10,5 +11,6 @@ pub fn adopt(machine: &Machine) {
         console::set_terminal(terminal.number);
     }
     rtas::set_tokens(machine.rtas.clone());
+    cpus::booted_on(machine.cpus.boot_server);
     interrupts::open(machine);
 }

@@ -3,9 +3,10 @@
 //! MSR\[EE\] is off except inside [`idle`]. So nothing here or in any driver is ever interrupted, and no lock is
 //! held when an interrupt comes.
 
+use crate::arch::cpus;
 use crate::platform::pseries::Pseries;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 use postern_core::clock::{Clock, Wake};
 use postern_core::fdt::Machine;
 use postern_core::fdt::machine::InterruptController;
@@ -15,8 +16,6 @@ use postern_core::rtas::RtasError;
 use spin::Mutex;
 
 static ROUTER: Mutex<Router> = Mutex::new(Router::new());
-/// The CPU that booted, which all devices interrupt.
-static SERVER: AtomicU32 = AtomicU32::new(0);
 static OPEN: AtomicBool = AtomicBool::new(false);
 
 /// The longest that the decrementer is set to: half of what 32 bits hold, so that it is positive whether it has
@@ -25,7 +24,6 @@ const LONGEST_NAP: u64 = 0x7fff_ffff;
 
 /// Lets the interrupts of devices through to this CPU, if the controller is one that this kernel drives.
 pub fn open(machine: &Machine) {
-    SERVER.store(machine.cpus.boot_server, Ordering::Relaxed);
     match machine.interrupts {
         Some(InterruptController::Xics) if Router::open(&Pseries) => OPEN.store(true, Ordering::Relaxed),
         Some(InterruptController::Xics) => log::warn!("interrupts: H_CPPR refused: devices are polled"),
@@ -39,12 +37,12 @@ pub fn are_open() -> bool {
     OPEN.load(Ordering::Relaxed)
 }
 
-/// Lets a device's source fire.
+/// Lets a device's source fire, at CPU `server`.
 ///
 /// # Errors
 /// The controller does not take the source.
-pub fn register(line: Arc<Line>) -> Result<(), RtasError> {
-    ROUTER.lock().register(&Pseries, line, SERVER.load(Ordering::Relaxed))
+pub fn register(line: Arc<Line>, server: u32) -> Result<(), RtasError> {
+    ROUTER.lock().register(&Pseries, line, server)
 }
 
 /// What has been seen so far.
@@ -59,9 +57,9 @@ pub fn open_here() {
     }
 }
 
-/// Gives the CPU that booted up until an interrupt or `until`, whichever is first, and takes what arrived.
+/// Gives the CPU up until an interrupt or `until`, whichever is first, and takes what arrived.
 pub fn idle(until: u64) -> Wake {
-    let server = SERVER.load(Ordering::Relaxed);
+    let server = cpus::server_here();
     let Some(timer) = cede(until) else {
         Pseries.relax();
         return Wake::Event;

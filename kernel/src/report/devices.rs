@@ -7,6 +7,7 @@ use crate::memory::heap;
 use crate::platform::interrupts;
 use crate::platform::pseries::{self, Pseries};
 use alloc::format;
+use alloc::string::String;
 use postern_core::addr::{FRAME_SHIFT, GpaRange};
 use postern_core::dma::Dma;
 use postern_core::net::driver::NetDriver;
@@ -19,6 +20,10 @@ fn translation(dma: &Dma<Pseries>) -> &'static str {
 
 fn bounced(dma: &Dma<Pseries>) -> &'static str {
     if dma.bounced() { "yes" } else { "no" }
+}
+
+fn queues(count: usize) -> String {
+    if count == 1 { "queue".into() } else { format!("{count} queues") }
 }
 
 impl Report {
@@ -38,13 +43,14 @@ impl Report {
         self.step(
             &format!("blk{number}"),
             format_args!(
-                "virtio-blk {:?}, {}{}, blocks of {}; features {}, queue of {}, addresses {}, bounced: {}, \
+                "virtio-blk {:?}, {}{}, blocks of {}; features {}, {} of {}, addresses {}, bounced: {}, \
                  interrupts: {}",
                 disk.id,
                 size(bytes),
                 if geometry.read_only { ", read-only" } else { "" },
                 geometry.block,
                 driver.features(),
+                queues(disk.others.len() + 1),
                 driver.queue_size(),
                 translation(dma),
                 bounced(dma),
@@ -59,6 +65,7 @@ impl Report {
         fact("translation", &translation(dma));
         fact("bounced", &bounced(dma));
         fact("interrupts", &driver.delivery());
+        fact("queues", &(disk.others.len() + 1));
     }
 
     /// A card that was brought up.

@@ -13,6 +13,7 @@ pub mod jobs;
 mod model;
 pub mod pattern;
 pub mod request;
+pub mod share;
 pub mod stream;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 use crate::pci::config::DeviceAddr;
 use crate::rtas::RtasError;
 use crate::seam::Rtas;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// `ibm,change-msi` functions: as many message interrupts, of any kind, as the count says; MSI-X only.
@@ -55,19 +56,21 @@ impl<R: Rtas> MsiServices<R> {
         Self { rtas, buid }
     }
 
-    /// One MSI-X source for the function; its number.
+    /// Up to `most` MSI-X sources for the function; their numbers, of vector 0 first.
     ///
     /// # Errors
     /// There is none, and the function has been given none.
-    pub fn grant(&self, at: DeviceAddr) -> Result<u32, MsiError> {
-        if self.change(at, SET_MSI_X, 1)? == 0 {
+    pub fn grant(&self, at: DeviceAddr, most: u16) -> Result<Vec<u32>, MsiError> {
+        let granted = self.change(at, SET_MSI_X, most.max(1).into())?;
+        if granted == 0 {
             return Err(MsiError::None);
         }
-        let source = self.source(at);
-        if source.is_err() {
+        let sources: Result<Vec<u32>, MsiError> =
+            (0..granted).map(|vector| self.source(at, vector)).collect();
+        if sources.is_err() {
             self.release(at);
         }
-        source
+        sources
     }
 
     /// Takes the function's sources back, as far as the firmware lets us.
@@ -87,12 +90,12 @@ impl<R: Rtas> MsiServices<R> {
         Ok(granted.min(count))
     }
 
-    fn source(&self, at: DeviceAddr) -> Result<u32, MsiError> {
+    fn source(&self, at: DeviceAddr, vector: u32) -> Result<u32, MsiError> {
         let [high, low] = self.buid();
         let mut answer = [0; 2];
         self.rtas.rtas(
             "ibm,query-interrupt-source-number",
-            &[at.config_addr(0), high, low, 0],
+            &[at.config_addr(0), high, low, vector],
             &mut answer,
         )?;
         let [source, kind] = answer;
@@ -114,6 +117,7 @@ impl<R: Rtas> MsiServices<R> {
 mod tests {
     use super::*;
     use std::cell::RefCell;
+    use std::vec;
     use std::vec::Vec;
 
     /// Firmware that grants `granted` messages and says that the source is `source` of type `kind`.
@@ -130,7 +134,11 @@ mod tests {
         }
 
         fn grant(&self) -> Result<u32, MsiError> {
-            MsiServices::new(self, 0x0800_0000_2000_0000).grant(DeviceAddr::new(0, 1, 0).unwrap())
+            self.grant_up_to(1).map(|sources| sources[0])
+        }
+
+        fn grant_up_to(&self, most: u16) -> Result<Vec<u32>, MsiError> {
+            MsiServices::new(self, 0x0800_0000_2000_0000).grant(DeviceAddr::new(0, 1, 0).unwrap(), most)
         }
 
         fn released(&self) -> bool {
@@ -146,7 +154,7 @@ mod tests {
             self.calls.borrow_mut().push((service, args.to_vec()));
             let answer = match service {
                 "ibm,change-msi" => [self.granted?, 2, 4],
-                _ => [self.source, self.kind, 0],
+                _ => [self.source.wrapping_add(args[3]), self.kind, 0],
             };
             rets.copy_from_slice(&answer[..rets.len()]);
             Ok(())
@@ -161,6 +169,15 @@ mod tests {
         assert_eq!(calls[0], ("ibm,change-msi", [0x800, 0x0800_0000, 0x2000_0000, 4, 1, 1].to_vec()));
         let query = [0x800, 0x0800_0000, 0x2000_0000, 0].to_vec();
         assert_eq!(calls[1], ("ibm,query-interrupt-source-number", query));
+    }
+
+    #[test]
+    fn each_vector_that_is_granted_has_its_own_source_and_no_more_than_asked_for_are_taken() {
+        assert_eq!(Firmware::new(Ok(2), 0x1300, 1).grant_up_to(4), Ok(vec![0x1300, 0x1301]));
+        assert_eq!(Firmware::new(Ok(u32::MAX), 0x1300, 1).grant_up_to(3), Ok(vec![0x1300, 0x1301, 0x1302]));
+        let firmware = Firmware::new(Ok(2), 0x00ff_ffff, 1);
+        assert_eq!(firmware.grant_up_to(2), Err(MsiError::Source(0x0100_0000)));
+        assert!(firmware.released());
     }
 
     #[test]

@@ -51,7 +51,7 @@ struct Registered {
     in_tick: u32,
 }
 
-/// Which source belongs to which device. One for the machine; sources are routed to the CPU that booted.
+/// Which source belongs to which device. One for the machine, whichever CPU a source is routed to.
 #[derive(Default)]
 pub struct Router {
     registered: Vec<Registered>,

@@ -1,7 +1,7 @@
-//! The MSI-X capability: where the table is, and turning it on for one vector.
+//! The MSI-X capability: where the table is, and turning it on for the vectors that are used.
 //!
 //! Source: PCI 3.0, 6.8.2. Addresses and data in the table are the firmware's (`ibm,change-msi`); this kernel
-//! writes nothing there but the mask bit of its own vector.
+//! writes nothing there but the mask bits of its own vectors.
 
 use crate::addr::Gpa;
 use crate::hcall::HcallError;
@@ -49,8 +49,13 @@ pub enum MsixError {
         /// As read.
         found: u32,
     },
-    /// The vector stays masked.
-    StaysMasked(u64),
+    /// A vector stays masked.
+    StaysMasked {
+        /// Its number.
+        vector: u16,
+        /// Its control word as read.
+        control: u64,
+    },
 }
 
 impl From<ListError> for MsixError {
@@ -85,17 +90,20 @@ impl fmt::Display for MsixError {
             Self::NotTaken { wanted, found } => {
                 write!(f, "MSI-X control {wanted:#06x} reads back {found:#06x}")
             }
-            Self::StaysMasked(control) => write!(f, "MSI-X vector 0 stays masked ({control:#x})"),
+            Self::StaysMasked { vector, control } => {
+                write!(f, "MSI-X vector {vector} stays masked ({control:#x})")
+            }
         }
     }
 }
 
-/// A function's MSI-X, of which vector 0 is used.
+/// A function's MSI-X.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Msix {
     at: DeviceAddr,
     control: u16,
-    vector_control: Gpa,
+    entries: u16,
+    table: Gpa,
 }
 
 impl Msix {
@@ -113,28 +121,41 @@ impl Msix {
         let word = config.read(at, capability.saturating_add(TABLE), Width::W32)?;
         let (bar, offset) = ((word & 7) as u8, word & !7);
         let outside = MsixError::Table { bar, offset };
-        let entries = (u64::from(u16::from_le_bytes(rest)) & 0x7ff).saturating_add(1);
+        let entries = (u16::from_le_bytes(rest) & 0x7ff).saturating_add(1);
         let place = bars.get(bar).filter(|place| !place.io).ok_or(outside)?;
-        if u64::from(offset).saturating_add(entries.saturating_mul(ENTRY_BYTES)) > place.len {
+        if u64::from(offset).saturating_add(u64::from(entries).saturating_mul(ENTRY_BYTES)) > place.len {
             return Err(outside);
         }
-        let table = place.gpa.and_then(|gpa| gpa.checked_add(offset.into()));
-        let vector_control = table.and_then(|table| table.checked_add(VECTOR_CONTROL)).ok_or(outside)?;
-        Ok(Self { at, control: capability.saturating_add(CONTROL), vector_control })
+        let table = place.gpa.and_then(|gpa| gpa.checked_add(offset.into())).ok_or(outside)?;
+        // The last entry's end, so that no entry's place wraps.
+        table.checked_add(u64::from(entries).saturating_mul(ENTRY_BYTES)).ok_or(outside)?;
+        Ok(Self { at, control: capability.saturating_add(CONTROL), entries, table })
     }
 
-    /// Lets vector 0 through and turns MSI-X on. The function no longer uses its pin.
+    /// Vectors that the function has; at least 1.
+    #[must_use]
+    pub const fn entries(&self) -> u16 {
+        self.entries
+    }
+
+    /// Lets the first `vectors` through, or as many as there are, and turns MSI-X on. The function no longer uses
+    /// its pin.
     ///
     /// # Errors
     /// The function does not do as it is told; MSI-X is to be turned off again.
-    pub fn enable(&self, config: &impl ConfigSpace, mmio: &impl Mmio) -> Result<(), MsixError> {
+    pub fn enable(&self, config: &impl ConfigSpace, mmio: &impl Mmio, vectors: u16) -> Result<(), MsixError> {
         self.set(config, ENABLE, MASK_ALL)?;
-        let control = mmio.load(self.vector_control, Width::W32)?;
-        mmio.store(self.vector_control, Width::W32, control & !MASKED)?;
-        match mmio.load(self.vector_control, Width::W32)? {
-            control if control & MASKED != 0 => Err(MsixError::StaysMasked(control)),
-            _ => Ok(()),
+        for vector in 0..vectors.min(self.entries) {
+            let entry = u64::from(vector).saturating_mul(ENTRY_BYTES);
+            let at = Gpa(self.table.0.saturating_add(entry).saturating_add(VECTOR_CONTROL));
+            let control = mmio.load(at, Width::W32)?;
+            mmio.store(at, Width::W32, control & !MASKED)?;
+            match mmio.load(at, Width::W32)? {
+                control if control & MASKED != 0 => return Err(MsixError::StaysMasked { vector, control }),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Turns MSI-X off.
@@ -184,21 +205,29 @@ mod tests {
         (model, at, bars)
     }
 
+    /// The control words of the table's first two vectors.
     struct Table {
-        control: Cell<u64>,
+        controls: [Cell<u64>; 2],
         stuck: bool,
-        expect: Gpa,
+        start: Gpa,
+    }
+
+    impl Table {
+        fn control(&self, at: Gpa) -> &Cell<u64> {
+            let vector = (at.0 - self.start.0) / 16;
+            assert_eq!(at.0, self.start.0 + 16 * vector + 12);
+            &self.controls[vector as usize]
+        }
     }
 
     impl Mmio for Table {
         fn load(&self, at: Gpa, _: Width) -> Result<u64, HcallError> {
-            assert_eq!(at, self.expect);
-            Ok(self.control.get())
+            Ok(self.control(at).get())
         }
         fn store(&self, at: Gpa, _: Width, value: u64) -> Result<(), HcallError> {
-            assert_eq!(at, self.expect);
+            let control = self.control(at);
             if !self.stuck {
-                self.control.set(value);
+                control.set(value);
             }
             Ok(())
         }
@@ -206,17 +235,20 @@ mod tests {
 
     fn table(bars: &Bars, offset: u64, stuck: bool) -> Table {
         let base = bars.get(0).unwrap().gpa.unwrap();
-        Table { control: Cell::new(1), stuck, expect: Gpa(base.0 + offset + 12) }
+        Table { controls: [const { Cell::new(1) }; 2], stuck, start: Gpa(base.0 + offset) }
     }
 
     #[test]
-    fn vector_0_is_let_through_and_the_control_word_says_on() {
+    fn vectors_asked_for_are_let_through_and_the_control_word_says_on() {
         let (model, at, bars) = function(0x4001, 0x800);
         let msix = Msix::find(&model, at, &bars).unwrap();
         let table = table(&bars, 0x800, false);
-        msix.enable(&model, &table).unwrap();
+        msix.enable(&model, &table, 1).unwrap();
         assert_eq!(model.get(at, AT.into()) >> 16, 0x8001, "function mask off");
-        assert_eq!(table.control.get(), 0);
+        assert_eq!(table.controls.each_ref().map(Cell::get), [0, 1]);
+        assert_eq!(msix.entries(), 2);
+        msix.enable(&model, &table, u16::MAX).unwrap();
+        assert_eq!(table.controls.each_ref().map(Cell::get), [0, 0], "no more than there are");
         msix.disable(&model).unwrap();
         assert_eq!(model.get(at, AT.into()) >> 16, 0x0001);
     }
@@ -255,7 +287,7 @@ mod tests {
         let (model, at, bars) = function(0, 0);
         let msix = Msix::find(&model, at, &bars).unwrap();
         let stuck = table(&bars, 0, true);
-        assert_eq!(msix.enable(&model, &stuck), Err(MsixError::StaysMasked(1)));
+        assert_eq!(msix.enable(&model, &stuck, 1), Err(MsixError::StaysMasked { vector: 0, control: 1 }));
         model.make_read_only(at, AT.into());
         assert_eq!(msix.disable(&model), Err(MsixError::NotTaken { wanted: 0, found: 0x8000 }));
     }

@@ -5,13 +5,17 @@ use crate::blk::bring_up::Queues;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::geometry::MQ;
+use crate::blk::jobs::JobError;
 use crate::blk::model::{Config, Rig, content};
+use crate::blk::pattern::Pattern;
+use crate::blk::share;
 use crate::model::{Cell, Model};
 use crate::virtio::error::TransportError;
 use crate::virtio::lie::Lie;
 use crate::virtio::model::VirtioModel;
 use core::time::Duration;
 use postern_cases::case;
+use sha2::{Digest, Sha256};
 use std::vec;
 use std::vec::Vec;
 
@@ -223,4 +227,69 @@ fn capacity_that_changes_is_seen_at_every_queue() {
     queues[0].tend();
     assert_eq!(queues[1].geometry().capacity, 8);
     assert!(matches!(queues[1].read(8, 512), Err(BlkError::OutOfRange { capacity: 8, .. })));
+}
+
+#[test]
+fn parts_of_a_disk_are_whole_blocks_and_all_of_it_once() {
+    let mut geometry = Rig::plain(Config::sectors(1000)).start().geometry();
+    for (capacity, block) in [(0, 512), (1, 512), (7, 512), (1000, 512), (1003, 4096), (u64::MAX >> 9, 512)] {
+        (geometry.capacity, geometry.block) = (capacity, block);
+        for count in 1..9 {
+            let mut at = 0;
+            for index in 0..count {
+                let part = share::part(&geometry, index, count);
+                assert_eq!(part.start, at);
+                assert!(part.end.is_multiple_of(block.into()));
+                at = part.end;
+            }
+            assert_eq!(at, geometry.usable_bytes());
+        }
+    }
+}
+
+#[test]
+fn cpus_that_share_a_queue_take_turns() {
+    let rig = Rig::secure(Config::sectors(3 << 12));
+    let disk = spin::Mutex::new(rig.start());
+    let geometry = disk.lock().geometry();
+    let whole = content(3 << 21);
+    std::thread::scope(|scope| {
+        for index in 0..3 {
+            let (disk, whole, machine) = (&disk, &whole, &rig.machine);
+            let range = share::part(&geometry, index, 3);
+            scope.spawn(move || {
+                let expected = Sha256::digest(&whole[range.start as usize..range.end as usize]);
+                assert_eq!(share::digest(disk, machine, range).unwrap().0[..], expected[..]);
+            });
+        }
+    });
+}
+
+#[test]
+fn shares_of_a_pattern_are_the_pattern_and_a_wrong_byte_is_found() {
+    let rig = Rig::plain(Config { queues: 2, num_queues: Some(2), ..Config::sectors(64) });
+    let queues: Vec<_> = all(rig.probe_queues(2).unwrap()).into_iter().map(spin::Mutex::new).collect();
+    let geometry = queues[0].lock().geometry();
+    let pattern = Pattern { seed: 5 };
+    for (index, queue) in queues.iter().enumerate() {
+        let range = share::part(&geometry, index, 2);
+        share::write(queue, &rig.machine, range.clone(), pattern).unwrap();
+        share::verify(queue, &rig.machine, range, pattern).unwrap();
+    }
+    assert_eq!(pattern.first_difference(0, &rig.disk().bytes[..64 * 512]), None);
+    assert_eq!(rig.disk().flushes, 2);
+    rig.disk().bytes[40 * 512 + 8] ^= 1;
+    let found = share::verify(&queues[1], &rig.machine, share::part(&geometry, 1, 2), pattern);
+    assert_eq!(found, Err(JobError::Mismatch { sector: 40, offset: 40 * 512 + 8 }));
+}
+
+#[test]
+fn queue_that_another_cpu_does_not_give_back_is_not_waited_for_without_end() {
+    let rig = Rig::plain(Config::sectors(64));
+    let disk = spin::Mutex::new(rig.start());
+    let kept = disk.lock();
+    let error = share::digest(&disk, &rig.machine, 0..512).unwrap_err();
+    assert_eq!((error.sector, error.error), (0, BlkError::Busy));
+    drop(kept);
+    share::digest(&disk, &rig.machine, 0..512).unwrap();
 }

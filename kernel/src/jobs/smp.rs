@@ -1,0 +1,123 @@
+//! Work on disks from all CPUs at once.
+
+use crate::arch::cpus::{self, Pending};
+use crate::devices::DeviceError;
+use crate::devices::set::{Devices, Disk};
+use crate::jobs::blk::SCRATCH;
+use crate::platform::pseries::Pseries;
+use crate::report::Report;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::time::Duration;
+use postern_core::blk::driver::Blk;
+use postern_core::blk::jobs::Sha256Digest;
+use postern_core::blk::pattern::Pattern;
+use postern_core::blk::share;
+use postern_core::clock::{Clock, duration};
+use postern_core::cmdline::Options;
+use postern_core::interrupts::Line;
+use spin::Mutex;
+
+/// How long another CPU's share may take once this one's is done.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+type Queue = Arc<Mutex<Blk<Pseries, Pseries>>>;
+
+/// One CPU's share.
+struct Share {
+    server: u32,
+    /// Which of the disk's queues.
+    queue: usize,
+    range: Range<u64>,
+    outcome: Result<Option<Sha256Digest>, DeviceError>,
+}
+
+/// Reads each data disk and overwrites each scratch disk, every CPU a share of its own.
+pub fn disks(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+    let pattern = Pattern { seed: options.seed };
+    let mut outcome = Ok(());
+    for disk in core::mem::take(&mut devices.disks) {
+        let number = disk.number;
+        let done = one(disk, pattern, report).map(|disk| devices.disks.push(disk));
+        if let (Err(_), Err(error)) = (&outcome, &done) {
+            log::error!("blk{number}: {error}");
+        }
+        outcome = outcome.and(done);
+    }
+    outcome
+}
+
+fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, DeviceError> {
+    let Disk { number, id, driver, others } = disk;
+    let writes = id == SCRATCH;
+    let geometry = driver.geometry();
+    let queues: Vec<Queue> =
+        core::iter::once(driver).chain(others).map(|queue| Arc::new(Mutex::new(queue))).collect();
+    let workers: Vec<_> = cpus::workers().collect();
+    let count = workers.len() + 1;
+    let start = Pseries.now();
+    let work = |index: usize| {
+        let queue = index % queues.len();
+        let (mine, range) = (Arc::clone(&queues[queue]), share::part(&geometry, index, count));
+        move || Share {
+            server: cpus::server_here(),
+            queue,
+            outcome: share(&mine, &range, writes, pattern),
+            range,
+        }
+    };
+    let pending: Vec<(u32, Pending<Share>)> =
+        (1..).zip(&workers).map(|(index, worker)| (worker.server(), worker.start(work(index)))).collect();
+    let mut shares = alloc::vec![work(0)()];
+    for (server, pending) in pending {
+        shares.push(pending.wait(PATIENCE).ok_or(DeviceError::Cpu(server))?);
+    }
+    let took = duration(&Pseries, Pseries.now().wrapping_sub(start)).as_millis();
+    // No CPU has its queue any more: all shares are here.
+    let back = queues.into_iter().map(|queue| Arc::into_inner(queue).map(Mutex::into_inner));
+    let mut back: Vec<Blk<Pseries, Pseries>> =
+        back.collect::<Option<_>>().ok_or(DeviceError::Missing("queue that was lent to a CPU"))?;
+    report.step(
+        &format!("blk{number}"),
+        format_args!(
+            "{} bytes {} by {count} CPUs through {} queues ({took} ms)",
+            geometry.usable_bytes(),
+            if writes { "of pattern written and read back equal" } else { "read" },
+            back.len(),
+        ),
+    );
+    for (index, share) in shares.iter().enumerate() {
+        report.fact(format_args!("blk{number}.cpu.{index}.server"), share.server);
+        report.fact(format_args!("blk{number}.cpu.{index}.queue"), share.queue);
+        let Range { start, end } = share.range;
+        report.fact(format_args!("blk{number}.cpu.{index}.range"), format_args!("{start:#x} {end:#x}"));
+        let arrivals = back[share.queue].line().map_or(0, Line::arrivals);
+        report.fact(format_args!("blk{number}.cpu.{index}.interrupts"), arrivals);
+        if let Ok(Some(sum)) = &share.outcome {
+            report.fact(format_args!("blk{number}.cpu.{index}.sha256"), sum);
+        }
+    }
+    let failed = shares.into_iter().find_map(|share| share.outcome.err());
+    let driver = back.remove(0);
+    match failed {
+        None => Ok(Disk { number, id, driver, others: back }),
+        Some(error) => Err(error),
+    }
+}
+
+/// One CPU's work: the digest of its share, or its share written and read back.
+fn share(
+    queue: &Queue,
+    range: &Range<u64>,
+    writes: bool,
+    pattern: Pattern,
+) -> Result<Option<Sha256Digest>, DeviceError> {
+    if !writes {
+        return Ok(Some(share::digest(queue, &Pseries, range.clone())?));
+    }
+    share::write(queue, &Pseries, range.clone(), pattern)?;
+    share::verify(queue, &Pseries, range.clone(), pattern)?;
+    Ok(None)
+}
