@@ -12,6 +12,7 @@ use crate::peer::wire::WireError;
 use crate::qemu::monitor::MonitorError;
 use crate::qemu::process::Ended;
 use crate::session::SessionError;
+use crate::shares::ShareError;
 use crate::tree::Difference;
 use crate::ultravisor;
 use crate::ultravisor::fdt::FdtError;
@@ -83,6 +84,8 @@ pub enum Finding {
         /// What it had to be.
         expected: bool,
     },
+    /// One CPU's share of the work on a disk.
+    Share(ShareError),
     /// The scratch disk.
     Pattern(Mismatch),
     /// A disk that must not be written was.
@@ -158,6 +161,7 @@ impl fmt::Display for Finding {
             }
             Self::Secure { expected: true } => f.write_str("the guest never became secure"),
             Self::Secure { expected: false } => f.write_str("the guest became secure"),
+            Self::Share(error) => write!(f, "{error}"),
             Self::Pattern(mismatch) => write!(f, "scratch disk: {mismatch}"),
             Self::ImageChanged => f.write_str("a disk image changed that nobody may write"),
             Self::Echo(error) => write!(f, "{error}"),

@@ -15,6 +15,7 @@ pub mod qemu;
 pub mod run;
 pub mod servers;
 pub mod session;
+pub mod shares;
 pub mod tree;
 pub mod ultravisor;
 pub mod variable;

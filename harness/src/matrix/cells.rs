@@ -10,6 +10,7 @@ use crate::pattern;
 use crate::peer::echo;
 use crate::qemu::monitor::Monitor;
 use crate::session::{Finished, Session};
+use crate::shares;
 use crate::variable::{Cpu, Firmware, Net};
 use std::fs::File;
 use std::path::Path;
@@ -42,8 +43,14 @@ pub fn tests() -> Vec<Test> {
     for shape in others {
         tests.push(cell("/power10", Shape { cpu: Cpu::Power10, ..shape }));
         tests.push(cell("/smp-2", Shape { smp: 2, ..shape }));
+        tests.push(cell("/smp-4", Shape { smp: 4, ..shape }));
         tests.push(cell("/256M", Shape { mebibytes: 256, ..shape }));
         tests.push(cell("/4G", Shape { mebibytes: 4096, ..shape }));
+    }
+    // Fewer queues than CPUs are shared, more are left alone; both kinds of completion.
+    for (secure, smp, queues) in [(true, 4, 2), (false, 4, 1), (true, 2, 8)] {
+        let shape = Shape { smp, queues: Some(queues), ..Shape::new(Firmware::Bios, secure, true) };
+        tests.push(cell(&format!("/smp-{smp}/queues-{queues}"), shape));
     }
     // Without a 64-bit window, buffers are mapped one by one.
     for firmware in Firmware::ALL {
@@ -66,13 +73,17 @@ fn run(context: &Context, shape: Shape) -> Result<(), Failure> {
     let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
     scene.machine.net = Net::User;
     // The guest ends serving when told so; the limit only keeps a test that went wrong from lasting.
-    scene.word(&format!("run=blk-digest,blk-pattern,net-serve serve=100 seed={seed}"));
+    let disk_work = if shape.smp == 1 { "blk-digest,blk-pattern" } else { "blk-smp" };
+    scene.word(&format!("run={disk_work},net-serve serve=100 seed={seed}"));
     let expected = digest(&data)?;
     let mut session = scene.start()?;
     let mut findings = exchange(&mut session, seed);
     let finished = session.finish(LIMIT);
     findings.extend(judge::end(&finished, 0));
     findings.extend(facts(&finished, shape, &expected));
+    if shape.smp > 1 {
+        findings.extend(work_of_all(&finished, shape, &data));
+    }
     findings.extend(disks(&data, &expected, &scratch, seed));
     findings.extend(mode(&finished, shape));
     verdict(finished, findings)
@@ -111,10 +122,12 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
         ("blk0.capacity_bytes", &capacity),
         ("blk0.read_only", "no"),
         ("blk0.id", "data"),
-        ("blk0.sha256", digest),
         ("net0.ip", "10.0.2.15"),
         ("net0.serve", "done"),
     ];
+    if shape.smp == 1 {
+        wanted.push(("blk0.sha256", digest));
+    }
     for (translated, copied) in [
         ("blk0.translation", "blk0.bounced"),
         ("blk1.translation", "blk1.bounced"),
@@ -129,6 +142,21 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
         wanted.extend([("ultracalls", "0"), ("bytes.to_pool", "0"), ("bytes.from_pool", "0")]);
     }
     wanted.into_iter().filter_map(|(key, value)| judge::fact(finished, key, value)).collect()
+}
+
+/// Every CPU did its share of both disks, on a queue of its own as far as there are queues.
+fn work_of_all(finished: &Finished, shape: Shape, data: &Path) -> Vec<Finding> {
+    let queues = shape.queues.unwrap_or(shape.smp).min(shape.smp);
+    let report = &finished.report;
+    let read = shares::judge(report, "blk0", shape.smp, queues, DATA_BYTES, Some(data));
+    let written = shares::judge(report, "blk1", shape.smp, queues, SCRATCH_BYTES, None);
+    let mut findings: Vec<Finding> = read.into_iter().chain(written).map(Finding::Share).collect();
+    let interrupts = |disk| shares::interrupts(report, disk, shape.smp);
+    if interrupts("blk0") + interrupts("blk1") == 0 {
+        let (key, expected) = ("blkN.cpu.N.interrupts", "more than 0 in all".to_owned());
+        findings.push(Finding::Fact { key, expected, found: Some("0".to_owned()) });
+    }
+    findings
 }
 
 /// How devices reach memory through the bridge's windows.

@@ -79,6 +79,8 @@ pub struct Shape {
     pub cpu: Cpu,
     /// Number of vCPUs.
     pub smp: u32,
+    /// Virtqueues of a disk, if not as many as vCPUs.
+    pub queues: Option<u32>,
     /// MiB of memory.
     pub mebibytes: u64,
 }
@@ -95,6 +97,7 @@ impl Shape {
             whole_window: false,
             cpu: Cpu::Power9,
             smp: 1,
+            queues: None,
             mebibytes: 512,
         }
     }
@@ -126,6 +129,7 @@ impl Scene {
             initrd: Some(initrd),
             cpu: shape.cpu,
             smp: shape.smp,
+            extra: queues(shape.queues),
             memory: shape.mebibytes << 20,
             access_platform: shape.access_platform,
             dynamic_windows: shape.dynamic_windows,
@@ -188,6 +192,11 @@ impl Scene {
     pub fn boot(&mut self) -> Result<Finished, Failure> {
         Ok(self.start()?.finish(LIMIT))
     }
+}
+
+fn queues(count: Option<u32>) -> Vec<String> {
+    let global = |count| ["-global".to_owned(), format!("virtio-blk-device.num-queues={count}")];
+    count.into_iter().flat_map(global).collect()
 }
 
 /// No findings, or a failure that shows what the guest wrote.

@@ -1,0 +1,167 @@
+//! What the CPUs of a guest say that they did together (`run=blk-smp`), held against the disk's image.
+
+use crate::guest::report::Report;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// A share that is not as it has to be.
+#[derive(Debug)]
+pub enum ShareError {
+    /// A plain line does not have the value it had to have.
+    Fact {
+        /// Its key.
+        key: String,
+        /// The right value.
+        expected: String,
+        /// The value it had.
+        found: Option<String>,
+    },
+    /// A CPU worked twice.
+    SameCpu(String),
+    /// The image could not be read.
+    Image(io::Error),
+}
+
+impl fmt::Display for ShareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fact { key, expected, found } => {
+                write!(f, "{key} is {}, expected {expected}", found.as_deref().unwrap_or("not stated"))
+            }
+            Self::SameCpu(server) => write!(f, "CPU {server} has more than one share"),
+            Self::Image(error) => write!(f, "the image cannot be read: {error}"),
+        }
+    }
+}
+
+/// The shares of `disk`, which has `bytes` bytes: one for each of `cpus` CPUs and all of them different ones, end
+/// to end, over `queues` queues in turn; with the digest of that part of `image` if it is given.
+#[must_use]
+pub fn judge(
+    report: &Report,
+    disk: &str,
+    cpus: u32,
+    queues: u32,
+    bytes: u64,
+    image: Option<&Path>,
+) -> Vec<ShareError> {
+    let mut errors = Vec::new();
+    let mut expect = |key: String, expected: String| {
+        let found = report.fact(&key).map(str::to_owned);
+        if found.as_ref() != Some(&expected) {
+            errors.push(ShareError::Fact { key, expected, found });
+        }
+    };
+    expect(format!("{disk}.queues"), queues.to_string());
+    let mut start = 0;
+    for cpu in 0..cpus {
+        let key = |what: &str| format!("{disk}.cpu.{cpu}.{what}");
+        expect(key("queue"), (cpu % queues).to_string());
+        // The last one's end is known, the others' only that each has something and the next goes on from there.
+        let stated = report.fact(&key("range")).and_then(range).map_or(start, |(_, end)| end);
+        let end = if cpu + 1 == cpus { bytes } else { stated.clamp((start + 512).min(bytes), bytes) };
+        expect(key("range"), format!("{start:#x} {end:#x}"));
+        if let Some(image) = image {
+            match digest(image, start, end) {
+                Ok(sum) => expect(key("sha256"), sum),
+                Err(error) => return vec![ShareError::Image(error)],
+            }
+        }
+        start = end;
+    }
+    let mut servers = BTreeSet::new();
+    for cpu in 0..cpus {
+        let key = format!("{disk}.cpu.{cpu}.server");
+        match report.fact(&key) {
+            Some(server) if servers.insert(server) => {}
+            Some(server) => errors.push(ShareError::SameCpu(server.to_owned())),
+            None => errors.push(ShareError::Fact { key, expected: "a number".to_owned(), found: None }),
+        }
+    }
+    errors
+}
+
+/// Interrupts that the CPUs say came for this disk.
+#[must_use]
+pub fn interrupts(report: &Report, disk: &str, cpus: u32) -> u64 {
+    (0..cpus).filter_map(|cpu| report.number(&format!("{disk}.cpu.{cpu}.interrupts"))).sum()
+}
+
+fn range(text: &str) -> Option<(u64, u64)> {
+    let (start, end) = text.split_once(' ')?;
+    let number = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+    Some((number(start)?, number(end)?))
+}
+
+fn digest(image: &Path, start: u64, end: u64) -> io::Result<String> {
+    let mut file = File::open(image)?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(end.saturating_sub(start)).read_to_end(&mut bytes)?;
+    Ok(Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk;
+    use crate::workdir::Workdir;
+
+    const BYTES: u64 = 4096;
+
+    /// What two CPUs say that did everything right, and the image.
+    fn honest() -> (Workdir, std::path::PathBuf, String) {
+        let dir = Workdir::new().unwrap();
+        let image = dir.path("image");
+        disk::make(&image, BYTES, 1).unwrap();
+        let mut log = String::from("postern: blk0.queues=2\n");
+        for (cpu, start, end) in [(0, 0, 1536), (1, 1536, BYTES)] {
+            let sum = digest(&image, start, end).unwrap();
+            for (key, value) in [
+                ("server", cpu.to_string()),
+                ("queue", cpu.to_string()),
+                ("range", format!("{start:#x} {end:#x}")),
+                ("sha256", sum),
+                ("interrupts", "3".to_owned()),
+            ] {
+                log.push_str(&format!("postern: blk0.cpu.{cpu}.{key}={value}\n"));
+            }
+        }
+        (dir, image, log)
+    }
+
+    fn errors(log: &str, image: &Path) -> Vec<String> {
+        let errors = judge(&Report::parse(log), "blk0", 2, 2, BYTES, Some(image));
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn shares_that_are_the_whole_disk_are_right() {
+        let (_dir, image, log) = honest();
+        assert_eq!(errors(&log, &image), Vec::<String>::new());
+        assert_eq!(interrupts(&Report::parse(&log), "blk0", 2), 6);
+    }
+
+    #[test]
+    fn every_way_to_be_wrong_is_found() {
+        let (_dir, image, log) = honest();
+        for (right, wrong, finding) in [
+            ("cpu.1.range=0x600 ", "cpu.1.range=0x800 ", "cpu.1.range"),
+            ("0x600 0x1000", "0x600 0xe00", "cpu.1.range"),
+            ("cpu.1.queue=1", "cpu.1.queue=0", "cpu.1.queue"),
+            ("cpu.1.server=1", "cpu.1.server=0", "more than one share"),
+            ("cpu.1.server", "cpu.2.server", "cpu.1.server is not stated"),
+            ("cpu.0.sha256=", "cpu.0.sha256=0", "cpu.0.sha256"),
+            ("queues=2", "queues=1", "blk0.queues"),
+            ("cpu.0.range=0x0 0x600", "cpu.0.range=0x0 0x0", "cpu.0.range"),
+        ] {
+            assert!(log.contains(right), "{right}");
+            let found = errors(&log.replace(right, wrong), &image);
+            assert!(found.iter().any(|error| error.contains(finding)), "{wrong}: {found:?}");
+        }
+    }
+}
