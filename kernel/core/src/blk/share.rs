@@ -22,8 +22,8 @@ const TURN: Duration = Duration::from_secs(60);
 /// whole disk, none of them twice.
 #[must_use]
 pub fn part(geometry: &Geometry, index: usize, count: usize) -> Range<u64> {
-    let (bytes, block) = (geometry.usable_bytes(), u64::from(geometry.block).max(1));
-    let blocks = bytes / block;
+    let (bytes, block) = (geometry.usable_bytes(), u64::from(geometry.block));
+    let blocks = bytes.checked_div(block).unwrap_or(0);
     let bound = |index: usize| {
         let share = u128::from(blocks).saturating_mul(index as u128).checked_div(count as u128);
         let share = share.and_then(|share| u64::try_from(share).ok()).unwrap_or(blocks);
