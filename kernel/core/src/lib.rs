@@ -21,9 +21,12 @@ pub mod cmdline;
 pub mod dma;
 pub mod exit;
 pub mod fdt;
+pub mod handover;
 pub mod hcall;
 #[cfg(any(test, feature = "model"))]
 pub mod hostile;
+#[cfg(test)]
+mod interleavings;
 pub mod interrupts;
 #[cfg(any(test, feature = "model"))]
 pub mod model;

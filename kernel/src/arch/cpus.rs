@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
 use postern_core::clock::{Clock, Deadline, ticks};
 use postern_core::fdt::Machine;
+use postern_core::handover;
 use postern_core::hcall::Hcall;
 use postern_core::seam::{Hypervisor, Rtas};
 use spin::Mutex;
@@ -165,15 +166,20 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
     interrupts::open_here();
     cpu.online.store(1, Ordering::Release);
     let server = cpu.server.load(Ordering::Relaxed);
-    loop {
+    let park = || {
         let until = Pseries.now().saturating_add(ticks(&Pseries, NAP));
         if interrupts::park(server, until) {
             cpu.answered.fetch_add(1, Ordering::Release);
         }
-        let mail = MAIL.get(cpu.index.load(Ordering::Relaxed) as usize);
-        // A statement of its own: the lock is not held while the work is done.
-        let work = mail.and_then(|mail| mail.lock().take());
-        if let Some(work) = work {
+        true
+    };
+    let Some(mail) = MAIL.get(cpu.index.load(Ordering::Relaxed) as usize) else {
+        loop {
+            park();
+        }
+    };
+    loop {
+        if let Some(work) = handover::next(mail, park) {
             work();
         }
     }
@@ -223,16 +229,13 @@ impl Worker {
         let answer = Arc::clone(&result);
         let boot_server = BOOT_SERVER.load(Ordering::Relaxed);
         let work: Work = Box::new(move || {
-            let done = work();
-            *answer.lock() = Some(done);
             // Whoever waits sleeps meanwhile, and looks now and then should this be refused.
-            request(boot_server);
+            handover::post(&*answer, work(), || _ = request(boot_server));
         });
         if let Some(mail) = MAIL.get(self.0.index.load(Ordering::Relaxed) as usize) {
-            *mail.lock() = Some(work);
+            // A CPU that cannot be woken looks by itself after a nap.
+            handover::post(mail, work, || _ = request(self.server()));
         }
-        // A CPU that cannot be woken looks by itself after a nap.
-        request(self.server());
         Pending(result)
     }
 }
@@ -241,13 +244,6 @@ impl<T> Pending<T> {
     /// What the work led to, on the CPU that booted; `None` when it is not done within `patience`.
     pub fn wait(self, patience: Duration) -> Option<T> {
         let mut deadline = Deadline::after(&Pseries, patience);
-        loop {
-            if let Some(done) = self.0.lock().take() {
-                return Some(done);
-            }
-            if deadline.expired_after_nap(&Pseries, LOOK).0 {
-                return None;
-            }
-        }
+        handover::next(&*self.0, || !deadline.expired_after_nap(&Pseries, LOOK).0)
     }
 }

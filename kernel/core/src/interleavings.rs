@@ -1,0 +1,321 @@
+//! What a device, an interrupt or another CPU can do between any two steps of this kernel, tried in every order
+//! that the memory model allows (loom). The code under test is the kernel's own, over memory and barriers that loom
+//! watches; each test has twins with one step left out or turned round, which must be found out.
+
+use crate::addr::{BusAddr, Gpa};
+use crate::handover::{Slot, next, post};
+use crate::seam::{Barriers, DeviceMemory};
+use crate::virtio::ring::{Descriptor, Layout, Ring, Used};
+use core::mem;
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use loom::sync::{Arc, Mutex};
+use loom::thread;
+use std::collections::BTreeMap;
+
+const SIZE: u16 = 2;
+const NO_NOTIFY: u64 = 1;
+/// What the driver's one chain is: a buffer for the device to write.
+const BUFFER: Descriptor = Descriptor { bus: BusAddr(0xb000), len: 64, device_writes: true };
+const WRITTEN: u32 = 48;
+
+/// The memory of a ring: a word for each place that the ring or its device uses.
+#[derive(Clone, Debug)]
+struct Memory(std::sync::Arc<BTreeMap<usize, AtomicU64>>);
+
+impl Memory {
+    fn new() -> Self {
+        let Layout { descriptors, available, used, total } = layout();
+        let descriptors = (descriptors..available).step_by(8);
+        let rings = (available..used).step_by(2).chain([used, used + 2]).chain((used + 4..total).step_by(4));
+        Self(std::sync::Arc::new(descriptors.chain(rings).map(|at| (at, AtomicU64::new(0))).collect()))
+    }
+
+    fn get(&self, at: usize) -> u64 {
+        self.0[&at].load(Ordering::Relaxed)
+    }
+
+    fn set(&self, at: usize, value: impl Into<u64>) {
+        self.0[&at].store(value.into(), Ordering::Relaxed);
+    }
+}
+
+impl DeviceMemory for Memory {
+    fn len(&self) -> usize {
+        layout().total
+    }
+    fn gpa(&self) -> Gpa {
+        Gpa(0)
+    }
+    fn part(&self, _: usize, _: usize) -> Option<Self> {
+        None
+    }
+    fn read(&self, _: usize, _: &mut [u8]) {}
+    fn write(&self, _: usize, _: &[u8]) {}
+    fn zero(&self, _: usize, _: usize) {
+        // As it begins.
+    }
+    fn load16(&self, at: usize) -> u16 {
+        self.get(at) as u16
+    }
+    fn load32(&self, at: usize) -> u32 {
+        self.get(at) as u32
+    }
+    fn store16(&self, at: usize, value: u16) {
+        self.set(at, value);
+    }
+    fn store32(&self, at: usize, value: u32) {
+        self.set(at, value);
+    }
+    fn store64(&self, at: usize, value: u64) {
+        self.set(at, value);
+    }
+}
+
+/// The kernel's barriers, without those that are left out.
+#[derive(Clone, Copy)]
+struct Machine {
+    no_write: bool,
+    no_read: bool,
+    no_full: bool,
+}
+
+const RIGHT: Machine = Machine { no_write: false, no_read: false, no_full: false };
+
+impl Barriers for Machine {
+    fn write_barrier(&self) {
+        if !self.no_write {
+            fence(Ordering::AcqRel);
+        }
+    }
+    fn read_barrier(&self) {
+        if !self.no_read {
+            fence(Ordering::AcqRel);
+        }
+    }
+    fn full_barrier(&self) {
+        if !self.no_full {
+            fence(Ordering::SeqCst);
+        }
+    }
+}
+
+/// A CPU's interrupt: pending from the moment it is raised until it is taken.
+#[derive(Clone)]
+struct Interrupt {
+    pending: Arc<Mutex<bool>>,
+    /// Nobody raises it any more.
+    over: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    fn new() -> Self {
+        Self { pending: Arc::new(Mutex::new(false)), over: Arc::new(AtomicBool::new(false)) }
+    }
+
+    fn raise(&self) {
+        *self.pending.lock().unwrap() = true;
+    }
+
+    fn raised_for_the_last_time(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// H_CEDE and what is done after it: sleeps until one is pending, and takes it. There is no timer here: to sleep
+    /// when nobody raises it any more is to sleep for ever.
+    fn cede(&self) {
+        loop {
+            let over = self.over.load(Ordering::Acquire);
+            if mem::take(&mut *self.pending.lock().unwrap()) {
+                return;
+            }
+            assert!(!over, "asleep for ever");
+            thread::yield_now();
+        }
+    }
+
+    /// A CPU that forgets what came before it slept.
+    fn cede_from_now_on(&self) {
+        *self.pending.lock().unwrap() = false;
+        self.cede();
+    }
+}
+
+fn layout() -> Layout {
+    Layout::new(SIZE).unwrap()
+}
+
+/// A ring with one chain that the device was not told of.
+fn ring(memory: &Memory) -> Ring<Memory> {
+    let mut ring = Ring::new(memory.clone(), SIZE).unwrap();
+    ring.stage(&[BUFFER]).unwrap();
+    ring
+}
+
+/// The driver publishes while the device goes to sleep: either the device sees the chain, whole, or it is notified.
+fn publish_while_the_device_goes_to_sleep(machine: Machine) {
+    loom::model(move || {
+        let memory = Memory::new();
+        let Layout { descriptors, available, used, .. } = layout();
+        let mut ring = Ring::new(memory.clone(), SIZE).unwrap();
+        memory.set(used, NO_NOTIFY);
+        let device = thread::spawn(move || {
+            // It polled, and now wants to be notified; then it looks once more.
+            memory.set(used, 0u64);
+            fence(Ordering::SeqCst);
+            let seen = memory.get(available + 2) == 1;
+            if seen {
+                fence(Ordering::Acquire);
+                let head = memory.get(available + 4);
+                let descriptor = [memory.get(descriptors), memory.get(descriptors + 8)];
+                assert_eq!((head, descriptor), (0, [BUFFER.bus.raw(), u64::from(BUFFER.len) | 2 << 32]));
+            }
+            seen
+        });
+        ring.stage(&[BUFFER]).unwrap();
+        let notified = ring.publish(&machine);
+        assert!(device.join().unwrap() || notified, "the device sleeps and has not seen the chain");
+    });
+}
+
+#[test]
+fn device_that_goes_to_sleep_sees_the_chain_or_is_notified() {
+    publish_while_the_device_goes_to_sleep(RIGHT);
+}
+
+#[test]
+#[should_panic(expected = "the device sleeps")]
+fn without_a_full_barrier_a_notification_is_lost() {
+    publish_while_the_device_goes_to_sleep(Machine { no_full: true, ..RIGHT });
+}
+
+#[test]
+#[should_panic(expected = "left == right")]
+fn without_a_write_barrier_the_device_sees_half_a_chain() {
+    publish_while_the_device_goes_to_sleep(Machine { no_write: true, ..RIGHT });
+}
+
+/// What a device does to complete the first chain: entry, index, and an interrupt if one is wanted.
+fn complete(memory: &Memory, interrupt: &Interrupt) {
+    let Layout { available, used, .. } = layout();
+    memory.set(used + 4, 0u64);
+    memory.set(used + 8, WRITTEN);
+    fence(Ordering::Release);
+    memory.set(used + 2, 1u64);
+    fence(Ordering::SeqCst);
+    if memory.get(available) == 0 {
+        interrupt.raise();
+    }
+}
+
+/// The driver asks for an interrupt and sleeps while the device completes: the completion is found, whole.
+fn sleep_while_the_device_completes(machine: Machine, cede: fn(&Interrupt)) {
+    loom::model(move || {
+        let memory = Memory::new();
+        let mut ring = ring(&memory);
+        ring.publish(&RIGHT);
+        let interrupt = Interrupt::new();
+        let device = {
+            let interrupt = interrupt.clone();
+            thread::spawn(move || {
+                complete(&memory, &interrupt);
+                interrupt.raised_for_the_last_time();
+            })
+        };
+        let used = loop {
+            if let Some(used) = ring.take(&machine).unwrap() {
+                break used;
+            }
+            if !ring.arm(&machine) {
+                cede(&interrupt);
+            }
+            ring.disarm();
+        };
+        assert_eq!(used, Used { head: 0, written: WRITTEN });
+        device.join().unwrap();
+    });
+}
+
+#[test]
+fn completion_between_the_look_and_the_sleep_ends_the_sleep() {
+    sleep_while_the_device_completes(RIGHT, Interrupt::cede);
+}
+
+#[test]
+#[should_panic(expected = "asleep for ever")]
+fn without_a_full_barrier_a_completion_is_slept_over() {
+    sleep_while_the_device_completes(Machine { no_full: true, ..RIGHT }, Interrupt::cede);
+}
+
+#[test]
+#[should_panic(expected = "asleep for ever")]
+fn interrupt_that_is_not_kept_until_the_sleep_is_slept_over() {
+    sleep_while_the_device_completes(RIGHT, Interrupt::cede_from_now_on);
+}
+
+#[test]
+#[should_panic(expected = "left == right")]
+fn without_a_read_barrier_an_entry_is_read_before_it_is_written() {
+    sleep_while_the_device_completes(Machine { no_read: true, ..RIGHT }, Interrupt::cede);
+}
+
+/// A mailbox as the kernel has it: a value behind a lock.
+struct Mail(Mutex<Option<u8>>);
+
+impl Slot<u8> for Mail {
+    fn put(&self, value: u8) {
+        *self.0.lock().unwrap() = Some(value);
+    }
+    fn take(&self) -> Option<u8> {
+        self.0.lock().unwrap().take()
+    }
+}
+
+/// How a value is handed to a CPU.
+type Give = fn(&Mail, u8, &Interrupt);
+
+fn give(mail: &Mail, value: u8, cpu: &Interrupt) {
+    post(mail, value, || cpu.raise());
+}
+
+/// A parked CPU is woken for nothing, and then given work.
+fn hand_over(give: Give, cede: fn(&Interrupt)) {
+    loom::model(move || {
+        let mail = Arc::new(Mail(Mutex::new(None)));
+        let parked = Interrupt::new();
+        let other = {
+            let (mail, parked) = (mail.clone(), parked.clone());
+            thread::spawn(move || {
+                parked.raise();
+                give(&mail, 7, &parked);
+                parked.raised_for_the_last_time();
+            })
+        };
+        let work = next(&*mail, || {
+            cede(&parked);
+            true
+        });
+        assert_eq!(work, Some(7));
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn work_handed_to_a_parked_cpu_is_found() {
+    hand_over(give, Interrupt::cede);
+}
+
+#[test]
+#[should_panic(expected = "asleep for ever")]
+fn cpu_that_is_woken_before_its_work_is_there_sleeps_over_it() {
+    let wake_first: Give = |mail, value, cpu| {
+        cpu.raise();
+        mail.put(value);
+    };
+    hand_over(wake_first, Interrupt::cede);
+}
+
+#[test]
+#[should_panic(expected = "asleep for ever")]
+fn cpu_that_forgets_a_request_sleeps_over_its_work() {
+    hand_over(give, Interrupt::cede_from_now_on);
+}
