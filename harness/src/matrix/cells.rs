@@ -55,7 +55,8 @@ pub fn tests() -> Vec<Test> {
     // Without a 64-bit window, buffers are mapped one by one.
     for firmware in Firmware::ALL {
         let shape = Shape::new(firmware, false, true);
-        tests.push(cell("/no-ddw", Shape { dynamic_windows: false, ..shape }));
+        let smp = if firmware == Firmware::Bios { 2 } else { 1 };
+        tests.push(cell("/no-ddw", Shape { dynamic_windows: false, smp, ..shape }));
     }
     tests
 }

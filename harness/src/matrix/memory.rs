@@ -57,6 +57,12 @@ pub fn tests() -> Vec<Test> {
             tests.push(test(name, shape, move |context, shape| breach(context, shape, name, points)));
         }
     }
+    for shape in [Shape::new(Firmware::Bios, true, true), Shape::new(Firmware::Vof, false, true)] {
+        let run = |context: &Context, shape| {
+            breach(context, shape, "other-stack-overflow", Points::DataInGuardBelow)
+        };
+        tests.push(test("other-stack-overflow", Shape { smp: 3, ..shape }, run));
+    }
     for (name, secure, mebibytes) in
         [("filled", true, 512), ("filled", false, 256), ("filled/64G", true, LARGE)]
     {

@@ -87,10 +87,12 @@ pub enum Breach {
     NullRead,
     /// Use more stack than there is.
     StackOverflow,
+    /// The same, on another CPU.
+    OtherStackOverflow,
 }
 
 /// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 15] = [
+pub const STEPS: [(&str, Step); 16] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
@@ -106,6 +108,7 @@ pub const STEPS: [(&str, Step); 15] = [
     ("breach-stack-execute", Step::Breach(Breach::StackExecute)),
     ("breach-null-read", Step::Breach(Breach::NullRead)),
     ("breach-stack-overflow", Step::Breach(Breach::StackOverflow)),
+    ("breach-other-stack-overflow", Step::Breach(Breach::OtherStackOverflow)),
 ];
 
 impl fmt::Display for Step {

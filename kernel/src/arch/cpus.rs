@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::time::Duration;
+use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, Deadline, ticks};
 use postern_core::fdt::Machine;
 use postern_core::handover;
@@ -190,9 +191,14 @@ pub fn booted_on(server: u32) {
     BOOT_SERVER.store(server, Ordering::Relaxed);
 }
 
+/// A number, not 0, that the CPU that runs this has and no other.
+pub fn here() -> u64 {
+    // Each has an exception stack of its own.
+    postern_arch::exception_stack() | 1
+}
+
 /// The server number of the CPU that runs this.
 pub fn server_here() -> u32 {
-    // Each CPU has an exception stack of its own.
     let stack = postern_arch::exception_stack();
     let mut others = CPUS.iter().filter(|cpu| cpu.exception_stack.load(Ordering::Relaxed) == stack);
     let server = others.next().map_or(&BOOT_SERVER, |cpu| &cpu.server);
@@ -221,6 +227,12 @@ impl Worker {
     /// Its server number.
     pub fn server(self) -> u32 {
         self.0.server.load(Ordering::Relaxed)
+    }
+
+    /// The stack that it works on.
+    pub fn stack(self) -> GpaRange {
+        let [_, stack] = layout::secondary_stacks(self.0.index.load(Ordering::Relaxed) as usize);
+        stack
     }
 
     /// Hands work over. All that it uses it owns, so that a CPU that never finishes keeps nothing of anybody's.

@@ -1,20 +1,27 @@
 //! A panic: a mistake of ours, reported with what led to it.
 
-use crate::arch::backtrace;
+use crate::arch::{backtrace, cpus};
 use crate::devices::masters;
 use crate::memory::heap;
 use crate::platform::power;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::exit::ExitStatus;
 
-static PANICKING: AtomicBool = AtomicBool::new(false);
+/// The CPU that reports; 0 as long as none does.
+static PANICKING: AtomicU64 = AtomicU64::new(0);
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let status = if heap::exhausted() { ExitStatus::OutOfMemory } else { ExitStatus::Panic };
-    if PANICKING.swap(true, Ordering::Relaxed) {
-        power::exit(status);
+    let here = cpus::here();
+    match PANICKING.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => {}
+        Err(other) if other == here => power::exit(status),
+        // One tells of it and ends the run.
+        Err(_) => loop {
+            postern_arch::relax();
+        },
     }
     masters::silence();
     log::error!("PANIC: {}", info.message());

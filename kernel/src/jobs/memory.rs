@@ -1,11 +1,14 @@
 //! Jobs on the memory map: state it, and break its rules one by one. A host outside looks at what happens.
 
+use crate::arch::cpus;
+use crate::devices::DeviceError;
 use crate::memory::{layout, mmu};
 use crate::report::Report;
 use crate::stop::Stop;
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::hint::black_box;
+use core::time::Duration;
 use postern_core::addr::GpaRange;
 use postern_core::blk::pattern::splitmix64;
 use postern_core::cmdline::Breach;
@@ -14,6 +17,9 @@ use postern_core::cmdline::Breach;
 const RETURN: u32 = 0x4e80_0020;
 
 static mut DATA: u32 = RETURN;
+
+/// How long another CPU may take to break a rule.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// States each run of equal mappings: `map.N=start end rights`.
 pub fn map(report: &mut Report) {
@@ -101,6 +107,10 @@ pub fn breach(breach: Breach, pool: Option<GpaRange>, report: &mut Report) -> Re
         Breach::StackExecute => &raw mut local as u64,
         Breach::NullRead => 8,
         Breach::StackOverflow => layout::stack().start.0,
+        Breach::OtherStackOverflow => {
+            let other = cpus::workers().next().ok_or(DeviceError::Missing("a second CPU"))?;
+            other.stack().start.0
+        }
     };
     report.fact_now("breach.address", format_args!("{at:#x}"));
     match breach {
@@ -112,6 +122,11 @@ pub fn breach(breach: Breach, pool: Option<GpaRange>, report: &mut Report) -> Re
         Breach::NullRead => unsafe { asm!("ld {0}, 0({1})", out(reg) _, in(reg_nonzero) at) },
         Breach::StackOverflow => {
             black_box(dig(black_box(0)));
+        }
+        Breach::OtherStackOverflow => {
+            if let Some(other) = cpus::workers().next() {
+                other.start(|| dig(black_box(0))).wait(OTHERS_PATIENCE);
+            }
         }
         Breach::DataExecute | Breach::PoolExecute | Breach::StackExecute => {
             // SAFETY: the fetch is to be refused by the MMU; were it not, what is there is `blr`, or zeros,

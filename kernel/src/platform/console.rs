@@ -1,11 +1,14 @@
 //! Where output goes: the hypervisor's terminal, and a serial card when the command line asks for one.
 
 use crate::platform::pseries::Pseries;
+use crate::platform::turns::Turns;
 use crate::platform::uart;
 use core::fmt;
 use postern_core::terminal::Terminal;
 
 static TERMINAL: Terminal = Terminal::new();
+/// Who writes: what one CPU writes at once stays together.
+static TURNS: Turns = Turns::new();
 
 /// Takes the terminal's number from the device tree.
 pub fn set_terminal(number: u32) {
@@ -14,6 +17,7 @@ pub fn set_terminal(number: u32) {
 
 /// Writes `text` to every console, with carriage returns.
 pub fn write(text: &str) {
+    let _turn = TURNS.take();
     for line in text.split_inclusive('\n') {
         match line.strip_suffix('\n') {
             Some(body) => {

@@ -9,6 +9,7 @@ pub mod mmio;
 pub mod power;
 pub mod pseries;
 pub mod rtas;
+mod turns;
 pub mod uart;
 
 pub use adopt::adopt;

@@ -1,8 +1,9 @@
 //! The exit protocol: a line for scripts, then RTAS power-off for success and ibm,os-term for failure.
 
+use crate::arch::cpus;
 use crate::platform::rtas;
 use crate::println;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::exit::ExitStatus;
 use postern_core::seam::Rtas;
 
@@ -12,14 +13,22 @@ use crate::platform::pseries::Pseries;
 /// published ultravisor relies on the same number (`svm/svm-rtas.c`).
 const OS_TERM_BEFORE_TREE: u32 = 0x201f;
 
-/// Ends the run. What still lies in the log ring goes out first when the status is a failure.
+/// The CPU that ends the run; 0 as long as none does.
+static ENDING: AtomicU64 = AtomicU64::new(0);
+
+/// Ends the run. The first CPU that asks for it decides how. What still lies in the log ring goes out first when the status is a failure.
 pub fn exit(status: ExitStatus) -> ! {
-    static ONCE: AtomicBool = AtomicBool::new(false);
-    if !ONCE.swap(true, Ordering::Relaxed) {
-        if status != ExitStatus::Done {
-            crate::platform::logger::show_suppressed();
+    let here = cpus::here();
+    match ENDING.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => {
+            if status != ExitStatus::Done {
+                crate::platform::logger::show_suppressed();
+            }
+            println!("EXIT: STATUS={}", status.code());
         }
-        println!("EXIT: STATUS={}", status.code());
+        // A failure while the run was being ended.
+        Err(other) if other == here => {}
+        Err(_) => stand_still(),
     }
     if status == ExitStatus::Done {
         let _ = Pseries.rtas("power-off", &[0, 0], &mut []);
@@ -28,6 +37,10 @@ pub fn exit(status: ExitStatus) -> ! {
     if Pseries.rtas("ibm,os-term", &[text], &mut []).is_err() {
         let _ = rtas::call_token(OS_TERM_BEFORE_TREE, &[text], &mut []);
     }
+    stand_still()
+}
+
+fn stand_still() -> ! {
     loop {
         postern_arch::relax();
     }

@@ -2,13 +2,14 @@
 
 use crate::memory::device::DeviceBytes;
 use crate::platform::pseries::Pseries;
+use crate::platform::turns::Turns;
 use core::time::Duration;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::clock::Deadline;
 use postern_core::fdt::machine;
 use postern_core::rtas::{self, BLOCK_WORDS, RtasError};
 use postern_core::seam::{Platform, Rtas};
-use spin::{Mutex, Once};
+use spin::Once;
 
 /// How long a service that answers "busy" is asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,17 +26,15 @@ pub fn set_tokens(services: machine::Rtas) {
 struct Block([u32; BLOCK_WORDS]);
 
 static mut BLOCK: Block = Block([0; BLOCK_WORDS]);
-/// Held while the block is in use.
-static IN_USE: Mutex<()> = Mutex::new(());
+/// Who uses the block.
+static BLOCK_TURNS: Turns = Turns::new();
 
 /// Calls the service with this token once; `rets` receives the return words after the status.
 pub fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-    // One CPU runs: whoever finds the block in use is the report of an exception in the middle of a call,
-    // which does not come back to its own.
-    let _guard = IN_USE.try_lock();
+    let _turn = BLOCK_TURNS.take();
     let at = Gpa((&raw mut BLOCK).expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff);
     // SAFETY: BLOCK is RAM for the kernel's life, and only this function uses it, one call at a time but for
-    // one that never goes on: no reference to it exists.
+    // one that never goes on, or that no firmware ever answered: no reference to it exists.
     let block = unsafe { DeviceBytes::new(GpaRange { start: at, len: size_of::<Block>() as u64 }) };
     rtas::call(&Pseries, &block, token, args, rets)
 }
