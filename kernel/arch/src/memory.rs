@@ -66,7 +66,7 @@ pub fn sync_instructions(start: usize, len: usize) {
     unsafe { asm!("sync", "isync", options(nostack, preserves_flags)) };
 }
 
-/// Copies `len` bytes, each read once and written once, in doublewords where there are eight: 35 instructions
+/// Copies `len` bytes, each read once and written once, in doublewords where there are eight: 33 instructions
 /// for 128 bytes. Neither address needs to be aligned (Power ISA 3.0B, book II 1.4: memory that is cached).
 ///
 /// # Safety
@@ -80,18 +80,20 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
             "srdi. {n}, {len}, 7",
             "beq 2f",
             "mtctr {n}",
+            "addi {from}, {from}, -128",
+            "addi {to}, {to}, -128",
             "1:",
-            "ld {a}, 0({from})", "ld {b}, 8({from})", "ld {c}, 16({from})", "ld {d}, 24({from})",
+            "ldu {a}, 128({from})", "ld {b}, 8({from})", "ld {c}, 16({from})", "ld {d}, 24({from})",
             "ld {e}, 32({from})", "ld {f}, 40({from})", "ld {g}, 48({from})", "ld {h}, 56({from})",
-            "std {a}, 0({to})", "std {b}, 8({to})", "std {c}, 16({to})", "std {d}, 24({to})",
+            "stdu {a}, 128({to})", "std {b}, 8({to})", "std {c}, 16({to})", "std {d}, 24({to})",
             "std {e}, 32({to})", "std {f}, 40({to})", "std {g}, 48({to})", "std {h}, 56({to})",
             "ld {a}, 64({from})", "ld {b}, 72({from})", "ld {c}, 80({from})", "ld {d}, 88({from})",
             "ld {e}, 96({from})", "ld {f}, 104({from})", "ld {g}, 112({from})", "ld {h}, 120({from})",
             "std {a}, 64({to})", "std {b}, 72({to})", "std {c}, 80({to})", "std {d}, 88({to})",
             "std {e}, 96({to})", "std {f}, 104({to})", "std {g}, 112({to})", "std {h}, 120({to})",
+            "bdnz 1b",
             "addi {from}, {from}, 128",
             "addi {to}, {to}, 128",
-            "bdnz 1b",
             "2:",
             // (len / 8) % 16
             "rldicl. {n}, {len}, 61, 60",
@@ -157,6 +159,51 @@ pub unsafe fn zero(to: *mut u8, len: usize) {
             );
         }
         zero_bytes(middle.add(blocks * BLOCK), tail);
+    }
+}
+
+/// Copies `len` bytes as [`copy`] does and writes zeros to where they were: whole cache blocks in one pass, 34
+/// instructions each, so that each is looked up and fetched once.
+///
+/// # Safety
+/// `from` and `to` are writable for `len` bytes, both of them RAM that is cached, and the two do not overlap.
+#[inline]
+pub unsafe fn take(to: *mut u8, from: *mut u8, len: usize) {
+    let blocks = if (from as usize).is_multiple_of(BLOCK) { len / BLOCK } else { 0 };
+    let done = blocks * BLOCK;
+    // SAFETY: the caller promises both ranges. The loop runs `blocks` times and touches nothing but so many
+    // whole blocks of each, all loads of a block before it is cleared; what is left is copied, then cleared.
+    unsafe {
+        if blocks > 0 {
+            asm!(
+                "mtctr {n}",
+                "addi {from}, {from}, -{block}",
+                "addi {to}, {to}, -{block}",
+                "1:",
+                "ldu {a}, {block}({from})", "ld {b}, 8({from})", "ld {c}, 16({from})", "ld {d}, 24({from})",
+                "ld {e}, 32({from})", "ld {f}, 40({from})", "ld {g}, 48({from})", "ld {h}, 56({from})",
+                "stdu {a}, {block}({to})", "std {b}, 8({to})", "std {c}, 16({to})", "std {d}, 24({to})",
+                "std {e}, 32({to})", "std {f}, 40({to})", "std {g}, 48({to})", "std {h}, 56({to})",
+                "ld {a}, 64({from})", "ld {b}, 72({from})", "ld {c}, 80({from})", "ld {d}, 88({from})",
+                "ld {e}, 96({from})", "ld {f}, 104({from})", "ld {g}, 112({from})", "ld {h}, 120({from})",
+                "dcbz 0, {from}",
+                "std {a}, 64({to})", "std {b}, 72({to})", "std {c}, 80({to})", "std {d}, 88({to})",
+                "std {e}, 96({to})", "std {f}, 104({to})", "std {g}, 112({to})", "std {h}, 120({to})",
+                "bdnz 1b",
+                n = in(reg) blocks,
+                from = inout(reg_nonzero) from => _,
+                to = inout(reg_nonzero) to => _,
+                a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
+                e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
+                block = const BLOCK,
+                out("ctr") _,
+                options(nostack),
+            );
+        }
+        if done < len {
+            copy(to.add(done), from.add(done), len - done);
+            zero(from.add(done), len - done);
+        }
     }
 }
 

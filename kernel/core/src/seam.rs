@@ -93,6 +93,11 @@ pub trait DeviceMemory: Clone + fmt::Debug {
     fn write(&self, offset: usize, data: &[u8]);
     /// Writes zeros.
     fn zero(&self, offset: usize, len: usize);
+    /// Copies out, into private memory, and writes zeros to where it read.
+    fn take(&self, offset: usize, out: &mut [u8]) {
+        self.read(offset, out);
+        self.zero(offset, out.len());
+    }
     /// One little-endian 16-bit load at an even offset.
     fn load16(&self, offset: usize) -> u16;
     /// One little-endian 32-bit load at an offset divisible by 4.
@@ -103,6 +108,11 @@ pub trait DeviceMemory: Clone + fmt::Debug {
     fn store32(&self, offset: usize, value: u32);
     /// One little-endian 64-bit store at an offset divisible by 8.
     fn store64(&self, offset: usize, value: u64);
+    /// Two stores as by [`Self::store64`], at `offset` and 8 bytes after it.
+    fn store_pair(&self, offset: usize, [low, high]: [u64; 2]) {
+        self.store64(offset, low);
+        self.store64(offset.wrapping_add(8), high);
+    }
 }
 
 /// Orders accesses to [`DeviceMemory`] as seen by a device.

@@ -86,6 +86,15 @@ impl DeviceMemory for DeviceBytes {
         unsafe { postern_arch::zero(to, len) };
     }
 
+    fn take(&self, offset: usize, out: &mut [u8]) {
+        let Some(from) = self.at(offset, out.len(), 1) else {
+            out.fill(0);
+            return;
+        };
+        // SAFETY: as in `read` and `zero`.
+        unsafe { postern_arch::take(out.as_mut_ptr(), from, out.len()) };
+    }
+
     fn load16(&self, offset: usize) -> u16 {
         // SAFETY: inside the piece and aligned, checked by `at`.
         self.at(offset, 2, 2).map_or(0, |at| u16::from_le(unsafe { at.cast::<u16>().read_volatile() }))
@@ -107,6 +116,16 @@ impl DeviceMemory for DeviceBytes {
         if let Some(at) = self.at(offset, 4, 4) {
             // SAFETY: inside the piece and aligned, checked by `at`.
             unsafe { at.cast::<u32>().write_volatile(value.to_le()) };
+        }
+    }
+
+    fn store_pair(&self, offset: usize, [low, high]: [u64; 2]) {
+        if let Some(at) = self.at(offset, 16, 8) {
+            // SAFETY: both doublewords are inside the piece and aligned, checked by `at`.
+            unsafe {
+                at.cast::<u64>().write_volatile(low.to_le());
+                at.cast::<u64>().add(1).write_volatile(high.to_le());
+            }
         }
     }
 

@@ -213,24 +213,11 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     }
 
     fn submit(&mut self, operation: Operation, sector: u64, mut buffer: Vec<u8>) -> Result<Token, Rejected> {
-        match self.stage(operation, sector, &mut buffer) {
-            Ok((head, mapping)) => {
-                let token = Token(self.next_token);
-                self.next_token = self.next_token.wrapping_add(1);
-                self.requests.insert(head, InFlight { token, operation, mapping, buffer });
-                Ok(token)
-            }
-            Err(error) => Err(Rejected { error, buffer }),
-        }
+        self.stage(operation, sector, &mut buffer).map_err(|error| Rejected { error, buffer })
     }
 
-    /// Maps the buffer and stages the chain: header, data, status.
-    fn stage(
-        &mut self,
-        operation: Operation,
-        sector: u64,
-        buffer: &mut [u8],
-    ) -> Result<(u16, Option<Mapping>), BlkError> {
+    /// Maps the buffer and stages the chain: header, data, status. The buffer is taken when that has worked.
+    fn stage(&mut self, operation: Operation, sector: u64, buffer: &mut Vec<u8>) -> Result<Token, BlkError> {
         let live = self.live.as_mut().map_err(|reason| BlkError::Broken(*reason))?;
         let slot = self.requests.next_slot().ok_or(BlkError::Busy)?;
         let mapping = if buffer.is_empty() {
@@ -248,9 +235,14 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             self.chain.push(status);
             live.queue.stage(&self.chain).map_err(BlkError::Queue)
         });
-        match (staged, mapping) {
-            (Ok(head), mapping) => Ok((head, mapping)),
-            (Err(error), mapping) => {
+        match staged {
+            Ok(head) => {
+                let token = Token(self.next_token);
+                self.next_token = self.next_token.wrapping_add(1);
+                self.requests.insert(head, InFlight { token, operation, mapping, buffer: mem::take(buffer) });
+                Ok(token)
+            }
+            Err(error) => {
                 if let Some(mapping) = mapping {
                     self.dma.unmap(mapping);
                 }
@@ -306,25 +298,25 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             2 => Err(BlkError::Unsupported),
             other => Err(BlkError::Status(other)),
         };
-        let request = self.requests.get(slot)?;
+        let request = self.requests.get_mut(slot)?;
         // All of the data and the status byte. A write's count is not looked at: only the status is written.
         let needed = u32::try_from(request.buffer.len()).unwrap_or(u32::MAX).saturating_add(1);
         if result.is_ok() && request.operation == Operation::Read && used.written < needed {
             return self.broken_by(Lie::TooShort { id: head, written: used.written, needed });
         }
-        let InFlight { token, operation, mapping, mut buffer } = self.requests.remove(slot)?;
-        if let Some(mapping) = mapping {
-            if operation.device_writes() {
-                if result.is_ok() {
-                    let data = usize::try_from(used.written.saturating_sub(1)).unwrap_or(usize::MAX);
-                    self.dma.copy_back(&mapping, data, &mut buffer);
-                } else {
-                    self.dma.copy_back(&mapping, 0, &mut buffer);
-                    buffer.fill(0);
-                }
+        // Taken out where it lies: a request is too large to be moved about.
+        let (token, operation, mut buffer) =
+            (request.token, request.operation, mem::take(&mut request.buffer));
+        if let Some(mapping) = request.mapping.take() {
+            // Of an answer that failed nothing is brought back.
+            let good = operation.device_writes() && result.is_ok();
+            let data = if good { used.written.saturating_sub(1) } else { 0 };
+            self.dma.finish(mapping, usize::try_from(data).unwrap_or(usize::MAX), &mut buffer);
+            if operation.device_writes() && !good {
+                buffer.fill(0);
             }
-            self.dma.unmap(mapping);
         }
+        self.requests.forget(slot);
         Some(Completion { token, result, buffer })
     }
 

@@ -73,8 +73,7 @@ impl<D: DeviceMemory> Table<D> {
         let at = usize::from(slot).checked_mul(STRIDE)?;
         let status = at.checked_add(STATUS_AT)?;
         let Self(Coherent { memory, bus, .. }) = self;
-        memory.store64(at, operation as u64);
-        memory.store64(at.checked_add(8)?, sector);
+        memory.store_pair(at, [operation as u64, sector]);
         memory.store32(status, NO_STATUS);
         let bus = |offset: usize| -> Option<BusAddr> { bus.checked_add(u64::try_from(offset).ok()?) };
         Some([
@@ -85,10 +84,8 @@ impl<D: DeviceMemory> Table<D> {
 
     /// Reads the status byte, once.
     pub(super) fn status(&self, slot: u16) -> u8 {
-        let mut status = [0];
         let at = usize::from(slot).saturating_mul(STRIDE).saturating_add(STATUS_AT);
-        self.0.memory.read(at, &mut status);
-        let [status] = status;
+        let [status, ..] = self.0.memory.load32(at).to_le_bytes();
         status
     }
 }
@@ -136,8 +133,16 @@ impl Requests {
         self.in_flight.get(usize::from(slot))?.as_ref().map(|_| slot)
     }
 
-    pub(super) fn get(&self, slot: u16) -> Option<&InFlight> {
-        self.in_flight.get(usize::from(slot))?.as_ref()
+    pub(super) fn get_mut(&mut self, slot: u16) -> Option<&mut InFlight> {
+        self.in_flight.get_mut(usize::from(slot))?.as_mut()
+    }
+
+    /// Forgets the request in `slot`, of which everything that matters has been taken.
+    pub(super) fn forget(&mut self, slot: u16) {
+        if let Some(entry @ Some(_)) = self.in_flight.get_mut(usize::from(slot)) {
+            *entry = None;
+            self.free.push(slot);
+        }
     }
 
     pub(super) fn remove(&mut self, slot: u16) -> Option<InFlight> {

@@ -80,6 +80,13 @@ impl<M: DeviceMemory> Shared<M> {
         Ok(self.pool.lock().allocate_all(account, len)?)
     }
 
+    /// One slot of at least `len` bytes, no more than a frame, and where it lies.
+    pub(super) fn reserve_slot(&self, account: Account, len: usize) -> Result<(Slot, Gpa), DmaError> {
+        let slot = self.pool.lock().allocate(account, len)?;
+        let gpa = self.gpa(&slot);
+        Ok((slot, gpa))
+    }
+
     pub(super) fn reserve_one(&self, account: Account, len: usize) -> Result<(Slot, M), DmaError> {
         let too_long = DmaError::TooLong { len, max: FRAME_SIZE };
         if len > FRAME_SIZE {
@@ -108,14 +115,43 @@ impl<M: DeviceMemory> Shared<M> {
         }
     }
 
+    /// Brings the first bytes into `out`, clears all `len` bytes that were lent, each when it is looked at anyway,
+    /// and gives the slots back, as [`Self::give_back`] does.
+    pub(super) fn take_back(&self, slots: Slots, len: usize, out: &mut [u8]) {
+        if let [slot] = &slots[..] {
+            self.take_one(slot, len, out);
+        } else {
+            for (slot, part) in Self::parts(&slots, len) {
+                let end = part.end.min(out.len());
+                let bytes = out.get_mut(part.start..end).unwrap_or_default();
+                self.take_one(slot, part.len(), bytes);
+            }
+        }
+        self.release(slots);
+    }
+
+    /// Brings the first bytes of a slot into `out` and clears `len`.
+    #[inline]
+    fn take_one(&self, slot: &Slot, len: usize, out: &mut [u8]) {
+        let at = slot.offset();
+        self.memory.take(at, out);
+        if let Some(rest @ 1..) = len.checked_sub(out.len()) {
+            self.memory.zero(at.saturating_add(out.len()), rest);
+        }
+    }
+
     /// Clears the `len` bytes that were lent and gives the slots back. A free slot is zero, so no device is
     /// ever lent what another request left behind.
     pub(super) fn give_back(&self, slots: Slots, len: usize) {
         for (slot, part) in Self::parts(&slots, len) {
             self.memory.zero(slot.offset(), part.len());
         }
+        self.release(slots);
+    }
+
+    fn release(&self, mut slots: Slots) {
         let mut pool = self.pool.lock();
-        for slot in slots {
+        while let Some(slot) = slots.pop() {
             pool.free(slot);
         }
     }

@@ -1,11 +1,11 @@
 //! One device's DMA: bounce first, then translate.
 
-use super::bounce::Bounce;
+use super::bounce::{Bounce, Shared};
 use super::counters::Counters;
 use super::mapping::Segments;
 use super::translate::Translation;
 use super::{AddressGuard, ByteCounts, Coherent, DeviceId, DmaError, Mapping, Segment};
-use crate::addr::Gpa;
+use crate::addr::{FRAME_SIZE, Gpa};
 use crate::pool::{Slot, Slots};
 use crate::seam::{DeviceMemory, Platform};
 use crate::tce::{Iova, TceFlags};
@@ -226,6 +226,26 @@ impl<P: Platform> Dma<P> {
         }
     }
 
+    /// [`Self::copy_back`] and [`Self::unmap`] in one: the bytes are copied and cleared in one pass.
+    pub fn finish(&self, mapping: Mapping, written: usize, buffer: &mut [u8]) {
+        match &self.0.bounce {
+            Bounce::Pool { shared, .. } if mapping.device_writes && mapping.owner == self.0.id => {
+                let most = written.min(mapping.len).min(buffer.len());
+                let Some(out) = buffer.get_mut(..most) else { return };
+                self.0.own.copied_out(most);
+                self.0.totals.copied_out(most);
+                if mapping.iova.is_some() {
+                    self.0.translation.release(self.platform(), mapping.iova);
+                }
+                shared.take_back(mapping.slots, mapping.len, out);
+            }
+            _ => {
+                self.copy_back(&mapping, written, buffer);
+                self.unmap(mapping);
+            }
+        }
+    }
+
     /// Ends the device's use of a buffer; the device is done with it. Slots are cleared and free again.
     pub fn unmap(&self, mapping: Mapping) {
         if !self.owns(mapping.owner) {
@@ -288,32 +308,45 @@ impl<P: Platform> Dma<P> {
         if len > MAX_LEN {
             return Err(DmaError::TooLong { len, max: MAX_LEN });
         }
-        let mut segments = Segments::new();
-        let mut slots = Slots::new();
-        let mut iova = None;
-        match &self.0.bounce {
+        let (segments, slots, iova) = match &self.0.bounce {
+            Bounce::Pool { shared, account } if !SKIP_BOUNCE && len <= FRAME_SIZE => {
+                let (slot, gpa) = shared.reserve_slot(*account, len)?;
+                let slots = Slots::from_buf([slot]);
+                let Some(bus) = self.0.translation.settled(gpa, len) else {
+                    return self.gave_up(shared, slots, DmaError::Unreachable { gpa, len: len as u64 });
+                };
+                let segment = Segment { bus, len: u32::try_from(len).unwrap_or(u32::MAX) };
+                (Segments::from_buf([segment]), slots, None)
+            }
             Bounce::Pool { shared, account } if !SKIP_BOUNCE => {
-                slots = shared.reserve(*account, len)?;
-                // The pool was mapped once and for all, or is not translated: this fails only if it was not.
+                let slots = shared.reserve(*account, len)?;
                 let pieces = shared.pieces(&slots, len);
                 let all =
                     pieces.map(|(gpa, part)| self.segment(gpa, part, flags).map(|(segment, _)| segment));
                 match all.collect::<Result<Segments, _>>() {
-                    Ok(all) => segments = all,
-                    Err(error) => {
-                        shared.give_back(slots, 0);
-                        return Err(error);
-                    }
+                    Ok(segments) => (segments, slots, None),
+                    Err(error) => return self.gave_up(shared, slots, error),
                 }
             }
             Bounce::Pool { .. } | Bounce::InPlace => {
                 let (segment, opened) = self.segment(self.platform().gpa_of(buffer), len, flags)?;
-                segments.push(segment);
-                iova = opened;
+                (Segments::from_buf([segment]), Slots::new(), opened)
             }
-        }
+        };
         let device_writes = flags.contains(TceFlags::WRITE);
         Ok(Mapping { owner: self.0.id, device_writes, len, segments, slots, iova })
+    }
+
+    /// The pool was mapped once and for all, or is not translated: this happens only if it was not.
+    #[cold]
+    fn gave_up(
+        &self,
+        shared: &Shared<P::Memory>,
+        slots: Slots,
+        error: DmaError,
+    ) -> Result<Mapping, DmaError> {
+        shared.give_back(slots, 0);
+        Err(error)
     }
 
     fn segment(&self, gpa: Gpa, len: usize, flags: TceFlags) -> Result<(Segment, Option<Iova>), DmaError> {

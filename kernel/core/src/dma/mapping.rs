@@ -15,7 +15,7 @@ pub struct Segment {
     pub len: u32,
 }
 
-pub(super) type Segments = SmallVec<[Segment; 2]>;
+pub(super) type Segments = SmallVec<[Segment; 1]>;
 
 /// A buffer that a device may use until [`Dma::unmap`](super::Dma::unmap). Dropping it leaves the device's
 /// access in place and what it holds unusable for ever.

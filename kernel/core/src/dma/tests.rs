@@ -359,6 +359,34 @@ fn the_pool_is_shared_once_and_never_taken_back() {
 }
 
 #[test]
+fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
+    case!("UV-15", Clamp);
+    for cell in Cell::ALL {
+        for len in [1, 513, 4096, FRAME_SIZE, 2 * FRAME_SIZE + 100] {
+            for written in [0, 1, len / 2, len, usize::MAX] {
+                let model = cell.model();
+                let dma = model.dma(cell.access_platform);
+                let device = model.device(cell.access_platform);
+                let mut buffer = vec![0; len + 8];
+                let mapping = dma.map_from_device(&mut buffer[..len]).unwrap();
+                device_writes(&device, &mapping, &bytes(len));
+                dma.finish(mapping, written, &mut buffer[..len]);
+                // In place the device has written what it has written.
+                let brought = if cell.secure { written.min(len) } else { len };
+                assert_eq!(buffer[..brought], bytes(len)[..brought], "{cell:?}, {written} of {len}");
+                assert!(buffer[brought..].iter().all(|byte| *byte == 0), "{cell:?}, {written} of {len}");
+                assert!(!cell.secure || pool_is_zero(&model), "{cell:?}, {written} of {len}");
+            }
+        }
+    }
+    let (model, dma, _) = secure();
+    let mut unchanged = [7; 600];
+    dma.finish(dma.map_to_device(&[1; 600]).unwrap(), 600, &mut unchanged);
+    assert_eq!(unchanged, [7; 600], "what the device only reads is never copied back");
+    assert!(pool_is_zero(&model));
+}
+
+#[test]
 fn exhaustion_is_an_error_and_what_is_released_serves_again() {
     case!("UV-13", Fail);
     let (_, dma, _) = secure();

@@ -19,6 +19,18 @@ pub(super) enum Translation {
 }
 
 impl Translation {
+    /// The address of `[gpa, gpa + len)` where that was settled once and for all; else `None`.
+    #[inline]
+    pub(super) fn settled(&self, gpa: Gpa, len: usize) -> Option<BusAddr> {
+        match self {
+            Self::Identity => Some(BusAddr(gpa.0)),
+            Self::Window { gpa: mapped, bus } if mapped.contains(gpa, len as u64) => {
+                Some(BusAddr(bus.checked_add(gpa.0.checked_sub(mapped.start.0)?)?))
+            }
+            _ => None,
+        }
+    }
+
     /// The address of `[gpa, gpa + len)`, and what must be undone when the device is done.
     pub(super) fn open(
         &self,

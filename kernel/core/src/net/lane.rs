@@ -169,8 +169,7 @@ impl<P: Platform> Lane<P> {
         };
         let len = mapping.len();
         let written = usize::try_from(used.written).unwrap_or(usize::MAX).min(len);
-        self.dma.copy_back(&mapping, written, buffer.get_mut(..len).unwrap_or_default());
-        self.dma.unmap(mapping);
+        self.dma.finish(mapping, written, buffer.get_mut(..len).unwrap_or_default());
         Ok(Some(Done { buffer, len, written }))
     }
 

@@ -42,7 +42,7 @@ impl fmt::Display for PoolExhausted {
 impl core::error::Error for PoolExhausted {}
 
 /// The slots of one request, in order. Few enough, as nearly always, they need no heap.
-pub type Slots = SmallVec<[Slot; 2]>;
+pub type Slots = SmallVec<[Slot; 1]>;
 
 /// Slots in one frame at most, hence the stride of the generation table.
 const MAX_SLOTS: usize = 128;
@@ -144,8 +144,11 @@ impl Pool {
     }
 
     fn find(&mut self, account: Account, len: usize) -> Option<Slot> {
-        let mut fitting = SizeClass::ALL.into_iter().filter(|class| class.bytes() >= len);
-        fitting.find_map(|class| self.take(account, class))
+        let first = SizeClass::fitting(len)?;
+        self.take(account, first).or_else(|| {
+            let mut larger = SizeClass::ALL.into_iter().filter(|class| *class > first);
+            larger.find_map(|class| self.take(account, class))
+        })
     }
 
     /// Counts and describes a request that found no room.
@@ -188,14 +191,15 @@ impl Pool {
         }
         let generation = *self.generations.get(generation_at(index_of_frame, index))?;
 
+        // Numbers of slots and bytes that there are: they do not wrap.
         let bytes = class.bytes() as u64;
         let own = &mut holder.statistics;
-        own.slots_in_use = own.slots_in_use.saturating_add(1);
-        own.bytes_in_use = own.bytes_in_use.saturating_add(bytes);
+        own.slots_in_use = own.slots_in_use.wrapping_add(1);
+        own.bytes_in_use = own.bytes_in_use.wrapping_add(bytes);
         own.high_water_bytes = own.high_water_bytes.max(own.bytes_in_use);
         let all = &mut self.statistics;
-        all.slots_in_use = all.slots_in_use.saturating_add(1);
-        all.bytes_in_use = all.bytes_in_use.saturating_add(bytes);
+        all.slots_in_use = all.slots_in_use.wrapping_add(1);
+        all.bytes_in_use = all.bytes_in_use.wrapping_add(bytes);
         all.high_water_bytes = all.high_water_bytes.max(all.bytes_in_use);
         Some(Slot { frame: index_of_frame, index, class, account, generation })
     }

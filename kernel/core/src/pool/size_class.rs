@@ -70,7 +70,14 @@ impl SizeClass {
     /// The smallest slot that holds `len` bytes; `None` when `len` is more than a frame.
     #[must_use]
     pub fn fitting(len: usize) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.bytes() >= len)
+        match len {
+            ..=512 => Some(Self::B512),
+            ..=2048 => Some(Self::B2048),
+            ..=4096 => Some(Self::B4096),
+            ..=16384 => Some(Self::B16384),
+            ..=65536 => Some(Self::B65536),
+            _ => None,
+        }
     }
 }
 

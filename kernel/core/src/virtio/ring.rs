@@ -239,8 +239,7 @@ impl<M: DeviceMemory> Ring<M> {
                 word |= DESC_NEXT << 32 | u64::from(next) << 48;
             }
             let offset = usize::from(at).wrapping_mul(16).wrapping_add(self.layout.descriptors);
-            self.memory.store64(offset, descriptor.bus.raw());
-            self.memory.store64(offset.wrapping_add(8), word);
+            self.memory.store_pair(offset, [descriptor.bus.raw(), word]);
             at = next;
         }
         self.free_head = at;
