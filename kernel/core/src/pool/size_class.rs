@@ -71,11 +71,11 @@ impl SizeClass {
     #[must_use]
     pub fn fitting(len: usize) -> Option<Self> {
         match len {
-            ..=512 => Some(Self::B512),
-            ..=2048 => Some(Self::B2048),
-            ..=4096 => Some(Self::B4096),
-            ..=16384 => Some(Self::B16384),
-            ..=65536 => Some(Self::B65536),
+            0..=512 => Some(Self::B512),
+            513..=2048 => Some(Self::B2048),
+            2049..=4096 => Some(Self::B4096),
+            4097..=16384 => Some(Self::B16384),
+            16385..=65536 => Some(Self::B65536),
             _ => None,
         }
     }
