@@ -19,6 +19,10 @@ pub trait Clock {
         self.relax();
         Wake::Event
     }
+    /// Ticks from the end of a sleep to the CPU being back; 0 where a CPU cannot be given up.
+    fn sleep_price(&self) -> u64 {
+        0
+    }
 }
 
 /// What ended [`Clock::idle`].

@@ -2,7 +2,7 @@
 
 use crate::devices::DeviceError;
 use crate::devices::set::{Devices, Disk};
-use crate::platform::pseries::Pseries;
+use crate::platform::pseries::{self, Pseries};
 use crate::report::Report;
 use alloc::format;
 use alloc::vec::Vec;
@@ -68,42 +68,61 @@ pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) ->
     Ok(())
 }
 
-/// What a read of 4 KiB costs when the driver looks for its completion, and when it sleeps until an interrupt.
-/// Both take turns, so that whatever else the host does touches both alike.
+/// What a read of 4 KiB costs when the driver looks for its completion all the time, and when it looks for a while and
+/// sleeps until an interrupt. Both take turns, so that whatever else the host does touches both alike.
 pub fn irq_cost(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
     let disk = devices.disks.first_mut().ok_or(DeviceError::Missing("a disk"))?;
     let Some(line) = disk.driver.line() else {
         return Err(DeviceError::Missing("disk with interrupts"));
     };
     let before = line.arrivals();
-    let mut times = [Vec::new(), Vec::new()];
+    let mut costs = [const { Costs { times: Vec::new(), hcalls: Vec::new() } }; 2];
     for _ in 0..READS {
-        for (polled, times) in [true, false].into_iter().zip(&mut times) {
+        for (polled, costs) in [true, false].into_iter().zip(&mut costs) {
             if let Some(line) = disk.driver.line() {
                 line.pause(polled);
             }
-            let start = Pseries.now();
+            let (start, hcalls) = (Pseries.now(), pseries::hcalls());
             disk.driver.read(0, 4096).map_err(DeviceError::Blk)?;
-            times.push(duration(&Pseries, Pseries.now().wrapping_sub(start)).as_nanos());
+            costs.times.push(duration(&Pseries, Pseries.now().wrapping_sub(start)).as_nanos());
+            costs.hcalls.push(u128::from(pseries::hcalls().wrapping_sub(hcalls)));
         }
     }
-    let [polled, interrupt] = times.map(median);
+    let [polled, interrupt] = costs.map(Costs::quarter);
     let arrivals = disk.driver.line().map_or(0, |line| line.arrivals().wrapping_sub(before));
+    let label = format!("blk{}", disk.number);
     report.step(
-        &format!("blk{}", disk.number),
+        &label,
         format_args!(
-            "4 KiB read: {polled} ns polled, {interrupt} ns by interrupt (medians of {READS}; {arrivals} interrupts)"
+            "4 KiB read: {} ns and {} hcalls polled, {} ns and {} hcalls by interrupt \
+             (lower quartiles of {READS}; {arrivals} interrupts)",
+            polled.0, polled.1, interrupt.0, interrupt.1
         ),
     );
-    report.fact(format_args!("blk{}.read_polled_ns", disk.number), polled);
-    report.fact(format_args!("blk{}.read_interrupt_ns", disk.number), interrupt);
+    report.fact(format_args!("blk{}.read_polled_ns", disk.number), polled.0);
+    report.fact(format_args!("blk{}.read_polled_hcalls", disk.number), polled.1);
+    report.fact(format_args!("blk{}.read_interrupt_ns", disk.number), interrupt.0);
+    report.fact(format_args!("blk{}.read_interrupt_hcalls", disk.number), interrupt.1);
     report.fact(format_args!("blk{}.read_interrupts", disk.number), arrivals);
     Ok(())
 }
 
-fn median(mut times: Vec<u128>) -> u128 {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().unwrap_or(0)
+/// Of each read: nanoseconds, and hypercalls.
+struct Costs {
+    times: Vec<u128>,
+    hcalls: Vec<u128>,
+}
+
+impl Costs {
+    /// The lower quartile of the times, which a host that does something else now and then does not touch, and the
+    /// median of the hypercalls.
+    fn quarter(self) -> (u128, u128) {
+        let at = |mut all: Vec<u128>, part: usize| {
+            all.sort_unstable();
+            all.get(all.len() / part).copied().unwrap_or(0)
+        };
+        (at(self.times, 4), at(self.hcalls, 2))
+    }
 }
 
 fn timed<T>(

@@ -4,10 +4,11 @@
 //! held when an interrupt comes.
 
 use crate::arch::cpus;
-use crate::platform::pseries::Pseries;
+use crate::platform::pseries::{self, Pseries};
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, Ordering};
-use postern_core::clock::{Clock, Wake};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use postern_core::clock::{Clock, Wake, ticks};
 use postern_core::fdt::Machine;
 use postern_core::fdt::machine::InterruptController;
 use postern_core::hcall::Hcall;
@@ -17,13 +18,36 @@ use spin::Mutex;
 
 static ROUTER: Mutex<Router> = Mutex::new(Router::new());
 static OPEN: AtomicBool = AtomicBool::new(false);
+static SLEEP_PRICE: AtomicU64 = AtomicU64::new(0);
 
 /// The longest that the decrementer is set to: half of what 32 bits hold, so that it is positive whether it has
 /// 32 bits or more. About four seconds.
 const LONGEST_NAP: u64 = 0x7fff_ffff;
 
+/// Short sleeps that the price of one is learned from, the middle one of which counts.
+const NAPS: usize = 7;
+const SHORT: Duration = Duration::from_micros(100);
+
+/// Ticks from the end of a sleep to the CPU being back.
+pub fn sleep_price() -> u64 {
+    SLEEP_PRICE.load(Ordering::Relaxed)
+}
+
+/// Sleeps a few times for a moment and looks how much later it is than it was to be: under KVM, or emulated on a busy
+/// host, that differs a hundredfold.
+fn learn_sleep_price() {
+    let mut prices = [(); NAPS].map(|()| {
+        let until = Pseries.now().saturating_add(ticks(&Pseries, SHORT));
+        cede(until);
+        Pseries.now().saturating_sub(until)
+    });
+    prices.sort_unstable();
+    SLEEP_PRICE.store(prices[NAPS / 2], Ordering::Relaxed);
+}
+
 /// Lets the interrupts of devices through to this CPU, if the controller is one that this kernel drives.
 pub fn open(machine: &Machine) {
+    learn_sleep_price();
     match machine.interrupts {
         Some(InterruptController::Xics) if Router::open(&Pseries) => OPEN.store(true, Ordering::Relaxed),
         Some(InterruptController::Xics) => log::warn!("interrupts: H_CPPR refused: devices are polled"),
@@ -77,6 +101,7 @@ pub fn park(server: u32, until: u64) -> bool {
 fn cede(until: u64) -> Option<bool> {
     let ticks = until.saturating_sub(Pseries.now()).min(LONGEST_NAP);
     let ticks = u32::try_from(ticks).ok().filter(|ticks| *ticks > 0)?;
+    pseries::count_hcall();
     Some(postern_arch::cede(Hcall::Cede as u64, ticks))
 }
 

@@ -40,9 +40,14 @@ pub fn hcalls() -> u64 {
     HCALLS.load(Ordering::Relaxed)
 }
 
+/// Counts one that is about to be made.
+pub fn count_hcall() {
+    HCALLS.fetch_add(1, Ordering::Relaxed);
+}
+
 impl Hypervisor for Pseries {
     fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn {
-        HCALLS.fetch_add(1, Ordering::Relaxed);
+        count_hcall();
         let (status, out) = postern_arch::hcall(call as u64, args);
         HcallReturn { status, out }
     }
@@ -70,6 +75,10 @@ impl Clock for Pseries {
 
     fn idle(&self, until: u64) -> Wake {
         interrupts::idle(until)
+    }
+
+    fn sleep_price(&self) -> u64 {
+        interrupts::sleep_price()
     }
 }
 

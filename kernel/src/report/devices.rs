@@ -9,6 +9,7 @@ use crate::platform::pseries::{self, Pseries};
 use alloc::format;
 use alloc::string::String;
 use postern_core::addr::{FRAME_SHIFT, GpaRange};
+use postern_core::clock::duration;
 use postern_core::dma::Dma;
 use postern_core::net::driver::NetDriver;
 use postern_core::net::link::Link;
@@ -126,6 +127,8 @@ impl Report {
         );
         self.fact("irq.taken", seen.taken);
         self.fact("irq.unknown", seen.unknown);
+        let price = duration(&Pseries, interrupts::sleep_price());
+        self.fact("irq.sleep_price_ns", price.as_nanos());
         self.step(
             "calls",
             format_args!("{} ultracalls, {} hcalls", pseries::ultracalls(), pseries::hcalls()),

@@ -6,7 +6,7 @@ use crate::blk::geometry::SECTOR;
 use crate::blk::request::{Completion, Token};
 use crate::blk::stream::Plan;
 use crate::clock::{Deadline, Wake};
-use crate::interrupts::Line;
+use crate::interrupts::{Delivery, Line};
 use crate::seam::{Mmio, Platform};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,8 +14,10 @@ use core::time::Duration;
 
 /// Looks at the ring between two looks at the device's registers.
 const LOOKS: u32 = 4096;
-/// Looks before the driver sleeps: a device that is this fast is not worth the way to sleep and back.
+/// Looks before the driver sleeps, whatever the clock says: a device that is this fast needs no clock.
 const LOOKS_AWAKE: u32 = 256;
+/// Looks after which it sleeps although the clock says that it is early: it may stand still.
+const LOOKS_MOST: u32 = 1 << 17;
 /// How long an interrupt is waited for before the driver looks by itself.
 const NAP: Duration = Duration::from_millis(10);
 
@@ -24,28 +26,34 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// broken.
     pub fn wait(&mut self) -> Option<Completion> {
         let mut deadline = Deadline::after(self.dma().platform(), self.patience);
-        let mut looks = 0u32;
+        let start = self.dma().platform().now();
+        let (mut looks, mut slept) = (0u32, false);
         // Arrivals of the interrupt so far, after a nap that the timer had to end.
         let mut unheralded = None;
         loop {
             if let Some(completion) = self.poll() {
                 self.judge_interrupts(unheralded);
+                if slept {
+                    self.spin.slept(self.dma().platform().now().saturating_sub(start));
+                }
                 return Some(completion);
             }
             if self.in_flight() == 0 {
                 return None;
             }
-            let over = if looks >= LOOKS_AWAKE && self.arm() {
-                let (over, wake) = deadline.expired_after_nap(self.dma().platform(), NAP);
+            looks = looks.saturating_add(1);
+            let over = if let Some(nap) = self.nap(start, looks) {
+                let (over, wake) = deadline.expired_after_nap(self.dma().platform(), nap);
                 self.disarm();
+                let relied_on = self.delivery() != Delivery::Poll;
+                slept |= relied_on;
                 unheralded = None;
                 if wake == Wake::Timer {
-                    unheralded = self.line().map(Line::arrivals);
+                    unheralded = self.line().filter(|_| relied_on).map(Line::arrivals);
                     self.tend();
                 }
                 over
             } else {
-                looks = looks.wrapping_add(1);
                 if looks.is_multiple_of(LOOKS) {
                     self.tend();
                 }
@@ -55,6 +63,25 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
                 self.break_device(BreakReason::Timeout);
             }
         }
+    }
+
+    /// For how long to give the CPU up in a wait since `start` with so many looks; `None` to look once more. An
+    /// interrupt has been asked for where there is one.
+    fn nap(&mut self, start: u64, looks: u32) -> Option<Duration> {
+        if looks <= LOOKS_AWAKE {
+            return None;
+        }
+        let clock = self.dma().platform();
+        let waited = clock.now().saturating_sub(start);
+        if self.delivery() == Delivery::Poll {
+            // Whoever pauses interrupts wants to look all the time.
+            if self.line().is_some_and(Line::is_paused) {
+                return None;
+            }
+            return self.spin.polled_nap(clock, waited);
+        }
+        let early = waited < self.spin.limit() && looks < LOOKS_MOST;
+        (!early && self.arm()).then_some(NAP)
     }
 
     /// A completion that only the timer led to, and no interrupt since, counts against the interrupt.

@@ -9,7 +9,7 @@ use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::Geometry;
 use crate::blk::request::{Completion, InFlight, Operation, Requests, Table, Token};
 use crate::dma::{Dma, Mapping};
-use crate::interrupts::{Delivery, Line};
+use crate::interrupts::{Delivery, Line, Spin};
 use crate::seam::{Mmio, Platform};
 use crate::virtio::features::Features;
 use crate::virtio::lie::Lie;
@@ -86,6 +86,7 @@ pub struct Blk<M: Mmio, P: Platform> {
     queue_size: u16,
     reset_confirmed: bool,
     pub(super) patience: Duration,
+    pub(super) spin: Spin,
 }
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
@@ -99,6 +100,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         let queue_size = live.queue.size();
         // What the device takes, and what the queue and this driver have room for.
         let segments = geometry.segments.min(SEGMENTS).min(queue_size.saturating_sub(2)).max(1);
+        let spin = Spin::new(dma.platform());
         Self {
             control: Arc::clone(control),
             line,
@@ -112,6 +114,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             live: Ok(live),
             reset_confirmed: false,
             patience: PATIENCE,
+            spin,
         }
     }
 

@@ -92,6 +92,12 @@ impl Line {
         self.given_up.load(Ordering::Relaxed)
     }
 
+    /// Whether it is not used for now, though it could be.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
     /// Polls for a while, or does so no longer.
     pub fn pause(&self, paused: bool) {
         self.paused.store(paused, Ordering::Relaxed);

@@ -11,9 +11,11 @@
 mod line;
 mod msi;
 mod router;
+mod spin;
 mod xirr;
 
 pub use line::{Delivery, Line};
 pub use msi::{MsiError, MsiServices};
 pub use router::{Router, Statistics};
+pub use spin::Spin;
 pub use xirr::{Arrival, Xirr};

@@ -15,6 +15,8 @@ const AT_ONCE: u32 = 64;
 /// Interrupts of one source within a [`TICK`] that are no storm yet: far more than a queue needs, which asks
 /// for one at a time.
 const STORM: u32 = 4096;
+/// Interrupts of one source within a tick after which the next are taken many at a time.
+const RARE: u32 = 64;
 /// What a storm is counted over.
 const TICK: Duration = Duration::from_millis(100);
 /// Interrupts of sources that are masked or nobody's, after which this CPU takes none at all.
@@ -89,6 +91,7 @@ impl Router {
     pub fn service<M: Hypervisor + Rtas + Mmio + Clock>(&mut self, machine: &M, server: u32) -> u32 {
         self.turn_tick(machine);
         for count in 0..AT_ONCE {
+            let mut alone = false;
             let Ok([output, ..]) = machine.hcall(Hcall::Xirr, [0; 4]).ok() else { return count };
             let xirr = Xirr::new(output);
             match xirr.arrival() {
@@ -103,10 +106,13 @@ impl Router {
                     // Refused or not, the end of the interrupt below is what matters.
                     let _ = machine.hcall(Hcall::Ipi, [server.into(), NO_REQUEST, 0, 0]);
                 }
-                Arrival::Source(source) => self.arrived(machine, source),
+                Arrival::Source(source) => alone = self.arrived(machine, source),
             }
             // As above: there is nothing else to be done about an interrupt that cannot be ended.
             let _ = machine.hcall(Hcall::Eoi, [xirr.end(if self.closed { CLOSED } else { OPEN }), 0, 0, 0]);
+            if alone {
+                return count.saturating_add(1);
+            }
         }
         AT_ONCE
     }
@@ -126,8 +132,10 @@ impl Router {
         }
     }
 
-    fn arrived<M: Hypervisor + Rtas + Mmio>(&mut self, machine: &M, source: u32) {
-        let (mut known, mut storm, mut relied_on) = (false, false, false);
+    /// True when it is not worth the hypercall to ask whether there is another one: what is left pending ends the next
+    /// sleep at once.
+    fn arrived<M: Hypervisor + Rtas + Mmio>(&mut self, machine: &M, source: u32) -> bool {
+        let (mut known, mut storm, mut relied_on, mut most) = (false, false, false, 0);
         // Devices may share a level source; all of them are asked.
         for registered in self.registered.iter_mut().filter(|one| one.line.source() == source) {
             known = true;
@@ -135,6 +143,7 @@ impl Router {
             registered.line.arrived();
             registered.in_tick = registered.in_tick.saturating_add(1);
             storm |= registered.in_tick == STORM;
+            most = registered.in_tick.max(most);
             if let Some(isr) = registered.line.isr() {
                 // The value says nothing that the queues do not say better; the reading takes the level back.
                 let _ = machine.load(isr, Width::W8);
@@ -162,6 +171,7 @@ impl Router {
             }
         }
         self.close_if_hopeless(machine);
+        known && relied_on && most <= RARE
     }
 
     /// A controller that does not mask what it is told to mask is not listened to.

@@ -20,8 +20,10 @@ use core::time::Duration;
 
 /// How long an interrupt is waited for before the driver looks by itself.
 const NAP: Duration = Duration::from_millis(20);
-/// How long nobody looks at a device that sends no interrupts.
+/// How long nobody looks at a device that sends no interrupts: after a frame, and, twice as long each time, after many
+/// looks in vain.
 const POLLED_NAP: Duration = Duration::from_micros(500);
+const POLLED_NAP_MOST: Duration = Duration::from_millis(4);
 
 /// Both queues of a device that works.
 struct Queues<P: Platform> {
@@ -42,6 +44,8 @@ pub struct NetDriver<M: Mmio, P: Platform> {
     reset_confirmed: bool,
     /// Interrupts so far, when one was last waited for.
     arrivals: u32,
+    /// The next nap while there are no interrupts.
+    polled_nap: Duration,
 }
 
 impl<M: Mmio, P: Platform> NetDriver<M, P> {
@@ -82,6 +86,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             failure: None,
             reset_confirmed: false,
             arrivals: 0,
+            polled_nap: POLLED_NAP,
         };
         match driver.go() {
             Ok(()) => Ok(driver),
@@ -245,7 +250,11 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
     }
 
     fn receive(&mut self) -> Option<Frame> {
-        self.with(|queues, _, statistics| queues.rx.receive(statistics)).flatten()
+        let frame = self.with(|queues, _, statistics| queues.rx.receive(statistics)).flatten();
+        if frame.is_some() {
+            self.polled_nap = POLLED_NAP;
+        }
+        frame
     }
 
     fn recycle(&mut self, frame: Frame) {
@@ -280,7 +289,9 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
         let delivery = self.transport.delivery();
         let queues = self.queues.as_mut()?;
         if delivery == Delivery::Poll {
-            return Some(POLLED_NAP);
+            let nap = self.polled_nap;
+            self.polled_nap = nap.saturating_mul(2).min(POLLED_NAP_MOST);
+            return Some(nap);
         }
         self.arrivals = self.transport.line().map_or(0, Line::arrivals);
         (!queues.rx.arm()).then_some(NAP)

@@ -11,6 +11,7 @@ use std::vec::Vec;
 #[derive(Default)]
 struct Controller {
     queue: RefCell<VecDeque<u32>>,
+    asked: Cell<u32>,
     /// Said again and again when the queue is empty.
     for_ever: Cell<Option<u32>>,
     /// Sources that are off; the controller may ignore it.
@@ -34,6 +35,7 @@ impl Controller {
     }
 
     fn next(&self) -> u32 {
+        self.asked.set(self.asked.get() + 1);
         if let Some(word) = self.queue.borrow_mut().pop_front() {
             return word;
         }
@@ -116,6 +118,17 @@ fn message_is_counted_for_its_device_and_ended() {
     assert_eq!(router.service(&controller, 0), 1);
     assert_eq!((lines[0].arrivals(), lines[1].arrivals()), (1, 0));
     assert_eq!(*controller.ended.borrow(), [0xff00_1300]);
+}
+
+#[test]
+fn one_interrupt_now_and_then_costs_two_hypercalls() {
+    let controller = Controller::of(&[0x1300, 0x1301]);
+    let (mut router, lines) = router(&controller, &[Line::message(0x1300), Line::message(0x1301)]);
+    assert_eq!(router.service(&controller, 0), 1);
+    assert_eq!((controller.asked.get(), controller.ended.borrow().len()), (1, 1), "H_XIRR, H_EOI");
+    assert_eq!(lines[1].arrivals(), 0, "left pending, and the next sleep ends at once");
+    assert_eq!(router.service(&controller, 0), 1);
+    assert_eq!(lines[1].arrivals(), 1);
 }
 
 #[test]
