@@ -106,6 +106,15 @@ pub enum Finding {
     NoSecret(&'static str),
     /// A device had nothing to do.
     Idle(&'static str),
+    /// The order of two things is wrong.
+    Order(&'static str),
+    /// Whether memory of the pool had to stay in quarantine.
+    Quarantine {
+        /// What it had to be.
+        expected: bool,
+    },
+    /// Memory that the tree reserves was written to, or looks so.
+    Overwritten(u64),
     /// The device never came to tell its lie.
     NoLie,
     /// What UV_ESM measured is not what was given to QEMU.
@@ -172,6 +181,10 @@ impl fmt::Display for Finding {
             Self::Leak(leak) => write!(f, "{leak}"),
             Self::NoSecret(place) => write!(f, "{place}: the secrets are not there"),
             Self::Idle(device) => write!(f, "{device}: the guest never used it"),
+            Self::Order(what) => write!(f, "not in this order: {what}"),
+            Self::Quarantine { expected: true } => f.write_str("no memory is in quarantine"),
+            Self::Quarantine { expected: false } => f.write_str("memory is in quarantine, or nobody says"),
+            Self::Overwritten(at) => write!(f, "reserved memory at {at:#x} was written to"),
             Self::NoLie => f.write_str("the device never came to tell its lie"),
             Self::Measured(what) => write!(f, "UV_ESM measured another {what} than QEMU was given"),
             Self::Fdt(error) => write!(f, "{error}"),

@@ -131,6 +131,13 @@ pub fn rings(session: &Session, monitor: &mut Monitor) -> Vec<Finding> {
     violations.into_iter().map(Finding::Exposure).collect()
 }
 
+/// Whether the guest ended with memory of its pool in quarantine, by its summary.
+#[must_use]
+pub fn quarantined(finished: &Finished) -> Option<bool> {
+    let line = finished.output.console.lines().find(|line| line.trim_end().ends_with(" quarantined"))?;
+    Some(!line.contains(", 0 bytes quarantined"))
+}
+
 /// The guest counts its ultracalls as the ultravisor does, UV_ESM aside, which is the boot stage's.
 #[must_use]
 pub fn counted(finished: &Finished) -> Option<Finding> {

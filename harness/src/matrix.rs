@@ -1,8 +1,10 @@
 //! The boot tests: each boots guests in QEMU and judges them from outside.
 
+pub mod bus;
 pub mod cells;
 pub mod device_tree;
 pub mod faults;
+pub mod host;
 pub mod input;
 pub mod interrupts;
 pub mod leak_hunt;
@@ -15,6 +17,7 @@ pub mod network;
 pub mod nmi;
 pub mod noise;
 pub mod refusing;
+pub mod reserved;
 pub mod runner;
 pub mod sabotage;
 pub mod scene;

@@ -63,6 +63,8 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
     let protection = options.svm.then(|| Protection {
         behaviour: options.behaviour,
         faults: options.faults.clone(),
+        reserve: Vec::new(),
+        host: Vec::new(),
         publish_node: options.firmware != Firmware::Vof,
         log: options.log.clone(),
     });

@@ -9,6 +9,7 @@ use crate::observe::strict::Block;
 use crate::observe::trace::Trace;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
+use crate::ultravisor::host::Rule;
 use crate::ultravisor::{self, Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
 use crate::variable::Firmware;
 use crate::workdir::Workdir;
@@ -29,6 +30,10 @@ pub struct Protection {
     pub behaviour: Behaviour,
     /// What goes wrong on purpose.
     pub faults: Faults,
+    /// With the ROM: ranges, as address and size, that the tree reserves.
+    pub reserve: Vec<(u64, u64)>,
+    /// What the host does with the guest's hypercalls.
+    pub host: Vec<Rule>,
     /// Whether the tree tells the guest; if not, its command line has to.
     pub publish_node: bool,
     /// JSON lines, one per ultracall.
@@ -162,6 +167,8 @@ impl Session {
         let config = Config {
             behaviour: protection.behaviour,
             faults: protection.faults,
+            reserve: protection.reserve,
+            host: protection.host,
             firmware: match machine.firmware {
                 Firmware::Slof => ultravisor::Firmware::Slof,
                 Firmware::Vof => ultravisor::Firmware::Vof,

@@ -12,6 +12,7 @@ pub mod esm;
 pub mod fault;
 pub mod fdt;
 pub mod frames;
+pub mod host;
 pub mod image;
 pub mod log;
 pub mod machine;
@@ -20,6 +21,8 @@ mod ram;
 #[cfg(test)]
 mod scratch;
 mod serve;
+mod sites;
+mod tap;
 
 use std::fmt;
 use std::io;
@@ -46,6 +49,11 @@ pub struct Config {
     pub behaviour: Behaviour,
     /// What goes wrong on purpose.
     pub faults: Faults,
+    /// With [`Firmware::Bios`]: ranges, as address and size, that the tree reserves from the start. Each is filled
+    /// with [`publish::MARK`], for whoever wants to know whether somebody wrote there.
+    pub reserve: Vec<(u64, u64)>,
+    /// What the host does with hypercalls that a secure guest makes.
+    pub host: Vec<host::Rule>,
     /// What started the guest, which decides what UV_ESM may ask of the tree.
     pub firmware: Firmware,
     /// The kernel's file, for comparison at UV_ESM.
@@ -117,6 +125,8 @@ pub struct Report {
     pub esm: Vec<EsmReport>,
     /// What the guest did that it must not.
     pub violations: Vec<Violation>,
+    /// The hypercalls that the host's rules were about.
+    pub host: Vec<host::Seen>,
     /// Frames (64 KiB) shared at the end, as runs.
     pub shared: Vec<Range<u64>>,
     /// Frames shared at any time, as runs.

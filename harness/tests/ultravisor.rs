@@ -41,6 +41,8 @@ fn config(behaviour: Behaviour, faults: &str) -> Config {
     Config {
         behaviour,
         faults: faults.parse().expect("faults"),
+        reserve: Vec::new(),
+        host: Vec::new(),
         firmware: Firmware::Bios,
         kernel_elf: "set by the VM".into(),
         log: None,

@@ -1,12 +1,12 @@
 //! Hypercalls and RTAS.
 
-use super::{H, HF, HM, excluded, tried};
+use super::{H, HF, HM, HQ, excluded, tried};
 use crate::Case;
 use crate::Response::{Clamp, Drop, Fail, Ignore, Refuse, Retry};
 
 pub(super) const CASES: &[Case] = &[
-    tried(H, "HC-01", &[Fail], "a status that the call does not have", "an error with the number"),
-    tried(H, "HC-02", &[Retry], "busy for ever", "bounded by time and count; then an error"),
+    tried(HQ, "HC-01", &[Fail], "a status that the call does not have", "an error with the number"),
+    tried(HQ, "HC-02", &[Retry], "busy for ever", "bounded by time and count; then an error"),
     tried(
         HF,
         "HC-03",
@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
         "H_RANDOM is not in the list of calls: numbers come from `darn`",
     ),
     tried(
-        H,
+        HQ,
         "HC-10",
         &[Refuse],
         "H_GET_TCE shows another entry than was put",

@@ -6,7 +6,7 @@ use crate::Response::{Break, Clamp, Ignore, Refuse, Retry, Work};
 
 pub(super) const CASES: &[Case] = &[
     tried(HQ, "NEG-01", &[Refuse], "the status never goes to 0", "the wait ends by time and by a count"),
-    tried(H, "NEG-02", &[Refuse], "VERSION_1 is not offered", "no legacy interface"),
+    tried(HQ, "NEG-02", &[Refuse], "VERSION_1 is not offered", "no legacy interface"),
     tried(
         HQ,
         "NEG-03",
@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
         "ACCESS_PLATFORM is offered and does not stay",
         "always accepted; refused when FEATURES_OK fails",
     ),
-    tried(H, "NEG-04", &[Refuse], "FEATURES_OK reads back as 0", "FAILED is written"),
+    tried(HQ, "NEG-04", &[Refuse], "FEATURES_OK reads back as 0", "FAILED is written"),
     tried(HF, "NEG-05", &[Clamp], "every feature bit is offered", "only those wanted are accepted"),
     tried(H, "NEG-06", &[Ignore], "features differ when read again", "read once; the private copy decides"),
     tried(
@@ -39,13 +39,13 @@ pub(super) const CASES: &[Case] = &[
         "0: no queue; no power of two: refused; large: the own maximum, read back",
     ),
     tried(
-        H,
+        HQ,
         "NEG-10",
         &[Refuse],
         "a queue is on before it was set up",
         "refused after a reset that did not help",
     ),
-    tried(H, "NEG-11", &[Break], "DEVICE_NEEDS_RESET at any time", "broken"),
+    tried(HQ, "NEG-11", &[Break], "DEVICE_NEEDS_RESET at any time", "broken"),
     tried(
         HF,
         "NEG-12",

@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
         "no offload is accepted; the header is not read",
     ),
     tried(
-        H,
+        HQ,
         "NET-08",
         &[Fallback],
         "an address of zeros or of a group; one that changes",

@@ -65,7 +65,7 @@ pub(super) const CASES: &[Case] = &[
         "configuration space reads as ones in the middle of probing",
         "taken as removal",
     ),
-    tried(H, "BAR-01", &[Refuse], "sizing a BAR answers 0", "never replaced by what firmware had put there"),
+    tried(HQ, "BAR-01", &[Refuse], "sizing a BAR answers 0", "never replaced by what firmware had put there"),
     tried(
         HF,
         "BAR-03",
@@ -87,7 +87,7 @@ pub(super) const CASES: &[Case] = &[
         "a bridge window over memory, wrapping, empty, overlapping",
         "the bridge is refused",
     ),
-    tried(H, "BAR-06", &[Refuse], "a BAR does not keep what was written", "read back and compared"),
+    tried(HQ, "BAR-06", &[Refuse], "a BAR does not keep what was written", "read back and compared"),
     tried(H, "BAR-07", &[Refuse], "reserved type bits in a BAR", "named"),
     tried(
         F,
@@ -97,7 +97,7 @@ pub(super) const CASES: &[Case] = &[
         "each value passes the checks above or refuses the device",
     ),
     tried(
-        H,
+        HQ,
         "MSX-02",
         &[Fallback],
         "an MSI-X vector, or its mask, that does not read back",

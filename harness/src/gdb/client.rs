@@ -200,6 +200,14 @@ impl Client {
         self.order(&format!("Z0,{address:x},4"))
     }
 
+    /// Takes a software breakpoint back.
+    ///
+    /// # Errors
+    /// [`GdbError`].
+    pub fn clear_breakpoint(&mut self, address: u64) -> Result<(), GdbError> {
+        self.order(&format!("z0,{address:x},4"))
+    }
+
     /// Makes further register accesses mean this thread.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::observe::exposure;
 use crate::ultravisor::Behaviour;
 use crate::variable::Firmware;
-use postern_cases::case;
+use postern_cases::{Observation, case};
 
 /// Exit status: UV_ESM failed.
 const NOT_SECURE: u8 = 4;
@@ -17,6 +17,7 @@ const NOT_SHARED: u8 = 5;
 /// What has to happen under a fault.
 #[derive(Clone, Copy, Debug)]
 struct Case {
+    row: Observation,
     faults: &'static str,
     behaviour: Behaviour,
     firmware: Firmware,
@@ -27,42 +28,61 @@ struct Case {
     names: Option<&'static str>,
 }
 
-const fn bios(faults: &'static str, status: u8, secure: bool, names: Option<&'static str>) -> Case {
-    Case { faults, behaviour: Behaviour::Published, firmware: Firmware::Bios, status, secure, names }
+/// UV_ESM fails, and the guest never is an ordinary one that was asked to be secure.
+const fn esm(row: Observation, faults: &'static str, names: &'static str) -> Case {
+    Case {
+        row,
+        faults,
+        behaviour: Behaviour::Published,
+        firmware: Firmware::Bios,
+        status: NOT_SECURE,
+        secure: false,
+        names: Some(names),
+    }
 }
 
+/// UV_SHARE_PAGE fails, and another range is shared.
+const fn shared(row: Observation, faults: &'static str, names: Option<&'static str>) -> Case {
+    Case { status: 0, secure: true, names, ..esm(row, faults, "") }
+}
+
+/// UV_SHARE_PAGE fails, and nothing is shared.
+const fn not_shared(row: Observation, faults: &'static str, names: &'static str) -> Case {
+    Case { status: NOT_SHARED, ..shared(row, faults, Some(names)) }
+}
+
+const UNSHARED: &str = "did not share";
+
 const CASES: [Case; 16] = [
-    bios("esm:before=U_RETRY", NOT_SECURE, false, Some("U_RETRY")),
-    bios("esm:before=U_PERMISSION", NOT_SECURE, false, Some("U_PERMISSION")),
-    bios("esm:before=U_FUNCTION", NOT_SECURE, false, Some("U_FUNCTION")),
-    bios("esm:after", NOT_SECURE, false, Some("U_PARAMETER")),
+    esm(case!("UV-20", Halt, M), "esm:before=U_RETRY", "U_RETRY"),
+    esm(case!("UV-20", Halt, M), "esm:before=U_PERMISSION", "U_PERMISSION"),
+    // The tree announces an ultravisor that is not there.
+    esm(case!("DT-11", Halt, M), "esm:before=U_FUNCTION", "U_FUNCTION"),
+    esm(case!("UV-20", Halt, M), "esm:after", "U_PARAMETER"),
     // One range in doubt is given up for good, and another one tried.
-    bios("share:1=U_P2", 0, true, Some("U_P2")),
-    bios("share:all=U_P2", NOT_SHARED, true, Some("U_P2")),
-    bios("share:1=U_PERMISSION", NOT_SHARED, true, Some("U_PERMISSION")),
-    bios("any:2=U_FUNCTION", NOT_SHARED, true, Some("U_FUNCTION")),
-    bios("share:all=-1234", NOT_SHARED, true, Some("-1234")),
-    bios("share:retry=3", 0, true, None),
-    bios("share:retry=forever", NOT_SHARED, true, Some("U_RETRY")),
-    bios("share:1=silent", 0, true, Some("did not share")),
-    bios("share:silent", NOT_SHARED, true, Some("did not share")),
-    Case { behaviour: Behaviour::Documented, ..bios("share:1=silent", 0, true, Some("did not share")) },
-    Case { firmware: Firmware::Slof, ..bios("esm:before=U_P3", NOT_SECURE, false, Some("U_P3")) },
-    Case { firmware: Firmware::Vof, ..bios("esm:after", NOT_SECURE, false, Some("U_PARAMETER")) },
+    shared(case!("UV-01", Quarantine, M), "share:1=U_P2", Some("U_P2")),
+    not_shared(case!("UV-01", Quarantine, M), "share:all=U_P2", "U_P2"),
+    not_shared(case!("UV-17", Halt, M), "share:1=U_PERMISSION", "U_PERMISSION"),
+    not_shared(case!("UV-04", Halt, M), "any:2=U_FUNCTION", "U_FUNCTION"),
+    not_shared(case!("UV-01", Quarantine, M), "share:all=-1234", "-1234"),
+    shared(case!("UV-02", Retry, M), "share:retry=3", None),
+    not_shared(case!("UV-02", Retry, M), "share:retry=forever", "U_RETRY"),
+    shared(case!("UV-16", Quarantine, M), "share:1=silent", Some(UNSHARED)),
+    not_shared(case!("UV-16", Quarantine, M), "share:silent", UNSHARED),
+    Case {
+        behaviour: Behaviour::Documented,
+        ..shared(case!("UV-16", Quarantine, M), "share:1=silent", Some(UNSHARED))
+    },
+    Case { firmware: Firmware::Slof, ..esm(case!("UV-20", Halt, M), "esm:before=U_P3", "U_P3") },
+    Case { firmware: Firmware::Vof, ..esm(case!("UV-20", Halt, M), "esm:after", "U_PARAMETER") },
 ];
 
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    // The rows of the case list that the faults below are, in their order.
-    let _ = [
-        case!("UV-20", Halt, M),
-        case!("UV-01", Quarantine, M),
-        case!("UV-17", Halt, M),
-        case!("UV-04", Halt, M),
-        case!("UV-02", Retry, M),
-        case!("UV-16", Quarantine, M),
-    ];
+    // The node in the tree, MSR[S] = 0, and an ultravisor: what `documented` and the secure cells boot from.
+    let _ = case!("DT-11", Work, M);
+    let _ = case!("UV-16", Work, M);
     let mut tests: Vec<Test> = CASES
         .iter()
         .map(|case| {
@@ -70,7 +90,8 @@ pub fn tests() -> Vec<Test> {
                 Behaviour::Published => "published",
                 Behaviour::Documented => "documented",
             };
-            let name = format!("fault/{}/{behaviour}/{}", case.firmware.name(), case.faults);
+            let (row, firmware, faults) = (case.row.case.id, case.firmware.name(), case.faults);
+            let name = format!("fault/{row}/{firmware}/{behaviour}/{faults}");
             Test::new(name, move |context| fault(context, case))
         })
         .collect();
@@ -120,6 +141,7 @@ fn documented(context: &Context) -> Result<(), Failure> {
     scene.word("run=blk-digest");
     let finished = scene.boot()?;
     let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "mode", "secure-emulated"));
     findings.extend(judge::exposure(&finished, true));
     findings.extend(judge::ultracalls(&finished, &judge::SECURE_CALLS));
     verdict(finished, findings)

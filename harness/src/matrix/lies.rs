@@ -173,6 +173,10 @@ fn run(context: &Context, case: Case) -> Result<(), Failure> {
     let accounts = servers.finish().map_err(Finding::Server)?;
     findings.extend(liar(case, &finished, &accounts, &image)?);
     findings.extend(others(case, &finished, &expected, &other, seed));
+    // QEMU confirms every reset, so nothing stays out of use.
+    if judge::quarantined(&finished) != Some(false) {
+        findings.push(Finding::Quarantine { expected: false });
+    }
     findings.extend(refusals(&accounts));
     findings.extend(judge::exposure(&finished, false));
     verdict(finished, findings)

@@ -4,8 +4,8 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    cells, device_tree, faults, input, interrupts, leak_hunt, lies, malformed_tree, measured, memory,
-    negotiation, network, nmi, noise, refusing, sabotage, strict,
+    bus, cells, device_tree, faults, host, input, interrupts, leak_hunt, lies, malformed_tree, measured,
+    memory, negotiation, network, nmi, noise, refusing, reserved, sabotage, strict,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -57,6 +57,9 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(strict::tests());
     tests.extend(refusing::tests());
     tests.extend(lies::tests());
+    tests.extend(host::tests());
+    tests.extend(bus::tests());
+    tests.extend(reserved::tests());
     tests.extend(leak_hunt::tests());
     tests.extend(noise::tests());
     tests.retain(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part.as_str())));

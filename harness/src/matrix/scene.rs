@@ -140,6 +140,8 @@ impl Scene {
         let protection = shape.secure.then(|| Protection {
             behaviour: Behaviour::Published,
             faults: Faults::none(),
+            reserve: Vec::new(),
+            host: Vec::new(),
             publish_node,
             log: None,
         });

@@ -102,6 +102,18 @@ impl Monitor {
         Ok(())
     }
 
+    /// Plugs a disk of zeros in, as `hot`.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn plug_disk(&mut self) -> Result<(), MonitorError> {
+        self.ask("blockdev-add", json!({ "driver": "null-co", "node-name": "zeros", "size": 1 << 20 }))?;
+        let device = json!({ "driver": "virtio-blk-pci", "drive": "zeros", "id": "hot", "serial": "hot",
+                             "disable-legacy": "on", "iommu_platform": true });
+        self.ask("device_add", device)?;
+        Ok(())
+    }
+
     /// Makes one request; greeting and events are passed over.
     fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, MonitorError> {
         let request = json!({ "execute": command, "arguments": arguments });

@@ -45,6 +45,7 @@ impl std::error::Error for ImageError {}
 pub struct KernelImage {
     /// Offset from the kernel's base, and bytes.
     segments: Vec<(u64, Vec<u8>)>,
+    memory: u64,
 }
 
 /// How the kernel in memory compares with its file.
@@ -123,13 +124,15 @@ impl KernelImage {
             other => return Err(ImageError::Machine(other.unwrap_or(0))),
         }
         let (table, entry, count) = (fields.number(32, 8)?, fields.number(54, 2)?, fields.number(56, 2)?);
-        let mut segments = Vec::new();
+        let (mut segments, mut end) = (Vec::new(), 0);
         for index in 0..count {
             let header = table.checked_add(index * entry).ok_or(ImageError::Truncated)?;
             slice(file, header, 56)?;
             if fields.number(header, 4)? != u64::from(PT_LOAD) {
                 continue;
             }
+            let ends = fields.number(header + 24, 8)?.wrapping_add(fields.number(header + 40, 8)?);
+            end = end.max(ends);
             let bytes = slice(file, fields.number(header + 8, 8)?, fields.number(header + 32, 8)?)?;
             if !bytes.is_empty() {
                 segments.push((fields.number(header + 24, 8)?, bytes.to_vec()));
@@ -139,7 +142,13 @@ impl KernelImage {
         for (address, _) in &mut segments {
             *address -= base;
         }
-        Ok(Self { segments })
+        Ok(Self { segments, memory: end.wrapping_sub(base) })
+    }
+
+    /// Bytes from the base to the end of the last segment in memory, zeros at the end counted.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory
     }
 
     /// Bytes from the base to the end of the last segment's file bytes.

@@ -95,6 +95,8 @@ pub enum Violation {
     },
     /// The kernel in memory is not what its file holds, from this address on.
     KernelDiffers(u64),
+    /// The guest shares frames with its kernel or its tree in them, which begins at this address.
+    SharesItself(u64),
     /// The ultravisor takes a frame that the tree does not reserve but that holds the tree or the kernel.
     ReservationHits(u64),
 }
@@ -118,6 +120,7 @@ impl fmt::Display for Violation {
             Self::KernelDiffers(address) => {
                 write!(f, "the kernel in memory differs from its file at {address:#x}")
             }
+            Self::SharesItself(address) => write!(f, "UV_SHARE_PAGE of kernel or tree, at {address:#x}"),
             Self::ReservationHits(address) => {
                 write!(f, "the frame at {address:#x} is in use and not reserved, and the ultravisor takes it")
             }
@@ -133,6 +136,8 @@ pub struct Machine {
     image: KernelImage,
     map: Arc<ShareMap>,
     secure: bool,
+    /// Kernel, with its stack, and tree of a secure guest: address and size.
+    in_use: Vec<(u64, u64)>,
     /// Every UV_ESM that got as far as reading the tree.
     pub esm: Vec<EsmReport>,
     /// What the guest did that it must not.
@@ -143,13 +148,28 @@ impl Machine {
     /// A guest that is a normal VM.
     #[must_use]
     pub fn new(behaviour: Behaviour, firmware: Firmware, image: KernelImage, map: Arc<ShareMap>) -> Self {
-        Self { behaviour, firmware, image, map, secure: false, esm: Vec::new(), violations: Vec::new() }
+        Self {
+            behaviour,
+            firmware,
+            image,
+            map,
+            secure: false,
+            in_use: Vec::new(),
+            esm: Vec::new(),
+            violations: Vec::new(),
+        }
     }
 
     /// Whether the guest is secure.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.secure
+    }
+
+    /// Bytes of the kernel's file in memory.
+    #[must_use]
+    pub fn image_span(&self) -> u64 {
+        self.image.span()
     }
 
     /// Does what a call asks for, or the fault in its place.
@@ -238,6 +258,10 @@ impl Machine {
             Ok(range) => range,
             Err(code) => return Ok(self.finished(code)),
         };
+        let (start, end) = (range.start << FRAME_SHIFT, range.end << FRAME_SHIFT);
+        if let Some((address, _)) = self.in_use.iter().find(|(at, size)| *at < end && start < at + size) {
+            self.violations.push(Violation::SharesItself(*address));
+        }
         self.note_reserved(opcode, &range);
         for gfn in range {
             match self.map.state(gfn) {
@@ -299,6 +323,7 @@ impl Machine {
             self.map.secure_all();
             let tree = esm::read_tree(ram, fdt)?.map_or(0, |tree| tree.pack().len() as u64);
             let in_use = [(kernel_base, self.image.span()), (fdt, tree)];
+            self.in_use = vec![(kernel_base, self.image.memory()), (fdt, tree)];
             for address in &report.reserved {
                 let hits = |(start, size): &(u64, u64)| {
                     *start < address + FRAME_SIZE && start.saturating_add(*size) > *address

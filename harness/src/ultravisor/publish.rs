@@ -33,6 +33,29 @@ pub(super) fn add_to_tree(ram: &GuestRam, address: u64) -> io::Result<Result<(),
     Ok(if ram.write(address, &fdt.pack())? { Ok(()) } else { Err(Requirement::TreeInRam) })
 }
 
+/// What reserved memory is filled with.
+pub const MARK: u8 = 0x5a;
+
+/// Reserves ranges, as address and size, in the flattened tree at this guest physical address.
+///
+/// # Errors
+/// Outside: guest RAM cannot be accessed. Inside: what stands there is no tree.
+pub(super) fn reserve(
+    ram: &GuestRam,
+    address: u64,
+    ranges: &[(u64, u64)],
+) -> io::Result<Result<(), Requirement>> {
+    let mut fdt = match read_tree(ram, address)? {
+        Ok(fdt) => fdt,
+        Err(requirement) => return Ok(Err(requirement)),
+    };
+    fdt.reserved.extend(ranges);
+    for &(start, size) in ranges {
+        ram.write(start, &vec![MARK; usize::try_from(size).unwrap_or(0)])?;
+    }
+    Ok(if ram.write(address, &fdt.pack())? { Ok(()) } else { Err(Requirement::TreeInRam) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::esm::tests::{TREE, tree};
@@ -54,6 +77,18 @@ mod tests {
             add_to_tree(&ram, 0).expect("RAM"),
             Err(Requirement::WellFormed(super::super::fdt::FdtError::Magic(0)))
         );
+    }
+
+    #[test]
+    fn what_is_reserved_is_in_the_tree_and_marked() {
+        let ram = ScratchRam::new(64 << 20);
+        ram.write(TREE, &tree(&[], &[])).expect("write");
+        reserve(&ram, TREE, &[(0x100_0800, 16)]).expect("RAM").expect("tree");
+        let fdt = read_tree(&ram, TREE).expect("RAM").expect("tree");
+        assert!(fdt.reserved.contains(&(0x100_0800, 16)));
+        let bytes = ram.read(0x100_07ff, 18).expect("RAM").expect("in RAM");
+        assert_eq!((bytes[0], bytes[17]), (0, 0));
+        assert!(bytes[1..17].iter().all(|byte| *byte == MARK));
     }
 
     #[test]

@@ -13,10 +13,13 @@ use super::log::{CallRecord, Log};
 use super::machine::{Call, Machine, Resume};
 use super::publish;
 use super::ram::GuestRam;
+use super::tap::Tap;
 use super::{Config, End, Report, UvError};
 use crate::gdb::target::Register;
 use crate::gdb::{Client, GdbError, Stop};
 use crate::variable::Firmware;
+
+mod hypercalls;
 
 /// Where `sc` arrives: with the MMU off, and with relocation on (AIL = 3).
 const VECTORS: [u64; 2] = [0xc00, 0xc000_0000_0000_4c00];
@@ -105,6 +108,7 @@ pub(super) struct Server {
     ram: GuestRam,
     machine: Machine,
     faults: Faults,
+    tap: Tap,
     log: Log,
     calls: Vec<CallRecord>,
     map: Arc<ShareMap>,
@@ -129,10 +133,10 @@ impl Server {
         let registers = RegisterSet::find(&client)?;
         let counts = [0; Number::ALL.len()];
         let calls = Vec::new();
-        let mut server =
-            Self { client, registers, ram, machine, faults: config.faults, log, calls, map, counts };
-        if config.publish_node && config.firmware == Firmware::Bios {
-            server.publish()?;
+        let (faults, tap) = (config.faults, Tap::new(config.host));
+        let mut server = Self { client, registers, ram, machine, faults, tap, log, calls, map, counts };
+        if config.firmware == Firmware::Bios {
+            server.change_tree(config.publish_node, &config.reserve)?;
         }
         for vector in VECTORS {
             server.client.set_breakpoint(vector)?;
@@ -145,10 +149,16 @@ impl Server {
     }
 
     /// At reset without firmware, r3 holds the address of the tree.
-    fn publish(&mut self) -> Result<(), UvError> {
+    fn change_tree(&mut self, publish_node: bool, reserve: &[(u64, u64)]) -> Result<(), UvError> {
         let order = self.order()?;
         let address = self.read(order, self.registers.gpr[0])?;
-        publish::add_to_tree(&self.ram, address).map_err(UvError::Ram)?.map_err(UvError::Publish)
+        if publish_node {
+            publish::add_to_tree(&self.ram, address).map_err(UvError::Ram)?.map_err(UvError::Publish)?;
+        }
+        if !reserve.is_empty() {
+            publish::reserve(&self.ram, address, reserve).map_err(UvError::Ram)?.map_err(UvError::Publish)?;
+        }
+        Ok(())
     }
 
     pub(super) fn resume(&mut self) -> Result<(), UvError> {
@@ -170,6 +180,7 @@ impl Server {
             calls: self.calls,
             esm: self.machine.esm,
             violations: self.machine.violations,
+            host: self.tap.seen,
             shared: self.map.shared_ranges(),
             ever_shared: self.map.ever_shared_ranges(),
         }
@@ -199,6 +210,8 @@ impl Server {
                     Stop::Exited => return Ok(false),
                 }
             }
+        } else if self.tap.is_watched(pc) && !self.hypercall(order, pc, &thread)? {
+            return Ok(true);
         }
         self.client.resume()?;
         Ok(true)
@@ -273,6 +286,7 @@ impl Server {
                 for (register, value) in (0..).zip([fdt, kernel_base, 0]) {
                     self.write(order, self.registers.gpr[register], value)?;
                 }
+                self.watch_hypercalls(kernel_base, fdt)?;
                 (kernel_base, srr1 & !MSR_EE)
             }
         };

@@ -1,0 +1,161 @@
+//! Who may access memory, and when: as the hypervisor sees it, which is asked for every change.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::cells::SERVING;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
+use crate::peer::echo;
+use crate::qemu::monitor::{Monitor, MonitorError};
+use crate::session::Finished;
+use crate::ultravisor::host::{H_PUT_TCE, Rule, Seen, Subject, Value, What};
+use crate::variable::{Firmware, Net};
+use postern_cases::case;
+
+/// Exit status: an exception that nobody handles.
+const EXCEPTION: u8 = 8;
+const COMMAND: u8 = 4;
+const BUS_MASTER: u64 = 1 << 2;
+/// Disk, disk, card.
+const SLOTS: usize = 3;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let _ = case!("TCE-05", Ignore, Q);
+    let _ = case!("LIF-04", Work, Q);
+    let _ = case!("LIF-03", Ignore, Q);
+    vec![
+        Test::new("bus/firmware-left-it-on", left_on),
+        Test::new("bus/exception", exception),
+        Test::new("bus/hot-plug", hot_plug),
+    ]
+}
+
+fn scene(context: &Context) -> Result<Scene, Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    scene.data_disk(64 << 10)?;
+    scene.scratch_disk(64 << 10)?;
+    scene.machine.net = Net::User;
+    scene.machine.dma_window = Some(4 << 20);
+    scene.word("pool=1M ip=10.0.2.15/24");
+    Ok(scene)
+}
+
+/// Looks at what is written to the command register of each slot.
+fn commands() -> Vec<Rule> {
+    let of = |slot| Subject::ConfigWrite { slot, register: Some(COMMAND) };
+    (0..SLOTS as u8).map(|slot| Rule::always(of(slot), What::Look)).collect()
+}
+
+/// The calls under a rule, with their place among all that were looked at.
+fn of(finished: &Finished, rule: usize) -> Vec<(usize, &Seen)> {
+    let seen = finished.ultravisor.iter().flat_map(|report| &report.host).enumerate();
+    seen.filter(|(_, seen)| seen.rule == rule).collect()
+}
+
+/// Whether a write to the command register lets the function access memory.
+fn masters(seen: &Seen) -> bool {
+    seen.arguments.get(4).is_some_and(|value| value & BUS_MASTER != 0)
+}
+
+/// Firmware let every function access memory. That ends before anything is mapped, and begins anew, function by
+/// function, when the pool is.
+fn left_on(context: &Context) -> Result<(), Failure> {
+    let mut scene = scene(context)?;
+    scene.word("run=blk-digest");
+    let mut rules = commands();
+    rules.push(Rule::always(Subject::Hcall(H_PUT_TCE), What::Look));
+    for slot in 0..SLOTS as u8 {
+        let read = Subject::ConfigRead { slot, register: Some(COMMAND) };
+        rules.push(Rule::nth(read, 1, What::Result(Value::With(BUS_MASTER))));
+    }
+    if let Some(protection) = &mut scene.protection {
+        protection.host = rules;
+    }
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::exposure(&finished, true));
+    let puts = of(&finished, SLOTS);
+    let ends = puts.first().zip(puts.last()).map(|(first, last)| (first.0, last.0));
+    for slot in 0..SLOTS {
+        let told = !of(&finished, SLOTS + 1 + slot).is_empty();
+        let writes = of(&finished, slot);
+        let off = writes.first().filter(|(_, seen)| !masters(seen)).map(|(place, _)| *place);
+        let on = writes.iter().find(|(_, seen)| masters(seen)).map(|(place, _)| *place);
+        match (off, ends, on) {
+            (Some(off), Some((first, last)), Some(on)) if told && off < first && last < on => {}
+            _ => findings.push(Finding::Order("bus mastering off, the pool mapped, bus mastering on")),
+        }
+    }
+    verdict(finished, findings)
+}
+
+/// An exception while every device has buffers: each loses memory before the guest ends.
+fn exception(context: &Context) -> Result<(), Failure> {
+    let mut scene = scene(context)?;
+    scene.word("run=blk-digest,breach-null-read");
+    if let Some(protection) = &mut scene.protection {
+        protection.host = commands();
+    }
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, EXCEPTION);
+    for slot in 0..SLOTS {
+        let writes = of(&finished, slot);
+        let used = writes.iter().any(|(_, seen)| masters(seen));
+        if !used || writes.last().is_none_or(|(_, seen)| masters(seen)) {
+            findings.push(Finding::Order("bus mastering on, then off"));
+        }
+    }
+    let console = &finished.output.console;
+    let [taken, report] = ["memory taken from 3 of 3", "EXCEPTION 0x300"].map(|what| console.find(what));
+    if !taken.zip(report).is_some_and(|(taken, report)| taken < report) {
+        findings.push(Finding::Order("bus mastering off, then the report"));
+    }
+    verdict(finished, findings)
+}
+
+/// A disk that appears while the guest serves: nobody touches it, and all else goes on.
+fn hot_plug(context: &Context) -> Result<(), Failure> {
+    let mut scene = scene(context)?;
+    let seed = seed();
+    scene.word("run=blk-digest,net-serve serve=60");
+    let slot = u8::try_from(SLOTS).unwrap_or(0);
+    if let Some(protection) = &mut scene.protection {
+        let of = |register| Subject::ConfigWrite { slot, register };
+        protection.host = vec![Rule::always(of(None), What::Look)];
+    }
+    let mut session = scene.start()?;
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
+        findings.push(Finding::NeverSaid(SERVING));
+    } else {
+        let plugged = || -> Result<_, MonitorError> {
+            let socket = session.machine.monitor.as_deref().unwrap_or_else(|| std::path::Path::new(""));
+            let mut monitor = Monitor::connect(socket)?;
+            monitor.plug_disk()?;
+            let ports = monitor.forwarded()?;
+            Ok((ports, monitor))
+        };
+        match plugged() {
+            Ok((ports, mut monitor)) => {
+                findings.extend(echo::all(ports, seed).err().map(Finding::Echo));
+                // The rings that there are belong to the devices that were there at boot.
+                let rings = monitor.rings().map_err(Finding::Monitor)?;
+                if rings.len() != SLOTS + 1 {
+                    findings.push(Finding::Order("boot, then the disk that nobody uses"));
+                }
+            }
+            Err(error) => findings.push(Finding::Monitor(error)),
+        }
+    }
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::exposure(&finished, true));
+    findings.extend(judge::fact(&finished, "net0.serve", "done"));
+    if finished.report.fact("blk2.id").is_some() || !of(&finished, 0).is_empty() {
+        findings.push(Finding::Order("boot, then the disk that nobody uses"));
+    }
+    verdict(finished, findings)
+}

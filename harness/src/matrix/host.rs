@@ -1,0 +1,302 @@
+//! A hypervisor that lies itself: it answers the hypercalls by which a secure guest reaches config space, device
+//! registers and TCEs. Each lie is a row of the case list.
+
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::cells::SERVING;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
+use crate::ultravisor::host::Subject::{ConfigRead, Hcall, Load, Store};
+use crate::ultravisor::host::Value::{Is, With, Without};
+use crate::ultravisor::host::What::{Answer, Argument, R3, Result as Changed};
+use crate::ultravisor::host::{H_GET_TCE, H_PUT_TCE, H_RTAS, Rule, Subject};
+use crate::variable::{Firmware, Net};
+use postern_cases::{Observation, case};
+use std::fs::File;
+
+const DATA_BYTES: u64 = (4 << 20) + 512;
+const SCRATCH_BYTES: u64 = 256 << 10;
+/// Exit status: a device is missing, refused or broken.
+const DEVICE: u8 = 6;
+/// The device is not told of its second batch of requests, nor are the next few times: the guest waits for it, and
+/// looks after it meanwhile.
+const UNHEARD: Rule = Rule {
+    of: Store { device: 0, register: 0x3000, bytes: 2 },
+    from: 2,
+    to: 8,
+    what: Answer { status: 0, value: 0 },
+};
+
+/// What a lie comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The first disk is given up, and the log has these words; the other devices work.
+    Disk(&'static [&'static str]),
+    /// Every device is refused.
+    All(&'static [&'static str]),
+    /// Everything works, and the log has these words.
+    Works(&'static [&'static str]),
+}
+
+/// One lie.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    row: Observation,
+    /// What tells cases of one row apart.
+    suffix: &'static str,
+    waits: bool,
+    /// MiB of DMA window, of which a quarter is the pool's; each TCE of a lie about TCEs costs a millisecond.
+    window: Option<u64>,
+    rules: &'static [Rule],
+    outcome: Outcome,
+}
+
+const fn case(row: Observation, rules: &'static [Rule], outcome: Outcome) -> Case {
+    Case { row, suffix: "", waits: false, window: None, rules, outcome }
+}
+
+impl Case {
+    const fn named(self, suffix: &'static str) -> Self {
+        Self { suffix, ..self }
+    }
+
+    const fn of_tces(self) -> Self {
+        Self { window: Some(4), ..self }
+    }
+
+    /// At a moment when the guest waits for its disk.
+    const fn waiting(self) -> Self {
+        Self { waits: true, ..self }
+    }
+}
+
+/// A register of the first disk.
+const fn disk(register: u64, bytes: u64) -> Subject {
+    Load { device: 0, register, bytes }
+}
+
+const STATUS: Subject = disk(0x14, 1);
+const GENERATION: Subject = disk(0x15, 1);
+const QUEUE_SIZE: Subject = disk(0x18, 2);
+const CAPACITY: Subject = disk(0x2000, 4);
+/// Looks at the status until the device is in use: after its reset, its features and its start.
+const IN_USE: u64 = 3;
+/// What a driver says whose device did not confirm its reset.
+const QUARANTINE: &str = "stays in quarantine";
+/// Any register of the first disk in config space.
+const CONFIG: Subject = ConfigRead { slot: 0, register: None };
+const ONES: u64 = 0xffff_ffff;
+
+const CASES: [Case; 26] = [
+    case(
+        case!("CAP-14", Refuse, Q),
+        &[Rule::from(CONFIG, 8, Answer { status: 0, value: ONES })],
+        Outcome::Disk(&["reserved type"]),
+    ),
+    case(
+        case!("CAP-14", Refuse, Q),
+        &[Rule::from(CONFIG, 16, Answer { status: 0, value: ONES })],
+        Outcome::Disk(&["ones"]),
+    )
+    .named("-later"),
+    case(
+        case!("BAR-01", Refuse, Q),
+        &[Rule::always(ConfigRead { slot: 0, register: Some(0x20) }, Changed(Is(0)))],
+        Outcome::Disk(&["BAR"]),
+    ),
+    case(
+        case!("BAR-06", Refuse, Q),
+        &[Rule::from(ConfigRead { slot: 0, register: Some(0x20) }, 2, Changed(With(0x10_0000)))],
+        Outcome::Disk(&["BAR"]),
+    ),
+    case(
+        case!("NEG-01", Refuse, Q),
+        &[Rule::always(STATUS, Changed(With(0x04)))],
+        Outcome::Disk(&["no reset, status stays 0x4"]),
+    ),
+    case(
+        case!("NEG-02", Refuse, Q),
+        &[Rule::nth(disk(4, 4), 2, Changed(Without(1)))],
+        Outcome::Disk(&["VERSION_1 not offered"]),
+    ),
+    case(
+        case!("NEG-03b", Refuse, Q),
+        &[Rule::nth(Store { device: 0, register: 12, bytes: 4 }, 2, Argument(2, Without(2)))],
+        Outcome::Disk(&["refused features"]),
+    ),
+    case(
+        case!("NEG-04", Refuse, Q),
+        &[Rule::nth(STATUS, 2, Changed(Without(8)))],
+        Outcome::Disk(&["refused features"]),
+    ),
+    case(
+        case!("NEG-08", Refuse, Q),
+        &[Rule::nth(QUEUE_SIZE, 1, Changed(Is(3)))],
+        Outcome::Disk(&["queue 0: size 3"]),
+    ),
+    case(
+        case!("NEG-08", Refuse, Q),
+        &[Rule::nth(QUEUE_SIZE, 1, Changed(Is(0)))],
+        Outcome::Disk(&["no queue 0"]),
+    )
+    .named("-none"),
+    case(
+        case!("NEG-10", Refuse, Q),
+        &[Rule::always(disk(0x1c, 2), Changed(Is(1)))],
+        Outcome::Disk(&["in use before set-up"]),
+    ),
+    case(
+        case!("NEG-11", Break, Q),
+        &[Rule::nth(STATUS, IN_USE + 2, Changed(With(0x40)))],
+        Outcome::Disk(&["broken: ", "needs a reset"]),
+    )
+    .waiting(),
+    case(
+        case!("NEG-12", Retry, Q),
+        &[
+            Rule::nth(GENERATION, 1, Changed(Is(1))),
+            Rule::nth(GENERATION, 2, Changed(Is(2))),
+            Rule::nth(GENERATION, 3, Changed(Is(3))),
+        ],
+        Outcome::Works(&[]),
+    )
+    .named("-thrice"),
+    case(
+        case!("NEG-15", Break, Q),
+        &[Rule::from(STATUS, IN_USE, Changed(Is(0xff)))],
+        Outcome::Disk(&["device gone", QUARANTINE]),
+    ),
+    case(
+        case!("NEG-15", Break, Q),
+        &[Rule::from(STATUS, IN_USE + 2, Changed(Is(0xff)))],
+        Outcome::Disk(&["broken: device gone", QUARANTINE]),
+    )
+    .named("-at-work")
+    .waiting(),
+    case(
+        case!("RNG-20", Quarantine, Q),
+        &[Rule::from(STATUS, IN_USE + 2, Changed(Is(0x4f)))],
+        Outcome::Disk(&["broken: ", "needs a reset", QUARANTINE]),
+    )
+    .named("-no-reset")
+    .waiting(),
+    case(
+        case!("BLK-06", Fail, Q),
+        &[Rule::from(GENERATION, 4, Changed(Is(9))), Rule::from(CAPACITY, 2, Changed(Is(64)))],
+        Outcome::Disk(&["capacity"]),
+    )
+    .named("-shrinks")
+    .waiting(),
+    case(
+        case!("BLK-06", Work, Q),
+        &[Rule::from(GENERATION, 4, Changed(Is(9))), Rule::from(CAPACITY, 2, Changed(Is(0xffff)))],
+        Outcome::Works(&[]),
+    )
+    .named("-grows")
+    .waiting(),
+    case(
+        case!("NET-08", Fallback, Q),
+        &[Rule::always(Load { device: 2, register: 0x2000, bytes: 1 }, Changed(Is(0xff)))],
+        Outcome::Works(&["net0"]),
+    ),
+    case(
+        case!("MSX-02", Fallback, Q),
+        &[Rule::always(disk(0x1a, 2), Changed(Is(0xffff)))],
+        Outcome::Works(&["interrupts: lsi"]),
+    ),
+    case(
+        case!("HC-01", Fail, Q),
+        &[Rule::from(STATUS, IN_USE + 2, Answer { status: 0x7fff_ffff, value: 0 })],
+        Outcome::Disk(&["unknown hcall status 2147483647", QUARANTINE]),
+    )
+    .waiting(),
+    case(
+        case!("HC-02", Retry, Q),
+        &[Rule { of: Hcall(H_PUT_TCE), from: 100, to: 140, what: Answer { status: 1, value: 0 } }],
+        Outcome::Works(&[]),
+    )
+    .of_tces(),
+    case(
+        case!("HC-10", Refuse, Q),
+        &[Rule::from(Hcall(H_GET_TCE), 1, Changed(With(0x1_0000)))],
+        Outcome::All(&["refused"]),
+    )
+    .of_tces(),
+    case(case!("HC-11", Ignore, M), &[Rule::always(Hcall(H_RTAS), R3(0xf000))], Outcome::Works(&[])),
+    case(
+        case!("TCE-01", Refuse, Q),
+        &[Rule::from(Hcall(H_PUT_TCE), 200, Answer { status: -16, value: 0 })],
+        Outcome::All(&["H_RESOURCE"]),
+    )
+    .of_tces(),
+    case(
+        case!("TCE-04", Refuse, Q),
+        &[Rule::nth(Store { device: 0, register: 0x20, bytes: 4 }, 1, Argument(2, Is(0x300_0000)))],
+        Outcome::Disk(&["broken: "]),
+    ),
+];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let test = |case: &'static Case| {
+        let name = format!("host/{}{}", case.row.case.id, case.suffix);
+        Test::new(name, move |context| run(context, case))
+    };
+    CASES.iter().map(test).collect()
+}
+
+fn run(context: &Context, case: &Case) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    let seed = seed();
+    let data = scene.data_disk(DATA_BYTES)?;
+    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
+    scene.machine.net = Net::User;
+    scene.word(&format!("run=blk-digest,blk-pattern,net-serve serve=20 seed={seed} patience=2"));
+    scene.word("ip=10.0.2.15/24");
+    if let Some(mebibytes) = case.window {
+        scene.machine.dma_window = Some(mebibytes << 20);
+        scene.word(&format!("pool={}K", mebibytes << 8));
+    }
+    // QEMU would look at queues by itself whenever a hypercall is stopped at.
+    scene.machine.extra = ["-global", "virtio-blk-pci.ioeventfd=off"].map(str::to_owned).to_vec();
+    if let Some(protection) = &mut scene.protection {
+        protection.host = case.rules.to_vec();
+        protection.host.extend(case.waits.then_some(UNHEARD));
+    }
+    let mut session = scene.start()?;
+    // A guest without a card ends by itself.
+    session.qemu.console().wait_for(LIMIT, |line| line == SERVING);
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    let (status, words) = match case.outcome {
+        Outcome::Disk(words) | Outcome::All(words) => (DEVICE, words),
+        Outcome::Works(words) => (0, words),
+    };
+    let mut findings = judge::end(&finished, status);
+    let unsaid = words.iter().filter(|word| !finished.output.console.contains(**word));
+    findings.extend(unsaid.map(|word| Finding::NeverSaid(word)));
+    let lied = |rule| finished.ultravisor.iter().flat_map(|uv| &uv.host).any(|s| s.rule == rule && s.lied);
+    if !(0..case.rules.len() + usize::from(case.waits)).all(lied) {
+        findings.push(Finding::NoLie);
+    }
+    if !matches!(case.outcome, Outcome::Disk(_) | Outcome::All(_)) {
+        findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));
+    }
+    if !matches!(case.outcome, Outcome::All(_)) {
+        match File::open(&scratch) {
+            Ok(file) => findings.extend(crate::pattern::verify(seed, file).err().map(Finding::Pattern)),
+            Err(error) => findings.push(Finding::File(scratch, error)),
+        }
+    }
+    if matches!(case.outcome, Outcome::Disk(_) | Outcome::Works(_)) {
+        findings.extend(judge::fact(&finished, "net0.serve", "done"));
+    }
+    // The lie has opened nothing, and memory stays out of use exactly if no reset was confirmed.
+    findings.extend(judge::exposure(&finished, true));
+    let expected = words.contains(&QUARANTINE);
+    if judge::quarantined(&finished) != Some(expected) {
+        findings.push(Finding::Quarantine { expected });
+    }
+    verdict(finished, findings)
+}

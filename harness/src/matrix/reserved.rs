@@ -1,0 +1,106 @@
+//! Memory that the tree reserves in the most awkward places: the pool is whole frames of its own beside all of
+//! it, or there is none.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::ultravisor::publish::MARK;
+use crate::variable::Firmware;
+use postern_cases::case;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+/// Exit status: out of memory.
+const NO_MEMORY: u8 = 10;
+/// Bytes of guest memory.
+const MEMORY: u64 = 512 << 20;
+/// Behind the kernel, wherever it ends.
+const FREE: u64 = 16 << 20;
+const POOL: u64 = 8 << 20;
+const FRAME: u64 = 64 << 10;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let _ = case!("UV-19", Refuse, Q);
+    let _ = case!("UV-10", Halt, Q);
+    vec![
+        Test::new("reserved/ragged", ragged),
+        Test::new("reserved/half-a-frame-short", |context| nowhere(context, &short(), "no room for a pool")),
+        Test::new("reserved/pool-but-no-heap", |context| {
+            nowhere(context, &pool_alone(), "no room for a heap")
+        }),
+    ]
+}
+
+/// A byte of every second MiB below `end`, so that no pool fits in between.
+fn crumbs(end: u64) -> Vec<(u64, u64)> {
+    (5 << 20..end).step_by(2 << 20).map(|at| (at + 0x123, 1)).collect()
+}
+
+/// A stretch that is as long as the pool and half a frame, and begins in the middle of one: no whole frames.
+fn short() -> Vec<(u64, u64)> {
+    let mut all = crumbs(MEMORY);
+    all.retain(|(at, _)| !(FREE..FREE + POOL + FRAME).contains(at));
+    all.extend([(FREE - 8, FRAME / 2 + 8), (FREE + POOL + FRAME / 2 - 1, 8)]);
+    all
+}
+
+/// Room for the pool, to the byte, and for nothing of that size beside it.
+fn pool_alone() -> Vec<(u64, u64)> {
+    let mut all = crumbs(MEMORY);
+    all.retain(|(at, _)| !(FREE - FRAME..FREE + POOL + FRAME).contains(at));
+    all.extend([(FREE - 1, 1), (FREE + POOL, 1)]);
+    all
+}
+
+/// Frames that belong to somebody in part, on both sides of the only place for the pool: it takes neither.
+fn ragged(context: &Context) -> Result<(), Failure> {
+    let mut reserve = crumbs(FREE);
+    let start = FREE + 3 * FRAME;
+    // The last bytes of one frame and the first of another, with exactly the pool in between.
+    reserve.extend([(start - 16, 16), (start + POOL, 16)]);
+    let (mut scene, reserve) = scene(context, &reserve)?;
+    scene.data_disk(1 << 20)?;
+    scene.word("run=blk-digest");
+    let session = scene.start()?;
+    let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
+    let finished = session.finish(crate::matrix::scene::LIMIT);
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "pool.base", &format!("{start:#x}")));
+    findings.extend(judge::exposure(&finished, true));
+    findings.extend(judge::ultracalls(&finished, &judge::SECURE_CALLS));
+    let memory = File::open(&path).map_err(|error| Finding::File(path.clone(), error))?;
+    let changed = |&&(at, len): &&(u64, u64)| {
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        memory.read_exact_at(&mut bytes, at).is_err() || bytes.iter().any(|byte| *byte != MARK)
+    };
+    findings.extend(reserve.iter().filter(changed).map(|&(at, _)| Finding::Overwritten(at)));
+    verdict(finished, findings)
+}
+
+/// Without room the guest says for what, and shares nothing.
+fn nowhere(context: &Context, reserve: &[(u64, u64)], names: &'static str) -> Result<(), Failure> {
+    let (mut scene, _) = scene(context, reserve)?;
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, NO_MEMORY);
+    if !finished.output.console.contains(names) {
+        findings.push(Finding::NeverSaid(names));
+    }
+    if !finished.shared().ever.is_empty() {
+        findings.push(Finding::Order("room for everything, then the share"));
+    }
+    verdict(finished, findings)
+}
+
+fn scene(context: &Context, reserve: &[(u64, u64)]) -> Result<(Scene, Vec<(u64, u64)>), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    // Where QEMU puts the kernel, and where UV_ESM takes its ten frames, nothing is reserved beforehand.
+    let reserve: Vec<_> =
+        reserve.iter().copied().filter(|(at, _)| !(4 << 20..10 << 20).contains(at)).collect();
+    if let Some(protection) = &mut scene.protection {
+        protection.reserve = reserve.clone();
+    }
+    Ok((scene, reserve))
+}

@@ -1,0 +1,213 @@
+//! The rules of a host that lies, held against each hypercall as it is made.
+
+use super::host::{H_LOGICAL_CI_LOAD, H_LOGICAL_CI_STORE, H_RTAS, Rule, Seen, Subject, Value, What};
+use super::ram::GuestRam;
+use super::sites::Site;
+use std::collections::HashMap;
+use std::io;
+
+/// A virtio device's registers are in a BAR of 16 KiB (QEMU's virtio-pci), its status is the byte here.
+const BAR: u64 = 16 << 10;
+const STATUS: u64 = 0x14;
+/// Calls within which a site whose number cannot be told beforehand has to make one that a rule is about.
+const PROBATION: u32 = 24;
+/// Most words that an argument block of this kernel has after its head.
+const MOST_WORDS: u32 = 16;
+
+/// An RTAS argument block in guest memory.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    address: u64,
+    service: Option<&'static str>,
+    arguments: Vec<u64>,
+}
+
+impl Block {
+    /// Where the argument word with this number is.
+    pub(super) fn argument(&self, index: usize) -> u64 {
+        self.address + 12 + 4 * index as u64
+    }
+
+    /// Where the status word is; the others follow it.
+    pub(super) fn status(&self) -> u64 {
+        self.argument(self.arguments.len())
+    }
+}
+
+/// A hypercall as it is about to be made.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) number: u64,
+    /// r4 to r7.
+    pub(super) registers: [u64; 4],
+    pub(super) block: Option<Block>,
+}
+
+impl Call {
+    /// Values of device registers arrive as a big-endian CPU would see them.
+    pub(super) fn swapped(&self, value: u64) -> u64 {
+        match self.registers[0] {
+            2 => u64::from((value as u16).swap_bytes()),
+            4 => u64::from((value as u32).swap_bytes()),
+            8 => value.swap_bytes(),
+            _ => value,
+        }
+    }
+
+    pub(super) fn is_device(&self) -> bool {
+        matches!(self.number, H_LOGICAL_CI_LOAD | H_LOGICAL_CI_STORE)
+    }
+
+    /// What a word of this call becomes.
+    pub(super) fn changed(&self, value: Value, word: u64) -> u64 {
+        if self.is_device() { self.swapped(value.of(self.swapped(word))) } else { value.of(word) }
+    }
+
+    fn arguments(&self) -> Vec<u64> {
+        self.block.as_ref().map_or(self.registers.to_vec(), |block| block.arguments.clone())
+    }
+}
+
+/// The rules, and what they have come to.
+#[derive(Debug, Default)]
+pub(super) struct Tap {
+    rules: Vec<Rule>,
+    counts: Vec<u64>,
+    /// Start of each device's BAR, in the order in which the guest came to them.
+    devices: Vec<u64>,
+    tokens: HashMap<u32, &'static str>,
+    sites: HashMap<u64, u32>,
+    pub(super) seen: Vec<Seen>,
+}
+
+/// The services that rules speak of.
+const SERVICES: [&str; 2] = ["ibm,read-pci-config", "ibm,write-pci-config"];
+
+impl Tap {
+    pub(super) fn new(rules: Vec<Rule>) -> Self {
+        let counts = vec![0; rules.len()];
+        Self { rules, counts, ..Self::default() }
+    }
+
+    /// Takes RTAS's tokens from the guest's tree.
+    pub(super) fn learn(&mut self, token: impl Fn(&str) -> Option<u32>) {
+        self.tokens = SERVICES.iter().filter_map(|name| Some((token(name)?, *name))).collect();
+    }
+
+    /// The calls that have to be stopped at.
+    pub(super) fn watch(&mut self, sites: &[Site]) -> Vec<u64> {
+        let wanted: Vec<u64> = self.rules.iter().flat_map(|rule| rule.of.numbers()).copied().collect();
+        // A call that has sites of its own is hardly made elsewhere.
+        let known = wanted.iter().all(|wanted| sites.iter().any(|site| site.number == Some(*wanted)));
+        let fits = |site: &&Site| !wanted.is_empty() && site.number.is_none_or(|n| wanted.contains(&n));
+        self.sites = sites
+            .iter()
+            .filter(fits)
+            .map(|site| (site.at, if known && site.number.is_none() { PROBATION } else { u32::MAX }))
+            .collect();
+        self.sites.keys().copied().collect()
+    }
+
+    pub(super) fn is_watched(&self, address: u64) -> bool {
+        self.sites.contains_key(&address)
+    }
+
+    /// Notes that a site made a call that no rule is about; true when it need not be stopped at any more.
+    pub(super) fn dismiss(&mut self, address: u64) -> bool {
+        let Some(left) = self.sites.get_mut(&address) else { return false };
+        if *left != u32::MAX {
+            *left -= 1;
+        }
+        *left == 0 && self.sites.remove(&address).is_some()
+    }
+
+    /// Whether no rule has anything to do any more; then the sites that were still watched.
+    pub(super) fn finished(&mut self) -> Vec<u64> {
+        let over = |(rule, count): (&Rule, &u64)| rule.to <= *count;
+        if self.rules.iter().zip(&self.counts).all(over) {
+            return self.sites.drain().map(|(address, _)| address).collect();
+        }
+        Vec::new()
+    }
+
+    /// Reads what a call with these registers asks for.
+    pub(super) fn read(&self, ram: &GuestRam, number: u64, registers: [u64; 4]) -> io::Result<Call> {
+        let mut call = Call { number, registers, block: None };
+        if number == H_RTAS {
+            let address = registers[0];
+            let word = |index: u64| -> io::Result<u32> {
+                let bytes = ram.read(address + 4 * index, 4)?.unwrap_or_default();
+                Ok(bytes.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes)))
+            };
+            let service = self.tokens.get(&word(0)?).copied();
+            let count = word(1)?.min(MOST_WORDS);
+            let arguments = (0..u64::from(count)).map(|index| Ok(u64::from(word(3 + index)?)));
+            let arguments = arguments.collect::<io::Result<_>>()?;
+            call.block = Some(Block { address, service, arguments });
+        }
+        Ok(call)
+    }
+
+    /// The rules that the call falls under, each with the call's place among those; what the first of them that
+    /// is not over wants done comes first.
+    pub(super) fn judge(&mut self, call: &Call) -> Vec<(usize, u64, What)> {
+        if call.is_device() && call.registers[0] == 1 && call.registers[1] % BAR == STATUS {
+            let base = call.registers[1] - STATUS;
+            if !self.devices.contains(&base) {
+                self.devices.push(base);
+            }
+        }
+        let mut hits = Vec::new();
+        for index in 0..self.rules.len() {
+            let rule = self.rules[index];
+            if self.fits(rule.of, call) {
+                self.counts[index] += 1;
+                let nth = self.counts[index];
+                if (rule.from..=rule.to).contains(&nth) {
+                    hits.push((index, nth, rule.what));
+                }
+            }
+        }
+        hits.sort_by_key(|(_, _, what)| *what == What::Look);
+        hits
+    }
+
+    fn fits(&self, subject: Subject, call: &Call) -> bool {
+        let access = |number, device: usize, register, bytes| {
+            let base = self.devices.get(device);
+            let [size, address, ..] = call.registers;
+            call.number == number && size == bytes && base.is_some_and(|base| *base + register == address)
+        };
+        let service = call.block.as_ref().and_then(|block| block.service);
+        let config = |name, slot: u8, register: Option<u8>| {
+            let address = call.block.as_ref().and_then(|block| block.arguments.first()).copied();
+            let Some(address) = address.filter(|_| service == Some(name)) else { return false };
+            address & 0xf0ff_ff00 == u64::from(slot) << 11
+                && register.is_none_or(|register| address & 0xff == u64::from(register))
+        };
+        match subject {
+            Subject::Hcall(number) => call.number == number,
+            Subject::Load { device, register, bytes } => access(H_LOGICAL_CI_LOAD, device, register, bytes),
+            Subject::Store { device, register, bytes } => access(H_LOGICAL_CI_STORE, device, register, bytes),
+            Subject::ConfigRead { slot, register } => config("ibm,read-pci-config", slot, register),
+            Subject::ConfigWrite { slot, register } => config("ibm,write-pci-config", slot, register),
+        }
+    }
+
+    /// Writes down what became of a call.
+    pub(super) fn note(&mut self, call: &Call, hits: &[(usize, u64, What)], status: u64, value: u64) {
+        let decided = hits.first().filter(|(_, _, what)| *what != What::Look).map(|(rule, ..)| *rule);
+        self.seen.extend(hits.iter().map(|&(rule, nth, _)| Seen {
+            rule,
+            nth,
+            arguments: call.arguments(),
+            status,
+            value,
+            lied: decided == Some(rule),
+        }));
+    }
+}
+
+#[cfg(test)]
+#[path = "tap/tests.rs"]
+mod tests;
