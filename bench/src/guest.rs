@@ -9,7 +9,6 @@ use postern_harness::qemu::monitor::{Forwarded, Monitor, MonitorError};
 use postern_harness::qemu::process::{Ended, Qemu, StartError};
 use postern_harness::run::INITRD;
 use postern_harness::session::{Protection, Session, SessionError, last_line};
-use postern_harness::ultravisor::{Behaviour, Faults};
 use postern_harness::variable::{Firmware, Net};
 use postern_harness::workdir::Workdir;
 use std::fmt;
@@ -167,12 +166,7 @@ impl Guest {
         let monitor = dir.path("monitor");
         let started = Instant::now();
         let running = if shape.system == System::PosternBounced {
-            let protection = Protection {
-                behaviour: Behaviour::Published,
-                faults: Faults::none(),
-                publish_node: shape.firmware != Firmware::Vof,
-                log: None,
-            };
+            let protection = Protection::honest(shape.firmware != Firmware::Vof);
             let session = Session::start_unobserved(machine, Some(protection), &mut dir);
             Running::Secure(Box::new(session.map_err(GuestError::Session)?))
         } else {

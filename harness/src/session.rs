@@ -40,6 +40,21 @@ pub struct Protection {
     pub log: Option<PathBuf>,
 }
 
+impl Protection {
+    /// What the published firmware does, and a host that does what it should.
+    #[must_use]
+    pub fn honest(publish_node: bool) -> Self {
+        Self {
+            behaviour: Behaviour::Published,
+            faults: Faults::none(),
+            reserve: Vec::new(),
+            host: Vec::new(),
+            publish_node,
+            log: None,
+        }
+    }
+}
+
 /// Why a guest did not start.
 #[derive(Debug)]
 pub enum SessionError {

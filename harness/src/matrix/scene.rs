@@ -6,7 +6,6 @@ use crate::qemu::command::Machine;
 use crate::qemu::process::Output;
 use crate::run::INITRD;
 use crate::session::{Finished, Protection, Session};
-use crate::ultravisor::{Behaviour, Faults};
 use crate::variable::{Cpu, Firmware};
 use crate::workdir::Workdir;
 use std::path::PathBuf;
@@ -137,14 +136,7 @@ impl Scene {
             bootargs: if shape.secure && !publish_node { "svm=emulated".to_owned() } else { String::new() },
             ..Machine::new(context.qemu.clone(), context.kernel.clone(), context.rom.clone())
         };
-        let protection = shape.secure.then(|| Protection {
-            behaviour: Behaviour::Published,
-            faults: Faults::none(),
-            reserve: Vec::new(),
-            host: Vec::new(),
-            publish_node,
-            log: None,
-        });
+        let protection = shape.secure.then(|| Protection::honest(publish_node));
         Ok(Self { dir, machine, protection })
     }
 
