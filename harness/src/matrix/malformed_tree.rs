@@ -6,7 +6,7 @@ use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::qemu::command::Attachment;
-use crate::session::SessionError;
+use crate::session::{Finished, SessionError};
 use crate::ultravisor::{UvError, fdt};
 use crate::variable::Firmware;
 use std::fs::{File, OpenOptions};
@@ -48,11 +48,40 @@ pub fn tests() -> Vec<Test> {
     let test = |&(name, damage, names): &(&str, Damage, &'static str)| {
         Test::new(format!("malformed-tree/{name}"), move |context| refused(context, damage, names))
     };
-    CASES.iter().map(test).collect()
+    let mut tests: Vec<Test> = CASES.iter().map(test).collect();
+    tests.push(Test::new("malformed-tree/no-cache-block", unsaid_cache_block));
+    tests
+}
+
+/// A tree without the size of a cache block costs time, nothing else.
+fn unsaid_cache_block(context: &Context) -> Result<(), Failure> {
+    const SAID: &str = "cleared word by word";
+    let unsaid = Damage::Replace(b"d-cache-block-size\0", b"d-cache-block-sort\0");
+    let finished = handed_over(context, unsaid, |scene| scene.data_disk(1 << 20).map(drop))?;
+    let mut findings = judge::end(&finished, 0);
+    if !finished.output.console.contains(SAID) {
+        findings.push(Finding::NeverSaid(SAID));
+    }
+    verdict(finished, findings)
 }
 
 fn refused(context: &Context, damage: Damage, names: &'static str) -> Result<(), Failure> {
+    let finished = handed_over(context, damage, |_| Ok(()))?;
+    let mut findings = judge::end(&finished, BAD_TREE);
+    if !finished.output.console.contains(names) {
+        findings.push(Finding::NeverSaid(names));
+    }
+    verdict(finished, findings)
+}
+
+/// Runs a guest with a tree that has been damaged before its first instruction.
+fn handed_over(
+    context: &Context,
+    damage: Damage,
+    equip: impl FnOnce(&mut Scene) -> Result<(), Failure>,
+) -> Result<Finished, Failure> {
     let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
+    equip(&mut scene)?;
     scene.word("run=blk-digest");
     let root = scene.dir.root().to_path_buf();
     let memory = scene.dir.memory(scene.machine.memory).map_err(|error| Finding::File(root, error))?;
@@ -64,12 +93,7 @@ fn refused(context: &Context, damage: Damage, names: &'static str) -> Result<(),
     let (mut client, address) = client?;
     spoil(&memory, address, damage).map_err(|error| Finding::File(memory, error))?;
     client.resume().map_err(|error| Finding::Start(SessionError::Ultravisor(error.into())))?;
-    let finished = session.finish(LIMIT);
-    let mut findings = judge::end(&finished, BAD_TREE);
-    if !finished.output.console.contains(names) {
-        findings.push(Finding::NeverSaid(names));
-    }
-    verdict(finished, findings)
+    Ok(session.finish(LIMIT))
 }
 
 /// Without firmware, r3 has the tree's address at reset, and the CPU is big-endian.

@@ -12,7 +12,9 @@ mod registers;
 
 pub use calls::{hcall, ultracall};
 pub use idle::cede;
-pub use memory::{copy, copy_to_real, eieio, lwsync, sync, sync_instructions, take, zero};
+pub use memory::{
+    clear_by_blocks, cleared_by_one, copy, copy_to_real, eieio, lwsync, sync, sync_instructions, take, zero,
+};
 pub use registers::{
     enable_translation, exception_stack, msr, pvr, random, relax, renew_process, set_exception_stack,
     timebase,

@@ -1,6 +1,7 @@
 //! Barriers, and copies to addresses that no Rust pointer may have.
 
 use core::arch::asm;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Orders everything before it before everything after it, device registers included (Power ISA 3.0B,
 /// book II 4.6.3).
@@ -54,7 +55,8 @@ pub unsafe fn copy_to_real(to: usize, from: *const u8, len: usize) {
 
 /// Makes instructions just stored at `start..start + len` the ones that are fetched.
 pub fn sync_instructions(start: usize, len: usize) {
-    const LINE: usize = 128;
+    // No 64-bit processor has shorter cache blocks; on one with longer ones the same is done more than once.
+    const LINE: usize = 32;
     let first = start & !(LINE - 1);
     for line in (first..start + len).step_by(LINE) {
         // SAFETY: cache maintenance by address changes no data; an address that is not RAM is ignored.
@@ -128,8 +130,32 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// Bytes that `dcbz` clears: the cache block of POWER8 and later.
+/// Bytes that `dcbz` clears where it is used: the cache block of POWER8 and later.
 const BLOCK: usize = 128;
+/// Whether it is used.
+static BY_BLOCKS: AtomicBool = AtomicBool::new(false);
+
+/// From now on memory is cleared a cache block at a time.
+///
+/// # Safety
+/// `dcbz` clears 128 bytes on every processor of this machine.
+pub unsafe fn clear_by_blocks() {
+    BY_BLOCKS.store(true, Ordering::Relaxed);
+}
+
+/// How many bytes one `dcbz` clears here.
+#[must_use]
+pub fn cleared_by_one() -> usize {
+    /// More than any processor clears at once, on both sides of the middle.
+    #[repr(align(1024))]
+    struct Full([u8; 2048]);
+    let mut full = Full([0xff; 2048]);
+    let at = full.0.as_mut_ptr();
+    // SAFETY: the block that holds the middle lies inside the buffer, which is aligned to more than its length; the
+    // compiler is told that memory changes.
+    unsafe { asm!("dcbz 0, {}", in(reg) at.wrapping_add(1024), options(nostack, preserves_flags)) };
+    full.0.iter().filter(|byte| **byte == 0).count()
+}
 
 /// Writes zeros, whole cache blocks with one instruction each.
 ///
@@ -137,6 +163,11 @@ const BLOCK: usize = 128;
 /// `to` is writable for `len` bytes of RAM that is cached.
 #[inline]
 pub unsafe fn zero(to: *mut u8, len: usize) {
+    if !BY_BLOCKS.load(Ordering::Relaxed) {
+        // SAFETY: as the caller promises.
+        unsafe { zero_bytes(to, len) };
+        return;
+    }
     let head = (to as usize).wrapping_neg() % BLOCK;
     let head = head.min(len);
     let blocks = (len - head) / BLOCK;
@@ -169,7 +200,8 @@ pub unsafe fn zero(to: *mut u8, len: usize) {
 /// `from` and `to` are writable for `len` bytes, both of them RAM that is cached, and the two do not overlap.
 #[inline]
 pub unsafe fn take(to: *mut u8, from: *mut u8, len: usize) {
-    let blocks = if (from as usize).is_multiple_of(BLOCK) { len / BLOCK } else { 0 };
+    let whole = (from as usize).is_multiple_of(BLOCK) && BY_BLOCKS.load(Ordering::Relaxed);
+    let blocks = if whole { len / BLOCK } else { 0 };
     let done = blocks * BLOCK;
     // SAFETY: the caller promises both ranges. The loop runs `blocks` times and touches nothing but so many
     // whole blocks of each, all loads of a block before it is cleared; what is left is copied, then cleared.

@@ -15,6 +15,7 @@ extern crate std;
 
 pub mod addr;
 pub mod blk;
+pub mod cache;
 pub mod cas;
 pub mod clock;
 pub mod cmdline;

@@ -2,6 +2,7 @@
 
 use crate::arch::cpus;
 use crate::platform::{console, interrupts, pseries, rtas};
+use postern_core::cache::clears_by_blocks;
 use postern_core::fdt::Machine;
 
 /// Takes over terminal, timebase frequency, RTAS tokens and the interrupt controller.
@@ -9,6 +10,11 @@ pub fn adopt(machine: &Machine) {
     pseries::set_timebase_hz(machine.cpus.timebase_hz);
     if let Some(terminal) = &machine.terminal {
         console::set_terminal(terminal.number);
+    }
+    match clears_by_blocks(machine.cpus.cache_block, postern_arch::cleared_by_one()) {
+        // SAFETY: tree and processor say 128 bytes, and the processors of a machine are alike.
+        Ok(()) => unsafe { postern_arch::clear_by_blocks() },
+        Err(why) => log::warn!("memory: {why}: cleared word by word"),
     }
     rtas::set_tokens(machine.rtas.clone());
     cpus::booted_on(machine.cpus.boot_server);

@@ -21,6 +21,8 @@ pub struct Cpus {
     pub model: String,
     /// The processor version register, when the tree has it.
     pub version: Option<u32>,
+    /// Bytes in a data cache block, when the tree says.
+    pub cache_block: Option<u32>,
     /// Ticks of the timebase in a second; not 0.
     pub timebase_hz: u64,
 }
@@ -28,7 +30,7 @@ pub struct Cpus {
 pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, MachineError> {
     let parent = read::node_at(tree, "/cpus").ok_or(MachineError::NoCpu)?;
     let mut servers = Vec::new();
-    let (mut model, mut version, mut timebase_hz) = (None, None, None);
+    let (mut model, mut version, mut cache_block, mut timebase_hz) = (None, None, None, None);
     for node in parent.children().filter(|node| read::text(*node, "device_type") == Some("cpu")) {
         let list = read::bytes(node, "ibm,ppc-interrupt-server#s").or_else(|| read::bytes(node, "reg"));
         let before = servers.len();
@@ -42,6 +44,7 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
             let name = read::base_name(node.name);
             model = Some(printable(name.rsplit(',').next().unwrap_or(name)));
             version = read::word(node, "cpu-version");
+            cache_block = read::word(node, "d-cache-block-size");
             timebase_hz = read::number(node, "timebase-frequency");
         }
     }
@@ -53,5 +56,6 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
         first
     };
     let timebase_hz = timebase_hz.filter(|hz| *hz != 0).ok_or(MachineError::NoTimebase)?;
-    Ok(Cpus { servers, boot_server, model: model.unwrap_or_default(), version, timebase_hz })
+    let model = model.unwrap_or_default();
+    Ok(Cpus { servers, boot_server, model, version, cache_block, timebase_hz })
 }

@@ -86,6 +86,7 @@ fn power9_of_256_mib() {
     assert_eq!(machine.cpus.boot_server, 0);
     assert_eq!(machine.cpus.model, "POWER9");
     assert_eq!(machine.cpus.version, Some(0x4e_1200));
+    assert_eq!(machine.cpus.cache_block, Some(128));
     assert_eq!(machine.cpus.timebase_hz, 512_000_000);
     for (service, token) in [
         ("power-off", 0x2003),
@@ -101,6 +102,16 @@ fn power9_of_256_mib() {
     assert_eq!(machine.interrupts, Some(InterruptController::Xics));
     assert_eq!((machine.marker, machine.esm_base), (false, None));
     assert_eq!(machine.bridges.len(), 1);
+}
+
+#[test]
+fn another_size_of_cache_blocks_is_read_and_none_is_made_up() {
+    let block = |value: Option<&[u8]>| {
+        machine(&with(POWER9_256M, "/cpus/PowerPC,POWER9@0", "d-cache-block-size", value)).cpus.cache_block
+    };
+    assert_eq!(block(Some(&cells(&[64]))), Some(64));
+    assert_eq!(block(Some(&[0x80])), None, "no cell");
+    assert_eq!(block(None), None);
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! Whether memory may be cleared a cache block at a time (`dcbz`): only where a block is what the loops were written for.
+
+use core::fmt;
+
+/// Bytes of a data cache block of POWER8, 9 and 10.
+pub const BLOCK: usize = 128;
+
+/// Why memory is cleared word by word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusual {
+    /// The tree does not say how long a block is.
+    Unsaid,
+    /// It says so many bytes.
+    Said(u32),
+    /// One `dcbz` has cleared so many bytes.
+    Cleared(usize),
+}
+
+impl fmt::Display for Unusual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsaid => f.write_str("the tree does not say how long a data cache block is"),
+            Self::Said(bytes) => write!(f, "the tree says that a data cache block has {bytes} bytes"),
+            Self::Cleared(bytes) => write!(f, "dcbz clears {bytes} bytes"),
+        }
+    }
+}
+
+/// Judges what the tree says (`d-cache-block-size` of the processor that booted) and what one `dcbz` did, since the tree
+/// is the host's: a block longer than the loops think would clear what lies beside.
+///
+/// # Errors
+/// Why not.
+pub fn clears_by_blocks(said: Option<u32>, cleared: usize) -> Result<(), Unusual> {
+    match (said, cleared) {
+        (_, cleared) if cleared != BLOCK => Err(Unusual::Cleared(cleared)),
+        (None, _) => Err(Unusual::Unsaid),
+        (Some(said), _) if said as usize != BLOCK => Err(Unusual::Said(said)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_128_bytes_that_tree_and_processor_agree_on_are_cleared_whole() {
+        assert_eq!(clears_by_blocks(Some(128), 128), Ok(()));
+    }
+
+    #[test]
+    fn any_other_size_is_cleared_word_by_word() {
+        assert_eq!(clears_by_blocks(Some(64), 64), Err(Unusual::Cleared(64)));
+        assert_eq!(clears_by_blocks(Some(64), 128), Err(Unusual::Said(64)));
+        assert_eq!(clears_by_blocks(None, 128), Err(Unusual::Unsaid));
+    }
+
+    #[test]
+    fn tree_that_lies_is_not_believed() {
+        for cleared in [0, 32, 256] {
+            assert_eq!(clears_by_blocks(Some(128), cleared), Err(Unusual::Cleared(cleared)));
+        }
+    }
+}
