@@ -75,6 +75,13 @@ pub fn judge(
     }
     let mut servers = BTreeSet::new();
     for cpu in 0..cpus {
+        // A queue's interrupts come to the first of the CPUs that use it, if any came.
+        let key = format!("{disk}.cpu.{cpu}.interrupted");
+        let found = report.fact(&key).map(str::to_owned);
+        let owner = report.fact(&format!("{disk}.cpu.{}.server", cpu % queues)).unwrap_or("not stated");
+        if found.as_ref().is_some_and(|found| found != owner) {
+            errors.push(ShareError::Fact { key, expected: owner.to_owned(), found });
+        }
         let key = format!("{disk}.cpu.{cpu}.server");
         match report.fact(&key) {
             Some(server) if servers.insert(server) => {}
@@ -127,6 +134,7 @@ mod tests {
                 ("range", format!("{start:#x} {end:#x}")),
                 ("sha256", sum),
                 ("interrupts", "3".to_owned()),
+                ("interrupted", cpu.to_string()),
             ] {
                 log.push_str(&format!("postern: blk0.cpu.{cpu}.{key}={value}\n"));
             }
@@ -156,6 +164,7 @@ mod tests {
             ("cpu.1.server=1", "cpu.1.server=0", "more than one share"),
             ("cpu.1.server", "cpu.2.server", "cpu.1.server is not stated"),
             ("cpu.0.sha256=", "cpu.0.sha256=0", "cpu.0.sha256"),
+            ("cpu.1.interrupted=1", "cpu.1.interrupted=0", "cpu.1.interrupted is 0, expected 1"),
             ("queues=2", "queues=1", "blk0.queues"),
             ("cpu.0.range=0x0 0x600", "cpu.0.range=0x0 0x0", "cpu.0.range"),
         ] {

@@ -40,4 +40,11 @@ pub(super) const CASES: &[Case] = &[
         "an instruction that an ultravisor cannot emulate, met in the panic path",
         "the image has none: checked in the built file; device registers are reached by hcalls only",
     ),
+    tried(
+        H,
+        "IRQ-10",
+        &[Work],
+        "an interrupt at another CPU than its source was routed to",
+        "counted for its queue by whoever takes it; the queue's own CPU looks when its nap ends",
+    ),
 ];

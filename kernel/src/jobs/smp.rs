@@ -93,8 +93,11 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
         report.fact(format_args!("blk{number}.cpu.{index}.queue"), share.queue);
         let Range { start, end } = share.range;
         report.fact(format_args!("blk{number}.cpu.{index}.range"), format_args!("{start:#x} {end:#x}"));
-        let arrivals = back[share.queue].line().map_or(0, Line::arrivals);
-        report.fact(format_args!("blk{number}.cpu.{index}.interrupts"), arrivals);
+        let line = back[share.queue].line();
+        report.fact(format_args!("blk{number}.cpu.{index}.interrupts"), line.map_or(0, Line::arrivals));
+        if let Some(server) = line.and_then(Line::taken_by) {
+            report.fact(format_args!("blk{number}.cpu.{index}.interrupted"), server);
+        }
         if let Ok(Some(sum)) = &share.outcome {
             report.fact(format_args!("blk{number}.cpu.{index}.sha256"), sum);
         }

@@ -19,7 +19,7 @@ pub struct Turns {
 /// A turn, until dropped.
 #[derive(Debug)]
 pub struct Turn<'a> {
-    /// None: the turn is another's, who is not waited for.
+    /// None: it goes on with a turn that this CPU has already.
     holder: Option<&'a AtomicU64>,
 }
 
@@ -29,14 +29,19 @@ impl Turns {
     }
 
     /// Waits for the other CPUs' turns, within a bound. A CPU in the middle of its own is there again because it
-    /// reports a failure, and does not come back to what it was at.
+    /// reports a failure, and does not come back to what it was at. One that holds its turn beyond the bound was
+    /// stopped in the middle of it, as a system reset stops all but one: it has lost it.
     pub fn take(&self) -> Turn<'_> {
         let here = cpus::here();
         let mut deadline = Deadline::after(&Pseries, PATIENCE);
         loop {
             match self.holder.compare_exchange(0, here, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return Turn { holder: Some(&self.holder) },
-                Err(other) if other == here || deadline.expired(&Pseries) => return Turn { holder: None },
+                Err(other) if other == here => return Turn { holder: None },
+                Err(_) if deadline.expired(&Pseries) => {
+                    self.holder.store(here, Ordering::Relaxed);
+                    return Turn { holder: Some(&self.holder) };
+                }
                 Err(_) => {}
             }
         }

@@ -39,6 +39,8 @@ pub struct Line {
     /// Not used for now, by the driver's own wish.
     paused: AtomicBool,
     arrivals: AtomicU32,
+    /// The CPU that took the last of them.
+    taken_by: AtomicU32,
     missed: AtomicU32,
 }
 
@@ -63,6 +65,7 @@ impl Line {
             given_up: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             arrivals: AtomicU32::new(0),
+            taken_by: AtomicU32::new(0),
             missed: AtomicU32::new(0),
         }
     }
@@ -114,8 +117,15 @@ impl Line {
         self.arrivals.load(Ordering::Relaxed)
     }
 
-    /// The source fired.
-    pub fn arrived(&self) {
+    /// The CPU, by its server number, that took the last interrupt, if there was one.
+    #[must_use]
+    pub fn taken_by(&self) -> Option<u32> {
+        (self.arrivals() > 0).then(|| self.taken_by.load(Ordering::Relaxed))
+    }
+
+    /// The source fired, and CPU `server` took it. Whichever that is, the driver looks at the same queue.
+    pub fn arrived(&self, server: u32) {
+        self.taken_by.store(server, Ordering::Relaxed);
         self.arrivals.fetch_add(1, Ordering::Relaxed);
         self.missed.store(0, Ordering::Relaxed);
     }
@@ -155,7 +165,7 @@ mod tests {
             for _ in 0..7 {
                 assert!(!line.missed());
             }
-            line.arrived();
+            line.arrived(0);
         }
         assert_eq!(line.delivery(), Delivery::Level);
     }

@@ -106,7 +106,7 @@ impl Router {
                     // Refused or not, the end of the interrupt below is what matters.
                     let _ = machine.hcall(Hcall::Ipi, [server.into(), NO_REQUEST, 0, 0]);
                 }
-                Arrival::Source(source) => alone = self.arrived(machine, source),
+                Arrival::Source(source) => alone = self.arrived(machine, source, server),
             }
             // As above: there is nothing else to be done about an interrupt that cannot be ended.
             let _ = machine.hcall(Hcall::Eoi, [xirr.end(if self.closed { CLOSED } else { OPEN }), 0, 0, 0]);
@@ -134,13 +134,13 @@ impl Router {
 
     /// True when it is not worth the hypercall to ask whether there is another one: what is left pending ends the next
     /// sleep at once.
-    fn arrived<M: Hypervisor + Rtas + Mmio>(&mut self, machine: &M, source: u32) -> bool {
+    fn arrived<M: Hypervisor + Rtas + Mmio>(&mut self, machine: &M, source: u32, server: u32) -> bool {
         let (mut known, mut storm, mut relied_on, mut most) = (false, false, false, 0);
         // Devices may share a level source; all of them are asked.
         for registered in self.registered.iter_mut().filter(|one| one.line.source() == source) {
             known = true;
             relied_on |= !registered.line.is_given_up();
-            registered.line.arrived();
+            registered.line.arrived(server);
             registered.in_tick = registered.in_tick.saturating_add(1);
             storm |= registered.in_tick == STORM;
             most = registered.in_tick.max(most);

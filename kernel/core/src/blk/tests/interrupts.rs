@@ -35,7 +35,7 @@ impl Lazy {
                 lazy.lock().unwrap().silent = true;
             }
             if announces {
-                told.arrived();
+                told.arrived(0);
             }
             announces
         });
@@ -115,7 +115,7 @@ fn device_is_asked_for_interrupts_only_while_they_are_waited_for() {
         note.lock().unwrap().push(at_nap());
         lazily.lock().unwrap().silent = false;
         device.act(0);
-        line.arrived();
+        line.arrived(0);
         true
     });
     blk.read(0, 512).unwrap();

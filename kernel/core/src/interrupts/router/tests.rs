@@ -20,6 +20,8 @@ struct Controller {
     ended: RefCell<Vec<u64>>,
     priority: Cell<Option<u64>>,
     ipi_cleared: Cell<u32>,
+    /// Sources, and the CPU that each was routed to.
+    routed: RefCell<Vec<(u32, u32)>>,
     isr_reads: RefCell<Vec<Gpa>>,
     now: Cell<u64>,
     refuses: bool,
@@ -70,7 +72,10 @@ impl Rtas for Controller {
         match service {
             "ibm,int-off" => self.off.borrow_mut().push(args[0]),
             "ibm,set-xive" if self.refuses => return Err(RtasError::Parameter),
-            "ibm,set-xive" => assert_eq!(args[1..], [0, 5]),
+            "ibm,set-xive" => {
+                assert_eq!(args[2], 5);
+                self.routed.borrow_mut().push((args[0], args[1]));
+            }
             other => panic!("{other}"),
         }
         Ok(())
@@ -129,6 +134,23 @@ fn one_interrupt_now_and_then_costs_two_hypercalls() {
     assert_eq!(lines[1].arrivals(), 0, "left pending, and the next sleep ends at once");
     assert_eq!(router.service(&controller, 0), 1);
     assert_eq!(lines[1].arrivals(), 1);
+}
+
+#[test]
+fn source_is_routed_to_the_cpu_asked_for_and_one_that_comes_elsewhere_counts_all_the_same() {
+    case!("IRQ-10", Work);
+    let controller = Controller::of(&[0x1300, 0x1301]);
+    let mut router = Router::new();
+    let lines = [0x1300, 0x1301].map(|source| Arc::new(Line::message(source)));
+    for (line, server) in lines.iter().zip([8, 9]) {
+        assert_eq!(line.taken_by(), None);
+        router.register(&controller, line.clone(), server).unwrap();
+    }
+    assert_eq!(*controller.routed.borrow(), [(0x1300, 8), (0x1301, 9)]);
+    router.service(&controller, 9);
+    router.service(&controller, 9);
+    assert!(lines.iter().all(|line| line.arrivals() == 1 && line.taken_by() == Some(9)));
+    assert_eq!(router.statistics().unknown, 0);
 }
 
 #[test]
