@@ -67,6 +67,7 @@ fn system_reset(context: &Context, shape: Shape, way: &str) -> Result<(), Failur
 }
 
 fn machine_check(context: &Context, shape: Shape) -> Result<(), Failure> {
+    case!("IRQ-05", Halt, Q);
     let mut scene = Scene::new(context, shape)?;
     let socket = scene.dir.path("gdb");
     scene.machine.extra.extend(

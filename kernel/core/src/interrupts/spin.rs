@@ -10,7 +10,7 @@ use core::time::Duration;
 
 /// Longest look, in prices. A request that takes longer than this costs at most a quarter more when it is slept for.
 const PRICES: u64 = 4;
-/// Longest look at all: a host that makes sleep dear does not make us look for ever.
+/// Longest look at all: a host that makes sleep dear, more than a quarter of this, does not make us look for ever.
 const MOST: Duration = Duration::from_millis(1);
 /// A device without interrupts is looked at after another eighth of the wait so far, so that no answer is found more than
 /// an eighth too late.
@@ -41,10 +41,10 @@ impl Spin {
         self.limit
     }
 
-    /// A wait has slept, and was over after `waited` ticks. Had it looked for so long, it would have been cheaper, or
-    /// there is no use in looking.
+    /// A wait has slept, and was over after `waited` ticks, the price of sleep among them. Had it looked for so long, it
+    /// would have been cheaper, or there is no use in looking.
     pub fn slept(&mut self, waited: u64) {
-        self.limit = if waited <= self.most {
+        self.limit = if waited <= self.most.saturating_add(self.price) {
             waited.saturating_add(waited / 2).min(self.most)
         } else {
             self.limit / 2
@@ -89,15 +89,18 @@ mod tests {
     }
 
     #[test]
-    fn no_answer_costs_more_than_1_3_of_itself_once_the_device_is_known() {
-        for price in [1, 10, 50, 200] {
-            for latency in (1..20_000).step_by(7) {
+    fn no_answer_costs_more_than_a_quarter_more_once_the_device_is_known() {
+        for price in [1, 10, 50, 200, 250] {
+            for (latency, before) in (1..5_000).flat_map(|latency| [(latency, 1), (latency, 20_000)]) {
                 let mut spin = Spin::new(&Sleeper(price));
-                for _ in 0..20 {
+                for _ in 0..12 {
+                    wait(&mut spin, before);
+                }
+                for _ in 0..2 {
                     wait(&mut spin, latency);
                 }
                 let cost = wait(&mut spin, latency);
-                assert!(cost * 10 <= latency * 13 + 13, "price {price}: {latency} costs {cost}");
+                assert!(cost * 4 <= latency * 5, "price {price}: {latency} after {before} costs {cost}");
             }
         }
     }
