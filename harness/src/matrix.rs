@@ -21,4 +21,5 @@ pub mod reserved;
 pub mod runner;
 pub mod sabotage;
 pub mod scene;
+pub mod smp;
 pub mod strict;

@@ -1,6 +1,6 @@
 //! Devices with several queues.
 
-use super::{H, tried};
+use super::{H, HQ, tried};
 use crate::Case;
 use crate::Response::{Break, Clamp, Quarantine, Refuse};
 
@@ -27,10 +27,10 @@ pub(super) const CASES: &[Case] = &[
         "each queue knows its own requests only: an answer that it has no request for breaks the device",
     ),
     tried(
-        H,
+        HQ,
         "MQ-04",
         &[Break, Quarantine],
-        "a lie on one queue while others hold requests",
+        "a lie, or no answer in time, on one queue while others hold requests",
         "one reset for all; each queue fails its requests and keeps or gives back its memory when it next looks",
     ),
 ];

@@ -5,7 +5,7 @@ use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     bus, cells, device_tree, faults, host, input, interrupts, leak_hunt, lies, malformed_tree, measured,
-    memory, negotiation, network, nmi, noise, refusing, reserved, sabotage, strict,
+    memory, negotiation, network, nmi, noise, refusing, reserved, sabotage, smp, strict,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -52,6 +52,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(input::tests());
     tests.extend(sabotage::tests());
     tests.extend(interrupts::tests());
+    tests.extend(smp::tests());
     tests.extend(nmi::tests());
     tests.extend(negotiation::tests());
     tests.extend(strict::tests());

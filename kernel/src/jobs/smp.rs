@@ -79,15 +79,6 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
     let back = queues.into_iter().map(|queue| Arc::into_inner(queue).map(Mutex::into_inner));
     let mut back: Vec<Blk<Pseries, Pseries>> =
         back.collect::<Option<_>>().ok_or(DeviceError::Missing("queue that was lent to a CPU"))?;
-    report.step(
-        &format!("blk{number}"),
-        format_args!(
-            "{} bytes {} by {count} CPUs through {} queues ({took} ms)",
-            geometry.usable_bytes(),
-            if writes { "of pattern written and read back equal" } else { "read" },
-            back.len(),
-        ),
-    );
     for (index, share) in shares.iter().enumerate() {
         report.fact(format_args!("blk{number}.cpu.{index}.server"), share.server);
         report.fact(format_args!("blk{number}.cpu.{index}.queue"), share.queue);
@@ -102,12 +93,19 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
             report.fact(format_args!("blk{number}.cpu.{index}.sha256"), sum);
         }
     }
-    let failed = shares.into_iter().find_map(|share| share.outcome.err());
-    let driver = back.remove(0);
-    match failed {
-        None => Ok(Disk { number, id, driver, others: back }),
-        Some(error) => Err(error),
+    if let Some(error) = shares.into_iter().find_map(|share| share.outcome.err()) {
+        return Err(error);
     }
+    report.step(
+        &format!("blk{number}"),
+        format_args!(
+            "{} bytes {} by {count} CPUs through {} queues ({took} ms)",
+            geometry.usable_bytes(),
+            if writes { "of pattern written and read back equal" } else { "read" },
+            back.len(),
+        ),
+    );
+    Ok(Disk { number, id, driver: back.remove(0), others: back })
 }
 
 /// One CPU's work: the digest of its share, or its share written and read back.
