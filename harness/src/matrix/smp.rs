@@ -14,7 +14,7 @@ use std::fs::File;
 /// Exit status: a device failed.
 const DEVICE_FAILED: u8 = 6;
 /// A disk that takes requests and answers long after the guest's patience of a second has ended.
-const SILENT: &str = "if=none,id=silent,driver=null-co,size=16M,read-zeroes=on,latency-ns=2500000000";
+const SILENT: &str = "if=none,id=silent,driver=null-co,size=16M,read-zeroes=on,latency-ns=1600000000";
 const SCRATCH_BYTES: u64 = (2 << 20) + 512;
 /// What the driver says when it gives a device up, whichever CPU was first.
 const GIVEN_UP: &str = ": broken: no answer in time";

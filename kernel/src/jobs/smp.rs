@@ -57,6 +57,9 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
         core::iter::once(driver).chain(others).map(|queue| Arc::new(Mutex::new(queue))).collect();
     let workers: Vec<_> = cpus::workers().collect();
     let count = workers.len() + 1;
+    // A queue's interrupts come to one CPU only: one that has to be shared is looked at.
+    let shared = count > queues.len();
+    pause(&queues, shared);
     let start = Pseries.now();
     let work = |index: usize| {
         let queue = index % queues.len();
@@ -74,6 +77,7 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
     for (server, pending) in pending {
         shares.push(pending.wait(PATIENCE).ok_or(DeviceError::Cpu(server))?);
     }
+    pause(&queues, false);
     let took = duration(&Pseries, Pseries.now().wrapping_sub(start)).as_millis();
     // No CPU has its queue any more: all shares are here.
     let back = queues.into_iter().map(|queue| Arc::into_inner(queue).map(Mutex::into_inner));
@@ -106,6 +110,14 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
         ),
     );
     Ok(Disk { number, id, driver: back.remove(0), others: back })
+}
+
+fn pause(queues: &[Queue], paused: bool) {
+    queues.iter().filter_map(|queue| queue.try_lock()).for_each(|queue| {
+        if let Some(line) = queue.line() {
+            line.pause(paused);
+        }
+    });
 }
 
 /// One CPU's work: the digest of its share, or its share written and read back.
