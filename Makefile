@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench help setup tools image sabotage run test check cases fuzz fmt clippy doc book gdb clean
+.PHONY: bench soak help setup tools image sabotage run test check cases fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -65,6 +65,11 @@ test: image sabotage
 bench: image
 	@$(CARGO) -q build --release -p postern-bench
 	@exec target/release/postern-bench $(if $(QUICK),quick) $(ONLY) $(or $(KEEP),build/bench)
+
+# Random work and disturbances for TIME seconds; SEED repeats one.
+soak: image
+	@$(CARGO) -q build -p postern-harness
+	@exec $(HOST) soak $(foreach v,TIME SEED QEMU,$(if $(call given,$v),"$v=$$$v"))
 
 check: image
 	@scripts/check.sh

@@ -1,4 +1,4 @@
-//! Host side of Postern, as a program: `run`, `test`, `list`, `help`.
+//! Host side of Postern, as a program: `run`, `test`, `soak`, `list`, `help`.
 
 use postern_harness::options::{self, Action};
 use postern_harness::{interrupt, matrix, run};
@@ -10,6 +10,7 @@ const USAGE: u8 = 2;
 const HELP: &str = "\
 postern-harness run  [NAME=VALUE]...            boot one guest and show its console
 postern-harness test [NAME=VALUE]... [PART]...  run the boot tests whose names contain a PART
+postern-harness soak [NAME=VALUE]...            random work and disturbances for TIME seconds, all given back
 postern-harness list [PART]...                  name them
 
 Variables (`--name VALUE` means the same)       default
@@ -31,6 +32,7 @@ Variables (`--name VALUE` means the same)       default
   KERNEL=PATH  ROM=PATH  SABOTAGE=PATH          build/postern.elf, rom.bin, postern-sabotage.elf
   SKIP_BOUNCE=PATH                              build/postern-skip-bounce.elf
   JOBS=N                 tests at a time        2
+  TIME=SECONDS SEED=N    of a soak              180, another each time
 
 Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no
 guest; 2 this command line; 124 no end within TIMEOUT; 130 interrupted.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         }
         Action::List => matrix::runner::list(&options),
         Action::Test => matrix::runner::test(&options),
+        Action::Soak => matrix::runner::soak(&options),
         Action::Run => run::run(&options).unwrap_or_else(|error| {
             eprintln!("postern: {error}");
             run::FAILED

@@ -22,4 +22,5 @@ pub mod runner;
 pub mod sabotage;
 pub mod scene;
 pub mod smp;
+pub mod soak;
 pub mod strict;

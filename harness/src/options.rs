@@ -14,6 +14,8 @@ pub enum Action {
     Run,
     /// Run the boot tests.
     Test,
+    /// Run the long soak.
+    Soak,
     /// Name the boot tests.
     List,
     /// Say what there is.
@@ -61,6 +63,10 @@ pub struct Options {
     pub faults: Faults,
     /// `LOG=PATH`: the ultravisor's call log.
     pub log: Option<PathBuf>,
+    /// `TIME=SECONDS`: how long a soak disturbs its guest.
+    pub time: Duration,
+    /// `SEED=N`: what decides a soak; another one each time if not given.
+    pub seed: Option<u64>,
     /// `JOBS=N`: tests at a time.
     pub jobs: usize,
     /// Parts of test names; a test runs if its name contains one of them, or if there are none.
@@ -89,6 +95,8 @@ impl Default for Options {
             behaviour: Behaviour::Published,
             faults: Faults::none(),
             log: None,
+            time: Duration::from_secs(180),
+            seed: None,
             jobs: 2,
             filters: Vec::new(),
         }
@@ -117,8 +125,8 @@ pub enum UsageError {
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAction => f.write_str("what to do? run, test, list or help"),
-            Self::UnknownAction(word) => write!(f, "{word}: expected run, test, list or help"),
+            Self::NoAction => f.write_str("what to do? run, test, soak, list or help"),
+            Self::UnknownAction(word) => write!(f, "{word}: expected run, test, soak, list or help"),
             Self::UnknownVariable(name) => write!(f, "{name}: no such variable; `help` lists them"),
             Self::NoValue(name) => write!(f, "{name}: no value given"),
             Self::Stray(word) => write!(f, "{word}: expected NAME=VALUE"),
@@ -146,6 +154,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Action, Optio
     let action = match action.to_str() {
         Some("run") => Action::Run,
         Some("test") => Action::Test,
+        Some("soak") => Action::Soak,
         Some("list") => Action::List,
         Some("help" | "--help" | "-h") => Action::Help,
         _ => return Err(UsageError::UnknownAction(action.to_string_lossy().into_owned())),
@@ -200,6 +209,8 @@ impl Options {
             "FAULTS" => self.faults = value.line()?.parse().map_err(UsageError::Faults)?,
             "LOG" if text.is_empty() => self.log = None,
             "LOG" => self.log = Some(PathBuf::from(text)),
+            "TIME" => self.time = value.seconds()?,
+            "SEED" => self.seed = Some(value.number()?),
             "JOBS" => self.jobs = value.jobs()?,
             _ => return Err(UsageError::UnknownVariable(name.to_owned())),
         }
@@ -237,9 +248,9 @@ mod tests {
             (&["run", "COLOUR=red"], "COLOUR: no such variable; `help` lists them"),
             (&["run", "--mem"], "MEM: no value given"),
             (&["run", "fast"], "fast: expected NAME=VALUE"),
-            (&["walk"], "walk: expected run, test, list or help"),
+            (&["walk"], "walk: expected run, test, soak, list or help"),
             (&["run", "FAULTS=share"], "FAULTS: fault `share`: expected CALL:WHEN=WHAT"),
-            (&[], "what to do? run, test, list or help"),
+            (&[], "what to do? run, test, soak, list or help"),
         ] {
             assert_eq!(parsed(words).unwrap_err().to_string(), line);
         }

@@ -155,6 +155,13 @@ impl Value<'_> {
     }
 
     /// # Errors
+    /// Not a number of 64 bits.
+    pub fn number(&self) -> Result<u64, BadVariable> {
+        let expected = "a number";
+        self.str(expected)?.parse().map_err(|_| self.bad(expected))
+    }
+
+    /// # Errors
     /// Not a number from 1 to 64.
     pub fn cpus(&self) -> Result<u32, BadVariable> {
         let expected = "a number of vCPUs from 1 to 64";

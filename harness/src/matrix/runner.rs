@@ -5,7 +5,7 @@ use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     bus, cells, device_tree, faults, host, input, interrupts, leak_hunt, lies, malformed_tree, measured,
-    memory, negotiation, network, nmi, noise, refusing, reserved, sabotage, smp, strict,
+    memory, negotiation, network, nmi, noise, refusing, reserved, sabotage, smp, soak, strict,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -63,6 +63,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(reserved::tests());
     tests.extend(leak_hunt::tests());
     tests.extend(noise::tests());
+    tests.extend(soak::tests());
     tests.retain(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part.as_str())));
     tests
 }
@@ -76,6 +77,28 @@ pub fn list(options: &Options) -> u8 {
     0
 }
 
+fn context(options: &Options) -> Context {
+    Context {
+        qemu: options.qemu.clone(),
+        kernel: options.kernel.clone(),
+        sabotage: options.sabotage.clone(),
+        skip_bounce: options.skip_bounce.clone(),
+        rom: options.rom.clone(),
+    }
+}
+
+/// Runs the long soak, as the one test that it is, and answers the exit status.
+#[must_use]
+pub fn soak(options: &Options) -> u8 {
+    let test = soak::long(options.time, options.seed);
+    let passed = one(&test, &context(options));
+    if interrupt::requested() {
+        return INTERRUPTED;
+    }
+    println!("{} passed, {} failed", u8::from(passed), u8::from(!passed));
+    if passed { 0 } else { FAILED }
+}
+
 /// Runs the tests and answers the exit status.
 #[must_use]
 pub fn test(options: &Options) -> u8 {
@@ -84,13 +107,7 @@ pub fn test(options: &Options) -> u8 {
         eprintln!("postern: no boot test's name contains {}", options.filters.join(" or "));
         return FAILED;
     }
-    let context = Context {
-        qemu: options.qemu.clone(),
-        kernel: options.kernel.clone(),
-        sabotage: options.sabotage.clone(),
-        skip_bounce: options.skip_bounce.clone(),
-        rom: options.rom.clone(),
-    };
+    let context = context(options);
     let next = AtomicUsize::new(0);
     let failed = Mutex::new(Vec::new());
     let passed = AtomicUsize::new(0);

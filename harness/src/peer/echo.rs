@@ -111,10 +111,18 @@ fn difference(a: &[u8], b: &[u8]) -> u64 {
 /// # Errors
 /// The first byte that is not the one sent, or a connection that fails or stops.
 pub fn tcp(port: u16, seed: u64, bytes: usize) -> Result<Exchanged, EchoError> {
+    tcp_within(port, seed, bytes, TCP_PATIENCE)
+}
+
+/// As [`tcp`], where the stream stands still for `patience` at most.
+///
+/// # Errors
+/// As [`tcp`].
+pub fn tcp_within(port: u16, seed: u64, bytes: usize, patience: Duration) -> Result<Exchanged, EchoError> {
     let failed = |error| EchoError::Io(0, error);
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
-    stream.set_read_timeout(Some(TCP_PATIENCE)).map_err(failed)?;
-    stream.set_write_timeout(Some(TCP_PATIENCE)).map_err(failed)?;
+    stream.set_read_timeout(Some(patience)).map_err(failed)?;
+    stream.set_write_timeout(Some(patience)).map_err(failed)?;
     let mut sent = vec![0; bytes];
     pattern::fill(seed, &mut sent);
     let mut out = stream.try_clone().map_err(failed)?;

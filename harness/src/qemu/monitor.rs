@@ -114,6 +114,37 @@ impl Monitor {
         Ok(())
     }
 
+    /// Plugs the card's cable in or out.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn set_link(&mut self, up: bool) -> Result<(), MonitorError> {
+        self.ask("set_link", json!({ "name": "net0", "up": up }))?;
+        Ok(())
+    }
+
+    /// Makes disk number `disk` as large as this, which the guest is told.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn resize(&mut self, disk: usize, bytes: u64) -> Result<(), MonitorError> {
+        self.ask("block_resize", json!({ "device": format!("disk{disk}"), "size": bytes }))?;
+        Ok(())
+    }
+
+    /// Lets disk number `disk` do no more than so many requests a second; 0 is no limit.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn throttle(&mut self, disk: usize, per_second: u32) -> Result<(), MonitorError> {
+        let arguments = json!({
+            "device": format!("disk{disk}"),
+            "bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": per_second, "iops_rd": 0, "iops_wr": 0,
+        });
+        self.ask("block_set_io_throttle", arguments)?;
+        Ok(())
+    }
+
     /// Makes one request; greeting and events are passed over.
     fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, MonitorError> {
         let request = json!({ "execute": command, "arguments": arguments });

@@ -58,6 +58,8 @@ pub enum Step {
     BlkPattern,
     /// Each data disk read and each scratch disk overwritten, every CPU a share of its own.
     BlkSmp,
+    /// Random work on all devices, which are reset now and then; at the end everything is given back.
+    Soak,
     /// What a 4 KiB read costs, polled and by interrupt.
     IrqCost,
     /// Answer ARP, ICMP, UDP and TCP echo.
@@ -92,11 +94,12 @@ pub enum Breach {
 }
 
 /// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 16] = [
+pub const STEPS: [(&str, Step); 17] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
     ("blk-smp", Step::BlkSmp),
+    ("soak", Step::Soak),
     ("irq-cost", Step::IrqCost),
     ("net-serve", Step::NetServe),
     ("bench-blk", Step::BenchBlk),
@@ -150,11 +153,12 @@ pub struct Options {
     pub ip: Ip,
     /// `irq=auto|lsi|poll`
     pub irq: Irq,
-    /// `seed=N`, of the pattern that `blk-pattern` writes.
+    /// `seed=N`, of the pattern that `blk-pattern` writes, and of what `soak` does.
     pub seed: u64,
     /// `canary=N`: plant secrets of this seed in private memory, for a search from outside.
     pub canary: Option<u64>,
-    /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for.
+    /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for. How long `soak`
+    /// disturbs its devices.
     pub serve: Option<Duration>,
     /// `patience=SECONDS`: how long a device may take over a request; not given: what each driver allows.
     pub patience: Option<Duration>,
@@ -405,7 +409,7 @@ fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     for name in value.split(',') {
         let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
         let step = step.ok_or(Fault::Expected(
-            "a list of demo, blk-digest, blk-pattern, blk-smp, irq-cost, net-serve, bench-blk, map, memory, breach-*",
+            "a list of demo, blk-digest, blk-pattern, blk-smp, soak, irq-cost, net-serve, bench-blk, map, memory, breach-*",
         ))?;
         steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
     }

@@ -4,6 +4,7 @@ use core::fmt;
 use postern_core::blk::bench::BenchError;
 use postern_core::blk::error::BlkError;
 use postern_core::blk::jobs::JobError;
+use postern_core::blk::soak::SoakError;
 use postern_core::blk::stream::TransferError;
 use postern_core::dma::DmaError;
 use postern_core::exit::ExitStatus;
@@ -43,6 +44,8 @@ pub enum DeviceError {
     Job(JobError),
     /// Measuring a disk.
     Bench(BenchError),
+    /// Random work on a disk.
+    Soak(SoakError),
     /// The network.
     Stack(StackError<NetError>),
     /// The serial card has no 16550 that answers.
@@ -51,6 +54,8 @@ pub enum DeviceError {
     Missing(&'static str),
     /// A CPU, by its server number, did not finish its share of the work.
     Cpu(u32),
+    /// The devices let go, and part of the pool is still in use.
+    NotGivenBack,
     /// That many devices were refused; each was reported.
     Refused(usize),
 }
@@ -59,9 +64,9 @@ impl DeviceError {
     /// The status to exit with.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::Job(JobError::Mismatch { .. }) | Self::Bench(BenchError::Mismatch(_)) => {
-                ExitStatus::VerificationFailed
-            }
+            Self::Job(JobError::Mismatch { .. })
+            | Self::Bench(BenchError::Mismatch(_))
+            | Self::Soak(SoakError::Mismatch(_)) => ExitStatus::VerificationFailed,
             _ => ExitStatus::DeviceFailed,
         }
     }
@@ -82,10 +87,12 @@ impl fmt::Display for DeviceError {
             Self::Transfer(error) => error.fmt(f),
             Self::Job(error) => error.fmt(f),
             Self::Bench(error) => error.fmt(f),
+            Self::Soak(error) => error.fmt(f),
             Self::Stack(error) => error.fmt(f),
             Self::NoUart => f.write_str("no 16550 answers"),
             Self::Missing(what) => write!(f, "there is no {what}"),
             Self::Cpu(server) => write!(f, "cpu {server} does not finish"),
+            Self::NotGivenBack => f.write_str("part of the pool was not given back"),
             Self::Refused(count) => write!(f, "{count} devices were refused"),
         }
     }
@@ -114,5 +121,6 @@ from! {
     TransferError => Transfer,
     JobError => Job,
     BenchError => Bench,
+    SoakError => Soak,
     StackError<NetError> => Stack,
 }

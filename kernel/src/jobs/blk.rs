@@ -46,7 +46,7 @@ pub fn digest(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceEr
     outcome
 }
 
-fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), DeviceError> {
+pub(super) fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), DeviceError> {
     let (sum, rate) = timed(disk, |disk| Ok(jobs::digest(&mut disk.driver, u64::MAX, Plan::default())?))?;
     report.step(&format!("blk{}", disk.number), format_args!("SHA-256 {sum} ({rate})"));
     report.fact(format_args!("blk{}.sha256", disk.number), sum);

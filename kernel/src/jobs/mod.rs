@@ -5,6 +5,7 @@ mod blk;
 mod memory;
 mod net;
 mod smp;
+mod soak;
 
 use crate::devices::DeviceError;
 use crate::devices::set::Devices;
@@ -29,6 +30,7 @@ pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Res
             Step::BlkDigest => blk::digest(devices, report).map_err(Stop::from),
             Step::BlkPattern => blk::pattern(options, devices, report).map_err(Stop::from),
             Step::BlkSmp => smp::disks(options, devices, report).map_err(Stop::from),
+            Step::Soak => soak::soak(options, devices, report).map_err(Stop::from),
             Step::IrqCost => blk::irq_cost(devices, report).map_err(Stop::from),
             Step::NetServe => net::serve(options, devices, report).map_err(Stop::from),
             Step::BenchBlk => bench::blk(options, devices, report).map_err(Stop::from),

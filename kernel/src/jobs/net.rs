@@ -13,7 +13,7 @@ use postern_core::net::settings::Settings;
 const LEASE_WAIT: Duration = Duration::from_secs(15);
 const PING_WAIT: Duration = Duration::from_secs(3);
 /// What a script or a person types to end `net-serve`.
-const QUIT: u8 = b'q';
+pub(super) const QUIT: u8 = b'q';
 /// `net-serve` without `serve=` lasts until it is told to end, but not longer than this.
 const LONGEST_SERVE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -53,7 +53,7 @@ pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> R
     Ok(())
 }
 
-fn configure(card: &mut Card, report: &mut Report) -> Result<Settings, DeviceError> {
+pub(super) fn configure(card: &mut Card, report: &mut Report) -> Result<Settings, DeviceError> {
     if let Some(settings) = card.stack.settings() {
         return Ok(settings);
     }

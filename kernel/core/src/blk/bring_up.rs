@@ -84,6 +84,28 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         }
     }
 
+    /// Resets the device, whatever it is doing, and brings it up anew with one queue, its first. The completions of
+    /// [`Self::break_device`] are to be polled before; nothing that the device had is lost to the pool.
+    ///
+    /// # Errors
+    /// It lied before, the reset is not confirmed, or the device is refused: it stays broken.
+    pub fn restart(&mut self) -> Result<(), BlkError> {
+        self.break_device(BreakReason::Stopped);
+        if self.in_flight() > 0 {
+            return Err(BlkError::Busy);
+        }
+        match self.broken() {
+            Some(BreakReason::Stopped) if self.retry_reset() => {}
+            reason => return Err(BlkError::Broken(reason.unwrap_or(BreakReason::Stopped))),
+        }
+        let mut transport = self.again().begin(self.dma().platform())?;
+        transport.negotiate(WANTED)?;
+        let Queues { mut first, .. } = Self::start(transport, 1, self.dma().clone())?;
+        first.set_patience(self.patience);
+        *self = first;
+        Ok(())
+    }
+
     /// Sets the queues up, one in each of the `parts`; the last part has none when that failed.
     fn set_up(
         transport: &mut Transport<M>,

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::dma::DeviceId;
 use crate::seam::Mmio;
 use crate::virtio::error::TransportError;
-use crate::virtio::transport::{Doorbell, Transport};
+use crate::virtio::transport::{Again, Doorbell, Transport};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use spin::Mutex;
 
@@ -44,6 +44,10 @@ impl<M: Mmio + Clone> Control<M> {
             ended: AtomicBool::new(false),
             registers: Mutex::new(Registers { transport, end: None }),
         }
+    }
+
+    pub(super) fn again(&self) -> Again<M> {
+        self.registers.lock().transport.again()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::virtio::features::Features;
 use crate::virtio::lie::Lie;
 use crate::virtio::queue::Queue;
 use crate::virtio::ring::{Descriptor, Used};
-use crate::virtio::transport::{Doorbell, Transport};
+use crate::virtio::transport::{Again, Doorbell, Transport};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -390,6 +390,12 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             self.dma.confirm_reset();
         }
         self.reset_confirmed
+    }
+}
+
+impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
+    pub(super) fn again(&self) -> Again<M> {
+        self.control.again()
     }
 }
 

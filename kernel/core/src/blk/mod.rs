@@ -14,6 +14,7 @@ mod model;
 pub mod pattern;
 pub mod request;
 pub mod share;
+pub mod soak;
 pub mod stream;
 #[cfg(test)]
 mod tests;

@@ -7,3 +7,4 @@ mod jobs;
 mod lies;
 mod noise;
 mod queues;
+mod soak;

@@ -207,6 +207,29 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         }
     }
 
+    /// Resets the device, whatever it is doing, and brings it up anew. Frames under way are lost.
+    ///
+    /// # Errors
+    /// It failed before, the reset is not confirmed, or the device is refused: it is not used any more.
+    pub fn restart(&mut self, seed: u64) -> Result<(), NetError>
+    where
+        M: Clone,
+    {
+        let patience = self.queues.as_ref().map(|queues| queues.tx.patience);
+        self.shut_down();
+        match self.failure {
+            Some(NetError::Stopped) if self.reset_confirmed => {}
+            failure => return Err(failure.unwrap_or(NetError::Stopped)),
+        }
+        let mut transport = self.transport.again().begin(self.dma.platform())?;
+        transport.negotiate(features::WANTED)?;
+        *self = Self::start(transport, self.dma.clone(), seed)?;
+        if let Some(patience) = patience {
+            self.set_patience(patience);
+        }
+        Ok(())
+    }
+
     /// Does `work` on the queues of a device that works; an error ends the device.
     fn with<R>(
         &mut self,

@@ -419,5 +419,8 @@ impl<M: Mmio> DeviceConfig<'_, M> {
     }
 }
 
+mod again;
 #[cfg(test)]
 mod tests;
+
+pub use again::Again;

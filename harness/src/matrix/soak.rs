@@ -1,0 +1,180 @@
+//! Random work under honest disturbances: devices that are reset in the middle of it, disks that grow and shrink and
+//! become slow, a cable that is pulled. At the end every byte is right and everything is given back.
+
+use crate::finding::{Finding, digest};
+use crate::judge::{self, SECURE_CALLS};
+use crate::matrix::cells;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
+use crate::pattern::{self, splitmix64};
+use crate::peer::echo::{self, EchoError};
+use crate::qemu::monitor::{Monitor, MonitorError};
+use crate::session::{Finished, Session};
+use crate::variable::{Firmware, Net};
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+const DATA_BYTES: u64 = 4 << 20;
+const SCRATCH_BYTES: u64 = 2 << 20;
+/// How long the soak of `make test` disturbs its guest.
+const SHORT: Duration = Duration::from_secs(6);
+/// What the guest says when it begins, and when it is to be left alone.
+const DISTURBED: &str = "postern: soak.state=disturbed";
+const CALM: &str = "postern: soak.state=calm";
+/// How long a stream may stand still under disturbances.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Kinds of disturbance.
+const KINDS: u64 = 5;
+/// Requests a second of a disk that is made slow.
+const SLOW: u32 = 100;
+
+/// The short one.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    vec![Test::new("soak/short", |context| run(context, SHORT, seed(), true))]
+}
+
+/// The one of `make soak`. What the guest asks of the host is not written down: there is too much of it.
+#[must_use]
+pub fn long(time: Duration, chosen: Option<u64>) -> Test {
+    let seed = chosen.unwrap_or_else(seed);
+    Test::new(format!("soak/{}-s/seed-{seed}", time.as_secs()), move |context| {
+        run(context, time, seed, false)
+    })
+}
+
+fn run(context: &Context, time: Duration, seed: u64, observed: bool) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    let data = scene.data_disk(DATA_BYTES)?;
+    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
+    let expected = digest(&data)?;
+    scene.machine.net = Net::User;
+    // A pool that the work fills now and then.
+    scene.word("run=soak pool=2M ip=10.0.2.15/24 gw=10.0.2.2");
+    scene.word(&format!("serve={} seed={seed}", time.as_secs()));
+    let mut session = if observed {
+        scene.start()?
+    } else {
+        Session::start_unobserved(scene.machine.clone(), scene.protection.clone(), &mut scene.dir)
+            .map_err(Finding::Start)?
+    };
+    let mut findings = disturb(&session, seed, time + LIMIT);
+    findings.extend(cells::last_words(&mut session, seed, observed));
+    let finished = session.finish(time + LIMIT);
+    if !observed {
+        // What a person who waited so long wants to know.
+        let lines = finished.output.console.lines();
+        lines.filter(|line| line.contains("] soak: ")).for_each(|line| println!("{line}"));
+    }
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge(&finished, &expected, observed));
+    match File::open(&scratch) {
+        Ok(file) => findings.extend(pattern::verify(seed, file).err().map(Finding::Pattern)),
+        Err(error) => findings.push(Finding::File(scratch, error)),
+    }
+    match digest(&data) {
+        Ok(found) if found == expected => {}
+        Ok(_) => findings.push(Finding::ImageChanged),
+        Err(finding) => findings.push(finding),
+    }
+    verdict(finished, findings)
+}
+
+fn judge(finished: &Finished, digest: &str, observed: bool) -> Vec<Finding> {
+    let facts = [("blk0.sha256", digest), ("soak.pool_in_use", "0"), ("soak.pool_quarantined", "0")];
+    let mut findings: Vec<Finding> =
+        facts.into_iter().filter_map(|(key, value)| judge::fact(finished, key, value)).collect();
+    // Nothing was in vain.
+    for key in ["soak.requests", "soak.resets", "soak.lost", "soak.refused", "soak.resizes"] {
+        findings.extend(judge::positive(finished, key));
+    }
+    // Up at the start, and down at least once.
+    if finished.report.number("soak.link_changes").is_none_or(|changes| changes < 2) {
+        let found = finished.report.fact("soak.link_changes").map(str::to_owned);
+        findings.push(Finding::Fact { key: "soak.link_changes", expected: "at least 2".to_owned(), found });
+    }
+    findings.extend(judge::ultracalls(finished, &SECURE_CALLS));
+    if observed {
+        findings.extend(judge::exposure(finished, true));
+    }
+    findings
+}
+
+/// Disturbs the guest until it says that it is over, and talks to it all the time.
+fn disturb(session: &Session, seed: u64, limit: Duration) -> Vec<Finding> {
+    let console = session.qemu.console();
+    if console.wait_for(limit, |line| line == DISTURBED).is_none() {
+        return vec![Finding::NeverSaid(DISTURBED)];
+    }
+    let Some(socket) = &session.machine.monitor else { return Vec::new() };
+    let asked = Monitor::connect(socket).and_then(|mut monitor| Ok((monitor.forwarded()?, monitor)));
+    let (ports, mut monitor) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return vec![Finding::Monitor(error)],
+    };
+    let (over, echoed) = (AtomicBool::new(false), AtomicU64::new(0));
+    let mut findings = std::thread::scope(|scope| {
+        let talk = scope.spawn(|| {
+            for round in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                match echo::tcp_within(ports.tcp, seed ^ round, 20_000, PATIENCE) {
+                    Ok(_) => drop(echoed.fetch_add(1, Ordering::Relaxed)),
+                    // A stream may break; what does come is right.
+                    Err(wrong @ EchoError::Wrong { .. }) => return Some(Finding::Echo(wrong)),
+                    Err(_) => std::thread::sleep(Duration::from_millis(50)),
+                }
+            }
+            None
+        });
+        let mut random = seed;
+        // Each kind once, then any.
+        let mut kinds = 0..KINDS;
+        let outcome = loop {
+            random = splitmix64(random);
+            let pause = Duration::from_millis(50 + random % 400);
+            if console.wait_for(pause, |line| line == CALM).is_some() {
+                break undo(&mut monitor).map_err(Finding::Monitor);
+            }
+            if session.qemu.has_ended() {
+                break Err(Finding::NeverSaid(CALM));
+            }
+            if let Err(error) = disturbance(&mut monitor, kinds.next().unwrap_or(random >> 16), random >> 32)
+            {
+                break Err(Finding::Monitor(error));
+            }
+        };
+        over.store(true, Ordering::Relaxed);
+        let wrong = talk.join().unwrap_or_default();
+        outcome.err().into_iter().chain(wrong).collect::<Vec<_>>()
+    });
+    if echoed.into_inner() == 0 {
+        findings.push(Finding::Idle("virtio-net"));
+    }
+    findings
+}
+
+/// One disturbance; some end an earlier one.
+fn disturbance(monitor: &mut Monitor, kind: u64, random: u64) -> Result<(), MonitorError> {
+    match kind % KINDS {
+        0 => monitor.resize(0, DATA_BYTES + ((1 + random % 8) << 20)),
+        1 => monitor.resize(0, DATA_BYTES),
+        2 => {
+            monitor.set_link(false)?;
+            // Longer than the guest goes without a look at the link.
+            std::thread::sleep(Duration::from_millis(150 + random % 200));
+            monitor.set_link(true)
+        }
+        3 => monitor.throttle((random % 2) as usize, SLOW),
+        _ => (0..2).try_for_each(|disk| monitor.throttle(disk, 0)),
+    }
+}
+
+/// Everything as it was.
+fn undo(monitor: &mut Monitor) -> Result<(), MonitorError> {
+    monitor.set_link(true)?;
+    monitor.resize(0, DATA_BYTES)?;
+    (0..2).try_for_each(|disk| monitor.throttle(disk, 0))
+}
