@@ -121,12 +121,15 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
     let translation = if shape.access_platform { "tce" } else { "gpa" };
     let bounced = if shape.secure { "yes" } else { "no" };
     let capacity = DATA_BYTES.to_string();
+    let (online, answered) = (shape.smp.to_string(), (shape.smp - 1).to_string());
     let mut wanted = vec![
         ("entry", judge::entry(shape.firmware)),
         ("mode", if shape.secure { "secure-emulated" } else { "normal" }),
         ("firmware.cas", if shape.firmware == Firmware::Bios { "none" } else { "agreed" }),
         // Without firmware there is no RTAS area, so that the hypervisor does not take the handlers.
         ("nmi.handlers", if shape.firmware == Firmware::Bios { "vectors" } else { "registered" }),
+        ("cpu.online", &online),
+        ("cpu.answered", &answered),
         ("blk0.capacity_bytes", &capacity),
         ("blk0.read_only", "no"),
         ("blk0.id", "data"),

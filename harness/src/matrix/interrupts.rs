@@ -48,7 +48,7 @@ pub fn tests() -> Vec<Test> {
         tests.push(Test::new(format!("interrupts/{name}"), move |context| idle(context, shape, "auto")));
     }
     for smp in [1, 2, 4] {
-        for shape in [Shape::new(Firmware::Slof, true, true), Shape::new(Firmware::Bios, false, false)] {
+        for shape in [Shape::new(Firmware::Bios, true, true), Shape::new(Firmware::Bios, false, false)] {
             let mode = if shape.secure { "secure" } else { "normal" };
             let shape = Shape { smp, ..shape };
             tests.push(Test::new(format!("cpus/{smp}/{mode}"), move |context| cpus(context, shape)));
