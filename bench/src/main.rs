@@ -5,6 +5,7 @@ mod compare;
 mod guest;
 mod initramfs;
 mod json;
+mod keep;
 mod linux;
 mod machine;
 mod markdown;
@@ -96,6 +97,10 @@ fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
     std::fs::write(folder.join("benchmarks.json"), json::write(&results, &machine, effort))?;
     std::fs::write(folder.join("benchmarks.md"), markdown::write(&results, &machine, effort))?;
     chart::draw(&results, &folder.join("benchmarks.svg"))?;
+    // Only a whole report is for readers.
+    if folder == Path::new("docs") && only.is_empty() {
+        keep::keep(Path::new("."), &results, &machine, effort)?;
+    }
     eprintln!("bench: {} s; report in {}", start.elapsed().as_secs(), folder.display());
     Ok(())
 }

@@ -85,7 +85,7 @@ fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
 }
 
 /// Three digits, or all of a large number.
-fn figure(value: f64) -> String {
+pub fn figure(value: f64) -> String {
     match value {
         v if v >= 1000.0 => {
             let digits = format!("{v:.0}");

@@ -24,7 +24,7 @@ use core::time::Duration;
 /// Descriptors that the driver asks for.
 const QUEUE_SIZE: u16 = 256;
 /// Requests in flight: each needs at least a header and a status descriptor.
-const SLOTS: u16 = 64;
+const SLOTS: u16 = 128;
 /// Data segments in a request: bounds what one chain takes of the queue.
 const SEGMENTS: u16 = 64;
 /// Bytes of the answer to GET_ID.
