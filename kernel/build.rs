@@ -14,8 +14,8 @@ fn main() {
         "--apply-dynamic-relocs",
         "-ztext",
         "-znorelro",
-        "-zmax-page-size=65536",
-        "-zcommon-page-size=65536",
+        "-zmax-page-size=4096",
+        "-zcommon-page-size=4096",
         "--build-id=none",
         "--hash-style=gnu",
     ] {
