@@ -21,6 +21,7 @@ pub enum Lie {
     Rng11Ahead,
     Rng12,
     Rng13,
+    Rng15,
     Rng17,
     Rng19,
     Rng20,
@@ -60,7 +61,7 @@ pub struct Told {
 
 impl Lie {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Rng01,
         Self::Rng02,
         Self::Rng03,
@@ -73,6 +74,7 @@ impl Lie {
         Self::Rng11Ahead,
         Self::Rng12,
         Self::Rng13,
+        Self::Rng15,
         Self::Rng17,
         Self::Rng19,
         Self::Rng20,
@@ -117,6 +119,7 @@ impl Lie {
             Self::Rng11Ahead => ("RNG-11", "used index runs ahead"),
             Self::Rng12 => ("RNG-12", "used entry changes after it was published"),
             Self::Rng13 => ("RNG-13", "descriptors rewritten after they were posted"),
+            Self::Rng15 => ("RNG-15", "notifications are unwanted, then wanted, without cause"),
             Self::Rng17 => ("RNG-17", "completion in another order"),
             Self::Rng19 => ("RNG-19", "no completion ever"),
             Self::Rng20 => ("RNG-20", "completion when the driver has given up"),
@@ -275,6 +278,13 @@ impl Liar {
                     noise.fill(&mut raw);
                     ring.write_descriptor(memory, segment.descriptor, &raw);
                 }
+                ring.push(memory, head, written);
+                true
+            }
+            Some(Lie::Rng15) => {
+                // Mostly unwanted; the bits beside the one that means so are noise.
+                let wanted = self.completed % 4 == 0;
+                ring.write_flags(memory, 0xa5a4 | u16::from(!wanted));
                 ring.push(memory, head, written);
                 true
             }

@@ -77,6 +77,11 @@ impl Ring {
         memory.write(entry, &[i, w].concat(), Part::Used);
     }
 
+    /// Writes the flags of the used ring.
+    pub fn write_flags(&self, memory: &Guarded<'_>, flags: u16) {
+        memory.store(self.used, flags, Part::Used);
+    }
+
     /// Writes the index of the used ring.
     pub fn publish(&self, memory: &Guarded<'_>, index: u16) {
         memory.store(self.used + 2, index, Part::Used);

@@ -6,7 +6,7 @@ use crate::Response::{Fallback, Halt, Ignore, Work};
 
 pub(super) const CASES: &[Case] = &[
     tried(
-        H,
+        HQ,
         "IRQ-01",
         &[Ignore],
         "an interrupt of a source nobody registered",

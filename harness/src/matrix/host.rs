@@ -9,7 +9,7 @@ use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict}
 use crate::ultravisor::host::Subject::{ConfigRead, Hcall, Load, Store};
 use crate::ultravisor::host::Value::{Is, With, Without};
 use crate::ultravisor::host::What::{Answer, Argument, R3, Result as Changed};
-use crate::ultravisor::host::{H_GET_TCE, H_PUT_TCE, H_RTAS, Rule, Subject};
+use crate::ultravisor::host::{H_GET_TCE, H_PUT_TCE, H_RTAS, H_XIRR, Rule, Subject};
 use crate::variable::{Firmware, Net};
 use postern_cases::{Observation, case};
 use std::fs::File;
@@ -87,7 +87,7 @@ const QUARANTINE: &str = "stays in quarantine";
 const CONFIG: Subject = ConfigRead { slot: 0, register: None };
 const ONES: u64 = 0xffff_ffff;
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 27] = [
     case(
         case!("CAP-14", Refuse, Q),
         &[Rule::from(CONFIG, 8, Answer { status: 0, value: ONES })],
@@ -204,6 +204,12 @@ const CASES: [Case; 26] = [
         &[Rule::always(disk(0x1a, 2), Changed(Is(0xffff)))],
         Outcome::Works(&["interrupts: lsi"]),
     ),
+    case(
+        case!("IRQ-01", Ignore, Q),
+        &[Rule { of: Hcall(H_XIRR), from: 1, to: 3, what: Answer { status: 0, value: 0xff00_1999 } }],
+        Outcome::Works(&["source 0x1999 is nobody's: masked"]),
+    )
+    .waiting(),
     case(
         case!("HC-01", Fail, Q),
         &[Rule::from(STATUS, IN_USE + 2, Answer { status: 0x7fff_ffff, value: 0 })],

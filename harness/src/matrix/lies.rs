@@ -50,8 +50,11 @@ enum Outcome {
     Works,
     /// The device works, and what it did not write reads as zeros.
     Blank,
-    /// Either, by whether the guest looked before or after the change; the data may be the device's own.
-    Either,
+    /// The device works; what it carries is its own to change, and is not compared.
+    Changed,
+    /// A race that the guest cannot win and need not: it has read a word before it changed, and the device works; or
+    /// after that, and the device is given up with one of these words. There is no third end.
+    Race(&'static str),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +77,7 @@ const fn card(lie: Lie, row: Observation, outcome: Outcome) -> Case {
     Case { lie, row, liar: Liar::Card, outcome }
 }
 
-const CASES: [Case; 48] = [
+const CASES: [Case; 50] = [
     disk(Lie::Rng01, case!("RNG-01", Break, Q), Outcome::Given("used id")),
     disk(Lie::Rng02, case!("RNG-02", Break, Q), Outcome::Given("used id")),
     disk(Lie::Rng03, case!("RNG-03", Break, Q), Outcome::Given("was not posted")),
@@ -84,21 +87,22 @@ const CASES: [Case; 48] = [
     disk(Lie::Rng08, case!("RNG-08", Break, Q), Outcome::Given("were needed")),
     disk(Lie::Rng11Back, case!("RNG-11", Break, Q), Outcome::Given("used index went")),
     disk(Lie::Rng11Ahead, case!("RNG-11", Break, Q), Outcome::Given("used index went")),
-    disk(Lie::Rng12, case!("RNG-12", Ignore, Q), Outcome::Either),
+    disk(Lie::Rng12, case!("RNG-12", Ignore, Q), Outcome::Race("used id")),
     disk(Lie::Rng13, case!("RNG-13", Ignore, Q), Outcome::Works),
+    disk(Lie::Rng15, case!("RNG-15", Work, Q), Outcome::Works),
     disk(Lie::Rng17, case!("RNG-17", Work, Q), Outcome::Works),
     disk(Lie::Rng19, case!("RNG-19", Break, Q), Outcome::Given("no answer in time")),
     disk(Lie::Rng20, case!("RNG-20", Quarantine, Q), Outcome::Given("no answer in time")),
     disk(Lie::Neg05, case!("NEG-05", Clamp, Q), Outcome::Works),
     disk(Lie::Blk01, case!("BLK-01", Fail, Q), Outcome::Given("undefined status")),
-    disk(Lie::Blk03, case!("BLK-03", Ignore, Q), Outcome::Either),
-    disk(Lie::Blk05Empty, case!("BLK-05", Work, Q), Outcome::Either),
+    disk(Lie::Blk03, case!("BLK-03", Ignore, Q), Outcome::Race("I/O error")),
+    disk(Lie::Blk05Empty, case!("BLK-05", Work, Q), Outcome::Changed),
     disk(Lie::Blk05Huge, case!("BLK-05", Refuse, Q), Outcome::Given("capacity")),
     disk(Lie::Blk08, case!("BLK-08", Refuse, Q), Outcome::Given("size_max")),
     scratch(Lie::Blk09, case!("BLK-09", Fail, Q), Outcome::Given("I/O error")),
     scratch(Lie::Rng09, case!("RNG-09", Ignore, Q), Outcome::Works),
     disk(Lie::Blk10, case!("BLK-10", Ignore, Q), Outcome::Blank),
-    disk(Lie::Blk11, case!("BLK-11", Ignore, Q), Outcome::Either),
+    disk(Lie::Blk11, case!("BLK-11", Ignore, Q), Outcome::Changed),
     disk(Lie::Blk12, case!("BLK-12", Clamp, Q), Outcome::Works),
     disk(Lie::Irq02, case!("IRQ-02", Fallback, Q), Outcome::Works),
     disk(Lie::Irq04, case!("IRQ-04", Work, Q), Outcome::Works),
@@ -108,10 +112,11 @@ const CASES: [Case; 48] = [
     card(Lie::Rng05, case!("RNG-05", Break, Q), Outcome::Given("used i")),
     card(Lie::Rng11Back, case!("RNG-11", Break, Q), Outcome::Given("used index went")),
     card(Lie::Rng11Ahead, case!("RNG-11", Break, Q), Outcome::Given("used index went")),
-    card(Lie::Rng12, case!("RNG-12", Ignore, Q), Outcome::Either),
+    card(Lie::Rng12, case!("RNG-12", Ignore, Q), Outcome::Race("used id")),
     card(Lie::Rng13, case!("RNG-13", Ignore, Q), Outcome::Works),
+    card(Lie::Rng15, case!("RNG-15", Work, Q), Outcome::Works),
     card(Lie::Neg05, case!("NEG-05", Clamp, Q), Outcome::Works),
-    card(Lie::Neg07, case!("NEG-07", Ignore, Q), Outcome::Either),
+    card(Lie::Neg07, case!("NEG-07", Ignore, Q), Outcome::Changed),
     card(Lie::Net01, case!("NET-01", Drop, Q), Outcome::Works),
     card(Lie::Net02, case!("NET-02", Drop, Q), Outcome::Works),
     card(Lie::Net03, case!("NET-03", Break, Q), Outcome::Given("were allowed")),
@@ -120,7 +125,7 @@ const CASES: [Case; 48] = [
     card(Lie::Net07, case!("NET-07", Ignore, Q), Outcome::Works),
     card(Lie::Net12, case!("NET-12", Break, Q), Outcome::Given("nothing taken")),
     card(Lie::Net13, case!("NET-13", Work, Q), Outcome::Works),
-    card(Lie::Net14, case!("NET-14", Ignore, Q), Outcome::Either),
+    card(Lie::Net14, case!("NET-14", Ignore, Q), Outcome::Changed),
     card(Lie::Irq02, case!("IRQ-02", Fallback, Q), Outcome::Works),
     card(Lie::Irq04, case!("IRQ-04", Work, Q), Outcome::Works),
 ];
@@ -192,18 +197,18 @@ fn liar(
     let mut findings = Vec::new();
     let status = match case.outcome {
         Outcome::Given(_) => DEVICE,
-        Outcome::Works | Outcome::Blank => 0,
-        Outcome::Either => match finished.report.exit_status {
-            Some(DEVICE) => DEVICE,
-            _ => 0,
-        },
+        Outcome::Works | Outcome::Blank | Outcome::Changed => 0,
+        Outcome::Race(_) if finished.report.exit_status == Some(DEVICE) => DEVICE,
+        Outcome::Race(_) => 0,
     };
     findings.extend(judge::end(finished, status));
     match case.outcome {
-        Outcome::Given(word) if !finished.output.console.contains(word) => {
+        Outcome::Given(word) | Outcome::Race(word)
+            if status == DEVICE && !finished.output.console.contains(word) =>
+        {
             findings.push(Finding::NeverSaid(word));
         }
-        Outcome::Works | Outcome::Blank if case.liar == Liar::Disk => {
+        Outcome::Works | Outcome::Blank | Outcome::Race(_) if status == 0 && case.liar == Liar::Disk => {
             // All that was not written reads as zeros: nothing of an earlier request was in its place.
             let skipped: Vec<_> = accounts.iter().flat_map(|account| account.ledger.skipped()).collect();
             let expected = blanked(image, &skipped)?;

@@ -52,6 +52,7 @@ impl Subject {
             Self::Hcall(H_PUT_TCE) => &[H_PUT_TCE],
             Self::Hcall(H_GET_TCE) => &[H_GET_TCE],
             Self::Hcall(H_STUFF_TCE) => &[H_STUFF_TCE],
+            Self::Hcall(H_XIRR) => &[H_XIRR],
             Self::Hcall(H_RTAS) => &[H_RTAS],
             Self::Hcall(H_PUT_TERM_CHAR) => &[H_PUT_TERM_CHAR],
             Self::Hcall(_) => &[],
@@ -69,6 +70,8 @@ pub const H_LOGICAL_CI_LOAD: u64 = 0x3c;
 pub const H_LOGICAL_CI_STORE: u64 = 0x40;
 /// H_PUT_TERM_CHAR: terminal, length, text
 pub const H_PUT_TERM_CHAR: u64 = 0x58;
+/// H_XIRR: -> the source that has arrived, and the priority before it
+pub const H_XIRR: u64 = 0x74;
 /// H_STUFF_TCE: liobn, ioba, tce, count
 pub const H_STUFF_TCE: u64 = 0x138;
 /// H_RTAS: argument block
