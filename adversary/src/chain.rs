@@ -16,6 +16,9 @@ pub struct Segment {
     pub device_writes: bool,
 }
 
+/// Bytes of a request after which a device has had enough: more than any driver of sense sends.
+const MOST: usize = 4 << 20;
+
 /// A chain as it was read, once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
@@ -41,10 +44,11 @@ impl Chain {
     pub fn read(&self, memory: &Guarded<'_>) -> Vec<u8> {
         let mut all = Vec::new();
         for segment in self.side(false) {
-            let mut bytes = vec![0; segment.length as usize];
+            if all.len() > MOST {
+                break;
+            }
             let part = Part::Data { head: self.head, descriptor: segment.descriptor };
-            memory.read(segment.address, &mut bytes, part);
-            all.append(&mut bytes);
+            all.append(&mut memory.take(segment.address, segment.length, part));
         }
         all
     }

@@ -14,6 +14,9 @@ pub struct Guarded<'a> {
     queue: usize,
 }
 
+/// Bytes of noise for a read that is refused.
+const REFUSED: u32 = 4096;
+
 impl<'a> Guarded<'a> {
     /// The view of queue number `queue`.
     #[must_use]
@@ -47,6 +50,20 @@ impl<'a> Guarded<'a> {
             Noise::new(address).fill(into);
             self.refuse(address, length, part, false);
         }
+    }
+
+    /// Reads `length` bytes of guest memory. Of what is refused, however much it is, there is a page of noise.
+    #[must_use]
+    pub fn take(&self, address: u64, length: u32, part: Part) -> Vec<u8> {
+        let seen = if self.passes(address, length.into()) { length } else { length.min(REFUSED) };
+        let mut bytes = vec![0; seen as usize];
+        if seen == length {
+            self.read(address, &mut bytes, part);
+        } else {
+            Noise::new(address).fill(&mut bytes);
+            self.refuse(address, length.into(), part, false);
+        }
+        bytes
     }
 
     /// Writes to guest memory; nothing when refused.
@@ -132,6 +149,15 @@ mod tests {
         view.read(0xffc, &mut seen, Part::Used);
         assert_eq!(seen, [0; 4]);
         assert_eq!((ledger.refused(), ledger.accesses()), (1, 1));
+    }
+
+    #[test]
+    fn a_refused_length_of_gigabytes_costs_a_page() {
+        let (memory, ledger) = (memory(), Ledger::default());
+        let view = Guarded::new(&memory, &First, &ledger, 0);
+        assert_eq!(view.take(0x800, u32::MAX, Part::Used).len(), REFUSED as usize);
+        assert_eq!(ledger.refusals()[0].length, u32::MAX.into());
+        assert_eq!((view.take(0x800, 16, Part::Used), ledger.refused()), (vec![0; 16], 1));
     }
 
     #[test]

@@ -29,7 +29,9 @@ pub struct Ring {
 impl Ring {
     /// The next request, if there is one.
     pub fn pop(&mut self, memory: &Guarded<'_>) -> Option<Chain> {
-        if self.size == 0 || memory.load(self.available + 2, Part::Available) == self.next_available {
+        let new = memory.load(self.available + 2, Part::Available).wrapping_sub(self.next_available);
+        // More than the ring holds is a driver that lost its mind.
+        if new == 0 || new > self.size {
             return None;
         }
         let entry = self.available + 4 + 2 * u64::from(self.next_available % self.size);

@@ -5,11 +5,14 @@
 use crate::finding::Finding;
 use crate::judge;
 use crate::matrix::leak_hunt::planted;
+use crate::matrix::refusing::{self, Lies, Served};
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::observe::exposure::{self, Violation};
+use crate::servers::{Account, Servers};
 use crate::session::Session;
 use crate::variable::{Firmware, Net};
+use postern_adversary::ledger::{Part, Refusal};
 use postern_adversary::noise::Noise;
 use std::fs::OpenOptions;
 use std::io;
@@ -46,24 +49,38 @@ pub fn tests() -> Vec<Test> {
         ("once", Kind::Once),
         ("words", Kind::Words),
     ];
-    let test = |(name, kind)| Test::new(format!("noise/{name}"), move |context| run(context, kind));
-    kinds.into_iter().map(test).collect()
+    let test = |ap: bool| {
+        let word = if ap { "ap-on" } else { "ap-off" };
+        kinds.map(|(name, kind)| {
+            Test::new(format!("noise/{word}/{name}"), move |context| run(context, kind, ap))
+        })
+    };
+    [true, false].into_iter().flat_map(test).collect()
 }
 
-fn run(context: &Context, kind: Kind) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+/// Without ACCESS_PLATFORM, QEMU's devices would follow a forged descriptor anywhere, as no IOMMU is between them
+/// and memory: there the devices are servers, which follow it no further than an ultravisor lets them.
+fn run(context: &Context, kind: Kind, access_platform: bool) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, access_platform))?;
     let canary = seed();
     scene.data_disk(8 << 20)?;
     scene.scratch_disk(4 << 20)?;
-    scene.machine.net = Net::User;
-    scene.word("run=blk-digest,blk-pattern,net-serve serve=2 ip=10.0.2.15/24 gw=10.0.2.2");
+    scene.word("run=blk-digest,blk-pattern,net-serve serve=1 patience=2");
     scene.word(&format!("canary={canary}"));
-    let session = scene.start()?;
+    let (session, servers) = if access_platform {
+        scene.machine.net = Net::User;
+        scene.word("ip=10.0.2.15/24 gw=10.0.2.2");
+        (scene.start()?, None)
+    } else {
+        let Served { session, servers, .. } = refusing::start(&mut scene, Lies::default())?;
+        (session, Some(servers))
+    };
     let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
     let failed = |error| Finding::File(path.clone(), error);
     let memory = OpenOptions::new().read(true).write(true).open(&path).map_err(failed)?;
     let rounds = overwrite(&session, &memory, kind, canary).map_err(failed)?;
     let finished = session.finish(LIMIT);
+    let accounts = servers.map(Servers::finish).transpose().map_err(Finding::Server)?.unwrap_or_default();
     // Noise in the moment of the share itself is a share that failed: one other range is tried.
     let early = matches!(kind, Kind::Always);
     let allowed = |status: &u8| STATUSES.contains(status) || (early && *status == NOT_SHARED);
@@ -76,8 +93,15 @@ fn run(context: &Context, kind: Kind) -> Result<(), Failure> {
             reached.into_iter().filter(|v| matches!(v, Violation::Reached(_) | Violation::ListPage(_)));
         findings.extend(reached.map(Finding::Exposure));
     } else {
-        findings.extend(judge::exposure(&finished, true));
+        findings.extend(judge::exposure(&finished, access_platform));
     }
+    // What a forged descriptor names is refused; where the queues are is not the pool's to say.
+    let ring = |refusal: &Refusal| !matches!(refusal.part, Part::Data { .. });
+    let of = |a: &Account| {
+        a.ledger.refusals().into_iter().filter(ring).map(|r| Finding::Refused(a.device, r)).collect()
+    };
+    let rings: Vec<Vec<Finding>> = accounts.iter().map(of).collect();
+    findings.extend(rings.into_iter().flatten());
     if rounds == 0 {
         findings.push(Finding::NoLie);
     }
