@@ -156,7 +156,7 @@ mod tests {
         let (memory, ledger) = (memory(), Ledger::default());
         let view = Guarded::new(&memory, &First, &ledger, 0);
         assert_eq!(view.take(0x800, u32::MAX, Part::Used).len(), REFUSED as usize);
-        assert_eq!(ledger.refusals()[0].length, u32::MAX.into());
+        assert_eq!(ledger.refusals()[0].length, u64::from(u32::MAX));
         assert_eq!((view.take(0x800, 16, Part::Used), ledger.refused()), (vec![0; 16], 1));
     }
 
