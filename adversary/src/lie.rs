@@ -283,7 +283,7 @@ impl Liar {
             }
             Some(Lie::Rng15) => {
                 // Mostly unwanted; the bits beside the one that means so are noise.
-                let wanted = self.completed % 4 == 0;
+                let wanted = self.completed.is_multiple_of(4);
                 ring.write_flags(memory, 0xa5a4 | u16::from(!wanted));
                 ring.push(memory, head, written);
                 true
