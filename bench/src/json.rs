@@ -7,9 +7,9 @@ use crate::targets;
 use serde_json::{Map, Value, json};
 
 /// Every sample, and what follows from them.
-pub fn write(results: &Results, machine: &Description, effort: Effort) -> String {
+pub fn write(results: &Results, description: &Description, effort: Effort) -> String {
     let machine: Map<String, Value> =
-        machine.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        description.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     let rows: Vec<Value> = results
         .entries
         .iter()
@@ -31,7 +31,7 @@ pub fn write(results: &Results, machine: &Description, effort: Effort) -> String
             })
         })
         .collect();
-    let targets: Vec<Value> = targets::judge(results, None)
+    let targets: Vec<Value> = targets::judge(results, description)
         .iter()
         .map(|target| json!({"target": target.name, "found": target.found, "wanted": target.wanted, "met": target.met()}))
         .collect();

@@ -21,9 +21,7 @@ fn tables(text: &mut String, results: &Results, machine: &Description, effort: E
          of each round's pair. How to read and repeat this: [benchmarking.md](benchmarking.md).\n\n\
          ![Postern and Linux](benchmarks.svg)\n\n## Targets\n| target | wanted | found | |\n|---|---|---|---|\n",
     );
-    let image = machine.iter().find(|(name, _)| *name == "Postern image stripped, bytes");
-    let image = image.and_then(|(_, bytes)| bytes.parse().ok());
-    for target in targets::judge(results, image) {
+    for target in targets::judge(results, machine) {
         let sign = if target.at_least { "at least" } else { "at most" };
         let found = target.found.map_or_else(|| "-".to_owned(), figure);
         let met = match target.met() {
@@ -34,7 +32,7 @@ fn tables(text: &mut String, results: &Results, machine: &Description, effort: E
         writeln!(text, "| {} | {sign} {} | {found} | {met} |", target.name, figure(target.wanted))?;
     }
     let mut group = "";
-    for entry in &results.entries {
+    for entry in results.by_group() {
         if entry.row.group != group {
             group = &entry.row.group;
             write!(text, "\n## {}{}\n| work | unit |", group[..1].to_uppercase(), &group[1..])?;

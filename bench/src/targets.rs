@@ -1,5 +1,6 @@
 //! What was aimed at, and whether it was reached.
 
+use crate::machine::Description;
 use crate::measure::{INSTRUCTIONS, NETWORK, START};
 use crate::plan::{Backend, System};
 use crate::results::Results;
@@ -24,8 +25,10 @@ impl Target {
     }
 }
 
-/// Judges every target; `image` is the size of the stripped image.
-pub fn judge(results: &Results, image: Option<f64>) -> Vec<Target> {
+/// Judges every target; the size of the image is in the machine's description.
+pub fn judge(results: &Results, machine: &Description) -> Vec<Target> {
+    let image = machine.iter().find(|(name, _)| *name == "Postern image stripped, bytes");
+    let image = image.and_then(|(_, bytes)| bytes.parse::<f64>().ok());
     use System::{LinuxBounced, PosternBounced, PosternDirect};
     let null = Backend::Null.name();
     let times = |group: &str, work: &str, this, base| results.find(group, work)?.times(this, base);

@@ -7,6 +7,7 @@ use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::format;
 use core::time::Duration;
+use postern_core::clock::{Clock, ticks};
 use postern_core::cmdline::Options;
 use postern_core::net::settings::Settings;
 
@@ -14,6 +15,8 @@ const LEASE_WAIT: Duration = Duration::from_secs(15);
 const PING_WAIT: Duration = Duration::from_secs(3);
 /// What a script or a person types to end `net-serve`.
 pub(super) const QUIT: u8 = b'q';
+/// How often the console is looked at meanwhile.
+const CONSOLE_LOOK: Duration = Duration::from_millis(5);
 /// `net-serve` without `serve=` lasts until it is told to end, but not longer than this.
 const LONGEST_SERVE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -40,7 +43,16 @@ pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> R
     let label = format!("net{}", card.number);
     report.fact_now(format_args!("{label}.serve"), "ready");
     let wait = options.serve.unwrap_or(LONGEST_SERVE);
-    let counters = card.stack.serve(&Pseries, wait, |_| console::read_byte() == Some(QUIT))?;
+    // A look at the console is a hypercall; under load there would be one for every few frames.
+    let mut next_look = 0;
+    let counters = card.stack.serve(&Pseries, wait, |_| {
+        let now = Pseries.now();
+        let due = now >= next_look;
+        if due {
+            next_look = now.saturating_add(ticks(&Pseries, CONSOLE_LOOK));
+        }
+        due && console::read_byte() == Some(QUIT)
+    })?;
     report.fact_now(format_args!("{label}.serve"), "done");
     let echo = counters.echo;
     report.step(
