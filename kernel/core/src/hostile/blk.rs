@@ -1,12 +1,14 @@
 //! A disk that lies.
 
 use super::script::Script;
-use super::station::{PRIVATE, Station, WRITTEN, assert_kept_from_use, assert_no_leak, contains, dma_system};
+use super::station::{
+    PRIVATE, Station, WRITTEN, assert_bounded, assert_kept_from_use, assert_no_leak, contains, dma_system,
+};
 use crate::blk::blocking::text;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::request::{Completion, Token};
-use crate::dma::DeviceId;
+use crate::dma::{DeviceId, DmaSystem};
 use crate::hcall::HcallError;
 use crate::model::{Cell, Model};
 use crate::virtio::model::{Chain, VirtioModel, regions};
@@ -18,6 +20,9 @@ use core::time::Duration;
 
 const SECTORS: u64 = 64;
 const FEATURES: u64 = 1 << 32 | 1 << 9 | 1 << 6 | 1 << 2;
+
+/// Slots of the pool that 64 requests of six segments, the queue and the table of headers need.
+const MOST_SLOTS: u64 = 64 * 6 + 2;
 
 /// VIRTIO_BLK_T_GET_ID.
 const GET_ID: u32 = 8;
@@ -48,7 +53,7 @@ pub fn blk(bytes: &[u8]) {
     let transport = Transport::begin(device.clone(), regions(), &machine).map_err(BlkError::from);
     if let Ok(mut driver) = transport.and_then(|transport| Blk::probe(transport, dma)) {
         driver.set_patience(Duration::from_micros(200));
-        live(&machine, &device, &mut driver, &mut script);
+        live(&machine, &system, &device, &mut driver, &mut script);
         let dma = driver.dma().clone();
         drop(driver);
         device.registers().lies = crate::virtio::model::Lies::default();
@@ -101,6 +106,7 @@ fn lie_in_registers(device: &VirtioModel, script: &mut Script<'_>) {
 
 fn live(
     machine: &Model,
+    system: &DmaSystem<Model>,
     device: &VirtioModel,
     driver: &mut Blk<VirtioModel, Model>,
     script: &mut Script<'_>,
@@ -136,13 +142,19 @@ fn live(
             _ => {}
         }
         assert!(driver.in_flight() == waiting.len() && waiting.len() <= 64);
+        assert_bounded(system, MOST_SLOTS);
     }
     driver.kick();
     while let Some(completion) = driver.wait() {
         judge(completion, &mut waiting, &station);
     }
     assert!(waiting.is_empty(), "{waiting:?}");
-    if driver.broken().is_some() && !driver.retry_reset() {
+    let confirmed = driver.retry_reset();
+    // By the device's own account, whatever the driver believes.
+    let registers = device.registers();
+    let reset = registers.status == 0 || !registers.lies.no_reset;
+    drop(registers);
+    if driver.broken().is_some() && !(confirmed && reset) {
         assert_kept_from_use(driver.dma(), &[station]);
     }
 }

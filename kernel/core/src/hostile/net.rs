@@ -1,9 +1,11 @@
 //! A network card that lies.
 
 use super::script::Script;
-use super::station::{PRIVATE, Station, WRITTEN, assert_kept_from_use, assert_no_leak, contains, dma_system};
+use super::station::{
+    PRIVATE, Station, WRITTEN, assert_bounded, assert_kept_from_use, assert_no_leak, contains, dma_system,
+};
 use crate::clock::Clock;
-use crate::dma::DeviceId;
+use crate::dma::{DeviceId, DmaSystem};
 use crate::hcall::HcallError;
 use crate::model::{Cell, Model};
 use crate::net::driver::NetDriver;
@@ -17,6 +19,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 const HEADER: usize = 12;
+/// Slots of the pool that both queues and a buffer for each of their descriptors need.
+const MOST_SLOTS: u64 = 2 * 128 + 2;
 /// The longest frame that any card here can be given.
 const LONGEST: usize = 65_535;
 
@@ -43,7 +47,7 @@ pub fn net(bytes: &[u8]) {
     let started = transport.and_then(|transport| NetDriver::probe(transport, 1, give));
     if let Ok(mut driver) = started {
         driver.set_patience(Duration::from_micros(200));
-        live(&machine, &device, &mut driver, &mut script);
+        live(&machine, &system, &device, &mut driver, &mut script);
         device.registers().lies = Lies::default();
         drop(driver);
         dma.confirm_reset();
@@ -89,7 +93,13 @@ fn lie_in_registers(device: &VirtioModel, script: &mut Script<'_>) {
     }
 }
 
-fn live(machine: &Model, device: &VirtioModel, driver: &mut Driver, script: &mut Script<'_>) {
+fn live(
+    machine: &Model,
+    system: &DmaSystem<Model>,
+    device: &VirtioModel,
+    driver: &mut Driver,
+    script: &mut Script<'_>,
+) {
     let mut stations = [0, 1].map(|index| Station::new(machine, device, index));
     let mut delivered: Vec<Vec<u8>> = Vec::new();
     device.registers().lies.no_reset |= script.one_in(4);
@@ -115,6 +125,7 @@ fn live(machine: &Model, device: &VirtioModel, driver: &mut Driver, script: &mut
             }
             _ => {}
         }
+        assert_bounded(system, MOST_SLOTS);
         machine.relax();
     }
     end(machine, driver, &mut stations);

@@ -163,6 +163,10 @@ impl Station {
         if buffer.device_writes && self.honest && len > 1 {
             assert!(content.iter().all(|byte| *byte == 0), "{buffer:x?} was not cleared");
         }
+        // A host may write to what is free; what another request left is never there.
+        if buffer.device_writes {
+            assert!(!contains(&content, PRIVATE) && !contains(&content, WRITTEN), "{buffer:x?} has old data");
+        }
         self.assert_apart(buffer.bus, buffer.len.into());
     }
 
@@ -315,6 +319,13 @@ impl Station {
 /// Whether a private or a written buffer's content is in `bytes`, at a place where it would have been put.
 pub(super) fn contains(bytes: &[u8], what: [u8; 8]) -> bool {
     bytes.as_chunks().0.contains(&what)
+}
+
+/// No device holds more of the pool than its part, and all of them no more than what `most` requests need.
+pub(super) fn assert_bounded(system: &DmaSystem<Model>, most: u64) {
+    for device in system.device_statistics() {
+        assert!(device.frames <= device.quota_frames && device.slots_in_use <= most, "{device:?}");
+    }
 }
 
 /// Nothing that stayed private is in the pool.
