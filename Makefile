@@ -86,7 +86,6 @@ fuzz:
 fmt: tools
 	@$(CARGO) fmt
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
-	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 clippy: tools
 	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
