@@ -28,6 +28,8 @@ mod tree;
 
 pub use blk::blk;
 pub use calls::calls;
+#[cfg(test)]
+pub(crate) use frames::fill_checksums;
 pub use frames::frames;
 pub use net::net;
 pub use pci::pci;

@@ -96,6 +96,14 @@ fn repair(frame: &mut [u8]) {
     frame[16..18].copy_from_slice(&total.to_be_bytes());
     frame[20..22].fill(0);
     frame[30..34].copy_from_slice(&[10, 0, 2, 15]);
+    fill_checksums(frame);
+}
+
+/// Makes the checksums of an IPv4 frame right, its own and that of what it carries.
+pub(crate) fn fill_checksums(frame: &mut [u8]) {
+    if frame.len() < 34 || frame[12..14] != [8, 0] {
+        return;
+    }
     let Ok(mut packet) = Ipv4Packet::new_checked(&mut frame[14..]) else { return };
     packet.fill_checksum();
     let (from, to) = (IpAddress::Ipv4(packet.src_addr()), IpAddress::Ipv4(packet.dst_addr()));

@@ -3,6 +3,7 @@
 use super::peer::{Offer, PEER_IP, Peer, STACK_IP};
 use super::stack::{SECOND, STATIC, configured};
 use super::wire::{Random, TestClock, TestLink, Wire};
+use crate::hostile::fill_checksums;
 use crate::net::settings::Addressing;
 use crate::net::stack::Stack;
 use core::net::Ipv4Addr;
@@ -93,34 +94,6 @@ fn icmp(source: Ipv4Addr, random: &mut Random) -> Vec<u8> {
     ipv4(source, STACK_IP, IpProtocol::Icmp, &bytes)
 }
 
-/// Recomputes checksums, so that a mutation reaches the layers above.
-fn repair(frame: &mut [u8]) {
-    if frame.len() < 34 || frame[12..14] != [8, 0] {
-        return;
-    }
-    let Ok(mut packet) = Ipv4Packet::new_checked(&mut frame[14..]) else { return };
-    packet.fill_checksum();
-    let (from, to) = (IpAddress::Ipv4(packet.src_addr()), IpAddress::Ipv4(packet.dst_addr()));
-    match packet.next_header() {
-        IpProtocol::Tcp => {
-            if let Ok(mut segment) = TcpPacket::new_checked(packet.payload_mut()) {
-                segment.fill_checksum(&from, &to);
-            }
-        }
-        IpProtocol::Udp => {
-            if let Ok(mut datagram) = UdpPacket::new_checked(packet.payload_mut()) {
-                datagram.fill_checksum(&from, &to);
-            }
-        }
-        IpProtocol::Icmp => {
-            if let Ok(mut message) = Icmpv4Packet::new_checked(packet.payload_mut()) {
-                message.fill_checksum();
-            }
-        }
-        _ => {}
-    }
-}
-
 fn frame(random: &mut Random) -> Vec<u8> {
     let source = match random.below(8) {
         0 => Ipv4Addr::UNSPECIFIED,
@@ -166,7 +139,7 @@ fn mutated_frames_never_stop_the_stack() {
             let len = random.below(hostile.len() as u64 + 1) as usize;
             hostile.truncate(len);
         }
-        repair(&mut hostile);
+        fill_checksums(&mut hostile);
         wire.borrow_mut().to_stack.push_back(hostile);
         if round % 3 == 0 {
             stack.poll(&clock).unwrap();
