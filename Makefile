@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench soak help setup tools image sabotage run test check cases fuzz fmt clippy doc book gdb clean
+.PHONY: bench soak help setup tools image sabotage virtio-drivers run test check cases fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -53,6 +53,12 @@ sabotage: tools
 	@$(IMAGE) build -p postern-kernel --profile kernel --features sabotage-skip-bounce $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-skip-bounce.elf)
 
+# The crate virtio-drivers on this kernel's pool, for `make bench`. Where it cannot be had, there is no such image.
+virtio-drivers: tools
+	@rm -f build/postern-virtio-drivers.elf
+	@$(IMAGE) build -p postern-kernel --profile kernel --features bench-virtio-drivers $(BARE)
+	@cp $(ELF) build/postern-virtio-drivers.elf
+
 run: image
 	@$(CARGO) -q build -p postern-harness
 	@exec $(HOST) run $(WORDS)
@@ -63,6 +69,7 @@ test: image sabotage
 # Measures Postern and Linux side by side; QUICK=1 takes a few minutes. The report is left in build/bench, and
 # `make bench KEEP=docs` keeps it.
 bench: image
+	@$(MAKE) virtio-drivers || echo 'bench: no virtio-drivers'
 	@$(CARGO) -q build --release -p postern-bench
 	@exec target/release/postern-bench $(if $(QUICK),quick) $(ONLY) $(or $(KEEP),build/bench)
 
@@ -91,6 +98,7 @@ clippy: tools
 	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot -p postern-core $(BARE) -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel --features sabotage-map-private,sabotage-skip-bounce $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p postern-core --features postern-kernel/bench-virtio-drivers $(BARE) -- -D warnings
 
 doc: tools
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc -q --no-deps --document-private-items --workspace --exclude postern-kernel

@@ -67,6 +67,8 @@ pub struct Parts {
     pub qemu: PathBuf,
     /// Postern.
     pub kernel: PathBuf,
+    /// It with the disk driver of virtio-drivers, where that can be had.
+    pub virtio_drivers: Option<PathBuf>,
     /// Its ROM.
     pub rom: PathBuf,
     /// Linux, where it can be had.
@@ -133,11 +135,14 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Starts one; `None` where there is no Linux to start.
+    /// Starts one; `None` where there is no such guest to start.
     pub fn start(parts: &Parts, shape: &Shape) -> Result<Option<Self>, GuestError> {
         let mut dir = Workdir::new()?;
         let mut machine = match (shape.system.is_linux(), &parts.linux) {
-            (false, _) => postern(parts, shape, &dir)?,
+            (false, _) => match kernel(parts, shape) {
+                Some(kernel) => postern(parts, kernel, shape, &dir)?,
+                None => return Ok(None),
+            },
             (true, Some(linux)) => {
                 let swiotlb = if shape.system.is_bounced() { "swiotlb=force" } else { "" };
                 Machine {
@@ -151,7 +156,7 @@ impl Guest {
         machine.firmware = shape.firmware;
         machine.memory = 1 << 30;
         machine.smp = shape.smp;
-        machine.access_platform = shape.system.is_bounced();
+        machine.access_platform = shape.system.is_translated();
         if shape.network {
             machine.net = Net::User;
         }
@@ -165,7 +170,7 @@ impl Guest {
         }
         let monitor = dir.path("monitor");
         let started = Instant::now();
-        let running = if shape.system == System::PosternBounced {
+        let running = if shape.system.is_secure() {
             let protection = Protection::honest(shape.firmware != Firmware::Vof);
             let session = Session::start_unobserved(machine, Some(protection), &mut dir);
             Running::Secure(Box::new(session.map_err(GuestError::Session)?))
@@ -233,18 +238,26 @@ impl Guest {
     }
 }
 
-fn postern(parts: &Parts, shape: &Shape, dir: &Workdir) -> Result<Machine, GuestError> {
+/// The image of one of Postern's systems. The crate's has a disk driver alone.
+fn kernel<'a>(parts: &'a Parts, shape: &Shape) -> Option<&'a Path> {
+    match shape.system {
+        System::VirtioDrivers => parts.virtio_drivers.as_deref().filter(|_| !shape.network),
+        _ => Some(&parts.kernel),
+    }
+}
+
+fn postern(parts: &Parts, kernel: &Path, shape: &Shape, dir: &Workdir) -> Result<Machine, GuestError> {
     let initrd = dir.path("initrd");
     std::fs::write(&initrd, INITRD)?;
-    let mode = match (shape.system, shape.firmware) {
-        (System::PosternBounced, Firmware::Vof) => "svm=emulated",
-        (System::PosternBounced, _) => "",
+    let mode = match (shape.system.is_secure(), shape.firmware) {
+        (true, Firmware::Vof) => "svm=emulated",
+        (true, _) => "",
         _ => "svm=off",
     };
     Ok(Machine {
         initrd: Some(initrd),
         bootargs: format!("{mode} {}", shape.words),
-        ..Machine::new(parts.qemu.clone(), parts.kernel.clone(), parts.rom.clone())
+        ..Machine::new(parts.qemu.clone(), kernel.to_owned(), parts.rom.clone())
     })
 }
 

@@ -77,6 +77,8 @@ fn parts(linux: Option<Linux>) -> Parts {
     Parts {
         qemu: std::env::var_os("QEMU").map_or_else(|| "qemu-system-ppc64".into(), PathBuf::from),
         kernel: "build/postern.elf".into(),
+        virtio_drivers: Some("build/postern-virtio-drivers.elf".into())
+            .filter(|path: &PathBuf| path.exists()),
         rom: "build/rom.bin".into(),
         linux,
         raw: "build/bench/raw".into(),

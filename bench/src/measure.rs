@@ -24,6 +24,9 @@ const TIMEBASE_HZ: f64 = 512e6;
 pub fn all(parts: &Parts, effort: Effort, only: &[Group]) -> Results {
     let wanted = |group| only.is_empty() || only.contains(&group);
     let mut results = Results::default();
+    if parts.virtio_drivers.is_none() {
+        results.miss(format!("{}: the image could not be built", System::VirtioDrivers.name()));
+    }
     for round in 1..=effort.rounds {
         if wanted(Group::Disk) || wanted(Group::Network) {
             eprintln!("bench: round {round} of {}", effort.rounds);

@@ -11,12 +11,20 @@ pub enum System {
     LinuxBounced,
     /// Linux without either.
     LinuxDirect,
+    /// The disk driver of the crate virtio-drivers in Postern's kernel, as a secure guest: every byte through the
+    /// same pool. The crate does not accept ACCESS_PLATFORM.
+    VirtioDrivers,
 }
 
 impl System {
     /// All, in the order of the tables.
-    pub const ALL: [Self; 4] =
-        [Self::PosternBounced, Self::PosternDirect, Self::LinuxBounced, Self::LinuxDirect];
+    pub const ALL: [Self; 5] = [
+        Self::PosternBounced,
+        Self::PosternDirect,
+        Self::LinuxBounced,
+        Self::LinuxDirect,
+        Self::VirtioDrivers,
+    ];
 
     /// A table's heading.
     pub const fn name(self) -> &'static str {
@@ -25,6 +33,7 @@ impl System {
             Self::PosternDirect => "Postern direct",
             Self::LinuxBounced => "Linux bounced",
             Self::LinuxDirect => "Linux direct",
+            Self::VirtioDrivers => "virtio-drivers bounced",
         }
     }
 
@@ -33,9 +42,19 @@ impl System {
         matches!(self, Self::LinuxBounced | Self::LinuxDirect)
     }
 
-    /// Whether data goes through bounce buffers, and devices through TCEs.
+    /// Whether data goes through bounce buffers.
     pub const fn is_bounced(self) -> bool {
+        matches!(self, Self::PosternBounced | Self::LinuxBounced | Self::VirtioDrivers)
+    }
+
+    /// Whether devices offer ACCESS_PLATFORM, and go through TCEs.
+    pub const fn is_translated(self) -> bool {
         matches!(self, Self::PosternBounced | Self::LinuxBounced)
+    }
+
+    /// Whether it is a secure guest.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::PosternBounced | Self::VirtioDrivers)
     }
 }
 

@@ -29,7 +29,7 @@ impl Target {
 pub fn judge(results: &Results, machine: &Description) -> Vec<Target> {
     let image = machine.iter().find(|(name, _)| *name == "Postern image stripped, bytes");
     let image = image.and_then(|(_, bytes)| bytes.parse::<f64>().ok());
-    use System::{LinuxBounced, PosternBounced, PosternDirect};
+    use System::{LinuxBounced, PosternBounced, PosternDirect, VirtioDrivers};
     let null = Backend::Null.name();
     let times = |group: &str, work: &str, this, base| results.find(group, work)?.times(this, base);
     let median = |group: &str, work: &str| results.find(group, work)?.median(PosternBounced);
@@ -46,6 +46,11 @@ pub fn judge(results: &Results, machine: &Description) -> Vec<Target> {
             "4 KiB random read, depth 32, bounced: times Linux bounced",
             times(null, random, PosternBounced, LinuxBounced),
             5.0,
+        ),
+        at_least(
+            "4 KiB random read, depth 32, bounced: times virtio-drivers bounced",
+            times(null, random, PosternBounced, VirtioDrivers),
+            2.0,
         ),
         at_least(
             "4 KiB random read, depth 1, bounced: times Linux bounced",

@@ -44,6 +44,9 @@ pub enum DeviceError {
     Job(JobError),
     /// Measuring a disk.
     Bench(BenchError),
+    /// Measuring a disk with another driver.
+    #[cfg(feature = "bench-virtio-drivers")]
+    Other(virtio_drivers::Error),
     /// Random work on a disk.
     Soak(SoakError),
     /// The network.
@@ -87,6 +90,8 @@ impl fmt::Display for DeviceError {
             Self::Transfer(error) => error.fmt(f),
             Self::Job(error) => error.fmt(f),
             Self::Bench(error) => error.fmt(f),
+            #[cfg(feature = "bench-virtio-drivers")]
+            Self::Other(error) => write!(f, "virtio-drivers: {error}"),
             Self::Soak(error) => error.fmt(f),
             Self::Stack(error) => error.fmt(f),
             Self::NoUart => f.write_str("no 16550 answers"),

@@ -19,7 +19,12 @@ pub fn blk(options: &Options, devices: &mut Devices, report: &mut Report) -> Res
     let disk = devices.disks.iter_mut().find(|disk| disk.id == SCRATCH);
     let disk = disk.ok_or(DeviceError::Missing("a disk with serial number scratch"))?;
     let content = bench::content(&mut disk.driver, Pattern { seed: options.seed })?;
+    #[cfg(feature = "bench-virtio-drivers")]
+    let mut driver = other::Other::take(disk, devices.pool)?;
     for (number, work) in options.bench.iter().enumerate() {
+        #[cfg(feature = "bench-virtio-drivers")]
+        let Some(measured) = driver.run(*work, content)? else { continue };
+        #[cfg(not(feature = "bench-virtio-drivers"))]
         let measured = bench::run(&mut disk.driver, *work, content)?;
         let time = duration(&Pseries, measured.ticks).as_nanos().max(1);
         let per_second = u128::from(measured.requests) * 1_000_000_000 / time;
@@ -37,3 +42,6 @@ pub fn blk(options: &Options, devices: &mut Devices, report: &mut Report) -> Res
     }
     Ok(())
 }
+
+#[cfg(feature = "bench-virtio-drivers")]
+mod other;

@@ -253,3 +253,6 @@ impl Run {
         Ok(())
     }
 }
+
+#[cfg(feature = "bench-other-driver")]
+mod other;

@@ -42,3 +42,10 @@ impl<M: Mmio + Clone> Again<M> {
         Ok(transport)
     }
 }
+
+#[cfg(feature = "bench-other-driver")]
+impl<M> Again<M> {
+    pub(crate) fn regions(&self) -> Regions {
+        self.regions
+    }
+}

@@ -1,0 +1,117 @@
+//! The crate's memory for devices: this kernel's, piece by piece from the same pool, or in place in a normal guest.
+
+use crate::memory::device::DeviceBytes;
+use crate::platform::pseries::Pseries;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use core::slice;
+use postern_core::addr::GpaRange;
+use postern_core::dma::{Coherent, Dma, Mapping};
+use postern_core::seam::Platform;
+use spin::Mutex;
+use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
+
+/// Bytes of the pool's smallest slot: no two mappings begin in the same one.
+const SLOT: u64 = 512;
+
+/// What the device has been lent, and through which account. The crate names a buffer by its address alone.
+struct Lent {
+    dma: Dma<Pseries>,
+    pool: Option<GpaRange>,
+    coherent: Vec<Coherent<DeviceBytes>>,
+    /// By the slot that a mapping begins in: no search in what is measured.
+    mappings: Vec<Option<Mapping>>,
+}
+
+static LENT: Mutex<Option<Lent>> = Mutex::new(None);
+
+/// Lends through `dma` from now on, whose device uses guest physical addresses.
+pub fn lend(dma: Dma<Pseries>, pool: Option<GpaRange>) {
+    let slots = pool.map_or(0, |pool| pool.len / SLOT);
+    let mappings = (0..slots).map(|_| None).collect();
+    *LENT.lock() = Some(Lent { dma, pool, coherent: Vec::new(), mappings });
+}
+
+fn with<T>(work: impl FnOnce(&mut Lent) -> T) -> T {
+    work(LENT.lock().as_mut().expect("the crate begins after `lend`"))
+}
+
+impl Lent {
+    fn place(&mut self, address: PhysAddr) -> &mut Option<Mapping> {
+        let offset = self.pool.and_then(|pool| address.checked_sub(pool.start.0));
+        let place = offset.and_then(|offset| self.mappings.get_mut((offset / SLOT) as usize));
+        place.expect("what is lent lies in the pool")
+    }
+}
+
+/// [`Hal`] on this kernel's own DMA.
+pub struct PoolHal;
+
+// SAFETY: rings are coherent memory of `Dma`, which is zeroed, aligned to 4 KiB for a length of at least that, and
+// the caller's alone until it is released; nothing but the caller's buffers is touched otherwise.
+unsafe impl Hal for PoolHal {
+    fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        with(|lent| {
+            let Ok(coherent) = lent.dma.coherent(pages * PAGE_SIZE) else { return (0, NonNull::dangling()) };
+            let Some(at) = NonNull::new(coherent.memory.as_ptr()) else { return (0, NonNull::dangling()) };
+            let address = coherent.bus.raw();
+            lent.coherent.push(coherent);
+            (address, at)
+        })
+    }
+
+    unsafe fn dma_dealloc(address: PhysAddr, _: NonNull<u8>, _: usize) -> i32 {
+        with(|lent| match lent.coherent.iter().position(|coherent| coherent.bus.raw() == address) {
+            Some(at) => {
+                lent.dma.release(lent.coherent.swap_remove(at));
+                0
+            }
+            None => -1,
+        })
+    }
+
+    unsafe fn mmio_phys_to_virt(_: PhysAddr, _: usize) -> NonNull<u8> {
+        unreachable!("its own PCI transport is not used")
+    }
+
+    #[inline]
+    unsafe fn share(buffer: NonNull<[u8]>, direction: BufferDirection) -> PhysAddr {
+        // SAFETY: the caller promises a buffer that nothing else uses during this call.
+        let buffer = unsafe { slice::from_raw_parts_mut(buffer.as_ptr().cast::<u8>(), buffer.len()) };
+        with(|lent| {
+            if !lent.dma.bounced() {
+                return Pseries.gpa_of(buffer).0;
+            }
+            let mapping = match direction {
+                BufferDirection::DriverToDevice => lent.dma.map_to_device(buffer),
+                BufferDirection::DeviceToDriver => lent.dma.map_from_device(buffer),
+                BufferDirection::Both => unreachable!("the block driver has no buffer for both directions"),
+            };
+            // The crate has no way to be told.
+            let mapping = mapping.unwrap_or_else(|error| panic!("virtio-drivers: {error}"));
+            let [segment] = mapping.segments() else {
+                panic!("virtio-drivers: a buffer longer than a frame")
+            };
+            let address = segment.bus.raw();
+            *lent.place(address) = Some(mapping);
+            address
+        })
+    }
+
+    #[inline]
+    unsafe fn unshare(address: PhysAddr, buffer: NonNull<[u8]>, direction: BufferDirection) {
+        // SAFETY: as in `share`.
+        let buffer = unsafe { slice::from_raw_parts_mut(buffer.as_ptr().cast::<u8>(), buffer.len()) };
+        with(|lent| {
+            if !lent.dma.bounced() {
+                Pseries.device_wrote(buffer);
+                return;
+            }
+            let mapping = lent.place(address).take().expect("what comes back was lent");
+            match direction {
+                BufferDirection::DriverToDevice => lent.dma.unmap(mapping),
+                _ => lent.dma.finish(mapping, buffer.len(), buffer),
+            }
+        });
+    }
+}
