@@ -158,7 +158,7 @@ impl Guest {
         machine.smp = shape.smp;
         machine.access_platform = shape.system.is_translated();
         if shape.network {
-            machine.net = Net::User;
+            machine.net = Net::OneWay;
         }
         match shape.backend {
             Some(Backend::Raw) => machine.disks.push(Disk::scratch(parts.raw.clone())),
@@ -197,6 +197,12 @@ impl Guest {
     /// The loopback ports that reach its port 7.
     pub fn ports(&self) -> Result<Forwarded, GuestError> {
         let monitor = Monitor::connect(&self.monitor).and_then(|mut monitor| monitor.forwarded());
+        monitor.map_err(GuestError::Monitor)
+    }
+
+    /// The loopback ports that reach this port of it.
+    pub fn ports_of(&self, port: u16) -> Result<Forwarded, GuestError> {
+        let monitor = Monitor::connect(&self.monitor).and_then(|mut monitor| monitor.forwarded_to(port));
         monitor.map_err(GuestError::Monitor)
     }
 

@@ -127,14 +127,26 @@ fn start(parts: &Parts, shape: &Shape, name: &str, results: &mut Results) -> Res
 }
 
 fn net(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> Result<(), GuestError> {
-    let Some(mut guest) = Guest::start(parts, &Shape::network(system))? else { return Ok(()) };
+    let shape = Shape { words: "run=net-bench".to_owned(), ..Shape::network(system) };
+    let Some(mut guest) = Guest::start(parts, &shape)? else { return Ok(()) };
     guest.until("postern: net0.serve=ready")?;
     let resident = guest.resident();
     let ports = guest.ports()?;
     let figures = network::all(ports.udp, ports.tcp, Duration::from_secs_f64(effort.network_seconds))
         .map_err(GuestError::Exchange)?;
+    let time = Duration::from_secs_f64(effort.network_seconds);
+    let (sink, source) = (guest.ports_of(9)?, guest.ports_of(19)?);
+    let measured = || -> std::io::Result<[f64; 4]> {
+        Ok([
+            network::stream_in(sink.tcp, time)?,
+            network::stream_out(source.tcp, time)?,
+            network::datagrams_out(source.udp, time)?,
+            network::datagrams_in(sink.udp, ports.udp, time)?,
+        ])
+    };
+    let [stream_in, stream_out, datagrams_out, seconds_in] = measured().map_err(GuestError::Exchange)?;
     guest.quit();
-    guest.finish()?;
+    let report = guest.finish()?;
     let mut add = |name: &str, unit, more_is_better, figure| {
         let row = Row { group: NETWORK.to_owned(), name: name.to_owned(), unit, more_is_better };
         results.add(&row, system, figure);
@@ -143,6 +155,15 @@ fn net(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> 
     add("UDP echo, 1400 bytes", "packets/s", true, figures.large);
     add("UDP echo, 64 bytes, time of one", "us", false, figures.round_trip);
     add("TCP echo, each way", "MB/s", true, figures.stream);
+    add("TCP to the guest", "MB/s", true, stream_in);
+    add("TCP from the guest", "MB/s", true, stream_out);
+    add("UDP from the guest, 1400 bytes, asked one by one", "packets/s", true, datagrams_out);
+    if let Some(discarded) = report.number("net0.discarded") {
+        add("UDP to the guest, 1400 bytes", "packets/s", true, discarded as f64 / seconds_in);
+    }
+    if let Some(ping) = report.number("net0.ping_us") {
+        add("ping of QEMU's gateway", "us", false, ping as f64);
+    }
     if let Some(bytes) = resident {
         let row = Row {
             group: START.to_owned(),

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 /// How long an answer may take before it counts as lost.
 const LOST: Duration = Duration::from_millis(200);
+/// Datagrams on their way at once.
+const WINDOW: usize = 32;
+/// The source's pattern repeats after so many bytes (RFC 864: 95 lines of 74).
+const PERIOD: usize = 95 * 74;
 const TCP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Datagrams that came back in a second, with `window` of them on their way.
@@ -108,8 +112,103 @@ pub fn stream(port: u16, time: Duration) -> io::Result<f64> {
     })
 }
 
+/// RFC 864: 72 printing characters and the line's end; each line begins with the next character.
+fn pattern_byte(index: usize) -> u8 {
+    match (index / 74, index % 74) {
+        (_, 72) => b'\r',
+        (_, 73) => b'\n',
+        (line, column) => b' ' + ((line + column) % 95) as u8,
+    }
+}
+
 fn expected(index: u64) -> u8 {
     (index ^ index >> 8) as u8
+}
+
+/// Megabytes a second into a guest that throws everything away: until it has said that it took the last byte.
+pub fn stream_in(port: u16, time: Duration) -> io::Result<f64> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(TCP_PATIENCE))?;
+    stream.set_write_timeout(Some(TCP_PATIENCE))?;
+    let block = vec![0x5a; 1 << 16];
+    let (mut sent, start) = (0u64, Instant::now());
+    while start.elapsed() < time {
+        stream.write_all(&block)?;
+        sent += block.len() as u64;
+    }
+    stream.shutdown(Shutdown::Write)?;
+    if stream.read(&mut [0])? != 0 {
+        return Err(io::Error::other("a sink has something to say"));
+    }
+    Ok(sent as f64 / start.elapsed().as_secs_f64() / 1e6)
+}
+
+/// Megabytes a second out of a guest, each byte checked.
+pub fn stream_out(port: u16, time: Duration) -> io::Result<f64> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(TCP_PATIENCE))?;
+    let mut block = vec![0; 1 << 16];
+    let period: Vec<u8> = (0..PERIOD).map(pattern_byte).collect();
+    let (mut back, start) = (0usize, Instant::now());
+    while start.elapsed() < time {
+        let n = stream.read(&mut block)?;
+        let expected = period.iter().cycle().skip(back % PERIOD);
+        if n == 0 || !block[..n].iter().eq(expected.take(n)) {
+            return Err(io::Error::other("the source ended or sent something else"));
+        }
+        back += n;
+    }
+    Ok(back as f64 / start.elapsed().as_secs_f64() / 1e6)
+}
+
+/// Datagrams of 1400 bytes that a guest's source sent in a second, one for each of one byte.
+pub fn datagrams_out(port: u16, time: Duration) -> io::Result<f64> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    socket.connect((Ipv4Addr::LOCALHOST, port))?;
+    socket.set_read_timeout(Some(LOST))?;
+    let mut answer = [0; 2048];
+    let (mut back, mut waiting, start) = (0u64, 0usize, Instant::now());
+    while start.elapsed() < time {
+        while waiting < WINDOW {
+            socket.send(&[0])?;
+            waiting += 1;
+        }
+        match socket.recv(&mut answer) {
+            Ok(1400) => (back, waiting) = (back + 1, waiting.saturating_sub(1)),
+            Ok(_) => return Err(io::Error::other("a datagram of another length")),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                waiting = 0;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(back as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Sends datagrams of 1400 bytes to a guest's sink, with an echo after every few so that not too many are on
+/// their way; answers the seconds that it took. The guest counts what came.
+pub fn datagrams_in(sink: u16, echo: u16, time: Duration) -> io::Result<f64> {
+    let [sink, echo] = [sink, echo].map(|port| -> io::Result<UdpSocket> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        socket.connect((Ipv4Addr::LOCALHOST, port))?;
+        socket.set_read_timeout(Some(LOST))?;
+        Ok(socket)
+    });
+    let (sink, echo, start) = (sink?, echo?, Instant::now());
+    let mark = |echo: &UdpSocket| -> io::Result<()> {
+        for _ in 0..WINDOW / 2 {
+            sink.send(&[0x5a; 1400])?;
+        }
+        echo.send(&[0; 8]).map(drop)
+    };
+    mark(&echo)?;
+    while start.elapsed() < time {
+        mark(&echo)?;
+        // A mark that is lost has cost its time.
+        let _ = echo.recv(&mut [0; 64]);
+    }
+    let _ = echo.recv(&mut [0; 64]);
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// One round's figures of a guest behind these ports.

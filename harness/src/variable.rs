@@ -78,6 +78,8 @@ pub enum Net {
     None,
     /// QEMU's user networking, with the guest's port 7 (UDP and TCP) forwarded from free loopback ports.
     User,
+    /// The same, with ports 9 and 19 as well.
+    OneWay,
     /// Any other `-netdev` argument; the card's id is appended.
     Netdev(String),
     /// The vhost-user server behind this socket.

@@ -201,8 +201,8 @@ impl Machine {
         }
         let netdev = match &self.net {
             Net::None => None,
-            // The guest's port 7, from whatever port is free on loopback.
-            Net::User => Some("user,hostfwd=udp:127.0.0.1:0-:7,hostfwd=tcp:127.0.0.1:0-:7".to_owned()),
+            Net::User => Some(user(&[7])),
+            Net::OneWay => Some(user(&[7, 9, 19])),
             Net::Netdev(argument) => Some(argument.clone()),
             Net::Server(socket) => {
                 args.with_path("-chardev", "socket,id=cable,path=", socket);
@@ -255,6 +255,12 @@ impl Arguments {
         }
         self.add(name, OsString::from_vec(value))
     }
+}
+
+/// User networking with these ports of the guest, from whatever ports are free on loopback.
+fn user(ports: &[u16]) -> String {
+    let forward = |port: &u16| format!(",hostfwd=udp:127.0.0.1:0-:{port},hostfwd=tcp:127.0.0.1:0-:{port}");
+    format!("user{}", ports.iter().map(forward).collect::<String>())
 }
 
 #[cfg(test)]

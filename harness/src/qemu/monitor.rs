@@ -171,9 +171,17 @@ impl Monitor {
     /// # Errors
     /// See [`MonitorError`].
     pub fn forwarded(&mut self) -> Result<Forwarded, MonitorError> {
+        self.forwarded_to(7)
+    }
+
+    /// The ports that reach this one of the guest.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn forwarded_to(&mut self, guest: u16) -> Result<Forwarded, MonitorError> {
         let answer = self.ask("human-monitor-command", json!({ "command-line": "info usernet" }))?;
         let table = answer.as_str().unwrap_or_default();
-        ports(table).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
+        ports(table, guest).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
     }
 
     /// Every queue that a driver has set up. QEMU asks a vhost-user server by stopping its queue: not for those.
@@ -220,10 +228,13 @@ fn ring(device: &str, queue: u16, status: &Value) -> Option<Ring> {
 
 /// Finds the ports in `info usernet`'s table: protocol and state, file descriptor, host address, host port,
 /// and so on.
-fn ports(table: &str) -> Option<Forwarded> {
+fn ports(table: &str, guest: u16) -> Option<Forwarded> {
     let port = |protocol: &str| {
-        let (_, row) = table.split_once(&format!("{protocol}[HOST_FORWARD]"))?;
-        row.split_whitespace().nth(2)?.parse::<u16>().ok().filter(|&port| port != 0)
+        let kind = format!("{protocol}[HOST_FORWARD]");
+        let mut rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+        let row =
+            rows.find(|row| row.first() == Some(&&*kind) && row.get(5) == Some(&&*guest.to_string()))?;
+        row.get(3)?.parse::<u16>().ok().filter(|&port| port != 0)
     };
     Some(Forwarded { udp: port("UDP")?, tcp: port("TCP")? })
 }
@@ -236,9 +247,13 @@ mod tests {
     fn ports_are_read_from_the_table() {
         let table = "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port \
                      RecvQ SendQ\r\n  TCP[HOST_FORWARD]   3       127.0.0.1 38135       10.0.2.15     7     0 \
-                     0\r\n  UDP[HOST_FORWARD]   8       127.0.0.1 49801       10.0.2.15     7     0     0\r\n";
-        assert_eq!(ports(table), Some(Forwarded { udp: 49801, tcp: 38135 }));
-        assert_eq!(ports(""), None);
+                     0\r\n  UDP[HOST_FORWARD]   8       127.0.0.1 49801       10.0.2.15     7     0     0\r\n  \
+                     TCP[HOST_FORWARD]   4       127.0.0.1 38136       10.0.2.15    19     0     0\r\n  \
+                     UDP[HOST_FORWARD]   9       127.0.0.1 49802       10.0.2.15    19     0     0\r\n";
+        assert_eq!(ports(table, 7), Some(Forwarded { udp: 49801, tcp: 38135 }));
+        assert_eq!(ports(table, 19), Some(Forwarded { udp: 49802, tcp: 38136 }));
+        assert_eq!(ports(table, 9), None);
+        assert_eq!(ports("", 7), None);
     }
 
     #[test]

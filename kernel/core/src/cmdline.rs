@@ -64,6 +64,8 @@ pub enum Step {
     IrqCost,
     /// Answer ARP, ICMP, UDP and TCP echo.
     NetServe,
+    /// The same, and one-way traffic to be measured.
+    NetBench,
     /// Measure the disk work of `bench=` on the scratch disk.
     BenchBlk,
     /// State the memory map, for a check from outside.
@@ -94,7 +96,7 @@ pub enum Breach {
 }
 
 /// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 17] = [
+pub const STEPS: [(&str, Step); 18] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
@@ -102,6 +104,7 @@ pub const STEPS: [(&str, Step); 17] = [
     ("soak", Step::Soak),
     ("irq-cost", Step::IrqCost),
     ("net-serve", Step::NetServe),
+    ("net-bench", Step::NetBench),
     ("bench-blk", Step::BenchBlk),
     ("map", Step::Map),
     ("memory", Step::Memory),
@@ -409,7 +412,7 @@ fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     for name in value.split(',') {
         let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
         let step = step.ok_or(Fault::Expected(
-            "a list of demo, blk-digest, blk-pattern, blk-smp, soak, irq-cost, net-serve, bench-blk, map, memory, breach-*",
+            "a list of demo, blk-digest, blk-pattern, blk-smp, soak, irq-cost, net-serve, net-bench, bench-blk, map, memory, breach-*",
         ))?;
         steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
     }

@@ -33,6 +33,7 @@ pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Res
             Step::Soak => soak::soak(options, devices, report).map_err(Stop::from),
             Step::IrqCost => blk::irq_cost(devices, report).map_err(Stop::from),
             Step::NetServe => net::serve(options, devices, report).map_err(Stop::from),
+            Step::NetBench => net::bench(options, devices, report).map_err(Stop::from),
             Step::BenchBlk => bench::blk(options, devices, report).map_err(Stop::from),
             Step::Map => {
                 memory::map(report);

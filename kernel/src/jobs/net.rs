@@ -13,6 +13,7 @@ use postern_core::net::settings::Settings;
 
 const LEASE_WAIT: Duration = Duration::from_secs(15);
 const PING_WAIT: Duration = Duration::from_secs(3);
+const PINGS: usize = 101;
 /// What a script or a person types to end `net-serve`.
 pub(super) const QUIT: u8 = b'q';
 /// How often the console is looked at meanwhile.
@@ -34,6 +35,30 @@ pub fn lease_and_ping(_: &Options, devices: &mut Devices, report: &mut Report) -
         report.fact(format_args!("{label}.ping_us"), time.as_micros());
     }
     Ok(())
+}
+
+/// The median of several pings, then [`serve`] with one-way services.
+pub fn bench(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+    let card = devices.cards.first_mut().ok_or(DeviceError::Missing("a network card"))?;
+    let label = format!("net{}", card.number);
+    if let Some(gateway) = configure(card, report)?.gateway {
+        let mut times = [Duration::ZERO; PINGS];
+        for time in &mut times {
+            *time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
+        }
+        times.sort_unstable();
+        report.fact(format_args!("{label}.ping_us"), times[PINGS / 2].as_micros());
+    }
+    card.stack.offer_one_way(true);
+    let served = serve(options, devices, report);
+    for card in &mut devices.cards {
+        let discarded = card.stack.counters().one_way.discarded_datagrams;
+        card.stack.offer_one_way(false);
+        if label == format!("net{}", card.number) {
+            report.fact(format_args!("{label}.discarded"), discarded);
+        }
+    }
+    served
 }
 
 /// Answers ARP, ICMP echo, and UDP and TCP echo on port 7 on the first card, until told to end.

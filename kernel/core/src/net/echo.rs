@@ -152,7 +152,7 @@ fn open_tcp(socket: &mut tcp::Socket<'static>) {
 /// Watches the queue of UDP answers. An answer to a host whose hardware address nobody tells stays first in
 /// it for ever, so a forged sender would end the service.
 #[derive(Default)]
-struct UdpQueue {
+pub(super) struct UdpQueue {
     /// Bytes put into the queue, ever.
     bytes: u64,
     /// How many of them had left when last looked at.
@@ -164,7 +164,8 @@ struct UdpQueue {
 }
 
 impl UdpQueue {
-    fn enqueued(&mut self, len: usize, now: time::Duration) {
+    /// Notes an answer of `len` bytes.
+    pub fn enqueued(&mut self, len: usize, now: time::Duration) {
         self.bytes = self.bytes.wrapping_add(len as u64);
         self.unsure |= len == 0;
         self.since = self.since.or(Some(now));
@@ -172,7 +173,7 @@ impl UdpQueue {
 
     /// Whether nothing has left for too long, with `waiting` bytes in the queue, and whether more answers
     /// are `coming`.
-    fn stalled(&mut self, waiting: usize, coming: bool, now: time::Duration) -> bool {
+    pub fn stalled(&mut self, waiting: usize, coming: bool, now: time::Duration) -> bool {
         let left = self.bytes.wrapping_sub(waiting as u64);
         let moved = left != self.left;
         self.left = left;

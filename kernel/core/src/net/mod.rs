@@ -8,6 +8,7 @@ pub mod features;
 mod ingress;
 mod lane;
 pub mod link;
+pub mod one_way;
 mod phy;
 mod ping;
 mod rx;

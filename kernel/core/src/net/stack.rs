@@ -2,6 +2,7 @@
 
 use super::echo::{Echo, EchoCounters};
 use super::link::Link;
+use super::one_way::{OneWay, OneWayCounters};
 use super::phy::{FrameCounters, Phy};
 use super::ping::{Pinger, Question};
 use super::settings::{Addressing, Settings, SettingsError};
@@ -34,6 +35,8 @@ pub struct Counters {
     pub frames: FrameCounters,
     /// The echo service.
     pub echo: EchoCounters,
+    /// The one-way services, while they are open.
+    pub one_way: OneWayCounters,
     /// Times that the link came up or went down.
     pub link_changes: u64,
     /// Leases that were refused as unusable.
@@ -48,6 +51,7 @@ pub struct Stack<L> {
     addressing: Addressing,
     dhcp: Option<SocketHandle>,
     echo: Echo,
+    one_way: Option<OneWay>,
     pinger: Pinger,
     settings: Option<Settings>,
     refused: Option<SettingsError>,
@@ -92,6 +96,7 @@ impl<L: Link> Stack<L> {
             addressing,
             dhcp: None,
             echo: Echo::new(&mut sockets, mtu),
+            one_way: None,
             pinger: Pinger::new(seed),
             sockets,
             settings: None,
@@ -127,6 +132,7 @@ impl<L: Link> Stack<L> {
         Counters {
             frames: self.phy.counters,
             echo: self.echo.counters,
+            one_way: self.one_way.as_ref().map_or_else(OneWayCounters::default, |services| services.counters),
             link_changes: self.link_changes,
             leases_refused: self.leases_refused,
         }
@@ -150,6 +156,9 @@ impl<L: Link> Stack<L> {
         self.follow_dhcp();
         let own = self.settings.map(|settings| settings.address);
         self.echo.step(&mut self.sockets, own, self.time.elapsed);
+        if let Some(services) = &mut self.one_way {
+            services.step(&mut self.sockets, self.settings, self.time.elapsed);
+        }
         for _ in 0..ROUNDS_PER_POLL {
             if self.interface.poll_egress(now, &mut self.phy, &mut self.sockets) == PollResult::None {
                 break;
@@ -160,6 +169,14 @@ impl<L: Link> Stack<L> {
             Some(error) => Err(StackError::Link(error)),
             None => Ok(()),
         }
+    }
+
+    /// Opens or closes the services of ports 9 and 19.
+    pub fn offer_one_way(&mut self, open: bool) {
+        if let Some(services) = self.one_way.take() {
+            services.end(&mut self.sockets);
+        }
+        self.one_way = open.then(|| OneWay::new(&mut self.sockets));
     }
 
     /// Gets an address: a lease within `wait`, or at once the static one.

@@ -57,7 +57,7 @@ fn tcp(source: Ipv4Addr, control: TcpControl, random: &mut Random) -> Vec<u8> {
     ipv4(source, STACK_IP, IpProtocol::Tcp, &bytes)
 }
 
-fn udp(source: Ipv4Addr, to: Ipv4Addr, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+pub fn udp(source: Ipv4Addr, to: Ipv4Addr, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let header = UdpRepr { src_port: ports.0, dst_port: ports.1 };
     let mut bytes = std::vec![0; 8 + payload.len()];
     header.emit(

@@ -5,6 +5,7 @@ mod driver;
 mod echo;
 mod hostile_device;
 mod hostile_frames;
+mod one_way;
 mod peer;
 mod stack;
 mod whole_path;

@@ -84,10 +84,14 @@ impl Peer {
     }
 
     pub fn connect(&mut self, from_port: u16) -> SocketHandle {
+        self.connect_to(7, from_port)
+    }
+
+    pub fn connect_to(&mut self, port: u16, from_port: u16) -> SocketHandle {
         let buffer = || tcp::SocketBuffer::new(std::vec![0; 65536]);
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.set_timeout(Some(Duration::from_secs(60)));
-        socket.connect(self.interface.context(), (IpAddress::Ipv4(STACK_IP), 7), from_port).unwrap();
+        socket.connect(self.interface.context(), (IpAddress::Ipv4(STACK_IP), port), from_port).unwrap();
         self.sockets.add(socket)
     }
 

@@ -1,0 +1,212 @@
+//! One-way traffic to be measured: what comes to port 9 is thrown away (RFC 863), port 19 sends (RFC 864), both over
+//! UDP and TCP. Open only while somebody measures.
+
+use super::echo::{ECHO_PORT, UdpQueue};
+use super::settings::Settings;
+use alloc::vec::Vec;
+use core::time;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::{tcp, udp};
+use smoltcp::time::Duration;
+use smoltcp::wire::IpAddress;
+
+/// Throws away what comes.
+pub const DISCARD_PORT: u16 = 9;
+/// Sends a pattern for as long as the connection lasts, or one datagram for each that comes.
+pub const SOURCE_PORT: u16 = 19;
+/// Bytes of a datagram that is sent.
+pub const DATAGRAM: usize = 1400;
+
+/// Connections that each port serves at once.
+const CONNECTIONS: usize = 2;
+/// Bytes that a connection may have waiting in its one direction, and in the other.
+const STREAM: usize = 64 * 1024;
+const OTHER_WAY: usize = 2 * 1024;
+/// Datagrams, and bytes of them, that may wait.
+const DATAGRAMS: usize = 64;
+const UDP_BUFFER: usize = 128 * 1024;
+/// A silent peer is asked for a sign of life, and given up without one.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// Bytes of a line of the pattern (RFC 864, section "Data Syntax"), its printing characters, and the lines after
+/// which it begins anew.
+const LINE: usize = 74;
+const PRINTED: usize = 72;
+const LINES: usize = 95;
+/// The pattern's period.
+const PERIOD: usize = LINE * LINES;
+
+/// What went one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OneWayCounters {
+    /// Datagrams thrown away.
+    pub discarded_datagrams: u64,
+    /// Bytes of streams thrown away.
+    pub discarded_bytes: u64,
+    /// Datagrams sent.
+    pub sent_datagrams: u64,
+    /// Bytes put into streams.
+    pub sent_bytes: u64,
+    /// Datagrams to the source that got no answer: from outside the network, or from a port of services.
+    pub unanswered: u64,
+}
+
+/// The sockets of both services.
+pub(super) struct OneWay {
+    pub counters: OneWayCounters,
+    udp_sink: SocketHandle,
+    udp_source: SocketHandle,
+    queue: UdpQueue,
+    sinks: Vec<SocketHandle>,
+    sources: Vec<Source>,
+    /// More than a period, so that a piece that begins anywhere in it is long.
+    pattern: Vec<u8>,
+}
+
+struct Source {
+    handle: SocketHandle,
+    /// Where in the pattern the stream is.
+    at: usize,
+}
+
+impl OneWay {
+    /// Opens both services.
+    pub fn new(sockets: &mut SocketSet<'static>) -> Self {
+        let mut datagrams = |port| {
+            let buffer = || {
+                let records = alloc::vec![udp::PacketMetadata::EMPTY; DATAGRAMS];
+                udp::PacketBuffer::new(records, alloc::vec![0; UDP_BUFFER])
+            };
+            let mut socket = udp::Socket::new(buffer(), buffer());
+            // The port is not 0 and the socket is closed: nothing that `bind` would refuse.
+            let _ = socket.bind(port);
+            sockets.add(socket)
+        };
+        let (udp_sink, udp_source) = (datagrams(DISCARD_PORT), datagrams(SOURCE_PORT));
+        let mut stream = |receive: usize, send: usize| {
+            let buffer = |bytes| tcp::SocketBuffer::new(alloc::vec![0; bytes]);
+            let mut socket = tcp::Socket::new(buffer(receive), buffer(send));
+            socket.set_keep_alive(Some(KEEP_ALIVE));
+            socket.set_timeout(Some(GIVE_UP));
+            sockets.add(socket)
+        };
+        let sinks = (0..CONNECTIONS).map(|_| stream(STREAM, OTHER_WAY)).collect();
+        let sources = (0..CONNECTIONS).map(|_| Source { handle: stream(OTHER_WAY, STREAM), at: 0 }).collect();
+        let pattern = (0..PERIOD).map(pattern_byte).cycle().take(PERIOD.saturating_mul(4)).collect();
+        let (counters, queue) = (OneWayCounters::default(), UdpQueue::default());
+        Self { counters, udp_sink, udp_source, queue, sinks, sources, pattern }
+    }
+
+    /// Closes both.
+    pub fn end(self, sockets: &mut SocketSet<'static>) {
+        let streams = self.sinks.into_iter().chain(self.sources.into_iter().map(|source| source.handle));
+        for handle in streams.chain([self.udp_sink, self.udp_source]) {
+            drop(sockets.remove(handle));
+        }
+    }
+
+    /// Takes and gives as much as buffers hold.
+    pub fn step(&mut self, sockets: &mut SocketSet<'static>, own: Option<Settings>, now: time::Duration) {
+        let socket = sockets.get_mut::<udp::Socket<'_>>(self.udp_sink);
+        for _ in 0..DATAGRAMS {
+            if socket.recv().is_err() {
+                break;
+            }
+            add(&mut self.counters.discarded_datagrams, 1);
+        }
+        self.answer(sockets.get_mut(self.udp_source), own, now);
+        for &handle in &self.sinks {
+            let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
+            if listening(socket, DISCARD_PORT) {
+                add(&mut self.counters.discarded_bytes, swallow(socket));
+            }
+        }
+        for source in &mut self.sources {
+            let socket = sockets.get_mut::<tcp::Socket<'_>>(source.handle);
+            if !socket.is_open() {
+                source.at = 0;
+            }
+            if !listening(socket, SOURCE_PORT) {
+                continue;
+            }
+            // What is said to a source is not listened to.
+            swallow(socket);
+            while socket.can_send() {
+                let sent = socket.send_slice(self.pattern.get(source.at..).unwrap_or_default()).unwrap_or(0);
+                if sent == 0 {
+                    break;
+                }
+                source.at = source.at.saturating_add(sent).checked_rem(PERIOD).unwrap_or(0);
+                add(&mut self.counters.sent_bytes, sent);
+            }
+        }
+    }
+
+    /// One datagram for each that came from our own network: whoever forges a sender elsewhere would have it
+    /// answered with more than was asked.
+    fn answer(&mut self, socket: &mut udp::Socket<'static>, own: Option<Settings>, now: time::Duration) {
+        if self.queue.stalled(socket.send_queue(), socket.can_recv(), now) {
+            socket.close();
+            let _ = socket.bind(SOURCE_PORT);
+            self.queue = UdpQueue::default();
+        }
+        for _ in 0..DATAGRAMS {
+            if !socket.can_send() || socket.send_queue().saturating_add(DATAGRAM) > UDP_BUFFER {
+                return;
+            }
+            let Ok((_, mut to)) = socket.recv() else { return };
+            let IpAddress::Ipv4(asker) = to.endpoint.addr;
+            let Some(own) = own.filter(|own| own.is_local(asker)) else {
+                add(&mut self.counters.unanswered, 1);
+                continue;
+            };
+            to.local_address = to.local_address.filter(|&at| at == IpAddress::Ipv4(own.address));
+            let service = [ECHO_PORT, SOURCE_PORT].contains(&to.endpoint.port);
+            let data = self.pattern.get(..DATAGRAM).unwrap_or_default();
+            if service || socket.send_slice(data, to).is_err() {
+                add(&mut self.counters.unanswered, 1);
+            } else {
+                self.queue.enqueued(DATAGRAM, now);
+                add(&mut self.counters.sent_datagrams, 1);
+            }
+        }
+    }
+}
+
+/// The byte at `index` of the pattern: lines of 72 printing characters, each beginning with the next one.
+#[must_use]
+pub fn pattern_byte(index: usize) -> u8 {
+    let (line, column) = (index.wrapping_div(LINE), index.wrapping_rem(LINE));
+    match column {
+        PRINTED => b'\r',
+        ..PRINTED => b' '.wrapping_add((line.wrapping_add(column).wrapping_rem(LINES)) as u8),
+        _ => b'\n',
+    }
+}
+
+fn add(counter: &mut u64, count: usize) {
+    *counter = counter.wrapping_add(count as u64);
+}
+
+/// Whether the socket has a peer; one without listens from now on.
+fn listening(socket: &mut tcp::Socket<'static>, port: u16) -> bool {
+    if !socket.is_open() {
+        // The port is not 0 and the socket is closed: nothing that `listen` would refuse.
+        let _ = socket.listen(port);
+    }
+    socket.state() != tcp::State::Listen
+}
+
+/// Throws away what has come, and closes when the peer has.
+fn swallow(socket: &mut tcp::Socket<'static>) -> usize {
+    let mut bytes: usize = 0;
+    // A ring's content comes in two pieces.
+    for _ in 0..2 {
+        bytes = bytes.saturating_add(socket.recv(|data| (data.len(), data.len())).unwrap_or(0));
+    }
+    if socket.state() == tcp::State::CloseWait && !socket.can_recv() {
+        socket.close();
+    }
+    bytes
+}
