@@ -185,7 +185,8 @@ impl Pool {
         let index_of_frame = *head;
         let frame = self.frames.get_mut(index_of_frame)?;
         let index = first(frame.free);
-        frame.free &= !bit(index);
+        // Its lowest bit is the one found.
+        frame.free &= frame.free.wrapping_sub(1);
         if frame.free == 0 {
             self.frames.unlink(head, index_of_frame);
         }
