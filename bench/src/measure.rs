@@ -4,6 +4,7 @@ use crate::guest::{Guest, GuestError, Parts, Shape};
 use crate::network;
 use crate::plan::{Backend, DISK, Effort, Group, SCALING, System};
 use crate::results::{Results, Row};
+use postern_harness::guest::report::Report;
 use postern_harness::interrupt;
 use postern_harness::variable::Firmware;
 use std::time::Duration;
@@ -14,6 +15,10 @@ pub const START: &str = "start";
 pub const NETWORK: &str = "network";
 /// Instruction rows.
 pub const INSTRUCTIONS: &str = "guest instructions";
+/// The row of the pool's opening.
+pub const OPENING: &str = "pool of 8 MiB: 128 frames shared, verified, mapped";
+/// Rows of the pool's bookkeeping.
+const SLOTS: &str = "instructions of a slot by the pool's fill";
 /// Rows of Postern alone.
 pub const SCALE: &str = "scaling";
 
@@ -57,6 +62,9 @@ pub fn all(parts: &Parts, effort: Effort, only: &[Group]) -> Results {
             attempt(&mut results, system, "instructions", |results| instructions(parts, system, results));
         }
     }
+    if wanted(Group::Instructions) {
+        attempt(&mut results, System::PosternDirect, "slots", |results| slots(parts, results));
+    }
     for system in
         [System::PosternBounced, System::PosternDirect].into_iter().filter(|_| wanted(Group::Scaling))
     {
@@ -84,8 +92,8 @@ fn attempt(
     }
 }
 
-fn words(specs: impl Iterator<Item = String>) -> String {
-    format!("run=bench-blk bench={}", specs.collect::<Vec<_>>().join(","))
+fn words(job: &str, specs: impl Iterator<Item = String>) -> String {
+    format!("run={job} bench={}", specs.collect::<Vec<_>>().join(","))
 }
 
 fn disk(
@@ -96,7 +104,7 @@ fn disk(
     results: &mut Results,
 ) -> Result<(), GuestError> {
     let time = effort.milliseconds;
-    let words = words(DISK.iter().map(|work| format!("{}:{time}", work.spec)));
+    let words = words("bench-blk", DISK.iter().map(|work| format!("{}:{time}", work.spec)));
     let Some(guest) = Guest::start(parts, &Shape::disk(system, backend, words))? else { return Ok(()) };
     let ready = guest.until("postern: bench.ready=")?;
     let row = Row {
@@ -107,12 +115,53 @@ fn disk(
     };
     results.add(&row, system, ready.as_secs_f64());
     let report = guest.finish()?;
+    opening(&report, system, results);
     for (number, work) in DISK.iter().enumerate() {
         let (key, unit, scale) = if work.in_bytes { ("kb_s", "MB/s", 1e-3) } else { ("iops", "IOPS", 1.0) };
         let Some(figure) = report.number(&format!("bench.{number}.{key}")) else { continue };
         let row =
             Row { group: backend.name().to_owned(), name: work.name.to_owned(), unit, more_is_better: true };
         results.add(&row, system, figure as f64 * scale);
+    }
+    Ok(())
+}
+
+/// What the boot says of the pool, and what the heap holds at the end.
+fn opening(report: &Report, system: System, results: &mut Results) {
+    let mut add = |name: &str, unit, figure| {
+        let row = Row { group: START.to_owned(), name: name.to_owned(), unit, more_is_better: false };
+        results.add(&row, system, figure);
+    };
+    let times = (report.number("pool.share_us"), report.number("tce.map_us"));
+    if let (Some(128), (Some(share), Some(map))) = (report.number("pool.frames"), times) {
+        add(OPENING, "ms", (share + map) as f64 / 1000.0);
+    }
+    if let Some(bytes) = report.number("heap.used") {
+        add("private heap in use at the end", "KiB", bytes as f64 / 1024.0);
+    }
+}
+
+/// A slot taken and given back, by how full the pool is, in pools of 8 and 256 MiB: the bookkeeping alone.
+fn slots(parts: &Parts, results: &mut Results) -> Result<(), GuestError> {
+    // The pool that is measured has no memory, so an ordinary guest will do, and needs no disk.
+    let system = System::PosternDirect;
+    for (size, said) in [("8M", "8 MiB"), ("256M", "256 MiB")] {
+        let words = format!("pool={size} run=bench-pool");
+        let shape = Shape { counted: true, backend: None, ..Shape::disk(system, Backend::Null, words) };
+        let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+        let report = guest.finish()?;
+        for number in 0.. {
+            let fact = |key: &str| report.number(&format!("bench.slot.{number}.{key}"));
+            let (Some(fill), Some(ticks)) = (fact("fill"), fact("ticks")) else { break };
+            let Some(pairs @ 1..) = fact("pairs") else { break };
+            let row = Row {
+                group: SLOTS.to_owned(),
+                name: format!("4 KiB taken and given back, pool of {said}, {fill} % in use"),
+                unit: "instructions",
+                more_is_better: false,
+            };
+            results.add(&row, system, ticks as f64 * 1e9 / TIMEBASE_HZ / pairs as f64);
+        }
     }
     Ok(())
 }
@@ -183,7 +232,7 @@ pub fn instructions(parts: &Parts, system: System, results: &mut Results) -> Res
         ("4 KiB random read, depth 32", "read:4096:32:random"),
         ("1 MiB read, depth 8", "read:1048576:8:seq"),
     ];
-    let words = words(works.iter().map(|(_, spec)| format!("{spec}:100")));
+    let words = words("bench-blk", works.iter().map(|(_, spec)| format!("{spec}:100")));
     let shape = Shape { counted: true, ..Shape::disk(system, Backend::Null, words) };
     let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
     let report = guest.finish()?;
@@ -208,7 +257,10 @@ fn scaling(parts: &Parts, effort: Effort, system: System, results: &mut Results)
     for (condition, pool, smp) in [
         ("", "64M", 1),
         (", pool of 1 MiB", "1M", 1),
+        (", pool of 4 MiB", "4M", 1),
+        (", pool of 16 MiB", "16M", 1),
         (", pool of 256 MiB", "256M", 1),
+        (", 2 CPUs", "64M", 2),
         (", 4 CPUs", "64M", 4),
     ] {
         let bounced = system.is_bounced();
@@ -221,16 +273,17 @@ fn scaling(parts: &Parts, effort: Effort, system: System, results: &mut Results)
             .filter(|spec| usual || ["read:4096:32:random", "read:65536:8:seq"].contains(spec))
             .collect();
         let pool = if bounced { format!("pool={pool} ") } else { String::new() };
-        let words = pool + &words(specs.iter().map(|spec| format!("{spec}:{time}")));
+        let job = if smp > 1 { "bench-smp" } else { "bench-blk" };
+        let words = pool + &words(job, specs.iter().map(|spec| format!("{spec}:{time}")));
         let shape = Shape { smp, ..Shape::disk(system, Backend::Null, words) };
         let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
         let report = guest.finish()?;
         for (number, spec) in specs.iter().enumerate() {
             let fact = |key: &str| report.number(&format!("bench.{number}.{key}"));
             let (Some(iops), Some(depth)) = (fact("iops"), fact("depth")) else { continue };
-            let asked = spec.split(':').nth(2).unwrap_or_default();
-            let reached =
-                if asked == depth.to_string() { String::new() } else { format!(" (reached {depth})") };
+            let asked = spec.split(':').nth(2).and_then(|depth| depth.parse::<u64>().ok());
+            let asked = asked.map(|depth| depth * u64::from(smp));
+            let reached = if asked == Some(depth) { String::new() } else { format!(" (reached {depth})") };
             let row = Row {
                 group: SCALE.to_owned(),
                 name: format!("{spec}{condition}{reached}"),

@@ -1,7 +1,7 @@
 //! What was aimed at, and whether it was reached.
 
 use crate::machine::Description;
-use crate::measure::{INSTRUCTIONS, NETWORK, START};
+use crate::measure::{INSTRUCTIONS, NETWORK, OPENING, START};
 use crate::plan::{Backend, System};
 use crate::results::Results;
 
@@ -98,6 +98,7 @@ pub fn judge(results: &Results, machine: &Description) -> Vec<Target> {
             times(START, vof, PosternBounced, LinuxBounced),
             12.0,
         ),
+        at_most("pool of 8 MiB, 128 frames shared, verified, mapped: ms", median(START, OPENING), 20.0),
         at_most("image without symbols, KiB", image.map(|bytes| bytes / 1024.0), 512.0),
     ]
 }

@@ -45,9 +45,10 @@ fn boot(fdt: usize, report: &mut Report) -> Result<(), Stop> {
     report.machine(&machine);
     report.handlers(arch::nmi::register(&machine));
     let mode = mode::decide_mode(&machine, &options, report)?;
-    let pool = memory::open::open(&mut machine, tree, mode.is_secure().then_some(options.pool))?;
+    let pool = memory::open::open(&mut machine, tree, mode.is_secure().then_some(options.pool), report)?;
     report.memory(pool.as_ref());
     report.cpus(arch::cpus::start(&machine));
+    memory::open::widen_on_others(pool.as_ref());
     let canary = options.canary.map(|seed| memory::canary::plant(seed, report));
     let mut devices = Devices::bring_up(&machine, &options, pool, report);
     let outcome = jobs::run(&options, &mut devices, report);

@@ -68,6 +68,10 @@ pub enum Step {
     NetBench,
     /// Measure the disk work of `bench=` on the scratch disk.
     BenchBlk,
+    /// The same on all its queues at once, each by a CPU of its own.
+    BenchSmp,
+    /// Measure taking and giving back slots of a pool, by how full it is.
+    BenchPool,
     /// State the memory map, for a check from outside.
     Map,
     /// Take all memory there is, mark it, find the marks again.
@@ -96,7 +100,7 @@ pub enum Breach {
 }
 
 /// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 18] = [
+pub const STEPS: [(&str, Step); 20] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
@@ -106,6 +110,8 @@ pub const STEPS: [(&str, Step); 18] = [
     ("net-serve", Step::NetServe),
     ("net-bench", Step::NetBench),
     ("bench-blk", Step::BenchBlk),
+    ("bench-smp", Step::BenchSmp),
+    ("bench-pool", Step::BenchPool),
     ("map", Step::Map),
     ("memory", Step::Memory),
     ("breach-text-write", Step::Breach(Breach::TextWrite)),
@@ -412,7 +418,7 @@ fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     for name in value.split(',') {
         let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
         let step = step.ok_or(Fault::Expected(
-            "a list of demo, blk-digest, blk-pattern, blk-smp, soak, irq-cost, net-serve, net-bench, bench-blk, map, memory, breach-*",
+            "a list of demo, blk-digest, blk-pattern, blk-smp, soak, irq-cost, net-serve, net-bench, bench-blk, bench-smp, bench-pool, map, memory, breach-*",
         ))?;
         steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
     }

@@ -5,6 +5,7 @@ use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::vec::Vec;
 use postern_core::addr::GpaRange;
+use postern_core::clock::{Clock, duration};
 use postern_core::dma::{DeviceId, Dma, DmaSystem};
 use postern_core::fdt;
 use postern_core::interrupts::MsiServices;
@@ -60,8 +61,11 @@ impl Bridge {
         report: &mut Report,
     ) -> Result<Dma<Pseries>, DeviceError> {
         if translated && self.window.is_none() {
+            let start = Pseries.now();
             let window = self.open_window(ram, system)?;
+            let took = duration(&Pseries, Pseries.now().wrapping_sub(start));
             report.window(&self.description.name, &window.report());
+            report.fact("tce.map_us", took.as_micros());
             self.window = Some(window);
         }
         let dma = system.device(device_id(function), translated, self.window.as_ref())?;

@@ -34,7 +34,9 @@ pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Res
             Step::IrqCost => blk::irq_cost(devices, report).map_err(Stop::from),
             Step::NetServe => net::serve(options, devices, report).map_err(Stop::from),
             Step::NetBench => net::bench(options, devices, report).map_err(Stop::from),
-            Step::BenchBlk => bench::blk(options, devices, report).map_err(Stop::from),
+            Step::BenchBlk => bench::blk(options, devices, 1, report).map_err(Stop::from),
+            Step::BenchSmp => bench::blk(options, devices, usize::MAX, report).map_err(Stop::from),
+            Step::BenchPool => bench::pool(options, report).map_err(Stop::from),
             Step::Map => {
                 memory::map(report);
                 Ok(())

@@ -1,12 +1,16 @@
 //! Opening memory, in the order that secure mode dictates: the pool is placed and shared first, from
 //! frames that nothing has used, then the heap, then translation.
 
+use crate::arch::cpus::{self, Pending};
 use crate::memory::device::DeviceBytes;
 use crate::memory::{heap, layout, mmu};
 use crate::platform::pseries::Pseries;
+use crate::report::Report;
 use crate::stop::Stop;
 use alloc::vec::Vec;
+use core::time::Duration;
 use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
+use postern_core::clock::{Clock, duration};
 use postern_core::fdt::placement::{Wanted, left, place};
 use postern_core::fdt::{Machine, Placement};
 use postern_core::ultracall::share::{Quarantined, SharedPool, share_pool};
@@ -17,6 +21,9 @@ const FIRST_HEAP: u64 = 16 << 20;
 /// Ranges tried for the pool. One that failed to be shared is never used again, for anything.
 const POOL_TRIES: usize = 2;
 
+/// How long another CPU may take to look through the pool.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// The pool, when there is one: in secure mode of `pool_bytes`.
 pub type Pool = SharedPool<DeviceBytes>;
 
@@ -24,10 +31,20 @@ pub type Pool = SharedPool<DeviceBytes>;
 ///
 /// # Errors
 /// No room, no range that could be shared, or no translation.
-pub fn open(machine: &mut Machine, tree: GpaRange, pool_bytes: Option<u64>) -> Result<Option<Pool>, Stop> {
+pub fn open(
+    machine: &mut Machine,
+    tree: GpaRange,
+    pool_bytes: Option<u64>,
+    report: &mut Report,
+) -> Result<Option<Pool>, Stop> {
     let heap = (machine.memory_bytes() / 8).min(FIRST_HEAP);
     let wanted = Wanted { image: layout::image(), tree, heap, pool: pool_bytes };
+    let start = Pseries.now();
     let (placement, pool) = share(machine, &wanted)?;
+    if pool.is_some() {
+        let took = duration(&Pseries, Pseries.now().wrapping_sub(start));
+        report.fact("pool.share_us", took.as_micros());
+    }
     // SAFETY: the placement chose frames of RAM that the tree reserves for nothing and that neither image,
     // tree nor pool lie in; this is the only call.
     unsafe { heap::init_main(placement.heap) };
@@ -39,6 +56,21 @@ pub fn open(machine: &mut Machine, tree: GpaRange, pool_bytes: Option<u64>) -> R
         mmu::widen(pool.memory());
     }
     Ok(pool)
+}
+
+/// Has each other CPU that works look through the pool as well: all of them may do I/O.
+pub fn widen_on_others(pool: Option<&Pool>) {
+    let Some(pool) = pool else { return };
+    let looks: Vec<Pending<()>> = cpus::workers()
+        .map(|cpu| {
+            let memory = pool.memory().clone();
+            cpu.start(move || mmu::widen(&memory))
+        })
+        .collect();
+    for look in looks {
+        // One that is slow is slow later, too; nothing depends on it.
+        _ = look.wait(PATIENCE);
+    }
 }
 
 fn share(machine: &mut Machine, wanted: &Wanted) -> Result<(Placement, Option<Pool>), Stop> {

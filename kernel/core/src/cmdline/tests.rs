@@ -111,7 +111,7 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
             "quiet: unknown option",
             "svm=maybe: expected on, off or emulated",
             "swiotlb=force: unknown option",
-            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, blk-smp, soak, irq-cost, net-serve, net-bench, bench-blk, map, memory, breach-*",
+            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, blk-smp, soak, irq-cost, net-serve, net-bench, bench-blk, bench-smp, bench-pool, map, memory, breach-*",
             "pool: needs a value",
         ]
     );
