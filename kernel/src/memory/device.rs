@@ -33,8 +33,6 @@ impl DeviceBytes {
         self.base
     }
 
-    // Here and below: optimised for size, a single load or store would be a call.
-    #[inline(always)]
     fn at(&self, offset: usize, len: usize, align: usize) -> Option<*mut u8> {
         let inside = offset.checked_add(len).is_some_and(|end| end <= self.len);
         debug_assert!(inside, "access {offset:#x}+{len:#x} outside device memory of {:#x}", self.len);
@@ -97,19 +95,16 @@ impl DeviceMemory for DeviceBytes {
         unsafe { postern_arch::take(out.as_mut_ptr(), from, out.len()) };
     }
 
-    #[inline(always)]
     fn load16(&self, offset: usize) -> u16 {
         // SAFETY: inside the piece and aligned, checked by `at`.
         self.at(offset, 2, 2).map_or(0, |at| u16::from_le(unsafe { at.cast::<u16>().read_volatile() }))
     }
 
-    #[inline(always)]
     fn load32(&self, offset: usize) -> u32 {
         // SAFETY: inside the piece and aligned, checked by `at`.
         self.at(offset, 4, 4).map_or(0, |at| u32::from_le(unsafe { at.cast::<u32>().read_volatile() }))
     }
 
-    #[inline(always)]
     fn store16(&self, offset: usize, value: u16) {
         if let Some(at) = self.at(offset, 2, 2) {
             // SAFETY: inside the piece and aligned, checked by `at`.
@@ -117,7 +112,6 @@ impl DeviceMemory for DeviceBytes {
         }
     }
 
-    #[inline(always)]
     fn store32(&self, offset: usize, value: u32) {
         if let Some(at) = self.at(offset, 4, 4) {
             // SAFETY: inside the piece and aligned, checked by `at`.
@@ -125,7 +119,6 @@ impl DeviceMemory for DeviceBytes {
         }
     }
 
-    #[inline(always)]
     fn store_pair(&self, offset: usize, [low, high]: [u64; 2]) {
         if let Some(at) = self.at(offset, 16, 8) {
             // SAFETY: both doublewords are inside the piece and aligned, checked by `at`.
