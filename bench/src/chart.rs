@@ -14,8 +14,8 @@ const SHOWN: [(System, RGBColor); 3] = [
     (System::LinuxDirect, RGBColor(190, 190, 190)),
 ];
 
-/// Draws the chart; without Linux there is nothing to compare with, and no chart.
-pub fn draw(results: &Results, to: &Path) -> io::Result<()> {
+/// Draws the chart, and says whether there is one: without Linux there is nothing to compare with.
+pub fn draw(results: &Results, to: &Path) -> io::Result<bool> {
     let null = Backend::Null.name();
     let works = [
         (null, "4 KiB random read, depth 1", "4 KiB read, depth 1"),
@@ -39,9 +39,10 @@ pub fn draw(results: &Results, to: &Path) -> io::Result<()> {
         })
         .collect();
     if groups.is_empty() {
-        return Ok(());
+        return Ok(false);
     }
-    paint(&groups, to).map_err(|error| io::Error::other(error.to_string()))
+    paint(&groups, to).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(true)
 }
 
 fn paint(

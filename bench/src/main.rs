@@ -97,8 +97,8 @@ fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
     let machine = machine::describe(&parts);
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("benchmarks.json"), json::write(&results, &machine, effort))?;
-    std::fs::write(folder.join("benchmarks.md"), markdown::write(&results, &machine, effort))?;
-    chart::draw(&results, &folder.join("benchmarks.svg"))?;
+    let charted = chart::draw(&results, &folder.join("benchmarks.svg"))?;
+    std::fs::write(folder.join("benchmarks.md"), markdown::write(&results, &machine, effort, charted))?;
     // Only a whole report is for readers.
     if folder == Path::new("docs") && only.is_empty() {
         keep::keep(Path::new("."), &results, &machine, effort)?;

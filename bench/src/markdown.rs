@@ -7,20 +7,29 @@ use crate::targets;
 use std::fmt::Write;
 
 /// Tables of everything.
-pub fn write(results: &Results, machine: &Description, effort: Effort) -> String {
+pub fn write(results: &Results, machine: &Description, effort: Effort, charted: bool) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = tables(&mut text, results, machine, effort);
+    let _ = tables(&mut text, results, machine, effort, charted);
     text
 }
 
-fn tables(text: &mut String, results: &Results, machine: &Description, effort: Effort) -> std::fmt::Result {
+fn tables(
+    text: &mut String,
+    results: &Results,
+    machine: &Description,
+    effort: Effort,
+    charted: bool,
+) -> std::fmt::Result {
     text.push_str(
         "# Benchmarks\n\nPostern and others on the same QEMU, one after the other in each round. Figures are \
          medians, in brackets the spread: largest minus smallest as a part of the median. Ratios are medians \
-         of each round's pair. How to read and repeat this: [benchmarking.md](benchmarking.md).\n\n\
-         ![Postern and Linux](benchmarks.svg)\n\n## Targets\n| target | wanted | found | |\n|---|---|---|---|\n",
+         of each round's pair. How to read and repeat this: [benchmarking.md](benchmarking.md).\n\n",
     );
+    if charted {
+        text.push_str("![Postern and Linux](benchmarks.svg)\n\n");
+    }
+    text.push_str("## Targets\n| target | wanted | found | |\n|---|---|---|---|\n");
     for target in targets::judge(results, machine) {
         let sign = if target.at_least { "at least" } else { "at most" };
         let found = target.found.map_or_else(|| "-".to_owned(), figure);

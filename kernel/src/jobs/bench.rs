@@ -31,7 +31,7 @@ pub fn blk(
     report.fact_now("bench.ready", Pseries.now());
     report.fact("bench.timebase_hz", Pseries.frequency());
     let disk = devices.disks.iter_mut().find(|disk| disk.id == SCRATCH);
-    let disk = disk.ok_or(DeviceError::Missing("a disk with serial number scratch"))?;
+    let disk = disk.ok_or(DeviceError::Missing("disk with serial number scratch"))?;
     let content = bench::content(&mut disk.driver, Pattern { seed: options.seed })?;
     #[cfg(feature = "bench-virtio-drivers")]
     let (mut driver, _) = (other::Other::take(disk, devices.pool)?, most);

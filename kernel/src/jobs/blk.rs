@@ -32,7 +32,7 @@ pub fn first_mib(devices: &mut Devices, report: &mut Report) -> Result<(), Devic
 pub fn digest(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
     let mut data = devices.disks.iter_mut().filter(|disk| disk.id != SCRATCH).peekable();
     if data.peek().is_none() {
-        return Err(DeviceError::Missing("a data disk"));
+        return Err(DeviceError::Missing("data disk"));
     }
     let mut outcome = Ok(());
     for disk in data {
@@ -56,7 +56,7 @@ pub(super) fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), Dev
 /// Writes the seeded pattern over the scratch disk and reads it back.
 pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
     let disk = devices.disks.iter_mut().find(|disk| disk.id == SCRATCH);
-    let disk = disk.ok_or(DeviceError::Missing("a disk with serial number scratch"))?;
+    let disk = disk.ok_or(DeviceError::Missing("disk with serial number scratch"))?;
     let pattern = Pattern { seed: options.seed };
     let (bytes, rate) =
         timed(disk, |disk| Ok(jobs::write_and_verify(&mut disk.driver, pattern, Plan::default())?))?;
@@ -71,7 +71,7 @@ pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) ->
 /// What a read of 4 KiB costs when the driver looks for its completion all the time, and when it looks for a while and
 /// sleeps until an interrupt. Both take turns, so that whatever else the host does touches both alike.
 pub fn irq_cost(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    let disk = devices.disks.first_mut().ok_or(DeviceError::Missing("a disk"))?;
+    let disk = devices.disks.first_mut().ok_or(DeviceError::Missing("disk"))?;
     let Some(line) = disk.driver.line() else {
         return Err(DeviceError::Missing("disk with interrupts"));
     };

@@ -108,7 +108,7 @@ pub fn breach(breach: Breach, pool: Option<GpaRange>, report: &mut Report) -> Re
         Breach::NullRead => 8,
         Breach::StackOverflow => layout::stack().start.0,
         Breach::OtherStackOverflow => {
-            let other = cpus::workers().next().ok_or(DeviceError::Missing("a second CPU"))?;
+            let other = cpus::workers().next().ok_or(DeviceError::Missing("second CPU"))?;
             other.stack().start.0
         }
     };

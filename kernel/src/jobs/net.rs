@@ -39,7 +39,7 @@ pub fn lease_and_ping(_: &Options, devices: &mut Devices, report: &mut Report) -
 
 /// The median of several pings, then [`serve`] with one-way services.
 pub fn bench(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    let card = devices.cards.first_mut().ok_or(DeviceError::Missing("a network card"))?;
+    let card = devices.cards.first_mut().ok_or(DeviceError::Missing("network card"))?;
     let label = format!("net{}", card.number);
     if let Some(gateway) = configure(card, report)?.gateway {
         let mut times = [Duration::ZERO; PINGS];
@@ -63,7 +63,7 @@ pub fn bench(options: &Options, devices: &mut Devices, report: &mut Report) -> R
 
 /// Answers ARP, ICMP echo, and UDP and TCP echo on port 7 on the first card, until told to end.
 pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    let card = devices.cards.first_mut().ok_or(DeviceError::Missing("a network card"))?;
+    let card = devices.cards.first_mut().ok_or(DeviceError::Missing("network card"))?;
     configure(card, report)?;
     let label = format!("net{}", card.number);
     report.fact_now(format_args!("{label}.serve"), "ready");
