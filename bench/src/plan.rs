@@ -168,5 +168,5 @@ impl Effort {
     /// `QUICK=1`
     pub const QUICK: Self = Self { rounds: 3, milliseconds: 250, network_seconds: 0.7 };
     /// Without it.
-    pub const FULL: Self = Self { rounds: 5, milliseconds: 700, network_seconds: 1.5 };
+    pub const FULL: Self = Self { rounds: 5, milliseconds: 500, network_seconds: 1.0 };
 }
