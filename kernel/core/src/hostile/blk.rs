@@ -2,14 +2,14 @@
 
 use super::script::Script;
 use super::station::{
-    PRIVATE, Station, WRITTEN, assert_bounded, assert_kept_from_use, assert_no_leak, contains, dma_system,
+    PRIVATE, Station, WRITTEN, assert_bounded, assert_given_back, assert_kept_from_use, contains, dma_system,
+    lie_in_registers,
 };
 use crate::blk::blocking::text;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::request::{Completion, Token};
 use crate::dma::{DeviceId, DmaSystem};
-use crate::hcall::HcallError;
 use crate::model::{Cell, Model};
 use crate::virtio::model::{Chain, VirtioModel, regions};
 use crate::virtio::transport::Transport;
@@ -21,7 +21,7 @@ use core::time::Duration;
 const SECTORS: u64 = 64;
 const FEATURES: u64 = 1 << 32 | 1 << 9 | 1 << 6 | 1 << 2;
 
-/// Slots of the pool that 64 requests of six segments, the queue and the table of headers need.
+/// Slots of the pool that the requests a queue of 256 descriptors holds, it and the table of headers may need.
 const MOST_SLOTS: u64 = 64 * 6 + 2;
 
 /// VIRTIO_BLK_T_GET_ID.
@@ -59,12 +59,7 @@ pub fn blk(bytes: &[u8]) {
         device.registers().lies = crate::virtio::model::Lies::default();
         dma.confirm_reset();
     }
-    assert_no_leak(&machine);
-    if let Some(pool) = system.pool_statistics() {
-        assert_eq!(pool.mistakes, 0, "{pool:?}");
-        let lying = device.registers().lies.no_reset || device.registers().status != 0;
-        assert!(lying || (pool.slots_in_use, pool.bytes_quarantined) == (0, 0), "{pool:?}");
-    }
+    assert_given_back(&machine, &system, &device);
 }
 
 fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
@@ -82,26 +77,6 @@ fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
     }
     let queue = if script.one_in(8) { script.u16() } else { [256, 16, 4, 1][script.below(4)] };
     VirtioModel::new(machine, features, &[queue], &config)
-}
-
-fn lie_in_registers(device: &VirtioModel, script: &mut Script<'_>) {
-    let mut registers = device.registers();
-    match script.below(10) {
-        0 => registers.lies.no_reset = true,
-        1 => registers.lies.no_features_ok = true,
-        2 => registers.lies.second_features = Some(script.u64()),
-        3 => registers.lies.status_bits = script.byte(),
-        4 => registers.lies.gone = true,
-        5 => registers.lies.restless = true,
-        6 => registers.lies.stuck_size = true,
-        7 => registers.lies.no_enable = true,
-        8 => registers.lies.mmio = Some(HcallError::Hardware),
-        _ => {
-            let at = script.below(24);
-            registers.config[at] = script.byte();
-            registers.generation = registers.generation.wrapping_add(1);
-        }
-    }
 }
 
 fn live(

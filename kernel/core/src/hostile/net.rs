@@ -2,11 +2,11 @@
 
 use super::script::Script;
 use super::station::{
-    PRIVATE, Station, WRITTEN, assert_bounded, assert_kept_from_use, assert_no_leak, contains, dma_system,
+    PRIVATE, Station, WRITTEN, assert_bounded, assert_given_back, assert_kept_from_use, contains, dma_system,
+    lie_in_registers,
 };
 use crate::clock::Clock;
 use crate::dma::{DeviceId, DmaSystem};
-use crate::hcall::HcallError;
 use crate::model::{Cell, Model};
 use crate::net::driver::NetDriver;
 use crate::net::error::NetError;
@@ -52,12 +52,7 @@ pub fn net(bytes: &[u8]) {
         drop(driver);
         dma.confirm_reset();
     }
-    assert_no_leak(&machine);
-    if let Some(pool) = system.pool_statistics() {
-        assert_eq!(pool.mistakes, 0, "{pool:?}");
-        let lying = device.registers().lies.no_reset || device.registers().status != 0;
-        assert!(lying || (pool.slots_in_use, pool.bytes_quarantined) == (0, 0), "{pool:?}");
-    }
+    assert_given_back(&machine, &system, &device);
 }
 
 fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
@@ -75,22 +70,6 @@ fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
     let sizes = [256, 16, 4, 1];
     let queues = [sizes[script.below(4)], sizes[script.below(4)]];
     VirtioModel::new(machine, features, &queues, &config)
-}
-
-fn lie_in_registers(device: &VirtioModel, script: &mut Script<'_>) {
-    let mut registers = device.registers();
-    match script.below(6) {
-        0 => registers.lies.no_reset = true,
-        1 => registers.lies.status_bits = script.byte(),
-        2 => registers.lies.gone = true,
-        3 => registers.lies.restless = true,
-        4 => registers.lies.mmio = Some(HcallError::Hardware),
-        _ => {
-            let at = script.below(12);
-            registers.config[at] = script.byte();
-            registers.generation = registers.generation.wrapping_add(1);
-        }
-    }
 }
 
 fn live(

@@ -4,6 +4,7 @@
 use super::script::Script;
 use crate::blk::pattern::splitmix64;
 use crate::dma::{Dma, DmaSystem};
+use crate::hcall::HcallError;
 use crate::model::{Model, POOL_BASE};
 use crate::virtio::model::{Buffer, Chain, DeviceQueue, VirtioModel};
 use alloc::sync::Arc;
@@ -24,6 +25,37 @@ pub(super) fn dma_system(machine: &Model, secure: bool) -> DmaSystem<Model> {
         DmaSystem::secure(platform, machine.share(POOL_FRAMES), 1)
     } else {
         DmaSystem::normal(platform)
+    }
+}
+
+/// Lies that every virtio device can tell in its registers.
+pub(super) fn lie_in_registers(device: &VirtioModel, script: &mut Script<'_>) {
+    let mut registers = device.registers();
+    match script.below(10) {
+        0 => registers.lies.no_reset = true,
+        1 => registers.lies.no_features_ok = true,
+        2 => registers.lies.second_features = Some(script.u64()),
+        3 => registers.lies.status_bits = script.byte(),
+        4 => registers.lies.gone = true,
+        5 => registers.lies.restless = true,
+        6 => registers.lies.stuck_size = true,
+        7 => registers.lies.no_enable = true,
+        8 => registers.lies.mmio = Some(HcallError::Hardware),
+        _ => {
+            let at = script.below(registers.config.len());
+            registers.config[at] = script.byte();
+            registers.generation = registers.generation.wrapping_add(1);
+        }
+    }
+}
+
+/// The driver is gone: nothing private was left behind, and all of the pool is back, unless the device hid its reset.
+pub(super) fn assert_given_back(machine: &Model, system: &DmaSystem<Model>, device: &VirtioModel) {
+    assert_no_leak(machine);
+    if let Some(pool) = system.pool_statistics() {
+        assert_eq!(pool.mistakes, 0, "{pool:?}");
+        let lying = device.registers().lies.no_reset || device.registers().status != 0;
+        assert!(lying || (pool.slots_in_use, pool.bytes_quarantined) == (0, 0), "{pool:?}");
     }
 }
 
@@ -329,7 +361,7 @@ pub(super) fn assert_bounded(system: &DmaSystem<Model>, most: u64) {
 }
 
 /// Nothing that stayed private is in the pool.
-pub(super) fn assert_no_leak(machine: &Model) {
+fn assert_no_leak(machine: &Model) {
     if !machine.shared_frames().is_empty() {
         assert!(!contains(&machine.peek(POOL_BASE, POOL_BYTES), PRIVATE), "private bytes in the pool");
     }
