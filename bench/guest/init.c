@@ -67,6 +67,24 @@ static uint64_t timebase(void)
 	return t;
 }
 
+/* Ticks that the CPU was idle so far: the scheduler knows it to the nanosecond, from going idle to the next
+ * interrupt. The timebase of every pseries has 512 MHz. */
+static uint64_t idle_ticks(void)
+{
+	static char list[65536];
+	unsigned long long idle;
+	ssize_t length = 0, n;
+	int file = open("/proc/timer_list", O_RDONLY);
+	while ((n = read(file, list + length, sizeof list - 1 - length)) > 0)
+		length += n;
+	close(file);
+	list[length] = 0;
+	char *at = strstr(list, "idle_sleeptime");
+	if (!at || sscanf(at, "idle_sleeptime%*[ :]%llu", &idle) != 1)
+		fail("/proc/timer_list");
+	return (__uint128_t)idle * 512 / 1000;
+}
+
 /* Modules in the order of the file names, 00-name.ko on. */
 static void load_modules(void)
 {
@@ -209,7 +227,7 @@ static void measure(int number, char *text)
 	if (posix_memalign((void **)&buffers, 65536, w.depth * w.bytes))
 		fail("memory");
 	memset(buffers, 0, w.depth * w.bytes);
-	uint64_t requests = 0, start = nanoseconds(), ticks = timebase();
+	uint64_t requests = 0, idle = idle_ticks(), start = nanoseconds(), ticks = timebase();
 	uint64_t until = start + w.milliseconds * 1000000;
 	if (w.depth == 1)
 		one_at_a_time(disk, &w, buffers, until, &requests);
@@ -217,10 +235,12 @@ static void measure(int number, char *text)
 		many_at_a_time(disk, &w, buffers, until, &requests);
 	uint64_t took = nanoseconds() - start;
 	ticks = timebase() - ticks;
+	idle = idle_ticks() - idle;
 	uint64_t per_second = (__uint128_t)requests * 1000000000 / (took ? took : 1);
 	printf("postern: bench.%d.work=%s\n", number, text);
 	printf("postern: bench.%d.requests=%llu\n", number, (unsigned long long)requests);
 	printf("postern: bench.%d.ticks=%llu\n", number, (unsigned long long)ticks);
+	printf("postern: bench.%d.idle=%llu\n", number, (unsigned long long)idle);
 	printf("postern: bench.%d.iops=%llu\n", number, (unsigned long long)per_second);
 	printf("postern: bench.%d.kb_s=%llu\n", number, (unsigned long long)(per_second * w.bytes / 1000));
 	fflush(stdout);
@@ -360,15 +380,30 @@ static void one_way(void)
 			ssize_t n;
 			while (i == 2 && read(c, block, sizeof block) > 0)
 				;
-			while (i == 3 && (n = write(c, pattern + at, sizeof block)) > 0)
+			while (i == 3 && (n = write(c, pattern + at, sizeof block)) > 0) {
 				at = (at + n) % PERIOD;
+				/* Until the peer has said its last. */
+				if (recv(c, block, sizeof block, MSG_DONTWAIT) == 0)
+					break;
+			}
 			close(c);
 		}
 	}
 }
 
-/* UDP and TCP echo on port 7, until power is cut. */
-static void serve(void)
+/* States how much time has passed, and how much of it idle. */
+static void mark(void)
+{
+	static int marks;
+	uint64_t now = timebase();
+	printf("postern: net0.mark.%d.ticks=%llu\n", marks, (unsigned long long)now);
+	printf("postern: net0.mark.%d.idle=%llu\n", marks, (unsigned long long)idle_ticks());
+	fflush(stdout);
+	marks++;
+}
+
+/* UDP and TCP echo on port 7, until told to end. */
+static void serve(int measured)
 {
 	static char block[65536];
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(7)};
@@ -396,8 +431,12 @@ static void serve(void)
 			setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 			all[count++] = (struct pollfd){c, POLLIN, 0};
 		}
-		if (all[2].revents && read(0, block, 1) == 1 && block[0] == 'q')
-			return;
+		if (all[2].revents && read(0, block, 1) == 1) {
+			if (block[0] == 'q')
+				return;
+			if (block[0] == 'm' && measured)
+				mark();
+		}
 		for (int i = 3; i < count; i++) {
 			if (!all[i].revents)
 				continue;
@@ -442,7 +481,7 @@ int main(void)
 		configure();
 		if (measured)
 			ping(), one_way();
-		serve();
+		serve(measured);
 		if (measured)
 			printf("postern: net0.discarded=%llu\n", *discarded);
 	}

@@ -11,6 +11,7 @@ mod machine;
 mod markdown;
 mod measure;
 mod network;
+mod packets;
 mod plan;
 mod results;
 mod statistics;
@@ -26,7 +27,7 @@ use std::time::Instant;
 
 const HELP: &str = "postern-bench [quick] [disk|network|start|instructions|scaling]... [FOLDER]
     measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}
-postern-bench compare ROUNDS IMAGE IMAGE [disk|network|start|instructions]...
+postern-bench compare ROUNDS IMAGE IMAGE
     measures two images of Postern in turn, bounced";
 /// Bytes of the raw file.
 const RAW_BYTES: usize = 256 << 20;
@@ -36,11 +37,10 @@ fn main() -> ExitCode {
     let mut folder = PathBuf::from("build/bench");
     let mut only = Vec::new();
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, rounds, a, b, groups @ ..] = &words[..]
+    if let [first, rounds, a, b] = &words[..]
         && first == "compare"
     {
-        let only: Vec<_> = groups.iter().filter_map(|word| Group::parse(word)).collect();
-        return ended(compare(rounds, [a.into(), b.into()], &only));
+        return ended(compare(rounds, [a.into(), b.into()]));
     }
     for word in words {
         match word.as_str() {
@@ -68,10 +68,10 @@ fn ended(result: io::Result<()>) -> ExitCode {
     }
 }
 
-fn compare(rounds: &str, images: [PathBuf; 2], only: &[Group]) -> io::Result<()> {
+fn compare(rounds: &str, images: [PathBuf; 2]) -> io::Result<()> {
     let rounds = rounds.parse().map_err(io::Error::other)?;
     postern_harness::interrupt::watch()?;
-    compare::run(&parts(None), images, rounds, only).map_err(|error| io::Error::other(error.to_string()))
+    compare::run(&parts(None), images, rounds).map_err(|error| io::Error::other(error.to_string()))
 }
 
 fn parts(linux: Option<Linux>) -> Parts {

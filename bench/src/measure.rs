@@ -1,7 +1,8 @@
 //! The measurements: in each round every system does the same, one after the other.
 
 use crate::guest::{Guest, GuestError, Parts, Shape};
-use crate::network;
+use crate::network::{self, Until};
+use crate::packets;
 use crate::plan::{Backend, DISK, Effort, Group, SCALING, System};
 use crate::results::{Results, Row};
 use postern_harness::guest::report::Report;
@@ -60,6 +61,9 @@ pub fn all(parts: &Parts, effort: Effort, only: &[Group]) -> Results {
         }
         if wanted(Group::Instructions) {
             attempt(&mut results, system, "instructions", |results| instructions(parts, system, results));
+            attempt(&mut results, system, "instructions of packets", |results| {
+                packets::instructions(parts, system, effort, results)
+            });
         }
     }
     if wanted(Group::Instructions) {
@@ -132,18 +136,13 @@ fn opening(report: &Report, system: System, results: &mut Results) {
         let row = Row { group: START.to_owned(), name: name.to_owned(), unit, more_is_better: false };
         results.add(&row, system, figure);
     };
-    if let (Some(128), Some(took)) = (report.number("pool.frames"), opened_in(report)) {
-        add(OPENING, "ms", took);
+    let times = (report.number("pool.share_us"), report.number("tce.map_us"));
+    if let (Some(128), (Some(share), Some(map))) = (report.number("pool.frames"), times) {
+        add(OPENING, "ms", (share + map) as f64 / 1000.0);
     }
     if let Some(bytes) = report.number("heap.used") {
         add("private heap in use at the end", "KiB", bytes as f64 / 1024.0);
     }
-}
-
-/// Milliseconds that the pool took, shared, verified and mapped.
-fn opened_in(report: &Report) -> Option<f64> {
-    let (share, map) = (report.number("pool.share_us")?, report.number("tce.map_us")?);
-    Some((share + map) as f64 / 1000.0)
 }
 
 /// A slot taken and given back, by how full the pool is, in pools of 8 and 256 MiB: the bookkeeping alone.
@@ -159,13 +158,8 @@ fn slots(parts: &Parts, results: &mut Results) -> Result<(), GuestError> {
             let fact = |key: &str| report.number(&format!("bench.slot.{number}.{key}"));
             let (Some(fill), Some(ticks)) = (fact("fill"), fact("ticks")) else { break };
             let Some(pairs @ 1..) = fact("pairs") else { break };
-            let row = Row {
-                group: SLOTS.to_owned(),
-                name: format!("4 KiB taken and given back, pool of {said}, {fill} % in use"),
-                unit: "instructions",
-                more_is_better: false,
-            };
-            results.add(&row, system, ticks as f64 * 1e9 / TIMEBASE_HZ / pairs as f64);
+            let name = format!("4 KiB taken and given back, pool of {said}, {fill} % in use");
+            results.add(&instructions_of(SLOTS, name), system, each(ticks, pairs));
         }
     }
     Ok(())
@@ -186,15 +180,14 @@ fn net(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> 
     guest.until("postern: net0.serve=ready")?;
     let resident = guest.resident();
     let ports = guest.ports()?;
-    let figures = network::all(ports.udp, ports.tcp, Duration::from_secs_f64(effort.network_seconds))
-        .map_err(GuestError::Exchange)?;
     let time = Duration::from_secs_f64(effort.network_seconds);
+    let figures = network::all(ports.udp, ports.tcp, time).map_err(GuestError::Exchange)?;
     let (sink, source) = (guest.ports_of(9)?, guest.ports_of(19)?);
     let measured = || -> std::io::Result<[f64; 4]> {
         Ok([
-            network::stream_in(sink.tcp, time)?,
-            network::stream_out(source.tcp, time)?,
-            network::datagrams_out(source.udp, time)?,
+            network::stream_in(sink.tcp, Until::Passed(time))?.millions(),
+            network::stream_out(source.tcp, Until::Passed(time))?.millions(),
+            network::datagrams_out(source.udp, time)?.rate(),
             network::datagrams_in(sink.udp, ports.udp, time)?,
         ])
     };
@@ -244,17 +237,20 @@ pub fn instructions(parts: &Parts, system: System, results: &mut Results) -> Res
     for (number, (name, _)) in works.iter().enumerate() {
         let fact = |key: &str| report.number(&format!("bench.{number}.{key}"));
         let (Some(ticks), Some(requests @ 1..)) = (fact("ticks"), fact("requests")) else { continue };
-        // What waits in Linux sleeps, and its clock stands still meanwhile.
         let busy = ticks.saturating_sub(fact("idle").unwrap_or(0));
-        let row = Row {
-            group: INSTRUCTIONS.to_owned(),
-            name: format!("{name}, each"),
-            unit: "instructions",
-            more_is_better: false,
-        };
-        results.add(&row, system, busy as f64 * 1e9 / TIMEBASE_HZ / requests as f64);
+        results.add(&instructions_of(INSTRUCTIONS, format!("{name}, each")), system, each(busy, requests));
     }
     Ok(())
+}
+
+/// A row of instructions.
+pub fn instructions_of(group: &str, name: String) -> Row {
+    Row { group: group.to_owned(), name, unit: "instructions", more_is_better: false }
+}
+
+/// The instructions of each of so many, which took so many ticks of a guest whose instructions are counted.
+pub fn each(ticks: u64, count: u64) -> f64 {
+    ticks as f64 * 1e9 / TIMEBASE_HZ / count as f64
 }
 
 fn scaling(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> Result<(), GuestError> {
@@ -283,15 +279,6 @@ fn scaling(parts: &Parts, effort: Effort, system: System, results: &mut Results)
         let shape = Shape { smp, ..Shape::disk(system, Backend::Null, words) };
         let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
         let report = guest.finish()?;
-        if let (Some(frames), Some(took), 1) = (report.number("pool.frames"), opened_in(&report), smp) {
-            let row = Row {
-                group: SCALE.to_owned(),
-                name: format!("pool of {} MiB: shared, verified, mapped", frames / 16),
-                unit: "ms",
-                more_is_better: false,
-            };
-            results.add(&row, system, took);
-        }
         for (number, spec) in specs.iter().enumerate() {
             let fact = |key: &str| report.number(&format!("bench.{number}.{key}"));
             let (Some(iops), Some(depth)) = (fact("iops"), fact("depth")) else { continue };

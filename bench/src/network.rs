@@ -6,23 +6,70 @@ use std::time::{Duration, Instant};
 
 /// How long an answer may take before it counts as lost.
 const LOST: Duration = Duration::from_millis(200);
+/// And where that would end the measurement.
+const LOST_FOR_GOOD: Duration = Duration::from_secs(5);
 /// Datagrams on their way at once.
-const WINDOW: usize = 32;
+pub const WINDOW: usize = 32;
 /// The source's pattern repeats after so many bytes (RFC 864: 95 lines of 74).
 const PERIOD: usize = 95 * 74;
 const TCP_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Datagrams that came back in a second, with `window` of them on their way.
-pub fn datagrams(port: u16, bytes: usize, window: usize, time: Duration) -> io::Result<f64> {
+/// When an exchange is over.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// After that time.
+    Passed(Duration),
+    /// After so many datagrams, or bytes of a stream.
+    Done(u64),
+}
+
+impl Until {
+    /// Whether there is more to do, of an exchange that began then and has done so much.
+    fn more(self, start: Instant, done: u64) -> bool {
+        match self {
+            Self::Passed(time) => start.elapsed() < time,
+            Self::Done(count) => done < count,
+        }
+    }
+}
+
+/// What an exchange has moved.
+#[derive(Clone, Copy, Debug)]
+pub struct Moved {
+    /// Datagrams, or bytes of a stream.
+    pub amount: u64,
+    time: Duration,
+}
+
+impl Moved {
+    fn since(start: Instant, amount: u64) -> Self {
+        Self { amount, time: start.elapsed() }
+    }
+
+    /// In a second.
+    pub fn rate(self) -> f64 {
+        self.amount as f64 / self.time.as_secs_f64()
+    }
+
+    /// Millions in a second.
+    pub fn millions(self) -> f64 {
+        self.rate() / 1e6
+    }
+}
+
+/// Datagrams that came back, with `window` of them on their way. Where they are counted none is sent
+/// twice: one that is lost is an error.
+pub fn datagrams(port: u16, bytes: usize, window: usize, until: Until) -> io::Result<Moved> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect((Ipv4Addr::LOCALHOST, port))?;
-    socket.set_read_timeout(Some(LOST))?;
+    let patience = if matches!(until, Until::Passed(_)) { LOST } else { LOST_FOR_GOOD };
+    socket.set_read_timeout(Some(patience))?;
     let mut block = vec![0x5a; bytes.max(8)];
     let mut answer = vec![0; 2048];
     let (mut sent, mut back, mut waiting) = (0u64, 0u64, 0usize);
     let start = Instant::now();
-    while start.elapsed() < time {
-        while waiting < window {
+    while until.more(start, back) {
+        while waiting < window && until.more(start, sent) {
             sent += 1;
             block[..8].copy_from_slice(&sent.to_le_bytes());
             socket.send(&block)?;
@@ -35,7 +82,10 @@ pub fn datagrams(port: u16, bytes: usize, window: usize, time: Duration) -> io::
             }
             Ok(_) => return Err(io::Error::other("an echo differs from what was sent")),
             // The whole window is lost.
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err(error)
+                if matches!(until, Until::Passed(_))
+                    && matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) =>
+            {
                 waiting = 0;
             }
             Err(error) => return Err(error),
@@ -44,7 +94,7 @@ pub fn datagrams(port: u16, bytes: usize, window: usize, time: Duration) -> io::
     if back == 0 {
         return Err(io::Error::other("no datagram came back"));
     }
-    Ok(back as f64 / start.elapsed().as_secs_f64())
+    Ok(Moved::since(start, back))
 }
 
 /// Microseconds from a datagram to its echo, the middle of many.
@@ -67,8 +117,8 @@ pub fn round_trip(port: u16, time: Duration) -> io::Result<f64> {
     Ok(middle.as_secs_f64() * 1e6)
 }
 
-/// Megabytes a second through a TCP echo: so many each way at the same time, each of them checked.
-pub fn stream(port: u16, time: Duration) -> io::Result<f64> {
+/// Bytes through a TCP echo: so many each way at the same time, each of them checked.
+pub fn stream(port: u16, time: Duration) -> io::Result<Moved> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TCP_PATIENCE))?;
     stream.set_write_timeout(Some(TCP_PATIENCE))?;
@@ -98,7 +148,7 @@ pub fn stream(port: u16, time: Duration) -> io::Result<f64> {
                 Err(error) => break Err(error),
             }
         };
-        let took = start.elapsed();
+        let moved = Moved::since(start, back);
         if received.is_err() {
             // Frees a writer that waits for room; one that is gone does not mind.
             let _ = stream.shutdown(Shutdown::Both);
@@ -108,7 +158,7 @@ pub fn stream(port: u16, time: Duration) -> io::Result<f64> {
         if sent? != back {
             return Err(io::Error::other("the stream came back short"));
         }
-        Ok(back as f64 / took.as_secs_f64() / 1e6)
+        Ok(moved)
     })
 }
 
@@ -125,14 +175,14 @@ fn expected(index: u64) -> u8 {
     (index ^ index >> 8) as u8
 }
 
-/// Megabytes a second into a guest that throws everything away: until it has said that it took the last byte.
-pub fn stream_in(port: u16, time: Duration) -> io::Result<f64> {
+/// Bytes into a guest that throws everything away: until it has said that it took the last byte.
+pub fn stream_in(port: u16, until: Until) -> io::Result<Moved> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TCP_PATIENCE))?;
     stream.set_write_timeout(Some(TCP_PATIENCE))?;
     let block = vec![0x5a; 1 << 16];
     let (mut sent, start) = (0u64, Instant::now());
-    while start.elapsed() < time {
+    while until.more(start, sent) {
         stream.write_all(&block)?;
         sent += block.len() as u64;
     }
@@ -140,29 +190,37 @@ pub fn stream_in(port: u16, time: Duration) -> io::Result<f64> {
     if stream.read(&mut [0])? != 0 {
         return Err(io::Error::other("a sink has something to say"));
     }
-    Ok(sent as f64 / start.elapsed().as_secs_f64() / 1e6)
+    Ok(Moved::since(start, sent))
 }
 
-/// Megabytes a second out of a guest, each byte checked.
-pub fn stream_out(port: u16, time: Duration) -> io::Result<f64> {
+/// Bytes out of a guest, each checked, until it has sent the last one: told that there is no more to be said it ends
+/// the stream, so that none is on its way afterwards.
+pub fn stream_out(port: u16, until: Until) -> io::Result<Moved> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TCP_PATIENCE))?;
     let mut block = vec![0; 1 << 16];
     let period: Vec<u8> = (0..PERIOD).map(pattern_byte).collect();
-    let (mut back, start) = (0usize, Instant::now());
-    while start.elapsed() < time {
+    let (mut back, mut over, start) = (0usize, false, Instant::now());
+    loop {
         let n = stream.read(&mut block)?;
         let expected = period.iter().cycle().skip(back % PERIOD);
-        if n == 0 || !block[..n].iter().eq(expected.take(n)) {
-            return Err(io::Error::other("the source ended or sent something else"));
+        if !block[..n].iter().eq(expected.take(n)) {
+            return Err(io::Error::other("the source sent something else"));
         }
         back += n;
+        if n == 0 && over {
+            return Ok(Moved::since(start, back as u64));
+        } else if n == 0 {
+            return Err(io::Error::other("the source ended"));
+        } else if !over && !until.more(start, back as u64) {
+            over = true;
+            stream.shutdown(Shutdown::Write)?;
+        }
     }
-    Ok(back as f64 / start.elapsed().as_secs_f64() / 1e6)
 }
 
-/// Datagrams of 1400 bytes that a guest's source sent in a second, one for each of one byte.
-pub fn datagrams_out(port: u16, time: Duration) -> io::Result<f64> {
+/// Datagrams of 1400 bytes that a guest's source sent, one for each of one byte.
+pub fn datagrams_out(port: u16, time: Duration) -> io::Result<Moved> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect((Ipv4Addr::LOCALHOST, port))?;
     socket.set_read_timeout(Some(LOST))?;
@@ -182,7 +240,7 @@ pub fn datagrams_out(port: u16, time: Duration) -> io::Result<f64> {
             Err(error) => return Err(error),
         }
     }
-    Ok(back as f64 / start.elapsed().as_secs_f64())
+    Ok(Moved::since(start, back))
 }
 
 /// Sends datagrams of 1400 bytes to a guest's sink, with an echo after every few so that not too many are on
@@ -226,12 +284,13 @@ pub struct Figures {
 
 /// Measures all four.
 pub fn all(udp: u16, tcp: u16, time: Duration) -> io::Result<Figures> {
+    let until = Until::Passed(time);
     // ARP, and whatever else happens only once.
-    datagrams(udp, 64, 1, Duration::from_millis(100))?;
+    datagrams(udp, 64, 1, Until::Passed(Duration::from_millis(100)))?;
     Ok(Figures {
-        small: datagrams(udp, 64, 32, time)?,
-        large: datagrams(udp, 1400, 32, time)?,
+        small: datagrams(udp, 64, WINDOW, until)?.rate(),
+        large: datagrams(udp, 1400, WINDOW, until)?.rate(),
         round_trip: round_trip(udp, time / 2)?,
-        stream: stream(tcp, time)?,
+        stream: stream(tcp, time)?.millions(),
     })
 }

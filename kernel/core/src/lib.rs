@@ -42,6 +42,5 @@ pub mod secure;
 pub mod tce;
 pub mod terminal;
 pub mod ultracall;
-pub mod vectors;
 pub mod virtio;
 pub mod workload;

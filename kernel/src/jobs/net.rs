@@ -2,8 +2,9 @@
 
 use crate::devices::DeviceError;
 use crate::devices::set::{Card, Devices};
-use crate::platform::console;
 use crate::platform::pseries::Pseries;
+use crate::platform::{console, interrupts};
+use crate::println;
 use crate::report::Report;
 use alloc::format;
 use core::time::Duration;
@@ -16,6 +17,8 @@ const PING_WAIT: Duration = Duration::from_secs(3);
 const PINGS: usize = 101;
 /// What a script or a person types to end `net-serve`.
 pub(super) const QUIT: u8 = b'q';
+/// What a script types into `net-bench` to learn how much time has passed so far, and how much of it idle.
+const MARK: u8 = b'm';
 /// How often the console is looked at meanwhile.
 const CONSOLE_LOOK: Duration = Duration::from_millis(5);
 /// `net-serve` without `serve=` lasts until it is told to end, but not longer than this.
@@ -50,7 +53,15 @@ pub fn bench(options: &Options, devices: &mut Devices, report: &mut Report) -> R
         report.fact(format_args!("{label}.ping_us"), times[PINGS / 2].as_micros());
     }
     card.stack.offer_one_way(true);
-    let served = serve(options, devices, report);
+    let mut marks = 0u64;
+    let served = serve_and(options, devices, report, |typed| {
+        if typed == MARK {
+            // Not part of the report, which would grow with what is typed.
+            println!("postern: {label}.mark.{marks}.ticks={}", Pseries.now());
+            println!("postern: {label}.mark.{marks}.idle={}", interrupts::given_up());
+            marks = marks.wrapping_add(1);
+        }
+    });
     for card in &mut devices.cards {
         let discarded = card.stack.counters().one_way.discarded_datagrams;
         card.stack.offer_one_way(false);
@@ -63,6 +74,16 @@ pub fn bench(options: &Options, devices: &mut Devices, report: &mut Report) -> R
 
 /// Answers ARP, ICMP echo, and UDP and TCP echo on port 7 on the first card, until told to end.
 pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+    serve_and(options, devices, report, |_| {})
+}
+
+/// [`serve`]; what is typed meanwhile and does not end it is for `typed`.
+fn serve_and(
+    options: &Options,
+    devices: &mut Devices,
+    report: &mut Report,
+    mut typed: impl FnMut(u8),
+) -> Result<(), DeviceError> {
     let card = devices.cards.first_mut().ok_or(DeviceError::Missing("network card"))?;
     configure(card, report)?;
     let label = format!("net{}", card.number);
@@ -72,11 +93,16 @@ pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> R
     let mut next_look = 0;
     let counters = card.stack.serve(&Pseries, wait, |_| {
         let now = Pseries.now();
-        let due = now >= next_look;
-        if due {
-            next_look = now.saturating_add(ticks(&Pseries, CONSOLE_LOOK));
+        if now < next_look {
+            return false;
         }
-        due && console::read_byte() == Some(QUIT)
+        next_look = now.saturating_add(ticks(&Pseries, CONSOLE_LOOK));
+        match console::read_byte() {
+            Some(QUIT) => return true,
+            Some(other) => typed(other),
+            None => {}
+        }
+        false
     })?;
     report.fact_now(format_args!("{label}.serve"), "done");
     let echo = counters.echo;

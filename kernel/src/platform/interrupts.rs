@@ -19,6 +19,7 @@ use spin::Mutex;
 static ROUTER: Mutex<Router> = Mutex::new(Router::new());
 static OPEN: AtomicBool = AtomicBool::new(false);
 static SLEEP_PRICE: AtomicU64 = AtomicU64::new(0);
+static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
 
 /// The longest that the decrementer is set to: half of what 32 bits hold, so that it is positive whether it has
 /// 32 bits or more. About four seconds.
@@ -31,6 +32,11 @@ const SHORT: Duration = Duration::from_micros(100);
 /// Ticks from the end of a sleep to the CPU being back.
 pub fn sleep_price() -> u64 {
     SLEEP_PRICE.load(Ordering::Relaxed)
+}
+
+/// Ticks that CPUs were given up, all of them together.
+pub fn given_up() -> u64 {
+    GIVEN_UP.load(Ordering::Relaxed)
 }
 
 /// Sleeps a few times for a moment and looks how much later it is than it was to be: under KVM, or emulated on a busy
@@ -99,10 +105,13 @@ pub fn park(server: u32, until: u64) -> bool {
 
 /// Whether the timer ended it; `None` when `until` is not in the future.
 fn cede(until: u64) -> Option<bool> {
-    let ticks = until.saturating_sub(Pseries.now()).min(LONGEST_NAP);
+    let since = Pseries.now();
+    let ticks = until.saturating_sub(since).min(LONGEST_NAP);
     let ticks = u32::try_from(ticks).ok().filter(|ticks| *ticks > 0)?;
     pseries::count_hcall();
-    Some(postern_arch::cede(Hcall::Cede as u64, ticks))
+    let timer = postern_arch::cede(Hcall::Cede as u64, ticks);
+    GIVEN_UP.fetch_add(Pseries.now().saturating_sub(since), Ordering::Relaxed);
+    Some(timer)
 }
 
 fn take(server: u32) -> u32 {
