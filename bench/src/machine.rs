@@ -7,6 +7,21 @@ use std::process::Command;
 /// Name and value of each property.
 pub type Description = Vec<(&'static str, String)>;
 
+/// The properties, in the order of the report.
+pub const NAMES: [&str; 11] = [
+    "CPU",
+    "CPUs",
+    "memory",
+    "host kernel",
+    "QEMU",
+    "load at the end",
+    "Linux guest",
+    "date",
+    "Postern image with symbols, bytes",
+    "Postern image stripped, bytes",
+    "Linux image stripped, bytes",
+];
+
 /// Describes this machine and what ran on it.
 pub fn describe(parts: &Parts) -> Description {
     let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -16,26 +31,23 @@ pub fn describe(parts: &Parts) -> Description {
     };
     let unknown = || "unknown".to_owned();
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let postern = std::fs::metadata(&parts.kernel).map_or(0, |m| m.len());
-    let load = file("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned();
-    let mut all = vec![
-        ("CPU", field(&file("/proc/cpuinfo"), "model name").unwrap_or_else(unknown)),
-        ("CPUs", cpus.to_string()),
-        ("memory", field(&file("/proc/meminfo"), "MemTotal").unwrap_or_else(unknown)),
-        ("host kernel", first_line("uname", &["-sr"])),
-        ("QEMU", first_line(&parts.qemu, &["--version"])),
-        ("load at the end", load),
-        ("Linux guest", parts.linux.as_ref().map_or_else(|| "none".to_owned(), |l| l.version.clone())),
-        ("date", first_line("date", &["-u", "+%F"])),
-        ("Postern image with symbols, bytes", postern.to_string()),
-    ];
-    if let Some(bytes) = stripped(&parts.kernel) {
-        all.push(("Postern image stripped, bytes", bytes.to_string()));
-    }
-    if let Some(bytes) = parts.linux.as_ref().and_then(|linux| stripped(&linux.kernel)) {
-        all.push(("Linux image stripped, bytes", bytes.to_string()));
-    }
-    all
+    let value = |name| match name {
+        "CPU" => Some(field(&file("/proc/cpuinfo"), "model name").unwrap_or_else(unknown)),
+        "CPUs" => Some(cpus.to_string()),
+        "memory" => Some(field(&file("/proc/meminfo"), "MemTotal").unwrap_or_else(unknown)),
+        "host kernel" => Some(first_line("uname", &["-sr"])),
+        "QEMU" => Some(first_line(&parts.qemu, &["--version"])),
+        "load at the end" => file("/proc/loadavg").split(' ').next().map(str::to_owned),
+        "Linux guest" => {
+            Some(parts.linux.as_ref().map_or_else(|| "none".to_owned(), |linux| linux.version.clone()))
+        }
+        "date" => Some(first_line("date", &["-u", "+%F"])),
+        "Postern image with symbols, bytes" => Some(std::fs::metadata(&parts.kernel).ok()?.len().to_string()),
+        "Postern image stripped, bytes" => Some(stripped(&parts.kernel)?.to_string()),
+        "Linux image stripped, bytes" => Some(stripped(&parts.linux.as_ref()?.kernel)?.to_string()),
+        _ => None,
+    };
+    NAMES.into_iter().filter_map(|name| Some((name, value(name)?))).collect()
 }
 
 fn first_line(program: impl AsRef<std::ffi::OsStr>, words: &[&str]) -> String {

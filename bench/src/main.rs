@@ -19,7 +19,9 @@ mod targets;
 
 use guest::Parts;
 use linux::Linux;
+use machine::Description;
 use plan::{Effort, Group};
+use results::Results;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,8 +29,12 @@ use std::time::Instant;
 
 const HELP: &str = "postern-bench [quick] [disk|network|start|instructions|scaling]... [FOLDER]
     measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}
+postern-bench redraw FOLDER
+    writes chart and tables anew from FOLDER/benchmarks.json
 postern-bench compare ROUNDS IMAGE IMAGE
     measures two images of Postern in turn, bounced";
+/// Where the report is for readers, and whole.
+const KEPT: &str = "docs";
 /// Bytes of the raw file.
 const RAW_BYTES: usize = 256 << 20;
 
@@ -41,6 +47,11 @@ fn main() -> ExitCode {
         && first == "compare"
     {
         return ended(compare(rounds, [a.into(), b.into()]));
+    }
+    if let [first, folder] = &words[..]
+        && first == "redraw"
+    {
+        return ended(redraw(Path::new(folder)));
     }
     for word in words {
         match word.as_str() {
@@ -87,6 +98,9 @@ fn parts(linux: Option<Linux>) -> Parts {
 }
 
 fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
+    if folder == Path::new(KEPT) && !only.is_empty() {
+        return Err(io::Error::other("a report of some groups (ONLY) is not one to keep (KEEP=docs)"));
+    }
     let start = Instant::now();
     postern_harness::interrupt::watch()?;
     std::fs::create_dir_all("build/bench")?;
@@ -98,12 +112,24 @@ fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
     let machine = machine::describe(&parts);
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("benchmarks.json"), json::write(&results, &machine, effort))?;
-    let charted = chart::draw(&results, &folder.join("benchmarks.svg"))?;
-    std::fs::write(folder.join("benchmarks.md"), markdown::write(&results, &machine, effort, charted))?;
-    // Only a whole report is for readers.
-    if folder == Path::new("docs") && only.is_empty() {
-        keep::keep(Path::new("."), &results, &machine, effort)?;
-    }
+    show(folder, &results, &machine, effort)?;
     eprintln!("bench: {} s; report in {}", start.elapsed().as_secs(), folder.display());
     Ok(())
+}
+
+/// What people read of a report, in `folder`; of one that is kept, in the pages around it, too.
+fn show(folder: &Path, results: &Results, machine: &Description, effort: Effort) -> io::Result<()> {
+    let charted = chart::draw(results, machine, effort, &folder.join("benchmarks.svg"))?;
+    std::fs::write(folder.join("benchmarks.md"), markdown::write(results, machine, effort, charted))?;
+    if folder == Path::new(KEPT) {
+        keep::keep(Path::new("."), results, machine, effort)?;
+    }
+    Ok(())
+}
+
+/// Chart and tables anew, from the figures of a report.
+fn redraw(folder: &Path) -> io::Result<()> {
+    let text = std::fs::read_to_string(folder.join("benchmarks.json"))?;
+    let (results, machine, effort) = json::read(&text).map_err(io::Error::other)?;
+    show(folder, &results, &machine, effort)
 }

@@ -3,7 +3,7 @@
 use crate::machine::Description;
 use crate::plan::{Effort, System};
 use crate::results::{Entry, Results};
-use crate::targets;
+use crate::targets::{self, Wanted};
 use std::fmt::Write;
 
 /// Tables of everything.
@@ -31,14 +31,17 @@ fn tables(
     }
     text.push_str("## Targets\n| target | wanted | found | |\n|---|---|---|---|\n");
     for target in targets::judge(results, machine) {
-        let sign = if target.at_least { "at least" } else { "at most" };
+        let (sign, wanted) = match target.wanted {
+            Wanted::AtLeast(wanted) => ("at least", wanted),
+            Wanted::AtMost(wanted) => ("at most", wanted),
+        };
         let found = target.found.map_or_else(|| "-".to_owned(), figure);
         let met = match target.met() {
             Some(true) => "met",
             Some(false) => "**not met**",
             None => "not measured",
         };
-        writeln!(text, "| {} | {sign} {} | {found} | {met} |", target.name, figure(target.wanted))?;
+        writeln!(text, "| {} | {sign} {} | {found} | {met} |", target.name, figure(wanted))?;
     }
     let mut group = "";
     for entry in results.by_group() {

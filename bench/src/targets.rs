@@ -4,101 +4,171 @@ use crate::machine::Description;
 use crate::measure::{INSTRUCTIONS, NETWORK, OPENING, START};
 use crate::plan::{Backend, System};
 use crate::results::Results;
+use System::{LinuxBounced, PosternBounced, PosternDirect, VirtioDrivers};
+use Wanted::{AtLeast, AtMost};
+
+/// A bound, in the unit of what is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wanted {
+    /// No less than this.
+    AtLeast(f64),
+    /// No more than this.
+    AtMost(f64),
+}
+
+/// The figure that is judged.
+#[derive(Clone, Copy, Debug)]
+enum Judged {
+    /// How many times better the first system did than the second, in the row of this group and name.
+    Times(&'static str, &'static str, System, System),
+    /// Postern's bounced median in the row of this group and name.
+    Median(&'static str, &'static str),
+    /// KiB of the image without symbols.
+    Image,
+}
+
+/// Every target.
+const TARGETS: [(&str, Judged, Wanted); 14] = [
+    (
+        "4 KiB random read, depth 32, bounced: times Linux bounced",
+        Judged::Times(NULL, "4 KiB random read, depth 32", PosternBounced, LinuxBounced),
+        AtLeast(5.0),
+    ),
+    (
+        "4 KiB random read, depth 32, bounced: times virtio-drivers bounced",
+        Judged::Times(NULL, "4 KiB random read, depth 32", PosternBounced, VirtioDrivers),
+        AtLeast(2.0),
+    ),
+    (
+        "4 KiB random read, depth 1, bounced: times Linux bounced",
+        Judged::Times(NULL, "4 KiB random read, depth 1", PosternBounced, LinuxBounced),
+        AtLeast(4.0),
+    ),
+    (
+        "1 MiB read, depth 8, bounced: times Linux bounced",
+        Judged::Times(NULL, "1 MiB read, depth 8", PosternBounced, LinuxBounced),
+        AtLeast(2.0),
+    ),
+    (
+        "4 KiB random read, depth 32: bounced as a part of direct",
+        Judged::Times(NULL, "4 KiB random read, depth 32", PosternBounced, PosternDirect),
+        AtLeast(0.9),
+    ),
+    (
+        "1 MiB read, depth 8, raw file: bounced as a part of direct",
+        Judged::Times(Backend::Raw.name(), "1 MiB read, depth 8", PosternBounced, PosternDirect),
+        AtLeast(0.6),
+    ),
+    (
+        "guest instructions of a bounced 4 KiB read at depth 32",
+        Judged::Median(INSTRUCTIONS, "4 KiB random read, depth 32, each"),
+        AtMost(3000.0),
+    ),
+    (
+        "UDP echo of 64 bytes: times Linux bounced",
+        Judged::Times(NETWORK, "UDP echo, 64 bytes", PosternBounced, LinuxBounced),
+        AtLeast(5.0),
+    ),
+    (
+        "TCP to the guest: times Linux bounced",
+        Judged::Times(NETWORK, "TCP to the guest", PosternBounced, LinuxBounced),
+        AtLeast(1.0),
+    ),
+    (
+        "TCP from the guest: times Linux bounced",
+        Judged::Times(NETWORK, "TCP from the guest", PosternBounced, LinuxBounced),
+        AtLeast(1.0),
+    ),
+    ("QEMU start to drivers ready, VOF, seconds", Judged::Median(START, VOF), AtMost(0.3)),
+    (
+        "QEMU start to drivers ready, VOF: times faster than Linux bounced",
+        Judged::Times(START, VOF, PosternBounced, LinuxBounced),
+        AtLeast(12.0),
+    ),
+    ("pool of 8 MiB, 128 frames shared, verified, mapped: ms", Judged::Median(START, OPENING), AtMost(20.0)),
+    ("image without symbols, KiB", Judged::Image, AtMost(512.0)),
+];
+
+const NULL: &str = Backend::Null.name();
+const VOF: &str = "QEMU start to drivers ready, VOF";
 
 /// A target and what was found.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// What it is about.
-    pub name: String,
+    pub name: &'static str,
     /// The figure; none where it could not be measured.
     pub found: Option<f64>,
     /// The figure wanted.
-    pub wanted: f64,
-    /// Whether the figure must be at least what is wanted, or at most.
-    pub at_least: bool,
+    pub wanted: Wanted,
 }
 
 impl Target {
     /// Whether it was reached; unknown without a figure.
     pub fn met(&self) -> Option<bool> {
-        self.found.map(|found| if self.at_least { found >= self.wanted } else { found <= self.wanted })
+        self.found.map(|found| match self.wanted {
+            AtLeast(least) => found >= least,
+            AtMost(most) => found <= most,
+        })
     }
 }
 
 /// Judges every target; the size of the image is in the machine's description.
 pub fn judge(results: &Results, machine: &Description) -> Vec<Target> {
-    let image = machine.iter().find(|(name, _)| *name == "Postern image stripped, bytes");
-    let image = image.and_then(|(_, bytes)| bytes.parse::<f64>().ok());
-    use System::{LinuxBounced, PosternBounced, PosternDirect, VirtioDrivers};
-    let null = Backend::Null.name();
-    let times = |group: &str, work: &str, this, base| results.find(group, work)?.times(this, base);
-    let median = |group: &str, work: &str| results.find(group, work)?.median(PosternBounced);
-    let at_least =
-        |name: &str, found, wanted| Target { name: name.to_owned(), found, wanted, at_least: true };
-    let at_most =
-        |name: &str, found, wanted| Target { name: name.to_owned(), found, wanted, at_least: false };
-    let random = "4 KiB random read, depth 32";
-    let large = "1 MiB read, depth 8";
-    let vof = "QEMU start to drivers ready, VOF";
-    let each = format!("{random}, each");
-    vec![
-        at_least(
-            "4 KiB random read, depth 32, bounced: times Linux bounced",
-            times(null, random, PosternBounced, LinuxBounced),
-            5.0,
-        ),
-        at_least(
-            "4 KiB random read, depth 32, bounced: times virtio-drivers bounced",
-            times(null, random, PosternBounced, VirtioDrivers),
-            2.0,
-        ),
-        at_least(
-            "4 KiB random read, depth 1, bounced: times Linux bounced",
-            times(null, "4 KiB random read, depth 1", PosternBounced, LinuxBounced),
-            4.0,
-        ),
-        at_least(
-            "1 MiB read, depth 8, bounced: times Linux bounced",
-            times(null, large, PosternBounced, LinuxBounced),
-            2.0,
-        ),
-        at_least(
-            "4 KiB random read, depth 32: bounced as a part of direct",
-            times(null, random, PosternBounced, PosternDirect),
-            0.9,
-        ),
-        at_least(
-            "1 MiB read, depth 8, raw file: bounced as a part of direct",
-            times(Backend::Raw.name(), large, PosternBounced, PosternDirect),
-            0.6,
-        ),
-        at_most(
-            "guest instructions of a bounced 4 KiB read at depth 32",
-            median(INSTRUCTIONS, &each),
-            3000.0,
-        ),
-        at_least(
-            "UDP echo of 64 bytes: times Linux bounced",
-            times(NETWORK, "UDP echo, 64 bytes", PosternBounced, LinuxBounced),
-            5.0,
-        ),
-        at_least(
-            "TCP to the guest: times Linux bounced",
-            times(NETWORK, "TCP to the guest", PosternBounced, LinuxBounced),
-            1.0,
-        ),
-        at_least(
-            "TCP from the guest: times Linux bounced",
-            times(NETWORK, "TCP from the guest", PosternBounced, LinuxBounced),
-            1.0,
-        ),
-        at_most("QEMU start to drivers ready, VOF, seconds", median(START, vof), 0.3),
-        at_least(
-            "QEMU start to drivers ready, VOF: times faster than Linux bounced",
-            times(START, vof, PosternBounced, LinuxBounced),
-            12.0,
-        ),
-        at_most("pool of 8 MiB, 128 frames shared, verified, mapped: ms", median(START, OPENING), 20.0),
-        at_most("image without symbols, KiB", image.map(|bytes| bytes / 1024.0), 512.0),
-    ]
+    let found = |judged| match judged {
+        Judged::Times(group, row, this, base) => results.find(group, row)?.times(this, base),
+        Judged::Median(group, row) => results.find(group, row)?.median(PosternBounced),
+        Judged::Image => {
+            let (_, bytes) = machine.iter().find(|(name, _)| *name == "Postern image stripped, bytes")?;
+            Some(bytes.parse::<f64>().ok()? / 1024.0)
+        }
+    };
+    TARGETS.into_iter().map(|(name, judged, wanted)| Target { name, found: found(judged), wanted }).collect()
+}
+
+/// How many times Linux's bounced figure Postern's is wanted to be, where that row has such a target.
+pub fn times_linux(group: &str, row: &str) -> Option<f64> {
+    TARGETS.into_iter().find_map(|(_, judged, wanted)| match (judged, wanted) {
+        (Judged::Times(g, r, PosternBounced, LinuxBounced), AtLeast(least)) if (g, r) == (group, row) => {
+            Some(least)
+        }
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json;
+    use crate::results::Row;
+
+    #[test]
+    fn every_target_is_about_something_that_is_measured() {
+        let (results, machine, _) = json::read(include_str!("../../docs/benchmarks.json")).unwrap();
+        for (name, judged, _) in TARGETS {
+            match judged {
+                Judged::Times(group, row, ..) | Judged::Median(group, row) => {
+                    assert!(results.find(group, row).is_some(), "{name}: {group}, {row}");
+                }
+                Judged::Image => {
+                    let image = judge(&results, &machine).into_iter().find(|target| target.name == name);
+                    assert!(image.unwrap().found.is_some_and(|kib| kib > 100.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_is_met_from_its_figure_on() {
+        let row = Row { group: START.into(), name: VOF.into(), unit: "s", more_is_better: false };
+        for (seconds, at_most, at_least) in [(0.25, true, true), (0.3, true, false), (0.5, false, false)] {
+            let mut results = Results::default();
+            results.add(&row, PosternBounced, seconds);
+            results.add(&row, LinuxBounced, 3.0);
+            let judged = judge(&results, &Description::new());
+            let met: Vec<_> = judged.iter().filter_map(Target::met).collect();
+            assert_eq!(met, [at_most, at_least], "{seconds} s");
+        }
+        assert_eq!((times_linux(START, VOF), times_linux(NULL, VOF)), (Some(12.0), None));
+    }
 }
