@@ -19,6 +19,15 @@ refused() { # instructions, reason
 for i in 'fadd 1,2,3' 'fmr 1,2' 'lfd 1,0(3)' 'stfs 1,0(3)' 'mffs 1' 'mtfsf 255,1' 'dadd 1,2,3'; do refused "$i" "floating point"; done
 for i in 'vadduwm 1,2,3' 'lvx 1,0,3' 'stvx 1,0,3' 'lxvd2x 1,0,3' 'stxvd2x 1,0,3' 'lxv 1,0(3)' 'xxlor 1,2,3' \
     'xsadddp 1,2,3' 'xvadddp 1,2,3' 'mtvsrd 1,3' 'mfvsrd 3,1' 'lxsd 1,0(3)' 'stxsd 1,0(3)'; do refused "$i" vector; done
+# A block of the pool is copied by vector registers, whole, in order, and nothing else is.
+loads='lxv 0,0(4); lxv 1,16(4); lxv 2,32(4); lxv 3,48(4); lxv 4,64(4); lxv 5,80(4); lxv 6,96(4); lxv 7,112(4)'
+stores='stxv 0,0(3); stxv 1,16(3); stxv 2,32(3); stxv 3,48(3); stxv 4,64(3); stxv 5,80(3); stxv 6,96(3); stxv 7,112(3)'
+for i in "$stores" "$loads; bdnz .-32" "$loads; dcbz 0,3; $stores" "$loads; dcbz 0,4; dcbz 0,4; $stores" \
+    "$loads; nop; $stores" "nop; lxv 1,16(4); $stores" "lxv 0,0(4); lxv 1,16(5)" "lxv 0,0(4); lxv 1,32(4)" "lxv 0,0(4); lxv 2,16(4)" \
+    "lxv 32,0(4); $stores" "lxv 0,0(4); ld 5,0(4)" "$(echo "$loads" | sed 's/(4)/(1)/g'); $stores" "$loads; $loads; $stores"; do
+    refused "$i" vector
+done
+for i in "lxv 0,0(4)" "$loads" "$loads; dcbz 0,4; stxv 0,0(3)"; do refused "$i" "never ends"; done
 # The assembler knows lmw, stmw, lswi and stswx for big-endian only: as words.
 for i in 'lq 4,0(3)' 'stq 4,0(3)' 'lqarx 4,0,3' '.long 0xbbc30000' '.long 0xbfc30000' '.long 0x7c8344aa' '.long 0x7c832d2a'; do
     refused "$i" "quad-word, multiple or string"
@@ -34,6 +43,12 @@ refused 'bl elsewhere' "relocations: R_PPC64_REL24"
 refused '' "no instruction at all"
 
 # And it must let pass what a kernel is made of.
+for i in "$loads; $stores; addi 4,4,128; bdnz .-68" "$loads; dcbz 0,4; $stores; $loads; $stores"; do
+    object "$i"
+    if ! scripts/check-image.sh "$dir/o" >"$dir/out" 2>&1; then
+        echo "check-image-test: refused what is allowed:"; cat "$dir/out"; failed=1
+    fi
+done
 object '.long 0x08000048; b .+12; .long 0xa600607d; .long 0x2400004c; mfmsr 3; mtmsrd 3,1; rfid; sc 1; sc 2; trap; ld 3,0(4); std 3,8(4); lwbrx 3,0,4; dcbz 0,3; darn 3,1; divd 3,4,5
 lwsync; ptesync; isync; tlbie 3,4; mtspr 26,3; mftb 3; xor 3,4,5; xnop; ldarx 3,0,4; stdcx. 3,0,4; popcntd 3,4; cnttzd 3,4
 tdi 0,0,0x48; stb 3,0(4); std 3,0(1); lwa 3,0(4); lhbrx 3,0,4; b .+8; .long 0; slbia; dcbst 0,3; dcbf 0,3; stdbrx 3,0,4; subf 3,4,5'

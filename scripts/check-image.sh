@@ -1,10 +1,10 @@
 #!/bin/sh
 # What must never be in the image, read from its disassembly: floating-point and vector instructions (their
-# state is not ours to keep), quad-word and string accesses (an ultravisor that emulates MMIO stops at them),
-# transactional and hypervisor instructions, and words that are no instruction at all (an illegal one ends a
-# secure guest at once). Let pass: the big-endian half of an entry that serves both byte orders, and zeros that
-# only pad, after an instruction that never falls through. Also: undefined symbols, relocations the image cannot apply to itself, and memory
-# that is both writable and executable.
+# state is not ours to keep) but for those that copy the pool's blocks, quad-word and string accesses (an
+# ultravisor that emulates MMIO stops at them), transactional and hypervisor instructions, and words that are no
+# instruction at all (an illegal one ends a secure guest at once). Let pass: the big-endian half of an entry that
+# serves both byte orders, and zeros that only pad, after an instruction that never falls through. Also: undefined
+# symbols, relocations the image cannot apply to itself, and memory that is both writable and executable.
 #   scripts/check-image.sh FILE
 # case!("IRQ-09", Ignore, C)
 set -eu
@@ -27,6 +27,16 @@ found=$(awk '
         ends = op ~ /^(b|blr|bctr|rfid|trap)$/
         if (op == ".long" && $3 == "0x0" && last) next
         last = ends
+        # The loop that copies a block of the pool: lxv of vs0 to vs7, the block may be cleared, stxv of the same.
+        if (step || op " " $3 ~ /^lxv vs0,0\(/) {
+            split($3, part, /[(),]/)
+            if (step == 8 && op == "dcbz" && $3 == "0," base && !cleared++) next
+            if (step == 0 || step == 8) { base = part[3]; cleared = 0 }
+            if (op == (step < 8 ? "lxv" : "stxv") && $3 == "vs" step % 8 "," step % 8 * 16 "(" base ")" && base != "r1") {
+                step = (step + 1) % 16; next
+            }
+            step = 0; why = "vector"
+        }
         if (op ~ /^(f[a-z]|lf[sdi]|stf|mffs|mtfs|mcrfs|d(add|sub|mul|div|cmp[ou]|qua|rin|ct|rsp|den|enb|xex|iex|sc[lr]|tst))/) why = "floating point"
         else if (op ~ /^(v[a-z]|xs[a-z]|xv[a-z]|xx[a-z]|l[x]?v|stv|stxv|lxs|stxs|m[tf](vs|vr|fpr|vscr)|dst|dss|bcd)/) why = "vector"
         else if (op ~ /^(lq|stq|lmw|stmw|lsw|stsw)/) why = "quad-word, multiple or string access"
@@ -37,6 +47,7 @@ found=$(awk '
     }
     END {
         if (bad > 20) print "and", bad - 20, "more"
+        if (step) print "the copy of a block never ends"
         if (skip) print "the entry trampoline never resumes"
         if (count == 0) print "no instruction at all: is this a powerpc64le file?"
         print count + 0 > "/dev/stderr"

@@ -2,7 +2,7 @@
 
 use crate::guest::{Guest, GuestError, Parts, Shape};
 use crate::network;
-use crate::plan::{Backend, DISK, System};
+use crate::plan::{Backend, DISK, Group, System};
 use crate::statistics::{Samples, ratio};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,23 +11,34 @@ use std::time::Duration;
 const MILLISECONDS: u32 = 300;
 const NETWORK: Duration = Duration::from_millis(700);
 
-/// Measures both images in turn, bounced, and prints medians and the second one's times the first's.
-pub fn run(parts: &Parts, images: [PathBuf; 2], rounds: usize) -> Result<(), GuestError> {
+/// Measures both images in turn, bounced, and prints medians and the second one's times the first's: everything, or
+/// the groups that are asked for.
+pub fn run(parts: &Parts, images: [PathBuf; 2], rounds: usize, only: &[Group]) -> Result<(), GuestError> {
+    let wanted = |group| only.is_empty() || only.contains(&group);
     let mut rows: BTreeMap<String, [Samples; 2]> = BTreeMap::new();
     for _ in 0..rounds {
         for (which, image) in images.iter().enumerate() {
             let parts = Parts { kernel: image.clone(), linux: None, ..parts.clone() };
             let mut add = |name: String, figure| rows.entry(name).or_default()[which].0.push(figure);
-            instructions(&parts, &mut add)?;
-            disk(&parts, &mut add)?;
-            net(&parts, &mut add)?;
+            if wanted(Group::Instructions) {
+                instructions(&parts, &mut add)?;
+            }
+            if wanted(Group::Disk) {
+                disk(&parts, &mut add)?;
+            }
+            if wanted(Group::Network) {
+                net(&parts, &mut add)?;
+            }
+            if wanted(Group::Start) {
+                start(&parts, &mut add)?;
+            }
         }
     }
     for (name, [first, second]) in &rows {
         let (Some(a), Some(b), Some(times)) = (first.median(), second.median(), ratio(second, first)) else {
             continue;
         };
-        println!("{name:45} {a:12.1} {b:12.1} {times:8.3}");
+        println!("{name:48} {a:12.1} {b:12.1} {times:8.3}");
     }
     Ok(())
 }
@@ -60,6 +71,31 @@ fn net(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestErro
     add("UDP echo, 1400 bytes, packets/s".to_owned(), figures.large);
     add("UDP echo, time of one, us".to_owned(), figures.round_trip);
     add("TCP echo, MB/s".to_owned(), figures.stream);
+    Ok(())
+}
+
+/// The start with pools of several sizes: from QEMU's start, and what the guest says that its pool took, in time
+/// and in instructions.
+fn start(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestError> {
+    for pool in ["8M", "64M", "256M"] {
+        for counted in [false, true] {
+            let words = format!("pool={pool} run=bench-blk bench=read:4096:1:seq:1");
+            let shape = Shape { counted, ..Shape::disk(System::PosternBounced, Backend::Null, words) };
+            let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+            let ready = guest.until("postern: bench.ready=")?;
+            let report = guest.finish()?;
+            // Of a counted guest a microsecond is a thousand instructions.
+            let unit = if counted { "thousand instructions" } else { "us" };
+            for fact in ["pool.share_us", "tce.map_us"] {
+                if let Some(figure) = report.number(fact) {
+                    add(format!("pool={pool}, {fact}, {unit}"), figure as f64);
+                }
+            }
+            if !counted {
+                add(format!("pool={pool}, start, us"), ready.as_secs_f64() * 1e6);
+            }
+        }
+    }
     Ok(())
 }
 

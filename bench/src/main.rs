@@ -31,7 +31,7 @@ const HELP: &str = "postern-bench [quick] [disk|network|start|instructions|scali
     measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}
 postern-bench redraw FOLDER
     writes chart and tables anew from FOLDER/benchmarks.json
-postern-bench compare ROUNDS IMAGE IMAGE
+postern-bench compare ROUNDS IMAGE IMAGE [disk|network|start|instructions]...
     measures two images of Postern in turn, bounced";
 /// Where the report is for readers, and whole.
 const KEPT: &str = "docs";
@@ -43,10 +43,11 @@ fn main() -> ExitCode {
     let mut folder = PathBuf::from("build/bench");
     let mut only = Vec::new();
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, rounds, a, b] = &words[..]
+    if let [first, rounds, a, b, groups @ ..] = &words[..]
         && first == "compare"
     {
-        return ended(compare(rounds, [a.into(), b.into()]));
+        let only: Vec<_> = groups.iter().filter_map(|word| Group::parse(word)).collect();
+        return ended(compare(rounds, [a.into(), b.into()], &only));
     }
     if let [first, folder] = &words[..]
         && first == "redraw"
@@ -79,10 +80,10 @@ fn ended(result: io::Result<()>) -> ExitCode {
     }
 }
 
-fn compare(rounds: &str, images: [PathBuf; 2]) -> io::Result<()> {
+fn compare(rounds: &str, images: [PathBuf; 2], only: &[Group]) -> io::Result<()> {
     let rounds = rounds.parse().map_err(io::Error::other)?;
     postern_harness::interrupt::watch()?;
-    compare::run(&parts(None), images, rounds).map_err(|error| io::Error::other(error.to_string()))
+    compare::run(&parts(None), images, rounds, only).map_err(|error| io::Error::other(error.to_string()))
 }
 
 fn parts(linux: Option<Linux>) -> Parts {

@@ -136,13 +136,18 @@ fn opening(report: &Report, system: System, results: &mut Results) {
         let row = Row { group: START.to_owned(), name: name.to_owned(), unit, more_is_better: false };
         results.add(&row, system, figure);
     };
-    let times = (report.number("pool.share_us"), report.number("tce.map_us"));
-    if let (Some(128), (Some(share), Some(map))) = (report.number("pool.frames"), times) {
-        add(OPENING, "ms", (share + map) as f64 / 1000.0);
+    if let (Some(128), Some(took)) = (report.number("pool.frames"), opened_in(report)) {
+        add(OPENING, "ms", took);
     }
     if let Some(bytes) = report.number("heap.used") {
         add("private heap in use at the end", "KiB", bytes as f64 / 1024.0);
     }
+}
+
+/// Milliseconds that the pool took, shared, verified and mapped.
+fn opened_in(report: &Report) -> Option<f64> {
+    let (share, map) = (report.number("pool.share_us")?, report.number("tce.map_us")?);
+    Some((share + map) as f64 / 1000.0)
 }
 
 /// A slot taken and given back, by how full the pool is, in pools of 8 and 256 MiB: the bookkeeping alone.
@@ -279,6 +284,15 @@ fn scaling(parts: &Parts, effort: Effort, system: System, results: &mut Results)
         let shape = Shape { smp, ..Shape::disk(system, Backend::Null, words) };
         let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
         let report = guest.finish()?;
+        if let (Some(frames), Some(took), 1) = (report.number("pool.frames"), opened_in(&report), smp) {
+            let row = Row {
+                group: SCALE.to_owned(),
+                name: format!("pool of {} MiB: shared, verified, mapped", frames / 16),
+                unit: "ms",
+                more_is_better: false,
+            };
+            results.add(&row, system, took);
+        }
         for (number, spec) in specs.iter().enumerate() {
             let fact = |key: &str| report.number(&format!("bench.{number}.{key}"));
             let (Some(iops), Some(depth)) = (fact("iops"), fact("depth")) else { continue };

@@ -47,6 +47,12 @@ pub fn tests() -> Vec<Test> {
         tests.push(cell("/256M", Shape { mebibytes: 256, ..shape }));
         tests.push(cell("/4G", Shape { mebibytes: 4096, ..shape }));
     }
+    // Without vector registers, memory is copied by doublewords.
+    for secure in [true, false] {
+        let shape = Shape { vectors: false, smp: 2, ..Shape::new(Firmware::Bios, secure, true) };
+        tests.push(cell("/smp-2/no-vectors", shape));
+    }
+    tests.push(cell("/no-vectors", Shape { vectors: false, ..Shape::new(Firmware::Vof, true, true) }));
     // Fewer queues than CPUs are shared, more are left alone; both kinds of completion.
     for (secure, smp, queues) in [(true, 4, 2), (false, 4, 1), (true, 2, 8)] {
         let shape = Shape { smp, queues: Some(queues), ..Shape::new(Firmware::Bios, secure, true) };
@@ -122,6 +128,7 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
     let bounced = if shape.secure { "yes" } else { "no" };
     let capacity = DATA_BYTES.to_string();
     let (online, answered) = (shape.smp.to_string(), (shape.smp - 1).to_string());
+    let vectors = if shape.vectors { online.as_str() } else { "0" };
     let mut wanted = vec![
         ("entry", judge::entry(shape.firmware)),
         ("mode", if shape.secure { "secure-emulated" } else { "normal" }),
@@ -130,6 +137,7 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
         ("nmi.handlers", if shape.firmware == Firmware::Bios { "vectors" } else { "registered" }),
         ("cpu.online", &online),
         ("cpu.answered", &answered),
+        ("cpu.vectors", vectors),
         ("blk0.capacity_bytes", &capacity),
         ("blk0.read_only", "no"),
         ("blk0.id", "data"),

@@ -76,6 +76,8 @@ pub struct Shape {
     pub whole_window: bool,
     /// vCPU model.
     pub cpu: Cpu,
+    /// Whether the hypervisor offers vector registers.
+    pub vectors: bool,
     /// Number of vCPUs.
     pub smp: u32,
     /// Virtqueues of a disk, if not as many as vCPUs.
@@ -95,6 +97,7 @@ impl Shape {
             dynamic_windows: true,
             whole_window: false,
             cpu: Cpu::Power9,
+            vectors: true,
             smp: 1,
             queues: None,
             mebibytes: 512,
@@ -128,7 +131,7 @@ impl Scene {
             initrd: Some(initrd),
             cpu: shape.cpu,
             smp: shape.smp,
-            extra: queues(shape.queues),
+            extra: queues(shape.queues).into_iter().chain(without_vectors(shape.vectors)).collect(),
             memory: shape.mebibytes << 20,
             access_platform: shape.access_platform,
             dynamic_windows: shape.dynamic_windows,
@@ -191,6 +194,10 @@ impl Scene {
 fn queues(count: Option<u32>) -> Vec<String> {
     let global = |count| ["-global".to_owned(), format!("virtio-blk-device.num-queues={count}")];
     count.into_iter().flat_map(global).collect()
+}
+
+fn without_vectors(offered: bool) -> impl Iterator<Item = String> {
+    ["-machine", "cap-vsx=off"].map(str::to_owned).into_iter().filter(move |_| !offered)
 }
 
 /// No findings, or a failure that shows what the guest wrote.

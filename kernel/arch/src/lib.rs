@@ -6,16 +6,18 @@
 #![no_std]
 
 mod calls;
+mod clear;
+mod copy;
 mod idle;
 mod memory;
 mod registers;
 
 pub use calls::{hcall, ultracall};
+pub use clear::{clear_by_blocks, cleared_by_one, zero};
+pub use copy::{copy, copy_shared, take};
 pub use idle::cede;
-pub use memory::{
-    clear_by_blocks, cleared_by_one, copy, copy_to_real, eieio, lwsync, sync, sync_instructions, take, zero,
-};
+pub use memory::{copy_to_real, eieio, lwsync, sync, sync_instructions};
 pub use registers::{
     enable_translation, exception_stack, msr, pvr, random, relax, renew_process, set_exception_stack,
-    timebase,
+    timebase, use_vectors, vectors_are_on,
 };

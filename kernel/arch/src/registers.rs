@@ -90,3 +90,19 @@ pub fn renew_process() {
     // SAFETY: PIDR (SPR 48) keeps its value, so every address means the same before and after.
     unsafe { asm!("mtspr 48, {}", "isync", in(reg) 0u64, options(nostack, preserves_flags)) };
 }
+
+/// MSR\[FP\], MSR\[VEC\] and MSR\[VSX\] (PPC bits 50, 38 and 40): vector registers can be used. All three together,
+/// as those who keep this CPU's state expect it.
+const MSR_VECTORS: u64 = 1 << 13 | 1 << 25 | 1 << 23;
+
+/// Whether the CPU that runs this may use vector registers now: never in the middle of an exception.
+#[inline]
+pub fn vectors_are_on() -> bool {
+    msr() & MSR_VECTORS == MSR_VECTORS
+}
+
+/// Turns vector registers on, on the CPU that runs this.
+pub fn use_vectors() {
+    // SAFETY: these bits change what else may be executed, nothing that is; `mtmsrd` synchronizes the context.
+    unsafe { asm!("mtmsrd {}", in(reg) msr() | MSR_VECTORS, options(nomem, nostack, preserves_flags)) };
+}

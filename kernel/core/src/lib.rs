@@ -42,5 +42,6 @@ pub mod secure;
 pub mod tce;
 pub mod terminal;
 pub mod ultracall;
+pub mod vectors;
 pub mod virtio;
 pub mod workload;

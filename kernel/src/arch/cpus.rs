@@ -5,7 +5,7 @@ use crate::platform::interrupts;
 use crate::platform::pseries::Pseries;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, Deadline, ticks};
@@ -64,6 +64,9 @@ static MAIL: [Mutex<Option<Work>>; SECONDARIES] = [const { Mutex::new(None) }; S
 /// The server number of the CPU that booted.
 static BOOT_SERVER: AtomicU32 = AtomicU32::new(0);
 
+/// How many CPUs copy by vector registers: none, or the one that booted and those that it started.
+static VECTORS: AtomicUsize = AtomicUsize::new(0);
+
 unsafe extern "C" {
     /// In `entry.S`.
     static postern_secondary_entry: u8;
@@ -76,6 +79,8 @@ pub struct Online {
     pub online: usize,
     /// CPUs that answered a request of the one that booted.
     pub answered: usize,
+    /// CPUs that copy by vector registers.
+    pub vectors: usize,
 }
 
 /// Starts every CPU that there are stacks for and asks each for an answer. Translation is on, and interrupts are
@@ -95,7 +100,7 @@ pub fn start(machine: &Machine) -> Online {
     if left > 0 {
         log::info!("cpus: {left} are left alone: there are stacks for {}", SECONDARIES + 1);
     }
-    Online { online, answered }
+    Online { online, answered, vectors: VECTORS.load(Ordering::Relaxed) }
 }
 
 fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
@@ -165,6 +170,9 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
     // code, its stack and `cpu` among it.
     unsafe { postern_arch::enable_translation() };
     interrupts::open_here();
+    if VECTORS.load(Ordering::Relaxed) > 0 {
+        use_vectors();
+    }
     cpu.online.store(1, Ordering::Release);
     let server = cpu.server.load(Ordering::Relaxed);
     let park = || {
@@ -189,6 +197,13 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
 /// Takes the server number of the CPU that booted from the device tree.
 pub fn booted_on(server: u32) {
     BOOT_SERVER.store(server, Ordering::Relaxed);
+}
+
+/// Lets the CPU that runs this copy by vector registers, which processors of this kind have. Those that are started
+/// later do the same.
+pub fn use_vectors() {
+    postern_arch::use_vectors();
+    VECTORS.fetch_add(usize::from(postern_arch::vectors_are_on()), Ordering::Relaxed);
 }
 
 /// A number, not 0, that the CPU that runs this has and no other.

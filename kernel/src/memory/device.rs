@@ -71,13 +71,13 @@ impl DeviceMemory for DeviceBytes {
         };
         // SAFETY: `at` checked that `out.len()` bytes from `from` lie inside this piece, which is RAM, and no
         // reference lies in it: `out` is elsewhere.
-        unsafe { postern_arch::copy(out.as_mut_ptr(), from, out.len()) };
+        unsafe { postern_arch::copy_shared(out.as_mut_ptr(), from, out.len()) };
     }
 
     fn write(&self, offset: usize, data: &[u8]) {
         let Some(to) = self.at(offset, data.len(), 1) else { return };
         // SAFETY: as in `read`.
-        unsafe { postern_arch::copy(to, data.as_ptr(), data.len()) };
+        unsafe { postern_arch::copy_shared(to, data.as_ptr(), data.len()) };
     }
 
     fn zero(&self, offset: usize, len: usize) {

@@ -4,6 +4,7 @@ use crate::arch::cpus;
 use crate::platform::{console, interrupts, pseries, rtas};
 use postern_core::cache::clears_by_blocks;
 use postern_core::fdt::Machine;
+use postern_core::vectors::copies_by_vectors;
 
 /// Takes over terminal, timebase frequency, RTAS tokens and the interrupt controller.
 pub fn adopt(machine: &Machine) {
@@ -15,6 +16,10 @@ pub fn adopt(machine: &Machine) {
         // SAFETY: tree and processor say 128 bytes, and the processors of a machine are alike.
         Ok(()) => unsafe { postern_arch::clear_by_blocks() },
         Err(why) => log::warn!("memory: {why}: cleared word by word"),
+    }
+    match copies_by_vectors(postern_arch::pvr(), machine.cpus.vectors) {
+        Ok(()) => cpus::use_vectors(),
+        Err(why) => log::warn!("memory: {why}: copied by doublewords"),
     }
     rtas::set_tokens(machine.rtas.clone());
     cpus::booted_on(machine.cpus.boot_server);

@@ -101,11 +101,12 @@ impl Report {
     /// The CPUs that run.
     pub fn cpus(&mut self, cpus: Online) {
         if cpus.online > 1 {
-            let Online { online, answered } = cpus;
+            let Online { online, answered, .. } = cpus;
             self.step("cpus", format_args!("{online} online, {answered} of them woken by a request"));
         }
         self.fact("cpu.online", cpus.online);
         self.fact("cpu.answered", cpus.answered);
+        self.fact("cpu.vectors", cpus.vectors);
     }
 
     /// The pool, and how memory is protected.

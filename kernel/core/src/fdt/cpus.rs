@@ -23,6 +23,8 @@ pub struct Cpus {
     pub version: Option<u32>,
     /// Bytes in a data cache block, when the tree says.
     pub cache_block: Option<u32>,
+    /// `ibm,vmx`: 1 with vector registers, 2 with those for scalars, too; when the tree says.
+    pub vectors: Option<u32>,
     /// Ticks of the timebase in a second; not 0.
     pub timebase_hz: u64,
 }
@@ -30,7 +32,8 @@ pub struct Cpus {
 pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, MachineError> {
     let parent = read::node_at(tree, "/cpus").ok_or(MachineError::NoCpu)?;
     let mut servers = Vec::new();
-    let (mut model, mut version, mut cache_block, mut timebase_hz) = (None, None, None, None);
+    let (mut model, mut version, mut timebase_hz) = (None, None, None);
+    let (mut cache_block, mut vectors) = (None, None);
     for node in parent.children().filter(|node| read::text(*node, "device_type") == Some("cpu")) {
         let list = read::bytes(node, "ibm,ppc-interrupt-server#s").or_else(|| read::bytes(node, "reg"));
         let before = servers.len();
@@ -45,6 +48,7 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
             model = Some(printable(name.rsplit(',').next().unwrap_or(name)));
             version = read::word(node, "cpu-version");
             cache_block = read::word(node, "d-cache-block-size");
+            vectors = read::word(node, "ibm,vmx");
             timebase_hz = read::number(node, "timebase-frequency");
         }
     }
@@ -57,5 +61,5 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
     };
     let timebase_hz = timebase_hz.filter(|hz| *hz != 0).ok_or(MachineError::NoTimebase)?;
     let model = model.unwrap_or_default();
-    Ok(Cpus { servers, boot_server, model, version, cache_block, timebase_hz })
+    Ok(Cpus { servers, boot_server, model, version, cache_block, vectors, timebase_hz })
 }

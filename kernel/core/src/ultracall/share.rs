@@ -157,7 +157,8 @@ impl<M: DeviceMemory> fmt::Display for ShareFailure<M> {
 }
 
 /// Shares all of `memory` with one UV_SHARE_PAGE and verifies every byte of it. `memory` must hold nothing of
-/// value: its content is lost. `ram` is the memory this guest has.
+/// value: its content is lost. `ram` is the memory this guest has. What was seen to be zeros is not cleared again:
+/// that would keep no host from writing there a moment later, and costs a third pass over all pages.
 ///
 /// # Errors
 /// The range was unfit and no call was made; or the share failed or is in doubt, and the range is quarantined.
@@ -176,7 +177,6 @@ pub fn share_pool<M: DeviceMemory>(
     if let Err(error) = answer.and_then(|()| verify_zeros(&memory)) {
         return Err(ShareFailure { error, quarantined: Some(Quarantined { memory }), ultracalls });
     }
-    memory.zero(0, memory.len());
     Ok(SharedPool { memory, frames, ultracalls })
 }
 
@@ -232,19 +232,28 @@ fn call_until_settled(
     }
 }
 
-/// The pattern of the chunk at `offset`. No byte of it is zero, so a byte that was not zeroed shows.
-fn pattern(offset: usize) -> [u8; CHUNK] {
-    let tag = (offset / CHUNK) as u64;
-    let mut chunk = [0xa5; CHUNK];
-    for (byte, bits) in chunk.iter_mut().zip((0..64u32).step_by(4)) {
-        *byte = 0x50 | (tag.wrapping_shr(bits) & 0xf) as u8;
+/// What a chunk holds until it is shared: no byte of it is zero, so that one that was not zeroed shows.
+struct Pattern([u8; CHUNK]);
+
+impl Pattern {
+    fn new() -> Self {
+        Self([0xa5; CHUNK])
     }
-    chunk
+
+    /// The chunk at `offset`, whose number is in its first bytes.
+    fn of(&mut self, offset: usize) -> &[u8; CHUNK] {
+        let number = (offset / CHUNK) as u64;
+        for (byte, bits) in self.0.iter_mut().zip((0..64u32).step_by(4)) {
+            *byte = 0x50 | (number.wrapping_shr(bits) & 0xf) as u8;
+        }
+        &self.0
+    }
 }
 
 fn fill_with_pattern(memory: &impl DeviceMemory) {
+    let mut pattern = Pattern::new();
     for offset in (0..memory.len()).step_by(CHUNK) {
-        memory.write(offset, &pattern(offset));
+        memory.write(offset, pattern.of(offset));
     }
 }
 
@@ -252,16 +261,28 @@ fn verify_zeros(memory: &impl DeviceMemory) -> Result<(), ShareError> {
     let mut chunk = [0; CHUNK];
     for offset in (0..memory.len()).step_by(CHUNK) {
         memory.read(offset, &mut chunk);
-        if let Some(first) = chunk.iter().position(|byte| *byte != 0) {
-            let gfn = Gfn::from(Gpa(memory.gpa().0.saturating_add(offset as u64)));
-            return Err(if chunk == pattern(offset) {
-                ShareError::PatternIntact(gfn)
-            } else {
-                ShareError::NotZeroed(gfn, offset.saturating_add(first) % FRAME_SIZE)
-            });
+        if is_zero(&chunk) {
+            continue;
         }
+        let gfn = Gfn::from(Gpa(memory.gpa().0.saturating_add(offset as u64)));
+        let intact = chunk == *Pattern::new().of(offset);
+        let first = chunk.iter().position(|byte| *byte != 0).unwrap_or_default();
+        return Err(if intact {
+            ShareError::PatternIntact(gfn)
+        } else {
+            ShareError::NotZeroed(gfn, offset.saturating_add(first) % FRAME_SIZE)
+        });
     }
     Ok(())
+}
+
+/// By cache blocks of doublewords: bytes one by one took four fifths of the time that sharing took.
+fn is_zero(chunk: &[u8; CHUNK]) -> bool {
+    let (blocks, _) = chunk.as_chunks::<128>();
+    blocks.iter().all(|block| {
+        let (words, _) = block.as_chunks();
+        words.iter().fold(0, |all, word| all | u64::from_ne_bytes(*word)) == 0
+    })
 }
 
 #[cfg(test)]

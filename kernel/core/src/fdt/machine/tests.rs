@@ -87,6 +87,7 @@ fn power9_of_256_mib() {
     assert_eq!(machine.cpus.model, "POWER9");
     assert_eq!(machine.cpus.version, Some(0x4e_1200));
     assert_eq!(machine.cpus.cache_block, Some(128));
+    assert_eq!(machine.cpus.vectors, Some(2));
     assert_eq!(machine.cpus.timebase_hz, 512_000_000);
     for (service, token) in [
         ("power-off", 0x2003),
@@ -112,6 +113,15 @@ fn another_size_of_cache_blocks_is_read_and_none_is_made_up() {
     assert_eq!(block(Some(&cells(&[64]))), Some(64));
     assert_eq!(block(Some(&[0x80])), None, "no cell");
     assert_eq!(block(None), None);
+}
+
+#[test]
+fn vectors_that_the_tree_does_not_offer_are_not_made_up() {
+    let vectors = |value: Option<&[u8]>| {
+        machine(&with(POWER9_256M, "/cpus/PowerPC,POWER9@0", "ibm,vmx", value)).cpus.vectors
+    };
+    assert_eq!(vectors(Some(&cells(&[1]))), Some(1));
+    assert_eq!(vectors(None), None);
 }
 
 #[test]

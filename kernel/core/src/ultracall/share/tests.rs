@@ -7,6 +7,7 @@ use crate::model::{Model, POOL_BASE, UvBehaviour};
 use crate::seam::DeviceMemory;
 use crate::ultracall::{Ultracall, UvStatus};
 use postern_cases::case;
+use std::collections::BTreeSet;
 use std::string::ToString;
 use std::vec;
 
@@ -161,6 +162,54 @@ fn a_frame_that_is_zeroed_but_for_its_last_byte_is_noticed() {
     let range = failure.quarantined.as_ref().map(super::Quarantined::range).unwrap();
     assert_eq!((range.start, range.len), (POOL_BASE, (FRAMES * FRAME_SIZE) as u64));
     assert!(failure.to_string().contains("quarantined"));
+}
+
+#[test]
+fn one_byte_that_was_not_zeroed_is_found_wherever_it_is() {
+    let (near, chunk) = (0..24, 4096);
+    let places = near.clone().chain((1..9).map(|n| n * 128 - 1)).chain((1..9).map(|n| n * 128));
+    let places = places.chain(near.map(|n| chunk - 1 - n)).chain([chunk, FRAME_SIZE - chunk, FRAME_SIZE - 1]);
+    for place in places {
+        for value in [0x01, 0x80, 0xa5] {
+            let model = Model::new(true);
+            let inner = model.clone();
+            model.on_ultracall(move |_, _| {
+                inner.poke(POOL_BASE, &vec![0; 2 * FRAME_SIZE]);
+                inner.poke(Gpa(POOL_BASE.0 + (FRAME_SIZE + place) as u64), &[value]);
+                Some(OPCODE)
+            });
+            let failure = share_pool(&model, &model, model.pool_memory(2), &Model::ram()).unwrap_err();
+            assert_eq!(failure.error, ShareError::NotZeroed(Gfn(gfn(1)), place), "{value:#x}");
+        }
+    }
+}
+
+#[test]
+fn the_pattern_has_no_zero_byte_and_differs_from_place_to_place() {
+    let model = Model::new(true);
+    let inner = model.clone();
+    model.on_ultracall(move |_, _| {
+        let pool = inner.peek(POOL_BASE, FRAMES * FRAME_SIZE);
+        assert_eq!(pool.iter().position(|byte| *byte == 0), None);
+        let chunks: BTreeSet<_> = pool.chunks(4096).collect();
+        assert_eq!(chunks.len(), FRAMES * FRAME_SIZE / 4096);
+        None
+    });
+    share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap();
+    assert_eq!(model.ultracalls().len(), 1);
+}
+
+#[test]
+fn the_pattern_of_another_place_is_not_an_intact_one() {
+    let model = Model::new(true);
+    let inner = model.clone();
+    model.on_ultracall(move |_, _| {
+        let second = inner.peek(Gpa(POOL_BASE.0 + FRAME_SIZE as u64), FRAME_SIZE);
+        inner.poke(POOL_BASE, &second);
+        Some(OPCODE)
+    });
+    let failure = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap_err();
+    assert_eq!(failure.error, ShareError::NotZeroed(Gfn(gfn(0)), 0));
 }
 
 #[test]

@@ -1,0 +1,165 @@
+//! Copies that read each byte once and write each once, by instructions that no compiler changes.
+//!
+//! Neither address needs to be aligned (Power ISA 3.0B, book II 1.4: memory that is cached).
+
+use crate::clear::{BLOCK, clears_by_blocks, zero};
+use crate::registers::vectors_are_on;
+use core::arch::asm;
+
+/// Copies `len` bytes in doublewords, 33 instructions for 128 bytes, and what is left in halves, quarters and
+/// so on of that.
+///
+/// # Safety
+/// `from` is readable and `to` writable for `len` bytes, both of them RAM, and the two do not overlap.
+#[inline]
+pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    // SAFETY: the caller promises both ranges. The loop runs len / 128 times; CR6 and CR7 are the lower eight bits
+    // of `len`, each of which but the highest stands for so many bytes of what is left. Nothing else is touched; CTR
+    // and the fields of CR are named.
+    unsafe {
+        asm!(
+            "srdi. {n}, {len}, 7",
+            "mtocrf 0x02, {len}",
+            "mtocrf 0x01, {len}",
+            "beq 2f",
+            "mtctr {n}",
+            "addi {from}, {from}, -128",
+            "addi {to}, {to}, -128",
+            "1:",
+            "ldu {a}, 128({from})", "ld {b}, 8({from})", "ld {c}, 16({from})", "ld {d}, 24({from})",
+            "ld {e}, 32({from})", "ld {f}, 40({from})", "ld {g}, 48({from})", "ld {h}, 56({from})",
+            "stdu {a}, 128({to})", "std {b}, 8({to})", "std {c}, 16({to})", "std {d}, 24({to})",
+            "std {e}, 32({to})", "std {f}, 40({to})", "std {g}, 48({to})", "std {h}, 56({to})",
+            "ld {a}, 64({from})", "ld {b}, 72({from})", "ld {c}, 80({from})", "ld {d}, 88({from})",
+            "ld {e}, 96({from})", "ld {f}, 104({from})", "ld {g}, 112({from})", "ld {h}, 120({from})",
+            "std {a}, 64({to})", "std {b}, 72({to})", "std {c}, 80({to})", "std {d}, 88({to})",
+            "std {e}, 96({to})", "std {f}, 104({to})", "std {g}, 112({to})", "std {h}, 120({to})",
+            "bdnz 1b",
+            "addi {from}, {from}, 128",
+            "addi {to}, {to}, 128",
+            "2: bf 25, 3f",
+            "ld {a}, 0({from})", "ld {b}, 8({from})", "ld {c}, 16({from})", "ld {d}, 24({from})",
+            "ld {e}, 32({from})", "ld {f}, 40({from})", "ld {g}, 48({from})", "ld {h}, 56({from})",
+            "std {a}, 0({to})", "std {b}, 8({to})", "std {c}, 16({to})", "std {d}, 24({to})",
+            "std {e}, 32({to})", "std {f}, 40({to})", "std {g}, 48({to})", "std {h}, 56({to})",
+            "addi {from}, {from}, 64",
+            "addi {to}, {to}, 64",
+            "3: bf 26, 4f",
+            "ld {a}, 0({from})", "ld {b}, 8({from})", "ld {c}, 16({from})", "ld {d}, 24({from})",
+            "std {a}, 0({to})", "std {b}, 8({to})", "std {c}, 16({to})", "std {d}, 24({to})",
+            "addi {from}, {from}, 32",
+            "addi {to}, {to}, 32",
+            "4: bf 27, 5f",
+            "ld {a}, 0({from})", "ld {b}, 8({from})",
+            "std {a}, 0({to})", "std {b}, 8({to})",
+            "addi {from}, {from}, 16",
+            "addi {to}, {to}, 16",
+            "5: bf 28, 6f",
+            "ld {a}, 0({from})",
+            "std {a}, 0({to})",
+            "addi {from}, {from}, 8",
+            "addi {to}, {to}, 8",
+            "6: bf 29, 7f",
+            "lwz {a}, 0({from})",
+            "stw {a}, 0({to})",
+            "addi {from}, {from}, 4",
+            "addi {to}, {to}, 4",
+            "7: bf 30, 8f",
+            "lhz {a}, 0({from})",
+            "sth {a}, 0({to})",
+            "addi {from}, {from}, 2",
+            "addi {to}, {to}, 2",
+            "8: bf 31, 9f",
+            "lbz {a}, 0({from})",
+            "stb {a}, 0({to})",
+            "9:",
+            len = in(reg) len,
+            from = inout(reg_nonzero) from => _,
+            to = inout(reg_nonzero) to => _,
+            n = out(reg) _,
+            a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
+            e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,
+            out("ctr") _, out("cr0") _, out("cr6") _, out("cr7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// Copies `{n}` blocks of 128 bytes from `{from}` to `{to}` by VSR 0 to 7: of each block, all is loaded, then
+/// what is said is done, then all is stored. Leaves both addresses behind the last block.
+macro_rules! by_vectors {
+    ($($between:literal)?) => {
+        concat!(
+            "mtctr {n}\n",
+            "1:\n",
+            "lxv 0, 0({from})\n lxv 1, 16({from})\n lxv 2, 32({from})\n lxv 3, 48({from})\n",
+            "lxv 4, 64({from})\n lxv 5, 80({from})\n lxv 6, 96({from})\n lxv 7, 112({from})\n",
+            $($between,)?
+            "stxv 0, 0({to})\n stxv 1, 16({to})\n stxv 2, 32({to})\n stxv 3, 48({to})\n",
+            "stxv 4, 64({to})\n stxv 5, 80({to})\n stxv 6, 96({to})\n stxv 7, 112({to})\n",
+            "addi {from}, {from}, 128\n",
+            "addi {to}, {to}, 128\n",
+            "bdnz 1b"
+        )
+    };
+}
+
+/// Copies `len` bytes of which one side is shared memory: as [`copy`] does or, where vector registers are on
+/// ([`crate::use_vectors`]), with 19 instructions for 128 bytes. They keep what was copied last, which the host sees
+/// anyway; so nothing that stays private is ever copied by them.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline]
+pub unsafe fn copy_shared(to: *mut u8, from: *const u8, len: usize) {
+    let blocks = if len >= BLOCK && vectors_are_on() { len / BLOCK } else { 0 };
+    let done = blocks * BLOCK;
+    // SAFETY: the caller promises both ranges, of which the loop touches so many whole blocks; CTR is named. Vector
+    // registers are on. They hold nothing of anybody's: the compiler is told that there are none (the target's
+    // features), and `scripts/check-image.sh` finds every other use. What interrupts this keeps them, as MSR says that
+    // they are used; and a host that does not could as well have written to the shared side.
+    unsafe {
+        if blocks > 0 {
+            asm!(
+                by_vectors!(),
+                n = in(reg) blocks,
+                from = inout(reg_nonzero) from => _,
+                to = inout(reg_nonzero) to => _,
+                out("ctr") _,
+                options(nostack, preserves_flags),
+            );
+        }
+        if done < len {
+            copy(to.add(done), from.add(done), len - done);
+        }
+    }
+}
+
+/// Copies `len` bytes of shared memory as [`copy_shared`] does and writes zeros to where they were: where that can
+/// be done to whole cache blocks in one pass, with 20 instructions each, so that each is looked up and fetched once.
+///
+/// # Safety
+/// `from` and `to` are writable for `len` bytes, both of them RAM that is cached, and the two do not overlap.
+#[inline]
+pub unsafe fn take(to: *mut u8, from: *mut u8, len: usize) {
+    let whole = (from as usize).is_multiple_of(BLOCK) && clears_by_blocks() && vectors_are_on();
+    let blocks = if whole { len / BLOCK } else { 0 };
+    let done = blocks * BLOCK;
+    // SAFETY: as in `copy_shared`; each block is cleared after all of it was loaded, and is whole and inside.
+    unsafe {
+        if blocks > 0 {
+            asm!(
+                by_vectors!("dcbz 0, {from}\n"),
+                n = in(reg) blocks,
+                from = inout(reg_nonzero) from => _,
+                to = inout(reg_nonzero) to => _,
+                out("ctr") _,
+                options(nostack, preserves_flags),
+            );
+        }
+        if done < len {
+            copy_shared(to.add(done), from.add(done), len - done);
+            zero(from.add(done), len - done);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Whether memory may be copied by vector registers: only where the processor has the instructions that the loops
+//! were written with.
+
+use core::fmt;
+
+/// Processors that have `lxv` and `stxv` (Power ISA 3.0 and later), by the upper half of their version: POWER9, 10
+/// and 11.
+const KNOWN: [u32; 3] = [0x004e, 0x0080, 0x0082];
+/// `ibm,vmx` of a processor with vector-scalar instructions (LoPAPR, properties of a CPU node).
+const VSX: u32 = 2;
+
+/// Why memory is copied by doublewords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// The tree does not say that there are vector registers.
+    Unsaid,
+    /// It says so much of them.
+    Said(u32),
+    /// A processor of this version is not known to have the instructions.
+    Unknown(u32),
+}
+
+impl fmt::Display for Without {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsaid => f.write_str("the tree does not say that there are vector registers"),
+            Self::Said(level) => write!(f, "ibm,vmx is {level}, not {VSX}"),
+            Self::Unknown(version) => write!(f, "processor version {version:#010x} is not known to have lxv"),
+        }
+    }
+}
+
+/// Judges the processor's own version and `ibm,vmx`, by which the hypervisor says whether it lets a guest use them.
+/// A tree that says too much costs its host a guest that ends with an exception.
+///
+/// # Errors
+/// Why not.
+pub fn copies_by_vectors(version: u32, said: Option<u32>) -> Result<(), Without> {
+    match said {
+        _ if !KNOWN.contains(&version.wrapping_shr(16)) => Err(Without::Unknown(version)),
+        None => Err(Without::Unsaid),
+        Some(VSX..) => Ok(()),
+        Some(level) => Err(Without::Said(level)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POWER9: u32 = 0x004e_1200;
+
+    #[test]
+    fn power9_and_later_copy_by_vectors_where_the_tree_says_so() {
+        for version in [POWER9, 0x0080_0200, 0x0082_0200] {
+            assert_eq!(copies_by_vectors(version, Some(2)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn hypervisor_that_withholds_vectors_is_heeded() {
+        assert_eq!(copies_by_vectors(POWER9, None), Err(Without::Unsaid));
+        for level in [0, 1] {
+            assert_eq!(copies_by_vectors(POWER9, Some(level)), Err(Without::Said(level)));
+        }
+    }
+
+    #[test]
+    fn processor_without_the_instructions_is_not_talked_into_them() {
+        // POWER7, 8E, 8NVL, 8; and none.
+        for version in [0x003f_0201, 0x004b_0201, 0x004c_0100, 0x004d_0200, 0] {
+            assert_eq!(copies_by_vectors(version, Some(2)), Err(Without::Unknown(version)));
+        }
+    }
+}
