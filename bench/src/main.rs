@@ -14,6 +14,7 @@ mod network;
 mod packets;
 mod plan;
 mod results;
+mod scaling;
 mod statistics;
 mod targets;
 

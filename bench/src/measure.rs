@@ -3,8 +3,9 @@
 use crate::guest::{Guest, GuestError, Parts, Shape};
 use crate::network::{self, Until};
 use crate::packets;
-use crate::plan::{Backend, DISK, Effort, Group, SCALING, System};
+use crate::plan::{Backend, DISK, Effort, Group, System};
 use crate::results::{Results, Row};
+use crate::scaling;
 use postern_harness::guest::report::Report;
 use postern_harness::interrupt;
 use postern_harness::variable::Firmware;
@@ -19,9 +20,7 @@ pub const INSTRUCTIONS: &str = "guest instructions";
 /// The row of the pool's opening.
 pub const OPENING: &str = "pool of 8 MiB: 128 frames shared, verified, mapped";
 /// Rows of the pool's bookkeeping.
-const SLOTS: &str = "instructions of a slot by the pool's fill";
-/// Rows of Postern alone.
-pub const SCALE: &str = "scaling";
+pub const SLOTS: &str = "instructions of a slot by the pool's fill";
 
 /// The timebase of every pseries.
 const TIMEBASE_HZ: f64 = 512e6;
@@ -72,7 +71,7 @@ pub fn all(parts: &Parts, effort: Effort, only: &[Group]) -> Results {
     for system in
         [System::PosternBounced, System::PosternDirect].into_iter().filter(|_| wanted(Group::Scaling))
     {
-        attempt(&mut results, system, "scaling", |results| scaling(parts, effort, system, results));
+        attempt(&mut results, system, "scaling", |results| scaling::measure(parts, effort, system, results));
     }
     results
 }
@@ -96,7 +95,8 @@ fn attempt(
     }
 }
 
-fn words(job: &str, specs: impl Iterator<Item = String>) -> String {
+/// The command line of a job that measures these.
+pub fn words(job: &str, specs: impl Iterator<Item = String>) -> String {
     format!("run={job} bench={}", specs.collect::<Vec<_>>().join(","))
 }
 
@@ -145,7 +145,7 @@ fn opening(report: &Report, system: System, results: &mut Results) {
 }
 
 /// Milliseconds that the pool took, shared, verified and mapped.
-fn opened_in(report: &Report) -> Option<f64> {
+pub fn opened_in(report: &Report) -> Option<f64> {
     let (share, map) = (report.number("pool.share_us")?, report.number("tce.map_us")?);
     Some((share + map) as f64 / 1000.0)
 }
@@ -256,57 +256,4 @@ pub fn instructions_of(group: &str, name: String) -> Row {
 /// The instructions of each of so many, which took so many ticks of a guest whose instructions are counted.
 pub fn each(ticks: u64, count: u64) -> f64 {
     ticks as f64 * 1e9 / TIMEBASE_HZ / count as f64
-}
-
-fn scaling(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> Result<(), GuestError> {
-    let time = effort.milliseconds / 2;
-    for (condition, pool, smp) in [
-        ("", "64M", 1),
-        (", pool of 1 MiB", "1M", 1),
-        (", pool of 4 MiB", "4M", 1),
-        (", pool of 16 MiB", "16M", 1),
-        (", pool of 256 MiB", "256M", 1),
-        (", 2 CPUs", "64M", 2),
-        (", 4 CPUs", "64M", 4),
-    ] {
-        let bounced = system.is_bounced();
-        if !bounced && condition.contains("pool") {
-            continue;
-        }
-        let usual = condition.is_empty();
-        let specs: Vec<_> = SCALING
-            .into_iter()
-            .filter(|spec| usual || ["read:4096:32:random", "read:65536:8:seq"].contains(spec))
-            .collect();
-        let pool = if bounced { format!("pool={pool} ") } else { String::new() };
-        let job = if smp > 1 { "bench-smp" } else { "bench-blk" };
-        let words = pool + &words(job, specs.iter().map(|spec| format!("{spec}:{time}")));
-        let shape = Shape { smp, ..Shape::disk(system, Backend::Null, words) };
-        let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
-        let report = guest.finish()?;
-        if let (Some(frames), Some(took), 1) = (report.number("pool.frames"), opened_in(&report), smp) {
-            let row = Row {
-                group: SCALE.to_owned(),
-                name: format!("pool of {} MiB: shared, verified, mapped", frames / 16),
-                unit: "ms",
-                more_is_better: false,
-            };
-            results.add(&row, system, took);
-        }
-        for (number, spec) in specs.iter().enumerate() {
-            let fact = |key: &str| report.number(&format!("bench.{number}.{key}"));
-            let (Some(iops), Some(depth)) = (fact("iops"), fact("depth")) else { continue };
-            let asked = spec.split(':').nth(2).and_then(|depth| depth.parse::<u64>().ok());
-            let asked = asked.map(|depth| depth * u64::from(smp));
-            let reached = if asked == Some(depth) { String::new() } else { format!(" (reached {depth})") };
-            let row = Row {
-                group: SCALE.to_owned(),
-                name: format!("{spec}{condition}{reached}"),
-                unit: "IOPS",
-                more_is_better: true,
-            };
-            results.add(&row, system, iops as f64);
-        }
-    }
-    Ok(())
 }

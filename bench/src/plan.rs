@@ -102,27 +102,19 @@ pub const DISK: [DiskWork; 7] = [
     DiskWork { name: "1 MiB read, depth 8", spec: "read:1048576:8:seq", in_bytes: true },
 ];
 
-/// How Postern scales: throughput against depth, and against the size of requests.
-pub const SCALING: [&str; 18] = [
-    "read:4096:1:random",
-    "read:4096:2:random",
-    "read:4096:4:random",
-    "read:4096:8:random",
-    "read:4096:16:random",
-    "read:4096:32:random",
-    "read:4096:64:random",
-    "read:4096:128:random",
-    "read:4096:256:random",
-    "read:512:8:seq",
-    "read:2048:8:seq",
-    "read:8192:8:seq",
-    "read:16384:8:seq",
-    "read:65536:8:seq",
-    "read:262144:8:seq",
-    "read:524288:8:seq",
-    "read:1048576:8:seq",
-    "read:4194304:1:seq",
-];
+/// What people call the work that `bench=` calls `OPERATION:BYTES:DEPTH:ORDER`.
+pub fn said(spec: &str) -> String {
+    let [operation, bytes, depth, order] = spec.split(':').collect::<Vec<_>>()[..] else {
+        return spec.to_owned();
+    };
+    let size = match bytes.parse::<u64>() {
+        Ok(bytes) if bytes >= 1 << 20 => format!("{} MiB", bytes >> 20),
+        Ok(bytes) if bytes >= 1 << 10 => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} bytes"),
+    };
+    let random = if order == "random" { "random " } else { "" };
+    format!("{size} {random}{operation}, depth {depth}")
+}
 
 /// A part of the measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,4 +161,17 @@ impl Effort {
     pub const QUICK: Self = Self { rounds: 3, milliseconds: 250, network_seconds: 0.7 };
     /// Without it.
     pub const FULL: Self = Self { rounds: 5, milliseconds: 500, network_seconds: 1.0 };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_called_by_its_size_order_and_depth() {
+        for work in DISK {
+            assert_eq!(said(work.spec), work.name);
+        }
+        assert_eq!(said("write:512:2:seq"), "512 bytes write, depth 2");
+    }
 }
