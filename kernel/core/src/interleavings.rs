@@ -12,6 +12,8 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 use std::collections::BTreeMap;
 
+pub(crate) mod watched;
+
 const SIZE: u16 = 2;
 const NO_NOTIFY: u64 = 1;
 /// What the driver's one chain is: a buffer for the device to write.

@@ -39,6 +39,7 @@ pub mod radix;
 pub mod rtas;
 pub mod seam;
 pub mod secure;
+mod sync;
 pub mod tce;
 pub mod terminal;
 pub mod ultracall;

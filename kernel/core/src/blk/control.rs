@@ -5,10 +5,10 @@ use crate::blk::geometry::read_capacity;
 use crate::clock::Clock;
 use crate::dma::DeviceId;
 use crate::seam::Mmio;
+use crate::sync::{AtomicBool, AtomicU64, Mutex};
 use crate::virtio::error::TransportError;
 use crate::virtio::transport::{Again, Doorbell, Transport};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use spin::Mutex;
+use core::sync::atomic::Ordering;
 
 /// The shared part of a disk. To submit and to complete takes no lock of it: a flag and a number are looked at,
 /// and a doorbell is written. The lock is for the rare: a look after a device that is silent, and its end.
@@ -115,3 +115,6 @@ impl<M: Mmio> Control<M> {
         end.reset_confirmed
     }
 }
+
+#[cfg(test)]
+mod interleavings;

@@ -1,8 +1,9 @@
 //! One device's interrupt: where it comes from, and whether it is still relied on.
 
 use crate::addr::Gpa;
+use crate::sync::{AtomicBool, AtomicU32};
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::Ordering;
 
 /// Completions in a row that were there without an interrupt, after which none is waited for any longer.
 const MISSED_MOST: u32 = 8;
@@ -47,17 +48,17 @@ pub struct Line {
 impl Line {
     /// A message source.
     #[must_use]
-    pub const fn message(source: u32) -> Self {
+    pub fn message(source: u32) -> Self {
         Self::new(source, Delivery::MsiX, None)
     }
 
     /// A level source, taken back by reading the ISR status at `isr`.
     #[must_use]
-    pub const fn level(source: u32, isr: Gpa) -> Self {
+    pub fn level(source: u32, isr: Gpa) -> Self {
         Self::new(source, Delivery::Level, Some(isr))
     }
 
-    const fn new(source: u32, delivery: Delivery, isr: Option<Gpa>) -> Self {
+    fn new(source: u32, delivery: Delivery, isr: Option<Gpa>) -> Self {
         Self {
             source,
             delivery,
@@ -120,13 +121,14 @@ impl Line {
     /// The CPU, by its server number, that took the last interrupt, if there was one.
     #[must_use]
     pub fn taken_by(&self) -> Option<u32> {
-        (self.arrivals() > 0).then(|| self.taken_by.load(Ordering::Relaxed))
+        // Acquired, as `arrived` releases it: whoever sees the count sees whose it is.
+        (self.arrivals.load(Ordering::Acquire) > 0).then(|| self.taken_by.load(Ordering::Relaxed))
     }
 
     /// The source fired, and CPU `server` took it. Whichever that is, the driver looks at the same queue.
     pub fn arrived(&self, server: u32) {
         self.taken_by.store(server, Ordering::Relaxed);
-        self.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.arrivals.fetch_add(1, Ordering::Release);
         self.missed.store(0, Ordering::Relaxed);
     }
 
@@ -142,6 +144,8 @@ impl Line {
     }
 }
 
+#[cfg(test)]
+mod interleavings;
 #[cfg(test)]
 mod tests {
     use super::*;
