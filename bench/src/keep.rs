@@ -1,10 +1,11 @@
 //! What a report that is kept leaves in the pages around it: a short table in README.md, an entry in the book.
 
 use crate::machine::Description;
-use crate::markdown::figure;
+use crate::markdown::{figure, round};
 use crate::measure::{INSTRUCTIONS, NETWORK, START};
 use crate::plan::{Backend, Effort, System};
 use crate::results::Results;
+use crate::targets::{self, Judged, Target, Wanted};
 use std::fmt::Write;
 use std::io;
 use std::path::Path;
@@ -17,10 +18,16 @@ const BEFORE: &str = "- [Benchmarks](benchmarking.md)\n";
 const ENTRY: &str = "- [Benchmarks, the last report](benchmarks.md)\n";
 
 /// Writes both into the project at `top`.
-pub fn keep(top: &Path, results: &Results, machine: &Description, effort: Effort) -> io::Result<()> {
+pub fn keep(
+    top: &Path,
+    results: &Results,
+    machine: &Description,
+    effort: Effort,
+    charted: bool,
+) -> io::Result<()> {
     let readme = top.join("README.md");
     let text = std::fs::read_to_string(&readme)?;
-    let new = between(&text, &table(results, machine, effort));
+    let new = between(&text, &table(results, machine, effort, charted));
     std::fs::write(&readme, new.ok_or_else(|| io::Error::other("README.md has no place for a table"))?)?;
     let summary = top.join("docs/SUMMARY.md");
     let text = std::fs::read_to_string(&summary)?;
@@ -38,48 +45,58 @@ fn between(text: &str, table: &str) -> Option<String> {
 }
 
 /// The rows that a reader wants first.
-fn table(results: &Results, machine: &Description, effort: Effort) -> String {
-    let null = Backend::Null.name();
-    let rows = [
-        (null, "4 KiB random read, depth 1"),
-        (null, "4 KiB random read, depth 32"),
-        (null, "4 KiB random write, depth 32"),
-        (null, "64 KiB read, depth 8"),
-        (null, "1 MiB read, depth 8"),
-        (INSTRUCTIONS, "4 KiB random read, depth 32, each"),
-        (NETWORK, "UDP echo, 64 bytes"),
-        (NETWORK, "UDP echo, 64 bytes, time of one"),
-        (NETWORK, "TCP echo, each way"),
-        (START, "QEMU start to drivers ready, VOF"),
-        (START, "QEMU start to drivers ready, SLOF"),
-        (START, "memory that QEMU holds when the guest is idle"),
-    ];
-    let shown = [System::PosternBounced, System::LinuxBounced, System::PosternDirect];
-    let mut text = String::from("| |");
+const ROWS: [(&str, &str); 13] = [
+    (Backend::Null.name(), "4 KiB random read, depth 1"),
+    (Backend::Null.name(), "4 KiB random read, depth 32"),
+    (Backend::Null.name(), "4 KiB random write, depth 32"),
+    (Backend::Null.name(), "64 KiB read, depth 8"),
+    (Backend::Null.name(), "1 MiB read, depth 8"),
+    (INSTRUCTIONS, "4 KiB random read, depth 32, each"),
+    (NETWORK, "UDP echo, 64 bytes"),
+    (NETWORK, "UDP echo, 64 bytes, time of one"),
+    (NETWORK, "TCP to the guest"),
+    (NETWORK, "TCP from the guest"),
+    (START, "QEMU start to drivers ready, VOF"),
+    (START, "QEMU start to drivers ready, SLOF"),
+    (START, "memory that QEMU holds when the guest is idle"),
+];
+const SHOWN: [System; 3] = [System::PosternBounced, System::LinuxBounced, System::PosternDirect];
+
+/// Chart, rows and conditions.
+fn table(results: &Results, machine: &Description, effort: Effort, charted: bool) -> String {
+    let targets = targets::judge(results, machine);
+    let mut text = String::new();
+    if charted {
+        text.push_str("![Postern and others, as multiples of Linux bounced](docs/benchmarks.svg)\n\n");
+    }
+    text.push_str("| |");
     // Writing to a string does not fail.
-    for system in shown {
+    for system in SHOWN {
         let _ = write!(text, " {} |", system.name());
     }
-    text.push_str(" bounced, times Linux |\n|---|---|---|---|---|\n");
-    for (group, name) in rows {
+    text.push_str(" times Linux bounced | targets |\n|---|---|---|---|---|---|\n");
+    for (group, name) in ROWS {
         let Some(entry) = results.find(group, name) else { continue };
         let _ = write!(text, "| {name} |");
-        for system in shown {
+        for system in SHOWN {
             match entry.median(system) {
                 Some(median) => drop(write!(text, " {} {} |", figure(median), entry.row.unit)),
                 None => text.push_str(" - |"),
             }
         }
-        match entry.times(System::PosternBounced, System::LinuxBounced) {
-            Some(times) => drop(writeln!(text, " {times:.1} |")),
-            None => text.push_str(" - |\n"),
-        }
+        let times = entry.times(System::PosternBounced, System::LinuxBounced);
+        let times = times.map_or_else(|| "-".to_owned(), |times| format!("{times:.1}"));
+        let wanted: Vec<_> = targets.iter().filter_map(|target| verdict(target, group, name)).collect();
+        let _ = writeln!(text, " {times} | {} |", wanted.join("; "));
     }
+    let met = targets.iter().filter(|target| target.met() == Some(true)).count();
     let of = |name| machine.iter().find(|(key, _)| *key == name).map_or("unknown", |(_, value)| value);
     let _ = writeln!(
         text,
-        "\nMedians of {} rounds, systems in turn, {}, {} CPUs ({}), {}; Linux is Debian's {} with `swiotlb=force`. \
-         Everything, the targets and the chart: [docs/benchmarks.md](docs/benchmarks.md).",
+        "\n{met} of {} targets are met; [docs/benchmarking.md](docs/benchmarking.md#targets-that-are-not-met) says why \
+         others are not. Medians of {} rounds, systems in turn, {}, {} CPUs ({}), {}; Linux is Debian's {} with \
+         `swiotlb=force`. Everything else: [docs/benchmarks.md](docs/benchmarks.md).",
+        targets.len(),
         effort.rounds,
         of("date"),
         of("CPUs"),
@@ -88,6 +105,27 @@ fn table(results: &Results, machine: &Description, effort: Effort) -> String {
         of("Linux guest"),
     );
     text
+}
+
+/// What is wanted of this row, and whether that was reached.
+fn verdict(target: &Target, group: &str, row: &str) -> Option<String> {
+    let base = match target.judged {
+        Judged::Times(g, r, _, base) if (g, r) == (group, row) => {
+            format!(" times {}", base.name().trim_end_matches(" bounced"))
+        }
+        Judged::Median(g, r) if (g, r) == (group, row) => String::new(),
+        _ => return None,
+    };
+    let wanted = match target.wanted {
+        Wanted::AtLeast(wanted) => format!("at least {}", round(wanted)),
+        Wanted::AtMost(wanted) => format!("at most {}", round(wanted)),
+    };
+    let met = match target.met() {
+        Some(true) => "met",
+        Some(false) => "**not met**",
+        None => "not measured",
+    };
+    Some(format!("{wanted}{base}: {met}"))
 }
 
 #[cfg(test)]
@@ -105,18 +143,39 @@ mod tests {
     }
 
     #[test]
-    fn table_shows_what_was_measured_and_a_dash_for_what_was_not() {
-        let row = Row {
-            group: NETWORK.into(),
-            name: "TCP echo, each way".into(),
-            unit: "MB/s",
-            more_is_better: true,
+    fn table_shows_what_was_measured_what_was_wanted_and_a_dash_for_what_was_not() {
+        let row = |group: &str, name: &str, unit, more_is_better| Row {
+            group: group.into(),
+            name: name.into(),
+            unit,
+            more_is_better,
         };
         let mut results = Results::default();
-        results.add(&row, System::PosternBounced, 50.0);
-        results.add(&row, System::LinuxBounced, 25.0);
-        let text = table(&results, &Description::new(), Effort::QUICK);
-        assert!(text.contains("| TCP echo, each way | 50.0 MB/s | 25.0 MB/s | - | 2.0 |\n"), "{text}");
+        let tcp = row(NETWORK, "TCP to the guest", "MB/s", true);
+        results.add(&tcp, System::PosternBounced, 50.0);
+        results.add(&tcp, System::LinuxBounced, 25.0);
+        let start = row(START, "QEMU start to drivers ready, VOF", "s", false);
+        results.add(&start, System::PosternBounced, 0.5);
+        let text = table(&results, &Description::new(), Effort::QUICK, false);
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).collect();
+        assert_eq!(
+            lines[1..],
+            [
+                "| TCP to the guest | 50.0 MB/s | 25.0 MB/s | - | 2.0 | at least 1 times Linux: met |",
+                "| QEMU start to drivers ready, VOF | 0.50 s | - | - | - | at most 0.3: **not met**; \
+                 at least 12 times Linux: not measured |",
+            ]
+        );
+        assert!(text.contains("\n1 of 14 targets are met") && !text.contains("svg"));
+        assert!(table(&results, &Description::new(), Effort::QUICK, true).starts_with("![Postern"));
+    }
+
+    #[test]
+    fn every_row_is_measured() {
+        let (results, ..) = crate::json::read(include_str!("../../docs/benchmarks.json")).unwrap();
+        for (group, row) in ROWS {
+            assert!(results.find(group, row).is_some(), "{group}, {row}");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn show(folder: &Path, results: &Results, machine: &Description, effort: Effort)
     let charted = chart::draw(results, machine, effort, &folder.join("benchmarks.svg"))?;
     std::fs::write(folder.join("benchmarks.md"), markdown::write(results, machine, effort, charted))?;
     if folder == Path::new(KEPT) {
-        keep::keep(Path::new("."), results, machine, effort)?;
+        keep::keep(Path::new("."), results, machine, effort, charted)?;
     }
     Ok(())
 }

@@ -66,14 +66,6 @@ impl Results {
         }
     }
 
-    /// All rows, those of a group together, groups in the order in which they were first measured.
-    pub fn by_group(&self) -> Vec<&Entry> {
-        let first = |entry: &&Entry| self.entries.iter().position(|e| e.row.group == entry.row.group);
-        let mut all: Vec<_> = self.entries.iter().collect();
-        all.sort_by_key(first);
-        all
-    }
-
     /// The row of this group and name.
     pub fn find(&self, group: &str, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.row.group == group && entry.row.name == name)

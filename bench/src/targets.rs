@@ -18,7 +18,7 @@ pub enum Wanted {
 
 /// The figure that is judged.
 #[derive(Clone, Copy, Debug)]
-enum Judged {
+pub enum Judged {
     /// How many times better the first system did than the second, in the row of this group and name.
     Times(&'static str, &'static str, System, System),
     /// Postern's bounced median in the row of this group and name.
@@ -97,6 +97,8 @@ const VOF: &str = "QEMU start to drivers ready, VOF";
 pub struct Target {
     /// What it is about.
     pub name: &'static str,
+    /// What is judged.
+    pub judged: Judged,
     /// The figure; none where it could not be measured.
     pub found: Option<f64>,
     /// The figure wanted.
@@ -123,7 +125,10 @@ pub fn judge(results: &Results, machine: &Description) -> Vec<Target> {
             Some(bytes.parse::<f64>().ok()? / 1024.0)
         }
     };
-    TARGETS.into_iter().map(|(name, judged, wanted)| Target { name, found: found(judged), wanted }).collect()
+    TARGETS
+        .into_iter()
+        .map(|(name, judged, wanted)| Target { name, judged, found: found(judged), wanted })
+        .collect()
 }
 
 /// How many times Linux's bounced figure Postern's is wanted to be, where that row has such a target.
