@@ -10,7 +10,7 @@ mod size_class;
 mod slot;
 mod statistics;
 
-pub use allocator::{Account, Pool, PoolExhausted, Slots};
+pub use allocator::{Account, Pool, PoolExhausted};
 pub use size_class::SizeClass;
 pub use slot::Slot;
 pub use statistics::{DeviceStatistics, PoolStatistics};

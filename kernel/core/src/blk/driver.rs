@@ -7,8 +7,8 @@
 use crate::blk::control::Control;
 use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::Geometry;
-use crate::blk::request::{Completion, InFlight, Operation, Requests, Table, Token};
-use crate::dma::{Dma, Mapping};
+use crate::blk::request::{Completion, Operation, Requests, Table, Token};
+use crate::dma::{Dma, Mapping, Segment};
 use crate::interrupts::{Delivery, Line, Spin};
 use crate::seam::{Mmio, Platform};
 use crate::virtio::features::Features;
@@ -55,6 +55,29 @@ impl<P: Platform> Live<P> {
                 Err(BlkError::Dma(error))
             }
         }
+    }
+
+    /// Stages the chain of a request: header, data, status. Most have their data in one piece.
+    fn stage(
+        &mut self,
+        chain: &mut Vec<Descriptor>,
+        geometry: &Geometry,
+        (slot, operation, sector): (u16, Operation, u64),
+        mapping: Option<&Mapping>,
+    ) -> Result<u16, BlkError> {
+        let [header, status] = self.table.prepare(slot, operation, sector).ok_or(BlkError::Busy)?;
+        let device_writes = operation.device_writes();
+        let staged = match mapping.map_or(&[][..], Mapping::segments) {
+            [Segment { bus, len }] if *len <= geometry.segment_bytes => {
+                let data = Descriptor { bus: *bus, len: *len, device_writes };
+                self.queue.stage(&[header, data, status])
+            }
+            segments => {
+                in_pieces(chain, [header, status], segments, device_writes, geometry)?;
+                self.queue.stage(chain)
+            }
+        };
+        staged.map_err(BlkError::Queue)
     }
 
     /// Gives the memory back, or keeps it from use until a reset is confirmed.
@@ -216,37 +239,36 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     }
 
     fn submit(&mut self, operation: Operation, sector: u64, mut buffer: Vec<u8>) -> Result<Token, Rejected> {
-        self.stage(operation, sector, &mut buffer).map_err(|error| Rejected { error, buffer })
+        match self.stage(operation, sector, &mut buffer) {
+            Ok(token) => Ok(token),
+            Err(error) => Err(Rejected { error, buffer }),
+        }
     }
 
     /// Maps the buffer and stages the chain: header, data, status. The buffer is taken when that has worked.
     fn stage(&mut self, operation: Operation, sector: u64, buffer: &mut Vec<u8>) -> Result<Token, BlkError> {
         let live = self.live.as_mut().map_err(|reason| BlkError::Broken(*reason))?;
-        let slot = self.requests.next_slot().ok_or(BlkError::Busy)?;
-        let mapping = if buffer.is_empty() {
-            None
+        let (slot, request) = self.requests.next().ok_or(BlkError::Busy)?;
+        let mapping = &mut request.mapping;
+        if buffer.is_empty() {
+            *mapping = None;
         } else if operation.device_writes() {
-            Some(self.dma.map_from_device(buffer).map_err(BlkError::Dma)?)
+            self.dma.map_from_device_at(mapping, buffer).map_err(BlkError::Dma)?;
         } else {
-            Some(self.dma.map_to_device(buffer).map_err(BlkError::Dma)?)
-        };
-        let prepared = live.table.prepare(slot, operation, sector).ok_or(BlkError::Busy);
-        let staged = prepared.and_then(|[header, status]| {
-            self.chain.clear();
-            self.chain.push(header);
-            data(&mut self.chain, mapping.as_ref(), operation.device_writes(), &self.geometry)?;
-            self.chain.push(status);
-            live.queue.stage(&self.chain).map_err(BlkError::Queue)
-        });
-        match staged {
+            self.dma.map_to_device_at(mapping, buffer).map_err(BlkError::Dma)?;
+        }
+        match live.stage(&mut self.chain, &self.geometry, (slot, operation, sector), mapping.as_ref()) {
             Ok(head) => {
                 let token = Token(self.next_token);
                 self.next_token = self.next_token.wrapping_add(1);
-                self.requests.insert(head, InFlight { token, operation, mapping, buffer: mem::take(buffer) });
+                request.token = token;
+                request.operation = operation;
+                request.buffer = mem::take(buffer);
+                self.requests.post(head);
                 Ok(token)
             }
             Err(error) => {
-                if let Some(mapping) = mapping {
+                if let Some(mapping) = mapping.take() {
                     self.dma.unmap(mapping);
                 }
                 Err(error)
@@ -270,20 +292,21 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             // At another queue, unless it is known here: then this changes nothing.
             self.break_device(BreakReason::Stopped);
         }
-        let taken = match &mut self.live {
-            Ok(live) => live.queue.take(),
-            Err(reason) => {
-                let result = Err(BlkError::Broken(*reason));
-                let InFlight { token, buffer, .. } = self.requests.remove_any()?;
-                return Some(Completion { token, result, buffer });
-            }
-        };
-        match taken {
+        let Ok(live) = &mut self.live else { return self.poll_broken() };
+        match live.queue.take() {
             Ok(used) => self.complete(used?),
             Err(lie) => self.broken_by(lie),
         }
     }
 
+    #[cold]
+    fn poll_broken(&mut self) -> Option<Completion> {
+        let reason = self.broken()?;
+        let (token, buffer) = self.requests.remove_any()?;
+        Some(Completion { token, result: Err(BlkError::Broken(reason)), buffer })
+    }
+
+    #[cold]
     fn broken_by(&mut self, lie: Lie) -> Option<Completion> {
         self.break_device(BreakReason::Lie(lie));
         self.poll()
@@ -291,7 +314,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     fn complete(&mut self, used: Used) -> Option<Completion> {
         let head = used.head;
-        let Some(slot) = self.requests.slot(head) else {
+        let Some((slot, request)) = self.requests.of(head) else {
             return self.broken_by(Lie::NotPosted { id: head });
         };
         let live = self.live.as_ref().ok()?;
@@ -301,20 +324,19 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             2 => Err(BlkError::Unsupported),
             other => Err(BlkError::Status(other)),
         };
-        let request = self.requests.get_mut(slot)?;
+        let (token, operation) = (request.token, request.operation);
         // All of the data and the status byte. A write's count is not looked at: only the status is written.
         let needed = u32::try_from(request.buffer.len()).unwrap_or(u32::MAX).saturating_add(1);
-        if result.is_ok() && request.operation == Operation::Read && used.written < needed {
+        if result.is_ok() && operation == Operation::Read && used.written < needed {
             return self.broken_by(Lie::TooShort { id: head, written: used.written, needed });
         }
-        // Taken out where it lies: a request is too large to be moved about.
-        let (token, operation, mut buffer) =
-            (request.token, request.operation, mem::take(&mut request.buffer));
-        if let Some(mapping) = request.mapping.take() {
+        let mut buffer = mem::take(&mut request.buffer);
+        if request.mapping.is_some() {
             // Of an answer that failed nothing is brought back.
             let good = operation.device_writes() && result.is_ok();
             let data = if good { used.written.saturating_sub(1) } else { 0 };
-            self.dma.finish(mapping, usize::try_from(data).unwrap_or(usize::MAX), &mut buffer);
+            let data = usize::try_from(data).unwrap_or(usize::MAX);
+            self.dma.finish_at(&mut request.mapping, data, &mut buffer);
             if operation.device_writes() && !good {
                 buffer.fill(0);
             }
@@ -411,20 +433,23 @@ fn slots(size: u16) -> u16 {
     size.checked_div(2).unwrap_or(0).clamp(1, SLOTS)
 }
 
-/// Adds the data descriptors: each segment of the mapping, cut to what the device takes at once.
-fn data(
+/// Makes a chain: each segment of the mapping, cut to what the device takes at once, between header and status.
+#[inline(never)]
+fn in_pieces(
     chain: &mut Vec<Descriptor>,
-    mapping: Option<&Mapping>,
+    [header, status]: [Descriptor; 2],
+    segments: &[Segment],
     device_writes: bool,
     geometry: &Geometry,
 ) -> Result<(), BlkError> {
     let most = geometry.segments;
     let per_segment = |len: u32| len.div_ceil(geometry.segment_bytes.max(1)) as usize;
-    let segments = mapping.map_or(&[][..], Mapping::segments);
     let need = segments.iter().fold(0usize, |sum, s| sum.saturating_add(per_segment(s.len)));
     if need > usize::from(most) {
         return Err(BlkError::Segments { need, most });
     }
+    chain.clear();
+    chain.push(header);
     for segment in segments {
         let mut bus = segment.bus;
         let mut left = segment.len;
@@ -436,5 +461,6 @@ fn data(
             bus = bus.checked_add(len.into()).unwrap_or(bus);
         }
     }
+    chain.push(status);
     Ok(())
 }

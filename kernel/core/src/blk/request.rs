@@ -6,6 +6,7 @@ use crate::dma::{Coherent, Mapping};
 use crate::seam::DeviceMemory;
 use crate::virtio::ring::Descriptor;
 use alloc::vec::Vec;
+use core::mem;
 
 /// Names a request from submission to completion. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,13 +44,24 @@ pub struct Completion {
     pub buffer: Vec<u8>,
 }
 
-/// A request that the device holds.
+/// The place of a request: of one that the device holds, or of the next one.
 #[derive(Debug)]
 pub(super) struct InFlight {
+    posted: bool,
     pub(super) token: Token,
     pub(super) operation: Operation,
     pub(super) mapping: Option<Mapping>,
     pub(super) buffer: Vec<u8>,
+}
+
+impl InFlight {
+    const NONE: Self = Self {
+        posted: false,
+        token: Token(0),
+        operation: Operation::Flush,
+        mapping: None,
+        buffer: Vec::new(),
+    };
 }
 
 /// Distance of two requests' shared words: 16 bytes header, 1 byte status, 15 unused.
@@ -90,10 +102,11 @@ impl<D: DeviceMemory> Table<D> {
     }
 }
 
-/// Private: requests by slot and slots by chain head.
+/// Private: requests by slot and slots by chain head. A request is made, used and ended where it lies: it is too
+/// large to be moved about.
 #[derive(Debug)]
 pub(super) struct Requests {
-    in_flight: Vec<Option<InFlight>>,
+    in_flight: Vec<InFlight>,
     free: Vec<u16>,
     slot_of: Vec<u16>,
 }
@@ -101,7 +114,7 @@ pub(super) struct Requests {
 impl Requests {
     pub(super) fn new(slots: u16, queue_size: u16) -> Self {
         Self {
-            in_flight: (0..slots).map(|_| None).collect(),
+            in_flight: (0..slots).map(|_| InFlight::NONE).collect(),
             free: (0..slots).rev().collect(),
             slot_of: (0..queue_size).map(|_| u16::MAX).collect(),
         }
@@ -112,52 +125,48 @@ impl Requests {
         self.in_flight.len().saturating_sub(self.free.len())
     }
 
-    /// The slot that the next [`Self::insert`] takes.
-    pub(super) fn next_slot(&self) -> Option<u16> {
-        self.free.last().copied()
+    /// The slot that the next [`Self::post`] takes, and its place.
+    pub(super) fn next(&mut self) -> Option<(u16, &mut InFlight)> {
+        let slot = *self.free.last()?;
+        Some((slot, self.in_flight.get_mut(usize::from(slot))?))
     }
 
-    pub(super) fn insert(&mut self, head: u16, request: InFlight) {
+    /// From now on the device holds what is in the place of [`Self::next`], in the chain `head`.
+    pub(super) fn post(&mut self, head: u16) {
         let Some(slot) = self.free.pop() else { return };
-        if let Some(entry) = self.in_flight.get_mut(usize::from(slot)) {
-            *entry = Some(request);
+        if let Some(request) = self.in_flight.get_mut(usize::from(slot)) {
+            request.posted = true;
         }
         if let Some(entry) = self.slot_of.get_mut(usize::from(head)) {
             *entry = slot;
         }
     }
 
-    /// The slot of the chain `head`, if a request has it.
-    pub(super) fn slot(&self, head: u16) -> Option<u16> {
+    /// The request of the chain `head`, and its slot.
+    pub(super) fn of(&mut self, head: u16) -> Option<(u16, &mut InFlight)> {
         let slot = *self.slot_of.get(usize::from(head))?;
-        self.in_flight.get(usize::from(slot))?.as_ref().map(|_| slot)
-    }
-
-    pub(super) fn get_mut(&mut self, slot: u16) -> Option<&mut InFlight> {
-        self.in_flight.get_mut(usize::from(slot))?.as_mut()
+        let request = self.in_flight.get_mut(usize::from(slot))?;
+        request.posted.then_some((slot, request))
     }
 
     /// Forgets the request in `slot`, of which everything that matters has been taken.
     pub(super) fn forget(&mut self, slot: u16) {
-        if let Some(entry @ Some(_)) = self.in_flight.get_mut(usize::from(slot)) {
-            *entry = None;
+        if let Some(request) = self.in_flight.get_mut(usize::from(slot)).filter(|request| request.posted) {
+            request.posted = false;
             self.free.push(slot);
         }
     }
 
-    pub(super) fn remove(&mut self, slot: u16) -> Option<InFlight> {
-        let request = self.in_flight.get_mut(usize::from(slot))?.take()?;
-        self.free.push(slot);
-        Some(request)
-    }
-
-    /// Some request, if there is any left.
-    pub(super) fn remove_any(&mut self) -> Option<InFlight> {
-        let slot = self.in_flight.iter().position(Option::is_some)?;
-        self.remove(u16::try_from(slot).ok()?)
+    /// Takes token and buffer of some request, if there is any left.
+    pub(super) fn remove_any(&mut self) -> Option<(Token, Vec<u8>)> {
+        let slot = self.in_flight.iter().position(|request| request.posted)?;
+        let request = self.in_flight.get_mut(slot)?;
+        let taken = (request.token, mem::take(&mut request.buffer));
+        self.forget(u16::try_from(slot).ok()?);
+        Some(taken)
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut InFlight> {
-        self.in_flight.iter_mut().flatten()
+        self.in_flight.iter_mut().filter(|request| request.posted)
     }
 }

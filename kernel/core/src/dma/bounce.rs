@@ -1,10 +1,12 @@
 //! Must the bytes be copied into shared memory? Decided once, for the whole guest.
 
+use super::mapping::Held;
 use super::{DeviceId, DmaError};
 use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
-use crate::pool::{Account, Pool, Slot, Slots};
+use crate::pool::{Account, Pool, Slot};
 use crate::seam::DeviceMemory;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use spin::Mutex;
 
 /// The pool's bytes and, apart from them and private, who uses which.
@@ -76,7 +78,7 @@ impl<M: DeviceMemory> Shared<M> {
         self.pool.lock().set_quota(account, quota_frames);
     }
 
-    pub(super) fn reserve(&self, account: Account, len: usize) -> Result<Slots, DmaError> {
+    pub(super) fn reserve(&self, account: Account, len: usize) -> Result<Vec<Slot>, DmaError> {
         Ok(self.pool.lock().allocate_all(account, len)?)
     }
 
@@ -116,18 +118,20 @@ impl<M: DeviceMemory> Shared<M> {
     }
 
     /// Brings the first bytes into `out`, clears all `len` bytes that were lent, each when it is looked at anyway,
-    /// and gives the slots back, as [`Self::give_back`] does.
-    pub(super) fn take_back(&self, slots: Slots, len: usize, out: &mut [u8]) {
-        if let [slot] = &slots[..] {
-            self.take_one(slot, len, out);
-        } else {
-            for (slot, part) in Self::parts(&slots, len) {
-                let end = part.end.min(out.len());
-                let bytes = out.get_mut(part.start..end).unwrap_or_default();
-                self.take_one(slot, part.len(), bytes);
-            }
+    /// and gives the slot back, as [`Self::give_back`] does.
+    pub(super) fn take_back(&self, slot: Slot, len: usize, out: &mut [u8]) {
+        self.take_one(&slot, len, out);
+        self.pool.lock().free(slot);
+    }
+
+    /// [`Self::take_back`] of all slots of a mapping.
+    pub(super) fn take_back_all(&self, held: Held, len: usize, out: &mut [u8]) {
+        for (slot, part) in Self::parts(held.slots(), len) {
+            let end = part.end.min(out.len());
+            let bytes = out.get_mut(part.start..end).unwrap_or_default();
+            self.take_one(slot, part.len(), bytes);
         }
-        self.release(slots);
+        self.release(held);
     }
 
     /// Brings the first bytes of a slot into `out` and clears `len`.
@@ -142,24 +146,36 @@ impl<M: DeviceMemory> Shared<M> {
 
     /// Clears the `len` bytes that were lent and gives the slots back. A free slot is zero, so no device is
     /// ever lent what another request left behind.
-    pub(super) fn give_back(&self, slots: Slots, len: usize) {
-        for (slot, part) in Self::parts(&slots, len) {
+    pub(super) fn give_back(&self, held: Held, len: usize) {
+        for (slot, part) in Self::parts(held.slots(), len) {
             self.memory.zero(slot.offset(), part.len());
         }
-        self.release(slots);
+        self.release(held);
     }
 
-    fn release(&self, mut slots: Slots) {
+    fn release(&self, held: Held) {
         let mut pool = self.pool.lock();
-        while let Some(slot) = slots.pop() {
-            pool.free(slot);
+        match held {
+            Held::Slot(slot) => _ = pool.free(slot),
+            Held::Slots(pieces) => {
+                for slot in pieces.slots {
+                    pool.free(slot);
+                }
+            }
+            Held::Nothing | Held::Iova(_) => {}
         }
     }
 
-    pub(super) fn quarantine(&self, slots: impl IntoIterator<Item = Slot>) {
+    pub(super) fn quarantine(&self, held: Held) {
         let mut pool = self.pool.lock();
-        for slot in slots {
-            pool.quarantine(slot);
+        match held {
+            Held::Slot(slot) => _ = pool.quarantine(slot),
+            Held::Slots(pieces) => {
+                for slot in pieces.slots {
+                    pool.quarantine(slot);
+                }
+            }
+            Held::Nothing | Held::Iova(_) => {}
         }
     }
 

@@ -2,15 +2,17 @@
 
 use super::bounce::{Bounce, Shared};
 use super::counters::Counters;
-use super::mapping::Segments;
+use super::mapping::{Held, Pieces};
 use super::translate::Translation;
 use super::{AddressGuard, ByteCounts, Coherent, DeviceId, DmaError, Mapping, Segment};
 use crate::addr::{FRAME_SIZE, Gpa};
-use crate::pool::{Slot, Slots};
+use crate::pool::Slot;
 use crate::seam::{DeviceMemory, Platform};
 use crate::tce::{Iova, TceFlags};
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 use spin::Mutex;
 
 /// Most bytes in one mapping: a descriptor's length field is 32 bits.
@@ -191,13 +193,9 @@ impl<P: Platform> Dma<P> {
     /// # Errors
     /// No room; nothing is reachable then.
     pub fn map_to_device(&self, data: &[u8]) -> Result<Mapping, DmaError> {
-        let mapping = self.map(data, TceFlags::READ)?;
-        if let Bounce::Pool { shared, .. } = &self.0.bounce {
-            shared.copy_in(&mapping.slots, data);
-            self.0.own.copied_in(data.len());
-            self.0.totals.copied_in(data.len());
-        }
-        Ok(mapping)
+        let mut place = None;
+        self.map_to_device_at(&mut place, data)?;
+        place.ok_or(DmaError::Empty)
     }
 
     /// Lets the device write at most `buffer.len()` bytes: into cleared slots of the pool, or in place until
@@ -206,7 +204,32 @@ impl<P: Platform> Dma<P> {
     /// # Errors
     /// No room; nothing is reachable then.
     pub fn map_from_device(&self, buffer: &mut [u8]) -> Result<Mapping, DmaError> {
-        self.map(buffer, TceFlags::WRITE)
+        let mut place = None;
+        self.map_from_device_at(&mut place, buffer)?;
+        place.ok_or(DmaError::Empty)
+    }
+
+    /// [`Self::map_to_device`], whose answer is written where a request keeps it: it need not be moved there. An older
+    /// one there is dropped.
+    ///
+    /// # Errors
+    /// As [`Self::map_to_device`].
+    pub fn map_to_device_at(&self, place: &mut Option<Mapping>, data: &[u8]) -> Result<(), DmaError> {
+        self.map(place, data, TceFlags::READ)?;
+        if let (Bounce::Pool { shared, .. }, Some(mapping)) = (&self.0.bounce, place) {
+            shared.copy_in(mapping.held.slots(), data);
+            self.0.own.copied_in(data.len());
+            self.0.totals.copied_in(data.len());
+        }
+        Ok(())
+    }
+
+    /// [`Self::map_from_device`], whose answer is written where a request keeps it.
+    ///
+    /// # Errors
+    /// As [`Self::map_from_device`].
+    pub fn map_from_device_at(&self, place: &mut Option<Mapping>, buffer: &mut [u8]) -> Result<(), DmaError> {
+        self.map(place, buffer, TceFlags::WRITE)
     }
 
     /// Brings the first `written` bytes that the device wrote into `buffer`, the one that was mapped: never
@@ -218,7 +241,7 @@ impl<P: Platform> Dma<P> {
         let Some(out) = buffer.get_mut(..written.min(mapping.len).min(buffer.len())) else { return };
         match &self.0.bounce {
             Bounce::Pool { shared, .. } => {
-                shared.copy_out(&mapping.slots, out);
+                shared.copy_out(mapping.held.slots(), out);
                 self.0.own.copied_out(out.len());
                 self.0.totals.copied_out(out.len());
             }
@@ -228,22 +251,45 @@ impl<P: Platform> Dma<P> {
 
     /// [`Self::copy_back`] and [`Self::unmap`] in one: the bytes are copied and cleared in one pass.
     pub fn finish(&self, mapping: Mapping, written: usize, buffer: &mut [u8]) {
-        match &self.0.bounce {
-            Bounce::Pool { shared, .. } if mapping.device_writes && mapping.owner == self.0.id => {
+        self.finish_at(&mut Some(mapping), written, buffer);
+    }
+
+    /// [`Self::finish`] where a request keeps its mapping; there is none afterwards.
+    pub fn finish_at(&self, place: &mut Option<Mapping>, written: usize, buffer: &mut [u8]) {
+        match (&self.0.bounce, &mut *place) {
+            (Bounce::Pool { shared, .. }, Some(mapping))
+                if mapping.device_writes && mapping.owner == self.0.id =>
+            {
                 let most = written.min(mapping.len).min(buffer.len());
                 let Some(out) = buffer.get_mut(..most) else { return };
                 self.0.own.copied_out(most);
                 self.0.totals.copied_out(most);
-                if mapping.iova.is_some() {
-                    self.0.translation.release(self.platform(), mapping.iova);
+                let len = mapping.len;
+                match mem::replace(&mut mapping.held, Held::Nothing) {
+                    Held::Slot(slot) => shared.take_back(slot, len, out),
+                    held => self.take_back_otherwise(shared, held, len, out),
                 }
-                shared.take_back(mapping.slots, mapping.len, out);
+                *place = None;
             }
-            _ => {
-                self.copy_back(&mapping, written, buffer);
-                self.unmap(mapping);
-            }
+            _ => self.finish_otherwise(place, written, buffer),
         }
+    }
+
+    /// Out of several slots, or none.
+    #[inline(never)]
+    fn take_back_otherwise(&self, shared: &Shared<P::Memory>, held: Held, len: usize, out: &mut [u8]) {
+        match held {
+            Held::Iova(iova) => self.0.translation.release(self.platform(), Some(iova)),
+            held => shared.take_back_all(held, len, out),
+        }
+    }
+
+    /// In place, or what the device has only read.
+    #[inline(never)]
+    fn finish_otherwise(&self, place: &mut Option<Mapping>, written: usize, buffer: &mut [u8]) {
+        let Some(mapping) = place.take() else { return };
+        self.copy_back(&mapping, written, buffer);
+        self.unmap(mapping);
     }
 
     /// Ends the device's use of a buffer; the device is done with it. Slots are cleared and free again.
@@ -251,9 +297,10 @@ impl<P: Platform> Dma<P> {
         if !self.owns(mapping.owner) {
             return;
         }
-        self.0.translation.release(self.platform(), mapping.iova);
-        if let Bounce::Pool { shared, .. } = &self.0.bounce {
-            shared.give_back(mapping.slots, mapping.len);
+        match (mapping.held, &self.0.bounce) {
+            (Held::Iova(iova), _) => self.0.translation.release(self.platform(), Some(iova)),
+            (held, Bounce::Pool { shared, .. }) => shared.give_back(held, mapping.len),
+            (_, Bounce::InPlace) => {}
         }
     }
 
@@ -263,10 +310,11 @@ impl<P: Platform> Dma<P> {
         if !self.owns(mapping.owner) {
             return;
         }
-        if let Bounce::Pool { shared, .. } = &self.0.bounce {
-            shared.quarantine(mapping.slots);
+        match (mapping.held, &self.0.bounce) {
+            (Held::Iova(iova), _) => self.keep(None, Some(iova)),
+            (held, Bounce::Pool { shared, .. }) => shared.quarantine(held),
+            (_, Bounce::InPlace) => {}
         }
-        self.keep(None, mapping.iova);
     }
 
     /// As [`Self::quarantine`], for coherent memory.
@@ -276,7 +324,7 @@ impl<P: Platform> Dma<P> {
         }
         match (&self.0.bounce, coherent.slot) {
             (Bounce::Pool { shared, .. }, Some(slot)) => {
-                shared.quarantine([slot]);
+                shared.quarantine(Held::Slot(slot));
                 self.keep(None, coherent.iova);
             }
             _ => self.keep(Some(coherent.memory), coherent.iova),
@@ -289,7 +337,7 @@ impl<P: Platform> Dma<P> {
         if let Bounce::Pool { shared, account } = &self.0.bounce {
             shared.confirm_reset(*account);
         }
-        let late = core::mem::take(&mut *self.0.late.lock());
+        let late = mem::take(&mut *self.0.late.lock());
         for Late { memory, iova } in late {
             if let Some(iova) = iova {
                 self.0.translation.reuse(iova);
@@ -300,7 +348,30 @@ impl<P: Platform> Dma<P> {
         }
     }
 
-    fn map(&self, buffer: &[u8], flags: TceFlags) -> Result<Mapping, DmaError> {
+    fn map(&self, place: &mut Option<Mapping>, buffer: &[u8], flags: TceFlags) -> Result<(), DmaError> {
+        let len = buffer.len();
+        let (segment, held) = match &self.0.bounce {
+            Bounce::Pool { shared, account } if !SKIP_BOUNCE && (1..=FRAME_SIZE).contains(&len) => {
+                let (slot, gpa) = shared.reserve_slot(*account, len)?;
+                let Some(bus) = self.0.translation.settled(gpa, len) else {
+                    return Err(gave_up(
+                        shared,
+                        Held::Slot(slot),
+                        DmaError::Unreachable { gpa, len: len as u64 },
+                    ));
+                };
+                (Segment { bus, len: u32::try_from(len).unwrap_or(u32::MAX) }, Held::Slot(slot))
+            }
+            _ => self.map_otherwise(buffer, flags)?,
+        };
+        let device_writes = flags.contains(TceFlags::WRITE);
+        *place = Some(Mapping { owner: self.0.id, device_writes, len, segment, held });
+        Ok(())
+    }
+
+    /// A buffer of more than a frame, or in place.
+    #[inline(never)]
+    fn map_otherwise(&self, buffer: &[u8], flags: TceFlags) -> Result<(Segment, Held), DmaError> {
         let len = buffer.len();
         if len == 0 {
             return Err(DmaError::Empty);
@@ -308,45 +379,26 @@ impl<P: Platform> Dma<P> {
         if len > MAX_LEN {
             return Err(DmaError::TooLong { len, max: MAX_LEN });
         }
-        let (segments, slots, iova) = match &self.0.bounce {
-            Bounce::Pool { shared, account } if !SKIP_BOUNCE && len <= FRAME_SIZE => {
-                let (slot, gpa) = shared.reserve_slot(*account, len)?;
-                let slots = Slots::from_buf([slot]);
-                let Some(bus) = self.0.translation.settled(gpa, len) else {
-                    return self.gave_up(shared, slots, DmaError::Unreachable { gpa, len: len as u64 });
-                };
-                let segment = Segment { bus, len: u32::try_from(len).unwrap_or(u32::MAX) };
-                (Segments::from_buf([segment]), slots, None)
-            }
+        match &self.0.bounce {
             Bounce::Pool { shared, account } if !SKIP_BOUNCE => {
                 let slots = shared.reserve(*account, len)?;
                 let pieces = shared.pieces(&slots, len);
                 let all =
                     pieces.map(|(gpa, part)| self.segment(gpa, part, flags).map(|(segment, _)| segment));
-                match all.collect::<Result<Segments, _>>() {
-                    Ok(segments) => (segments, slots, None),
-                    Err(error) => return self.gave_up(shared, slots, error),
+                let all = all.collect::<Result<Vec<_>, _>>();
+                let first = all.as_ref().ok().and_then(|segments| segments.first().copied());
+                let error = all.as_ref().err().copied().unwrap_or(DmaError::Empty);
+                let held = Held::Slots(Box::new(Pieces { slots, segments: all.unwrap_or_default() }));
+                match first {
+                    Some(segment) => Ok((segment, held)),
+                    None => Err(gave_up(shared, held, error)),
                 }
             }
             Bounce::Pool { .. } | Bounce::InPlace => {
                 let (segment, opened) = self.segment(self.platform().gpa_of(buffer), len, flags)?;
-                (Segments::from_buf([segment]), Slots::new(), opened)
+                Ok((segment, opened.map_or(Held::Nothing, Held::Iova)))
             }
-        };
-        let device_writes = flags.contains(TceFlags::WRITE);
-        Ok(Mapping { owner: self.0.id, device_writes, len, segments, slots, iova })
-    }
-
-    /// The pool was mapped once and for all, or is not translated: this happens only if it was not.
-    #[cold]
-    fn gave_up(
-        &self,
-        shared: &Shared<P::Memory>,
-        slots: Slots,
-        error: DmaError,
-    ) -> Result<Mapping, DmaError> {
-        shared.give_back(slots, 0);
-        Err(error)
+        }
     }
 
     fn segment(&self, gpa: Gpa, len: usize, flags: TceFlags) -> Result<(Segment, Option<Iova>), DmaError> {
@@ -357,7 +409,7 @@ impl<P: Platform> Dma<P> {
     fn return_memory(&self, memory: P::Memory, slot: Option<Slot>) {
         match (&self.0.bounce, slot) {
             (Bounce::Pool { shared, .. }, Some(slot)) => {
-                shared.give_back(core::iter::once(slot).collect(), memory.len());
+                shared.give_back(Held::Slot(slot), memory.len());
             }
             _ => self.platform().release(memory),
         }
@@ -378,4 +430,11 @@ impl<P: Platform> Dma<P> {
         }
         owner == self.0.id
     }
+}
+
+/// The pool was mapped once and for all, or is not translated: this happens only if it was not.
+#[cold]
+fn gave_up<M: DeviceMemory>(shared: &Shared<M>, held: Held, error: DmaError) -> DmaError {
+    shared.give_back(held, 0);
+    error
 }

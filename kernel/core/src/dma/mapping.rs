@@ -2,9 +2,11 @@
 
 use super::DeviceId;
 use crate::addr::BusAddr;
-use crate::pool::{Slot, Slots};
+use crate::pool::Slot;
 use crate::tce::Iova;
-use smallvec::SmallVec;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::slice;
 
 /// One contiguous piece of a mapping, as the device sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +17,36 @@ pub struct Segment {
     pub len: u32,
 }
 
-pub(super) type Segments = SmallVec<[Segment; 1]>;
+/// What a mapping keeps from other use. Small, as it is moved about with each request.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// The device reaches the buffer whether it is mapped or not.
+    Nothing,
+    /// A slot of the pool.
+    Slot(Slot),
+    /// More than one, for a buffer of more than a frame.
+    Slots(Box<Pieces>),
+    /// Addresses in a window in which each buffer is mapped while it is lent.
+    Iova(Iova),
+}
+
+/// The pieces of a large buffer, in its order.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pub(super) slots: Vec<Slot>,
+    pub(super) segments: Vec<Segment>,
+}
+
+impl Held {
+    /// The slots, in the order of the buffer's bytes.
+    pub(super) fn slots(&self) -> &[Slot] {
+        match self {
+            Self::Slot(slot) => slice::from_ref(slot),
+            Self::Slots(pieces) => &pieces.slots,
+            Self::Nothing | Self::Iova(_) => &[],
+        }
+    }
+}
 
 /// A buffer that a device may use until [`Dma::unmap`](super::Dma::unmap). Dropping it leaves the device's
 /// access in place and what it holds unusable for ever.
@@ -25,16 +56,19 @@ pub struct Mapping {
     pub(super) owner: DeviceId,
     pub(super) device_writes: bool,
     pub(super) len: usize,
-    pub(super) segments: Segments,
-    pub(super) slots: Slots,
-    pub(super) iova: Option<Iova>,
+    /// The only piece, unless there are [`Held::Slots`].
+    pub(super) segment: Segment,
+    pub(super) held: Held,
 }
 
 impl Mapping {
     /// The pieces, in the order of the buffer's bytes.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
-        &self.segments
+        match &self.held {
+            Held::Slots(pieces) => &pieces.segments,
+            _ => slice::from_ref(&self.segment),
+        }
     }
 
     /// Bytes in all segments together.

@@ -1,13 +1,12 @@
 //! Which slot is whose. Bookkeeping only: nothing here touches the pool's memory.
 
-use super::frame::{Frames, NIL, Use};
+use super::frame::{Frame, Frames, NIL, Use, bit};
 use super::{DeviceStatistics, PoolStatistics, SizeClass, Slot};
 use crate::addr::FRAME_SIZE;
 use crate::dma::DeviceId;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use smallvec::SmallVec;
 
 /// A device's account with the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,9 +39,6 @@ impl fmt::Display for PoolExhausted {
 }
 
 impl core::error::Error for PoolExhausted {}
-
-/// The slots of one request, in order. Few enough, as nearly always, they need no heap.
-pub type Slots = SmallVec<[Slot; 1]>;
 
 /// Slots in one frame at most, hence the stride of the generation table.
 const MAX_SLOTS: usize = 128;
@@ -119,15 +115,18 @@ impl Pool {
     /// # Errors
     /// No room, or `len` is more than a frame. Nothing has changed then but the count of failures.
     pub fn allocate(&mut self, account: Account, len: usize) -> Result<Slot, PoolExhausted> {
-        self.find(account, len).ok_or_else(|| self.refuse(account, len))
+        match self.find(account, len) {
+            Some(slot) => Ok(slot),
+            None => Err(self.refuse(account, len)),
+        }
     }
 
     /// Slots that hold `len` bytes together: whole frames, then one slot for the rest.
     ///
     /// # Errors
     /// No room for all of it. Nothing has changed then but the count of failures.
-    pub fn allocate_all(&mut self, account: Account, len: usize) -> Result<Slots, PoolExhausted> {
-        let mut slots = Slots::new();
+    pub fn allocate_all(&mut self, account: Account, len: usize) -> Result<Vec<Slot>, PoolExhausted> {
+        let mut slots = Vec::with_capacity(len.div_ceil(FRAME_SIZE));
         let mut left = len;
         while left > 0 {
             let part = left.min(FRAME_SIZE);
@@ -143,15 +142,23 @@ impl Pool {
         Ok(slots)
     }
 
+    #[inline]
     fn find(&mut self, account: Account, len: usize) -> Option<Slot> {
         let first = SizeClass::fitting(len)?;
-        self.take(account, first).or_else(|| {
-            let mut larger = SizeClass::ALL.into_iter().filter(|class| *class > first);
-            larger.find_map(|class| self.take(account, class))
-        })
+        match self.take(account, first) {
+            None => self.take_larger(account, first),
+            slot => slot,
+        }
+    }
+
+    #[cold]
+    fn take_larger(&mut self, account: Account, than: SizeClass) -> Option<Slot> {
+        let mut larger = SizeClass::ALL.into_iter().filter(|class| *class > than);
+        larger.find_map(|class| self.take(account, class))
     }
 
     /// Counts and describes a request that found no room.
+    #[cold]
     fn refuse(&mut self, account: Account, want: usize) -> PoolExhausted {
         self.statistics.failures = self.statistics.failures.saturating_add(1);
         let total = (self.statistics.frames as usize).saturating_mul(FRAME_SIZE) as u64;
@@ -166,40 +173,38 @@ impl Pool {
         PoolExhausted { device, want, free, held_frames, quota_frames }
     }
 
+    #[inline]
     fn take(&mut self, account: Account, class: SizeClass) -> Option<Slot> {
-        let holder = self.holders.get_mut(usize::from(account.0))?;
-        let head = holder.partial.get_mut(class.index())?;
+        let Self { frames, free, holders, generations, statistics: all } = self;
+        let Holder { statistics: own, partial } = holders.get_mut(usize::from(account.0))?;
+        let head = partial.get_mut(class.index())?;
         if *head == NIL {
-            if holder.statistics.frames >= holder.statistics.quota_frames || self.free == NIL {
+            if own.frames >= own.quota_frames || *free == NIL {
                 return None;
             }
-            let fresh = self.free;
-            self.frames.unlink(&mut self.free, fresh);
-            let frame = self.frames.get_mut(fresh)?;
+            let fresh = *free;
+            frames.unlink(free, fresh);
+            let frame = frames.get_mut(fresh)?;
             frame.used_as = Use::Slots { account, class };
             frame.free = class.mask();
-            self.frames.push(head, fresh);
-            holder.statistics.frames = holder.statistics.frames.saturating_add(1);
-            self.statistics.frames_free = self.statistics.frames_free.saturating_sub(1);
+            frames.push(head, fresh);
+            own.frames = own.frames.saturating_add(1);
+            all.frames_free = all.frames_free.saturating_sub(1);
         }
         let index_of_frame = *head;
-        let frame = self.frames.get_mut(index_of_frame)?;
+        let frame = frames.get_mut(index_of_frame)?;
         let index = first(frame.free);
         // Its lowest bit is the one found.
         frame.free &= frame.free.wrapping_sub(1);
         if frame.free == 0 {
-            self.frames.unlink(head, index_of_frame);
+            frames.unlink(head, index_of_frame);
         }
-        let generation = *self.generations.get(generation_at(index_of_frame, index))?;
+        let generation = *generations.get(generation_at(index_of_frame, index))?;
 
-        // Numbers of slots and bytes that there are: they do not wrap.
+        // Bytes that there are: their number does not wrap.
         let bytes = class.bytes() as u64;
-        let own = &mut holder.statistics;
-        own.slots_in_use = own.slots_in_use.wrapping_add(1);
         own.bytes_in_use = own.bytes_in_use.wrapping_add(bytes);
         own.high_water_bytes = own.high_water_bytes.max(own.bytes_in_use);
-        let all = &mut self.statistics;
-        all.slots_in_use = all.slots_in_use.wrapping_add(1);
         all.bytes_in_use = all.bytes_in_use.wrapping_add(bytes);
         all.high_water_bytes = all.high_water_bytes.max(all.bytes_in_use);
         Some(Slot { frame: index_of_frame, index, class, account, generation })
@@ -208,24 +213,36 @@ impl Pool {
     /// Whether the pool's own record agrees that this handle's slot is in use by its owner.
     #[must_use]
     pub fn recognises(&self, slot: &Slot) -> bool {
-        let mine = Use::Slots { account: slot.account, class: slot.class };
-        self.frames.get(slot.frame).is_some_and(|frame| {
-            frame.used_as == mine
-                && u32::from(slot.index) < slot.class.slots()
-                && (frame.free | frame.quarantined) & bit(slot.index) == 0
-        }) && self.generations.get(generation_at(slot.frame, slot.index)) == Some(&slot.generation)
+        self.frames.get(slot.frame).is_some_and(|frame| frame.lends(slot))
+            && self.generations.get(generation_at(slot.frame, slot.index)) == Some(&slot.generation)
     }
 
     /// Gives a slot back; its bytes have been cleared. False when the handle did not match the record, and
     /// then nothing changed.
     #[allow(clippy::needless_pass_by_value, reason = "the right to the slot ends here")]
     pub fn free(&mut self, slot: Slot) -> bool {
-        if !self.recognises(&slot) {
-            self.statistics.mistakes = self.statistics.mistakes.saturating_add(1);
+        let Slot { frame: index_of_frame, index, class, account, .. } = slot;
+        let Self { frames, holders, generations, statistics: all, .. } = self;
+        let frame = frames.get_mut(index_of_frame).filter(|frame| frame.lends(&slot));
+        let generation = generations.get_mut(generation_at(index_of_frame, index));
+        let generation = generation.filter(|generation| **generation == slot.generation);
+        let holder = holders.get_mut(usize::from(account.0));
+        let (Some(frame), Some(generation), Some(Holder { statistics: own, .. })) =
+            (frame, generation, holder)
+        else {
+            all.mistakes = all.mistakes.saturating_add(1);
             return false;
+        };
+        *generation = generation.wrapping_add(1);
+        let bytes = class.bytes() as u64;
+        own.bytes_in_use = own.bytes_in_use.saturating_sub(bytes);
+        all.bytes_in_use = all.bytes_in_use.saturating_sub(bytes);
+        let was_full = frame.free == 0;
+        frame.free |= bit(index);
+        let empty = frame.free == class.mask();
+        if was_full || empty {
+            self.relink(index_of_frame, (account, class), was_full, empty);
         }
-        self.count_out(&slot);
-        self.make_free(&slot);
         true
     }
 
@@ -237,14 +254,16 @@ impl Pool {
             self.statistics.mistakes = self.statistics.mistakes.saturating_add(1);
             return false;
         }
-        self.count_out(&slot);
         if let Some(frame) = self.frames.get_mut(slot.frame) {
             frame.quarantined |= bit(slot.index);
         }
         let bytes = slot.class.bytes() as u64;
-        self.statistics.bytes_quarantined = self.statistics.bytes_quarantined.saturating_add(bytes);
-        if let Some(holder) = self.holders.get_mut(usize::from(slot.account.0)) {
-            holder.statistics.bytes_quarantined = holder.statistics.bytes_quarantined.saturating_add(bytes);
+        let all = &mut self.statistics;
+        all.bytes_in_use = all.bytes_in_use.saturating_sub(bytes);
+        all.bytes_quarantined = all.bytes_quarantined.saturating_add(bytes);
+        if let Some(Holder { statistics: own, .. }) = self.holders.get_mut(usize::from(slot.account.0)) {
+            own.bytes_in_use = own.bytes_in_use.saturating_sub(bytes);
+            own.bytes_quarantined = own.bytes_quarantined.saturating_add(bytes);
         }
         true
     }
@@ -272,57 +291,64 @@ impl Pool {
                     let own = &mut holder.statistics;
                     own.bytes_quarantined = own.bytes_quarantined.saturating_sub(bytes);
                 }
-                if let Some(frame) = self.frames.get_mut(index_of_frame) {
-                    frame.quarantined &= !bit(index);
-                }
-                self.make_free(&slot);
+                let at = generation_at(index_of_frame, index);
+                let Some(generation) = self.generations.get_mut(at) else { continue };
+                *generation = generation.wrapping_add(1);
+                let Some(frame) = self.frames.get_mut(index_of_frame) else { continue };
+                frame.quarantined &= !bit(index);
+                let was_full = frame.free == 0;
+                frame.free |= bit(index);
+                let empty = frame.free == class.mask();
+                self.relink(index_of_frame, (account, class), was_full, empty);
             }
         }
     }
 
-    /// Use of the whole pool.
+    /// Use of the whole pool. Looks at every frame.
     #[must_use]
     pub fn statistics(&self) -> PoolStatistics {
-        self.statistics
+        PoolStatistics { slots_in_use: self.slots_in_use(|_| true), ..self.statistics }
     }
 
-    /// Use by each device, in the order in which they were registered.
+    /// Use by each device, in the order in which they were registered. Looks at every frame for each.
     pub fn devices(&self) -> impl Iterator<Item = DeviceStatistics> + '_ {
-        self.holders.iter().map(|holder| holder.statistics)
+        self.holders.iter().enumerate().map(|(number, holder)| DeviceStatistics {
+            slots_in_use: self.slots_in_use(|account| usize::from(account.0) == number),
+            ..holder.statistics
+        })
     }
 
-    fn count_out(&mut self, slot: &Slot) {
-        let bytes = slot.class.bytes() as u64;
-        self.statistics.slots_in_use = self.statistics.slots_in_use.saturating_sub(1);
-        self.statistics.bytes_in_use = self.statistics.bytes_in_use.saturating_sub(bytes);
-        if let Some(holder) = self.holders.get_mut(usize::from(slot.account.0)) {
-            holder.statistics.slots_in_use = holder.statistics.slots_in_use.saturating_sub(1);
-            holder.statistics.bytes_in_use = holder.statistics.bytes_in_use.saturating_sub(bytes);
-        }
+    /// Slots in use of the accounts that are wanted.
+    fn slots_in_use(&self, wanted: impl Fn(Account) -> bool) -> u64 {
+        let frames = (0..self.frames.count()).filter_map(|index| self.frames.get(index));
+        let of_one = |frame: &Frame| match frame.used_as {
+            Use::Slots { account, class } if wanted(account) => {
+                u64::from((class.mask() & !(frame.free | frame.quarantined)).count_ones())
+            }
+            _ => 0,
+        };
+        frames.map(of_one).fold(0, u64::saturating_add)
     }
 
-    fn make_free(&mut self, slot: &Slot) {
-        if let Some(generation) = self.generations.get_mut(generation_at(slot.frame, slot.index)) {
-            *generation = generation.wrapping_add(1);
-        }
-        let Some(holder) = self.holders.get_mut(usize::from(slot.account.0)) else { return };
-        let Some(head) = holder.partial.get_mut(slot.class.index()) else { return };
-        let Some(frame) = self.frames.get_mut(slot.frame) else { return };
-        let was_full = frame.free == 0;
-        frame.free |= bit(slot.index);
-        if frame.free != slot.class.mask() {
+    /// Puts a frame, to which a slot came back, into the list where it belongs now: it was full, or is free.
+    fn relink(&mut self, index: u32, (account, class): (Account, SizeClass), was_full: bool, empty: bool) {
+        let Some(holder) = self.holders.get_mut(usize::from(account.0)) else { return };
+        let Some(head) = holder.partial.get_mut(class.index()) else { return };
+        if !empty {
             if was_full {
-                self.frames.push(head, slot.frame);
+                self.frames.push(head, index);
             }
             return;
         }
         // The last slot came back: the frame may serve any device and any size again.
-        frame.used_as = Use::Free;
-        frame.free = 0;
-        if !was_full {
-            self.frames.unlink(head, slot.frame);
+        if let Some(frame) = self.frames.get_mut(index) {
+            frame.used_as = Use::Free;
+            frame.free = 0;
         }
-        self.frames.push(&mut self.free, slot.frame);
+        if !was_full {
+            self.frames.unlink(head, index);
+        }
+        self.frames.push(&mut self.free, index);
         holder.statistics.frames = holder.statistics.frames.saturating_sub(1);
         self.statistics.frames_free = self.statistics.frames_free.saturating_add(1);
     }
@@ -337,10 +363,6 @@ impl Pool {
 fn first(bits: u128) -> u8 {
     // 128 fits.
     bits.trailing_zeros() as u8
-}
-
-fn bit(index: u8) -> u128 {
-    1u128.wrapping_shl(index.into())
 }
 
 fn generation_at(frame: u32, index: u8) -> usize {

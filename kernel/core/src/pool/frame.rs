@@ -1,6 +1,6 @@
 //! What is known of each frame, and lists of frames.
 
-use super::{Account, SizeClass};
+use super::{Account, SizeClass, Slot};
 use alloc::vec::Vec;
 
 /// The end of a list.
@@ -21,6 +21,21 @@ pub(super) struct Frame {
     pub(super) quarantined: u128,
     next: u32,
     previous: u32,
+}
+
+impl Frame {
+    /// Whether the slot of this frame that is meant is in use, by whom the handle says.
+    #[inline]
+    pub(super) fn lends(&self, slot: &Slot) -> bool {
+        self.used_as == Use::Slots { account: slot.account, class: slot.class }
+            && u32::from(slot.index) < slot.class.slots()
+            && (self.free | self.quarantined) & bit(slot.index) == 0
+    }
+}
+
+/// The bit of a frame's slot.
+pub(super) fn bit(index: u8) -> u128 {
+    1u128.wrapping_shl(index.into())
 }
 
 /// All frames, doubly linked by index: a frame is in at most one list.

@@ -86,15 +86,15 @@ impl<P: Platform> Queue<P> {
     /// # Errors
     /// Nothing has been changed.
     pub fn stage(&mut self, chain: &[Descriptor]) -> Result<u16, QueueError> {
-        for descriptor in chain {
-            if !self.guard.allows(descriptor.bus, descriptor.len.into()) && descriptor.len > 0 {
-                self.dma.platform().halt(HaltReason::AddressOutsidePool {
+        let Self { guard, dma, ring, .. } = self;
+        ring.stage_judged(chain, |descriptor| {
+            if !guard.allows(descriptor.bus, descriptor.len.into()) && descriptor.len > 0 {
+                dma.platform().halt(HaltReason::AddressOutsidePool {
                     bus: descriptor.bus.raw(),
                     len: descriptor.len.into(),
                 });
             }
-        }
-        self.ring.stage(chain)
+        })
     }
 
     /// Makes all staged chains visible with one store; true when the device wants a notification.

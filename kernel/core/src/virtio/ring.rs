@@ -214,23 +214,34 @@ impl<M: DeviceMemory> Ring<M> {
     /// # Errors
     /// Nothing has been changed.
     pub fn stage(&mut self, chain: &[Descriptor]) -> Result<u16, QueueError> {
+        self.stage_judged(chain, |_| ())
+    }
+
+    /// As [`Self::stage`]; `judge` sees each descriptor before any is written.
+    ///
+    /// # Errors
+    /// Nothing has been changed.
+    pub fn stage_judged(
+        &mut self,
+        chain: &[Descriptor],
+        judge: impl FnMut(&Descriptor),
+    ) -> Result<u16, QueueError> {
+        let writable = check(chain, judge)?;
         if let Some(lie) = self.broken {
             return Err(QueueError::Broken(lie));
         }
         let full = QueueError::Full { want: chain.len(), free: self.free };
         let count = u16::try_from(chain.len()).map_err(|_| full)?;
         let free_after = self.free.checked_sub(count).ok_or(full)?;
-        let writable = check(chain)?;
 
         let head = self.free_head;
         let mut at = head;
         let mut left = count;
         for descriptor in chain {
             left = left.wrapping_sub(1);
-            let role = if at == head { Role::Staged } else { Role::Tail };
             let entry = self.shadow.get_mut(usize::from(at)).ok_or(full)?;
+            entry.role = Role::Tail;
             let next = entry.next;
-            *entry = Shadow { role, next, count, writable };
             let mut word = u64::from(descriptor.len);
             if descriptor.device_writes {
                 word |= DESC_WRITE << 32;
@@ -242,6 +253,8 @@ impl<M: DeviceMemory> Ring<M> {
             self.memory.store_pair(offset, [descriptor.bus.raw(), word]);
             at = next;
         }
+        let entry = self.shadow.get_mut(usize::from(head)).ok_or(full)?;
+        *entry = Shadow { role: Role::Staged, next: entry.next, count, writable };
         self.free_head = at;
         self.free = free_after;
         self.store_available(head);
@@ -371,24 +384,34 @@ impl<M: DeviceMemory> Ring<M> {
     }
 }
 
-/// Judges a chain by the rules of virtio 1.2, 2.7.4; answers the bytes that the device may write.
-fn check(chain: &[Descriptor]) -> Result<u32, QueueError> {
-    let mut total = 0u32;
-    let mut writable = 0u32;
-    let mut writing = false;
+/// Judges a chain by the rules of virtio 1.2, 2.7.4, and lets `judge` see it; answers the bytes that the device may
+/// write.
+fn check(chain: &[Descriptor], mut judge: impl FnMut(&Descriptor)) -> Result<u32, QueueError> {
+    // Sums of lengths of 32 bits, of a chain that is in memory: they do not wrap.
+    let (mut total, mut writable) = (0u64, 0u64);
+    let (mut empty, mut disordered, mut writing) = (false, false, false);
     for descriptor in chain {
-        if descriptor.len == 0 {
-            return Err(QueueError::Length);
-        }
-        total = total.checked_add(descriptor.len).ok_or(QueueError::Length)?;
-        if descriptor.device_writes {
-            writing = true;
-            writable = writable.wrapping_add(descriptor.len);
-        } else if writing {
-            return Err(QueueError::Order);
+        judge(descriptor);
+        let len = u64::from(descriptor.len);
+        empty |= len == 0;
+        disordered |= writing && !descriptor.device_writes;
+        writing = descriptor.device_writes;
+        total = total.wrapping_add(len);
+        if writing {
+            writable = writable.wrapping_add(len);
         }
     }
-    if chain.is_empty() { Err(QueueError::Empty) } else { Ok(writable) }
+    match u32::try_from(writable) {
+        _ if chain.is_empty() => Err(QueueError::Empty),
+        Ok(writable) if !empty && total <= u32::MAX.into() => {
+            if disordered {
+                Err(QueueError::Order)
+            } else {
+                Ok(writable)
+            }
+        }
+        _ => Err(QueueError::Length),
+    }
 }
 
 #[cfg(test)]
