@@ -2,14 +2,14 @@
 
 use super::script::Script;
 use super::station::{
-    PRIVATE, Station, WRITTEN, assert_bounded, assert_given_back, assert_kept_from_use, contains, dma_system,
-    lie_in_registers,
+    PATIENCE, PRIVATE, Station, WRITTEN, assert_bounded, assert_given_back, assert_kept_from_use, contains,
+    dma_system, expect_end, lie_in_registers,
 };
 use crate::blk::blocking::text;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::request::{Completion, Token};
-use crate::dma::{DeviceId, DmaSystem};
+use crate::dma::{DeviceId, Dma, DmaSystem};
 use crate::model::{Cell, Model};
 use crate::virtio::model::{Chain, VirtioModel, regions};
 use crate::virtio::transport::Transport;
@@ -21,8 +21,10 @@ use core::time::Duration;
 const SECTORS: u64 = 64;
 const FEATURES: u64 = 1 << 32 | 1 << 9 | 1 << 6 | 1 << 2;
 
-/// Slots of the pool that the requests a queue of 256 descriptors holds, it and the table of headers may need.
-const MOST_SLOTS: u64 = 64 * 6 + 2;
+/// Requests that a queue of 256 descriptors holds: header and status at least.
+const MOST_REQUESTS: usize = 128;
+/// Slots of the pool that they need with the queue and the table of headers: one for each other descriptor.
+const MOST_SLOTS: u64 = 254 + 2;
 
 /// VIRTIO_BLK_T_GET_ID.
 const GET_ID: u32 = 8;
@@ -40,9 +42,15 @@ type Waiting = BTreeMap<Token, Asked>;
 
 /// Drives a block device through a random life. See [`crate::hostile`].
 pub fn blk(bytes: &[u8]) {
+    life(bytes, PATIENCE, |_| {});
+}
+
+/// As [`blk`], by a driver of this patience, with something done after each turn.
+pub(super) fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
     let mut script = Script::new(bytes);
     let cell = Cell::ALL[script.below(4)];
     let machine = cell.model();
+    expect_end(&machine, bytes);
     let system = dma_system(&machine, cell.secure);
     let bridge = machine.bridge(&system);
     let device = device(&machine, cell, &mut script);
@@ -52,8 +60,8 @@ pub fn blk(bytes: &[u8]) {
     let dma = |translated| system.device(DeviceId(8), translated, Some(&bridge)).map_err(BlkError::Dma);
     let transport = Transport::begin(device.clone(), regions(), &machine).map_err(BlkError::from);
     if let Ok(mut driver) = transport.and_then(|transport| Blk::probe(transport, dma)) {
-        driver.set_patience(Duration::from_micros(200));
-        live(&machine, &system, &device, &mut driver, &mut script);
+        driver.set_patience(patience);
+        live(&machine, &system, &device, &mut driver, &mut script, turn);
         let dma = driver.dma().clone();
         drop(driver);
         device.registers().lies = crate::virtio::model::Lies::default();
@@ -85,6 +93,7 @@ fn live(
     device: &VirtioModel,
     driver: &mut Blk<VirtioModel, Model>,
     script: &mut Script<'_>,
+    turn: fn(&Dma<Model>),
 ) {
     let mut station = Station::new(machine, device, 0);
     let mut waiting = Waiting::new();
@@ -116,8 +125,9 @@ fn live(
             }
             _ => {}
         }
-        assert!(driver.in_flight() == waiting.len() && waiting.len() <= 64);
-        assert_bounded(system, MOST_SLOTS);
+        assert!(driver.in_flight() == waiting.len() && waiting.len() <= MOST_REQUESTS);
+        turn(driver.dma());
+        assert_bounded(&system.device_statistics(), MOST_SLOTS);
     }
     driver.kick();
     while let Some(completion) = driver.wait() {

@@ -2,11 +2,11 @@
 
 use super::script::Script;
 use super::station::{
-    PRIVATE, Station, WRITTEN, assert_bounded, assert_given_back, assert_kept_from_use, contains, dma_system,
-    lie_in_registers,
+    PATIENCE, PRIVATE, Station, WRITTEN, assert_bounded, assert_given_back, assert_kept_from_use, contains,
+    dma_system, expect_end, lie_in_registers,
 };
 use crate::clock::Clock;
-use crate::dma::{DeviceId, DmaSystem};
+use crate::dma::{DeviceId, Dma, DmaSystem};
 use crate::model::{Cell, Model};
 use crate::net::driver::NetDriver;
 use crate::net::error::NetError;
@@ -28,9 +28,15 @@ type Driver = NetDriver<VirtioModel, Model>;
 
 /// Drives a network device through a random life. See [`crate::hostile`].
 pub fn net(bytes: &[u8]) {
+    life(bytes, PATIENCE, |_| {});
+}
+
+/// As [`net`], by a driver of this patience, with something done after each turn.
+pub(super) fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
     let mut script = Script::new(bytes);
     let cell = Cell::ALL[script.below(4)];
     let machine = cell.model();
+    expect_end(&machine, bytes);
     let system = dma_system(&machine, cell.secure);
     let bridge = machine.bridge(&system);
     let quota = if script.one_in(4) { 1 + script.below(7) as u32 } else { 8 };
@@ -46,8 +52,8 @@ pub fn net(bytes: &[u8]) {
     let transport = Transport::begin(device.clone(), regions(), &machine).map_err(NetError::from);
     let started = transport.and_then(|transport| NetDriver::probe(transport, 1, give));
     if let Ok(mut driver) = started {
-        driver.set_patience(Duration::from_micros(200));
-        live(&machine, &system, &device, &mut driver, &mut script);
+        driver.set_patience(patience);
+        live(&machine, &system, &device, &mut driver, &mut script, turn);
         device.registers().lies = Lies::default();
         drop(driver);
         dma.confirm_reset();
@@ -78,6 +84,7 @@ fn live(
     device: &VirtioModel,
     driver: &mut Driver,
     script: &mut Script<'_>,
+    turn: fn(&Dma<Model>),
 ) {
     let mut stations = [0, 1].map(|index| Station::new(machine, device, index));
     let mut delivered: Vec<Vec<u8>> = Vec::new();
@@ -104,7 +111,8 @@ fn live(
             }
             _ => {}
         }
-        assert_bounded(system, MOST_SLOTS);
+        turn(driver.dma());
+        assert_bounded(&system.device_statistics(), MOST_SLOTS);
         machine.relax();
     }
     end(machine, driver, &mut stations);

@@ -6,17 +6,32 @@ use crate::blk::pattern::splitmix64;
 use crate::dma::{Dma, DmaSystem};
 use crate::hcall::HcallError;
 use crate::model::{Model, POOL_BASE};
+use crate::pool::DeviceStatistics;
 use crate::virtio::model::{Buffer, Chain, DeviceQueue, VirtioModel};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Frames of a secure machine's pool: few, so that they are used up now and then.
 const POOL_FRAMES: usize = 8;
 const POOL_BYTES: usize = POOL_FRAMES << 16;
+/// How long a driver here waits for a device.
+pub(super) const PATIENCE: Duration = Duration::from_micros(200);
+/// Longer than a life may take without what its bytes take: some resets of half a second each.
+const RESETS: Duration = Duration::from_secs(5);
+/// Longer than what one byte makes a driver do.
+const TURN: Duration = Duration::from_millis(1);
+
 /// What a driver's private buffers are full of: nothing of it may ever be in the pool.
 pub(super) const PRIVATE: [u8; 8] = *b"PRIVATE!";
 /// What is written to devices: nothing of it may come back, as no device here sends it.
 pub(super) const WRITTEN: [u8; 8] = *b"WRITTEN!";
+
+/// From now on, a wait that goes on for longer than a life of so many bytes is a panic.
+pub(super) fn expect_end(machine: &Model, bytes: &[u8]) {
+    let turns = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    machine.expect_end_within(RESETS.saturating_add(TURN.saturating_mul(turns)));
+}
 
 /// All DMA of a machine with one device.
 pub(super) fn dma_system(machine: &Model, secure: bool) -> DmaSystem<Model> {
@@ -353,10 +368,11 @@ pub(super) fn contains(bytes: &[u8], what: [u8; 8]) -> bool {
     bytes.as_chunks().0.contains(&what)
 }
 
-/// No device holds more of the pool than its part, and all of them no more than what `most` requests need.
-pub(super) fn assert_bounded(system: &DmaSystem<Model>, most: u64) {
-    for device in system.device_statistics() {
-        assert!(device.frames <= device.quota_frames && device.slots_in_use <= most, "{device:?}");
+/// No device holds more of the pool than its part, and none more slots than `most`, which its requests need.
+pub(super) fn assert_bounded(devices: &[DeviceStatistics], most: u64) {
+    for device in devices {
+        assert!(device.frames <= device.quota_frames, "more than its part of the pool: {device:?}");
+        assert!(device.slots_in_use <= most, "more slots than requests need: {device:?}");
     }
 }
 

@@ -1,7 +1,13 @@
 //! Random hosts, a bounded number of each. The fuzz targets give the same functions more time.
 
+use super::station::{PATIENCE, assert_bounded};
 use super::{blk, calls, cmdline, frames, net, pci, ring, tree};
+use crate::blk::pattern::splitmix64;
+use crate::dma::{DeviceId, Dma};
 use crate::fdt::fixtures::POWER9_256M;
+use crate::model::{Cell, Model};
+use crate::pool::DeviceStatistics;
+use core::time::Duration;
 use proptest::prelude::*;
 use std::vec::Vec;
 
@@ -64,4 +70,73 @@ proptest! {
         }
         tree(&blob);
     }
+}
+
+/// So long that queues are full now and then, as libFuzzer makes them.
+#[test]
+fn no_device_breaks_a_rule_in_a_long_life() {
+    for seed in 0..40 {
+        let words = (seed << 32..).map(splitmix64).take(512);
+        let bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+        super::blk(&bytes);
+        super::net(&bytes);
+    }
+}
+
+/// Lives of any bytes, but for the first two, which make the guest secure and the device's part of the pool large: what
+/// is asserted fails for a driver that does wrong in at least one of them.
+fn lives(life: impl Fn(&[u8])) {
+    let secure = Cell::ALL.iter().position(|cell| cell.secure).unwrap() as u8;
+    for seed in 0..64 {
+        let words = (seed << 32..).map(splitmix64).take(100);
+        let rest = words.flat_map(u64::to_le_bytes);
+        life(&[secure, 0].into_iter().chain(rest).collect::<Vec<u8>>());
+    }
+}
+
+/// What a driver does that forgets what it has lent.
+fn lose_slots(dma: &Dma<Model>) {
+    for _ in 0..8 {
+        drop(dma.map_from_device(&mut [0; 64]));
+    }
+}
+
+#[test]
+#[should_panic(expected = "a wait without end")]
+fn disk_s_driver_that_waits_for_ever_is_found() {
+    lives(|bytes| blk::life(bytes, Duration::MAX, |_| {}));
+}
+
+#[test]
+#[should_panic(expected = "waited for without end")]
+fn card_s_driver_that_waits_for_ever_is_found() {
+    lives(|bytes| net::life(bytes, Duration::MAX, |_| {}));
+}
+
+#[test]
+#[should_panic(expected = "more slots than requests need")]
+fn disk_s_driver_that_loses_slots_is_found_before_its_end() {
+    lives(|bytes| blk::life(bytes, PATIENCE, lose_slots));
+}
+
+#[test]
+#[should_panic(expected = "more slots than requests need")]
+fn card_s_driver_that_loses_slots_is_found_before_its_end() {
+    lives(|bytes| net::life(bytes, PATIENCE, lose_slots));
+}
+
+#[test]
+#[should_panic(expected = "more than its part of the pool")]
+fn device_with_more_than_its_part_of_the_pool_is_found() {
+    let device = DeviceStatistics {
+        device: DeviceId(8),
+        quota_frames: 4,
+        frames: 5,
+        slots_in_use: 0,
+        bytes_in_use: 0,
+        high_water_bytes: 0,
+        bytes_quarantined: 0,
+        failures: 0,
+    };
+    assert_bounded(&[device], 1);
 }

@@ -110,9 +110,8 @@ impl Clock for Model {
 
     fn relax(&self) {
         let mut state = self.lock();
-        if state.clock_runs {
-            state.now = state.now.saturating_add(TURN);
-        }
+        let next = state.now.saturating_add(TURN);
+        state.pass(next);
     }
 
     fn idle(&self, until: u64) -> Wake {
@@ -121,10 +120,7 @@ impl Clock for Model {
         if interrupted {
             return Wake::Event;
         }
-        let mut state = self.lock();
-        if state.clock_runs {
-            state.now = state.now.max(until);
-        }
+        self.lock().pass(until);
         Wake::Timer
     }
 }

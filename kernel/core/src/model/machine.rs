@@ -2,6 +2,7 @@
 
 use super::{ModelDevice, Refused};
 use crate::addr::{FRAME_SHIFT, Gpa, GpaRange};
+use crate::clock::ticks;
 use crate::hcall::{Hcall, HcallReturn};
 use crate::rtas::RtasError;
 use crate::ultracall::Ultracall;
@@ -11,6 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 use spin::{Mutex, MutexGuard};
 
 /// Bytes of memory.
@@ -65,6 +67,8 @@ pub(super) struct State {
     pub(super) next_in_place: u64,
     pub(super) now: u64,
     pub(super) clock_runs: bool,
+    /// When everything is to be over.
+    pub(super) last_moment: u64,
     pub(super) refused: Vec<Refused>,
     /// A byte, and how often the guest has read it.
     pub(super) watched: (u64, u32),
@@ -112,6 +116,7 @@ impl Model {
             next_in_place: IN_PLACE_BASE,
             now: 0,
             clock_runs: true,
+            last_moment: u64::MAX,
             refused: Vec::new(),
             watched: (u64::MAX, 0),
         };
@@ -146,6 +151,13 @@ impl Model {
     /// Lets the clock stand still, or run again.
     pub fn set_clock_runs(&self, runs: bool) {
         self.lock().clock_runs = runs;
+    }
+
+    /// From now on, a wait that goes on after `time` is a panic: no wait of the guest is endless.
+    pub fn expect_end_within(&self, time: Duration) {
+        let ticks = ticks(self, time);
+        let mut state = self.lock();
+        state.last_moment = state.now.saturating_add(ticks);
     }
 
     /// Answers hcalls in the hypervisor's place; a `None` leaves the call to the machine.
@@ -263,6 +275,19 @@ impl Model {
 }
 
 impl State {
+    /// Lets the time come, if it is later than now and the clock runs.
+    pub(super) fn pass(&mut self, until: u64) {
+        if self.clock_runs {
+            self.now = self.now.max(until);
+        }
+        let over = self.now > self.last_moment;
+        if over {
+            // Said once: a driver that goes away because of it waits for its device's reset.
+            self.last_moment = u64::MAX;
+        }
+        assert!(!over, "a wait without end");
+    }
+
     /// Whether a device may touch this byte: in a secure guest, only where the guest shared.
     pub(super) fn visible(&self, at: u64) -> bool {
         !self.secure || self.shared.contains(&(at >> FRAME_SHIFT))
