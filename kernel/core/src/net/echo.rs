@@ -1,5 +1,6 @@
 //! Echo on port 7 over UDP and TCP (RFC 862): everything received goes back to where it came from.
 
+use super::sockets::Sockets;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::time;
@@ -65,14 +66,14 @@ struct Connection {
 
 impl Echo {
     /// Opens the service on a link with this MTU.
-    pub fn new(sockets: &mut SocketSet<'static>, mtu: u16) -> Self {
+    pub fn new(sockets: &mut Sockets, mtu: u16) -> Self {
         let datagrams = || {
             let records = alloc::vec![udp::PacketMetadata::EMPTY; DATAGRAMS];
             udp::PacketBuffer::new(records, alloc::vec![0; UDP_BUFFER])
         };
         let mut udp = udp::Socket::new(datagrams(), datagrams());
         open_udp(&mut udp);
-        let udp = sockets.add(udp);
+        let udp = sockets.udp.change().add(udp);
         let connection = |_| {
             let stream = || tcp::SocketBuffer::new(alloc::vec![0; TCP_BUFFER]);
             let mut socket = tcp::Socket::new(stream(), stream());
@@ -80,7 +81,7 @@ impl Echo {
             socket.set_timeout(Some(GIVE_UP));
             socket.set_nagle_enabled(false);
             open_tcp(&mut socket);
-            Connection { handle: sockets.add(socket), counted: false }
+            Connection { handle: sockets.tcp.change().add(socket), counted: false }
         };
         let connections = (0..CONNECTIONS).map(connection).collect();
         let (counters, queue) = (EchoCounters::default(), UdpQueue::default());
@@ -88,9 +89,13 @@ impl Echo {
         Self { counters, udp, queue, longest, connections, chunk: alloc::vec![0; CHUNK] }
     }
 
-    /// Sends back what has arrived, as far as send buffers have room; the rest waits. At most the contents
-    /// of all receive buffers are moved.
-    pub fn step(&mut self, sockets: &mut SocketSet<'static>, own: Option<Ipv4Addr>, now: time::Duration) {
+    /// Sends back the datagrams that have arrived, as far as there is room; true when some have to wait.
+    pub fn step_udp(
+        &mut self,
+        sockets: &mut SocketSet<'static>,
+        own: Option<Ipv4Addr>,
+        now: time::Duration,
+    ) -> bool {
         let udp = sockets.get_mut::<udp::Socket<'_>>(self.udp);
         if self.queue.stalled(udp.send_queue(), udp.can_recv(), now) {
             udp.close();
@@ -98,14 +103,31 @@ impl Echo {
             self.queue = UdpQueue::default();
             self.counters.stalls = self.counters.stalls.wrapping_add(1);
         }
-        self.step_udp(udp, own, now);
+        self.answer(udp, own, now);
+        udp.can_recv()
+    }
+
+    /// Sends back what has arrived over connections, as far as send buffers have room; the rest waits until the peer
+    /// has taken some. At most the contents of all receive buffers are moved.
+    pub fn step_tcp(&mut self, sockets: &mut SocketSet<'static>) {
         for connection in &mut self.connections {
             let socket = sockets.get_mut(connection.handle);
             connection.step(socket, &mut self.chunk, &mut self.counters);
         }
     }
 
-    fn step_udp(&mut self, socket: &mut udp::Socket<'static>, own: Option<Ipv4Addr>, now: time::Duration) {
+    /// Has connections that are over wait for the next peer.
+    pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
+        for connection in &mut self.connections {
+            let socket = sockets.get_mut::<tcp::Socket<'_>>(connection.handle);
+            if !socket.is_open() {
+                connection.counted = false;
+                open_tcp(socket);
+            }
+        }
+    }
+
+    fn answer(&mut self, socket: &mut udp::Socket<'static>, own: Option<Ipv4Addr>, now: time::Duration) {
         let counters = &mut self.counters;
         for _ in 0..DATAGRAMS {
             let Ok((len, from)) = socket.peek_slice(&mut self.chunk) else {
@@ -189,11 +211,6 @@ impl UdpQueue {
 
 impl Connection {
     fn step(&mut self, socket: &mut tcp::Socket<'static>, chunk: &mut [u8], counters: &mut EchoCounters) {
-        if !socket.is_open() {
-            self.counted = false;
-            open_tcp(socket);
-            return;
-        }
         if !self.counted && socket.may_send() {
             self.counted = true;
             counters.connections = counters.connections.wrapping_add(1);

@@ -17,8 +17,12 @@ pub(super) enum Kind {
     Arp,
     /// An ICMP echo request.
     EchoRequest,
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
     /// Any other IPv4 packet.
-    Ipv4,
+    Other,
 }
 
 /// Why a frame is dropped before the stack sees it.
@@ -62,7 +66,9 @@ fn ipv4(packet: &[u8]) -> Result<Kind, Reject> {
     }
     match (protocol, body.first()) {
         (1, Some(8)) => Ok(Kind::EchoRequest),
-        _ => Ok(Kind::Ipv4),
+        (6, _) => Ok(Kind::Tcp),
+        (17, _) => Ok(Kind::Udp),
+        _ => Ok(Kind::Other),
     }
 }
 
@@ -90,7 +96,9 @@ mod tests {
         for source in [[0, 0, 0, 0], [0, 1, 2, 3], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4]] {
             assert_eq!(admit(&ipv4_frame(source, 17, 0, 0)), Err(Reject::Source), "{source:?}");
         }
-        assert_eq!(admit(&ipv4_frame([10, 0, 0, 2], 17, 0, 0)), Ok(Kind::Ipv4));
+        for (protocol, kind) in [(17, Kind::Udp), (6, Kind::Tcp), (1, Kind::EchoRequest), (2, Kind::Other)] {
+            assert_eq!(admit(&ipv4_frame([10, 0, 0, 2], protocol, 0, 0)), Ok(kind));
+        }
     }
 
     #[test]

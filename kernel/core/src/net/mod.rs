@@ -13,6 +13,7 @@ mod phy;
 mod ping;
 mod rx;
 pub mod settings;
+mod sockets;
 pub mod stack;
 mod stack_error;
 mod stack_time;

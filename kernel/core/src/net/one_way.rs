@@ -3,6 +3,7 @@
 
 use super::echo::{ECHO_PORT, UdpQueue};
 use super::settings::Settings;
+use super::sockets::Sockets;
 use alloc::vec::Vec;
 use core::time;
 use smoltcp::iface::{SocketHandle, SocketSet};
@@ -72,7 +73,7 @@ struct Source {
 
 impl OneWay {
     /// Opens both services.
-    pub fn new(sockets: &mut SocketSet<'static>) -> Self {
+    pub fn new(sockets: &mut Sockets) -> Self {
         let mut datagrams = |port| {
             let buffer = || {
                 let records = alloc::vec![udp::PacketMetadata::EMPTY; DATAGRAMS];
@@ -81,7 +82,7 @@ impl OneWay {
             let mut socket = udp::Socket::new(buffer(), buffer());
             // The port is not 0 and the socket is closed: nothing that `bind` would refuse.
             let _ = socket.bind(port);
-            sockets.add(socket)
+            sockets.udp.change().add(socket)
         };
         let (udp_sink, udp_source) = (datagrams(DISCARD_PORT), datagrams(SOURCE_PORT));
         let mut stream = |receive: usize, send: usize| {
@@ -89,25 +90,34 @@ impl OneWay {
             let mut socket = tcp::Socket::new(buffer(receive), buffer(send));
             socket.set_keep_alive(Some(KEEP_ALIVE));
             socket.set_timeout(Some(GIVE_UP));
-            sockets.add(socket)
+            sockets.tcp.change().add(socket)
         };
         let sinks = (0..CONNECTIONS).map(|_| stream(STREAM, OTHER_WAY)).collect();
         let sources = (0..CONNECTIONS).map(|_| Source { handle: stream(OTHER_WAY, STREAM), at: 0 }).collect();
         let pattern = (0..PERIOD).map(pattern_byte).cycle().take(PERIOD.saturating_mul(4)).collect();
         let (counters, queue) = (OneWayCounters::default(), UdpQueue::default());
-        Self { counters, udp_sink, udp_source, queue, sinks, sources, pattern }
+        let mut services = Self { counters, udp_sink, udp_source, queue, sinks, sources, pattern };
+        services.listen(&mut sockets.tcp.set);
+        services
     }
 
     /// Closes both.
-    pub fn end(self, sockets: &mut SocketSet<'static>) {
-        let streams = self.sinks.into_iter().chain(self.sources.into_iter().map(|source| source.handle));
-        for handle in streams.chain([self.udp_sink, self.udp_source]) {
-            drop(sockets.remove(handle));
+    pub fn end(self, sockets: &mut Sockets) {
+        for handle in self.sinks.into_iter().chain(self.sources.into_iter().map(|source| source.handle)) {
+            drop(sockets.tcp.change().remove(handle));
+        }
+        for handle in [self.udp_sink, self.udp_source] {
+            drop(sockets.udp.change().remove(handle));
         }
     }
 
-    /// Takes and gives as much as buffers hold.
-    pub fn step(&mut self, sockets: &mut SocketSet<'static>, own: Option<Settings>, now: time::Duration) {
+    /// Takes and answers the datagrams that have come; true when some have to wait.
+    pub fn step_udp(
+        &mut self,
+        sockets: &mut SocketSet<'static>,
+        own: Option<Settings>,
+        now: time::Duration,
+    ) -> bool {
         let socket = sockets.get_mut::<udp::Socket<'_>>(self.udp_sink);
         for _ in 0..DATAGRAMS {
             if socket.recv().is_err() {
@@ -115,21 +125,32 @@ impl OneWay {
             }
             add(&mut self.counters.discarded_datagrams, 1);
         }
-        self.answer(sockets.get_mut(self.udp_source), own, now);
+        let more = socket.can_recv();
+        let socket = sockets.get_mut(self.udp_source);
+        self.answer(socket, own, now);
+        more || socket.can_recv()
+    }
+
+    /// Has connections that are over wait for the next peer.
+    pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
+        for &handle in &self.sinks {
+            open(sockets.get_mut(handle), DISCARD_PORT);
+        }
+        for source in &mut self.sources {
+            if open(sockets.get_mut(source.handle), SOURCE_PORT) {
+                source.at = 0;
+            }
+        }
+    }
+
+    /// Takes and gives as much as the buffers of connections hold.
+    pub fn step_tcp(&mut self, sockets: &mut SocketSet<'static>) {
         for &handle in &self.sinks {
             let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
-            if listening(socket, DISCARD_PORT) {
-                add(&mut self.counters.discarded_bytes, swallow(socket));
-            }
+            add(&mut self.counters.discarded_bytes, swallow(socket));
         }
         for source in &mut self.sources {
             let socket = sockets.get_mut::<tcp::Socket<'_>>(source.handle);
-            if !socket.is_open() {
-                source.at = 0;
-            }
-            if !listening(socket, SOURCE_PORT) {
-                continue;
-            }
             // What is said to a source is not listened to.
             swallow(socket);
             while socket.can_send() {
@@ -189,13 +210,10 @@ fn add(counter: &mut u64, count: usize) {
     *counter = counter.wrapping_add(count as u64);
 }
 
-/// Whether the socket has a peer; one without listens from now on.
-fn listening(socket: &mut tcp::Socket<'static>, port: u16) -> bool {
-    if !socket.is_open() {
-        // The port is not 0 and the socket is closed: nothing that `listen` would refuse.
-        let _ = socket.listen(port);
-    }
-    socket.state() != tcp::State::Listen
+/// Has a socket without a peer wait for one; true then.
+fn open(socket: &mut tcp::Socket<'static>, port: u16) -> bool {
+    // The port is not 0: nothing else that `listen` would refuse of a closed socket.
+    !socket.is_open() && socket.listen(port).is_ok()
 }
 
 /// Throws away what has come, and closes when the peer has.

@@ -31,12 +31,14 @@ pub(super) struct Phy<L> {
     pub link: L,
     pub counters: FrameCounters,
     budget: usize,
+    /// What [`Self::next`] found.
+    found: Option<Frame>,
     done: Option<Frame>,
 }
 
 impl<L: Link> Phy<L> {
     pub fn new(link: L) -> Self {
-        Self { link, counters: FrameCounters::default(), budget: 0, done: None }
+        Self { link, counters: FrameCounters::default(), budget: 0, found: None, done: None }
     }
 
     /// Allows `frames` more frames to be received.
@@ -49,10 +51,16 @@ impl<L: Link> Phy<L> {
         self.budget == 0
     }
 
-    /// The next frame that the stack should see, within the budget.
-    fn next_admitted(&mut self) -> Option<Frame> {
+    /// What the next frame is that the stack should see, within the budget, and that `receive` gives it.
+    ///
+    /// A frame may be answered at once: without room for the answer it stays with the device, which then has to drop
+    /// what comes next.
+    pub fn next(&mut self) -> Option<Kind> {
         if let Some(done) = self.done.take() {
             self.link.recycle(done);
+        }
+        if !self.link.can_transmit() {
+            return None;
         }
         loop {
             self.budget = self.budget.checked_sub(1)?;
@@ -64,7 +72,8 @@ impl<L: Link> Phy<L> {
                     if kind == Kind::EchoRequest {
                         counters.echo_requests = counters.echo_requests.wrapping_add(1);
                     }
-                    return Some(frame);
+                    self.found = Some(frame);
+                    return Some(kind);
                 }
                 Err(Reject::Malformed) => &mut counters.malformed,
                 Err(Reject::Protocol) => &mut counters.foreign,
@@ -88,12 +97,7 @@ impl<L: Link> phy::Device for Phy<L> {
         L: 'a;
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, ToSend<'_, L>)> {
-        // A frame may be answered at once: without room for the answer it stays with the device, which
-        // then has to drop what comes next.
-        if !self.link.can_transmit() {
-            return None;
-        }
-        let frame = self.next_admitted()?;
+        let frame = self.found.take()?;
         let send = ToSend { link: &mut self.link, counters: &mut self.counters };
         Some((Received { frame, done: &mut self.done }, send))
     }

@@ -1,7 +1,8 @@
 //! ICMP echo requests of our own (RFC 792).
 
+use super::sockets::Group;
 use core::net::Ipv4Addr;
-use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::iface::SocketHandle;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::icmp;
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, IpAddress};
@@ -37,7 +38,7 @@ impl Pinger {
     }
 
     /// Queues a new request to `host`.
-    pub fn ask(&mut self, sockets: &mut SocketSet<'static>, host: Ipv4Addr) -> Question {
+    pub fn ask(&mut self, sockets: &mut Group, host: Ipv4Addr) -> Question {
         let messages = |count| {
             let records = alloc::vec![icmp::PacketMetadata::EMPTY; count];
             icmp::PacketBuffer::new(records, alloc::vec![0; MESSAGE.saturating_mul(count)])
@@ -53,7 +54,7 @@ impl Pinger {
             // The checksum is computed when the packet leaves.
             request.emit(&mut Icmpv4Packet::new_unchecked(room), &ChecksumCapabilities::ignored());
         }
-        Question { socket: sockets.add(socket), host }
+        Question { socket: sockets.change().add(socket), host }
     }
 
     /// Whether `message` answers the last request.
@@ -70,13 +71,13 @@ impl Pinger {
 
 impl Question {
     /// Whether the request has left.
-    pub fn asked(&self, sockets: &SocketSet<'static>) -> bool {
-        sockets.get::<icmp::Socket<'_>>(self.socket).send_queue() == 0
+    pub fn asked(&self, sockets: &Group) -> bool {
+        sockets.set.get::<icmp::Socket<'_>>(self.socket).send_queue() == 0
     }
 
     /// Whether the host has answered, with the request's identifier, number and payload.
-    pub fn answered(&self, sockets: &mut SocketSet<'static>, pinger: &Pinger) -> bool {
-        let socket = sockets.get_mut::<icmp::Socket<'_>>(self.socket);
+    pub fn answered(&self, sockets: &mut Group, pinger: &Pinger) -> bool {
+        let socket = sockets.set.get_mut::<icmp::Socket<'_>>(self.socket);
         (0..ANSWERS).any(|_| match socket.recv() {
             Ok((message, from)) => from == IpAddress::Ipv4(self.host) && pinger.is_answer(message),
             Err(_) => false,
@@ -84,7 +85,7 @@ impl Question {
     }
 
     /// Forgets the question.
-    pub fn end(self, sockets: &mut SocketSet<'static>) {
-        drop(sockets.remove(self.socket));
+    pub fn end(self, sockets: &mut Group) {
+        drop(sockets.change().remove(self.socket));
     }
 }

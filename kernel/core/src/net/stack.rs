@@ -6,21 +6,19 @@ use super::one_way::{OneWay, OneWayCounters};
 use super::phy::{FrameCounters, Phy};
 use super::ping::{Pinger, Question};
 use super::settings::{Addressing, Settings, SettingsError};
+use super::sockets::Sockets;
 pub use super::stack_error::StackError;
 use super::stack_time::StackTime;
 use crate::clock::{Clock, Deadline, duration};
-use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::time::Duration;
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, SocketHandle};
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Duration as WireDuration;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
 
 /// Frames received, at most, in one [`Stack::poll`].
 const FRAMES_PER_POLL: usize = 64;
-/// Frames sent for each socket, at most, in one [`Stack::poll`].
-const ROUNDS_PER_POLL: usize = 32;
 /// How often the link's state is read: it may cost a hypercall.
 const LINK_LOOK: Duration = Duration::from_millis(100);
 /// Changes of the link's state that are logged; a link that flaps on is only counted.
@@ -47,7 +45,7 @@ pub struct Counters {
 pub struct Stack<L> {
     phy: Phy<L>,
     interface: Interface,
-    sockets: SocketSet<'static>,
+    sockets: Sockets,
     addressing: Addressing,
     dhcp: Option<SocketHandle>,
     echo: Echo,
@@ -89,7 +87,7 @@ impl<L: Link> Stack<L> {
         config.random_seed = seed;
         let mut time = StackTime::new(clock);
         let interface = Interface::new(config, &mut phy, time.instant(clock));
-        let mut sockets = SocketSet::new(Vec::new());
+        let mut sockets = Sockets::new();
         Ok(Self {
             phy,
             interface,
@@ -147,27 +145,48 @@ impl<L: Link> Stack<L> {
         self.look_at_link();
         self.phy.begin(FRAMES_PER_POLL);
         self.interface.poll_maintenance(now);
-        for _ in 0..FRAMES_PER_POLL {
-            let step = self.interface.poll_ingress_single(now, &mut self.phy, &mut self.sockets);
-            if step == PollIngressSingleResult::None {
-                break;
-            }
+        self.sockets.begin(&mut self.interface, now);
+        while let Some(kind) = self.phy.next() {
+            self.interface.poll_ingress_single(now, &mut self.phy, self.sockets.of(kind));
         }
         self.follow_dhcp();
-        let own = self.settings.map(|settings| settings.address);
-        self.echo.step(&mut self.sockets, own, self.time.elapsed);
-        if let Some(services) = &mut self.one_way {
-            services.step(&mut self.sockets, self.settings, self.time.elapsed);
-        }
-        for _ in 0..ROUNDS_PER_POLL {
-            if self.interface.poll_egress(now, &mut self.phy, &mut self.sockets) == PollResult::None {
-                break;
-            }
+        let left = self.serve_sockets();
+        let connections = self.sockets.tcp.is_active();
+        self.sockets.send(&mut self.interface, &mut self.phy, now, left);
+        if connections {
+            self.listen();
         }
         self.phy.link.flush();
         match self.phy.link.failure() {
             Some(error) => Err(StackError::Link(error)),
             None => Ok(()),
+        }
+    }
+
+    /// Has the services do what they can; true when datagrams have to wait.
+    fn serve_sockets(&mut self) -> bool {
+        let mut left = false;
+        if self.sockets.udp.is_active() {
+            let own = self.settings.map(|settings| settings.address);
+            left = self.echo.step_udp(&mut self.sockets.udp.set, own, self.time.elapsed);
+            if let Some(services) = &mut self.one_way {
+                left |= services.step_udp(&mut self.sockets.udp.set, self.settings, self.time.elapsed);
+            }
+        }
+        if self.sockets.tcp.is_active() {
+            self.echo.step_tcp(&mut self.sockets.tcp.set);
+            if let Some(services) = &mut self.one_way {
+                services.step_tcp(&mut self.sockets.tcp.set);
+            }
+        }
+        left
+    }
+
+    /// Connections may be over by what has come, by a timer, or by what was sent.
+    fn listen(&mut self) {
+        self.echo.listen(&mut self.sockets.tcp.set);
+        if let Some(services) = &mut self.one_way {
+            services.listen(&mut self.sockets.tcp.set);
         }
     }
 
@@ -193,7 +212,7 @@ impl<L: Link> Stack<L> {
             return Ok(settings);
         }
         if self.dhcp.is_none() {
-            self.dhcp = Some(self.sockets.add(dhcp_client()));
+            self.dhcp = Some(self.sockets.udp.change().add(dhcp_client()));
         }
         let mut deadline = Deadline::after(clock, wait);
         loop {
@@ -225,9 +244,9 @@ impl<L: Link> Stack<L> {
         if !settings.is_local(host) && settings.gateway.is_none() {
             return Err(StackError::NoRoute(host));
         }
-        let question = self.pinger.ask(&mut self.sockets, host);
+        let question = self.pinger.ask(&mut self.sockets.icmp, host);
         let result = self.wait_for_answer(&question, clock, Deadline::after(clock, wait));
-        question.end(&mut self.sockets);
+        question.end(&mut self.sockets.icmp);
         match result? {
             Ok(time) => Ok(time),
             Err(sent) => Err(StackError::NoAnswer { host, waited: wait, sent }),
@@ -245,10 +264,10 @@ impl<L: Link> Stack<L> {
         loop {
             let before = clock.now();
             self.poll(clock)?;
-            if left_at.is_none() && question.asked(&self.sockets) {
+            if left_at.is_none() && question.asked(&self.sockets.icmp) {
                 left_at = Some(before);
             }
-            if question.answered(&mut self.sockets, &self.pinger) {
+            if question.answered(&mut self.sockets.icmp, &self.pinger) {
                 let ticks = clock.now().saturating_sub(left_at.unwrap_or(before));
                 return Ok(Ok(duration(clock, ticks)));
             }
@@ -280,14 +299,17 @@ impl<L: Link> Stack<L> {
 
     /// Gives the CPU up until a frame arrives or something is due. True when the wait is over.
     fn rest(&mut self, clock: &impl Clock, deadline: &mut Deadline) -> bool {
-        let now = self.time.instant(clock);
-        let due = self
-            .interface
-            .poll_delay(now, &self.sockets)
-            .map_or(LINK_LOOK, |due| Duration::from_micros(due.total_micros()));
-        let due = due.min(self.next_look.saturating_sub(self.time.elapsed));
         // Frames that the last step left for this one will not be announced again.
-        if due.is_zero() || self.phy.is_exhausted() {
+        if self.phy.is_exhausted() {
+            return deadline.expired(clock);
+        }
+        let now = self.time.instant(clock);
+        let due = self.sockets.due(&mut self.interface, now).map_or(LINK_LOOK, |due| {
+            let micros = due.total_micros().saturating_sub(now.total_micros());
+            Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+        });
+        let due = due.min(self.next_look.saturating_sub(self.time.elapsed));
+        if due.is_zero() {
             return deadline.expired(clock);
         }
         let Some(nap) = self.phy.link.arm() else { return deadline.expired(clock) };
@@ -318,7 +340,7 @@ impl<L: Link> Stack<L> {
     /// Takes over what the DHCP client has got or lost.
     fn follow_dhcp(&mut self) {
         let Some(handle) = self.dhcp else { return };
-        let client = self.sockets.get_mut::<dhcpv4::Socket<'_>>(handle);
+        let client = self.sockets.udp.set.get_mut::<dhcpv4::Socket<'_>>(handle);
         match client.poll() {
             None => {}
             Some(dhcpv4::Event::Deconfigured) => self.withdraw(),
@@ -361,6 +383,7 @@ impl<L: Link> Stack<L> {
             let _ = self.interface.routes_mut().add_default_ipv4_route(gateway);
         }
         self.settings = Some(settings);
+        self.sockets.change_all();
     }
 
     /// Leaves the interface without an address.
@@ -368,6 +391,7 @@ impl<L: Link> Stack<L> {
         self.interface.update_ip_addrs(|addresses| addresses.clear());
         self.interface.routes_mut().remove_default_ipv4_route();
         self.settings = None;
+        self.sockets.change_all();
     }
 }
 

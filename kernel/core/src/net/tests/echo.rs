@@ -200,3 +200,25 @@ fn a_full_link_delays_but_loses_nothing() {
     b.exchange(&[handle], 100_000, 60);
     assert_eq!(b.stack.counters().frames.unsent, 0);
 }
+
+#[test]
+fn vanished_peers_are_noticed_by_their_timers_while_nothing_but_datagrams_comes() {
+    let mut b = configured();
+    let handles: Vec<_> = (0..CONNECTIONS as u16).map(|i| b.peer.borrow_mut().connect(40000 + i)).collect();
+    assert!(b.until(5, |peer| handles.iter().all(|&handle| peer.tcp_socket(handle).may_send())));
+    for handle in handles {
+        b.peer.borrow_mut().sockets.remove(handle);
+    }
+    let datagrams = b.peer.borrow_mut().udp(5000);
+    let mut back = 0;
+    b.until(11, |peer| {
+        let socket = peer.udp_socket(datagrams);
+        back += u32::from(socket.recv().is_ok());
+        socket.send_slice(b"beside them", SERVICE).unwrap();
+        false
+    });
+    assert!(back > 1000, "{back}");
+    // Asked for a sign of life, the peer said that it knows of no connection.
+    let again = b.peer.borrow_mut().connect(41000);
+    assert!(b.until(1, |peer| peer.tcp_socket(again).may_send()));
+}
