@@ -44,7 +44,7 @@ pub fn cleared_by_one() -> usize {
 pub unsafe fn zero(to: *mut u8, len: usize) {
     if !clears_by_blocks() {
         // SAFETY: as the caller promises.
-        unsafe { zero_bytes(to, len) };
+        unsafe { store(to, 0, len) };
         return;
     }
     let head = (to as usize).wrapping_neg() % BLOCK;
@@ -53,7 +53,7 @@ pub unsafe fn zero(to: *mut u8, len: usize) {
     let tail = (len - head) % BLOCK;
     // SAFETY: head, blocks and tail are `len` bytes together, and the blocks begin at a boundary.
     unsafe {
-        zero_bytes(to, head);
+        store(to, 0, head);
         let middle = to.add(head);
         if blocks > 0 {
             asm!(
@@ -68,21 +68,36 @@ pub unsafe fn zero(to: *mut u8, len: usize) {
                 options(nostack, preserves_flags),
             );
         }
-        zero_bytes(middle.add(blocks * BLOCK), tail);
+        store(middle.add(blocks * BLOCK), 0, tail);
     }
 }
 
-/// Writes zeros: doublewords, then bytes.
-unsafe fn zero_bytes(to: *mut u8, len: usize) {
+/// Writes `byte` everywhere, zeros as [`zero`] does.
+///
+/// # Safety
+/// As for [`zero`].
+#[inline]
+pub unsafe fn set(to: *mut u8, byte: u8, len: usize) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        match byte {
+            0 => zero(to, len),
+            _ => store(to, u64::from_ne_bytes([byte; 8]), len),
+        }
+    }
+}
+
+/// Writes a word whose bytes are all the same: doublewords, then bytes.
+unsafe fn store(to: *mut u8, word: u64, len: usize) {
     // SAFETY: as for `zero`; `to` need not be aligned, hence asm.
     unsafe {
         let mut at = to;
         for _ in 0..len / 8 {
-            asm!("std {0}, 0({1})", in(reg) 0u64, in(reg_nonzero) at, options(nostack, preserves_flags));
+            asm!("std {0}, 0({1})", in(reg) word, in(reg_nonzero) at, options(nostack, preserves_flags));
             at = at.add(8);
         }
         for _ in 0..len % 8 {
-            asm!("stb {0}, 0({1})", in(reg) 0u64, in(reg_nonzero) at, options(nostack, preserves_flags));
+            asm!("stb {0}, 0({1})", in(reg) word, in(reg_nonzero) at, options(nostack, preserves_flags));
             at = at.add(1);
         }
     }

@@ -84,18 +84,38 @@ impl Deadline {
     }
 }
 
+const NANOS: u64 = 1_000_000_000;
+
 /// `time` in ticks of `clock`.
 #[must_use]
 pub fn ticks(clock: &impl Clock, time: Duration) -> u64 {
-    let ticks = time.as_nanos().saturating_mul(u128::from(clock.frequency())) / 1_000_000_000;
-    u64::try_from(ticks).unwrap_or(u64::MAX)
+    let frequency = clock.frequency();
+    let part = scaled(u64::from(time.subsec_nanos()), frequency, NANOS);
+    time.as_secs().checked_mul(frequency).and_then(|whole| whole.checked_add(part)).unwrap_or(u64::MAX)
 }
 
 /// `ticks` of `clock` as a time.
 #[must_use]
 pub fn duration(clock: &impl Clock, ticks: u64) -> Duration {
-    let nanos = u128::from(ticks).saturating_mul(1_000_000_000).checked_div(u128::from(clock.frequency()));
-    Duration::from_nanos(nanos.and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX))
+    let frequency = clock.frequency();
+    let (Some(seconds), Some(rest)) = (ticks.checked_div(frequency), ticks.checked_rem(frequency)) else {
+        return Duration::from_nanos(u64::MAX);
+    };
+    let nanos = scaled(rest, NANOS, frequency);
+    let nanos = seconds.checked_mul(NANOS).and_then(|whole| whole.checked_add(nanos));
+    Duration::from_nanos(nanos.unwrap_or(u64::MAX))
+}
+
+/// `part * to / of` of a part that is less than `of`, which is not 0: with numbers of 64 bits where they hold the
+/// product, since others are divided by a loop.
+fn scaled(part: u64, to: u64, of: u64) -> u64 {
+    match part.checked_mul(to) {
+        Some(product) => product.checked_div(of).unwrap_or(0),
+        None => {
+            let product = u128::from(part).saturating_mul(u128::from(to));
+            product.checked_div(u128::from(of)).and_then(|quotient| u64::try_from(quotient).ok()).unwrap_or(0)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +156,36 @@ mod tests {
             self.now.set((self.now.get() + self.step).min(until));
             self.wake
         }
+    }
+
+    /// A clock of some frequency, for conversions.
+    struct Ticking(u64);
+
+    impl Clock for Ticking {
+        fn now(&self) -> u64 {
+            0
+        }
+        fn frequency(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn conversions_are_exact_for_every_frequency_and_end_at_the_largest_number() {
+        let values = (0..64).flat_map(|bit| [1u64 << bit, (1 << bit) - 1, (1 << bit) + (1 << bit) / 3]);
+        for frequency in [1, 3, 1_000_000, 512_000_000, 999_999_937, 1 << 34, u64::MAX / 3, u64::MAX] {
+            let clock = Ticking(frequency);
+            for value in values.clone().chain([u64::MAX]) {
+                let exact = u128::from(value) * 1_000_000_000 / u128::from(frequency);
+                let exact = Duration::from_nanos(u64::try_from(exact).unwrap_or(u64::MAX));
+                assert_eq!(duration(&clock, value), exact, "{value} ticks of {frequency}");
+                let exact = u128::from(value) * u128::from(frequency) / 1_000_000_000;
+                let exact = u64::try_from(exact).unwrap_or(u64::MAX);
+                assert_eq!(ticks(&clock, Duration::from_nanos(value)), exact, "{value} ns at {frequency}");
+            }
+        }
+        assert_eq!(ticks(&Ticking(512_000_000), Duration::MAX), u64::MAX);
+        assert_eq!(duration(&Ticking(0), 1), Duration::from_nanos(u64::MAX));
     }
 
     #[test]

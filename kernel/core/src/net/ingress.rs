@@ -4,11 +4,12 @@
 //! (`smoltcp` 0.14, `iface/interface/mod.rs`, `iface/neighbor.rs`). A frame whose source cannot be answered
 //! is dropped here, so that no assertion is in reach of the network.
 
+use super::checksum::{TCP, UDP};
 use super::link::ETHERNET_HEADER;
 use core::net::Ipv4Addr;
 
 /// Bytes of an IPv4 header without options.
-const IPV4_HEADER: usize = 20;
+pub(super) const IPV4_HEADER: usize = 20;
 
 /// What an admitted frame carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub(super) enum Reject {
     Source,
     /// A fragment; nothing is reassembled.
     Fragment,
+    /// A checksum of TCP or UDP that is wrong.
+    Checksum,
 }
 
 /// Judges one Ethernet frame by its headers.
@@ -66,8 +69,8 @@ fn ipv4(packet: &[u8]) -> Result<Kind, Reject> {
     }
     match (protocol, body.first()) {
         (1, Some(8)) => Ok(Kind::EchoRequest),
-        (6, _) => Ok(Kind::Tcp),
-        (17, _) => Ok(Kind::Udp),
+        (TCP, _) => Ok(Kind::Tcp),
+        (UDP, _) => Ok(Kind::Udp),
         _ => Ok(Kind::Other),
     }
 }

@@ -18,12 +18,12 @@ pub(super) const HEADER: usize = 12;
 struct Held {
     buffer: Vec<u8>,
     mapping: Mapping,
-    /// How many were handed over before it.
-    serial: u64,
 }
 
 /// A buffer that the device has given back.
 pub(super) struct Done {
+    /// The head of its chain.
+    pub head: u16,
     pub buffer: Vec<u8>,
     /// Bytes that the device was given to read or to write.
     pub len: usize,
@@ -52,7 +52,6 @@ pub(super) struct Lane<P: Platform> {
     /// By head of chain.
     held: Vec<Option<Held>>,
     chain: Vec<Descriptor>,
-    serial: u64,
 }
 
 impl<P: Platform> Lane<P> {
@@ -64,7 +63,7 @@ impl<P: Platform> Lane<P> {
     ) -> Result<Self, NetError> {
         let (queue, doorbell) = transport.queue(direction.queue(), QUEUE_SIZE, dma)?;
         let held = core::iter::repeat_with(|| None).take(usize::from(queue.size())).collect();
-        Ok(Self { direction, dma: dma.clone(), queue, doorbell, held, chain: Vec::new(), serial: 0 })
+        Ok(Self { direction, dma: dma.clone(), queue, doorbell, held, chain: Vec::new() })
     }
 
     /// Descriptors in the queue.
@@ -82,19 +81,14 @@ impl<P: Platform> Lane<P> {
         self.queue.free() == self.queue.size()
     }
 
-    /// What was handed over first of what the device still holds.
-    pub fn oldest(&self) -> Option<u64> {
-        self.held.iter().flatten().map(|held| held.serial).min()
-    }
-
     /// Whether a buffer in one piece could be handed over.
     pub fn has_room(&self) -> bool {
         self.queue.free() > 0
     }
 
     /// Hands the first `len` bytes of `buffer` to the device, from the next [`Self::publish`] on: to be
-    /// written, or, when transmitting, to be read.
-    pub fn stage(&mut self, mut buffer: Vec<u8>, len: usize) -> Result<(), NotTaken> {
+    /// written, or, when transmitting, to be read. Answers the head of its chain.
+    pub fn stage(&mut self, mut buffer: Vec<u8>, len: usize) -> Result<u16, NotTaken> {
         let part = buffer.get_mut(..len).unwrap_or_default();
         let mapping = match self.direction {
             Direction::Receive => self.dma.map_from_device(part),
@@ -116,11 +110,10 @@ impl<P: Platform> Lane<P> {
         }));
         match self.queue.stage(&self.chain) {
             Ok(head) => {
-                self.serial = self.serial.wrapping_add(1);
                 if let Some(place) = self.held.get_mut(usize::from(head)) {
-                    *place = Some(Held { buffer, mapping, serial: self.serial });
+                    *place = Some(Held { buffer, mapping });
                 }
-                Ok(())
+                Ok(head)
             }
             Err(error) => {
                 self.dma.unmap(mapping);
@@ -162,7 +155,7 @@ impl<P: Platform> Lane<P> {
         let lie = |lie| NetError::Lie(self.direction, lie);
         let Some(used) = self.queue.take().map_err(lie)? else { return Ok(None) };
         // The queue gives back only heads that it was given, and each once.
-        let Some(Held { mut buffer, mapping, .. }) =
+        let Some(Held { mut buffer, mapping }) =
             self.held.get_mut(usize::from(used.head)).and_then(Option::take)
         else {
             return Ok(None);
@@ -170,13 +163,13 @@ impl<P: Platform> Lane<P> {
         let len = mapping.len();
         let written = usize::try_from(used.written).unwrap_or(usize::MAX).min(len);
         self.dma.finish(mapping, written, buffer.get_mut(..len).unwrap_or_default());
-        Ok(Some(Done { buffer, len, written }))
+        Ok(Some(Done { head: used.head, buffer, len, written }))
     }
 
     /// Ends the queue. Unless the device's reset is confirmed, nothing that it may still write is ever used
     /// again.
     pub fn dismantle(self, reset_confirmed: bool) {
-        for Held { buffer, mapping, .. } in self.held.into_iter().flatten() {
+        for Held { buffer, mapping } in self.held.into_iter().flatten() {
             if reset_confirmed {
                 self.dma.unmap(mapping);
             } else {

@@ -1,6 +1,7 @@
 //! The network: a virtio-net driver below, ARP, IPv4, ICMP, UDP and TCP by `smoltcp` above, and [`link::Link`]
 //! between them, so that each can be run without the other.
 
+mod checksum;
 pub mod driver;
 mod echo;
 pub mod error;
@@ -9,6 +10,7 @@ mod ingress;
 mod lane;
 pub mod link;
 pub mod one_way;
+mod order;
 mod phy;
 mod ping;
 mod rx;

@@ -1,8 +1,9 @@
 //! A [`Link`] as the device that `smoltcp` asks for.
 
+use super::checksum;
 use super::ingress::{self, Kind, Reject};
 use super::link::{ETHERNET_HEADER, Frame, Link};
-use smoltcp::phy::{self, DeviceCapabilities, Medium};
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
 /// Frames that passed between link and stack, and those that did not, by reason.
@@ -22,6 +23,8 @@ pub struct FrameCounters {
     pub bad_source: u64,
     /// Dropped: IPv4 fragments.
     pub fragments: u64,
+    /// Dropped: TCP or UDP with a wrong checksum.
+    pub bad_checksum: u64,
     /// Made by the stack, but longer than the link takes or without a free buffer.
     pub unsent: u64,
 }
@@ -66,7 +69,9 @@ impl<L: Link> Phy<L> {
             self.budget = self.budget.checked_sub(1)?;
             let frame = self.link.receive()?;
             let counters = &mut self.counters;
-            let counter = match ingress::admit(frame.bytes()) {
+            let admitted = ingress::admit(frame.bytes());
+            let verified = admitted.and_then(|kind| checksum::verify(frame.bytes(), kind).map(|()| kind));
+            let counter = match verified {
                 Ok(kind) => {
                     counters.received = counters.received.wrapping_add(1);
                     if kind == Kind::EchoRequest {
@@ -79,6 +84,7 @@ impl<L: Link> Phy<L> {
                 Err(Reject::Protocol) => &mut counters.foreign,
                 Err(Reject::Source) => &mut counters.bad_source,
                 Err(Reject::Fragment) => &mut counters.fragments,
+                Err(Reject::Checksum) => &mut counters.bad_checksum,
             };
             *counter = counter.wrapping_add(1);
             self.link.recycle(frame);
@@ -110,7 +116,9 @@ impl<L: Link> phy::Device for Phy<L> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = usize::from(self.link.mtu()).saturating_add(ETHERNET_HEADER);
-        // Checksums are computed and verified in software: the host that could do it is not trusted.
+        // By us: the host that could do it is not trusted.
+        capabilities.checksum.tcp = Checksum::None;
+        capabilities.checksum.udp = Checksum::None;
         capabilities
     }
 }
@@ -143,6 +151,7 @@ impl<L: Link> phy::TxToken for ToSend<'_, L> {
             return f(&mut alloc::vec![0; len]);
         };
         let result = f(frame.bytes_mut());
+        checksum::fill(frame.bytes_mut());
         self.link.transmit(frame);
         self.counters.sent = self.counters.sent.wrapping_add(1);
         result

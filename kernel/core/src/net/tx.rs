@@ -3,6 +3,7 @@
 use super::error::{Direction, NetError};
 use super::lane::{HEADER, Lane, Refusal};
 use super::link::{ETHERNET_HEADER, Frame};
+use super::order::Order;
 use super::statistics::{NetStatistics, add, count};
 use crate::clock::Deadline;
 use crate::dma::{Dma, Mapping};
@@ -29,6 +30,8 @@ pub(super) struct Transmitter<P: Platform> {
     spare: Vec<Vec<u8>>,
     /// Frames that the device has not been given.
     waiting: VecDeque<Frame>,
+    /// Those that it has.
+    order: Order,
     /// The oldest frame with the device, or none of those that wait, and when it is late.
     deadline: Option<(Option<u64>, Deadline)>,
     pub patience: Duration,
@@ -38,6 +41,7 @@ impl<P: Platform> Transmitter<P> {
     /// Sets the queue up.
     pub fn new<M: Mmio>(transport: &mut Transport<M>, dma: &Dma<P>, mtu: u16) -> Result<Self, NetError> {
         let lane = Lane::new(Direction::Transmit, transport, dma)?;
+        let order = Order::new(lane.size());
         let longest = usize::from(mtu).saturating_add(ETHERNET_HEADER);
         let frames = FRAMES.min(usize::from(lane.size()));
         let spare = (0..frames).map(|_| alloc::vec![0; longest.saturating_add(HEADER)]).collect();
@@ -47,6 +51,7 @@ impl<P: Platform> Transmitter<P> {
             longest,
             spare,
             waiting: VecDeque::with_capacity(frames),
+            order,
             deadline: None,
             patience: PATIENCE,
         })
@@ -111,7 +116,7 @@ impl<P: Platform> Transmitter<P> {
             // The 12-byte header before it says that there are no offloads: all zero.
             let len = frame.len().saturating_add(HEADER);
             match self.lane.stage(frame.into_buffer(), len) {
-                Ok(()) => {}
+                Ok(head) => self.order.add(head),
                 Err((_, Refusal::Broken(error))) => return Err(error),
                 Err((buffer, Refusal::NoRoom(_))) => {
                     count(&mut statistics.tx_no_room);
@@ -130,6 +135,7 @@ impl<P: Platform> Transmitter<P> {
     fn reclaim(&mut self, statistics: &mut NetStatistics) -> Result<(), NetError> {
         for _ in 0..self.lane.size() {
             let Some(done) = self.lane.take()? else { break };
+            self.order.remove(done.head);
             count(&mut statistics.tx_frames);
             add(&mut statistics.tx_bytes, done.len.saturating_sub(HEADER));
             self.spare.push(done.buffer);
@@ -138,7 +144,7 @@ impl<P: Platform> Transmitter<P> {
     }
 
     fn look_at_time(&mut self) -> Result<(), NetError> {
-        let oldest = self.lane.oldest();
+        let oldest = self.order.oldest();
         if oldest.is_none() && self.waiting.is_empty() {
             self.deadline = None;
             return Ok(());

@@ -211,7 +211,7 @@ fn vanished_peers_are_noticed_by_their_timers_while_nothing_but_datagrams_comes(
     }
     let datagrams = b.peer.borrow_mut().udp(5000);
     let mut back = 0;
-    b.until(11, |peer| {
+    b.until_every(5000, 11, |peer| {
         let socket = peer.udp_socket(datagrams);
         back += u32::from(socket.recv().is_ok());
         socket.send_slice(b"beside them", SERVICE).unwrap();

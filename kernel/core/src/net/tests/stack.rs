@@ -58,7 +58,7 @@ impl<L: Link> Bench<L> {
         self.until_every(100, seconds, done)
     }
 
-    fn until_every(&mut self, us: u64, seconds: u64, mut done: impl FnMut(&mut Peer) -> bool) -> bool {
+    pub fn until_every(&mut self, us: u64, seconds: u64, mut done: impl FnMut(&mut Peer) -> bool) -> bool {
         let end = self.clock.now() + seconds * self.clock.frequency();
         while self.clock.now() < end {
             self.stack.poll(&self.clock).unwrap();
