@@ -50,6 +50,7 @@ pub fn tests() -> Vec<Test> {
     };
     let mut tests: Vec<Test> = CASES.iter().map(test).collect();
     tests.push(Test::new("malformed-tree/no-cache-block", unsaid_cache_block));
+    tests.push(Test::new("malformed-tree/no-services", no_services));
     tests
 }
 
@@ -57,11 +58,27 @@ pub fn tests() -> Vec<Test> {
 fn unsaid_cache_block(context: &Context) -> Result<(), Failure> {
     const SAID: &str = "cleared word by word";
     let unsaid = Damage::Replace(b"d-cache-block-size\0", b"d-cache-block-sort\0");
-    let finished = handed_over(context, unsaid, |scene| scene.data_disk(1 << 20).map(drop))?;
+    let finished = handed_over(context, unsaid, |scene| {
+        scene.word("run=blk-digest");
+        scene.data_disk(1 << 20).map(drop)
+    })?;
     let mut findings = judge::end(&finished, 0);
     if !finished.output.console.contains(SAID) {
         findings.push(Finding::NeverSaid(SAID));
     }
+    verdict(finished, findings)
+}
+
+/// Where the tree names no RTAS services no device is found, and the guest still powers off.
+fn no_services(context: &Context) -> Result<(), Failure> {
+    let none = Damage::Replace(b"\0\0\0\x01rtas\0", b"\0\0\0\x01rats\0");
+    let finished = handed_over(context, none, |scene| {
+        scene.word("run=map");
+        Ok(())
+    })?;
+    let mut findings = judge::end(&finished, 0);
+    // What ibm,nmi-register would have taken.
+    findings.extend(judge::fact(&finished, "nmi.handlers", "vectors"));
     verdict(finished, findings)
 }
 
@@ -82,7 +99,6 @@ fn handed_over(
 ) -> Result<Finished, Failure> {
     let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
     equip(&mut scene)?;
-    scene.word("run=blk-digest");
     let root = scene.dir.root().to_path_buf();
     let memory = scene.dir.memory(scene.machine.memory).map_err(|error| Finding::File(root, error))?;
     let gdb = scene.dir.path("gdb");

@@ -9,9 +9,10 @@ use postern_core::seam::Rtas;
 
 use crate::platform::pseries::Pseries;
 
-/// QEMU's token for ibm,os-term (`include/hw/ppc/spapr.h`), for an exit before the tree could be read; the
-/// published ultravisor relies on the same number (`svm/svm-rtas.c`).
-const OS_TERM_BEFORE_TREE: u32 = 0x201f;
+/// QEMU's tokens (`include/hw/ppc/spapr.h`), for an exit before the tree could be read, or where it names no
+/// services. H_RTAS is QEMU's own call, and the published ultravisor relies on the second number (`svm/svm-rtas.c`).
+const POWER_OFF: u32 = 0x2003;
+const OS_TERM: u32 = 0x201f;
 
 /// The CPU that ends the run; 0 as long as none does.
 static ENDING: AtomicU64 = AtomicU64::new(0);
@@ -31,13 +32,18 @@ pub fn exit(status: ExitStatus) -> ! {
         Err(_) => stand_still(),
     }
     if status == ExitStatus::Done {
-        let _ = Pseries.rtas("power-off", &[0, 0], &mut []);
+        call("power-off", POWER_OFF, &[0, 0]);
     }
     let text = rtas::pointer_argument(b"Postern ended with a failure\0");
-    if Pseries.rtas("ibm,os-term", &[text], &mut []).is_err() {
-        let _ = rtas::call_token(OS_TERM_BEFORE_TREE, &[text], &mut []);
-    }
+    call("ibm,os-term", OS_TERM, &[text]);
     stand_still()
+}
+
+/// By its name or, if that cannot be, by its number. There is nothing left to be done about one that fails.
+fn call(service: &'static str, token: u32, args: &[u32]) {
+    if Pseries.rtas(service, args, &mut []).is_err() {
+        let _ = rtas::call_token(token, args, &mut []);
+    }
 }
 
 fn stand_still() -> ! {
