@@ -14,6 +14,13 @@ $(call one_of,FIRMWARE,slof vof bios)
 $(call one_of,SVM,on off)
 $(call one_of,AP,on off)
 $(call one_of,CPU,power9 power10)
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+GROUPS := disk network start instructions scaling
+$(if $(QUICK),$(call one_of,QUICK,1))
+$(if $(KEEP),$(call one_of,KEEP,docs))
+$(if $(filter-out $(GROUPS),$(ONLY)),$(error ONLY='$(ONLY)': wanted some of: $(GROUPS)))
+$(if $(KEEP),$(if $(ONLY),$(error KEEP=docs keeps a whole report, and ONLY='$(ONLY)' is a part of one)))
+endif
 # Make passes on what it was given in the environment: the shell reads it there, whatever characters it has.
 WORDS = $(foreach v,$(VARIABLES),$(if $(call given,$v),"$v=$$$v"))
 
@@ -72,7 +79,7 @@ test: image sabotage
 bench: image
 	@$(MAKE) virtio-drivers || echo 'bench: no virtio-drivers'
 	@$(CARGO) -q build --release -p postern-bench
-	@exec target/release/postern-bench $(if $(QUICK),quick) $(ONLY) $(or $(KEEP),build/bench)
+	@exec target/release/postern-bench $(if $(QUICK),quick) $(ONLY) $(if $(KEEP),to=$(KEEP))
 
 # Random work and disturbances for TIME seconds; SEED repeats one.
 soak: image

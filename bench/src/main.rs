@@ -1,6 +1,7 @@
 //! `make bench`: Postern and Linux side by side on this machine, and a report about it.
 
 mod chart;
+mod command;
 mod compare;
 mod guest;
 mod initramfs;
@@ -16,63 +17,36 @@ mod plan;
 mod results;
 mod scaling;
 mod statistics;
+mod steps;
 mod targets;
 
+use command::{Command, FOLDER, HELP, KEPT};
 use guest::Parts;
 use linux::Linux;
 use machine::Description;
-use plan::{Effort, Group};
+use plan::{Effort, Group, System};
+use postern_harness::interrupt;
 use results::Results;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-const HELP: &str = "postern-bench [quick] [disk|network|start|instructions|scaling]... [FOLDER]
-    measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}
-postern-bench redraw FOLDER
-    writes chart and tables anew from FOLDER/benchmarks.json
-postern-bench compare ROUNDS IMAGE IMAGE [disk|network|start|instructions]...
-    measures two images of Postern in turn, bounced";
-/// Where the report is for readers, and whole.
-const KEPT: &str = "docs";
 /// Bytes of the raw file.
 const RAW_BYTES: usize = 256 << 20;
 
 fn main() -> ExitCode {
-    let mut effort = Effort::FULL;
-    let mut folder = PathBuf::from("build/bench");
-    let mut only = Vec::new();
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [first, rounds, a, b, groups @ ..] = &words[..]
-        && first == "compare"
-    {
-        let only: Vec<_> = groups.iter().filter_map(|word| Group::parse(word)).collect();
-        return ended(compare(rounds, [a.into(), b.into()], &only));
-    }
-    if let [first, folder] = &words[..]
-        && first == "redraw"
-    {
-        return ended(redraw(Path::new(folder)));
-    }
-    for word in words {
-        match word.as_str() {
-            "quick" => effort = Effort::QUICK,
-            "help" | "--help" | "-h" => {
-                println!("{HELP}");
-                return ExitCode::SUCCESS;
-            }
-            other => match Group::parse(other) {
-                Some(group) => only.push(group),
-                None => folder = other.into(),
-            },
+    let done = command::parse(&words).map_err(io::Error::other).and_then(|command| match command {
+        Command::Bench { effort, only, folder } => bench(effort, &only, &folder),
+        Command::Redraw(folder) => redraw(&folder),
+        Command::Compare { rounds, images, only } => compare(rounds, images, &only),
+        Command::Help => {
+            println!("{HELP}");
+            Ok(())
         }
-    }
-    ended(bench(effort, &only, &folder))
-}
-
-fn ended(result: io::Result<()>) -> ExitCode {
-    match result {
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("bench: {error}");
@@ -81,9 +55,8 @@ fn ended(result: io::Result<()>) -> ExitCode {
     }
 }
 
-fn compare(rounds: &str, images: [PathBuf; 2], only: &[Group]) -> io::Result<()> {
-    let rounds = rounds.parse().map_err(io::Error::other)?;
-    postern_harness::interrupt::watch()?;
+fn compare(rounds: usize, images: [PathBuf; 2], only: &[Group]) -> io::Result<()> {
+    interrupt::watch()?;
     compare::run(&parts(None), images, rounds, only).map_err(|error| io::Error::other(error.to_string()))
 }
 
@@ -100,28 +73,52 @@ fn parts(linux: Option<Linux>) -> Parts {
 }
 
 fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
-    if folder == Path::new(KEPT) && !only.is_empty() {
-        return Err(io::Error::other("a report of some groups (ONLY) is not one to keep (KEEP=docs)"));
-    }
     let start = Instant::now();
-    postern_harness::interrupt::watch()?;
-    std::fs::create_dir_all("build/bench")?;
-    let linux = Linux::get().map_err(|error| eprintln!("bench: no Linux: {error}")).ok();
+    interrupt::watch()?;
+    std::fs::create_dir_all(FOLDER)?;
+    let mut results = Results::default();
+    let others = [Group::Disk, Group::Network, Group::Start, Group::Instructions];
+    let linux = if others.into_iter().any(|group| steps::wanted(only, group)) {
+        Linux::get().map_err(|error| results.miss(format!("Linux: {error}"))).ok()
+    } else {
+        None
+    };
     let parts = parts(linux);
-    guest::make_raw(&parts.raw, RAW_BYTES)?;
-    let results = measure::all(&parts, effort, only);
-    std::fs::remove_file(&parts.raw)?;
+    if parts.virtio_drivers.is_none()
+        && [Group::Disk, Group::Instructions].into_iter().any(|group| steps::wanted(only, group))
+    {
+        results.miss(format!("{}: the image could not be built", System::VirtioDrivers.name()));
+    }
+    if steps::wanted(only, Group::Disk) {
+        guest::make_raw(&parts.raw, RAW_BYTES)?;
+    }
+    steps::all(&parts, effort, only, &mut results);
+    // Where no disk was wanted there is none.
+    let _ = std::fs::remove_file(&parts.raw);
+    if results.entries.is_empty() {
+        return Err(io::Error::other("nothing was measured, so that there is no report"));
+    }
     let machine = machine::describe(&parts);
+    let interrupted = interrupt::requested();
+    let folder = if interrupted && folder == Path::new(KEPT) { Path::new(FOLDER) } else { folder };
     std::fs::create_dir_all(folder)?;
     std::fs::write(folder.join("benchmarks.json"), json::write(&results, &machine, effort))?;
     show(folder, &results, &machine, effort)?;
     eprintln!("bench: {} s; report in {}", start.elapsed().as_secs(), folder.display());
-    Ok(())
+    if interrupted {
+        Err(io::Error::other("interrupted: the report has what was measured until then"))
+    } else {
+        Ok(())
+    }
 }
 
 /// What people read of a report, in `folder`; of one that is kept, in the pages around it, too.
 fn show(folder: &Path, results: &Results, machine: &Description, effort: Effort) -> io::Result<()> {
-    let charted = chart::draw(results, machine, effort, &folder.join("benchmarks.svg"))?;
+    let svg = folder.join("benchmarks.svg");
+    let charted = chart::draw(results, machine, effort, &svg)?;
+    if !charted && svg.exists() {
+        std::fs::remove_file(&svg)?;
+    }
     std::fs::write(folder.join("benchmarks.md"), markdown::write(results, machine, effort, charted))?;
     if folder == Path::new(KEPT) {
         keep::keep(Path::new("."), results, machine, effort, charted)?;

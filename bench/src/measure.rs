@@ -1,13 +1,10 @@
-//! The measurements: in each round every system does the same, one after the other.
+//! The measurements of one system.
 
 use crate::guest::{Guest, GuestError, Parts, Shape};
 use crate::network::{self, Until};
-use crate::packets;
-use crate::plan::{Backend, DISK, Effort, Group, System};
+use crate::plan::{Backend, DISK, Effort, System};
 use crate::results::{Results, Row};
-use crate::scaling;
 use postern_harness::guest::report::Report;
-use postern_harness::interrupt;
 use postern_harness::variable::Firmware;
 use std::time::Duration;
 
@@ -25,82 +22,13 @@ pub const SLOTS: &str = "instructions of a slot by the pool's fill";
 /// The timebase of every pseries.
 const TIMEBASE_HZ: f64 = 512e6;
 
-/// Measures everything, or the groups that are asked for.
-pub fn all(parts: &Parts, effort: Effort, only: &[Group]) -> Results {
-    let wanted = |group| only.is_empty() || only.contains(&group);
-    let mut results = Results::default();
-    if parts.virtio_drivers.is_none() {
-        results.miss(format!("{}: the image could not be built", System::VirtioDrivers.name()));
-    }
-    for round in 1..=effort.rounds {
-        if wanted(Group::Disk) || wanted(Group::Network) {
-            eprintln!("bench: round {round} of {}", effort.rounds);
-        }
-        for system in systems(parts) {
-            for backend in Backend::ALL.into_iter().filter(|_| wanted(Group::Disk)) {
-                attempt(&mut results, system, "disk", |results| {
-                    disk(parts, effort, system, backend, results)
-                });
-            }
-            if wanted(Group::Network) {
-                attempt(&mut results, system, "network", |results| net(parts, effort, system, results));
-            }
-            if interrupt::requested() {
-                results.miss("interrupted".to_owned());
-                return results;
-            }
-        }
-    }
-    for system in systems(parts) {
-        if wanted(Group::Start) {
-            attempt(&mut results, system, "start by SLOF", |results| {
-                let shape = Shape { firmware: Firmware::Slof, ..Shape::network(system) };
-                start(parts, &shape, "QEMU start to drivers ready, SLOF", results)
-            });
-        }
-        if wanted(Group::Instructions) {
-            attempt(&mut results, system, "instructions", |results| instructions(parts, system, results));
-            attempt(&mut results, system, "instructions of packets", |results| {
-                packets::instructions(parts, system, effort, results)
-            });
-        }
-    }
-    if wanted(Group::Instructions) {
-        attempt(&mut results, System::PosternDirect, "slots", |results| slots(parts, results));
-    }
-    for system in
-        [System::PosternBounced, System::PosternDirect].into_iter().filter(|_| wanted(Group::Scaling))
-    {
-        attempt(&mut results, system, "scaling", |results| scaling::measure(parts, effort, system, results));
-    }
-    results
-}
-
-fn systems(parts: &Parts) -> impl Iterator<Item = System> {
-    let linux = parts.linux.is_some();
-    System::ALL.into_iter().filter(move |system| linux || !system.is_linux())
-}
-
-fn attempt(
-    results: &mut Results,
-    system: System,
-    what: &str,
-    measure: impl FnOnce(&mut Results) -> Result<(), GuestError>,
-) {
-    if interrupt::requested() {
-        return;
-    }
-    if let Err(error) = measure(results) {
-        results.miss(format!("{}, {what}: {error}", system.name()));
-    }
-}
-
 /// The command line of a job that measures these.
 pub fn words(job: &str, specs: impl Iterator<Item = String>) -> String {
     format!("run={job} bench={}", specs.collect::<Vec<_>>().join(","))
 }
 
-fn disk(
+/// Requests on one kind of disk, and the start by VOF.
+pub fn disk(
     parts: &Parts,
     effort: Effort,
     system: System,
@@ -151,7 +79,7 @@ pub fn opened_in(report: &Report) -> Option<f64> {
 }
 
 /// A slot taken and given back, by how full the pool is, in pools of 8 and 256 MiB: the bookkeeping alone.
-fn slots(parts: &Parts, results: &mut Results) -> Result<(), GuestError> {
+pub fn slots(parts: &Parts, results: &mut Results) -> Result<(), GuestError> {
     // The pool that is measured has no memory, so an ordinary guest will do, and needs no disk.
     let system = System::PosternDirect;
     for (size, said) in [("8M", "8 MiB"), ("256M", "256 MiB")] {
@@ -170,16 +98,20 @@ fn slots(parts: &Parts, results: &mut Results) -> Result<(), GuestError> {
     Ok(())
 }
 
-fn start(parts: &Parts, shape: &Shape, name: &str, results: &mut Results) -> Result<(), GuestError> {
-    let Some(mut guest) = Guest::start(parts, shape)? else { return Ok(()) };
+/// The start by SLOF.
+pub fn slof(parts: &Parts, system: System, results: &mut Results) -> Result<(), GuestError> {
+    let shape = Shape { firmware: Firmware::Slof, ..Shape::network(system) };
+    let Some(mut guest) = Guest::start(parts, &shape)? else { return Ok(()) };
     let ready = guest.until("postern: net0.serve=ready")?;
-    let row = Row { group: START.to_owned(), name: name.to_owned(), unit: "s", more_is_better: false };
-    results.add(&row, shape.system, ready.as_secs_f64());
+    let name = "QEMU start to drivers ready, SLOF".to_owned();
+    let row = Row { group: START.to_owned(), name, unit: "s", more_is_better: false };
+    results.add(&row, system, ready.as_secs_f64());
     guest.quit();
     guest.finish().map(drop)
 }
 
-fn net(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> Result<(), GuestError> {
+/// Packets and streams, and the memory of an idle guest.
+pub fn net(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> Result<(), GuestError> {
     let shape = Shape { words: "run=net-bench".to_owned(), ..Shape::network(system) };
     let Some(mut guest) = Guest::start(parts, &shape)? else { return Ok(()) };
     guest.until("postern: net0.serve=ready")?;

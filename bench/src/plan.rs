@@ -68,9 +68,6 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Null, Self::Raw];
-
     /// As the tables say it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -158,7 +155,7 @@ pub struct Effort {
 
 impl Effort {
     /// `QUICK=1`
-    pub const QUICK: Self = Self { rounds: 3, milliseconds: 250, network_seconds: 0.7 };
+    pub const QUICK: Self = Self { rounds: 3, milliseconds: 250, network_seconds: 0.5 };
     /// Without it.
     pub const FULL: Self = Self { rounds: 5, milliseconds: 500, network_seconds: 1.0 };
 }

@@ -1,0 +1,113 @@
+//! What the program is told to do.
+
+use crate::plan::{Effort, Group};
+use std::path::{Path, PathBuf};
+
+/// How to say it.
+pub const HELP: &str = "postern-bench [quick] [disk|network|start|instructions|scaling]... [to=FOLDER]
+    measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}
+postern-bench redraw FOLDER
+    writes chart and tables anew from FOLDER/benchmarks.json
+postern-bench compare ROUNDS IMAGE IMAGE [disk|network|start|instructions]...
+    measures two images of Postern in turn, bounced";
+/// Where a report is left.
+pub const FOLDER: &str = "build/bench";
+/// Where a report is for readers, and whole.
+pub const KEPT: &str = "docs";
+
+/// One task.
+#[derive(Debug)]
+pub enum Command {
+    /// Measure and report.
+    Bench { effort: Effort, only: Vec<Group>, folder: PathBuf },
+    /// Report anew what is in this folder.
+    Redraw(PathBuf),
+    /// Measure two images.
+    Compare { rounds: usize, images: [PathBuf; 2], only: Vec<Group> },
+    /// Say [`HELP`].
+    Help,
+}
+
+/// Understands the program's words.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn parse(words: &[String]) -> Result<Command, String> {
+    match words {
+        [first, rest @ ..] if first == "redraw" => match rest {
+            [folder] => Ok(Command::Redraw(folder.into())),
+            _ => Err("redraw: wanted one folder".to_owned()),
+        },
+        [first, rest @ ..] if first == "compare" => match rest {
+            [rounds, a, b, groups @ ..] => Ok(Command::Compare {
+                rounds: rounds.parse().map_err(|_| format!("compare: '{rounds}' is no number of rounds"))?,
+                images: [a.into(), b.into()],
+                only: groups.iter().map(|word| group(word)).collect::<Result<_, _>>()?,
+            }),
+            _ => Err("compare: wanted a number of rounds and two images".to_owned()),
+        },
+        _ => bench(words),
+    }
+}
+
+fn bench(words: &[String]) -> Result<Command, String> {
+    let (mut effort, mut only, mut folder) = (Effort::FULL, Vec::new(), PathBuf::from(FOLDER));
+    for word in words {
+        match word.as_str() {
+            "quick" => effort = Effort::QUICK,
+            "help" | "--help" | "-h" => return Ok(Command::Help),
+            other => match other.strip_prefix("to=") {
+                Some("") => return Err("to=: no folder".to_owned()),
+                Some(to) => folder = to.into(),
+                None => only.push(group(other)?),
+            },
+        }
+    }
+    if folder == Path::new(KEPT) && !only.is_empty() {
+        return Err("a report of some groups (ONLY) is not one to keep (KEEP=docs)".to_owned());
+    }
+    Ok(Command::Bench { effort, only, folder })
+}
+
+fn group(word: &str) -> Result<Group, String> {
+    Group::parse(word)
+        .ok_or_else(|| format!("no group is called '{word}': disk, network, start, instructions or scaling"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(words: &str) -> Result<Command, String> {
+        parse(&words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn groups_effort_and_folder_are_taken_in_any_order() {
+        let Ok(Command::Bench { effort, only, folder }) = said("disk to=/tmp/x quick start") else {
+            panic!("no bench")
+        };
+        assert_eq!(
+            (effort.rounds, only, folder),
+            (Effort::QUICK.rounds, vec![Group::Disk, Group::Start], "/tmp/x".into())
+        );
+        assert!(
+            matches!(said(""), Ok(Command::Bench { only, folder, .. }) if only.is_empty() && folder == Path::new(FOLDER))
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        assert!(said("quick netwrok").unwrap_err().contains("'netwrok'"));
+        assert!(said("compare many a b").unwrap_err().contains("'many'"));
+        assert!(said("compare 3 a b dsk").unwrap_err().contains("'dsk'"));
+        assert!(said("compare 3 a").is_err() && said("redraw").is_err() && said("redraw a b").is_err());
+        assert!(said("to=").is_err());
+    }
+
+    #[test]
+    fn part_of_a_report_is_not_kept() {
+        assert!(said("to=docs quick").is_ok());
+        assert!(said("to=docs/ disk").unwrap_err().contains("KEEP"));
+    }
+}

@@ -1,0 +1,199 @@
+//! What is measured in which order; how far that is and how long it may still take is said on the way.
+
+use crate::guest::{GuestError, Parts};
+use crate::plan::{Backend, Effort, Group, System};
+use crate::results::Results;
+use crate::{measure, packets, scaling};
+use postern_harness::interrupt;
+use std::time::{Duration, Instant};
+
+/// What one system does without a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Requests, and the start by VOF.
+    Disk(Backend),
+    /// Echo and one way.
+    Network,
+    /// The start by SLOF.
+    Slof,
+    /// Guest instructions of requests.
+    Requests,
+    /// Guest instructions of packets.
+    Packets,
+    /// Guest instructions of the pool's bookkeeping.
+    Slots,
+    /// By depth, size, pool and CPUs.
+    Scaling,
+}
+
+impl Step {
+    const fn group(self) -> Group {
+        match self {
+            Self::Disk(_) => Group::Disk,
+            Self::Network => Group::Network,
+            Self::Slof => Group::Start,
+            Self::Requests | Self::Packets | Self::Slots => Group::Instructions,
+            Self::Scaling => Group::Scaling,
+        }
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Disk(backend) => format!("disk ({})", backend.name()),
+            Self::Network => "network".to_owned(),
+            Self::Slof => "start by SLOF".to_owned(),
+            Self::Requests => "instructions of requests".to_owned(),
+            Self::Packets => "instructions of packets".to_owned(),
+            Self::Slots => "instructions of the pool".to_owned(),
+            Self::Scaling => "scaling".to_owned(),
+        }
+    }
+
+    /// Whether the guest needs a network card, for which the crate's image has no driver.
+    const fn needs_network(self) -> bool {
+        matches!(self, Self::Network | Self::Slof | Self::Packets)
+    }
+
+    fn measure(
+        self,
+        parts: &Parts,
+        effort: Effort,
+        system: System,
+        results: &mut Results,
+    ) -> Result<(), GuestError> {
+        match self {
+            Self::Disk(backend) => measure::disk(parts, effort, system, backend, results),
+            Self::Network => measure::net(parts, effort, system, results),
+            Self::Slof => measure::slof(parts, system, results),
+            Self::Requests => measure::instructions(parts, system, results),
+            Self::Packets => packets::instructions(parts, system, effort, results),
+            Self::Slots => measure::slots(parts, results),
+            Self::Scaling => scaling::measure(parts, effort, system, results),
+        }
+    }
+}
+
+/// Whether a group is asked for; all are where none is named.
+pub fn wanted(only: &[Group], group: Group) -> bool {
+    only.is_empty() || only.contains(&group)
+}
+
+/// All steps: in each round every system does the same, one after the other, and once what does not vary.
+fn order(systems: &[System], rounds: usize, only: &[Group]) -> Vec<(System, Step)> {
+    let round = [Step::Disk(Backend::Null), Step::Disk(Backend::Raw), Step::Network];
+    let once = [Step::Slof, Step::Requests, Step::Packets];
+    let each = |steps: [Step; 3]| systems.iter().flat_map(move |system| steps.map(|step| (*system, step)));
+    let mut all: Vec<_> = (0..rounds).flat_map(|_| each(round)).chain(each(once)).collect();
+    // The pool that is measured has no memory, so that an ordinary guest will do.
+    all.push((System::PosternDirect, Step::Slots));
+    all.extend([System::PosternBounced, System::PosternDirect].map(|system| (system, Step::Scaling)));
+    let possible = |system, step: Step| system != System::VirtioDrivers || !step.needs_network();
+    all.retain(|(system, step)| wanted(only, step.group()) && possible(*system, *step));
+    all
+}
+
+/// Measures everything, or the groups that are asked for, until it is interrupted.
+pub fn all(parts: &Parts, effort: Effort, only: &[Group], results: &mut Results) {
+    let there = |system: &System| match system {
+        System::LinuxBounced | System::LinuxDirect => parts.linux.is_some(),
+        System::VirtioDrivers => parts.virtio_drivers.is_some(),
+        System::PosternBounced | System::PosternDirect => true,
+    };
+    let systems: Vec<_> = System::ALL.into_iter().filter(there).collect();
+    let steps = order(&systems, effort.rounds, only);
+    let mut took = Vec::new();
+    for (done, (system, step)) in steps.iter().enumerate() {
+        let name = format!("{}, {}", system.name(), step.name());
+        let left = left(&steps[done..], &took).map_or_else(String::new, |left| {
+            format!(
+                " (about {} left)",
+                if left < Duration::from_secs(90) {
+                    format!("{} s", left.as_secs())
+                } else {
+                    format!("{} min", (left.as_secs() + 30) / 60)
+                }
+            )
+        });
+        eprintln!("bench: {} of {}: {name}{left}", done + 1, steps.len());
+        let start = Instant::now();
+        let measured = step.measure(parts, effort, *system, results);
+        if interrupt::requested() {
+            results.miss(format!(
+                "interrupted: {} of {} steps were not measured",
+                steps.len() - done,
+                steps.len()
+            ));
+            return;
+        }
+        if let Err(error) = measured {
+            results.miss(format!("{name}: {error}"));
+        }
+        took.push((*system, *step, start.elapsed()));
+    }
+}
+
+/// How long these steps will take, from what was measured: what the same step took with the same system, or with
+/// another, or what any step took.
+fn left(steps: &[(System, Step)], took: &[(System, Step, Duration)]) -> Option<Duration> {
+    let mean = |like: &dyn Fn(System, Step) -> bool| {
+        let times: Vec<_> =
+            took.iter().filter(|(system, step, _)| like(*system, *step)).map(|(.., time)| *time).collect();
+        Some(times.iter().sum::<Duration>() / u32::try_from(times.len()).ok().filter(|count| *count > 0)?)
+    };
+    let one = |(system, step): &(System, Step)| {
+        let same = mean(&|s, t| (s, t) == (*system, *step)).or_else(|| mean(&|_, t| t == *step));
+        same.or_else(|| mean(&|_, _| true))
+    };
+    steps.iter().map(one).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_interleaved_and_what_does_not_vary_is_measured_once() {
+        let steps = order(&System::ALL, 3, &[]);
+        let count = |system, step| steps.iter().filter(|other| **other == (system, step)).count();
+        assert_eq!(count(System::LinuxDirect, Step::Network), 3);
+        assert_eq!(count(System::PosternBounced, Step::Slof), 1);
+        assert_eq!(count(System::LinuxBounced, Step::Scaling), 0);
+        assert_eq!(count(System::VirtioDrivers, Step::Disk(Backend::Null)), 3);
+        assert_eq!(count(System::VirtioDrivers, Step::Network), 0);
+        let disk: Vec<_> = steps
+            .iter()
+            .filter(|(_, step)| *step == Step::Disk(Backend::Null))
+            .map(|(system, _)| *system)
+            .collect();
+        assert_eq!(disk, System::ALL.repeat(3));
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_measured() {
+        let steps =
+            order(&[System::PosternBounced, System::PosternDirect], 5, &[Group::Start, Group::Scaling]);
+        let of = |system| [(system, Step::Slof), (system, Step::Scaling)];
+        assert_eq!(steps.len(), 4);
+        assert!(
+            of(System::PosternBounced)
+                .iter()
+                .chain(&of(System::PosternDirect))
+                .all(|step| steps.contains(step))
+        );
+    }
+
+    #[test]
+    fn time_left_follows_what_such_steps_took() {
+        let seconds = Duration::from_secs;
+        let (ours, theirs) = (System::PosternBounced, System::LinuxBounced);
+        let took = [
+            (ours, Step::Network, seconds(4)),
+            (theirs, Step::Network, seconds(8)),
+            (ours, Step::Slof, seconds(30)),
+        ];
+        assert_eq!(left(&[(ours, Step::Network), (theirs, Step::Slof)], &took), Some(seconds(34)));
+        assert_eq!(left(&[(System::LinuxDirect, Step::Network)], &took), Some(seconds(6)));
+        assert_eq!(left(&[(ours, Step::Slots)], &took), Some(seconds(14)));
+        assert_eq!(left(&[(ours, Step::Slots)], &[]), None);
+    }
+}
