@@ -1,27 +1,23 @@
-//! virtio over PCI, modern interface: status, features, queues, device configuration, notifications.
+//! virtio over PCI, modern interface: reset, features, status, interrupts. Queues are set up in `queues`, and `config`
+//! reads what the device says of itself.
 //!
 //! Source: virtio 1.2, sections 2.1, 3.1 and 4.1. Features are read once; the private copy decides from then
 //! on. After an error in a step of the set-up the device has FAILED in its status and is not to be used.
 
-use crate::addr::{BusAddr, Gpa};
+use crate::addr::Gpa;
 use crate::clock::{Clock, Deadline};
-use crate::dma::Dma;
 use crate::interrupts::{Delivery, Line};
-use crate::seam::{Mmio, Platform, Width};
+use crate::seam::{Mmio, Width};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::{Features, Status};
-use crate::virtio::queue::Queue;
-use crate::virtio::regions::{Region, Regions};
+use crate::virtio::regions::Regions;
 use crate::virtio::registers::Common;
-use crate::virtio::ring::MAX_SIZE;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 /// How long a device may take to reset.
 const RESET_WAIT: Duration = Duration::from_millis(500);
-/// How often a device configuration that changes while it is read is read again.
-const CONFIG_TRIES: u32 = 16;
 /// VIRTIO_MSI_NO_VECTOR
 const NO_VECTOR: u64 = 0xffff;
 
@@ -34,23 +30,6 @@ pub struct Transport<M> {
     status: Status,
     generation: u8,
     lines: Vec<Arc<Line>>,
-}
-
-/// Where a queue's notifications go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doorbell {
-    at: Gpa,
-    queue: u16,
-}
-
-impl Doorbell {
-    /// Tells the device to look at the queue.
-    ///
-    /// # Errors
-    /// The register cannot be written.
-    pub fn ring(self, mmio: &impl Mmio) -> Result<(), TransportError> {
-        Ok(mmio.store(self.at, Width::W16, self.queue.into())?)
-    }
 }
 
 impl<M: Mmio> Transport<M> {
@@ -193,81 +172,6 @@ impl<M: Mmio> Transport<M> {
         self.line().map_or(Delivery::Poll, Line::delivery)
     }
 
-    /// Sets queue `index` up with as many descriptors as the device and `most` (a power of two) allow, in
-    /// memory of `dma`.
-    ///
-    /// # Errors
-    /// No such queue, a size that is none, or a device that does not take what it is given.
-    pub fn queue<P: Platform>(
-        &mut self,
-        index: u16,
-        most: u16,
-        dma: &Dma<P>,
-    ) -> Result<(Queue<P>, Doorbell), TransportError> {
-        match self.set_up_queue(index, most, dma) {
-            Err(error) => self.give_up(error),
-            done => done,
-        }
-    }
-
-    fn set_up_queue<P: Platform>(
-        &self,
-        index: u16,
-        most: u16,
-        dma: &Dma<P>,
-    ) -> Result<(Queue<P>, Doorbell), TransportError> {
-        self.store(Common::QueueSelect, index.into())?;
-        let offered = self.load(Common::QueueSize)? as u16;
-        if offered == 0 {
-            return Err(TransportError::NoQueue(index));
-        }
-        if !offered.is_power_of_two() || offered > MAX_SIZE {
-            return Err(TransportError::QueueSize { queue: index, size: offered });
-        }
-        if self.load(Common::QueueEnable)? != 0 {
-            return Err(TransportError::QueueInUse(index));
-        }
-        let size = offered.min(most);
-        self.store(Common::QueueSize, size.into())?;
-        let found = self.load(Common::QueueSize)? as u16;
-        if found != size {
-            return Err(TransportError::QueueSize { queue: index, size: found });
-        }
-        let doorbell = self.doorbell(index)?;
-        let queue = Queue::new(dma, size).map_err(TransportError::Dma)?;
-        match self.enable_queue(index, &queue) {
-            Ok(()) => Ok((queue, doorbell)),
-            Err(error) => {
-                // The device may have taken the addresses, and believe that the queue is on.
-                queue.dismantle(false);
-                Err(error)
-            }
-        }
-    }
-
-    fn enable_queue<P: Platform>(&self, index: u16, queue: &Queue<P>) -> Result<(), TransportError> {
-        let addresses = queue.addresses();
-        self.store_address(Common::QueueDescLow, Common::QueueDescHigh, addresses.descriptors)?;
-        self.store_address(Common::QueueDriverLow, Common::QueueDriverHigh, addresses.available)?;
-        self.store_address(Common::QueueDeviceLow, Common::QueueDeviceHigh, addresses.used)?;
-        self.store(Common::QueueEnable, 1)?;
-        if self.load(Common::QueueEnable)? == 1 { Ok(()) } else { Err(TransportError::QueueNotTaken(index)) }
-    }
-
-    fn store_address(&self, low: Common, high: Common, address: BusAddr) -> Result<(), TransportError> {
-        self.store(low, address.raw() & 0xffff_ffff)?;
-        self.store(high, address.raw() >> 32)
-    }
-
-    /// The selected queue's notification register, which must lie inside the region.
-    fn doorbell(&self, index: u16) -> Result<Doorbell, TransportError> {
-        let position = self.load(Common::QueueNotifyOff)? as u16;
-        let outside = TransportError::NotifyOutside { queue: index, position };
-        let offset = u32::from(position).checked_mul(self.regions.notify_multiplier).ok_or(outside)?;
-        let at = self.regions.notify.register(offset, Width::W16).ok_or(outside)?;
-        Ok(Doorbell { at, queue: index })
-    }
-
     /// Lets the device work on its queues.
     ///
     /// # Errors
@@ -275,14 +179,6 @@ impl<M: Mmio> Transport<M> {
     pub fn start(&mut self) -> Result<(), TransportError> {
         self.add_status(Status::DRIVER_OK)?;
         self.alive()
-    }
-
-    /// Tells the device to look at a queue.
-    ///
-    /// # Errors
-    /// The register cannot be written.
-    pub fn notify(&self, doorbell: Doorbell) -> Result<(), TransportError> {
-        doorbell.ring(&self.mmio)
     }
 
     /// Looks whether the device is still in the state that the driver brought it to.
@@ -304,39 +200,6 @@ impl<M: Mmio> Transport<M> {
             return Err(TransportError::StatusLost { set: self.status.bits(), found: found.bits() });
         }
         Ok(())
-    }
-
-    /// Whether the device configuration has changed since the last call, or since [`Self::config`] read it.
-    ///
-    /// # Errors
-    /// The register cannot be read.
-    pub fn config_changed(&mut self) -> Result<bool, TransportError> {
-        let now = self.load(Common::ConfigGeneration)? as u8;
-        let changed = now != self.generation;
-        self.generation = now;
-        Ok(changed)
-    }
-
-    /// Reads several fields of the device configuration that belong together.
-    ///
-    /// # Errors
-    /// The configuration kept changing, or `read` failed.
-    pub fn config<T>(
-        &mut self,
-        read: impl Fn(&DeviceConfig<'_, M>) -> Result<T, TransportError>,
-    ) -> Result<T, TransportError> {
-        let region = self.regions.device.ok_or(TransportError::NoConfig(0))?;
-        let mut before = self.load(Common::ConfigGeneration)?;
-        for _ in 0..CONFIG_TRIES {
-            let value = read(&DeviceConfig { mmio: &self.mmio, region })?;
-            let after = self.load(Common::ConfigGeneration)?;
-            if after == before {
-                self.generation = after as u8;
-                return Ok(value);
-            }
-            before = after;
-        }
-        Err(TransportError::ConfigUnstable)
     }
 
     /// Best effort: tells the device that the driver will not use it.
@@ -371,56 +234,12 @@ impl<M: Mmio> Transport<M> {
     }
 }
 
-/// Reads fields of the device configuration.
-#[derive(Debug)]
-pub struct DeviceConfig<'a, M> {
-    mmio: &'a M,
-    region: Region,
-}
-
-impl<M: Mmio> DeviceConfig<'_, M> {
-    /// One byte.
-    ///
-    /// # Errors
-    /// The configuration is too short for the field, or cannot be read.
-    pub fn u8(&self, offset: u32) -> Result<u8, TransportError> {
-        Ok(self.load(offset, Width::W8)? as u8)
-    }
-
-    /// Two bytes.
-    ///
-    /// # Errors
-    /// As [`Self::u8`].
-    pub fn u16(&self, offset: u32) -> Result<u16, TransportError> {
-        Ok(self.load(offset, Width::W16)? as u16)
-    }
-
-    /// Four bytes.
-    ///
-    /// # Errors
-    /// As [`Self::u8`].
-    pub fn u32(&self, offset: u32) -> Result<u32, TransportError> {
-        Ok(self.load(offset, Width::W32)? as u32)
-    }
-
-    /// Eight bytes, read in halves (4.1.3.1): only the generation makes them one.
-    ///
-    /// # Errors
-    /// As [`Self::u8`].
-    pub fn u64(&self, offset: u32) -> Result<u64, TransportError> {
-        let low = self.u32(offset)?;
-        let high = self.u32(offset.checked_add(4).ok_or(TransportError::NoConfig(offset))?)?;
-        Ok(u64::from(high) << 32 | u64::from(low))
-    }
-
-    fn load(&self, offset: u32, width: Width) -> Result<u64, TransportError> {
-        let at = self.region.register(offset, width).ok_or(TransportError::NoConfig(offset))?;
-        Ok(self.mmio.load(at, width)?)
-    }
-}
-
 mod again;
+mod config;
+mod queues;
 #[cfg(test)]
 mod tests;
 
 pub use again::Again;
+pub use config::DeviceConfig;
+pub use queues::Doorbell;

@@ -1,9 +1,11 @@
 //! Set-up with honest devices in every cell, and with one lie at a time.
 
 use super::*;
+use crate::addr::BusAddr;
 use crate::hcall::HcallError;
 use crate::model::{Cell, Model};
 use crate::virtio::model::{VirtioModel, regions};
+use crate::virtio::queue::Queue;
 use postern_cases::case;
 use std::vec::Vec;
 

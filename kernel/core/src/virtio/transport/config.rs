@@ -1,0 +1,93 @@
+//! The device's own configuration: fields that belong together, read while the device may change them.
+
+use super::Transport;
+use crate::seam::{Mmio, Width};
+use crate::virtio::error::TransportError;
+use crate::virtio::regions::Region;
+use crate::virtio::registers::Common;
+
+/// How often a device configuration that changes while it is read is read again.
+const CONFIG_TRIES: u32 = 16;
+
+impl<M: Mmio> Transport<M> {
+    /// Whether the device configuration has changed since the last call, or since [`Self::config`] read it.
+    ///
+    /// # Errors
+    /// The register cannot be read.
+    pub fn config_changed(&mut self) -> Result<bool, TransportError> {
+        let now = self.load(Common::ConfigGeneration)? as u8;
+        let changed = now != self.generation;
+        self.generation = now;
+        Ok(changed)
+    }
+
+    /// Reads several fields of the device configuration that belong together.
+    ///
+    /// # Errors
+    /// The configuration kept changing, or `read` failed.
+    pub fn config<T>(
+        &mut self,
+        read: impl Fn(&DeviceConfig<'_, M>) -> Result<T, TransportError>,
+    ) -> Result<T, TransportError> {
+        let region = self.regions.device.ok_or(TransportError::NoConfig(0))?;
+        let mut before = self.load(Common::ConfigGeneration)?;
+        for _ in 0..CONFIG_TRIES {
+            let value = read(&DeviceConfig { mmio: &self.mmio, region })?;
+            let after = self.load(Common::ConfigGeneration)?;
+            if after == before {
+                self.generation = after as u8;
+                return Ok(value);
+            }
+            before = after;
+        }
+        Err(TransportError::ConfigUnstable)
+    }
+}
+
+/// Reads fields of the device configuration.
+#[derive(Debug)]
+pub struct DeviceConfig<'a, M> {
+    mmio: &'a M,
+    region: Region,
+}
+
+impl<M: Mmio> DeviceConfig<'_, M> {
+    /// One byte.
+    ///
+    /// # Errors
+    /// The configuration is too short for the field, or cannot be read.
+    pub fn u8(&self, offset: u32) -> Result<u8, TransportError> {
+        Ok(self.load(offset, Width::W8)? as u8)
+    }
+
+    /// Two bytes.
+    ///
+    /// # Errors
+    /// As [`Self::u8`].
+    pub fn u16(&self, offset: u32) -> Result<u16, TransportError> {
+        Ok(self.load(offset, Width::W16)? as u16)
+    }
+
+    /// Four bytes.
+    ///
+    /// # Errors
+    /// As [`Self::u8`].
+    pub fn u32(&self, offset: u32) -> Result<u32, TransportError> {
+        Ok(self.load(offset, Width::W32)? as u32)
+    }
+
+    /// Eight bytes, read in halves (4.1.3.1): only the generation makes them one.
+    ///
+    /// # Errors
+    /// As [`Self::u8`].
+    pub fn u64(&self, offset: u32) -> Result<u64, TransportError> {
+        let low = self.u32(offset)?;
+        let high = self.u32(offset.checked_add(4).ok_or(TransportError::NoConfig(offset))?)?;
+        Ok(u64::from(high) << 32 | u64::from(low))
+    }
+
+    fn load(&self, offset: u32, width: Width) -> Result<u64, TransportError> {
+        let at = self.region.register(offset, width).ok_or(TransportError::NoConfig(offset))?;
+        Ok(self.mmio.load(at, width)?)
+    }
+}
