@@ -84,6 +84,8 @@ pub struct Shape {
     pub system: System,
     /// Its disk.
     pub backend: Option<Backend>,
+    /// Descriptors in a queue of a disk without content, if not QEMU's 256.
+    pub queue: Option<u16>,
     /// Whether it has a network card.
     pub network: bool,
     /// Its firmware.
@@ -102,6 +104,7 @@ impl Shape {
         Self {
             system,
             backend: Some(backend),
+            queue: None,
             network: false,
             firmware: Firmware::Vof,
             counted: false,
@@ -162,7 +165,7 @@ impl Guest {
         }
         match shape.backend {
             Some(Backend::Raw) => machine.disks.push(Disk::scratch(parts.raw.clone())),
-            Some(Backend::Null) => machine.extra.extend(null_disk(machine.access_platform)),
+            Some(Backend::Null | Backend::Threaded) => machine.extra.extend(null_disk(shape)),
             None => {}
         }
         if shape.counted {
@@ -274,14 +277,21 @@ fn postern(parts: &Parts, kernel: &Path, shape: &Shape, dir: &Workdir) -> Result
     })
 }
 
-fn null_disk(access_platform: bool) -> [String; 4] {
-    let translated = if access_platform { "on" } else { "off" };
-    [
-        "-blockdev".to_owned(),
-        format!("driver=null-co,node-name=null,size={NULL_BYTES}"),
-        "-device".to_owned(),
-        format!("virtio-blk-pci,drive=null,serial=scratch,disable-legacy=on,iommu_platform={translated}"),
-    ]
+fn null_disk(shape: &Shape) -> Vec<String> {
+    let translated = if shape.system.is_translated() { "on" } else { "off" };
+    let mut device =
+        format!("virtio-blk-pci,drive=null,serial=scratch,disable-legacy=on,iommu_platform={translated}");
+    let mut arguments =
+        vec!["-blockdev".to_owned(), format!("driver=null-co,node-name=null,size={NULL_BYTES}")];
+    if let Some(size) = shape.queue {
+        device.push_str(&format!(",queue-size={size}"));
+    }
+    if shape.backend == Some(Backend::Threaded) {
+        arguments.extend(["-object", "iothread,id=own"].map(str::to_owned));
+        device.push_str(",iothread=own");
+    }
+    arguments.extend(["-device".to_owned(), device]);
+    arguments
 }
 
 /// Writes the file of [`Parts::raw`].

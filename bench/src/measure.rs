@@ -2,7 +2,7 @@
 
 use crate::guest::{Guest, GuestError, Parts, Shape};
 use crate::network::{self, Until};
-use crate::plan::{Backend, DISK, Effort, System};
+use crate::plan::{Backend, DISK, Effort, REPEATED, System};
 use crate::results::{Results, Row};
 use postern_harness::guest::report::Report;
 use postern_harness::variable::Firmware;
@@ -54,6 +54,30 @@ pub fn disk(
         let row =
             Row { group: backend.name().to_owned(), name: work.name.to_owned(), unit, more_is_better: true };
         results.add(&row, system, figure as f64 * scale);
+    }
+    Ok(())
+}
+
+/// What is left of the time of a request when QEMU's main loop is not part of it. One guest of each system: most of
+/// Linux's time is its start.
+pub fn threaded(
+    parts: &Parts,
+    effort: Effort,
+    system: System,
+    results: &mut Results,
+) -> Result<(), GuestError> {
+    let time = effort.milliseconds / 5;
+    let works: Vec<_> = DISK.iter().take(2).cycle().take(2 * REPEATED).collect();
+    let words = words("bench-blk", works.iter().map(|work| format!("{}:{time}", work.spec)));
+    let Some(guest) = Guest::start(parts, &Shape::disk(system, Backend::Threaded, words))? else {
+        return Ok(());
+    };
+    let report = guest.finish()?;
+    for (number, work) in works.iter().enumerate() {
+        let Some(iops) = report.number(&format!("bench.{number}.iops")) else { continue };
+        let group = Backend::Threaded.name().to_owned();
+        let row = Row { group, name: work.name.to_owned(), unit: "IOPS", more_is_better: true };
+        results.add(&row, system, iops as f64);
     }
     Ok(())
 }

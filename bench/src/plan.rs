@@ -65,6 +65,8 @@ pub enum Backend {
     Null,
     /// A raw file with a known content, in the host's page cache.
     Raw,
+    /// `null-co` again, and QEMU serves the disk in a thread of its own instead of its main loop.
+    Threaded,
 }
 
 impl Backend {
@@ -73,6 +75,7 @@ impl Backend {
         match self {
             Self::Null => "null-co",
             Self::Raw => "raw file",
+            Self::Threaded => "null-co with an iothread",
         }
     }
 }
@@ -98,6 +101,9 @@ pub const DISK: [DiskWork; 7] = [
     DiskWork { name: "1 MiB read, depth 1", spec: "read:1048576:1:seq", in_bytes: true },
     DiskWork { name: "1 MiB read, depth 8", spec: "read:1048576:8:seq", in_bytes: true },
 ];
+
+/// How often a disk of [`Backend::Threaded`] does each of the first two in its one guest.
+pub const REPEATED: usize = 5;
 
 /// What people call the work that `bench=` calls `OPERATION:BYTES:DEPTH:ORDER`.
 pub fn said(spec: &str) -> String {

@@ -41,6 +41,8 @@ const SIZES: [&str; 9] = [
 /// What every guest does, whatever its pool and its CPUs.
 const EVERYWHERE: [&str; 2] = ["read:4096:32:random", "read:65536:8:seq"];
 
+/// Descriptors in the queue of the guest that does everything: a request takes three.
+const QUEUE: u16 = 1024;
 /// MiB of the pool and CPUs of the guest that does everything, and of all guests.
 const USUAL: (u32, u32) = (64, 1);
 const GUESTS: [(u32, u32); 7] = [(1, 1), (4, 1), (16, 1), USUAL, (256, 1), (USUAL.0, 2), (USUAL.0, 4)];
@@ -64,7 +66,8 @@ pub fn measure(
         let shared = if bounced { format!("pool={pool}M ") } else { String::new() };
         let job = if cpus > 1 { "bench-smp" } else { "bench-blk" };
         let words = shared + &words(job, specs.iter().map(|spec| format!("{spec}:{time}")));
-        let shape = Shape { smp: cpus, ..Shape::disk(system, Backend::Null, words) };
+        let queue = ((pool, cpus) == USUAL).then_some(QUEUE);
+        let shape = Shape { smp: cpus, queue, ..Shape::disk(system, Backend::Null, words) };
         let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
         let report = guest.finish()?;
         if let (true, 1, Some(took)) = (bounced, cpus, opened_in(&report)) {

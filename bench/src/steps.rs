@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 pub enum Step {
     /// Requests, and the start by VOF.
     Disk(Backend),
+    /// Reads of a disk with an iothread.
+    Threaded,
     /// Echo and one way.
     Network,
     /// The start by SLOF.
@@ -29,7 +31,7 @@ pub enum Step {
 impl Step {
     const fn group(self) -> Group {
         match self {
-            Self::Disk(_) => Group::Disk,
+            Self::Disk(_) | Self::Threaded => Group::Disk,
             Self::Network => Group::Network,
             Self::Slof => Group::Start,
             Self::Requests | Self::Packets | Self::Slots => Group::Instructions,
@@ -40,6 +42,7 @@ impl Step {
     fn name(self) -> String {
         match self {
             Self::Disk(backend) => format!("disk ({})", backend.name()),
+            Self::Threaded => format!("disk ({})", Backend::Threaded.name()),
             Self::Network => "network".to_owned(),
             Self::Slof => "start by SLOF".to_owned(),
             Self::Requests => "instructions of requests".to_owned(),
@@ -63,6 +66,7 @@ impl Step {
     ) -> Result<(), GuestError> {
         match self {
             Self::Disk(backend) => measure::disk(parts, effort, system, backend, results),
+            Self::Threaded => measure::threaded(parts, effort, system, results),
             Self::Network => measure::net(parts, effort, system, results),
             Self::Slof => measure::slof(parts, system, results),
             Self::Requests => measure::instructions(parts, system, results),
@@ -80,9 +84,11 @@ pub fn wanted(only: &[Group], group: Group) -> bool {
 
 /// All steps: in each round every system does the same, one after the other, and once what does not vary.
 fn order(systems: &[System], rounds: usize, only: &[Group]) -> Vec<(System, Step)> {
-    let round = [Step::Disk(Backend::Null), Step::Disk(Backend::Raw), Step::Network];
-    let once = [Step::Slof, Step::Requests, Step::Packets];
-    let each = |steps: [Step; 3]| systems.iter().flat_map(move |system| steps.map(|step| (*system, step)));
+    let round = &[Step::Disk(Backend::Null), Step::Disk(Backend::Raw), Step::Network][..];
+    let once = &[Step::Threaded, Step::Slof, Step::Requests, Step::Packets][..];
+    let each = |steps: &'static [Step]| {
+        systems.iter().flat_map(move |system| steps.iter().map(|step| (*system, *step)))
+    };
     let mut all: Vec<_> = (0..rounds).flat_map(|_| each(round)).chain(each(once)).collect();
     // The pool that is measured has no memory, so that an ordinary guest will do.
     all.push((System::PosternDirect, Step::Slots));
@@ -157,6 +163,7 @@ mod tests {
         let count = |system, step| steps.iter().filter(|other| **other == (system, step)).count();
         assert_eq!(count(System::LinuxDirect, Step::Network), 3);
         assert_eq!(count(System::PosternBounced, Step::Slof), 1);
+        assert_eq!(count(System::VirtioDrivers, Step::Threaded), 1);
         assert_eq!(count(System::LinuxBounced, Step::Scaling), 0);
         assert_eq!(count(System::VirtioDrivers, Step::Disk(Backend::Null)), 3);
         assert_eq!(count(System::VirtioDrivers, Step::Network), 0);

@@ -21,10 +21,10 @@ use alloc::vec::Vec;
 use core::mem;
 use core::time::Duration;
 
-/// Descriptors that the driver asks for.
-const QUEUE_SIZE: u16 = 256;
+/// Descriptors that the driver asks for, where the device has so many: a queue of more would not fit one frame.
+const QUEUE_SIZE: u16 = 1024;
 /// Requests in flight: each needs at least a header and a status descriptor.
-const SLOTS: u16 = 128;
+const SLOTS: u16 = 256;
 /// Data segments in a request: bounds what one chain takes of the queue.
 const SEGMENTS: u16 = 64;
 /// Bytes of the answer to GET_ID.

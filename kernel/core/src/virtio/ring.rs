@@ -81,7 +81,7 @@ pub struct Layout {
     pub descriptors: usize,
     /// Available ring; 2-byte aligned.
     pub available: usize,
-    /// Used ring; 4-byte aligned.
+    /// Used ring; 4-byte aligned, and its entries 8-byte aligned.
     pub used: usize,
     /// Bytes in all.
     pub total: usize,
@@ -97,8 +97,12 @@ impl Layout {
         }
         let n = usize::from(size);
         let available = n.checked_mul(16)?;
-        // Each ring has two 16-bit words before its entries and one after them (used_event, avail_event).
-        let used = n.checked_mul(2)?.checked_add(6)?.checked_add(available)?.checked_next_multiple_of(4)?;
+        // Each ring has two 16-bit words before its entries and one after them (used_event, avail_event). Used
+        // entries are aligned to their eight bytes, so that none lies in two pages: where those are translated one
+        // by one, QEMU 7.2 puts the second half anywhere.
+        let entries =
+            n.checked_mul(2)?.checked_add(6 + 4)?.checked_add(available)?.checked_next_multiple_of(8)?;
+        let used = entries.checked_sub(4)?;
         let total = n.checked_mul(8)?.checked_add(6)?.checked_add(used)?;
         Some(Self { descriptors: 0, available, used, total })
     }

@@ -177,6 +177,26 @@ fn all_slots_in_use_is_a_temporary_error() {
 }
 
 #[test]
+fn larger_queue_holds_as_many_requests_as_the_driver_has_slots() {
+    for cell in Cell::ALL {
+        let rig = Rig::new(cell, Config { queue: 1024, ..Config::sectors(1024) });
+        let mut blk = rig.start();
+        assert_eq!(blk.queue_size(), 1024);
+        for sector in 0..256 {
+            blk.submit_read(sector, vec![0; 512]).unwrap();
+        }
+        assert_eq!(blk.submit_read(0, vec![0; 512]).unwrap_err().error, BlkError::Busy);
+        blk.kick();
+        let mut read = 0;
+        while let Some(completion) = blk.poll() {
+            completion.result.unwrap();
+            read += completion.buffer.len();
+        }
+        assert_eq!((read, blk.in_flight()), (256 * 512, 0), "{cell:?}");
+    }
+}
+
+#[test]
 fn exhausted_pool_makes_requests_smaller_or_later_not_failed() {
     let rig = Rig::secure(Config::sectors(8192));
     let mut blk = rig.start();

@@ -167,13 +167,14 @@ fn post(ring: &mut Ring<Shared>, n: u64) -> u16 {
 
 #[test]
 fn layout_is_aligned_and_contiguous() {
-    assert_eq!(Layout::new(256), Some(Layout { descriptors: 0, available: 4096, used: 4616, total: 6670 }));
+    assert_eq!(Layout::new(256), Some(Layout { descriptors: 0, available: 4096, used: 4620, total: 6674 }));
     for size in [0, 3, 255, 0x8001, 0xffff] {
         assert_eq!(Layout::new(size), None, "{size}");
     }
     for shift in 0..16 {
         let layout = Layout::new(1 << shift).unwrap();
         assert_eq!(layout.used % 4, 0);
+        assert_eq!((layout.used + 4) % 8, 0, "no entry of the used ring lies in two pages");
         assert!(layout.used >= layout.available + 6 + (2 << shift));
         assert_eq!(layout.total, layout.used + 6 + (8 << shift));
     }
