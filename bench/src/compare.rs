@@ -1,15 +1,16 @@
 //! Two images side by side: what a change of this kernel is worth, whatever else the machine does meanwhile.
 
 use crate::guest::{Guest, GuestError, Parts, Shape};
-use crate::network;
-use crate::plan::{Backend, DISK, Group, System};
+use crate::measure;
+use crate::packets;
+use crate::plan::{Backend, Effort, Group, System};
+use crate::results::Results;
 use crate::statistics::{Samples, ratio};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
-const MILLISECONDS: u32 = 300;
-const NETWORK: Duration = Duration::from_millis(700);
+/// How thorough one turn is.
+const EFFORT: Effort = Effort { rounds: 1, milliseconds: 300, network_seconds: 0.7 };
 
 /// Measures both images in turn, bounced, and prints medians and the second one's times the first's: everything, or
 /// the groups that are asked for.
@@ -20,15 +21,7 @@ pub fn run(parts: &Parts, images: [PathBuf; 2], rounds: usize, only: &[Group]) -
         for (which, image) in images.iter().enumerate() {
             let parts = Parts { kernel: image.clone(), linux: None, ..parts.clone() };
             let mut add = |name: String, figure| rows.entry(name).or_default()[which].0.push(figure);
-            if wanted(Group::Instructions) {
-                instructions(&parts, &mut add)?;
-            }
-            if wanted(Group::Disk) {
-                disk(&parts, &mut add)?;
-            }
-            if wanted(Group::Network) {
-                net(&parts, &mut add)?;
-            }
+            as_reported(&parts, wanted, &mut add)?;
             if wanted(Group::Start) {
                 start(&parts, &mut add)?;
             }
@@ -38,39 +31,34 @@ pub fn run(parts: &Parts, images: [PathBuf; 2], rounds: usize, only: &[Group]) -
         let (Some(a), Some(b), Some(times)) = (first.median(), second.median(), ratio(second, first)) else {
             continue;
         };
-        println!("{name:48} {a:12.1} {b:12.1} {times:8.3}");
+        println!("{name:56} {a:12.1} {b:12.1} {times:8.3}");
     }
     Ok(())
 }
 
-fn disk(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestError> {
-    let specs: Vec<_> = DISK.iter().map(|work| format!("{}:{MILLISECONDS}", work.spec)).collect();
-    let words = format!("run=bench-blk bench={}", specs.join(","));
-    let shape = Shape::disk(System::PosternBounced, Backend::Null, words);
-    let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
-    add("start, s".to_owned(), guest.until("postern: bench.ready=")?.as_secs_f64());
-    let report = guest.finish()?;
-    for (number, work) in DISK.iter().enumerate() {
-        if let Some(iops) = report.number(&format!("bench.{number}.iops")) {
-            add(format!("{}, IOPS", work.name), iops as f64);
+/// What `make bench` measures, in the same way and by the same names.
+fn as_reported(
+    parts: &Parts,
+    wanted: impl Fn(Group) -> bool,
+    add: &mut impl FnMut(String, f64),
+) -> Result<(), GuestError> {
+    let system = System::PosternBounced;
+    let mut results = Results::default();
+    if wanted(Group::Instructions) {
+        measure::instructions(parts, system, &mut results)?;
+        packets::instructions(parts, system, EFFORT, &mut results)?;
+    }
+    if wanted(Group::Disk) {
+        measure::disk(parts, EFFORT, system, Backend::Null, &mut results)?;
+    }
+    if wanted(Group::Network) {
+        measure::net(parts, EFFORT, system, &mut results)?;
+    }
+    for entry in &results.entries {
+        if let Some(figure) = entry.median(system) {
+            add(format!("{}, {}", entry.row.name, entry.row.unit), figure);
         }
     }
-    Ok(())
-}
-
-fn net(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestError> {
-    let Some(mut guest) = Guest::start(parts, &Shape::network(System::PosternBounced))? else {
-        return Ok(());
-    };
-    guest.until("postern: net0.serve=ready")?;
-    let ports = guest.ports()?;
-    let figures = network::all(ports.udp, ports.tcp, NETWORK).map_err(GuestError::Exchange)?;
-    guest.quit();
-    guest.finish()?;
-    add("UDP echo, 64 bytes, packets/s".to_owned(), figures.small);
-    add("UDP echo, 1400 bytes, packets/s".to_owned(), figures.large);
-    add("UDP echo, time of one, us".to_owned(), figures.round_trip);
-    add("TCP echo, MB/s".to_owned(), figures.stream);
     Ok(())
 }
 
@@ -94,17 +82,6 @@ fn start(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestEr
             if !counted {
                 add(format!("pool={pool}, start, us"), ready.as_secs_f64() * 1e6);
             }
-        }
-    }
-    Ok(())
-}
-
-fn instructions(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestError> {
-    let mut results = crate::results::Results::default();
-    crate::measure::instructions(parts, System::PosternBounced, &mut results)?;
-    for entry in &results.entries {
-        if let Some(figure) = entry.median(System::PosternBounced) {
-            add(format!("{}, instructions", entry.row.name), figure);
         }
     }
     Ok(())
