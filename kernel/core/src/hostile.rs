@@ -14,6 +14,7 @@
     reason = "a host that panics is a test that fails"
 )]
 
+mod accounts;
 mod blk;
 mod calls;
 mod frames;

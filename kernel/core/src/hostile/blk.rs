@@ -1,10 +1,8 @@
 //! A disk that lies.
 
+use super::accounts::{assert_bounded, assert_given_back, assert_kept_from_use, expect_end};
 use super::script::Script;
-use super::station::{
-    PATIENCE, PRIVATE, Station, WRITTEN, assert_bounded, assert_given_back, assert_kept_from_use, contains,
-    dma_system, expect_end, lie_in_registers,
-};
+use super::station::{PATIENCE, PRIVATE, Station, WRITTEN, contains, dma_system, lie_in_registers};
 use crate::blk::blocking::text;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};

@@ -3,10 +3,9 @@
 
 use super::script::Script;
 use crate::blk::pattern::splitmix64;
-use crate::dma::{Dma, DmaSystem};
+use crate::dma::DmaSystem;
 use crate::hcall::HcallError;
 use crate::model::{Model, POOL_BASE};
-use crate::pool::DeviceStatistics;
 use crate::virtio::model::{Buffer, Chain, DeviceQueue, VirtioModel};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -14,24 +13,13 @@ use core::time::Duration;
 
 /// Frames of a secure machine's pool: few, so that they are used up now and then.
 const POOL_FRAMES: usize = 8;
-const POOL_BYTES: usize = POOL_FRAMES << 16;
+pub(super) const POOL_BYTES: usize = POOL_FRAMES << 16;
 /// How long a driver here waits for a device.
 pub(super) const PATIENCE: Duration = Duration::from_micros(200);
-/// Longer than a life may take without what its bytes take: some resets of half a second each.
-const RESETS: Duration = Duration::from_secs(5);
-/// Longer than what one byte makes a driver do.
-const TURN: Duration = Duration::from_millis(1);
-
 /// What a driver's private buffers are full of: nothing of it may ever be in the pool.
 pub(super) const PRIVATE: [u8; 8] = *b"PRIVATE!";
 /// What is written to devices: nothing of it may come back, as no device here sends it.
 pub(super) const WRITTEN: [u8; 8] = *b"WRITTEN!";
-
-/// From now on, a wait that goes on for longer than a life of so many bytes is a panic.
-pub(super) fn expect_end(machine: &Model, bytes: &[u8]) {
-    let turns = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    machine.expect_end_within(RESETS.saturating_add(TURN.saturating_mul(turns)));
-}
 
 /// All DMA of a machine with one device.
 pub(super) fn dma_system(machine: &Model, secure: bool) -> DmaSystem<Model> {
@@ -61,16 +49,6 @@ pub(super) fn lie_in_registers(device: &VirtioModel, script: &mut Script<'_>) {
             registers.config[at] = script.byte();
             registers.generation = registers.generation.wrapping_add(1);
         }
-    }
-}
-
-/// The driver is gone: nothing private was left behind, and all of the pool is back, unless the device hid its reset.
-pub(super) fn assert_given_back(machine: &Model, system: &DmaSystem<Model>, device: &VirtioModel) {
-    assert_no_leak(machine);
-    if let Some(pool) = system.pool_statistics() {
-        assert_eq!(pool.mistakes, 0, "{pool:?}");
-        let lying = device.registers().lies.no_reset || device.registers().status != 0;
-        assert!(lying || (pool.slots_in_use, pool.bytes_quarantined) == (0, 0), "{pool:?}");
     }
 }
 
@@ -366,39 +344,4 @@ impl Station {
 /// Whether a private or a written buffer's content is in `bytes`, at a place where it would have been put.
 pub(super) fn contains(bytes: &[u8], what: [u8; 8]) -> bool {
     bytes.as_chunks().0.contains(&what)
-}
-
-/// No device holds more of the pool than its part, and none more slots than `most`, which its requests need.
-pub(super) fn assert_bounded(devices: &[DeviceStatistics], most: u64) {
-    for device in devices {
-        assert!(device.frames <= device.quota_frames, "more than its part of the pool: {device:?}");
-        assert!(device.slots_in_use <= most, "more slots than requests need: {device:?}");
-    }
-}
-
-/// Nothing that stayed private is in the pool.
-fn assert_no_leak(machine: &Model) {
-    if !machine.shared_frames().is_empty() {
-        assert!(!contains(&machine.peek(POOL_BASE, POOL_BYTES), PRIVATE), "private bytes in the pool");
-    }
-}
-
-/// A device that was not reset may still write to what it held: whatever else is lent, it is none of that.
-pub(super) fn assert_kept_from_use(dma: &Dma<Model>, stations: &[Station]) {
-    if !dma.bounced() {
-        return;
-    }
-    let mut lent = Vec::new();
-    let mut buffer = alloc::vec![0; 1024];
-    while let Ok(mapping) = dma.map_from_device(&mut buffer) {
-        for segment in mapping.segments() {
-            for station in stations {
-                station.assert_apart(segment.bus.raw(), segment.len.into());
-            }
-        }
-        lent.push(mapping);
-    }
-    for mapping in lent {
-        dma.unmap(mapping);
-    }
 }

@@ -1,6 +1,7 @@
 //! Random hosts, a bounded number of each. The fuzz targets give the same functions more time.
 
-use super::station::{PATIENCE, assert_bounded};
+use super::accounts::assert_bounded;
+use super::station::PATIENCE;
 use super::{blk, calls, cmdline, frames, net, pci, ring, tree};
 use crate::blk::pattern::splitmix64;
 use crate::dma::{DeviceId, Dma};
