@@ -1,23 +1,26 @@
 //! One direction's queue and the buffers that the device holds.
 
 use super::error::{Direction, NetError};
-use crate::dma::{Dma, DmaError, Mapping};
+use crate::dma::{Dma, DmaError, Mapping, Segment};
 use crate::seam::{Mmio, Platform};
 use crate::tce::TceError;
 use crate::virtio::queue::Queue;
 use crate::virtio::ring::{Descriptor, QueueError};
 use crate::virtio::transport::{Doorbell, Transport};
 use alloc::vec::Vec;
+use core::mem;
 
 /// Most descriptors used of one queue.
 const QUEUE_SIZE: u16 = 128;
 /// Bytes of struct virtio_net_hdr of a modern device (virtio 1.2, 5.1.6).
 pub(super) const HEADER: usize = 12;
 
-/// A buffer that the device holds. It is owned here, so that nobody else can look at it meanwhile.
-struct Held {
+/// A buffer that the device holds, while there is a mapping. It is owned here, so that nobody else can look at it
+/// meanwhile.
+#[derive(Default)]
+struct Place {
     buffer: Vec<u8>,
-    mapping: Mapping,
+    mapping: Option<Mapping>,
 }
 
 /// A buffer that the device has given back.
@@ -50,8 +53,7 @@ pub(super) struct Lane<P: Platform> {
     queue: Queue<P>,
     doorbell: Doorbell,
     /// By head of chain.
-    held: Vec<Option<Held>>,
-    chain: Vec<Descriptor>,
+    held: Vec<Place>,
 }
 
 impl<P: Platform> Lane<P> {
@@ -62,8 +64,8 @@ impl<P: Platform> Lane<P> {
         dma: &Dma<P>,
     ) -> Result<Self, NetError> {
         let (queue, doorbell) = transport.queue(direction.queue(), QUEUE_SIZE, dma)?;
-        let held = core::iter::repeat_with(|| None).take(usize::from(queue.size())).collect();
-        Ok(Self { direction, dma: dma.clone(), queue, doorbell, held, chain: Vec::new() })
+        let held = core::iter::repeat_with(Place::default).take(usize::from(queue.size())).collect();
+        Ok(Self { direction, dma: dma.clone(), queue, doorbell, held })
     }
 
     /// Descriptors in the queue.
@@ -88,38 +90,41 @@ impl<P: Platform> Lane<P> {
 
     /// Hands the first `len` bytes of `buffer` to the device, from the next [`Self::publish`] on: to be
     /// written, or, when transmitting, to be read. Answers the head of its chain.
-    pub fn stage(&mut self, mut buffer: Vec<u8>, len: usize) -> Result<u16, NotTaken> {
-        let part = buffer.get_mut(..len).unwrap_or_default();
-        let mapping = match self.direction {
-            Direction::Receive => self.dma.map_from_device(part),
-            Direction::Transmit => self.dma.map_to_device(part),
+    pub fn stage(&mut self, buffer: Vec<u8>, len: usize) -> Result<u16, NotTaken> {
+        let Self { direction, dma, queue, held, .. } = self;
+        let room = queue.next_head().and_then(|head| Some((head, held.get_mut(usize::from(head))?)));
+        let Some((next, place)) = room else {
+            let full = QueueError::Full { want: 1, free: queue.free() };
+            return Err((buffer, Refusal::NoRoom(NetError::Queue(*direction, full))));
         };
-        let mapping = match mapping {
-            Ok(mapping) => mapping,
-            Err(error @ (DmaError::Pool(_) | DmaError::Tce(TceError::NoRoom { .. }))) => {
-                return Err((buffer, Refusal::NoRoom(error.into())));
-            }
-            Err(error) => return Err((buffer, Refusal::Broken(error.into()))),
+        place.buffer = buffer;
+        let part = place.buffer.get_mut(..len).unwrap_or_default();
+        let mapped = match direction {
+            Direction::Receive => dma.map_from_device_at(&mut place.mapping, part),
+            Direction::Transmit => dma.map_to_device_at(&mut place.mapping, part),
         };
-        let device_writes = mapping.device_writes();
-        self.chain.clear();
-        self.chain.extend(mapping.segments().iter().map(|s| Descriptor {
-            bus: s.bus,
-            len: s.len,
-            device_writes,
-        }));
-        match self.queue.stage(&self.chain) {
-            Ok(head) => {
-                if let Some(place) = self.held.get_mut(usize::from(head)) {
-                    *place = Some(Held { buffer, mapping });
-                }
-                Ok(head)
+        let refusal = match (mapped, &place.mapping) {
+            (Ok(()), Some(mapping)) => match hand_over(queue, mapping) {
+                // That head: nothing was staged in between.
+                Ok(head) => return Ok(head),
+                Err(error) => self.refusal(error),
+            },
+            (Err(error @ (DmaError::Pool(_) | DmaError::Tce(TceError::NoRoom { .. }))), _) => {
+                Refusal::NoRoom(error.into())
             }
-            Err(error) => {
-                self.dma.unmap(mapping);
-                Err((buffer, self.refusal(error)))
-            }
+            (Err(error), _) => Refusal::Broken(error.into()),
+            (Ok(()), None) => Refusal::Broken(DmaError::Empty.into()),
+        };
+        Err((self.take_back(next), refusal))
+    }
+
+    /// The buffer at `head`, which the device was not told of.
+    fn take_back(&mut self, head: u16) -> Vec<u8> {
+        let Some(place) = self.held.get_mut(usize::from(head)) else { return Vec::new() };
+        if let Some(mapping) = place.mapping.take() {
+            self.dma.unmap(mapping);
         }
+        mem::take(&mut place.buffer)
     }
 
     fn refusal(&self, error: QueueError) -> Refusal {
@@ -155,31 +160,43 @@ impl<P: Platform> Lane<P> {
         let lie = |lie| NetError::Lie(self.direction, lie);
         let Some(used) = self.queue.take().map_err(lie)? else { return Ok(None) };
         // The queue gives back only heads that it was given, and each once.
-        let Some(Held { mut buffer, mapping }) =
-            self.held.get_mut(usize::from(used.head)).and_then(Option::take)
-        else {
+        let Some(Place { buffer, mapping: place }) = self.held.get_mut(usize::from(used.head)) else {
             return Ok(None);
         };
-        let len = mapping.len();
+        let Some(len) = place.as_ref().map(Mapping::len) else { return Ok(None) };
         let written = usize::try_from(used.written).unwrap_or(usize::MAX).min(len);
-        self.dma.finish(mapping, written, buffer.get_mut(..len).unwrap_or_default());
-        Ok(Some(Done { head: used.head, buffer, len, written }))
+        self.dma.finish_at(place, written, buffer.get_mut(..len).unwrap_or_default());
+        Ok(Some(Done { head: used.head, buffer: mem::take(buffer), len, written }))
     }
 
     /// Ends the queue. Unless the device's reset is confirmed, nothing that it may still write is ever used
     /// again.
     pub fn dismantle(self, reset_confirmed: bool) {
-        for Held { buffer, mapping } in self.held.into_iter().flatten() {
+        for Place { buffer, mapping } in self.held {
+            let Some(mapping) = mapping else { continue };
             if reset_confirmed {
                 self.dma.unmap(mapping);
             } else {
                 self.dma.quarantine(mapping);
                 if !self.dma.bounced() {
                     // A device that was not reset may write here as long as the machine runs.
-                    core::mem::forget(buffer);
+                    mem::forget(buffer);
                 }
             }
         }
         self.queue.dismantle(reset_confirmed);
+    }
+}
+
+/// Stages a chain of a mapping's pieces: of one, for every buffer that fits into a frame of the pool.
+fn hand_over<P: Platform>(queue: &mut Queue<P>, mapping: &Mapping) -> Result<u16, QueueError> {
+    let descriptor = |piece: &Segment| Descriptor {
+        bus: piece.bus,
+        len: piece.len,
+        device_writes: mapping.device_writes(),
+    };
+    match mapping.segments() {
+        [piece] => queue.stage(&[descriptor(piece)]),
+        pieces => queue.stage(&pieces.iter().map(descriptor).collect::<Vec<_>>()),
     }
 }

@@ -61,6 +61,12 @@ impl<P: Platform> Queue<P> {
         self.ring.free()
     }
 
+    /// The head that the next chain gets, if there is room for one.
+    #[must_use]
+    pub fn next_head(&self) -> Option<u16> {
+        self.ring.next_head()
+    }
+
     /// Chains that the device holds.
     #[must_use]
     pub fn posted(&self) -> u16 {

@@ -195,6 +195,12 @@ impl<M: DeviceMemory> Ring<M> {
         self.free
     }
 
+    /// The head that the next chain gets, if there is room for one.
+    #[must_use]
+    pub fn next_head(&self) -> Option<u16> {
+        (self.free > 0).then_some(self.free_head)
+    }
+
     /// Chains that the device holds.
     #[must_use]
     pub fn posted(&self) -> u16 {

@@ -226,6 +226,29 @@ fn no_notification_when_the_device_polls() {
 }
 
 #[test]
+fn the_next_head_is_known_before_it_is_taken_in_whatever_order_chains_end() {
+    let (mut ring, mut device) = pair(8);
+    let mut held: Vec<u16> = Vec::new();
+    for round in 0..1000usize {
+        if let Some(next) = ring.next_head() {
+            assert!(!held.contains(&next), "{next} of {held:?}");
+            assert_eq!(ring.stage(&[writes(0, 1)]), Ok(next));
+            ring.publish(&Fences);
+            held.push(next);
+        }
+        if round % 3 > 0 || held.len() == 8 {
+            let head = held.remove(round * 7 % held.len());
+            device.complete(head.into(), 1);
+            assert_eq!(ring.take(&Fences), Ok(Some(Used { head, written: 1 })));
+        }
+    }
+    while ring.free() > 0 {
+        ring.stage(&[writes(0, 1)]).unwrap();
+    }
+    assert_eq!(ring.next_head(), None);
+}
+
+#[test]
 fn full_ring_says_how_full_and_recovers() {
     let (mut ring, mut device) = pair(4);
     let head = post(&mut ring, 1);
