@@ -110,16 +110,7 @@ pub fn all(parts: &Parts, effort: Effort, only: &[Group], results: &mut Results)
     let mut took = Vec::new();
     for (done, (system, step)) in steps.iter().enumerate() {
         let name = format!("{}, {}", system.name(), step.name());
-        let left = left(&steps[done..], &took).map_or_else(String::new, |left| {
-            format!(
-                " (about {} left)",
-                if left < Duration::from_secs(90) {
-                    format!("{} s", left.as_secs())
-                } else {
-                    format!("{} min", (left.as_secs() + 30) / 60)
-                }
-            )
-        });
+        let left = left(&steps[done..], &took).map_or_else(String::new, said);
         eprintln!("bench: {} of {}: {name}{left}", done + 1, steps.len());
         let start = Instant::now();
         let measured = step.measure(parts, effort, *system, results);
@@ -135,6 +126,14 @@ pub fn all(parts: &Parts, effort: Effort, only: &[Group], results: &mut Results)
             results.miss(format!("{name}: {error}"));
         }
         took.push((*system, *step, start.elapsed()));
+    }
+}
+
+/// A time that is not known to the second.
+fn said(left: Duration) -> String {
+    match left.as_secs() {
+        seconds @ ..90 => format!(" (about {seconds} s left)"),
+        seconds => format!(" (about {} min left)", (seconds + 30) / 60),
     }
 }
 
@@ -187,6 +186,13 @@ mod tests {
                 .chain(&of(System::PosternDirect))
                 .all(|step| steps.contains(step))
         );
+    }
+
+    #[test]
+    fn long_times_are_said_in_minutes() {
+        assert_eq!(said(Duration::from_millis(89_900)), " (about 89 s left)");
+        assert_eq!(said(Duration::from_secs(90)), " (about 2 min left)");
+        assert_eq!(said(Duration::from_secs(610)), " (about 10 min left)");
     }
 
     #[test]
