@@ -68,7 +68,7 @@ pub(super) const CASES: &[Case] = &[
         H,
         "RNG-15",
         &[Work],
-        "notification flags toggle without cause",
+        "notification flags toggle, or the index to be notified of changes, without cause",
         "at most a notification too many or too few; the driver looks again",
     ),
     tried(H, "RNG-16", &[Ignore], "an indirect table is rewritten", "INDIRECT_DESC is never accepted"),

@@ -146,6 +146,15 @@ fn layout() -> Layout {
     Layout::new(SIZE).unwrap()
 }
 
+/// The words in which each side names the index that it wants to hear of (virtio 1.2, 2.7.6 and 2.7.8).
+fn used_event() -> usize {
+    layout().available + 4 + 2 * usize::from(SIZE)
+}
+
+fn avail_event() -> usize {
+    layout().used + 4 + 8 * usize::from(SIZE)
+}
+
 /// A ring with one chain that the device was not told of.
 fn ring(memory: &Memory) -> Ring<Memory> {
     let mut ring = Ring::new(memory.clone(), SIZE).unwrap();
@@ -154,15 +163,20 @@ fn ring(memory: &Memory) -> Ring<Memory> {
 }
 
 /// The driver publishes while the device goes to sleep: either the device sees the chain, whole, or it is notified.
-fn publish_while_the_device_goes_to_sleep(machine: Machine) {
+fn publish_while_the_device_goes_to_sleep(machine: Machine, by_index: bool) {
     loom::model(move || {
         let memory = Memory::new();
         let Layout { descriptors, available, used, .. } = layout();
         let mut ring = Ring::new(memory.clone(), SIZE).unwrap();
-        memory.set(used, NO_NOTIFY);
+        // What the device says where, as long as it polls.
+        let (wish, polls) = if by_index { (avail_event(), 0xffff) } else { (used, NO_NOTIFY) };
+        if by_index {
+            ring.signal_by_index();
+        }
+        memory.set(wish, polls);
         let device = thread::spawn(move || {
             // It polled, and now wants to be notified; then it looks once more.
-            memory.set(used, 0u64);
+            memory.set(wish, 0u64);
             fence(Ordering::SeqCst);
             let seen = memory.get(available + 2) == 1;
             if seen {
@@ -181,45 +195,57 @@ fn publish_while_the_device_goes_to_sleep(machine: Machine) {
 
 #[test]
 fn device_that_goes_to_sleep_sees_the_chain_or_is_notified() {
-    publish_while_the_device_goes_to_sleep(RIGHT);
+    for by_index in [false, true] {
+        publish_while_the_device_goes_to_sleep(RIGHT, by_index);
+    }
 }
 
 #[test]
 #[should_panic(expected = "the device sleeps")]
 fn without_a_full_barrier_a_notification_is_lost() {
-    publish_while_the_device_goes_to_sleep(Machine { no_full: true, ..RIGHT });
+    publish_while_the_device_goes_to_sleep(Machine { no_full: true, ..RIGHT }, false);
+}
+
+#[test]
+#[should_panic(expected = "the device sleeps")]
+fn by_index_without_a_full_barrier_a_notification_is_lost() {
+    publish_while_the_device_goes_to_sleep(Machine { no_full: true, ..RIGHT }, true);
 }
 
 #[test]
 #[should_panic(expected = "left == right")]
 fn without_a_write_barrier_the_device_sees_half_a_chain() {
-    publish_while_the_device_goes_to_sleep(Machine { no_write: true, ..RIGHT });
+    publish_while_the_device_goes_to_sleep(Machine { no_write: true, ..RIGHT }, false);
 }
 
 /// What a device does to complete the first chain: entry, index, and an interrupt if one is wanted.
-fn complete(memory: &Memory, interrupt: &Interrupt) {
+fn complete(memory: &Memory, interrupt: &Interrupt, by_index: bool) {
     let Layout { available, used, .. } = layout();
     memory.set(used + 4, 0u64);
     memory.set(used + 8, WRITTEN);
     fence(Ordering::Release);
     memory.set(used + 2, 1u64);
     fence(Ordering::SeqCst);
-    if memory.get(available) == 0 {
+    // The first completion, by its index, or any.
+    if memory.get(if by_index { used_event() } else { available }) == 0 {
         interrupt.raise();
     }
 }
 
 /// The driver asks for an interrupt and sleeps while the device completes: the completion is found, whole.
-fn sleep_while_the_device_completes(machine: Machine, cede: fn(&Interrupt)) {
+fn sleep_while_the_device_completes(machine: Machine, cede: fn(&Interrupt), by_index: bool) {
     loom::model(move || {
         let memory = Memory::new();
         let mut ring = ring(&memory);
+        if by_index {
+            ring.signal_by_index();
+        }
         ring.publish(&RIGHT);
         let interrupt = Interrupt::new();
         let device = {
             let interrupt = interrupt.clone();
             thread::spawn(move || {
-                complete(&memory, &interrupt);
+                complete(&memory, &interrupt, by_index);
                 interrupt.raised_for_the_last_time();
             })
         };
@@ -239,25 +265,33 @@ fn sleep_while_the_device_completes(machine: Machine, cede: fn(&Interrupt)) {
 
 #[test]
 fn completion_between_the_look_and_the_sleep_ends_the_sleep() {
-    sleep_while_the_device_completes(RIGHT, Interrupt::cede);
+    for by_index in [false, true] {
+        sleep_while_the_device_completes(RIGHT, Interrupt::cede, by_index);
+    }
 }
 
 #[test]
 #[should_panic(expected = "asleep for ever")]
 fn without_a_full_barrier_a_completion_is_slept_over() {
-    sleep_while_the_device_completes(Machine { no_full: true, ..RIGHT }, Interrupt::cede);
+    sleep_while_the_device_completes(Machine { no_full: true, ..RIGHT }, Interrupt::cede, false);
+}
+
+#[test]
+#[should_panic(expected = "asleep for ever")]
+fn by_index_without_a_full_barrier_a_completion_is_slept_over() {
+    sleep_while_the_device_completes(Machine { no_full: true, ..RIGHT }, Interrupt::cede, true);
 }
 
 #[test]
 #[should_panic(expected = "asleep for ever")]
 fn interrupt_that_is_not_kept_until_the_sleep_is_slept_over() {
-    sleep_while_the_device_completes(RIGHT, Interrupt::cede_from_now_on);
+    sleep_while_the_device_completes(RIGHT, Interrupt::cede_from_now_on, false);
 }
 
 #[test]
 #[should_panic(expected = "left == right")]
 fn without_a_read_barrier_an_entry_is_read_before_it_is_written() {
-    sleep_while_the_device_completes(Machine { no_read: true, ..RIGHT }, Interrupt::cede);
+    sleep_while_the_device_completes(Machine { no_read: true, ..RIGHT }, Interrupt::cede, false);
 }
 
 /// A mailbox as the kernel has it: a value behind a lock.

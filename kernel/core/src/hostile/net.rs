@@ -60,7 +60,7 @@ pub(super) fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
 }
 
 fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
-    let mut features = (MAC | STATUS | MTU | Features::VERSION_1).bits();
+    let mut features = (MAC | STATUS | MTU | Features::EVENT_IDX | Features::VERSION_1).bits();
     if script.one_in(8) {
         features ^= script.u64();
     }

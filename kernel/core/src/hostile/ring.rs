@@ -11,11 +11,15 @@ use alloc::vec::Vec;
 /// Drives one ring. See [`crate::hostile`].
 pub fn ring(bytes: &[u8]) {
     let mut script = Script::new(bytes);
-    let size = 1u16 << script.below(6);
+    let shape = script.below(12);
+    let size = 1u16 << (shape % 6);
     let layout = Layout::new(size).unwrap();
     let machine = Model::new(false);
     let memory = machine.allocate(layout.total).unwrap();
     let mut ring = Ring::new(memory.clone(), size).unwrap();
+    if shape >= 6 {
+        ring.signal_by_index();
+    }
     // By head: descriptors, bytes that may be written, and whether the device was told.
     let mut mine: BTreeMap<u16, (u16, u32, bool)> = BTreeMap::new();
     let mut completed = 0u16;

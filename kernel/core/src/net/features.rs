@@ -16,8 +16,9 @@ pub const MAC: Features = Features::from_bits_retain(1 << 5);
 pub const STATUS: Features = Features::from_bits_retain(1 << 16);
 
 /// All that this driver wants. Neither offloads nor merged receive buffers: each is one more word from the
-/// host to believe, and the packets are looked at in software anyway.
-pub const WANTED: Features = MTU.union(MAC).union(STATUS);
+/// host to believe, and the packets are looked at in software anyway. Signals by index, since a flag that asks for
+/// interrupts brings one for each packet until the CPU is back.
+pub const WANTED: Features = MTU.union(MAC).union(STATUS).union(Features::EVENT_IDX);
 
 /// VIRTIO_NET_S_LINK_UP in the status word.
 const LINK_UP: u16 = 1;

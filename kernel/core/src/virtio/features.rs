@@ -46,6 +46,8 @@ bitflags! {
     /// device type: see the driver's own constants.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Features: u64 {
+        /// VIRTIO_RING_F_EVENT_IDX: driver and device name the index that they want to hear of.
+        const EVENT_IDX = 1 << 29;
         /// VIRTIO_F_VERSION_1: the device has the modern interface.
         const VERSION_1 = 1 << 32;
         /// VIRTIO_F_ACCESS_PLATFORM: the device uses translated addresses.

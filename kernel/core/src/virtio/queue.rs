@@ -43,6 +43,11 @@ impl<P: Platform> Queue<P> {
         Ok(Self { dma: dma.clone(), guard: dma.guard(), coherent, ring, addresses })
     }
 
+    /// From now on both sides say by an index what they want to hear of; see [`Ring::signal_by_index`].
+    pub fn signal_by_index(&mut self) {
+        self.ring.signal_by_index();
+    }
+
     /// What to tell the device.
     #[must_use]
     pub fn addresses(&self) -> Addresses {

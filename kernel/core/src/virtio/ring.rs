@@ -106,6 +106,16 @@ impl Layout {
         let total = n.checked_mul(8)?.checked_add(6)?.checked_add(used)?;
         Some(Self { descriptors: 0, available, used, total })
     }
+
+    /// used_event: which used index the driver wants an interrupt for.
+    fn used_event(&self, size: u16) -> usize {
+        usize::from(size).wrapping_mul(2).wrapping_add(self.available).wrapping_add(4)
+    }
+
+    /// avail_event: which available index the device wants a notification for.
+    fn avail_event(&self, size: u16) -> usize {
+        usize::from(size).wrapping_mul(8).wrapping_add(self.used).wrapping_add(4)
+    }
 }
 
 /// Whose a descriptor is.
@@ -150,6 +160,8 @@ pub struct Ring<M> {
     taken: u16,
     /// used.idx as last read and believed.
     used_index: u16,
+    /// Each side names the index that it wants to hear of, in the word after the other's ring; else it has a flag.
+    by_index: bool,
     broken: Option<Lie>,
 }
 
@@ -179,8 +191,17 @@ impl<M: DeviceMemory> Ring<M> {
             posted: 0,
             taken: 0,
             used_index: 0,
+            by_index: false,
             broken: None,
         })
+    }
+
+    /// From now on both sides say by an index what they want to hear of: VIRTIO_RING_F_EVENT_IDX (virtio 1.2, 2.7.6
+    /// to 2.7.10). To be called before the device knows of the ring.
+    pub fn signal_by_index(&mut self) {
+        self.by_index = true;
+        self.memory.store16(self.layout.available, 0);
+        self.disarm();
     }
 
     /// Descriptors in the ring.
@@ -292,14 +313,21 @@ impl<M: DeviceMemory> Ring<M> {
                 entry.role = Role::Posted;
             }
         }
-        self.published = self.published.wrapping_add(count);
+        let before = self.published;
+        self.published = before.wrapping_add(count);
         self.posted = self.posted.wrapping_add(count);
         // Descriptors and ring entries before the index that uncovers them.
         barriers.write_barrier();
         self.memory.store16(self.layout.available.wrapping_add(2), self.published);
-        // The index before the look at used.flags: else both sides may go to sleep (virtio 1.2, 2.7.13.4.1).
+        // The index before the look at used.flags or avail_event: else both sides may go to sleep (virtio 1.2,
+        // 2.7.13.4.1).
         barriers.full_barrier();
-        self.memory.load16(self.layout.used) & USED_NO_NOTIFY == 0
+        if self.by_index {
+            // The chain that it waits for is one of those.
+            self.memory.load16(self.layout.avail_event(self.size)).wrapping_sub(before) < count
+        } else {
+            self.memory.load16(self.layout.used) & USED_NO_NOTIFY == 0
+        }
     }
 
     /// Asks for an interrupt at the next completion, and looks once more: true when there is something to take
@@ -308,7 +336,11 @@ impl<M: DeviceMemory> Ring<M> {
         if self.broken.is_some() {
             return true;
         }
-        self.memory.store16(self.layout.available, 0);
+        if self.by_index {
+            self.memory.store16(self.layout.used_event(self.size), self.taken);
+        } else {
+            self.memory.store16(self.layout.available, 0);
+        }
         // The wish before the look: else both sides may go to sleep (virtio 1.2, 2.7.7.1).
         barriers.full_barrier();
         // A lie is something to take, too.
@@ -317,7 +349,13 @@ impl<M: DeviceMemory> Ring<M> {
 
     /// Asks for no interrupts any more: the driver polls.
     pub fn disarm(&mut self) {
-        if self.broken.is_none() {
+        if self.broken.is_some() {
+            return;
+        }
+        if self.by_index {
+            // Half a round of indices away: more than a queue holds, so neither passed lately nor soon to come.
+            self.memory.store16(self.layout.used_event(self.size), self.taken.wrapping_add(1 << 15));
+        } else {
             self.memory.store16(self.layout.available, AVAIL_NO_INTERRUPT);
         }
     }

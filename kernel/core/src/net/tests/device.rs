@@ -234,5 +234,5 @@ impl Link for Attached {
 
 /// All that the device may offer and the driver wants.
 pub fn everything() -> Shape {
-    Shape { features: MAC | STATUS | MTU, ..Shape::default() }
+    Shape { features: MAC | STATUS | MTU | Features::EVENT_IDX, ..Shape::default() }
 }

@@ -248,6 +248,60 @@ fn the_next_head_is_known_before_it_is_taken_in_whatever_order_chains_end() {
     assert_eq!(ring.next_head(), None);
 }
 
+/// Whether the other side is to be told, as virtio 1.2 has it (2.7.7.2 and 2.7.10.2).
+fn passed(event: u16, old: u16, new: u16) -> bool {
+    new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+}
+
+#[test]
+fn by_index_the_device_is_told_of_the_chain_that_it_names_whatever_it_names() {
+    case!("RNG-15", Work);
+    let (mut ring, mut device) = pair(8);
+    ring.signal_by_index();
+    // A flag that is set counts no more.
+    device.memory.store16(device.layout.used, USED_NO_NOTIFY);
+    let (mut published, mut told) = (0u16, 0);
+    for round in 0..200_000u32 {
+        let count = 1 + (round % 3) as u16;
+        let heads: Vec<u16> = (0..count).map(|_| ring.stage(&[writes(0, 1)]).unwrap()).collect();
+        let event = match round % 4 {
+            0 => round.wrapping_mul(2_654_435_761) as u16,
+            _ => published.wrapping_add((round / 4 % 7) as u16).wrapping_sub(2),
+        };
+        device.memory.store16(device.layout.used + 4 + 8 * 8, event);
+        let new = published.wrapping_add(count);
+        assert_eq!(ring.publish(&Fences), passed(event, published, new), "{event}: {published} to {new}");
+        told += u32::from(passed(event, published, new));
+        published = new;
+        for head in heads {
+            device.complete(head.into(), 1);
+            assert_eq!(ring.take(&Fences), Ok(Some(Used { head, written: 1 })));
+        }
+    }
+    assert!(told > 10_000, "{told}");
+}
+
+#[test]
+fn by_index_an_interrupt_is_asked_for_the_next_completion_or_for_none_to_come_soon() {
+    let (mut ring, mut device) = pair(8);
+    ring.signal_by_index();
+    let used_event = device.layout.available + 4 + 2 * 8;
+    for done in 0..70_000u32 {
+        let done = done as u16;
+        let event = device.memory.load16(used_event);
+        assert!((0..=8).all(|more| !passed(event, done.wrapping_sub(8), done.wrapping_add(more))), "{event}");
+        let head = ring.stage(&[writes(0, 1)]).unwrap();
+        ring.publish(&Fences);
+        assert!(!ring.arm(&Fences));
+        assert!(passed(device.memory.load16(used_event), done, done.wrapping_add(1)));
+        device.complete(head.into(), 1);
+        assert!(ring.arm(&Fences), "it has come already");
+        assert_eq!(ring.take(&Fences), Ok(Some(Used { head, written: 1 })));
+        ring.disarm();
+    }
+    assert_eq!(device.memory.load16(device.layout.available), 0, "the flag must not be used");
+}
+
 #[test]
 fn full_ring_says_how_full_and_recovers() {
     let (mut ring, mut device) = pair(4);

@@ -5,6 +5,7 @@ use crate::addr::{BusAddr, Gpa};
 use crate::dma::Dma;
 use crate::seam::{Mmio, Platform, Width};
 use crate::virtio::error::TransportError;
+use crate::virtio::features::Features;
 use crate::virtio::queue::Queue;
 use crate::virtio::registers::Common;
 use crate::virtio::ring::MAX_SIZE;
@@ -68,7 +69,10 @@ impl<M: Mmio> Transport<M> {
             return Err(TransportError::QueueSize { queue: index, size: found });
         }
         let doorbell = self.doorbell(index)?;
-        let queue = Queue::new(dma, size).map_err(TransportError::Dma)?;
+        let mut queue = Queue::new(dma, size).map_err(TransportError::Dma)?;
+        if self.features.contains(Features::EVENT_IDX) {
+            queue.signal_by_index();
+        }
         match self.enable_queue(index, &queue) {
             Ok(()) => Ok((queue, doorbell)),
             Err(error) => {
