@@ -48,8 +48,12 @@ const WRITTEN: &str = " bytes of pattern ";
 pub fn tests() -> Vec<Test> {
     let _ = case!("UV-11", Ignore, Q);
     vec![
-        Test::new("leak/bios/ap-off", |context| hunt(context, false)),
-        Test::new("leak/bios/ap-on", |context| hunt(context, true)),
+        Test::new("leak/bios/ap-off", |context| hunt(context, Shape::new(Firmware::Bios, true, false))),
+        Test::new("leak/bios/ap-on", |context| hunt(context, Shape::new(Firmware::Bios, true, true))),
+        // A parked CPU has a stack of its own, and each disk a second queue with a part of the pool.
+        Test::new("leak/bios/ap-on/smp-2", |context| {
+            hunt(context, Shape { smp: 2, ..Shape::new(Firmware::Bios, true, true) })
+        }),
     ]
 }
 
@@ -178,8 +182,9 @@ impl Hunt {
     }
 }
 
-fn hunt(context: &Context, access_platform: bool) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, access_platform))?;
+fn hunt(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let access_platform = shape.access_platform;
+    let mut scene = Scene::new(context, shape)?;
     let (seed, canary) = (seed(), seed());
     let data = scene.data_disk(DATA_BYTES)?;
     let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
