@@ -51,7 +51,7 @@ pub fn write(results: &Results, description: &Description, effort: Effort) -> St
     format!("{report:#}\n")
 }
 
-/// What [`write`] was given; targets are judged anew.
+/// What [`write()`] was given; targets are judged anew.
 ///
 /// # Errors
 /// The first part that is not as it writes it.
