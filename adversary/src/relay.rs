@@ -1,6 +1,7 @@
 //! Stands between QEMU and a card's server for the sake of one message: QEMU enables the rings of a card when
 //! it resets it, before it says which features it took; the rust-vmm crates hang up on that. The relay holds
-//! such messages back until the features have been told.
+//! such messages back until the features have been told. QEMU 10 waits for an answer to each of them: the relay
+//! gives that answer itself.
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -18,6 +19,10 @@ use std::path::Path;
 const HEADER: usize = 12;
 const SET_FEATURES: u32 = 2;
 const SET_VRING_ENABLE: u32 = 18;
+/// Bits of the flags: version 1, this is an answer, an answer is wanted.
+const VERSION: u32 = 1;
+const REPLY: u32 = 1 << 2;
+const NEED_REPLY: u32 = 1 << 3;
 /// No message is longer than a page.
 const MOST: usize = 4096;
 /// No message comes with more descriptors.
@@ -31,6 +36,25 @@ struct Message {
 impl Message {
     fn request(&self) -> u32 {
         self.bytes.first_chunk().map_or(0, |word| u32::from_ne_bytes(*word))
+    }
+
+    fn flags(&self) -> u32 {
+        self.bytes.get(4..).and_then(<[u8]>::first_chunk).map_or(0, |word| u32::from_ne_bytes(*word))
+    }
+
+    fn clear_need_reply(&mut self) {
+        let flags = self.flags() & !NEED_REPLY;
+        if let Some(word) = self.bytes.get_mut(4..8) {
+            word.copy_from_slice(&flags.to_ne_bytes());
+        }
+    }
+
+    /// The answer that says "done" (vhost-user, "REPLY_ACK").
+    fn done(&self) -> Self {
+        let header = [self.request(), VERSION | REPLY, 8];
+        let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.extend(0_u64.to_ne_bytes());
+        Self { bytes, descriptors: Vec::new() }
     }
 
     fn receive(mut from: &UnixStream) -> io::Result<Option<Self>> {
@@ -97,8 +121,12 @@ pub(crate) fn run(listener: &UnixListener, inner: &Path) -> io::Result<()> {
 fn forward(qemu: &UnixStream, server: &UnixStream) -> io::Result<()> {
     let mut told = false;
     let mut held = Vec::new();
-    while let Some(message) = Message::receive(qemu)? {
+    while let Some(mut message) = Message::receive(qemu)? {
         if !told && message.request() == SET_VRING_ENABLE {
+            if message.flags() & NEED_REPLY != 0 {
+                message.done().send(qemu)?;
+                message.clear_need_reply();
+            }
             held.push(message);
             continue;
         }
@@ -109,4 +137,59 @@ fn forward(qemu: &UnixStream, server: &UnixStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GET_FEATURES: u32 = 1;
+
+    fn message(request: u32, flags: u32, payload: u64) -> Message {
+        let header = [request, flags, 8];
+        let mut bytes: Vec<u8> = header.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.extend(payload.to_ne_bytes());
+        Message { bytes, descriptors: Vec::new() }
+    }
+
+    /// What reaches the server when QEMU sends `messages`, and what QEMU hears from the relay itself.
+    fn relayed(messages: &[Message]) -> (Vec<(u32, u32)>, Vec<(u32, u32)>) {
+        let (qemu, outer) = UnixStream::pair().expect("sockets");
+        let (inner, server) = UnixStream::pair().expect("sockets");
+        messages.iter().for_each(|message| message.send(&qemu).expect("send"));
+        qemu.shutdown(Shutdown::Write).expect("shutdown");
+        forward(&outer, &inner).expect("forward");
+        drop((outer, inner));
+        let all = |from: &UnixStream| {
+            let mut seen = Vec::new();
+            while let Ok(Some(message)) = Message::receive(from) {
+                seen.push((message.request(), message.flags()));
+            }
+            seen
+        };
+        (all(&server), all(&qemu))
+    }
+
+    #[test]
+    fn rings_are_enabled_after_the_features_were_told() {
+        let sent = [message(SET_VRING_ENABLE, VERSION, 1), message(SET_FEATURES, VERSION, 0)];
+        let (server, qemu) = relayed(&sent);
+        assert_eq!(server, [(SET_FEATURES, VERSION), (SET_VRING_ENABLE, VERSION)]);
+        assert_eq!(qemu, []);
+    }
+
+    #[test]
+    fn a_message_that_is_held_back_and_waited_for_is_answered_once() {
+        let sent = [
+            message(SET_VRING_ENABLE, VERSION | NEED_REPLY, 1),
+            message(GET_FEATURES, VERSION, 0),
+            message(SET_FEATURES, VERSION, 0),
+            message(SET_VRING_ENABLE, VERSION | NEED_REPLY, 1),
+        ];
+        let (server, qemu) = relayed(&sent);
+        let enable = (SET_VRING_ENABLE, VERSION);
+        let late = (SET_VRING_ENABLE, VERSION | NEED_REPLY);
+        assert_eq!(server, [(GET_FEATURES, VERSION), (SET_FEATURES, VERSION), enable, late]);
+        assert_eq!(qemu, [(SET_VRING_ENABLE, VERSION | REPLY)], "the server answers the last one");
+    }
 }
