@@ -4,6 +4,7 @@ use crate::finding::Finding;
 use crate::guest::report;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape};
+use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Qemu;
 use crate::session::{Session, SessionError};
 use crate::tree;
@@ -12,10 +13,12 @@ use crate::variable::{Cpu, Firmware, Net};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long QEMU may take to write a tree, and a guest to read one.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How often the monitor's socket is looked for.
+const TICK: Duration = Duration::from_millis(10);
 /// No tree is larger.
 const MOST_BYTES: u64 = 2 << 20;
 
@@ -71,14 +74,24 @@ fn agreed(flattened: &Fdt) -> Option<Finding> {
     })
 }
 
-/// The tree as QEMU makes it for this machine.
+/// The tree as QEMU makes it for this machine, asked of its monitor at reset: `-machine dumpdtb=` of QEMU 10 looks
+/// before there is one.
 fn given(scene: &Scene) -> Result<Fdt, Failure> {
     let path = scene.dir.path("given.dtb");
+    let socket = scene.dir.path("monitor");
     let mut machine = scene.machine.clone();
-    machine.dump_tree = Some(path.clone());
+    machine.at_reset = true;
+    machine.monitor = Some(socket.clone());
     let qemu = Qemu::start(&machine, None).map_err(|error| Finding::Start(SessionError::Qemu(error)))?;
-    let (_, output) = qemu.wait(LIMIT);
-    let read = std::fs::read(&path).map_err(|error| Finding::File(path, error));
+    let deadline = Instant::now() + LIMIT;
+    while !socket.exists() && !qemu.has_ended() && Instant::now() < deadline {
+        std::thread::sleep(TICK);
+    }
+    let dumped = Monitor::connect(&socket).and_then(|mut monitor| monitor.dump_tree(&path));
+    let output = qemu.stop();
+    let read = dumped
+        .map_err(Finding::Monitor)
+        .and_then(|()| std::fs::read(&path).map_err(|error| Finding::File(path, error)));
     let tree = read.and_then(|bytes| Fdt::parse(&bytes).map_err(Finding::Fdt));
     tree.map_err(|finding| Failure { findings: vec![finding], output: Some(output) })
 }

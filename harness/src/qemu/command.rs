@@ -57,8 +57,8 @@ pub struct Machine {
     pub kernel_address: Option<u64>,
     /// The file that is guest memory, when no ultravisor attaches.
     pub memory_file: Option<PathBuf>,
-    /// Where QEMU writes the device tree that it would give to firmware; it then starts no guest.
-    pub dump_tree: Option<PathBuf>,
+    /// Whether the machine stands at reset until somebody lets it go.
+    pub at_reset: bool,
     /// Where an ultravisor attaches.
     pub attachment: Option<Attachment>,
     /// Whether SLOF is to publish the `/ibm,ultravisor` node.
@@ -95,7 +95,7 @@ impl Machine {
             net: Net::None,
             kernel_address: None,
             memory_file: None,
-            dump_tree: None,
+            at_reset: false,
             attachment: None,
             publish_node: false,
             trace: None,
@@ -122,12 +122,12 @@ impl Machine {
             let size = format!("memory-backend-file,id=ram,share=on,size={},mem-path=", self.memory);
             args.with_path("-object", &size, file);
         }
-        if let Some(file) = &self.dump_tree {
-            args.with_path("-machine", "dumpdtb=", file);
-        }
         if let Some(attachment) = &self.attachment {
             args.with_path("-chardev", "socket,id=gdb,server=on,wait=off,path=", &attachment.gdb);
-            args.add("-gdb", "chardev:gdb").flag("-S");
+            args.add("-gdb", "chardev:gdb");
+        }
+        if self.at_reset || self.attachment.is_some() {
+            args.flag("-S");
         }
         args.add("-machine", machine).add("-cpu", self.cpu.name());
         args.add("-smp", self.smp.to_string()).add("-m", format!("{}M", self.memory >> 20));

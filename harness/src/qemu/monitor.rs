@@ -114,6 +114,15 @@ impl Monitor {
         Ok(())
     }
 
+    /// Writes the device tree that firmware is given to a file. The guest stands at reset.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn dump_tree(&mut self, file: &Path) -> Result<(), MonitorError> {
+        self.ask("dumpdtb", json!({ "filename": file }))?;
+        Ok(())
+    }
+
     /// Plugs the card's cable in or out.
     ///
     /// # Errors
