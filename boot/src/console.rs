@@ -1,7 +1,8 @@
 //! The few lines that the boot stage prints itself, on the hypervisor's terminal.
 
-use core::fmt;
+use core::fmt::{self, Write};
 use postern_core::hcall::Hcall;
+use postern_core::text::SingleLine;
 
 /// Terminal 0 stands for the first one (QEMU `hw/char/spapr_vty.c`): no tree has been read yet.
 const FIRST_TERMINAL: u64 = 0;
@@ -12,22 +13,20 @@ const PATIENCE: u32 = 100_000;
 const H_BUSY: i64 = 1;
 
 /// The terminal. Writing never fails: what it does not take is lost.
-#[derive(Debug)]
-pub struct Console;
+struct Console;
 
-impl fmt::Write for Console {
+impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for line in text.split_inclusive('\n') {
-            match line.strip_suffix('\n') {
-                Some(body) => {
-                    put(body.as_bytes());
-                    put(b"\r\n");
-                }
-                None => put(line.as_bytes()),
-            }
-        }
+        put(text.as_bytes());
         Ok(())
     }
+}
+
+/// Writes `text`, which stays on one line, and ends the line.
+pub fn print_line(text: fmt::Arguments<'_>) {
+    // The console's writer never fails.
+    let _ = SingleLine(Console).write_fmt(text);
+    put(b"\r\n");
 }
 
 fn put(bytes: &[u8]) {
@@ -49,10 +48,8 @@ fn put(bytes: &[u8]) {
 
 /// Prints a line.
 macro_rules! say {
-    ($($arg:tt)*) => {{
-        use core::fmt::Write as _;
-        // The console's writer never fails.
-        let _ = writeln!($crate::console::Console, $($arg)*);
-    }};
+    ($($arg:tt)*) => {
+        $crate::console::print_line(format_args!($($arg)*))
+    };
 }
 pub(crate) use say;

@@ -8,6 +8,7 @@ mod interrupts;
 mod life;
 mod negotiation;
 mod network;
+mod output;
 mod pci;
 mod queues;
 mod ring;
@@ -31,6 +32,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "Ultracalls and the pool", cases: ultravisor::CASES },
     Family { title: "TCE tables", cases: tce::CASES },
     Family { title: "Reset, removal, order", cases: life::CASES },
+    Family { title: "Output and exit status", cases: output::CASES },
 ];
 
 const H: &[Level] = &[Level::H];

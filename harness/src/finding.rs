@@ -45,6 +45,10 @@ pub enum Finding {
         /// What the guest said, if it said anything.
         found: Option<u8>,
     },
+    /// That many `EXIT: STATUS=` lines.
+    ExitLines(usize),
+    /// Bytes that a console line of the guest must not hold.
+    ControlBytes(String),
     /// The status line is not the last line of the console.
     NotLast(String),
     /// A plain line.
@@ -149,6 +153,8 @@ impl fmt::Display for Finding {
             Self::ExitStatus { expected, found: None } => {
                 write!(f, "no EXIT: STATUS= line, expected {expected}")
             }
+            Self::ExitLines(count) => write!(f, "{count} lines begin with EXIT: STATUS=, expected 1"),
+            Self::ControlBytes(line) => write!(f, "control characters on the console: {line:?}"),
             Self::NotLast(line) => write!(f, "the console goes on after its EXIT line: {line}"),
             Self::Fact { key, expected, found: Some(found) } => {
                 write!(f, "{key}={found}, expected {expected}")

@@ -29,6 +29,9 @@ pub fn end(finished: &Finished, status: u8) -> Vec<Finding> {
         let errors = last_line(&finished.output.errors);
         findings.push(Finding::Ended { expected, found: finished.ended, errors });
     }
+    if finished.report.exit_lines > 1 {
+        findings.push(Finding::ExitLines(finished.report.exit_lines));
+    }
     if finished.report.exit_status != Some(status) {
         findings.push(Finding::ExitStatus { expected: status, found: finished.report.exit_status });
     } else {

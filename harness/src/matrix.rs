@@ -24,3 +24,4 @@ pub mod scene;
 pub mod smp;
 pub mod soak;
 pub mod strict;
+pub mod strings;

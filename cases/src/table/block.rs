@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
         "BLK-12",
         &[Clamp],
         "a name without NUL, or that is no text",
-        "20 bytes at most, replaced where it is not UTF-8",
+        "20 bytes at most, shown escaped",
     ),
     tried(H, "BLK-13", &[Fail], "a request of the caller beyond the disk", "refused before a slot is taken"),
 ];

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     facts: BTreeMap<String, String>,
-    /// The status of the last `EXIT: STATUS=` line.
+    /// The status of the one `EXIT: STATUS=` line; none when there is no such line, or more than one.
     pub exit_status: Option<u8>,
+    /// Lines that begin with `EXIT: STATUS=`.
+    pub exit_lines: usize,
 }
 
 impl Report {
@@ -24,9 +26,8 @@ impl Report {
     fn take(&mut self, line: &str) {
         let line = line.trim_end();
         if let Some(status) = line.strip_prefix("EXIT: STATUS=") {
-            if let Ok(status) = status.parse() {
-                self.exit_status = Some(status);
-            }
+            self.exit_lines += 1;
+            self.exit_status = status.parse().ok().filter(|_| self.exit_lines == 1);
         } else if let Some((key, value)) = fact(line) {
             self.facts.insert(key.to_owned(), value.to_owned());
         }
@@ -83,7 +84,19 @@ mod tests {
 
     #[test]
     fn the_last_statement_counts() {
-        let report = Report::parse("postern: mode=a\npostern: mode=b\nEXIT: STATUS=0\nEXIT: STATUS=9\n");
+        let report = Report::parse("postern: mode=a\npostern: mode=b\nEXIT: STATUS=9\n");
         assert_eq!((report.fact("mode"), report.exit_status), (Some("b"), Some(9)));
+    }
+
+    #[test]
+    fn more_than_one_status_is_none() {
+        for log in [
+            "EXIT: STATUS=0\nEXIT: STATUS=9\n",
+            "EXIT: STATUS=0\nEXIT: STATUS=0\n",
+            "EXIT: STATUS=x\nEXIT: STATUS=0\n",
+        ] {
+            let report = Report::parse(log);
+            assert_eq!((report.exit_status, report.exit_lines), (None, 2));
+        }
     }
 }

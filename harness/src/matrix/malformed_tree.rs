@@ -21,11 +21,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is done to the tree.
 #[derive(Clone, Copy, Debug)]
-enum Damage {
+pub enum Damage {
     /// A header word gets this value.
-    Header { offset: usize, word: u32 },
+    Header {
+        /// Its place in the header, in bytes.
+        offset: usize,
+        /// The value.
+        word: u32,
+    },
     /// A word of the structure block gets this value.
-    Structure { offset: usize, word: u32 },
+    Structure {
+        /// Its place in the block, in bytes.
+        offset: usize,
+        /// The value.
+        word: u32,
+    },
     /// Every occurrence of these bytes becomes those, as many.
     Replace(&'static [u8], &'static [u8]),
 }
@@ -58,7 +68,7 @@ pub fn tests() -> Vec<Test> {
 fn unsaid_cache_block(context: &Context) -> Result<(), Failure> {
     const SAID: &str = "cleared word by word";
     let unsaid = Damage::Replace(b"d-cache-block-size\0", b"d-cache-block-sort\0");
-    let finished = handed_over(context, unsaid, |scene| {
+    let finished = handed_over(context, &[unsaid], |scene| {
         scene.word("run=blk-digest");
         scene.data_disk(1 << 20).map(drop)
     })?;
@@ -72,7 +82,7 @@ fn unsaid_cache_block(context: &Context) -> Result<(), Failure> {
 /// Where the tree names no RTAS services no device is found, and the guest still powers off.
 fn no_services(context: &Context) -> Result<(), Failure> {
     let none = Damage::Replace(b"\0\0\0\x01rtas\0", b"\0\0\0\x01rats\0");
-    let finished = handed_over(context, none, |scene| {
+    let finished = handed_over(context, &[none], |scene| {
         scene.word("run=map");
         Ok(())
     })?;
@@ -83,7 +93,7 @@ fn no_services(context: &Context) -> Result<(), Failure> {
 }
 
 fn refused(context: &Context, damage: Damage, names: &'static str) -> Result<(), Failure> {
-    let finished = handed_over(context, damage, |_| Ok(()))?;
+    let finished = handed_over(context, &[damage], |_| Ok(()))?;
     let mut findings = judge::end(&finished, BAD_TREE);
     if !finished.output.console.contains(names) {
         findings.push(Finding::NeverSaid(names));
@@ -92,9 +102,12 @@ fn refused(context: &Context, damage: Damage, names: &'static str) -> Result<(),
 }
 
 /// Runs a guest with a tree that has been damaged before its first instruction.
-fn handed_over(
+///
+/// # Errors
+/// The guest could not be started, or its memory not be changed.
+pub fn handed_over(
     context: &Context,
-    damage: Damage,
+    damages: &[Damage],
     equip: impl FnOnce(&mut Scene) -> Result<(), Failure>,
 ) -> Result<Finished, Failure> {
     let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
@@ -107,7 +120,9 @@ fn handed_over(
     // QEMU has written the tree and waits before the guest's first instruction.
     let client = tree_address(&gdb).map_err(|error| Finding::Start(SessionError::Ultravisor(error)));
     let (mut client, address) = client?;
-    spoil(&memory, address, damage).map_err(|error| Finding::File(memory, error))?;
+    for damage in damages {
+        spoil(&memory, address, *damage).map_err(|error| Finding::File(memory.clone(), error))?;
+    }
     client.resume().map_err(|error| Finding::Start(SessionError::Ultravisor(error.into())))?;
     Ok(session.finish(LIMIT))
 }

@@ -5,7 +5,7 @@ use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     bus, cells, device_tree, faults, host, input, interrupts, leak_hunt, lies, malformed_tree, measured,
-    memory, negotiation, network, nmi, noise, refusing, reserved, sabotage, smp, soak, strict,
+    memory, negotiation, network, nmi, noise, refusing, reserved, sabotage, smp, soak, strict, strings,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -56,6 +56,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(nmi::tests());
     tests.extend(negotiation::tests());
     tests.extend(strict::tests());
+    tests.extend(strings::tests());
     tests.extend(refusing::tests());
     tests.extend(lies::tests());
     tests.extend(host::tests());

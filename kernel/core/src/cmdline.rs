@@ -4,6 +4,7 @@
 
 use crate::addr::FRAME_SIZE;
 use crate::secure::SvmOption;
+use crate::text::Escaped;
 use crate::workload::{MAX_WORK, Work};
 use arrayvec::ArrayVec;
 use core::fmt;
@@ -23,9 +24,6 @@ pub const DEFAULT_POOL: u64 = 8 << 20;
 pub const MAX_POOL: u64 = 1 << 30;
 /// `seed=` when it is not given.
 pub const DEFAULT_SEED: u64 = 1;
-
-/// Bytes of an unknown or malformed word that are shown.
-const SHOWN: usize = 64;
 
 /// Where the log goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,27 +222,14 @@ pub enum Fault {
     LineTooLong(usize),
 }
 
-/// Bytes from outside, shown so that they cannot disturb a terminal or a log.
-struct Shown<'a>(&'a [u8]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (head, more) = match self.0.get(..SHOWN) {
-            Some(head) if self.0.len() > SHOWN => (head, "..."),
-            _ => (self.0, ""),
-        };
-        write!(f, "{}{more}", head.escape_ascii())
-    }
-}
-
 impl fmt::Display for CmdlineError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Fault::LineTooLong(len) = self.fault {
             return write!(f, "command line of {len} bytes, at most {MAX_LINE} are read");
         }
-        write!(f, "{}", Shown(self.option))?;
+        write!(f, "{}", Escaped(self.option))?;
         if let Some(value) = self.value {
-            write!(f, "={}", Shown(value))?;
+            write!(f, "={}", Escaped(value))?;
         }
         match self.fault {
             Fault::Unknown => f.write_str(": unknown option"),

@@ -42,6 +42,7 @@ pub mod secure;
 mod sync;
 pub mod tce;
 pub mod terminal;
+pub mod text;
 pub mod ultracall;
 pub mod vectors;
 pub mod virtio;

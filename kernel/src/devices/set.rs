@@ -9,7 +9,6 @@ use crate::platform::entropy;
 use crate::platform::pseries::Pseries;
 use crate::platform::uart;
 use crate::report::Report;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -24,6 +23,7 @@ use postern_core::net::settings::{Addressing, Settings};
 use postern_core::net::stack::Stack;
 use postern_core::pci::functions::Function;
 use postern_core::tce::DmaWindow;
+use postern_core::text::HostText;
 use postern_core::virtio::features::DeviceType;
 use postern_core::virtio::regions::Regions;
 use postern_core::virtio::transport::Transport;
@@ -34,7 +34,7 @@ pub struct Disk {
     /// Number among the disks, in the order of PCI addresses.
     pub number: usize,
     /// The serial number that it gives itself.
-    pub id: String,
+    pub id: HostText,
     /// The driver, by queue 0: for the CPU that booted.
     pub driver: Blk<Pseries, Pseries>,
     /// By the other queues: there are none, or one for each further CPU as far as the device has them.
@@ -139,7 +139,7 @@ impl Devices {
         }
         let id = driver.id().unwrap_or_else(|error| {
             log::info!("pci {function}: no serial number: {error}");
-            String::new()
+            HostText::default()
         });
         let disk = Disk { number: self.disks.len(), id, driver, others };
         report.disk(&disk);

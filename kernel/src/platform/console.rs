@@ -3,8 +3,9 @@
 use crate::platform::pseries::Pseries;
 use crate::platform::turns::Turns;
 use crate::platform::uart;
-use core::fmt;
+use core::fmt::{self, Write};
 use postern_core::terminal::Terminal;
+use postern_core::text::{SingleLine, is_plain};
 
 static TERMINAL: Terminal = Terminal::new();
 /// Who writes: what one CPU writes at once stays together.
@@ -15,17 +16,27 @@ pub fn set_terminal(number: u32) {
     TERMINAL.set_number(number);
 }
 
-/// Writes `text` to every console, with carriage returns.
+/// Writes `text` to every console, with carriage returns. Other control characters, and what is not ASCII, become `?`:
+/// whoever may have such text escapes it before.
 pub fn write(text: &str) {
     let _turn = TURNS.take();
+    put_lines(text);
+}
+
+fn put_lines(text: &str) {
     for line in text.split_inclusive('\n') {
-        match line.strip_suffix('\n') {
-            Some(body) => {
-                put(body.as_bytes());
-                put(b"\r\n");
+        let (body, end) = match line.strip_suffix('\n') {
+            Some(body) => (body, &b"\r\n"[..]),
+            None => (line, &[][..]),
+        };
+        for piece in body.as_bytes().chunk_by(|one, other| is_plain(*one) == is_plain(*other)) {
+            if piece.first().is_some_and(|byte| is_plain(*byte)) {
+                put(piece);
+            } else {
+                piece.iter().for_each(|_| put(b"?"));
             }
-            None => put(line.as_bytes()),
         }
+        put(end);
     }
 }
 
@@ -39,13 +50,21 @@ fn put(bytes: &[u8]) {
     TERMINAL.write(&Pseries, bytes);
 }
 
-/// The consoles as a [`fmt::Write`].
+/// Writes `text`, which stays on one line, and ends the line.
+pub fn print_line(text: fmt::Arguments<'_>) {
+    let _turn = TURNS.take();
+    // The console's writer never fails.
+    let _ = SingleLine(Console).write_fmt(text);
+    put_lines("\n");
+}
+
+/// The consoles as a [`fmt::Write`], for whoever has the turn.
 #[derive(Debug)]
-pub struct Console;
+struct Console;
 
 impl fmt::Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        write(text);
+        put_lines(text);
         Ok(())
     }
 }
@@ -53,9 +72,7 @@ impl fmt::Write for Console {
 /// Prints a line on the consoles, whatever the log level.
 #[macro_export]
 macro_rules! println {
-    ($($arg:tt)*) => {{
-        use core::fmt::Write as _;
-        // The console's writer never fails.
-        let _ = writeln!($crate::platform::console::Console, $($arg)*);
-    }};
+    ($($arg:tt)*) => {
+        $crate::platform::console::print_line(format_args!($($arg)*))
+    };
 }

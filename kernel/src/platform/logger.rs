@@ -7,6 +7,7 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use postern_core::clock::{Clock, duration};
+use postern_core::text::SingleLine;
 use spin::Mutex;
 
 const RING_SIZE: usize = 16 * 1024;
@@ -125,8 +126,9 @@ impl Log for Logger {
             Level::Debug | Level::Trace => "  ",
         };
         // A `Line` never fails; it cuts.
-        let _ =
-            writeln!(line, "[{:3}.{:06}] {mark}{}", since.as_secs(), since.subsec_micros(), record.args());
+        let (seconds, micros) = (since.as_secs(), since.subsec_micros());
+        let _ = write!(SingleLine(&mut line), "[{seconds:3}.{micros:06}] {mark}{}", record.args());
+        line.push(b'\n');
         if record.level() <= RING_LEVEL
             && let Some(mut ring) = RING.try_lock()
         {

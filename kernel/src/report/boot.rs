@@ -6,6 +6,7 @@ use crate::arch::nmi::Handlers;
 use crate::memory::layout;
 use crate::memory::open::Pool;
 use alloc::format;
+use core::fmt::Display;
 use postern_core::fdt::Machine;
 use postern_core::fdt::early::Entry;
 use postern_core::secure::{Decision, Mode, SecureKind};
@@ -30,10 +31,10 @@ impl Report {
             log::warn!("device tree: {} more oddities", machine.warnings.left_out());
         }
         let firmware = match (&machine.firmware, machine.entry) {
-            (Some(name), _) => name.as_str(),
-            (None, Entry::Slof) => "SLOF",
-            (None, Entry::Vof) => "VOF",
-            (None, Entry::Fdt) => "none, a flattened tree was handed over",
+            (Some(name), _) => name as &dyn Display,
+            (None, Entry::Slof) => &"SLOF",
+            (None, Entry::Vof) => &"VOF",
+            (None, Entry::Fdt) => &"none, a flattened tree was handed over",
         };
         let cas = machine.cas.word();
         self.step("firmware", format_args!("{firmware}; entered by {}; negotiation: {cas}", machine.entry));

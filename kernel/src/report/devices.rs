@@ -14,6 +14,7 @@ use postern_core::dma::Dma;
 use postern_core::net::driver::NetDriver;
 use postern_core::net::link::Link;
 use postern_core::tce::{DmaWindow, TceError, WindowReport};
+use postern_core::text::HostText;
 
 fn translation(dma: &Dma<Pseries>) -> &'static str {
     if dma.translated() { "tce" } else { "gpa" }
@@ -29,7 +30,7 @@ fn queues(count: usize) -> String {
 
 impl Report {
     /// A bridge's DMA window.
-    pub fn window(&mut self, bridge: &str, window: &WindowReport) {
+    pub fn window(&mut self, bridge: &HostText, window: &WindowReport) {
         self.step("tce", format_args!("{bridge}: {window}"));
         self.fact("tce.liobn", format_args!("{:#x}", window.liobn));
         self.fact("tce.kind", window.kind);

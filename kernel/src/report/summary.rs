@@ -3,9 +3,10 @@
 
 use crate::println;
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::Display;
+use core::fmt::{Display, Write};
+use postern_core::text::SingleLine;
 
 /// The summary under construction.
 #[derive(Debug, Default)]
@@ -17,14 +18,14 @@ pub struct Report {
 impl Report {
     /// Something a person wants to know, under a short label.
     pub fn step(&mut self, label: &str, text: impl Display) {
-        let text = text.to_string();
+        let text = single_line(text);
         log::info!("{label}: {text}");
         self.steps.push((label.to_owned(), text));
     }
 
     /// Something a script wants to know. The last statement of a key counts.
     pub fn fact(&mut self, key: impl Display, value: impl Display) {
-        self.facts.push((key.to_string(), value.to_string()));
+        self.facts.push((single_line(key), single_line(value)));
     }
 
     /// A fact that somebody waits for: stated now, and again with the others.
@@ -36,16 +37,25 @@ impl Report {
     /// Prints the summary and the facts.
     pub fn print(&self) {
         let width = self.steps.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
-        println!("\n=== Postern {} ===", env!("CARGO_PKG_VERSION"));
+        println!("");
+        println!("=== Postern {} ===", env!("CARGO_PKG_VERSION"));
         let mut last = "";
         for (label, text) in &self.steps {
             let shown = if label == last { "" } else { label };
             println!("  {shown:width$}  {text}");
             last = label;
         }
-        println!();
+        println!("");
         for (key, value) in &self.facts {
             println!("postern: {key}={value}");
         }
     }
+}
+
+/// What `text` displays as, on one line whatever it holds.
+fn single_line(text: impl Display) -> String {
+    let mut line = SingleLine(String::new());
+    // A string takes everything.
+    let _ = write!(line, "{text}");
+    line.0
 }

@@ -8,7 +8,7 @@ use crate::blk::stream::Plan;
 use crate::clock::{Deadline, Wake};
 use crate::interrupts::{Delivery, Line};
 use crate::seam::{Mmio, Platform};
-use alloc::string::String;
+use crate::text::HostText;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -133,15 +133,15 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.finish(token).map(|_| ())
     }
 
-    /// The device's name: at most 20 bytes, up to the first NUL, in which what is no UTF-8 is replaced.
+    /// The device's name: at most 20 bytes, up to the first NUL, whatever they are.
     ///
     /// # Errors
     /// The device has none, or the request failed.
-    pub fn id(&mut self) -> Result<String, BlkError> {
+    pub fn id(&mut self) -> Result<HostText, BlkError> {
         self.idle()?;
         let token = self.submit_get_id();
         let buffer = self.finish(token)?;
-        Ok(text(&buffer))
+        Ok(name(&buffer))
     }
 
     fn idle(&self) -> Result<(), BlkError> {
@@ -162,8 +162,8 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     }
 }
 
-/// The name in the answer to GET_ID: up to the first NUL, and text whatever the device sent.
-pub(crate) fn text(answer: &[u8]) -> String {
+/// The name in the answer to GET_ID: up to the first NUL, whatever the device sent.
+pub(crate) fn name(answer: &[u8]) -> HostText {
     let name = answer.split(|byte| *byte == 0).next().unwrap_or(&[]);
-    String::from_utf8_lossy(name.get(..ID_BYTES).unwrap_or(name)).into_owned()
+    HostText::new(name.get(..ID_BYTES).unwrap_or(name))
 }

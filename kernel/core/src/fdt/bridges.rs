@@ -4,11 +4,11 @@
 
 use super::guard::Tree;
 use super::read::{self, Node};
-use super::warnings::{Fault, Warnings, printable};
+use super::warnings::{Fault, Warnings};
 use crate::addr::{Gpa, GpaRange};
 use crate::pci::windows::{Space, Window, WindowError, Windows};
 use crate::tce::DmaWindow;
-use alloc::string::String;
+use crate::text::HostText;
 use alloc::vec::Vec;
 
 /// Most host bridges that are used (QEMU's own limit is 31).
@@ -55,7 +55,7 @@ impl InterruptMap {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bridge {
     /// The node's name.
-    pub name: String,
+    pub name: HostText,
     /// The number by which RTAS knows the bridge.
     pub buid: u64,
     /// First and last bus number.
@@ -112,7 +112,7 @@ fn bridge(node: Node<'_, '_>, memory: &[GpaRange]) -> Result<Bridge, Fault> {
     let windows = windows(property("ranges")?).ok_or(Fault::Malformed("ranges"))?;
     Windows::new(&windows, memory).map_err(Fault::Windows)?;
     Ok(Bridge {
-        name: printable(node.name),
+        name: HostText::new(node.name.as_bytes()),
         buid: buid.ok_or(Fault::Malformed("reg"))?,
         buses: buses(read::bytes(node, "bus-range"))?,
         windows,

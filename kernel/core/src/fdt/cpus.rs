@@ -3,8 +3,8 @@
 use super::guard::Tree;
 use super::machine::MachineError;
 use super::read;
-use super::warnings::{Fault, Warnings, printable};
-use alloc::string::String;
+use super::warnings::{Fault, Warnings};
+use crate::text::HostText;
 use alloc::vec::Vec;
 
 /// Most hardware threads (the ultravisor's own limit, `svm/svm-fdt.c`).
@@ -18,7 +18,7 @@ pub struct Cpus {
     /// The server number of the thread that booted.
     pub boot_server: u32,
     /// What the tree calls the processor, as `POWER9`.
-    pub model: String,
+    pub model: HostText,
     /// The processor version register, when the tree has it.
     pub version: Option<u32>,
     /// Bytes in a data cache block, when the tree says.
@@ -45,7 +45,7 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
         let boots = servers.iter().skip(before).any(|server| *server == tree.boot_cpu());
         if model.is_none() || boots {
             let name = read::base_name(node.name);
-            model = Some(printable(name.rsplit(',').next().unwrap_or(name)));
+            model = Some(HostText::new(name.rsplit(',').next().unwrap_or(name).as_bytes()));
             version = read::word(node, "cpu-version");
             cache_block = read::word(node, "d-cache-block-size");
             vectors = read::word(node, "ibm,vmx");

@@ -6,11 +6,11 @@ use super::early::{self, Entry};
 use super::guard::Tree;
 use super::memory;
 use super::read;
-use super::warnings::{Fault, Warnings, printable};
+use super::warnings::{Fault, Warnings};
 use crate::addr::GpaRange;
 use crate::cas::Outcome;
 use crate::cmdline::MAX_LINE;
-use alloc::string::String;
+use crate::text::HostText;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -72,7 +72,7 @@ impl fmt::Display for MachineError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terminal {
     /// The node's name.
-    pub name: String,
+    pub name: HostText,
     /// What H_PUT_TERM_CHAR calls it.
     pub number: u32,
 }
@@ -106,15 +106,15 @@ pub enum InterruptController {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// `model` of the root.
-    pub model: String,
+    pub model: HostText,
     /// Who started the image.
     pub entry: Entry,
     /// How the negotiation with it ended.
     pub cas: Outcome,
     /// What the firmware calls itself, when it has left that in the tree.
-    pub firmware: Option<String>,
+    pub firmware: Option<HostText>,
     /// What the hypervisor calls itself (`/hypervisor`); none under TCG.
-    pub hypervisor: Option<String>,
+    pub hypervisor: Option<HostText>,
     /// Memory: sorted, disjoint, regions that touch merged; begins at 0.
     pub memory: Vec<GpaRange>,
     /// What must not be used: the reservation block and `/reserved-memory`.
@@ -150,7 +150,8 @@ impl Machine {
         let mut warnings = Warnings::default();
         let memory = memory::regions(tree, &mut warnings)?;
         let text = |path: &str, name: &str| {
-            read::node_at(tree, path).and_then(|node| read::text(node, name)).map(printable)
+            let text = read::node_at(tree, path).and_then(|node| read::text(node, name));
+            text.map(|text| HostText::new(text.as_bytes()))
         };
         Ok(Self {
             model: text("/", "model").unwrap_or_default(),
@@ -206,7 +207,7 @@ fn initrd(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> Opti
 fn terminal(tree: &Tree<'_>, warnings: &mut Warnings) -> Option<Terminal> {
     let as_terminal = |node: read::Node<'_, '_>| {
         let number = read::word(node, "reg").filter(|_| read::lists(node, "compatible", "hvterm1"))?;
-        Some(Terminal { name: printable(node.name), number })
+        Some(Terminal { name: HostText::new(node.name.as_bytes()), number })
     };
     let chosen = read::node_at(tree, "/chosen");
     for name in ["stdout-path", "linux,stdout-path"] {

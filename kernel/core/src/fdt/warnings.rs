@@ -1,13 +1,11 @@
 //! What was odd in a tree and has been left out.
 
-use alloc::string::String;
+use crate::text::HostText;
 use alloc::vec::Vec;
 use core::fmt;
 
 /// Most warnings that are kept; more are only counted.
 const MAX_WARNINGS: usize = 32;
-/// Most characters of a text from the tree.
-const MAX_TEXT: usize = 64;
 
 /// Why a node or a property was left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +78,7 @@ impl fmt::Display for Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeWarning {
     /// The node's name.
-    pub node: String,
+    pub node: HostText,
     /// What is odd about it.
     pub fault: Fault,
 }
@@ -101,7 +99,7 @@ pub struct Warnings {
 impl Warnings {
     pub(super) fn add(&mut self, node: &str, fault: Fault) {
         if self.list.len() < MAX_WARNINGS {
-            self.list.push(TreeWarning { node: printable(node), fault });
+            self.list.push(TreeWarning { node: HostText::new(node.as_bytes()), fault });
         } else {
             self.left_out = self.left_out.saturating_add(1);
         }
@@ -118,10 +116,4 @@ impl Warnings {
     pub const fn left_out(&self) -> usize {
         self.left_out
     }
-}
-
-/// A text from the tree, cut short, with what could disturb a terminal replaced.
-pub(super) fn printable(text: &str) -> String {
-    let shown = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
-    text.chars().take(MAX_TEXT).map(shown).collect()
 }

@@ -3,7 +3,7 @@
 use super::accounts::{assert_bounded, assert_given_back, assert_kept_from_use, expect_end};
 use super::script::Script;
 use super::station::{PATIENCE, PRIVATE, Station, WRITTEN, contains, dma_system, lie_in_registers};
-use crate::blk::blocking::text;
+use crate::blk::blocking::name;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::request::{Completion, Token};
@@ -12,6 +12,7 @@ use crate::model::{Cell, Model};
 use crate::virtio::model::{Chain, VirtioModel, regions};
 use crate::virtio::transport::Transport;
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -210,7 +211,7 @@ fn judge(completion: Completion, waiting: &mut Waiting, station: &Station) {
     let Completion { token, result, buffer } = completion;
     let asked = waiting.remove(&token).expect("a completion of a request that is waiting");
     let Asked::Read(sector) = asked else {
-        assert!(asked != Asked::Name || text(&buffer).chars().count() <= 20);
+        assert!(asked != Asked::Name || name(&buffer).to_string().len() <= 80);
         return;
     };
     assert!(!contains(&buffer, WRITTEN), "a write's data came back with a read");

@@ -10,6 +10,7 @@ use crate::virtio::lie::Lie;
 use crate::virtio::model::VirtioModel;
 use core::time::Duration;
 use postern_cases::case;
+use std::string::ToString;
 use std::vec;
 
 fn start(rig: &Rig) -> Blk<VirtioModel, Model> {
@@ -274,17 +275,18 @@ fn writable_disk_that_rejects_writes_fails_once() {
 }
 
 #[test]
-fn names_are_bounded_and_made_text() {
+fn names_are_bounded_and_shown_escaped() {
     case!("BLK-12", Clamp);
     for (name, expected) in [
         (&b"0123456789abcdefghijABC"[..20], "0123456789abcdefghij"),
         (&b""[..], ""),
         (&b"a\0b"[..], "a"),
-        (&[0xff, b'x', 0xc3][..], "\u{fffd}x\u{fffd}"),
+        (&[0xff, b'x', 0xc3][..], "\\xffx\\xc3"),
+        (&b"\nEXIT: STATUS=0\n\x1b"[..], "\\nEXIT: STATUS=0\\n\\x1b"),
     ] {
         let rig = Rig::secure(Config::sectors(64));
         rig.disk().name = name.to_vec();
-        assert_eq!(start(&rig).id().unwrap(), expected);
+        assert_eq!(start(&rig).id().unwrap().to_string(), expected);
     }
 }
 

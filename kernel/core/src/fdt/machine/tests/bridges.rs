@@ -8,6 +8,7 @@ use crate::fdt::warnings::Fault;
 use crate::pci::windows::{Space, Window, WindowError};
 use crate::tce::DmaWindow;
 use postern_cases::case;
+use std::string::ToString;
 
 const PHB: &str = "/pci@800000020000000";
 
@@ -20,7 +21,7 @@ fn qemu_bridge() -> Bridge {
 fn the_default_bridge_of_qemu() {
     let bridge = qemu_bridge();
     assert_eq!(
-        (bridge.name.as_str(), bridge.buid, bridge.buses),
+        (bridge.name.to_string().as_str(), bridge.buid, bridge.buses),
         ("pci@800000020000000", 0x0800_0000_2000_0000, (0, 255))
     );
     let window = |space, bus, gpa, len| Window { space, bus, gpa: Gpa(gpa), len };

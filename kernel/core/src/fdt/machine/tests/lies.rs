@@ -65,10 +65,10 @@ fn a_machine_needs_a_processor_with_a_clock() {
 fn texts_of_the_tree_cannot_disturb_a_terminal() {
     let odd = [b"\x1b[2J".as_slice(), &[b'x'; 100], b"\0"].concat();
     let model = machine(&with(POWER9_256M, "", "model", Some(&odd))).model;
-    assert!(model.starts_with("?[2Jxxx") && model.len() == 64, "{model}");
+    assert_eq!(model.to_string(), std::format!("\\x1b[2J{}...", "x".repeat(60)));
     let blob = small(|tree| memory(memory(tree, "memory@0", &[0, 0, 0, 1]), "memory@\u{1b}", &[0, 0, 0, 0]));
     let warning = machine(&blob).warnings.list()[0].to_string();
-    assert_eq!(warning, "device tree: memory@?: range of no bytes");
+    assert_eq!(warning, "device tree: memory@\\x1b: range of no bytes");
 }
 
 #[test]

@@ -6,7 +6,9 @@ use crate::fdt::fixtures::{
     POWER9_1G_NUMA, POWER9_64G, POWER9_256M, POWER9_512M_INITRD, POWER10_4G_SMP2, SLOF_512M_MARKER, VOF_512M,
 };
 use crate::fdt::machine::InterruptController;
+use crate::text::HostText;
 use postern_cases::case;
+use std::string::ToString;
 use std::vec::Vec;
 
 #[test]
@@ -19,7 +21,7 @@ fn power9_of_256_mib() {
     assert_eq!(machine.reserved, []);
     assert_eq!((machine.initrd, machine.bootargs.as_slice()), (None, &b""[..]));
     let terminal = machine.terminal.unwrap();
-    assert_eq!((terminal.name.as_str(), terminal.number), ("vty@71000000", 0x7100_0000));
+    assert_eq!((terminal.name.to_string().as_str(), terminal.number), ("vty@71000000", 0x7100_0000));
     assert_eq!(machine.cpus.servers, [0]);
     assert_eq!(machine.cpus.boot_server, 0);
     assert_eq!(machine.cpus.model, "POWER9");
@@ -97,7 +99,7 @@ fn sixty_four_gib() {
 #[test]
 fn firmware_leaves_its_name_rtas_and_the_marker() {
     let machine = machine(SLOF_512M_MARKER);
-    assert_eq!((machine.entry, machine.firmware.as_deref()), (Entry::Slof, Some("SLOF,HEAD")));
+    assert_eq!((machine.entry, machine.firmware), (Entry::Slof, Some(HostText::new(b"SLOF,HEAD"))));
     assert!(machine.marker);
     assert_eq!(machine.bootargs, b"svm=off");
     assert_eq!(machine.initrd, Some(range(0x68_0000, 0x1_1170)));
