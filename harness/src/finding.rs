@@ -110,6 +110,10 @@ pub enum Finding {
     NoSecret(&'static str),
     /// A device had nothing to do.
     Idle(&'static str),
+    /// An attack on running CPUs showed this.
+    Weakness(ultravisor::inject::Weakness),
+    /// The console shows this number, which is a register's or a secret.
+    Shown(u64),
     /// The order of two things is wrong.
     Order(&'static str),
     /// Whether memory of the pool had to stay in quarantine.
@@ -187,6 +191,10 @@ impl fmt::Display for Finding {
             Self::Leak(leak) => write!(f, "{leak}"),
             Self::NoSecret(place) => write!(f, "{place}: the secrets are not there"),
             Self::Idle(device) => write!(f, "{device}: the guest never used it"),
+            Self::Weakness(weakness) => write!(f, "{weakness}"),
+            Self::Shown(value) => {
+                write!(f, "the console shows {value:#x}, which is a register's or a secret")
+            }
             Self::Order(what) => write!(f, "not in this order: {what}"),
             Self::Quarantine { expected: true } => f.write_str("no memory is in quarantine"),
             Self::Quarantine { expected: false } => f.write_str("memory is in quarantine, or nobody says"),

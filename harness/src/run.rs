@@ -65,6 +65,7 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
         faults: options.faults.clone(),
         reserve: Vec::new(),
         host: Vec::new(),
+        attack: None,
         publish_node: options.firmware != Firmware::Vof,
         log: options.log.clone(),
     });

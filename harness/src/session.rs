@@ -10,6 +10,7 @@ use crate::observe::trace::Trace;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
 use crate::ultravisor::host::Rule;
+use crate::ultravisor::inject::Attack;
 use crate::ultravisor::{self, Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
 use crate::variable::Firmware;
 use crate::workdir::Workdir;
@@ -34,6 +35,8 @@ pub struct Protection {
     pub reserve: Vec<(u64, u64)>,
     /// What the host does with the guest's hypercalls.
     pub host: Vec<Rule>,
+    /// What the host does to the guest's CPUs while they run.
+    pub attack: Option<Attack>,
     /// Whether the tree tells the guest; if not, its command line has to.
     pub publish_node: bool,
     /// JSON lines, one per ultracall.
@@ -49,6 +52,7 @@ impl Protection {
             faults: Faults::none(),
             reserve: Vec::new(),
             host: Vec::new(),
+            attack: None,
             publish_node,
             log: None,
         }
@@ -184,6 +188,7 @@ impl Session {
             faults: protection.faults,
             reserve: protection.reserve,
             host: protection.host,
+            attack: protection.attack,
             firmware: match machine.firmware {
                 Firmware::Slof => ultravisor::Firmware::Slof,
                 Firmware::Vof => ultravisor::Firmware::Vof,

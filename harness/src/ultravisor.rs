@@ -12,8 +12,10 @@ pub mod esm;
 pub mod fault;
 pub mod fdt;
 pub mod frames;
+mod general;
 pub mod host;
 pub mod image;
+pub mod inject;
 pub mod log;
 pub mod machine;
 pub mod publish;
@@ -54,6 +56,8 @@ pub struct Config {
     pub reserve: Vec<(u64, u64)>,
     /// What the host does with hypercalls that a secure guest makes.
     pub host: Vec<host::Rule>,
+    /// What it does to the guest's CPUs while they run.
+    pub attack: Option<inject::Attack>,
     /// What started the guest, which decides what UV_ESM may ask of the tree.
     pub firmware: Firmware,
     /// The kernel's file, for comparison at UV_ESM.
@@ -127,6 +131,8 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// The hypercalls that the host's rules were about.
     pub host: Vec<host::Seen>,
+    /// What came of an attack on its CPUs.
+    pub attacked: inject::Attacked,
     /// Frames (64 KiB) shared at the end, as runs.
     pub shared: Vec<Range<u64>>,
     /// Frames shared at any time, as runs.

@@ -43,6 +43,7 @@ fn config(behaviour: Behaviour, faults: &str) -> Config {
         faults: faults.parse().expect("faults"),
         reserve: Vec::new(),
         host: Vec::new(),
+        attack: None,
         firmware: Firmware::Bios,
         kernel_elf: "set by the VM".into(),
         log: None,

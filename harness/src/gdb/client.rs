@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use super::packet::{Decoder, Item, encode, from_hex, to_hex};
 use super::target::{Register, Registers, included};
 
+mod control;
+
 /// How long an answer to a command may take while the guest is stopped.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
 /// How often a damaged packet is asked for, or sent, again.
@@ -232,25 +234,6 @@ impl Client {
     pub fn step(&mut self, thread: &str) -> Result<Stop, GdbError> {
         self.send(&format!("vCont;s:{thread}"))?;
         self.wait_for_stop()
-    }
-
-    /// Waits, without limit, until the guest stops or QEMU ends.
-    ///
-    /// # Errors
-    /// [`GdbError::Gone`] when QEMU ended without a word.
-    pub fn wait_for_stop(&mut self) -> Result<Stop, GdbError> {
-        loop {
-            let packet = match self.stops.pop_front() {
-                Some(packet) => packet,
-                None => self.receive(None)?.unwrap_or_default(),
-            };
-            match packet.first() {
-                Some(b'T' | b'S') => return stop_reply(&packet),
-                Some(b'W' | b'X') => return Ok(Stop::Exited),
-                // `O`: text for a debugger's console. Anything else is no stop either.
-                _ => {}
-            }
-        }
     }
 
     /// Runs a command of QEMU's human monitor and gives its output.

@@ -18,8 +18,13 @@ use super::{Config, End, Report, UvError};
 use crate::gdb::target::Register;
 use crate::gdb::{Client, GdbError, Stop};
 use crate::variable::Firmware;
+use attacks::Attacker;
+use pauses::Frozen;
 
+mod attacks;
 mod hypercalls;
+mod pauses;
+mod probe;
 
 /// Where `sc` arrives: with the MMU off, and with relocation on (AIL = 3).
 const VECTORS: [u64; 2] = [0xc00, 0xc000_0000_0000_4c00];
@@ -114,6 +119,8 @@ pub(super) struct Server {
     map: Arc<ShareMap>,
     /// How many calls of each number were made.
     counts: [u64; Number::ALL.len()],
+    attacker: Option<Attacker>,
+    frozen: Option<Frozen>,
 }
 
 impl Server {
@@ -134,7 +141,9 @@ impl Server {
         let counts = [0; Number::ALL.len()];
         let calls = Vec::new();
         let (faults, tap) = (config.faults, Tap::new(config.host));
-        let mut server = Self { client, registers, ram, machine, faults, tap, log, calls, map, counts };
+        let (attacker, frozen) = (config.attack.map(Attacker::new), None);
+        let mut server =
+            Self { client, registers, ram, machine, faults, tap, log, calls, map, counts, attacker, frozen };
         if config.firmware == Firmware::Bios {
             server.change_tree(config.publish_node, &config.reserve)?;
         }
@@ -161,10 +170,6 @@ impl Server {
         Ok(())
     }
 
-    pub(super) fn resume(&mut self) -> Result<(), UvError> {
-        Ok(self.client.resume()?)
-    }
-
     /// Serves until QEMU ends.
     pub(super) fn run(mut self) -> Report {
         let end = loop {
@@ -181,6 +186,7 @@ impl Server {
             esm: self.machine.esm,
             violations: self.machine.violations,
             host: self.tap.seen,
+            attacked: self.attacker.map(|attacker| attacker.seen).unwrap_or_default(),
             shared: self.map.shared_ranges(),
             ever_shared: self.map.ever_shared_ranges(),
         }
@@ -188,7 +194,8 @@ impl Server {
 
     /// Waits for a stop and deals with it. False when QEMU says that it ends.
     fn next_call(&mut self) -> Result<bool, UvError> {
-        let thread = match self.client.wait_for_stop()? {
+        let Some(stop) = self.stop()? else { return Ok(true) };
+        let thread = match stop {
             Stop::Trap { thread } => thread,
             // Whoever stopped the guest lets it go on.
             Stop::Other { .. } => return Ok(true),
@@ -213,7 +220,7 @@ impl Server {
         } else if self.tap.is_watched(pc) && !self.hypercall(order, pc, &thread)? {
             return Ok(true);
         }
-        self.client.resume()?;
+        self.resume()?;
         Ok(true)
     }
 

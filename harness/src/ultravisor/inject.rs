@@ -1,0 +1,219 @@
+//! What a hostile hypervisor does to a secure guest's CPUs while they run: who decides when, and what.
+//!
+//! The published ultravisor enters a secure VM at any 32-byte-aligned address below 0x2000 that the hypervisor
+//! names, at any exit, whatever MSR\[EE\] says (`core/uvcall.c`, `uv_return`), and a hypervisor runs a vCPU when it
+//! likes, or never again. Moments are counted, never timed by a rate, and come from a seed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::pattern::splitmix64;
+
+/// Addresses below this can be named by the hypervisor, in steps of [`SLOT`].
+pub const SLOTS_END: u64 = 0x2000;
+/// Bytes between two of them.
+pub const SLOT: u64 = 32;
+/// Status bits of SRR1, of which the host chooses.
+pub const STATUS_BITS: u64 = 0x783f_0000;
+
+/// Numbers that a seed leads to.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// From a seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(splitmix64(seed))
+    }
+
+    /// The next number.
+    pub fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(1);
+        splitmix64(self.0)
+    }
+
+    /// The next number below `limit`; 0 when that is 0.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.word().checked_rem(limit).unwrap_or(0)
+    }
+}
+
+/// When an attack may begin: at UV_ESM, or when whoever watches the guest says so.
+#[derive(Clone, Debug)]
+pub struct Trigger(Arc<AtomicBool>);
+
+impl Trigger {
+    /// At UV_ESM.
+    #[must_use]
+    pub fn at_esm() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// When [`Self::pull`] is called.
+    #[must_use]
+    pub fn later() -> Self {
+        Self(Arc::default())
+    }
+
+    /// From now on.
+    pub fn pull(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_pulled(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// An attack on running CPUs.
+#[derive(Clone, Debug)]
+pub struct Attack {
+    /// What all that is random comes from.
+    pub seed: u64,
+    /// When it begins.
+    pub trigger: Trigger,
+    /// Longest that the guest runs between two moments.
+    pub gap: Duration,
+    /// What happens.
+    pub act: Act,
+}
+
+/// What happens at each moment.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// An interrupt, and the guest goes on from there.
+    Interrupt(Interrupts),
+    /// Every slot is entered and followed for a while; then the registers are put back. At so many moments.
+    Probe(u32),
+    /// A vCPU stands still.
+    Pause(Pauses),
+}
+
+/// Interrupts of the hypervisor's choice, at the vCPU that booted.
+#[derive(Clone, Debug)]
+pub struct Interrupts {
+    /// Where the guest may be entered.
+    pub slots: Vec<u64>,
+    /// How often.
+    pub count: u32,
+    /// Instructions of the handler after which a second one follows, if one does.
+    pub nested: Option<u32>,
+    /// Registers hold words of this seed's canary when it comes.
+    pub secret: Option<u64>,
+}
+
+/// A vCPU that does not run for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Pauses {
+    /// Which, counted from 0.
+    pub cpu: usize,
+    /// How often.
+    pub count: u32,
+    /// How long; `None` is for ever.
+    pub length: Option<Duration>,
+    /// At its next RTAS call, and not anywhere.
+    pub in_rtas: bool,
+}
+
+/// One moment of an attack.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// Where the vCPU was.
+    pub pc: u64,
+    /// Where it was entered; what it was about to execute, if nowhere.
+    pub slot: u64,
+    /// Its r0 to r31.
+    pub gpr: Vec<u64>,
+}
+
+/// What an attack showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Weakness {
+    /// The guest went on where it was interrupted, and this register had changed.
+    Changed {
+        /// Where it was entered.
+        slot: u64,
+        /// Where it was interrupted.
+        pc: u64,
+        /// The register.
+        register: String,
+    },
+    /// It went somewhere, in a state that is neither its handlers' nor that of before.
+    Astray {
+        /// Where it was entered.
+        slot: u64,
+        /// Where it was interrupted.
+        pc: u64,
+        /// Where it went.
+        to: u64,
+        /// Its MSR there.
+        msr: u64,
+    },
+    /// The interrupted code's stack is no longer what it was.
+    Memory {
+        /// Where it was entered.
+        slot: u64,
+        /// Where it was interrupted.
+        pc: u64,
+    },
+    /// The request of a CPU that stood still, at this address, was changed by another.
+    Request(u64),
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed { slot, pc, register } => {
+                write!(f, "an interrupt to {slot:#x} at {pc:#x} changes {register}")
+            }
+            Self::Astray { slot, pc, to, msr } => {
+                write!(f, "an interrupt to {slot:#x} at {pc:#x} leads to {to:#x} with MSR {msr:#x}")
+            }
+            Self::Memory { slot, pc } => {
+                write!(f, "an interrupt to {slot:#x} at {pc:#x} changes the stack of what it interrupted")
+            }
+            Self::Request(at) => write!(f, "the request at {at:#x} of a CPU that stood still has changed"),
+        }
+    }
+}
+
+/// What came of an attack.
+#[derive(Clone, Debug, Default)]
+pub struct Attacked {
+    /// Its moments, in order; of probes, those of the first slot.
+    pub moments: Vec<Moment>,
+    /// Entries of slots that were followed.
+    pub entries: u32,
+    /// Of those, the ones after which the guest went on as if nothing had been.
+    pub returned: u32,
+    /// What it showed.
+    pub weaknesses: Vec<Weakness>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_leads_to_the_same_numbers_each_time() {
+        let numbers = |seed| {
+            let mut random = Random::new(seed);
+            [(); 8].map(|()| random.below(1000))
+        };
+        assert_eq!(numbers(7), numbers(7));
+        assert_ne!(numbers(7), numbers(8));
+        assert_eq!(Random::new(1).below(0), 0);
+    }
+
+    #[test]
+    fn an_attack_waits_for_its_trigger() {
+        let later = Trigger::later();
+        let same = later.clone();
+        assert!(Trigger::at_esm().is_pulled() && !later.is_pulled());
+        same.pull();
+        assert!(later.is_pulled());
+    }
+}

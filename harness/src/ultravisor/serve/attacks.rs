@@ -1,0 +1,236 @@
+//! The moments of an attack: the guest is stopped somewhere, something is done to it, and it goes on.
+
+use super::{MSR_EE, MSR_IR, MSR_LE, Order, Server, VECTORS};
+use crate::gdb::{GdbError, Stop};
+use crate::pattern::splitmix64;
+use crate::ultravisor::UvError;
+use crate::ultravisor::general::General;
+use crate::ultravisor::inject::{Act, Attack, Attacked, Interrupts, Moment, Random, STATUS_BITS};
+use std::time::{Duration, Instant};
+
+const MSR_DR: u64 = 1 << 4;
+/// Handlers run in the first frame.
+pub(super) const FRAME_0: u64 = 0x1_0000;
+/// What `uv_return` leaves of an MSR, LE as interrupted aside: 64-bit, machine checks enabled.
+pub(super) const HANDLER_MSR: u64 = 1 << 63 | 1 << 12;
+/// `sc`, at any level.
+const SC: u32 = 0x4400_0002;
+/// Most instructions that follow at random after the guest was stopped, which is at the start of a block.
+const STEPS: u64 = 12;
+/// Bytes around the stack pointer that belong to the interrupted code: its red zone, and its frames.
+pub(super) const RED_ZONE: u64 = 288;
+pub(super) const STACK: u64 = 1024;
+/// How often an attack that has not begun looks whether it may.
+const LOOK: Duration = Duration::from_millis(2);
+/// Words of a canary that registers take.
+const SECRETS: u64 = 512;
+
+/// An attack and how far it is.
+pub(super) struct Attacker {
+    pub(super) attack: Attack,
+    pub(super) random: Random,
+    /// Moments that are left.
+    left: u32,
+    /// When the next one is.
+    next: Option<Instant>,
+    pub(super) seen: Attacked,
+}
+
+impl Attacker {
+    pub(super) fn new(attack: Attack) -> Self {
+        let left = match &attack.act {
+            Act::Interrupt(interrupts) => interrupts.count,
+            Act::Probe(count) => *count,
+            Act::Pause(pauses) => pauses.count,
+        };
+        Self { random: Random::new(attack.seed), attack, left, next: None, seen: Attacked::default() }
+    }
+
+    /// How long the guest may run until something happens.
+    fn wait(&mut self) -> Option<Duration> {
+        if self.left == 0 {
+            return None;
+        }
+        if !self.attack.trigger.is_pulled() {
+            return Some(LOOK);
+        }
+        let gap = u64::try_from(self.attack.gap.as_micros()).unwrap_or(u64::MAX);
+        let random = &mut self.random;
+        let next =
+            *self.next.get_or_insert_with(|| Instant::now() + Duration::from_micros(random.below(gap)));
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// Where a vCPU stands, and whether an attack there would hide a stop that the ultravisor waits for.
+pub(super) enum Place {
+    Free(General),
+    /// An ultracall, or a hypercall that is looked at, comes next.
+    Taken,
+}
+
+impl Server {
+    /// Waits for the guest to stop, and attacks it meanwhile. `None` when somebody else has it, or an attack is over.
+    pub(super) fn stop(&mut self) -> Result<Option<Stop>, UvError> {
+        let secure = self.machine.is_secure();
+        let wait = match &mut self.attacker {
+            Some(attacker) if secure => attacker.wait(),
+            _ => None,
+        };
+        let pause = self.frozen_for();
+        let Some(wait) = [wait, pause].into_iter().flatten().min() else {
+            return Ok(Some(self.client.wait_for_stop()?));
+        };
+        if let Some(stop) = self.client.wait_within(wait)? {
+            return Ok(Some(stop));
+        }
+        let due = pause.is_some() && self.frozen_for() == Some(Duration::ZERO);
+        let pulled = self.attacker.as_ref().is_some_and(|attacker| attacker.attack.trigger.is_pulled());
+        if !due && !pulled {
+            return Ok(None);
+        }
+        match self.client.interrupt()? {
+            Stop::Other { .. } => {}
+            stop => return Ok(Some(stop)),
+        }
+        if due {
+            self.thaw()?;
+        } else {
+            self.moment()?;
+        }
+        self.resume()?;
+        Ok(None)
+    }
+
+    fn moment(&mut self) -> Result<(), UvError> {
+        let Some(mut attacker) = self.attacker.take() else { return Ok(()) };
+        attacker.next = None;
+        let done = match attacker.attack.act.clone() {
+            Act::Interrupt(interrupts) => self.enter(&mut attacker, &interrupts),
+            Act::Probe(_) => self.probe(&mut attacker),
+            Act::Pause(pauses) => self.freeze(&mut attacker, pauses),
+        };
+        attacker.left -= u32::from(matches!(done, Ok(true)));
+        self.attacker = Some(attacker);
+        done.map(drop)
+    }
+
+    /// The vCPU that booted, at a random instruction. QEMU stops it at the start of a translated block only.
+    pub(super) fn somewhere(&mut self, random: &mut Random, thread: &str) -> Result<Place, UvError> {
+        self.client.select_thread(thread)?;
+        if !matches!(self.order()?, Order::Little) {
+            return Ok(Place::Taken);
+        }
+        let mut general = self.general()?;
+        let steps = if random.below(4) == 0 { random.below(STEPS) } else { 0 };
+        for _ in 0..steps {
+            if self.is_taken(general.pc()) {
+                return Ok(Place::Taken);
+            }
+            // A call is no place to step: it may wait for other vCPUs, or for time to pass.
+            if self.near_call(general.pc())? {
+                break;
+            }
+            self.step_here(thread)?;
+            general = self.general()?;
+        }
+        Ok(if self.is_taken(general.pc()) { Place::Taken } else { Place::Free(general) })
+    }
+
+    fn is_taken(&self, pc: u64) -> bool {
+        VECTORS.contains(&pc) || self.tap.is_watched(pc)
+    }
+
+    /// Whether the next instruction is a call, or the last one was, in which the vCPU may still be.
+    pub(super) fn near_call(&mut self, pc: u64) -> Result<bool, UvError> {
+        let bytes = self.client.read_memory(pc.wrapping_sub(4), 8)?.unwrap_or_default();
+        let words = bytes.as_chunks::<4>().0;
+        Ok(words.is_empty() || words.iter().any(|word| u32::from_le_bytes(*word) & !0x60 == SC))
+    }
+
+    pub(super) fn step_here(&mut self, thread: &str) -> Result<(), UvError> {
+        match self.client.step(thread)? {
+            Stop::Exited => Err(GdbError::Gone.into()),
+            Stop::Trap { .. } | Stop::Other { .. } => Ok(()),
+        }
+    }
+
+    pub(super) fn general(&mut self) -> Result<General, UvError> {
+        let bytes = self.client.read_general()?;
+        let answer = format!("{} bytes", bytes.len());
+        General::new(bytes).ok_or_else(|| GdbError::Unexpected { command: "g".to_owned(), answer }.into())
+    }
+
+    /// Enters a slot as `uv_return` does. False when this was no moment for it.
+    fn enter(&mut self, attacker: &mut Attacker, interrupts: &Interrupts) -> Result<bool, UvError> {
+        let thread = self.boot_thread()?;
+        let Attacker { random, seen, .. } = attacker;
+        let Place::Free(mut general) = self.somewhere(random, &thread)? else { return Ok(false) };
+        if general.pc() < FRAME_0 {
+            // Still in the handler of the one before.
+            return Ok(false);
+        }
+        if let Some(seed) = interrupts.secret {
+            let mut word = || splitmix64(seed.wrapping_add(random.below(SECRETS)));
+            // The stack pointer and the table of contents are addresses in any kernel.
+            (0..32).filter(|number| ![1, 2].contains(number)).for_each(|n| general.set_gpr(n, word()));
+            general.set_lr_ctr(word(), word());
+            self.client.write_general(general.bytes())?;
+            let stack: Vec<u8> = (0..STACK / 8).flat_map(|_| word().to_le_bytes()).collect();
+            let at = general.gpr(1).wrapping_sub(RED_ZONE);
+            self.ram.write(at, &stack).map_err(UvError::Ram)?;
+        }
+        let slot = interrupts.slots.get(random.below(interrupts.slots.len() as u64) as usize);
+        let slot = slot.copied().unwrap_or_default();
+        seen.moments.push(Moment { pc: general.pc(), slot, gpr: general.gprs() });
+        seen.entries += 1;
+        self.deliver(&mut general, slot, random)?;
+        if let Some(most) = interrupts.nested {
+            for _ in 0..most {
+                let now = self.general()?;
+                if self.near_call(now.pc())? {
+                    break;
+                }
+                self.step_here(&thread)?;
+            }
+            let mut now = self.general()?;
+            if !self.is_taken(now.pc()) {
+                seen.moments.push(Moment { pc: now.pc(), slot, gpr: now.gprs() });
+                self.deliver(&mut now, slot, random)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The selected vCPU, which is where `general` says, is about to execute the first instruction of `slot`.
+    pub(super) fn deliver(
+        &mut self,
+        general: &mut General,
+        slot: u64,
+        random: &mut Random,
+    ) -> Result<(), UvError> {
+        let (pc, msr) = (general.pc(), general.msr());
+        let (srr0, srr1) = (self.registers.srr0, self.registers.srr1);
+        self.write(Order::Little, srr0, pc)?;
+        self.write(Order::Little, srr1, msr & !STATUS_BITS | random.word() & STATUS_BITS)?;
+        general.set_pc(slot);
+        general.set_msr(HANDLER_MSR | msr & MSR_LE);
+        Ok(self.client.write_general(general.bytes())?)
+    }
+
+    /// The only vCPU whose SRR0 and SRR1 QEMU 7.2's gdb server can write.
+    pub(super) fn boot_thread(&mut self) -> Result<String, UvError> {
+        let threads = self.client.threads()?;
+        Ok(threads.into_iter().next().unwrap_or_else(|| "1".to_owned()))
+    }
+}
+
+/// Whether an MSR is that of a handler that has just been entered, translation aside.
+pub(super) fn is_handlers(msr: u64) -> bool {
+    msr & !(MSR_IR | MSR_DR) == HANDLER_MSR | MSR_LE
+}
+
+/// What of an MSR a handler that returns has to bring back. It may leave MSR\[EE\] off, which only a wait turns on.
+pub(super) fn kept(msr: u64) -> u64 {
+    msr & !MSR_EE
+}

@@ -1,0 +1,95 @@
+//! Every slot entered at one place, and followed until it is clear what it does; nothing of that stays.
+
+use super::attacks::{Attacker, FRAME_0, Place, RED_ZONE, STACK, is_handlers, kept};
+use super::{Order, Server};
+use crate::gdb::target::Register;
+use crate::ultravisor::UvError;
+use crate::ultravisor::general::General;
+use crate::ultravisor::inject::{Moment, SLOT, SLOTS_END, Weakness};
+
+/// Instructions within which a handler that returns has returned.
+const MOST: u32 = 24;
+/// What handlers use of the special purpose registers.
+const SPECIAL: [&str; 6] = ["srr0", "srr1", "sprg0", "sprg1", "sprg2", "sprg3"];
+
+/// What an entry came to.
+enum Outcome {
+    Returned,
+    /// It is among the handlers, or in the report, and does not return.
+    Stays,
+    Weak(Weakness),
+}
+
+impl Server {
+    pub(super) fn probe(&mut self, attacker: &mut Attacker) -> Result<bool, UvError> {
+        let thread = self.boot_thread()?;
+        let Place::Free(before) = self.somewhere(&mut attacker.random, &thread)? else { return Ok(false) };
+        let mut special = Vec::new();
+        for name in SPECIAL {
+            let register = self.client.register(name)?;
+            special.push((register, self.read(Order::Little, register)?));
+        }
+        let stack_at = before.gpr(1).wrapping_sub(RED_ZONE);
+        let Some(stack) = self.ram.read(stack_at, STACK).map_err(UvError::Ram)? else { return Ok(false) };
+        attacker.seen.moments.push(Moment { pc: before.pc(), slot: 0, gpr: before.gprs() });
+        for slot in (0..SLOTS_END).step_by(SLOT as usize) {
+            attacker.seen.entries += 1;
+            let mut general = before.clone();
+            self.deliver(&mut general, slot, &mut attacker.random)?;
+            match self.follow(&thread, &before, slot)? {
+                Outcome::Returned => attacker.seen.returned += 1,
+                Outcome::Stays => {}
+                Outcome::Weak(weakness) => attacker.seen.weaknesses.push(weakness),
+            }
+            self.restore(&before, &special)?;
+            if self.ram.read(stack_at, STACK).map_err(UvError::Ram)?.as_ref() != Some(&stack) {
+                attacker.seen.weaknesses.push(Weakness::Memory { slot, pc: before.pc() });
+                self.ram.write(stack_at, &stack).map_err(UvError::Ram)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn follow(&mut self, thread: &str, before: &General, slot: u64) -> Result<Outcome, UvError> {
+        for _ in 0..MOST {
+            let pc = self.read(Order::Little, self.registers.pc)?;
+            if pc >= FRAME_0 {
+                break;
+            }
+            if self.near_call(pc)? && pc % 0x100 != 0 {
+                return Ok(Outcome::Stays);
+            }
+            self.step_here(thread)?;
+        }
+        // In another byte order than the guest's, the registers' bytes mean nothing here.
+        if !matches!(self.order()?, Order::Little) {
+            let big = self.client.read_register(self.registers.msr)?;
+            let pc = self.client.read_register(self.registers.pc)?;
+            let (to, msr) = (Order::Big.decode(&pc), Order::Big.decode(&big));
+            return Ok(Outcome::Weak(Weakness::Astray { slot, pc: before.pc(), to, msr }));
+        }
+        let now = self.general()?;
+        Ok(judge(before, &now, slot))
+    }
+
+    fn restore(&mut self, before: &General, special: &[(Register, u64)]) -> Result<(), UvError> {
+        // In the byte order of the moment, so that MSR is the guest's before anything else is written.
+        let order = self.order()?;
+        self.write(order, self.registers.msr, before.msr())?;
+        for (register, value) in special {
+            self.write(Order::Little, *register, *value)?;
+        }
+        Ok(self.client.write_general(before.bytes())?)
+    }
+}
+
+fn judge(before: &General, now: &General, slot: u64) -> Outcome {
+    let (pc, to, msr) = (before.pc(), now.pc(), now.msr());
+    if to == pc && kept(msr) == kept(before.msr()) {
+        return match before.difference(now) {
+            None => Outcome::Returned,
+            Some(register) => Outcome::Weak(Weakness::Changed { slot, pc, register }),
+        };
+    }
+    if is_handlers(msr) { Outcome::Stays } else { Outcome::Weak(Weakness::Astray { slot, pc, to, msr }) }
+}
