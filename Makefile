@@ -6,7 +6,20 @@ MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
 # looked at before anything is installed or built.
-VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET QEMU APPEND TIMEOUT BEHAVIOUR FAULTS LOG
+VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET PORT QEMU APPEND TIMEOUT BEHAVIOUR FAULTS LOG
+# A word of make's command line that no goal knows is a slip of the finger, and a run without it another run.
+knows_run := $(VARIABLES)
+knows_test := QEMU JOBS
+knows_bench := QUICK KEEP ONLY
+knows_soak := TIME SEED QEMU
+knows_fuzz := TIME FUZZ
+knows_setup := QEMU
+ifeq ($(MAKELEVEL),0)
+known := $(sort $(foreach goal,$(MAKECMDGOALS),$(knows_$(goal))))
+typed := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
+stray := $(filter-out $(known) MAKEFLAGS,$(typed))
+$(if $(stray),$(error $(firstword $(stray)): no variable of 'make $(MAKECMDGOALS)'; $(if $(known),it takes $(known),it takes none)))
+endif
 given = $(filter command environment,$(firstword $(origin $1)))
 one_of = $(if $(call given,$1),$(if $(filter-out 1,$(words $($1)))$(filter-out $2,$($1)),\
 	$(error $1='$($1)': wanted one of: $2)))
@@ -26,6 +39,9 @@ WORDS = $(foreach v,$(VARIABLES),$(if $(call given,$v),"$v=$$$v"))
 
 CARGO := scripts/cargo
 HOST := $(CARGO) -q run -p postern-harness --
+# What takes long says what it is, and for how long.
+WAITING := scripts/waiting
+RUNNER := $(WAITING) 'building the runner, about a minute the first time' '' $(CARGO) -q build -p postern-harness
 # The image has a target of its own and builds core and alloc for it, in a folder of its own, so that its
 # flags and the host's never rebuild each other. What core optimises for speed at the cost of size is of no use in
 # it: its lists are short.
@@ -34,7 +50,10 @@ BARE := --target $(TARGET) -Ztrim-paths -Zjson-target-spec -Zbuild-std=core,allo
 	-Zbuild-std-features=compiler-builtins-mem,optimize_for_size --target-dir build/cargo
 # No path of the machine that built it ends up in the image: a secure guest is measured, and whoever checks
 # the digest must be able to build the same bytes elsewhere.
-IMAGE := CARGO_PROFILE_KERNEL_TRIM_PATHS=all RUSTC_BOOTSTRAP=1 $(CARGO)
+# An empty list of encoded flags keeps out whatever flags the user has, in the environment or in cargo's own files.
+IMAGE := CARGO_ENCODED_RUSTFLAGS= CARGO_PROFILE_KERNEL_TRIM_PATHS=all RUSTC_BOOTSTRAP=1 $(CARGO)
+KERNEL := CARGO_ENCODED_RUSTFLAGS= CARGO_PROFILE_KERNEL_TRIM_PATHS=all RUSTC_BOOTSTRAP=1 \
+	$(WAITING) 'building the kernel, one to two minutes the first time' '' $(CARGO) build -p postern-kernel --profile kernel
 ELF := build/cargo/powerpc64le-postern/kernel/postern
 # Leaves the copy alone when nothing changed.
 install_if_changed = cmp -s $1 $2 || cp $1 $2
@@ -49,26 +68,26 @@ tools:
 	@scripts/setup.sh --quiet
 
 image: tools
-	@$(IMAGE) build -p postern-kernel --profile kernel $(BARE)
+	@$(KERNEL) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern.elf)
 	@head -c 256 /dev/zero >build/rom.bin && printf '\110\077\377\000' >>build/rom.bin
 
 # Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
 # buffers. What observes from outside must find it out.
 sabotage: tools
-	@$(IMAGE) build -p postern-kernel --profile kernel --features sabotage-map-private $(BARE)
+	@$(KERNEL) --features sabotage-map-private $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-sabotage.elf)
-	@$(IMAGE) build -p postern-kernel --profile kernel --features sabotage-skip-bounce $(BARE)
+	@$(KERNEL) --features sabotage-skip-bounce $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-skip-bounce.elf)
 
 # The crate virtio-drivers on this kernel's pool, for `make bench`. Where it cannot be had, there is no such image.
 virtio-drivers: tools
 	@rm -f build/postern-virtio-drivers.elf
-	@$(IMAGE) build -p postern-kernel --profile kernel --features bench-virtio-drivers $(BARE)
+	@$(KERNEL) --features bench-virtio-drivers $(BARE)
 	@cp $(ELF) build/postern-virtio-drivers.elf
 
 run: image
-	@$(CARGO) -q build -p postern-harness
+	@$(RUNNER)
 	@exec $(HOST) run $(WORDS)
 
 test: image sabotage
@@ -78,12 +97,12 @@ test: image sabotage
 # `make bench KEEP=docs` keeps it.
 bench: image
 	@$(MAKE) virtio-drivers || echo 'bench: no virtio-drivers'
-	@$(CARGO) -q build --release -p postern-bench
+	@$(WAITING) 'building the benchmark' '' $(CARGO) -q build --release -p postern-bench
 	@exec target/release/postern-bench $(if $(QUICK),quick) $(ONLY) $(if $(KEEP),to=$(KEEP))
 
 # Random work and disturbances for TIME seconds; SEED repeats one.
 soak: image
-	@$(CARGO) -q build -p postern-harness
+	@$(RUNNER)
 	@exec $(HOST) soak $(foreach v,TIME SEED QEMU,$(if $(call given,$v),"$v=$$$v"))
 
 check: image

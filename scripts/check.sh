@@ -23,6 +23,11 @@ no_words() {
 }
 # The image is measured: its bytes must not tell where it was built.
 no_paths() { ! grep -aoF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" build/postern.elf; }
+# Flags that reach the image build it anew, and its bytes change.
+no_flags() {
+    sum=$(sha256sum <build/postern.elf)
+    RUSTFLAGS='-C target-cpu=pwr10 -C opt-level=1' make image && [ "$(sha256sum <build/postern.elf)" = "$sum" ]
+}
 locked() {
     scripts/cargo metadata --locked --format-version 1 >/dev/null &&
         scripts/cargo metadata --locked --manifest-path fuzz/Cargo.toml --format-version 1 >/dev/null
@@ -42,6 +47,7 @@ check "documentation without warnings" make doc
 check "the image check finds what it looks for" scripts/check-image-test.sh
 check "instructions of the image" scripts/check-image.sh build/postern.elf
 check "no path of this machine in the image" no_paths
+check "no compiler flag of the user's in the image" no_flags
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -92,11 +92,14 @@ fi
 [ "$mode" = check ] && { say "missing: $missing$report" >&2; exit 1; }
 say "missing: $missing"
 
+log=$(mktemp) || die "no temporary file"
+trap 'rm -f "$log"' EXIT
+
 # Rust from rustup, where there is one that can download; it needs no root.
 if ! have_rust && command -v rustup >/dev/null 2>&1; then
     say "rustup: installing Rust $rust"
-    if timeout 900 rustup toolchain install "$rust" --no-self-update --profile minimal \
-        -c rust-src -c clippy -c rustfmt >/dev/null 2>&1 && have_rust; then
+    if "$top/scripts/waiting" "rustup toolchain install" "$log" timeout 900 rustup toolchain install "$rust" \
+        --no-self-update --profile minimal -c rust-src -c clippy -c rustfmt && have_rust; then
         say "rustup: Rust $rust installed"
     else
         say "rustup could not install Rust $rust"
@@ -120,7 +123,8 @@ if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null 2>&1 || die "not root and no sudo; as root run: apt-get install --no-install-recommends$packages"
     run=sudo
 fi
-apt() { $run env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"; }
+# Its output goes to $log; what is going on is told meanwhile.
+apt() { "$top/scripts/waiting" "apt-get $1" "$log" $run env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"; }
 candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p'; }
 # Whether apt's lists know every package wanted, and Rust in the one version that fits.
 known() {
@@ -132,9 +136,7 @@ known() {
         esac
     done
 }
-log=$(mktemp) || die "no temporary file"
-trap 'rm -f "$log"' EXIT
-refresh() { say "apt-get update"; apt update >"$log" 2>&1 || { tail -n 5 "$log" >&2; say "apt-get update reported errors, going on" >&2; }; }
+refresh() { say "apt-get update"; apt update || { tail -n 5 "$log" >&2; say "apt-get update reported errors, going on" >&2; }; }
 fresh=no
 known || { refresh; fresh=yes; }
 for p in $packages; do
@@ -147,7 +149,7 @@ case " $packages " in *" rustc-web "*)
 esac
 say "apt-get install --no-install-recommends$packages"
 # shellcheck disable=SC2086 # a list of words
-install() { apt install --no-install-recommends $packages >"$log" 2>&1; }
+install() { apt install --no-install-recommends $packages; }
 if ! install; then
     # The lists may be older than the archive.
     if [ "$fresh" = no ]; then refresh; install; else false; fi ||

@@ -26,7 +26,7 @@ part() { # name, command...
 part checks scripts/check.sh
 part host scripts/cargo test --workspace --exclude postern-kernel --no-fail-fast
 part boot scripts/cargo -q run -p postern-harness -- test \
-    ${QEMU:+"QEMU=$QEMU"} ${JOBS:+"JOBS=$JOBS"} ${TIMEOUT:+"TIMEOUT=$TIMEOUT"}
+    ${QEMU:+"QEMU=$QEMU"} ${JOBS:+"JOBS=$JOBS"}
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

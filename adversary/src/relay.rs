@@ -152,8 +152,11 @@ mod tests {
         Message { bytes, descriptors: Vec::new() }
     }
 
+    /// Requests with their flags.
+    type Seen = Vec<(u32, u32)>;
+
     /// What reaches the server when QEMU sends `messages`, and what QEMU hears from the relay itself.
-    fn relayed(messages: &[Message]) -> (Vec<(u32, u32)>, Vec<(u32, u32)>) {
+    fn relayed(messages: &[Message]) -> (Seen, Seen) {
         let (qemu, outer) = UnixStream::pair().expect("sockets");
         let (inner, server) = UnixStream::pair().expect("sockets");
         messages.iter().for_each(|message| message.send(&qemu).expect("send"));

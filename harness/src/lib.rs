@@ -6,6 +6,7 @@ pub mod gdb;
 pub mod guest;
 pub mod interrupt;
 pub mod judge;
+pub mod keyboard;
 pub mod matrix;
 pub mod observe;
 pub mod options;

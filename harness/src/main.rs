@@ -23,15 +23,18 @@ Variables (`--name VALUE` means the same)       default
   DISK=PATH              never written          an image made on the spot
   DISK_WRITE=yes|no      unless told so         no
   NET=user|none|NETDEV   a -netdev argument     user
+  PORT=N                 on loopback, to port 7 any free one
   QEMU=PROGRAM                                  qemu-system-ppc64
   APPEND=WORDS           kernel command line
-  TIMEOUT=SECONDS                               300
+  TIMEOUT=SECONDS        of run                 300; none when it serves
   BEHAVIOUR=published|documented                published
   FAULTS=CALL:WHEN=WHAT,...                     none
   LOG=PATH               ultracalls, JSON lines
   KERNEL=PATH  ROM=PATH  SABOTAGE=PATH          build/postern.elf, rom.bin, postern-sabotage.elf
   SKIP_BOUNCE=PATH                              build/postern-skip-bounce.elf
   JOBS=N                 tests at a time        2
+                         KERNEL, ROM and QEMU are everybody's, TIME and SEED a soak's, JOBS, SABOTAGE and
+                         SKIP_BOUNCE a test's, the others a run's
   TIME=SECONDS SEED=N    of a soak              180, another each time
 
 Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no

@@ -7,6 +7,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How long a guest may take that was given no limit.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -20,6 +23,30 @@ pub enum Action {
     List,
     /// Say what there is.
     Help,
+}
+
+impl Action {
+    /// Its word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Test => "test",
+            Self::Soak => "soak",
+            Self::List => "list",
+            Self::Help => "help",
+        }
+    }
+
+    /// Whether the variable means something to it.
+    fn takes(self, name: &str) -> bool {
+        match name {
+            "JOBS" | "SABOTAGE" | "SKIP_BOUNCE" => self == Self::Test,
+            "TIME" | "SEED" => self == Self::Soak,
+            "QEMU" | "KERNEL" | "ROM" => true,
+            _ => self == Self::Run,
+        }
+    }
 }
 
 /// Everything that the command line can say.
@@ -43,12 +70,14 @@ pub struct Options {
     pub disk_write: bool,
     /// `NET=user|none|NETDEV`
     pub net: Net,
+    /// `PORT=N`: where the guest's port 7 is reached on loopback.
+    pub port: Option<u16>,
     /// `QEMU=PROGRAM`
     pub qemu: PathBuf,
     /// `APPEND=WORDS`, added to the kernel command line.
     pub append: String,
     /// `TIMEOUT=SECONDS`
-    pub timeout: Duration,
+    pub timeout: Option<Duration>,
     /// `KERNEL=PATH`
     pub kernel: PathBuf,
     /// `SABOTAGE=PATH`: the image that maps a private page, for `test`.
@@ -85,9 +114,10 @@ impl Default for Options {
             disk: None,
             disk_write: false,
             net: Net::User,
+            port: None,
             qemu: "qemu-system-ppc64".into(),
             append: String::new(),
-            timeout: Duration::from_secs(300),
+            timeout: None,
             kernel: "build/postern.elf".into(),
             sabotage: "build/postern-sabotage.elf".into(),
             skip_bounce: "build/postern-skip-bounce.elf".into(),
@@ -116,6 +146,10 @@ pub enum UsageError {
     NoValue(String),
     /// A word that is no variable where only variables are taken.
     Stray(String),
+    /// A variable that another subcommand has.
+    NotHere(String, Action),
+    /// A variable that has no effect unless this is so.
+    NoEffect(&'static str, &'static str),
     /// A variable's value.
     Bad(BadVariable),
     /// `FAULTS=`.
@@ -130,6 +164,10 @@ impl fmt::Display for UsageError {
             Self::UnknownVariable(name) => write!(f, "{name}: no such variable; `help` lists them"),
             Self::NoValue(name) => write!(f, "{name}: no value given"),
             Self::Stray(word) => write!(f, "{word}: expected NAME=VALUE"),
+            Self::NotHere(name, action) => {
+                write!(f, "{name}: no variable of `{}`; `help` lists them", action.name())
+            }
+            Self::NoEffect(name, unless) => write!(f, "{name}: has no effect without {unless}"),
             Self::Bad(bad) => write!(f, "{bad}"),
             Self::Faults(error) => write!(f, "FAULTS: {error}"),
         }
@@ -160,23 +198,58 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Action, Optio
         _ => return Err(UsageError::UnknownAction(action.to_string_lossy().into_owned())),
     };
     let mut options = Options::default();
+    let mut given = Vec::new();
     while let Some(word) = words.next() {
         if let Some((name, value)) = split(&word) {
             options.set(&name, value)?;
+            given.push(name);
         } else if let Some(flag) = word.to_str().and_then(|text| text.strip_prefix("--")) {
             let name = flag.to_ascii_uppercase().replace('-', "_");
             let value = words.next().ok_or_else(|| UsageError::NoValue(name.clone()))?;
             options.set(&name, value)?;
+            given.push(name);
         } else if action == Action::Test || action == Action::List {
             options.filters.push(word.to_string_lossy().into_owned());
         } else {
             return Err(UsageError::Stray(word.to_string_lossy().into_owned()));
         }
     }
+    options.check(action, &given)?;
     Ok((action, options))
 }
 
 impl Options {
+    /// How long a guest of `run` may take: without end where it serves until it is told to stop.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        let mut words = self.append.split_whitespace();
+        let serves = |word: &str| {
+            let steps = word.strip_prefix("run=").unwrap_or_default();
+            steps.split(',').any(|step| matches!(step, "net-serve" | "net-bench"))
+        };
+        let served = words.clone().any(serves) && !words.any(|word| word.starts_with("serve="));
+        self.timeout.unwrap_or(if served { Duration::MAX } else { TIMEOUT })
+    }
+
+    /// Nothing that was given is without effect.
+    fn check(&self, action: Action, given: &[String]) -> Result<(), UsageError> {
+        if let Some(name) = given.iter().find(|name| !action.takes(name)) {
+            return Err(UsageError::NotHere(name.clone(), action));
+        }
+        let useless = [
+            ("FAULTS", "SVM=on", !self.svm),
+            ("BEHAVIOUR", "SVM=on", !self.svm),
+            ("LOG", "SVM=on", !self.svm && self.log.is_some()),
+            ("DISK_WRITE", "DISK", self.disk_write && self.disk.is_none()),
+            ("PORT", "NET=user", self.net != Net::User),
+        ];
+        let is_given = |name: &str| given.iter().any(|other| other == name);
+        match useless.into_iter().find(|(name, _, useless)| *useless && is_given(name)) {
+            Some((name, unless, _)) => Err(UsageError::NoEffect(name, unless)),
+            None => Ok(()),
+        }
+    }
+
     fn set(&mut self, name: &str, text: OsString) -> Result<(), UsageError> {
         let value = Value { name, text: &text };
         match name {
@@ -191,10 +264,11 @@ impl Options {
             "DISK" => self.disk = Some(value.file()?),
             "DISK_WRITE" => self.disk_write = value.yes_no()?,
             "NET" => self.net = value.net()?,
+            "PORT" => self.port = Some(value.port()?),
             "QEMU" if text.is_empty() => return Err(value.bad("a program").into()),
             "QEMU" => self.qemu = PathBuf::from(text),
             "APPEND" => self.append = value.line()?,
-            "TIMEOUT" => self.timeout = value.seconds()?,
+            "TIMEOUT" => self.timeout = Some(value.seconds()?),
             "KERNEL" => self.kernel = PathBuf::from(text),
             "SABOTAGE" => self.sabotage = PathBuf::from(text),
             "SKIP_BOUNCE" => self.skip_bounce = PathBuf::from(text),
@@ -245,6 +319,12 @@ mod tests {
             (&["run", "FIRMWARE=x"][..], "FIRMWARE=x: expected slof, vof or bios"),
             (&["run", "--mem", "5"], "MEM=5: expected a multiple of 256M, such as 512M or 1G"),
             (&["run", "DISK=/nowhere"], "DISK=/nowhere: expected the path of an existing file"),
+            (&["run", "JOBS=2"], "JOBS: no variable of `run`; `help` lists them"),
+            (&["test", "MEM=1G"], "MEM: no variable of `test`; `help` lists them"),
+            (&["run", "SVM=off", "FAULTS=share:silent"], "FAULTS: has no effect without SVM=on"),
+            (&["run", "LOG=calls", "SVM=off"], "LOG: has no effect without SVM=on"),
+            (&["run", "DISK_WRITE=yes"], "DISK_WRITE: has no effect without DISK"),
+            (&["run", "PORT=5555", "NET=none"], "PORT: has no effect without NET=user"),
             (&["run", "COLOUR=red"], "COLOUR: no such variable; `help` lists them"),
             (&["run", "--mem"], "MEM: no value given"),
             (&["run", "fast"], "fast: expected NAME=VALUE"),
@@ -254,6 +334,15 @@ mod tests {
         ] {
             assert_eq!(parsed(words).unwrap_err().to_string(), line);
         }
+    }
+
+    #[test]
+    fn a_guest_that_serves_until_it_is_told_to_stop_has_no_limit() {
+        let limit = |words: &[&str]| parsed(words).unwrap().1.limit();
+        assert_eq!(limit(&["run"]), TIMEOUT);
+        assert_eq!(limit(&["run", "APPEND=run=demo,net-serve"]), Duration::MAX);
+        assert_eq!(limit(&["run", "APPEND=run=net-serve serve=5"]), TIMEOUT);
+        assert_eq!(limit(&["run", "APPEND=run=net-serve", "TIMEOUT=7"]), Duration::from_secs(7));
     }
 
     #[test]

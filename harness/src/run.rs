@@ -4,15 +4,19 @@ use crate::disk::{self, Disk};
 use crate::finding::Finding;
 use crate::guest::console;
 use crate::judge::{self, SECURE_CALLS};
+use crate::keyboard::{self, Up};
+use crate::matrix::cells::SERVING;
 use crate::options::Options;
 use crate::qemu::command::Machine;
+use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Ended;
 use crate::session::{Finished, Protection, Session, SessionError, last_line};
-use crate::variable::Firmware;
+use crate::variable::{Firmware, Net};
 use crate::workdir::Workdir;
 use std::fmt;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Exit status when the runner itself failed or its verdict is bad.
@@ -30,6 +34,8 @@ const DISK_SEED: u64 = 0x706f_7374_6572_6e21;
 pub const INITRD: &[u8] = b"Postern needs no initrd; UV_ESM asks for one.\n";
 /// Bytes at the start of the disk that the demo hashes.
 const DIGEST_BYTES: u64 = 1 << 20;
+/// What the kernel's own lines begin with.
+const KERNEL: &str = "postern: ";
 /// Findings that are shown.
 pub const FINDINGS: usize = 12;
 /// Where the console log of a failed run stays.
@@ -71,13 +77,28 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
     });
     let image = machine.disks.first().map(|disk| disk.image.clone());
     let expected = image.as_deref().and_then(|path| expectation(path).transpose()).transpose()?;
-    let colour = io::stdout().is_terminal();
-    let mut session = Session::start(machine, protection, &mut dir, Some(console::terminal(colour)))
-        .map_err(RunError::Session)?;
-    if io::stdin().is_terminal() {
-        pass_input(&mut session);
-    }
-    let finished = session.finish(options.timeout);
+    let (mut show, up) = (console::terminal(io::stdout().is_terminal()), Arc::new(Up::default()));
+    let seen = Arc::clone(&up);
+    let socket = dir.path("monitor");
+    let mut to_tell = options.net == Net::User;
+    let live = Box::new(move |line: &str| {
+        show(line);
+        if line.starts_with(KERNEL) {
+            seen.set();
+        }
+        if line == SERVING && std::mem::take(&mut to_tell) {
+            say_where(&socket);
+        }
+    });
+    let mut session =
+        Session::start(machine, protection, &mut dir, Some(live)).map_err(|error| match error {
+            // The whole was shown when QEMU wrote it.
+            SessionError::Died(words) => RunError::Session(SessionError::Died(last_line(&words))),
+            error => RunError::Session(error),
+        })?;
+    let keyboard = keyboard::attach(&mut session.qemu, up);
+    let finished = session.finish(options.limit());
+    drop(keyboard);
     let status = conclude(options, &finished, expected.as_deref());
     if status != 0 && status != INTERRUPTED {
         keep_log(&finished);
@@ -108,6 +129,7 @@ fn machine(options: &Options, dir: &Workdir) -> Result<Machine, RunError> {
         access_platform: options.access_platform,
         disks: vec![disk],
         net: options.net.clone(),
+        port: options.port,
         ..Machine::new(options.qemu.clone(), options.kernel.clone(), options.rom.clone())
     })
 }
@@ -121,27 +143,18 @@ fn expectation(path: &Path) -> Result<Option<String>, RunError> {
     disk::sha256(path, DIGEST_BYTES).map(Some).map_err(failed)
 }
 
-/// What a person types goes to the guest; the thread ends with the process.
-fn pass_input(session: &mut Session) {
-    let Some(mut input) = session.qemu.take_input() else { return };
-    let pass = move || {
-        let mut block = [0; 256];
-        while let Ok(n @ 1..) = io::stdin().read(&mut block) {
-            if input.write_all(&block[..n]).and_then(|()| input.flush()).is_err() {
-                break;
-            }
-        }
-    };
-    // Without the thread the guest merely hears nothing.
-    drop(std::thread::Builder::new().name("keyboard".to_owned()).spawn(pass));
+/// Says how the guest is reached.
+fn say_where(monitor: &Path) {
+    // A person who has no such line can still ask QEMU's monitor.
+    if let Ok(ports) = Monitor::connect(monitor).and_then(|mut monitor| monitor.forwarded()) {
+        println!("runner: the guest's port 7 is reached with: nc 127.0.0.1 {}", ports.tcp);
+        println!("runner: and by UDP with: nc -u 127.0.0.1 {}; q ends the guest", ports.udp);
+    }
 }
 
 /// Says what the run came to, and answers its exit status: the guest's own unless the runner knows worse.
 fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 {
     let errors = finished.output.errors.trim_end();
-    if !errors.is_empty() {
-        eprintln!("{errors}");
-    }
     match (finished.ended, finished.report.exit_status) {
         (Ended::Interrupted, _) => {
             console::restore_terminal();

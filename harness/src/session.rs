@@ -23,6 +23,10 @@ use std::time::{Duration, Instant};
 
 /// How long QEMU may take to open its gdb server.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long QEMU may take to end once its gdb server is gone.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How often a QEMU is looked at.
+const TICK: Duration = Duration::from_millis(10);
 
 /// The ultravisor that a guest gets.
 #[derive(Clone, Debug)]
@@ -64,7 +68,7 @@ impl Protection {
 pub enum SessionError {
     /// QEMU.
     Qemu(StartError),
-    /// QEMU ended before its first instruction; the last line it wrote.
+    /// QEMU ended before its first instruction; what it wrote.
     Died(String),
     /// The ultravisor.
     Ultravisor(UvError),
@@ -80,7 +84,8 @@ impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Qemu(error) => write!(f, "{error}"),
-            Self::Died(line) => write!(f, "QEMU did not start: {line}"),
+            Self::Died(words) if words.is_empty() => f.write_str("QEMU did not start, and did not say why"),
+            Self::Died(words) => write!(f, "QEMU did not start: {words}"),
             Self::Ultravisor(error) => write!(f, "{error}"),
             Self::Memory(error) => write!(f, "no file for guest memory: {error}"),
             Self::Log(error) => write!(f, "no FIFO for QEMU's log: {error}"),
@@ -181,7 +186,7 @@ impl Session {
             if qemu.has_ended() {
                 return Err(died(qemu));
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(TICK);
         }
         let config = Config {
             behaviour: protection.behaviour,
@@ -200,7 +205,8 @@ impl Session {
         };
         match ultravisor::attach(&attachment.gdb, &attachment.memory, machine.memory, config) {
             Ok(ultravisor) => Ok(Self { qemu, machine, log, ultravisor: Some(ultravisor) }),
-            Err(UvError::Gdb(_)) if qemu.has_ended() => Err(died(qemu)),
+            // A QEMU that refuses its command line closes the server first and ends a moment later.
+            Err(UvError::Gdb(_)) if ends(&qemu, LAST_WORDS) => Err(died(qemu)),
             Err(error) => Err(SessionError::Ultravisor(error)),
         }
     }
@@ -256,8 +262,16 @@ impl Finished {
     }
 }
 
+fn ends(qemu: &Qemu, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    while !qemu.has_ended() && Instant::now() < deadline {
+        std::thread::sleep(TICK);
+    }
+    qemu.has_ended()
+}
+
 fn died(qemu: Qemu) -> SessionError {
-    SessionError::Died(last_line(&qemu.stop().errors))
+    SessionError::Died(qemu.stop().errors.trim().to_owned())
 }
 
 /// The last line that says something.

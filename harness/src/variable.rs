@@ -205,6 +205,16 @@ impl Value<'_> {
     }
 
     /// # Errors
+    /// Not a port of TCP and UDP.
+    pub fn port(&self) -> Result<u16, BadVariable> {
+        let expected = "a port from 1 to 65535";
+        match self.str(expected)?.parse() {
+            Ok(n @ 1..) => Ok(n),
+            _ => Err(self.bad(expected)),
+        }
+    }
+
+    /// # Errors
     /// Not a number of seconds above 0.
     pub fn seconds(&self) -> Result<Duration, BadVariable> {
         let expected = "a number of seconds from 1 to 86400";
@@ -285,5 +295,8 @@ mod tests {
         assert!(value("0").cpus().is_err());
         assert!(value("two").jobs().is_err());
         assert!(value("0").seconds().is_err());
+        assert_eq!(value("65535").port(), Ok(65535));
+        assert!(value("0").port().is_err());
+        assert!(value("65536").port().is_err());
     }
 }

@@ -2,6 +2,7 @@
 //! status for whatever goes wrong, and nothing left behind.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -45,6 +46,16 @@ impl Stage {
             fs::read_dir(self.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(left.is_empty(), "{left:?}");
     }
+}
+
+/// A little-endian ppc64 ELF file with one segment of no meaning.
+fn least_elf() -> Vec<u8> {
+    let mut file = vec![0; 64 + 56 + 4];
+    file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    for (at, value) in [(18, 21), (32, 64), (54, 56), (56, 1), (64, 1), (64 + 8, 120), (64 + 32, 4)] {
+        file[at] = value;
+    }
+    file
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -115,8 +126,37 @@ fn a_qemu_that_dies_before_the_ultravisor_could_attach_is_one_line() {
     let stage = Stage::new("echo 'no such machine' >&2; exit 1");
     let output = stage.run(&["SVM=on"]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(text(&output.stderr), "postern: QEMU did not start: no such machine\n");
+    assert_eq!(text(&output.stderr), "no such machine\npostern: QEMU did not start: no such machine\n");
     stage.assert_nothing_left();
+}
+
+#[test]
+fn a_qemu_that_dies_after_its_gdb_server_was_there_is_named_with_all_its_words() {
+    // The socket appears, as QEMU's does before it reads the rest of its command line, and is gone again.
+    let script = "for word; do case $word in *id=gdb,*path=*) socket=${word##*path=};; esac; done\n\
+                  touch $socket; sleep 0.2; rm $socket; sleep 0.5; echo 'bogus: no such option' >&2\n\
+                  echo 'try another' >&2; exit 1";
+    let stage = Stage::new(script);
+    fs::write(stage.path("kernel"), least_elf()).unwrap();
+    let started = Instant::now();
+    let output = stage.run(&["SVM=on"]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = "bogus: no such option\ntry another\npostern: QEMU did not start: try another\n";
+    assert_eq!(text(&output.stderr), words);
+    assert!(started.elapsed() < Duration::from_secs(8), "not told before the patience with a socket ended");
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn what_a_pipe_brings_reaches_the_guest_once_its_kernel_is_up() {
+    let script = "sleep 0.3; echo firmware; if read -t 0.2 early; then echo \"early $early\"; fi\n\
+                  echo 'postern: mode=normal'; read word; echo \"got $word\"; echo 'EXIT: STATUS=0'";
+    let stage = Stage::new(&format!("exec bash -c '{}'", script.replace('\'', "'\\''")));
+    let mut child = stage.command(&[]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"q\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(text(&output.stdout), "firmware\npostern: mode=normal\ngot q\nEXIT: STATUS=0\n");
+    assert_eq!(output.status.code(), Some(0));
 }
 
 #[test]

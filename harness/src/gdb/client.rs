@@ -14,6 +14,8 @@ mod control;
 
 /// How long an answer to a command may take while the guest is stopped.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
+/// How often in a row a socket that is there may have nobody behind it.
+const DEAF: u32 = 40;
 /// How often a damaged packet is asked for, or sent, again.
 const REPEATS: u32 = 5;
 /// Bytes of a description file asked for at a time; QEMU's packets hold 4096 characters.
@@ -100,18 +102,31 @@ pub struct Client {
 
 impl Client {
     /// Connects, waiting up to `patience` for the socket to appear, and reads the target's description
-    /// (before which QEMU knows only the first registers).
+    /// (before which QEMU knows only the first registers). A socket that is gone again is QEMU's end.
     ///
     /// # Errors
     /// [`GdbError`] if there is no server or it does not describe its target.
     pub fn connect(socket: &Path, patience: Duration) -> Result<Self, GdbError> {
         let deadline = Instant::now() + patience;
+        let mut gone = 0;
         let stream = loop {
-            match UnixStream::connect(socket) {
+            let error = match UnixStream::connect(socket) {
                 Ok(stream) => break stream,
-                Err(error) if Instant::now() >= deadline => return Err(GdbError::Io(error)),
-                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+                Err(error) => error,
+            };
+            // QEMU listens at once on a socket that it has made, and may leave it behind when it ends.
+            gone = match error.kind() {
+                io::ErrorKind::ConnectionRefused => gone + 1,
+                io::ErrorKind::NotFound if gone > 0 => DEAF,
+                _ => gone,
+            };
+            if gone >= DEAF {
+                return Err(GdbError::Gone);
             }
+            if Instant::now() >= deadline {
+                return Err(GdbError::Io(error));
+            }
+            std::thread::sleep(Duration::from_millis(5));
         };
         let mut client = Self {
             stream,

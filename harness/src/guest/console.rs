@@ -142,6 +142,12 @@ pub fn terminal(colour: bool) -> Live {
     })
 }
 
+/// A live copy on standard error.
+#[must_use]
+pub fn standard_error() -> Live {
+    Box::new(|line| eprintln!("{}", plain(line)))
+}
+
 /// The line without control sequences (ECMA-48: escape, bracket, up to a byte from `@` to `~`).
 fn plain(line: &str) -> Cow<'_, str> {
     if !line.contains('\x1b') {

@@ -13,7 +13,7 @@ use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const DATA_BYTES: u64 = 4 << 20;
 const SCRATCH_BYTES: u64 = 2 << 20;
@@ -24,6 +24,8 @@ const DISTURBED: &str = "postern: soak.state=disturbed";
 const CALM: &str = "postern: soak.state=calm";
 /// How long a stream may stand still under disturbances.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a person hears of a long one.
+const TELL: Duration = Duration::from_secs(10);
 /// Kinds of disturbance.
 const KINDS: u64 = 5;
 /// Requests a second of a disk that is made slow.
@@ -59,7 +61,7 @@ fn run(context: &Context, time: Duration, seed: u64, observed: bool) -> Result<(
         Session::start_unobserved(scene.machine.clone(), scene.protection.clone(), &mut scene.dir)
             .map_err(Finding::Start)?
     };
-    let mut findings = disturb(&session, seed, time + LIMIT);
+    let mut findings = disturb(&session, seed, time + LIMIT, (!observed).then_some(time));
     findings.extend(cells::last_words(&mut session, seed, observed));
     let finished = session.finish(time + LIMIT);
     if !observed {
@@ -101,8 +103,9 @@ fn judge(finished: &Finished, digest: &str, observed: bool) -> Vec<Finding> {
     findings
 }
 
-/// Disturbs the guest until it says that it is over, and talks to it all the time.
-fn disturb(session: &Session, seed: u64, limit: Duration) -> Vec<Finding> {
+/// Disturbs the guest until it says that it is over, and talks to it all the time. With `shown`, how long that takes,
+/// a person is told how far it is.
+fn disturb(session: &Session, seed: u64, limit: Duration, shown: Option<Duration>) -> Vec<Finding> {
     let console = session.qemu.console();
     if console.wait_for(limit, |line| line == DISTURBED).is_none() {
         return vec![Finding::NeverSaid(DISTURBED)];
@@ -132,7 +135,14 @@ fn disturb(session: &Session, seed: u64, limit: Duration) -> Vec<Finding> {
         let mut random = seed;
         // Each kind once, then any.
         let mut kinds = 0..KINDS;
+        let (started, mut told) = (Instant::now(), Instant::now());
         let outcome = loop {
+            if let Some(whole) = shown.filter(|_| told.elapsed() >= TELL) {
+                told = Instant::now();
+                let streams = echoed.load(Ordering::Relaxed);
+                let (since, whole) = (started.elapsed().as_secs(), whole.as_secs());
+                println!("soak: {since} of {whole} s, {streams} TCP streams echoed");
+            }
             random = splitmix64(random);
             let pause = Duration::from_millis(50 + random % 400);
             if console.wait_for(pause, |line| line == CALM).is_some() {

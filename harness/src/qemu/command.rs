@@ -57,6 +57,8 @@ pub struct Machine {
     pub kernel_address: Option<u64>,
     /// The file that is guest memory, when no ultravisor attaches.
     pub memory_file: Option<PathBuf>,
+    /// Port on loopback that reaches the guest's port 7 through QEMU's user networking; any free one if not given.
+    pub port: Option<u16>,
     /// Whether the machine stands at reset until somebody lets it go.
     pub at_reset: bool,
     /// Where an ultravisor attaches.
@@ -95,6 +97,7 @@ impl Machine {
             net: Net::None,
             kernel_address: None,
             memory_file: None,
+            port: None,
             at_reset: false,
             attachment: None,
             publish_node: false,
@@ -201,8 +204,8 @@ impl Machine {
         }
         let netdev = match &self.net {
             Net::None => None,
-            Net::User => Some(user(&[7])),
-            Net::OneWay => Some(user(&[7, 9, 19])),
+            Net::User => Some(user(&[(self.port, 7)])),
+            Net::OneWay => Some(user(&[(self.port, 7), (None, 9), (None, 19)])),
             Net::Netdev(argument) => Some(argument.clone()),
             Net::Server(socket) => {
                 args.with_path("-chardev", "socket,id=cable,path=", socket);
@@ -257,9 +260,12 @@ impl Arguments {
     }
 }
 
-/// User networking with these ports of the guest, from whatever ports are free on loopback.
-fn user(ports: &[u16]) -> String {
-    let forward = |port: &u16| format!(",hostfwd=udp:127.0.0.1:0-:{port},hostfwd=tcp:127.0.0.1:0-:{port}");
+/// User networking with these ports of the guest, each from a port on loopback or from whatever is free there.
+fn user(ports: &[(Option<u16>, u16)]) -> String {
+    let forward = |(host, guest): &(Option<u16>, u16)| {
+        let host = host.unwrap_or(0);
+        format!(",hostfwd=udp:127.0.0.1:{host}-:{guest},hostfwd=tcp:127.0.0.1:{host}-:{guest}")
+    };
     format!("user{}", ports.iter().map(forward).collect::<String>())
 }
 
@@ -294,6 +300,12 @@ mod tests {
     fn a_comma_in_a_path_is_doubled() {
         let machine = Machine { disks: vec![Disk::data("a,b".into())], ..machine() };
         assert!(line(&machine).contains("file=a,,b"));
+    }
+
+    #[test]
+    fn a_port_on_loopback_reaches_the_guest_s_port_7() {
+        let machine = Machine { net: Net::User, port: Some(5555), ..machine() };
+        assert!(line(&machine).contains("hostfwd=udp:127.0.0.1:5555-:7,hostfwd=tcp:127.0.0.1:5555-:7"));
     }
 
     #[test]

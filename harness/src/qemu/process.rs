@@ -1,6 +1,6 @@
 //! A running QEMU: started, watched, and never left behind.
 
-use crate::guest::console::{Console, Live};
+use crate::guest::console::{self, Console, Live};
 use crate::interrupt;
 use crate::qemu::command::Machine;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -72,7 +72,7 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Starts QEMU as `machine`.
+    /// Starts QEMU as `machine`. With `live` for its console, what QEMU itself says is shown at once, too.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -100,8 +100,9 @@ impl Qemu {
         let (input, Some(output), Some(errors)) = pipes else {
             return Err(StartError::Plumbing(io::Error::other("a stream is missing")));
         };
+        let said = live.is_some().then(console::standard_error);
         let console = Console::new(output, live).map_err(StartError::Plumbing)?;
-        let errors = Console::new(errors, None).map_err(StartError::Plumbing)?;
+        let errors = Console::new(errors, said).map_err(StartError::Plumbing)?;
         Ok(Self { group, input, console, errors, started: Instant::now() })
     }
 
