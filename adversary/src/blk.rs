@@ -2,6 +2,7 @@
 
 use crate::cable::Cable;
 use crate::chain::Chain;
+use crate::hold::Hold;
 use crate::lie::{Liar, Lie};
 use crate::memory::Guarded;
 use crate::noise::Noise;
@@ -41,6 +42,7 @@ pub struct Blk {
     bytes: u64,
     id: [u8; ID_BYTES],
     liar: Liar,
+    hold: Option<Arc<Hold>>,
 }
 
 impl Blk {
@@ -55,7 +57,14 @@ impl Blk {
         for (to, from) in name.iter_mut().zip(id.bytes()) {
             *to = from;
         }
-        Ok(Self { image, bytes, id: name, liar: Liar::new(lie, HONEST) })
+        Ok(Self { image, bytes, id: name, liar: Liar::new(lie, HONEST), hold: None })
+    }
+
+    /// The same disk, whose reads wait for `hold`.
+    #[must_use]
+    pub fn held(mut self, hold: Option<Arc<Hold>>) -> Self {
+        self.hold = hold;
+        self
     }
 
     fn capacity(&self) -> u64 {
@@ -80,6 +89,9 @@ impl Blk {
         let mut written = 0;
         let status = match u32::from_le_bytes([t0, t1, t2, t3]) {
             0 if inside(room) => {
+                if let Some(hold) = &self.hold {
+                    hold.wait();
+                }
                 memory.ledger().ask(at);
                 let mut bytes = vec![0; usize::try_from(room).unwrap_or(0)];
                 let read = self.image.read_exact_at(&mut bytes, at);

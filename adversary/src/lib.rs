@@ -8,6 +8,7 @@ pub mod blk;
 pub mod cable;
 pub mod chain;
 pub mod gate;
+pub mod hold;
 pub mod ledger;
 pub mod lie;
 pub mod memory;

@@ -123,6 +123,15 @@ pub enum Finding {
     },
     /// Memory that the tree reserves was written to, or looks so.
     Overwritten(u64),
+    /// Something happened less often than the test needs.
+    TooFew {
+        /// What.
+        what: &'static str,
+        /// How often it has to happen.
+        least: u64,
+        /// How often it did.
+        found: u64,
+    },
     /// The device never came to tell its lie.
     NoLie,
     /// What UV_ESM measured is not what was given to QEMU.
@@ -199,6 +208,7 @@ impl fmt::Display for Finding {
             Self::Quarantine { expected: true } => f.write_str("no memory is in quarantine"),
             Self::Quarantine { expected: false } => f.write_str("memory is in quarantine, or nobody says"),
             Self::Overwritten(at) => write!(f, "reserved memory at {at:#x} was written to"),
+            Self::TooFew { what, least, found } => write!(f, "{what}: {found}, expected at least {least}"),
             Self::NoLie => f.write_str("the device never came to tell its lie"),
             Self::Measured(what) => write!(f, "UV_ESM measured another {what} than QEMU was given"),
             Self::Fdt(error) => write!(f, "{error}"),

@@ -8,6 +8,7 @@ use crate::ultravisor::{FRAME_SHIFT, ShareMap};
 use postern_adversary::blk::Blk;
 use postern_adversary::cable::Cable;
 use postern_adversary::gate::{Gate, Open};
+use postern_adversary::hold::Hold;
 use postern_adversary::ledger::Ledger;
 use postern_adversary::lie::Lie;
 use postern_adversary::net::Net;
@@ -76,12 +77,19 @@ impl Servers {
         }
     }
 
-    /// Makes a server the device that `disk` is.
+    /// Makes a server the device that `disk` is. With a hold, its reads wait for that.
     ///
     /// # Errors
     /// See [`ServerError`].
-    pub fn disk(&mut self, disk: &mut Disk, socket: &Path, lie: Option<Lie>) -> Result<(), ServerError> {
+    pub fn disk(
+        &mut self,
+        disk: &mut Disk,
+        socket: &Path,
+        lie: Option<Lie>,
+        hold: Option<Arc<Hold>>,
+    ) -> Result<(), ServerError> {
         let device = Blk::open(&disk.image, &disk.serial, disk.write, lie).map_err(ServerError::System)?;
+        let device = device.held(hold);
         disk.server = Some(socket.to_path_buf());
         let server = Server::start(socket, device, self.gate())?;
         self.running.push(("blk", server));

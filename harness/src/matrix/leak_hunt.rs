@@ -13,15 +13,17 @@ use crate::observe::rings::{Translation, numbers};
 use crate::pattern;
 use crate::peer::echo;
 use crate::peer::station::{self, Station};
-use crate::qemu::monitor::Monitor;
+use crate::qemu::monitor::{Monitor, MonitorError};
 use crate::servers::Account;
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
+use postern_adversary::hold::Hold;
 use postern_cases::case;
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const DATA_BYTES: u64 = (24 << 20) + 512;
@@ -30,14 +32,19 @@ const SCRATCH_BYTES: u64 = 12 << 20;
 const IN_FLIGHT: u64 = 4 << 20;
 /// Bytes of the stream to and from the guest.
 const STREAM: usize = 100_000;
-/// Searches, at least, while disks are at work.
-const SEARCHES: u32 = 5;
+/// Searches while a read of the first disk is on its way. The disk is held back until they are done, so that no
+/// other work on this machine makes them fewer.
+const IN_FLIGHT_SEARCHES: u32 = 5;
+/// Requests a second of the first disk until then, where it is QEMU's own: at least one waits all the time.
+const HELD_BACK: u32 = 2;
 /// How long a driver may take to see that a frame has left.
-const REAPED: Duration = Duration::from_secs(2);
+const REAPED: Duration = Duration::from_secs(20);
 /// Most findings of one kind that are worth telling.
 const ENOUGH: usize = 8;
 /// Bytes of canaries at each place that the guest states.
 const PLANTED: usize = 512;
+/// All devices are up, and the disks are next.
+const DEVICES_UP: &str = "postern: net0.mac=";
 /// The guest has read the whole of its first disk.
 const READ: &str = "blk0: SHA-256 ";
 /// The guest has written its second disk and read it back.
@@ -67,7 +74,17 @@ struct Hunt {
     accounts: Vec<Account>,
     /// Where available and used rings are, as they were last seen.
     rings: Vec<Range<u64>>,
-    searched: u32,
+    first: First,
+    /// Searches during which a read of the first disk was on its way.
+    in_flight: u32,
+}
+
+/// What holds the first disk's reads back.
+enum First {
+    /// Its server.
+    Server(Arc<Hold>),
+    /// QEMU's limit of its rate.
+    Limit,
 }
 
 /// Disks whose requests are done, part by part.
@@ -79,6 +96,7 @@ struct Disks<'a> {
     server: Option<Account>,
     /// Bytes of the first disk that the guest is past.
     past: usize,
+    up: bool,
     read: bool,
     written: bool,
 }
@@ -88,6 +106,7 @@ impl Disks<'_> {
     fn look(&mut self, session: &Session, secrets: &mut Secrets) {
         let said =
             |what: &str| session.qemu.console().wait_for(Duration::ZERO, |l| l.contains(what)).is_some();
+        self.up = self.up || said(DEVICES_UP);
         self.read = self.read || said(READ);
         let past = match (&self.server, self.read) {
             (_, true) => self.data.len(),
@@ -119,7 +138,6 @@ impl Hunt {
     }
 
     fn search_in(&mut self, shared: &[Range<u64>], session: Option<&Session>) -> Vec<Finding> {
-        self.searched += u32::from(!shared.is_empty());
         let mut leaks = match self.secrets.search(&self.memory, shared) {
             Ok(leaks) => outside(leaks, &self.rings),
             Err(error) => return vec![Finding::File(self.path.clone(), error)],
@@ -148,14 +166,41 @@ impl Hunt {
         None
     }
 
+    /// The read of the first disk that is on its way; where the server does not tell which, any number.
+    fn flying(&self, disks: &Disks<'_>) -> Option<u64> {
+        match &self.first {
+            First::Server(hold) => hold.waiting(),
+            First::Limit => (disks.up && !disks.read).then_some(0),
+        }
+    }
+
+    /// A search is over: the next read may be answered, or, after enough of them, all.
+    fn let_pass(&mut self) -> Result<(), MonitorError> {
+        match &self.first {
+            First::Server(hold) if self.in_flight < IN_FLIGHT_SEARCHES => hold.let_pass(),
+            First::Server(hold) => hold.open(),
+            First::Limit if self.in_flight == IN_FLIGHT_SEARCHES => self.monitor.throttle(0, 0)?,
+            First::Limit => {}
+        }
+        Ok(())
+    }
+
     /// Searches at moments that nobody chose until the guest serves.
     fn watch(&mut self, session: &Session, disks: &mut Disks<'_>) -> Vec<Finding> {
         let deadline = Instant::now() + LIMIT;
         loop {
             disks.look(session, &mut self.secrets);
+            let flying = self.flying(disks);
             let findings = self.search(Some(session));
             if !findings.is_empty() {
                 return findings;
+            }
+            disks.look(session, &mut self.secrets);
+            if flying.is_some() && flying == self.flying(disks) {
+                self.in_flight += 1;
+                if let Err(error) = self.let_pass() {
+                    return vec![Finding::Monitor(error)];
+                }
             }
             let pause = Duration::from_millis(seed() % 20);
             if session.qemu.console().wait_for(pause, |line| line == SERVING).is_some() {
@@ -189,35 +234,49 @@ fn hunt(context: &Context, shape: Shape) -> Result<(), Failure> {
     let data = scene.data_disk(DATA_BYTES)?;
     let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
     scene.word(&format!("run=blk-digest,blk-pattern,net-serve serve=100 seed={seed} canary={canary}"));
-    let (mut session, served) = if access_platform {
+    let (mut session, served, first) = if access_platform {
         // QEMU's own devices: rust-vmm knows no IOMMU.
         scene.machine.net = Net::User;
-        (scene.start()?, None)
+        (scene.start()?, None, First::Limit)
     } else {
-        let Served { session, servers, cable } = refusing::start(&mut scene, Lies::default())?;
-        (session, Some((servers, cable)))
+        let hold = Arc::new(Hold::default());
+        let Served { session, servers, cable } =
+            refusing::start_held(&mut scene, Lies::default(), Some(&hold))?;
+        (session, Some((servers, cable)), First::Server(hold))
     };
     let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
     let memory = OpenOptions::new().read(true).write(true).open(&path);
     let memory = memory.map_err(|error| Finding::File(path.clone(), error))?;
     let monitor = Monitor::connect(session.machine.monitor.as_deref().unwrap_or(Path::new("")));
-    let monitor = monitor.map_err(Finding::Monitor)?;
+    let mut monitor = monitor.map_err(Finding::Monitor)?;
+    if let First::Limit = first {
+        monitor.throttle(0, HELD_BACK).map_err(Finding::Monitor)?;
+    }
     let secrets = Secrets::new(canary, session.machine.memory);
     let accounts = served.as_ref().map(|(servers, _)| servers.accounts()).unwrap_or_default();
     let server = accounts.first().cloned();
-    let mut hunt = Hunt { memory, path, secrets, monitor, accounts, rings: Vec::new(), searched: 0 };
+    let mut hunt = Hunt { memory, path, secrets, monitor, accounts, rings: Vec::new(), first, in_flight: 0 };
     let mut disks = Disks {
         data: std::fs::read(&data).map_err(|error| Finding::File(data.clone(), error))?,
         scratch: &scratch,
         seed,
         server,
         past: 0,
+        up: false,
         read: false,
         written: false,
     };
     let mut findings = hunt.watch(&session, &mut disks);
-    if hunt.searched < SEARCHES {
-        findings.push(Finding::Unnoticed);
+    if let First::Server(hold) = &hunt.first {
+        // A hunt that ended early leaves nobody waiting.
+        hold.open();
+    }
+    if findings.is_empty() && hunt.in_flight < IN_FLIGHT_SEARCHES {
+        findings.push(Finding::TooFew {
+            what: "searches while a read was on its way",
+            least: IN_FLIGHT_SEARCHES.into(),
+            found: hunt.in_flight.into(),
+        });
     }
     // Another seed than the disk's: the same words in two places would be told as one.
     let peer = seed ^ 0x5eed_0000_0000;

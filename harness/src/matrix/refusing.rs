@@ -12,6 +12,7 @@ use crate::servers::{Account, Servers};
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use postern_adversary::cable::Cable;
+use postern_adversary::hold::Hold;
 use postern_adversary::lie::Lie;
 use postern_cases::case;
 use std::fs::File;
@@ -55,11 +56,19 @@ pub struct Served {
 /// # Errors
 /// A server or the guest did not start.
 pub fn start(scene: &mut Scene, lies: Lies) -> Result<Served, Failure> {
+    start_held(scene, lies, None)
+}
+
+/// As [`start`]; the first disk's reads wait for a hold.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_held(scene: &mut Scene, lies: Lies, hold: Option<&Arc<Hold>>) -> Result<Served, Failure> {
     let mut servers = Servers::new(scene.protection.is_some());
     for (number, disk) in scene.machine.disks.iter_mut().enumerate() {
         let socket = scene.dir.path(&format!("blk{number}"));
-        let lie = if number == 0 { lies.disk } else { lies.scratch };
-        servers.disk(disk, &socket, lie).map_err(Finding::Server)?;
+        let (lie, hold) = if number == 0 { (lies.disk, hold.cloned()) } else { (lies.scratch, None) };
+        servers.disk(disk, &socket, lie, hold).map_err(Finding::Server)?;
     }
     let socket = scene.dir.path("net");
     let cable = servers.card(&socket, lies.card).map_err(Finding::Server)?;
