@@ -8,6 +8,7 @@
 //! ```
 
 pub mod call;
+pub mod condition;
 pub mod esm;
 pub mod fault;
 pub mod fdt;
@@ -18,6 +19,7 @@ pub mod image;
 pub mod inject;
 pub mod log;
 pub mod machine;
+pub mod poison;
 pub mod publish;
 mod ram;
 #[cfg(test)]
@@ -33,7 +35,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-pub use esm::{EsmReport, Requirement};
+pub use condition::{Conditions, Poison};
+pub use esm::{EsmReport, Outcome, Requirement};
 pub use fault::{FaultError, Faults};
 pub use frames::{FRAME_SHIFT, FRAME_SIZE, ShareMap};
 pub use image::ImageError;

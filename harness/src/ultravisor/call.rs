@@ -98,6 +98,8 @@ impl Code {
     pub const RETRY: Self = Self(-5);
     /// The caller may not make this call in this state.
     pub const PERMISSION: Self = Self(-11);
+    /// The hypervisor's H_STATE: too late for an abort.
+    pub const STATE: Self = Self(-75);
     /// What r4 holds is wrong (r3 counts as the first parameter).
     pub const P2: Self = Self(-55);
     /// What r5 holds is wrong.

@@ -12,14 +12,16 @@
 //! | `share:silent` | every share reports success and does not happen |
 //! | `share:2=silent` | the same for the second share alone |
 //! | `esm:before=U_RETRY` | UV_ESM refused with a code before H_SVM_INIT_START |
-//! | `esm:after` | UV_ESM aborted after H_SVM_INIT_START: the guest goes on as a normal VM with r3 = -4 |
+//! | `esm:after` | UV_ESM aborted just before H_SVM_INIT_DONE: the guest goes on as a normal VM with r3 = -4 |
 //!
-//! Calls are `share`, `unshare`, `unshare-all`, `esm` and `any`; codes are names (`U_P2`) or signed numbers.
+//! Calls are `share`, `unshare`, `unshare-all`, `esm` and `any`; codes are names (`U_P2`) or signed numbers. What is
+//! about a whole run, not about one call, is in [`super::condition`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::call::{Code, Number};
+use super::condition::Conditions;
 
 /// Which calls a fault counts and hits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +77,11 @@ impl When {
 
 /// All faults of a run. The first that fits a call decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Faults(Vec<Fault>);
+pub struct Faults {
+    calls: Vec<Fault>,
+    /// What is not about single calls.
+    pub conditions: Conditions,
+}
 
 impl Faults {
     /// No faults.
@@ -84,17 +90,17 @@ impl Faults {
         Self::default()
     }
 
-    /// Whether any fault is asked for.
+    /// Whether every call is served as it should be.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.calls.is_empty()
     }
 
     /// What shall go wrong with a call: the `nth_of_call`-th of its number and the `nth_of_all`-th ultracall
     /// of the run, both counted from 1.
     #[must_use]
     pub fn effect(&self, number: Option<Number>, nth_of_call: u64, nth_of_all: u64) -> Option<Effect> {
-        self.0
+        self.calls
             .iter()
             .find(|fault| match fault.target {
                 Target::Any => fault.when.hits(nth_of_all),
@@ -119,6 +125,8 @@ pub enum FaultError {
     BadRetry(String),
     /// `before` and `after` belong to `esm`; `silent` belongs to the three share calls.
     WrongCall(String),
+    /// A byte, or a range of whole frames, is no such thing.
+    BadCondition(String),
 }
 
 impl fmt::Display for FaultError {
@@ -140,6 +148,11 @@ impl fmt::Display for FaultError {
             Self::WrongCall(text) => {
                 write!(f, "fault `{text}`: before and after belong to esm, silent to share and unshare")
             }
+            Self::BadCondition(text) => write!(
+                f,
+                "fault `{text}`: expected esm:warn-only, esm:poison=code, esm:poison=BYTE, ram:fill=BYTE or \
+                 ram:outside=START+SIZE in whole 64 KiB frames"
+            ),
         }
     }
 }
@@ -225,18 +238,20 @@ impl FromStr for Faults {
 
     /// An empty text means no faults.
     fn from_str(text: &str) -> Result<Self, FaultError> {
-        let faults = text.split(',').filter(|fault| !fault.is_empty()).map(str::parse);
-        faults.collect::<Result<Vec<Fault>, FaultError>>().map(Self)
+        let mut faults = Self::default();
+        for text in text.split(',').filter(|fault| !fault.is_empty()) {
+            if !faults.conditions.take(text)? {
+                faults.calls.push(text.parse()?);
+            }
+        }
+        Ok(faults)
     }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            write!(f, "{comma}{fault}")?;
-        }
-        Ok(())
+        let calls = self.calls.iter().map(Fault::to_string);
+        f.write_str(&calls.chain(self.conditions.texts()).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -258,6 +273,7 @@ mod tests {
             "esm:before=U_P2",
             "esm:after",
             "share:1=U_P2,esm:after",
+            "share:silent,esm:warn-only",
         ] {
             let faults: Faults = text.parse().expect(text);
             assert_eq!(faults.to_string(), text);

@@ -159,14 +159,19 @@ impl Fdt {
         let bytes = bytes.get(..size).ok_or(FdtError::Truncated(bytes.len()))?;
         let [structure, strings, map, version, compatible, boot_cpu, strings_size, structure_size] =
             header_words(bytes)?;
-        if version < VERSION || compatible > VERSION {
+        if version < COMPATIBLE_VERSION || compatible > VERSION {
             return Err(FdtError::Version(version));
         }
         let block = |start: u32, size: u32| {
             let end = start.checked_add(size).ok_or(FdtError::Truncated(start as usize))?;
             bytes.get(start as usize..end as usize).ok_or(FdtError::Truncated(start as usize))
         };
-        let structure = block(structure, structure_size)?.to_vec();
+        let mut structure = if version < VERSION {
+            // Version 16 does not say how long the structure is: it ends with its last token.
+            bytes.get(structure as usize..).ok_or(FdtError::Truncated(structure as usize))?.to_vec()
+        } else {
+            block(structure, structure_size)?.to_vec()
+        };
         let strings = block(strings, strings_size)?.to_vec();
 
         let mut reserved = Vec::new();
@@ -179,7 +184,8 @@ impl Fdt {
             reserved.push(entry);
             offset = offset.saturating_add(16);
         }
-        let (root, root_end) = parse_structure(&structure, &strings)?;
+        let (root, root_end, end) = parse_structure(&structure, &strings)?;
+        structure.truncate(end);
         Ok(Self { reserved, boot_cpu, root, structure, strings, root_end })
     }
 
@@ -187,6 +193,18 @@ impl Fdt {
     #[must_use]
     pub fn node(&self, path: &str) -> Option<&Node> {
         path.split('/').filter(|part| !part.is_empty()).try_fold(&self.root, |node, part| node.child(part))
+    }
+
+    /// The first node below the root, in the order of the tree, with this `device_type`.
+    #[must_use]
+    pub fn first_of_type(&self, device_type: &[u8]) -> Option<&Node> {
+        fn find<'a>(nodes: &'a [Node], device_type: &[u8]) -> Option<&'a Node> {
+            nodes.iter().find_map(|node| {
+                let fits = node.text("device_type") == Some(device_type);
+                if fits { Some(node) } else { find(&node.children, device_type) }
+            })
+        }
+        find(&self.root.children, device_type)
     }
 
     /// Writes the tree with no gap between its blocks.
@@ -257,7 +275,7 @@ fn header_words(bytes: &[u8]) -> Result<[u32; 8], FdtError> {
     Ok(words)
 }
 
-fn parse_structure(structure: &[u8], strings: &[u8]) -> Result<(Node, usize), FdtError> {
+fn parse_structure(structure: &[u8], strings: &[u8]) -> Result<(Node, usize, usize), FdtError> {
     let mut open: Vec<Node> = Vec::new();
     let mut root = None;
     let mut at = 0;
@@ -291,7 +309,10 @@ fn parse_structure(structure: &[u8], strings: &[u8]) -> Result<(Node, usize), Fd
                 }
             }
             NOP => {}
-            END => return root.ok_or(wrong),
+            END => {
+                let (root, root_end) = root.ok_or(wrong)?;
+                return Ok((root, root_end, at));
+            }
             _ => return Err(wrong),
         }
     }

@@ -9,7 +9,8 @@ pub const FRAME_SHIFT: u32 = 16;
 /// Bytes in a frame.
 pub const FRAME_SIZE: u64 = 1 << FRAME_SHIFT;
 
-/// State of one frame.
+/// State of one frame. Source: open-power/ultravisor `include/svm_host.h`, without the states that last for the
+/// time of one hypercall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameState {
     /// The VM is not secure: the host sees everything.
@@ -18,30 +19,43 @@ pub enum FrameState {
     Secure,
     /// The guest shared it.
     Shared,
-    /// The ultravisor keeps it for itself (RTAS, TSS and ESM blob areas): seen by the host, not the guest's
-    /// to share, unshare or touch.
-    Reserved,
+    /// The ultravisor shared it with the host for its own use (RTAS buffers, TSS buffer): never unshared.
+    Implicit,
+    /// The guest's own RTAS area: the host has a page of its own in its place, the guest keeps its bytes. A share
+    /// succeeds and does nothing.
+    Pseudo,
+    /// The ultravisor keeps its secrets here (ESM blob, TSS transfer), in what is ordinary secure memory for every
+    /// ultracall: a share succeeds and destroys them.
+    SecureReserved,
+    /// RAM by the tree, and in none of the VM's memory slots.
+    Outside,
 }
 
 const EVER_SHARED: u8 = 0x80;
 
 impl FrameState {
+    const ALL: [Self; 7] = [
+        Self::Normal,
+        Self::Secure,
+        Self::Shared,
+        Self::Implicit,
+        Self::Pseudo,
+        Self::SecureReserved,
+        Self::Outside,
+    ];
+
     fn bits(self) -> u8 {
-        match self {
-            Self::Normal => 0,
-            Self::Secure => 1,
-            Self::Shared => 2,
-            Self::Reserved => 3,
-        }
+        self as u8
     }
 
     fn from_bits(bits: u8) -> Self {
-        match bits & !EVER_SHARED {
-            0 => Self::Normal,
-            1 => Self::Secure,
-            2 => Self::Shared,
-            _ => Self::Reserved,
-        }
+        Self::ALL.get(usize::from(bits & !EVER_SHARED)).copied().unwrap_or(Self::Outside)
+    }
+
+    /// Whether the ultravisor took the frame for itself.
+    #[must_use]
+    pub fn is_ultravisors(self) -> bool {
+        matches!(self, Self::Implicit | Self::SecureReserved)
     }
 }
 
@@ -110,7 +124,13 @@ impl ShareMap {
     /// Runs of frames that the ultravisor keeps for itself.
     #[must_use]
     pub fn reserved_ranges(&self) -> Vec<Range<u64>> {
-        self.ranges(|bits| FrameState::from_bits(bits) == FrameState::Reserved)
+        self.ranges(|bits| FrameState::from_bits(bits).is_ultravisors())
+    }
+
+    /// Runs of frames in this state.
+    #[must_use]
+    pub fn ranges_in(&self, state: FrameState) -> Vec<Range<u64>> {
+        self.ranges(|bits| FrameState::from_bits(bits) == state)
     }
 
     fn ranges(&self, wanted: impl Fn(u8) -> bool) -> Vec<Range<u64>> {
@@ -137,10 +157,12 @@ impl ShareMap {
         true
     }
 
-    /// Makes every frame Secure: what UV_ESM does to a normal VM.
+    /// Makes every frame of the VM's slots Secure: what UV_ESM does to a normal VM.
     pub(crate) fn secure_all(&self) {
         for gfn in 0..self.len() {
-            self.set(gfn, FrameState::Secure);
+            if self.state(gfn) != Some(FrameState::Outside) {
+                self.set(gfn, FrameState::Secure);
+            }
         }
     }
 }
@@ -164,6 +186,26 @@ mod tests {
         assert!(!map.is_shared(4));
         assert!(!map.is_shared(1 << 40));
         assert!(!map.set(16, FrameState::Shared));
+    }
+
+    #[test]
+    fn every_state_is_kept_beside_the_history() {
+        let map = ShareMap::new(FRAME_SIZE);
+        map.set(0, FrameState::Shared);
+        for state in FrameState::ALL {
+            map.set(0, state);
+            assert_eq!(map.state(0), Some(state));
+            assert_eq!(map.ever_shared_ranges().len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_outside_the_slots_stays_there() {
+        let map = ShareMap::new(4 * FRAME_SIZE);
+        map.set(2, FrameState::Outside);
+        map.secure_all();
+        assert_eq!(map.state(2), Some(FrameState::Outside));
+        assert_eq!(map.state(3), Some(FrameState::Secure));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub struct KernelImage {
 /// How the kernel in memory compares with its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelMeasurement {
-    /// SHA-512 of the loaded segments' file bytes, in the order of the file, as they are in memory.
+    /// SHA-512 of [kernel base, kernel base + `kernel-size`), the whole range with the gaps between segments.
     pub memory_sha512: String,
     /// The same of the file.
     pub file_sha512: String,
@@ -157,28 +157,35 @@ impl KernelImage {
         self.segments.iter().map(|(offset, bytes)| offset + bytes.len() as u64).max().unwrap_or(0)
     }
 
+    /// What `objcopy -O binary -S` makes of the file: `kernel-size` bytes, zeros between the segments.
+    fn flat(&self) -> Vec<u8> {
+        let mut flat = vec![0; usize::try_from(self.span()).unwrap_or(0)];
+        for (offset, bytes) in &self.segments {
+            let start = usize::try_from(*offset).unwrap_or(usize::MAX);
+            if let Some(place) = flat.get_mut(start..).and_then(|rest| rest.get_mut(..bytes.len())) {
+                place.copy_from_slice(bytes);
+            }
+        }
+        flat
+    }
+
     /// Compares guest memory at a kernel base with the file. Memory outside RAM counts as different.
     ///
     /// # Errors
     /// Guest RAM cannot be read.
     pub fn measure(&self, ram: &GuestRam, kernel_base: u64) -> io::Result<KernelMeasurement> {
-        let (mut memory, mut file) = (Sha512::new(), Sha512::new());
-        let mut first_difference: Option<u64> = None;
-        for (offset, bytes) in &self.segments {
-            file.update(bytes);
-            let address = kernel_base.wrapping_add(*offset);
-            let found = ram.read(address, bytes.len() as u64)?.unwrap_or_default();
-            memory.update(&found);
-            let same = found.iter().zip(bytes).take_while(|(found, byte)| found == byte).count();
-            if same < bytes.len() {
-                let here = address.wrapping_add(same as u64);
-                first_difference = Some(first_difference.map_or(here, |before| before.min(here)));
-            }
+        // A file whose segments lie further apart than RAM is long is in no memory.
+        let file = if self.span() > ram.size() { Vec::new() } else { self.flat() };
+        if file.is_empty() {
+            let (memory_sha512, file_sha512) = (sha512(&[]), sha512(&[]));
+            return Ok(KernelMeasurement { memory_sha512, file_sha512, first_difference: Some(kernel_base) });
         }
+        let found = ram.read(kernel_base, file.len() as u64)?.unwrap_or_default();
+        let same = found.iter().zip(&file).take_while(|(found, byte)| found == byte).count();
         Ok(KernelMeasurement {
-            memory_sha512: hex(&memory.finalize()),
-            file_sha512: hex(&file.finalize()),
-            first_difference,
+            memory_sha512: sha512(&found),
+            file_sha512: sha512(&file),
+            first_difference: (same < file.len()).then(|| kernel_base.wrapping_add(same as u64)),
         })
     }
 }
@@ -217,7 +224,13 @@ pub(super) mod tests {
         ram.write(0x41000, b"data").expect("write");
         let measured = image.measure(&ram, 0x40000).expect("measure");
         assert!(measured.is_equal());
-        assert_eq!(measured.memory_sha512, sha512(b"textdata"));
+        let mut contiguous = vec![0; 0x1004];
+        contiguous[..4].copy_from_slice(b"text");
+        contiguous[0x1000..].copy_from_slice(b"data");
+        assert_eq!(measured.memory_sha512, sha512(&contiguous));
+        ram.write(0x40800, b"x").expect("write");
+        let measured = image.measure(&ram, 0x40000).expect("measure");
+        assert_eq!(measured.first_difference, Some(0x40800), "what lies between segments is measured, too");
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl CallRecord {
     pub fn r3(&self) -> u64 {
         match self.verdict.resume {
             Resume::Answer(code) => code.register(),
-            Resume::Untouched => self.call.opcode,
+            Resume::Untouched | Resume::Never => self.call.opcode,
             Resume::Reenter { fdt, .. } => fdt,
         }
     }
@@ -78,6 +78,10 @@ fn esm_json(esm: &EsmReport) -> Value {
             "kernel_equal": esm.kernel.is_equal(),
             "bootargs_sha512": esm.bootargs_sha512,
             "initrd_sha512": esm.initrd_sha512,
+            "rtas_sha512": esm.rtas_sha512,
+            "outcome": format!("{:?}", esm.outcome),
+            "forgotten": esm.forgotten,
+            "warned": texts(&esm.warned),
             "waived": texts(&esm.waived),
             "unmet": texts(&esm.unmet),
             "reserved": esm.reserved.iter().map(|address| hex(*address)).collect::<Vec<_>>(),

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::call::{self, Code, Number};
-use super::esm::{self, EsmReport};
+use super::esm::{self, EsmReport, Outcome};
 use super::fault::Effect;
 use super::frames::{FRAME_SHIFT, FRAME_SIZE, FrameState, ShareMap};
 use super::image::KernelImage;
@@ -53,6 +53,8 @@ pub enum Resume {
         /// r3.
         fdt: u64,
     },
+    /// Nowhere: the ultravisor ended, or it killed the VM.
+    Never,
 }
 
 /// What became of a call.
@@ -86,7 +88,8 @@ pub enum Violation {
         /// Number of frames.
         count: u64,
     },
-    /// Sharing or unsharing a frame that the ultravisor keeps for itself.
+    /// Sharing or unsharing a frame that the ultravisor keeps for itself, or the guest's RTAS area, which a share only
+    /// seems to share.
     ReservedFrame {
         /// The call.
         opcode: u64,
@@ -99,6 +102,8 @@ pub enum Violation {
     SharesItself(u64),
     /// The ultravisor takes a frame that the tree does not reserve but that holds the tree or the kernel.
     ReservationHits(u64),
+    /// An assertion of the ultravisor's failed, or it killed the VM, for this reason.
+    Dead(&'static str),
 }
 
 impl fmt::Display for Violation {
@@ -115,7 +120,7 @@ impl fmt::Display for Violation {
                 write!(f, "{} of {count:#x} frames from {gfn:#x}: not a range in RAM", call::name(*opcode))
             }
             Self::ReservedFrame { opcode, gfn } => {
-                write!(f, "{} of frame {gfn:#x}, which is the ultravisor's", call::name(*opcode))
+                write!(f, "{} of frame {gfn:#x}, which is the ultravisor's or RTAS's", call::name(*opcode))
             }
             Self::KernelDiffers(address) => {
                 write!(f, "the kernel in memory differs from its file at {address:#x}")
@@ -124,6 +129,7 @@ impl fmt::Display for Violation {
             Self::ReservationHits(address) => {
                 write!(f, "the frame at {address:#x} is in use and not reserved, and the ultravisor takes it")
             }
+            Self::Dead(reason) => write!(f, "the ultravisor ended: {reason}"),
         }
     }
 }
@@ -136,6 +142,7 @@ pub struct Machine {
     image: KernelImage,
     map: Arc<ShareMap>,
     secure: bool,
+    warn_only: bool,
     /// Kernel, with its stack, and tree of a secure guest: address and size.
     in_use: Vec<(u64, u64)>,
     /// Every UV_ESM that got as far as reading the tree.
@@ -154,10 +161,30 @@ impl Machine {
             image,
             map,
             secure: false,
+            warn_only: false,
             in_use: Vec::new(),
             esm: Vec::new(),
             violations: Vec::new(),
         }
+    }
+
+    /// A development build: a wrong ESM blob is only logged.
+    pub fn warn_only(&mut self) {
+        self.warn_only = true;
+    }
+
+    /// What a CPU with this server number, started by RTAS, makes of the ultravisor.
+    ///
+    /// # Errors
+    /// It is not below the number of CPUs: the ultravisor asserts, and nothing goes on.
+    pub fn start_cpu(&mut self, server: u64) -> Result<(), Violation> {
+        let max = self.esm.iter().rfind(|esm| esm.succeeded()).map(|esm| u64::from(esm.max_cpus));
+        if max.is_none_or(|max| server < max) {
+            return Ok(());
+        }
+        let dead = Violation::Dead("a started CPU's server number is not below the number of CPUs");
+        self.violations.push(dead.clone());
+        Err(dead)
     }
 
     /// Whether the guest is secure.
@@ -180,12 +207,12 @@ impl Machine {
         match fault {
             Some(Effect::Answer(code)) => Ok(answered(code)),
             Some(Effect::Silent) => Ok(self.finished(Code::SUCCESS)),
-            Some(Effect::AbortEsm) => Ok(answered(Code::PARAMETER)),
-            None => self.dispatch(ram, call),
+            Some(Effect::AbortEsm) => self.dispatch(ram, call, true),
+            None => self.dispatch(ram, call, false),
         }
     }
 
-    fn dispatch(&mut self, ram: &GuestRam, call: &Call) -> io::Result<Verdict> {
+    fn dispatch(&mut self, ram: &GuestRam, call: &Call, abort: bool) -> io::Result<Verdict> {
         let opcode = call.opcode;
         if call::is_hypervisor_only(opcode) {
             self.violations.push(Violation::HypervisorCall(opcode));
@@ -207,7 +234,7 @@ impl Machine {
         }
         let [first, second, ..] = call.arguments;
         match number {
-            Number::Esm => self.esm(ram, first, second),
+            Number::Esm => self.esm(ram, first, second, abort),
             Number::SharePage => self.share(ram, first, second),
             Number::UnsharePage => self.unshare(ram, first, second),
             Number::UnshareAllPages => {
@@ -232,8 +259,18 @@ impl Machine {
     /// The frames of a call, or the code for a range that is none.
     fn range(&mut self, opcode: u64, gfn: u64, count: u64) -> Result<Range<u64>, Code> {
         let frames = self.map.len();
+        let outside = |gfn| self.map.state(gfn) == Some(FrameState::Outside);
         match gfn.checked_add(count) {
-            Some(end) if end <= frames && gfn < frames && count > 0 => return Ok(gfn..end),
+            Some(end) if end <= frames && gfn < frames && count > 0 => match (gfn..end)
+                .find(|gfn| outside(*gfn))
+            {
+                None => return Ok(gfn..end),
+                // The guest cannot know: this is no violation.
+                Some(at) => {
+                    let documented = if at == gfn { Code::PARAMETER } else { Code::P2 };
+                    return Err(if self.behaviour == Behaviour::Published { Code::P2 } else { documented });
+                }
+            },
             _ => self.violations.push(Violation::BadRange { opcode, gfn, count }),
         }
         match self.behaviour {
@@ -244,12 +281,12 @@ impl Machine {
         }
     }
 
-    fn note_reserved(&mut self, opcode: u64, range: &Range<u64>) -> bool {
-        let reserved = range.clone().find(|gfn| self.map.state(*gfn) == Some(FrameState::Reserved));
-        if let Some(gfn) = reserved {
+    /// Notes the first frame that a correct guest leaves alone.
+    fn note_reserved(&mut self, opcode: u64, range: &Range<u64>) {
+        let taken = |state: FrameState| state.is_ultravisors() || state == FrameState::Pseudo;
+        if let Some(gfn) = range.clone().find(|gfn| self.map.state(*gfn).is_some_and(taken)) {
             self.violations.push(Violation::ReservedFrame { opcode, gfn });
         }
-        reserved.is_some()
     }
 
     fn share(&mut self, ram: &GuestRam, gfn: u64, count: u64) -> io::Result<Verdict> {
@@ -265,7 +302,8 @@ impl Machine {
         self.note_reserved(opcode, &range);
         for gfn in range {
             match self.map.state(gfn) {
-                Some(FrameState::Secure) => {
+                // The ultravisor's secrets are lost with their frame: it does not know it from any other.
+                Some(FrameState::Secure | FrameState::SecureReserved) => {
                     // Zeroed before it is anybody's to see.
                     ram.zero_frame(gfn)?;
                     self.map.set(gfn, FrameState::Shared);
@@ -285,7 +323,9 @@ impl Machine {
             Ok(range) => range,
             Err(code) => return Ok(self.finished(code)),
         };
-        if self.note_reserved(opcode, &range) {
+        self.note_reserved(opcode, &range);
+        let stays = |gfn| matches!(self.map.state(gfn), Some(FrameState::Implicit | FrameState::Pseudo));
+        if range.clone().any(stays) {
             return Ok(self.finished(Code::P2));
         }
         for gfn in range {
@@ -302,7 +342,7 @@ impl Machine {
         Ok(())
     }
 
-    fn esm(&mut self, ram: &GuestRam, kernel_base: u64, fdt: u64) -> io::Result<Verdict> {
+    fn esm(&mut self, ram: &GuestRam, kernel_base: u64, fdt: u64, abort: bool) -> io::Result<Verdict> {
         let published = self.behaviour == Behaviour::Published;
         if kernel_base == 0 {
             return Ok(answered(if published { Code::P2 } else { Code::PARAMETER }));
@@ -314,36 +354,41 @@ impl Machine {
             self.violations.push(Violation::AlreadySecure);
             return Ok(answered(if published { Code::RETRY } else { Code::SUCCESS }));
         }
-        let report = esm::enter(ram, &self.image, self.firmware, kernel_base, fdt)?;
+        let (image, firmware, warn_only) = (&self.image, self.firmware, self.warn_only);
+        let entry = esm::Entry { ram, map: &self.map, image, firmware, warn_only, abort };
+        let report = entry.run(kernel_base, fdt)?;
         if let Some(address) = report.kernel.first_difference {
             self.violations.push(Violation::KernelDiffers(address));
         }
-        let succeeded = report.succeeded();
-        if succeeded {
-            self.map.secure_all();
-            let tree = esm::read_tree(ram, fdt)?.map_or(0, |tree| tree.pack().len() as u64);
-            let in_use = [(kernel_base, self.image.span()), (fdt, tree)];
-            self.in_use = vec![(kernel_base, self.image.memory()), (fdt, tree)];
-            for address in &report.reserved {
-                let hits = |(start, size): &(u64, u64)| {
-                    *start < address + FRAME_SIZE && start.saturating_add(*size) > *address
-                };
-                if in_use.iter().any(hits) {
-                    self.violations.push(Violation::ReservationHits(*address));
-                } else {
-                    ram.zero_frame(address >> FRAME_SHIFT)?;
-                }
-                self.map.set(address >> FRAME_SHIFT, FrameState::Reserved);
-            }
-            self.secure = true;
+        let outcome = report.outcome;
+        if outcome == Outcome::Secure {
+            self.become_secure(ram, &report)?;
         }
         self.esm.push(report);
-        Ok(if succeeded {
-            Verdict { code: Code::SUCCESS, resume: Resume::Reenter { kernel_base, fdt } }
-        } else {
-            // Aborted after H_SVM_INIT_START.
-            answered(Code::PARAMETER)
+        Ok(match outcome {
+            Outcome::Secure => Verdict { code: Code::SUCCESS, resume: Resume::Reenter { kernel_base, fdt } },
+            Outcome::Aborted(code) => answered(code),
+            Outcome::Dead(reason) => {
+                self.violations.push(Violation::Dead(reason));
+                Verdict { code: Code::STATE, resume: Resume::Never }
+            }
         })
+    }
+
+    fn become_secure(&mut self, ram: &GuestRam, report: &EsmReport) -> io::Result<()> {
+        let tree = esm::read_tree(ram, report.fdt)?.map_or(0, |tree| tree.pack().len() as u64);
+        let file = [(report.kernel_base, self.image.span()), (report.fdt, tree)];
+        self.in_use = vec![(report.kernel_base, self.image.memory()), (report.fdt, tree)];
+        for address in &report.reserved {
+            let hits = |(start, size): &(u64, u64)| {
+                *start < address + FRAME_SIZE && start.saturating_add(*size) > *address
+            };
+            if file.iter().any(hits) {
+                self.violations.push(Violation::ReservationHits(*address));
+            }
+        }
+        self.secure = true;
+        Ok(())
     }
 }
 

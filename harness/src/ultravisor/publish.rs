@@ -36,6 +36,14 @@ pub(super) fn add_to_tree(ram: &GuestRam, address: u64) -> io::Result<Result<(),
 /// What reserved memory is filled with.
 pub const MARK: u8 = 0x5a;
 
+/// Fills ranges, as address and size, with [`MARK`].
+pub(super) fn mark(ram: &GuestRam, ranges: &[(u64, u64)]) -> io::Result<()> {
+    for &(start, size) in ranges {
+        ram.write(start, &vec![MARK; usize::try_from(size).unwrap_or(0)])?;
+    }
+    Ok(())
+}
+
 /// Reserves ranges, as address and size, in the flattened tree at this guest physical address.
 ///
 /// # Errors
@@ -50,9 +58,7 @@ pub(super) fn reserve(
         Err(requirement) => return Ok(Err(requirement)),
     };
     fdt.reserved.extend(ranges);
-    for &(start, size) in ranges {
-        ram.write(start, &vec![MARK; usize::try_from(size).unwrap_or(0)])?;
-    }
+    mark(ram, ranges)?;
     Ok(if ram.write(address, &fdt.pack())? { Ok(()) } else { Err(Requirement::TreeInRam) })
 }
 

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::call::Number;
 use super::fault::Faults;
-use super::frames::ShareMap;
+use super::frames::{FrameState, ShareMap};
 use super::image::KernelImage;
 use super::log::{CallRecord, Log};
 use super::machine::{Call, Machine, Resume};
-use super::publish;
 use super::ram::GuestRam;
 use super::tap::Tap;
 use super::{Config, End, Report, UvError};
+use super::{poison, publish};
 use crate::gdb::target::Register;
 use crate::gdb::{Client, GdbError, Stop};
 use crate::variable::Firmware;
@@ -22,6 +22,7 @@ use attacks::Attacker;
 use pauses::Frozen;
 
 mod attacks;
+mod entry;
 mod hypercalls;
 mod pauses;
 mod probe;
@@ -113,6 +114,7 @@ pub(super) struct Server {
     ram: GuestRam,
     machine: Machine,
     faults: Faults,
+    reserve: Vec<(u64, u64)>,
     tap: Tap,
     log: Log,
     calls: Vec<CallRecord>,
@@ -136,16 +138,39 @@ impl Server {
         let client = Client::connect(socket, SOCKET_PATIENCE)?;
         let ram = GuestRam::open(ram_file, ram_size).map_err(UvError::Ram)?;
         let map = Arc::new(ShareMap::new(ram_size));
-        let machine = Machine::new(config.behaviour, config.firmware, image, Arc::clone(&map));
+        let mut machine = Machine::new(config.behaviour, config.firmware, image, Arc::clone(&map));
+        let conditions = &config.faults.conditions;
+        for gfn in conditions.outside.iter().cloned().flatten() {
+            map.set(gfn, FrameState::Outside);
+        }
+        if conditions.warn_only {
+            machine.warn_only();
+        }
+        if let Some(byte) = conditions.fill {
+            poison::fill(&ram, byte).map_err(UvError::Ram)?;
+        }
         let registers = RegisterSet::find(&client)?;
         let counts = [0; Number::ALL.len()];
         let calls = Vec::new();
-        let (faults, tap) = (config.faults, Tap::new(config.host));
+        let (faults, tap, reserve) = (config.faults, Tap::new(config.host), config.reserve);
         let (attacker, frozen) = (config.attack.map(Attacker::new), None);
-        let mut server =
-            Self { client, registers, ram, machine, faults, tap, log, calls, map, counts, attacker, frozen };
+        let mut server = Self {
+            client,
+            registers,
+            ram,
+            machine,
+            faults,
+            reserve,
+            tap,
+            log,
+            calls,
+            map,
+            counts,
+            attacker,
+            frozen,
+        };
         if config.firmware == Firmware::Bios {
-            server.change_tree(config.publish_node, &config.reserve)?;
+            server.change_tree(config.publish_node)?;
         }
         for vector in VECTORS {
             server.client.set_breakpoint(vector)?;
@@ -158,14 +183,16 @@ impl Server {
     }
 
     /// At reset without firmware, r3 holds the address of the tree.
-    fn change_tree(&mut self, publish_node: bool, reserve: &[(u64, u64)]) -> Result<(), UvError> {
+    fn change_tree(&mut self, publish_node: bool) -> Result<(), UvError> {
         let order = self.order()?;
         let address = self.read(order, self.registers.gpr[0])?;
         if publish_node {
             publish::add_to_tree(&self.ram, address).map_err(UvError::Ram)?.map_err(UvError::Publish)?;
         }
-        if !reserve.is_empty() {
-            publish::reserve(&self.ram, address, reserve).map_err(UvError::Ram)?.map_err(UvError::Publish)?;
+        if !self.reserve.is_empty() {
+            publish::reserve(&self.ram, address, &self.reserve)
+                .map_err(UvError::Ram)?
+                .map_err(UvError::Publish)?;
         }
         Ok(())
     }
@@ -288,13 +315,14 @@ impl Server {
                 self.write(order, self.registers.gpr[0], code.register())?;
                 (srr0, srr1)
             }
-            Resume::Untouched => (srr0, srr1),
+            Resume::Untouched | Resume::Never => (srr0, srr1),
             Resume::Reenter { kernel_base, fdt } => {
+                let pc = self.prepare_entry(order, kernel_base)?;
                 for (register, value) in (0..).zip([fdt, kernel_base, 0]) {
                     self.write(order, self.registers.gpr[register], value)?;
                 }
                 self.watch_hypercalls(kernel_base, fdt)?;
-                (kernel_base, srr1 & !MSR_EE)
+                (pc, srr1 & !MSR_EE)
             }
         };
         self.write(order, self.registers.pc, pc)?;
@@ -306,6 +334,9 @@ impl Server {
         let record = CallRecord { n, call, verdict, faulted, duration, thread: thread.to_owned() };
         self.note(&record, violations, entries).map_err(UvError::Log)?;
         self.calls.push(record);
+        if verdict.resume == Resume::Never {
+            self.end_machine()?;
+        }
         Ok(())
     }
 

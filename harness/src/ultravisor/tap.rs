@@ -81,7 +81,8 @@ pub(super) struct Tap {
 }
 
 /// The services that rules speak of.
-const SERVICES: [&str; 2] = ["ibm,read-pci-config", "ibm,write-pci-config"];
+const SERVICES: [&str; 3] = ["ibm,read-pci-config", "ibm,write-pci-config", START_CPU];
+const START_CPU: &str = "start-cpu";
 
 impl Tap {
     pub(super) fn new(rules: Vec<Rule>) -> Self {
@@ -92,6 +93,18 @@ impl Tap {
     /// Takes RTAS's tokens from the guest's tree.
     pub(super) fn learn(&mut self, token: impl Fn(&str) -> Option<u32>) {
         self.tokens = SERVICES.iter().filter_map(|name| Some((token(name)?, *name))).collect();
+    }
+
+    /// Looks at every call of RTAS from now on, for [`Self::started`].
+    pub(super) fn follow_starts(&mut self) {
+        self.rules.push(Rule::always(Subject::Hcall(H_RTAS), What::Look));
+        self.counts.push(0);
+    }
+
+    /// The server number of the CPU that this call starts.
+    pub(super) fn started(&self, call: &Call) -> Option<u64> {
+        let block = call.block.as_ref().filter(|block| block.service == Some(START_CPU))?;
+        block.arguments.first().copied()
     }
 
     /// The calls that have to be stopped at.

@@ -96,6 +96,28 @@ fn packing_keeps_everything_and_drops_gaps() {
     assert_eq!(fdt.pack(), small());
 }
 
+/// As Linux hands its tree over: version 16, strings before the structure.
+#[test]
+fn version_16_has_no_size_of_its_structure() {
+    let new = small();
+    let word = |at: usize| u32::from_be_bytes(new[at..at + 4].try_into().expect("word"));
+    let (structure, strings) = (word(8) as usize, word(12) as usize);
+    let moved = 40 + 32 + (new.len() - strings).next_multiple_of(4);
+    let mut old = new[..structure].to_vec();
+    old.extend_from_slice(&new[strings..]);
+    old.resize(moved, 0);
+    old.extend_from_slice(&new[structure..strings]);
+    for (at, value) in
+        [(4, old.len() as u32 + 8), (8, moved as u32), (12, structure as u32), (20, 16), (36, 0)]
+    {
+        old[at..at + 4].copy_from_slice(&value.to_be_bytes());
+    }
+    old.resize(old.len() + 8, 0xff);
+    assert_eq!(Fdt::parse(&old).expect("tree").pack(), new);
+    old[20..24].copy_from_slice(&15u32.to_be_bytes());
+    assert_eq!(Fdt::parse(&old), Err(FdtError::Version(15)));
+}
+
 #[test]
 fn an_added_node_is_the_last_below_the_root() {
     let mut fdt = Fdt::parse(&small()).expect("tree");

@@ -1,4 +1,4 @@
-use super::super::esm::tests::{BASE, RAM, TREE, tree};
+use super::super::esm::tests::{BASE, INITRD, RAM, RTAS_BASE, RTAS_TEXT, Says, TREE, tree, tree_that};
 use super::super::image::tests::elf;
 use super::super::scratch::ScratchRam;
 use super::*;
@@ -15,7 +15,8 @@ impl Guest {
         let image = KernelImage::parse(&elf(&[(0, b"kernel")])).expect("image");
         let ram = ScratchRam::new(RAM);
         ram.write(BASE, b"kernel").expect("write");
-        ram.write(0x60_0000, b"initrd").expect("write");
+        ram.write(INITRD, b"initrd").expect("write");
+        ram.write(RTAS_BASE, &RTAS_TEXT).expect("write");
         ram.write(TREE, &tree(&[], &[])).expect("write");
         let map = Arc::new(ShareMap::new(RAM));
         Self { machine: Machine::new(behaviour, Firmware::Slof, image, map), ram }
@@ -59,7 +60,7 @@ fn shown(verdict: Verdict) -> (Code, Option<Code>) {
     match verdict.resume {
         Resume::Answer(code) => (verdict.code, Some(code)),
         Resume::Untouched => (verdict.code, None),
-        Resume::Reenter { .. } => panic!("re-entry"),
+        Resume::Reenter { .. } | Resume::Never => panic!("no answer"),
     }
 }
 
@@ -177,23 +178,96 @@ fn unsharing_the_never_shared_keeps_data_as_published_and_zeroes_as_documented()
     }
 }
 
+/// 0x3f6 is the TSS buffer, 0x3f8 to 0x3fd are RTAS's: the source shares them, and gives nobody anything back.
 #[test]
-fn the_ultravisors_own_frames_cannot_be_unshared() {
+fn frames_that_the_ultravisor_shares_stay_shared() {
     for mut guest in Guest::both() {
-        assert_eq!(guest.machine.map.reserved_ranges(), [FRAMES - 10..FRAMES]);
-        guest.call(0xf130, &[FRAMES - 11, 1]);
-        let opcode = 0xf134;
-        assert_eq!(guest.call(opcode, &[FRAMES - 11, 2]).code, Code::P2);
-        assert_eq!(guest.machine.map.shared_ranges(), [FRAMES - 11..FRAMES - 10], "nothing changed");
-        let gfn = FRAMES - 10;
-        assert_eq!(guest.machine.violations, [Violation::ReservedFrame { opcode, gfn }]);
-        assert_eq!(
-            guest.call(0xf130, &[gfn, 1]).code,
-            Code::SUCCESS,
-            "shared already, though not by the guest"
-        );
-        assert!(!guest.machine.map.is_shared(gfn));
+        guest.call(0xf130, &[0x3f5, 1]);
+        for gfn in [0x3f6, 0x3f8, 0x3fd] {
+            guest.fill(gfn);
+            assert_eq!(guest.call(0xf134, &[gfn, 1]).code, Code(-55));
+            assert_eq!(guest.call(0xf130, &[gfn, 1]).code, Code::SUCCESS, "sharing never fails");
+            assert_eq!(guest.filling(gfn), 0x5a, "and does nothing");
+            assert!(!guest.machine.map.is_shared(gfn));
+            let violations = [0xf134, 0xf130].map(|opcode| Violation::ReservedFrame { opcode, gfn });
+            assert_eq!(guest.machine.violations.split_off(0), violations);
+        }
+        assert_eq!(guest.call(0xf134, &[0x3f5, 2]).code, Code(-55));
+        assert!(guest.machine.map.is_shared(0x3f5), "one such frame, and nothing changes");
     }
+}
+
+/// 0x3f7 is the TSS transfer frame, 0x3fe and 0x3ff are the ESM blob's, which hold the key: ordinary secure memory.
+#[test]
+fn a_share_of_the_ultravisors_secrets_succeeds_and_destroys_them() {
+    for mut guest in Guest::both() {
+        for gfn in [0x3f7, 0x3fe, 0x3ff] {
+            guest.fill(gfn);
+            assert_eq!(guest.call(0xf130, &[gfn, 1]).code, Code::SUCCESS);
+            assert_eq!((guest.filling(gfn), guest.machine.map.is_shared(gfn)), (0, true));
+            let violation = Violation::ReservedFrame { opcode: 0xf130, gfn };
+            assert_eq!(guest.machine.violations.last(), Some(&violation));
+            assert_eq!(guest.call(0xf134, &[gfn, 1]).code, Code::SUCCESS);
+        }
+    }
+}
+
+#[test]
+fn a_share_of_the_guests_rtas_area_only_seems_to_happen() {
+    for mut guest in Guest::both() {
+        let gfn = RTAS_BASE >> FRAME_SHIFT;
+        guest.fill(gfn + 1);
+        assert_eq!(guest.call(0xf130, &[gfn, 2]).code, Code::SUCCESS);
+        assert_eq!(guest.filling(gfn + 1), 0x5a);
+        assert!(guest.machine.map.ever_shared_ranges().is_empty());
+        assert_eq!(guest.call(0xf134, &[gfn, 2]).code, Code(-55));
+        let violation = Violation::ReservedFrame { opcode: 0xf130, gfn };
+        assert_eq!(guest.machine.violations[0], violation);
+    }
+}
+
+#[test]
+fn a_range_with_a_frame_outside_the_slots_changes_nothing() {
+    for behaviour in [Behaviour::Published, Behaviour::Documented] {
+        let mut guest = Guest::normal(behaviour);
+        guest.machine.map.set(0x101, FrameState::Outside);
+        guest.call(0xf110, &[BASE, TREE]);
+        assert!(guest.machine.is_secure());
+        guest.fill(0x100);
+        guest.fill(0x101);
+        for opcode in [0xf130, 0xf134] {
+            let verdict = guest.call(opcode, &[0x100, 2]);
+            let published = behaviour == Behaviour::Published;
+            assert_eq!(shown(verdict), (Code(-55), (!published).then_some(Code(-55))));
+            assert_eq!(guest.call(opcode, &[0x101, 1]).code, if published { Code(-55) } else { Code(-4) });
+        }
+        assert_eq!((guest.filling(0x100), guest.filling(0x101)), (0x5a, 0x5a));
+        assert!(guest.machine.map.ever_shared_ranges().is_empty());
+        assert_eq!(guest.machine.violations, [], "the guest could not know");
+    }
+}
+
+#[test]
+fn a_started_cpu_with_a_high_server_number_ends_the_machine() {
+    let mut guest = Guest::normal(Behaviour::Published);
+    let says = Says { capacity: &[0, 0, 0, 0x1000_0000, 2], servers: &[0, 1], ..Says::default() };
+    guest.ram.write(TREE, &tree_that(says)).expect("write");
+    assert_eq!(guest.machine.start_cpu(99), Ok(()), "nobody looks before UV_ESM");
+    guest.call(0xf110, &[BASE, TREE]);
+    assert_eq!(guest.machine.start_cpu(3), Ok(()));
+    assert!(matches!(guest.machine.start_cpu(4), Err(Violation::Dead(_))));
+    assert!(matches!(guest.machine.violations[..], [Violation::Dead(_)]));
+}
+
+#[test]
+fn a_late_abort_is_h_state_and_an_assertion_is_no_answer() {
+    let mut guest = Guest::normal(Behaviour::Published);
+    guest.ram.write(TREE, &tree_that(Says { boot_cpu: 1, ..Says::default() })).expect("write");
+    assert_eq!(shown(guest.call(0xf110, &[BASE, TREE])), (Code(-75), Some(Code(-75))));
+    assert!(!guest.machine.is_secure());
+    guest.ram.write(TREE, &tree_that(Says { capacity: &[0], ..Says::default() })).expect("write");
+    assert_eq!(guest.call(0xf110, &[BASE, TREE]).resume, Resume::Never);
+    assert!(matches!(guest.machine.violations[..], [Violation::Dead(_)]));
 }
 
 #[test]
@@ -205,7 +279,7 @@ fn unshare_all_returns_only_what_the_guest_shared() {
         guest.fill(50);
         assert_eq!(guest.call(0xf140, &[]).code, Code::SUCCESS);
         assert!(guest.machine.map.shared_ranges().is_empty());
-        assert_eq!(guest.machine.map.reserved_ranges(), [FRAMES - 10..FRAMES]);
+        assert_eq!(guest.machine.map.reserved_ranges(), [0x3f6..0x400]);
         assert_eq!((guest.filling(40), guest.filling(50)), (0, 0x5a));
     }
 }
@@ -243,23 +317,38 @@ fn esm_with_an_unmet_requirement_aborts_into_a_normal_vm() {
 }
 
 #[test]
-fn a_changed_kernel_and_a_tree_in_the_way_are_reported() {
+fn a_changed_kernel_is_refused_and_a_development_build_lets_it_pass() {
+    for warn_only in [false, true] {
+        let mut guest = Guest::normal(Behaviour::Published);
+        if warn_only {
+            guest.machine.warn_only();
+        }
+        guest.ram.write(BASE + 2, b"R").expect("write");
+        let verdict = guest.call(0xf110, &[BASE, TREE]);
+        assert_eq!(guest.machine.is_secure(), warn_only);
+        assert_eq!(verdict.code, if warn_only { Code::SUCCESS } else { Code(-4) });
+        assert_eq!(guest.machine.violations, [Violation::KernelDiffers(BASE + 2)]);
+    }
+}
+
+#[test]
+fn a_tree_where_the_ultravisor_takes_a_frame_is_reported() {
     let mut guest = Guest::normal(Behaviour::Published);
-    guest.ram.write(BASE + 2, b"R").expect("write");
     let at = RAM - 2 * FRAME_SIZE;
     guest.ram.write(at, &tree(&[], &[])).expect("write");
     guest.call(0xf110, &[BASE, at]);
     assert!(guest.machine.is_secure());
-    let violations = [Violation::KernelDiffers(BASE + 2), Violation::ReservationHits(at)];
-    assert_eq!(guest.machine.violations, violations);
+    assert_eq!(guest.machine.violations, [Violation::ReservationHits(at)]);
 }
 
 #[test]
 fn reserved_frames_lose_their_content() {
     let mut guest = Guest::normal(Behaviour::Published);
-    guest.fill(FRAMES - 3);
+    for gfn in [0x3f7, 0x3fb] {
+        guest.fill(gfn);
+    }
     guest.call(0xf110, &[BASE, TREE]);
-    assert_eq!(guest.filling(FRAMES - 3), 0);
+    assert_eq!((guest.filling(0x3f7), guest.filling(0x3fb)), (0, 0));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{Order, Server};
 use crate::gdb::{GdbError, Stop};
 use crate::ultravisor::UvError;
-use crate::ultravisor::esm::read_tree;
+use crate::ultravisor::esm::{read_tree, servers};
 use crate::ultravisor::host::{Value, What};
 use crate::ultravisor::sites;
 use crate::ultravisor::tap::Call;
@@ -12,8 +12,14 @@ impl Server {
     /// After UV_ESM: stops the kernel at each of the calls that rules are about.
     pub(super) fn watch_hypercalls(&mut self, kernel_base: u64, fdt: u64) -> Result<(), UvError> {
         let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
+        let tree = read_tree(&self.ram, fdt).map_err(UvError::Ram)?;
+        let max = self.machine.esm.last().map_or(0, |report| report.max_cpus);
+        // A start that makes the ultravisor assert is looked for where there can be one.
+        if tree.as_ref().is_ok_and(|tree| servers(tree).iter().any(|server| *server >= max)) {
+            self.tap.follow_starts();
+        }
         let sites = self.tap.watch(&sites::find(kernel_base, &image.unwrap_or_default()));
-        if let Ok(tree) = read_tree(&self.ram, fdt).map_err(UvError::Ram)? {
+        if let Ok(tree) = tree {
             self.tap.learn(|name| tree.node("/rtas").and_then(|rtas| rtas.cell(name)));
         }
         for site in sites {
@@ -30,6 +36,11 @@ impl Server {
             *value = self.read(order, self.registers.gpr[index + 1])?;
         }
         let call = self.tap.read(&self.ram, number, registers).map_err(UvError::Ram)?;
+        if let Some(server) = self.tap.started(&call)
+            && self.machine.start_cpu(server).is_err()
+        {
+            self.end_machine()?;
+        }
         let hits = self.tap.judge(&call);
         let what = hits.first().map_or(What::Look, |(_, _, what)| *what);
         if let What::Answer { status, value } = what {

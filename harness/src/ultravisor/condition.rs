@@ -1,0 +1,153 @@
+//! What a run's machine and its ultravisor are like, beside the faults of single calls.
+//!
+//! | text | effect |
+//! |---|---|
+//! | `esm:warn-only` | a development build of the ultravisor: a wrong or missing ESM blob is logged, all memory is kept |
+//! | `esm:poison=code` | before the guest goes on after UV_ESM, its registers, its low memory and all memory that was not measured hold addresses and code of the host's, which says HOST CODE RAN |
+//! | `esm:poison=0xff` | the same with this byte |
+//! | `ram:fill=0x5a` | memory that is not used at reset holds this byte |
+//! | `ram:outside=0x10000000+0x10000` | this range, whole 64 KiB frames, is in none of the VM's memory slots |
+
+use std::fmt;
+use std::ops::Range;
+
+use super::fault::FaultError;
+use super::frames::{FRAME_SHIFT, FRAME_SIZE};
+
+/// What everything holds that the guest has to overwrite before it uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poison {
+    /// This byte.
+    Byte(u8),
+    /// Code that prints [`super::poison::MARKER`], and addresses of it.
+    HostCode,
+}
+
+/// The conditions of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// ESM_BLOB_CHK_WARN_ONLY.
+    pub warn_only: bool,
+    /// What the guest finds when it is entered.
+    pub poison: Option<Poison>,
+    /// What unused memory holds at reset.
+    pub fill: Option<u8>,
+    /// Frames outside the VM's memory slots, as guest frame numbers.
+    pub outside: Vec<Range<u64>>,
+    /// No text asks for this: where the guest is entered after UV_ESM in place of the kernel's base. A test that looks
+    /// for the poison's marker has to see it once.
+    pub enter_at: Option<u64>,
+}
+
+impl Conditions {
+    /// Takes a text that is a condition. False for one that is not.
+    pub(super) fn take(&mut self, text: &str) -> Result<bool, FaultError> {
+        let bad = || FaultError::BadCondition(text.to_owned());
+        if text == "esm:warn-only" {
+            self.warn_only = true;
+        } else if let Some(what) = text.strip_prefix("esm:poison=") {
+            self.poison = Some(match what {
+                "code" => Poison::HostCode,
+                byte => Poison::Byte(byte_of(byte).ok_or_else(bad)?),
+            });
+        } else if let Some(byte) = text.strip_prefix("ram:fill=") {
+            self.fill = Some(byte_of(byte).ok_or_else(bad)?);
+        } else if let Some(range) = text.strip_prefix("ram:outside=") {
+            self.outside.push(frames_of(range).ok_or_else(bad)?);
+        } else if text.starts_with("ram:") {
+            return Err(bad());
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// The texts that ask for these.
+    pub(super) fn texts(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        if self.warn_only {
+            texts.push("esm:warn-only".to_owned());
+        }
+        match self.poison {
+            Some(Poison::HostCode) => texts.push("esm:poison=code".to_owned()),
+            Some(Poison::Byte(byte)) => texts.push(format!("esm:poison={byte:#04x}")),
+            None => {}
+        }
+        texts.extend(self.fill.map(|byte| format!("ram:fill={byte:#04x}")));
+        let range = |frames: &Range<u64>| {
+            let (start, size) = (frames.start << FRAME_SHIFT, (frames.end - frames.start) << FRAME_SHIFT);
+            format!("ram:outside={start:#x}+{size:#x}")
+        };
+        texts.extend(self.outside.iter().map(range));
+        texts
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn byte_of(text: &str) -> Option<u8> {
+    number(text)?.try_into().ok()
+}
+
+fn frames_of(text: &str) -> Option<Range<u64>> {
+    let (start, size) = text.split_once('+')?;
+    let (start, size) = (number(start)?, number(size)?);
+    let whole = start % FRAME_SIZE == 0 && size % FRAME_SIZE == 0 && size > 0;
+    let end = start.checked_add(size).filter(|_| whole)?;
+    Some(start >> FRAME_SHIFT..end >> FRAME_SHIFT)
+}
+
+impl fmt::Display for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.texts().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_is_read_and_written_back() {
+        let texts = [
+            "esm:warn-only",
+            "esm:poison=code",
+            "esm:poison=0x05",
+            "ram:fill=0x5a",
+            "ram:outside=0x10000000+0x20000",
+        ];
+        for text in texts {
+            let mut conditions = Conditions::default();
+            assert_eq!(conditions.take(text), Ok(true));
+            assert_eq!(conditions.to_string(), text);
+        }
+        let mut conditions = Conditions::default();
+        assert_eq!(conditions.take("ram:outside=65536+131072"), Ok(true));
+        assert_eq!(conditions.outside.first(), Some(&(1..3)));
+        assert_eq!(conditions.take("esm:after"), Ok(false));
+    }
+
+    #[test]
+    fn a_bad_condition_is_refused_by_name() {
+        let texts = [
+            "esm:poison=",
+            "esm:poison=256",
+            "esm:poison=Code",
+            "ram:fill=none",
+            "ram:outside=0x10000",
+            "ram:outside=0x10001+0x10000",
+            "ram:outside=0x10000+0",
+            "ram:outside=0xffffffffffff0000+0x10000",
+            "ram:full",
+        ];
+        for text in texts {
+            let refused = Conditions::default().take(text);
+            assert_eq!(refused, Err(FaultError::BadCondition(text.to_owned())), "{text}");
+        }
+    }
+}
