@@ -36,6 +36,7 @@ pub fn tests() -> Vec<Test> {
     tests.push(Test::new("input/no-network-card", no_card));
     tests.push(Test::new("input/read-only-scratch", read_only));
     tests.push(Test::new("input/svm-off", svm_off));
+    tests.push(Test::new("input/notify-in-io-space-first", io_notify));
     tests.push(Test::new("console/uart", uart));
     tests
 }
@@ -116,6 +117,20 @@ fn svm_off(context: &Context) -> Result<(), Failure> {
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "mode", "normal"));
     findings.extend(judge::ultracalls(&finished, &[]));
+    verdict(finished, findings)
+}
+
+/// A device that offers notifications in I/O space first, and then as this driver takes them.
+fn io_notify(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, true, true))?;
+    let image = scene.data_disk(1 << 20)?;
+    let option = "virtio-blk-pci.modern-pio-notify=on";
+    scene.machine.extra.extend(["-global", option].map(str::to_owned));
+    scene.word("run=blk-digest");
+    let expected = digest(&image)?;
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
     verdict(finished, findings)
 }
 

@@ -1,13 +1,15 @@
 //! Where a device's registers are: its virtio capabilities, judged against its BARs.
 //!
-//! Source: virtio 1.2, 4.1.4. The first capability of each type counts; one that is not as it should be
-//! refuses the device, as there is nothing to gain from a device that describes itself wrongly.
+//! Source: virtio 1.2, 4.1.4. The first capability of each type counts that this driver can use: one in I/O space
+//! is passed over, and refuses the device only if no other follows. One that is not as it should be refuses the
+//! device at once, as there is nothing to gain from a device that describes itself wrongly.
 
 use crate::addr::{Gpa, GpaRange};
 use crate::pci::bars::Bars;
 use crate::pci::capabilities::{Capability, ListError, list};
 use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace, DeviceAddr};
 use crate::seam::Width;
+use alloc::vec::Vec;
 use core::fmt;
 
 /// Capability ID "vendor specific".
@@ -189,13 +191,20 @@ impl Regions {
     /// The first thing that is wrong: the device must not be bound.
     pub fn find(config: &impl ConfigSpace, at: DeviceAddr, bars: &Bars) -> Result<Self, RegionError> {
         let mut found = Found::default();
+        let mut passed_over = Vec::new();
         for capability in list(config, at).map_err(RegionError::List)? {
-            found.consider(config, at, bars, &capability)?;
+            match found.consider(config, at, bars, &capability) {
+                Err(io @ RegionError::IoBar { .. }) => passed_over.push(io),
+                result => result?,
+            }
         }
-        let missing = |structure| RegionError::LegacyOnly(structure);
+        let missing = |wanted| {
+            let is_it = |io: &&RegionError| matches!(io, RegionError::IoBar { structure, .. } if *structure == wanted);
+            passed_over.iter().find(is_it).copied().unwrap_or(RegionError::LegacyOnly(wanted))
+        };
         Ok(Self {
-            common: found.common.ok_or(missing(Structure::Common))?,
-            notify: found.notify.ok_or(missing(Structure::Notify))?,
+            common: found.common.ok_or_else(|| missing(Structure::Common))?,
+            notify: found.notify.ok_or_else(|| missing(Structure::Notify))?,
             notify_multiplier: found.multiplier,
             isr: found.isr,
             device: found.device,

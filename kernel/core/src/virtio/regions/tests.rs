@@ -70,6 +70,16 @@ fn device_of_qemu_is_understood() {
 }
 
 #[test]
+fn the_first_structure_that_this_driver_can_use_counts() {
+    let io = Cap { bar: 0, offset: 0, length: 4, ..NOTIFY };
+    let regions = find(&[COMMON, ISR, DEVICE, io, NOTIFY]).unwrap();
+    assert_eq!(regions.notify, Region { gpa: Gpa(BAR4 + 0x3000), len: 0x1000 });
+    let refused = RegionError::IoBar { structure: Structure::Notify, bar: 0 };
+    assert_eq!(find(&[COMMON, ISR, DEVICE, io]), Err(refused));
+    assert_eq!(find(&[io, ISR, DEVICE, NOTIFY]), Err(RegionError::LegacyOnly(Structure::Common)));
+}
+
+#[test]
 fn legacy_device_is_refused_by_name() {
     let error = find(&[]).unwrap_err();
     assert_eq!(error, RegionError::LegacyOnly(Structure::Common));
