@@ -6,6 +6,7 @@ mod block;
 mod calls;
 mod interrupts;
 mod life;
+mod memory;
 mod negotiation;
 mod network;
 mod output;
@@ -30,6 +31,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "Hypercalls and RTAS", cases: calls::CASES },
     Family { title: "Device tree", cases: tree::CASES },
     Family { title: "Ultracalls and the pool", cases: ultravisor::CASES },
+    Family { title: "Memory", cases: memory::CASES },
     Family { title: "TCE tables", cases: tce::CASES },
     Family { title: "Reset, removal, order", cases: life::CASES },
     Family { title: "Output and exit status", cases: output::CASES },

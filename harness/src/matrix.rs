@@ -16,6 +16,7 @@ pub mod negotiation;
 pub mod network;
 pub mod nmi;
 pub mod noise;
+pub mod ranges;
 pub mod refusing;
 pub mod reserved;
 pub mod runner;

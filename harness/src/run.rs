@@ -70,6 +70,7 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
         behaviour: options.behaviour,
         faults: options.faults.clone(),
         reserve: Vec::new(),
+        edits: Vec::new(),
         host: Vec::new(),
         attack: None,
         publish_node: options.firmware != Firmware::Vof,

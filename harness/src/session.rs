@@ -9,6 +9,7 @@ use crate::observe::strict::Block;
 use crate::observe::trace::Trace;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
+use crate::ultravisor::doctor::Edit;
 use crate::ultravisor::host::Rule;
 use crate::ultravisor::inject::Attack;
 use crate::ultravisor::{self, Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
@@ -37,6 +38,8 @@ pub struct Protection {
     pub faults: Faults,
     /// With the ROM: ranges, as address and size, that the tree reserves.
     pub reserve: Vec<(u64, u64)>,
+    /// With the ROM: how the tree lies.
+    pub edits: Vec<Edit>,
     /// What the host does with the guest's hypercalls.
     pub host: Vec<Rule>,
     /// What the host does to the guest's CPUs while they run.
@@ -55,6 +58,7 @@ impl Protection {
             behaviour: Behaviour::Published,
             faults: Faults::none(),
             reserve: Vec::new(),
+            edits: Vec::new(),
             host: Vec::new(),
             attack: None,
             publish_node,
@@ -192,6 +196,7 @@ impl Session {
             behaviour: protection.behaviour,
             faults: protection.faults,
             reserve: protection.reserve,
+            edits: protection.edits,
             host: protection.host,
             attack: protection.attack,
             firmware: match machine.firmware {

@@ -9,6 +9,7 @@
 
 pub mod call;
 pub mod condition;
+pub mod doctor;
 pub mod esm;
 pub mod fault;
 pub mod fdt;
@@ -57,6 +58,8 @@ pub struct Config {
     /// With [`Firmware::Bios`]: ranges, as address and size, that the tree reserves from the start. Each is filled
     /// with [`publish::MARK`], for whoever wants to know whether somebody wrote there.
     pub reserve: Vec<(u64, u64)>,
+    /// With [`Firmware::Bios`]: how the tree lies, made before the first instruction.
+    pub edits: Vec<doctor::Edit>,
     /// What the host does with hypercalls that a secure guest makes.
     pub host: Vec<host::Rule>,
     /// What it does to the guest's CPUs while they run.

@@ -42,6 +42,7 @@ fn config(behaviour: Behaviour, faults: &str) -> Config {
         behaviour,
         faults: faults.parse().expect("faults"),
         reserve: Vec::new(),
+        edits: Vec::new(),
         host: Vec::new(),
         attack: None,
         firmware: Firmware::Bios,

@@ -39,13 +39,14 @@ extern "C" fn kernel_main(fdt: usize) -> ! {
 
 fn boot(fdt: usize, report: &mut Report) -> Result<(), Stop> {
     arch::exceptions::install().map_err(Stop::ByteOrder)?;
-    let (mut machine, tree) = tree::read(fdt)?;
+    let (machine, tree) = tree::read(fdt)?;
     platform::adopt(&machine);
     let options = mode::options(&machine)?;
     report.machine(&machine);
-    report.handlers(arch::nmi::register(&machine));
     let mode = mode::decide_mode(&machine, &options, report)?;
-    let pool = memory::open::open(&mut machine, tree, mode.is_secure().then_some(options.pool), report)?;
+    let map = memory::open::map(&machine, tree, mode.is_secure())?;
+    report.handlers(arch::nmi::register(map.rtas()));
+    let pool = memory::open::open(map, mode.is_secure().then_some(options.pool), report)?;
     report.memory(pool.as_ref());
     report.cpus(arch::cpus::start(&machine));
     memory::open::widen_on_others(pool.as_ref());

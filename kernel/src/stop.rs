@@ -7,8 +7,8 @@ use postern_core::cmdline::{Breach, Step};
 use postern_core::exit::ExitStatus;
 use postern_core::fdt::FdtError;
 use postern_core::fdt::MachineError;
-use postern_core::fdt::PlacementError;
 use postern_core::hcall::HcallError;
+use postern_core::memory_map::MapError;
 use postern_core::secure::Contradiction;
 use postern_core::ultracall::share::ShareError;
 
@@ -27,8 +27,8 @@ pub enum Stop {
     Secure(Contradiction),
     /// UV_ESM is due, but the boot stage has not issued it.
     EsmNotIssued,
-    /// There is no room for heap or pool.
-    Placement(PlacementError),
+    /// Owners of memory overlap, or there is no room for heap or pool.
+    Map(MapError),
     /// No range could be shared.
     Pool(ShareError),
     /// Translation cannot be turned on.
@@ -46,8 +46,8 @@ impl Stop {
     pub fn status(&self) -> ExitStatus {
         match self {
             Self::Tree(_) | Self::Machine(_) => ExitStatus::BadDeviceTree,
-            Self::Placement(PlacementError::ImageOutsideMemory(_)) => ExitStatus::BadDeviceTree,
-            Self::Placement(_) => ExitStatus::OutOfMemory,
+            Self::Map(error) if error.is_shortage() => ExitStatus::OutOfMemory,
+            Self::Map(_) => ExitStatus::BadDeviceTree,
             Self::CommandLine(_) => ExitStatus::BadCommandLine,
             Self::Secure(_) | Self::EsmNotIssued => ExitStatus::SecureModeFailed,
             Self::Pool(_) => ExitStatus::PoolNotShared,
@@ -67,7 +67,7 @@ impl fmt::Display for Stop {
             Self::CommandLine(words) => write!(f, "bad command line: {words} words"),
             Self::Secure(error) => error.fmt(f),
             Self::EsmNotIssued => f.write_str("UV_ESM is due, but was not issued"),
-            Self::Placement(error) => error.fmt(f),
+            Self::Map(error) => error.fmt(f),
             Self::Pool(error) => write!(f, "no pool: {error}"),
             Self::Mmu(error) => error.fmt(f),
             Self::Device(error) => error.fmt(f),
@@ -91,7 +91,7 @@ from! {
     FdtError => Tree,
     MachineError => Machine,
     Contradiction => Secure,
-    PlacementError => Placement,
+    MapError => Map,
     ShareError => Pool,
     MmuError => Mmu,
     DeviceError => Device,

@@ -5,7 +5,8 @@ use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     bus, cells, device_tree, faults, host, input, interrupts, leak_hunt, lies, malformed_tree, measured,
-    memory, negotiation, network, nmi, noise, refusing, reserved, sabotage, smp, soak, strict, strings,
+    memory, negotiation, network, nmi, noise, ranges, refusing, reserved, sabotage, smp, soak, strict,
+    strings,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -61,6 +62,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(lies::tests());
     tests.extend(host::tests());
     tests.extend(bus::tests());
+    tests.extend(ranges::tests());
     tests.extend(reserved::tests());
     tests.extend(leak_hunt::tests());
     tests.extend(noise::tests());

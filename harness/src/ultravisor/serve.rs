@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::call::Number;
+use super::doctor::{self, Edit};
 use super::fault::Faults;
 use super::frames::{FrameState, ShareMap};
 use super::image::KernelImage;
@@ -170,7 +171,7 @@ impl Server {
             frozen,
         };
         if config.firmware == Firmware::Bios {
-            server.change_tree(config.publish_node)?;
+            server.change_tree(config.publish_node, &config.edits)?;
         }
         for vector in VECTORS {
             server.client.set_breakpoint(vector)?;
@@ -183,7 +184,7 @@ impl Server {
     }
 
     /// At reset without firmware, r3 holds the address of the tree.
-    fn change_tree(&mut self, publish_node: bool) -> Result<(), UvError> {
+    fn change_tree(&mut self, publish_node: bool, edits: &[Edit]) -> Result<(), UvError> {
         let order = self.order()?;
         let address = self.read(order, self.registers.gpr[0])?;
         if publish_node {
@@ -193,6 +194,9 @@ impl Server {
             publish::reserve(&self.ram, address, &self.reserve)
                 .map_err(UvError::Ram)?
                 .map_err(UvError::Publish)?;
+        }
+        if !edits.is_empty() {
+            doctor::change(&self.ram, address, edits).map_err(UvError::Ram)?.map_err(UvError::Publish)?;
         }
         Ok(())
     }

@@ -4,28 +4,23 @@
 //! reading calls are used, never its typed ones, which panic on trees that are well-formed but unusual.
 //! Nor is its `find_node` used with a path: a path that is not there is looked up in `/aliases`, and an
 //! alias that names itself recurses for ever. [`early`] answers the few questions of the boot stage, which
-//! has no heap. [`machine`] is what the kernel works from; it never looks at a tree again. [`placement`]
-//! chooses where the heap and the pool lie on that machine, [`frames`] keeps what is left.
+//! has no heap. [`machine`] is what the kernel works from; it never looks at a tree again.
 
 mod bridges;
 mod cpus;
 pub mod early;
 mod error;
-pub mod frames;
 pub mod guard;
 pub mod machine;
 mod memory;
-pub mod placement;
 mod read;
 mod warnings;
 
 pub use bridges::{Bridge, DdwTokens, InterruptMap};
 pub use cpus::Cpus;
 pub use error::{Block, FdtError};
-pub use frames::Frames;
 pub use guard::{Tree, private_copy};
 pub use machine::{Machine, MachineError};
-pub use placement::{Placement, PlacementError};
 pub use warnings::{Fault, TreeWarning, Warnings};
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ pub mod hostile;
 #[cfg(test)]
 mod interleavings;
 pub mod interrupts;
+pub mod memory_map;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
 pub mod net;

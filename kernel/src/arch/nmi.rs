@@ -3,7 +3,6 @@
 
 use crate::platform::pseries::Pseries;
 use postern_core::addr::GpaRange;
-use postern_core::fdt::Machine;
 use postern_core::nmi::{SAVED_BYTES, Saved, place};
 use postern_core::seam::Rtas;
 use spin::Once;
@@ -24,9 +23,10 @@ pub enum Handlers {
     Vectors,
 }
 
-/// Registers the handlers, which `exceptions::install` has put in place.
-pub fn register(machine: &Machine) -> Handlers {
-    let Some(area) = machine.rtas.range else { return Handlers::Vectors };
+/// Registers the handlers, which `exceptions::install` has put in place. `area` overlaps nothing of ours, by the
+/// memory map.
+pub fn register(area: Option<GpaRange>) -> Handlers {
+    let Some(area) = area else { return Handlers::Vectors };
     // Known before the first can come.
     AREA.call_once(|| area);
     match Pseries.rtas("ibm,nmi-register", &[RESET, CHECK], &mut []) {

@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use linked_list_allocator::Heap;
 use postern_core::addr::GpaRange;
-use postern_core::fdt::Frames;
+use postern_core::memory_map::Frames;
 use spin::Mutex;
 
 /// Bytes of the early piece.

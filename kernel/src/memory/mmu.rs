@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
 use postern_core::hcall::{Hcall, HcallError};
+use postern_core::memory_map::MemoryMap;
 use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_entry};
 use postern_core::seam::{DeviceMemory, Hypervisor};
 use spin::Mutex;
@@ -82,12 +83,12 @@ const PROCESS_TABLE_LOG2: u32 = 12;
 /// enabled (1).
 const NEW_RADIX_GTSE: u64 = 0x18 | 0x4 | 0x1;
 
-/// Maps `ram` and turns translation on. The image is mapped by section, the pool apart; the frames under the
-/// stacks, the first frame of memory and the `untouchable` ranges not at all; what is left of `ram` is data.
+/// Maps what is ours and turns translation on. The image is mapped by section, the pool apart. The frames under
+/// the stacks, the first frame of memory and what is somebody else's are not mapped. The rest of memory is data.
 ///
 /// # Errors
 /// The map cannot be made, or the hypervisor refuses the table; translation stays off.
-pub fn enable(ram: &[GpaRange], pool: Option<GpaRange>, untouchable: &[GpaRange]) -> Result<(), MmuError> {
+pub fn enable(map: &MemoryMap) -> Result<(), MmuError> {
     let mut tables = ArenaTables { used: 0 };
     let process_table = tables.allocate(PROCESS_TABLE_LOG2 - 3).ok_or(MapError::NoMemory(9))?;
     let mut tree = Tree::new(tables)?;
@@ -95,14 +96,13 @@ pub fn enable(ram: &[GpaRange], pool: Option<GpaRange>, untouchable: &[GpaRange]
     for (range, kind) in layout::sections() {
         tree.map(range, kind)?;
     }
+    let pool = map.pool();
     if let Some(pool) = pool {
         tree.map(pool, Kind::Pool)?;
     }
-    let first_frame = GpaRange { start: Gpa(0), len: FRAME_SIZE as u64 };
-    let mut holes: Vec<GpaRange> = [Some(first_frame), Some(image), pool].into_iter().flatten().collect();
-    holes.extend_from_slice(untouchable);
+    let mut holes: Vec<GpaRange> = map.untouchable().chain([image]).chain(pool).collect();
     holes.sort_unstable_by_key(|hole| hole.start);
-    for range in ram {
+    for range in map.memory() {
         map_around(&mut tree, *range, &holes)?;
     }
     let root = process_table_entry(tree.root(), Tree::<ArenaTables>::ROOT_ENTRIES_LOG2);

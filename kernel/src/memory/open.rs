@@ -9,11 +9,11 @@ use crate::report::Report;
 use crate::stop::Stop;
 use alloc::vec::Vec;
 use core::time::Duration;
-use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
+use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, duration};
-use postern_core::fdt::placement::{Wanted, left, place};
-use postern_core::fdt::{Machine, Placement};
-use postern_core::ultracall::share::{Quarantined, SharedPool, share_pool};
+use postern_core::fdt::Machine;
+use postern_core::memory_map::{Kind, MemoryMap, Own};
+use postern_core::ultracall::share::{SharedPool, share_pool};
 
 /// The heap starts with an eighth of memory, at most this, and grows when it has to.
 const FIRST_HEAP: u64 = 16 << 20;
@@ -27,31 +27,36 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The pool, when there is one: in secure mode of `pool_bytes`.
 pub type Pool = SharedPool<DeviceBytes>;
 
+/// The owners of this machine's memory, as far as the tree tells and as the image lies.
+///
+/// # Errors
+/// Two of them have a frame in common.
+pub fn map(machine: &Machine, tree: GpaRange, secure: bool) -> Result<MemoryMap, Stop> {
+    let own = Own { image: layout::image(), tree_buffer: layout::tree_buffer(), tree };
+    Ok(MemoryMap::new(machine, &own, secure)?)
+}
+
 /// Shares a pool of `pool_bytes` if asked to, opens the heap and turns translation on.
 ///
 /// # Errors
 /// No room, no range that could be shared, or no translation.
-pub fn open(
-    machine: &mut Machine,
-    tree: GpaRange,
-    pool_bytes: Option<u64>,
-    report: &mut Report,
-) -> Result<Option<Pool>, Stop> {
-    let heap = (machine.memory_bytes() / 8).min(FIRST_HEAP);
-    let wanted = Wanted { image: layout::image(), tree, heap, pool: pool_bytes };
+pub fn open(mut map: MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -> Result<Option<Pool>, Stop> {
+    let bytes = map.memory().iter().map(|region| region.len).sum::<u64>();
+    // There is room for everything before anything is shared.
+    let place = pool_bytes.map(|bytes| map.take(Kind::Pool, bytes)).transpose()?;
+    let heap = map.take(Kind::Heap, (bytes / 8).min(FIRST_HEAP))?;
     let start = Pseries.now();
-    let (placement, pool) = share(machine, &wanted)?;
+    let pool = place.map(|place| share(&mut map, place)).transpose()?;
     if pool.is_some() {
         let took = duration(&Pseries, Pseries.now().wrapping_sub(start));
         report.fact("pool.share_us", took.as_micros());
     }
-    // SAFETY: the placement chose frames of RAM that the tree reserves for nothing and that neither image,
-    // tree nor pool lie in; this is the only call.
-    unsafe { heap::init_main(placement.heap) };
-    mmu::enable(&machine.memory, placement.pool, &untouchable(machine))?;
-    // SAFETY: what is left is RAM that the tree reserves for nothing, that was not handed out above, and that
-    // has just been mapped.
-    unsafe { heap::grow_from(left(machine, &wanted, &placement)) };
+    // SAFETY: the map gave these frames of RAM to nobody else; this is the only call.
+    unsafe { heap::init_main(heap) };
+    let rest = map.take_rest()?;
+    mmu::enable(&map)?;
+    // SAFETY: the map gave what is left to nobody else, and it has just been mapped.
+    unsafe { heap::grow_from(rest) };
     if let Some(pool) = &pool {
         mmu::widen(pool.memory());
     }
@@ -73,36 +78,22 @@ pub fn widen_on_others(pool: Option<&Pool>) {
     }
 }
 
-fn share(machine: &mut Machine, wanted: &Wanted) -> Result<(Placement, Option<Pool>), Stop> {
+fn share(map: &mut MemoryMap, mut range: GpaRange) -> Result<Pool, Stop> {
     let mut tries = POOL_TRIES;
     loop {
-        let placement = place(machine, wanted)?;
-        let Some(range) = placement.pool else { return Ok((placement, None)) };
-        // SAFETY: the placement chose frames of RAM that nothing uses; they are given to devices for good
-        // and never to the heap.
+        // SAFETY: the map gave these frames of RAM to nobody else; they are given to devices for good and never
+        // to the heap.
         let memory = unsafe { DeviceBytes::new(range) };
-        let failure = match share_pool(&Pseries, &Pseries, memory, &machine.memory) {
-            Ok(pool) => return Ok((placement, Some(pool))),
+        let failure = match share_pool(&Pseries, &Pseries, memory, map.memory()) {
+            Ok(pool) => return Ok(pool),
             Err(failure) => failure,
         };
         log::error!("pool: {failure}");
-        machine.reserved.extend(failure.quarantined.as_ref().map(Quarantined::range));
+        map.quarantine(range);
         tries -= 1;
         if tries == 0 || !failure.error.another_range_may_do() {
             return Err(failure.error.into());
         }
+        range = map.take(Kind::Pool, range.len)?;
     }
-}
-
-/// What must not even be mapped: reservations (an ultravisor's own frames, and what is quarantined), rounded
-/// out to whole frames, but never over the image.
-fn untouchable(machine: &Machine) -> Vec<GpaRange> {
-    let frame = FRAME_SIZE as u64;
-    let image = layout::image();
-    let rounded = machine.reserved.iter().filter_map(|range| {
-        let start = range.start.0 & !(frame - 1);
-        let end = range.end().0.checked_next_multiple_of(frame)?;
-        GpaRange::new(Gpa(start), end - start)
-    });
-    rounded.filter(|range| range.len > 0 && !range.overlaps(&image)).collect()
 }

@@ -179,11 +179,6 @@ impl Machine {
     pub fn memory_bytes(&self) -> u64 {
         self.memory.iter().fold(0, |sum, region| sum.saturating_add(region.len))
     }
-
-    /// Every range that the tree says is taken: reservations, initial RAM disk, RTAS.
-    pub fn taken(&self) -> impl Iterator<Item = GpaRange> + '_ {
-        self.reserved.iter().copied().chain(self.initrd).chain(self.rtas.range)
-    }
 }
 
 fn initrd(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> Option<GpaRange> {

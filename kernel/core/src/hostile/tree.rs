@@ -3,8 +3,8 @@
 use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
 use crate::cmdline::{MAX_POOL, parse};
 use crate::fdt::guard::{Tree, private_copy};
-use crate::fdt::placement::{Wanted, place};
 use crate::fdt::{Machine, early};
+use crate::memory_map::{Kind, MemoryMap, Own};
 use alloc::string::ToString;
 
 /// Reads a tree, as the boot stage and the kernel do, and places heap and pool on the machine that it
@@ -24,17 +24,20 @@ pub fn tree(bytes: &[u8]) {
         }
     };
     let image = GpaRange { start: Gpa(0x40_0000), len: 0x20_0000 };
-    let own = GpaRange { start: Gpa(0x100_0000), len: bytes.len() as u64 };
-    let wanted = Wanted { image, tree: own, heap: machine.memory_bytes() / 8, pool: Some(1 << 20) };
-    if let Ok(placement) = place(&machine, &wanted) {
-        let pool = placement.pool.expect("a pool was wanted");
+    let buffer = GpaRange { start: Gpa(0x58_0000), len: 0x4_0000 };
+    let tree = GpaRange { start: Gpa(0x100_0000), len: bytes.len() as u64 };
+    for secure in [false, true] {
+        let own = Own { image, tree_buffer: buffer, tree };
+        let Ok(mut map) = MemoryMap::new(&machine, &own, secure) else { continue };
+        let Ok(pool) = map.take(Kind::Pool, 1 << 20) else { continue };
+        let Ok(heap) = map.take(Kind::Heap, machine.memory_bytes() / 8) else { continue };
         assert!(pool.start.0.is_multiple_of(FRAME_SIZE as u64));
-        for range in [placement.heap, pool] {
+        for range in [heap, pool] {
             assert!(machine.memory.iter().any(|ram| ram.contains(range.start, range.len)));
-            assert!(!range.overlaps(&image) && !range.overlaps(&own));
+            assert!(!range.overlaps(&image) && !range.overlaps(&tree));
             assert!(machine.reserved.iter().all(|reserved| !reserved.overlaps(&range)));
         }
-        assert!(!pool.overlaps(&placement.heap));
+        assert!(!pool.overlaps(&heap));
     }
 }
 

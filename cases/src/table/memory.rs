@@ -1,0 +1,26 @@
+//! Memory: who owns which range, and what proves that a frame is the guest's.
+
+use super::{H, HM, tried};
+use crate::Case;
+use crate::Response::Halt;
+
+pub(super) const CASES: &[Case] = &[
+    tried(
+        HM,
+        "MEM-01",
+        &[Halt],
+        "a reservation over the image, as the ultravisor makes them where the tree lets it",
+        "status 2 with both ranges; only a note of exactly the image is accepted in secure mode",
+    ),
+    tried(HM, "MEM-02", &[Halt], "a reservation, RTAS, initrd or tree over the first frame", "status 2"),
+    tried(HM, "MEM-03", &[Halt], "RTAS, initrd or tree over the image", "status 2"),
+    tried(H, "MEM-04", &[Halt], "a bridge's window over memory or over what the tree reserves", "status 2"),
+    tried(H, "MEM-05", &[Halt], "an image above 4 GiB", "status 2"),
+    tried(
+        H,
+        "MEM-06",
+        &[Halt],
+        "memory, reservations, RTAS, initrd, tree and windows at any addresses",
+        "all owners' frames are disjoint, or status 2 or 10",
+    ),
+];

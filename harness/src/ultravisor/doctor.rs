@@ -1,0 +1,151 @@
+//! Trees that lie about memory: what a hostile host writes into the tree before the guest's first instruction.
+
+use std::io;
+
+use super::esm::Requirement;
+use super::fdt::{Fdt, FdtError, claimed_size};
+use super::ram::GuestRam;
+
+/// One change. Ranges are address and size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Reserves a range and leaves its bytes alone.
+    Reserve(u64, u64),
+    /// Removes every reservation.
+    ReserveNothing,
+    /// RTAS lies here.
+    Rtas(u64, u64),
+    /// The initrd lies here.
+    Initrd(u64, u64),
+    /// Memory is these ranges and nothing else.
+    Memory(Vec<(u64, u64)>),
+}
+
+/// Changes the flattened tree at this guest physical address.
+///
+/// # Errors
+/// Outside: guest RAM cannot be accessed. Inside: what stands there is no tree.
+pub(super) fn change(ram: &GuestRam, address: u64, edits: &[Edit]) -> io::Result<Result<(), Requirement>> {
+    let Some(header) = ram.read(address, 8)? else { return Ok(Err(Requirement::TreeInRam)) };
+    let size = match claimed_size(&header) {
+        Ok(size) => size,
+        Err(error) => return Ok(Err(Requirement::WellFormed(error))),
+    };
+    let Some(tree) = ram.read(address, size.into())? else { return Ok(Err(Requirement::TreeInRam)) };
+    let tree = match changed(tree, edits) {
+        Ok(tree) => tree,
+        Err(error) => return Ok(Err(Requirement::WellFormed(error))),
+    };
+    Ok(if ram.write(address, &tree)? { Ok(()) } else { Err(Requirement::TreeInRam) })
+}
+
+/// The tree with all changes.
+///
+/// # Errors
+/// It is no tree.
+pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
+    for edit in edits {
+        tree = match edit {
+            Edit::Reserve(start, size) => {
+                let mut fdt = Fdt::parse(&tree)?;
+                fdt.reserved.push((*start, *size));
+                fdt.pack()
+            }
+            Edit::ReserveNothing => {
+                let mut fdt = Fdt::parse(&tree)?;
+                fdt.reserved.clear();
+                fdt.pack()
+            }
+            Edit::Rtas(base, size) => replaced(
+                tree,
+                "rtas",
+                "sat-",
+                &[("linux,rtas-base", cells(&[*base as u32])), ("rtas-size", cells(&[*size as u32]))],
+            )?,
+            Edit::Initrd(start, size) => {
+                let wide = |address: u64| address.to_be_bytes().to_vec();
+                let place = [("linux,initrd-start", wide(*start)), ("linux,initrd-end", wide(start + size))];
+                replaced(tree, "chosen", "forgot", &place)?
+            }
+            Edit::Memory(ranges) => {
+                // The nodes that are there are no memory any more.
+                for (old, new) in [(&b"memory@0\0"[..], &b"mammut@0\0"[..]), (b"memory\0", b"mammut\0")] {
+                    replace(&mut tree, old, new);
+                }
+                let mut fdt = Fdt::parse(&tree)?;
+                for (start, size) in ranges {
+                    let reg = [start.to_be_bytes(), size.to_be_bytes()].concat();
+                    let properties = [("device_type", b"memory\0".as_slice()), ("reg", &reg)];
+                    fdt.add_root_child(&format!("memory@{start:x}"), &properties);
+                }
+                fdt.pack()
+            }
+        };
+    }
+    Ok(tree)
+}
+
+/// Puts a node with other properties in the place of one below the root, which gets a name of the same length.
+fn replaced(
+    mut tree: Vec<u8>,
+    name: &str,
+    old: &str,
+    properties: &[(&str, Vec<u8>)],
+) -> Result<Vec<u8>, FdtError> {
+    let fdt = Fdt::parse(&tree)?;
+    let kept = fdt.node(name).into_iter().flat_map(|node| node.properties());
+    let kept = kept.filter(|(name, _)| properties.iter().all(|(new, _)| new != name));
+    let mut all: Vec<(String, Vec<u8>)> =
+        kept.map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+    all.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    let node = |name: &str| [&1_u32.to_be_bytes()[..], name.as_bytes(), &[0]].concat();
+    replace(&mut tree, &node(name), &node(old));
+    let mut fdt = Fdt::parse(&tree)?;
+    let all: Vec<(&str, &[u8])> = all.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+    fdt.add_root_child(name, &all);
+    Ok(fdt.pack())
+}
+
+fn replace(tree: &mut [u8], old: &[u8], new: &[u8]) {
+    for at in 0..tree.len() {
+        if let Some(bytes) = tree.get_mut(at..at + old.len()).filter(|bytes| *bytes == old) {
+            bytes.copy_from_slice(new);
+        }
+    }
+}
+
+fn cells(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::esm::tests::tree;
+    use super::*;
+
+    #[test]
+    fn each_change_is_what_a_reader_finds() {
+        let edits = [
+            Edit::ReserveNothing,
+            Edit::Reserve(0x1000, 8),
+            Edit::Rtas(0x40_0000, 0x82c),
+            Edit::Initrd(0x50_0000, 7),
+            Edit::Memory(vec![(0, 0x100_0000), (0x100_0000, 0x300_0000)]),
+        ];
+        let given = Fdt::parse(&tree(&[], &[])).expect("tree");
+        let fdt = Fdt::parse(&changed(tree(&[], &[]), &edits).expect("tree")).expect("tree");
+        assert_eq!(fdt.reserved, [(0x1000, 8)]);
+        let rtas = fdt.node("/rtas").expect("rtas");
+        assert_eq!((rtas.cell("linux,rtas-base"), rtas.cell("rtas-size")), (Some(0x40_0000), Some(0x82c)));
+        // Every service is still there.
+        let before = given.node("/rtas").expect("rtas");
+        assert_eq!(rtas.cell("power-off"), before.cell("power-off"));
+        let chosen = fdt.node("/chosen").expect("chosen");
+        assert_eq!(chosen.number("linux,initrd-end"), Some(0x50_0007));
+        assert_eq!(chosen.text("bootargs"), given.node("/chosen").and_then(|node| node.text("bootargs")));
+        let is_memory = |node: &&super::super::fdt::Node| node.text("device_type") == Some(b"memory");
+        let names: Vec<&str> =
+            fdt.root.children.iter().filter(is_memory).map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["memory@0", "memory@1000000"]);
+    }
+}
