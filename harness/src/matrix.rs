@@ -4,6 +4,7 @@ pub mod bus;
 pub mod cells;
 pub mod device_tree;
 pub mod faults;
+pub mod honesty;
 pub mod host;
 pub mod input;
 pub mod interrupts;

@@ -16,7 +16,7 @@ mod tree;
 
 use devices::set::Devices;
 use postern_boot as _;
-use postern_core::exit::ExitStatus;
+use postern_core::outcome::Outcome;
 use report::Report;
 use stop::Stop;
 
@@ -27,7 +27,7 @@ extern "C" fn kernel_main(fdt: usize) -> ! {
     platform::logger::init();
     let mut report = Report::default();
     let status = match boot(fdt, &mut report) {
-        Ok(()) => ExitStatus::Done,
+        Ok(outcome) => outcome.status(),
         Err(stop) => {
             log::error!("{stop}");
             stop.status()
@@ -37,7 +37,7 @@ extern "C" fn kernel_main(fdt: usize) -> ! {
     platform::power::exit(status)
 }
 
-fn boot(fdt: usize, report: &mut Report) -> Result<(), Stop> {
+fn boot(fdt: usize, report: &mut Report) -> Result<Outcome, Stop> {
     arch::exceptions::install().map_err(Stop::ByteOrder)?;
     let (machine, tree) = tree::read(fdt)?;
     platform::adopt(&machine);
@@ -52,8 +52,10 @@ fn boot(fdt: usize, report: &mut Report) -> Result<(), Stop> {
     memory::open::widen_on_others(pool.as_ref());
     let canary = options.canary.map(|seed| memory::canary::plant(seed, report));
     let mut devices = Devices::bring_up(&machine, &options, pool, report);
-    let outcome = jobs::run(&options, &mut devices, report);
+    let work = jobs::run(&options, &mut devices, report);
     core::hint::black_box(&canary);
     report.counters(&devices);
-    outcome
+    let outcome = Outcome { work, refused: devices.refused, exposure: report.exposure(&devices) };
+    report.outcome(&outcome);
+    Ok(outcome)
 }

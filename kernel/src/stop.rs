@@ -35,6 +35,8 @@ pub enum Stop {
     Mmu(MmuError),
     /// A device, or a job on it.
     Device(DeviceError),
+    /// Not a single block of so many bytes is free.
+    NoBlock(usize),
     /// What was written to this address is not there any more.
     Memory(u64),
     /// A rule of the memory map was broken and nothing happened.
@@ -48,6 +50,7 @@ impl Stop {
             Self::Tree(_) | Self::Machine(_) => ExitStatus::BadDeviceTree,
             Self::Map(error) if error.is_shortage() => ExitStatus::OutOfMemory,
             Self::Map(_) => ExitStatus::BadDeviceTree,
+            Self::NoBlock(_) => ExitStatus::OutOfMemory,
             Self::CommandLine(_) => ExitStatus::BadCommandLine,
             Self::Secure(_) | Self::EsmNotIssued => ExitStatus::SecureModeFailed,
             Self::Pool(_) => ExitStatus::PoolNotShared,
@@ -71,6 +74,7 @@ impl fmt::Display for Stop {
             Self::Pool(error) => write!(f, "no pool: {error}"),
             Self::Mmu(error) => error.fmt(f),
             Self::Device(error) => error.fmt(f),
+            Self::NoBlock(bytes) => write!(f, "no block of {bytes} bytes is free"),
             Self::Memory(at) => write!(f, "memory at {at:#x} does not hold what was written"),
             Self::NotStopped(breach) => write!(f, "no exception after {}", Step::Breach(*breach)),
         }

@@ -16,9 +16,9 @@ pub(super) const CASES: &[Case] = &[
     tried(
         HF,
         "BLK-05",
-        &[Refuse, Work, Fail],
+        &[Refuse, Fail],
         "capacity 0, 1, or more sectors than bytes can be counted",
-        "an empty disk is a disk; a capacity whose bytes wrap is refused; every request is checked against the private copy",
+        "work on an empty disk fails by name; a capacity whose bytes wrap is refused; every request is checked against the private copy",
     ),
     tried(
         HQ,
@@ -49,6 +49,27 @@ pub(super) const CASES: &[Case] = &[
         &[Clamp],
         "a name without NUL, or that is no text",
         "20 bytes at most, shown escaped",
+    ),
+    tried(
+        H,
+        "BLK-14",
+        &[Refuse],
+        "a logical block of 2 GiB, or of more than one request carries",
+        "refused by name before the queue is set up",
+    ),
+    tried(
+        HQ,
+        "BLK-15",
+        &[Fail],
+        "a capacity that is no multiple of the logical block",
+        "work on the whole disk fails by name, with the count of bytes that cannot be reached",
+    ),
+    tried(
+        HQ,
+        "BLK-16",
+        &[Work],
+        "the capacity changes while nobody works, with or without a word about it",
+        "read again when work begins",
     ),
     tried(H, "BLK-13", &[Fail], "a request of the caller beyond the disk", "refused before a slot is taken"),
 ];

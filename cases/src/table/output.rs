@@ -1,8 +1,8 @@
 //! What the guest prints, and how it ends.
 
-use super::{H, HQ, tried};
+use super::{H, HQ, Q, tried};
 use crate::Case;
-use crate::Response::{Clamp, Work};
+use crate::Response::{Clamp, Fail, Halt, Work};
 
 pub(super) const CASES: &[Case] = &[
     tried(
@@ -20,4 +20,25 @@ pub(super) const CASES: &[Case] = &[
         "stays on its line: there is one EXIT line, and each fact is the guest's",
     ),
     tried(H, "OUT-03", &[Clamp], "a text of any length", "64 bytes are shown, and `...`"),
+    tried(
+        H,
+        "OUT-04",
+        &[Halt],
+        "work that was asked for ends in any way, devices are left out, pages are exposed",
+        "one table makes the status; 0 only when all of it was done and nothing is exposed",
+    ),
+    tried(
+        HQ,
+        "OUT-05",
+        &[Fail],
+        "all devices are gone, at the start or when their work begins",
+        "each piece of work that nothing could do is a failure with a name: status 6",
+    ),
+    tried(
+        Q,
+        "OUT-06",
+        &[Fail],
+        "the first of several devices fails",
+        "the others do their work, and the error names the device: status 6",
+    ),
 ];

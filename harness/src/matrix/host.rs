@@ -184,14 +184,14 @@ const CASES: [Case; 27] = [
     .waiting(),
     case(
         case!("BLK-06", Fail, Q),
-        &[Rule::from(GENERATION, 4, Changed(Is(9))), Rule::from(CAPACITY, 2, Changed(Is(64)))],
+        &[Rule::from(GENERATION, 6, Changed(Is(9))), Rule::from(CAPACITY, 3, Changed(Is(64)))],
         Outcome::Disk(&["capacity"]),
     )
     .named("-shrinks")
     .waiting(),
     case(
         case!("BLK-06", Work, Q),
-        &[Rule::from(GENERATION, 4, Changed(Is(9))), Rule::from(CAPACITY, 2, Changed(Is(0xffff)))],
+        &[Rule::from(GENERATION, 6, Changed(Is(9))), Rule::from(CAPACITY, 3, Changed(Is(0xffff)))],
         Outcome::Works(&[]),
     )
     .named("-grows")

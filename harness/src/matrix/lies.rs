@@ -96,7 +96,7 @@ const CASES: [Case; 50] = [
     disk(Lie::Neg05, case!("NEG-05", Clamp, Q), Outcome::Works),
     disk(Lie::Blk01, case!("BLK-01", Fail, Q), Outcome::Given("undefined status")),
     disk(Lie::Blk03, case!("BLK-03", Ignore, Q), Outcome::Race("I/O error")),
-    disk(Lie::Blk05Empty, case!("BLK-05", Work, Q), Outcome::Changed),
+    disk(Lie::Blk05Empty, case!("BLK-05", Fail, Q), Outcome::Given("holds no bytes")),
     disk(Lie::Blk05Huge, case!("BLK-05", Refuse, Q), Outcome::Given("capacity")),
     disk(Lie::Blk08, case!("BLK-08", Refuse, Q), Outcome::Given("size_max")),
     scratch(Lie::Blk09, case!("BLK-09", Fail, Q), Outcome::Given("I/O error")),

@@ -4,9 +4,9 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    bus, cells, device_tree, faults, host, input, interrupts, leak_hunt, lies, malformed_tree, measured,
-    memory, negotiation, network, nmi, noise, ranges, refusing, reserved, sabotage, smp, soak, strict,
-    strings,
+    bus, cells, device_tree, faults, honesty, host, input, interrupts, leak_hunt, lies, malformed_tree,
+    measured, memory, negotiation, network, nmi, noise, ranges, refusing, reserved, sabotage, smp, soak,
+    strict, strings,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -60,6 +60,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(strings::tests());
     tests.extend(refusing::tests());
     tests.extend(lies::tests());
+    tests.extend(honesty::tests());
     tests.extend(host::tests());
     tests.extend(bus::tests());
     tests.extend(ranges::tests());

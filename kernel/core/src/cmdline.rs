@@ -216,6 +216,8 @@ pub enum Fault {
     Expected(&'static str),
     /// The gateway is not in the network of `ip=`.
     GatewayOutside,
+    /// A step of `run=` that does what `bench=` says, without it.
+    BenchWithoutWork,
     /// `gw=` without a static `ip=`.
     GatewayWithoutIp,
     /// The line has this many bytes, more than [`MAX_LINE`]; none of it was read.
@@ -236,6 +238,7 @@ impl fmt::Display for CmdlineError<'_> {
             Fault::NoValue => f.write_str(": needs a value"),
             Fault::Expected(what) => write!(f, ": expected {what}"),
             Fault::GatewayOutside => f.write_str(": not in the network of ip="),
+            Fault::BenchWithoutWork => f.write_str(": needs bench=WORK,.."),
             Fault::GatewayWithoutIp => f.write_str(": needs ip=A.B.C.D/len"),
             Fault::LineTooLong(_) => Ok(()),
         }
@@ -290,6 +293,12 @@ pub fn parse(line: &[u8]) -> Parsed<'_> {
         && let Err(fault) = set_gateway(&mut parsed.options.ip, address)
     {
         parsed.report(word, fault);
+    }
+    let options = &parsed.options;
+    if options.bench.is_empty()
+        && options.run.iter().any(|step| matches!(step, Step::BenchBlk | Step::BenchSmp))
+    {
+        parsed.report(Word { option: b"run", value: None }, Fault::BenchWithoutWork);
     }
     parsed
 }

@@ -34,6 +34,7 @@ pub mod memory_map;
 pub mod model;
 pub mod net;
 pub mod nmi;
+pub mod outcome;
 pub mod pci;
 pub mod pool;
 pub mod radix;

@@ -15,6 +15,7 @@ use postern_core::pci::config::{DeviceAddr, RtasConfig};
 use postern_core::pci::functions::{Function, scan};
 use postern_core::pci::windows::Windows;
 use postern_core::tce::{Ddw, DmaWindow, PhbWindow};
+use postern_core::virtio::features::DeviceType;
 
 /// A bridge whose functions are silenced.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Bridge {
     config: RtasConfig<Pseries>,
     windows: Windows,
     functions: Vec<Function>,
+    /// Functions with a driver that could not be silenced.
+    left_alone: u64,
     window: Option<PhbWindow>,
 }
 
@@ -36,15 +39,17 @@ impl Bridge {
         let config = RtasConfig::new(Pseries, description.buid);
         let windows = Windows::new(&description.windows, ram)?;
         let mut functions = scan(&config);
+        let mut left_alone = 0;
         functions.retain(|function| match command::quiesce(&config, function.at) {
             Ok(()) => true,
             Err(error) => {
                 log::warn!("pci {function}: left alone, cannot be silenced: {error}");
+                left_alone += u64::from(DeviceType::of(function).is_some());
                 false
             }
         });
         description.dma.clear(&Pseries)?;
-        Ok(Self { description: description.clone(), config, windows, functions, window: None })
+        Ok(Self { description: description.clone(), config, windows, functions, left_alone, window: None })
     }
 
     /// DMA for a function that is reset and will translate its addresses or not, and last the right to use
@@ -94,6 +99,11 @@ impl Bridge {
     /// The functions that could be silenced.
     pub fn functions(&self) -> &[Function] {
         &self.functions
+    }
+
+    /// How many functions with a driver could not be silenced, and are not used.
+    pub fn left_alone(&self) -> u64 {
+        self.left_alone
     }
 
     /// Config space behind the bridge.

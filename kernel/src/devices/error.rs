@@ -59,8 +59,6 @@ pub enum DeviceError {
     Cpu(u32),
     /// The devices let go, and part of the pool is still in use.
     NotGivenBack,
-    /// That many devices were refused; each was reported.
-    Refused(usize),
 }
 
 impl DeviceError {
@@ -98,7 +96,6 @@ impl fmt::Display for DeviceError {
             Self::Missing(what) => write!(f, "there is no {what}"),
             Self::Cpu(server) => write!(f, "cpu {server} does not finish"),
             Self::NotGivenBack => f.write_str("part of the pool was not given back"),
-            Self::Refused(count) => write!(f, "{count} devices were refused"),
         }
     }
 }

@@ -61,8 +61,8 @@ pub struct Devices {
     pub disks: Vec<Disk>,
     /// The network cards.
     pub cards: Vec<Card>,
-    /// Devices that this kernel has a driver for, but that cannot be used; each was reported.
-    pub refused: usize,
+    /// Devices that this kernel has a driver for, and bridges, that cannot be used; each was reported.
+    pub refused: u64,
     addressing: Addressing,
     irq: Irq,
     patience: Option<Duration>,
@@ -73,10 +73,17 @@ impl Devices {
     pub fn bring_up(machine: &Machine, options: &Options, pool: Option<Pool>, report: &mut Report) -> Self {
         let ram = &machine.memory;
         let mut bridges: Vec<Bridge> = Vec::new();
+        let mut refused = machine.bridges_left_out;
         for description in &machine.bridges {
             match Bridge::find(description, ram) {
-                Ok(bridge) => bridges.push(bridge),
-                Err(error) => log::error!("{}: refused: {error}", description.name),
+                Ok(bridge) => {
+                    refused += bridge.left_alone();
+                    bridges.push(bridge);
+                }
+                Err(error) => {
+                    log::error!("{}: refused: {error}", description.name);
+                    refused += 1;
+                }
             }
         }
         let wanted =
@@ -93,7 +100,7 @@ impl Devices {
             dma,
             disks: Vec::new(),
             cards: Vec::new(),
-            refused: 0,
+            refused,
             addressing: addressing(options.ip),
             irq: options.irq,
             patience: options.patience,

@@ -2,6 +2,7 @@
 
 use crate::devices::DeviceError;
 use crate::devices::set::{Devices, Disk};
+use crate::jobs::ended;
 use crate::platform::pseries::{self, Pseries};
 use crate::report::Report;
 use alloc::format;
@@ -11,52 +12,47 @@ use postern_core::blk::pattern::Pattern;
 use postern_core::blk::stream::Plan;
 use postern_core::clock::{Clock, duration};
 use postern_core::cmdline::Options;
+use postern_core::outcome::Work;
 
-/// The serial number of the one disk that may be overwritten.
+/// The serial number of the disks that may be overwritten.
 pub(super) const SCRATCH: &str = "scratch";
 const MIB: u64 = 1 << 20;
 /// Reads of each kind that `irq-cost` makes.
 const READS: usize = 500;
 
 /// SHA-256 of each disk's first MiB.
-pub fn first_mib(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    for disk in &mut devices.disks {
-        let sum = jobs::digest(&mut disk.driver, MIB, Plan::default())?;
+pub fn first_mib(devices: &mut Devices, report: &mut Report) -> Work {
+    each(devices.disks.iter_mut(), |disk| {
+        let (sum, _) = jobs::digest(&mut disk.driver, MIB, Plan::default())?;
         report.step(&format!("blk{}", disk.number), format_args!("SHA-256 of the first MiB {sum}"));
         report.fact(format_args!("blk{}.sha256_1m", disk.number), sum);
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// SHA-256 of each whole data disk.
-pub fn digest(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    let mut data = devices.disks.iter_mut().filter(|disk| disk.id != SCRATCH).peekable();
-    if data.peek().is_none() {
-        return Err(DeviceError::Missing("data disk"));
-    }
-    let mut outcome = Ok(());
-    for disk in data {
-        let done = digest_one(disk, report);
-        if let (Err(_), Err(error)) = (&outcome, &done) {
-            log::error!("blk{}: {error}", disk.number);
-        }
-        // One disk that fails does not keep another from being read.
-        outcome = outcome.and(done);
-    }
-    outcome
+pub fn digest(devices: &mut Devices, report: &mut Report) -> Work {
+    let data = devices.disks.iter_mut().filter(|disk| disk.id != SCRATCH);
+    at_least_one("data disk", each(data, |disk| digest_one(disk, report)))
 }
 
 pub(super) fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), DeviceError> {
-    let (sum, rate) = timed(disk, |disk| Ok(jobs::digest(&mut disk.driver, u64::MAX, Plan::default())?))?;
-    report.step(&format!("blk{}", disk.number), format_args!("SHA-256 {sum} ({rate})"));
+    let ((sum, bytes), rate) =
+        timed(disk, |disk| Ok(jobs::digest(&mut disk.driver, u64::MAX, Plan::default())?))?;
+    report.step(&format!("blk{}", disk.number), format_args!("SHA-256 {sum} of {bytes} bytes ({rate})"));
     report.fact(format_args!("blk{}.sha256", disk.number), sum);
+    report.fact(format_args!("blk{}.sha256_bytes", disk.number), bytes);
     Ok(())
 }
 
-/// Writes the seeded pattern over the scratch disk and reads it back.
-pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    let disk = devices.disks.iter_mut().find(|disk| disk.id == SCRATCH);
-    let disk = disk.ok_or(DeviceError::Missing("disk with serial number scratch"))?;
+/// Writes the seeded pattern over each scratch disk and reads it back.
+pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+    let scratch = devices.disks.iter_mut().filter(|disk| disk.id == SCRATCH);
+    let work = each(scratch, |disk| pattern_one(options, disk, report));
+    at_least_one("disk with serial number scratch", work)
+}
+
+fn pattern_one(options: &Options, disk: &mut Disk, report: &mut Report) -> Result<(), DeviceError> {
     let pattern = Pattern { seed: options.seed };
     let (bytes, rate) =
         timed(disk, |disk| Ok(jobs::write_and_verify(&mut disk.driver, pattern, Plan::default())?))?;
@@ -66,6 +62,27 @@ pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) ->
     );
     report.fact(format_args!("blk{}.pattern_bytes", disk.number), bytes);
     Ok(())
+}
+
+/// Does `job` on each disk, whatever became of the others.
+fn each<'a>(
+    disks: impl Iterator<Item = &'a mut Disk>,
+    mut job: impl FnMut(&mut Disk) -> Result<(), DeviceError>,
+) -> Work {
+    let mut work = Work::default();
+    for disk in disks {
+        let result = job(disk);
+        ended(&mut work, format_args!("blk{}", disk.number), result);
+    }
+    work
+}
+
+/// Work that found nothing to be done on has failed.
+pub(super) fn at_least_one(what: &'static str, mut work: Work) -> Work {
+    if work.asked() == 0 {
+        ended(&mut work, "run", Err(DeviceError::Missing(what)));
+    }
+    work
 }
 
 /// What a read of 4 KiB costs when the driver looks for its completion all the time, and when it looks for a while and

@@ -22,7 +22,7 @@ static mut DATA: u32 = RETURN;
 const OTHERS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// States each run of equal mappings: `map.N=start end rights`.
-pub fn map(report: &mut Report) {
+pub fn map(report: &mut Report) -> Result<(), Stop> {
     let mut number = 0;
     mmu::walk(|run| {
         let right = |allowed: bool, letter: char| if allowed { letter } else { '-' };
@@ -39,6 +39,7 @@ pub fn map(report: &mut Report) {
         );
         number += 1;
     });
+    Ok(())
 }
 
 /// The largest and the smallest block that [`fill`] asks for.
@@ -48,7 +49,7 @@ const BLOCKS: core::ops::RangeInclusive<usize> = 1 << 20..=1 << 30;
 /// back.
 ///
 /// # Errors
-/// A mark is gone: two blocks overlap, or an address leads elsewhere.
+/// There is not one block; or a mark is gone: two blocks overlap, or an address leads elsewhere.
 pub fn fill(report: &mut Report) -> Result<(), Stop> {
     const WORD: usize = size_of::<u64>();
     let mut blocks: Vec<Vec<u64>> = Vec::with_capacity(1024);
@@ -60,6 +61,9 @@ pub fn fill(report: &mut Report) -> Result<(), Stop> {
         } else {
             size /= 2;
         }
+    }
+    if blocks.is_empty() {
+        return Err(Stop::NoBlock(*BLOCKS.start()));
     }
     let ends = |block: &mut Vec<u64>| {
         let capacity = block.capacity();

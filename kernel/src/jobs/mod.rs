@@ -7,51 +7,51 @@ mod net;
 mod smp;
 mod soak;
 
-use crate::devices::DeviceError;
 use crate::devices::set::Devices;
 use crate::report::Report;
 use crate::stop::Stop;
+use core::fmt::Display;
 use postern_core::cmdline::{Options, Step};
+use postern_core::outcome::Work;
 
 /// Runs the steps, each on what the one before left. One that fails keeps no other from running: a device that
-/// broke is not to take the others with it.
-///
-/// # Errors
-/// The first failure; the others were reported.
-pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), Stop> {
-    let mut outcome = Ok(());
+/// broke is not to take the others with it. Counts what was asked for and what was done.
+pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+    let mut work = Work::default();
     for step in &options.run {
         log::debug!("run: {step}");
-        let done = match step {
-            Step::Demo => {
-                let disks = reported(blk::first_mib(devices, report));
-                disks.and(net::lease_and_ping(options, devices, report)).map_err(Stop::from)
-            }
-            Step::BlkDigest => blk::digest(devices, report).map_err(Stop::from),
-            Step::BlkPattern => blk::pattern(options, devices, report).map_err(Stop::from),
-            Step::BlkSmp => smp::disks(options, devices, report).map_err(Stop::from),
-            Step::Soak => soak::soak(options, devices, report).map_err(Stop::from),
-            Step::IrqCost => blk::irq_cost(devices, report).map_err(Stop::from),
-            Step::NetServe => net::serve(options, devices, report).map_err(Stop::from),
-            Step::NetBench => net::bench(options, devices, report).map_err(Stop::from),
-            Step::BenchBlk => bench::blk(options, devices, 1, report).map_err(Stop::from),
-            Step::BenchSmp => bench::blk(options, devices, usize::MAX, report).map_err(Stop::from),
-            Step::BenchPool => bench::pool(options, report).map_err(Stop::from),
-            Step::Map => {
-                memory::map(report);
-                Ok(())
-            }
-            Step::Memory => memory::fill(report),
-            Step::Breach(breach) => memory::breach(*breach, devices.pool, report),
-        };
-        outcome = outcome.and(reported(done));
+        match step {
+            Step::Demo => work.add(demo(options, devices, report)),
+            Step::BlkDigest => work.add(blk::digest(devices, report)),
+            Step::BlkPattern => work.add(blk::pattern(options, devices, report)),
+            Step::BlkSmp => work.add(smp::disks(options, devices, report)),
+            Step::Soak => work.add(soak::soak(options, devices, report)),
+            Step::IrqCost => ended(&mut work, step, blk::irq_cost(devices, report)),
+            Step::NetServe => ended(&mut work, step, net::serve(options, devices, report)),
+            Step::NetBench => ended(&mut work, step, net::bench(options, devices, report)),
+            Step::BenchBlk => ended(&mut work, step, bench::blk(options, devices, 1, report)),
+            Step::BenchSmp => ended(&mut work, step, bench::blk(options, devices, usize::MAX, report)),
+            Step::BenchPool => ended(&mut work, step, bench::pool(options, report)),
+            Step::Map => ended(&mut work, step, memory::map(report)),
+            Step::Memory => ended(&mut work, step, memory::fill(report)),
+            Step::Breach(breach) => ended(&mut work, step, memory::breach(*breach, devices.pool, report)),
+        }
     }
-    outcome.and(match devices.refused {
-        0 => Ok(()),
-        refused => Err(DeviceError::Refused(refused).into()),
-    })
+    work
 }
 
-fn reported<E: core::fmt::Display>(result: Result<(), E>) -> Result<(), E> {
-    result.inspect_err(|error| log::error!("{error}"))
+/// What a first boot shows: the first MiB of each disk, and the network of each card.
+fn demo(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+    let mut work = blk::first_mib(devices, report);
+    work.add(net::lease_and_ping(options, devices, report));
+    blk::at_least_one("disk or network card", work)
+}
+
+/// Counts a piece of work, and says by whose name it failed.
+fn ended<E: Into<Stop>>(work: &mut Work, whose: impl Display, result: Result<(), E>) {
+    work.note(result.map_err(|error| {
+        let stop = error.into();
+        log::error!("{whose}: {stop}");
+        stop.status()
+    }));
 }

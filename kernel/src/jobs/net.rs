@@ -2,6 +2,7 @@
 
 use crate::devices::DeviceError;
 use crate::devices::set::{Card, Devices};
+use crate::jobs::ended;
 use crate::platform::pseries::Pseries;
 use crate::platform::{console, interrupts};
 use crate::println;
@@ -11,6 +12,7 @@ use core::time::Duration;
 use postern_core::clock::{Clock, ticks};
 use postern_core::cmdline::Options;
 use postern_core::net::settings::Settings;
+use postern_core::outcome::Work;
 
 const LEASE_WAIT: Duration = Duration::from_secs(15);
 const PING_WAIT: Duration = Duration::from_secs(3);
@@ -25,18 +27,25 @@ const CONSOLE_LOOK: Duration = Duration::from_millis(5);
 const LONGEST_SERVE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// An address for each card, and the time that its gateway takes to answer.
-pub fn lease_and_ping(_: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+pub fn lease_and_ping(_: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+    let mut work = Work::default();
     for card in &mut devices.cards {
-        let settings = configure(card, report)?;
-        let label = format!("net{}", card.number);
-        let Some(gateway) = settings.gateway else {
-            report.step(&label, "no gateway to ping");
-            continue;
-        };
-        let time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
-        report.step(&label, format_args!("gateway {gateway} answers a ping in {} us", time.as_micros()));
-        report.fact(format_args!("{label}.ping_us"), time.as_micros());
+        let result = lease_and_ping_one(card, report);
+        ended(&mut work, format_args!("net{}", card.number), result);
     }
+    work
+}
+
+fn lease_and_ping_one(card: &mut Card, report: &mut Report) -> Result<(), DeviceError> {
+    let settings = configure(card, report)?;
+    let label = format!("net{}", card.number);
+    let Some(gateway) = settings.gateway else {
+        report.step(&label, "no gateway to ping");
+        return Ok(());
+    };
+    let time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
+    report.step(&label, format_args!("gateway {gateway} answers a ping in {} us", time.as_micros()));
+    report.fact(format_args!("{label}.ping_us"), time.as_micros());
     Ok(())
 }
 
@@ -124,5 +133,9 @@ pub(super) fn configure(card: &mut Card, report: &mut Report) -> Result<Settings
     let label = format!("net{}", card.number);
     report.step(&label, format_args!("address {settings}"));
     report.fact(format_args!("{label}.ip"), settings.address);
+    match settings.gateway {
+        Some(gateway) => report.fact(format_args!("{label}.gateway"), gateway),
+        None => report.fact(format_args!("{label}.gateway"), "none"),
+    }
     Ok(settings)
 }

@@ -3,7 +3,8 @@
 use crate::arch::cpus::{self, Pending};
 use crate::devices::DeviceError;
 use crate::devices::set::{Devices, Disk};
-use crate::jobs::blk::SCRATCH;
+use crate::jobs::blk::{SCRATCH, at_least_one};
+use crate::jobs::ended;
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::format;
@@ -12,12 +13,13 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
 use postern_core::blk::driver::Blk;
-use postern_core::blk::jobs::Sha256Digest;
+use postern_core::blk::jobs::{self, Sha256Digest};
 use postern_core::blk::pattern::Pattern;
 use postern_core::blk::share;
 use postern_core::clock::{Clock, duration};
 use postern_core::cmdline::Options;
 use postern_core::interrupts::Line;
+use postern_core::outcome::Work;
 use spin::Mutex;
 
 /// How long another CPU's share may take once this one's is done.
@@ -35,23 +37,21 @@ struct Share {
 }
 
 /// Reads each data disk and overwrites each scratch disk, every CPU a share of its own.
-pub fn disks(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+pub fn disks(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let pattern = Pattern { seed: options.seed };
-    let mut outcome = Ok(());
+    let mut work = Work::default();
     for disk in core::mem::take(&mut devices.disks) {
         let number = disk.number;
         let done = one(disk, pattern, report).map(|disk| devices.disks.push(disk));
-        if let (Err(_), Err(error)) = (&outcome, &done) {
-            log::error!("blk{number}: {error}");
-        }
-        outcome = outcome.and(done);
+        ended(&mut work, format_args!("blk{number}"), done);
     }
-    outcome
+    at_least_one("disk", work)
 }
 
 fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, DeviceError> {
-    let Disk { number, id, driver, others } = disk;
+    let Disk { number, id, mut driver, others } = disk;
     let writes = id == SCRATCH;
+    jobs::whole(&mut driver)?;
     let geometry = driver.geometry();
     let queues: Vec<Queue> =
         core::iter::once(driver).chain(others).map(|queue| Arc::new(Mutex::new(queue))).collect();

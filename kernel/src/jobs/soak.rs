@@ -3,7 +3,8 @@
 
 use crate::devices::DeviceError;
 use crate::devices::set::{Card, Devices, Disk};
-use crate::jobs::blk::{SCRATCH, digest_one, pattern};
+use crate::jobs::blk::{SCRATCH, at_least_one, digest_one, pattern};
+use crate::jobs::ended;
 use crate::jobs::net::{QUIT, configure};
 use crate::platform::pseries::Pseries;
 use crate::platform::{console, entropy};
@@ -15,6 +16,7 @@ use postern_core::blk::pattern::splitmix64;
 use postern_core::blk::soak::Soak;
 use postern_core::clock::{Clock, Deadline, ticks};
 use postern_core::cmdline::Options;
+use postern_core::outcome;
 
 /// How long devices are disturbed without `serve=`.
 const USUAL: Duration = Duration::from_secs(180);
@@ -33,7 +35,24 @@ struct Work<'a> {
 }
 
 /// Does all of it.
-pub fn soak(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+pub fn soak(options: &Options, devices: &mut Devices, report: &mut Report) -> outcome::Work {
+    let mut work = outcome::Work::default();
+    if devices.disks.is_empty() && devices.cards.is_empty() {
+        return at_least_one("disk or network card", work);
+    }
+    ended(&mut work, "soak", disturb(options, devices, report));
+    for disk in devices.disks.iter_mut().filter(|disk| disk.id != SCRATCH) {
+        let result = digest_one(disk, report);
+        ended(&mut work, format_args!("blk{}", disk.number), result);
+    }
+    if devices.disks.iter().any(|disk| disk.id == SCRATCH) {
+        work.add(pattern(options, devices, report));
+    }
+    ended(&mut work, "soak", give_back(devices, report));
+    work
+}
+
+fn disturb(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
     for card in &mut devices.cards {
         configure(card, report)?;
     }
@@ -51,14 +70,7 @@ pub fn soak(options: &Options, devices: &mut Devices, report: &mut Report) -> Re
     work.go_on(options.serve.unwrap_or(USUAL), true)?;
     report.fact_now("soak.state", "calm");
     work.go_on(CALM, false)?;
-    work.finish(report)?;
-    for disk in devices.disks.iter_mut().filter(|disk| disk.id != SCRATCH) {
-        digest_one(disk, report)?;
-    }
-    if devices.disks.iter().any(|disk| disk.id == SCRATCH) {
-        pattern(options, devices, report)?;
-    }
-    give_back(devices, report)
+    work.finish(report)
 }
 
 impl Work<'_> {

@@ -8,12 +8,13 @@ use crate::platform::interrupts;
 use crate::platform::pseries::{self, Pseries};
 use alloc::format;
 use alloc::string::String;
-use postern_core::addr::{FRAME_SHIFT, GpaRange};
+use postern_core::addr::FRAME_SHIFT;
 use postern_core::clock::duration;
 use postern_core::dma::Dma;
 use postern_core::net::driver::NetDriver;
 use postern_core::net::link::Link;
-use postern_core::tce::{DmaWindow, TceError, WindowReport};
+use postern_core::outcome::{Exposure, Outcome};
+use postern_core::tce::{TceError, WindowReport};
 use postern_core::text::HostText;
 
 fn translation(dma: &Dma<Pseries>) -> &'static str {
@@ -68,6 +69,10 @@ impl Report {
         fact("bounced", &bounced(dma));
         fact("interrupts", &driver.delivery());
         fact("queues", &(disk.others.len() + 1));
+        fact("tail_bytes", &geometry.tail_bytes());
+        if geometry.tail_bytes() != 0 {
+            log::warn!("blk{number}: the last {} bytes are no whole block", geometry.tail_bytes());
+        }
     }
 
     /// A card that was brought up.
@@ -135,29 +140,41 @@ impl Report {
             format_args!("{} ultracalls, {} hcalls", pseries::ultracalls(), pseries::hcalls()),
         );
         self.fact("ultracalls", pseries::ultracalls());
-        if let Some(pool) = devices.pool {
-            self.exposure(pool, &devices.windows);
-        }
         let (used, free) = heap::usage();
         self.fact("heap.used", used);
         self.fact("heap.free", free);
         self.fact("heap.unused", heap::unused());
     }
 
+    /// What was asked for and what was done: what decides how the run ends.
+    pub fn outcome(&mut self, outcome: &Outcome) {
+        self.step("work", outcome);
+        self.fact("work.asked", outcome.work.asked());
+        self.fact("work.done", outcome.work.done());
+        self.fact("devices.refused", outcome.refused);
+    }
+
     /// Reads the DMA windows back: the pool, and nothing else, is what the host can reach.
-    fn exposure(&mut self, pool: GpaRange, windows: &[DmaWindow]) {
+    pub fn exposure(&mut self, devices: &Devices) -> Exposure {
+        let Some(pool) = devices.pool else { return Exposure::Ordinary };
         let shared = pool.len >> FRAME_SHIFT;
-        let exposed = windows.iter().try_fold(0u64, |sum, window| Ok(sum + window.exposed(&Pseries, pool)?));
+        self.fact("pages.shared", shared);
+        let exposed =
+            devices.windows.iter().try_fold(0u64, |sum, window| Ok(sum + window.exposed(&Pseries, pool)?));
         match exposed {
             Ok(exposed) => {
                 self.step(
                     "exposed",
                     format_args!("{shared} frames shared; {exposed} pages reachable besides them"),
                 );
-                self.fact("pages.shared", shared);
                 self.fact("pages.exposed", exposed);
+                Exposure::Pages(exposed)
             }
-            Err::<_, TceError>(error) => log::error!("exposure cannot be told: {error}"),
+            Err::<_, TceError>(error) => {
+                log::error!("exposure cannot be told: {error}");
+                self.fact("pages.exposed", "unknown");
+                Exposure::Unknown
+            }
         }
     }
 }

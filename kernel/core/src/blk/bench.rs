@@ -69,6 +69,8 @@ pub enum BenchError {
     Request(BlkError),
     /// The disk is smaller than one request.
     TooSmall,
+    /// No request was made in the time.
+    Nothing,
     /// So many requests overtook one that its place is forgotten.
     Overtaken,
     /// The answer at this byte offset of the disk is not what is there.
@@ -79,6 +81,7 @@ impl fmt::Display for BenchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(error) => error.fmt(f),
+            Self::Nothing => f.write_str("no request was made in the time"),
             Self::TooSmall => f.write_str("the disk is smaller than one request"),
             Self::Overtaken => f.write_str("a request was overtaken by thousands of others"),
             Self::Mismatch(offset) => write!(f, "the answer for byte {offset} is not what the disk holds"),
@@ -127,6 +130,9 @@ pub fn run<M: Mmio, P: Platform>(
     let start = disk.dma().platform().now();
     let end = start.saturating_add(ticks(disk.dma().platform(), work.time));
     run.all(disk, end)?;
+    if run.measured.requests == 0 {
+        return Err(BenchError::Nothing);
+    }
     run.measured.ticks = disk.dma().platform().now().wrapping_sub(start);
     Ok(run.measured)
 }

@@ -1,6 +1,6 @@
 //! What the queues of one disk have in common: its registers, its capacity, and whether it is used at all.
 
-use crate::blk::error::BreakReason;
+use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::geometry::read_capacity;
 use crate::clock::Clock;
 use crate::dma::DeviceId;
@@ -84,6 +84,17 @@ impl<M: Mmio> Control<M> {
             }
         }
         Ok(())
+    }
+
+    /// Reads the capacity anew and takes it over.
+    pub(super) fn refresh(&self) -> Result<u64, BlkError> {
+        let mut registers = self.registers.lock();
+        if let Some(end) = registers.end {
+            return Err(BlkError::Broken(end.reason));
+        }
+        let capacity = read_capacity(&mut registers.transport)?;
+        self.capacity.store(capacity, Ordering::Relaxed);
+        Ok(capacity)
     }
 
     /// Ends the use of the device: resets it, unless another queue was first, whose reason then counts.

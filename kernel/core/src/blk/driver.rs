@@ -147,6 +147,16 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         Geometry { capacity: self.control.capacity(), ..self.geometry }
     }
 
+    /// Reads the capacity anew, whatever the device said of changes: before work on the whole disk.
+    ///
+    /// # Errors
+    /// The device is broken, or its capacity cannot be read or used.
+    pub fn refresh(&mut self) -> Result<Geometry, BlkError> {
+        self.live.as_ref().map_err(|reason| BlkError::Broken(*reason))?;
+        self.control.refresh()?;
+        Ok(self.geometry())
+    }
+
     /// The features agreed on.
     #[must_use]
     pub fn features(&self) -> Features {

@@ -40,6 +40,22 @@ pub enum BlkError {
     Capacity(u64),
     /// A logical block size that is no power of two from 512 up.
     BlockSize(u32),
+    /// A logical block that is larger than this driver or one request of the device can carry.
+    BlockTooLarge {
+        /// Bytes in a logical block.
+        block: u32,
+        /// Bytes that can be carried.
+        most: u64,
+    },
+    /// A disk without a byte.
+    Empty,
+    /// The disk's last bytes are no whole logical block, so that they cannot be read or written.
+    Tail {
+        /// How many.
+        bytes: u64,
+        /// Bytes in a logical block.
+        block: u32,
+    },
     /// A size_max below one sector.
     SizeMax(u32),
     /// VIRTIO_BLK_F_MQ, and no queues.
@@ -116,6 +132,13 @@ impl fmt::Display for BlkError {
             Self::Transport(error) => error.fmt(f),
             Self::Capacity(sectors) => write!(f, "capacity of {sectors} sectors"),
             Self::BlockSize(bytes) => write!(f, "logical block size {bytes}"),
+            Self::BlockTooLarge { block, most } => {
+                write!(f, "logical block size {block}, a request carries {most} bytes")
+            }
+            Self::Empty => f.write_str("the disk holds no bytes"),
+            Self::Tail { bytes, block } => {
+                write!(f, "the disk's last {bytes} bytes are no whole block of {block} and cannot be reached")
+            }
             Self::NoQueues => f.write_str("num_queues 0"),
             Self::SizeMax(bytes) => write!(f, "size_max {bytes}"),
             Self::OutOfRange { sector, bytes, capacity } => {

@@ -31,12 +31,15 @@ const SEG_MAX_AT: u32 = 12;
 const BLK_SIZE_AT: u32 = 20;
 const NUM_QUEUES_AT: u32 = 34;
 
+/// Largest logical block that this driver works with: QEMU's own limit (`hw/block/block.c`, `MAX_BLOCK_SIZE`).
+pub const MAX_BLOCK: u32 = 2 << 20;
+
 /// A disk's shape, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Sectors of 512 bytes; their bytes fit 64 bits.
     pub capacity: u64,
-    /// Bytes in a logical block; a power of two, at least 512.
+    /// Bytes in a logical block; a power of two, at least 512, at most [`MAX_BLOCK`] and what one request may carry.
     pub block: u32,
     /// Most bytes in a segment; at least 512.
     pub segment_bytes: u32,
@@ -64,6 +67,10 @@ impl Geometry {
         if u64::from(raw.size_max) < SECTOR {
             return Err(BlkError::SizeMax(raw.size_max));
         }
+        let most = u64::from(raw.seg_max.max(1)).saturating_mul(raw.size_max.into()).min(MAX_BLOCK.into());
+        if u64::from(raw.block) > most {
+            return Err(BlkError::BlockTooLarge { block: raw.block, most });
+        }
         if raw.queues == 0 {
             return Err(BlkError::NoQueues);
         }
@@ -83,6 +90,27 @@ impl Geometry {
     pub fn usable_bytes(&self) -> u64 {
         let bytes = self.capacity.saturating_mul(SECTOR);
         bytes & !u64::from(self.block).wrapping_sub(1)
+    }
+
+    /// Bytes after the last whole logical block, which no request can reach.
+    #[must_use]
+    pub fn tail_bytes(&self) -> u64 {
+        self.capacity.saturating_mul(SECTOR).saturating_sub(self.usable_bytes())
+    }
+
+    /// How many of the first `limit` bytes of the disk there are to work on: all of them that the disk has.
+    ///
+    /// # Errors
+    /// There is none, or not every one of them lies in a whole logical block.
+    pub fn extent(&self, limit: u64) -> Result<u64, BlkError> {
+        let bytes = limit.min(self.capacity.saturating_mul(SECTOR));
+        match bytes {
+            0 => Err(BlkError::Empty),
+            _ if bytes > self.usable_bytes() => {
+                Err(BlkError::Tail { bytes: self.tail_bytes(), block: self.block })
+            }
+            _ => Ok(bytes),
+        }
     }
 
     /// Whether a request may be made.

@@ -22,6 +22,8 @@ impl fmt::Display for Sha256Digest {
 /// A disk job that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobError {
+    /// The disk, before any of its bytes was touched.
+    Disk(BlkError),
     /// A read or a write.
     Transfer(TransferError),
     /// The flush between writing and reading back.
@@ -44,6 +46,7 @@ impl From<TransferError> for JobError {
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Disk(error) => error.fmt(f),
             Self::Transfer(error) => error.fmt(f),
             Self::Flush(error) => write!(f, "flush: {error}"),
             Self::Mismatch { sector, offset } => {
@@ -53,17 +56,18 @@ impl fmt::Display for JobError {
     }
 }
 
-/// SHA-256 of the first `limit` bytes of the disk, or of all of it when it is shorter.
+/// SHA-256 of the first `limit` bytes of the disk, or of all of it when it is shorter, and how many bytes that are. The
+/// capacity is that of now.
 ///
 /// # Errors
-/// The read that failed.
+/// There is nothing to read, or not all of it can be; the read that failed.
 pub fn digest<M: Mmio, P: Platform>(
     disk: &mut Blk<M, P>,
     limit: u64,
     plan: Plan,
-) -> Result<Sha256Digest, TransferError> {
-    let geometry = disk.geometry();
-    let limit = limit.min(geometry.usable_bytes());
+) -> Result<(Sha256Digest, u64), JobError> {
+    let geometry = disk.refresh().map_err(JobError::Disk)?;
+    let limit = geometry.extent(limit).map_err(JobError::Disk)?;
     // Whole blocks are read; only what was asked for is hashed.
     let end = limit.checked_next_multiple_of(geometry.block.into()).unwrap_or(limit);
     let mut hash = Sha256::new();
@@ -71,7 +75,7 @@ pub fn digest<M: Mmio, P: Platform>(
         let wanted = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
         hash.update(chunk.get(..wanted).unwrap_or(chunk));
     })?;
-    Ok(Sha256Digest(hash.finalize().into()))
+    Ok((Sha256Digest(hash.finalize().into()), limit))
 }
 
 /// Writes `pattern` over the whole disk, makes it durable, and reads all of it back. Answers the bytes.
@@ -83,10 +87,10 @@ pub fn write_and_verify<M: Mmio, P: Platform>(
     pattern: Pattern,
     plan: Plan,
 ) -> Result<u64, JobError> {
-    let bytes = disk.geometry().usable_bytes();
+    let bytes = whole(disk)?;
     disk.write_range(0..bytes, plan, |offset, chunk| pattern.fill(offset, chunk))?;
     disk.flush().map_err(JobError::Flush)?;
-    verify(disk, pattern, plan)
+    compare(disk, bytes, pattern, plan)
 }
 
 /// Reads the whole disk and compares it with `pattern`. Answers the bytes.
@@ -98,7 +102,24 @@ pub fn verify<M: Mmio, P: Platform>(
     pattern: Pattern,
     plan: Plan,
 ) -> Result<u64, JobError> {
-    let bytes = disk.geometry().usable_bytes();
+    let bytes = whole(disk)?;
+    compare(disk, bytes, pattern, plan)
+}
+
+/// Bytes of the disk as it is now, all of which can be worked on.
+///
+/// # Errors
+/// There is none, or not all of them can be reached.
+pub fn whole<M: Mmio, P: Platform>(disk: &mut Blk<M, P>) -> Result<u64, JobError> {
+    disk.refresh().and_then(|geometry| geometry.extent(u64::MAX)).map_err(JobError::Disk)
+}
+
+fn compare<M: Mmio, P: Platform>(
+    disk: &mut Blk<M, P>,
+    bytes: u64,
+    pattern: Pattern,
+    plan: Plan,
+) -> Result<u64, JobError> {
     let mut different = None;
     disk.read_range(0..bytes, plan, |offset, chunk| {
         if different.is_none() {

@@ -70,20 +70,28 @@ pub struct Bridge {
     pub interrupts: InterruptMap,
 }
 
-/// Every bridge that can be used, in the tree's order.
-pub(super) fn read(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> Vec<Bridge> {
+/// Every bridge that can be used, in the tree's order, and how many cannot.
+pub(super) fn read(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> (Vec<Bridge>, u64) {
     let mut bridges: Vec<Bridge> = Vec::new();
+    let mut left_out = 0_u64;
     let nodes = read::root(tree).into_iter().flat_map(|root| root.children());
     let nodes = nodes.filter(|node| {
         read::text(*node, "device_type") == Some("pci") && read::lists(*node, "compatible", "IBM,Logical_PHB")
     });
-    for node in nodes.take(MAX_BRIDGES) {
+    for (number, node) in nodes.enumerate() {
+        if number >= MAX_BRIDGES {
+            left_out = left_out.saturating_add(1);
+            continue;
+        }
         match bridge(node, memory).and_then(|bridge| alone(bridge, &bridges)) {
             Ok(bridge) => bridges.push(bridge),
-            Err(fault) => warnings.add(node.name, fault),
+            Err(fault) => {
+                left_out = left_out.saturating_add(1);
+                warnings.add(node.name, fault);
+            }
         }
     }
-    bridges
+    (bridges, left_out)
 }
 
 /// A bridge whose numbers are no other bridge's, or else one device could use the other's window.

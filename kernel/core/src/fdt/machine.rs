@@ -131,6 +131,8 @@ pub struct Machine {
     pub rtas: Rtas,
     /// PCI host bridges that can be used.
     pub bridges: Vec<Bridge>,
+    /// Bridges that cannot be used: each is a warning, as far as there is room for it.
+    pub bridges_left_out: u64,
     /// The interrupt controller.
     pub interrupts: Option<InterruptController>,
     /// An emulated ultravisor announces itself.
@@ -153,6 +155,7 @@ impl Machine {
             let text = read::node_at(tree, path).and_then(|node| read::text(node, name));
             text.map(|text| HostText::new(text.as_bytes()))
         };
+        let (bridges, bridges_left_out) = bridges::read(tree, &memory, &mut warnings);
         Ok(Self {
             model: text("/", "model").unwrap_or_default(),
             entry: early::entry(tree),
@@ -165,7 +168,8 @@ impl Machine {
             terminal: terminal(tree, &mut warnings),
             cpus: cpus::read(tree, &mut warnings)?,
             rtas: rtas(tree, &memory, &mut warnings),
-            bridges: bridges::read(tree, &memory, &mut warnings),
+            bridges,
+            bridges_left_out,
             interrupts: interrupts(tree),
             marker: early::marker(tree),
             esm_base: early::esm_base(tree),

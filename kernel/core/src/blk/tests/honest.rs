@@ -216,8 +216,8 @@ fn exhausted_pool_is_named() {
 }
 
 #[test]
-fn disk_of_no_sectors_is_a_disk() {
-    case!("BLK-05", Work);
+fn no_request_fits_a_disk_of_no_sectors() {
+    case!("BLK-05", Fail);
     let mut blk = Rig::plain(Config::sectors(0)).start();
     assert_eq!(blk.geometry().usable_bytes(), 0);
     assert!(matches!(blk.read(0, 512), Err(BlkError::OutOfRange { .. })));

@@ -253,6 +253,26 @@ fn absurd_configurations_are_refused() {
 }
 
 #[test]
+fn blocks_that_no_request_carries_are_refused() {
+    case!("BLK-14", Refuse);
+    let config = |block: u32, limits: Option<(u32, u32)>| {
+        let mut config = Config { blk_size: Some(block), ..Config::sectors(1 << 23) };
+        if let Some((segments, bytes)) = limits {
+            (config.seg_max, config.size_max) = (Some(segments), Some(bytes));
+        }
+        Rig::plain(config).probe().err()
+    };
+    let most = 2 << 20;
+    assert_eq!(config(most as u32, None), None);
+    for block in [4 << 20, 1 << 30, 1 << 31] {
+        assert_eq!(config(block, None), Some(BlkError::BlockTooLarge { block, most }));
+    }
+    assert_eq!(config(4096, Some((8, 512))), None);
+    assert_eq!(config(4096, Some((7, 512))), Some(BlkError::BlockTooLarge { block: 4096, most: 7 * 512 }));
+    assert_eq!(config(4096, Some((0, 4096))), None);
+}
+
+#[test]
 fn seg_max_of_nothing_means_one() {
     case!("BLK-08", Clamp);
     for seg_max in [0, 1] {

@@ -1,0 +1,132 @@
+//! Status 0 means that all the work was done: machines on which it cannot be, or changes before it begins.
+
+use crate::disk::{self, Disk};
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::cells::SERVING;
+use crate::matrix::refusing::{self, Lies, Served};
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
+use crate::qemu::monitor::Monitor;
+use crate::variable::{Firmware, Net};
+use postern_adversary::lie::Lie;
+use postern_cases::case;
+use sha2::{Digest, Sha256};
+
+/// Exit status: a device is missing, refused or broken, or could not do its work.
+const DEVICE: u8 = 6;
+const DATA_BYTES: u64 = 2 << 20;
+
+/// Steps for which there is no device, and what the guest says then.
+const NOTHING: [(&str, &str); 8] = [
+    ("demo", "there is no disk or network card"),
+    ("blk-digest", "there is no data disk"),
+    ("blk-pattern", "there is no disk with serial number scratch"),
+    ("blk-smp", "there is no disk"),
+    ("irq-cost", "there is no disk"),
+    ("net-serve", "there is no network card"),
+    ("net-bench", "there is no network card"),
+    ("soak", "there is no disk or network card"),
+];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests: Vec<Test> = NOTHING
+        .map(|(step, said)| {
+            Test::new(format!("honesty/nothing/{step}"), move |context| nothing(context, step, said))
+        })
+        .into();
+    tests.push(Test::new("honesty/each-disk-its-turn", each_disk));
+    tests.push(Test::new("honesty/tail", tail));
+    for (name, bytes) in [("grows", DATA_BYTES + (1 << 20)), ("shrinks", DATA_BYTES / 2)] {
+        tests.push(Test::new(format!("honesty/resize/{name}"), move |context| resize(context, bytes)));
+    }
+    tests
+}
+
+/// A machine without a device.
+fn nothing(context: &Context, step: &str, said: &'static str) -> Result<(), Failure> {
+    let _ = case!("OUT-05", Fail, Q);
+    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, true, true))?;
+    scene.word(&format!("run=map,{step} serve=1"));
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, DEVICE);
+    findings.extend(judge::fact(&finished, "work.done", "1"));
+    if !finished.output.console.contains(said) {
+        findings.push(Finding::NeverSaid(said));
+    }
+    verdict(finished, findings)
+}
+
+/// The first disk lies; the error names it, and the second one is read all the same.
+fn each_disk(context: &Context) -> Result<(), Failure> {
+    let _ = case!("OUT-06", Fail, Q);
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
+    scene.data_disk(DATA_BYTES)?;
+    let other = scene.dir.path("other");
+    disk::make(&other, DATA_BYTES, seed()).map_err(|error| Finding::File(other.clone(), error))?;
+    scene.machine.disks.push(Disk::data(other.clone()));
+    scene.word("run=demo");
+    let lies = Lies { disk: Some(Lie::Blk01), ..Lies::default() };
+    let Served { session, servers, .. } = refusing::start(&mut scene, lies)?;
+    let finished = session.finish(LIMIT);
+    servers.finish().map_err(Finding::Server)?;
+    let mut findings = judge::end(&finished, DEVICE);
+    const NAMED: &str = "error: blk0: sector 512: undefined status";
+    if !finished.output.console.contains(NAMED) {
+        findings.push(Finding::NeverSaid(NAMED));
+    }
+    let first = disk::sha256(&other, 1 << 20).map_err(|error| Finding::File(other, error))?;
+    findings.extend(judge::fact(&finished, "blk1.sha256_1m", &first));
+    // Two disks and a card, at whose cable nobody answers.
+    findings.extend(judge::fact(&finished, "work.asked", "3"));
+    findings.extend(judge::fact(&finished, "work.done", "1"));
+    verdict(finished, findings)
+}
+
+/// A disk of 4 KiB blocks that ends in the middle of one.
+fn tail(context: &Context) -> Result<(), Failure> {
+    let _ = case!("BLK-15", Fail, Q);
+    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, true, true))?;
+    scene.data_disk(DATA_BYTES + 3 * 512)?;
+    scene.machine.extra.extend(["-global", "virtio-blk-pci.logical_block_size=4096"].map(str::to_owned));
+    scene.machine.extra.extend(["-global", "virtio-blk-pci.physical_block_size=4096"].map(str::to_owned));
+    scene.word("run=blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, DEVICE);
+    findings.extend(judge::fact(&finished, "blk0.tail_bytes", "1536"));
+    const SAID: &str = "blk0: the disk's last 1536 bytes are no whole block of 4096";
+    if !finished.output.console.contains(SAID) {
+        findings.push(Finding::NeverSaid(SAID));
+    }
+    verdict(finished, findings)
+}
+
+/// The disk gets another size while the guest does something else.
+fn resize(context: &Context, bytes: u64) -> Result<(), Failure> {
+    let _ = case!("BLK-16", Work, Q);
+    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, true, true))?;
+    let image = scene.data_disk(DATA_BYTES)?;
+    scene.machine.net = Net::User;
+    scene.machine.monitor = Some(scene.dir.path("monitor"));
+    scene.word("run=net-serve,blk-digest serve=60 ip=10.0.2.15/24");
+    let mut content = std::fs::read(&image).map_err(|error| Finding::File(image, error))?;
+    content.resize(usize::try_from(bytes).unwrap_or(0), 0);
+    let expected: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut session = scene.start()?;
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
+        findings.push(Finding::NeverSaid(SERVING));
+    }
+    if let Some(socket) = &session.machine.monitor {
+        let resized = Monitor::connect(socket).and_then(|mut monitor| monitor.resize(0, bytes));
+        findings.extend(resized.err().map(Finding::Monitor));
+    }
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
+    findings.extend(judge::fact(&finished, "blk0.sha256_bytes", &bytes.to_string()));
+    verdict(finished, findings)
+}
