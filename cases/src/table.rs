@@ -4,6 +4,7 @@
 
 mod block;
 mod calls;
+mod esm;
 mod interrupts;
 mod life;
 mod memory;
@@ -32,6 +33,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "Device tree", cases: tree::CASES },
     Family { title: "Ultracalls and the pool", cases: ultravisor::CASES },
     Family { title: "Memory", cases: memory::CASES },
+    Family { title: "UV_ESM", cases: esm::CASES },
     Family { title: "TCE tables", cases: tce::CASES },
     Family { title: "Reset, removal, order", cases: life::CASES },
     Family { title: "Output and exit status", cases: output::CASES },
@@ -41,6 +43,7 @@ const H: &[Level] = &[Level::H];
 const F: &[Level] = &[Level::F];
 const Q: &[Level] = &[Level::Q];
 const C: &[Level] = &[Level::C];
+const M: &[Level] = &[Level::M];
 const HF: &[Level] = &[Level::H, Level::F];
 const HM: &[Level] = &[Level::H, Level::M];
 const HQ: &[Level] = &[Level::H, Level::Q];

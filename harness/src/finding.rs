@@ -62,6 +62,24 @@ pub enum Finding {
     },
     /// The console never showed what was waited for.
     NeverSaid(&'static str),
+    /// The console showed what it must not.
+    Said(&'static str),
+    /// Two runs that had to say the same did not: the first line that is not in both.
+    OtherWords {
+        /// In the first run.
+        expected: Option<String>,
+        /// In the second.
+        found: Option<String>,
+    },
+    /// A number of frames that are what they must not be, or too few that are what they have to be.
+    Frames {
+        /// What they are.
+        what: &'static str,
+        /// How many.
+        found: u64,
+    },
+    /// What should be a tree in guest memory.
+    NoTree(FdtError),
     /// An observer's finding.
     Exposure(Violation),
     /// The guest's memory map.
@@ -173,6 +191,13 @@ impl fmt::Display for Finding {
                 write!(f, "{key}={found}, expected {expected}")
             }
             Self::Fact { key, expected, found: None } => write!(f, "{key} not stated, expected {expected}"),
+            Self::Said(text) => write!(f, "the console shows {text}"),
+            Self::OtherWords { expected, found } => {
+                let line = |line: &Option<String>| line.clone().unwrap_or_else(|| "nothing".to_owned());
+                write!(f, "one run says `{}`, the other `{}`", line(expected), line(found))
+            }
+            Self::Frames { what, found } => write!(f, "{found} frames are {what}"),
+            Self::NoTree(error) => write!(f, "device tree in memory: {error}"),
             Self::NeverSaid(what) => write!(f, "the console never showed: {what}"),
             Self::Exposure(violation) => write!(f, "observer: {violation}"),
             Self::Map(violation) => write!(f, "memory map: {violation}"),

@@ -28,7 +28,7 @@ Variables (`--name VALUE` means the same)       default
   APPEND=WORDS           kernel command line
   TIMEOUT=SECONDS        of run                 300; none when it serves
   BEHAVIOUR=published|documented                published
-  FAULTS=CALL:WHEN=WHAT,...                     none
+  FAULTS=CALL:WHEN=WHAT,...                     none; docs/ultravisor.md lists what a run can be like
   LOG=PATH               ultracalls, JSON lines
   KERNEL=PATH  ROM=PATH  SABOTAGE=PATH          build/postern.elf, rom.bin, postern-sabotage.elf
   SKIP_BOUNCE=PATH                              build/postern-skip-bounce.elf

@@ -4,7 +4,7 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    bus, cells, device_tree, faults, honesty, host, input, interrupts, leak_hunt, lies, malformed_tree,
+    bus, cells, device_tree, esm, faults, honesty, host, input, interrupts, leak_hunt, lies, malformed_tree,
     measured, memory, negotiation, network, nmi, noise, ranges, refusing, reserved, sabotage, smp, soak,
     strict, strings,
 };
@@ -50,6 +50,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(memory::tests());
     tests.extend(network::tests());
     tests.extend(faults::tests());
+    tests.extend(esm::tests());
     tests.extend(input::tests());
     tests.extend(sabotage::tests());
     tests.extend(interrupts::tests());

@@ -5,6 +5,7 @@
 //! | `esm:warn-only` | a development build of the ultravisor: a wrong or missing ESM blob is logged, all memory is kept |
 //! | `esm:poison=code` | before the guest goes on after UV_ESM, its registers, its low memory and all memory that was not measured hold addresses and code of the host's, which says HOST CODE RAN |
 //! | `esm:poison=0xff` | the same with this byte |
+//! | `esm:boot-cpu=3` | the host writes this boot CPU into the tree's header just before UV_ESM reads it |
 //! | `ram:fill=0x5a` | memory that is not used at reset holds this byte |
 //! | `ram:outside=0x10000000+0x10000` | this range, whole 64 KiB frames, is in none of the VM's memory slots |
 
@@ -30,6 +31,8 @@ pub struct Conditions {
     pub warn_only: bool,
     /// What the guest finds when it is entered.
     pub poison: Option<Poison>,
+    /// The boot CPU that UV_ESM reads in the tree's header.
+    pub boot_cpu: Option<u32>,
     /// What unused memory holds at reset.
     pub fill: Option<u8>,
     /// Frames outside the VM's memory slots, as guest frame numbers.
@@ -50,6 +53,8 @@ impl Conditions {
                 "code" => Poison::HostCode,
                 byte => Poison::Byte(byte_of(byte).ok_or_else(bad)?),
             });
+        } else if let Some(cpu) = text.strip_prefix("esm:boot-cpu=") {
+            self.boot_cpu = Some(number(cpu).and_then(|cpu| cpu.try_into().ok()).ok_or_else(bad)?);
         } else if let Some(byte) = text.strip_prefix("ram:fill=") {
             self.fill = Some(byte_of(byte).ok_or_else(bad)?);
         } else if let Some(range) = text.strip_prefix("ram:outside=") {
@@ -73,6 +78,7 @@ impl Conditions {
             Some(Poison::Byte(byte)) => texts.push(format!("esm:poison={byte:#04x}")),
             None => {}
         }
+        texts.extend(self.boot_cpu.map(|cpu| format!("esm:boot-cpu={cpu}")));
         texts.extend(self.fill.map(|byte| format!("ram:fill={byte:#04x}")));
         let range = |frames: &Range<u64>| {
             let (start, size) = (frames.start << FRAME_SHIFT, (frames.end - frames.start) << FRAME_SHIFT);
@@ -118,6 +124,7 @@ mod tests {
             "esm:warn-only",
             "esm:poison=code",
             "esm:poison=0x05",
+            "esm:boot-cpu=3",
             "ram:fill=0x5a",
             "ram:outside=0x10000000+0x20000",
         ];
@@ -138,6 +145,8 @@ mod tests {
             "esm:poison=",
             "esm:poison=256",
             "esm:poison=Code",
+            "esm:boot-cpu=-1",
+            "esm:boot-cpu=4294967296",
             "ram:fill=none",
             "ram:outside=0x10000",
             "ram:outside=0x10001+0x10000",

@@ -121,10 +121,10 @@ fn without(range: Range<u64>, others: &[Range<u64>]) -> Vec<Range<u64>> {
 
 /// Fills the frames that hold nothing yet.
 pub(super) fn fill(ram: &GuestRam, byte: u8) -> io::Result<()> {
-    let full = vec![byte; FRAME];
+    let (empty, full) = (vec![0; FRAME], vec![byte; FRAME]);
     for gfn in 0..ram.size() / FRAME_SIZE {
         let found = ram.read(gfn * FRAME_SIZE, FRAME_SIZE)?;
-        if found.is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0)) {
+        if found.as_ref() == Some(&empty) {
             ram.write(gfn * FRAME_SIZE, &full)?;
         }
     }

@@ -312,6 +312,9 @@ impl Server {
         let place = self.count(number);
         let fault = self.faults.effect(number, place, n);
 
+        if number == Some(Number::Esm) {
+            self.change_boot_cpu(call.arguments[1])?;
+        }
         let (violations, entries) = (self.machine.violations.len(), self.machine.esm.len());
         let verdict = self.machine.serve(&self.ram, &call, fault).map_err(UvError::Ram)?;
         let (pc, msr) = match verdict.resume {

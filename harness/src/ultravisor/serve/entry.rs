@@ -17,6 +17,15 @@ const REGISTERS: &[&str] = &[
 ];
 
 impl Server {
+    /// The tree is not measured: whatever the host writes there until UV_ESM is what is read.
+    pub(super) fn change_boot_cpu(&mut self, tree: u64) -> Result<(), UvError> {
+        const BOOT_CPU: u64 = 28;
+        let Some(cpu) = self.faults.conditions.boot_cpu else { return Ok(()) };
+        let at = tree.saturating_add(BOOT_CPU);
+        self.ram.write(at, &cpu.to_be_bytes()).map_err(UvError::Ram)?;
+        Ok(())
+    }
+
     /// What memory and registers are like when the guest is entered, and where that is.
     pub(super) fn prepare_entry(&mut self, order: Order, kernel_base: u64) -> Result<u64, UvError> {
         let conditions = &self.faults.conditions;

@@ -1,0 +1,57 @@
+//! UV_ESM: what a host leaves in memory and registers, and what the ultravisor makes of it.
+
+use super::{M, tried};
+use crate::Case;
+use crate::Response::{Halt, Work};
+
+pub(super) const CASES: &[Case] = &[
+    tried(
+        M,
+        "ESM-01",
+        &[Work],
+        "UV_ESM forgets all memory but image, tree, initrd and RTAS area",
+        "nothing else of before is read: 16,373 of 16,384 frames are zeroed, and the run ends with status 0",
+    ),
+    tried(
+        M,
+        "ESM-02",
+        &[Work],
+        "registers, low memory and the rest of measured frames hold addresses and code of the host's at the entry",
+        "all are overwritten before they are used: the run is the same, word for word",
+    ),
+    tried(
+        M,
+        "ESM-03",
+        &[Work],
+        "a development build of the ultravisor keeps all memory, full of the host's code",
+        "as ESM-02: nothing that was not measured is run or read",
+    ),
+    tried(
+        M,
+        "ESM-04",
+        &[Work],
+        "a reservation that starts on no frame: the ultravisor's shared frames cover its first bytes",
+        "each reservation is whole frames, and is neither mapped nor given away",
+    ),
+    tried(
+        M,
+        "ESM-05",
+        &[Halt],
+        "UV_ESM is aborted at its end; the RTAS stub and what the ultravisor had shared are zeros by then",
+        "the code is named, and the guest ends by H_RTAS, with status 4",
+    ),
+    tried(
+        M,
+        "ESM-06",
+        &[Halt],
+        "the tree names a boot CPU that there is not, noticed after H_SVM_INIT_DONE",
+        "H_STATE is named; status 4",
+    ),
+    tried(
+        M,
+        "ESM-07",
+        &[Work],
+        "a share of a frame outside the memory slots changes nothing, whatever r3 says",
+        "the pattern that reads back decides: the range is quarantined, another is tried",
+    ),
+];
