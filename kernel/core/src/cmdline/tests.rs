@@ -67,8 +67,15 @@ fn every_word_of_a_closed_list_is_read() {
     }
     assert_eq!(options("console=hvc").console, Console::Hvc);
     for (name, step) in STEPS {
-        assert_eq!(options(&format!("run={name}")).run.as_slice(), [step]);
+        assert_eq!(options(&format!("bench=read:512:1:seq:1 run={name}")).run.as_slice(), [step]);
         assert_eq!(step.to_string(), name);
+    }
+}
+
+#[test]
+fn a_benchmark_of_nothing_is_no_command_line() {
+    for step in ["bench-blk", "bench-smp", "demo,bench-blk"] {
+        assert_eq!(errors(format!("run={step}").as_bytes()), ["run: needs bench=WORK,.."]);
     }
 }
 
