@@ -5,6 +5,7 @@
 mod block;
 mod calls;
 mod esm;
+mod injection;
 mod interrupts;
 mod life;
 mod memory;
@@ -29,6 +30,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "Several queues", cases: queues::CASES },
     Family { title: "Network", cases: network::CASES },
     Family { title: "Interrupts and time", cases: interrupts::CASES },
+    Family { title: "Registers, interrupts and pauses of the hypervisor's choice", cases: injection::CASES },
     Family { title: "Hypercalls and RTAS", cases: calls::CASES },
     Family { title: "Device tree", cases: tree::CASES },
     Family { title: "Ultracalls and the pool", cases: ultravisor::CASES },

@@ -73,6 +73,7 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
         edits: Vec::new(),
         host: Vec::new(),
         attack: None,
+        registers: None,
         publish_node: options.firmware != Firmware::Vof,
         log: options.log.clone(),
     });

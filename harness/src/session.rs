@@ -44,6 +44,8 @@ pub struct Protection {
     pub host: Vec<Rule>,
     /// What the host does to the guest's CPUs while they run.
     pub attack: Option<Attack>,
+    /// Whether each hypercall's registers are kept to what it has, and the seed of what the others become.
+    pub registers: Option<u64>,
     /// Whether the tree tells the guest; if not, its command line has to.
     pub publish_node: bool,
     /// JSON lines, one per ultracall.
@@ -61,6 +63,7 @@ impl Protection {
             edits: Vec::new(),
             host: Vec::new(),
             attack: None,
+            registers: None,
             publish_node,
             log: None,
         }
@@ -199,6 +202,7 @@ impl Session {
             edits: protection.edits,
             host: protection.host,
             attack: protection.attack,
+            registers: protection.registers,
             firmware: match machine.firmware {
                 Firmware::Slof => ultravisor::Firmware::Slof,
                 Firmware::Vof => ultravisor::Firmware::Vof,

@@ -23,11 +23,13 @@ pub mod machine;
 pub mod poison;
 pub mod publish;
 mod ram;
+mod rtas;
 #[cfg(test)]
 mod scratch;
 mod serve;
 mod sites;
 mod tap;
+pub mod violation;
 
 use std::fmt;
 use std::io;
@@ -64,6 +66,8 @@ pub struct Config {
     pub host: Vec<host::Rule>,
     /// What it does to the guest's CPUs while they run.
     pub attack: Option<inject::Attack>,
+    /// Whether each hypercall's registers are kept to what it has, and the seed of what the others become.
+    pub registers: Option<u64>,
     /// What started the guest, which decides what UV_ESM may ask of the tree.
     pub firmware: Firmware,
     /// The kernel's file, for comparison at UV_ESM.
@@ -137,6 +141,8 @@ pub struct Report {
     pub violations: Vec<Violation>,
     /// The hypercalls that the host's rules were about.
     pub host: Vec<host::Seen>,
+    /// Hypercalls whose registers were kept to what each has.
+    pub disciplined: u64,
     /// What came of an attack on its CPUs.
     pub attacked: inject::Attacked,
     /// Frames (64 KiB) shared at the end, as runs.

@@ -45,6 +45,7 @@ fn config(behaviour: Behaviour, faults: &str) -> Config {
         edits: Vec::new(),
         host: Vec::new(),
         attack: None,
+        registers: None,
         firmware: Firmware::Bios,
         kernel_elf: "set by the VM".into(),
         log: None,

@@ -4,9 +4,9 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    bus, cells, device_tree, esm, faults, honesty, host, input, interrupts, leak_hunt, lies, malformed_tree,
-    measured, memory, negotiation, network, nmi, noise, ranges, refusing, reserved, sabotage, smp, soak,
-    strict, strings,
+    bus, cells, device_tree, esm, faults, honesty, host, injection, input, interrupts, leak_hunt, lies,
+    malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, ranges, refusing, registers,
+    reserved, rtas_model, sabotage, smp, soak, strays, strict, strings,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -63,12 +63,23 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(lies::tests());
     tests.extend(honesty::tests());
     tests.extend(host::tests());
+    tests.extend(injection::tests());
+    tests.extend(pause::tests());
+    tests.extend(rtas_model::tests());
     tests.extend(bus::tests());
     tests.extend(ranges::tests());
     tests.extend(reserved::tests());
     tests.extend(leak_hunt::tests());
     tests.extend(noise::tests());
     tests.extend(soak::tests());
+    // Attacks that the image does not withstand yet run when they are named.
+    if !filters.is_empty() {
+        tests.extend(injection::awaited());
+        tests.extend(pause::awaited());
+        tests.extend(registers::awaited());
+        tests.extend(rtas_model::awaited());
+        tests.extend(strays::awaited());
+    }
     tests.retain(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part.as_str())));
     tests
 }

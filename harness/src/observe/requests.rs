@@ -7,6 +7,7 @@
 //! syscall r0=... r3=000000000000f110 ... nip=0000000000400290      (any other `sc`, `sc 2` among them)
 //! ```
 
+use crate::observe::counts::{Counts, counts};
 use crate::observe::hcalls::{self, Hands};
 use crate::ultravisor::call::Number;
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ pub struct Hcall {
     pub arguments: [u64; 4],
     /// The instruction.
     pub nip: u64,
+    /// Whether a register beyond its arguments, up to r12, holds anything.
+    pub excess: bool,
 }
 
 /// An exception.
@@ -126,7 +129,15 @@ fn hcall(text: &str) -> Option<Hcall> {
             *argument = register(text, name)?;
         }
     }
-    Some(Hcall { number, arguments, nip })
+    Some(Hcall { number, arguments, nip, excess: excess(number, text) })
+}
+
+/// Registers are logged in order, r3 to r12, and with all their digits.
+fn excess(number: u64, text: &str) -> bool {
+    const REGISTERS: usize = 10;
+    let Some(Counts { passed, .. }) = counts(number) else { return false };
+    let beyond = text.rsplit(' ').skip(1).take(REGISTERS - passed);
+    beyond.into_iter().any(|word| !word.ends_with("=0000000000000000"))
 }
 
 fn taken(text: &str) -> Option<Taken> {

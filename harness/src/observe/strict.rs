@@ -77,6 +77,8 @@ pub enum Breach {
     Firmware(Hcall),
     /// A call outside the ultravisor's table: aborts it, and the machine with it.
     Unlisted(Hcall),
+    /// A call with something in a register beyond its arguments: the host would be told what that was.
+    Excess(Hcall),
     /// A call that hands the host an address in private memory, which it cannot read.
     PrivateAddress(&'static str, Hcall),
     /// A call that hands over addresses in a way that is not judged here.
@@ -102,6 +104,7 @@ impl fmt::Display for Breach {
         match self {
             Self::Firmware(call) => write!(f, "firmware's call {call} after UV_ESM"),
             Self::Unlisted(call) => write!(f, "{call} is not in the ultravisor's table"),
+            Self::Excess(call) => write!(f, "{call} leaves something in a register beyond its arguments"),
             Self::PrivateAddress(name, call) => write!(f, "{name} hands over private memory: {call}"),
             Self::Addresses(name, call) => write!(f, "{name} hands over addresses: {call}"),
             Self::NotADevice(call) => write!(f, "device access to RAM: {call}"),

@@ -17,6 +17,8 @@ pub enum Edit {
     Rtas(u64, u64),
     /// The initrd lies here.
     Initrd(u64, u64),
+    /// The first service of RTAS has the token of the second.
+    Token(&'static str, &'static str),
     /// Memory is these ranges and nothing else.
     Memory(Vec<(u64, u64)>),
 }
@@ -62,6 +64,10 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
                 "sat-",
                 &[("linux,rtas-base", cells(&[*base as u32])), ("rtas-size", cells(&[*size as u32]))],
             )?,
+            Edit::Token(service, other) => {
+                let token = Fdt::parse(&tree)?.node("rtas").and_then(|rtas| rtas.cell(other));
+                replaced(tree, "rtas", "sat-", &[(service, cells(&[token.unwrap_or_default()]))])?
+            }
             Edit::Initrd(start, size) => {
                 let wide = |address: u64| address.to_be_bytes().to_vec();
                 let place = [("linux,initrd-start", wide(*start)), ("linux,initrd-end", wide(start + size))];

@@ -116,6 +116,8 @@ pub enum What {
     Result(Value),
     /// What it should; then r3 is this.
     R3(u64),
+    /// Of RTAS: now and then nothing, and answers random words of this seed; else what it should.
+    Noise(u64),
     /// What it was not asked for: an argument, r4 counted 0, becomes another first.
     Argument(usize, Value),
 }

@@ -90,6 +90,21 @@ pub enum Act {
     Probe(u32),
     /// A vCPU stands still.
     Pause(Pauses),
+    /// A vCPU that nobody asked for is started where the guest's own are.
+    Stray(Stray),
+}
+
+/// A CPU that is started without being asked for: the last one, just before one that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stray {
+    /// With the argument of the one that is about to be started.
+    Same,
+    /// With the argument of one that was started before.
+    Earlier,
+    /// With any number.
+    Random,
+    /// With this address.
+    Address(u64),
 }
 
 /// Interrupts of the hypervisor's choice, at the vCPU that booted.
@@ -159,6 +174,8 @@ pub enum Weakness {
         /// Where it was interrupted.
         pc: u64,
     },
+    /// Two CPUs have their stack pointers in the same piece of the guest's memory, here.
+    Stack(u64),
     /// The request of a CPU that stood still, at this address, was changed by another.
     Request(u64),
 }
@@ -175,6 +192,7 @@ impl fmt::Display for Weakness {
             Self::Memory { slot, pc } => {
                 write!(f, "an interrupt to {slot:#x} at {pc:#x} changes the stack of what it interrupted")
             }
+            Self::Stack(at) => write!(f, "two CPUs run on the stack at {at:#x}"),
             Self::Request(at) => write!(f, "the request at {at:#x} of a CPU that stood still has changed"),
         }
     }

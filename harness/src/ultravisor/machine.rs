@@ -3,7 +3,6 @@
 //! Source: open-power/ultravisor `core/uvcall.c`, `core/svm_host.c` (published), `doc/ultravisor.rst`
 //! (documented).
 
-use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use super::fault::Effect;
 use super::frames::{FRAME_SHIFT, FRAME_SIZE, FrameState, ShareMap};
 use super::image::KernelImage;
 use super::ram::GuestRam;
+pub use super::violation::Violation;
 use crate::variable::Firmware;
 
 /// MSR\[PR\]: the caller runs in problem state.
@@ -64,74 +64,6 @@ pub struct Verdict {
     pub code: Code,
     /// How the guest goes on.
     pub resume: Resume,
-}
-
-/// Something a correct guest never does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Violation {
-    /// A number that no document lists.
-    UnknownCall(u64),
-    /// A call of the hypervisor's.
-    HypervisorCall(u64),
-    /// A call made from problem state.
-    ProblemState(u64),
-    /// A share call before UV_ESM.
-    NotSecure(u64),
-    /// UV_ESM of a secure VM.
-    AlreadySecure,
-    /// A range of frames that is empty, wraps around or leaves RAM.
-    BadRange {
-        /// The call.
-        opcode: u64,
-        /// First frame.
-        gfn: u64,
-        /// Number of frames.
-        count: u64,
-    },
-    /// Sharing or unsharing a frame that the ultravisor keeps for itself, or the guest's RTAS area, which a share only
-    /// seems to share.
-    ReservedFrame {
-        /// The call.
-        opcode: u64,
-        /// The first such frame.
-        gfn: u64,
-    },
-    /// The kernel in memory is not what its file holds, from this address on.
-    KernelDiffers(u64),
-    /// The guest shares frames with its kernel or its tree in them, which begins at this address.
-    SharesItself(u64),
-    /// The ultravisor takes a frame that the tree does not reserve but that holds the tree or the kernel.
-    ReservationHits(u64),
-    /// An assertion of the ultravisor's failed, or it killed the VM, for this reason.
-    Dead(&'static str),
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownCall(opcode) => write!(f, "ultracall {opcode:#x} does not exist"),
-            Self::HypervisorCall(opcode) => {
-                write!(f, "{} ({opcode:#x}) is the hypervisor's", call::name(*opcode))
-            }
-            Self::ProblemState(opcode) => write!(f, "{} from problem state", call::name(*opcode)),
-            Self::NotSecure(opcode) => write!(f, "{} by a VM that is not secure", call::name(*opcode)),
-            Self::AlreadySecure => write!(f, "UV_ESM by a VM that is secure"),
-            Self::BadRange { opcode, gfn, count } => {
-                write!(f, "{} of {count:#x} frames from {gfn:#x}: not a range in RAM", call::name(*opcode))
-            }
-            Self::ReservedFrame { opcode, gfn } => {
-                write!(f, "{} of frame {gfn:#x}, which is the ultravisor's or RTAS's", call::name(*opcode))
-            }
-            Self::KernelDiffers(address) => {
-                write!(f, "the kernel in memory differs from its file at {address:#x}")
-            }
-            Self::SharesItself(address) => write!(f, "UV_SHARE_PAGE of kernel or tree, at {address:#x}"),
-            Self::ReservationHits(address) => {
-                write!(f, "the frame at {address:#x} is in use and not reserved, and the ultravisor takes it")
-            }
-            Self::Dead(reason) => write!(f, "the ultravisor ended: {reason}"),
-        }
-    }
 }
 
 /// The ultravisor's state of one guest.
@@ -191,6 +123,19 @@ impl Machine {
     #[must_use]
     pub fn is_secure(&self) -> bool {
         self.secure
+    }
+
+    /// Whether an address lies in the kernel of a secure guest, with its stacks.
+    #[must_use]
+    pub fn is_kernels(&self, address: u64) -> bool {
+        self.in_use.first().is_some_and(|(at, size)| (*at..at + size).contains(&address))
+    }
+
+    /// Writes down, once, what the guest must not do.
+    pub fn accuse(&mut self, violation: Violation) {
+        if !self.violations.contains(&violation) {
+            self.violations.push(violation);
+        }
     }
 
     /// Bytes of the kernel's file in memory.

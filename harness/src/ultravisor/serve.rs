@@ -20,13 +20,19 @@ use crate::gdb::target::Register;
 use crate::gdb::{Client, GdbError, Stop};
 use crate::variable::Firmware;
 use attacks::Attacker;
+use discipline::Discipline;
+use order::Order;
 use pauses::Frozen;
 
 mod attacks;
+mod discipline;
 mod entry;
 mod hypercalls;
+mod order;
 mod pauses;
 mod probe;
+mod rtas;
+mod strays;
 
 /// Where `sc` arrives: with the MMU off, and with relocation on (AIL = 3).
 const VECTORS: [u64; 2] = [0xc00, 0xc000_0000_0000_4c00];
@@ -64,40 +70,6 @@ impl RegisterSet {
     }
 }
 
-/// Byte order of register values, which is the guest's at the moment of each access.
-#[derive(Clone, Copy)]
-enum Order {
-    Big,
-    Little,
-}
-
-impl Order {
-    /// Found from the bytes of MSR itself: they are little-endian exactly if MSR\[LE\], then the lowest bit of
-    /// the first byte, is set. In a big-endian MSR that bit is bit 56, which no CPU has.
-    fn of_msr(bytes: &[u8]) -> Self {
-        if bytes.first().is_some_and(|first| u64::from(*first) & MSR_LE != 0) {
-            Self::Little
-        } else {
-            Self::Big
-        }
-    }
-
-    fn decode(self, bytes: &[u8]) -> u64 {
-        let shift = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
-        match self {
-            Self::Big => bytes.iter().fold(0, shift),
-            Self::Little => bytes.iter().rev().fold(0, shift),
-        }
-    }
-
-    fn encode(self, value: u64) -> [u8; 8] {
-        match self {
-            Self::Big => value.to_be_bytes(),
-            Self::Little => value.to_le_bytes(),
-        }
-    }
-}
-
 /// A register of one vCPU in the monitor's `info registers -a`. Threads are numbered from 1, vCPUs from 0.
 fn monitor_register(text: &str, thread: &str, name: &str) -> Option<u64> {
     let thread = thread.rsplit('.').next().unwrap_or(thread);
@@ -123,6 +95,7 @@ pub(super) struct Server {
     /// How many calls of each number were made.
     counts: [u64; Number::ALL.len()],
     attacker: Option<Attacker>,
+    discipline: Option<Discipline>,
     frozen: Option<Frozen>,
 }
 
@@ -155,6 +128,7 @@ impl Server {
         let calls = Vec::new();
         let (faults, tap, reserve) = (config.faults, Tap::new(config.host), config.reserve);
         let (attacker, frozen) = (config.attack.map(Attacker::new), None);
+        let discipline = config.registers.map(Discipline::new);
         let mut server = Self {
             client,
             registers,
@@ -169,6 +143,7 @@ impl Server {
             counts,
             attacker,
             frozen,
+            discipline,
         };
         if config.firmware == Firmware::Bios {
             server.change_tree(config.publish_node, &config.edits)?;
@@ -217,6 +192,7 @@ impl Server {
             esm: self.machine.esm,
             violations: self.machine.violations,
             host: self.tap.seen,
+            disciplined: self.discipline.map_or(0, |discipline| discipline.calls),
             attacked: self.attacker.map(|attacker| attacker.seen).unwrap_or_default(),
             shared: self.map.shared_ranges(),
             ever_shared: self.map.ever_shared_ranges(),
@@ -247,6 +223,10 @@ impl Server {
                     Stop::Other { .. } => return Ok(true),
                     Stop::Exited => return Ok(false),
                 }
+            }
+        } else if self.discipline.as_ref().is_some_and(|kept| kept.sites.contains(&pc)) {
+            if !self.disciplined(pc, &thread)? {
+                return Ok(true);
             }
         } else if self.tap.is_watched(pc) && !self.hypercall(order, pc, &thread)? {
             return Ok(true);
@@ -308,6 +288,9 @@ impl Server {
             arguments[index] = self.read(order, self.registers.gpr[index + 1])?;
         }
         let call = Call { opcode, arguments, msr: srr1 };
+        if self.discipline.is_some() {
+            self.check_scrubbed(order, &call, number)?;
+        }
         let n = self.calls.len() as u64 + 1;
         let place = self.count(number);
         let fault = self.faults.effect(number, place, n);
@@ -383,18 +366,6 @@ impl Server {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_byte_order_is_read_off_the_msr() {
-        let sf_me_le = 0x8000_0000_0000_1001_u64;
-        assert!(matches!(Order::of_msr(&sf_me_le.to_le_bytes()), Order::Little));
-        let sf_hv_me = 0x9000_0000_0000_1000_u64;
-        assert!(matches!(Order::of_msr(&sf_hv_me.to_be_bytes()), Order::Big));
-        assert!(matches!(Order::of_msr(&[0; 8]), Order::Big));
-        for order in [Order::Big, Order::Little] {
-            assert_eq!(order.decode(&order.encode(0x0123_4567_89ab_cdef)), 0x0123_4567_89ab_cdef);
-        }
-    }
 
     #[test]
     fn a_register_is_found_in_the_section_of_its_cpu() {

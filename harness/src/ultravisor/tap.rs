@@ -2,6 +2,7 @@
 
 use super::host::{H_LOGICAL_CI_LOAD, H_LOGICAL_CI_STORE, H_RTAS, Rule, Seen, Subject, Value, What};
 use super::ram::GuestRam;
+use super::rtas::HANDLERS;
 use super::sites::Site;
 use std::collections::HashMap;
 use std::io;
@@ -54,6 +55,21 @@ impl Call {
         }
     }
 
+    /// Where its argument block is, if it has one.
+    pub(super) fn block_address(&self) -> Option<u64> {
+        self.block.as_ref().map(|block| block.address)
+    }
+
+    /// Whether it ends the machine.
+    pub(super) fn is_end(&self) -> bool {
+        self.block.as_ref().and_then(|block| block.service).is_some_and(|service| ENDS.contains(&service))
+    }
+
+    /// Where its status word is, likewise.
+    pub(super) fn status_address(&self) -> Option<u64> {
+        self.block.as_ref().map(Block::status)
+    }
+
     pub(super) fn is_device(&self) -> bool {
         matches!(self.number, H_LOGICAL_CI_LOAD | H_LOGICAL_CI_STORE)
     }
@@ -81,7 +97,9 @@ pub(super) struct Tap {
 }
 
 /// The services that rules speak of.
-const SERVICES: [&str; 3] = ["ibm,read-pci-config", "ibm,write-pci-config", START_CPU];
+const SERVICES: [&str; 4] = ["ibm,read-pci-config", "ibm,write-pci-config", ENDS[0], ENDS[1]];
+/// The services that end the machine.
+const ENDS: [&str; 2] = ["power-off", "ibm,os-term"];
 const START_CPU: &str = "start-cpu";
 
 impl Tap {
@@ -92,7 +110,10 @@ impl Tap {
 
     /// Takes RTAS's tokens from the guest's tree.
     pub(super) fn learn(&mut self, token: impl Fn(&str) -> Option<u32>) {
-        self.tokens = SERVICES.iter().filter_map(|name| Some((token(name)?, *name))).collect();
+        // Where several have one token, the ultravisor's handler is the one that is reached.
+        let handled = HANDLERS.iter().map(|handler| handler.service);
+        let names = SERVICES.into_iter().chain(handled).chain([START_CPU]);
+        self.tokens = names.filter_map(|name| Some((token(name)?, name))).collect();
     }
 
     /// Looks at every call of RTAS from now on, for [`Self::started`].
@@ -105,6 +126,27 @@ impl Tap {
     pub(super) fn started(&self, call: &Call) -> Option<u64> {
         let block = call.block.as_ref().filter(|block| block.service == Some(START_CPU))?;
         block.arguments.first().copied()
+    }
+
+    /// Where the CPU that this call starts begins.
+    pub(super) fn start_address(&self, call: &Call) -> Option<u64> {
+        let block = call.block.as_ref().filter(|block| block.service == Some(START_CPU))?;
+        block.arguments.get(1).copied()
+    }
+
+    /// The argument of the CPU that this call starts.
+    pub(super) fn start_argument(&self, call: &Call) -> Option<u64> {
+        let block = call.block.as_ref().filter(|block| block.service == Some(START_CPU))?;
+        block.arguments.get(2).copied()
+    }
+
+    /// What the published ultravisor's handler of the called service does to guest memory: the service, the address.
+    pub(super) fn handled(&self, call: &Call) -> Option<(&'static str, u64)> {
+        let block = call.block.as_ref()?;
+        let service = block.service?;
+        let argument = |at: usize| block.arguments.get(at).copied();
+        let handler = HANDLERS.iter().find(|handler| handler.service == service);
+        Some((service, argument(handler?.buffer)?))
     }
 
     /// The calls that have to be stopped at.

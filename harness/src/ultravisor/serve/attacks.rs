@@ -5,7 +5,7 @@ use crate::gdb::{GdbError, Stop};
 use crate::pattern::splitmix64;
 use crate::ultravisor::UvError;
 use crate::ultravisor::general::General;
-use crate::ultravisor::inject::{Act, Attack, Attacked, Interrupts, Moment, Random, STATUS_BITS};
+use crate::ultravisor::inject::{Act, Attack, Attacked, Interrupts, Moment, Pauses, Random, STATUS_BITS};
 use std::time::{Duration, Instant};
 
 const MSR_DR: u64 = 1 << 4;
@@ -20,6 +20,8 @@ const STEPS: u64 = 12;
 /// Bytes around the stack pointer that belong to the interrupted code: its red zone, and its frames.
 pub(super) const RED_ZONE: u64 = 288;
 pub(super) const STACK: u64 = 1024;
+/// Most looks at the stacks of CPUs.
+const LOOKS: u32 = 200;
 /// How often an attack that has not begun looks whether it may.
 const LOOK: Duration = Duration::from_millis(2);
 /// Words of a canary that registers take.
@@ -33,6 +35,9 @@ pub(super) struct Attacker {
     left: u32,
     /// When the next one is.
     next: Option<Instant>,
+    /// The argument of the last CPU that the guest started, and the thread of the one that it did not.
+    pub(super) earlier: Option<u64>,
+    pub(super) stray: Option<String>,
     pub(super) seen: Attacked,
 }
 
@@ -42,13 +47,23 @@ impl Attacker {
             Act::Interrupt(interrupts) => interrupts.count,
             Act::Probe(count) => *count,
             Act::Pause(pauses) => pauses.count,
+            Act::Stray(_) => LOOKS,
         };
-        Self { random: Random::new(attack.seed), attack, left, next: None, seen: Attacked::default() }
+        let random = Random::new(attack.seed);
+        Self { random, attack, left, next: None, earlier: None, stray: None, seen: Attacked::default() }
+    }
+
+    /// Whether this is one of its moments, if they are not its own to choose.
+    pub(super) fn take_turn(&mut self) -> bool {
+        let now = self.left > 0 && self.attack.trigger.is_pulled();
+        self.left -= u32::from(now);
+        now
     }
 
     /// How long the guest may run until something happens.
     fn wait(&mut self) -> Option<Duration> {
-        if self.left == 0 {
+        let at_calls = matches!(self.attack.act, Act::Pause(Pauses { in_rtas: true, .. }));
+        if self.left == 0 || at_calls {
             return None;
         }
         if !self.attack.trigger.is_pulled() {
@@ -109,6 +124,7 @@ impl Server {
             Act::Interrupt(interrupts) => self.enter(&mut attacker, &interrupts),
             Act::Probe(_) => self.probe(&mut attacker),
             Act::Pause(pauses) => self.freeze(&mut attacker, pauses),
+            Act::Stray(_) => self.compare_stacks(&mut attacker),
         };
         attacker.left -= u32::from(matches!(done, Ok(true)));
         self.attacker = Some(attacker);

@@ -12,13 +12,21 @@ impl Server {
     /// After UV_ESM: stops the kernel at each of the calls that rules are about.
     pub(super) fn watch_hypercalls(&mut self, kernel_base: u64, fdt: u64) -> Result<(), UvError> {
         let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
+        let sites = sites::find(kernel_base, &image.unwrap_or_default());
+        if let Some(discipline) = &mut self.discipline {
+            discipline.sites = sites.iter().map(|site| site.at).collect();
+            for site in sites {
+                self.client.set_breakpoint(site.at)?;
+            }
+            return Ok(());
+        }
         let tree = read_tree(&self.ram, fdt).map_err(UvError::Ram)?;
         let max = self.machine.esm.last().map_or(0, |report| report.max_cpus);
         // A start that makes the ultravisor assert is looked for where there can be one.
         if tree.as_ref().is_ok_and(|tree| servers(tree).iter().any(|server| *server >= max)) {
             self.tap.follow_starts();
         }
-        let sites = self.tap.watch(&sites::find(kernel_base, &image.unwrap_or_default()));
+        let sites = self.tap.watch(&sites);
         if let Ok(tree) = tree {
             self.tap.learn(|name| tree.node("/rtas").and_then(|rtas| rtas.cell(name)));
         }
@@ -41,9 +49,20 @@ impl Server {
         {
             self.end_machine()?;
         }
+        if self.freeze_at_call(&call, pc, thread)? {
+            return Ok(true);
+        }
+        self.start_stray(&call, pc, thread)?;
         let hits = self.tap.judge(&call);
         let what = hits.first().map_or(What::Look, |(_, _, what)| *what);
-        if let What::Answer { status, value } = what {
+        self.handle_rtas(&call)?;
+        if let What::Noise(seed) = what
+            && let Some((_, nth, _)) = hits.first()
+            && self.answer_noise(&call, seed, *nth, pc)?
+        {
+            let (status, value) = self.result(order, &call)?;
+            self.tap.note(&call, &hits, status, value);
+        } else if let What::Answer { status, value } = what {
             let status = status.cast_unsigned();
             self.put_result(order, &call, Some(status), Some(call.changed(Value::Is(value), 0)))?;
             self.write(order, self.registers.pc, pc + 4)?;
@@ -64,7 +83,7 @@ impl Server {
                         self.put_result(order, &call, None, Some(call.changed(new, value)))?
                     }
                     What::R3(new) => self.write(order, self.registers.gpr[0], new)?,
-                    What::Look | What::Argument(..) | What::Answer { .. } => {}
+                    What::Look | What::Argument(..) | What::Answer { .. } | What::Noise(_) => {}
                 }
                 let (_, value) = self.result(order, &call)?;
                 let value = if call.is_device() { call.swapped(value) } else { value };

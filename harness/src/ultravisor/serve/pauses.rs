@@ -3,7 +3,8 @@
 use super::Server;
 use super::attacks::{Attacker, Place};
 use crate::ultravisor::UvError;
-use crate::ultravisor::inject::{Moment, Pauses, Weakness};
+use crate::ultravisor::inject::{Act, Moment, Pauses, Weakness};
+use crate::ultravisor::tap::Call;
 use std::time::{Duration, Instant};
 
 /// Bytes of an RTAS argument block: token, counts, 16 words.
@@ -42,6 +43,25 @@ impl Server {
         attacker.seen.moments.push(Moment { pc, slot: pc, gpr: general.gprs() });
         let until = pauses.length.map(|length| Instant::now() + length);
         self.frozen = Some(Frozen { thread: thread.clone(), until, request: None });
+        Ok(true)
+    }
+
+    /// A vCPU is about to make an RTAS call. True when it stands still there from now on.
+    pub(super) fn freeze_at_call(&mut self, call: &Call, pc: u64, thread: &str) -> Result<bool, UvError> {
+        let Some(address) = call.block_address().filter(|_| self.frozen.is_none()) else { return Ok(false) };
+        let Some(attacker) = &self.attacker else { return Ok(false) };
+        let Act::Pause(pauses) = attacker.attack.act else { return Ok(false) };
+        let victim = self.client.threads()?.get(pauses.cpu).is_some_and(|victim| victim == thread);
+        let Some(attacker) = self.attacker.as_mut().filter(|_| victim && pauses.in_rtas) else {
+            return Ok(false);
+        };
+        if !attacker.take_turn() {
+            return Ok(false);
+        }
+        let bytes = self.ram.read(address, BLOCK).map_err(UvError::Ram)?.unwrap_or_default();
+        attacker.seen.moments.push(Moment { pc, slot: pc, gpr: Vec::new() });
+        let until = pauses.length.map(|length| Instant::now() + length);
+        self.frozen = Some(Frozen { thread: thread.to_owned(), until, request: Some((address, bytes)) });
         Ok(true)
     }
 

@@ -1,0 +1,208 @@
+//! Interrupts of a hostile hypervisor's choice: any slot below 0x2000, at any instruction, as the published
+//! ultravisor lets it. The work is right, or the guest halts and shows nothing of its registers.
+
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
+use crate::pattern::splitmix64;
+use crate::session::Finished;
+use crate::ultravisor::inject::{Act, Attack, Attacked, Interrupts, Random, SLOT, SLOTS_END, Trigger};
+use crate::variable::Firmware;
+use postern_cases::case;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Enough that most of a run is the digest of it.
+const DATA_BYTES: u64 = (16 << 20) + 512;
+/// The same for many interrupts.
+const MANY_BYTES: u64 = 48 << 20;
+/// Exit status: an exception that nobody handles.
+const EXCEPTION: u8 = 8;
+/// Longest that any of these guests may run: several times what the slowest takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+/// The same of a guest that is expected to halt.
+const HALT: Duration = Duration::from_secs(20);
+/// Places at which every slot is tried.
+const PLACES: u32 = 2;
+/// Interrupts that the guest has to live with, at least and at most: each costs the host more than the guest.
+const MANY: [u32; 2] = [100, 3000];
+/// External interrupt and decrementer: what a host may send at any time, and a guest returns from.
+const RETURNING: [u64; 2] = [0x500, 0x900];
+/// What had an effect on code that goes on: no secret is put in its way.
+const EFFECTS: [u64; 2] = [0x920, 0xc00];
+/// The shortest hexadecimal number of which a guest's console is searched: shorter ones are in any log.
+const TELLING: u64 = 1 << 28;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = vec![Test::new("injection/many", many)];
+    tests.extend([at("external", 0x500), at("decrementer", 0x900)]);
+    tests
+}
+
+/// Tests of what the image does not keep yet.
+#[must_use]
+pub fn awaited() -> Vec<Test> {
+    let mut tests = vec![Test::new("injection/slots", probe)];
+    tests.extend([
+        at("system-reset", 0x100),
+        at("middle-of-decrementer", 0x920),
+        at("hypervisor-decrementer", 0x980),
+        at("system-call", 0xc00),
+        at("reset-handler", 0x1c00),
+        at("last", SLOTS_END - SLOT),
+    ]);
+    tests.push(Test::new("injection/once/any", |context| {
+        once(context, Random::new(seed()).below(SLOTS_END / SLOT) * SLOT)
+    }));
+    for slot in [0x500, 0x900, 0xc00] {
+        let name = format!("injection/nested/{slot:#x}");
+        tests.push(Test::new(name, move |context| nested(context, slot)));
+    }
+    tests
+}
+
+fn at(name: &str, slot: u64) -> Test {
+    Test::new(format!("injection/once/{name}"), move |context| once(context, slot))
+}
+
+/// A guest whose time is spent on a digest, and what that has to be.
+struct Worker {
+    scene: Scene,
+    trigger: Trigger,
+    data: PathBuf,
+    canary: u64,
+}
+
+fn worker(
+    context: &Context,
+    bytes: u64,
+    act: impl FnOnce(u64) -> Act,
+    gap: Duration,
+) -> Result<Worker, Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
+    let canary = seed();
+    let data = scene.data_disk(bytes)?;
+    scene.word(&format!("run=blk-digest canary={canary}"));
+    // Low memory is the host's until the kernel's first instructions have written to it: it speaks after that.
+    let trigger = Trigger::later();
+    let attack = Attack { seed: seed(), trigger: trigger.clone(), gap, act: act(canary) };
+    if let Some(protection) = &mut scene.protection {
+        protection.attack = Some(attack);
+    }
+    Ok(Worker { scene, trigger, data, canary })
+}
+
+impl Worker {
+    /// Runs it under attack.
+    fn run(&mut self, limit: Duration) -> Result<Finished, Failure> {
+        let session = self.scene.start()?;
+        // A guest that never speaks is judged by its end.
+        drop(session.qemu.console().wait_for(limit, |line| line.starts_with('[')));
+        self.trigger.pull();
+        Ok(session.finish(limit))
+    }
+}
+
+fn attacked(finished: &Finished) -> Attacked {
+    finished.ultravisor.as_ref().map(|report| report.attacked.clone()).unwrap_or_default()
+}
+
+/// At each place all 256 slots: a handler brings every register back, or does not come back.
+fn probe(context: &Context) -> Result<(), Failure> {
+    case!("INJ-03", Halt, Q);
+    let mut worker = worker(context, DATA_BYTES, |_| Act::Probe(PLACES), Duration::from_millis(100))?;
+    let finished = worker.run(LIMIT)?;
+    let attacked = attacked(&finished);
+    let mut findings: Vec<Finding> = attacked.weaknesses.iter().cloned().map(Finding::Weakness).collect();
+    if u64::from(attacked.entries) != u64::from(PLACES) * (SLOTS_END / SLOT) || attacked.returned == 0 {
+        findings.push(Finding::Unnoticed);
+    }
+    findings.extend(done(&finished, &worker.data)?);
+    verdict(finished, findings)
+}
+
+/// All the work is done and right.
+fn done(finished: &Finished, data: &Path) -> Result<Vec<Finding>, Finding> {
+    let mut findings = judge::end(finished, 0);
+    findings.extend(judge::fact(finished, "blk0.sha256", &digest(data)?));
+    Ok(findings)
+}
+
+/// The work is right, or the guest halts in time and shows nothing.
+fn done_or_halted(finished: &Finished, data: &Path, canary: u64) -> Result<Vec<Finding>, Finding> {
+    let moments = attacked(finished).moments;
+    let mut findings = if finished.report.exit_status == Some(EXCEPTION) {
+        judge::end(finished, EXCEPTION)
+    } else {
+        done(finished, data)?
+    };
+    let ends = finished.output.console.lines().filter(|line| line.starts_with("EXIT: STATUS=")).count();
+    if ends > 1 {
+        findings.push(Finding::NotLast(format!("{ends} lines say how it ended")));
+    }
+    if moments.is_empty() {
+        findings.push(Finding::Unnoticed);
+    }
+    let (before, report) = parts(&finished.output.console);
+    let shown = moments.iter().flat_map(|moment| &moment.gpr).find(|value| shows(report, **value));
+    findings.extend(shown.map(|value| Finding::Shown(*value)));
+    let words = (0..512).map(|n| splitmix64(canary.wrapping_add(n)));
+    let secret = words.into_iter().find(|word| shows(before, *word) || shows(report, *word));
+    findings.extend(secret.map(Finding::Shown));
+    Ok(findings)
+}
+
+/// A console before the report of an exception, and from there on. Facts before it may be addresses, too.
+fn parts(console: &str) -> (&str, &str) {
+    console.split_at(console.find("EXCEPTION").or_else(|| console.find("exception")).unwrap_or(console.len()))
+}
+
+/// Whether a text shows this number, or either half of it if it is as long as a secret.
+fn shows(text: &str, value: u64) -> bool {
+    let found = |value: u64| value >= TELLING && value != u64::MAX && text.contains(&format!("{value:x}"));
+    found(value)
+        || (value >> 60 != 0 && value >> 60 != 15 && (found(value >> 32) || found(value & 0xffff_ffff)))
+}
+
+fn many(context: &Context) -> Result<(), Failure> {
+    case!("INJ-02", Ignore, Q);
+    let act = |_| {
+        Act::Interrupt(Interrupts { slots: RETURNING.into(), count: MANY[1], nested: None, secret: None })
+    };
+    let mut worker = worker(context, MANY_BYTES, act, Duration::from_micros(200))?;
+    let finished = worker.run(LIMIT)?;
+    let mut findings = done_or_halted(&finished, &worker.data, worker.canary)?;
+    if attacked(&finished).entries < MANY[0] && finished.report.exit_status == Some(0) {
+        findings.push(Finding::Unnoticed);
+    }
+    verdict(finished, findings)
+}
+
+fn once(context: &Context, slot: u64) -> Result<(), Failure> {
+    case!("INJ-03", Halt, Q);
+    case!("INJ-05", Halt, Q);
+    let act = |canary| {
+        let secret = (!RETURNING.contains(&slot) && !EFFECTS.contains(&slot)).then_some(canary);
+        // A handler that does return may do harm at some instructions only.
+        let count = if EFFECTS.contains(&slot) { 50 } else { 1 };
+        Act::Interrupt(Interrupts { slots: vec![slot], count, nested: None, secret })
+    };
+    let mut worker = worker(context, DATA_BYTES, act, Duration::from_millis(100))?;
+    let finished = worker.run(HALT)?;
+    let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
+    verdict(finished, findings)
+}
+
+fn nested(context: &Context, slot: u64) -> Result<(), Failure> {
+    case!("INJ-04", Halt, Q);
+    let after = Random::new(seed()).below(8) as u32;
+    let act =
+        |_| Act::Interrupt(Interrupts { slots: vec![slot], count: 1, nested: Some(after), secret: None });
+    let mut worker = worker(context, DATA_BYTES, act, Duration::from_millis(100))?;
+    let finished = worker.run(HALT)?;
+    let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
+    verdict(finished, findings)
+}

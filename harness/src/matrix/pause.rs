@@ -1,0 +1,110 @@
+//! A vCPU that the hypervisor does not run for a while, or never again, wherever it is: nothing of another CPU's
+//! changes by that, and the run ends with its work done or with a name for what failed.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
+use crate::pattern;
+use crate::shares;
+use crate::ultravisor::host::What::{Look, Result as Changed};
+use crate::ultravisor::host::{H_RTAS, H_XIRR, Rule, Subject, Value};
+use crate::ultravisor::inject::{Act, Attack, Pauses, Trigger};
+use crate::variable::Firmware;
+use postern_cases::case;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+const DATA_BYTES: u64 = (8 << 20) + 512;
+const SCRATCH_BYTES: u64 = 2 << 20;
+/// Longest that a guest may run. Each wait of its own ends earlier; the longest are those for a CPU and for a disk.
+const LIMIT: Duration = Duration::from_secs(45);
+/// Longer than any CPU waits for another one's lock.
+const LONG: Duration = Duration::from_millis(1500);
+/// Longer than that, and than a CPU is waited for when it is started.
+const LONGER: Duration = Duration::from_millis(4500);
+/// An interrupt source that no device has, at the priority of devices. Whoever takes it tells RTAS to mask it.
+const NOBODYS: u64 = 0x0500_1234;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    [0, 1].map(|cpu| test(&format!("anywhere/cpu-{cpu}"), anywhere(cpu, 2, Some(LONG)))).into()
+}
+
+/// Tests of what the image does not keep yet.
+#[must_use]
+pub fn awaited() -> Vec<Test> {
+    let in_rtas = |length| Pauses { cpu: 1, count: 1, length, in_rtas: true };
+    vec![
+        test("anywhere/for-ever", anywhere(1, 1, None)),
+        test("rtas", in_rtas(Some(LONGER))),
+        test("rtas/for-ever", in_rtas(None)),
+    ]
+}
+
+fn test(name: &str, pauses: Pauses) -> Test {
+    Test::new(format!("pause/{name}"), move |context| paused(context, pauses))
+}
+
+fn anywhere(cpu: usize, count: u32, length: Option<Duration>) -> Pauses {
+    Pauses { cpu, count, length, in_rtas: false }
+}
+
+fn paused(context: &Context, pauses: Pauses) -> Result<(), Failure> {
+    case!("INJ-06", Halt, Q);
+    let shape = Shape { smp: 2, ..Shape::new(Firmware::Bios, true, false) };
+    let mut scene = Scene::new(context, shape)?;
+    let seed = seed();
+    let data = scene.data_disk(DATA_BYTES)?;
+    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
+    scene.word(&format!("run=blk-smp patience=3 seed={seed}"));
+    if let Some(protection) = &mut scene.protection {
+        let trigger = Trigger::at_esm();
+        let gap = Duration::from_millis(600);
+        protection.attack = Some(Attack { seed, trigger, gap, act: Act::Pause(pauses) });
+        if pauses.in_rtas {
+            protection.host = vec![
+                Rule::nth(Subject::Hcall(H_XIRR), 1, Changed(Value::Is(NOBODYS))),
+                Rule::always(Subject::Hcall(H_RTAS), Look),
+            ];
+        }
+    }
+    let finished = scene.start()?.finish(LIMIT);
+    let Some(report) = &finished.ultravisor else { return Err(Finding::Secure { expected: true }.into()) };
+    let mut findings: Vec<Finding> =
+        report.attacked.weaknesses.iter().cloned().map(Finding::Weakness).collect();
+    if report.attacked.moments.is_empty() {
+        findings.push(Finding::Unnoticed);
+    }
+    findings.extend(judge::strict(&finished));
+    match finished.report.exit_status {
+        None | Some(0) => {
+            findings.extend(judge::end(&finished, 0));
+            let all = finished.report.fact("cpu.answered") == Some("1");
+            findings.extend(
+                all.then(|| work(&finished.report, shape, &data, &scratch, seed)).into_iter().flatten(),
+            );
+        }
+        Some(named) => findings.extend(judge::end(&finished, named)),
+    }
+    verdict(finished, findings)
+}
+
+/// The work that a run with status 0 says is done.
+fn work(
+    report: &crate::guest::report::Report,
+    shape: Shape,
+    data: &Path,
+    scratch: &Path,
+    seed: u64,
+) -> Vec<Finding> {
+    let read = shares::judge(report, "blk0", shape.smp, shape.smp, DATA_BYTES, Some(data));
+    let mut findings: Vec<Finding> = read.into_iter().map(Finding::Share).collect();
+    match File::open(scratch) {
+        Ok(file) => findings.extend(pattern::verify(seed, file).err().map(Finding::Pattern)),
+        Err(error) => findings.push(Finding::File(scratch.to_path_buf(), error)),
+    }
+    findings
+}

@@ -1,0 +1,68 @@
+//! CPUs that the hypervisor starts without being asked, where the guest's own start, with a number of its choice in
+//! r3: none ever runs on a stack that is another CPU's, or nobody's.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
+use crate::pattern;
+use crate::ultravisor::host::What::Look;
+use crate::ultravisor::host::{H_RTAS, Rule, Subject};
+use crate::ultravisor::inject::{Act, Attack, Stray, Trigger};
+use crate::variable::Firmware;
+use postern_cases::case;
+use std::fs::File;
+use std::time::Duration;
+
+const DATA_BYTES: u64 = 2 << 20;
+const SCRATCH_BYTES: u64 = 2 << 20;
+/// Longest that a guest may run.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Where QEMU loads the image.
+const IMAGE: u64 = 0x40_0000;
+/// The boot CPU, two that the guest gets, and the stray one.
+const CPUS: u32 = 4;
+
+/// Tests of what the image does not keep yet.
+#[must_use]
+pub fn awaited() -> Vec<Test> {
+    [
+        ("same", Stray::Same),
+        ("earlier", Stray::Earlier),
+        ("random", Stray::Random),
+        ("image", Stray::Address(IMAGE)),
+        ("zero", Stray::Address(0)),
+    ]
+    .into_iter()
+    .map(|(name, stray)| Test::new(format!("stray/{name}"), move |context| started(context, stray)))
+    .collect()
+}
+
+fn started(context: &Context, stray: Stray) -> Result<(), Failure> {
+    case!("INJ-07", Ignore, Q);
+    let shape = Shape { smp: CPUS, ..Shape::new(Firmware::Bios, true, false) };
+    let mut scene = Scene::new(context, shape)?;
+    let seed = seed();
+    scene.data_disk(DATA_BYTES)?;
+    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
+    scene.word(&format!("run=blk-smp seed={seed}"));
+    if let Some(protection) = &mut scene.protection {
+        let (trigger, gap) = (Trigger::at_esm(), Duration::from_millis(10));
+        protection.attack = Some(Attack { seed, trigger, gap, act: Act::Stray(stray) });
+        protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];
+    }
+    let finished = scene.start()?.finish(LIMIT);
+    let Some(report) = &finished.ultravisor else { return Err(Finding::Secure { expected: true }.into()) };
+    let mut findings: Vec<Finding> =
+        report.attacked.weaknesses.iter().cloned().map(Finding::Weakness).collect();
+    if report.attacked.entries == 0 {
+        findings.push(Finding::Unnoticed);
+    }
+    findings.extend(judge::end(&finished, 0));
+    match File::open(&scratch) {
+        Ok(file) => findings.extend(pattern::verify(seed, file).err().map(Finding::Pattern)),
+        Err(error) => findings.push(Finding::File(scratch, error)),
+    }
+    findings.extend(judge::strict(&finished));
+    verdict(finished, findings)
+}
