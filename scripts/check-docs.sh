@@ -30,7 +30,7 @@ for o in $options; do named "$o=[^ ]*" option docs/help.txt; done
 for n in $statuses; do named "$n" "exit status" docs/help.txt docs/exit-codes.md README.md; done
 for f in $facts; do
     # A key without a dot is one of a disk's or card's.
-    case "$f" in *.* | entry | mode | ultracalls) ;; *) f="[a-z]*[N0].$f" ;; esac
+    case "$f" in *.* | entropy | entry | mode | ultracalls) ;; *) f="[a-z]*[N0].$f" ;; esac
     named "$f" fact docs/help.txt docs/guest-contract.md
 done
 [ "$failed" = 0 ] && echo "check-docs: $(echo "$steps $options $statuses $facts" | wc -w) names, all there"

@@ -14,6 +14,7 @@ mod network;
 mod output;
 mod pci;
 mod queues;
+mod random;
 mod ring;
 mod tce;
 mod tree;
@@ -39,6 +40,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "TCE tables", cases: tce::CASES },
     Family { title: "Reset, removal, order", cases: life::CASES },
     Family { title: "Output and exit status", cases: output::CASES },
+    Family { title: "Random numbers", cases: random::CASES },
 ];
 
 const H: &[Level] = &[Level::H];

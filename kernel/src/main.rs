@@ -45,6 +45,7 @@ fn boot(fdt: usize, report: &mut Report) -> Result<Outcome, Stop> {
     report.machine(&machine);
     let mode = mode::decide_mode(&machine, &options, report)?;
     let map = memory::open::map(&machine, tree, mode.is_secure())?;
+    report.entropy(platform::entropy::open());
     report.handlers(arch::nmi::register(map.rtas()));
     let pool = memory::open::open(map, mode.is_secure().then_some(options.pool), report)?;
     report.memory(pool.as_ref());

@@ -169,7 +169,7 @@ impl Devices {
             driver.set_patience(patience);
         }
         report.card(self.cards.len(), &driver);
-        let stack = Stack::new(driver, self.addressing, entropy::word(), &Pseries)?;
+        let stack = Stack::new(driver, self.addressing, entropy::generator(), &Pseries)?;
         let card = Card { number: self.cards.len(), stack };
         self.cards.push(card);
         Ok(())

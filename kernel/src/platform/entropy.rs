@@ -1,19 +1,31 @@
-//! Random numbers: `darn`, the CPU's own generator. Never the hypervisor's alone.
+//! The machine's random numbers. They are needed while devices are brought up, by the CPU that booted.
 
 use crate::platform::pseries::Pseries;
-use postern_core::clock::Clock;
+use postern_core::entropy::{Entropy, Quality};
+use postern_core::random::Generator;
+use spin::Mutex;
 
-/// `darn` may fail a few times in a row on a healthy machine (Power ISA 3.0B, book I 3.3.9: all ones).
-const TRIES: usize = 16;
+static ENTROPY: Mutex<Option<Entropy>> = Mutex::new(None);
 
-/// A word that a peer on the network cannot predict: sequence numbers and made-up addresses, not keys. From
-/// `darn` where it answers, else from the timebase, which is said once.
-pub fn word() -> u64 {
-    for _ in 0..TRIES {
-        if let Some(word) = postern_arch::random() {
-            return word;
-        }
+/// Gathers entropy, and says what it is worth.
+pub fn open() -> Quality {
+    let entropy = Entropy::gather(&mut postern_arch::random, &Pseries);
+    let quality = entropy.quality();
+    if quality == Quality::Weak {
+        log::warn!("darn does not answer: random numbers start from the timebase, which the host can guess");
     }
-    log::warn!("darn does not answer: sequence numbers start from the timebase");
-    Pseries.now().wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    *ENTROPY.lock() = Some(entropy);
+    quality
+}
+
+/// A generator whose numbers a peer on the network cannot predict, for sequence numbers and made-up addresses.
+pub fn generator() -> Generator {
+    let mut entropy = ENTROPY.lock();
+    let entropy = entropy.get_or_insert_with(|| Entropy::gather(&mut postern_arch::random, &Pseries));
+    entropy.fork(&mut postern_arch::random, &Pseries)
+}
+
+/// One number of such a generator.
+pub fn word() -> u64 {
+    generator().word()
 }

@@ -7,6 +7,7 @@ use crate::memory::layout;
 use crate::memory::open::Pool;
 use alloc::format;
 use core::fmt::Display;
+use postern_core::entropy::Quality;
 use postern_core::fdt::Machine;
 use postern_core::fdt::early::Entry;
 use postern_core::secure::{Decision, Mode, SecureKind};
@@ -66,6 +67,11 @@ impl Report {
                 image.start.0,
             ),
         );
+    }
+
+    /// What random numbers are worth.
+    pub fn entropy(&mut self, quality: Quality) {
+        self.fact("entropy", quality);
     }
 
     /// Who gets to know of a system reset or machine check.

@@ -6,6 +6,7 @@ use crate::model::Model;
 use crate::net::link::{Frame, Link, MacAddr};
 use crate::net::settings::{Addressing, Settings};
 use crate::net::stack::Stack;
+use crate::random::Generator;
 use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -65,7 +66,7 @@ pub fn frames(bytes: &[u8]) {
     let settings = Settings { address: own, prefix: 24, gateway: Some(Ipv4Addr::new(10, 0, 2, 2)) };
     let lease = script.one_in(4);
     let addressing = if lease { Addressing::Dhcp } else { Addressing::Static(settings) };
-    let Ok(mut stack) = Stack::new(Wire::default(), addressing, 1, &clock) else { return };
+    let Ok(mut stack) = Stack::new(Wire::default(), addressing, Generator::new(&[1]), &clock) else { return };
     while !script.is_over() {
         let kind = script.byte();
         let len = usize::from(script.u16()) % 1600;

@@ -7,6 +7,7 @@ mod echo;
 pub mod error;
 pub mod features;
 mod ingress;
+mod isn;
 mod lane;
 pub mod link;
 pub mod one_way;

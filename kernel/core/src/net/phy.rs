@@ -2,7 +2,10 @@
 
 use super::checksum;
 use super::ingress::{self, Kind, Reject};
+use super::isn::SequenceNumbers;
 use super::link::{ETHERNET_HEADER, Frame, Link};
+use crate::random::Key;
+use core::time::Duration;
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
@@ -33,6 +36,8 @@ pub struct FrameCounters {
 pub(super) struct Phy<L> {
     pub link: L,
     pub counters: FrameCounters,
+    pub numbers: SequenceNumbers,
+    now: Duration,
     budget: usize,
     /// What [`Self::next`] found.
     found: Option<Frame>,
@@ -40,13 +45,17 @@ pub(super) struct Phy<L> {
 }
 
 impl<L: Link> Phy<L> {
-    pub fn new(link: L) -> Self {
-        Self { link, counters: FrameCounters::default(), budget: 0, found: None, done: None }
+    /// `key` is for the sequence numbers of TCP.
+    pub fn new(link: L, key: Key) -> Self {
+        let numbers = SequenceNumbers::new(key);
+        let counters = FrameCounters::default();
+        Self { link, counters, numbers, now: Duration::ZERO, budget: 0, found: None, done: None }
     }
 
-    /// Allows `frames` more frames to be received.
-    pub fn begin(&mut self, frames: usize) {
+    /// Allows `frames` more frames to be received; `now` is the time for what is sent.
+    pub fn begin(&mut self, frames: usize, now: Duration) {
         self.budget = frames;
+        self.now = now;
     }
 
     /// Whether frames may be left that the budget did not allow.
@@ -67,7 +76,7 @@ impl<L: Link> Phy<L> {
         }
         loop {
             self.budget = self.budget.checked_sub(1)?;
-            let frame = self.link.receive()?;
+            let mut frame = self.link.receive()?;
             let counters = &mut self.counters;
             let admitted = ingress::admit(frame.bytes());
             let verified = admitted.and_then(|kind| checksum::verify(frame.bytes(), kind).map(|()| kind));
@@ -76,6 +85,9 @@ impl<L: Link> Phy<L> {
                     counters.received = counters.received.wrapping_add(1);
                     if kind == Kind::EchoRequest {
                         counters.echo_requests = counters.echo_requests.wrapping_add(1);
+                    }
+                    if kind == Kind::Tcp {
+                        self.numbers.incoming(frame.bytes_mut());
                     }
                     self.found = Some(frame);
                     return Some(kind);
@@ -104,12 +116,13 @@ impl<L: Link> phy::Device for Phy<L> {
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, ToSend<'_, L>)> {
         let frame = self.found.take()?;
-        let send = ToSend { link: &mut self.link, counters: &mut self.counters };
-        Some((Received { frame, done: &mut self.done }, send))
+        let Self { link, counters, numbers, now, done, .. } = self;
+        Some((Received { frame, done }, ToSend { link, counters, numbers, now: *now }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<ToSend<'_, L>> {
-        self.link.can_transmit().then_some(ToSend { link: &mut self.link, counters: &mut self.counters })
+        let Self { link, counters, numbers, now, .. } = self;
+        link.can_transmit().then_some(ToSend { link, counters, numbers, now: *now })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -141,6 +154,8 @@ impl phy::RxToken for Received<'_> {
 pub(super) struct ToSend<'a, L> {
     link: &'a mut L,
     counters: &'a mut FrameCounters,
+    numbers: &'a mut SequenceNumbers,
+    now: Duration,
 }
 
 impl<L: Link> phy::TxToken for ToSend<'_, L> {
@@ -151,6 +166,7 @@ impl<L: Link> phy::TxToken for ToSend<'_, L> {
             return f(&mut alloc::vec![0; len]);
         };
         let result = f(frame.bytes_mut());
+        self.numbers.outgoing(frame.bytes_mut(), self.now);
         checksum::fill(frame.bytes_mut());
         self.link.transmit(frame);
         self.counters.sent = self.counters.sent.wrapping_add(1);

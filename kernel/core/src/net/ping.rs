@@ -28,13 +28,14 @@ pub(super) struct Question {
 }
 
 impl Pinger {
-    /// A pinger whose identifier and payload come from `seed`.
-    pub fn new(seed: u64) -> Self {
+    /// A pinger. `ident` is seen by everybody: nothing may follow from it. The payload is the one that `ping` is known
+    /// for, the numbers of its bytes.
+    pub fn new(ident: u16) -> Self {
         let mut payload = [0; PAYLOAD];
-        for (byte, value) in payload.iter_mut().zip(seed.to_le_bytes().into_iter().cycle()) {
-            *byte = value;
+        for (byte, number) in payload.iter_mut().zip(8..) {
+            *byte = number;
         }
-        Self { ident: (seed >> 16) as u16, sequence: 0, payload }
+        Self { ident, sequence: 0, payload }
     }
 
     /// Queues a new request to `host`.

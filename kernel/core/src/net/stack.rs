@@ -10,12 +10,13 @@ use super::sockets::Sockets;
 pub use super::stack_error::StackError;
 use super::stack_time::StackTime;
 use crate::clock::{Clock, Deadline, duration};
-use core::net::Ipv4Addr;
+use crate::random::Generator;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 use smoltcp::iface::{Config, Interface, SocketHandle};
-use smoltcp::socket::dhcpv4;
+use smoltcp::socket::{Socket, dhcpv4};
 use smoltcp::time::Duration as WireDuration;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, Ipv4Cidr};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Cidr};
 
 /// Frames received, at most, in one [`Stack::poll`].
 const FRAMES_PER_POLL: usize = 64;
@@ -61,15 +62,14 @@ pub struct Stack<L> {
 }
 
 impl<L: Link> Stack<L> {
-    /// A stack over `link` without an address. `seed` makes sequence numbers and identifiers: different at
-    /// each boot, best from a good source.
+    /// A stack over `link` without an address. `random` makes sequence numbers and identifiers.
     ///
     /// # Errors
     /// A link that no stack can work on, or a static configuration that cannot work.
     pub fn new(
         link: L,
         addressing: Addressing,
-        seed: u64,
+        mut random: Generator,
         clock: &impl Clock,
     ) -> Result<Self, StackError<L::Error>> {
         let (mac, mtu) = (link.mac(), link.mtu());
@@ -82,9 +82,10 @@ impl<L: Link> Stack<L> {
         if let Addressing::Static(settings) = addressing {
             settings.check().map_err(StackError::Settings)?;
         }
-        let mut phy = Phy::new(link);
+        let mut phy = Phy::new(link, random.key());
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac.0)));
-        config.random_seed = seed;
+        // Nothing that leaves this machine depends on it: see `isn` and `dhcp`.
+        config.random_seed = random.word();
         let mut time = StackTime::new(clock);
         let interface = Interface::new(config, &mut phy, time.instant(clock));
         let mut sockets = Sockets::new();
@@ -95,7 +96,7 @@ impl<L: Link> Stack<L> {
             dhcp: None,
             echo: Echo::new(&mut sockets, mtu),
             one_way: None,
-            pinger: Pinger::new(seed),
+            pinger: Pinger::new(random.word() as u16),
             sockets,
             settings: None,
             refused: None,
@@ -143,7 +144,8 @@ impl<L: Link> Stack<L> {
     pub fn poll(&mut self, clock: &impl Clock) -> Result<(), StackError<L::Error>> {
         let now = self.time.instant(clock);
         self.look_at_link();
-        self.phy.begin(FRAMES_PER_POLL);
+        self.phy.begin(FRAMES_PER_POLL, self.time.elapsed);
+        self.forget_connections();
         self.interface.poll_maintenance(now);
         self.sockets.begin(&mut self.interface, now);
         while let Some(kind) = self.phy.next() {
@@ -161,6 +163,25 @@ impl<L: Link> Stack<L> {
             Some(error) => Err(StackError::Link(error)),
             None => Ok(()),
         }
+    }
+
+    /// Forgets the sequence numbers of connections that are over, before there are too many.
+    fn forget_connections(&mut self) {
+        if !self.phy.numbers.is_half_full() {
+            return;
+        }
+        let sockets = &self.sockets.tcp.set;
+        self.phy.numbers.retain(|ends| {
+            sockets.iter().any(|(_, socket)| {
+                let Socket::Tcp(socket) = socket else { return false };
+                let is = |end: Option<IpEndpoint>, expected: SocketAddrV4| {
+                    end.is_some_and(|end| end == IpEndpoint::from(expected))
+                };
+                socket.is_open()
+                    && is(socket.local_endpoint(), ends.local)
+                    && is(socket.remote_endpoint(), ends.remote)
+            })
+        });
     }
 
     /// Has the services do what they can; true when datagrams have to wait.

@@ -10,6 +10,7 @@ use crate::net::link::Link;
 use crate::net::stack::Stack;
 use crate::net::stack::StackError;
 use crate::net::tests::stack::{SECOND, STATIC};
+use crate::random::Generator;
 use crate::virtio::error::TransportError;
 use crate::virtio::lie::Lie;
 use core::time::Duration;
@@ -332,7 +333,7 @@ fn a_device_that_wants_a_reset_or_is_gone_is_given_up() {
 fn the_stack_reports_why_its_device_was_given_up() {
     let machine = Machine::new(SECURE);
     let link = Attached { driver: machine.start().unwrap(), turn: Box::new(|| ()) };
-    let mut stack = Stack::new(link, STATIC, 1, &machine.model).unwrap();
+    let mut stack = Stack::new(link, STATIC, Generator::new(&[1]), &machine.model).unwrap();
     stack.configure(&machine.model, SECOND).unwrap();
     machine.virtio.registers().queues[0].complete(0xffff_ffff, 0);
     let lie = Lie::IdOutOfRange { id: 0xffff_ffff, size: 128 };

@@ -6,6 +6,7 @@ use super::wire::{Random, TestClock, TestLink, Wire};
 use crate::hostile::fill_checksums;
 use crate::net::settings::Addressing;
 use crate::net::stack::Stack;
+use crate::random::Generator;
 use core::net::Ipv4Addr;
 use postern_cases::case;
 use smoltcp::phy::ChecksumCapabilities;
@@ -125,7 +126,8 @@ fn mutated_frames_never_stop_the_stack() {
         let peer = peer.clone();
         move || peer.borrow_mut().turn()
     });
-    let mut stack = Stack::new(TestLink::new(&wire, turn), Addressing::Dhcp, 1, &clock).unwrap();
+    let mut stack =
+        Stack::new(TestLink::new(&wire, turn), Addressing::Dhcp, Generator::new(&[1]), &clock).unwrap();
     peer.borrow_mut().offer = Some(Offer { lease_s: 5, ..Offer::default() });
     stack.configure(&clock, SECOND * 5).unwrap();
     let mut random = Random(2026);
@@ -164,7 +166,8 @@ fn mutated_frames_never_stop_the_stack() {
 fn nothing_is_ever_sent_to_the_unspecified_address() {
     case!("NET-15", Drop);
     let (clock, wire) = (TestClock::default(), Wire::shared());
-    let mut stack = Stack::new(TestLink::new(&wire, Box::new(|| ())), STATIC, 1, &clock).unwrap();
+    let mut stack =
+        Stack::new(TestLink::new(&wire, Box::new(|| ())), STATIC, Generator::new(&[1]), &clock).unwrap();
     stack.configure(&clock, SECOND).unwrap();
     for ports in [(9, 9), (9, 7), (67, 68)] {
         wire.borrow_mut().to_stack.push_back(udp(Ipv4Addr::UNSPECIFIED, STACK_IP, ports, b"reply to me"));

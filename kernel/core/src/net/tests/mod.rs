@@ -7,6 +7,7 @@ mod hostile_device;
 pub mod hostile_frames;
 mod one_way;
 mod peer;
+mod secrets;
 mod stack;
 mod whole_path;
 pub mod wire;

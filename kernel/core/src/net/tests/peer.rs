@@ -13,6 +13,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::vec::Vec;
 
+/// What its random numbers follow from.
+pub const SEED: u64 = 42;
 pub const PEER_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 pub const STACK_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
@@ -54,7 +56,7 @@ impl Peer {
     pub fn shared(wire: &SharedWire, clock: &TestClock) -> SharedPeer {
         let mut port = PeerPort(wire.clone());
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress([2, 0, 0, 0, 0, 2])));
-        config.random_seed = 42;
+        config.random_seed = SEED;
         let mut interface = Interface::new(config, &mut port, Instant::ZERO);
         interface.update_ip_addrs(|a| a.push(IpCidr::new(IpAddress::Ipv4(PEER_IP), 24)).unwrap());
         let mut sockets = SocketSet::new(Vec::new());

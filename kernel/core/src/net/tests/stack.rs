@@ -7,6 +7,7 @@ use crate::net::link::{Link, MacAddr};
 use crate::net::settings::{Addressing, Settings, SettingsError};
 use crate::net::stack::Stack;
 use crate::net::stack::StackError;
+use crate::random::Generator;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use smoltcp::socket::icmp;
@@ -38,7 +39,7 @@ fn bench_with_mtu(addressing: Addressing, mtu: u16) -> Bench<TestLink> {
         move || peer.borrow_mut().turn()
     });
     let link = TestLink { mtu, ..TestLink::new(&wire, turn) };
-    let stack = Stack::new(link, addressing, 1, &clock).unwrap();
+    let stack = Stack::new(link, addressing, Generator::new(&[1]), &clock).unwrap();
     Bench { clock, wire, peer, stack }
 }
 
@@ -111,7 +112,7 @@ fn dhcp_wait_ends_even_when_the_clock_stands_still() {
     }
     let wire = Wire::shared();
     let link = TestLink::new(&wire, Box::new(|| ()));
-    let mut stack = Stack::new(link, Addressing::Dhcp, 1, &Stopped).unwrap();
+    let mut stack = Stack::new(link, Addressing::Dhcp, Generator::new(&[1]), &Stopped).unwrap();
     assert!(matches!(stack.configure(&Stopped, Duration::from_millis(1)), Err(StackError::NoLease { .. })));
 }
 
@@ -230,11 +231,14 @@ fn unusable_links_and_configurations_are_refused() {
     let (clock, wire) = (TestClock::default(), Wire::shared());
     let link = || TestLink::new(&wire, Box::new(|| ()));
     let group = TestLink { mac: MacAddr([0xff; 6]), ..link() };
-    assert_eq!(Stack::new(group, STATIC, 1, &clock).err(), Some(StackError::Mac(MacAddr([0xff; 6]))));
+    assert_eq!(
+        Stack::new(group, STATIC, Generator::new(&[1]), &clock).err(),
+        Some(StackError::Mac(MacAddr([0xff; 6])))
+    );
     let narrow = TestLink { mtu: 575, ..link() };
-    assert_eq!(Stack::new(narrow, STATIC, 1, &clock).err(), Some(StackError::Mtu(575)));
+    assert_eq!(Stack::new(narrow, STATIC, Generator::new(&[1]), &clock).err(), Some(StackError::Mtu(575)));
     let wrong = Settings { address: STACK_IP, prefix: 40, gateway: None };
-    let error = Stack::new(link(), Addressing::Static(wrong), 1, &clock).err();
+    let error = Stack::new(link(), Addressing::Static(wrong), Generator::new(&[1]), &clock).err();
     assert_eq!(error, Some(StackError::Settings(SettingsError::Prefix(40))));
 }
 

@@ -7,6 +7,7 @@ use super::wire::TestClock;
 use crate::model::Cell;
 use crate::net::settings::{Addressing, Settings};
 use crate::net::stack::Stack;
+use crate::random::Generator;
 use std::boxed::Box;
 use std::vec::Vec;
 
@@ -22,7 +23,7 @@ fn bench(machine: &Machine) -> Bench<Attached> {
         }
     });
     let link = Attached { driver: machine.start().unwrap(), turn };
-    let stack = Stack::new(link, Addressing::Dhcp, 1, &clock).unwrap();
+    let stack = Stack::new(link, Addressing::Dhcp, Generator::new(&[1]), &clock).unwrap();
     Bench { clock, wire: machine.wire.clone(), peer, stack }
 }
 

@@ -60,6 +60,8 @@ pub struct Wire {
     /// One frame in so many overtakes the one before it, if not 0.
     pub swap_one_in: u64,
     pub lost: u64,
+    /// Every frame that was put on the wire towards the peer, if they are kept.
+    pub seen: Option<Vec<Vec<u8>>>,
     random: Random,
 }
 
@@ -73,11 +75,15 @@ impl Wire {
             lose_one_in: 0,
             swap_one_in: 0,
             lost: 0,
+            seen: None,
             random: Random(7),
         }))
     }
 
     pub fn send(&mut self, to_peer: bool, frame: Vec<u8>) {
+        if to_peer && let Some(seen) = &mut self.seen {
+            seen.push(frame.clone());
+        }
         if self.lose_one_in != 0 && self.random.below(self.lose_one_in) == 0 {
             self.lost += 1;
             return;

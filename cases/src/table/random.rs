@@ -1,0 +1,43 @@
+//! Numbers that a peer must not predict.
+
+use super::{H, tried};
+use crate::Case;
+use crate::Response::{Ignore, Work};
+
+pub(super) const CASES: &[Case] = &[
+    tried(
+        H,
+        "RND-01",
+        &[Work],
+        "the host chooses part of what a generator is seeded with, or stirred with later",
+        "what it did not choose still counts in full: numbers are HMAC-SHA-256 of all of it",
+    ),
+    tried(
+        H,
+        "RND-02",
+        &[Ignore],
+        "a peer keeps a thousand pings, sequence numbers and DHCP ids and knows every algorithm",
+        "it predicts none of the next: sequence numbers are RFC 6528's, ids come from a keyed generator, payloads from nothing",
+    ),
+    tried(
+        H,
+        "RND-03",
+        &[Work],
+        "a peer opens one connection again and again",
+        "its sequence numbers go forward with time (RFC 6528), and tell nothing of other connections",
+    ),
+    tried(
+        H,
+        "RND-04",
+        &[Work],
+        "a machine whose `darn` gives nothing",
+        "it works; `entropy=weak` and a warning say so",
+    ),
+    tried(
+        H,
+        "RND-05",
+        &[Work],
+        "a report, a log line or a debug print of a generator",
+        "shows nothing of its state",
+    ),
+];
