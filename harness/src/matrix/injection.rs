@@ -3,20 +3,26 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::cells::{SERVING, last_words};
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
-use crate::pattern::splitmix64;
-use crate::session::Finished;
+use crate::pattern::{self, splitmix64};
+use crate::session::{Finished, Session};
 use crate::ultravisor::inject::{Act, Attack, Attacked, Interrupts, Random, SLOT, SLOTS_END, Trigger};
-use crate::variable::Firmware;
+use crate::variable::{Firmware, Net};
 use postern_cases::case;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What guests do.
+const DIGEST: &str = "blk-digest";
+const ALL: &str = "blk-digest,blk-pattern,net-serve";
 /// Enough that most of a run is the digest of it.
 const DATA_BYTES: u64 = (16 << 20) + 512;
 /// The same for many interrupts.
-const MANY_BYTES: u64 = 48 << 20;
+const MANY_BYTES: u64 = 16 << 20;
+const SCRATCH_BYTES: u64 = 1 << 20;
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
 /// Longest that any of these guests may run: several times what the slowest takes on a busy machine.
@@ -78,6 +84,7 @@ struct Worker {
 
 fn worker(
     context: &Context,
+    job: &str,
     bytes: u64,
     act: impl FnOnce(u64) -> Act,
     gap: Duration,
@@ -85,7 +92,7 @@ fn worker(
     let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
     let canary = seed();
     let data = scene.data_disk(bytes)?;
-    scene.word(&format!("run=blk-digest canary={canary}"));
+    scene.word(&format!("run={job} canary={canary}"));
     // Low memory is the host's until the kernel's first instructions have written to it: it speaks after that.
     let trigger = Trigger::later();
     let attack = Attack { seed: seed(), trigger: trigger.clone(), gap, act: act(canary) };
@@ -96,13 +103,18 @@ fn worker(
 }
 
 impl Worker {
-    /// Runs it under attack.
-    fn run(&mut self, limit: Duration) -> Result<Finished, Failure> {
+    /// Starts it, and the attack.
+    fn start(&mut self, limit: Duration) -> Result<Session, Failure> {
         let session = self.scene.start()?;
         // A guest that never speaks is judged by its end.
         drop(session.qemu.console().wait_for(limit, |line| line.starts_with('[')));
         self.trigger.pull();
-        Ok(session.finish(limit))
+        Ok(session)
+    }
+
+    /// Runs it under attack.
+    fn run(&mut self, limit: Duration) -> Result<Finished, Failure> {
+        Ok(self.start(limit)?.finish(limit))
     }
 }
 
@@ -113,7 +125,7 @@ fn attacked(finished: &Finished) -> Attacked {
 /// At each place all 256 slots: a handler brings every register back, or does not come back.
 fn probe(context: &Context) -> Result<(), Failure> {
     case!("INJ-03", Halt, Q);
-    let mut worker = worker(context, DATA_BYTES, |_| Act::Probe(PLACES), Duration::from_millis(100))?;
+    let mut worker = worker(context, DIGEST, DATA_BYTES, |_| Act::Probe(PLACES), Duration::from_millis(100))?;
     let finished = worker.run(LIMIT)?;
     let attacked = attacked(&finished);
     let mut findings: Vec<Finding> = attacked.weaknesses.iter().cloned().map(Finding::Weakness).collect();
@@ -172,11 +184,26 @@ fn many(context: &Context) -> Result<(), Failure> {
     let act = |_| {
         Act::Interrupt(Interrupts { slots: RETURNING.into(), count: MANY[1], nested: None, secret: None })
     };
-    let mut worker = worker(context, MANY_BYTES, act, Duration::from_micros(200))?;
-    let finished = worker.run(LIMIT)?;
-    let mut findings = done_or_halted(&finished, &worker.data, worker.canary)?;
-    if attacked(&finished).entries < MANY[0] && finished.report.exit_status == Some(0) {
-        findings.push(Finding::Unnoticed);
+    let mut worker = worker(context, ALL, MANY_BYTES, act, Duration::from_micros(200))?;
+    let seed = worker.canary;
+    let scratch = worker.scene.scratch_disk(SCRATCH_BYTES)?;
+    worker.scene.machine.net = Net::User;
+    worker.scene.word(&format!("serve=100 seed={seed}"));
+    let mut session = worker.start(LIMIT)?;
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_some() {
+        findings.extend(last_words(&mut session, seed, false));
+    }
+    let finished = session.finish(LIMIT);
+    findings.extend(done_or_halted(&finished, &worker.data, worker.canary)?);
+    if finished.report.exit_status == Some(0) {
+        match File::open(&scratch) {
+            Ok(file) => findings.extend(pattern::verify(seed, file).err().map(Finding::Pattern)),
+            Err(error) => findings.push(Finding::File(scratch, error)),
+        }
+        if attacked(&finished).entries < MANY[0] {
+            findings.push(Finding::Unnoticed);
+        }
     }
     verdict(finished, findings)
 }
@@ -190,7 +217,7 @@ fn once(context: &Context, slot: u64) -> Result<(), Failure> {
         let count = if EFFECTS.contains(&slot) { 50 } else { 1 };
         Act::Interrupt(Interrupts { slots: vec![slot], count, nested: None, secret })
     };
-    let mut worker = worker(context, DATA_BYTES, act, Duration::from_millis(100))?;
+    let mut worker = worker(context, DIGEST, DATA_BYTES, act, Duration::from_millis(100))?;
     let finished = worker.run(HALT)?;
     let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
     verdict(finished, findings)
@@ -201,7 +228,7 @@ fn nested(context: &Context, slot: u64) -> Result<(), Failure> {
     let after = Random::new(seed()).below(8) as u32;
     let act =
         |_| Act::Interrupt(Interrupts { slots: vec![slot], count: 1, nested: Some(after), secret: None });
-    let mut worker = worker(context, DATA_BYTES, act, Duration::from_millis(100))?;
+    let mut worker = worker(context, DIGEST, DATA_BYTES, act, Duration::from_millis(100))?;
     let finished = worker.run(HALT)?;
     let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
     verdict(finished, findings)

@@ -132,12 +132,12 @@ fn hcall(text: &str) -> Option<Hcall> {
     Some(Hcall { number, arguments, nip, excess: excess(number, text) })
 }
 
-/// Registers are logged in order, r3 to r12, and with all their digits.
+/// Registers are logged in order, r3 to r12.
 fn excess(number: u64, text: &str) -> bool {
-    const REGISTERS: usize = 10;
     let Some(Counts { passed, .. }) = counts(number) else { return false };
-    let beyond = text.rsplit(' ').skip(1).take(REGISTERS - passed);
-    beyond.into_iter().any(|word| !word.ends_with("=0000000000000000"))
+    let registers = text.rsplit(' ').filter_map(|word| word.strip_prefix('r')?.split_once('='));
+    let beyond = registers.take_while(|(name, _)| name.parse().is_ok_and(|n: usize| n >= 3 + passed));
+    beyond.into_iter().any(|(_, value)| value.bytes().any(|digit| digit != b'0'))
 }
 
 fn taken(text: &str) -> Option<Taken> {

@@ -161,7 +161,7 @@ impl Server {
     pub(super) fn near_call(&mut self, pc: u64) -> Result<bool, UvError> {
         let bytes = self.client.read_memory(pc.wrapping_sub(4), 8)?.unwrap_or_default();
         let words = bytes.as_chunks::<4>().0;
-        Ok(words.is_empty() || words.iter().any(|word| u32::from_le_bytes(*word) & !0x60 == SC))
+        Ok(words.is_empty() || words.iter().any(|word| is_call(u32::from_le_bytes(*word))))
     }
 
     pub(super) fn step_here(&mut self, thread: &str) -> Result<(), UvError> {
@@ -239,6 +239,11 @@ impl Server {
         let threads = self.client.threads()?;
         Ok(threads.into_iter().next().unwrap_or_else(|| "1".to_owned()))
     }
+}
+
+/// Whether an instruction is a system call, of any level.
+pub(super) fn is_call(word: u32) -> bool {
+    word & !0x60 == SC
 }
 
 /// Whether an MSR is that of a handler that has just been entered, translation aside.

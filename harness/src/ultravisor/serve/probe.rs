@@ -1,6 +1,6 @@
 //! Every slot entered at one place, and followed until it is clear what it does; nothing of that stays.
 
-use super::attacks::{Attacker, FRAME_0, Place, RED_ZONE, STACK, is_handlers, kept};
+use super::attacks::{Attacker, FRAME_0, Place, RED_ZONE, STACK, is_call, is_handlers, kept};
 use super::{Order, Server};
 use crate::gdb::target::Register;
 use crate::ultravisor::UvError;
@@ -8,7 +8,7 @@ use crate::ultravisor::general::General;
 use crate::ultravisor::inject::{Moment, SLOT, SLOTS_END, Weakness};
 
 /// Instructions within which a handler that returns has returned.
-const MOST: u32 = 24;
+const MOST: u32 = 20;
 /// What handlers use of the special purpose registers.
 const SPECIAL: [&str; 6] = ["srr0", "srr1", "sprg0", "sprg1", "sprg2", "sprg3"];
 
@@ -31,12 +31,13 @@ impl Server {
         }
         let stack_at = before.gpr(1).wrapping_sub(RED_ZONE);
         let Some(stack) = self.ram.read(stack_at, STACK).map_err(UvError::Ram)? else { return Ok(false) };
+        let handlers = self.ram.read(0, FRAME_0).map_err(UvError::Ram)?.unwrap_or_default();
         attacker.seen.moments.push(Moment { pc: before.pc(), slot: 0, gpr: before.gprs() });
         for slot in (0..SLOTS_END).step_by(SLOT as usize) {
             attacker.seen.entries += 1;
             let mut general = before.clone();
             self.deliver(&mut general, slot, &mut attacker.random)?;
-            match self.follow(&thread, &before, slot)? {
+            match self.follow(&thread, &before, &handlers, slot)? {
                 Outcome::Returned => attacker.seen.returned += 1,
                 Outcome::Stays => {}
                 Outcome::Weak(weakness) => attacker.seen.weaknesses.push(weakness),
@@ -50,14 +51,22 @@ impl Server {
         Ok(true)
     }
 
-    fn follow(&mut self, thread: &str, before: &General, slot: u64) -> Result<Outcome, UvError> {
+    fn follow(
+        &mut self,
+        thread: &str,
+        before: &General,
+        handlers: &[u8],
+        slot: u64,
+    ) -> Result<Outcome, UvError> {
         for _ in 0..MOST {
             let pc = self.read(Order::Little, self.registers.pc)?;
             if pc >= FRAME_0 {
                 break;
             }
-            if self.near_call(pc)? && pc % 0x100 != 0 {
-                return Ok(Outcome::Stays);
+            // Whoever reports calls the host, and does not come back.
+            let word = handlers.get(pc as usize..).and_then(<[u8]>::first_chunk);
+            if word.is_none_or(|word| is_call(u32::from_le_bytes(*word))) {
+                break;
             }
             self.step_here(thread)?;
         }
