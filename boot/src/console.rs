@@ -35,8 +35,8 @@ fn put(bytes: &[u8]) {
         for (into, byte) in packed.iter_mut().zip(chunk) {
             *into = *byte;
         }
-        let packed = u128::from_be_bytes(packed);
-        let args = [FIRST_TERMINAL, chunk.len() as u64, (packed >> 64) as u64, packed as u64];
+        let ([high, low], _) = packed.as_chunks::<8>() else { return };
+        let args = [FIRST_TERMINAL, chunk.len() as u64, u64::from_be_bytes(*high), u64::from_be_bytes(*low)];
         for _ in 0..PATIENCE {
             let (status, _) = postern_arch::hcall(Hcall::PutTermChar as u64, args);
             if status != H_BUSY {

@@ -110,7 +110,7 @@ fn boot(
         r3
     } else {
         let start = &raw const __image_start as usize;
-        let len = &raw const __image_end as usize - start;
+        let len = (&raw const __image_end as usize).saturating_sub(start);
         let image = GpaRange { start: Gpa(start as u64), len: len as u64 };
         let initrd =
             GpaRange::new(Gpa(r3 as u64), r4 as u64).filter(|range| range.start.0 != 0 && range.len != 0);

@@ -4,6 +4,14 @@
 //! What runs before UV_ESM writes nothing that is part of the image file: its stack and scratch lie in
 //! `.bss`, the device tree in `.noinit`.
 #![cfg_attr(target_os = "none", no_std)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "a test that overflows fails, which is what it is for"
+    )
+)]
 
 pub mod client_interface;
 pub mod fdt_edit;

@@ -45,11 +45,11 @@ impl OpenFirmware {
     ) -> Result<[u32; RETS], ClientError> {
         let name = service.to_str().unwrap_or_default();
         let mut cells = [0_u32; 3 + 2 * MAX_CELLS];
-        let header = [address(service.as_ptr().expose_provenance())?, args.len() as u32, RETS as u32];
-        let words = header.iter().chain(args);
         if args.len() > MAX_CELLS || RETS > MAX_CELLS {
             return Err(ClientError::Refused(name));
         }
+        let header = [address(service.as_ptr().expose_provenance())?, address(args.len())?, address(RETS)?];
+        let words = header.iter().chain(args);
         for (cell, word) in cells.iter_mut().zip(words) {
             *cell = word.to_be();
         }
@@ -61,7 +61,7 @@ impl OpenFirmware {
             return Err(ClientError::Refused(name));
         }
         let mut rets = [0; RETS];
-        for (ret, cell) in rets.iter_mut().zip(cells.iter().skip(3 + args.len())) {
+        for (ret, cell) in rets.iter_mut().zip(cells.iter().skip(header.len()).skip(args.len())) {
             *ret = u32::from_be(*cell);
         }
         Ok(rets)
@@ -133,7 +133,7 @@ impl OpenFirmware {
         const METHOD: &CStr = c"ibm,client-architecture-support";
         let root = self.open(c"/")?;
         let (start, len) = (vectors.as_bytes().as_ptr().expose_provenance(), vectors.as_bytes().len());
-        address(start + len)?;
+        address(start.saturating_add(len))?;
         let method = address(METHOD.as_ptr().expose_provenance())?;
         match self.call(c"call-method", &[method, root.0, address(start)?])? {
             [0, 0] => Ok(()),
@@ -159,6 +159,7 @@ impl OpenFirmware {
     }
 }
 
+/// An address or a length as a cell.
 fn address(of: usize) -> Result<u32, ClientError> {
     u32::try_from(of).map_err(|_| ClientError::BeyondFirmware(of as u64))
 }
@@ -210,17 +211,17 @@ impl ClientInterface for OpenFirmware {
 
     fn property(&mut self, of: Phandle, name: &Name, into: &mut [u8]) -> Result<(), ClientError> {
         let name = address(name.padded().as_ptr().expose_provenance())?;
-        let (start, len) = (address(into.as_mut_ptr().expose_provenance())?, into.len());
-        address(start as usize + len)?;
-        match self.ask(c"getprop", &[of, name, start, len as u32])? {
-            read if read as usize == len => Ok(()),
+        let (start, len) = (address(into.as_mut_ptr().expose_provenance())?, address(into.len())?);
+        start.checked_add(len).ok_or(ClientError::BeyondFirmware(start.into()))?;
+        match self.ask(c"getprop", &[of, name, start, len])? {
+            read if read == len => Ok(()),
             bad => Err(ClientError::Nonsense("getprop", bad)),
         }
     }
 
     fn path(&mut self, of: Phandle, into: &mut [u8]) -> Result<usize, ClientError> {
         let start = address(into.as_mut_ptr().expose_provenance())?;
-        match self.ask(c"package-to-path", &[of, start, into.len() as u32])? {
+        match self.ask(c"package-to-path", &[of, start, address(into.len())?])? {
             MINUS_ONE => Err(ClientError::Nonsense("package-to-path", MINUS_ONE)),
             len => Ok(len as usize),
         }

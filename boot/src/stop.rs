@@ -18,7 +18,8 @@ struct Block([u32; 5]);
 pub fn stop(status: ExitStatus, why: &dyn fmt::Display, os_term: Option<u32>) -> ! {
     say!("boot: {why}");
     say!("EXIT: STATUS={}", status.code());
-    let text = c"Postern could not boot".as_ptr().expose_provenance() as u32;
+    // An image that is too high for RTAS has no text that RTAS could print; the line above is there.
+    let text = u32::try_from(c"Postern could not boot".as_ptr().expose_provenance()).unwrap_or(0);
     let words = [os_term.unwrap_or(OS_TERM), 1, 1, text, 0];
     let block = Block(words.map(u32::to_be));
     postern_arch::hcall(Hcall::Rtas as u64, [block.0.as_ptr().expose_provenance() as u64, 0, 0, 0]);

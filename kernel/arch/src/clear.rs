@@ -49,8 +49,8 @@ pub unsafe fn zero(to: *mut u8, len: usize) {
     }
     let head = (to as usize).wrapping_neg() % BLOCK;
     let head = head.min(len);
-    let blocks = (len - head) / BLOCK;
-    let tail = (len - head) % BLOCK;
+    let rest = len.wrapping_sub(head);
+    let (blocks, tail) = (rest / BLOCK, rest % BLOCK);
     // SAFETY: head, blocks and tail are `len` bytes together, and the blocks begin at a boundary.
     unsafe {
         store(to, 0, head);
@@ -68,7 +68,7 @@ pub unsafe fn zero(to: *mut u8, len: usize) {
                 options(nostack, preserves_flags),
             );
         }
-        store(middle.add(blocks * BLOCK), 0, tail);
+        store(middle.add(rest.wrapping_sub(tail)), 0, tail);
     }
 }
 

@@ -113,7 +113,9 @@ macro_rules! by_vectors {
 #[inline]
 pub unsafe fn copy_shared(to: *mut u8, from: *const u8, len: usize) {
     let blocks = if len >= BLOCK && vectors_are_on() { len / BLOCK } else { 0 };
-    let done = blocks * BLOCK;
+    // At most `len`, like what is left.
+    let done = blocks.wrapping_mul(BLOCK);
+    let left = len.wrapping_sub(done);
     // SAFETY: the caller promises both ranges, of which the loop touches so many whole blocks; CTR is named. Vector
     // registers are on. They hold nothing of anybody's: the compiler is told that there are none (the target's
     // features), and `scripts/check-image.sh` finds every other use. What interrupts this keeps them, as MSR says that
@@ -130,7 +132,7 @@ pub unsafe fn copy_shared(to: *mut u8, from: *const u8, len: usize) {
             );
         }
         if done < len {
-            copy(to.add(done), from.add(done), len - done);
+            copy(to.add(done), from.add(done), left);
         }
     }
 }
@@ -144,7 +146,8 @@ pub unsafe fn copy_shared(to: *mut u8, from: *const u8, len: usize) {
 pub unsafe fn take(to: *mut u8, from: *mut u8, len: usize) {
     let whole = (from as usize).is_multiple_of(BLOCK) && clears_by_blocks() && vectors_are_on();
     let blocks = if whole { len / BLOCK } else { 0 };
-    let done = blocks * BLOCK;
+    let done = blocks.wrapping_mul(BLOCK);
+    let left = len.wrapping_sub(done);
     // SAFETY: as in `copy_shared`; each block is cleared after all of it was loaded, and is whole and inside.
     unsafe {
         if blocks > 0 {
@@ -158,8 +161,8 @@ pub unsafe fn take(to: *mut u8, from: *mut u8, len: usize) {
             );
         }
         if done < len {
-            copy_shared(to.add(done), from.add(done), len - done);
-            zero(from.add(done), len - done);
+            copy_shared(to.add(done), from.add(done), left);
+            zero(from.add(done), left);
         }
     }
 }

@@ -57,7 +57,7 @@ pub fn sync_instructions(start: usize, len: usize) {
     // No 64-bit processor has shorter cache blocks; on one with longer ones the same is done more than once.
     const LINE: usize = 32;
     let first = start & !(LINE - 1);
-    for line in (first..start + len).step_by(LINE) {
+    for line in (first..start.saturating_add(len)).step_by(LINE) {
         // SAFETY: cache maintenance by address changes no data; an address that is not RAM is ignored.
         unsafe {
             asm!("dcbst 0, {0}", "sync", "icbi 0, {0}", in(reg) line, options(nostack, preserves_flags))

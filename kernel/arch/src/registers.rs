@@ -17,7 +17,8 @@ pub fn pvr() -> u32 {
     let pvr: u64;
     // SAFETY: reads a register.
     unsafe { asm!("mfspr {}, 287", out(reg) pvr, options(nomem, nostack, preserves_flags)) };
-    pvr as u32
+    // The register has 32 bits.
+    (pvr & 0xffff_ffff) as u32
 }
 
 /// The timebase, in ticks.
