@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench soak help setup tools image sabotage virtio-drivers run test check cases fuzz fmt clippy doc book gdb clean
+.PHONY: bench soak help setup tools image sabotage virtio-drivers run test test-targets check cases fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -92,6 +92,11 @@ run: image
 
 test: image sabotage
 	@scripts/test.sh
+
+# core's tests on a machine of 32 bits and on one of the other byte order.
+test-targets:
+	@scripts/setup.sh --quiet --targets
+	@scripts/test-targets.sh
 
 # Measures Postern and Linux side by side; QUICK=1 takes a few minutes. The report is left in build/bench, and
 # `make bench KEEP=docs` keeps it.

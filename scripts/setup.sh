@@ -4,18 +4,20 @@
 #   scripts/setup.sh --check    only report; exit 1 when something is missing
 #   scripts/setup.sh --quiet    as without options, but silent when nothing is missing
 #   ... --fuzz                  and what `make fuzz` needs besides
+#   ... --targets               and what `make test-targets` needs besides
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$top/rust-toolchain.toml")
 rust_packages="rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 
-mode=install fuzz=no
+mode=install fuzz=no targets=no
 for option; do
     case "$option" in
     --check) mode=check ;;
     --quiet) mode=quiet ;;
     --fuzz) fuzz=yes ;;
-    *) echo "usage: scripts/setup.sh [--check|--quiet] [--fuzz]" >&2; exit 2 ;;
+    --targets) targets=yes ;;
+    *) echo "usage: scripts/setup.sh [--check|--quiet] [--fuzz] [--targets]" >&2; exit 2 ;;
     esac
 done
 
@@ -63,6 +65,21 @@ look() {
         else
             lacks c++ missing "a C++ compiler that links" g++
         fi
+    fi
+    if [ $targets = yes ]; then
+        for machine in i686 s390x; do
+            # A compiler that links for this machine needs its library, too.
+            if echo 'int main(void){return 0;}' | $machine-linux-gnu-gcc -xc -o /dev/null - 2>/dev/null; then
+                found "$machine-linux-gnu-gcc (links programs for it)" "$(command -v $machine-linux-gnu-gcc)"
+            else
+                case $machine in i686) library=libc6-dev-i386-cross ;; *) library=libc6-dev-$machine-cross ;; esac
+                lacks $machine-linux-gnu-gcc missing "a C compiler that links" gcc-$machine-linux-gnu $library
+            fi
+        done
+        for emulator in qemu-i386 qemu-s390x; do
+            if command -v $emulator >/dev/null 2>&1; then found $emulator "$(command -v $emulator)"
+            else lacks $emulator missing "QEMU's user mode" qemu-user; fi
+        done
     fi
     if [ -n "${SSL_CERT_FILE:-}" ] || [ -e /etc/ssl/certs/ca-certificates.crt ] ||
         [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ]; then

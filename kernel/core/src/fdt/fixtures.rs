@@ -49,8 +49,8 @@ impl Builder {
     pub(crate) fn edited(blob: &[u8], mut edit: impl FnMut(&str, &str, &[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
         let tree = super::Tree::check(blob).unwrap();
         let mut builder = Self::new().boot_cpu(tree.boot_cpu());
-        for entry in tree.fdt.memory_reservations() {
-            builder = builder.reserve(entry.address() as u64, entry.size() as u64);
+        for (start, len) in tree.reservations() {
+            builder = builder.reserve(start, len);
         }
         fn copy(
             mut builder: Builder,

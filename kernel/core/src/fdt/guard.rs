@@ -36,6 +36,8 @@ const END: u32 = 9;
 #[derive(Clone, Copy, Debug)]
 pub struct Tree<'a> {
     pub(super) fdt: fdt::Fdt<'a>,
+    /// The reservation block's entries.
+    reserved: &'a [u8],
     boot_cpu: u32,
     size: usize,
 }
@@ -65,7 +67,20 @@ impl<'a> Tree<'a> {
         }
         Walk::new(blob, &header)?.run()?;
         let fdt = fdt::Fdt::new(blob).map_err(|_| FdtError::Truncated { have: blob.len(), need: size })?;
-        Ok(Self { fdt, boot_cpu: header.boot_cpu, size })
+        let reserved = blob.get(rsvmap.at as usize..rsvmap.end()).unwrap_or_default();
+        Ok(Self { fdt, reserved, boot_cpu: header.boot_cpu, size })
+    }
+
+    /// Start and length of each entry of the reservation block. The crate `fdt` has them as pointers and `usize`, which
+    /// hold half of an entry on a 32-bit machine.
+    pub(super) fn reservations(&self) -> impl Iterator<Item = (u64, u64)> + 'a {
+        let entries = self.reserved.chunks_exact(16);
+        let entry = |entry: &[u8]| {
+            let (start, len) = entry.split_first_chunk()?;
+            Some((u64::from_be_bytes(*start), u64::from_be_bytes(*len.first_chunk()?)))
+        };
+        // The last entry is the terminator.
+        entries.map_while(entry).take_while(|entry| *entry != (0, 0))
     }
 
     /// `boot_cpuid_phys` of the header.

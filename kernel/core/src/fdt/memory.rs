@@ -80,8 +80,8 @@ pub(super) fn reservations(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<V
         reserved.push(range);
         Ok(())
     };
-    for entry in tree.fdt.memory_reservations() {
-        add("memreserve", entry.address() as u64, entry.size() as u64, warnings)?;
+    for (start, len) in tree.reservations() {
+        add("memreserve", start, len, warnings)?;
     }
     if let Some(parent) = read::node_at(tree, "/reserved-memory") {
         let cells = Cells::below(parent);

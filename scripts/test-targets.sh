@@ -1,0 +1,26 @@
+#!/bin/sh
+# core's tests on other machines: one of 32 bits, where a `usize` cannot hold a guest's address, and one of the other
+# byte order, where bytes taken in the machine's own order are wrong. Adds to the tests on the host what Miri would
+# show there; it cannot show what Miri shows about `unsafe`, of which core has none.
+#   scripts/test-targets.sh [TARGET...] [-- ARGUMENTS OF THE TESTS]
+# Both programs run under QEMU's user mode; the standard library is built from its source.
+set -eu
+cd "$(dirname "$0")/.."
+targets=''
+while [ $# -gt 0 ] && [ "$1" != -- ]; do targets="$targets $1"; shift; done
+[ "${1:-}" = -- ] && shift
+for target in ${targets:-i686 s390x}; do
+    case "$target" in
+    i686) qemu=qemu-i386 ;;
+    s390x) qemu=qemu-s390x ;;
+    *) echo "test-targets: $target: wanted one of: i686 s390x" >&2; exit 2 ;;
+    esac
+    upper=$(echo "${target}_UNKNOWN_LINUX_GNU" | tr a-z A-Z)
+    export "CARGO_TARGET_${upper}_LINKER=$target-linux-gnu-gcc"
+    export "CARGO_TARGET_${upper}_RUNNER=$qemu -L /usr/$target-linux-gnu"
+    echo "== core on $target"
+    # Optimised, since an emulator makes it slow enough; overflow checks and assertions stay.
+    RUSTC_BOOTSTRAP=1 CARGO_PROFILE_TEST_OPT_LEVEL=1 CARGO_PROFILE_TEST_DEBUG=0 \
+        scripts/cargo test -p postern-core --lib -Zbuild-std --target "$target-unknown-linux-gnu" \
+        --target-dir build/targets -- "$@"
+done
