@@ -24,6 +24,8 @@ const FILL: u8 = 0x5a;
 const MOST_KEPT: u64 = 24;
 const SEED: u64 = 0x0e5d;
 
+/// What a host leaves for the guest's entry.
+const POISON: [&str; 3] = ["esm:poison=0xff", "esm:poison=code", "esm:poison=code,esm:warn-only"];
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
@@ -42,8 +44,8 @@ pub fn tests() -> Vec<Test> {
     }
     tests.push(Test::new("esm/warn-only", warn_only));
     for firmware in [Firmware::Vof, Firmware::Bios] {
-        let name = format!("esm/poison/{}", firmware.name());
-        tests.push(Test::new(name, move |context| poisoned(context, firmware)));
+        let name = |what: &str| format!("esm/{what}/{}", firmware.name());
+        tests.push(Test::new(name("poison"), move |context| poisoned(context, firmware, &POISON)));
     }
     tests.push(Test::new("esm/poison/marker-is-seen", marker));
     tests.push(Test::new("esm/odd-reservation", odd_reservation));
@@ -158,7 +160,7 @@ fn warn_only(context: &Context) -> Result<(), Failure> {
 
 /// Registers, low memory and what lies behind image, tree and initrd hold what the host likes, its code among it, and
 /// beside a development build all other memory, too: the run is the same, word for word.
-fn poisoned(context: &Context, firmware: Firmware) -> Result<(), Failure> {
+fn poisoned(context: &Context, firmware: Firmware, faults: &[&str]) -> Result<(), Failure> {
     let run = |faults: &str| -> Result<Finished, Failure> {
         let mut scene = scene(context, firmware, 256, faults)?;
         work(&mut scene)?;
@@ -170,7 +172,7 @@ fn poisoned(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     if !findings.is_empty() {
         return verdict(plain, findings);
     }
-    for faults in ["esm:poison=0xff", "esm:poison=code", "esm:poison=code,esm:warn-only"] {
+    for faults in faults {
         let finished = run(faults)?;
         findings.extend(judge::end(&finished, 0));
         findings.extend(judge::exposure(&finished, true));

@@ -5,6 +5,7 @@
 //! | `esm:warn-only` | a development build of the ultravisor: a wrong or missing ESM blob is logged, all memory is kept |
 //! | `esm:poison=code` | before the guest goes on after UV_ESM, its registers, its low memory and all memory that was not measured hold addresses and code of the host's, which says HOST CODE RAN |
 //! | `esm:poison=0xff` | the same with this byte |
+//! | `esm:exit=0x500` | the first hypercall after UV_ESM returns into this interrupt vector, as `uv_return` may |
 //! | `esm:boot-cpu=3` | the host writes this boot CPU into the tree's header just before UV_ESM reads it |
 //! | `ram:fill=0x5a` | memory that is not used at reset holds this byte |
 //! | `ram:outside=0x10000000+0x10000` | this range, whole 64 KiB frames, is in none of the VM's memory slots |
@@ -14,6 +15,7 @@ use std::ops::Range;
 
 use super::fault::FaultError;
 use super::frames::{FRAME_SHIFT, FRAME_SIZE};
+use super::inject::{SLOT, SLOTS_END};
 
 /// What everything holds that the guest has to overwrite before it uses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Conditions {
     pub warn_only: bool,
     /// What the guest finds when it is entered.
     pub poison: Option<Poison>,
+    /// Where the first hypercall after UV_ESM returns to: a multiple of 32 below 0x2000.
+    pub exit: Option<u64>,
     /// The boot CPU that UV_ESM reads in the tree's header.
     pub boot_cpu: Option<u32>,
     /// What unused memory holds at reset.
@@ -53,6 +57,9 @@ impl Conditions {
                 "code" => Poison::HostCode,
                 byte => Poison::Byte(byte_of(byte).ok_or_else(bad)?),
             });
+        } else if let Some(slot) = text.strip_prefix("esm:exit=") {
+            let is_slot = |slot: &u64| *slot < SLOTS_END && slot.is_multiple_of(SLOT);
+            self.exit = Some(number(slot).filter(is_slot).ok_or_else(bad)?);
         } else if let Some(cpu) = text.strip_prefix("esm:boot-cpu=") {
             self.boot_cpu = Some(number(cpu).and_then(|cpu| cpu.try_into().ok()).ok_or_else(bad)?);
         } else if let Some(byte) = text.strip_prefix("ram:fill=") {
@@ -78,6 +85,7 @@ impl Conditions {
             Some(Poison::Byte(byte)) => texts.push(format!("esm:poison={byte:#04x}")),
             None => {}
         }
+        texts.extend(self.exit.map(|slot| format!("esm:exit={slot:#x}")));
         texts.extend(self.boot_cpu.map(|cpu| format!("esm:boot-cpu={cpu}")));
         texts.extend(self.fill.map(|byte| format!("ram:fill={byte:#04x}")));
         let range = |frames: &Range<u64>| {
@@ -103,7 +111,7 @@ fn byte_of(text: &str) -> Option<u8> {
 fn frames_of(text: &str) -> Option<Range<u64>> {
     let (start, size) = text.split_once('+')?;
     let (start, size) = (number(start)?, number(size)?);
-    let whole = start % FRAME_SIZE == 0 && size % FRAME_SIZE == 0 && size > 0;
+    let whole = start.is_multiple_of(FRAME_SIZE) && size.is_multiple_of(FRAME_SIZE) && size > 0;
     let end = start.checked_add(size).filter(|_| whole)?;
     Some(start >> FRAME_SHIFT..end >> FRAME_SHIFT)
 }
@@ -124,6 +132,7 @@ mod tests {
             "esm:warn-only",
             "esm:poison=code",
             "esm:poison=0x05",
+            "esm:exit=0x500",
             "esm:boot-cpu=3",
             "ram:fill=0x5a",
             "ram:outside=0x10000000+0x20000",
@@ -145,6 +154,8 @@ mod tests {
             "esm:poison=",
             "esm:poison=256",
             "esm:poison=Code",
+            "esm:exit=0x510",
+            "esm:exit=0x2000",
             "esm:boot-cpu=-1",
             "esm:boot-cpu=4294967296",
             "ram:fill=none",

@@ -150,8 +150,8 @@ impl fmt::Display for FaultError {
             }
             Self::BadCondition(text) => write!(
                 f,
-                "fault `{text}`: expected esm:warn-only, esm:poison=code, esm:poison=BYTE, esm:boot-cpu=N, \
-                 ram:fill=BYTE or ram:outside=START+SIZE in whole 64 KiB frames"
+                "fault `{text}`: expected esm:warn-only, esm:poison=code, esm:poison=BYTE, esm:exit=VECTOR, \
+                 esm:boot-cpu=N, ram:fill=BYTE or ram:outside=START+SIZE in whole 64 KiB frames"
             ),
         }
     }

@@ -96,6 +96,8 @@ pub(super) struct Server {
     counts: [u64; Number::ALL.len()],
     attacker: Option<Attacker>,
     discipline: Option<Discipline>,
+    /// Hypercalls of which the first returns into a vector.
+    exits: Vec<u64>,
     frozen: Option<Frozen>,
 }
 
@@ -142,6 +144,7 @@ impl Server {
             map,
             counts,
             attacker,
+            exits: Vec::new(),
             frozen,
             discipline,
         };
@@ -224,6 +227,8 @@ impl Server {
                     Stop::Exited => return Ok(false),
                 }
             }
+        } else if self.exits.contains(&pc) {
+            self.first_exit(order, &thread)?;
         } else if self.discipline.as_ref().is_some_and(|kept| kept.sites.contains(&pc)) {
             if !self.disciplined(pc, &thread)? {
                 return Ok(true);

@@ -1,20 +1,30 @@
 //! A guest that is about to be entered after UV_ESM: its memory and registers, as a host could have left them.
 
-use super::{Order, Server};
+use super::attacks::HANDLER_MSR;
+use super::{MSR_LE, Order, Server};
+use crate::gdb::{GdbError, Stop};
 use crate::ultravisor::UvError;
 use crate::ultravisor::condition::Poison;
 use crate::ultravisor::esm::{EsmReport, read_tree};
-use crate::ultravisor::{poison, publish};
+use crate::ultravisor::{poison, publish, sites};
 
-/// What the call defines is left out: r3, r4 and r5.
+/// Every general, floating-point and vector register but r3, r4 and r5, which UV_ESM defines; and the special purpose
+/// registers that a guest may write, or that keep what it wrote. Left out: what makes time and what a hypervisor keeps to
+/// itself. QEMU's names.
 const REGISTERS: &[&str] = &[
     "r0", "r1", "r2", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18",
     "r19", "r20", "r21", "r22", "r23", "r24", "r25", "r26", "r27", "r28", "r29", "r30", "r31", "lr", "ctr",
-    "xer", "cr", "fpscr", "f0", "f1", "f7", "f31", "vr0", "vr20", "vr31", "vscr", "vrsave", "sprg0", "sprg1",
-    "sprg2", "sprg3", "sprg4", "sprg5", "sprg6", "sprg7", "srr0", "srr1", "dar", "dsisr", "dscr", "dscr3",
-    "pidr", "tidr", "amr", "iamr", "uamor", "tar", "ebbhr", "ebbrr", "bescr", "wort", "pspb", "ctrl",
-    "tfhar", "tfiar", "texasr", "siar", "sdar", "sier",
+    "xer", "cr", "fpscr", "vscr", "f0", "f1", "f2", "f3", "f4", "f5", "f6", "f7", "f8", "f9", "f10", "f11",
+    "f12", "f13", "f14", "f15", "f16", "f17", "f18", "f19", "f20", "f21", "f22", "f23", "f24", "f25", "f26",
+    "f27", "f28", "f29", "f30", "f31", "vr0", "vr1", "vr2", "vr3", "vr4", "vr5", "vr6", "vr7", "vr8", "vr9",
+    "vr10", "vr11", "vr12", "vr13", "vr14", "vr15", "vr16", "vr17", "vr18", "vr19", "vr20", "vr21", "vr22",
+    "vr23", "vr24", "vr25", "vr26", "vr27", "vr28", "vr29", "vr30", "vr31", "vrsave", "sprg0", "sprg1",
+    "sprg2", "sprg3", "srr0", "srr1", "dar", "dsisr", "pid", "tidr", "spr_dscr", "amr", "iamr", "uamor",
+    "tar", "ebbhr", "ebbrr", "bescr", "pspb", "wort", "spr_ctrl", "sier", "siar", "sdar", "acop", "ciabr",
+    "dawr0",
 ];
+/// The same for CPUs with transactional memory.
+const TRANSACTIONS: &[&str] = &["tfhar", "tfiar", "texasr"];
 
 impl Server {
     /// The tree is not measured: whatever the host writes there until UV_ESM is what is read.
@@ -36,7 +46,34 @@ impl Server {
         // UV_ESM forgot the marks of whoever looks there at the end.
         publish::mark(&self.ram, &self.reserve).map_err(UvError::Ram)?;
         self.forget_translations()?;
+        if self.faults.conditions.exit.is_some() {
+            let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
+            let calls = sites::find(kernel_base, &image.unwrap_or_default());
+            self.exits = calls.into_iter().map(|site| site.at).collect();
+            for at in self.exits.clone() {
+                self.client.set_breakpoint(at)?;
+            }
+        }
         Ok(pc)
+    }
+
+    /// The first hypercall is made, and the guest goes on in a vector: SRR0 and SRR1 are where and how it was, MSR is
+    /// what `uv_return` leaves.
+    pub(super) fn first_exit(&mut self, order: Order, thread: &str) -> Result<(), UvError> {
+        let slot = self.faults.conditions.exit.unwrap_or_default();
+        for at in std::mem::take(&mut self.exits) {
+            if !self.tap.is_watched(at) {
+                self.client.clear_breakpoint(at)?;
+            }
+        }
+        if let Stop::Exited = self.client.step(thread)? {
+            return Err(GdbError::Gone.into());
+        }
+        let (pc, msr) = (self.read(order, self.registers.pc)?, self.read(order, self.registers.msr)?);
+        self.write(order, self.registers.srr0, pc)?;
+        self.write(order, self.registers.srr1, msr)?;
+        self.write(order, self.registers.pc, slot)?;
+        Ok(self.write(order, self.registers.msr, HANDLER_MSR | msr & MSR_LE)?)
     }
 
     /// The ultravisor is no more, and the machine with it.
@@ -54,9 +91,11 @@ impl Server {
             Poison::Byte(byte) => u64::from_be_bytes([byte; 8]),
             Poison::HostCode => poison::ENTRY,
         };
-        for name in REGISTERS {
-            // The list is of more CPUs than this one.
-            let Ok(register) = self.client.register(name) else { continue };
+        let transactions = TRANSACTIONS.iter().filter_map(|name| self.client.register(name).ok());
+        let transactions: Vec<_> = transactions.collect();
+        let named = REGISTERS.iter().map(|name| self.client.register(name));
+        let registers = named.chain(transactions.into_iter().map(Ok)).collect::<Result<Vec<_>, _>>()?;
+        for register in registers {
             let bytes: Vec<u8> = order.encode(value).into_iter().cycle().take(register.bytes).collect();
             self.client.write_register(register, &bytes)?;
         }
