@@ -255,3 +255,40 @@ pub(super) fn is_handlers(msr: u64) -> bool {
 pub(super) fn kept(msr: u64) -> u64 {
     msr & !MSR_EE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ultravisor::inject::Trigger;
+
+    #[test]
+    fn calls_of_every_level_are_no_place_to_step() {
+        for word in [0x4400_0002, 0x4400_0022, 0x4400_0042] {
+            assert!(is_call(word), "{word:#x}");
+        }
+        // rfid, isync
+        assert!(!is_call(0x4c00_0024) && !is_call(0x4c00_012c));
+    }
+
+    #[test]
+    fn an_attack_has_so_many_moments_and_no_more() {
+        let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, in_rtas: true });
+        let attack = Attack { seed: 1, trigger: Trigger::later(), gap: Duration::from_secs(9), act };
+        let mut attacker = Attacker::new(attack);
+        assert!(!attacker.take_turn(), "it has not begun");
+        attacker.attack.trigger.pull();
+        assert!(attacker.take_turn());
+        assert!(!attacker.take_turn());
+        assert_eq!(attacker.wait(), None);
+    }
+
+    #[test]
+    fn an_attack_that_waits_looks_whether_it_may_begin() {
+        let attack =
+            Attack { seed: 1, trigger: Trigger::later(), gap: Duration::from_secs(9), act: Act::Probe(1) };
+        let mut attacker = Attacker::new(attack);
+        assert_eq!(attacker.wait(), Some(LOOK));
+        attacker.attack.trigger.pull();
+        assert!(attacker.wait().is_some_and(|wait| wait < Duration::from_secs(9)));
+    }
+}

@@ -102,3 +102,43 @@ fn judge(before: &General, now: &General, slot: u64) -> Outcome {
     }
     if is_handlers(msr) { Outcome::Stays } else { Outcome::Weak(Weakness::Astray { slot, pc, to, msr }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PC: u64 = 0x40_1000;
+    /// 64-bit, translated, machine checks and interrupts enabled, little-endian.
+    const MSR: u64 = 0x8000_0000_0000_9031;
+
+    fn registers(pc: u64, msr: u64) -> General {
+        let mut general = General::new(vec![0; 296]).expect("registers");
+        general.set_pc(pc);
+        general.set_msr(msr);
+        general
+    }
+
+    #[test]
+    fn a_return_is_one_with_every_register_as_it_was() {
+        let before = registers(PC, MSR);
+        assert!(matches!(judge(&before, &before, 0x500), Outcome::Returned));
+        // A wait is over with interrupts off.
+        assert!(matches!(judge(&before, &registers(PC, MSR & !0x8000), 0x900), Outcome::Returned));
+        let mut changed = before.clone();
+        changed.set_gpr(3, u64::MAX - 1);
+        let Outcome::Weak(weakness) = judge(&before, &changed, 0xc00) else { panic!("not found") };
+        assert_eq!(weakness, Weakness::Changed { slot: 0xc00, pc: PC, register: "r3".to_owned() });
+    }
+
+    #[test]
+    fn whoever_does_not_return_is_in_a_handlers_state() {
+        let before = registers(PC, MSR);
+        for pc in [0x2040, 0x40_8000] {
+            assert!(matches!(judge(&before, &registers(pc, 0x8000_0000_0000_1001), 0x100), Outcome::Stays));
+        }
+        for (pc, msr) in [(PC, 0), (PC + 4, MSR), (0x2040, 0x8000_0000_0000_1000)] {
+            let outcome = judge(&before, &registers(pc, msr), 0x920);
+            assert!(matches!(outcome, Outcome::Weak(Weakness::Astray { .. })), "{pc:#x} {msr:#x}");
+        }
+    }
+}
