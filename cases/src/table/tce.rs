@@ -2,7 +2,7 @@
 
 use super::{H, HQ, Q, tried};
 use crate::Case;
-use crate::Response::{Fallback, Ignore, Refuse};
+use crate::Response::{Fallback, Halt, Ignore, Refuse};
 
 pub(super) const CASES: &[Case] = &[
     tried(
@@ -37,8 +37,29 @@ pub(super) const CASES: &[Case] = &[
     tried(
         H,
         "TCE-07",
-        &[Ignore, Fallback],
+        &[Refuse, Fallback],
         "a dynamic window with senseless answers",
-        "never used by a secure guest; an ordinary one falls back to the default window",
+        "the default window is used; if that was removed already: the bridge's devices are refused",
+    ),
+    tried(
+        HQ,
+        "TCE-08",
+        &[Ignore, Refuse],
+        "H_STUFF_TCE says success and clears nothing",
+        "a window that was removed maps nothing; of one that stays each entry is read back, the pool is not mapped",
+    ),
+    tried(
+        H,
+        "TCE-09",
+        &[Fallback, Halt],
+        "ibm,remove-pe-dma-window says success and removes nothing, or the window comes back",
+        "its first and last entry are read: it is used as if it had never been removed; at the end: status 11",
+    ),
+    tried(
+        Q,
+        "TCE-10",
+        &[Halt],
+        "an entry besides the pool's is mapped when the run ends, or the window cannot be read",
+        "every entry is read once more: status 11, and the number of pages",
     ),
 ];

@@ -9,7 +9,7 @@ use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict}
 use crate::ultravisor::host::Subject::{ConfigRead, Hcall, Load, Store};
 use crate::ultravisor::host::Value::{Is, With, Without};
 use crate::ultravisor::host::What::{Answer, Argument, R3, Result as Changed};
-use crate::ultravisor::host::{H_GET_TCE, H_PUT_TCE, H_RTAS, H_XIRR, Rule, Subject};
+use crate::ultravisor::host::{H_GET_TCE, H_PUT_TCE, H_RTAS, H_STUFF_TCE, H_XIRR, Rule, Subject};
 use crate::variable::{Firmware, Net};
 use postern_cases::{Observation, case};
 use std::fs::File;
@@ -18,6 +18,8 @@ const DATA_BYTES: u64 = (4 << 20) + 512;
 const SCRATCH_BYTES: u64 = 256 << 10;
 /// Exit status: a device is missing, refused or broken.
 const DEVICE: u8 = 6;
+/// Exit status: devices may reach more than the pool.
+const EXPOSED: u8 = 11;
 /// The device is not told of its second batch of requests, nor are the next few times: the guest waits for it, and
 /// looks after it meanwhile.
 const UNHEARD: Rule = Rule {
@@ -36,6 +38,8 @@ enum Outcome {
     All(&'static [&'static str]),
     /// Everything works, and the log has these words.
     Works(&'static [&'static str]),
+    /// Whatever worked: the last look at the windows ends the run, and the log has these words.
+    Exposed(&'static [&'static str]),
 }
 
 /// One lie.
@@ -47,12 +51,14 @@ struct Case {
     waits: bool,
     /// MiB of DMA window, of which a quarter is the pool's; each TCE of a lie about TCEs costs a millisecond.
     window: Option<u64>,
+    /// The bridge makes windows, of which the pool gets one of 64 KiB pages.
+    dynamic: bool,
     rules: &'static [Rule],
     outcome: Outcome,
 }
 
 const fn case(row: Observation, rules: &'static [Rule], outcome: Outcome) -> Case {
-    Case { row, suffix: "", waits: false, window: None, rules, outcome }
+    Case { row, suffix: "", waits: false, window: None, dynamic: true, rules, outcome }
 }
 
 impl Case {
@@ -60,7 +66,13 @@ impl Case {
         Self { suffix, ..self }
     }
 
+    /// Of a bridge whose default window stays.
     const fn of_tces(self) -> Self {
+        Self { window: Some(4), dynamic: false, ..self }
+    }
+
+    /// Of a window that was made for a pool of 16 frames.
+    const fn of_frames(self) -> Self {
         Self { window: Some(4), ..self }
     }
 
@@ -88,8 +100,14 @@ const LOCAL_MAC: &str = "postern: net0.mac=02:";
 /// Any register of the first disk in config space.
 const CONFIG: Subject = ConfigRead { slot: 0, register: None };
 const ONES: u64 = 0xffff_ffff;
+/// A TCE that maps a private page: of the image.
+const PRIVATE: u64 = 0x40_0003;
+/// Calls of H_GET_TCE before the last look at a window of 32 entries that maps 16: two when the default window is
+/// removed and one when it is replaced, each entry before mapping and the mapped ones after it, and one more of the
+/// removed window.
+const LAST_LOOK: u64 = 2 + 1 + 32 + 16 + 1;
 
-const CASES: [Case; 27] = [
+const CASES: [Case; 31] = [
     case(
         case!("CAP-14", Refuse, Q),
         &[Rule::from(CONFIG, 8, Answer { status: 0, value: ONES })],
@@ -237,6 +255,40 @@ const CASES: [Case; 27] = [
         Outcome::All(&["H_RESOURCE"]),
     )
     .of_tces(),
+    // A private page in the place of one of the pool's, which then is not taken away.
+    case(
+        case!("TCE-08", Refuse, Q),
+        &[
+            Rule::nth(Hcall(H_PUT_TCE), 5, Argument(2, Is(PRIVATE))),
+            Rule::from(Hcall(H_STUFF_TCE), 3, Answer { status: 0, value: 0 }),
+        ],
+        Outcome::Exposed(&["and the mapping could not be undone", "1 pages reachable besides them"]),
+    )
+    .of_tces(),
+    case(
+        case!("TCE-08", Refuse, Q),
+        &[
+            Rule::always(Hcall(H_STUFF_TCE), Answer { status: 0, value: 0 }),
+            Rule::nth(Hcall(H_GET_TCE), 700, Changed(Is(PRIVATE))),
+        ],
+        Outcome::All(&["after H_STUFF_TCE cleared it"]),
+    )
+    .named("-stale")
+    .of_tces(),
+    // The pool's 16 frames in a window of 32 entries: read before and, as far as mapped, after mapping.
+    case(
+        case!("TCE-10", Halt, Q),
+        &[Rule::nth(Hcall(H_GET_TCE), LAST_LOOK + 30, Changed(Is(PRIVATE)))],
+        Outcome::Exposed(&["1 pages reachable besides them"]),
+    )
+    .of_frames(),
+    case(
+        case!("TCE-10", Halt, Q),
+        &[Rule::nth(Hcall(H_GET_TCE), LAST_LOOK + 30, Answer { status: -1, value: 0 })],
+        Outcome::Exposed(&["exposure cannot be told"]),
+    )
+    .named("-untold")
+    .of_frames(),
     case(
         case!("TCE-04", Refuse, Q),
         &[Rule::nth(Store { device: 0, register: 0x20, bytes: 4 }, 1, Argument(2, Is(0x300_0000)))],
@@ -255,7 +307,8 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn run(context: &Context, case: &Case) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    let shape = Shape { dynamic_windows: case.dynamic, ..Shape::new(Firmware::Bios, true, true) };
+    let mut scene = Scene::new(context, shape)?;
     let seed = seed();
     let data = scene.data_disk(DATA_BYTES)?;
     let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
@@ -280,6 +333,7 @@ fn run(context: &Context, case: &Case) -> Result<(), Failure> {
     let (status, words) = match case.outcome {
         Outcome::Disk(words) | Outcome::All(words) => (DEVICE, words),
         Outcome::Works(words) => (0, words),
+        Outcome::Exposed(words) => (EXPOSED, words),
     };
     let mut findings = judge::end(&finished, status);
     let unsaid = words.iter().filter(|word| !finished.output.console.contains(**word));
@@ -287,6 +341,10 @@ fn run(context: &Context, case: &Case) -> Result<(), Failure> {
     let lied = |rule| finished.ultravisor.iter().flat_map(|uv| &uv.host).any(|s| s.rule == rule && s.lied);
     if !(0..case.rules.len() + usize::from(case.waits)).all(lied) {
         findings.push(Finding::NoLie);
+    }
+    if let Outcome::Exposed(_) = case.outcome {
+        // What devices reach is the lie itself.
+        return verdict(finished, findings);
     }
     if !matches!(case.outcome, Outcome::Disk(_) | Outcome::All(_)) {
         findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));

@@ -7,13 +7,16 @@
 mod dynamic;
 mod error;
 mod on_demand;
+mod reach;
+mod replace;
 mod report;
 mod table;
 mod window;
 
 pub use dynamic::{Ddw, DdwError};
-pub use error::{MapCause, TceError};
+pub use error::{MapCause, ReplaceCause, TceError};
 pub use on_demand::{Iova, OnDemand};
+pub use reach::Reach;
 pub use report::{WindowKind, WindowReport};
 pub use table::TceFlags;
 pub use window::{DmaWindow, PhbWindow, Route};

@@ -14,7 +14,7 @@ use postern_core::pci::command::{self, Command};
 use postern_core::pci::config::{DeviceAddr, RtasConfig};
 use postern_core::pci::functions::{Function, scan};
 use postern_core::pci::windows::Windows;
-use postern_core::tce::{Ddw, DmaWindow, PhbWindow};
+use postern_core::tce::{Ddw, PhbWindow, Reach};
 use postern_core::virtio::features::DeviceType;
 
 /// A bridge whose functions are silenced.
@@ -91,9 +91,9 @@ impl Bridge {
         Ok(window)
     }
 
-    /// The bridge's default DMA window.
-    pub fn window(&self) -> DmaWindow {
-        self.description.dma
+    /// What devices can reach through the bridge's windows.
+    pub fn reach(&self) -> Reach {
+        self.window.as_ref().map_or(Reach::of(self.description.dma), PhbWindow::reach)
     }
 
     /// The functions that could be silenced.

@@ -22,7 +22,7 @@ use postern_core::net::driver::NetDriver;
 use postern_core::net::settings::{Addressing, Settings};
 use postern_core::net::stack::Stack;
 use postern_core::pci::functions::Function;
-use postern_core::tce::DmaWindow;
+use postern_core::tce::Reach;
 use postern_core::text::HostText;
 use postern_core::virtio::features::DeviceType;
 use postern_core::virtio::regions::Regions;
@@ -53,8 +53,8 @@ pub struct Card {
 pub struct Devices {
     /// The shared pool; none in normal mode.
     pub pool: Option<GpaRange>,
-    /// The default DMA windows of the bridges they are behind.
-    pub windows: Vec<DmaWindow>,
+    /// What each of the machine's bridges lets devices reach, those that were refused among them.
+    pub reach: Vec<Reach>,
     /// DMA for all of them.
     pub dma: DmaSystem<Pseries>,
     /// The disks.
@@ -74,6 +74,7 @@ impl Devices {
         let ram = &machine.memory;
         let mut bridges: Vec<Bridge> = Vec::new();
         let mut refused = machine.bridges_left_out;
+        let mut reach = Vec::new();
         for description in &machine.bridges {
             match Bridge::find(description, ram) {
                 Ok(bridge) => {
@@ -83,6 +84,7 @@ impl Devices {
                 Err(error) => {
                     log::error!("{}: refused: {error}", description.name);
                     refused += 1;
+                    reach.push(Reach::of(description.dma));
                 }
             }
         }
@@ -96,7 +98,7 @@ impl Devices {
         };
         let mut devices = Self {
             pool: pool_range,
-            windows: bridges.iter().map(Bridge::window).collect(),
+            reach,
             dma,
             disks: Vec::new(),
             cards: Vec::new(),
@@ -107,6 +109,7 @@ impl Devices {
         };
         for bridge in &mut bridges {
             devices.bring_up_behind(bridge, ram, options.console == Console::Uart, report);
+            devices.reach.push(bridge.reach());
         }
         devices
     }

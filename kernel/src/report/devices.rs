@@ -160,7 +160,7 @@ impl Report {
         let shared = pool.len >> FRAME_SHIFT;
         self.fact("pages.shared", shared);
         let exposed =
-            devices.windows.iter().try_fold(0u64, |sum, window| Ok(sum + window.exposed(&Pseries, pool)?));
+            devices.reach.iter().try_fold(0u64, |sum, reach| Ok(sum + reach.exposed(&Pseries, pool)?));
         match exposed {
             Ok(exposed) => {
                 self.step(

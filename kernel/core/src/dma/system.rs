@@ -40,7 +40,7 @@ impl<P: Platform> DmaSystem<P> {
     }
 
     /// Readies a host bridge's window, before any device behind it may be a bus master. In a secure guest the
-    /// window maps the pool and nothing else; in a normal one all of `ram` through a dynamic window if the
+    /// window maps the pool and nothing else, as read back; in a normal one all of `ram` through a dynamic window if the
     /// bridge offers one, else buffers while they are lent.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl<P: Platform> DmaSystem<P> {
         match &self.pool {
             Some((shared, _)) => {
                 let range = GpaRange { start: shared.memory.gpa(), len: shared.memory.len() as u64 };
-                PhbWindow::for_pool(&*self.platform, window, range)
+                PhbWindow::for_pool(&*self.platform, window, dynamic, range)
             }
             None => PhbWindow::for_memory(&*self.platform, window, dynamic, ram),
         }

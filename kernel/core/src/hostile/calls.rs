@@ -112,8 +112,12 @@ fn pool(machine: &Model) {
         }
     }
     let Ok(window) = DmaWindow::new(Model::LIOBN, 0, 4 << 16) else { return };
-    if let Ok(window) = PhbWindow::for_pool(machine, window, range) {
-        assert_eq!(window.report().pages_mapped, 32);
+    let ddw = Ddw { rtas: machine, buid: 1, config_address: 0 };
+    for dynamic in [None, Some(&ddw)] {
+        if let Ok(window) = PhbWindow::for_pool(machine, window, dynamic, range) {
+            let report = window.report();
+            assert_eq!(report.pages_mapped << report.page_shift, range.len);
+        }
     }
 }
 

@@ -110,13 +110,19 @@ fn window_call(
         ("ibm,create-pe-dma-window", [_, _, _, page_shift, window_shift], [liobn, high, low])
             if [12, 16, 21, 24].contains(page_shift) =>
         {
+            // Where the default window was removed QEMU gives its number and address to the next.
+            let default = u64::from(Model::LIOBN);
+            let (number, base) = if state.tables.contains_key(&default) {
+                (DYNAMIC_LIOBN, DYNAMIC_BASE)
+            } else {
+                (default, 0)
+            };
             let size = 1u64.wrapping_shl(*window_shift);
-            let entries = BTreeMap::new();
-            let table = Table { base: DYNAMIC_BASE, size, page_shift: *page_shift, entries };
-            state.tables.insert(DYNAMIC_LIOBN, table);
-            *liobn = DYNAMIC_LIOBN as u32;
-            *high = (DYNAMIC_BASE >> 32) as u32;
-            *low = DYNAMIC_BASE as u32;
+            let table = Table { base, size, page_shift: *page_shift, entries: BTreeMap::new() };
+            state.tables.insert(number, table);
+            *liobn = number as u32;
+            *high = (base >> 32) as u32;
+            *low = base as u32;
             Ok(())
         }
         ("ibm,remove-pe-dma-window", [liobn], []) => {

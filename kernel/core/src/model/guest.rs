@@ -72,7 +72,8 @@ impl Model {
     #[must_use]
     pub fn bridge(&self, system: &DmaSystem<Self>) -> PhbWindow {
         let ddw = Ddw { rtas: self as &dyn Rtas, buid: 0x0800_0000_2000_0000, config_address: 0 };
-        let window = match DmaWindow::new(Self::LIOBN, 0, 1 << 30) {
+        // Not all of the table: each entry is read back.
+        let window = match DmaWindow::new(Self::LIOBN, 0, 1 << 26) {
             Ok(window) => window,
             Err(error) => broken(&error),
         };

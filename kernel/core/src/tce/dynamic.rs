@@ -1,6 +1,6 @@
 //! Dynamic DMA windows: a bridge's offer to map all of a normal guest's memory at once.
 //!
-//! Not for a secure guest: a window's numbers come from the host, and the pool fits the default one.
+//! A secure guest makes one for its pool alone: see `replace.rs`.
 
 use super::table::Table;
 use super::{TceError, TceFlags, WindowKind, WindowReport};
@@ -96,7 +96,7 @@ impl Ddw<'_> {
         let end = end.ok_or(DdwError::BadMemory)?;
         let page_shift = self.choose_page(ram, end)?;
         let span = end.checked_next_power_of_two().ok_or(DdwError::BadMemory)?;
-        let (liobn, base) = self.create(page_shift, span.trailing_zeros())?;
+        let (liobn, base) = self.create(page_shift, span.trailing_zeros()).map_err(DdwError::Create)?;
 
         let table = Table { liobn, page_shift };
         let mut pages_mapped = 0u64;
@@ -115,7 +115,9 @@ impl Ddw<'_> {
             pages_mapped = pages_mapped.saturating_add(pages);
         }
         if let Err(error) = outcome {
-            self.remove(liobn);
+            if let Err(error) = self.remove(liobn) {
+                log::warn!("ibm,remove-pe-dma-window {liobn:#x}: {error}");
+            }
             return Err(error);
         }
         let report =
@@ -125,12 +127,7 @@ impl Ddw<'_> {
 
     /// The largest page on offer that starts and ends wherever a range of memory does.
     fn choose_page(&self, ram: &[GpaRange], end: u64) -> Result<u32, DdwError> {
-        let [high, low] = self.unit();
-        let mut answer = [0; 4];
-        self.rtas
-            .rtas("ibm,query-pe-dma-window", &[self.config_address, high, low], &mut answer)
-            .map_err(DdwError::Query)?;
-        let [windows, entries, mask, _migration] = answer;
+        let [windows, entries, mask] = self.query().map_err(DdwError::Query)?;
         if windows == 0 {
             return Err(DdwError::NoneLeft);
         }
@@ -145,19 +142,28 @@ impl Ddw<'_> {
         PAGE_SHIFTS.iter().find(|size| fits(size)).map(|(_, shift)| *shift).ok_or(none)
     }
 
-    fn create(&self, page_shift: u32, window_shift: u32) -> Result<(u32, u64), DdwError> {
+    /// Windows left, entries that one may have, and page sizes as a mask.
+    pub(super) fn query(&self) -> Result<[u32; 3], RtasError> {
+        let [high, low] = self.unit();
+        let mut answer = [0; 4];
+        self.rtas.rtas("ibm,query-pe-dma-window", &[self.config_address, high, low], &mut answer)?;
+        let [windows, entries, mask, _migration] = answer;
+        Ok([windows, entries, mask])
+    }
+
+    /// Makes a window of `2^window_shift` bytes; answers its number and first bus address.
+    pub(super) fn create(&self, page_shift: u32, window_shift: u32) -> Result<(u32, u64), RtasError> {
         let [high, low] = self.unit();
         let args = [self.config_address, high, low, page_shift, window_shift];
         let mut answer = [0; 3];
-        self.rtas.rtas("ibm,create-pe-dma-window", &args, &mut answer).map_err(DdwError::Create)?;
+        self.rtas.rtas("ibm,create-pe-dma-window", &args, &mut answer)?;
         let [liobn, base_high, base_low] = answer;
         Ok((liobn, u64::from(base_high) << 32 | u64::from(base_low)))
     }
 
-    fn remove(&self, liobn: u32) {
-        if let Err(error) = self.rtas.rtas("ibm,remove-pe-dma-window", &[liobn], &mut []) {
-            log::warn!("ibm,remove-pe-dma-window {liobn:#x}: {error}");
-        }
+    /// Takes a window away.
+    pub(super) fn remove(&self, liobn: u32) -> Result<(), RtasError> {
+        self.rtas.rtas("ibm,remove-pe-dma-window", &[liobn], &mut [])
     }
 
     fn unit(&self) -> [u32; 2] {

@@ -1,6 +1,7 @@
 //! Why a window could not be used.
 
 use crate::hcall::HcallError;
+use crate::rtas::RtasError;
 use core::fmt;
 
 /// What went wrong with one entry.
@@ -17,6 +18,24 @@ pub enum MapCause {
         /// What was read.
         got: u64,
     },
+}
+
+/// Why no dynamic window took the place of the default one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplaceCause {
+    /// `ibm,create-pe-dma-window` failed.
+    Create(RtasError),
+    /// The window made at this bus address wraps, or its base is not aligned to its pages.
+    BadWindow(u64),
+}
+
+impl fmt::Display for ReplaceCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(error) => write!(f, "ibm,create-pe-dma-window: {error}"),
+            Self::BadWindow(base) => write!(f, "the window made at {base:#x} is malformed"),
+        }
+    }
 }
 
 /// A window, or a mapping in it, that failed.
@@ -54,6 +73,20 @@ pub enum TceError {
         /// Why.
         error: HcallError,
     },
+    /// H_STUFF_TCE said success, and H_GET_TCE reads an entry that still maps a page.
+    StillMapped {
+        /// Bus address of the entry.
+        ioba: u64,
+        /// The entry.
+        tce: u64,
+    },
+    /// The default window was removed and is there all the same: entries in it can be read.
+    NotRemoved {
+        /// The table's number.
+        liobn: u32,
+    },
+    /// The default window was removed, and no dynamic one took its place.
+    NotReplaced(ReplaceCause),
     /// H_GET_TCE was refused.
     NotRead {
         /// Bus address of the entry.
@@ -96,6 +129,13 @@ impl fmt::Display for TceError {
             }
             Self::NotCleared { ioba, error } => {
                 write!(f, "TCEs from {ioba:#x} not cleared: H_STUFF_TCE: {error}")
+            }
+            Self::StillMapped { ioba, tce } => {
+                write!(f, "TCE at {ioba:#x} reads {tce:#x} after H_STUFF_TCE cleared it")
+            }
+            Self::NotRemoved { liobn } => write!(f, "TCE window {liobn:#x} was removed and can be read"),
+            Self::NotReplaced(cause) => {
+                write!(f, "the default TCE window is removed, and no other made: {cause}")
             }
             Self::NotRead { ioba, error } => write!(f, "TCE at {ioba:#x} not read: H_GET_TCE: {error}"),
             Self::NoRoom { pages, free } => {

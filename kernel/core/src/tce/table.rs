@@ -58,6 +58,24 @@ impl Table {
         Ok(())
     }
 
+    /// [`Self::clear`], and reads each entry back: a call that says success has cleared nothing yet.
+    pub(super) fn clear_checked(
+        self,
+        platform: &(impl Hypervisor + Clock),
+        ioba: u64,
+        pages: u64,
+    ) -> Result<(), TceError> {
+        self.clear(platform, ioba, pages)?;
+        for page in 0..pages {
+            let at = ioba.wrapping_add(page.wrapping_mul(self.page_size()));
+            let tce = self.get(platform, at)?;
+            if is_mapped(tce) {
+                return Err(TceError::StillMapped { ioba: at, tce });
+            }
+        }
+        Ok(())
+    }
+
     /// Maps `pages` pages from `gpa` at `ioba` on; with `check`, each is read back. Nothing of it stays mapped
     /// when one fails, if the hypervisor lets it be cleared.
     pub(super) fn map(
@@ -73,7 +91,7 @@ impl Table {
             let offset = page.wrapping_mul(self.page_size());
             let at = ioba.wrapping_add(offset);
             if let Err(cause) = self.put(platform, at, gpa.0.wrapping_add(offset) | flags.bits(), check) {
-                let undone = self.clear(platform, ioba, page.saturating_add(1)).is_ok();
+                let undone = self.clear_checked(platform, ioba, page.saturating_add(1)).is_ok();
                 return Err(TceError::NotMapped { ioba: at, cause, undone });
             }
         }
@@ -104,6 +122,11 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// Whether a device may use the page of this entry.
+pub(super) const fn is_mapped(tce: u64) -> bool {
+    tce & TceFlags::all().bits() != 0
 }
 
 /// Makes an hcall, again while it answers busy, within bounds of time and count.

@@ -49,7 +49,7 @@ fn a_secure_window_maps_every_page_of_the_pool_and_nothing_else() {
     // What firmware left behind, inside and outside of where the pool will be mapped.
     model.put_stale_tce(Model::LIOBN, 3, 0x1003);
     model.put_stale_tce(Model::LIOBN, (1 << 18) - 1, 0x2003);
-    let phb = PhbWindow::for_pool(&model, window(), POOL).unwrap();
+    let phb = PhbWindow::for_pool(&model, window(), None, POOL).unwrap();
     let expected: Vec<(u64, u64)> =
         (0..PAGES).map(|page| ((page + 1) << 12, (POOL.start.0 + (page << 12)) | 3)).collect();
     assert_eq!(model.tces(Model::LIOBN), expected);
@@ -66,7 +66,7 @@ fn a_secure_window_maps_every_page_of_the_pool_and_nothing_else() {
 #[test]
 fn bus_address_zero_is_never_given_to_a_device() {
     let model = Model::new(true);
-    let phb = PhbWindow::for_pool(&model, window(), POOL).unwrap();
+    let phb = PhbWindow::for_pool(&model, window(), None, POOL).unwrap();
     assert!(matches!(phb.route(), Route::Pool { bus, .. } if *bus > 0));
     let model = Model::new(false);
     let phb = PhbWindow::for_memory(&model, window(), None, &Model::ram()).unwrap();
@@ -78,7 +78,7 @@ fn bus_address_zero_is_never_given_to_a_device() {
 fn an_entry_outside_the_pool_is_counted_wherever_it_is_in_the_window() {
     let model = Model::new(true);
     let window = window();
-    let pool = PhbWindow::for_pool(&model, window, POOL);
+    let pool = PhbWindow::for_pool(&model, window, None, POOL);
     assert!(pool.is_ok());
     assert_eq!(window.exposed(&model, POOL), Ok(0));
     let last = (window.size() >> 12) - 1;
@@ -96,7 +96,7 @@ fn an_entry_outside_the_pool_is_counted_wherever_it_is_in_the_window() {
 fn a_window_that_does_not_start_at_zero_is_honoured() {
     let model = Model::new(true);
     let window = DmaWindow::new(Model::LIOBN, 1 << 28, 1 << 28).unwrap();
-    let phb = PhbWindow::for_pool(&model, window, POOL).unwrap();
+    let phb = PhbWindow::for_pool(&model, window, None, POOL).unwrap();
     assert_eq!(model.tces(Model::LIOBN)[0], (1 << 28, POOL.start.0 | 3));
     assert!(matches!(phb.route(), Route::Pool { bus, .. } if *bus == 1 << 28));
 }
@@ -106,7 +106,7 @@ fn a_put_that_fails_at_any_page_leaves_nothing_mapped() {
     case!("TCE-01", Refuse);
     for page in [0, 1, PAGES / 2, PAGES - 1] {
         let model = failing(Hcall::PutTce, page, false);
-        let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+        let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
         let cause = MapCause::Put(HcallError::Hardware);
         assert_eq!(error, TceError::NotMapped { ioba: (page + 1) << 12, cause, undone: true });
         assert_eq!(model.tces(Model::LIOBN), []);
@@ -116,8 +116,8 @@ fn a_put_that_fails_at_any_page_leaves_nothing_mapped() {
 #[test]
 fn a_check_that_fails_at_any_page_leaves_nothing_mapped() {
     for page in [0, 1, PAGES / 2, PAGES - 1] {
-        let model = failing(Hcall::GetTce, page, false);
-        let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+        let model = failing(Hcall::GetTce, window().pages() + page, false);
+        let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
         let cause = MapCause::Get(HcallError::Hardware);
         assert_eq!(error, TceError::NotMapped { ioba: (page + 1) << 12, cause, undone: true });
         assert_eq!(model.tces(Model::LIOBN), []);
@@ -128,20 +128,23 @@ fn a_check_that_fails_at_any_page_leaves_nothing_mapped() {
 fn an_entry_that_reads_back_otherwise_than_it_was_put_is_refused() {
     case!("HC-10", Refuse);
     let model = Model::new(true);
-    model.on_hcall(|call, args| {
-        let lie = call == Hcall::GetTce && args[1] == 6 << 12;
+    let mut put = false;
+    model.on_hcall(move |call, args| {
+        put |= call == Hcall::PutTce;
+        let lie = put && call == Hcall::GetTce && args[1] == 6 << 12;
         lie.then_some(HcallReturn { status: 0, out: [0x1234_5003, 0, 0, 0] })
     });
-    let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
     let cause = MapCause::Differs { put: (POOL.start.0 + (5 << 12)) | 3, got: 0x1234_5003 };
-    assert_eq!(error, TceError::NotMapped { ioba: 6 << 12, cause, undone: true });
+    // Nor does the entry read as cleared afterwards.
+    assert_eq!(error, TceError::NotMapped { ioba: 6 << 12, cause, undone: false });
     assert_eq!(model.tces(Model::LIOBN), []);
 }
 
 #[test]
 fn an_undo_that_fails_is_said() {
     let model = failing(Hcall::PutTce, 7, true);
-    let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
     assert!(matches!(error, TceError::NotMapped { undone: false, .. }));
     assert!(error.to_string().contains("could not be undone"));
 }
@@ -149,7 +152,7 @@ fn an_undo_that_fails_is_said() {
 #[test]
 fn a_window_that_cannot_be_cleared_is_not_used() {
     let model = failing(Hcall::StuffTce, 2, false);
-    let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
     let ioba = (2 * 512) << 12;
     assert_eq!(error, TceError::NotCleared { ioba, error: HcallError::Hardware });
     assert_eq!(model.tces(Model::LIOBN), []);
@@ -160,7 +163,7 @@ fn a_window_smaller_than_the_pool_is_refused_with_both_sizes() {
     case!("TCE-03", Refuse);
     let model = Model::new(true);
     let small = DmaWindow::new(Model::LIOBN, 0, POOL.len - 4096).unwrap();
-    let error = PhbWindow::for_pool(&model, small, POOL).unwrap_err();
+    let error = PhbWindow::for_pool(&model, small, None, POOL).unwrap_err();
     assert_eq!(error.to_string(), "TCE window of 253952 bytes is smaller than the pool of 262144 bytes");
     assert_eq!(model.hcalls(), []);
 }
@@ -191,11 +194,11 @@ fn a_busy_hypervisor_is_asked_again_and_not_for_ever() {
         left -= i32::from(call == Hcall::PutTce);
         (call == Hcall::PutTce && left >= 0).then_some(HcallReturn { status: 9900, out: [0; 4] })
     });
-    assert!(PhbWindow::for_pool(&model, window(), POOL).is_ok());
+    assert!(PhbWindow::for_pool(&model, window(), None, POOL).is_ok());
 
     let model = Model::new(true);
     model.on_hcall(|call, _| if call == Hcall::PutTce { status(1) } else { None });
-    let error = PhbWindow::for_pool(&model, window(), POOL).unwrap_err();
+    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
     assert!(matches!(error, TceError::NotMapped { cause: MapCause::Put(HcallError::Busy(1)), .. }));
     assert!(model.now() <= model.frequency(), "given up within a second");
 }
@@ -250,6 +253,140 @@ fn a_failed_mapping_on_demand_gives_its_pages_back_only_if_they_were_cleared() {
         model.behave();
         let again = on_demand.open(&model, Gpa(0), 2 << 12, TceFlags::READ);
         assert_eq!(again.is_err(), undo_fails, "pages that may still be mapped are not used again");
+    }
+}
+
+/// The hypervisor says that it has cleared entries, and has not.
+fn stuff_does_nothing(model: &Model) {
+    model.on_hcall(|call, _| if call == Hcall::StuffTce { status(0) } else { None });
+}
+
+#[test]
+fn a_stale_entry_that_is_not_cleared_is_found_wherever_it_is_before_anything_is_mapped() {
+    case!("TCE-08", Refuse);
+    for page in [0, 1, 513, (1 << 18) - 1] {
+        let model = Model::new(true);
+        model.put_stale_tce(Model::LIOBN, page, 0x1003);
+        stuff_does_nothing(&model);
+        let found = TceError::StillMapped { ioba: page << 12, tce: 0x1003 };
+        assert_eq!(PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err(), found);
+        assert_eq!(PhbWindow::for_memory(&model, window(), None, &Model::ram()).unwrap_err(), found);
+        assert!(model.hcalls().iter().all(|(call, _)| *call != Hcall::PutTce));
+        assert_eq!(window().exposed(&model, POOL), Ok(1));
+    }
+}
+
+#[test]
+fn an_undo_that_clears_nothing_is_said() {
+    let model = Model::new(true);
+    let mut puts = 0;
+    model.on_hcall(move |call, _| {
+        puts += u64::from(call == Hcall::PutTce);
+        match call {
+            Hcall::PutTce if puts == 7 => status(-1),
+            Hcall::StuffTce => status(0),
+            _ => None,
+        }
+    });
+    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
+    assert!(matches!(error, TceError::NotMapped { undone: false, .. }), "{error}");
+}
+
+#[test]
+fn the_pool_gets_a_small_window_in_the_place_of_the_default_one_whatever_that_mapped() {
+    case!("TCE-08", Ignore);
+    let model = Model::new(true);
+    model.offer_dynamic_windows();
+    model.put_stale_tce(Model::LIOBN, 5, 0x1003);
+    model.put_stale_tce(Model::LIOBN, (1 << 18) - 1, 0x2003);
+    stuff_does_nothing(&model);
+    let phb = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap();
+    let expected: Vec<(u64, u64)> =
+        (0..4).map(|frame| ((frame + 1) << 16, (POOL.start.0 + (frame << 16)) | 3)).collect();
+    assert_eq!(model.tces(Model::LIOBN), expected);
+    assert_eq!((phb.report().page_shift, phb.report().pages_mapped), (16, 4));
+    assert!(matches!(phb.route(), Route::Pool { gpa, bus: 0x1_0000 } if *gpa == POOL));
+    assert_eq!(phb.reach().exposed(&model, POOL), Ok(0));
+    // Every entry of the new window was read, and nearly none of the old one.
+    assert!(model.hcalls().len() < 40, "{}", model.hcalls().len());
+}
+
+#[test]
+fn a_new_window_that_maps_something_is_found_before_the_pool_is_mapped() {
+    let model = Model::new(true);
+    model.offer_dynamic_windows();
+    model.on_hcall(|call, args| {
+        let lie = call == Hcall::GetTce && args[1] == 7 << 16;
+        lie.then_some(HcallReturn { status: 0, out: [0x1234_0001, 0, 0, 0] })
+    });
+    let error = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap_err();
+    assert_eq!(error, TceError::StillMapped { ioba: 7 << 16, tce: 0x1234_0001 });
+    assert_eq!(model.tces(Model::LIOBN), []);
+}
+
+#[test]
+fn a_default_window_that_is_removed_in_words_only_is_cleared_and_read_back() {
+    case!("TCE-09", Fallback);
+    let model = Model::new(true);
+    model.offer_dynamic_windows();
+    model.put_stale_tce(Model::LIOBN, 99, 0x1003);
+    model.on_rtas(|name, _, _| (name == "ibm,remove-pe-dma-window").then_some(Ok(())));
+    let phb = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap();
+    assert_eq!((phb.report().page_shift, phb.report().pages_mapped), (12, PAGES));
+    assert_eq!(phb.reach().exposed(&model, POOL), Ok(0));
+    stuff_does_nothing(&model);
+    model.put_stale_tce(Model::LIOBN, 99, 0x1003);
+    let error = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap_err();
+    assert!(matches!(error, TceError::StillMapped { .. }), "{error}");
+}
+
+#[test]
+fn a_removed_window_that_can_be_read_again_is_no_answer_to_what_is_exposed() {
+    case!("TCE-09", Halt);
+    let model = Model::new(true);
+    model.offer_dynamic_windows();
+    let phb = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap();
+    assert_eq!(phb.reach().exposed(&model, POOL), Ok(0));
+    model.on_hcall(
+        |call, args| {
+            if call == Hcall::GetTce && args[1] == (1 << 30) - (1 << 12) { status(0) } else { None }
+        },
+    );
+    let error = phb.reach().exposed(&model, POOL).unwrap_err();
+    assert_eq!(error, TceError::NotRemoved { liobn: Model::LIOBN });
+}
+
+#[test]
+fn a_pool_without_a_usable_dynamic_window_keeps_the_default_one() {
+    case!("TCE-07", Fallback);
+    for answer in [Err(RtasError::Hardware), Ok(0), Ok(0x100)] {
+        let model = Model::new(true);
+        model.offer_dynamic_windows();
+        model.on_rtas(move |name, _, rets| {
+            rets.fill(answer.unwrap_or_default());
+            (name == "ibm,query-pe-dma-window").then_some(answer.map(|_| ()))
+        });
+        let phb = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap();
+        assert_eq!((phb.report().page_shift, phb.report().pages_mapped), (12, PAGES));
+    }
+}
+
+#[test]
+fn a_pool_whose_window_is_gone_and_not_replaced_is_mapped_nowhere() {
+    case!("TCE-07", Refuse);
+    for answer in [Err(RtasError::Hardware), Ok(u32::MAX), Ok(1)] {
+        let model = Model::new(true);
+        model.offer_dynamic_windows();
+        model.on_rtas(move |name, _, rets| {
+            if name != "ibm,create-pe-dma-window" {
+                return None;
+            }
+            rets.fill(answer.unwrap_or_default());
+            Some(answer.map(|_| ()))
+        });
+        let error = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap_err();
+        assert!(matches!(error, TceError::NotReplaced(_)), "{error}");
+        assert!(model.hcalls().iter().all(|(call, _)| *call != Hcall::PutTce));
     }
 }
 
@@ -342,7 +479,7 @@ fn a_dynamic_window_that_cannot_be_filled_is_removed() {
 #[test]
 fn a_sabotaged_build_maps_one_page_that_is_not_of_the_pool() {
     let model = Model::new(true);
-    let phb = PhbWindow::for_pool(&model, window(), POOL).unwrap();
+    let phb = PhbWindow::for_pool(&model, window(), None, POOL).unwrap();
     let ioba = phb.map_for_sabotage(&model, Gpa(0x12_3456)).unwrap();
     let tces = model.tces(Model::LIOBN);
     let outside: Vec<_> = tces.iter().filter(|(_, tce)| !POOL.contains(Gpa(tce & !0xfff), 4096)).collect();

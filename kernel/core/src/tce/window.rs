@@ -1,6 +1,8 @@
 //! The windows of one PCI host bridge, set up for the guest's mode.
 
-use super::table::Table;
+use super::reach::Reach;
+use super::replace::{Kept, replace};
+use super::table::{Table, is_mapped};
 use super::{Ddw, OnDemand, TceError, TceFlags, WindowKind, WindowReport};
 use crate::addr::{Gpa, GpaRange};
 use crate::clock::Clock;
@@ -13,12 +15,13 @@ const PAGE_SHIFT: u32 = 12;
 /// Pages of a window at most, 64 GiB: each is cleared by a call, and the host may claim any size.
 const MOST_PAGES: u64 = 1 << 24;
 
-/// The default window, as `ibm,dma-window` describes it and found to be sane.
+/// A window of a bridge, found to be sane: the default one, as `ibm,dma-window` describes it, or a dynamic one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DmaWindow {
     liobn: u32,
     base: u64,
     size: u64,
+    page_shift: u32,
 }
 
 impl DmaWindow {
@@ -27,12 +30,17 @@ impl DmaWindow {
     /// # Errors
     /// No whole page, not aligned to pages, wrapping, or more than 64 GiB.
     pub fn new(liobn: u32, base: u64, size: u64) -> Result<Self, TceError> {
-        let page = 1u64 << PAGE_SHIFT;
+        Self::with_pages(liobn, base, size, PAGE_SHIFT)
+    }
+
+    /// As [`Self::new`], of pages of `2^page_shift` bytes.
+    pub(super) fn with_pages(liobn: u32, base: u64, size: u64, page_shift: u32) -> Result<Self, TceError> {
+        let page = 1u64.wrapping_shl(page_shift);
         let whole = size >= page && size.is_multiple_of(page) && base.is_multiple_of(page);
-        if !whole || base.checked_add(size).is_none() || size >> PAGE_SHIFT > MOST_PAGES {
+        if !whole || base.checked_add(size).is_none() || size.wrapping_shr(page_shift) > MOST_PAGES {
             return Err(TceError::BadWindow { liobn, base, size });
         }
-        Ok(Self { liobn, base, size })
+        Ok(Self { liobn, base, size, page_shift })
     }
 
     /// The table's number.
@@ -53,7 +61,8 @@ impl DmaWindow {
         self.size
     }
 
-    /// Takes away whatever firmware, or a host that plays it, has left mapped.
+    /// Takes away whatever firmware, or a host that plays it, has left mapped. What is cleared is not read back:
+    /// see [`Self::clear_checked`].
     ///
     /// # Errors
     /// The entries from some address on may still be mapped.
@@ -61,18 +70,26 @@ impl DmaWindow {
         self.table().clear(platform, self.base, self.pages())
     }
 
+    /// As [`Self::clear`], and reads every entry back: one hcall for each.
+    ///
+    /// # Errors
+    /// An entry still maps a page, or this cannot be told.
+    pub fn clear_checked(&self, platform: &(impl Hypervisor + Clock)) -> Result<(), TceError> {
+        self.table().clear_checked(platform, self.base, self.pages())
+    }
+
     /// Reads every entry back: pages outside of `pool` that a device could reach through this window.
     ///
     /// # Errors
     /// An entry cannot be read.
     pub fn exposed(&self, platform: &(impl Hypervisor + Clock), pool: GpaRange) -> Result<u64, TceError> {
-        let (table, both) = (self.table(), TceFlags::READ | TceFlags::WRITE);
+        let table = self.table();
         let page = table.page_size();
         let mut exposed = 0u64;
         for number in 0..self.pages() {
             let tce = table.get(platform, self.base.wrapping_add(number.wrapping_mul(page)))?;
             let real = Gpa(tce & !page.wrapping_sub(1));
-            if TceFlags::from_bits_retain(tce).intersects(both) && !pool.contains(real, page) {
+            if is_mapped(tce) && !pool.contains(real, page) {
                 exposed = exposed.saturating_add(1);
             }
         }
@@ -85,21 +102,31 @@ impl DmaWindow {
         if self.base > 0 {
             return self;
         }
-        let page = 1 << PAGE_SHIFT;
+        let page = self.table().page_size();
         Self { base: page, size: self.size.saturating_sub(page), ..self }
     }
 
+    /// Whether this window has the bus address.
+    pub(super) const fn has(&self, ioba: u64) -> bool {
+        ioba >= self.base && ioba.wrapping_sub(self.base) < self.size
+    }
+
+    /// Bus address of the last page.
+    pub(super) fn last(&self) -> u64 {
+        self.base.wrapping_add(self.size).wrapping_sub(self.table().page_size())
+    }
+
     pub(super) const fn pages(&self) -> u64 {
-        self.size >> PAGE_SHIFT
+        self.size.wrapping_shr(self.page_shift)
     }
 
     pub(super) const fn table(&self) -> Table {
-        Table { liobn: self.liobn, page_shift: PAGE_SHIFT }
+        Table { liobn: self.liobn, page_shift: self.page_shift }
     }
 
     fn report(&self, kind: WindowKind, pages_mapped: u64) -> WindowReport {
-        let Self { liobn, base, size } = *self;
-        WindowReport { liobn, base, size, page_shift: PAGE_SHIFT, pages_mapped, kind }
+        let Self { liobn, base, size, page_shift } = *self;
+        WindowReport { liobn, base, size, page_shift, pages_mapped, kind }
     }
 }
 
@@ -129,54 +156,79 @@ pub enum Route {
 pub struct PhbWindow {
     route: Route,
     report: WindowReport,
+    reach: Reach,
 }
 
 impl PhbWindow {
-    /// A secure guest's: cleared, then the pool and nothing else, each entry read back.
+    /// A secure guest's: the pool and nothing else. The default window is replaced by one that has room for little
+    /// more than the pool, if the bridge makes such windows; else it is cleared. Each entry of the window is
+    /// read back twice: before the pool is mapped, and of the pool's pages after each was put.
     ///
     /// # Errors
-    /// The window is smaller than the pool, or a call failed; nothing is mapped, if that can be said.
+    /// The window is smaller than the pool, still maps something, or a call failed; nothing is mapped, if that can
+    /// be said.
     pub fn for_pool(
         platform: &(impl Hypervisor + Clock),
-        window: DmaWindow,
+        default: DmaWindow,
+        dynamic: Option<&Ddw<'_>>,
         pool: GpaRange,
     ) -> Result<Self, TceError> {
+        let replacement = match dynamic.map(|ddw| replace(ddw, platform, default, pool.len)) {
+            Some(Ok(window)) => Some(window),
+            Some(Err(Kept::Lost(error))) => return Err(error),
+            Some(Err(kept)) => {
+                log::info!("the default TCE window stays: {kept}");
+                None
+            }
+            None => None,
+        };
+        let window = replacement.unwrap_or(default);
         let used = window.used();
         if pool.len > used.size {
             return Err(TceError::TooSmall { pool: pool.len, window: used.size });
         }
         let table = window.table();
-        window.clear(platform)?;
-        let pages = pool.len >> PAGE_SHIFT;
+        window.clear_checked(platform)?;
+        let pages = pool.len.div_ceil(table.page_size());
         let both = TceFlags::READ | TceFlags::WRITE;
         table.map(platform, used.base, pool.start, pages, both, true)?;
         let report = used.report(WindowKind::Pool, pages);
-        Ok(Self { route: Route::Pool { gpa: pool, bus: used.base }, report })
+        let reach = Reach { window, removed: replacement.map(|_| default) };
+        Ok(Self { route: Route::Pool { gpa: pool, bus: used.base }, report, reach })
     }
 
     /// A normal guest's: a dynamic window that maps all of `ram` if the bridge offers one, else the default
-    /// window, cleared.
+    /// window, cleared and read back.
     ///
     /// # Errors
-    /// The default window cannot be cleared.
+    /// The default window cannot be cleared, or still maps something.
     pub fn for_memory(
         platform: &(impl Hypervisor + Clock),
         window: DmaWindow,
         dynamic: Option<&Ddw<'_>>,
         ram: &[GpaRange],
     ) -> Result<Self, TceError> {
-        window.clear(platform)?;
+        let reach = Reach::of(window);
         if let Some(ddw) = dynamic {
+            // Not read back: this guest's devices reach all memory in any case.
+            window.clear(platform)?;
             match ddw.map_all(platform, ram) {
                 Ok((gpa, report)) => {
-                    return Ok(Self { route: Route::Direct { gpa, bus: report.base }, report });
+                    return Ok(Self { route: Route::Direct { gpa, bus: report.base }, report, reach });
                 }
                 Err(error) => log::info!("no dynamic DMA window: {error}"),
             }
         }
+        window.clear_checked(platform)?;
         let used = window.used();
         let report = used.report(WindowKind::OnDemand, 0);
-        Ok(Self { route: Route::OnDemand(Arc::new(OnDemand::new(used))), report })
+        Ok(Self { route: Route::OnDemand(Arc::new(OnDemand::new(used))), report, reach })
+    }
+
+    /// What a secure guest's devices can reach through the bridge.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.reach
     }
 
     /// How devices reach memory.
