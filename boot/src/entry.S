@@ -5,6 +5,10 @@
 #      either byte order, 32-bit or 64-bit mode, translation off
 # Out: little-endian, 64-bit, real mode, EE off, .bss zeroed, relocated, own stack and TOC;
 #      boot_main(r3, r4, r5, base, MSR at entry)
+#
+# With r5 = 0 firmware is gone, or UV_ESM was answered: low memory is nobody's, and nothing that was written before
+# may be used. The vectors and all registers become ours before .bss, relocation, the stack and the first hcall.
+# With r5 != 0 low memory is firmware's until its last call; in a secure VM there is no firmware.
 
 # One instruction as a big-endian CPU reads it.
 .macro big insn
@@ -83,18 +87,40 @@ postern_secondary_entry:
     mr 28, 4
     mr 29, 5
     mr 30, 11
+    mfmsr 6
+    andis. 6, 6, 0x40                       # MSR[S]
+    cmpldi 1, 5, 0
+    crandc 2, 2, 6                          # CR0[EQ] = MSR[S] clear and r5 != 0: firmware is there
+    beq 3f
+    srdi. 6, 31, 16
+    beq 2f
+    mr 3, 31
+    bl postern_own_low_memory
+    b 3f
+2:  # Over the vectors. Rust says so, but a secure VM makes no call without vectors.
+    mfmsr 6
+    andis. 6, 6, 0x40
+    bne 2b
+3:  li 0, 0
+    mtctr 0
+    mtxer 0
+    mtlr 0
+    mtcr 0
+    .irp r, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26
+    li \r, 0
+    .endr
 
     addis 3, 31, (__bss_start - _start)@ha
     addi 3, 3, (__bss_start - _start)@l
     addis 4, 31, (__bss_end - _start)@ha
     addi 4, 4, (__bss_end - _start)@l
     li 5, 0
-2:  cmpld 3, 4
-    bge 3f
+4:  cmpld 3, 4
+    bge 5f
     std 5, 0(3)
     addi 3, 3, 8
-    b 2b
-3:
+    b 4b
+5:
     addis 2, 31, (.TOC. - _start)@ha
     addi 2, 2, (.TOC. - _start)@l
     addis 1, 31, (__boot_stack_top - _start)@ha
@@ -113,21 +139,65 @@ postern_secondary_entry:
     mr 7, 30
     bl {boot_main}
     nop
-4:  b 4b
+6:  b 6b
 
-# The other CPUs, little-endian: r3 = four words, stack, TOC, function, stack for exceptions. The function gets
-# r3 as it is. SPRG0 is where the exception vectors find their stack.
+# The other CPUs, little-endian. Only r3 is what the boot CPU asked for, if it did; all other registers are the host's.
+# r3 must be the address of one of the SECONDARIES slots of `postern_secondary_slots`, SLOT_SIZE bytes each:
+#   +0 stack, +8 TOC, +16 function, +24 exception stack, +32 SLOT_ARMED while a start is due
+# Whoever takes SLOT_ARMED out has the slot's stacks. A CPU that was not asked for stays at 9: without memory.
+.set SECONDARIES, 7
+.set SLOT_SHIFT, 7
+.set SLOT_ARMED, 0x41
 .Lsecondary_turned:
-    ld 1, 0(3)
-    ld 2, 8(3)
-    ld 12, 16(3)
-    ld 0, 24(3)
-    mtsprg 0, 0
-    mtctr 12
+    # MSR as at .Lwide; RI is off until SPRG0 is ours.
+    li 12, 1
+    sldi 12, 12, 63
+    clrrdi 11, 11, 16
+    or 12, 12, 11
+    ori 12, 12, 0x1001
+    bcl 20, 31, 7f
+7:  mflr 10
+    addi 9, 10, .Lsecondary_wide - 7b
+    mtsrr0 9
+    mtsrr1 12
+    rfid
+.Lsecondary_wide:
+    addi 31, 10, _start - 7b
+    addis 4, 31, (postern_secondary_slots - _start)@ha
+    addi 4, 4, (postern_secondary_slots - _start)@l
+    subf 5, 4, 3
+    cmpldi 5, SECONDARIES << SLOT_SHIFT
+    bge 9f
+    clrldi. 6, 5, 64 - SLOT_SHIFT
+    bne 9f
+    add 30, 4, 5
+    addi 6, 30, 32
+    li 7, 0
+8:  ldarx 8, 0, 6
+    cmpldi 8, SLOT_ARMED
+    bne 9f
+    stdcx. 7, 0, 6
+    bne 8b
+    isync
+    ld 8, 24(30)
+    bl postern_own_registers
     li 0, 0
+    mtctr 0
+    mtxer 0
+    mtlr 0
+    mtcr 0
+    .irp r, 2,3,4,5,6,7,8,9,10,11,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,31
+    li \r, 0
+    .endr
+    mr 3, 30
+    ld 1, 0(30)
+    ld 2, 8(30)
+    ld 12, 16(30)
+    li 30, 0
+    mtctr 12
     stdu 0, -32(1)
     bctrl
-5:  b 5b
+9:  b 9b
 
 # Writes every word that depends on where the image is.
 # In: r3 = where the image is, r4 = the address it is to be valid for: its own, or 0 for the file's bytes.

@@ -13,19 +13,24 @@ use postern_core::cmdline;
 use postern_core::exit::ExitStatus;
 use postern_core::fdt::early::{self, ESM_PROPERTY};
 use postern_core::fdt::{FdtError, Tree, guard};
+use postern_core::hcall::{Hcall, HcallError, HcallReturn};
 use postern_core::secure::{Contradiction, Evidence, Plan, decide};
 
 // One piece, so that what is first in it is first in the image, and its parts are near each other.
 core::arch::global_asm!(
     include_str!("entry.S"),
+    include_str!("low_memory.S"),
     include_str!("client_call.S"),
     include_str!("esm.S"),
+    include_str!("vectors.S"),
     boot_main = sym boot_main,
 );
 
 unsafe extern "C" {
-    /// The kernel proper; gets the flattened device tree.
-    fn kernel_main(fdt: usize) -> !;
+    /// The kernel proper; gets the flattened device tree, and 1 when this is known to be an ordinary guest.
+    fn kernel_main(fdt: usize, ordinary: usize) -> !;
+    /// See `low_memory.S`.
+    fn postern_own_low_memory(base: usize);
     static __image_start: u8;
     static __image_end: u8;
     static mut __fdt_buffer: [u8; FDT_BUFFER];
@@ -41,10 +46,16 @@ const IMAGE_ALIGN: usize = 0x1_0000;
 /// MSR\[S\].
 const MSR_S: u64 = 1 << 22;
 
+/// H_SET_MODE (PAPR+ 14.5.4.3.5): resource 4 is the byte order of interrupts, flag 1 little-endian.
+const LITTLE_ENDIAN_INTERRUPTS: [u64; 4] = [1, 4, 0, 0];
+
 /// Why the boot does not reach the kernel.
 enum BootError {
     OverVectors(usize),
     Misaligned(usize),
+    AboveFirstGiBs(usize),
+    FirmwareInSecureVm,
+    InterruptOrder(HcallError),
     Firmware(FirmwareError),
     NoTree,
     Tree(FdtError),
@@ -56,9 +67,14 @@ enum BootError {
 impl BootError {
     const fn status(&self) -> ExitStatus {
         match self {
-            Self::OverVectors(_) | Self::Misaligned(_) => ExitStatus::UnexpectedException,
+            Self::OverVectors(_) | Self::Misaligned(_) | Self::AboveFirstGiBs(_) => {
+                ExitStatus::UnexpectedException
+            }
             Self::Firmware(_) | Self::NoTree | Self::Tree(_) => ExitStatus::BadDeviceTree,
-            Self::Edit(_) | Self::Contradiction(_) | Self::Esm(_) => ExitStatus::SecureModeFailed,
+            Self::InterruptOrder(_) => ExitStatus::PlatformRefused,
+            Self::FirmwareInSecureVm | Self::Edit(_) | Self::Contradiction(_) | Self::Esm(_) => {
+                ExitStatus::SecureModeFailed
+            }
         }
     }
 }
@@ -68,6 +84,11 @@ impl fmt::Display for BootError {
         match self {
             Self::OverVectors(base) => write!(f, "image loaded at {base:#x}, over the exception vectors"),
             Self::Misaligned(base) => write!(f, "image loaded at {base:#x}, not on a 64 KiB boundary"),
+            Self::AboveFirstGiBs(base) => {
+                write!(f, "image loaded at {base:#x}, not below 4 GiB, where RTAS can reach it")
+            }
+            Self::FirmwareInSecureVm => f.write_str("entered by Open Firmware in a secure VM"),
+            Self::InterruptOrder(error) => write!(f, "H_SET_MODE: no little-endian interrupts: {error}"),
             Self::Firmware(error) => error.fmt(f),
             Self::NoTree => f.write_str("entered without a device tree"),
             Self::Tree(error) => error.fmt(f),
@@ -83,13 +104,14 @@ extern "C" fn boot_main(r3: usize, r4: usize, r5: usize, base: usize, msr: u64) 
     let mut os_term = None;
     let error = match boot(r3, r4, r5, base, msr, &mut os_term) {
         // SAFETY: the entry code has set up stack, TOC, .bss and relocations; firmware is gone.
-        Ok(fdt) => unsafe { kernel_main(fdt) },
+        Ok((fdt, ordinary)) => unsafe { kernel_main(fdt, usize::from(ordinary)) },
         Err(error) => error,
     };
     stop(error.status(), &error, os_term)
 }
 
-/// Returns the tree with which the kernel is to go on, in a machine in which no UV_ESM is left to do.
+/// Returns the tree with which the kernel is to go on, in a machine in which no UV_ESM is left to do, and whether this is
+/// an ordinary guest.
 fn boot(
     r3: usize,
     r4: usize,
@@ -97,12 +119,24 @@ fn boot(
     base: usize,
     msr: u64,
     os_term: &mut Option<u32>,
-) -> Result<usize, BootError> {
+) -> Result<(usize, bool), BootError> {
+    let secure = arch::msr() & MSR_S != 0;
+    // With firmware the vectors are firmware's for now, and in a secure VM ours are there.
+    if r5 == 0 || secure {
+        little_endian_interrupts()?;
+    }
+    if secure && r5 != 0 {
+        return Err(BootError::FirmwareInSecureVm);
+    }
     if base < VECTORS_END {
         return Err(BootError::OverVectors(base));
     }
     if !base.is_multiple_of(IMAGE_ALIGN) {
         return Err(BootError::Misaligned(base));
+    }
+    let image_end = &raw const __image_end as usize;
+    if u32::try_from(image_end).is_err() {
+        return Err(BootError::AboveFirstGiBs(base));
     }
     let own = (&raw const __fdt_buffer).expose_provenance();
 
@@ -110,7 +144,7 @@ fn boot(
         r3
     } else {
         let start = &raw const __image_start as usize;
-        let len = (&raw const __image_end as usize).saturating_sub(start);
+        let len = image_end.saturating_sub(start);
         let image = GpaRange { start: Gpa(start as u64), len: len as u64 };
         let initrd =
             GpaRange::new(Gpa(r3 as u64), r4 as u64).filter(|range| range.start.0 != 0 && range.len != 0);
@@ -120,6 +154,9 @@ fn boot(
         // SAFETY: nobody else has a reference to the buffer, and this one ends with the call.
         let buffer = unsafe { own_buffer() };
         firmware_tree::take(client, Handover { initrd, image }, buffer).map_err(BootError::Firmware)?;
+        // SAFETY: the image is at `base`, above the vectors; firmware, whose low memory was, made its last call.
+        unsafe { postern_own_low_memory(base) };
+        little_endian_interrupts()?;
         own
     };
 
@@ -139,13 +176,14 @@ fn boot(
     }
 
     let decision = decide(Evidence {
-        msr_s: arch::msr() & MSR_S != 0,
+        msr_s: secure,
         marker: early::marker(&tree),
         svm: parsed.options.svm,
         esm_done: early::esm_base(&tree) == Some(base as u64),
     });
     match decision.plan {
-        Plan::Normal | Plan::Secure(_) => return Ok(fdt),
+        Plan::Normal => return Ok((fdt, true)),
+        Plan::Secure(_) => return Ok((fdt, false)),
         Plan::Halt(why) => return Err(BootError::Contradiction(why)),
         Plan::EnterEsm => {}
     }
@@ -164,6 +202,13 @@ fn boot(
     // SAFETY: the image is at `base`; what ran so far wrote to `.bss` and `.noinit` only; firmware has
     // quiesced or was never there.
     Err(BootError::Esm(unsafe { esm::enter(base, own) }))
+}
+
+/// Asks for what the vectors are written for. The first hypercall of all: until it is answered an interrupt is
+/// big-endian, and ends the machine.
+fn little_endian_interrupts() -> Result<(), BootError> {
+    let (status, out) = arch::hcall(Hcall::SetMode as u64, LITTLE_ENDIAN_INTERRUPTS);
+    HcallReturn { status, out }.ok().map(|_| ()).map_err(BootError::InterruptOrder)
 }
 
 /// Writes into `/chosen` what UV_ESM asks for and what tells the next entry that it succeeded.

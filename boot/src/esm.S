@@ -16,12 +16,24 @@ postern_enter_esm:
     li 4, 0
     bl postern_relocate
     sync
+    # The next entry begins without MSR[RI]: the registers that the handlers read are not ours before it says so.
+    li 0, 0
+    mtmsrd 0, 1
+    li 0, SC_EXPECTED
+    mtsprg 3, 0
     mr 4, 31                                # kernel base
     mr 5, 30                                # device tree
     li 3, 0
     ori 3, 3, 0xf110                        # UV_ESM
+    .irp r, 0,6,7,8,9,10,11,12,13
+    li \r, 0
+    .endr
     sc 2
     mr 30, 3
+    li 0, 0
+    mtsprg 3, 0
+    li 0, 2
+    mtmsrd 0, 1
 
     mr 3, 31
     mr 4, 31

@@ -20,9 +20,13 @@ use postern_core::outcome::Outcome;
 use report::Report;
 use stop::Stop;
 
-/// Where `boot` hands over: little-endian, 64-bit, translation off, with the flattened device tree.
+/// Where `boot` hands over: little-endian, 64-bit, translation off, with the flattened device tree, and
+/// 1 when this is known to be an ordinary guest.
 #[unsafe(no_mangle)]
-extern "C" fn kernel_main(fdt: usize) -> ! {
+extern "C" fn kernel_main(fdt: usize, ordinary: usize) -> ! {
+    if ordinary == 1 {
+        arch::disclosure::allow();
+    }
     memory::heap::init_early();
     platform::logger::init();
     let mut report = Report::default();
@@ -38,7 +42,6 @@ extern "C" fn kernel_main(fdt: usize) -> ! {
 }
 
 fn boot(fdt: usize, report: &mut Report) -> Result<Outcome, Stop> {
-    arch::exceptions::install().map_err(Stop::ByteOrder)?;
     let (machine, tree) = tree::read(fdt)?;
     platform::adopt(&machine);
     let options = mode::options(&machine)?;

@@ -1,11 +1,12 @@
 //! What was asked for and what this guest is: the command line, then the one decision about secure mode.
 
+use crate::arch::disclosure;
 use crate::memory::layout;
 use crate::report::Report;
 use crate::stop::Stop;
-use postern_core::cmdline::{self, Options};
+use postern_core::cmdline::{self, Options, ReportOption};
 use postern_core::fdt::Machine;
-use postern_core::secure::{Evidence, Mode, Plan, decide};
+use postern_core::secure::{Evidence, Mode, Plan, SecureKind, decide};
 
 /// MSR\[S\] (PPC bit 41): set by hardware in a secure VM, and only there.
 const MSR_S: u64 = 1 << 22;
@@ -45,6 +46,13 @@ pub fn decide_mode(machine: &Machine, options: &Options, report: &mut Report) ->
         Plan::Halt(contradiction) => return Err(contradiction.into()),
         plan => plan.mode().ok_or(Stop::EsmNotIssued)?,
     };
+    match (mode, options.report) {
+        (Mode::Secure(SecureKind::Emulated), ReportOption::Full) => disclosure::allow(),
+        (Mode::Secure(SecureKind::Hardware), ReportOption::Full) => {
+            log::warn!("report=full ignored: this is a secure VM");
+        }
+        _ => {}
+    }
     report.mode(mode, &decision, machine);
     Ok(mode)
 }

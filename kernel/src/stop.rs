@@ -7,7 +7,6 @@ use postern_core::cmdline::{Breach, Step};
 use postern_core::exit::ExitStatus;
 use postern_core::fdt::FdtError;
 use postern_core::fdt::MachineError;
-use postern_core::hcall::HcallError;
 use postern_core::memory_map::MapError;
 use postern_core::secure::Contradiction;
 use postern_core::ultracall::share::ShareError;
@@ -15,8 +14,6 @@ use postern_core::ultracall::share::ShareError;
 /// An error that ends the run.
 #[derive(Debug)]
 pub enum Stop {
-    /// Interrupts cannot be made little-endian.
-    ByteOrder(HcallError),
     /// The tree is malformed.
     Tree(FdtError),
     /// The tree describes no machine that can be run.
@@ -54,7 +51,7 @@ impl Stop {
             Self::CommandLine(_) => ExitStatus::BadCommandLine,
             Self::Secure(_) | Self::EsmNotIssued => ExitStatus::SecureModeFailed,
             Self::Pool(_) => ExitStatus::PoolNotShared,
-            Self::ByteOrder(_) | Self::Mmu(_) => ExitStatus::PlatformRefused,
+            Self::Mmu(_) => ExitStatus::PlatformRefused,
             Self::Device(error) => error.status(),
             Self::NotStopped(_) | Self::Memory(_) => ExitStatus::VerificationFailed,
         }
@@ -64,7 +61,6 @@ impl Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ByteOrder(error) => write!(f, "H_SET_MODE: no little-endian interrupts: {error}"),
             Self::Tree(error) => write!(f, "bad device tree: {error}"),
             Self::Machine(error) => error.fmt(f),
             Self::CommandLine(words) => write!(f, "bad command line: {words} words"),

@@ -20,7 +20,7 @@ use std::time::Duration;
 const EXCEPTION: u8 = 8;
 /// How long QEMU may take to open its gdb server.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Where the kernel's handler for machine checks is (`kernel/src/arch/vectors.S`).
+/// Where the kernel's handler for machine checks is (`boot/src/vectors.S`).
 const CHECK: u64 = 0x1c20;
 /// Where QEMU leaves an error log in the RTAS area (`RTAS_ERROR_LOG_OFFSET`, `include/hw/ppc/spapr.h`).
 const LOG_OFFSET: u64 = 0x30;

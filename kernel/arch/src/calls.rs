@@ -25,6 +25,9 @@ pub fn hcall(number: u64, args: [u64; 4]) -> (i64, [u64; 4]) {
     (status, [r4, r5, r6, r7])
 }
 
+/// What SPRG3 holds while an `sc 2` is next: only then does the vector at 0xc00 answer it (`boot/src/vectors.S`).
+const SC_EXPECTED: u64 = 0x5c02;
+
 /// An ultravisor call: number in r3, arguments in r4 and r5; what r3 holds afterwards. The published
 /// firmware leaves the number in r3 once a call's body has begun (ultravisor `core/uvcall.c`).
 ///
@@ -37,7 +40,11 @@ pub fn ultracall(number: u64, args: [u64; 2]) -> i64 {
     // taken to touch memory, and callers name only frames that hold nothing.
     unsafe {
         asm!(
+            "mtsprg 3, {expected}",
             "sc 2",
+            "li 0, 0",
+            "mtsprg 3, 0",
+            expected = in(reg) SC_EXPECTED,
             inout("r3") number => r3,
             inout("r4") args[0] => _, inout("r5") args[1] => _,
             out("r0") _, out("r6") _, out("r7") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _,

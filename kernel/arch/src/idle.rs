@@ -2,6 +2,9 @@
 
 use core::arch::asm;
 
+/// MSR\[RI\]: an interrupt can be returned from.
+const MSR_RI: u64 = 1 << 1;
+
 /// Gives the CPU up by hcall `number` (H_CEDE) until an interrupt is pending, or `ticks` of the timebase have
 /// passed. True when it was the timer that ended it.
 ///
@@ -13,16 +16,17 @@ pub fn cede(number: u64, ticks: u32) -> bool {
     let fired: u64;
     // SAFETY: clobbers are those of an hcall, as in `hcall`. SPRG3 is this function's and the decrementer's
     // handler's alone. The decrementer causes nothing but an interrupt, which has a handler since
-    // `exceptions::install`, and no device interrupt is let through before that either. `mtmsrd` with L=1
-    // changes EE and RI only; RI is not used.
+    // `boot`'s entry, and no device interrupt is let through before that either. `mtmsrd` with L=1 changes EE
+    // and RI only, and RI stays on: the handlers of 0x500 and 0x900 return to nothing else.
     unsafe {
         asm!(
             "mtsprg 3, {zero}",
             "mtdec {ticks}",
             "sc 1",
-            "mtmsrd {zero}, 1",
+            "mtmsrd {recoverable}, 1",
             "mfsprg {fired}, 3",
             zero = in(reg) 0u64,
+            recoverable = in(reg) MSR_RI,
             ticks = in(reg) u64::from(ticks),
             fired = lateout(reg) fired,
             inout("r3") number => _,

@@ -34,6 +34,15 @@ pub enum Console {
     Uart,
 }
 
+/// What the report of a crash shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportOption {
+    /// All, in an ordinary guest; vector, place and status in a secure one.
+    Auto,
+    /// All, unless the hardware makes this a secure VM.
+    Full,
+}
+
 /// Which interrupts devices may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Irq {
@@ -160,6 +169,8 @@ pub struct Options {
     pub ip: Ip,
     /// `irq=auto|lsi|poll`
     pub irq: Irq,
+    /// `report=auto|full`
+    pub report: ReportOption,
     /// `seed=N`, of the pattern that `blk-pattern` writes, and of what `soak` does.
     pub seed: u64,
     /// `canary=N`: plant secrets of this seed in private memory, for a search from outside.
@@ -185,6 +196,7 @@ impl Default for Options {
             run,
             ip: Ip::Dhcp,
             irq: Irq::Auto,
+            report: ReportOption::Auto,
             seed: DEFAULT_SEED,
             canary: None,
             serve: None,
@@ -308,7 +320,7 @@ fn apply<'a>(
     gateway: &mut Option<(Word<'a>, Ipv4Addr)>,
     word: Word<'a>,
 ) -> Result<(), Fault> {
-    let known: [&[u8]; 13] = [
+    let known: [&[u8]; 14] = [
         b"svm",
         b"pool",
         b"loglevel",
@@ -317,6 +329,7 @@ fn apply<'a>(
         b"ip",
         b"gw",
         b"irq",
+        b"report",
         b"seed",
         b"canary",
         b"serve",
@@ -338,6 +351,7 @@ fn apply<'a>(
         b"ip" => options.ip = ip(value)?,
         b"gw" => *gateway = Some((word, value.parse().map_err(|_| Fault::Expected("A.B.C.D"))?)),
         b"irq" => options.irq = irq(value)?,
+        b"report" => options.report = report(value)?,
         b"seed" => options.seed = number(value).ok_or(Fault::Expected("a 64-bit number"))?,
         b"bench" => options.bench = bench(value)?,
         b"canary" => options.canary = Some(number(value).ok_or(Fault::Expected("a 64-bit number"))?),
@@ -404,6 +418,14 @@ fn irq(value: &str) -> Result<Irq, Fault> {
         "lsi" => Ok(Irq::Lsi),
         "poll" => Ok(Irq::Poll),
         _ => Err(Fault::Expected("auto, lsi or poll")),
+    }
+}
+
+fn report(value: &str) -> Result<ReportOption, Fault> {
+    match value {
+        "auto" => Ok(ReportOption::Auto),
+        "full" => Ok(ReportOption::Full),
+        _ => Err(Fault::Expected("auto or full")),
     }
 }
 

@@ -24,13 +24,15 @@ const LOOK: Duration = Duration::from_millis(10);
 /// The priority of a request of another CPU: more urgent than any device.
 const REQUEST: u64 = 4;
 
-/// What a CPU is started with. The first four words are read by `entry.S`.
-#[repr(C)]
+/// What a CPU is started with. The first five words are read by `boot/src/entry.S`, which knows the size, too.
+#[repr(C, align(128))]
 struct Secondary {
     stack: AtomicU64,
     toc: AtomicU64,
     function: AtomicU64,
     exception_stack: AtomicU64,
+    /// [`ARMED`] while a start is due; the CPU that arrives takes it out.
+    armed: AtomicU64,
     server: AtomicU32,
     online: AtomicU32,
     /// Requests of other CPUs that it has seen.
@@ -41,12 +43,20 @@ struct Secondary {
     index: AtomicU32,
 }
 
+/// A CPU is expected. Any other value makes one that arrives stand still, without a stack.
+const ARMED: u64 = 0x41;
+
+const _: () = assert!(size_of::<Secondary>() == 128 && SECONDARIES == 7);
+
+/// By this name `entry.S` compares what a CPU arrives with.
+#[unsafe(export_name = "postern_secondary_slots")]
 static CPUS: [Secondary; SECONDARIES] = [const {
     Secondary {
         stack: AtomicU64::new(0),
         toc: AtomicU64::new(0),
         function: AtomicU64::new(0),
         exception_stack: AtomicU64::new(0),
+        armed: AtomicU64::new(0),
         server: AtomicU32::new(0),
         online: AtomicU32::new(0),
         answered: AtomicU32::new(0),
@@ -115,10 +125,16 @@ fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
     cpu.server.store(server, Ordering::Relaxed);
     cpu.index.store(index as u32, Ordering::Relaxed);
     postern_arch::sync();
-    // Both lie in the image, below 4 GiB.
-    let entry = &raw const postern_secondary_entry as usize as u32;
-    let argument = core::ptr::from_ref(cpu).expose_provenance() as u32;
+    let entry = u32::try_from(&raw const postern_secondary_entry as usize);
+    let argument = u32::try_from(core::ptr::from_ref(cpu).expose_provenance());
+    let (Ok(entry), Ok(argument)) = (entry, argument) else {
+        log::warn!("cpu {server}: the image is above 4 GiB");
+        return false;
+    };
+    cpu.armed.store(ARMED, Ordering::Relaxed);
+    postern_arch::sync();
     if let Err(error) = Pseries.rtas("start-cpu", &[server, entry, argument], &mut []) {
+        cpu.armed.store(0, Ordering::Relaxed);
         log::warn!("cpu {server}: start-cpu: {error}");
         return false;
     }

@@ -3,6 +3,7 @@
 pub mod backtrace;
 mod bulk;
 pub mod cpus;
-pub mod exceptions;
+pub mod disclosure;
+mod exceptions;
 pub mod nmi;
 mod panic;

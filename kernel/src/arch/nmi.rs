@@ -1,15 +1,18 @@
 //! Handlers for system reset and machine check that the hypervisor is told of (`ibm,nmi-register`). Both end in the
 //! report of every other exception; without them the same interrupts arrive at 0x100 and 0x200, without an error log.
 
+use crate::memory::layout;
 use crate::platform::pseries::Pseries;
-use postern_core::addr::GpaRange;
+use postern_core::addr::{Gpa, GpaRange};
 use postern_core::nmi::{SAVED_BYTES, Saved, place};
 use postern_core::seam::Rtas;
 use spin::Once;
 
-/// Where `vectors.S` has them.
+/// Where `boot/src/vectors.S` has them.
 const RESET: u32 = 0x1c00;
 const CHECK: u32 = 0x1c20;
+/// The vectors' frame.
+const LOW_MEMORY: u64 = 0x1_0000;
 
 /// Where the hypervisor leaves what it has to say, once it was told of the handlers.
 static AREA: Once<GpaRange> = Once::new();
@@ -23,10 +26,15 @@ pub enum Handlers {
     Vectors,
 }
 
-/// Registers the handlers, which `exceptions::install` has put in place. `area` overlaps nothing of ours, by the
+/// Registers the handlers, which are in low memory. `area` overlaps nothing of ours, by the
 /// memory map.
 pub fn register(area: Option<GpaRange>) -> Handlers {
     let Some(area) = area else { return Handlers::Vectors };
+    let low = GpaRange { start: Gpa(0), len: LOW_MEMORY };
+    if area.overlaps(&layout::image()) || area.overlaps(&low) {
+        log::warn!("nmi: the RTAS area at {:#x} is not the hypervisor's to write to", area.start.0);
+        return Handlers::Vectors;
+    }
     // Known before the first can come.
     AREA.call_once(|| area);
     match Pseries.rtas("ibm,nmi-register", &[RESET, CHECK], &mut []) {

@@ -1,6 +1,6 @@
 //! A panic: a mistake of ours, reported with what led to it.
 
-use crate::arch::{backtrace, cpus};
+use crate::arch::{backtrace, cpus, disclosure};
 use crate::devices::masters;
 use crate::memory::heap;
 use crate::platform::power;
@@ -24,10 +24,17 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         },
     }
     masters::silence();
-    log::error!("PANIC: {}", info.message());
+    // A message may hold values.
+    if disclosure::is_full() {
+        log::error!("PANIC: {}", info.message());
+    } else {
+        log::error!("PANIC");
+    }
     if let Some(place) = info.location() {
         log::error!("  at {}:{}", place.file(), place.line());
     }
-    backtrace::log_here();
+    if disclosure::is_full() {
+        backtrace::log_here();
+    }
     power::exit(status)
 }
