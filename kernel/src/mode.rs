@@ -21,7 +21,7 @@ pub fn options(machine: &Machine) -> Result<Options, Stop> {
     for error in &parsed.errors {
         log::error!("command line: {error}");
     }
-    match parsed.errors.len() + parsed.errors_left_out {
+    match parsed.errors.len().saturating_add(parsed.errors_left_out) {
         0 => Ok(parsed.options),
         words => Err(Stop::CommandLine(words)),
     }

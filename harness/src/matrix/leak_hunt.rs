@@ -35,8 +35,8 @@ const STREAM: usize = 100_000;
 /// Searches while a read of the first disk is on its way. The disk is held back until they are done, so that no
 /// other work on this machine makes them fewer.
 const IN_FLIGHT_SEARCHES: u32 = 5;
-/// Requests a second of the first disk until then, where it is QEMU's own: at least one waits all the time.
-const HELD_BACK: u32 = 2;
+/// Bytes a second of the first disk until then, where it is QEMU's own: it would take longer than the guest may run.
+const HELD_BACK: u32 = 100_000;
 /// How long a driver may take to see that a frame has left.
 const REAPED: Duration = Duration::from_secs(20);
 /// Most findings of one kind that are worth telling.
@@ -179,7 +179,7 @@ impl Hunt {
         match &self.first {
             First::Server(hold) if self.in_flight < IN_FLIGHT_SEARCHES => hold.let_pass(),
             First::Server(hold) => hold.open(),
-            First::Limit if self.in_flight == IN_FLIGHT_SEARCHES => self.monitor.throttle(0, 0)?,
+            First::Limit if self.in_flight == IN_FLIGHT_SEARCHES => self.monitor.throttle_bytes(0, 0)?,
             First::Limit => {}
         }
         Ok(())
@@ -233,7 +233,9 @@ fn hunt(context: &Context, shape: Shape) -> Result<(), Failure> {
     let (seed, canary) = (seed(), seed());
     let data = scene.data_disk(DATA_BYTES)?;
     let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    scene.word(&format!("run=blk-digest,blk-pattern,net-serve serve=100 seed={seed} canary={canary}"));
+    scene.word(&format!(
+        "run=blk-digest,blk-pattern,net-serve serve=100 patience=120 seed={seed} canary={canary}"
+    ));
     let (mut session, served, first) = if access_platform {
         // QEMU's own devices: rust-vmm knows no IOMMU.
         scene.machine.net = Net::User;
@@ -250,7 +252,7 @@ fn hunt(context: &Context, shape: Shape) -> Result<(), Failure> {
     let monitor = Monitor::connect(session.machine.monitor.as_deref().unwrap_or(Path::new("")));
     let mut monitor = monitor.map_err(Finding::Monitor)?;
     if let First::Limit = first {
-        monitor.throttle(0, HELD_BACK).map_err(Finding::Monitor)?;
+        monitor.throttle_bytes(0, HELD_BACK).map_err(Finding::Monitor)?;
     }
     let secrets = Secrets::new(canary, session.machine.memory);
     let accounts = served.as_ref().map(|(servers, _)| servers.accounts()).unwrap_or_default();

@@ -146,9 +146,21 @@ impl Monitor {
     /// # Errors
     /// See [`MonitorError`].
     pub fn throttle(&mut self, disk: usize, per_second: u32) -> Result<(), MonitorError> {
+        self.limit(disk, 0, per_second)
+    }
+
+    /// Limits the bytes a second of a disk; 0 is no limit.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn throttle_bytes(&mut self, disk: usize, per_second: u32) -> Result<(), MonitorError> {
+        self.limit(disk, per_second, 0)
+    }
+
+    fn limit(&mut self, disk: usize, bytes: u32, requests: u32) -> Result<(), MonitorError> {
         let arguments = json!({
             "device": format!("disk{disk}"),
-            "bps": 0, "bps_rd": 0, "bps_wr": 0, "iops": per_second, "iops_rd": 0, "iops_wr": 0,
+            "bps": bytes, "bps_rd": 0, "bps_wr": 0, "iops": requests, "iops_rd": 0, "iops_wr": 0,
         });
         self.ask("block_set_io_throttle", arguments)?;
         Ok(())

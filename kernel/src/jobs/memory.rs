@@ -65,21 +65,23 @@ pub fn fill(report: &mut Report) -> Result<(), Stop> {
     if blocks.is_empty() {
         return Err(Stop::NoBlock(*BLOCKS.start()));
     }
-    let ends = |block: &mut Vec<u64>| {
-        let capacity = block.capacity();
-        let words = block.spare_capacity_mut();
-        [words.as_mut_ptr().cast::<u64>(), words[capacity - 1].as_mut_ptr()]
+    // The first and the last word of a block; every block has more than two.
+    let ends = |block: &mut Vec<u64>| match block.spare_capacity_mut() {
+        [first, .., last] => Some([first.as_mut_ptr(), last.as_mut_ptr()]),
+        _ => None,
     };
     for (number, block) in blocks.iter_mut().enumerate() {
-        for (end, at) in ends(block).into_iter().enumerate() {
-            // SAFETY: the first or the last word of a block that was just allocated.
+        for (end, at) in ends(block).into_iter().flatten().enumerate() {
+            // SAFETY: `at` was made from a reference to a word of the block's spare capacity, which `blocks` owns and
+            // nothing else refers to; so it is aligned and writable.
             unsafe { at.write_volatile(mark(number, end)) };
         }
     }
     let (mut bytes, mut top) = (0, 0);
     for (number, block) in blocks.iter_mut().enumerate() {
-        for (end, at) in ends(block).into_iter().enumerate() {
-            // SAFETY: as above, and written there.
+        for (end, at) in ends(block).into_iter().flatten().enumerate() {
+            // SAFETY: a word of the block's spare capacity, as above; the loop above wrote it, and a block that does
+            // not grow keeps its place.
             if unsafe { at.read_volatile() } != mark(number, end) {
                 return Err(Stop::Memory(at as u64));
             }
@@ -118,11 +120,12 @@ pub fn breach(breach: Breach, pool: Option<GpaRange>, report: &mut Report) -> Re
     };
     report.fact_now("breach.address", format_args!("{at:#x}"));
     match breach {
-        // SAFETY: the store is to be refused by the MMU; were it not, the word written is the one read.
+        // SAFETY: `at` is an aligned word of the image's own text. The MMU refuses the store; were it not to, the word
+        // written is the one read, and no text changes.
         Breach::TextWrite => unsafe {
             asm!("lwz {0}, 0({1})", "stw {0}, 0({1})", out(reg) _, in(reg_nonzero) at)
         },
-        // SAFETY: the load is to be refused by the MMU; were it not, the value is thrown away.
+        // SAFETY: a load changes nothing, and its value is thrown away. Address 8 is RAM that the MMU does not map.
         Breach::NullRead => unsafe { asm!("ld {0}, 0({1})", out(reg) _, in(reg_nonzero) at) },
         Breach::StackOverflow => {
             black_box(dig(black_box(0)));

@@ -5,14 +5,14 @@ use crate::report::Report;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hint::black_box;
-use core::ptr::addr_of_mut;
+use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::blk::pattern::Pattern;
 
 const BYTES: usize = 4096;
 /// Heap blocks that are filled and freed again, so that what is allocated later begins with canaries.
 const FREED: usize = 64;
 
-static mut IMAGE: [u8; BYTES] = [0; BYTES];
+static IMAGE: [AtomicU64; BYTES / 8] = [const { AtomicU64::new(0) }; BYTES / 8];
 
 /// Canaries on a stack; to be kept alive by whoever holds them.
 pub type OnStack = [u8; 512];
@@ -29,10 +29,11 @@ pub fn plant(seed: u64, report: &mut Report) -> OnStack {
     let heap = Box::leak(filled().into_boxed_slice());
     report.fact("canary.heap", format_args!("{:p}", heap.as_ptr()));
     drop(black_box(sprayed));
-    let image = addr_of_mut!(IMAGE).cast::<u8>();
-    // SAFETY: the array is nobody else's, is as long as `heap`, and no reference to it exists.
-    unsafe { core::ptr::copy_nonoverlapping(heap.as_ptr(), image, BYTES) };
-    report.fact("canary.image", format_args!("{:p}", black_box(image)));
+    let (words, _) = heap.as_chunks();
+    for (into, word) in IMAGE.iter().zip(words) {
+        into.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
+    }
+    report.fact("canary.image", format_args!("{:p}", black_box(IMAGE.as_ptr())));
     let mut stack = [0; 512];
     pattern.fill(0, &mut stack);
     stack
