@@ -87,6 +87,21 @@ pub(super) const CASES: &[Case] = &[
         "a request completes after it was given up",
         "reaches nobody; its memory has not been used again",
     ),
+    tried(
+        H,
+        "RNG-23",
+        &[Break],
+        "an old id is used again after other chains were posted",
+        "descriptors are used again oldest first: an old head is free until all others were used. In a queue so full \
+         that the same head is the next, nothing tells the old id from the new one",
+    ),
+    tried(
+        H,
+        "RNG-24",
+        &[Ignore],
+        "any used length of a chain that the device only reads",
+        "a frame that is sent: the length says nothing",
+    ),
     limit(
         "RNG-22",
         "the device writes beyond its buffer, inside the pool",

@@ -38,7 +38,8 @@ pub struct Descriptor {
 pub struct Used {
     /// What [`Ring::stage`] answered for this chain.
     pub head: u16,
-    /// Bytes that the device says it wrote; not more than the chain allowed.
+    /// Bytes that the device says it wrote; not more than the chain allowed. 0 for a chain that it only reads,
+    /// whatever it says.
     pub written: u32,
 }
 
@@ -149,7 +150,11 @@ pub struct Ring<M> {
     layout: Layout,
     size: u16,
     shadow: Vec<Shadow>,
+    /// The free list's ends. Chains are taken from its head and given back at its tail: a head comes again only after
+    /// every other free descriptor has been used, so that an old used id names nothing that is posted.
     free_head: u16,
+    /// Means nothing while nothing is free, as does the head.
+    free_tail: u16,
     free: u16,
     staged: Vec<u16>,
     /// avail.idx as last published.
@@ -185,6 +190,7 @@ impl<M: DeviceMemory> Ring<M> {
             size,
             shadow,
             free_head: 0,
+            free_tail: size.wrapping_sub(1),
             free: size,
             staged: Vec::with_capacity(usize::from(size)),
             published: 0,
@@ -392,6 +398,8 @@ impl<M: DeviceMemory> Ring<M> {
             Role::Free | Role::Staged => return Err(Lie::NotPosted { id: head }),
             Role::Tail => return Err(Lie::NotHead { id: head }),
         }
+        // Of a chain that is only read the length says nothing: some devices put there what they have read.
+        let written = if entry.writable == 0 { 0 } else { written };
         if written > entry.writable {
             return Err(Lie::TooLong { id: head, written, allowed: entry.writable });
         }
@@ -416,18 +424,21 @@ impl<M: DeviceMemory> Ring<M> {
         Ok(ahead > 0)
     }
 
-    /// Gives the `count` descriptors from `head` on back to the free list.
+    /// Gives the `count` descriptors from `head` on back to the free list, behind all others.
     fn recycle(&mut self, head: u16, count: u16) {
-        let mut at = head;
-        for left in (0..count).rev() {
+        let (mut at, mut last) = (head, head);
+        for _ in 0..count {
             let Some(entry) = self.shadow.get_mut(usize::from(at)) else { return };
             entry.role = Role::Free;
+            last = at;
             at = entry.next;
-            if left == 0 {
-                entry.next = self.free_head;
-            }
         }
-        self.free_head = head;
+        if self.free == 0 {
+            self.free_head = head;
+        } else if let Some(tail) = self.shadow.get_mut(usize::from(self.free_tail)) {
+            tail.next = head;
+        }
+        self.free_tail = last;
         self.free = self.free.wrapping_add(count);
     }
 }

@@ -298,7 +298,8 @@ fn a_completion_nobody_asked_for_breaks_the_device() {
 }
 
 #[test]
-fn a_write_claimed_for_a_sent_frame_breaks_the_device() {
+fn a_length_claimed_for_a_sent_frame_is_ignored() {
+    case!("RNG-24", Ignore);
     in_every_cell(|machine, mut driver| {
         machine.device.borrow_mut().hold_tx = true;
         driver.set_patience(PATIENCE);
@@ -308,8 +309,7 @@ fn a_write_claimed_for_a_sent_frame_breaks_the_device() {
         let head = machine.device.borrow().held[0].head;
         machine.virtio.registers().queues[1].complete(head.into(), 1);
         driver.flush();
-        let lie = Lie::TooLong { id: head, written: 1, allowed: 0 };
-        assert_broken(&machine, &mut driver, NetError::Lie(Direction::Transmit, lie));
+        assert_eq!((driver.failure(), driver.statistics().tx_frames), (None, 1));
     });
 }
 

@@ -86,6 +86,54 @@ fn same_id_again_in_a_later_batch_breaks_it() {
 }
 
 #[test]
+fn an_old_id_breaks_it_although_another_chain_was_posted_since() {
+    case!("RNG-23", Break);
+    let (mut ring, mut device) = pair(16);
+    let old = post(&mut ring, 1);
+    device.complete(old.into(), 1);
+    ring.take(&Fences).unwrap();
+    let new = post(&mut ring, 2);
+    assert_ne!(new, old, "the head that was free the longest is the next");
+    device.complete(old.into(), 1);
+    assert_broken(&mut ring, Lie::NotPosted { id: old });
+}
+
+#[test]
+fn a_head_comes_again_only_after_every_descriptor_that_was_free() {
+    case!("RNG-23", Break);
+    for held in 0..4 {
+        let (mut ring, mut device) = pair(16);
+        for n in 0..held {
+            post(&mut ring, n);
+        }
+        let mut heads = Vec::new();
+        for n in 0..100 {
+            let head = post(&mut ring, n);
+            device.complete(head.into(), 1);
+            assert_eq!(ring.take(&Fences), Ok(Some(Used { head, written: 1 })));
+            heads.push(head);
+        }
+        // As many chains of three as fit into what is free come between two of one head.
+        let free = usize::from(ring.free());
+        for window in heads.windows(free / 3) {
+            let distinct: std::collections::BTreeSet<_> = window.iter().collect();
+            assert_eq!(distinct.len(), window.len(), "{window:?} of {free}");
+        }
+    }
+}
+
+#[test]
+fn the_length_of_a_chain_that_is_only_read_says_nothing() {
+    case!("RNG-24", Ignore);
+    let (mut ring, mut device) = pair(8);
+    let head = ring.stage(&[reads(0, 60)]).unwrap();
+    ring.publish(&Fences);
+    device.complete(head.into(), u32::MAX);
+    assert_eq!(ring.take(&Fences), Ok(Some(Used { head, written: 0 })));
+    assert_eq!(ring.broken(), None);
+}
+
+#[test]
 fn used_len_beyond_the_writable_bytes_breaks_it() {
     case!("RNG-07", Break);
     let (mut ring, mut device) = pair(8);
