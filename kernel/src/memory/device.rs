@@ -12,10 +12,11 @@ pub struct DeviceBytes {
     len: usize,
 }
 
-// SAFETY: the pointer names memory, not an owner: every access is volatile through a raw pointer, and what
-// the bytes mean is agreed on elsewhere, under the locks of those who share a piece.
+// SAFETY: the pointer names memory that is mapped at the same address on every CPU and has no owner: every access is
+// volatile, or by instructions of `postern_arch`, through a raw pointer, so another thread may make it as well.
 unsafe impl Send for DeviceBytes {}
-// SAFETY: as above; concurrent accesses are as harmless as the device's own.
+// SAFETY: no reference to the bytes is made, and no access relies on what they hold: a second CPU that writes at the
+// same time changes values, as the device may at any moment, and nothing else.
 unsafe impl Sync for DeviceBytes {}
 
 impl DeviceBytes {
@@ -76,13 +77,15 @@ impl DeviceMemory for DeviceBytes {
 
     fn write(&self, offset: usize, data: &[u8]) {
         let Some(to) = self.at(offset, data.len(), 1) else { return };
-        // SAFETY: as in `read`.
+        // SAFETY: `at` checked that `data.len()` bytes from `to` lie inside this piece, which is RAM, and no reference
+        // lies in it (the promise of `new`): `data` is elsewhere, and nothing that Rust code relies on changes.
         unsafe { postern_arch::copy_shared(to, data.as_ptr(), data.len()) };
     }
 
     fn zero(&self, offset: usize, len: usize) {
         let Some(to) = self.at(offset, len, 1) else { return };
-        // SAFETY: as in `read`; this kernel maps all RAM cached.
+        // SAFETY: `at` checked that `len` bytes from `to` lie inside this piece, which is RAM, and no reference lies in
+        // it. The kernel maps all RAM cached, so that clearing whole cache blocks (`dcbz`) raises no exception.
         unsafe { postern_arch::zero(to, len) };
     }
 
@@ -91,37 +94,38 @@ impl DeviceMemory for DeviceBytes {
             out.fill(0);
             return;
         };
-        // SAFETY: as in `read` and `zero`.
+        // SAFETY: `at` checked that `out.len()` bytes from `from` lie inside this piece, which is RAM and mapped cached,
+        // and no reference lies in it: `out` is elsewhere, and nothing that Rust code relies on is cleared.
         unsafe { postern_arch::take(out.as_mut_ptr(), from, out.len()) };
     }
 
     fn load16(&self, offset: usize) -> u16 {
-        // SAFETY: inside the piece and aligned, checked by `at`.
+        // SAFETY: `at` checked that the access is aligned and inside the piece, which is RAM without references.
         self.at(offset, 2, 2).map_or(0, |at| u16::from_le(unsafe { at.cast::<u16>().read_volatile() }))
     }
 
     fn load32(&self, offset: usize) -> u32 {
-        // SAFETY: inside the piece and aligned, checked by `at`.
+        // SAFETY: `at` checked that the access is aligned and inside the piece, which is RAM without references.
         self.at(offset, 4, 4).map_or(0, |at| u32::from_le(unsafe { at.cast::<u32>().read_volatile() }))
     }
 
     fn store16(&self, offset: usize, value: u16) {
         if let Some(at) = self.at(offset, 2, 2) {
-            // SAFETY: inside the piece and aligned, checked by `at`.
+            // SAFETY: `at` checked that the access is aligned and inside the piece, which is RAM without references.
             unsafe { at.cast::<u16>().write_volatile(value.to_le()) };
         }
     }
 
     fn store32(&self, offset: usize, value: u32) {
         if let Some(at) = self.at(offset, 4, 4) {
-            // SAFETY: inside the piece and aligned, checked by `at`.
+            // SAFETY: `at` checked that the access is aligned and inside the piece, which is RAM without references.
             unsafe { at.cast::<u32>().write_volatile(value.to_le()) };
         }
     }
 
     fn store_pair(&self, offset: usize, [low, high]: [u64; 2]) {
         if let Some(at) = self.at(offset, 16, 8) {
-            // SAFETY: both doublewords are inside the piece and aligned, checked by `at`.
+            // SAFETY: `at` checked that both doublewords are aligned and inside the piece, RAM without references.
             unsafe {
                 at.cast::<u64>().write_volatile(low.to_le());
                 at.cast::<u64>().add(1).write_volatile(high.to_le());
@@ -131,7 +135,7 @@ impl DeviceMemory for DeviceBytes {
 
     fn store64(&self, offset: usize, value: u64) {
         if let Some(at) = self.at(offset, 8, 8) {
-            // SAFETY: inside the piece and aligned, checked by `at`.
+            // SAFETY: `at` checked that the access is aligned and inside the piece, which is RAM without references.
             unsafe { at.cast::<u64>().write_volatile(value.to_le()) };
         }
     }
