@@ -38,6 +38,11 @@ refused 'nop; .long 0' "no instruction"
 refused 'bl .+4; .long 0; nop' "no instruction"
 refused '.long 0x08000048; b .+12; .long 0xa600607d; nop; .long 0xa600607d' "1[04]: .*no instruction"
 refused '.long 0x04000001' "no instruction"
+for i in 'addi 13,3,1' 'ld 4,8(13)' 'mr 3,13' 'std 13,0(3)'; do refused "$i" "r13 is the vectors own"; done
+slot='.long 0x08000048; b .+8; .byte 0x48,0,0x21,0xbc; mtsprg 2,13; li 13,0x300; b .+0x1000; trap; trap'
+vectors() { printf '.section .rodata\n.globl vectors_start\nvectors_start:\n.rept %s\n%s\n.endr\n%s\n.space 0x2000\n.text\nnop' "$1" "$slot" "$2"; }
+refused "$(vectors 255 'li 3,-2; rfid; .space 24')" "the slot at 0x1fe0 is no whole entry"
+refused "$(vectors 3 '.space 0x1fa0')" "the slot at 0x60 is no whole entry"
 refused 'bl elsewhere' "undefined symbols:.*elsewhere"
 refused 'bl elsewhere' "relocations: R_PPC64_REL24"
 refused '' "no instruction at all"

@@ -6,7 +6,9 @@
 # serves both byte orders, and zeros that only pad, after an instruction that never falls through. Also: undefined
 # symbols, relocations the image cannot apply to itself, and memory that is both writable and executable.
 #   scripts/check-image.sh FILE
+# And: each of the 256 slots of the vectors is a whole entry, and r13 is theirs alone.
 # case!("IRQ-09", Ignore, C)
+# case!("VEC-05", Refuse, C)
 set -eu
 file=${1:?usage: scripts/check-image.sh FILE}
 tool=powerpc64le-linux-gnu-
@@ -43,6 +45,8 @@ found=$(awk '
         else if (op ~ /^(tbegin|tend|tabort|tsuspend|tresume|tsr|trecl|trechkpt|tcheck)/) why = "transactional memory"
         else if (op ~ /^(hrfid|urfid|stop|nap|doze|sleep|rvwinkle|attn|scv|rfscv|msgsnd)/) why = "not for a guest"
         else if (op ~ /^\.(long|quad|8byte|short|byte)/) why = "no instruction"
+        # Firmware runs on r13 of its own; the entries set it to 0.
+        else if (op $3 ~ /[^a-z]r13([^0-9]|$)|^[a-z.]+r13([^0-9]|$)/ && symbol !~ /client_call|postern_(secondary_entry|own_registers|enter_esm)|_start/) why = "r13 is the vectors own"
         if (why != "") { bad++; if (bad <= 20) print $1, symbol ": " $2, $3, "(" why ")" }
     }
     END {
@@ -53,6 +57,28 @@ found=$(awk '
         print count + 0 > "/dev/stderr"
     }' "$work" 2>"$work.count") || true
 count=$(cat "$work.count"); rm -f "$work.count"
+
+# Slots: `tdi 0,r0,72`, a branch over the big-endian word, that word, `mtsprg 2,r13`, then `li r13` and a branch, or a
+# branch, and traps. Words in the order of the file's bytes.
+vectors=$("${tool}nm" "$file" | awk '$3 == "vectors_start" { print $1 }')
+if [ -n "$vectors" ]; then
+    slots=$("${tool}objdump" -s -j .rodata --start-address="0x$vectors" --stop-address=$((0x$vectors + 0x2000)) "$file" | awk -v first="$vectors" '
+        /^ [0-9a-f]+ / {
+            for (i = 2; i <= 5; i++) word[n++] = $i
+        }
+        END {
+            for (slot = 0; slot < n / 8; slot++) {
+                at = slot * 8; last = word[at + 4] ~ /a039$/ ? 5 : 4
+                bad = word[at] != "48000008" || word[at + 1] != "08000048" || word[at + 2] !~ /^4800[0-9a-f][0-9a-f][0-9a-f][048c]$/
+                bad = bad || word[at + 3] != "a643b27d" || word[at + last] !~ /^[0-9a-f][048c][0-9a-f][0-9a-f]0048$/
+                for (i = last + 1; i < 8; i++) bad = bad || word[at + i] != "0800e07f"
+                if (bad) printf "vectors: the slot at 0x%x is no whole entry\n", slot * 32
+            }
+            if (n != 2048) print "vectors: not 256 slots"
+        }')
+    [ -z "$slots" ] || found="$found
+$slots"
+fi
 
 undefined=$("${tool}nm" -u "$file")
 [ -z "$undefined" ] || found="$found

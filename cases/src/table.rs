@@ -4,6 +4,7 @@
 
 mod block;
 mod calls;
+mod entry;
 mod esm;
 mod injection;
 mod interrupts;
@@ -30,6 +31,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "Block", cases: block::CASES },
     Family { title: "Several queues", cases: queues::CASES },
     Family { title: "Network", cases: network::CASES },
+    Family { title: "Vectors, entry, crash reports", cases: entry::CASES },
     Family { title: "Interrupts and time", cases: interrupts::CASES },
     Family { title: "Registers, interrupts and pauses of the hypervisor's choice", cases: injection::CASES },
     Family { title: "Hypercalls and RTAS", cases: calls::CASES },

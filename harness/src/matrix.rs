@@ -3,6 +3,7 @@
 pub mod bus;
 pub mod cells;
 pub mod device_tree;
+pub mod entry;
 pub mod esm;
 pub mod faults;
 pub mod honesty;

@@ -4,9 +4,9 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    bus, cells, device_tree, esm, faults, honesty, host, injection, input, interrupts, leak_hunt, lies,
-    malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, ranges, refusing, registers,
-    reserved, rtas_model, sabotage, smp, soak, strays, strict, strings,
+    bus, cells, device_tree, entry, esm, faults, honesty, host, injection, input, interrupts, leak_hunt,
+    lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, ranges, refusing,
+    registers, reserved, rtas_model, sabotage, smp, soak, strays, strict, strings,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -56,6 +56,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(interrupts::tests());
     tests.extend(smp::tests());
     tests.extend(nmi::tests());
+    tests.extend(entry::tests());
     tests.extend(negotiation::tests());
     tests.extend(strict::tests());
     tests.extend(strings::tests());
