@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::pattern::splitmix64;
@@ -41,30 +41,45 @@ impl Random {
     }
 }
 
-/// When an attack may begin: at UV_ESM, or when whoever watches the guest says so.
-#[derive(Clone, Debug)]
-pub struct Trigger(Arc<AtomicBool>);
+/// When an attack may begin, at UV_ESM or when whoever watches the guest says so, and how far it is.
+#[derive(Clone, Debug, Default)]
+pub struct Trigger {
+    pulled: Arc<AtomicBool>,
+    moments: Arc<AtomicU32>,
+}
 
 impl Trigger {
     /// At UV_ESM.
     #[must_use]
     pub fn at_esm() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+        let trigger = Self::default();
+        trigger.pull();
+        trigger
     }
 
     /// When [`Self::pull`] is called.
     #[must_use]
     pub fn later() -> Self {
-        Self(Arc::default())
+        Self::default()
     }
 
     /// From now on.
     pub fn pull(&self) {
-        self.0.store(true, Ordering::Release);
+        self.pulled.store(true, Ordering::Release);
+    }
+
+    /// How many moments there have been.
+    #[must_use]
+    pub fn moments(&self) -> u32 {
+        self.moments.load(Ordering::Acquire)
     }
 
     pub(super) fn is_pulled(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.pulled.load(Ordering::Acquire)
+    }
+
+    pub(super) fn count(&self) {
+        self.moments.fetch_add(1, Ordering::Release);
     }
 }
 

@@ -126,7 +126,10 @@ impl Server {
             Act::Pause(pauses) => self.freeze(&mut attacker, pauses),
             Act::Stray(_) => self.compare_stacks(&mut attacker),
         };
-        attacker.left -= u32::from(matches!(done, Ok(true)));
+        if matches!(done, Ok(true)) {
+            attacker.left -= 1;
+            attacker.attack.trigger.count();
+        }
         self.attacker = Some(attacker);
         done.map(drop)
     }
