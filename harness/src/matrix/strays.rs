@@ -23,9 +23,9 @@ const IMAGE: u64 = 0x40_0000;
 /// The boot CPU, two that the guest gets, and the stray one.
 const CPUS: u32 = 4;
 
-/// Tests of what the image does not keep yet.
+/// The tests.
 #[must_use]
-pub fn awaited() -> Vec<Test> {
+pub fn tests() -> Vec<Test> {
     [
         ("same", Stray::Same),
         ("earlier", Stray::Earlier),
