@@ -54,4 +54,18 @@ pub(super) const CASES: &[Case] = &[
         "a share of a frame outside the memory slots changes nothing, whatever r3 says",
         "the pattern that reads back decides: the range is quarantined, another is tried",
     ),
+    tried(
+        M,
+        "ESM-08",
+        &[Work],
+        "the first hypercall after UV_ESM returns into an interrupt vector, and low memory is full of the host's code",
+        "the vectors are the kernel's before any exit: an interrupt without a cause changes nothing",
+    ),
+    tried(
+        M,
+        "ESM-09",
+        &[Work],
+        "a CPU's server number is not below the number of CPUs that the ultravisor reckons with",
+        "that CPU is not started: the ultravisor would assert",
+    ),
 ];

@@ -26,6 +26,13 @@ const SEED: u64 = 0x0e5d;
 
 /// What a host leaves for the guest's entry.
 const POISON: [&str; 3] = ["esm:poison=0xff", "esm:poison=code", "esm:poison=code,esm:warn-only"];
+/// The same, and the guest's first hypercall returns into a vector, for which there was no interrupt.
+const EXITS: [&str; 3] = [
+    "esm:poison=code,esm:exit=0x500",
+    "esm:poison=code,esm:exit=0x900",
+    "esm:poison=code,esm:warn-only,esm:exit=0x500",
+];
+
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
@@ -36,6 +43,8 @@ pub fn tests() -> Vec<Test> {
     let _ = case!("ESM-05", Halt, M);
     let _ = case!("ESM-06", Halt, M);
     let _ = case!("ESM-07", Work, M);
+    let _ = case!("ESM-08", Work, M);
+    let _ = case!("ESM-09", Work, M);
     let mut tests = Vec::new();
     for firmware in Firmware::ALL {
         let name = |what: &str| format!("esm/{what}/{}", firmware.name());
@@ -46,10 +55,12 @@ pub fn tests() -> Vec<Test> {
     for firmware in [Firmware::Vof, Firmware::Bios] {
         let name = |what: &str| format!("esm/{what}/{}", firmware.name());
         tests.push(Test::new(name("poison"), move |context| poisoned(context, firmware, &POISON)));
+        tests.push(Test::new(name("first-exit"), move |context| poisoned(context, firmware, &EXITS)));
     }
     tests.push(Test::new("esm/poison/marker-is-seen", marker));
     tests.push(Test::new("esm/odd-reservation", odd_reservation));
     tests.push(Test::new("esm/outside-slots", outside));
+    tests.push(Test::new("esm/sparse-servers", sparse));
     for firmware in [Firmware::Vof, Firmware::Bios] {
         let name = format!("esm/boot-cpu/{}", firmware.name());
         tests.push(Test::new(name, move |context| boot_cpu(context, firmware)));
@@ -304,6 +315,22 @@ fn outside(context: &Context) -> Result<(), Failure> {
     let violations = finished.ultravisor.iter().flat_map(|report| report.violations.clone());
     findings.extend(violations.map(Finding::Ultracall));
     verdict(finished, findings)
+}
+
+/// The second CPU has a server number that the ultravisor has no room for: starting it would be the end of the machine.
+fn sparse(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape { smp: 2, ..Shape::new(Firmware::Vof, true, true) })?;
+    scene.machine.extra.extend(["-machine", "vsmt=8"].map(str::to_owned));
+    scene.data_disk(1 << 20)?;
+    scene.word("run=blk-smp");
+    let seen = watch(scene)?;
+    let mut findings = judge::end(&seen.finished, 0);
+    findings.extend(judge::fact(&seen.finished, "cpu.online", "1"));
+    findings.extend(judge::ultracalls(&seen.finished, &judge::SECURE_CALLS));
+    if seen.esm()?.max_cpus != 2 {
+        findings.push(Finding::Order("two CPUs, and a server number of 8"));
+    }
+    verdict(seen.finished, findings)
 }
 
 /// The host names a boot CPU that there is not: noticed after H_SVM_INIT_DONE, so that the abort fails, too.
