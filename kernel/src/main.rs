@@ -52,7 +52,7 @@ fn boot(fdt: usize, report: &mut Report) -> Result<Outcome, Stop> {
     report.handlers(arch::nmi::register(map.rtas()));
     let pool = memory::open::open(map, mode.is_secure().then_some(options.pool), report)?;
     report.memory(pool.as_ref());
-    report.cpus(arch::cpus::start(&machine));
+    report.cpus(arch::cpus::start(&machine, mode.is_secure()));
     memory::open::widen_on_others(pool.as_ref());
     let canary = options.canary.map(|seed| memory::canary::plant(seed, report));
     let mut devices = Devices::bring_up(&machine, &options, pool, report);

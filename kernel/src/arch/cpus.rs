@@ -94,9 +94,16 @@ pub struct Online {
 }
 
 /// Starts every CPU that there are stacks for and asks each for an answer. Translation is on, and interrupts are
-/// open if they ever will be.
-pub fn start(machine: &Machine) -> Online {
+/// open if they ever will be. In a secure guest, a CPU whose server number ends the ultravisor is left alone.
+pub fn start(machine: &Machine, secure: bool) -> Online {
+    let limit = machine.cpus.server_limit.filter(|_| secure);
+    let allowed = |server: u32| limit.is_none_or(|limit| server < limit);
     let others = machine.cpus.servers.iter().filter(|server| **server != machine.cpus.boot_server);
+    let high = others.clone().filter(|server| !allowed(**server)).count();
+    if high > 0 {
+        log::warn!("cpus: {high} are left alone: the ultravisor has no room for their server numbers");
+    }
+    let others = others.filter(|server| allowed(**server));
     let (mut online, mut answered) = (1, 0);
     for (index, (cpu, server)) in CPUS.iter().zip(others.clone()).enumerate() {
         if start_one(cpu, index, *server) {

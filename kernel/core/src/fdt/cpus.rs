@@ -15,6 +15,9 @@ const MAX_THREADS: usize = 4096;
 pub struct Cpus {
     /// Interrupt server numbers, one a hardware thread, in the tree's order; not empty.
     pub servers: Vec<u32>,
+    /// Cores in `ibm,lrdr-capacity` times threads of the first processor, when the tree says. The published ultravisor
+    /// asserts when a CPU is started whose server number is not below it (`svm/svm-rtas.c`).
+    pub server_limit: Option<u32>,
     /// The server number of the thread that booted.
     pub boot_server: u32,
     /// What the tree calls the processor, as `POWER9`.
@@ -33,10 +36,11 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
     let parent = read::node_at(tree, "/cpus").ok_or(MachineError::NoCpu)?;
     let mut servers = Vec::new();
     let (mut model, mut version, mut timebase_hz) = (None, None, None);
-    let (mut cache_block, mut vectors) = (None, None);
+    let (mut cache_block, mut vectors, mut threads) = (None, None, None);
     for node in parent.children().filter(|node| read::text(*node, "device_type") == Some("cpu")) {
         let list = read::bytes(node, "ibm,ppc-interrupt-server#s").or_else(|| read::bytes(node, "reg"));
         let before = servers.len();
+        threads = threads.or(list.map(|list| list.len() / 4));
         servers.extend(list.into_iter().flat_map(read::words).take(MAX_THREADS.saturating_sub(before)));
         if servers.len() == before {
             warnings.add(node.name, Fault::Malformed("ibm,ppc-interrupt-server#s"));
@@ -61,5 +65,16 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
     };
     let timebase_hz = timebase_hz.filter(|hz| *hz != 0).ok_or(MachineError::NoTimebase)?;
     let model = model.unwrap_or_default();
-    Ok(Cpus { servers, boot_server, model, version, cache_block, vectors, timebase_hz })
+    let server_limit = cores(tree)
+        .zip(threads)
+        .map(|(cores, threads)| cores.saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX)));
+    Ok(Cpus { servers, server_limit, boot_server, model, version, cache_block, vectors, timebase_hz })
+}
+
+/// The number of cores, which stands behind an address and a size of the root's cells.
+fn cores(tree: &Tree<'_>) -> Option<u32> {
+    let root = read::root(tree)?;
+    let cells = read::word(root, "#address-cells")?.checked_add(read::word(root, "#size-cells")?)?;
+    let capacity = read::bytes(read::node_at(tree, "/rtas")?, "ibm,lrdr-capacity")?;
+    read::words(capacity).nth(usize::try_from(cells).ok()?)
 }
