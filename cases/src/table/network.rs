@@ -2,7 +2,7 @@
 
 use super::{F, H, HF, HQ, tried};
 use crate::Case;
-use crate::Response::{Break, Drop, Fallback, Ignore, Work};
+use crate::Response::{Break, Clamp, Drop, Fallback, Ignore, Work};
 
 pub(super) const CASES: &[Case] = &[
     tried(HF, "NET-01", &[Drop], "used length below the header's", "counted"),
@@ -64,5 +64,19 @@ pub(super) const CASES: &[Case] = &[
         &[Drop, Work],
         "any bytes as ARP, IPv4, ICMP, UDP, TCP, DHCP",
         "dropped or answered; the stack goes on",
+    ),
+    tried(
+        H,
+        "NET-16",
+        &[Clamp],
+        "a DHCP server that refuses every request or renewal, or gives leases of no time",
+        "the pace is the guest's: each refusal is followed by a silence that doubles up to 64 s; the reason is named",
+    ),
+    tried(
+        H,
+        "NET-17",
+        &[Work],
+        "a DHCP server that takes seconds to answer",
+        "waited for: one question keeps its id and is repeated ever more slowly",
     ),
 ];

@@ -2,6 +2,7 @@
 //! between them, so that each can be run without the other.
 
 mod checksum;
+pub mod dhcp;
 pub mod driver;
 mod echo;
 pub mod error;

@@ -1,11 +1,12 @@
 //! The network stack over a [`Link`]: addresses, ping, and the echo service.
 
+use super::dhcp::{self, LeaseError, Message};
 use super::echo::{Echo, EchoCounters};
 use super::link::Link;
 use super::one_way::{OneWay, OneWayCounters};
 use super::phy::{FrameCounters, Phy};
 use super::ping::{Pinger, Question};
-use super::settings::{Addressing, Settings, SettingsError};
+use super::settings::{Addressing, Settings};
 use super::sockets::Sockets;
 pub use super::stack_error::StackError;
 use super::stack_time::StackTime;
@@ -14,12 +15,13 @@ use crate::random::Generator;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 use smoltcp::iface::{Config, Interface, SocketHandle};
-use smoltcp::socket::{Socket, dhcpv4};
-use smoltcp::time::Duration as WireDuration;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Cidr};
+use smoltcp::socket::{Socket, udp};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Cidr};
 
 /// Frames received, at most, in one [`Stack::poll`].
 const FRAMES_PER_POLL: usize = 64;
+/// DHCP messages that may wait.
+const DHCP_DATAGRAMS: usize = 4;
 /// How often the link's state is read: it may cost a hypercall.
 const LINK_LOOK: Duration = Duration::from_millis(100);
 /// Changes of the link's state that are logged; a link that flaps on is only counted.
@@ -48,17 +50,22 @@ pub struct Stack<L> {
     interface: Interface,
     sockets: Sockets,
     addressing: Addressing,
-    dhcp: Option<SocketHandle>,
+    dhcp: Option<Dhcp>,
+    random: Generator,
     echo: Echo,
     one_way: Option<OneWay>,
     pinger: Pinger,
     settings: Option<Settings>,
-    refused: Option<SettingsError>,
     time: StackTime,
     link_up: bool,
     next_look: Duration,
     link_changes: u64,
-    leases_refused: u64,
+}
+
+/// The DHCP client and its socket.
+struct Dhcp {
+    socket: SocketHandle,
+    client: dhcp::Client,
 }
 
 impl<L: Link> Stack<L> {
@@ -89,22 +96,22 @@ impl<L: Link> Stack<L> {
         let mut time = StackTime::new(clock);
         let interface = Interface::new(config, &mut phy, time.instant(clock));
         let mut sockets = Sockets::new();
+        let pinger = Pinger::new(random.word() as u16);
         Ok(Self {
             phy,
             interface,
             addressing,
             dhcp: None,
+            random,
             echo: Echo::new(&mut sockets, mtu),
             one_way: None,
-            pinger: Pinger::new(random.word() as u16),
+            pinger,
             sockets,
             settings: None,
-            refused: None,
             time,
             link_up: false,
             next_look: Duration::ZERO,
             link_changes: 0,
-            leases_refused: 0,
         })
     }
 
@@ -133,7 +140,7 @@ impl<L: Link> Stack<L> {
             echo: self.echo.counters,
             one_way: self.one_way.as_ref().map_or_else(OneWayCounters::default, |services| services.counters),
             link_changes: self.link_changes,
-            leases_refused: self.leases_refused,
+            leases_refused: self.dhcp.as_ref().map_or(0, |dhcp| dhcp.client.refusals),
         }
     }
 
@@ -233,7 +240,8 @@ impl<L: Link> Stack<L> {
             return Ok(settings);
         }
         if self.dhcp.is_none() {
-            self.dhcp = Some(self.sockets.udp.change().add(dhcp_client()));
+            let client = dhcp::Client::new(self.phy.link.mac(), self.random.fork());
+            self.dhcp = Some(Dhcp { socket: self.sockets.udp.change().add(dhcp_socket()), client });
         }
         let mut deadline = Deadline::after(clock, wait);
         loop {
@@ -245,10 +253,15 @@ impl<L: Link> Stack<L> {
                 return Err(StackError::NoLease {
                     waited: wait,
                     link_up: self.link_up,
-                    refused: self.refused,
+                    refused: self.refused(),
                 });
             }
         }
+    }
+
+    /// What was wrong with the last answer of a DHCP server.
+    fn refused(&self) -> Option<LeaseError> {
+        self.dhcp.as_ref().and_then(|dhcp| dhcp.client.refused)
     }
 
     /// Sends one echo request to `host` and returns the time from its leaving to its answer.
@@ -329,7 +342,8 @@ impl<L: Link> Stack<L> {
             let micros = due.total_micros().saturating_sub(now.total_micros());
             Duration::from_micros(u64::try_from(micros).unwrap_or(0))
         });
-        let due = due.min(self.next_look.saturating_sub(self.time.elapsed));
+        let asks = self.dhcp.as_ref().map_or(self.next_look, |dhcp| dhcp.client.due());
+        let due = due.min(self.next_look.min(asks).saturating_sub(self.time.elapsed));
         if due.is_zero() {
             return deadline.expired(clock);
         }
@@ -358,35 +372,35 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// Takes over what the DHCP client has got or lost.
+    /// Gives the DHCP client what has come, and sends what it has to say.
     fn follow_dhcp(&mut self) {
-        let Some(handle) = self.dhcp else { return };
-        let client = self.sockets.udp.set.get_mut::<dhcpv4::Socket<'_>>(handle);
-        match client.poll() {
-            None => {}
-            Some(dhcpv4::Event::Deconfigured) => self.withdraw(),
-            Some(dhcpv4::Event::Configured(lease)) => {
-                let mut settings = Settings {
-                    address: lease.address.address(),
-                    prefix: lease.address.prefix_len(),
-                    gateway: lease.router,
-                };
-                let mut check = settings.check();
-                if let Err(SettingsError::Gateway(gateway)) = check {
-                    // The network itself can still be used.
-                    log::warn!("net: lease without its gateway: {gateway} cannot be reached");
-                    settings.gateway = None;
-                    check = settings.check();
-                }
-                match check {
-                    Ok(()) => self.apply(settings),
-                    Err(error) => {
-                        client.reset();
-                        self.leases_refused = self.leases_refused.wrapping_add(1);
-                        self.refused = Some(error);
-                        self.withdraw();
-                    }
-                }
+        let (Some(client), now) = (&mut self.dhcp, self.time.elapsed) else { return };
+        let socket = self.sockets.udp.set.get_mut::<udp::Socket<'_>>(client.socket);
+        let mut events = [None; DHCP_DATAGRAMS];
+        for event in &mut events {
+            let Ok((datagram, from)) = socket.recv() else { break };
+            if from.endpoint.port == dhcp::SERVER_PORT {
+                *event = client.client.take(datagram, now);
+            }
+        }
+        let (message, event) = client.client.step(now);
+        if let Some(Message { bytes, to }) = message {
+            // A message that could not leave yet is older than this one.
+            socket.close();
+            let _ = socket.bind(dhcp::CLIENT_PORT);
+            let to = to.unwrap_or(Ipv4Addr::BROADCAST);
+            let mut to = udp::UdpMetadata::from((IpAddress::Ipv4(to), dhcp::SERVER_PORT));
+            let own = self.settings.map_or(Ipv4Addr::UNSPECIFIED, |settings| settings.address);
+            to.local_address = Some(IpAddress::Ipv4(own));
+            // There is room: the queue was emptied just now.
+            let _ = socket.send_slice(&bytes, to);
+            self.sockets.udp.change();
+        }
+        for event in events.into_iter().chain([event]).flatten() {
+            match event {
+                dhcp::Event::Leased(settings) if self.settings == Some(settings) => {}
+                dhcp::Event::Leased(settings) => self.apply(settings),
+                dhcp::Event::Lost => self.withdraw(),
             }
         }
     }
@@ -416,12 +430,14 @@ impl<L: Link> Stack<L> {
     }
 }
 
-/// A DHCP client that asks again soon: the boot waits for it.
-fn dhcp_client() -> dhcpv4::Socket<'static> {
-    let mut client = dhcpv4::Socket::new();
-    let mut retry = client.get_retry_config();
-    retry.discover_timeout = WireDuration::from_secs(1);
-    retry.initial_request_timeout = WireDuration::from_secs(1);
-    client.set_retry_config(retry);
-    client
+/// Room for a few datagrams each way; servers may send 576 bytes (RFC 2131, section 2).
+fn dhcp_socket() -> udp::Socket<'static> {
+    let datagrams = || {
+        let records = alloc::vec![udp::PacketMetadata::EMPTY; DHCP_DATAGRAMS];
+        udp::PacketBuffer::new(records, alloc::vec![0; DHCP_DATAGRAMS.saturating_mul(1500)])
+    };
+    let mut socket = udp::Socket::new(datagrams(), datagrams());
+    // The port is not 0 and the socket is new: nothing that `bind` would refuse.
+    let _ = socket.bind(dhcp::CLIENT_PORT);
+    socket
 }

@@ -1,5 +1,6 @@
 //! Why the network does not do what was asked.
 
+use super::dhcp::LeaseError;
 use super::link::MacAddr;
 use super::settings::SettingsError;
 use super::stack::MIN_MTU;
@@ -25,7 +26,7 @@ pub enum StackError<E> {
         /// Whether the link was up at the end.
         link_up: bool,
         /// What was wrong with the last lease, if one came.
-        refused: Option<SettingsError>,
+        refused: Option<LeaseError>,
     },
     /// The machine has no address yet.
     NotConfigured,

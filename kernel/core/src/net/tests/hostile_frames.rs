@@ -128,7 +128,7 @@ fn mutated_frames_never_stop_the_stack() {
     });
     let mut stack =
         Stack::new(TestLink::new(&wire, turn), Addressing::Dhcp, Generator::new(&[1]), &clock).unwrap();
-    peer.borrow_mut().offer = Some(Offer { lease_s: 5, ..Offer::default() });
+    peer.borrow_mut().offer = Some(Offer { lease_s: 10, ..Offer::default() });
     stack.configure(&clock, SECOND * 5).unwrap();
     let mut random = Random(2026);
     for round in 0..20_000 {

@@ -1,6 +1,7 @@
 //! The network against models: a wire, a peer with sockets of its own, a DHCP server.
 
 mod device;
+mod dhcp;
 mod driver;
 mod echo;
 mod hostile_device;

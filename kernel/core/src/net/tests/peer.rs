@@ -27,12 +27,26 @@ pub struct Offer {
     pub lease_s: u32,
     /// Requests left unanswered at first.
     pub ignore: u32,
+    /// Seconds after which a request is answered.
+    pub slow_s: u64,
+    /// Whether requests are refused: all, or those that renew.
+    pub refuse: bool,
+    pub refuse_renewals: bool,
 }
 
 impl Default for Offer {
     fn default() -> Self {
         let mask = Ipv4Addr::new(255, 255, 255, 0);
-        Self { address: STACK_IP, mask, router: Some(PEER_IP), lease_s: 86400, ignore: 0 }
+        Self {
+            address: STACK_IP,
+            mask,
+            router: Some(PEER_IP),
+            lease_s: 86400,
+            ignore: 0,
+            slow_s: 0,
+            refuse: false,
+            refuse_renewals: false,
+        }
     }
 }
 
@@ -44,6 +58,8 @@ pub struct Peer {
     dhcp: SocketHandle,
     pub offer: Option<Offer>,
     pub acks: u32,
+    /// Answers that wait, and until when.
+    slow: Vec<(u64, Vec<u8>)>,
 }
 
 pub type SharedPeer = Rc<RefCell<Peer>>;
@@ -63,7 +79,16 @@ impl Peer {
         let mut server = udp::Socket::new(datagrams(), datagrams());
         server.bind(67).unwrap();
         let dhcp = sockets.add(server);
-        let peer = Self { interface, sockets, port, clock: clock.clone(), dhcp, offer: None, acks: 0 };
+        let peer = Self {
+            interface,
+            sockets,
+            port,
+            clock: clock.clone(),
+            dhcp,
+            offer: None,
+            acks: 0,
+            slow: Vec::new(),
+        };
         Rc::new(RefCell::new(peer))
     }
 
@@ -122,6 +147,11 @@ impl Peer {
             let request = DhcpRepr::parse(&packet).unwrap();
             let message_type = match request.message_type {
                 DhcpMessageType::Discover => DhcpMessageType::Offer,
+                DhcpMessageType::Request
+                    if offer.refuse || offer.refuse_renewals && !request.client_ip.is_unspecified() =>
+                {
+                    DhcpMessageType::Nak
+                }
                 DhcpMessageType::Request => {
                     self.acks += 1;
                     DhcpMessageType::Ack
@@ -144,6 +174,10 @@ impl Peer {
             };
             let mut bytes = std::vec![0; answer.buffer_len()];
             answer.emit(&mut DhcpPacket::new_unchecked(&mut bytes)).unwrap();
+            self.slow.push((self.clock.now() + offer.slow_s * self.clock.frequency(), bytes));
+        }
+        let now = self.clock.now();
+        for (_, bytes) in self.slow.extract_if(.., |(due, _)| *due <= now) {
             server.send_slice(&bytes, (IpAddress::v4(255, 255, 255, 255), 68)).unwrap();
         }
     }

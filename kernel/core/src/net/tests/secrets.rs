@@ -27,12 +27,12 @@ fn published_generator(seed: u64) -> impl Iterator<Item = u32> {
 /// Somebody who takes each number, and each pair of numbers seen one after the other, for a state of the generator,
 /// and runs it on.
 #[derive(Default)]
-struct Predictor {
+pub struct Predictor {
     last: Vec<u32>,
     expected: BTreeSet<u32>,
     /// Numbers that came as it expected.
-    right: usize,
-    numbers: usize,
+    pub right: usize,
+    pub numbers: usize,
 }
 
 impl Predictor {
@@ -48,7 +48,7 @@ impl Predictor {
         self.expected.extend(published_generator(state).take(ahead));
     }
 
-    fn number(&mut self, number: u32) {
+    pub fn number(&mut self, number: u32) {
         self.numbers += 1;
         self.right += usize::from(self.expected.contains(&number));
         if let [.., before, last] = self.last[..] {

@@ -3,6 +3,7 @@
 use super::peer::{Offer, PEER_IP, Peer, STACK_IP, SharedPeer};
 use super::wire::{SharedWire, TestClock, TestLink, Wire};
 use crate::clock::Clock;
+use crate::net::dhcp::LeaseError;
 use crate::net::link::{Link, MacAddr};
 use crate::net::settings::{Addressing, Settings, SettingsError};
 use crate::net::stack::Stack;
@@ -27,7 +28,7 @@ pub struct Bench<L> {
     pub stack: Stack<L>,
 }
 
-fn bench(addressing: Addressing) -> Bench<TestLink> {
+pub fn bench(addressing: Addressing) -> Bench<TestLink> {
     bench_with_mtu(addressing, 1500)
 }
 
@@ -122,7 +123,7 @@ fn unusable_leases_are_refused_by_name() {
     let address = Ipv4Addr::new(127, 0, 0, 1);
     b.peer.borrow_mut().offer = Some(Offer { address, ..Offer::default() });
     let error = b.stack.configure(&b.clock, 2 * SECOND).unwrap_err();
-    let refused = Some(SettingsError::Address(address));
+    let refused = Some(LeaseError::Settings(SettingsError::Address(address)));
     assert_eq!(error, StackError::NoLease { waited: 2 * SECOND, link_up: true, refused });
     assert!(b.stack.counters().leases_refused > 0);
 }

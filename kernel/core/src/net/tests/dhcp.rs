@@ -1,0 +1,107 @@
+//! The DHCP client's pace and ids, by what is seen on the wire.
+
+use super::peer::Offer;
+use super::stack::{Bench, SECOND, bench};
+use super::wire::TestLink;
+use crate::clock::Clock;
+use crate::net::settings::Addressing;
+use postern_cases::case;
+use smoltcp::wire::{
+    DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, IpProtocol, Ipv4Packet, UdpPacket,
+};
+use std::vec::Vec;
+
+/// Type and id of a message to a server.
+fn message(frame: &[u8]) -> Option<(DhcpMessageType, u32)> {
+    let packet = Ipv4Packet::new_checked(EthernetFrame::new_checked(frame).ok()?.payload()).ok()?;
+    let datagram = UdpPacket::new_checked(packet.payload()).ok()?;
+    let for_server = packet.next_header() == IpProtocol::Udp && datagram.dst_port() == 67;
+    let message = DhcpPacket::new_checked(datagram.payload()).ok().filter(|_| for_server)?;
+    let message = DhcpRepr::parse(&message).ok()?;
+    Some((message.message_type, message.transaction_id))
+}
+
+fn watched(offer: Option<Offer>) -> Bench<TestLink> {
+    let b = bench(Addressing::Dhcp);
+    b.peer.borrow_mut().offer = offer;
+    b.wire.borrow_mut().seen = Some(Vec::new());
+    b
+}
+
+fn seen(b: &Bench<TestLink>) -> Vec<(DhcpMessageType, u32)> {
+    b.wire.borrow().seen.iter().flatten().filter_map(|frame| message(frame)).collect()
+}
+
+#[test]
+fn a_question_keeps_its_id_and_is_repeated_ever_more_slowly() {
+    let mut b = watched(None);
+    assert!(b.stack.configure(&b.clock, 100 * SECOND).is_err());
+    let seen = seen(&b);
+    // After 0, 1, 3, 7, 15, 31, 63 seconds, each a little earlier or later.
+    assert!((6..=8).contains(&seen.len()), "{seen:?}");
+    assert!(seen.iter().all(|message| *message == (DhcpMessageType::Discover, seen[0].1)), "{seen:?}");
+}
+
+#[test]
+fn a_server_that_takes_two_seconds_is_waited_for() {
+    case!("NET-17", Work);
+    let mut b = watched(Some(Offer { slow_s: 2, ..Offer::default() }));
+    let before = b.clock.now();
+    assert!(b.stack.configure(&b.clock, 15 * SECOND).is_ok());
+    let took = (b.clock.now() - before) / b.clock.frequency();
+    assert!((3..=6).contains(&took), "{took} s");
+    let seen = seen(&b);
+    assert!(seen.len() <= 6 && seen.iter().all(|(_, id)| *id == seen[0].1), "{seen:?}");
+}
+
+#[test]
+fn a_server_that_refuses_each_request_sets_no_pace() {
+    case!("NET-16", Clamp);
+    let mut b = watched(Some(Offer { refuse: true, ..Offer::default() }));
+    let error = b.stack.configure(&b.clock, 60 * SECOND).unwrap_err();
+    assert!(std::string::ToString::to_string(&error).ends_with(": the server refuses the lease"), "{error}");
+    // A discover and a request each time: after 0, 1, 3, 7, 15 and 31 seconds, and no more.
+    let seen = seen(&b).len();
+    assert!((8..=16).contains(&seen), "{seen}");
+}
+
+#[test]
+fn a_lease_that_is_taken_back_at_each_renewal_sets_no_pace() {
+    case!("NET-16", Clamp);
+    let mut b = watched(Some(Offer { lease_s: 10, refuse_renewals: true, ..Offer::default() }));
+    assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
+    b.until_every(10_000, 600, |_| false);
+    // A discover, a request and a renewal each time, after which it holds off for 1, 2, 4 up to 64 seconds.
+    let seen = seen(&b).len();
+    assert!((15..=60).contains(&seen), "{seen} messages in 600 s");
+    assert!(b.stack.counters().leases_refused > 3);
+}
+
+#[test]
+fn leases_that_cannot_be_kept_are_refused_by_name() {
+    let mut b = watched(Some(Offer { lease_s: 0, ..Offer::default() }));
+    let error = b.stack.configure(&b.clock, 10 * SECOND).unwrap_err();
+    assert!(
+        std::string::ToString::to_string(&error).ends_with(": the server gives a lease of 0 s"),
+        "{error}"
+    );
+    assert!(seen(&b).len() <= 6);
+    let mask = core::net::Ipv4Addr::new(255, 0, 255, 0);
+    let mut b = watched(Some(Offer { mask, ..Offer::default() }));
+    let error = b.stack.configure(&b.clock, 10 * SECOND).unwrap_err();
+    assert!(std::string::ToString::to_string(&error).ends_with("gives no subnet mask"), "{error}");
+}
+
+#[test]
+fn ids_of_questions_tell_nothing_of_the_next() {
+    case!("RND-02", Ignore);
+    let mut b = watched(Some(Offer { lease_s: 10, refuse_renewals: true, ..Offer::default() }));
+    assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
+    b.until_every(400_000, 45_000, |_| false);
+    let mut ids: Vec<u32> = seen(&b).into_iter().map(|(_, id)| id).collect();
+    ids.dedup();
+    assert!(ids.len() >= 1000, "{}", ids.len());
+    let mut predictor = super::secrets::Predictor::default();
+    ids.iter().take(1000).for_each(|id| predictor.number(*id));
+    assert_eq!((predictor.right, predictor.numbers), (0, 1000));
+}
