@@ -28,6 +28,10 @@ for i in "$stores" "$loads; bdnz .-32" "$loads; dcbz 0,3; $stores" "$loads; dcbz
     refused "$i" vector
 done
 for i in "lxv 0,0(4)" "$loads" "$loads; dcbz 0,4; stxv 0,0(3)"; do refused "$i" "never ends"; done
+# The first access to memory that was not proved: one load and one store of 16 bytes, by vs0.
+for i in "lxvd2x 0,0,4; nop; stxvd2x 0,0,3" "stxvd2x 0,0,3" "lxvd2x 0,0,4; stxvd2x 1,0,3" "lxvd2x 0,5,4; stxvd2x 0,0,3" \
+    "lxvd2x 32,0,4; stxvd2x 32,0,3"; do refused "$i" vector; done
+refused "lxvd2x 0,0,4" "not stored"
 # The assembler knows lmw, stmw, lswi and stswx for big-endian only: as words.
 for i in 'lq 4,0(3)' 'stq 4,0(3)' 'lqarx 4,0,3' '.long 0xbbc30000' '.long 0xbfc30000' '.long 0x7c8344aa' '.long 0x7c832d2a'; do
     refused "$i" "quad-word, multiple or string"

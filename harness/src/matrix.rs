@@ -21,6 +21,7 @@ pub mod network;
 pub mod nmi;
 pub mod noise;
 pub mod pause;
+pub mod proofs;
 pub mod ranges;
 pub mod refusing;
 pub mod registers;

@@ -4,6 +4,7 @@ use crate::guest::console::Live;
 use crate::guest::report::Report;
 use crate::observe::exposure::Shared;
 use crate::observe::log::Log;
+use crate::observe::proofs;
 use crate::observe::requests::Requests;
 use crate::observe::strict::Block;
 use crate::observe::trace::Trace;
@@ -261,12 +262,12 @@ impl Session {
 }
 
 impl Finished {
-    /// The ultravisor's account of what was shared; nothing without one.
+    /// The ultravisor's account of what was shared, but for a proof alone; nothing without one.
     #[must_use]
     pub fn shared(&self) -> Shared {
         self.ultravisor.as_ref().map_or_else(Shared::default, |report| Shared {
             now: report.shared.clone(),
-            ever: report.ever_shared.clone(),
+            ever: proofs::without_proofs(&report.ever_shared, &report.calls),
         })
     }
 }

@@ -27,6 +27,7 @@ mod rtas;
 #[cfg(test)]
 mod scratch;
 mod serve;
+pub mod shown;
 mod sites;
 mod tap;
 pub mod violation;

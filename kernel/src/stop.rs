@@ -9,6 +9,7 @@ use postern_core::fdt::FdtError;
 use postern_core::fdt::MachineError;
 use postern_core::memory_map::MapError;
 use postern_core::secure::Contradiction;
+use postern_core::ultracall::accept::AcceptError;
 use postern_core::ultracall::share::ShareError;
 
 /// An error that ends the run.
@@ -28,6 +29,8 @@ pub enum Stop {
     Map(MapError),
     /// No range could be shared.
     Pool(ShareError),
+    /// No memory could be proved to be this VM's.
+    Accept(AcceptError),
     /// Translation cannot be turned on.
     Mmu(MmuError),
     /// A device, or a job on it.
@@ -48,6 +51,7 @@ impl Stop {
             Self::Map(error) if error.is_shortage() => ExitStatus::OutOfMemory,
             Self::Map(_) => ExitStatus::BadDeviceTree,
             Self::NoBlock(_) => ExitStatus::OutOfMemory,
+            Self::Accept(_) => ExitStatus::OutOfMemory,
             Self::CommandLine(_) => ExitStatus::BadCommandLine,
             Self::Secure(_) | Self::EsmNotIssued => ExitStatus::SecureModeFailed,
             Self::Pool(_) => ExitStatus::PoolNotShared,
@@ -68,6 +72,7 @@ impl fmt::Display for Stop {
             Self::EsmNotIssued => f.write_str("UV_ESM is due, but was not issued"),
             Self::Map(error) => error.fmt(f),
             Self::Pool(error) => write!(f, "no pool: {error}"),
+            Self::Accept(error) => write!(f, "no private memory: {error}"),
             Self::Mmu(error) => error.fmt(f),
             Self::Device(error) => error.fmt(f),
             Self::NoBlock(bytes) => write!(f, "no block of {bytes} bytes is free"),
@@ -93,6 +98,7 @@ from! {
     Contradiction => Secure,
     MapError => Map,
     ShareError => Pool,
+    AcceptError => Accept,
     MmuError => Mmu,
     DeviceError => Device,
 }

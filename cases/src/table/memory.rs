@@ -2,7 +2,7 @@
 
 use super::{H, HM, tried};
 use crate::Case;
-use crate::Response::Halt;
+use crate::Response::{Halt, Quarantine, Work};
 
 pub(super) const CASES: &[Case] = &[
     tried(
@@ -22,5 +22,19 @@ pub(super) const CASES: &[Case] = &[
         &[Halt],
         "memory, reservations, RTAS, initrd, tree and windows at any addresses",
         "all owners' frames are disjoint, or status 2 or 10",
+    ),
+    tried(
+        HM,
+        "MEM-07",
+        &[Quarantine, Work],
+        "memory in the tree that is not the VM's, or a share that is answered and not made",
+        "no frame is used before a public word in it was zeroed by a share; another run is taken, then status 10",
+    ),
+    tried(
+        HM,
+        "MEM-08",
+        &[Quarantine],
+        "the ultravisor does not take memory back that was shared to be proved",
+        "a public word is still there: the run is never used",
     ),
 ];

@@ -69,6 +69,8 @@ pub fn tests() -> Vec<Test> {
         let shape = Shape { mebibytes, ..Shape::new(Firmware::Bios, secure, true) };
         tests.push(test(name, shape, |context, shape| fill(context, shape, &[])));
     }
+    let large = Shape { mebibytes: LARGE, ..Shape::new(Firmware::Bios, true, true) };
+    tests.push(test("proved-lazily/64G", large, lazy));
     let shape = Shape { mebibytes: LARGE, ..Shape::new(Firmware::Vof, false, true) };
     tests.push(test("filled/64G", shape, |context, shape| fill(context, shape, &[LARGE << 20])));
     let nodes = [1 << 30, 3 << 30, 28 << 30, 32 << 30];
@@ -105,10 +107,26 @@ fn map_is_sound(context: &Context, shape: Shape) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
+/// A guest proves what it uses, and no more.
+fn lazy(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.dir.touches_little();
+    scene.data_disk(1 << 20)?;
+    scene.word("run=blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::exposure(&finished, true));
+    findings.extend(judge::ultracalls(&finished, &judge::SECURE_CALLS));
+    findings.extend(within(&finished, "memory.accepted", 1..USED));
+    findings.extend(within(&finished, "memory.refused", 0..1));
+    verdict(finished, findings)
+}
+
 /// The heap reaches all of memory, whatever its size and number of nodes.
 fn fill(context: &Context, shape: Shape, nodes: &[u64]) -> Result<(), Failure> {
     let mut scene = Scene::new(context, shape)?;
     scene.machine.nodes = nodes.to_vec();
+    scene.dir.touches_little();
     scene.word("run=memory,map");
     let finished = scene.boot()?;
     let mut findings = judge::end(&finished, 0);

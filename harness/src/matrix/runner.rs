@@ -5,8 +5,8 @@ use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     bus, cells, device_tree, entry, esm, faults, honesty, host, injection, input, interrupts, leak_hunt,
-    lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, ranges, refusing,
-    registers, reserved, rtas_model, sabotage, smp, soak, strays, strict, strings,
+    lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, proofs, ranges,
+    refusing, registers, reserved, rtas_model, sabotage, smp, soak, strays, strict, strings,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -69,6 +69,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(strays::tests());
     tests.extend(rtas_model::tests());
     tests.extend(bus::tests());
+    tests.extend(proofs::tests());
     tests.extend(ranges::tests());
     tests.extend(reserved::tests());
     tests.extend(leak_hunt::tests());

@@ -13,6 +13,7 @@ use super::fault::Effect;
 use super::frames::{FRAME_SHIFT, FRAME_SIZE, FrameState, ShareMap};
 use super::image::KernelImage;
 use super::ram::GuestRam;
+use super::shown;
 pub use super::violation::Violation;
 use crate::variable::Firmware;
 
@@ -245,17 +246,17 @@ impl Machine {
             self.violations.push(Violation::SharesItself(*address));
         }
         self.note_reserved(opcode, &range);
-        for gfn in range {
-            match self.map.state(gfn) {
+        for run in self.runs(range) {
+            match self.map.state(run.start) {
                 // The ultravisor's secrets are lost with their frame: it does not know it from any other.
                 Some(FrameState::Secure | FrameState::SecureReserved) => {
                     // Zeroed before it is anybody's to see.
-                    ram.zero_frame(gfn)?;
-                    self.map.set(gfn, FrameState::Shared);
+                    ram.forget(run.clone())?;
+                    for gfn in run {
+                        self.map.set(gfn, FrameState::Shared);
+                    }
                 }
-                Some(FrameState::Shared) if self.behaviour == Behaviour::Documented => {
-                    ram.zero_frame(gfn)?;
-                }
+                Some(FrameState::Shared) if self.behaviour == Behaviour::Documented => ram.forget(run)?,
                 _ => {}
             }
         }
@@ -273,12 +274,31 @@ impl Machine {
         if range.clone().any(stays) {
             return Ok(self.finished(Code::P2));
         }
-        for gfn in range {
-            if self.map.is_shared(gfn) || self.behaviour == Behaviour::Documented {
-                self.make_secure(ram, gfn)?;
+        for run in self.runs(range) {
+            let shared = self.map.is_shared(run.start);
+            if shared && let Some(at) = shown::data(ram, &run)? {
+                self.violations.push(Violation::ShowedData(at));
+            }
+            if shared || self.behaviour == Behaviour::Documented {
+                ram.forget(run.clone())?;
+                for gfn in run {
+                    self.map.set(gfn, FrameState::Secure);
+                }
             }
         }
         Ok(self.finished(Code::SUCCESS))
+    }
+
+    /// A range as runs of frames of the same state.
+    fn runs(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        for gfn in range {
+            match runs.last_mut() {
+                Some(run) if self.map.state(run.start) == self.map.state(gfn) => run.end = gfn + 1,
+                _ => runs.push(gfn..gfn + 1),
+            }
+        }
+        runs
     }
 
     fn make_secure(&self, ram: &GuestRam, gfn: u64) -> io::Result<()> {

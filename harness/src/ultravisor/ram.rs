@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 
 use super::frames::{FRAME_SHIFT, FRAME_SIZE};
 
@@ -82,6 +82,27 @@ impl GuestRam {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The pieces of a range that were ever written, with their bytes; what is between them reads as zeros.
+    ///
+    /// # Errors
+    /// The file failed.
+    pub fn written(&self, range: Range<u64>) -> io::Result<Vec<(u64, Vec<u8>)>> {
+        let mut pieces = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let start = match seek(&self.file, SeekFrom::Data(at)) {
+                Ok(start) if start < range.end => start,
+                // Nothing from here to the end of the file, or of the range.
+                Ok(_) | Err(rustix::io::Errno::NXIO) => break,
+                Err(error) => return Err(error.into()),
+            };
+            let end = seek(&self.file, SeekFrom::Hole(start))?.min(range.end);
+            pieces.extend(self.read(start, end - start)?.map(|bytes| (start, bytes)));
+            at = end;
+        }
+        Ok(pieces)
     }
 
     /// Fills a 64 KiB frame with zeros.

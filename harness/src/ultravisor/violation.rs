@@ -49,6 +49,8 @@ pub enum Violation {
     },
     /// The kernel in memory is not what its file holds, from this address on.
     KernelDiffers(u64),
+    /// The guest takes back frames in which the host saw more than the public word of a proof: this address.
+    ShowedData(u64),
     /// The guest shares frames with its kernel or its tree in them, which begins at this address.
     SharesItself(u64),
     /// The ultravisor takes a frame that the tree does not reserve but that holds the tree or the kernel.
@@ -83,6 +85,9 @@ impl fmt::Display for Violation {
             }
             Self::KernelDiffers(address) => {
                 write!(f, "the kernel in memory differs from its file at {address:#x}")
+            }
+            Self::ShowedData(address) => {
+                write!(f, "data was in a frame while it was shared, at {address:#x}")
             }
             Self::SharesItself(address) => write!(f, "UV_SHARE_PAGE of kernel or tree, at {address:#x}"),
             Self::ReservationHits(address) => {

@@ -3,6 +3,7 @@
 //! Source: open-power/ultravisor `include/uapi_uvcall.h`, `core/uvcall.c`; Linux
 //! `arch/powerpc/include/asm/ultravisor-api.h`.
 
+pub mod accept;
 pub mod share;
 mod status;
 

@@ -2,11 +2,12 @@
 //! which starts with what the placement chose and grows from the frames that are left. Devices and the host
 //! never see either.
 
+use crate::memory::accept;
+use crate::memory::owned::OwnedFrames;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use linked_list_allocator::Heap;
-use postern_core::addr::GpaRange;
 use postern_core::memory_map::Frames;
 use spin::Mutex;
 
@@ -37,17 +38,14 @@ impl Main {
         Self { pieces: [const { Heap::empty() }; PIECES], used: 0, frames: None }
     }
 
-    /// Adds a range: to the piece that it adjoins, else as a new one.
-    ///
-    /// # Safety
-    /// `range` is RAM that nothing else uses, now or later.
-    unsafe fn add(&mut self, range: GpaRange) {
-        let (start, len) = (range.start.0 as *mut u8, range.len as usize);
+    /// Adds frames: to the piece that they adjoin, else as a new one.
+    fn add(&mut self, frames: OwnedFrames) {
+        let (start, len) = frames.into_bytes();
         if let Some(piece) = self.pieces[..self.used].iter_mut().find(|piece| piece.top() == start) {
-            // SAFETY: the caller's promise; the range begins where the piece ends.
+            // SAFETY: the frames are the heap's from now on, and begin where the piece ends.
             unsafe { piece.extend(len) };
         } else if let Some(piece) = self.pieces.get_mut(self.used) {
-            // SAFETY: the caller's promise.
+            // SAFETY: the frames are the heap's from now on.
             unsafe { piece.init(start, len) };
             self.used += 1;
         }
@@ -64,10 +62,22 @@ impl Main {
             if self.used == PIECES {
                 return None;
             }
-            let range = self.frames.as_mut()?.take(least as u64, STEP as u64)?;
-            // SAFETY: the frames are RAM that nothing uses (`grow_from`), and these are taken for ever.
-            unsafe { self.add(range) };
+            let frames = self.take(least)?;
+            self.add(frames);
         }
+    }
+
+    /// Frames to grow into, of which it is proved that they are this VM's.
+    fn take(&mut self, least: usize) -> Option<OwnedFrames> {
+        while !accept::given_up() {
+            let range = self.frames.as_mut()?.take(least as u64, STEP as u64)?;
+            // SAFETY: `Frames` gives each frame once, and is the map's by the word of who called `grow_from`.
+            let frames = unsafe { OwnedFrames::conjure(range) };
+            if let Ok(frames) = accept::prove(frames) {
+                return Some(frames);
+            }
+        }
+        None
     }
 }
 
@@ -84,25 +94,24 @@ static HEAP: KernelHeap = KernelHeap {
     exhausted: AtomicBool::new(false),
 };
 
-/// Opens the early piece. Called once, before the first allocation.
+/// Opens the early piece, before the first allocation. A second call has no effect.
 pub fn init_early() {
-    // SAFETY: EARLY is used by nothing but this heap, lives for ever, and this is called once, at boot.
-    unsafe { HEAP.early.lock().init((&raw mut EARLY).cast(), EARLY_SIZE) };
+    static OPENED: AtomicBool = AtomicBool::new(false);
+    if !OPENED.swap(true, Ordering::Relaxed) {
+        // SAFETY: EARLY is used by nothing but this heap, lives for ever, and only one call comes here.
+        unsafe { HEAP.early.lock().init((&raw mut EARLY).cast(), EARLY_SIZE) };
+    }
 }
 
 /// Opens the main piece.
-///
-/// # Safety
-/// `range` is RAM that nothing else uses, now or later, and this is called once.
-pub unsafe fn init_main(range: GpaRange) {
-    // SAFETY: the caller promises that the range is RAM of its own for the kernel's life.
-    unsafe { HEAP.main.lock().add(range) };
+pub fn init_main(frames: OwnedFrames) {
+    HEAP.main.lock().add(frames);
 }
 
 /// Lets the main heap grow.
 ///
 /// # Safety
-/// `frames` are RAM that nothing else uses, now or later, and that is mapped before the next allocation.
+/// `frames` are what the memory map had left, given out to nobody else, and are mapped before the next allocation.
 pub unsafe fn grow_from(frames: Frames) {
     HEAP.main.lock().frames = Some(frames);
 }

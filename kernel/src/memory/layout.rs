@@ -5,6 +5,7 @@ use postern_core::radix::Kind;
 
 unsafe extern "C" {
     static __image_start: u8;
+    static __file_end: u8;
     static __fdt_buffer: u8;
     static __text_end: u8;
     static __rodata_end: u8;
@@ -24,6 +25,11 @@ fn between(start: *const u8, end: *const u8) -> GpaRange {
 /// The whole image in memory: text, data, bss, stacks.
 pub fn image() -> GpaRange {
     between(&raw const __image_start, &raw const __image_end)
+}
+
+/// What the file does not hold and nobody measured: .bss, the room for a tree, stacks.
+pub fn unmeasured() -> GpaRange {
+    between(&raw const __file_end, &raw const __image_end)
 }
 
 /// The room for a tree that the boot stage flattens or hands to UV_ESM.

@@ -3,7 +3,8 @@
 
 use crate::arch::cpus::{self, Pending};
 use crate::memory::device::DeviceBytes;
-use crate::memory::{heap, layout, mmu};
+use crate::memory::owned::OwnedFrames;
+use crate::memory::{accept, heap, layout, mmu};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use crate::stop::Stop;
@@ -17,6 +18,9 @@ use postern_core::ultracall::share::{SharedPool, share_pool};
 
 /// The heap starts with an eighth of memory, at most this, and grows when it has to.
 const FIRST_HEAP: u64 = 16 << 20;
+
+/// In a secure VM the start costs no more than what it needs: each frame has to be proved.
+const FIRST_PROVED: u64 = 4 << 20;
 
 /// Ranges tried for the pool. One that failed to be shared is never used again, for anything.
 const POOL_TRIES: usize = 2;
@@ -32,6 +36,10 @@ pub type Pool = SharedPool<DeviceBytes>;
 /// # Errors
 /// Two of them have a frame in common.
 pub fn map(machine: &Machine, tree: GpaRange, secure: bool) -> Result<MemoryMap, Stop> {
+    if secure {
+        accept::require();
+        accept::look_at_image();
+    }
     let own = Own { image: layout::image(), tree_buffer: layout::tree_buffer(), tree };
     Ok(MemoryMap::new(machine, &own, secure)?)
 }
@@ -43,16 +51,16 @@ pub fn map(machine: &Machine, tree: GpaRange, secure: bool) -> Result<MemoryMap,
 pub fn open(mut map: MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -> Result<Option<Pool>, Stop> {
     let bytes = map.memory().iter().map(|region| region.len).sum::<u64>();
     // There is room for everything before anything is shared.
-    let place = pool_bytes.map(|bytes| map.take(Kind::Pool, bytes)).transpose()?;
-    let heap = map.take(Kind::Heap, (bytes / 8).min(FIRST_HEAP))?;
+    let place = pool_bytes.map(|bytes| take(&mut map, Kind::Pool, bytes)).transpose()?;
+    let most = if accept::required() { FIRST_PROVED } else { FIRST_HEAP };
+    let heap = take(&mut map, Kind::Heap, (bytes / 8).min(most))?;
     let start = Pseries.now();
     let pool = place.map(|place| share(&mut map, place)).transpose()?;
     if pool.is_some() {
         let took = duration(&Pseries, Pseries.now().wrapping_sub(start));
         report.fact("pool.share_us", took.as_micros());
     }
-    // SAFETY: the map gave these frames of RAM to nobody else; this is the only call.
-    unsafe { heap::init_main(heap) };
+    heap::init_main(prove(&mut map, heap)?);
     let rest = map.take_rest()?;
     mmu::enable(&map)?;
     // SAFETY: the map gave what is left to nobody else, and it has just been mapped.
@@ -78,13 +86,35 @@ pub fn widen_on_others(pool: Option<&Pool>) {
     }
 }
 
-fn share(map: &mut MemoryMap, mut range: GpaRange) -> Result<Pool, Stop> {
+/// Takes frames out of the map.
+fn take(map: &mut MemoryMap, kind: Kind, len: u64) -> Result<OwnedFrames, Stop> {
+    let range = map.take(kind, len)?;
+    // SAFETY: there is one map of this machine, it gave these frames out just now, and gives none out twice.
+    Ok(unsafe { OwnedFrames::conjure(range) })
+}
+
+/// Proves the first heap, or another one in its place.
+fn prove(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<OwnedFrames, Stop> {
+    loop {
+        let range = frames.range();
+        let error = match accept::prove(frames) {
+            Ok(frames) => return Ok(frames),
+            Err(error) => error,
+        };
+        map.quarantine(range);
+        if accept::given_up() || !error.another_run_may_do() {
+            return Err(error.into());
+        }
+        frames = take(map, Kind::Heap, range.len)?;
+    }
+}
+
+/// Makes a pool of the frames, or of others in their place. They are given to devices for good.
+fn share(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<Pool, Stop> {
     let mut tries = POOL_TRIES;
     loop {
-        // SAFETY: the map gave these frames of RAM to nobody else; they are given to devices for good and never
-        // to the heap.
-        let memory = unsafe { DeviceBytes::new(range) };
-        let failure = match share_pool(&Pseries, &Pseries, memory, map.memory()) {
+        let range = frames.range();
+        let failure = match share_pool(&Pseries, &Pseries, frames.into_device_bytes(), map.memory()) {
             Ok(pool) => return Ok(pool),
             Err(failure) => failure,
         };
@@ -94,6 +124,6 @@ fn share(map: &mut MemoryMap, mut range: GpaRange) -> Result<Pool, Stop> {
         if tries == 0 || !failure.error.another_range_may_do() {
             return Err(failure.error.into());
         }
-        range = map.take(Kind::Pool, range.len)?;
+        frames = take(map, Kind::Pool, range.len)?;
     }
 }

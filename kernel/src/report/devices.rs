@@ -3,7 +3,7 @@
 use super::Report;
 use super::boot::size;
 use crate::devices::set::{Devices, Disk};
-use crate::memory::heap;
+use crate::memory::{accept, heap};
 use crate::platform::interrupts;
 use crate::platform::pseries::{self, Pseries};
 use alloc::format;
@@ -140,6 +140,7 @@ impl Report {
             format_args!("{} ultracalls, {} hcalls", pseries::ultracalls(), pseries::hcalls()),
         );
         self.fact("ultracalls", pseries::ultracalls());
+        accept::report(self);
         let (used, free) = heap::usage();
         self.fact("heap.used", used);
         self.fact("heap.free", free);

@@ -20,8 +20,8 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The ultravisor's loop counts pages in a C `int`.
-const MOST_FRAMES: u64 = (1 << 31) - 1;
+/// Most frames of one call: the ultravisor's loop counts pages in a C `int`.
+pub(super) const LONGEST_RUN: u64 = (1 << 31) - 1;
 
 /// Bytes looked at or written at once.
 const CHUNK: usize = 4096;
@@ -173,7 +173,8 @@ pub fn share_pool<M: DeviceMemory>(
         Err(error) => return Err(ShareFailure { error, quarantined: None, ultracalls: 0 }),
     };
     fill_with_pattern(&memory);
-    let (ultracalls, answer) = call_until_settled(uv, clock, Gfn::from(memory.gpa()), frames);
+    let (ultracalls, answer) =
+        call_until_settled(uv, clock, Ultracall::SharePage, Gfn::from(memory.gpa()), frames);
     if let Err(error) = answer.and_then(|()| verify_zeros(&memory)) {
         return Err(ShareFailure { error, quarantined: Some(Quarantined { memory }), ultracalls });
     }
@@ -191,7 +192,7 @@ fn fit(memory: &impl DeviceMemory, ram: &[GpaRange]) -> Result<u32, ShareError> 
     }
     let frames = (len / FRAME_SIZE) as u64;
     let range = GpaRange::new(start, len as u64).ok_or(ShareError::TooLong(len))?;
-    if frames > MOST_FRAMES {
+    if frames > LONGEST_RUN {
         return Err(ShareError::TooLong(len));
     }
     if !ram.iter().any(|piece| piece.contains(range.start, range.len)) {
@@ -200,9 +201,11 @@ fn fit(memory: &impl DeviceMemory, ram: &[GpaRange]) -> Result<u32, ShareError> 
     u32::try_from(frames).map_err(|_| ShareError::TooLong(len))
 }
 
-fn call_until_settled(
+/// Makes one call, anew while the ultravisor is busy. The number of calls, and what the last answered.
+pub(super) fn call_until_settled(
     uv: &impl Ultravisor,
     clock: &impl Clock,
+    call: Ultracall,
     first: Gfn,
     frames: u32,
 ) -> (u32, Result<(), ShareError>) {
@@ -211,8 +214,8 @@ fn call_until_settled(
     let mut calls = 0u32;
     loop {
         calls = calls.saturating_add(1);
-        let r3 = uv.ultracall(Ultracall::SharePage, [first.0, u64::from(frames)]);
-        let status = UvStatus::of(Ultracall::SharePage, r3);
+        let r3 = uv.ultracall(call, [first.0, u64::from(frames)]);
+        let status = UvStatus::of(call, r3);
         let answer = match status {
             UvStatus::Function => Err(ShareError::NoUltravisor),
             UvStatus::Permission => Err(ShareError::NotSecure),

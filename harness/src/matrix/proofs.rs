@@ -1,0 +1,162 @@
+//! Memory that is not the VM's, and ultravisors that say that they did what they did not: what was not proved is never
+//! used, and nothing but the public word of a proof ever gets there.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
+use crate::session::Finished;
+use crate::ultravisor::{FRAME_SHIFT, FRAME_SIZE, shown};
+use crate::variable::Firmware;
+use postern_cases::case;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Exit status: out of memory.
+const NO_MEMORY: u8 = 10;
+/// Bytes of guest memory.
+const MEBIBYTES: u64 = 256;
+/// What fills memory that is not the VM's.
+const FILL: u8 = 0x5a;
+
+/// One lie about memory.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    faults: &'static str,
+    /// Frames outside the slots: address and size.
+    outside: &'static [(u64, u64)],
+    status: u8,
+    names: &'static str,
+}
+
+const MIB: u64 = 1 << 20;
+/// Nearly all memory behind image and pool.
+const NEARLY_ALL: &[(u64, u64)] = &[(17 * MIB, 230 * MIB)];
+const NOT_OURS: &str = "is not the VM's";
+
+const CASES: [Case; 7] = [
+    Case {
+        name: "hole-in-first-heap",
+        faults: "",
+        outside: &[(17 * MIB, 8 * FRAME_SIZE)],
+        status: 0,
+        names: NOT_OURS,
+    },
+    Case {
+        name: "hole-in-growth",
+        faults: "",
+        outside: &[(60 * MIB, FRAME_SIZE)],
+        status: 0,
+        names: NOT_OURS,
+    },
+    Case {
+        name: "holes",
+        faults: "",
+        outside: &[(40 * MIB, FRAME_SIZE), (56 * MIB, FRAME_SIZE), (72 * MIB + 5 * FRAME_SIZE, FRAME_SIZE)],
+        status: 0,
+        names: NOT_OURS,
+    },
+    Case {
+        name: "hole-in-pool",
+        faults: "",
+        outside: &[(14 * MIB, FRAME_SIZE)],
+        status: 0,
+        names: "did not share",
+    },
+    // The pool's share is the first.
+    Case { name: "share-silent", faults: "share:2=silent", outside: &[], status: 0, names: NOT_OURS },
+    Case {
+        name: "unshare-silent",
+        faults: "unshare:1=silent",
+        outside: &[],
+        status: 0,
+        names: "may still be shared",
+    },
+    Case {
+        name: "unshare-never",
+        faults: "unshare:silent",
+        outside: &[],
+        status: NO_MEMORY,
+        names: "no private memory",
+    },
+];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let _ = case!("MEM-07", Quarantine, M);
+    let _ = case!("MEM-08", Quarantine, M);
+    let test = |case: Case| Test::new(format!("proofs/{}", case.name), move |context| lied(context, case));
+    let mut tests: Vec<Test> = CASES.into_iter().map(test).collect();
+    tests.push(Test::new("proofs/nothing-is-ours", |context| {
+        let case =
+            Case { name: "", faults: "", outside: NEARLY_ALL, status: NO_MEMORY, names: "no private memory" };
+        lied(context, case)
+    }));
+    tests
+}
+
+/// The guest fills its heap; in what it gave up there is what the host left there, or the public word.
+fn lied(context: &Context, case: Case) -> Result<(), Failure> {
+    let shape = Shape { mebibytes: MEBIBYTES, ..Shape::new(Firmware::Bios, true, true) };
+    let mut scene = Scene::new(context, shape)?;
+    let outside = case.outside.iter().map(|(start, size)| format!("ram:outside={start:#x}+{size:#x}"));
+    let faults = outside.chain([format!("ram:fill={FILL:#x}"), case.faults.to_owned()]);
+    let faults = faults.collect::<Vec<_>>().join(",");
+    if let Some(protection) = &mut scene.protection {
+        protection.faults = faults.parse().unwrap_or_default();
+    }
+    scene.data_disk(1 << 20)?;
+    scene.word("run=blk-digest,memory canary=7");
+    let session = scene.start()?;
+    let memory = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
+    let finished = session.finish(LIMIT);
+    let mut findings = judge::end(&finished, case.status);
+    if !finished.output.console.contains(case.names) {
+        findings.push(Finding::NeverSaid(case.names));
+    }
+    findings.extend(judge::strict(&finished));
+    findings.extend(seen(&finished, &memory, case.outside)?);
+    verdict(finished, findings)
+}
+
+/// What the host sees beside the pool, frame by frame.
+fn seen(finished: &Finished, memory: &Path, outside: &[(u64, u64)]) -> Result<Option<Finding>, Failure> {
+    let file = File::open(memory).map_err(|error| Finding::File(memory.to_path_buf(), error))?;
+    let pool = finished.report.number("pool.base").zip(finished.report.number("pool.bytes"));
+    let pool = pool.map_or(0..0, |(base, bytes)| base >> FRAME_SHIFT..(base + bytes) >> FRAME_SHIFT);
+    let holes = outside.iter().flat_map(|(at, size)| at >> FRAME_SHIFT..(at + size) >> FRAME_SHIFT);
+    let shared = finished.shared().now.into_iter().flatten();
+    for gfn in holes.chain(shared).filter(|gfn| !pool.contains(gfn)) {
+        let mut frame = vec![0; FRAME_SIZE as usize];
+        file.read_exact_at(&mut frame, gfn << FRAME_SHIFT)
+            .map_err(|error| Finding::File(memory.to_path_buf(), error))?;
+        if frame == [FILL; FRAME_SIZE as usize] || frame == [0; FRAME_SIZE as usize] {
+            continue;
+        }
+        let word = shown::word(gfn);
+        // A pool that was tried there was filled with its own pattern, which is public, too.
+        let public = |(at, byte): (usize, &u8)| {
+            [0, FILL, 0xa5].contains(byte) || byte & 0xf0 == 0x50 || word.get(at) == Some(byte)
+        };
+        if !frame.iter().enumerate().all(public) {
+            return Ok(Some(Finding::Overwritten(gfn << FRAME_SHIFT)));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ultravisor::Faults;
+
+    #[test]
+    fn every_fault_is_spelt_right() {
+        for case in CASES.iter().filter(|case| !case.faults.is_empty()) {
+            assert!(!case.faults.parse::<Faults>().unwrap().is_empty());
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Proving memory before its first use, and counting what that came to. In normal mode nothing is proved.
+//!
+//! What is loaded (text, data) was measured in place. The rest of the image (.bss, tree, stacks) is in use before the
+//! first call can be made, and is looked at instead: see [`look_at_image`].
+
+use crate::memory::layout;
+use crate::memory::owned::OwnedFrames;
+use crate::platform::pseries::Pseries;
+use crate::report::Report;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use postern_core::addr::{FRAME_SIZE, GpaRange};
+use postern_core::clock::{Clock, duration};
+use postern_core::ultracall::accept::{AcceptError, Unproved, accept};
+
+static NEEDED: AtomicBool = AtomicBool::new(false);
+static ACCEPTED: AtomicU64 = AtomicU64::new(0);
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+static CALLS: AtomicU64 = AtomicU64::new(0);
+static TICKS: AtomicU64 = AtomicU64::new(0);
+/// Runs that were not proved.
+static RUNS_REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// Runs that may fail before no other is tried.
+pub const MOST_REFUSED: u64 = 8;
+
+/// Frames that nobody uses yet, or that are only read.
+struct Run(GpaRange);
+
+impl Run {
+    fn at(&self, offset: usize) -> *mut u8 {
+        (self.0.start.0 as usize).wrapping_add(offset) as *mut u8
+    }
+}
+
+impl Unproved for Run {
+    fn range(&self) -> GpaRange {
+        self.0
+    }
+
+    fn put(&self, offset: usize, word: [u64; 2]) {
+        // SAFETY: only `prove` writes, which owns the run, and the words are public.
+        unsafe { postern_arch::copy_16(self.at(offset), word.as_ptr().cast()) };
+    }
+
+    fn get(&self, offset: usize) -> [u64; 2] {
+        let mut word = [0u64; 2];
+        // SAFETY: the run is owned, or the image's, which holds nothing private yet (`look_at_image`).
+        unsafe { postern_arch::copy_16(word.as_mut_ptr().cast(), self.at(offset)) };
+        word
+    }
+}
+
+/// From now on memory is proved: this is a secure VM.
+pub fn require() {
+    NEEDED.store(true, Ordering::Relaxed);
+}
+
+/// Whether memory has to be proved.
+pub fn required() -> bool {
+    NEEDED.load(Ordering::Relaxed)
+}
+
+/// Proves that `frames` are this VM's and private, where that has to be proved.
+///
+/// # Errors
+/// They were not proved, and nobody has them any more.
+pub fn prove(frames: OwnedFrames) -> Result<OwnedFrames, AcceptError> {
+    if !required() {
+        return Ok(frames);
+    }
+    let range = frames.range();
+    let start = Pseries.now();
+    let proved = accept(&Pseries, &Pseries, &Run(range));
+    TICKS.fetch_add(Pseries.now().wrapping_sub(start), Ordering::Relaxed);
+    match proved {
+        Ok(proof) => {
+            ACCEPTED.fetch_add(range.len, Ordering::Relaxed);
+            CALLS.fetch_add(proof.calls.into(), Ordering::Relaxed);
+            Ok(frames)
+        }
+        Err(error) => {
+            REFUSED.fetch_add(range.len, Ordering::Relaxed);
+            RUNS_REFUSED.fetch_add(1, Ordering::Relaxed);
+            log::error!("memory: {:#x}+{:#x} is not used: {error}", range.start.0, range.len);
+            Err(error)
+        }
+    }
+}
+
+/// Whether so many runs were not proved that no other is tried.
+pub fn given_up() -> bool {
+    RUNS_REFUSED.load(Ordering::Relaxed) >= MOST_REFUSED
+}
+
+/// Reads a word of each frame of the image that the file does not hold, in a secure VM: .bss, the tree's room, stacks.
+/// UV_ESM made them secure if they lie in the VM's memory slots. If not, the processor stops here, before anything
+/// private is in them.
+pub fn look_at_image() {
+    if !required() {
+        return;
+    }
+    let range = layout::unmeasured();
+    let run = Run(range);
+    for offset in (0..range.len as usize).step_by(FRAME_SIZE) {
+        core::hint::black_box(run.get(offset));
+    }
+}
+
+/// What was proved, for a script.
+pub fn report(report: &mut Report) {
+    if !required() {
+        return;
+    }
+    let took = duration(&Pseries, TICKS.load(Ordering::Relaxed));
+    report.fact("memory.accepted", ACCEPTED.load(Ordering::Relaxed));
+    report.fact("memory.refused", REFUSED.load(Ordering::Relaxed));
+    report.fact("memory.accept_calls", CALLS.load(Ordering::Relaxed));
+    report.fact("memory.accept_us", took.as_micros());
+    report.fact("memory.accept_by", if postern_arch::vectors_are_on() { "vectors" } else { "words" });
+}
