@@ -38,7 +38,8 @@ fn put(bytes: &[u8]) {
         let ([high, low], _) = packed.as_chunks::<8>() else { return };
         let args = [FIRST_TERMINAL, chunk.len() as u64, u64::from_be_bytes(*high), u64::from_be_bytes(*low)];
         for _ in 0..PATIENCE {
-            let (status, _) = postern_arch::hcall(Hcall::PutTermChar as u64, args);
+            // SAFETY: the bytes go in registers.
+            let (status, _) = unsafe { postern_arch::hcall(Hcall::PutTermChar as u64, args) };
             if status != H_BUSY {
                 break;
             }

@@ -13,6 +13,7 @@ use postern_core::cmdline;
 use postern_core::exit::ExitStatus;
 use postern_core::fdt::early::{self, ESM_PROPERTY};
 use postern_core::fdt::{FdtError, Tree, guard};
+use postern_core::hcall::calls::LITTLE_ENDIAN_INTERRUPTS;
 use postern_core::hcall::{Hcall, HcallError, HcallReturn};
 use postern_core::secure::{Contradiction, Evidence, Plan, decide};
 
@@ -45,9 +46,6 @@ const VECTORS_END: usize = 0x1_0000;
 const IMAGE_ALIGN: usize = 0x1_0000;
 /// MSR\[S\].
 const MSR_S: u64 = 1 << 22;
-
-/// H_SET_MODE (PAPR+ 14.5.4.3.5): resource 4 is the byte order of interrupts, flag 1 little-endian.
-const LITTLE_ENDIAN_INTERRUPTS: [u64; 4] = [1, 4, 0, 0];
 
 /// Why the boot does not reach the kernel.
 enum BootError {
@@ -207,7 +205,8 @@ fn boot(
 /// Asks for what the vectors are written for. The first hypercall of all: until it is answered an interrupt is
 /// big-endian, and ends the machine.
 fn little_endian_interrupts() -> Result<(), BootError> {
-    let (status, out) = arch::hcall(Hcall::SetMode as u64, LITTLE_ENDIAN_INTERRUPTS);
+    // SAFETY: the call changes the byte order of interrupts, no memory. The vectors work in both.
+    let (status, out) = unsafe { arch::hcall(Hcall::SetMode as u64, LITTLE_ENDIAN_INTERRUPTS) };
     HcallReturn { status, out }.ok().map(|_| ()).map_err(BootError::InterruptOrder)
 }
 

@@ -1,23 +1,36 @@
 //! `sc 1` and `sc 2`.
+//!
+//! What the host can see of a call is what the call says: every volatile register that is no argument is zero
+//! (r0, the rest of r4..r12, CTR, XER). CR0, CR1 and CR5..CR7 hold the outcome of comparisons and are not
+//! cleared. r14..r31 may hold anything: the ultravisor randomises them before the hypervisor runs and restores
+//! them afterwards. An ordinary guest hides nothing from its host anyway.
 
+use crate::registers::MSR_RI;
 use core::arch::asm;
 
 /// A hypervisor call: number in r3, arguments in r4..r7; status from r3, outputs from r4..r7.
 ///
 /// Register contract (PAPR+ 14.5.3): r0, r3..r12, CTR, XER, CR0, CR1 and CR5..CR7 are lost, all else is
 /// kept. Inside a secure VM the ultravisor passes on only the registers that the call has.
+///
+/// # Safety
+/// The call changes no memory that Rust code relies on and lets no device at any, whatever its arguments
+/// are; or the caller owns the memory that the arguments name.
 #[inline]
-pub fn hcall(number: u64, args: [u64; 4]) -> (i64, [u64; 4]) {
+pub unsafe fn hcall(number: u64, args: [u64; 4]) -> (i64, [u64; 4]) {
     let [mut r4, mut r5, mut r6, mut r7] = args;
     let status: i64;
-    // SAFETY: clobbers are as in the contract. The hypervisor may write to guest memory that a call names,
-    // so the asm is taken to touch memory (no `nomem`); callers hand out only memory that is theirs to give.
+    // SAFETY: clobbers are as in the contract. The hypervisor may write to guest memory that a call names, so
+    // the asm is taken to touch memory (no `nomem`); that the memory may be written is the caller's promise.
     unsafe {
         asm!(
+            "mtctr 0",
+            "mtxer 0",
             "sc 1",
             inout("r3") number => status,
             inout("r4") r4, inout("r5") r5, inout("r6") r6, inout("r7") r7,
-            out("r0") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _, out("r12") _,
+            inout("r0") 0u64 => _, inout("r8") 0u64 => _, inout("r9") 0u64 => _, inout("r10") 0u64 => _,
+            inout("r11") 0u64 => _, inout("r12") 0u64 => _,
             out("ctr") _, out("xer") _, out("cr0") _, out("cr1") _, out("cr5") _, out("cr6") _, out("cr7") _,
             options(nostack),
         );
@@ -33,22 +46,36 @@ const SC_EXPECTED: u64 = 0x5c02;
 ///
 /// Register contract: as for an ordinary function call (Linux `arch/powerpc/kernel/ucall.S`), of which the
 /// published ultravisor uses only r3.
+///
+/// The call is made with MSR\[EE\] off, because an interrupt that the host synthesises during an ultracall is
+/// lost. It is off everywhere but inside [`crate::cede`]; here it is turned off whatever it was, and stays off.
+///
+/// # Safety
+/// The call is none of those that change memory, or the caller owns every frame that the arguments name, and
+/// no reference to its bytes exists: a share or unshare zeroes frames. An interrupt that came now could be
+/// returned from (MSR\[RI\]).
 #[inline]
-pub fn ultracall(number: u64, args: [u64; 2]) -> i64 {
+pub unsafe fn ultracall(number: u64, args: [u64; 2]) -> i64 {
     let r3: i64;
-    // SAFETY: clobbers are as in the contract; a share or unshare zeroes the frames it names, so the asm is
-    // taken to touch memory, and callers name only frames that hold nothing.
+    // SAFETY: clobbers are as in the contract; the asm is taken to touch memory, which is the caller's to give.
+    // `mtmsrd` with L=1 changes EE and RI only: EE goes off, and RI stays on by the caller's promise. SPRG3 is not
+    // in use outside of `cede`, and is 0 again afterwards.
     unsafe {
         asm!(
+            "mtmsrd {recoverable}, 1",
+            "mtctr 0",
+            "mtxer 0",
             "mtsprg 3, {expected}",
             "sc 2",
             "li 0, 0",
             "mtsprg 3, 0",
+            recoverable = in(reg) MSR_RI,
             expected = in(reg) SC_EXPECTED,
             inout("r3") number => r3,
             inout("r4") args[0] => _, inout("r5") args[1] => _,
-            out("r0") _, out("r6") _, out("r7") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _,
-            out("r12") _, out("ctr") _, out("xer") _, out("cr0") _, out("cr1") _, out("cr5") _,
+            inout("r0") 0u64 => _, inout("r6") 0u64 => _, inout("r7") 0u64 => _, inout("r8") 0u64 => _,
+            inout("r9") 0u64 => _, inout("r10") 0u64 => _, inout("r11") 0u64 => _, inout("r12") 0u64 => _,
+            out("ctr") _, out("xer") _, out("cr0") _, out("cr1") _, out("cr5") _,
             out("cr6") _, out("cr7") _,
             options(nostack),
         );

@@ -2,6 +2,9 @@
 
 use core::arch::asm;
 
+/// MSR\[RI\]: an interrupt can be returned from.
+pub(crate) const MSR_RI: u64 = 1 << 1;
+
 /// The machine state register.
 #[inline]
 pub fn msr() -> u64 {

@@ -3,6 +3,8 @@
 //! Numbers and codes: PAPR+ 14.5; QEMU `include/hw/ppc/spapr.h`. The list is closed because the published
 //! ultravisor aborts the host at a number outside its own table (`core/hcall.c`).
 
+pub mod calls;
+
 use core::fmt;
 
 /// Every hcall this kernel makes.

@@ -3,7 +3,7 @@
 //! Source: PAPR+ chapter 7; QEMU `hw/ppc/spapr_rtas.c`. After H_RTAS in a secure VM r3 still holds the
 //! opcode, so only the first return word counts (ultravisor `svm/svm-rtas.c`).
 
-use crate::hcall::Hcall;
+use crate::hcall::calls;
 use crate::seam::{DeviceMemory, Hypervisor};
 use core::fmt;
 
@@ -71,7 +71,12 @@ const NOT_ANSWERED: u32 = i32::MIN.cast_unsigned();
 ///
 /// # Errors
 /// The status, or that there are too many words.
-pub fn call(
+///
+/// # Safety
+/// The block is the caller's alone until the call returns. What the service of this token does with these
+/// arguments harms nothing that Rust code relies on.
+#[allow(unsafe_code, reason = "what a service does with memory depends on token and arguments")]
+pub unsafe fn call(
     hypervisor: &impl Hypervisor,
     block: &impl DeviceMemory,
     token: u32,
@@ -89,7 +94,8 @@ pub fn call(
     for (index, word) in request.enumerate() {
         block.write(index.saturating_mul(4), &word.to_be_bytes());
     }
-    let _ = hypervisor.hcall(Hcall::Rtas, [block.gpa().0, 0, 0, 0]);
+    // SAFETY: the block was written above and is the caller's, as is the promise about the service.
+    unsafe { calls::rtas(hypervisor, block.gpa()) };
     judge(word(block, status_at).cast_signed())?;
     for (index, ret) in rets.iter_mut().enumerate() {
         *ret = word(block, index.saturating_add(status_at).saturating_add(1));

@@ -1,22 +1,32 @@
 //! The traits between decisions and hardware. The kernel implements them with instructions and calls, the
 //! tests with models of an honest or a lying machine.
 
+#![allow(unsafe_code, reason = "raw calls are `unsafe fn`; one typed function per call stands before each")]
+
 use crate::addr::Gpa;
 use crate::hcall::{Hcall, HcallError, HcallReturn};
 use crate::rtas::RtasError;
 use crate::ultracall::Ultracall;
 use core::fmt;
 
-/// The hypervisor, through `sc 1`.
+/// The hypervisor, through `sc 1`. [`crate::hcall::calls`] has a typed function for each call.
 pub trait Hypervisor {
     /// Makes one hcall. Nothing about the answer has been judged.
-    fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn;
+    ///
+    /// # Safety
+    /// The call changes no memory that Rust code relies on and lets no device at any; or the caller owns the
+    /// memory that the arguments name.
+    unsafe fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn;
 }
 
 /// The ultravisor, through `sc 2`.
 pub trait Ultravisor {
     /// Makes one ultracall and returns r3, unjudged.
-    fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64;
+    ///
+    /// # Safety
+    /// The caller owns every frame that the arguments name, and no reference to its bytes exists: the call
+    /// zeroes frames.
+    unsafe fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64;
 }
 
 /// Run-time abstraction services, through H_RTAS.

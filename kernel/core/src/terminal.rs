@@ -3,14 +3,12 @@
 //! A terminal that takes nothing must not hold the guest up, least of all when it reports why it ends.
 
 use crate::clock::{Clock, Deadline};
-use crate::hcall::{Hcall, HcallError};
+use crate::hcall::{HcallError, calls};
 use crate::seam::Hypervisor;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use spin::Mutex;
 
-/// Bytes in one call.
-const CHUNK: usize = 16;
 /// How long a busy terminal is waited for. The wait is spent once: until the terminal takes something again,
 /// what it does not take at the first try is dropped.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -18,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 /// One terminal.
 #[derive(Debug, Default)]
 pub struct Terminal {
-    number: AtomicU64,
+    number: AtomicU32,
     stuck: AtomicBool,
     typed: Mutex<Typed>,
 }
@@ -26,7 +24,7 @@ pub struct Terminal {
 /// Bytes that arrived together and were not asked for yet.
 #[derive(Debug, Default)]
 struct Typed {
-    bytes: [u8; CHUNK],
+    bytes: [u8; calls::TERMINAL_BYTES],
     next: usize,
     end: usize,
 }
@@ -36,29 +34,24 @@ impl Terminal {
     #[must_use]
     pub const fn new() -> Self {
         Self {
-            number: AtomicU64::new(0),
+            number: AtomicU32::new(0),
             stuck: AtomicBool::new(false),
-            typed: Mutex::new(Typed { bytes: [0; CHUNK], next: 0, end: 0 }),
+            typed: Mutex::new(Typed { bytes: [0; calls::TERMINAL_BYTES], next: 0, end: 0 }),
         }
     }
 
     /// Takes the terminal's number from the device tree.
     pub fn set_number(&self, number: u32) {
-        self.number.store(u64::from(number), Ordering::Relaxed);
+        self.number.store(number, Ordering::Relaxed);
     }
 
     /// Writes what the terminal takes within a bound and drops the rest; false when something was dropped.
     pub fn write(&self, machine: &(impl Hypervisor + Clock), bytes: &[u8]) -> bool {
         let mut deadline = Deadline::after(machine, PATIENCE);
-        for chunk in bytes.chunks(CHUNK) {
-            let mut packed = [0; CHUNK];
-            for (slot, byte) in packed.iter_mut().zip(chunk) {
-                *slot = *byte;
-            }
-            let [high, low] = halves(u128::from_be_bytes(packed));
-            let args = [self.number.load(Ordering::Relaxed), chunk.len() as u64, high, low];
+        for chunk in bytes.chunks(calls::TERMINAL_BYTES) {
+            let number = self.number.load(Ordering::Relaxed);
             // Any other error is a terminal that is not there.
-            while let Err(HcallError::Busy(_)) = machine.hcall(Hcall::PutTermChar, args).ok() {
+            while let Err(HcallError::Busy(_)) = calls::put_term_char(machine, number, chunk) {
                 if self.stuck.load(Ordering::Relaxed) || deadline.expired(machine) {
                     self.stuck.store(true, Ordering::Relaxed);
                     return false;
@@ -74,11 +67,10 @@ impl Terminal {
     pub fn read(&self, hypervisor: &impl Hypervisor) -> Option<u8> {
         let mut typed = self.typed.lock();
         if typed.next >= typed.end {
-            let args = [self.number.load(Ordering::Relaxed), 0, 0, 0];
-            let [len, high, low, _] = hypervisor.hcall(Hcall::GetTermChar, args).ok().ok()?;
-            let bytes = u128::from(high).wrapping_shl(64) | u128::from(low);
-            let end = usize::try_from(len).unwrap_or(CHUNK).min(CHUNK);
-            *typed = Typed { bytes: bytes.to_be_bytes(), next: 0, end };
+            let number = self.number.load(Ordering::Relaxed);
+            let (bytes, len) = calls::get_term_char(hypervisor, number).ok()?;
+            let end = usize::try_from(len).unwrap_or(calls::TERMINAL_BYTES).min(calls::TERMINAL_BYTES);
+            *typed = Typed { bytes, next: 0, end };
         }
         if typed.next >= typed.end {
             return None;
@@ -89,18 +81,14 @@ impl Terminal {
     }
 }
 
-/// The upper and the lower 64 bits.
-fn halves(value: u128) -> [u64; 2] {
-    let upper = value.wrapping_shr(64);
-    [upper, value & u128::from(u64::MAX)].map(|half| u64::try_from(half).unwrap_or(0))
-}
-
 #[cfg(test)]
+#[allow(unsafe_code, reason = "models of a hypervisor implement its raw call")]
 mod tests {
     use super::*;
-    use crate::hcall::HcallReturn;
+    use crate::hcall::{Hcall, HcallReturn};
     use crate::model::Model;
     use postern_cases::case;
+    use std::sync::atomic::AtomicU64;
     use std::sync::{Arc, Mutex as StdMutex};
     use std::vec::Vec;
 
@@ -139,7 +127,7 @@ mod tests {
     }
 
     impl Hypervisor for Busy {
-        fn hcall(&self, _: Hcall, _: [u64; 4]) -> HcallReturn {
+        unsafe fn hcall(&self, _: Hcall, _: [u64; 4]) -> HcallReturn {
             self.calls.fetch_add(1, Ordering::Relaxed);
             HcallReturn { status: (!self.takes.load(Ordering::Relaxed)).into(), out: [0; 4] }
         }

@@ -11,8 +11,8 @@ use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, Deadline, ticks};
 use postern_core::fdt::Machine;
 use postern_core::handover;
-use postern_core::hcall::Hcall;
-use postern_core::seam::{Hypervisor, Rtas};
+use postern_core::hcall::calls;
+use postern_core::seam::Rtas;
 use spin::Mutex;
 
 /// How long a CPU may take to arrive, and to answer.
@@ -22,7 +22,7 @@ const NAP: Duration = Duration::from_secs(1);
 /// Who waits for another CPU's work looks this often although nobody said that it is done.
 const LOOK: Duration = Duration::from_millis(10);
 /// The priority of a request of another CPU: more urgent than any device.
-const REQUEST: u64 = 4;
+const REQUEST: u8 = 4;
 
 /// What a CPU is started with. The first five words are read by `boot/src/entry.S`, which knows the size, too.
 #[repr(C, align(128))]
@@ -168,7 +168,7 @@ fn asked(cpu: &Secondary) -> bool {
 
 /// Wakes CPU `server`.
 fn request(server: u32) -> bool {
-    let asked = Pseries.hcall(Hcall::Ipi, [server.into(), REQUEST, 0, 0]).ok();
+    let asked = calls::ipi(&Pseries, server, REQUEST);
     if let Err(error) = asked {
         log::warn!("cpu {server}: H_IPI: {error}");
     }

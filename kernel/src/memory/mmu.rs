@@ -8,10 +8,10 @@ use crate::platform::pseries::Pseries;
 use alloc::vec::Vec;
 use core::fmt;
 use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
-use postern_core::hcall::{Hcall, HcallError};
+use postern_core::hcall::{HcallError, calls};
 use postern_core::memory_map::MemoryMap;
 use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_entry};
-use postern_core::seam::{DeviceMemory, Hypervisor};
+use postern_core::seam::DeviceMemory;
 use spin::Mutex;
 
 /// Room for tables: the root's 64 KiB, the process table, and 4 KiB or 256 bytes for each other. The many
@@ -79,10 +79,6 @@ static TREE: Mutex<Option<Tree<ArenaTables>>> = Mutex::new(None);
 /// Bytes in the process table, the least that there can be (2^12).
 const PROCESS_TABLE_LOG2: u32 = 12;
 
-/// H_REGISTER_PROC_TBL flags (PAPR+ 14.5.4.5.1): a new table (0x18), radix (4), guest translation shootdown
-/// enabled (1).
-const NEW_RADIX_GTSE: u64 = 0x18 | 0x4 | 0x1;
-
 /// Maps what is ours and turns translation on. The image is mapped by section, the pool apart. The frames under
 /// the stacks, the first frame of memory and what is somebody else's are not mapped. The rest of memory is data.
 ///
@@ -109,8 +105,10 @@ pub fn enable(map: &MemoryMap) -> Result<(), MmuError> {
     // SAFETY: the process table was allocated above from the arena, zeroed, and is used only here.
     unsafe { (process_table.0 as *mut u64).write_volatile(root.to_be()) };
     postern_arch::sync();
-    let args = [NEW_RADIX_GTSE, process_table.0, 0, u64::from(PROCESS_TABLE_LOG2 - 12)];
-    Pseries.hcall(Hcall::RegisterProcTbl, args).ok().map_err(MmuError::Register)?;
+    // SAFETY: the tables lie in the arena for good. They map the image and all memory that Rust code uses to
+    // themselves.
+    unsafe { calls::register_process_table(&Pseries, process_table, PROCESS_TABLE_LOG2) }
+        .map_err(MmuError::Register)?;
     *TREE.lock() = Some(tree);
     // SAFETY: the tree maps text, data, stack and everything else that Rust code uses to itself, so the
     // next instruction and every pointer mean the same with translation on.

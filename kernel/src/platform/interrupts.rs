@@ -109,7 +109,9 @@ fn cede(until: u64) -> Option<bool> {
     let ticks = until.saturating_sub(since).min(LONGEST_NAP);
     let ticks = u32::try_from(ticks).ok().filter(|ticks| *ticks > 0)?;
     pseries::count_hcall();
-    let timer = postern_arch::cede(Hcall::Cede as u64, ticks);
+    // SAFETY: the number is H_CEDE's. `boot` put the handlers of 0x500 and 0x900 in place, for all CPUs, before the
+    // kernel's first instruction.
+    let timer = unsafe { postern_arch::cede(Hcall::Cede as u64, ticks) };
     GIVEN_UP.fetch_add(Pseries.now().saturating_sub(since), Ordering::Relaxed);
     Some(timer)
 }

@@ -3,8 +3,8 @@
 
 use crate::platform::pseries::Pseries;
 use postern_core::addr::Gpa;
-use postern_core::hcall::{Hcall, HcallError};
-use postern_core::seam::{Barriers, Hypervisor, Mmio, Width};
+use postern_core::hcall::{HcallError, calls};
+use postern_core::seam::{Barriers, Mmio, Width};
 
 /// The hcall passes the value as a big-endian CPU sees the bytes; PCI registers are little-endian.
 fn swap(value: u64, width: Width) -> u64 {
@@ -19,13 +19,13 @@ fn swap(value: u64, width: Width) -> u64 {
 impl Mmio for Pseries {
     fn load(&self, at: Gpa, width: Width) -> Result<u64, HcallError> {
         self.full_barrier();
-        let [value, ..] = self.hcall(Hcall::LogicalCiLoad, [width.bytes(), at.0, 0, 0]).ok()?;
-        Ok(swap(value, width))
+        calls::logical_ci_load(self, width, at).map(|value| swap(value, width))
     }
 
     fn store(&self, at: Gpa, width: Width, value: u64) -> Result<(), HcallError> {
         self.full_barrier();
-        self.hcall(Hcall::LogicalCiStore, [width.bytes(), at.0, swap(value, width), 0]).ok()?;
-        Ok(())
+        // SAFETY: `at` comes from a BAR or from a bridge's window, which the tree's reader found to be outside
+        // of all memory.
+        unsafe { calls::logical_ci_store(self, width, at, swap(value, width)) }
     }
 }

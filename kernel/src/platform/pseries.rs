@@ -46,17 +46,19 @@ pub fn count_hcall() {
 }
 
 impl Hypervisor for Pseries {
-    fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn {
+    unsafe fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn {
         count_hcall();
-        let (status, out) = postern_arch::hcall(call as u64, args);
+        // SAFETY: as the caller promises.
+        let (status, out) = unsafe { postern_arch::hcall(call as u64, args) };
         HcallReturn { status, out }
     }
 }
 
 impl Ultravisor for Pseries {
-    fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64 {
+    unsafe fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64 {
         ULTRACALLS.fetch_add(1, Ordering::Relaxed);
-        postern_arch::ultracall(call as u64, args)
+        // SAFETY: as the caller promises.
+        unsafe { postern_arch::ultracall(call as u64, args) }
     }
 }
 

@@ -36,7 +36,9 @@ pub fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), Rtas
     // SAFETY: BLOCK is RAM for the kernel's life, and only this function uses it, one call at a time but for
     // one that never goes on, or that no firmware ever answered: no reference to it exists.
     let block = unsafe { DeviceBytes::new(GpaRange { start: at, len: size_of::<Block>() as u64 }) };
-    rtas::call(&Pseries, &block, token, args, rets)
+    // SAFETY: the block is this CPU's for as long as it has its turn. Services that write to memory are given the
+    // addresses of memory that is theirs to write.
+    unsafe { rtas::call(&Pseries, &block, token, args, rets) }
 }
 
 impl Rtas for Pseries {

@@ -136,7 +136,9 @@ fn firmware(machine: &Model) {
     let Some(block) = machine.pool_memory(3).part(2 << 16, BLOCK_WORDS * 4) else { return };
     for words in 0..=9 {
         let mut rets = [0; 9];
-        let _ = rtas::call(machine, &block, 1, &[7; 9][..words], &mut rets[..words]);
+        #[allow(unsafe_code, reason = "the model's memory is its own")]
+        // SAFETY: the machine is a model, whose memory holds no Rust object.
+        let _ = unsafe { rtas::call(machine, &block, 1, &[7; 9][..words], &mut rets[..words]) };
     }
 }
 

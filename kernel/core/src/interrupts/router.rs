@@ -1,7 +1,7 @@
 //! What is done about each interrupt: acknowledged, given to its line, or masked.
 
 use crate::clock::{Clock, ticks};
-use crate::hcall::Hcall;
+use crate::hcall::calls;
 use crate::interrupts::line::Line;
 use crate::interrupts::xirr::{Arrival, Xirr};
 use crate::rtas::RtasError;
@@ -27,7 +27,7 @@ const PRIORITY: u32 = 5;
 const OPEN: u8 = 0xff;
 const CLOSED: u8 = 0;
 /// H_IPI: nobody wants attention.
-const NO_REQUEST: u64 = 0xff;
+const NO_REQUEST: u8 = 0xff;
 /// Strange sources that are logged one by one.
 const LOGGED: u64 = 4;
 
@@ -92,7 +92,7 @@ impl Router {
         self.turn_tick(machine);
         for count in 0..AT_ONCE {
             let mut alone = false;
-            let Ok([output, ..]) = machine.hcall(Hcall::Xirr, [0; 4]).ok() else { return count };
+            let Ok(output) = calls::xirr(machine) else { return count };
             let xirr = Xirr::new(output);
             match xirr.arrival() {
                 Arrival::Nothing => {
@@ -104,12 +104,12 @@ impl Router {
                 Arrival::Ipi => {
                     bump(&mut self.statistics.ipis);
                     // Refused or not, the end of the interrupt below is what matters.
-                    let _ = machine.hcall(Hcall::Ipi, [server.into(), NO_REQUEST, 0, 0]);
+                    let _ = calls::ipi(machine, server, NO_REQUEST);
                 }
                 Arrival::Source(source) => alone = self.arrived(machine, source, server),
             }
             // As above: there is nothing else to be done about an interrupt that cannot be ended.
-            let _ = machine.hcall(Hcall::Eoi, [xirr.end(if self.closed { CLOSED } else { OPEN }), 0, 0, 0]);
+            let _ = calls::eoi(machine, xirr.end(if self.closed { CLOSED } else { OPEN }));
             if alone {
                 return count.saturating_add(1);
             }
@@ -119,7 +119,7 @@ impl Router {
 
     /// Lets interrupts through to the CPU that runs this.
     pub fn open(machine: &impl Hypervisor) -> bool {
-        machine.hcall(Hcall::Cppr, [OPEN.into(), 0, 0, 0]).ok().is_ok()
+        calls::cppr(machine, OPEN).is_ok()
     }
 
     fn turn_tick(&mut self, clock: &impl Clock) {
@@ -182,7 +182,7 @@ impl Router {
         }
         self.closed = true;
         log::error!("interrupts: {stray} from masked and unknown sources: all devices are polled");
-        let _ = machine.hcall(Hcall::Cppr, [CLOSED.into(), 0, 0, 0]);
+        let _ = calls::cppr(machine, CLOSED);
         for registered in &self.registered {
             registered.line.give_up();
         }

@@ -38,8 +38,8 @@ impl Xirr {
 
     /// The argument of H_EOI: this source is done with, and what is more urgent than `priority` is let in.
     #[must_use]
-    pub const fn end(self, priority: u8) -> u64 {
-        ((priority as u32) << 24 | self.0 & SOURCE_BITS) as u64
+    pub const fn end(self, priority: u8) -> u32 {
+        (priority as u32) << 24 | self.0 & SOURCE_BITS
     }
 }
 

@@ -1,5 +1,7 @@
 //! What answers the guest's calls: hypervisor, ultravisor, RTAS.
 
+#![allow(unsafe_code, reason = "a model of the machine implements its raw calls")]
+
 use super::Model;
 use super::machine::{State, Table, UvBehaviour};
 use crate::addr::{FRAME_SHIFT, FRAME_SIZE};
@@ -18,7 +20,7 @@ const DYNAMIC_LIOBN: u64 = 0x8000_0001;
 const DYNAMIC_BASE: u64 = 1 << 59;
 
 impl Hypervisor for Model {
-    fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn {
+    unsafe fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn {
         self.lock().hcalls.push((call, args));
         let hooked = self.hooks.lock().hcall.as_mut().and_then(|hook| hook(call, args));
         hooked.unwrap_or_else(|| tce_call(&mut self.lock(), call, args))
@@ -53,7 +55,7 @@ fn tce_call(state: &mut State, call: Hcall, [liobn, ioba, tce, count]: [u64; 4])
 }
 
 impl Ultravisor for Model {
-    fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64 {
+    unsafe fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64 {
         self.lock().ultracalls.push((call, args));
         let hooked = self.hooks.lock().ultracall.as_mut().and_then(|hook| hook(call, args));
         hooked.unwrap_or_else(|| page_call(&mut self.lock(), call, args))

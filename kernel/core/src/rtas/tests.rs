@@ -1,8 +1,8 @@
 //! RTAS calls answered by a firmware that lies.
 
-use super::*;
+use super::{BLOCK_WORDS, RtasError};
 use crate::addr::Gpa;
-use crate::hcall::HcallReturn;
+use crate::hcall::{Hcall, HcallReturn};
 use crate::model::{Model, ModelMemory};
 use crate::seam::Platform;
 use postern_cases::case;
@@ -22,6 +22,19 @@ fn ask(host: impl Fn(&Model, Gpa) + Send + 'static) -> (Result<(), RtasError>, [
     let mut rets = [7; 3];
     let result = call(&machine, &block, 0x2005, &[1, 2], &mut rets);
     (result, rets)
+}
+
+/// [`super::call`]; the services of these tests get no address, and the block is the test's.
+#[allow(unsafe_code, reason = "the model's memory is its own")]
+fn call(
+    machine: &Model,
+    block: &ModelMemory,
+    token: u32,
+    args: &[u32],
+    rets: &mut [u32],
+) -> Result<(), RtasError> {
+    // SAFETY: the machine is a model, whose memory holds no Rust object.
+    unsafe { super::call(machine, block, token, args, rets) }
 }
 
 fn block(machine: &Model) -> ModelMemory {

@@ -3,7 +3,7 @@
 use super::{MapCause, TceError};
 use crate::addr::Gpa;
 use crate::clock::{Clock, Deadline};
-use crate::hcall::{Hcall, HcallError};
+use crate::hcall::{HcallError, calls};
 use crate::seam::Hypervisor;
 use core::time::Duration;
 
@@ -50,7 +50,7 @@ impl Table {
         let mut left = pages;
         while left > 0 {
             let count = left.min(MOST_STUFFED);
-            settle(platform, Hcall::StuffTce, [u64::from(self.liobn), at, 0, count])
+            settle(platform, || calls::clear_tces(platform, self.liobn, at, count))
                 .map_err(|error| TceError::NotCleared { ioba: at, error })?;
             at = at.wrapping_add(count.wrapping_mul(self.page_size()));
             left = left.saturating_sub(count);
@@ -100,9 +100,8 @@ impl Table {
 
     /// The entry at `ioba`, as the hypervisor states it.
     pub(super) fn get(self, platform: &(impl Hypervisor + Clock), ioba: u64) -> Result<u64, TceError> {
-        let [tce, ..] = settle(platform, Hcall::GetTce, [u64::from(self.liobn), ioba, 0, 0])
-            .map_err(|error| TceError::NotRead { ioba, error })?;
-        Ok(tce)
+        settle(platform, || calls::get_tce(platform, self.liobn, ioba))
+            .map_err(|error| TceError::NotRead { ioba, error })
     }
 
     fn put(
@@ -112,10 +111,14 @@ impl Table {
         tce: u64,
         check: bool,
     ) -> Result<(), MapCause> {
-        let liobn = u64::from(self.liobn);
-        settle(platform, Hcall::PutTce, [liobn, ioba, tce, 0]).map_err(MapCause::Put)?;
+        // SAFETY: the callers in this module map what devices may use: the pool, or in an ordinary guest, whose
+        // devices reach all memory anyway, what its owner gave for this transfer.
+        #[allow(unsafe_code, reason = "an entry lets devices at memory")]
+        let put = || unsafe { calls::put_tce(platform, self.liobn, ioba, tce) };
+        settle(platform, put).map_err(MapCause::Put)?;
         if check {
-            let [got, ..] = settle(platform, Hcall::GetTce, [liobn, ioba, 0, 0]).map_err(MapCause::Get)?;
+            let got =
+                settle(platform, || calls::get_tce(platform, self.liobn, ioba)).map_err(MapCause::Get)?;
             if got != tce {
                 return Err(MapCause::Differs { put: tce, got });
             }
@@ -130,17 +133,17 @@ pub(super) const fn is_mapped(tce: u64) -> bool {
 }
 
 /// Makes an hcall, again while it answers busy, within bounds of time and count.
-fn settle(platform: &(impl Hypervisor + Clock), call: Hcall, args: [u64; 4]) -> Result<[u64; 4], HcallError> {
-    let first = platform.hcall(call, args).ok();
+fn settle<T>(clock: &impl Clock, call: impl Fn() -> Result<T, HcallError>) -> Result<T, HcallError> {
+    let first = call();
     if !matches!(first, Err(HcallError::Busy(_))) {
         return first;
     }
-    let mut whole = Deadline::after(platform, LONGEST_BUSY);
+    let mut whole = Deadline::after(clock, LONGEST_BUSY);
     for _ in 0..MOST_BUSY {
-        let mut pause = Deadline::after(platform, PAUSE);
-        while !pause.expired(platform) {}
-        let answer = platform.hcall(call, args).ok();
-        if !matches!(answer, Err(HcallError::Busy(_))) || whole.expired(platform) {
+        let mut pause = Deadline::after(clock, PAUSE);
+        while !pause.expired(clock) {}
+        let answer = call();
+        if !matches!(answer, Err(HcallError::Busy(_))) || whole.expired(clock) {
             return answer;
         }
     }

@@ -82,7 +82,11 @@ pub struct Proof {
 ///
 /// # Errors
 /// A call failed, or did not do what it does to a frame of the VM: none of the memory may be used.
-pub fn accept(
+///
+/// # Safety
+/// The caller owns the frames that `memory` names, and no reference to their bytes exists: the calls zero them.
+#[allow(unsafe_code, reason = "a share and its undoing zero the frames they name")]
+pub unsafe fn accept(
     uv: &impl Ultravisor,
     clock: &impl Clock,
     memory: &impl Unproved,
@@ -105,7 +109,9 @@ pub fn accept(
             (Ultracall::UnsharePage, AcceptError::Unshare),
         ] {
             batch.mark();
-            let (calls, answer) = call_until_settled(uv, clock, call, batch.first(), batch.frames());
+            // SAFETY: the frames are some of `memory`, which the caller owns.
+            let (calls, answer) =
+                unsafe { call_until_settled(uv, clock, call, batch.first(), batch.frames()) };
             proof.calls = proof.calls.saturating_add(calls);
             answer.and_then(|()| batch.verify()).map_err(failed)?;
         }
@@ -160,4 +166,5 @@ impl<M: Unproved> Batch<'_, M> {
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, reason = "a test may fail by panicking")]
+#[allow(unsafe_code, reason = "models of an ultravisor implement its raw call")]
 mod tests;

@@ -173,8 +173,10 @@ pub fn share_pool<M: DeviceMemory>(
         Err(error) => return Err(ShareFailure { error, quarantined: None, ultracalls: 0 }),
     };
     fill_with_pattern(&memory);
-    let (ultracalls, answer) =
-        call_until_settled(uv, clock, Ultracall::SharePage, Gfn::from(memory.gpa()), frames);
+    let first = Gfn::from(memory.gpa());
+    // SAFETY: the frames are those of `memory`, which the caller gave away, and which allows no references.
+    #[allow(unsafe_code, reason = "a share zeroes the frames it names")]
+    let (ultracalls, answer) = unsafe { call_until_settled(uv, clock, Ultracall::SharePage, first, frames) };
     if let Err(error) = answer.and_then(|()| verify_zeros(&memory)) {
         return Err(ShareFailure { error, quarantined: Some(Quarantined { memory }), ultracalls });
     }
@@ -202,7 +204,11 @@ fn fit(memory: &impl DeviceMemory, ram: &[GpaRange]) -> Result<u32, ShareError> 
 }
 
 /// Makes one call, anew while the ultravisor is busy. The number of calls, and what the last answered.
-pub(super) fn call_until_settled(
+///
+/// # Safety
+/// The call may zero the frames: the caller owns them, and no reference to their bytes exists.
+#[allow(unsafe_code, reason = "a share zeroes the frames it names")]
+pub(super) unsafe fn call_until_settled(
     uv: &impl Ultravisor,
     clock: &impl Clock,
     call: Ultracall,
@@ -214,7 +220,8 @@ pub(super) fn call_until_settled(
     let mut calls = 0u32;
     loop {
         calls = calls.saturating_add(1);
-        let r3 = uv.ultracall(call, [first.0, u64::from(frames)]);
+        // SAFETY: as the caller promises.
+        let r3 = unsafe { uv.ultracall(call, [first.0, u64::from(frames)]) };
         let status = UvStatus::of(call, r3);
         let answer = match status {
             UvStatus::Function => Err(ShareError::NoUltravisor),

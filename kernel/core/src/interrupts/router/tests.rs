@@ -1,6 +1,8 @@
+#![allow(unsafe_code, reason = "a model of a controller implements raw calls")]
+
 use super::*;
 use crate::addr::Gpa;
-use crate::hcall::{HcallError, HcallReturn};
+use crate::hcall::{Hcall, HcallError, HcallReturn};
 use crate::interrupts::Delivery;
 use postern_cases::case;
 use std::cell::{Cell, RefCell};
@@ -47,7 +49,7 @@ impl Controller {
 }
 
 impl Hypervisor for Controller {
-    fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn {
+    unsafe fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn {
         if self.refuses {
             return HcallReturn { status: -2, out: [0; 4] };
         }
