@@ -17,9 +17,9 @@ const SCRATCH_BYTES: u64 = 256 << 10;
 /// The guest reads its whole window back, entry by entry.
 const WINDOW: u64 = 2 << 20;
 
-/// Tests of what the image does not keep yet.
+/// The tests.
 #[must_use]
-pub fn awaited() -> Vec<Test> {
+pub fn tests() -> Vec<Test> {
     let shapes = [
         ("vof/ap-on", Shape::new(Firmware::Vof, true, true)),
         ("bios/ap-off", Shape::new(Firmware::Bios, true, false)),

@@ -67,6 +67,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(injection::tests());
     tests.extend(pause::tests());
     tests.extend(strays::tests());
+    tests.extend(registers::tests());
     tests.extend(rtas_model::tests());
     tests.extend(bus::tests());
     tests.extend(proofs::tests());
@@ -78,7 +79,6 @@ fn all(filters: &[String]) -> Vec<Test> {
     // Attacks that the image does not withstand yet run when they are named.
     if !filters.is_empty() {
         tests.extend(pause::awaited());
-        tests.extend(registers::awaited());
         tests.extend(rtas_model::awaited());
     }
     tests.retain(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part.as_str())));

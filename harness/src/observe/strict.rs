@@ -145,6 +145,7 @@ pub fn breaches(requests: &Requests, memory: &Memory, blocks: &BTreeSet<Block>) 
 #[must_use]
 pub fn part_breaches(part: &Part, memory: &Memory) -> Vec<Breach> {
     let mut found: Vec<_> = part.hcalls.iter().filter_map(|call| of_hcall(call, memory)).collect();
+    found.extend(part.hcalls.iter().filter(|call| call.excess).copied().map(Breach::Excess));
     let shared = |nip: &u64| memory.ever_shared(nip & ADDRESS, 1);
     let nips: BTreeSet<u64> =
         part.hcalls.iter().map(|call| call.nip).chain(part.taken.iter().map(|taken| taken.nip)).collect();

@@ -293,9 +293,7 @@ impl Server {
             arguments[index] = self.read(order, self.registers.gpr[index + 1])?;
         }
         let call = Call { opcode, arguments, msr: srr1 };
-        if self.discipline.is_some() {
-            self.check_scrubbed(order, &call, number)?;
-        }
+        self.check_scrubbed(order, &call, number)?;
         let n = self.calls.len() as u64 + 1;
         let place = self.count(number);
         let fault = self.faults.effect(number, place, n);
