@@ -17,6 +17,7 @@ mod pci;
 mod queues;
 mod random;
 mod ring;
+mod rtas;
 mod tce;
 mod tree;
 mod ultravisor;
@@ -35,6 +36,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "Interrupts and time", cases: interrupts::CASES },
     Family { title: "Registers, interrupts and pauses of the hypervisor's choice", cases: injection::CASES },
     Family { title: "Hypercalls and RTAS", cases: calls::CASES },
+    Family { title: "RTAS services", cases: rtas::CASES },
     Family { title: "Device tree", cases: tree::CASES },
     Family { title: "Ultracalls and the pool", cases: ultravisor::CASES },
     Family { title: "Memory", cases: memory::CASES },

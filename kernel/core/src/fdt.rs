@@ -14,6 +14,7 @@ pub mod guard;
 pub mod machine;
 mod memory;
 mod read;
+pub mod rtas;
 mod warnings;
 
 pub use bridges::{Bridge, DdwTokens, InterruptMap};
@@ -21,6 +22,7 @@ pub use cpus::Cpus;
 pub use error::{Block, FdtError};
 pub use guard::{Tree, private_copy};
 pub use machine::{Machine, MachineError};
+pub use rtas::{Rtas, TokenError};
 pub use warnings::{Fault, TreeWarning, Warnings};
 
 #[cfg(test)]

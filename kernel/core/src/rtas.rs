@@ -10,6 +10,18 @@ use core::fmt;
 /// Most argument words, and most return words, that a call of this kernel has.
 pub const MAX_WORDS: usize = 8;
 
+/// Most arguments and results, the status among them, for which the ultravisor has room (`svm/svm-rtas.c`: `args[16]`,
+/// which it does not check).
+pub const MOST_TOGETHER: usize = 16;
+
+/// An interrupt source or a server (XICS: 24 bits), as an argument of a call.
+///
+/// # Errors
+/// The number has more bits.
+pub fn xics_number(number: u32) -> Result<u32, RtasError> {
+    if number >> 24 == 0 { Ok(number) } else { Err(RtasError::NoSuchNumber(number)) }
+}
+
 /// An RTAS call that did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RtasError {
@@ -25,8 +37,10 @@ pub enum RtasError {
     NotAuthorized,
     /// A status that is none of these.
     Unknown(i32),
-    /// More words than [`MAX_WORDS`]: a mistake of the caller.
+    /// More words than [`MAX_WORDS`] or [`MOST_TOGETHER`]: a mistake of the caller.
     TooManyWords(usize),
+    /// An interrupt source or a server that is none: they have 24 bits. The call was not made.
+    NoSuchNumber(u32),
 }
 
 impl fmt::Display for RtasError {
@@ -39,6 +53,7 @@ impl fmt::Display for RtasError {
             Self::NotAuthorized => f.write_str("RTAS not authorized"),
             Self::Unknown(code) => write!(f, "unknown RTAS status {code}"),
             Self::TooManyWords(n) => write!(f, "{n} RTAS words"),
+            Self::NoSuchNumber(number) => write!(f, "{number:#x} is no interrupt source and no server"),
         }
     }
 }
@@ -84,8 +99,9 @@ pub unsafe fn call(
     rets: &mut [u32],
 ) -> Result<(), RtasError> {
     let words = args.len().max(rets.len());
-    if words > MAX_WORDS {
-        return Err(RtasError::TooManyWords(words));
+    let together = args.len().saturating_add(rets.len()).saturating_add(1);
+    if words > MAX_WORDS || together > MOST_TOGETHER {
+        return Err(RtasError::TooManyWords(together));
     }
     let status_at = args.len().saturating_add(3);
     let header = [token, count(args.len()), count(rets.len().saturating_add(1))];

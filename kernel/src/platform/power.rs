@@ -5,14 +5,10 @@ use crate::platform::rtas;
 use crate::println;
 use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::exit::ExitStatus;
+use postern_core::fdt::rtas::{OS_TERM, POWER_OFF};
 use postern_core::seam::Rtas;
 
 use crate::platform::pseries::Pseries;
-
-/// QEMU's tokens (`include/hw/ppc/spapr.h`), for an exit before the tree could be read, or where it names no
-/// services. H_RTAS is QEMU's own call, and the published ultravisor relies on the second number (`svm/svm-rtas.c`).
-const POWER_OFF: u32 = 0x2003;
-const OS_TERM: u32 = 0x201f;
 
 /// The CPU that ends the run; 0 as long as none does.
 static ENDING: AtomicU64 = AtomicU64::new(0);

@@ -6,6 +6,7 @@ use super::early::{self, Entry};
 use super::guard::Tree;
 use super::memory;
 use super::read;
+use super::rtas::{self, Rtas, TokenError};
 use super::warnings::{Fault, Warnings};
 use crate::addr::GpaRange;
 use crate::cas::Outcome;
@@ -14,30 +15,8 @@ use crate::text::HostText;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// RTAS services that the kernel may call.
-const SERVICES: [&str; 18] = [
-    "power-off",
-    "system-reboot",
-    "ibm,os-term",
-    "get-time-of-day",
-    "start-cpu",
-    "stop-self",
-    "ibm,read-pci-config",
-    "ibm,write-pci-config",
-    "ibm,query-interrupt-source-number",
-    "ibm,change-msi",
-    "ibm,set-xive",
-    "ibm,get-xive",
-    "ibm,int-on",
-    "ibm,int-off",
-    "ibm,nmi-register",
-    "ibm,query-pe-dma-window",
-    "ibm,create-pe-dma-window",
-    "ibm,remove-pe-dma-window",
-];
-
 /// Why a tree that is well-formed describes no machine that can be run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MachineError {
     /// No usable memory.
     NoMemory,
@@ -51,6 +30,8 @@ pub enum MachineError {
     TooManyReservations(usize),
     /// A child of `/reserved-memory` whose `reg` cannot be read, so that it cannot be honoured.
     MalformedReservation,
+    /// Services that must not be called.
+    Rtas(TokenError),
 }
 
 impl fmt::Display for MachineError {
@@ -64,6 +45,7 @@ impl fmt::Display for MachineError {
             Self::NoTimebase => f.write_str("device tree gives no timebase frequency"),
             Self::TooManyReservations(most) => write!(f, "device tree reserves more than {most} ranges"),
             Self::MalformedReservation => f.write_str("device tree has an unreadable /reserved-memory node"),
+            Self::Rtas(error) => error.fmt(f),
         }
     }
 }
@@ -75,22 +57,6 @@ pub struct Terminal {
     pub name: HostText,
     /// What H_PUT_TERM_CHAR calls it.
     pub number: u32,
-}
-
-/// Run-time abstraction services.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rtas {
-    tokens: Vec<(&'static str, u32)>,
-    /// Where the services lie when firmware has instantiated them.
-    pub range: Option<GpaRange>,
-}
-
-impl Rtas {
-    /// The token of a service that the kernel may call.
-    #[must_use]
-    pub fn token(&self, service: &str) -> Option<u32> {
-        self.tokens.iter().find(|(name, _)| *name == service).map(|(_, token)| *token)
-    }
 }
 
 /// Kinds of interrupt controller.
@@ -167,7 +133,7 @@ impl Machine {
             bootargs: early::bootargs(tree).iter().take(MAX_LINE.saturating_add(1)).copied().collect(),
             terminal: terminal(tree, &mut warnings),
             cpus: cpus::read(tree, &mut warnings)?,
-            rtas: rtas(tree, &memory, &mut warnings),
+            rtas: rtas::read(tree, &memory, &mut warnings)?,
             bridges,
             bridges_left_out,
             interrupts: interrupts(tree),
@@ -222,24 +188,6 @@ fn terminal(tree: &Tree<'_>, warnings: &mut Warnings) -> Option<Terminal> {
         warnings.add("vdevice", Fault::Missing("hvterm1"));
     }
     found
-}
-
-fn rtas(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> Rtas {
-    let Some(node) = read::node_at(tree, "/rtas") else {
-        warnings.add("/", Fault::Missing("rtas"));
-        return Rtas::default();
-    };
-    let tokens = SERVICES.iter().filter_map(|name| Some((*name, read::word(node, name)?))).collect();
-    let base = read::number(node, "linux,rtas-base").or_else(|| read::number(node, "slof,rtas-base"));
-    let size = read::number(node, "rtas-size");
-    let range = base.zip(size).and_then(|(base, size)| match memory::within(memory, base, size) {
-        Ok(range) => Some(range),
-        Err(fault) => {
-            warnings.add(node.name, fault);
-            None
-        }
-    });
-    Rtas { tokens, range }
 }
 
 fn interrupts(tree: &Tree<'_>) -> Option<InterruptController> {

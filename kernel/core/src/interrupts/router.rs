@@ -4,7 +4,7 @@ use crate::clock::{Clock, ticks};
 use crate::hcall::calls;
 use crate::interrupts::line::Line;
 use crate::interrupts::xirr::{Arrival, Xirr};
-use crate::rtas::RtasError;
+use crate::rtas::{RtasError, xics_number};
 use crate::seam::{Hypervisor, Mmio, Rtas, Width};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -81,7 +81,8 @@ impl Router {
     /// # Errors
     /// The controller does not take the source; the device is to be polled.
     pub fn register(&mut self, machine: &impl Rtas, line: Arc<Line>, server: u32) -> Result<(), RtasError> {
-        machine.rtas("ibm,set-xive", &[line.source(), server, PRIORITY], &mut [])?;
+        let args = [xics_number(line.source())?, xics_number(server)?, PRIORITY];
+        machine.rtas("ibm,set-xive", &args, &mut [])?;
         self.registered.push(Registered { line, in_tick: 0 });
         Ok(())
     }

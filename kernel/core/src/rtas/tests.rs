@@ -97,12 +97,23 @@ fn counts_that_the_host_rewrites_change_nothing() {
 
 #[test]
 fn too_many_words_are_refused_without_a_call() {
+    case!("RTA-05", Fail);
     let machine = Model::new(false);
     let block = block(&machine);
-    let refused = Err(RtasError::TooManyWords(9));
-    assert_eq!(call(&machine, &block, 1, &[0; 9], &mut []), refused);
-    assert_eq!(call(&machine, &block, 1, &[], &mut [0; 9]), refused);
+    let refused = |words| Err(RtasError::TooManyWords(words));
+    assert_eq!(call(&machine, &block, 1, &[0; 9], &mut []), refused(10));
+    assert_eq!(call(&machine, &block, 1, &[], &mut [0; 9]), refused(10));
+    assert_eq!(call(&machine, &block, 1, &[0; 8], &mut [0; 8]), refused(17));
     assert!(machine.hcalls().is_empty());
-    call(&machine, &block, 1, &[0; 8], &mut [0; 8]).unwrap_err();
+    call(&machine, &block, 1, &[0; 8], &mut [0; 7]).unwrap_err();
     assert_eq!(machine.hcalls().len(), 1);
+}
+
+#[test]
+fn interrupt_sources_and_servers_have_24_bits() {
+    case!("RTA-04", Fail);
+    assert_eq!(xics_number(0xff_ffff), Ok(0xff_ffff));
+    for number in [0x0100_0000, u32::MAX] {
+        assert_eq!(xics_number(number), Err(RtasError::NoSuchNumber(number)));
+    }
 }

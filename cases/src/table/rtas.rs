@@ -1,0 +1,37 @@
+//! RTAS services that the host names. The ultravisor dispatches by token alone.
+
+use super::{H, HQ, tried};
+use crate::Case;
+use crate::Response::{Fail, Halt};
+
+pub(super) const CASES: &[Case] = &[
+    tried(
+        HQ,
+        "RTA-01",
+        &[Halt],
+        "two services of the tree have one token",
+        "status 2 with both names: one service would do the other's work",
+    ),
+    tried(H, "RTA-02", &[Halt], "a service's token is 0, or not one word", "status 2 with the name"),
+    tried(
+        H,
+        "RTA-03",
+        &[Halt],
+        "a service has the number by which the kernel ends a run",
+        "status 2 with name and number",
+    ),
+    tried(
+        H,
+        "RTA-04",
+        &[Fail],
+        "an interrupt source or a server with more than 24 bits",
+        "the call is not made",
+    ),
+    tried(
+        H,
+        "RTA-05",
+        &[Fail],
+        "more words than the ultravisor has room for: 16, arguments and results together",
+        "the call is not made",
+    ),
+];
