@@ -9,6 +9,7 @@ mod esm;
 mod injection;
 mod interrupts;
 mod life;
+mod locks;
 mod memory;
 mod negotiation;
 mod network;
@@ -37,6 +38,7 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "Registers, interrupts and pauses of the hypervisor's choice", cases: injection::CASES },
     Family { title: "Hypercalls and RTAS", cases: calls::CASES },
     Family { title: "RTAS services", cases: rtas::CASES },
+    Family { title: "Locks", cases: locks::CASES },
     Family { title: "Device tree", cases: tree::CASES },
     Family { title: "Ultracalls and the pool", cases: ultravisor::CASES },
     Family { title: "Memory", cases: memory::CASES },

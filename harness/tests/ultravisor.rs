@@ -131,12 +131,14 @@ fn a_guest_enters_shares_and_unshares() {
             Violation::NotSecure(UV_SHARE_PAGE),
             Violation::UnknownCall(0xf1fc),
             Violation::HypervisorCall(0xf104),
+            // The test writes to a shared frame before it takes it back.
+            Violation::ShowedData(GFN << 16),
             Violation::UnknownCall(0xf1fc),
         ];
         assert_eq!(report.violations, violations);
         assert_eq!(report.calls.len(), 8);
         let lines = std::fs::read_to_string(log.path()).expect("log");
-        assert_eq!(lines.lines().count(), 8 + 1 + 4, "{lines}");
+        assert_eq!(lines.lines().count(), 8 + 1 + 5, "{lines}");
     }
 }
 

@@ -31,18 +31,14 @@ const NOBODYS: u64 = 0x0500_1234;
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
+    let in_rtas = |length| Pauses { cpu: 1, count: 1, length, in_rtas: true };
     vec![
         test("anywhere/cpu-0", anywhere(0, 2, Some(LONG))),
         test("anywhere/cpu-1", anywhere(1, 2, Some(LONG))),
         test("anywhere/for-ever", anywhere(1, 1, None)),
+        test("rtas", in_rtas(Some(LONGER))),
+        test("rtas/for-ever", in_rtas(None)),
     ]
-}
-
-/// Tests of what the image does not keep yet.
-#[must_use]
-pub fn awaited() -> Vec<Test> {
-    let in_rtas = |length| Pauses { cpu: 1, count: 1, length, in_rtas: true };
-    vec![test("rtas", in_rtas(Some(LONGER))), test("rtas/for-ever", in_rtas(None))]
 }
 
 fn test(name: &str, pauses: Pauses) -> Test {
@@ -55,6 +51,7 @@ fn anywhere(cpu: usize, count: u32, length: Option<Duration>) -> Pauses {
 
 fn paused(context: &Context, pauses: Pauses) -> Result<(), Failure> {
     case!("INJ-06", Halt, Q);
+    case!("LCK-02", Halt, Q);
     let shape = Shape { smp: 2, ..Shape::new(Firmware::Bios, true, false) };
     let mut scene = Scene::new(context, shape)?;
     let seed = seed();

@@ -26,22 +26,16 @@ const RUNS: u32 = 4;
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    (1..=RUNS).map(|n| Test::new(format!("rtas/any-answer/{n}"), any_answer)).collect()
-}
-
-/// Tests of what the image does not keep yet.
-#[must_use]
-pub fn awaited() -> Vec<Test> {
-    [
+    let aliases = [
         // The service whose handler is reached by the call of another, or the other way round.
         ("set-xive-starts", "ibm,set-xive", "start-cpu"),
         ("int-off-connects", "ibm,configure-connector", "ibm,int-off"),
         ("config-read-scans", "event-scan", "ibm,read-pci-config"),
         ("config-write-stores", "nvram-store", "ibm,write-pci-config"),
     ]
-    .into_iter()
-    .map(|(name, one, other)| Test::new(format!("rtas/{name}"), move |context| alias(context, one, other)))
-    .collect()
+    .map(|(name, one, other)| Test::new(format!("rtas/{name}"), move |context| alias(context, one, other)));
+    let answers = (1..=RUNS).map(|n| Test::new(format!("rtas/any-answer/{n}"), any_answer));
+    aliases.into_iter().chain(answers).collect()
 }
 
 fn scene(context: &Context, rule: Rule, smp: u32) -> Result<(Scene, u64, std::path::PathBuf), Failure> {
@@ -63,6 +57,7 @@ fn handled(violations: &[Violation]) -> impl Iterator<Item = Finding> {
 
 fn alias(context: &Context, one: &'static str, other: &'static str) -> Result<(), Failure> {
     case!("INJ-08", Halt, Q);
+    case!("RTA-01", Halt, Q);
     let (mut scene, ..) = scene(context, Rule::always(Subject::Hcall(H_RTAS), Look), 2)?;
     if let Some(protection) = &mut scene.protection {
         protection.edits = vec![Edit::Token(one, other)];

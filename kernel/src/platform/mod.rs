@@ -4,12 +4,12 @@ mod adopt;
 pub mod console;
 pub mod entropy;
 pub mod interrupts;
+mod lock;
 pub mod logger;
 pub mod mmio;
 pub mod power;
 pub mod pseries;
 pub mod rtas;
-mod turns;
 pub mod uart;
 
 pub use adopt::adopt;

@@ -6,9 +6,6 @@ use crate::println;
 use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::exit::ExitStatus;
 use postern_core::fdt::rtas::{OS_TERM, POWER_OFF};
-use postern_core::seam::Rtas;
-
-use crate::platform::pseries::Pseries;
 
 /// The CPU that ends the run; 0 as long as none does.
 static ENDING: AtomicU64 = AtomicU64::new(0);
@@ -35,11 +32,9 @@ pub fn exit(status: ExitStatus) -> ! {
     stand_still()
 }
 
-/// By its name or, if that cannot be, by its number. There is nothing left to be done about one that fails.
-fn call(service: &'static str, token: u32, args: &[u32]) {
-    if Pseries.rtas(service, args, &mut []).is_err() {
-        let _ = rtas::call_token(token, args, &mut []);
-    }
+/// By its token or, where the tree was not read or names no such service, by QEMU's number.
+fn call(service: &'static str, number: u32, args: &[u32]) {
+    rtas::call_to_end_the_run(rtas::token(service).unwrap_or(number), args);
 }
 
 fn stand_still() -> ! {

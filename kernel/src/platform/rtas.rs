@@ -1,12 +1,13 @@
 //! RTAS by H_RTAS: the argument block, retries, and the tokens of this machine.
 
+use crate::arch::cpus;
 use crate::memory::device::DeviceBytes;
+use crate::platform::lock::Lock;
 use crate::platform::pseries::Pseries;
-use crate::platform::turns::Turns;
 use core::time::Duration;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::clock::Deadline;
-use postern_core::fdt::machine;
+use postern_core::fdt;
 use postern_core::rtas::{self, BLOCK_WORDS, RtasError};
 use postern_core::seam::{Platform, Rtas};
 use spin::Once;
@@ -14,40 +15,66 @@ use spin::Once;
 /// How long a service that answers "busy" is asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-static SERVICES: Once<machine::Rtas> = Once::new();
+static SERVICES: Once<fdt::Rtas> = Once::new();
 
 /// Takes the services' tokens, from the device tree.
-pub fn set_tokens(services: machine::Rtas) {
+pub fn set_tokens(services: fdt::Rtas) {
     SERVICES.call_once(|| services);
 }
 
-/// The argument block. In the image, so below 4 GiB; an ultravisor copies it to a shared page of its own.
+/// CPUs, the one that booted first.
+const CPUS: usize = cpus::MOST;
+
+/// An argument block.
 #[repr(C, align(128))]
+#[derive(Clone, Copy)]
 struct Block([u32; BLOCK_WORDS]);
 
-static mut BLOCK: Block = Block([0; BLOCK_WORDS]);
-/// Who uses the block.
-static BLOCK_TURNS: Turns = Turns::new();
+/// A block for each CPU, all in one 64 KiB frame: an ultravisor that copies one must not meet a frame's end. A CPU that
+/// the hypervisor stops in the middle of a call keeps its own block, and nobody else's call changes.
+#[repr(C, align(1024))]
+struct Blocks([Block; CPUS]);
+
+static mut BLOCKS: Blocks = Blocks([Block([0; BLOCK_WORDS]); CPUS]);
+
+/// Firmware serves one call at a time (PAPR+ 7.2.1).
+static CALLING: Lock = Lock::new();
 
 /// Calls the service with this token once; `rets` receives the return words after the status.
-pub fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-    let _turn = BLOCK_TURNS.take();
-    let at = Gpa((&raw mut BLOCK).expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff);
-    // SAFETY: BLOCK is RAM for the kernel's life, and only this function uses it, one call at a time but for
-    // one that never goes on, or that no firmware ever answered: no reference to it exists.
-    let block = unsafe { DeviceBytes::new(GpaRange { start: at, len: size_of::<Block>() as u64 }) };
-    // SAFETY: the block is this CPU's for as long as it has its turn. Services that write to memory are given the
-    // addresses of memory that is theirs to write.
+fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
+    let blocks = (&raw mut BLOCKS).expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff;
+    let offset = cpus::number_here() * size_of::<Block>();
+    let range = GpaRange { start: Gpa(blocks + offset as u64), len: size_of::<Block>() as u64 };
+    // SAFETY: the block is RAM for the kernel's life, as a CPU's number is below CPUS. Only this function uses it, on
+    // the CPU that runs this: a call in the middle of which this CPU reports a failure is not gone back to. No
+    // reference to the block exists.
+    let block = unsafe { DeviceBytes::new(range) };
+    // SAFETY: the block is this CPU's alone. A token means one service, as the tree's are distinct. Those that write to
+    // memory are given the addresses of memory that is theirs to write.
     unsafe { rtas::call(&Pseries, &block, token, args, rets) }
+}
+
+/// A call that ends the run, by token: it does not wait for a CPU that stands still.
+pub fn call_to_end_the_run(token: u32, args: &[u32]) {
+    let _guard = CALLING.take_to_end_the_run();
+    // There is nothing left to be done about one that fails.
+    let _ = call_token(token, args, &mut []);
+}
+
+/// The token of a service, once the tree was read.
+pub fn token(service: &str) -> Option<u32> {
+    SERVICES.get().and_then(|services| services.token(service))
 }
 
 impl Rtas for Pseries {
     fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-        let token = SERVICES.get().and_then(|services| services.token(service));
-        let token = token.ok_or(RtasError::NotThere(service))?;
+        let token = token(service).ok_or(RtasError::NotThere(service))?;
         let mut deadline = Deadline::after(self, PATIENCE);
         loop {
-            match call_token(token, args, rets) {
+            let guard = CALLING.take().ok_or(RtasError::OtherCpu)?;
+            let result = call_token(token, args, rets);
+            drop(guard);
+            match result {
                 Err(busy @ RtasError::Busy(_)) => {
                     if deadline.expired(self) {
                         return Err(busy);

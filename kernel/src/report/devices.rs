@@ -123,16 +123,20 @@ impl Report {
                 ),
             );
         }
-        let seen = interrupts::statistics();
-        self.step(
-            "interrupts",
-            format_args!(
-                "{} taken, {} of unknown and {} of masked sources, {} storms",
-                seen.taken, seen.unknown, seen.masked, seen.storms
-            ),
-        );
-        self.fact("irq.taken", seen.taken);
-        self.fact("irq.unknown", seen.unknown);
+        match interrupts::statistics() {
+            Some(seen) => {
+                self.step(
+                    "interrupts",
+                    format_args!(
+                        "{} taken, {} of unknown and {} of masked sources, {} storms",
+                        seen.taken, seen.unknown, seen.masked, seen.storms
+                    ),
+                );
+                self.fact("irq.taken", seen.taken);
+                self.fact("irq.unknown", seen.unknown);
+            }
+            None => log::warn!("interrupts: a CPU stands still in the middle of one"),
+        }
         let price = duration(&Pseries, interrupts::sleep_price());
         self.fact("irq.sleep_price_ns", price.as_nanos());
         self.step(

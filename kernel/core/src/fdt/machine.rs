@@ -12,6 +12,7 @@ use crate::addr::GpaRange;
 use crate::cas::Outcome;
 use crate::cmdline::MAX_LINE;
 use crate::text::HostText;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -31,7 +32,7 @@ pub enum MachineError {
     /// A child of `/reserved-memory` whose `reg` cannot be read, so that it cannot be honoured.
     MalformedReservation,
     /// Services that must not be called.
-    Rtas(TokenError),
+    Rtas(Box<TokenError>),
 }
 
 impl fmt::Display for MachineError {

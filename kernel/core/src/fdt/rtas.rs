@@ -11,6 +11,7 @@ use super::read::{self, Node};
 use super::warnings::{Fault, Warnings};
 use crate::addr::GpaRange;
 use crate::text::HostText;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -138,33 +139,34 @@ pub(super) fn read(
 }
 
 /// Each token names one service, whoever calls it.
-fn check(node: Node<'_, '_>) -> Result<(), TokenError> {
+fn check(node: Node<'_, '_>) -> Result<(), Box<TokenError>> {
     let mut tokens: Vec<(u32, &str)> = Vec::new();
     for property in node.properties().filter(|property| !NO_TOKENS.contains(&property.name)) {
         let name = || HostText::new(property.name.as_bytes());
         let Ok(word) = <[u8; 4]>::try_from(property.value) else {
             // Lists and texts are no tokens, but an ultravisor may read the first word of one.
             if CALLED.iter().chain(&HANDLED).any(|service| *service == property.name) {
-                return Err(TokenError::NotOneWord(name()));
+                return Err(TokenError::NotOneWord(name()).into());
             }
             continue;
         };
         let token = u32::from_be_bytes(word);
         let meant = match token {
-            0 => return Err(TokenError::Zero(name())),
+            0 => return Err(TokenError::Zero(name()).into()),
             POWER_OFF => "power-off",
             OS_TERM => "ibm,os-term",
             _ => property.name,
         };
         if meant != property.name {
-            return Err(TokenError::Reserved(name(), token));
+            return Err(TokenError::Reserved(name(), token).into());
         }
         tokens.push((token, property.name));
     }
     tokens.sort_unstable();
     match tokens.array_windows().find(|[(one, _), (other, _)]| one == other) {
         Some([(token, one), (_, other)]) => {
-            Err(TokenError::Shared(HostText::new(one.as_bytes()), HostText::new(other.as_bytes()), *token))
+            let [one, other] = [one, other].map(|name| HostText::new(name.as_bytes()));
+            Err(TokenError::Shared(one, other, *token).into())
         }
         None => Ok(()),
     }

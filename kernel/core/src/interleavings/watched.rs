@@ -110,6 +110,19 @@ impl AtomicU32 {
 }
 
 impl AtomicU64 {
+    pub(crate) fn compare_exchange(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        match &self.0 {
+            Either::Kernel(atomic) => atomic.compare_exchange(current, new, success, failure),
+            Either::Loom(atomic) => atomic.compare_exchange(current, new, order(success), order(failure)),
+        }
+    }
+
     pub(crate) fn store(&self, value: u64, ordering: Ordering) {
         match &self.0 {
             Either::Kernel(atomic) => atomic.store(value, ordering),

@@ -112,8 +112,8 @@ fn too_many_words_are_refused_without_a_call() {
 #[test]
 fn interrupt_sources_and_servers_have_24_bits() {
     case!("RTA-04", Fail);
-    assert_eq!(xics_number(0xff_ffff), Ok(0xff_ffff));
+    assert_eq!(super::xics_number(0xff_ffff), Ok(0xff_ffff));
     for number in [0x0100_0000, u32::MAX] {
-        assert_eq!(xics_number(number), Err(RtasError::NoSuchNumber(number)));
+        assert_eq!(super::xics_number(number), Err(RtasError::NoSuchNumber(number)));
     }
 }

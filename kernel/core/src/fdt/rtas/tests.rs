@@ -34,7 +34,7 @@ fn with(blob: &[u8], service: &str, value: &[u8]) -> Vec<u8> {
 
 fn refused(blob: &[u8]) -> TokenError {
     match described(blob) {
-        Err(MachineError::Rtas(error)) => error,
+        Err(MachineError::Rtas(error)) => *error,
         other => panic!("{other:?}"),
     }
 }
@@ -72,7 +72,8 @@ fn a_token_of_zero_or_of_another_size_ends_the_boot() {
     for (name, _) in services(REAL[0]) {
         assert_eq!(refused(&with(REAL[0], &name, &[0; 4])), TokenError::Zero(HostText::new(name.as_bytes())));
     }
-    for name in CALLED.iter().chain(&HANDLED).filter(|name| services(REAL[0]).iter().any(|(n, _)| n == **name))
+    for name in
+        CALLED.iter().chain(&HANDLED).filter(|name| services(REAL[0]).iter().any(|(n, _)| n == **name))
     {
         for value in [&[][..], &[0, 0, 0x20], &[0, 0, 0x20, 0x06, 0, 0, 0, 1]] {
             let error = refused(&with(REAL[0], name, value));

@@ -1,0 +1,22 @@
+//! CPUs that the hypervisor stops while they hold a lock.
+
+use super::{H, Q, tried};
+use crate::Case;
+use crate::Response::{Halt, Ignore};
+
+pub(super) const CASES: &[Case] = &[
+    tried(
+        H,
+        "LCK-01",
+        &[Ignore],
+        "a CPU goes on after its lock was stolen, or two CPUs steal at once",
+        "one CPU has the lock; who has lost it frees nothing",
+    ),
+    tried(
+        Q,
+        "LCK-02",
+        &[Halt],
+        "a CPU is stopped in the middle of an RTAS call",
+        "its argument block is its own: no other CPU's call changes; waiting for it ends",
+    ),
+];
