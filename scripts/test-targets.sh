@@ -1,7 +1,8 @@
 #!/bin/sh
 # core's tests on other machines: one of 32 bits, where a `usize` cannot hold a guest's address, and one of the other
 # byte order, where bytes taken in the machine's own order are wrong. Adds to the tests on the host what Miri would
-# show there; it cannot show what Miri shows about `unsafe`, of which core has none.
+# show there; it cannot show what Miri shows about `unsafe`, of which
+# core has the calls to hypervisor and ultravisor alone.
 #   scripts/test-targets.sh [TARGET...] [-- ARGUMENTS OF THE TESTS]
 # Both programs run under QEMU's user mode; the standard library is built from its source.
 set -eu

@@ -180,6 +180,8 @@ fn one_byte_that_was_not_zeroed_is_found_wherever_it_is() {
             });
             let failure = share_pool(&model, &model, model.pool_memory(2), &Model::ram()).unwrap_err();
             assert_eq!(failure.error, ShareError::NotZeroed(Gfn(gfn(1)), place), "{value:#x}");
+            // The answer holds the model, and the model the answer: 32-bit machines have no room for so many.
+            model.on_ultracall(|_, _| None);
         }
     }
 }
