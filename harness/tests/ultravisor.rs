@@ -135,10 +135,15 @@ fn a_guest_enters_shares_and_unshares() {
             Violation::ShowedData(GFN << 16),
             Violation::UnknownCall(0xf1fc),
         ];
-        assert_eq!(report.violations, violations);
+        // This guest leaves something in registers that its calls do not have: r6 at its very first call.
+        let unscrubbed = |violation: &&Violation| matches!(violation, Violation::Unscrubbed { .. });
+        let first = Violation::Unscrubbed { opcode: UV_SHARE_PAGE, register: 6 };
+        assert_eq!(report.violations.iter().find(unscrubbed), Some(&first));
+        let others: Vec<_> = report.violations.iter().filter(|v| !unscrubbed(v)).collect();
+        assert_eq!(others, violations.iter().collect::<Vec<_>>());
         assert_eq!(report.calls.len(), 8);
         let lines = std::fs::read_to_string(log.path()).expect("log");
-        assert_eq!(lines.lines().count(), 8 + 1 + 5, "{lines}");
+        assert_eq!(lines.lines().count(), 8 + 1 + violations.len(), "{lines}");
     }
 }
 
