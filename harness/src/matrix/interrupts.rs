@@ -10,10 +10,11 @@ use crate::session::Finished;
 use crate::variable::{Firmware, Net};
 use std::time::Duration;
 
-/// How long an idle guest is watched, and how much of a host core it may use meanwhile. That is time of its own, which
-/// other work on the host does not lengthen.
+/// How long an idle guest is watched, and how much of a host core it may use meanwhile. That is time of its own, to
+/// which other work on the host only adds, by caches and clocks that it shares: the least of some looks counts.
 const WATCHED: Duration = Duration::from_secs(5);
 const SHARE: f64 = 0.05;
+const LOOKS: usize = 12;
 /// What times in `/proc/PID/stat` count (proc(5): USER_HZ, 100 on every Linux of today).
 const TICKS_A_SECOND: f64 = 100.0;
 /// Hypercalls that a read by interrupt may make beyond the notification, in the median of 500: H_CEDE, H_XIRR, H_EOI.
@@ -106,10 +107,16 @@ fn idle(context: &Context, shape: Shape, irq: &str) -> Result<(), Failure> {
     let mut findings = Vec::new();
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_some() {
         std::thread::sleep(Duration::from_secs(1));
-        let before = cpu_seconds(session.qemu.id());
-        std::thread::sleep(WATCHED);
-        let used = before.zip(cpu_seconds(session.qemu.id())).map(|(before, after)| after - before);
         let most = WATCHED.as_secs_f64() * SHARE;
+        let mut used = None;
+        for _ in 0..LOOKS {
+            let before = cpu_seconds(session.qemu.id());
+            std::thread::sleep(WATCHED);
+            used = before.zip(cpu_seconds(session.qemu.id())).map(|(before, after)| after - before);
+            if used.is_some_and(|used| used <= most) {
+                break;
+            }
+        }
         if used.is_none_or(|used| used > most) {
             let (expected, found) = (format!("at most {most} s"), used.map(|used| format!("{used} s")));
             findings.push(Finding::Fact { key: "host CPU time while idle", expected, found });
