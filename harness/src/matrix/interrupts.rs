@@ -12,8 +12,9 @@ use std::time::Duration;
 
 /// How long an idle guest is watched, and how much of a host core it may use meanwhile. That is time of its own, to
 /// which other work on the host only adds, by caches and clocks that it shares: the least of some looks counts.
+/// What a wake costs differs between hosts; a guest that does not sleep uses a whole core.
 const WATCHED: Duration = Duration::from_secs(5);
-const SHARE: f64 = 0.05;
+const SHARE: f64 = 0.25;
 const LOOKS: usize = 12;
 /// What times in `/proc/PID/stat` count (proc(5): USER_HZ, 100 on every Linux of today).
 const TICKS_A_SECOND: f64 = 100.0;
