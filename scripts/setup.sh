@@ -157,11 +157,11 @@ refresh() { say "apt-get update"; apt update || { tail -n 5 "$log" >&2; say "apt
 fresh=no
 known || { refresh; fresh=yes; }
 for p in $packages; do
-    case "$(candidate "$p")" in "" | "(none)") die "apt knows no package $p; are Debian 12's main and security suites enabled?" ;; esac
+    case "$(candidate "$p")" in "" | "(none)") die "apt knows no package $p; are the main and security suites of Debian 12 or 13 enabled?" ;; esac
 done
 case " $packages " in *" rustc-web "*)
     case "$(candidate rustc-web)" in "$rust"+*) ;;
-    *) die "apt offers rustc-web $(candidate rustc-web), wanted $rust: enable Debian 12's security suite, or use rustup" ;;
+    *) die "apt offers rustc-web $(candidate rustc-web), wanted $rust: enable the security suite of Debian 12 or 13, or use rustup" ;;
     esac ;;
 esac
 say "apt-get install --no-install-recommends$packages"
