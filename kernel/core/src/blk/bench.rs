@@ -129,7 +129,10 @@ pub fn run<M: Mmio, P: Platform>(
     };
     let start = disk.dma().platform().now();
     let end = start.saturating_add(ticks(disk.dma().platform(), work.time));
-    run.all(disk, end)?;
+    if let Err(error) = run.all(disk, end) {
+        disk.drain();
+        return Err(error);
+    }
     if run.measured.requests == 0 {
         return Err(BenchError::Nothing);
     }

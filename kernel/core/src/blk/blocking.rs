@@ -23,8 +23,9 @@ const NAP: Duration = Duration::from_millis(10);
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
     /// The next completion. `None` when nothing is in flight. A device that lets its patience run out is
-    /// broken.
+    /// broken. What was submitted is published first: the device cannot answer what it does not know of.
     pub fn wait(&mut self) -> Option<Completion> {
+        self.kick();
         let mut deadline = Deadline::after(self.dma().platform(), self.patience);
         let start = self.dma().platform().now();
         let (mut looks, mut slept) = (0u32, false);
@@ -63,6 +64,11 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
                 self.break_device(BreakReason::Timeout);
             }
         }
+    }
+
+    /// Waits until nothing is in flight, for a caller whose work has failed. What completes is dropped.
+    pub(super) fn drain(&mut self) {
+        while self.wait().is_some() {}
     }
 
     /// For how long to give the CPU up in a wait since `start` with so many looks; `None` to look once more. An
@@ -150,7 +156,6 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     fn finish(&mut self, submitted: Result<Token, Rejected>) -> Result<Vec<u8>, BlkError> {
         submitted.map_err(|rejected| rejected.error)?;
-        self.kick();
         let Completion { result, buffer, .. } = self.wait().ok_or(BlkError::Busy)?;
         result.map(|()| buffer)
     }

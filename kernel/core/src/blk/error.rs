@@ -109,14 +109,21 @@ impl BlkError {
     /// Whether the same request may succeed after others have completed.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Busy | Self::Dma(DmaError::Pool(_)) | Self::Queue(QueueError::Full { .. }))
+        match self {
+            Self::Busy | Self::Queue(QueueError::Full { .. }) => true,
+            Self::Dma(error) => error.is_exhausted(),
+            _ => false,
+        }
     }
 
     /// Whether a smaller request may succeed.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
-        matches!(self, Self::Segments { .. } | Self::Dma(DmaError::Pool(_) | DmaError::TooLong { .. }))
-            || matches!(self, Self::Queue(QueueError::Full { .. }))
+        match self {
+            Self::Segments { .. } | Self::Queue(QueueError::Full { .. }) => true,
+            Self::Dma(error) => error.is_exhausted() || matches!(error, DmaError::TooLong { .. }),
+            _ => false,
+        }
     }
 }
 

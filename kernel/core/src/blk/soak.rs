@@ -93,8 +93,12 @@ impl Soak {
     /// Submits something and takes what has completed.
     ///
     /// # Errors
-    /// A request failed that no reset ended, or a block is not what it was.
+    /// A request failed that no reset ended, or a block is not what it was; after all others are over.
     pub fn step<M: Mmio, P: Platform>(&mut self, disk: &mut Blk<M, P>) -> Result<(), SoakError> {
+        self.step_once(disk).inspect_err(|_| disk.drain())
+    }
+
+    fn step_once<M: Mmio, P: Platform>(&mut self, disk: &mut Blk<M, P>) -> Result<(), SoakError> {
         match self.random(32) {
             0 if disk.geometry().flush => {
                 let submitted = disk.submit_flush();
@@ -115,7 +119,7 @@ impl Soak {
         if disk.in_flight() > MANY {
             self.wait(disk)?;
         }
-        self.take(disk)
+        self.take_all(disk)
     }
 
     /// Takes what has completed; of a disk that was stopped, everything.
@@ -123,6 +127,10 @@ impl Soak {
     /// # Errors
     /// As [`Self::step`].
     pub fn take<M: Mmio, P: Platform>(&mut self, disk: &mut Blk<M, P>) -> Result<(), SoakError> {
+        self.take_all(disk).inspect_err(|_| disk.drain())
+    }
+
+    fn take_all<M: Mmio, P: Platform>(&mut self, disk: &mut Blk<M, P>) -> Result<(), SoakError> {
         while let Some(completion) = disk.poll() {
             self.complete(disk, completion)?;
         }
@@ -134,8 +142,7 @@ impl Soak {
     /// # Errors
     /// As [`Self::step`].
     pub fn finish<M: Mmio, P: Platform>(&mut self, disk: &mut Blk<M, P>) -> Result<(), SoakError> {
-        disk.kick();
-        while self.wait(disk)? {}
+        while self.wait(disk).inspect_err(|_| disk.drain())? {}
         for first in (0..self.sums.len() as u64).step_by(LARGE as usize) {
             let count = LARGE.min((self.sums.len() as u64).saturating_sub(first));
             let bytes = usize::try_from(count).unwrap_or(0).saturating_mul(BLOCK);

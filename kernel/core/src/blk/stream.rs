@@ -103,7 +103,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         };
         let result = transfer.run(self, direction);
         if result.is_err() {
-            while self.wait().is_some() {}
+            self.drain();
         }
         result
     }
@@ -133,7 +133,6 @@ impl Transfer {
             if self.pending.is_empty() {
                 return Ok(());
             }
-            disk.kick();
             let mut completion = disk.wait();
             while let Some(one) = completion {
                 self.note(one)?;

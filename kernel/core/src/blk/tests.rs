@@ -1,5 +1,6 @@
 //! The driver against a device in memory: in every cell, with every lie.
 
+mod batches;
 mod bench;
 mod honest;
 mod interrupts;

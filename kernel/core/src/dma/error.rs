@@ -42,6 +42,14 @@ pub enum DmaError {
     Tce(TceError),
 }
 
+impl DmaError {
+    /// Whether pool or window are in use by other buffers: there is room again when those are given back.
+    #[must_use]
+    pub const fn is_exhausted(&self) -> bool {
+        matches!(self, Self::Pool(_) | Self::Tce(TceError::NoRoom { .. }))
+    }
+}
+
 impl From<PoolExhausted> for DmaError {
     fn from(exhausted: PoolExhausted) -> Self {
         Self::Pool(exhausted)

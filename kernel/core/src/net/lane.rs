@@ -3,7 +3,6 @@
 use super::error::{Direction, NetError};
 use crate::dma::{Dma, DmaError, Mapping, Segment};
 use crate::seam::{Mmio, Platform};
-use crate::tce::TceError;
 use crate::virtio::queue::Queue;
 use crate::virtio::ring::{Descriptor, QueueError};
 use crate::virtio::transport::{Doorbell, Transport};
@@ -109,9 +108,7 @@ impl<P: Platform> Lane<P> {
                 Ok(head) => return Ok(head),
                 Err(error) => self.refusal(error),
             },
-            (Err(error @ (DmaError::Pool(_) | DmaError::Tce(TceError::NoRoom { .. }))), _) => {
-                Refusal::NoRoom(error.into())
-            }
+            (Err(error), _) if error.is_exhausted() => Refusal::NoRoom(error.into()),
             (Err(error), _) => Refusal::Broken(error.into()),
             (Ok(()), None) => Refusal::Broken(DmaError::Empty.into()),
         };

@@ -84,12 +84,15 @@ impl<P: Platform> Receiver<P> {
         transport: &Transport<M>,
         statistics: &mut NetStatistics,
     ) -> Result<(), NetError> {
-        match self.stage() {
+        let refusal = self.stage();
+        // What was staged before is the device's, whatever became of the last one.
+        self.lane.publish(transport)?;
+        match refusal {
             Some(Refusal::Broken(error)) => return Err(error),
             Some(Refusal::NoRoom(_)) => count(&mut statistics.rx_no_room),
             None => {}
         }
-        self.lane.publish(transport)
+        Ok(())
     }
 
     /// Stages spare buffers until there are none, or one is refused.

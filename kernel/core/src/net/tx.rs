@@ -112,6 +112,15 @@ impl<P: Platform> Transmitter<P> {
         statistics: &mut NetStatistics,
     ) -> Result<(), NetError> {
         self.reclaim(statistics)?;
+        let staged = self.stage(statistics);
+        // What was staged before is the device's, whatever became of the last one.
+        self.lane.publish(transport)?;
+        staged?;
+        self.look_at_time()
+    }
+
+    /// Stages waiting frames until there are none, or one is refused.
+    fn stage(&mut self, statistics: &mut NetStatistics) -> Result<(), NetError> {
         while let Some(frame) = self.waiting.pop_front() {
             // The 12-byte header before it says that there are no offloads: all zero.
             let len = frame.len().saturating_add(HEADER);
@@ -127,8 +136,7 @@ impl<P: Platform> Transmitter<P> {
                 }
             }
         }
-        self.lane.publish(transport)?;
-        self.look_at_time()
+        Ok(())
     }
 
     /// Takes back what the device is done with.
