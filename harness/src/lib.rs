@@ -18,6 +18,7 @@ pub mod servers;
 pub mod session;
 pub mod shares;
 pub mod tree;
+pub mod twin;
 pub mod ultravisor;
 pub mod variable;
 pub mod workdir;

@@ -8,6 +8,7 @@ pub mod esm;
 pub mod faults;
 pub mod honesty;
 pub mod host;
+pub mod idle;
 pub mod injection;
 pub mod input;
 pub mod interrupts;

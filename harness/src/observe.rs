@@ -6,6 +6,7 @@ pub mod hcalls;
 pub mod leaks;
 pub mod log;
 pub mod map;
+pub mod naps;
 pub mod proofs;
 pub mod requests;
 pub mod rings;

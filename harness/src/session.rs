@@ -4,6 +4,7 @@ use crate::guest::console::Live;
 use crate::guest::report::Report;
 use crate::observe::exposure::Shared;
 use crate::observe::log::Log;
+use crate::observe::naps::Naps;
 use crate::observe::proofs;
 use crate::observe::requests::Requests;
 use crate::observe::strict::Block;
@@ -133,6 +134,8 @@ pub struct Finished {
     pub requests: Requests,
     /// The RTAS argument blocks of a secure guest.
     pub rtas_blocks: BTreeSet<Block>,
+    /// How the guest slept, where its decrementer was traced.
+    pub naps: Naps,
     /// Bytes of guest memory.
     pub memory: u64,
 }
@@ -256,6 +259,7 @@ impl Session {
             trace: said.trace,
             requests: said.requests,
             rtas_blocks: said.blocks,
+            naps: said.naps,
             memory: self.machine.memory,
         }
     }

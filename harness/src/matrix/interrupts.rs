@@ -1,25 +1,12 @@
-//! Interrupts: each kind does the whole job, an idle guest costs the host next to nothing, and sleeping until an
-//! interrupt takes few hypercalls.
+//! Interrupts: each kind does the whole job, and sleeping until an interrupt takes few hypercalls.
 
 use crate::finding::Finding;
 use crate::judge;
-use crate::matrix::cells::SERVING;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::session::Finished;
 use crate::variable::{Firmware, Net};
-use std::time::Duration;
 
-/// How long an idle guest is watched, and how much of a host core it may use meanwhile. That is time of its own, to
-/// which other work on the host only adds, by caches and clocks that it shares: the least of some looks counts.
-/// What a wake costs differs between hosts; a guest that does not sleep uses a whole core.
-const WATCHED: Duration = Duration::from_secs(5);
-const SHARE: f64 = 0.05;
-/// The same for a guest that polls: it wakes many times a second.
-const POLLED_SHARE: f64 = 0.25;
-const LOOKS: usize = 12;
-/// What times in `/proc/PID/stat` count (proc(5): USER_HZ, 100 on every Linux of today).
-const TICKS_A_SECOND: f64 = 100.0;
 /// Hypercalls that a read by interrupt may make beyond the notification, in the median of 500: H_CEDE, H_XIRR, H_EOI.
 /// What such a read takes in time depends on what else the host does; `make bench` measures it.
 const HCALLS: u64 = 3;
@@ -45,10 +32,6 @@ pub fn tests() -> Vec<Test> {
             }));
         }
     }
-    for (name, smp) in [("idle", 1), ("idle/smp-4", 4)] {
-        let shape = Shape { smp, ..Shape::new(Firmware::Vof, false, true) };
-        tests.push(Test::new(format!("interrupts/{name}"), move |context| idle(context, shape, "auto")));
-    }
     for smp in [1, 2, 4] {
         for shape in [Shape::new(Firmware::Bios, true, true), Shape::new(Firmware::Bios, false, false)] {
             let mode = if shape.secure { "secure" } else { "normal" };
@@ -57,7 +40,6 @@ pub fn tests() -> Vec<Test> {
         }
     }
     let shape = Shape::new(Firmware::Vof, false, true);
-    tests.push(Test::new("interrupts/idle/poll", move |context| idle(context, shape, "poll")));
     for (name, slow) in [("cost", false), ("cost/slow-disk", true)] {
         tests.push(Test::new(format!("interrupts/{name}"), move |context| cost(context, shape, slow)));
     }
@@ -101,49 +83,6 @@ fn cpus(context: &Context, shape: Shape) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A guest that serves a network on which nothing happens.
-fn idle(context: &Context, shape: Shape, irq: &str) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    scene.machine.net = Net::User;
-    scene.word(&format!("irq={irq} run=net-serve serve=100 ip=10.0.2.15/24 gw=10.0.2.2"));
-    let mut session = scene.start()?;
-    let mut findings = Vec::new();
-    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_some() {
-        std::thread::sleep(Duration::from_secs(1));
-        let share = if irq == "poll" { POLLED_SHARE } else { SHARE };
-        let most = WATCHED.as_secs_f64() * share;
-        let mut used = None;
-        for _ in 0..LOOKS {
-            let before = cpu_seconds(session.qemu.id());
-            std::thread::sleep(WATCHED);
-            used = before.zip(cpu_seconds(session.qemu.id())).map(|(before, after)| after - before);
-            if used.is_some_and(|used| used <= most) {
-                break;
-            }
-        }
-        if used.is_none_or(|used| used > most) {
-            let (expected, found) = (format!("at most {most} s"), used.map(|used| format!("{used} s")));
-            findings.push(Finding::Fact { key: "host CPU time while idle", expected, found });
-        }
-    } else {
-        findings.push(Finding::NeverSaid(SERVING));
-    }
-    // A guest that ended already says so by itself.
-    drop(session.qemu.type_in(b"q"));
-    let finished = session.finish(LIMIT);
-    findings.extend(judge::end(&finished, 0));
-    verdict(finished, findings)
-}
-
-/// Seconds that a process has run, all threads together, in user and kernel mode.
-fn cpu_seconds(process: u32) -> Option<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The name, in parentheses, may hold anything; utime and stime are the 12th and 13th fields after it.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut times = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<f64>().ok());
-    Some((times.next()?? + times.next()??) / TICKS_A_SECOND)
-}
-
 /// The guest's own count for 4 KiB reads, of a disk as `make run` has it or of a slow one.
 fn cost(context: &Context, shape: Shape, slow: bool) -> Result<(), Failure> {
     let mut scene = Scene::new(context, shape)?;
@@ -175,23 +114,4 @@ fn dear(finished: &Finished, slow: bool) -> Vec<Finding> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_that_works_has_used_time() {
-        let before = cpu_seconds(std::process::id()).unwrap();
-        let mut number = 1u64;
-        while cpu_seconds(std::process::id()).unwrap() < before + 0.05 {
-            number = std::hint::black_box(number.wrapping_mul(3));
-        }
-    }
-
-    #[test]
-    fn a_process_that_is_not_there_has_none() {
-        assert_eq!(cpu_seconds(u32::MAX), None);
-    }
 }

@@ -4,9 +4,9 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    bus, cells, device_tree, entry, esm, faults, honesty, host, injection, input, interrupts, leak_hunt,
-    lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, proofs, ranges,
-    refusing, registers, reserved, rtas_model, sabotage, smp, soak, strays, strict, strings,
+    bus, cells, device_tree, entry, esm, faults, honesty, host, idle, injection, input, interrupts,
+    leak_hunt, lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, proofs,
+    ranges, refusing, registers, reserved, rtas_model, sabotage, smp, soak, strays, strict, strings,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -54,6 +54,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(input::tests());
     tests.extend(sabotage::tests());
     tests.extend(interrupts::tests());
+    tests.extend(idle::tests());
     tests.extend(smp::tests());
     tests.extend(nmi::tests());
     tests.extend(entry::tests());

@@ -17,8 +17,13 @@ use std::time::{Duration, Instant};
 
 const DATA_BYTES: u64 = 4 << 20;
 const SCRATCH_BYTES: u64 = 2 << 20;
-/// How long the soak of `make test` disturbs its guest.
-const SHORT: Duration = Duration::from_secs(6);
+/// What the soak of `make test` is: requests that its guest's disks complete, by QEMU's account, and disturbances.
+const REQUESTS: u64 = 2000;
+const DISTURBANCES: u64 = 3 * KINDS;
+/// Longest that its guest may take for that.
+const SHORT: Duration = Duration::from_secs(90);
+/// What the guest says of a cable that it saw pulled.
+const LINK_DOWN: &str = "net: link is down";
 /// What the guest says when it begins, and when it is to be left alone.
 const DISTURBED: &str = "postern: soak.state=disturbed";
 const CALM: &str = "postern: soak.state=calm";
@@ -31,10 +36,19 @@ const KINDS: u64 = 5;
 /// Requests a second of a disk that is made slow.
 const SLOW: u32 = 100;
 
+/// When a guest is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// When it says so, by its own clock; a person is told how far it is.
+    Time(Duration),
+    /// When it has done and suffered enough, which it is told.
+    Enough,
+}
+
 /// The short one.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    vec![Test::new("soak/short", |context| run(context, SHORT, seed(), true))]
+    vec![Test::new("soak/short", |context| run(context, Until::Enough, seed()))]
 }
 
 /// The one of `make soak`. What the guest asks of the host is not written down: there is too much of it.
@@ -42,11 +56,15 @@ pub fn tests() -> Vec<Test> {
 pub fn long(time: Duration, chosen: Option<u64>) -> Test {
     let seed = chosen.unwrap_or_else(seed);
     Test::new(format!("soak/{}-s/seed-{seed}", time.as_secs()), move |context| {
-        run(context, time, seed, false)
+        run(context, Until::Time(time), seed)
     })
 }
 
-fn run(context: &Context, time: Duration, seed: u64, observed: bool) -> Result<(), Failure> {
+fn run(context: &Context, until: Until, seed: u64) -> Result<(), Failure> {
+    let (time, observed) = match until {
+        Until::Time(time) => (time, false),
+        Until::Enough => (SHORT, true),
+    };
     let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
     let data = scene.data_disk(DATA_BYTES)?;
     let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
@@ -61,7 +79,7 @@ fn run(context: &Context, time: Duration, seed: u64, observed: bool) -> Result<(
         Session::start_unobserved(scene.machine.clone(), scene.protection.clone(), &mut scene.dir)
             .map_err(Finding::Start)?
     };
-    let mut findings = disturb(&session, seed, time + LIMIT, (!observed).then_some(time));
+    let mut findings = disturb(&mut session, seed, time + LIMIT, until);
     findings.extend(cells::last_words(&mut session, seed, observed));
     let finished = session.finish(time + LIMIT);
     if !observed {
@@ -103,11 +121,9 @@ fn judge(finished: &Finished, digest: &str, observed: bool) -> Vec<Finding> {
     findings
 }
 
-/// Disturbs the guest until it says that it is over, and talks to it all the time. With `shown`, how long that takes,
-/// a person is told how far it is.
-fn disturb(session: &Session, seed: u64, limit: Duration, shown: Option<Duration>) -> Vec<Finding> {
-    let console = session.qemu.console();
-    if console.wait_for(limit, |line| line == DISTURBED).is_none() {
+/// Disturbs the guest until it says that it is over, and talks to it all the time.
+fn disturb(session: &mut Session, seed: u64, limit: Duration, until: Until) -> Vec<Finding> {
+    if session.qemu.console().wait_for(limit, |line| line == DISTURBED).is_none() {
         return vec![Finding::NeverSaid(DISTURBED)];
     }
     let Some(socket) = &session.machine.monitor else { return Vec::new() };
@@ -135,9 +151,12 @@ fn disturb(session: &Session, seed: u64, limit: Duration, shown: Option<Duration
         let mut random = seed;
         // Each kind once, then any.
         let mut kinds = 0..KINDS;
+        let (mut disturbances, mut enough) = (0, false);
         let (started, mut told) = (Instant::now(), Instant::now());
         let outcome = loop {
-            if let Some(whole) = shown.filter(|_| told.elapsed() >= TELL) {
+            if let Until::Time(whole) = until
+                && told.elapsed() >= TELL
+            {
                 told = Instant::now();
                 let streams = echoed.load(Ordering::Relaxed);
                 let (since, whole) = (started.elapsed().as_secs(), whole.as_secs());
@@ -145,7 +164,7 @@ fn disturb(session: &Session, seed: u64, limit: Duration, shown: Option<Duration
             }
             random = splitmix64(random);
             let pause = Duration::from_millis(50 + random % 400);
-            if console.wait_for(pause, |line| line == CALM).is_some() {
+            if session.qemu.console().wait_for(pause, |line| line == CALM).is_some() {
                 break undo(&mut monitor).map_err(Finding::Monitor);
             }
             if session.qemu.has_ended() {
@@ -154,6 +173,19 @@ fn disturb(session: &Session, seed: u64, limit: Duration, shown: Option<Duration
             if let Err(error) = disturbance(&mut monitor, kinds.next().unwrap_or(random >> 16), random >> 32)
             {
                 break Err(Finding::Monitor(error));
+            }
+            disturbances += 1;
+            if until == Until::Enough && !enough && disturbances >= DISTURBANCES {
+                match monitor.disk_requests() {
+                    Ok(requests) if requests < REQUESTS => {}
+                    Ok(_) if noticed(session) => {
+                        enough = true;
+                        // A guest that ended already says so by itself.
+                        drop(session.qemu.type_in(b"q"));
+                    }
+                    Ok(_) => {}
+                    Err(error) => break Err(Finding::Monitor(error)),
+                }
             }
         };
         over.store(true, Ordering::Relaxed);
@@ -164,6 +196,11 @@ fn disturb(session: &Session, seed: u64, limit: Duration, shown: Option<Duration
         findings.push(Finding::Idle("virtio-net"));
     }
     findings
+}
+
+/// Whether the guest has seen that its cable was pulled.
+fn noticed(session: &Session) -> bool {
+    session.qemu.console().wait_for(Duration::ZERO, |line| line.contains(LINK_DOWN)).is_some()
 }
 
 /// One disturbance; some end an earlier one.

@@ -1,6 +1,7 @@
 //! QEMU's log, read while it is written. It goes through a FIFO and not to a file: a guest that polls its
 //! console for a day would fill the disk.
 
+use crate::observe::naps::{self, Naps};
 use crate::observe::requests::Requests;
 use crate::observe::strict::Block;
 use crate::observe::trace::Trace;
@@ -27,6 +28,16 @@ pub struct Said {
     pub requests: Requests,
     /// RTAS argument blocks, as they were found in memory right after a call: mostly that call's.
     pub blocks: BTreeSet<Block>,
+    /// How the guest slept, if its decrementer was traced.
+    pub naps: Naps,
+}
+
+/// What the reading thread leaves beside the events.
+#[derive(Debug, Default)]
+struct Account {
+    requests: Requests,
+    blocks: BTreeSet<Block>,
+    naps: Naps,
 }
 
 /// A log that is being read. Dropping it ends the reading once QEMU has ended.
@@ -36,7 +47,7 @@ pub struct Log {
     ended: Arc<AtomicBool>,
     /// Lines of trace events, and whatever else is none of an interrupt.
     events: Arc<Mutex<String>>,
-    thread: Option<JoinHandle<(Requests, BTreeSet<Block>)>>,
+    thread: Option<JoinHandle<Account>>,
 }
 
 impl Log {
@@ -55,8 +66,7 @@ impl Log {
             memory,
             ended: Arc::clone(&ended),
             events: Arc::clone(&events),
-            requests: Requests::default(),
-            blocks: BTreeSet::new(),
+            account: Account::default(),
         };
         let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || reader.run())?;
         Ok(Self { path, ended, events, thread: Some(thread) })
@@ -78,13 +88,13 @@ impl Log {
     #[must_use]
     pub fn finish(mut self) -> Said {
         self.ended.store(true, Ordering::Release);
-        let (requests, blocks) = match self.thread.take().map(JoinHandle::join) {
+        let Account { requests, blocks, naps } = match self.thread.take().map(JoinHandle::join) {
             Some(Ok(read)) => read,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
-            None => Default::default(),
+            None => Account::default(),
         };
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        Said { trace: Trace::parse(&events), requests, blocks }
+        Said { trace: Trace::parse(&events), requests, blocks, naps }
     }
 }
 
@@ -99,13 +109,12 @@ struct Reader {
     memory: Option<PathBuf>,
     ended: Arc<AtomicBool>,
     events: Arc<Mutex<String>>,
-    requests: Requests,
-    blocks: BTreeSet<Block>,
+    account: Account,
 }
 
 impl Reader {
     /// Reads to the end. An error ends the log, which no observer takes for a good one.
-    fn run(mut self) -> (Requests, BTreeSet<Block>) {
+    fn run(mut self) -> Account {
         if let Ok(Some(first)) = self.wait() {
             let blocking = rustix::fs::fcntl_getfl(&self.fifo)
                 .and_then(|flags| rustix::fs::fcntl_setfl(&self.fifo, flags - OFlags::NONBLOCK));
@@ -113,7 +122,7 @@ impl Reader {
                 self.lines(BufReader::with_capacity(1 << 16, io::Cursor::new([first]).chain(fifo)));
             }
         }
-        (self.requests, self.blocks)
+        self.account
     }
 
     /// The first byte; nothing when QEMU ended without one.
@@ -136,15 +145,18 @@ impl Reader {
         while matches!(from.read_until(b'\n', &mut bytes), Ok(1..)) {
             let line = String::from_utf8_lossy(&bytes);
             let line = line.strip_suffix('\n').unwrap_or(&line);
-            if !is_interrupt(line) {
+            self.account.naps.take(line);
+            if line.starts_with(naps::EVENT) {
+                // There are too many to be kept.
+            } else if !is_interrupt(line) {
                 let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
                 events.push_str(line);
                 events.push('\n');
-            } else if let Some(address) = self.requests.take(line) {
+            } else if let Some(address) = self.account.requests.take(line) {
                 if memory.is_none() {
                     memory = self.memory.as_ref().and_then(|path| File::open(path).ok());
                 }
-                self.blocks.extend(memory.as_ref().and_then(|memory| Block::read(memory, address)));
+                self.account.blocks.extend(memory.as_ref().and_then(|memory| Block::read(memory, address)));
             }
             bytes.clear();
         }

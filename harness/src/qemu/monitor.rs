@@ -166,6 +166,15 @@ impl Monitor {
         Ok(())
     }
 
+    /// Reads and writes that all disks have completed.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn disk_requests(&mut self) -> Result<u64, MonitorError> {
+        let answer = self.ask("query-blockstats", json!({}))?;
+        operations(&answer).ok_or_else(|| MonitorError::Answer(answer.to_string()))
+    }
+
     /// Makes one request; greeting and events are passed over.
     fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, MonitorError> {
         let request = json!({ "execute": command, "arguments": arguments });
@@ -231,6 +240,12 @@ impl Monitor {
     }
 }
 
+fn operations(statistics: &Value) -> Option<u64> {
+    let count = |disk: &Value, key: &str| disk.get("stats")?.get(key)?.as_u64();
+    let disks = statistics.as_array()?;
+    disks.iter().map(|disk| Some(count(disk, "rd_operations")? + count(disk, "wr_operations")?)).sum()
+}
+
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
 }
@@ -275,6 +290,13 @@ mod tests {
         assert_eq!(ports(table, 19), Some(Forwarded { udp: 49802, tcp: 38136 }));
         assert_eq!(ports(table, 9), None);
         assert_eq!(ports("", 7), None);
+    }
+
+    #[test]
+    fn requests_of_all_disks_are_added_up() {
+        let disk = |reads: u64| json!({ "stats": { "rd_operations": reads, "wr_operations": 1 } });
+        assert_eq!(operations(&json!([disk(2), disk(3)])), Some(7));
+        assert_eq!(operations(&json!([{ "stats": {} }])), None);
     }
 
     #[test]

@@ -74,7 +74,7 @@ fn disturb(options: &Options, devices: &mut Devices, report: &mut Report) -> Res
 }
 
 impl Work<'_> {
-    /// Works until `wait` has passed, or `q` was typed if it is not disturbed.
+    /// Works until `wait` has passed or `q` was typed.
     fn go_on(&mut self, wait: Duration, disturbed: bool) -> Result<(), DeviceError> {
         let mut deadline = Deadline::after(&Pseries, wait);
         let mut next_reset = self.some_time();
@@ -91,7 +91,7 @@ impl Work<'_> {
                 self.reset_one()?;
                 next_reset = self.some_time();
             }
-            if !disturbed && console::read_byte() == Some(QUIT) {
+            if console::read_byte() == Some(QUIT) {
                 break;
             }
         }

@@ -1,0 +1,142 @@
+//! An idle guest sleeps. QEMU counts a CPU's time by its instructions (`-icount`), and skips the time in which no CPU
+//! has any to do: how long a guest sleeps and how often it wakes are the same on every host, however busy.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::observe::naps::{self, Naps};
+use crate::session::Finished;
+use crate::twin;
+use crate::variable::{Firmware, Net};
+
+/// Instructions take 2^6 ns each: a guest that never sleeps has 15,625,000 in a second.
+const CLOCK: &str = "shift=6,sleep=off";
+/// Ticks of QEMU's timebase in a second.
+const TICKS: u64 = 512_000_000;
+/// How long a guest serves a network on which nothing happens, and a twin, which takes its time.
+const SERVED: u64 = 10;
+const TWIN_SERVED: u64 = 2;
+/// Of each hundred ticks, how many the CPU that serves has to sleep.
+const ASLEEP: u64 = 95;
+/// Wakes a second of a guest with interrupts: a nap of its driver is 20 ms, a look at the link is due each 100 ms.
+const WAKES: usize = 60;
+/// The same of a guest that polls, whose longest nap is 4 ms.
+const POLLED_WAKES: usize = 260;
+/// Wakes of the start: the price of a sleep is learned, and each CPU answers.
+const START: usize = 30;
+/// No nap of the CPU that serves is as long as this, and each of a CPU that is parked is longer: it looks around
+/// once a second.
+const SHORT: u64 = TICKS / 2;
+/// The longest nap of the CPU that serves: what an external interrupt may have cut off.
+const LONGEST: u64 = TICKS / 50;
+/// Naps of each parked CPU, at least and at most: a second each, some of them at the start and at the end.
+const PARKED: std::ops::RangeInclusive<usize> = 9..=14;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let shape = Shape::new(Firmware::Vof, false, true);
+    let kinds = [("idle", 1, "auto"), ("idle/smp-4", 4, "auto"), ("idle/poll", 1, "poll")];
+    let mut tests: Vec<Test> = kinds
+        .into_iter()
+        .map(|(name, smp, irq)| {
+            let shape = Shape { smp, ..shape };
+            Test::new(format!("interrupts/{name}"), move |context| {
+                let (finished, findings) = idle(context, shape, irq)?;
+                verdict(finished, findings)
+            })
+        })
+        .collect();
+    tests.push(Test::new("interrupts/idle/twin", move |context| awake(context, shape)));
+    tests
+}
+
+/// A guest that serves a network on which nothing happens.
+fn idle(context: &Context, shape: Shape, irq: &str) -> Result<(Finished, Vec<Finding>), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    let finished = serve(&mut scene, irq, SERVED)?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "net0.serve", "done"));
+    findings.extend(slept(&finished.naps, SERVED, irq, shape.smp));
+    Ok((finished, findings))
+}
+
+/// A twin of the kernel that never gives its CPU up, and does everything else: it does not pass.
+fn awake(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    let kernel = scene.dir.path("twin");
+    twin::without_cede(&context.kernel, &kernel).map_err(|error| Finding::File(kernel.clone(), error))?;
+    scene.machine.kernel = kernel;
+    let finished = serve(&mut scene, "auto", TWIN_SERVED)?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "net0.serve", "done"));
+    if slept(&finished.naps, TWIN_SERVED, "auto", shape.smp).is_empty() {
+        findings.push(Finding::Unnoticed);
+    }
+    verdict(finished, findings)
+}
+
+fn serve(scene: &mut Scene, irq: &str, seconds: u64) -> Result<Finished, Failure> {
+    scene.machine.net = Net::User;
+    scene.word(&format!("irq={irq} run=net-serve serve={seconds} ip=10.0.2.15/24 gw=10.0.2.2"));
+    let words = ["-icount", CLOCK, "-trace", naps::EVENT, "-d", "int"];
+    scene.machine.extra.extend(words.map(str::to_owned));
+    scene.boot()
+}
+
+/// The CPU that served slept, and did not wake often; the others, which are parked, slept all the time.
+fn slept(naps: &Naps, seconds: u64, irq: &str, smp: u32) -> Vec<Finding> {
+    let (short, long): (Vec<u64>, Vec<u64>) = naps.ticks.iter().partition(|ticks| **ticks < SHORT);
+    let cut = LONGEST.saturating_mul(u64::try_from(naps.externals).unwrap_or(u64::MAX));
+    let asleep = short.iter().sum::<u64>().saturating_sub(cut);
+    let least = seconds * TICKS / 100 * ASLEEP;
+    let mut findings = Vec::new();
+    if asleep < least {
+        findings.push(Finding::TooFew { what: "ticks asleep", least, found: asleep });
+    }
+    let rate = if irq == "poll" { POLLED_WAKES } else { WAKES };
+    let most = usize::try_from(seconds).unwrap_or(usize::MAX).saturating_mul(rate) + START;
+    let wakes = short.len() + naps.untimed;
+    let parked = usize::try_from(smp.saturating_sub(1)).unwrap_or(usize::MAX);
+    for (key, found, range) in [
+        ("wakes of the CPU that serves", wakes, 1..=most),
+        ("naps of parked CPUs", long.len(), parked * PARKED.start()..=parked * PARKED.end()),
+    ] {
+        if !range.contains(&found) {
+            let expected = format!("{} to {}", range.start(), range.end());
+            findings.push(Finding::Fact { key, expected, found: Some(found.to_string()) });
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn naps(short: usize, ticks: u64, long: usize) -> Naps {
+        let mut naps = Naps::default();
+        naps.ticks.extend(std::iter::repeat_n(ticks, short).chain(std::iter::repeat_n(TICKS - 9, long)));
+        naps
+    }
+
+    #[test]
+    fn a_guest_that_sleeps_passes() {
+        assert!(slept(&naps(500, TICKS / 50, 0), 10, "auto", 1).is_empty());
+        assert!(slept(&naps(500, TICKS / 50, 36), 10, "auto", 4).is_empty());
+        assert!(slept(&naps(2500, TICKS / 250, 0), 10, "poll", 1).is_empty());
+    }
+
+    #[test]
+    fn a_guest_that_is_awake_wakes_too_often_or_keeps_a_parked_cpu_busy_does_not() {
+        for (naps, smp) in [
+            (naps(0, 0, 0), 1),
+            (naps(400, TICKS / 50, 0), 1),
+            (naps(2500, TICKS / 250, 0), 1),
+            (naps(500, TICKS / 50, 24), 4),
+        ] {
+            assert!(!slept(&naps, 10, "auto", smp).is_empty());
+        }
+    }
+}
