@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench soak help setup tools image sabotage virtio-drivers run test test-targets check cases fuzz fmt clippy doc book gdb clean
+.PHONY: bench soak help setup tools image sabotage virtio-drivers run test test-targets check cases versions fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -9,16 +9,17 @@ MAKEFLAGS += --no-print-directory
 VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET PORT QEMU APPEND TIMEOUT BEHAVIOUR FAULTS LOG
 # A word of make's command line that no goal knows is a slip of the finger, and a run without it another run.
 knows_run := $(VARIABLES)
-knows_test := QEMU JOBS
+knows_test := QEMU JOBS RESULTS
 knows_bench := QUICK KEEP ONLY
 knows_soak := TIME SEED QEMU
 knows_fuzz := TIME FUZZ
 knows_setup := QEMU
+knows_gdb := FIRMWARE CPU MEM QEMU APPEND PORT
 ifeq ($(MAKELEVEL),0)
 known := $(sort $(foreach goal,$(MAKECMDGOALS),$(knows_$(goal))))
 typed := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v))),$v))
 stray := $(filter-out $(known) MAKEFLAGS,$(typed))
-$(if $(stray),$(error $(firstword $(stray)): no variable of 'make $(MAKECMDGOALS)'; $(if $(known),it takes $(known),it takes none)))
+$(if $(stray),$(error $(stray): no variable of 'make $(MAKECMDGOALS)'; $(if $(known),it takes $(known),it takes none)))
 endif
 given = $(filter command environment,$(firstword $(origin $1)))
 one_of = $(if $(call given,$1),$(if $(filter-out 1,$(words $($1)))$(filter-out $2,$($1)),\
@@ -115,6 +116,12 @@ check: image
 
 cases: tools
 	@$(CARGO) -q run -p postern-cases -- write
+
+# docs/qemu-versions.md with what the boot tests of the last `make test` came to.
+versions: tools
+	@$(RUNNER)
+	@$(HOST) table $(if $(wildcard build/test/boot.tsv),build/test/boot.tsv) >build/qemu-versions.md
+	@$(call install_if_changed,build/qemu-versions.md,docs/qemu-versions.md)
 
 # Every fuzz target, or those of FUZZ, for TIME seconds; what they found interesting stays in build/fuzz for the
 # next time.

@@ -13,7 +13,7 @@ named() { # word, what it is, file...
 }
 
 steps=$(sed -n 's/^    ("\([a-z-]*\)", Step::.*/\1/p' $core/cmdline.rs | sed 's/^breach-//')
-options=$(sed -n '/let known: /,/;/p' $core/cmdline.rs | grep -o 'b"[a-z]*"' | sed 's/^b//; s/"//g' | sort -u)
+options=$(sed -n '/^pub const OPTIONS: /,/;/p' $core/cmdline.rs | grep -o 'b"[a-z]*"' | sed 's/^b//; s/"//g' | sort -u)
 statuses=$(sed -n 's/^    [A-Z][A-Za-z]* = \([0-9]*\),$/\1/p' $core/exit.rs)
 facts=$(cat kernel/src/report/*.rs kernel/src/jobs/*.rs kernel/src/*.rs | tr -s ' \n' ' ' |
     grep -oE '\bfact(_now)?\( ?(format_args!\( ?)?"[^"]+"' | sed 's/.*"\(.*\)"/\1/' |
@@ -33,5 +33,9 @@ for f in $facts; do
     case "$f" in *.* | entropy | entry | mode | ultracalls) ;; *) f="[a-z]*[N0].$f" ;; esac
     named "$f" fact docs/help.txt docs/guest-contract.md
 done
+# A row for each group of boot tests, and a cell for each version.
+if ! scripts/cargo -q run -p postern-harness -- table | diff docs/qemu-versions.md - >/dev/null; then
+    echo "check-docs: docs/qemu-versions.md is not the table of today's groups of boot tests; run 'make versions'"; failed=1
+fi
 [ "$failed" = 0 ] && echo "check-docs: $(echo "$steps $options $statuses $facts" | wc -w) names, all there"
 exit "$failed"

@@ -37,6 +37,8 @@ shell_syntax() { for f in scripts/* .ci/run; do sh -n "$f" || return 1; done; }
 check "no unfinished business" no_words
 check "shell syntax" shell_syntax
 check "the docs' lists are complete" scripts/check-docs.sh
+check "no word of make's is taken in silence" scripts/check-words.sh
+check "results of tests are JUnit's" scripts/junit-test.sh
 check "the docs are a book that holds together" scripts/check-book.sh
 check "formatting" scripts/cargo fmt --all --check
 check "formatting of the fuzz targets" scripts/cargo fmt --manifest-path fuzz/Cargo.toml --check

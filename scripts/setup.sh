@@ -99,6 +99,7 @@ qemu=${QEMU:-qemu-system-ppc64}
 if [ "$qemu" != qemu-system-ppc64 ]; then
     have=$(version "$qemu")
     [ -n "$have" ] || die "QEMU=$qemu: no such program"
+    "$qemu" --version | grep -q '^QEMU emulator version ' || die "QEMU=$qemu: no QEMU, by its --version"
     at_least "$have" 7.2 || die "QEMU=$qemu: version $have, wanted 7.2 or later"
 fi
 look

@@ -21,4 +21,5 @@ pub mod tree;
 pub mod twin;
 pub mod ultravisor;
 pub mod variable;
+pub mod versions;
 pub mod workdir;

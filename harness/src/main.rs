@@ -1,7 +1,7 @@
-//! Host side of Postern, as a program: `run`, `test`, `soak`, `list`, `help`.
+//! Host side of Postern, as a program: `run`, `test`, `soak`, `list`, `table`, `version`, `help`.
 
 use postern_harness::options::{self, Action};
-use postern_harness::{interrupt, matrix, run};
+use postern_harness::{interrupt, matrix, run, versions};
 use std::process::ExitCode;
 
 /// The command line could not be followed.
@@ -9,9 +9,12 @@ const USAGE: u8 = 2;
 
 const HELP: &str = "\
 postern-harness run  [NAME=VALUE]...            boot one guest and show its console
-postern-harness test [NAME=VALUE]... [PART]...  run the boot tests whose names contain a PART
+postern-harness test [NAME=VALUE]... [PART]...  run the boot tests whose names contain a PART; =NAME is one test
 postern-harness soak [NAME=VALUE]...            random work and disturbances for TIME seconds, all given back
 postern-harness list [PART]...                  name them
+postern-harness table [RESULTS]...              docs/qemu-versions.md with the results of these boot.tsv in it
+postern-harness version                         which version this is; --version, too
+postern-harness help                            this text; --help and -h, too
 
 Variables (`--name VALUE` means the same)       default
   FIRMWARE=slof|vof|bios                        slof
@@ -33,8 +36,9 @@ Variables (`--name VALUE` means the same)       default
   KERNEL=PATH  ROM=PATH  SABOTAGE=PATH          build/postern.elf, rom.bin, postern-sabotage.elf
   SKIP_BOUNCE=PATH                              build/postern-skip-bounce.elf
   JOBS=N                 tests at a time        2
-                         KERNEL, ROM and QEMU are everybody's, TIME and SEED a soak's, JOBS, SABOTAGE and
-                         SKIP_BOUNCE a test's, the others a run's
+  RESULTS=DIR            leave boot.xml (JUnit) and boot.tsv there
+                         KERNEL, ROM and QEMU are for run, test and soak, TIME and SEED for a soak, JOBS,
+                         RESULTS, SABOTAGE and SKIP_BOUNCE for a test, the others for a run
   TIME=SECONDS SEED=N    of a soak              180, another each time
 
 Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no
@@ -59,6 +63,20 @@ fn main() -> ExitCode {
             print!("{HELP}");
             0
         }
+        Action::Version => {
+            println!("postern-harness {}", env!("CARGO_PKG_VERSION"));
+            0
+        }
+        Action::Table => match versions::table(&options.words) {
+            Ok(page) => {
+                print!("{page}");
+                0
+            }
+            Err(error) => {
+                eprintln!("postern: {error}");
+                run::FAILED
+            }
+        },
         Action::List => matrix::runner::list(&options),
         Action::Test => matrix::runner::test(&options),
         Action::Soak => matrix::runner::soak(&options),

@@ -27,6 +27,7 @@ pub mod ranges;
 pub mod refusing;
 pub mod registers;
 pub mod reserved;
+pub mod results;
 pub mod rtas_model;
 pub mod runner;
 pub mod sabotage;

@@ -2,7 +2,7 @@
 
 use crate::ultravisor::{Behaviour, FaultError, Faults};
 use crate::variable::{BadVariable, Cpu, Firmware, Net, Value, split};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,11 +21,52 @@ pub enum Action {
     Soak,
     /// Name the boot tests.
     List,
+    /// Print the table of tests by QEMU version.
+    Table,
+    /// Say which version this is.
+    Version,
     /// Say what there is.
     Help,
 }
 
+const RUN: &[Action] = &[Action::Run];
+const TEST: &[Action] = &[Action::Test];
+const SOAK: &[Action] = &[Action::Soak];
+const GUESTS: &[Action] = &[Action::Run, Action::Test, Action::Soak];
+
+/// Every variable, with the subcommands that it means something to.
+pub const VARIABLES: [(&str, &[Action]); 24] = [
+    ("FIRMWARE", RUN),
+    ("SVM", RUN),
+    ("AP", RUN),
+    ("CPU", RUN),
+    ("SMP", RUN),
+    ("MEM", RUN),
+    ("DISK", RUN),
+    ("DISK_WRITE", RUN),
+    ("NET", RUN),
+    ("PORT", RUN),
+    ("QEMU", GUESTS),
+    ("APPEND", RUN),
+    ("TIMEOUT", RUN),
+    ("KERNEL", GUESTS),
+    ("ROM", GUESTS),
+    ("SABOTAGE", TEST),
+    ("SKIP_BOUNCE", TEST),
+    ("BEHAVIOUR", RUN),
+    ("FAULTS", RUN),
+    ("LOG", RUN),
+    ("TIME", SOAK),
+    ("SEED", SOAK),
+    ("JOBS", TEST),
+    ("RESULTS", TEST),
+];
+
 impl Action {
+    /// Every subcommand.
+    pub const ALL: [Self; 7] =
+        [Self::Run, Self::Test, Self::Soak, Self::List, Self::Table, Self::Version, Self::Help];
+
     /// Its word.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -34,18 +75,23 @@ impl Action {
             Self::Test => "test",
             Self::Soak => "soak",
             Self::List => "list",
+            Self::Table => "table",
+            Self::Version => "version",
             Self::Help => "help",
         }
     }
 
-    /// Whether the variable means something to it.
-    fn takes(self, name: &str) -> bool {
-        match name {
-            "JOBS" | "SABOTAGE" | "SKIP_BOUNCE" => self == Self::Test,
-            "TIME" | "SEED" => self == Self::Soak,
-            "QEMU" | "KERNEL" | "ROM" => true,
-            _ => self == Self::Run,
+    fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "--help" | "-h" => Some(Self::Help),
+            "--version" | "-V" => Some(Self::Version),
+            _ => Self::ALL.into_iter().find(|action| action.name() == word),
         }
+    }
+
+    /// Whether it takes words that are no variables.
+    const fn takes_words(self) -> bool {
+        matches!(self, Self::Test | Self::List | Self::Table)
     }
 }
 
@@ -98,8 +144,11 @@ pub struct Options {
     pub seed: Option<u64>,
     /// `JOBS=N`: tests at a time.
     pub jobs: usize,
-    /// Parts of test names; a test runs if its name contains one of them, or if there are none.
-    pub filters: Vec<String>,
+    /// `RESULTS=DIR`: where what became of each test is left.
+    pub results: Option<PathBuf>,
+    /// Words that are no variables: of `test` and `list` parts of test names, or whole names after `=`; of `table`
+    /// files of results.
+    pub words: Vec<String>,
 }
 
 impl Default for Options {
@@ -128,7 +177,8 @@ impl Default for Options {
             time: Duration::from_secs(180),
             seed: None,
             jobs: 2,
-            filters: Vec::new(),
+            results: None,
+            words: Vec::new(),
         }
     }
 }
@@ -159,8 +209,10 @@ pub enum UsageError {
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAction => f.write_str("what to do? run, test, soak, list or help"),
-            Self::UnknownAction(word) => write!(f, "{word}: expected run, test, soak, list or help"),
+            Self::NoAction => f.write_str("what to do? run, test, soak, list, table, version or help"),
+            Self::UnknownAction(word) => {
+                write!(f, "{word}: expected run, test, soak, list, table, version or help")
+            }
             Self::UnknownVariable(name) => write!(f, "{name}: no such variable; `help` lists them"),
             Self::NoValue(name) => write!(f, "{name}: no value given"),
             Self::Stray(word) => write!(f, "{word}: expected NAME=VALUE"),
@@ -189,14 +241,8 @@ impl From<BadVariable> for UsageError {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Action, Options), UsageError> {
     let mut words = words.into_iter();
     let action = words.next().ok_or(UsageError::NoAction)?;
-    let action = match action.to_str() {
-        Some("run") => Action::Run,
-        Some("test") => Action::Test,
-        Some("soak") => Action::Soak,
-        Some("list") => Action::List,
-        Some("help" | "--help" | "-h") => Action::Help,
-        _ => return Err(UsageError::UnknownAction(action.to_string_lossy().into_owned())),
-    };
+    let unknown = || UsageError::UnknownAction(action.to_string_lossy().into_owned());
+    let action = action.to_str().and_then(Action::from_word).ok_or_else(unknown)?;
     let mut options = Options::default();
     let mut given = Vec::new();
     while let Some(word) = words.next() {
@@ -208,14 +254,21 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Action, Optio
             let value = words.next().ok_or_else(|| UsageError::NoValue(name.clone()))?;
             options.set(&name, value)?;
             given.push(name);
-        } else if action == Action::Test || action == Action::List {
-            options.filters.push(word.to_string_lossy().into_owned());
+        } else if action.takes_words() && is_no_variable(&word) {
+            options.words.push(word.to_string_lossy().into_owned());
         } else {
             return Err(UsageError::Stray(word.to_string_lossy().into_owned()));
         }
     }
     options.check(action, &given)?;
     Ok((action, options))
+}
+
+/// Whether the word cannot be meant as `NAME=VALUE`. No test has `=` in its name; before a name it asks for that one
+/// alone.
+fn is_no_variable(word: &OsStr) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    !word.as_bytes().iter().skip(1).any(|&byte| byte == b'=')
 }
 
 impl Options {
@@ -233,7 +286,8 @@ impl Options {
 
     /// Nothing that was given is without effect.
     fn check(&self, action: Action, given: &[String]) -> Result<(), UsageError> {
-        if let Some(name) = given.iter().find(|name| !action.takes(name)) {
+        let takes = |given: &str| VARIABLES.iter().any(|(name, by)| *name == given && by.contains(&action));
+        if let Some(name) = given.iter().find(|name| !takes(name)) {
             return Err(UsageError::NotHere(name.clone(), action));
         }
         let useless = [
@@ -251,6 +305,10 @@ impl Options {
     }
 
     fn set(&mut self, name: &str, text: OsString) -> Result<(), UsageError> {
+        // The list decides what there is: a variable that is missing there would be tried by no test.
+        if VARIABLES.iter().all(|(known, _)| *known != name) {
+            return Err(UsageError::UnknownVariable(name.to_owned()));
+        }
         let value = Value { name, text: &text };
         match name {
             "FIRMWARE" => self.firmware = value.firmware()?,
@@ -286,6 +344,8 @@ impl Options {
             "TIME" => self.time = value.seconds()?,
             "SEED" => self.seed = Some(value.number()?),
             "JOBS" => self.jobs = value.jobs()?,
+            "RESULTS" if text.is_empty() => return Err(value.bad("a folder").into()),
+            "RESULTS" => self.results = Some(PathBuf::from(text)),
             _ => return Err(UsageError::UnknownVariable(name.to_owned())),
         }
         Ok(())
@@ -293,62 +353,4 @@ impl Options {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(words: &[&str]) -> Result<(Action, Options), UsageError> {
-        parse(words.iter().map(OsString::from))
-    }
-
-    #[test]
-    fn variables_come_in_both_forms() {
-        for words in [
-            &["run", "FIRMWARE=vof", "SVM=off", "APPEND=run=demo"][..],
-            &["run", "--firmware", "vof", "--svm", "off", "--append", "run=demo", "--disk", ""],
-        ] {
-            let (action, options) = parsed(words).unwrap();
-            assert_eq!((action, options.firmware, options.svm), (Action::Run, Firmware::Vof, false));
-            assert_eq!(options.append, "run=demo");
-            assert_eq!(options.disk, None);
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_followed_is_one_line_with_its_name() {
-        for (words, line) in [
-            (&["run", "FIRMWARE=x"][..], "FIRMWARE=x: expected slof, vof or bios"),
-            (&["run", "--mem", "5"], "MEM=5: expected a multiple of 256M, such as 512M or 1G"),
-            (&["run", "DISK=/nowhere"], "DISK=/nowhere: expected the path of an existing file"),
-            (&["run", "JOBS=2"], "JOBS: no variable of `run`; `help` lists them"),
-            (&["test", "MEM=1G"], "MEM: no variable of `test`; `help` lists them"),
-            (&["run", "SVM=off", "FAULTS=share:silent"], "FAULTS: has no effect without SVM=on"),
-            (&["run", "LOG=calls", "SVM=off"], "LOG: has no effect without SVM=on"),
-            (&["run", "DISK_WRITE=yes"], "DISK_WRITE: has no effect without DISK"),
-            (&["run", "PORT=5555", "NET=none"], "PORT: has no effect without NET=user"),
-            (&["run", "COLOUR=red"], "COLOUR: no such variable; `help` lists them"),
-            (&["run", "--mem"], "MEM: no value given"),
-            (&["run", "fast"], "fast: expected NAME=VALUE"),
-            (&["walk"], "walk: expected run, test, soak, list or help"),
-            (&["run", "FAULTS=share"], "FAULTS: fault `share`: expected CALL:WHEN=WHAT"),
-            (&[], "what to do? run, test, soak, list or help"),
-        ] {
-            assert_eq!(parsed(words).unwrap_err().to_string(), line);
-        }
-    }
-
-    #[test]
-    fn a_guest_that_serves_until_it_is_told_to_stop_has_no_limit() {
-        let limit = |words: &[&str]| parsed(words).unwrap().1.limit();
-        assert_eq!(limit(&["run"]), TIMEOUT);
-        assert_eq!(limit(&["run", "APPEND=run=demo,net-serve"]), Duration::MAX);
-        assert_eq!(limit(&["run", "APPEND=run=net-serve serve=5"]), TIMEOUT);
-        assert_eq!(limit(&["run", "APPEND=run=net-serve", "TIMEOUT=7"]), Duration::from_secs(7));
-    }
-
-    #[test]
-    fn other_words_filter_tests() {
-        let (action, options) = parsed(&["test", "slof/secure", "JOBS=1"]).unwrap();
-        assert_eq!((action, options.jobs), (Action::Test, 1));
-        assert_eq!(options.filters, ["slof/secure"]);
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use crate::guest::console::tail;
 use crate::interrupt;
+use crate::matrix::results::{self, Outcome};
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     bus, cells, device_tree, entry, esm, faults, honesty, host, idle, injection, input, interrupts,
@@ -77,14 +78,41 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(leak_hunt::tests());
     tests.extend(noise::tests());
     tests.extend(soak::tests());
-    tests.retain(|test| filters.is_empty() || filters.iter().any(|part| test.name.contains(part.as_str())));
+    tests.retain(|test| filters.is_empty() || filters.iter().any(|word| fits(word, &test.name)));
     tests
+}
+
+/// Whether a word of the command line means this test: a part of its name, or after `=` the whole.
+fn fits(word: &str, name: &str) -> bool {
+    word.strip_prefix('=').map_or_else(|| name.contains(word), |whole| name == whole)
+}
+
+/// The tests that the words mean; `None`, and a line, when a word means none.
+fn chosen(words: &[String]) -> Option<Vec<Test>> {
+    let tests = all(words);
+    match words.iter().find(|word| !tests.iter().any(|test| fits(word, &test.name))) {
+        None => Some(tests),
+        Some(word) => {
+            match word.strip_prefix('=') {
+                None => eprintln!("postern: no boot test's name contains {word}"),
+                Some(name) => eprintln!("postern: no boot test is called {name}"),
+            }
+            None
+        }
+    }
+}
+
+/// The names of all tests.
+#[must_use]
+pub fn names() -> Vec<String> {
+    all(&[]).into_iter().map(|test| test.name).collect()
 }
 
 /// Prints the names.
 #[must_use]
 pub fn list(options: &Options) -> u8 {
-    for test in all(&options.filters) {
+    let Some(tests) = chosen(&options.words) else { return FAILED };
+    for test in tests {
         println!("{}", test.name);
     }
     0
@@ -104,7 +132,7 @@ fn context(options: &Options) -> Context {
 #[must_use]
 pub fn soak(options: &Options) -> u8 {
     let test = soak::long(options.time, options.seed);
-    let passed = one(&test, &context(options));
+    let passed = shown(one(&test, &context(options))).failure.is_none();
     if interrupt::requested() {
         return INTERRUPTED;
     }
@@ -115,15 +143,23 @@ pub fn soak(options: &Options) -> u8 {
 /// Runs the tests and answers the exit status.
 #[must_use]
 pub fn test(options: &Options) -> u8 {
-    let tests = all(&options.filters);
-    if tests.is_empty() {
-        eprintln!("postern: no boot test's name contains {}", options.filters.join(" or "));
-        return FAILED;
-    }
+    let Some(tests) = chosen(&options.words) else { return FAILED };
+    // Before the first test: a folder that cannot be written, or no QEMU, is told at once.
+    let version = match &options.results {
+        Some(dir) => match results::version(&options.qemu)
+            .and_then(|version| results::write(dir, &version, &[]).map(|()| version))
+        {
+            Ok(version) => version,
+            Err(error) => {
+                eprintln!("postern: {error}");
+                return FAILED;
+            }
+        },
+        None => String::new(),
+    };
     let context = context(options);
     let next = AtomicUsize::new(0);
-    let failed = Mutex::new(Vec::new());
-    let passed = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..options.jobs.min(tests.len()) {
             scope.spawn(|| {
@@ -131,10 +167,8 @@ pub fn test(options: &Options) -> u8 {
                     if interrupt::requested() {
                         break;
                     }
-                    match one(test, &context) {
-                        true => drop(passed.fetch_add(1, Ordering::Relaxed)),
-                        false => failed.lock().unwrap_or_else(|e| e.into_inner()).push(test.name.as_str()),
-                    }
+                    let outcome = shown(one(test, &context));
+                    outcomes.lock().unwrap_or_else(|e| e.into_inner()).push(outcome);
                 }
             });
         }
@@ -143,17 +177,28 @@ pub fn test(options: &Options) -> u8 {
         eprintln!("postern: interrupted");
         return INTERRUPTED;
     }
-    let mut failed = failed.into_inner().unwrap_or_else(|e| e.into_inner());
-    failed.sort_unstable();
-    for name in &failed {
-        println!("failed: {name}");
+    let mut outcomes = outcomes.into_inner().unwrap_or_else(|e| e.into_inner());
+    outcomes.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let kept = options.results.as_ref().map_or(Ok(()), |dir| results::write(dir, &version, &outcomes));
+    if let Err(error) = &kept {
+        eprintln!("postern: {error}");
     }
-    println!("{} passed, {} failed", passed.into_inner(), failed.len());
-    if failed.is_empty() { 0 } else { FAILED }
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();
+    for outcome in &failed {
+        println!("failed: {}", outcome.name);
+    }
+    println!("{} passed, {} failed", outcomes.len() - failed.len(), failed.len());
+    if failed.is_empty() && kept.is_ok() { 0 } else { FAILED }
 }
 
-/// Runs one test and prints what became of it, in one piece.
-fn one(test: &Test, context: &Context) -> bool {
+/// Prints the lines of a test in one piece.
+fn shown((outcome, text): (Outcome, Vec<u8>)) -> Outcome {
+    drop(io::stdout().lock().write_all(&text));
+    outcome
+}
+
+/// Runs one test; what became of it, and the lines that say so.
+fn one(test: &Test, context: &Context) -> (Outcome, Vec<u8>) {
     let started = Instant::now();
     let result = (test.body)(context);
     let seconds = started.elapsed().as_secs_f32();
@@ -164,8 +209,9 @@ fn one(test: &Test, context: &Context) -> bool {
         Err(_) if interrupt::requested() => Ok(()),
         Err(failure) => describe(&mut text, &test.name, seconds, failure),
     });
-    drop(io::stdout().lock().write_all(&text));
-    result.is_ok()
+    let reasons =
+        |failure: Failure| failure.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    (Outcome { name: test.name.clone(), seconds, failure: result.err().map(reasons) }, text)
 }
 
 fn describe(text: &mut Vec<u8>, name: &str, seconds: f32, failure: &Failure) -> io::Result<()> {
@@ -221,15 +267,30 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_fits_nothing_is_a_failure() {
-        let options = Options { filters: vec!["no such test".to_owned()], ..Options::default() };
-        assert_eq!(test(&options), FAILED);
+    fn a_word_that_means_no_test_is_a_failure_beside_others_that_do() {
+        for words in
+            [&["no such test"][..], &["slof", "no such test"], &["=vof/normal"], &["=nof/normal/ap-on"]]
+        {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            let options = Options { words, ..Options::default() };
+            assert_eq!(test(&options), FAILED);
+            assert_eq!(list(&options), FAILED);
+        }
+    }
+
+    #[test]
+    fn a_whole_name_means_one_test() {
+        assert_eq!(all(&["=vof/normal/ap-on".to_owned()]).len(), 1);
+        assert!(all(&["vof/normal/ap-on".to_owned()]).len() > 1);
     }
 
     #[test]
     fn failures_make_the_status() {
         let context = Context::for_tests();
-        assert!(one(&Test::new("good", |_| Ok(())), &context));
-        assert!(!one(&Test::new("bad", |_| Err(Failure { findings: vec![], output: None })), &context));
+        assert_eq!(one(&Test::new("good", |_| Ok(())), &context).0.failure, None);
+        let bad = Test::new("bad", |_| Err(Failure { findings: vec![], output: None }));
+        let (outcome, text) = one(&bad, &context);
+        assert_eq!(outcome.failure.as_deref(), Some(""));
+        assert!(text.starts_with(b"FAIL bad "));
     }
 }

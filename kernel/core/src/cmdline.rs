@@ -106,6 +106,24 @@ pub enum Breach {
     OtherStackOverflow,
 }
 
+/// Every option; what is not here is unknown.
+pub const OPTIONS: [&[u8]; 14] = [
+    b"svm",
+    b"pool",
+    b"loglevel",
+    b"console",
+    b"run",
+    b"ip",
+    b"gw",
+    b"irq",
+    b"report",
+    b"seed",
+    b"canary",
+    b"serve",
+    b"patience",
+    b"bench",
+];
+
 /// Every step with the name it has in `run=`.
 pub const STEPS: [(&str, Step); 20] = [
     ("demo", Step::Demo),
@@ -320,23 +338,7 @@ fn apply<'a>(
     gateway: &mut Option<(Word<'a>, Ipv4Addr)>,
     word: Word<'a>,
 ) -> Result<(), Fault> {
-    let known: [&[u8]; 14] = [
-        b"svm",
-        b"pool",
-        b"loglevel",
-        b"console",
-        b"run",
-        b"ip",
-        b"gw",
-        b"irq",
-        b"report",
-        b"seed",
-        b"canary",
-        b"serve",
-        b"patience",
-        b"bench",
-    ];
-    if !known.contains(&word.option) {
+    if !OPTIONS.contains(&word.option) {
         return Err(Fault::Unknown);
     }
     let value = word.value.filter(|value| !value.is_empty()).ok_or(Fault::NoValue)?;

@@ -1,6 +1,8 @@
 //! What is read, what is refused, and that nothing from outside reaches the log raw.
 
-use super::{Console, DEFAULT_POOL, Fault, Ip, Irq, MAX_ERRORS, MAX_LINE, Options, STEPS, Step, parse};
+use super::{
+    Console, DEFAULT_POOL, Fault, Ip, Irq, MAX_ERRORS, MAX_LINE, OPTIONS, Options, STEPS, Step, parse,
+};
 use crate::secure::SvmOption;
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -127,6 +129,60 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
     assert_eq!(errors(b"serve=0"), ["serve=0: expected seconds, at least 1"]);
     assert_eq!(errors(b"patience=x"), ["patience=x: expected seconds, at least 1"]);
     assert_eq!(errors(b"seed=1x"), ["seed=1x: expected a 64-bit number"]);
+}
+
+/// Slips of the finger: upper case, a letter left out, doubled, two exchanged, one too many.
+fn slips(word: &str) -> Vec<String> {
+    let mut slips = vec![word.to_ascii_uppercase(), format!("{word}s"), format!("-{word}")];
+    for at in 0..word.len() {
+        let (before, after) = word.split_at(at);
+        let (letter, rest) = after.split_at(1);
+        slips.push(format!("{before}{rest}"));
+        slips.push(format!("{before}{letter}{letter}{rest}"));
+        if let Some((next, rest)) = rest.split_at_checked(1).filter(|(next, _)| *next != letter) {
+            slips.push(format!("{before}{next}{letter}{rest}"));
+        }
+    }
+    slips
+}
+
+#[test]
+fn each_option_and_step_misspelt_is_an_error_that_names_it() {
+    // Of a value that the option takes: what is wrong is the name alone.
+    let right = [
+        ("svm", "on"),
+        ("pool", "8M"),
+        ("loglevel", "info"),
+        ("console", "hvc"),
+        ("run", "demo"),
+        ("ip", "dhcp"),
+        ("gw", "10.0.2.2"),
+        ("irq", "auto"),
+        ("report", "full"),
+        ("seed", "1"),
+        ("canary", "1"),
+        ("serve", "1"),
+        ("patience", "1"),
+        ("bench", "read:512:1:seq:1"),
+    ];
+    for option in OPTIONS {
+        let option = core::str::from_utf8(option).unwrap();
+        let (_, value) = right.iter().find(|(name, _)| *name == option).unwrap();
+        // A gateway needs an address beside it.
+        let beside = if option == "gw" { " ip=10.0.2.15/24" } else { "" };
+        assert_eq!(errors(format!("{option}={value}{beside}").as_bytes()), <[&str; 0]>::default());
+        for slip in slips(option).into_iter().filter(|slip| !OPTIONS.contains(&slip.as_bytes())) {
+            let line = format!("{slip}={value}");
+            assert_eq!(errors(line.as_bytes()), [format!("{line}: unknown option")]);
+        }
+    }
+    for (step, _) in STEPS {
+        for slip in slips(step).into_iter().filter(|slip| STEPS.iter().all(|(name, _)| name != slip)) {
+            let line = format!("run={slip}");
+            assert_eq!(errors(line.as_bytes()).len(), 1, "{line}");
+            assert!(errors(line.as_bytes()).concat().starts_with(&format!("{line}: ")), "{line}");
+        }
+    }
 }
 
 #[test]

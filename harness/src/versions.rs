@@ -1,0 +1,286 @@
+//! The table of boot tests by QEMU version, `docs/qemu-versions.md`: a row for each group of tests, a column for each
+//! version that all of them were run on.
+
+use crate::matrix::results::QEMU;
+use crate::matrix::runner;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+
+/// The page.
+pub const PAGE: &str = "docs/qemu-versions.md";
+const ABOVE: &str = "\
+# Boot tests by QEMU version
+
+Each cell is what the boot tests of one group came to on one version of QEMU; [Tests](testing.md#boot-tests) says what a \
+group shows. `make test` leaves its results in `build/test/boot.tsv`, and `make versions` puts them into this page, in \
+place of what the same version came to before. `make test QEMU=path` runs any other QEMU.
+
+";
+/// What stands in a cell whose tests nobody ran on that version.
+const NOT_RUN: &str = "not run";
+
+/// Why there is no table.
+#[derive(Debug)]
+pub enum TableError {
+    /// A file cannot be read.
+    File(PathBuf, std::io::Error),
+    /// A file of results does not begin with the version of its QEMU.
+    NoVersion(PathBuf),
+    /// A line of a file is no result.
+    NoResult(PathBuf, String),
+    /// A test that the results have and the list has not.
+    UnknownTest(String),
+    /// A test that was not run on this version, of a group that was begun.
+    Missing(String, String),
+    /// A row of the page that is none.
+    BadRow(String),
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::NoVersion(path) => write!(f, "{}: does not begin with `{QEMU}VERSION`", path.display()),
+            Self::NoResult(path, line) => write!(f, "{}: no result: {line}", path.display()),
+            Self::UnknownTest(name) => write!(f, "{name}: there is no such test; run `make test` again"),
+            Self::Missing(name, version) => write!(f, "{name}: not run on QEMU {version}"),
+            Self::BadRow(row) => write!(f, "{PAGE}: no row of the table: {row}"),
+        }
+    }
+}
+
+impl std::error::Error for TableError {}
+
+/// The page as it is with the results of these files in it.
+///
+/// # Errors
+/// A file that cannot be read or holds no complete results.
+pub fn table(files: &[String]) -> Result<String, TableError> {
+    let read = |path: PathBuf| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(error) => Err(TableError::File(path, error)),
+    };
+    let mut table = Table::read(&read(PAGE.into())?.1)?;
+    let results: Result<Vec<_>, _> = files.iter().map(|file| read(file.into())).collect();
+    let tests = runner::names();
+    table.merge(&tests, &results?)?;
+    Ok(table.page(&tests))
+}
+
+/// Tests of a group, those that failed with the reason.
+type Cell = String;
+
+/// Versions and, by group and version, what is stated.
+#[derive(Debug, Default)]
+pub struct Table {
+    cells: BTreeMap<String, BTreeMap<String, Cell>>,
+    versions: BTreeSet<Version>,
+}
+
+/// A dotted number, in the order of its parts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Version(Vec<u64>, String);
+
+impl Version {
+    fn new(text: &str) -> Self {
+        Self(text.split('.').map(|part| part.parse().unwrap_or(u64::MAX)).collect(), text.to_owned())
+    }
+}
+
+/// The group that a test belongs to: the first word of its name.
+fn group(name: &str) -> &str {
+    name.split('/').next().unwrap_or_default()
+}
+
+impl Table {
+    /// Reads the page; an empty text is a page without versions.
+    ///
+    /// # Errors
+    /// A row of another length than the first.
+    pub fn read(page: &str) -> Result<Self, TableError> {
+        let mut rows = page.lines().filter(|line| line.starts_with('|'));
+        let split = |row: &str| -> Vec<String> {
+            row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect()
+        };
+        let heads = rows.next().map(split).unwrap_or_default();
+        let mut table = Self::default();
+        table.versions.extend(heads.iter().skip(1).map(|version| Version::new(version)));
+        for row in rows.skip(1) {
+            let cells = split(row);
+            let bad = || TableError::BadRow(row.to_owned());
+            if cells.len() != heads.len() {
+                return Err(bad());
+            }
+            if cells[0] == "all" {
+                continue;
+            }
+            let name =
+                cells[0].strip_prefix('`').and_then(|name| name.strip_suffix("/…`")).ok_or_else(bad)?;
+            let known = heads.iter().zip(cells.iter()).skip(1);
+            let known = known.map(|(version, cell)| (version.clone(), cell.clone())).collect();
+            table.cells.insert(name.to_owned(), known);
+        }
+        Ok(table)
+    }
+
+    /// Puts the results in; of a test that is there twice the later counts.
+    ///
+    /// # Errors
+    /// A text that is no list of results, or one that leaves out a test of a group that it has.
+    pub fn merge(&mut self, tests: &[String], results: &[(PathBuf, String)]) -> Result<(), TableError> {
+        let mut by_version: BTreeMap<&str, BTreeMap<&str, Option<&str>>> = BTreeMap::new();
+        for (path, text) in results {
+            let mut lines = text.lines();
+            let version = lines.next().and_then(|line| line.strip_prefix(QEMU));
+            let version = version.ok_or_else(|| TableError::NoVersion(path.clone()))?;
+            let outcomes = by_version.entry(version).or_default();
+            for line in lines {
+                let mut fields = line.split('\t');
+                let (word, name, reason) = (fields.next(), fields.next(), fields.nth(1));
+                let failure = match (word, reason) {
+                    (Some("passed"), Some(_)) => None,
+                    (Some("failed"), Some(reason)) => Some(reason),
+                    _ => return Err(TableError::NoResult(path.clone(), line.to_owned())),
+                };
+                let name = name.unwrap_or_default();
+                if !tests.iter().any(|test| test == name) {
+                    return Err(TableError::UnknownTest(name.to_owned()));
+                }
+                outcomes.insert(name, failure);
+            }
+        }
+        for (version, outcomes) in by_version {
+            let groups: BTreeSet<_> = outcomes.keys().map(|name| group(name)).collect();
+            for group_name in groups {
+                let names = tests.iter().filter(|name| group(name) == group_name);
+                let all: Result<Vec<_>, _> = names
+                    .map(|name| match outcomes.get(name.as_str()) {
+                        Some(outcome) => Ok((name.as_str(), *outcome)),
+                        None => Err(TableError::Missing(name.clone(), version.to_owned())),
+                    })
+                    .collect();
+                let row = self.cells.entry(group_name.to_owned()).or_default();
+                row.insert(version.to_owned(), cell(&all?));
+                self.versions.insert(Version::new(version));
+            }
+        }
+        Ok(())
+    }
+
+    /// The page, with a row for each group of the tests and for no other.
+    #[must_use]
+    pub fn page(&self, tests: &[String]) -> String {
+        let groups: BTreeSet<_> = tests.iter().map(|name| group(name)).collect();
+        let versions: Vec<_> = self.versions.iter().map(|version| version.1.as_str()).collect();
+        let row = |first: &str, cells: Vec<String>| {
+            format!("| {} |\n", [vec![first.to_owned()], cells].concat().join(" | "))
+        };
+        let mut page = ABOVE.to_owned();
+        page += &row("tests", versions.iter().map(|version| (*version).to_owned()).collect());
+        page += &format!("|{}\n", "---|".repeat(versions.len() + 1));
+        let mut sums = vec![(0, 0); versions.len()];
+        for group in groups {
+            let cells = versions.iter().zip(&mut sums).map(|(version, sum)| {
+                let cell = self.cells.get(group).and_then(|row| row.get(*version));
+                let cell = cell.map_or(NOT_RUN, String::as_str);
+                *sum = (sum.0 + count(cell, "passed"), sum.1 + count(cell, "failed"));
+                cell.to_owned()
+            });
+            page += &row(&format!("`{group}/…`"), cells.collect());
+        }
+        page += &row(
+            "all",
+            sums.iter().map(|(passed, failed)| format!("{passed} passed, {failed} failed")).collect(),
+        );
+        page
+    }
+}
+
+/// What a group came to: how many passed, and each that failed with its reason.
+fn cell(outcomes: &[(&str, Option<&str>)]) -> Cell {
+    let failed: Vec<_> = outcomes.iter().filter_map(|(name, failure)| Some((name, (*failure)?))).collect();
+    let mut text = format!("{} passed", outcomes.len() - failed.len());
+    if !failed.is_empty() {
+        let plain = |reason: &str| reason.replace(['|', '`', '<', '>'], " ");
+        let each: Vec<_> =
+            failed.iter().map(|(name, reason)| format!("`{name}` ({})", plain(reason))).collect();
+        text += &format!(", {} failed: {}", failed.len(), each.join("; "));
+    }
+    text
+}
+
+/// The number before the word, 0 where there is none.
+fn count(cell: &str, word: &str) -> u64 {
+    let words: Vec<_> = cell.split([' ', ',', ':']).filter(|word| !word.is_empty()).collect();
+    words.windows(2).find(|pair| pair[1] == word).and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tests() -> Vec<String> {
+        ["vof/a", "vof/b", "lie/c"].map(str::to_owned).to_vec()
+    }
+
+    fn results(text: &str) -> Vec<(PathBuf, String)> {
+        vec![("boot.tsv".into(), text.to_owned())]
+    }
+
+    const SEVEN: &str =
+        "# QEMU 7.2.22\npassed\tvof/a\t1.0\t\nfailed\tvof/b\t1.0\tr3 is 4 | 5\npassed\tlie/c\t1.0\t\n";
+
+    #[test]
+    fn each_version_has_a_column_and_a_later_run_takes_its_place() {
+        let mut table = Table::read("").unwrap();
+        table
+            .merge(&tests(), &results("# QEMU 10.0.13\npassed\tvof/a\t1.0\t\npassed\tvof/b\t1.0\t\n"))
+            .unwrap();
+        table.merge(&tests(), &results(SEVEN)).unwrap();
+        let page = table.page(&tests());
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with('|')).collect();
+        assert_eq!(
+            rows,
+            [
+                "| tests | 7.2.22 | 10.0.13 |",
+                "|---|---|---|",
+                "| `lie/…` | 1 passed | not run |",
+                "| `vof/…` | 1 passed, 1 failed: `vof/b` (r3 is 4   5) | 2 passed |",
+                "| all | 2 passed, 1 failed | 2 passed, 0 failed |",
+            ]
+        );
+        let mut again = Table::read(&page).unwrap();
+        assert_eq!(again.page(&tests()), page);
+        let mended = SEVEN.replace("failed\tvof/b\t1.0\tr3 is 4 | 5", "passed\tvof/b\t1.0\t");
+        again.merge(&tests(), &results(&mended)).unwrap();
+        assert!(again.page(&tests()).contains("| `vof/…` | 2 passed | 2 passed |"));
+    }
+
+    #[test]
+    fn a_page_whose_rows_are_not_the_groups_is_another_page() {
+        let mut table = Table::default();
+        table.merge(&tests(), &results(SEVEN)).unwrap();
+        let page = table.page(&tests());
+        let more = [tests(), vec!["new/d".to_owned()]].concat();
+        let fresh = Table::read(&page).unwrap().page(&more);
+        assert_ne!(fresh, page);
+        assert!(fresh.contains("| `new/…` | not run |"));
+        assert!(!Table::read(&page).unwrap().page(&tests()[..2]).contains("lie"));
+    }
+
+    #[test]
+    fn what_is_no_complete_list_of_results_is_named() {
+        for (text, error) in [
+            ("passed\tvof/a\t1.0\t\n", "boot.tsv: does not begin with `# QEMU VERSION`"),
+            ("# QEMU 8.0\nvof/a was fine\n", "boot.tsv: no result: vof/a was fine"),
+            ("# QEMU 8.0\npassed\tvof/z\t1.0\t\n", "vof/z: there is no such test; run `make test` again"),
+            ("# QEMU 8.0\npassed\tvof/a\t1.0\t\n", "vof/b: not run on QEMU 8.0"),
+        ] {
+            let merged = Table::default().merge(&tests(), &results(text));
+            assert_eq!(merged.unwrap_err().to_string(), error);
+        }
+        let cut = "| tests | 7.2.22 |\n|---|---|\n| `vof/…` |\n";
+        assert!(matches!(Table::read(cut), Err(TableError::BadRow(_))));
+    }
+}
