@@ -72,6 +72,7 @@ image: tools
 	@$(KERNEL) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern.elf)
 	@head -c 256 /dev/zero >build/rom.bin && printf '\110\077\377\000' >>build/rom.bin
+	@cd build && sha256sum postern.elf rom.bin >SHA256SUMS
 
 # Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
 # buffers. What observes from outside must find it out.

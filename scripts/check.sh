@@ -32,6 +32,15 @@ locked() {
     scripts/cargo metadata --locked --format-version 1 >/dev/null &&
         scripts/cargo metadata --locked --manifest-path fuzz/Cargo.toml --format-version 1 >/dev/null
 }
+# What the workflow keeps is where the tests leave it.
+workflow_keeps() {
+    for path in $(sed -n 's/^results=\${RESULTS:-\(.*\)}/\1/p' scripts/test.sh) \
+        $(sed -n 's/^const LOGS: &str = "\(.*\)";/\1/p' harness/src/matrix/runner.rs) build/SHA256SUMS; do
+        grep -qE "^ +$path\$" .github/workflows/ci.yml || { echo "$path is not kept"; return 1; }
+    done
+    for n in 12 13; do grep -q "debian: \[.*\b$n\b.*\]" .github/workflows/ci.yml || { echo "no Debian $n"; return 1; }; done
+    (cd build && sha256sum --quiet -c SHA256SUMS)
+}
 shell_syntax() { for f in scripts/* .ci/run; do sh -n "$f" || return 1; done; }
 
 check "no unfinished business" no_words
@@ -40,6 +49,7 @@ check "the docs' lists are complete" scripts/check-docs.sh
 check "no word of make's is taken in silence" scripts/check-words.sh
 check "results of tests are JUnit's" scripts/junit-test.sh
 check "the docs are a book that holds together" scripts/check-book.sh
+check "the workflow keeps what a run leaves" workflow_keeps
 check "formatting" scripts/cargo fmt --all --check
 check "formatting of the fuzz targets" scripts/cargo fmt --manifest-path fuzz/Cargo.toml --check
 check "Cargo.lock is up to date" locked
