@@ -1,4 +1,5 @@
-//! One picture: how many times faster than bounced Linux.
+//! Pictures of how many times faster than bounced Linux: one with all that was measured and every target, one for a
+//! slide with Postern and Linux alone.
 
 mod paint;
 #[cfg(test)]
@@ -6,10 +7,11 @@ mod tests;
 mod text;
 
 use crate::machine::Description;
+use crate::markdown;
 use crate::measure::{NETWORK, START};
 use crate::plan::{Backend, Effort, System};
 use crate::results::Results;
-use crate::targets;
+use crate::targets::{self, Target, Wanted};
 use std::io;
 use std::path::Path;
 
@@ -52,17 +54,51 @@ struct Picture {
     /// What one time is.
     base: String,
     works: Vec<Work>,
+    /// Every target that is not met, with what was found; these stand below the axis.
+    missed: Vec<String>,
 }
 
-/// Draws the chart, and says whether there is one: without Linux there is nothing to compare with.
-pub fn draw(results: &Results, machine: &Description, effort: Effort, to: &Path) -> io::Result<bool> {
+/// The picture with everything, and the one for a slide.
+pub const FILES: [&str; 2] = ["benchmarks.svg", "benchmarks-slide.svg"];
+
+/// Draws both charts, and says whether there are any: without Linux there is nothing to compare with.
+pub fn draw(results: &Results, machine: &Description, effort: Effort, folder: &Path) -> io::Result<bool> {
+    let Some(svgs) = svgs(results, machine, effort)? else { return Ok(false) };
+    for (name, svg) in FILES.iter().zip(svgs) {
+        std::fs::write(folder.join(name), svg)?;
+    }
+    Ok(true)
+}
+
+/// Both as SVG.
+fn svgs(results: &Results, machine: &Description, effort: Effort) -> io::Result<Option<[String; 2]>> {
     let works = works(results);
     if works.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
-    let svg = paint::svg(&picture(works, machine, effort));
-    std::fs::write(to, svg.map_err(|error| io::Error::other(error.to_string()))?)?;
-    Ok(true)
+    let slide = picture(alone(&works), machine, effort);
+    let mut whole = picture(works, machine, effort);
+    whole.missed = missed(&targets::judge(results, machine));
+    let svg = |picture| paint::svg(&picture).map_err(|error| io::Error::other(error.to_string()));
+    Ok(Some([svg(whole)?, svg(slide)?]))
+}
+
+/// The works with Postern and Linux alone.
+fn alone(works: &[Work]) -> Vec<Work> {
+    works.iter().map(|work| Work { context: Vec::new(), wanted: None, ..work.clone() }).collect()
+}
+
+/// A line for each target that was missed.
+fn missed(targets: &[Target]) -> Vec<String> {
+    let line = |target: &Target| {
+        let found = target.found.filter(|_| target.met() == Some(false))?;
+        let wanted = match target.wanted {
+            Wanted::AtLeast(least) => format!("at least {}", markdown::round(least)),
+            Wanted::AtMost(most) => format!("at most {}", markdown::round(most)),
+        };
+        Some(format!("{}: {}, wanted {wanted}", target.name, markdown::figure(found)))
+    };
+    targets.iter().filter_map(line).collect()
 }
 
 /// The works for which there are both Postern and Linux.
@@ -105,6 +141,7 @@ fn picture(works: Vec<Work>, machine: &Description, effort: Effort) -> Picture {
         ],
         base: format!("{linux}, bounced"),
         works,
+        missed: Vec::new(),
     }
 }
 

@@ -114,10 +114,11 @@ fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
 
 /// What people read of a report, in `folder`; of one that is kept, in the pages around it, too.
 fn show(folder: &Path, results: &Results, machine: &Description, effort: Effort) -> io::Result<()> {
-    let svg = folder.join("benchmarks.svg");
-    let charted = chart::draw(results, machine, effort, &svg)?;
-    if !charted && svg.exists() {
-        std::fs::remove_file(&svg)?;
+    let charted = chart::draw(results, machine, effort, folder)?;
+    for svg in chart::FILES.map(|name| folder.join(name)) {
+        if !charted && svg.exists() {
+            std::fs::remove_file(&svg)?;
+        }
     }
     std::fs::write(folder.join("benchmarks.md"), markdown::write(results, machine, effort, charted))?;
     if folder == Path::new(KEPT) {

@@ -52,7 +52,10 @@ pub fn write(results: &Results, machine: &Description, effort: Effort, charted: 
          more of the unit is better or less. How to read and repeat this: [benchmarking.md](benchmarking.md).\n\n",
     );
     if charted {
-        text.push_str("![Postern and others, as multiples of Linux bounced](benchmarks.svg)\n\n");
+        text.push_str(
+            "![Postern and others, as multiples of Linux bounced](benchmarks.svg)\n\n\
+             For a slide, [Postern and Linux alone](benchmarks-slide.svg).\n\n",
+        );
     }
     // Writing to a string does not fail.
     let _ = goals(&mut text, results, machine);

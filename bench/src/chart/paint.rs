@@ -11,8 +11,10 @@ use plotters::prelude::*;
 pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// 16:9. All lengths are pixels of it; whoever shows it scales it.
+/// 16:9, longer where targets are missed. All lengths are pixels of it; whoever shows it scales it.
 const SIZE: (i32, i32) = (1280, 720);
+/// Height of a line below that.
+const BELOW: i32 = 34;
 const MARGIN: i32 = 30;
 /// Where bars may be: between labels and figures, between heading and axis.
 const BARS: (i32, i32) = (306, 1040);
@@ -40,7 +42,10 @@ const BAND: RGBColor = RGBColor(244, 245, 247);
 /// The picture as SVG.
 pub fn svg(picture: &Picture) -> Result<String, DrawingAreaErrorKind<std::io::Error>> {
     let mut text = String::new();
-    let area = SVGBackend::with_string(&mut text, (SIZE.0 as u32, SIZE.1 as u32)).into_drawing_area();
+    let below =
+        if picture.missed.is_empty() { 0 } else { BELOW * (picture.missed.len() as i32 + 1) + BELOW / 2 };
+    let size = (SIZE.0 as u32, (SIZE.1 + below) as u32);
+    let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
     area.fill(&WHITE)?;
     heading(&area, picture)?;
     for (_, top, bottom) in rows(&picture.works).step_by(2) {
@@ -56,9 +61,24 @@ pub fn svg(picture: &Picture) -> Result<String, DrawingAreaErrorKind<std::io::Er
         Line::new(work.label, (LABEL.0, middle), LABEL.1).size(size).ends().draw(&area)?;
         row(&area, work, &scale, middle, (bottom - top) * 3 / 10)?;
     }
+    missed(&area, &picture.missed)?;
     area.present()?;
     drop(area);
     Ok(text)
+}
+
+/// The targets that are not met, whatever they compare with.
+fn missed(area: &Area, targets: &[String]) -> Drawn {
+    let lines = targets.iter().zip((SIZE.1 + BELOW..).step_by(BELOW as usize));
+    if !targets.is_empty() {
+        let text = "Targets that are not met, of all that there are:";
+        Line::new(text, (MARGIN, SIZE.1), SIZE.0 - 2 * MARGIN).bold().draw(area)?;
+    }
+    for (target, y) in lines {
+        verdict(area, false, (MARGIN + 12, y))?;
+        Line::new(target, (MARGIN + 36, y), SIZE.0 - 2 * MARGIN - 36).draw(area)?;
+    }
+    Ok(())
 }
 
 fn heading(area: &Area, picture: &Picture) -> Drawn {
@@ -137,6 +157,9 @@ fn axis(area: &Area, picture: &Picture, scale: &Scale) -> Drawn {
     let base = |room| Line::new(&picture.base, (one, above), room).bold();
     if one < middle { base(BARS.1 - one) } else { base(one - BARS.0).ends() }.draw(area)?;
     Line::new("Postern", (REACHED, above), REACHED - BARS.1).colour(QUIET).ends().draw(area)?;
+    if picture.works.iter().all(|work| work.wanted.is_none()) {
+        return Ok(());
+    }
     Line::new("target", (WANTED, above), SIZE.0 - WANTED).colour(QUIET).draw(area)
 }
 
