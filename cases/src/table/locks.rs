@@ -2,7 +2,7 @@
 
 use super::{H, Q, tried};
 use crate::Case;
-use crate::Response::{Halt, Ignore};
+use crate::Response::{Fail, Halt, Ignore};
 
 pub(super) const CASES: &[Case] = &[
     tried(
@@ -18,5 +18,12 @@ pub(super) const CASES: &[Case] = &[
         &[Halt],
         "a CPU is stopped in the middle of an RTAS call",
         "its argument block is its own: no other CPU's call changes; waiting for it ends",
+    ),
+    tried(
+        H,
+        "LCK-03",
+        &[Fail, Halt],
+        "a CPU is stopped for ever while it holds what others wait for: heap, pool, a disk's registers, ...",
+        "waiting ends, once for each lock, with a named error; nobody uses what the CPU was at",
     ),
 ];

@@ -23,6 +23,10 @@ pub trait Clock {
     fn sleep_price(&self) -> u64 {
         0
     }
+    /// Which CPU looks at the clock: a number of its own, not 0 and below 2^63; 1 where CPUs have none.
+    fn here(&self) -> u64 {
+        1
+    }
 }
 
 /// What ended [`Clock::idle`].

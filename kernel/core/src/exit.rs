@@ -31,11 +31,13 @@ pub enum ExitStatus {
     ConfidentialityHalt = 11,
     /// The hypervisor refused what every pseries offers: little-endian interrupts, radix translation.
     PlatformRefused = 12,
+    /// A CPU stands still with what the others need.
+    CpuStopped = 13,
 }
 
 impl ExitStatus {
     /// Every status.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Done,
         Self::BadDeviceTree,
         Self::BadCommandLine,
@@ -48,6 +50,7 @@ impl ExitStatus {
         Self::OutOfMemory,
         Self::ConfidentialityHalt,
         Self::PlatformRefused,
+        Self::CpuStopped,
     ];
 
     /// The number.
@@ -84,6 +87,7 @@ impl fmt::Display for ExitStatus {
             Self::OutOfMemory => "out of memory",
             Self::ConfidentialityHalt => "address outside the shared pool",
             Self::PlatformRefused => "the hypervisor refused a service of the platform",
+            Self::CpuStopped => "a CPU stands still with what the others need",
         })
     }
 }
@@ -96,7 +100,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_protocol() {
         let codes: Vec<u8> = ExitStatus::ALL.iter().map(|status| status.code()).collect();
-        assert_eq!(codes, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(codes, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
     }
 
     #[test]

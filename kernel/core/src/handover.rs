@@ -1,83 +1,100 @@
 //! Handing a value to a CPU that sleeps until it is woken. `interleavings.rs` tries every order in which two
 //! CPUs can do this.
 
-use spin::Mutex;
+use crate::clock::Clock;
+use crate::lock::{Lock, Stuck};
 
 /// A place for one value.
-pub trait Slot<T> {
-    /// Puts a value there.
-    fn put(&self, value: T);
-    /// Takes what is there.
-    fn take(&self) -> Option<T>;
-}
-
-impl<T> Slot<T> for Mutex<Option<T>> {
-    fn put(&self, value: T) {
-        *self.lock() = Some(value);
-    }
-
-    fn take(&self) -> Option<T> {
-        // The lock is free again before anything is done with the value.
-        self.lock().take()
-    }
-}
+pub type Slot<T> = Lock<Option<T>>;
 
 /// Hands `value` over to a CPU that is in [`next`], and wakes it. In this order: a CPU that was woken before the
 /// value is there looks, finds nothing, and sleeps over it.
-pub fn post<T>(slot: &impl Slot<T>, value: T, wake: impl FnOnce()) {
-    slot.put(value);
+///
+/// # Errors
+/// A CPU stands still with the slot: the value is dropped.
+pub fn post<T>(slot: &Slot<T>, clock: &impl Clock, value: T, wake: impl FnOnce()) -> Result<(), Stuck> {
+    *slot.take(clock)? = Some(value);
     wake();
+    Ok(())
 }
 
 /// Waits for a value. `sleep` gives this CPU up until it is woken, and returns at once if that has happened since it
-/// last returned; `None` when it answers that the wait is over.
-pub fn next<T>(slot: &impl Slot<T>, mut sleep: impl FnMut() -> bool) -> Option<T> {
+/// last returned; `None` when it answers that the wait is over. Behind a CPU that stands still with the slot there is
+/// nothing.
+pub fn next<T>(slot: &Slot<T>, clock: &impl Clock, mut sleep: impl FnMut() -> bool) -> Option<T> {
     loop {
-        if let Some(value) = slot.take() {
+        if let Some(value) = look(slot, clock) {
             return Some(value);
         }
         if !sleep() {
-            return slot.take();
+            return look(slot, clock);
         }
     }
+}
+
+/// What is there, if something is. The slot is free again before anything is done with it.
+fn look<T>(slot: &Slot<T>, clock: &impl Clock) -> Option<T> {
+    slot.take(clock).ok()?.take()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Model;
     use core::cell::Cell;
+    use postern_cases::case;
+
+    fn slot(value: Option<u8>) -> Slot<u8> {
+        Lock::new("slot", value)
+    }
 
     #[test]
     fn value_that_is_there_is_taken_without_sleeping() {
-        let slot = Mutex::new(Some(7));
-        assert_eq!(next(&slot, || panic!("slept")), Some(7));
-        assert_eq!(slot.take(), None);
+        let (slot, clock) = (slot(Some(7)), Model::new(false));
+        assert_eq!(next(&slot, &clock, || panic!("slept")), Some(7));
+        assert_eq!(look(&slot, &clock), None);
     }
 
     #[test]
     fn value_is_there_when_its_reader_is_woken() {
-        let slot = Mutex::new(None);
+        let (slot, clock) = (slot(None), Model::new(false));
         let woken = Cell::new(false);
-        post(&slot, 7, || {
+        let posted = post(&slot, &clock, 7, || {
             woken.set(true);
-            assert_eq!(slot.take(), Some(7));
+            assert_eq!(look(&slot, &clock), Some(7));
         });
-        assert!(woken.get());
+        assert_eq!((posted, woken.get()), (Ok(()), true));
     }
 
     #[test]
     fn wait_that_is_over_ends_and_looks_once_more() {
-        let slot = Mutex::new(None::<u8>);
+        let (slot, clock) = (slot(None), Model::new(false));
         let mut naps = 0;
-        let waited = next(&slot, || {
+        let waited = next(&slot, &clock, || {
             naps += 1;
             naps < 3
         });
         assert_eq!((waited, naps), (None, 3));
-        let late = next(&slot, || {
-            slot.put(7);
+        let late = next(&slot, &clock, || {
+            post(&slot, &clock, 7, || ()).unwrap();
             false
         });
         assert_eq!(late, Some(7));
+    }
+
+    #[test]
+    fn cpu_that_stands_still_with_a_slot_is_given_nothing_and_waited_for_once() {
+        case!("LCK-03", Fail);
+        let (slot, clock) = (slot(None), Model::new(false));
+        let held = slot.take(&clock).unwrap();
+        let posted = post(&slot, &clock, 7, || panic!("woken for nothing"));
+        assert_eq!(posted, Err(Stuck("slot")));
+        let mut naps = 0;
+        let waited = next(&slot, &clock, || {
+            naps += 1;
+            naps < 3
+        });
+        assert_eq!((waited, naps), (None, 3));
+        drop(held);
     }
 }

@@ -3,7 +3,9 @@
 //! watches; each test has twins with one step left out or turned round, which must be found out.
 
 use crate::addr::{BusAddr, Gpa};
+use crate::clock::Clock;
 use crate::handover::{Slot, next, post};
+use crate::lock::Lock;
 use crate::seam::{Barriers, DeviceMemory};
 use crate::virtio::ring::{Descriptor, Layout, Ring, Used};
 use core::mem;
@@ -13,6 +15,8 @@ use loom::thread;
 use std::collections::BTreeMap;
 
 pub(crate) mod watched;
+
+use watched::{Wrong, model};
 
 const SIZE: u16 = 2;
 const NO_NOTIFY: u64 = 1;
@@ -294,29 +298,35 @@ fn without_a_read_barrier_an_entry_is_read_before_it_is_written() {
     sleep_while_the_device_completes(Machine { no_read: true, ..RIGHT }, Interrupt::cede, false);
 }
 
-/// A mailbox as the kernel has it: a value behind a lock.
-struct Mail(Mutex<Option<u8>>);
+/// A CPU that lets the others run while it waits for a lock.
+pub(crate) struct Cpu(pub(crate) u64);
 
-impl Slot<u8> for Mail {
-    fn put(&self, value: u8) {
-        *self.0.lock().unwrap() = Some(value);
+impl Clock for Cpu {
+    fn now(&self) -> u64 {
+        0
     }
-    fn take(&self) -> Option<u8> {
-        self.0.lock().unwrap().take()
+    fn frequency(&self) -> u64 {
+        1
+    }
+    fn relax(&self) {
+        thread::yield_now();
+    }
+    fn here(&self) -> u64 {
+        self.0
     }
 }
 
 /// How a value is handed to a CPU.
-type Give = fn(&Mail, u8, &Interrupt);
+type Give = fn(&Slot<u8>, u8, &Interrupt);
 
-fn give(mail: &Mail, value: u8, cpu: &Interrupt) {
-    post(mail, value, || cpu.raise());
+fn give(mail: &Slot<u8>, value: u8, cpu: &Interrupt) {
+    post(mail, &Cpu(1), value, || cpu.raise()).unwrap();
 }
 
 /// A parked CPU is woken for nothing, and then given work.
 fn hand_over(give: Give, cede: fn(&Interrupt)) {
-    loom::model(move || {
-        let mail = Arc::new(Mail(Mutex::new(None)));
+    model(Wrong::Nothing, move || {
+        let mail = Arc::new(Lock::new("mail", None));
         let parked = Interrupt::new();
         let other = {
             let (mail, parked) = (mail.clone(), parked.clone());
@@ -326,7 +336,7 @@ fn hand_over(give: Give, cede: fn(&Interrupt)) {
                 parked.raised_for_the_last_time();
             })
         };
-        let work = next(&*mail, || {
+        let work = next(&mail, &Cpu(2), || {
             cede(&parked);
             true
         });
@@ -345,7 +355,7 @@ fn work_handed_to_a_parked_cpu_is_found() {
 fn cpu_that_is_woken_before_its_work_is_there_sleeps_over_it() {
     let wake_first: Give = |mail, value, cpu| {
         cpu.raise();
-        mail.put(value);
+        *mail.take(&Cpu(1)).unwrap() = Some(value);
     };
     hand_over(wake_first, Interrupt::cede);
 }

@@ -4,6 +4,7 @@
 //! opcode, so only the first return word counts (ultravisor `svm/svm-rtas.c`).
 
 use crate::hcall::calls;
+use crate::lock::Stuck;
 use crate::seam::{DeviceMemory, Hypervisor};
 use core::fmt;
 
@@ -39,10 +40,16 @@ pub enum RtasError {
     Unknown(i32),
     /// More words than [`MAX_WORDS`] or [`MOST_TOGETHER`]: a mistake of the caller.
     TooManyWords(usize),
-    /// Another CPU is in the middle of a call and does not come back. The call was not made.
-    OtherCpu,
+    /// Another CPU stands still in a call, or with what this one is about. The call was not made.
+    Stuck(Stuck),
     /// An interrupt source or a server that is none: they have 24 bits. The call was not made.
     NoSuchNumber(u32),
+}
+
+impl From<Stuck> for RtasError {
+    fn from(stuck: Stuck) -> Self {
+        Self::Stuck(stuck)
+    }
 }
 
 impl fmt::Display for RtasError {
@@ -55,7 +62,7 @@ impl fmt::Display for RtasError {
             Self::NotAuthorized => f.write_str("RTAS not authorized"),
             Self::Unknown(code) => write!(f, "unknown RTAS status {code}"),
             Self::TooManyWords(n) => write!(f, "{n} RTAS words"),
-            Self::OtherCpu => f.write_str("another CPU stands still in an RTAS call"),
+            Self::Stuck(stuck) => stuck.fmt(f),
             Self::NoSuchNumber(number) => write!(f, "{number:#x} is no interrupt source and no server"),
         }
     }

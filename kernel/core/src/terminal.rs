@@ -4,40 +4,59 @@
 
 use crate::clock::{Clock, Deadline};
 use crate::hcall::{HcallError, calls};
+use crate::lock::Lock;
 use crate::seam::Hypervisor;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
-use spin::Mutex;
 
 /// How long a busy terminal is waited for. The wait is spent once: until the terminal takes something again,
 /// what it does not take at the first try is dropped.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// One terminal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Terminal {
     number: AtomicU32,
     stuck: AtomicBool,
-    typed: Mutex<Typed>,
+    typed: Lock<Typed>,
 }
 
 /// Bytes that arrived together and were not asked for yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Typed {
     bytes: [u8; calls::TERMINAL_BYTES],
     next: usize,
     end: usize,
 }
 
+/// The name of their lock.
+const TYPED: &str = "keyboard";
+
+const NOTHING: Typed = Typed { bytes: [0; calls::TERMINAL_BYTES], next: 0, end: 0 };
+
+impl Default for Terminal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Terminal {
     /// Terminal 0, which stands for the first there is (QEMU `hw/char/spapr_vty.c`).
     #[must_use]
+    #[cfg(not(test))]
     pub const fn new() -> Self {
-        Self {
-            number: AtomicU32::new(0),
-            stuck: AtomicBool::new(false),
-            typed: Mutex::new(Typed { bytes: [0; calls::TERMINAL_BYTES], next: 0, end: 0 }),
-        }
+        Self::with(Lock::new(TYPED, NOTHING))
+    }
+
+    /// Terminal 0, which stands for the first there is.
+    #[must_use]
+    #[cfg(test)]
+    pub fn new() -> Self {
+        Self::with(Lock::new(TYPED, NOTHING))
+    }
+
+    const fn with(typed: Lock<Typed>) -> Self {
+        Self { number: AtomicU32::new(0), stuck: AtomicBool::new(false), typed }
     }
 
     /// Takes the terminal's number from the device tree.
@@ -63,12 +82,12 @@ impl Terminal {
     }
 
     /// One byte that somebody typed, when there is one. At most 16 arrive together, whatever the hypervisor
-    /// says; the rest of them is kept for the next call.
-    pub fn read(&self, hypervisor: &impl Hypervisor) -> Option<u8> {
-        let mut typed = self.typed.lock();
+    /// says; the rest of them is kept for the next call. Behind a CPU that stands still with them there is none.
+    pub fn read(&self, machine: &(impl Hypervisor + Clock)) -> Option<u8> {
+        let mut typed = self.typed.take(machine).ok()?;
         if typed.next >= typed.end {
             let number = self.number.load(Ordering::Relaxed);
-            let (bytes, len) = calls::get_term_char(hypervisor, number).ok()?;
+            let (bytes, len) = calls::get_term_char(machine, number).ok()?;
             let end = usize::try_from(len).unwrap_or(calls::TERMINAL_BYTES).min(calls::TERMINAL_BYTES);
             *typed = Typed { bytes, next: 0, end };
         }

@@ -10,10 +10,10 @@ use core::time::Duration;
 use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, Deadline, ticks};
 use postern_core::fdt::Machine;
-use postern_core::handover;
+use postern_core::handover::{self, Slot};
 use postern_core::hcall::calls;
+use postern_core::lock::Lock;
 use postern_core::seam::Rtas;
-use spin::Mutex;
 
 /// How long a CPU may take to arrive, and to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -69,7 +69,7 @@ static CPUS: [Secondary; SECONDARIES] = [const {
 type Work = Box<dyn FnOnce() + Send>;
 
 /// Work that is waiting, for each CPU of [`CPUS`].
-static MAIL: [Mutex<Option<Work>>; SECONDARIES] = [const { Mutex::new(None) }; SECONDARIES];
+static MAIL: [Slot<Work>; SECONDARIES] = [const { Lock::new("work of another CPU", None) }; SECONDARIES];
 
 /// The server number of the CPU that booted.
 static BOOT_SERVER: AtomicU32 = AtomicU32::new(0);
@@ -211,7 +211,7 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         }
     };
     loop {
-        if let Some(work) = handover::next(mail, park) {
+        if let Some(work) = handover::next(mail, &Pseries, park) {
             work();
         }
     }
@@ -227,12 +227,6 @@ pub fn booted_on(server: u32) {
 pub fn use_vectors() {
     postern_arch::use_vectors();
     VECTORS.fetch_add(usize::from(postern_arch::vectors_are_on()), Ordering::Relaxed);
-}
-
-/// A number, not 0, that the CPU that runs this has and no other.
-pub fn here() -> u64 {
-    // Each has an exception stack of its own.
-    postern_arch::exception_stack() | 1
 }
 
 /// CPUs that there are stacks for.
@@ -269,7 +263,7 @@ pub fn server(number: usize) -> u32 {
 pub struct Worker(&'static Secondary);
 
 /// Work given to a CPU.
-pub struct Pending<T>(Arc<Mutex<Option<T>>>);
+pub struct Pending<T>(Arc<Slot<T>>);
 
 impl Worker {
     /// Its server number.
@@ -285,25 +279,29 @@ impl Worker {
 
     /// Hands work over. All that it uses it owns, so that a CPU that never finishes keeps nothing of anybody's.
     pub fn start<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
-        let result = Arc::new(Mutex::new(None));
+        let result = Arc::new(Lock::new("answer of another CPU", None));
         let answer = Arc::clone(&result);
         let boot_server = BOOT_SERVER.load(Ordering::Relaxed);
         let work: Work = Box::new(move || {
             // Whoever waits sleeps meanwhile, and looks now and then should this be refused.
-            handover::post(&*answer, work(), || _ = request(boot_server));
+            // Behind a CPU that stands still with the answer nobody wants it any more.
+            let _ = handover::post(&answer, &Pseries, work(), || _ = request(boot_server));
         });
         if let Some(mail) = MAIL.get(self.0.index.load(Ordering::Relaxed) as usize) {
-            // A CPU that cannot be woken looks by itself after a nap.
-            handover::post(mail, work, || _ = request(self.server()));
+            // A CPU that cannot be woken looks by itself after a nap. One that stands still with its mail drops the
+            // work, and its answer never comes.
+            let _ = handover::post(mail, &Pseries, work, || _ = request(self.server()));
         }
         Pending(result)
     }
 }
 
 impl<T> Pending<T> {
-    /// What the work led to, on the CPU that booted; `None` when it is not done within `patience`.
+    /// What the work led to, on the CPU that booted; `None` when it is not done within `patience`, or will never be.
     pub fn wait(self, patience: Duration) -> Option<T> {
         let mut deadline = Deadline::after(&Pseries, patience);
-        handover::next(&*self.0, || !deadline.expired_after_nap(&Pseries, LOOK).0)
+        // Once nobody else knows of the slot, nobody answers any more.
+        let awaited = || Arc::strong_count(&self.0) > 1;
+        handover::next(&self.0, &Pseries, || awaited() && !deadline.expired_after_nap(&Pseries, LOOK).0)
     }
 }

@@ -1,11 +1,13 @@
 //! A panic: a mistake of ours, reported with what led to it.
 
-use crate::arch::{backtrace, cpus, disclosure};
+use crate::arch::{backtrace, disclosure};
 use crate::devices::masters;
 use crate::memory::heap;
 use crate::platform::power;
+use crate::platform::pseries::Pseries;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
+use postern_core::clock::Clock;
 use postern_core::exit::ExitStatus;
 
 /// The CPU that reports; 0 as long as none does.
@@ -14,7 +16,7 @@ static PANICKING: AtomicU64 = AtomicU64::new(0);
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     let status = if heap::exhausted() { ExitStatus::OutOfMemory } else { ExitStatus::Panic };
-    let here = cpus::here();
+    let here = Pseries.here();
     match PANICKING.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {}
         Err(other) if other == here => power::exit(status),

@@ -1,16 +1,17 @@
 //! The functions that may access memory, so that whoever ends the run can take that from them first.
 
+use crate::platform::lock;
 use crate::platform::pseries::Pseries;
+use postern_core::lock::Lock;
 use postern_core::pci::command::{CommandError, disable_bus_master, enable_bus_master};
 use postern_core::pci::config::{DeviceAddr, RtasConfig};
-use spin::Mutex;
 
 /// Most of them; a machine with more keeps the others on until it is gone.
 const MOST: usize = 64;
 
 type Master = (RtasConfig<Pseries>, DeviceAddr);
 
-static MASTERS: Mutex<[Option<Master>; MOST]> = Mutex::new([None; MOST]);
+static MASTERS: Lock<[Option<Master>; MOST]> = Lock::new("list of devices", [None; MOST]);
 
 /// Lets a function access memory: what it may reach is in place.
 ///
@@ -18,7 +19,7 @@ static MASTERS: Mutex<[Option<Master>; MOST]> = Mutex::new([None; MOST]);
 /// A command register that does not take.
 pub fn enable(config: &RtasConfig<Pseries>, at: DeviceAddr) -> Result<(), CommandError> {
     enable_bus_master(config, at)?;
-    if let Some(free) = MASTERS.lock().iter_mut().find(|entry| entry.is_none()) {
+    if let Some(free) = lock::or_end(&MASTERS).iter_mut().find(|entry| entry.is_none()) {
         *free = Some((*config, at));
     }
     Ok(())
@@ -27,7 +28,7 @@ pub fn enable(config: &RtasConfig<Pseries>, at: DeviceAddr) -> Result<(), Comman
 /// Takes memory from every device; before a report that may come from the middle of anything, so nothing is
 /// waited for: when the list is in use, it stays as it is.
 pub fn silence() {
-    let Some(mut masters) = MASTERS.try_lock() else { return };
+    let Some(mut masters) = MASTERS.try_take(&Pseries) else { return };
     let (mut silent, mut loud) = (0, 0);
     for (config, at) in masters.iter_mut().filter_map(Option::take) {
         match disable_bus_master(&config, at) {

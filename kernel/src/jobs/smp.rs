@@ -19,13 +19,13 @@ use postern_core::blk::share;
 use postern_core::clock::{Clock, duration};
 use postern_core::cmdline::Options;
 use postern_core::interrupts::Line;
+use postern_core::lock::Lock;
 use postern_core::outcome::Work;
-use spin::Mutex;
 
 /// How long another CPU's share may take once this one's is done.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-type Queue = Arc<Mutex<Blk<Pseries, Pseries>>>;
+type Queue = Arc<Lock<Blk<Pseries, Pseries>>>;
 
 /// One CPU's share.
 struct Share {
@@ -53,8 +53,10 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
     let writes = id == SCRATCH;
     jobs::whole(&mut driver)?;
     let geometry = driver.geometry();
-    let queues: Vec<Queue> =
-        core::iter::once(driver).chain(others).map(|queue| Arc::new(Mutex::new(queue))).collect();
+    let queues: Vec<Queue> = core::iter::once(driver)
+        .chain(others)
+        .map(|queue| Arc::new(Lock::new("queue of a disk", queue)))
+        .collect();
     let workers: Vec<_> = cpus::workers().collect();
     let count = workers.len() + 1;
     // A queue's interrupts come to one CPU only: one that has to be shared is looked at.
@@ -80,7 +82,7 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
     pause(&queues, false);
     let took = duration(&Pseries, Pseries.now().wrapping_sub(start)).as_millis();
     // No CPU has its queue any more: all shares are here.
-    let back = queues.into_iter().map(|queue| Arc::into_inner(queue).map(Mutex::into_inner));
+    let back = queues.into_iter().map(|queue| Arc::into_inner(queue).map(Lock::into_inner));
     let mut back: Vec<Blk<Pseries, Pseries>> =
         back.collect::<Option<_>>().ok_or(DeviceError::Missing("queue that was lent to a CPU"))?;
     for (index, share) in shares.iter().enumerate() {
@@ -113,7 +115,7 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
 }
 
 fn pause(queues: &[Queue], paused: bool) {
-    queues.iter().filter_map(|queue| queue.try_lock()).for_each(|queue| {
+    queues.iter().filter_map(|queue| queue.try_take(&Pseries)).for_each(|queue| {
         if let Some(line) = queue.line() {
             line.pause(paused);
         }

@@ -4,12 +4,13 @@
 
 use crate::memory::accept;
 use crate::memory::owned::OwnedFrames;
+use crate::platform::lock;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use linked_list_allocator::Heap;
+use postern_core::lock::{Guard, Lock};
 use postern_core::memory_map::Frames;
-use spin::Mutex;
 
 /// Bytes of the early piece.
 pub const EARLY_SIZE: usize = 512 * 1024;
@@ -82,30 +83,40 @@ impl Main {
 }
 
 struct KernelHeap {
-    early: Mutex<Heap>,
-    main: Mutex<Main>,
+    early: Lock<Heap>,
+    main: Lock<Main>,
     exhausted: AtomicBool,
 }
 
 #[global_allocator]
 static HEAP: KernelHeap = KernelHeap {
-    early: Mutex::new(Heap::empty()),
-    main: Mutex::new(Main::new()),
+    early: Lock::new("first heap", Heap::empty()),
+    main: Lock::new("heap", Main::new()),
     exhausted: AtomicBool::new(false),
 };
+
+/// The pieces. Nothing goes on without them: a CPU that stands still with one ends the run. Neither the wait nor the end
+/// allocates.
+fn early() -> Guard<'static, Heap> {
+    lock::or_end(&HEAP.early)
+}
+
+fn main() -> Guard<'static, Main> {
+    lock::or_end(&HEAP.main)
+}
 
 /// Opens the early piece, before the first allocation. A second call has no effect.
 pub fn init_early() {
     static OPENED: AtomicBool = AtomicBool::new(false);
     if !OPENED.swap(true, Ordering::Relaxed) {
         // SAFETY: EARLY is used by nothing but this heap, lives for ever, and only one call comes here.
-        unsafe { HEAP.early.lock().init((&raw mut EARLY).cast(), EARLY_SIZE) };
+        unsafe { early().init((&raw mut EARLY).cast(), EARLY_SIZE) };
     }
 }
 
 /// Opens the main piece.
 pub fn init_main(frames: OwnedFrames) {
-    HEAP.main.lock().add(frames);
+    main().add(frames);
 }
 
 /// Lets the main heap grow.
@@ -113,12 +124,12 @@ pub fn init_main(frames: OwnedFrames) {
 /// # Safety
 /// `frames` are what the memory map had left, given out to nobody else, and are mapped before the next allocation.
 pub unsafe fn grow_from(frames: Frames) {
-    HEAP.main.lock().frames = Some(frames);
+    main().frames = Some(frames);
 }
 
 /// Bytes that the heap has not grown into yet.
 pub fn unused() -> u64 {
-    HEAP.main.lock().frames.as_ref().map_or(0, Frames::bytes)
+    main().frames.as_ref().map_or(0, Frames::bytes)
 }
 
 /// Whether an allocation has failed: the panic that follows is then an out-of-memory exit.
@@ -128,7 +139,7 @@ pub fn exhausted() -> bool {
 
 /// Bytes in use and bytes free, all pieces together.
 pub fn usage() -> (usize, usize) {
-    let (early, main) = (HEAP.early.lock(), HEAP.main.lock());
+    let (early, main) = (early(), main());
     let pieces = main.pieces[..main.used].iter().chain([&*early]);
     pieces.fold((0, 0), |(used, free), piece| (used + piece.used(), free + piece.free()))
 }
@@ -137,10 +148,10 @@ pub fn usage() -> (usize, usize) {
 // memory of the size asked for; a block goes back to the piece whose range it lies in.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if let Some(block) = self.main.lock().allocate(layout) {
+        if let Some(block) = main().allocate(layout) {
             return block.as_ptr();
         }
-        if let Ok(block) = self.early.lock().allocate_first_fit(layout) {
+        if let Ok(block) = early().allocate_first_fit(layout) {
             return block.as_ptr();
         }
         self.exhausted.store(true, Ordering::Relaxed);
@@ -149,7 +160,7 @@ unsafe impl GlobalAlloc for KernelHeap {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let Some(at) = NonNull::new(block) else { return };
-        let mut early = self.early.lock();
+        let mut early = early();
         let in_early = (early.bottom()..early.top()).contains(&block);
         // SAFETY: the caller gives back a block of this allocator with its layout, and a block lies in the
         // piece that gave it out.
@@ -158,7 +169,7 @@ unsafe impl GlobalAlloc for KernelHeap {
                 early.deallocate(at, layout);
             } else {
                 drop(early);
-                let mut main = self.main.lock();
+                let mut main = main();
                 let used = main.used;
                 let mut pieces = main.pieces[..used].iter_mut();
                 if let Some(piece) = pieces.find(|piece| (piece.bottom()..piece.top()).contains(&block)) {

@@ -4,15 +4,16 @@
 //! none. Device registers are reached by hcalls and have none either.
 
 use crate::memory::layout;
+use crate::platform::lock;
 use crate::platform::pseries::Pseries;
 use alloc::vec::Vec;
 use core::fmt;
 use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
 use postern_core::hcall::{HcallError, calls};
+use postern_core::lock::Lock;
 use postern_core::memory_map::MemoryMap;
 use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_entry};
 use postern_core::seam::DeviceMemory;
-use spin::Mutex;
 
 /// Room for tables: the root's 64 KiB, the process table, and 4 KiB or 256 bytes for each other. The many
 /// small pieces are the image's; RAM takes pages of 1 GiB and 2 MiB.
@@ -74,7 +75,7 @@ impl From<MapError> for MmuError {
     }
 }
 
-static TREE: Mutex<Option<Tree<ArenaTables>>> = Mutex::new(None);
+static TREE: Lock<Option<Tree<ArenaTables>>> = Lock::new("translation tables", None);
 
 /// Bytes in the process table, the least that there can be (2^12).
 const PROCESS_TABLE_LOG2: u32 = 12;
@@ -109,7 +110,7 @@ pub fn enable(map: &MemoryMap) -> Result<(), MmuError> {
     // themselves.
     unsafe { calls::register_process_table(&Pseries, process_table, PROCESS_TABLE_LOG2) }
         .map_err(MmuError::Register)?;
-    *TREE.lock() = Some(tree);
+    *lock::or_end(&TREE) = Some(tree);
     // SAFETY: the tree maps text, data, stack and everything else that Rust code uses to itself, so the
     // next instruction and every pointer mean the same with translation on.
     unsafe { postern_arch::enable_translation() };
@@ -139,7 +140,7 @@ pub fn widen(memory: &impl DeviceMemory) {
 
 /// Calls `found` with each run of equal mappings.
 pub fn walk(mut found: impl FnMut(Mapped)) {
-    if let Some(tree) = &*TREE.lock() {
+    if let Some(tree) = &*lock::or_end(&TREE) {
         tree.walk(&mut found);
     }
 }

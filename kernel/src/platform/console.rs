@@ -1,15 +1,21 @@
 //! Where output goes: the hypervisor's terminal, and a serial card when the command line asks for one.
 
-use crate::platform::lock::Lock;
 use crate::platform::pseries::Pseries;
 use crate::platform::uart;
 use core::fmt::{self, Write};
+use postern_core::lock::{Guard, Lock};
 use postern_core::terminal::Terminal;
 use postern_core::text::{SingleLine, is_plain};
 
 static TERMINAL: Terminal = Terminal::new();
 /// What one CPU writes at once stays together, unless the CPU that wrote before stands still.
-static WRITING: Lock = Lock::new();
+static WRITING: Lock<()> = Lock::new("console", ());
+
+/// Waits for its turn. A CPU that has it is here again because it reports a failure. Nobody goes without output because
+/// another one stands still.
+fn turn() -> Option<Guard<'static, ()>> {
+    if WRITING.is_held_here(&Pseries) { None } else { WRITING.take(&Pseries).ok() }
+}
 
 /// Takes the terminal's number from the device tree.
 pub fn set_terminal(number: u32) {
@@ -19,7 +25,7 @@ pub fn set_terminal(number: u32) {
 /// Writes `text` to every console, with carriage returns. Other control characters, and what is not ASCII, become `?`:
 /// whoever may have such text escapes it before.
 pub fn write(text: &str) {
-    let _guard = WRITING.take();
+    let _guard = turn();
     put_lines(text);
 }
 
@@ -52,7 +58,7 @@ fn put(bytes: &[u8]) {
 
 /// Writes `text`, which stays on one line, and ends the line.
 pub fn print_line(text: fmt::Arguments<'_>) {
-    let _guard = WRITING.take();
+    let _guard = turn();
     // The console's writer never fails.
     let _ = SingleLine(Console).write_fmt(text);
     put_lines("\n");

@@ -1,11 +1,12 @@
 //! The machine's random numbers. They are needed while devices are brought up, by the CPU that booted.
 
+use crate::platform::lock;
 use crate::platform::pseries::Pseries;
 use postern_core::entropy::{Entropy, Quality};
+use postern_core::lock::Lock;
 use postern_core::random::Generator;
-use spin::Mutex;
 
-static ENTROPY: Mutex<Option<Entropy>> = Mutex::new(None);
+static ENTROPY: Lock<Option<Entropy>> = Lock::new("random numbers", None);
 
 /// Gathers entropy, and says what it is worth.
 pub fn open() -> Quality {
@@ -14,13 +15,13 @@ pub fn open() -> Quality {
     if quality == Quality::Weak {
         log::warn!("darn does not answer: random numbers start from the timebase, which the host can guess");
     }
-    *ENTROPY.lock() = Some(entropy);
+    *lock::or_end(&ENTROPY) = Some(entropy);
     quality
 }
 
 /// A generator whose numbers a peer on the network cannot predict, for sequence numbers and made-up addresses.
 pub fn generator() -> Generator {
-    let mut entropy = ENTROPY.lock();
+    let mut entropy = lock::or_end(&ENTROPY);
     let entropy = entropy.get_or_insert_with(|| Entropy::gather(&mut postern_arch::random, &Pseries));
     entropy.fork(&mut postern_arch::random, &Pseries)
 }

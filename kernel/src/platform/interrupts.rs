@@ -4,7 +4,6 @@
 //! held when an interrupt comes.
 
 use crate::arch::cpus;
-use crate::platform::lock::within_bounds;
 use crate::platform::pseries::{self, Pseries};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,10 +13,10 @@ use postern_core::fdt::Machine;
 use postern_core::fdt::machine::InterruptController;
 use postern_core::hcall::Hcall;
 use postern_core::interrupts::{Line, Router, Statistics};
+use postern_core::lock::Lock;
 use postern_core::rtas::RtasError;
-use spin::Mutex;
 
-static ROUTER: Mutex<Router> = Mutex::new(Router::new());
+static ROUTER: Lock<Router> = Lock::new("interrupt controller", Router::new());
 static OPEN: AtomicBool = AtomicBool::new(false);
 static SLEEP_PRICE: AtomicU64 = AtomicU64::new(0);
 static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
@@ -73,12 +72,12 @@ pub fn are_open() -> bool {
 /// # Errors
 /// The controller does not take the source.
 pub fn register(line: Arc<Line>, server: u32) -> Result<(), RtasError> {
-    within_bounds(&ROUTER).ok_or(RtasError::OtherCpu)?.register(&Pseries, line, server)
+    ROUTER.take(&Pseries)?.register(&Pseries, line, server)
 }
 
 /// What has been seen so far; `None` when a CPU stands still in the middle of an interrupt.
 pub fn statistics() -> Option<Statistics> {
-    Some(within_bounds(&ROUTER)?.statistics())
+    Some(ROUTER.take(&Pseries).ok()?.statistics())
 }
 
 /// Lets requests of other CPUs through to the CPU that runs this.
@@ -122,5 +121,5 @@ fn take(server: u32) -> u32 {
         return 0;
     }
     // Behind a CPU that stands still nothing is taken: drivers look by themselves.
-    within_bounds(&ROUTER).map_or(0, |mut router| router.service(&Pseries, server))
+    ROUTER.take(&Pseries).map_or(0, |mut router| router.service(&Pseries, server))
 }

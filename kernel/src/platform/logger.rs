@@ -7,8 +7,8 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use postern_core::clock::{Clock, duration};
+use postern_core::lock::Lock;
 use postern_core::text::SingleLine;
-use spin::Mutex;
 
 const RING_SIZE: usize = 16 * 1024;
 const LINE_SIZE: usize = 240;
@@ -21,7 +21,7 @@ struct Ring {
     written: usize,
 }
 
-static RING: Mutex<Ring> = Mutex::new(Ring { bytes: [0; RING_SIZE], written: 0 });
+static RING: Lock<Ring> = Lock::new("log", Ring { bytes: [0; RING_SIZE], written: 0 });
 static CONSOLE_LEVEL: AtomicUsize = AtomicUsize::new(LevelFilter::Info as usize);
 static SUPPRESSED: AtomicUsize = AtomicUsize::new(0);
 static ENTRY_TICKS: AtomicU64 = AtomicU64::new(0);
@@ -48,7 +48,7 @@ pub fn show_suppressed() {
     if SUPPRESSED.swap(0, Ordering::Relaxed) == 0 {
         return;
     }
-    let Some(ring) = RING.try_lock() else { return };
+    let Some(ring) = RING.try_take(&Pseries) else { return };
     console::write("--- log kept so far ---\n");
     let start = ring.written.saturating_sub(RING_SIZE);
     let mut line = Line::new();
@@ -65,7 +65,7 @@ pub fn show_suppressed() {
 
 /// Replays everything logged so far to a console that came late.
 pub fn replay(mut put: impl FnMut(&[u8])) {
-    let ring = RING.lock();
+    let Ok(ring) = RING.take(&Pseries) else { return };
     for index in ring.written.saturating_sub(RING_SIZE)..ring.written {
         let byte = ring.bytes[index % RING_SIZE];
         if byte == b'\n' {
@@ -130,7 +130,7 @@ impl Log for Logger {
         let _ = write!(SingleLine(&mut line), "[{seconds:3}.{micros:06}] {mark}{}", record.args());
         line.push(b'\n');
         if record.level() <= RING_LEVEL
-            && let Some(mut ring) = RING.try_lock()
+            && let Some(mut ring) = RING.try_take(&Pseries)
         {
             for byte in line.as_str().bytes() {
                 let at = ring.written % RING_SIZE;

@@ -4,7 +4,7 @@ mod adopt;
 pub mod console;
 pub mod entropy;
 pub mod interrupts;
-mod lock;
+pub mod lock;
 pub mod logger;
 pub mod mmio;
 pub mod power;

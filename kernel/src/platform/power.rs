@@ -1,9 +1,11 @@
 //! The exit protocol: a line for scripts, then RTAS power-off for success and ibm,os-term for failure.
 
-use crate::arch::{cpus, disclosure};
+use crate::arch::disclosure;
+use crate::platform::pseries::Pseries;
 use crate::platform::rtas;
 use crate::println;
 use core::sync::atomic::{AtomicU64, Ordering};
+use postern_core::clock::Clock;
 use postern_core::exit::ExitStatus;
 use postern_core::fdt::rtas::{OS_TERM, POWER_OFF};
 
@@ -12,7 +14,7 @@ static ENDING: AtomicU64 = AtomicU64::new(0);
 
 /// Ends the run. The first CPU that asks for it decides how. What still lies in the log ring goes out first when the status is a failure.
 pub fn exit(status: ExitStatus) -> ! {
-    let here = cpus::here();
+    let here = Pseries.here();
     match ENDING.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {
             if status != ExitStatus::Done && disclosure::is_full() {

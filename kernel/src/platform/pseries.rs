@@ -82,6 +82,12 @@ impl Clock for Pseries {
     fn sleep_price(&self) -> u64 {
         interrupts::sleep_price()
     }
+
+    #[inline]
+    fn here(&self) -> u64 {
+        // Each CPU has an exception stack of its own.
+        postern_arch::exception_stack() | 1
+    }
 }
 
 impl Barriers for Pseries {

@@ -2,12 +2,12 @@
 
 use crate::arch::cpus;
 use crate::memory::device::DeviceBytes;
-use crate::platform::lock::Lock;
 use crate::platform::pseries::Pseries;
 use core::time::Duration;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::clock::Deadline;
 use postern_core::fdt;
+use postern_core::lock::Lock;
 use postern_core::rtas::{self, BLOCK_WORDS, RtasError};
 use postern_core::seam::{Platform, Rtas};
 use spin::Once;
@@ -38,7 +38,7 @@ struct Blocks([Block; CPUS]);
 static mut BLOCKS: Blocks = Blocks([Block([0; BLOCK_WORDS]); CPUS]);
 
 /// Firmware serves one call at a time (PAPR+ 7.2.1).
-static CALLING: Lock = Lock::new();
+static CALLING: Lock<()> = Lock::new("RTAS call", ());
 
 /// Calls the service with this token once; `rets` receives the return words after the status.
 fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
@@ -56,7 +56,8 @@ fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasErro
 
 /// A call that ends the run, by token: it does not wait for a CPU that stands still.
 pub fn call_to_end_the_run(token: u32, args: &[u32]) {
-    let _guard = CALLING.take_to_end_the_run();
+    // A CPU that failed in the middle of a call does not come back to it.
+    let _guard = (!CALLING.is_held_here(&Pseries)).then(|| CALLING.take_to_end_the_run(&Pseries));
     // There is nothing left to be done about one that fails.
     let _ = call_token(token, args, &mut []);
 }
@@ -71,7 +72,7 @@ impl Rtas for Pseries {
         let token = token(service).ok_or(RtasError::NotThere(service))?;
         let mut deadline = Deadline::after(self, PATIENCE);
         loop {
-            let guard = CALLING.take().ok_or(RtasError::OtherCpu)?;
+            let guard = CALLING.take(self)?;
             let result = call_token(token, args, rets);
             drop(guard);
             match result {

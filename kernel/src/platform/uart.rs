@@ -4,8 +4,8 @@ use crate::platform::pseries::Pseries;
 use core::time::Duration;
 use postern_core::addr::Gpa;
 use postern_core::clock::Deadline;
+use postern_core::lock::Lock;
 use postern_core::seam::{Mmio, Width};
-use spin::Mutex;
 use uart_16550::{Config, Uart16550, backend::Backend};
 
 /// Output that the card does not take within this time is dropped.
@@ -31,7 +31,7 @@ impl Backend for Registers {
     }
 }
 
-static UART: Mutex<Option<Uart16550<Registers>>> = Mutex::new(None);
+static UART: Lock<Option<Uart16550<Registers>>> = Lock::new("serial card", None);
 
 /// Adds the 16550 at `base` to the consoles and replays the log to it; false when none answers there.
 pub fn attach(base: Gpa) -> bool {
@@ -41,7 +41,9 @@ pub fn attach(base: Gpa) -> bool {
     if uart.init(Config::default()).is_err() {
         return false;
     }
-    *UART.lock() = Some(uart);
+    let Ok(mut place) = UART.take(&Pseries) else { return false };
+    *place = Some(uart);
+    drop(place);
     crate::platform::logger::replay(put);
     true
 }
@@ -49,7 +51,7 @@ pub fn attach(base: Gpa) -> bool {
 /// Writes to the card, when there is one.
 pub fn put(bytes: &[u8]) {
     // The exception and panic reports may come from inside `put`; then the terminal alone has to do.
-    let Some(mut uart) = UART.try_lock() else { return };
+    let Some(mut uart) = UART.try_take(&Pseries) else { return };
     let Some(uart) = uart.as_mut() else { return };
     let mut deadline = Deadline::after(&Pseries, PATIENCE);
     for byte in bytes {

@@ -75,11 +75,14 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         });
         let mut first = queues.next().ok_or(BlkError::NoQueues)?;
         let others = queues.collect();
-        match control.start() {
+        match control.start(first.dma().platform()) {
             Ok(()) => Ok(Queues { first, others }),
-            Err(error) => {
-                first.break_device(BreakReason::Transport(error));
-                Err(error.into())
+            Err(reason) => {
+                first.break_device(reason);
+                Err(match reason {
+                    BreakReason::Transport(error) => error.into(),
+                    other => BlkError::Broken(other),
+                })
             }
         }
     }
@@ -98,7 +101,7 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
             Some(BreakReason::Stopped) if self.retry_reset() => {}
             reason => return Err(BlkError::Broken(reason.unwrap_or(BreakReason::Stopped))),
         }
-        let mut transport = self.again().begin(self.dma().platform())?;
+        let mut transport = self.again()?.begin(self.dma().platform())?;
         transport.negotiate(WANTED)?;
         let Queues { mut first, .. } = Self::start(transport, 1, self.dma().clone())?;
         first.set_patience(self.patience);
@@ -114,7 +117,8 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         parts: &mut Vec<Part<P>>,
     ) -> Result<Geometry, BlkError> {
         let geometry = Geometry::read(transport)?;
-        for (index, dma) in (0..).zip(dma.split(most.min(geometry.queues))) {
+        let handles = dma.split(most.min(geometry.queues)).map_err(|stuck| BlkError::Dma(stuck.into()))?;
+        for (index, dma) in (0..).zip(handles) {
             parts.push((dma, None));
             if let Some((dma, part)) = parts.last_mut() {
                 *part = Some(Live::set_up(transport, index, dma)?);

@@ -4,9 +4,9 @@ use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::geometry::read_capacity;
 use crate::clock::Clock;
 use crate::dma::DeviceId;
+use crate::lock::{Lock, Stuck};
 use crate::seam::Mmio;
-use crate::sync::{AtomicBool, AtomicU64, Mutex};
-use crate::virtio::error::TransportError;
+use crate::sync::{AtomicBool, AtomicU64};
 use crate::virtio::transport::{Again, Doorbell, Transport};
 use core::sync::atomic::Ordering;
 
@@ -19,7 +19,7 @@ pub(super) struct Control<M> {
     capacity: AtomicU64,
     /// A hint that `end` is there.
     ended: AtomicBool,
-    registers: Mutex<Registers<M>>,
+    registers: Lock<Registers<M>>,
 }
 
 #[derive(Debug)]
@@ -42,12 +42,12 @@ impl<M: Mmio + Clone> Control<M> {
             mmio: transport.mmio().clone(),
             capacity: AtomicU64::new(capacity),
             ended: AtomicBool::new(false),
-            registers: Mutex::new(Registers { transport, end: None }),
+            registers: Lock::new("disk's registers", Registers { transport, end: None }),
         }
     }
 
-    pub(super) fn again(&self) -> Again<M> {
-        self.registers.lock().transport.again()
+    pub(super) fn again(&self, clock: &impl Clock) -> Result<Again<M>, BreakReason> {
+        Ok(self.registers.take(clock)?.transport.again())
     }
 }
 
@@ -66,13 +66,13 @@ impl<M: Mmio> Control<M> {
     }
 
     /// Lets the device work on its queues, once all are set up.
-    pub(super) fn start(&self) -> Result<(), TransportError> {
-        self.registers.lock().transport.start()
+    pub(super) fn start(&self, clock: &impl Clock) -> Result<(), BreakReason> {
+        self.registers.take(clock)?.transport.start().map_err(BreakReason::Transport)
     }
 
     /// Is the device alive, and has its capacity changed?
-    pub(super) fn look_after(&self) -> Result<(), BreakReason> {
-        let mut registers = self.registers.lock();
+    pub(super) fn look_after(&self, clock: &impl Clock) -> Result<(), BreakReason> {
+        let mut registers = self.registers.take(clock)?;
         if let Some(end) = registers.end {
             return Err(end.reason);
         }
@@ -87,8 +87,8 @@ impl<M: Mmio> Control<M> {
     }
 
     /// Reads the capacity anew and takes it over.
-    pub(super) fn refresh(&self) -> Result<u64, BlkError> {
-        let mut registers = self.registers.lock();
+    pub(super) fn refresh(&self, clock: &impl Clock) -> Result<u64, BlkError> {
+        let mut registers = self.registers.take(clock).map_err(|stuck| BlkError::Broken(stuck.into()))?;
         if let Some(end) = registers.end {
             return Err(BlkError::Broken(end.reason));
         }
@@ -97,9 +97,13 @@ impl<M: Mmio> Control<M> {
         Ok(capacity)
     }
 
-    /// Ends the use of the device: resets it, unless another queue was first, whose reason then counts.
+    /// Ends the use of the device: resets it, unless another queue was first, whose reason then counts. Behind a CPU
+    /// that stands still with its registers nothing is reset.
     pub(super) fn end(&self, reason: BreakReason, id: DeviceId, clock: &impl Clock) -> End {
-        let mut registers = self.registers.lock();
+        let mut registers = match self.registers.take(clock) {
+            Ok(registers) => registers,
+            Err(stuck) => return self.end_without_reset(reason, id, stuck),
+        };
         if let Some(end) = registers.end {
             return end;
         }
@@ -115,9 +119,17 @@ impl<M: Mmio> Control<M> {
         end
     }
 
+    #[cold]
+    fn end_without_reset(&self, reason: BreakReason, id: DeviceId, stuck: Stuck) -> End {
+        let reason = if reason == BreakReason::Stopped { stuck.into() } else { reason };
+        log::error!("blk {id}: broken: {reason}; not reset, its memory stays in quarantine");
+        self.ended.store(true, Ordering::Relaxed);
+        End { reason, reset_confirmed: false }
+    }
+
     /// Of a device whose use has ended: tries the reset once more if it was not confirmed. Whether it is now.
     pub(super) fn retry_reset(&self, clock: &impl Clock) -> bool {
-        let mut registers = self.registers.lock();
+        let Ok(mut registers) = self.registers.take(clock) else { return false };
         let Some(end) = registers.end else { return false };
         if !end.reset_confirmed && registers.transport.reset(clock).is_ok() {
             registers.end = Some(End { reset_confirmed: true, ..end });

@@ -153,7 +153,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// The device is broken, or its capacity cannot be read or used.
     pub fn refresh(&mut self) -> Result<Geometry, BlkError> {
         self.live.as_ref().map_err(|reason| BlkError::Broken(*reason))?;
-        self.control.refresh()?;
+        self.control.refresh(self.dma.platform())?;
         Ok(self.geometry())
     }
 
@@ -382,7 +382,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     }
 
     fn look_after(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
-        self.control.look_after()?;
+        self.control.look_after(self.dma.platform())?;
         if self.requests.count() > 0 { self.control.notify(doorbell) } else { Ok(()) }
     }
 
@@ -426,8 +426,8 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 }
 
 impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
-    pub(super) fn again(&self) -> Again<M> {
-        self.control.again()
+    pub(super) fn again(&self) -> Result<Again<M>, BlkError> {
+        self.control.again(self.dma.platform()).map_err(BlkError::Broken)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a block request, or the whole device, failed.
 
 use crate::dma::DmaError;
+use crate::lock::Stuck;
 use crate::virtio::error::TransportError;
 use crate::virtio::lie::Lie;
 use crate::virtio::ring::QueueError;
@@ -18,6 +19,14 @@ pub enum BreakReason {
     Timeout,
     /// The driver itself stopped it.
     Stopped,
+    /// Another CPU stands still with what all queues of the device share.
+    Stuck(Stuck),
+}
+
+impl From<Stuck> for BreakReason {
+    fn from(stuck: Stuck) -> Self {
+        Self::Stuck(stuck)
+    }
 }
 
 impl fmt::Display for BreakReason {
@@ -27,6 +36,7 @@ impl fmt::Display for BreakReason {
             Self::Transport(error) => error.fmt(f),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Stopped => f.write_str("stopped"),
+            Self::Stuck(stuck) => stuck.fmt(f),
         }
     }
 }
@@ -101,6 +111,8 @@ pub enum BlkError {
     Unsupported,
     /// A status that is none.
     Status(u8),
+    /// Another CPU stands still with the queue.
+    Stuck(Stuck),
     /// The device is latched broken.
     Broken(BreakReason),
 }
@@ -163,6 +175,7 @@ impl fmt::Display for BlkError {
             Self::Io => f.write_str("I/O error"),
             Self::Unsupported => f.write_str("request not supported by the device"),
             Self::Status(status) => write!(f, "undefined status {status:#x}"),
+            Self::Stuck(stuck) => stuck.fmt(f),
             Self::Broken(reason) => write!(f, "device broken: {reason}"),
         }
     }

@@ -6,12 +6,12 @@ use crate::blk::geometry::{Geometry, SECTOR};
 use crate::blk::jobs::{JobError, Sha256Digest};
 use crate::blk::pattern::Pattern;
 use crate::blk::stream::{Plan, TransferError};
-use crate::clock::{Clock, Deadline};
+use crate::clock::Clock;
+use crate::lock::{Guard, Lock};
 use crate::seam::{Mmio, Platform};
 use core::ops::Range;
 use core::time::Duration;
 use sha2::{Digest, Sha256};
-use spin::{Mutex, MutexGuard};
 
 /// Bytes that a CPU moves before it lets another one use the queue.
 const STRETCH: u64 = 1 << 20;
@@ -37,7 +37,7 @@ pub fn part(geometry: &Geometry, index: usize, count: usize) -> Range<u64> {
 /// # Errors
 /// The read that failed.
 pub fn digest<M: Mmio, P: Platform>(
-    queue: &Mutex<Blk<M, P>>,
+    queue: &Lock<Blk<M, P>>,
     clock: &impl Clock,
     range: Range<u64>,
 ) -> Result<Sha256Digest, TransferError> {
@@ -54,7 +54,7 @@ pub fn digest<M: Mmio, P: Platform>(
 /// # Errors
 /// What failed, and where.
 pub fn write<M: Mmio, P: Platform>(
-    queue: &Mutex<Blk<M, P>>,
+    queue: &Lock<Blk<M, P>>,
     clock: &impl Clock,
     range: Range<u64>,
     pattern: Pattern,
@@ -71,7 +71,7 @@ pub fn write<M: Mmio, P: Platform>(
 /// # Errors
 /// What failed, and where.
 pub fn verify<M: Mmio, P: Platform>(
-    queue: &Mutex<Blk<M, P>>,
+    queue: &Lock<Blk<M, P>>,
     clock: &impl Clock,
     range: Range<u64>,
     pattern: Pattern,
@@ -102,17 +102,10 @@ fn stretches(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
 
 /// The queue, when it is this CPU's turn. A queue that nobody shares is taken at the first look.
 fn turn<'a, M: Mmio, P: Platform>(
-    queue: &'a Mutex<Blk<M, P>>,
+    queue: &'a Lock<Blk<M, P>>,
     clock: &impl Clock,
     stretch: &Range<u64>,
-) -> Result<MutexGuard<'a, Blk<M, P>>, TransferError> {
-    let mut deadline = Deadline::after(clock, TURN);
-    loop {
-        if let Some(disk) = queue.try_lock() {
-            return Ok(disk);
-        }
-        if deadline.expired(clock) {
-            return Err(TransferError { sector: stretch.start / SECTOR, error: BlkError::Busy });
-        }
-    }
+) -> Result<Guard<'a, Blk<M, P>>, TransferError> {
+    let failed = |stuck| TransferError { sector: stretch.start / SECTOR, error: BlkError::Stuck(stuck) };
+    queue.take_within(clock, TURN).map_err(failed)
 }

@@ -3,17 +3,18 @@
 use super::mapping::Held;
 use super::{DeviceId, DmaError};
 use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
+use crate::clock::Clock;
+use crate::lock::{Lock, Stuck};
 use crate::pool::{Account, Pool, Slot};
 use crate::seam::DeviceMemory;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use spin::Mutex;
 
 /// The pool's bytes and, apart from them and private, who uses which.
 #[derive(Debug)]
 pub(super) struct Shared<M> {
     pub(super) memory: M,
-    pub(super) pool: Mutex<Pool>,
+    pub(super) pool: Lock<Pool>,
 }
 
 /// One device's way of lending its buffers.
@@ -66,35 +67,61 @@ impl<M: DeviceMemory> Shared<M> {
     }
 
     /// Opens one more account for `device`.
-    pub(super) fn open_account(&self, device: DeviceId, quota_frames: u32) -> Account {
-        self.pool.lock().register(device, quota_frames)
+    pub(super) fn open_account(
+        &self,
+        clock: &impl Clock,
+        device: DeviceId,
+        quota_frames: u32,
+    ) -> Result<Account, Stuck> {
+        Ok(self.pool.take(clock)?.register(device, quota_frames))
     }
 
-    pub(super) fn quota(&self, account: Account) -> u32 {
-        self.pool.lock().quota(account)
+    pub(super) fn quota(&self, clock: &impl Clock, account: Account) -> Result<u32, Stuck> {
+        Ok(self.pool.take(clock)?.quota(account))
     }
 
-    pub(super) fn set_quota(&self, account: Account, quota_frames: u32) {
-        self.pool.lock().set_quota(account, quota_frames);
+    pub(super) fn set_quota(
+        &self,
+        clock: &impl Clock,
+        account: Account,
+        quota_frames: u32,
+    ) -> Result<(), Stuck> {
+        self.pool.take(clock)?.set_quota(account, quota_frames);
+        Ok(())
     }
 
-    pub(super) fn reserve(&self, account: Account, len: usize) -> Result<Vec<Slot>, DmaError> {
-        Ok(self.pool.lock().allocate_all(account, len)?)
+    pub(super) fn reserve(
+        &self,
+        clock: &impl Clock,
+        account: Account,
+        len: usize,
+    ) -> Result<Vec<Slot>, DmaError> {
+        Ok(self.pool.take(clock)?.allocate_all(account, len)?)
     }
 
     /// One slot of at least `len` bytes, no more than a frame, and where it lies.
-    pub(super) fn reserve_slot(&self, account: Account, len: usize) -> Result<(Slot, Gpa), DmaError> {
-        let slot = self.pool.lock().allocate(account, len)?;
+    pub(super) fn reserve_slot(
+        &self,
+        clock: &impl Clock,
+        account: Account,
+        len: usize,
+    ) -> Result<(Slot, Gpa), DmaError> {
+        let slot = self.pool.take(clock)?.allocate(account, len)?;
         let gpa = self.gpa(&slot);
         Ok((slot, gpa))
     }
 
-    pub(super) fn reserve_one(&self, account: Account, len: usize) -> Result<(Slot, M), DmaError> {
+    pub(super) fn reserve_one(
+        &self,
+        clock: &impl Clock,
+        account: Account,
+        len: usize,
+    ) -> Result<(Slot, M), DmaError> {
         let too_long = DmaError::TooLong { len, max: FRAME_SIZE };
         if len > FRAME_SIZE {
             return Err(too_long);
         }
-        let slot = self.pool.lock().allocate(account, len)?;
+        let slot = self.pool.take(clock)?.allocate(account, len)?;
         match self.memory.part(slot.offset(), len) {
             Some(memory) => Ok((slot, memory)),
             None => Err(too_long),
@@ -119,19 +146,22 @@ impl<M: DeviceMemory> Shared<M> {
 
     /// Brings the first bytes into `out`, clears all `len` bytes that were lent, each when it is looked at anyway,
     /// and gives the slot back, as [`Self::give_back`] does.
-    pub(super) fn take_back(&self, slot: Slot, len: usize, out: &mut [u8]) {
+    pub(super) fn take_back(&self, clock: &impl Clock, slot: Slot, len: usize, out: &mut [u8]) {
         self.take_one(&slot, len, out);
-        self.pool.lock().free(slot);
+        // Behind a CPU that stands still with the pool it is nobody's any more.
+        if let Ok(mut pool) = self.pool.take(clock) {
+            pool.free(slot);
+        }
     }
 
     /// [`Self::take_back`] of all slots of a mapping.
-    pub(super) fn take_back_all(&self, held: Held, len: usize, out: &mut [u8]) {
+    pub(super) fn take_back_all(&self, clock: &impl Clock, held: Held, len: usize, out: &mut [u8]) {
         for (slot, part) in Self::parts(held.slots(), len) {
             let end = part.end.min(out.len());
             let bytes = out.get_mut(part.start..end).unwrap_or_default();
             self.take_one(slot, part.len(), bytes);
         }
-        self.release(held);
+        self.release(clock, held);
     }
 
     /// Brings the first bytes of a slot into `out` and clears `len`.
@@ -146,15 +176,16 @@ impl<M: DeviceMemory> Shared<M> {
 
     /// Clears the `len` bytes that were lent and gives the slots back. A free slot is zero, so no device is
     /// ever lent what another request left behind.
-    pub(super) fn give_back(&self, held: Held, len: usize) {
+    pub(super) fn give_back(&self, clock: &impl Clock, held: Held, len: usize) {
         for (slot, part) in Self::parts(held.slots(), len) {
             self.memory.zero(slot.offset(), part.len());
         }
-        self.release(held);
+        self.release(clock, held);
     }
 
-    fn release(&self, held: Held) {
-        let mut pool = self.pool.lock();
+    fn release(&self, clock: &impl Clock, held: Held) {
+        // As in `take_back`.
+        let Ok(mut pool) = self.pool.take(clock) else { return };
         match held {
             Held::Slot(slot) => _ = pool.free(slot),
             Held::Slots(pieces) => {
@@ -166,8 +197,9 @@ impl<M: DeviceMemory> Shared<M> {
         }
     }
 
-    pub(super) fn quarantine(&self, held: Held) {
-        let mut pool = self.pool.lock();
+    pub(super) fn quarantine(&self, clock: &impl Clock, held: Held) {
+        // What is not given back stays out of use, too.
+        let Ok(mut pool) = self.pool.take(clock) else { return };
         match held {
             Held::Slot(slot) => _ = pool.quarantine(slot),
             Held::Slots(pieces) => {
@@ -179,7 +211,10 @@ impl<M: DeviceMemory> Shared<M> {
         }
     }
 
-    pub(super) fn confirm_reset(&self, account: Account) {
-        self.pool.lock().confirm_reset(account, |slot| self.memory.zero(slot.offset(), slot.class().bytes()));
+    pub(super) fn confirm_reset(&self, clock: &impl Clock, account: Account) {
+        // Otherwise it stays in quarantine.
+        if let Ok(mut pool) = self.pool.take(clock) {
+            pool.confirm_reset(account, |slot| self.memory.zero(slot.offset(), slot.class().bytes()));
+        }
     }
 }

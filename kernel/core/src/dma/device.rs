@@ -6,6 +6,8 @@ use super::mapping::{Held, Pieces};
 use super::translate::Translation;
 use super::{AddressGuard, ByteCounts, Coherent, DeviceId, DmaError, Mapping, Segment};
 use crate::addr::{FRAME_SIZE, Gpa};
+use crate::clock::Clock;
+use crate::lock::{Lock, Stuck};
 use crate::pool::Slot;
 use crate::seam::{DeviceMemory, Platform};
 use crate::tce::{Iova, TceFlags};
@@ -13,7 +15,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
-use spin::Mutex;
 
 /// Most bytes in one mapping: a descriptor's length field is 32 bits.
 const MAX_LEN: usize = u32::MAX as usize;
@@ -24,6 +25,9 @@ pub const LEAST_PART: u32 = 6;
 
 /// Whether this is the build whose requests lend private buffers; its rings are in the pool like any other's.
 const SKIP_BOUNCE: bool = cfg!(feature = "sabotage-skip-bounce");
+
+/// The name of the lock of what follows.
+const LATE: &str = "memory that a device was not seen to let go";
 
 /// What a device that was not confirmed to be reset may still use, apart from slots of the pool.
 #[derive(Debug)]
@@ -51,7 +55,7 @@ struct Device<P: Platform> {
     guard: AddressGuard,
     totals: Arc<Counters>,
     own: Arc<Counters>,
-    late: Mutex<Vec<Late<P::Memory>>>,
+    late: Lock<Vec<Late<P::Memory>>>,
 }
 
 impl<P: Platform> Dma<P> {
@@ -65,41 +69,45 @@ impl<P: Platform> Dma<P> {
         // The sabotaged build would be halted at its first request; devices outside have to find it out.
         let reachable = if SKIP_BOUNCE { None } else { bounce.reachable() };
         let guard = translation.guard(reachable);
-        let late = Mutex::new(Vec::new());
+        let late = Lock::new(LATE, Vec::new());
         Self(Arc::new(Device { platform, id, bounce, translation, guard, totals, own: Arc::default(), late }))
     }
 
     /// Handles for up to `most` users of the same device, this one first. Each has an account of its own with the
     /// pool, and an equal part of what the device may hold: none can starve another. Where parts would be smaller
     /// than [`LEAST_PART`] there are fewer.
-    #[must_use]
-    pub fn split(self, most: u16) -> Vec<Self> {
+    ///
+    /// # Errors
+    /// Another CPU stands still with the pool.
+    pub fn split(self, most: u16) -> Result<Vec<Self>, Stuck> {
         let device = &*self.0;
         let parts = match &device.bounce {
             Bounce::Pool { shared, account } => {
-                let quota = shared.quota(*account);
-                let parts = quota.checked_div(LEAST_PART).unwrap_or(0).min(most.into()).max(1);
+                let quota = shared.quota(self.platform(), *account)?;
+                let parts = (quota / LEAST_PART).min(most.into()).max(1);
                 if parts > 1 {
-                    shared.set_quota(*account, quota.checked_div(parts).unwrap_or(quota));
+                    let part = quota.checked_div(parts).unwrap_or(quota);
+                    shared.set_quota(self.platform(), *account, part)?;
                 }
                 parts
             }
             Bounce::InPlace => u32::from(most.max(1)),
         };
-        let others: Vec<Self> = (1..parts).map(|_| self.sibling()).collect();
-        core::iter::once(self).chain(others).collect()
+        let others = (1..parts).map(|_| self.sibling()).collect::<Result<Vec<_>, _>>()?;
+        Ok(core::iter::once(self).chain(others).collect())
     }
 
-    fn sibling(&self) -> Self {
+    fn sibling(&self) -> Result<Self, Stuck> {
         let Device { platform, id, bounce, translation, guard, totals, own, .. } = &*self.0;
         let bounce = match bounce {
             Bounce::Pool { shared, account } => {
-                let account = shared.open_account(*id, shared.quota(*account));
+                let quota = shared.quota(&**platform, *account)?;
+                let account = shared.open_account(&**platform, *id, quota)?;
                 Bounce::Pool { shared: Arc::clone(shared), account }
             }
             Bounce::InPlace => Bounce::InPlace,
         };
-        Self(Arc::new(Device {
+        Ok(Self(Arc::new(Device {
             platform: Arc::clone(platform),
             id: *id,
             bounce,
@@ -107,8 +115,8 @@ impl<P: Platform> Dma<P> {
             guard: *guard,
             totals: Arc::clone(totals),
             own: Arc::clone(own),
-            late: Mutex::new(Vec::new()),
-        }))
+            late: Lock::new(LATE, Vec::new()),
+        })))
     }
 
     /// The machine.
@@ -158,7 +166,7 @@ impl<P: Platform> Dma<P> {
         }
         let (memory, slot) = match &self.0.bounce {
             Bounce::Pool { shared, account } => {
-                let (slot, memory) = shared.reserve_one(*account, len)?;
+                let (slot, memory) = shared.reserve_one(self.platform(), *account, len)?;
                 // Free slots are zero, unless the host wrote to them: rings must start from zeros.
                 memory.zero(0, len);
                 (memory, Some(slot))
@@ -266,7 +274,7 @@ impl<P: Platform> Dma<P> {
                 self.0.totals.copied_out(most);
                 let len = mapping.len;
                 match mem::replace(&mut mapping.held, Held::Nothing) {
-                    Held::Slot(slot) => shared.take_back(slot, len, out),
+                    Held::Slot(slot) => shared.take_back(self.platform(), slot, len, out),
                     held => self.take_back_otherwise(shared, held, len, out),
                 }
                 *place = None;
@@ -280,7 +288,7 @@ impl<P: Platform> Dma<P> {
     fn take_back_otherwise(&self, shared: &Shared<P::Memory>, held: Held, len: usize, out: &mut [u8]) {
         match held {
             Held::Iova(iova) => self.0.translation.release(self.platform(), Some(iova)),
-            held => shared.take_back_all(held, len, out),
+            held => shared.take_back_all(self.platform(), held, len, out),
         }
     }
 
@@ -299,7 +307,7 @@ impl<P: Platform> Dma<P> {
         }
         match (mapping.held, &self.0.bounce) {
             (Held::Iova(iova), _) => self.0.translation.release(self.platform(), Some(iova)),
-            (held, Bounce::Pool { shared, .. }) => shared.give_back(held, mapping.len),
+            (held, Bounce::Pool { shared, .. }) => shared.give_back(self.platform(), held, mapping.len),
             (_, Bounce::InPlace) => {}
         }
     }
@@ -312,7 +320,7 @@ impl<P: Platform> Dma<P> {
         }
         match (mapping.held, &self.0.bounce) {
             (Held::Iova(iova), _) => self.keep(None, Some(iova)),
-            (held, Bounce::Pool { shared, .. }) => shared.quarantine(held),
+            (held, Bounce::Pool { shared, .. }) => shared.quarantine(self.platform(), held),
             (_, Bounce::InPlace) => {}
         }
     }
@@ -324,7 +332,7 @@ impl<P: Platform> Dma<P> {
         }
         match (&self.0.bounce, coherent.slot) {
             (Bounce::Pool { shared, .. }, Some(slot)) => {
-                shared.quarantine(Held::Slot(slot));
+                shared.quarantine(self.platform(), Held::Slot(slot));
                 self.keep(None, coherent.iova);
             }
             _ => self.keep(Some(coherent.memory), coherent.iova),
@@ -335,12 +343,15 @@ impl<P: Platform> Dma<P> {
     /// free again.
     pub fn confirm_reset(&self) {
         if let Bounce::Pool { shared, account } = &self.0.bounce {
-            shared.confirm_reset(*account);
+            shared.confirm_reset(self.platform(), *account);
         }
-        let late = mem::take(&mut *self.0.late.lock());
+        // What a CPU stands still with stays out of use.
+        let Ok(late) = self.0.late.take(self.platform()).map(|mut late| mem::take(&mut *late)) else {
+            return;
+        };
         for Late { memory, iova } in late {
             if let Some(iova) = iova {
-                self.0.translation.reuse(iova);
+                self.0.translation.reuse(self.platform(), iova);
             }
             if let Some(memory) = memory {
                 self.platform().release(memory);
@@ -352,9 +363,10 @@ impl<P: Platform> Dma<P> {
         let len = buffer.len();
         let (segment, held) = match &self.0.bounce {
             Bounce::Pool { shared, account } if !SKIP_BOUNCE && (1..=FRAME_SIZE).contains(&len) => {
-                let (slot, gpa) = shared.reserve_slot(*account, len)?;
+                let (slot, gpa) = shared.reserve_slot(self.platform(), *account, len)?;
                 let Some(bus) = self.0.translation.settled(gpa, len) else {
                     return Err(gave_up(
+                        self.platform(),
                         shared,
                         Held::Slot(slot),
                         DmaError::Unreachable { gpa, len: len as u64 },
@@ -381,7 +393,7 @@ impl<P: Platform> Dma<P> {
         }
         match &self.0.bounce {
             Bounce::Pool { shared, account } if !SKIP_BOUNCE => {
-                let slots = shared.reserve(*account, len)?;
+                let slots = shared.reserve(self.platform(), *account, len)?;
                 let pieces = shared.pieces(&slots, len);
                 let all =
                     pieces.map(|(gpa, part)| self.segment(gpa, part, flags).map(|(segment, _)| segment));
@@ -391,7 +403,7 @@ impl<P: Platform> Dma<P> {
                 let held = Held::Slots(Box::new(Pieces { slots, segments: all.unwrap_or_default() }));
                 match first {
                     Some(segment) => Ok((segment, held)),
-                    None => Err(gave_up(shared, held, error)),
+                    None => Err(gave_up(self.platform(), shared, held, error)),
                 }
             }
             Bounce::Pool { .. } | Bounce::InPlace => {
@@ -409,7 +421,7 @@ impl<P: Platform> Dma<P> {
     fn return_memory(&self, memory: P::Memory, slot: Option<Slot>) {
         match (&self.0.bounce, slot) {
             (Bounce::Pool { shared, .. }, Some(slot)) => {
-                shared.give_back(Held::Slot(slot), memory.len());
+                shared.give_back(self.platform(), Held::Slot(slot), memory.len());
             }
             _ => self.platform().release(memory),
         }
@@ -418,7 +430,10 @@ impl<P: Platform> Dma<P> {
     fn keep(&self, memory: Option<P::Memory>, iova: Option<Iova>) {
         let iova = self.0.translation.close(self.platform(), iova);
         if memory.is_some() || iova.is_some() {
-            self.0.late.lock().push(Late { memory, iova });
+            // A handle that is dropped gives no memory back: it is out of use for good.
+            if let Ok(mut late) = self.0.late.take(self.platform()) {
+                late.push(Late { memory, iova });
+            }
         }
     }
 
@@ -434,7 +449,7 @@ impl<P: Platform> Dma<P> {
 
 /// The pool was mapped once and for all, or is not translated: this happens only if it was not.
 #[cold]
-fn gave_up<M: DeviceMemory>(shared: &Shared<M>, held: Held, error: DmaError) -> DmaError {
-    shared.give_back(held, 0);
+fn gave_up<M: DeviceMemory>(clock: &impl Clock, shared: &Shared<M>, held: Held, error: DmaError) -> DmaError {
+    shared.give_back(clock, held, 0);
     error
 }

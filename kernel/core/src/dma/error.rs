@@ -2,6 +2,7 @@
 
 use super::DeviceId;
 use crate::addr::Gpa;
+use crate::lock::Stuck;
 use crate::pool::PoolExhausted;
 use crate::tce::TceError;
 use core::fmt;
@@ -40,6 +41,14 @@ pub enum DmaError {
     WrongWindow(DeviceId),
     /// The window could not be used.
     Tce(TceError),
+    /// Another CPU stands still with the pool.
+    Stuck(Stuck),
+}
+
+impl From<Stuck> for DmaError {
+    fn from(stuck: Stuck) -> Self {
+        Self::Stuck(stuck)
+    }
 }
 
 impl DmaError {
@@ -77,6 +86,7 @@ impl fmt::Display for DmaError {
                 write!(f, "the TCE window of device {device} was set up for another mode")
             }
             Self::Tce(error) => error.fmt(f),
+            Self::Stuck(stuck) => stuck.fmt(f),
         }
     }
 }

@@ -5,13 +5,13 @@ use super::counters::Counters;
 use super::translate::Translation;
 use super::{ByteCounts, DeviceId, Dma, DmaError};
 use crate::addr::GpaRange;
+use crate::lock::Lock;
 use crate::pool::{DeviceStatistics, Pool, PoolStatistics};
 use crate::seam::{DeviceMemory, Platform};
 use crate::tce::{Ddw, DmaWindow, PhbWindow, Route, TceError};
 use crate::ultracall::share::SharedPool;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use spin::Mutex;
 
 /// All DMA of the guest.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl<P: Platform> DmaSystem<P> {
         let frames = pool.frames();
         let devices = u32::try_from(devices).unwrap_or(u32::MAX);
         let quota = frames.checked_div(devices).unwrap_or(frames).max(1);
-        let shared = Shared { memory: pool.memory().clone(), pool: Mutex::new(Pool::new(frames)) };
+        let shared = Shared { memory: pool.memory().clone(), pool: Lock::new("pool", Pool::new(frames)) };
         Self { platform, pool: Some((Arc::new(shared), quota)), totals: Arc::default() }
     }
 
@@ -99,7 +99,7 @@ impl<P: Platform> DmaSystem<P> {
         };
         let bounce = match &self.pool {
             Some((shared, _)) => {
-                let account = shared.open_account(id, quota_frames);
+                let account = shared.open_account(&*self.platform, id, quota_frames)?;
                 Bounce::Pool { shared: Arc::clone(shared), account }
             }
             None => Bounce::InPlace,
@@ -113,15 +113,18 @@ impl<P: Platform> DmaSystem<P> {
         self.totals.read()
     }
 
-    /// Use of the pool; `None` in a normal guest, which has none.
+    /// Use of the pool; `None` in a normal guest, which has none, and behind a CPU that stands still with the pool.
     #[must_use]
     pub fn pool_statistics(&self) -> Option<PoolStatistics> {
-        self.pool.as_ref().map(|(shared, _)| shared.pool.lock().statistics())
+        let (shared, _) = self.pool.as_ref()?;
+        Some(shared.pool.take(&*self.platform).ok()?.statistics())
     }
 
     /// Use of the pool, account by account: a device whose queues have accounts of their own comes several times.
+    /// Nothing in a normal guest, and behind a CPU that stands still with the pool.
     #[must_use]
     pub fn device_statistics(&self) -> Vec<DeviceStatistics> {
-        self.pool.as_ref().map_or_else(Vec::new, |(shared, _)| shared.pool.lock().devices().collect())
+        let pool = self.pool.as_ref().and_then(|(shared, _)| shared.pool.take(&*self.platform).ok());
+        pool.map_or_else(Vec::new, |pool| pool.devices().collect())
     }
 }

@@ -59,7 +59,7 @@ impl Translation {
     /// Ends the device's access and gives the addresses back.
     pub(super) fn release(&self, platform: &(impl Hypervisor + Clock), iova: Option<Iova>) {
         if let Some(iova) = self.close(platform, iova) {
-            self.reuse(iova);
+            self.reuse(platform, iova);
         }
     }
 
@@ -77,9 +77,9 @@ impl Translation {
     }
 
     /// Gives closed addresses back: no device uses them any more.
-    pub(super) fn reuse(&self, iova: Iova) {
+    pub(super) fn reuse(&self, clock: &impl Clock, iova: Iova) {
         if let Self::OnDemand(window) = self {
-            window.reuse(iova);
+            window.reuse(clock, iova);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::terminal::Terminal;
 use crate::ultracall::share::share_pool;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use spin::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Bytes that several calls are answered from.
 #[derive(Clone)]
@@ -23,7 +23,7 @@ impl Answers {
     }
 
     fn with<R>(&self, ask: impl FnOnce(&mut Script<'_>) -> R) -> R {
-        let mut left = self.0.lock();
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let few: Vec<u8> = left.iter().rev().take(64).copied().collect();
         let mut script = Script::new(&few);
         let answer = ask(&mut script);

@@ -1,8 +1,7 @@
-//! Atomics and a lock that are the kernel's own, or loom's if they are made inside [`model`]. So a model runs the very
+//! Atomics that are the kernel's own, or loom's if they are made inside [`model`]. So a model runs the very
 //! code that the kernel runs, and a twin runs it on a processor that does one thing wrong.
 
 use core::cell::Cell;
-use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering;
 use std::thread_local;
 
@@ -123,6 +122,7 @@ impl AtomicU64 {
         }
     }
 
+    /// For loom an exchange, as that of [`AtomicU32`].
     pub(crate) fn store(&self, value: u64, ordering: Ordering) {
         match &self.0 {
             Either::Kernel(atomic) => atomic.store(value, ordering),
@@ -130,49 +130,8 @@ impl AtomicU64 {
                 if is_wrong(Wrong::Halved) {
                     atomic.store(value & 0xffff_ffff, Ordering::Relaxed);
                 }
-                atomic.store(value, order(ordering));
+                let _ = atomic.swap(value, order(ordering));
             }
-        }
-    }
-}
-
-/// A lock whose value can be used by whoever holds it.
-#[derive(Debug)]
-pub(crate) struct Mutex<T>(Either<spin::Mutex<T>, loom::sync::Mutex<T>>);
-
-impl<T> Mutex<T> {
-    pub(crate) fn new(value: T) -> Self {
-        Self(match WATCHED.get() {
-            None => Either::Kernel(spin::Mutex::new(value)),
-            Some(_) => Either::Loom(loom::sync::Mutex::new(value)),
-        })
-    }
-
-    pub(crate) fn lock(&self) -> Guard<'_, T> {
-        Guard(match &self.0 {
-            Either::Kernel(mutex) => Either::Kernel(mutex.lock()),
-            Either::Loom(mutex) => Either::Loom(mutex.lock().unwrap()),
-        })
-    }
-}
-
-pub(crate) struct Guard<'a, T>(Either<spin::MutexGuard<'a, T>, loom::sync::MutexGuard<'a, T>>);
-
-impl<T> Deref for Guard<'_, T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        match &self.0 {
-            Either::Kernel(guard) => guard,
-            Either::Loom(guard) => guard,
-        }
-    }
-}
-
-impl<T> DerefMut for Guard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        match &mut self.0 {
-            Either::Kernel(guard) => guard,
-            Either::Loom(guard) => guard,
         }
     }
 }

@@ -22,7 +22,7 @@ const DYNAMIC_BASE: u64 = 1 << 59;
 impl Hypervisor for Model {
     unsafe fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn {
         self.lock().hcalls.push((call, args));
-        let hooked = self.hooks.lock().hcall.as_mut().and_then(|hook| hook(call, args));
+        let hooked = self.hooks().hcall.as_mut().and_then(|hook| hook(call, args));
         hooked.unwrap_or_else(|| tce_call(&mut self.lock(), call, args))
     }
 }
@@ -57,7 +57,7 @@ fn tce_call(state: &mut State, call: Hcall, [liobn, ioba, tce, count]: [u64; 4])
 impl Ultravisor for Model {
     unsafe fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64 {
         self.lock().ultracalls.push((call, args));
-        let hooked = self.hooks.lock().ultracall.as_mut().and_then(|hook| hook(call, args));
+        let hooked = self.hooks().ultracall.as_mut().and_then(|hook| hook(call, args));
         hooked.unwrap_or_else(|| page_call(&mut self.lock(), call, args))
     }
 }
@@ -87,7 +87,7 @@ fn page_call(state: &mut State, call: Ultracall, [gfn, count]: [u64; 2]) -> i64 
 
 impl Rtas for Model {
     fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-        let hooked = self.hooks.lock().rtas.as_mut().and_then(|hook| hook(service, args, rets));
+        let hooked = self.hooks().rtas.as_mut().and_then(|hook| hook(service, args, rets));
         hooked.unwrap_or_else(|| window_call(&mut self.lock(), service, args, rets))
     }
 }

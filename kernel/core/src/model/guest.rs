@@ -117,7 +117,7 @@ impl Clock for Model {
 
     fn idle(&self, until: u64) -> Wake {
         self.relax();
-        let interrupted = self.hooks.lock().idle.as_mut().is_some_and(|hook| hook());
+        let interrupted = self.hooks().idle.as_mut().is_some_and(|hook| hook());
         if interrupted {
             return Wake::Event;
         }

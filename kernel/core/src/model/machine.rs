@@ -13,7 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use spin::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of memory.
 pub(super) const RAM: u64 = 64 << 20;
@@ -162,12 +162,12 @@ impl Model {
 
     /// Answers hcalls in the hypervisor's place; a `None` leaves the call to the machine.
     pub fn on_hcall(&self, hook: impl FnMut(Hcall, [u64; 4]) -> Option<HcallReturn> + Send + 'static) {
-        self.hooks.lock().hcall = Some(Box::new(hook));
+        self.hooks().hcall = Some(Box::new(hook));
     }
 
     /// Answers ultracalls in the ultravisor's place.
     pub fn on_ultracall(&self, hook: impl FnMut(Ultracall, [u64; 2]) -> Option<i64> + Send + 'static) {
-        self.hooks.lock().ultracall = Some(Box::new(hook));
+        self.hooks().ultracall = Some(Box::new(hook));
     }
 
     /// Answers RTAS calls in the firmware's place.
@@ -175,17 +175,17 @@ impl Model {
         &self,
         hook: impl FnMut(&'static str, &[u32], &mut [u32]) -> Option<Result<(), RtasError>> + Send + 'static,
     ) {
-        self.hooks.lock().rtas = Some(Box::new(hook));
+        self.hooks().rtas = Some(Box::new(hook));
     }
 
     /// What happens while the CPU is given up; true when an interrupt comes.
     pub fn on_idle(&self, hook: impl FnMut() -> bool + Send + 'static) {
-        self.hooks.lock().idle = Some(Box::new(hook));
+        self.hooks().idle = Some(Box::new(hook));
     }
 
     /// Ends all of the hooks.
     pub fn behave(&self) {
-        *self.hooks.lock() = Hooks::default();
+        *self.hooks() = Hooks::default();
     }
 
     /// Every ultracall made.
@@ -269,8 +269,12 @@ impl Model {
         }
     }
 
+    pub(super) fn hooks(&self) -> MutexGuard<'_, Hooks> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

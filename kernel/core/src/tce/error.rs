@@ -1,6 +1,7 @@
 //! Why a window could not be used.
 
 use crate::hcall::HcallError;
+use crate::lock::Stuck;
 use crate::rtas::RtasError;
 use core::fmt;
 
@@ -101,6 +102,14 @@ pub enum TceError {
         /// Pages free, in runs that may be shorter.
         free: u64,
     },
+    /// Another CPU stands still with the addresses of the window.
+    Stuck(Stuck),
+}
+
+impl From<Stuck> for TceError {
+    fn from(stuck: Stuck) -> Self {
+        Self::Stuck(stuck)
+    }
 }
 
 impl fmt::Display for MapCause {
@@ -116,6 +125,7 @@ impl fmt::Display for MapCause {
 impl fmt::Display for TceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Stuck(stuck) => stuck.fmt(f),
             Self::BadWindow { liobn, base, size } => {
                 write!(f, "TCE window {liobn:#x} at {base:#x}+{size:#x} is malformed")
             }

@@ -4,10 +4,10 @@ use super::table::Table;
 use super::{DmaWindow, TceError, TceFlags};
 use crate::addr::Gpa;
 use crate::clock::Clock;
+use crate::lock::Lock;
 use crate::seam::Hypervisor;
 use alloc::vec;
 use alloc::vec::Vec;
-use spin::Mutex;
 
 /// Pages of a window that are used at most: 1 GiB of 4 KiB pages. What the tree says beyond is left unused.
 const MOST_PAGES: u64 = 1 << 18;
@@ -33,7 +33,7 @@ struct Pages {
 #[derive(Debug)]
 pub struct OnDemand {
     window: DmaWindow,
-    pages: Mutex<Pages>,
+    pages: Lock<Pages>,
 }
 
 impl Pages {
@@ -97,7 +97,7 @@ impl Pages {
 impl OnDemand {
     pub(super) fn new(window: DmaWindow) -> Self {
         let count = window.pages().min(MOST_PAGES);
-        Self { window, pages: Mutex::new(Pages::new(count)) }
+        Self { window, pages: Lock::new("addresses of the TCE window", Pages::new(count)) }
     }
 
     /// Bus address of the first page that is used, and bytes from there on.
@@ -116,14 +116,14 @@ impl OnDemand {
         let table = self.table();
         let inside = gpa.0 & table.page_size().wrapping_sub(1);
         let pages = inside.saturating_add(len as u64).div_ceil(table.page_size());
-        let iova = self.pages.lock().allocate(pages)?;
+        let iova = self.pages.take(platform)?.allocate(pages)?;
         let ioba = self.ioba(&iova);
         match table.map(platform, ioba, Gpa(gpa.0.wrapping_sub(inside)), pages, flags, false) {
             Ok(()) => Ok((ioba.wrapping_add(inside), iova)),
             Err(error) => {
                 // Pages that may still be mapped are lost to everyone.
                 if matches!(error, TceError::NotMapped { undone: true, .. }) {
-                    self.reuse(iova);
+                    self.reuse(platform, iova);
                 }
                 Err(error)
             }
@@ -137,8 +137,11 @@ impl OnDemand {
 
     /// Gives cleared pages back.
     #[allow(clippy::needless_pass_by_value, reason = "the right to the pages ends here")]
-    pub(crate) fn reuse(&self, iova: Iova) {
-        self.pages.lock().free(&iova);
+    pub(crate) fn reuse(&self, clock: &impl Clock, iova: Iova) {
+        // Behind a CPU that stands still with them they are nobody's any more.
+        if let Ok(mut pages) = self.pages.take(clock) {
+            pages.free(&iova);
+        }
     }
 
     fn table(&self) -> Table {

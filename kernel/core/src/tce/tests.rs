@@ -215,7 +215,7 @@ fn a_normal_window_maps_a_buffer_only_while_it_is_lent_and_only_its_pages() {
     assert_eq!(model.tces(Model::LIOBN), expected);
     on_demand.close(&model, &iova).unwrap();
     assert_eq!(model.tces(Model::LIOBN), []);
-    on_demand.reuse(iova);
+    on_demand.reuse(&model, iova);
 }
 
 #[test]
@@ -234,11 +234,11 @@ fn an_on_demand_window_that_is_full_says_so_and_serves_again_when_pages_come_bac
     assert_eq!(full, TceError::NoRoom { pages: 1, free: 0 });
     // Two pages that are not neighbours do not make room for two in a row; two neighbours across a word do.
     for index in [65, 63, 30] {
-        on_demand.reuse(held.remove(index));
+        on_demand.reuse(&model, held.remove(index));
     }
     let split = on_demand.open(&model, Gpa(0), 2 << 12, TceFlags::WRITE).unwrap_err();
     assert_eq!(split, TceError::NoRoom { pages: 2, free: 3 });
-    on_demand.reuse(held.remove(62));
+    on_demand.reuse(&model, held.remove(62));
     assert_eq!(on_demand.open(&model, Gpa(0), 2 << 12, TceFlags::WRITE).unwrap().0 & 0xfff, 0);
 }
 

@@ -67,7 +67,7 @@ impl Other {
                 "disk without ACCESS_PLATFORM, which virtio-drivers does not know",
             ));
         }
-        let registers = disk.driver.registers();
+        let registers = disk.driver.registers()?;
         disk.driver.break_device(BreakReason::Stopped);
         if !disk.driver.retry_reset() {
             return Err(BlkError::Broken(BreakReason::Stopped).into());

@@ -2,6 +2,7 @@
 
 use super::Content;
 use crate::blk::driver::Blk;
+use crate::blk::error::BlkError;
 use crate::blk::pattern::splitmix64;
 use crate::seam::{Mmio, Platform};
 use crate::virtio::regions::Regions;
@@ -37,8 +38,10 @@ impl Work {
 
 impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
     /// Where the device's registers are.
-    #[must_use]
-    pub fn registers(&self) -> Regions {
-        self.again().regions()
+    ///
+    /// # Errors
+    /// Another CPU stands still with them.
+    pub fn registers(&self) -> Result<Regions, BlkError> {
+        Ok(self.again()?.regions())
     }
 }

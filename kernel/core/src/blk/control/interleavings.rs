@@ -88,6 +88,9 @@ impl Clock for Fast {
     fn frequency(&self) -> u64 {
         10
     }
+    fn relax(&self) {
+        thread::yield_now();
+    }
 }
 
 fn clock() -> Fast {
@@ -179,13 +182,13 @@ fn two_queues_end_a_disk_once_and_for_one_reason() {
 #[should_panic(expected = "two ends of one disk")]
 fn lock_that_is_let_go_between_the_look_and_the_end_makes_two_of_it() {
     end_at_two_queues(|control, reason| {
-        let known = control.registers.lock().end;
+        let known = control.registers.take(&clock()).unwrap().end;
         if let Some(end) = known {
             return end;
         }
-        let reset_confirmed = control.registers.lock().transport.reset(&clock()).is_ok();
+        let reset_confirmed = control.registers.take(&clock()).unwrap().transport.reset(&clock()).is_ok();
         let end = End { reason, reset_confirmed };
-        control.registers.lock().end = Some(end);
+        control.registers.take(&clock()).unwrap().end = Some(end);
         end
     });
 }
@@ -219,8 +222,8 @@ fn reset_that_is_confirmed_to_one_queue_is_confirmed_to_all() {
 #[should_panic(expected = "left == right")]
 fn lock_that_is_let_go_before_the_reset_resets_twice() {
     reset_at_two_queues(|control| {
-        let confirmed = control.registers.lock().end.is_some_and(|end| end.reset_confirmed);
-        confirmed || control.registers.lock().transport.reset(&clock()).is_ok()
+        let confirmed = control.registers.take(&clock()).unwrap().end.is_some_and(|end| end.reset_confirmed);
+        confirmed || control.registers.take(&clock()).unwrap().transport.reset(&clock()).is_ok()
     });
 }
 
@@ -228,7 +231,7 @@ fn lock_that_is_let_go_before_the_reset_resets_twice() {
 type Look = fn(&Control<Disk>);
 
 fn look(control: &Control<Disk>) {
-    control.look_after().unwrap();
+    control.look_after(&clock()).unwrap();
 }
 
 /// The disk grows; the queue that is told of it looks after the disk, and another one does so meanwhile.
@@ -256,7 +259,7 @@ fn capacity_that_a_disk_had_last_stays() {
 #[should_panic(expected = "an old capacity came last")]
 fn capacity_that_is_stored_without_the_lock_may_be_an_old_one() {
     growth_at_two_queues(Wrong::Nothing, |control| {
-        let mut registers = control.registers.lock();
+        let mut registers = control.registers.take(&clock()).unwrap();
         let changed = registers.transport.config_changed().unwrap();
         let capacity = read_capacity(&mut registers.transport).unwrap();
         drop(registers);

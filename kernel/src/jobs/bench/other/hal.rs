@@ -1,14 +1,15 @@
 //! The crate's memory for devices: this kernel's, piece by piece from the same pool, or in place in a normal guest.
 
 use crate::memory::device::DeviceBytes;
+use crate::platform::lock;
 use crate::platform::pseries::Pseries;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::slice;
 use postern_core::addr::GpaRange;
 use postern_core::dma::{Coherent, Dma, Mapping};
+use postern_core::lock::Lock;
 use postern_core::seam::Platform;
-use spin::Mutex;
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
 /// Bytes of the pool's smallest slot: no two mappings begin in the same one.
@@ -23,17 +24,17 @@ struct Lent {
     mappings: Vec<Option<Mapping>>,
 }
 
-static LENT: Mutex<Option<Lent>> = Mutex::new(None);
+static LENT: Lock<Option<Lent>> = Lock::new("memory of the other driver", None);
 
 /// Lends through `dma` from now on, whose device uses guest physical addresses.
 pub fn lend(dma: Dma<Pseries>, pool: Option<GpaRange>) {
     let slots = pool.map_or(0, |pool| pool.len / SLOT);
     let mappings = (0..slots).map(|_| None).collect();
-    *LENT.lock() = Some(Lent { dma, pool, coherent: Vec::new(), mappings });
+    *lock::or_end(&LENT) = Some(Lent { dma, pool, coherent: Vec::new(), mappings });
 }
 
 fn with<T>(work: impl FnOnce(&mut Lent) -> T) -> T {
-    work(LENT.lock().as_mut().expect("the crate begins after `lend`"))
+    work(lock::or_end(&LENT).as_mut().expect("the crate begins after `lend`"))
 }
 
 impl Lent {
