@@ -47,12 +47,34 @@ slot='.long 0x08000048; b .+8; .byte 0x48,0,0x21,0xbc; mtsprg 2,13; li 13,0x300;
 vectors() { printf '.section .rodata\n.globl vectors_start\nvectors_start:\n.rept %s\n%s\n.endr\n%s\n.space 0x2000\n.text\nnop' "$1" "$slot" "$2"; }
 refused "$(vectors 255 'li 3,-2; rfid; .space 24')" "the slot at 0x1fe0 is no whole entry"
 refused "$(vectors 3 '.space 0x1fa0')" "the slot at 0x60 is no whole entry"
+# The CPU is looked at before an instruction that an old one does not have, in both byte orders; what tells an old one
+# has none either. Big-endian words are as the file has them.
+big_check='.byte 0x7d,0x3f,0x42,0xa6, 0x55,0x29,0x84,0x3e, 0x28,9,0,0x4e, 0x41,0x80,0,0x44'
+little_check='mfmsr 11; mfpvr 9; srwi 9,9,16; cmplwi 9,78; bge .+4'
+early() { # big-endian from 8 on, little-endian, of an old CPU (big-endian)
+    printf '.globl _start\n_start: .long 0x08000048; b 1f\n%s\n1: %s\n.org 0x58\npostern_old_processor: %s\npostern_old_processor_data: .long 0x1234' "$1" "$2" "$3"
+}
+ends='.byte 0x4e,0x80,0,0x20'
+lacks="the CPU is not looked at first"
+for i in '.byte 0x7c,0x61,0x05,0xe6;' '.byte 0x48,0,0,4;' '.byte 0x7d,0x3f,0x42,0xa6;'; do # darn, b .+4, mfpvr
+    refused "$(early "$i $big_check" "$little_check" "$ends")" "big-endian: $lacks"
+done
+for i in 'darn 3,1;' 'ld 3,0(4); bl .+4;' 'mfpvr 9;' 'maddld 3,4,5,6;'; do
+    refused "$(early "$big_check" "$i $little_check" "$ends")" "little-endian: $lacks"
+done
+refused "$(early "$big_check" 'mfpvr 9; srwi 9,9,16; cmplwi 9,75; bge .+4' "$ends")" "little-endian: $lacks"
+refused "$(early "$(echo "$big_check" | sed 's/0x44$/0x40/')" "$little_check" "$ends")" "big-endian: $lacks"
+refused "$(early 'nop' 'nop' "$ends")" "big-endian: $lacks"
+for i in '0x7c,0x61,5,0xe6' '0x7c,0x60,0x24,0x28' '0x7c,0x83,4,0x74'; do # darn, ldbrx, cnttzd
+    refused "$(early "$big_check" "$little_check" ".byte $i; $ends")" "for an old CPU, yet no instruction"
+done
 refused 'bl elsewhere' "undefined symbols:.*elsewhere"
 refused 'bl elsewhere' "relocations: R_PPC64_REL24"
 refused '' "no instruction at all"
 
 # And it must let pass what a kernel is made of.
-for i in "$loads; $stores; addi 4,4,128; bdnz .-68" "$loads; dcbz 0,4; $stores; $loads; $stores"; do
+for i in "$loads; $stores; addi 4,4,128; bdnz .-68" "$loads; dcbz 0,4; $stores; $loads; $stores" \
+    "$(early "$big_check" "$little_check; darn 3,1" "$ends")"; do
     object "$i"
     if ! scripts/check-image.sh "$dir/o" >"$dir/out" 2>&1; then
         echo "check-image-test: refused what is allowed:"; cat "$dir/out"; failed=1

@@ -6,7 +6,9 @@
 # serves both byte orders, and zeros that only pad, after an instruction that never falls through. Also: undefined
 # symbols, relocations the image cannot apply to itself, and memory that is both writable and executable.
 #   scripts/check-image.sh FILE
-# And: each of the 256 slots of the vectors is a whole entry, and r13 is theirs alone.
+# And: each of the 256 slots of the vectors is a whole entry, and r13 is theirs alone. What runs before the version of the
+# CPU is known is of the oldest CPUs' instructions (big-endian: Power ISA 2.01, little-endian: 2.07), and so is all that
+# tells an old one.
 # case!("IRQ-09", Ignore, C)
 # case!("VEC-05", Refuse, C)
 set -eu
@@ -25,7 +27,7 @@ found=$(awk '
         if (addr == "0" && op == "tdi" && $3 == "0,r0,72") { trampoline = 1; next }
         if (trampoline && addr == "4" && op == "b") { resume = $3; sub(/^0x/, "", resume); skip = 1; next }
         if (addr == resume) skip = 0
-        if (skip) next
+        if (skip || symbol ~ /^<postern_old_processor(_data)?>$/) next
         ends = op ~ /^(b|blr|bctr|rfid|trap)$/
         if (op == ".long" && $3 == "0x0" && last) next
         last = ends
@@ -85,6 +87,36 @@ if [ -n "$vectors" ]; then
         }')
     [ -z "$slots" ] || found="$found
 $slots"
+fi
+
+# From where each byte order begins: no branch and no unknown word up to `mfpvr`, and at once the comparison.
+symbol() { "${tool}nm" "$file" | awk -v name="$1" '$3 == name { print "0x" $1 }'; }
+starts() { # what, the branch that the comparison ends in; a disassembly
+    awk -v what="$1" -v branch="$2" '
+        /^ *[0-9a-f]+:\t/ {
+            op = $2; sub(/[+-]$/, "", op)
+            if (step == 0 && op == "mfpvr") { step = 1; next }
+            if (step == 0 && op !~ /^(\.long|b.*|rfid|sc|.*trap)$/) next
+            if (step == 1 && op == "srwi" || step == 2 && op == "cmplwi" && $3 ~ /,78$/) { step++; next }
+            if (step == 3 && op " " $3 ~ branch) step = 4
+            exit
+        }
+        END { if (step != 4) print what ": the CPU is not looked at first: " $2, $3 }'
+}
+if [ -n "$(symbol _start)" ]; then
+    old=$(symbol postern_old_processor)
+    "${tool}objcopy" -O binary -j .text "$file" "$work"
+    big() { "${tool}objdump" -D -b binary -m powerpc:common64 -EB -M power4 --no-show-raw-insn "$@" "$work"; }
+    little() { "${tool}objdump" -d -M power8 --no-show-raw-insn "$@" "$file"; }
+    entry=$(little --start-address=4 --stop-address=8 | sed -n 's/^ *4:.*\tb *\(0x\)*\([0-9a-f]*\).*/\2/p')
+    early=$(
+        big --start-address=8 | starts big-endian "^blt 0x$(printf %x "${old:-0}")\$"
+        little --start-address="0x${entry:-0}" | starts little-endian '^bge '
+        [ -z "$old" ] || big --start-address="$old" --stop-address="$(symbol postern_old_processor_data)" |
+            awk '/\.long/ { print "for an old CPU, yet no instruction of its own: " $1, $2, $3 }'
+    )
+    [ -z "$early" ] || found="$found
+$early"
 fi
 
 undefined=$("${tool}nm" -u "$file")

@@ -10,6 +10,9 @@
 # may be used. The vectors and all registers become ours before .bss, relocation, the stack and the first hcall.
 # With r5 != 0 low memory is firmware's until its last call; in a secure VM there is no firmware.
 
+# The upper half of its version register; later ones have greater numbers.
+.set POWER9, 0x4e
+
 # One instruction as a big-endian CPU reads it.
 .macro big insn
     .long (((\insn) & 0xff) << 24) | (((\insn) & 0xff00) << 8) | (((\insn) >> 8) & 0xff00) | (((\insn) >> 24) & 0xff)
@@ -23,6 +26,11 @@ _start:
     .long 0x08000048
     b .Lentered_little
 
+    # The oldest CPUs have no little-endian mode, and old ones not all instructions of the image.
+    big 0x7d3f42a6                          # mfpvr r9
+    big 0x5529843e                          # srwi r9, r9, 16
+    big (0x28090000 | POWER9)               # cmplwi r9, POWER9
+1:  big (0x41800000 | ((postern_old_processor - 1b) & 0xfffc)) # blt postern_old_processor
     big 0x7d6000a6                          # mfmsr r11
     big 0x429f0005                          # bcl 20, 31, .+4
 .Lbig_here:
@@ -33,7 +41,8 @@ _start:
     big 0x7d9b03a6                          # mtsrr1 r12
     big 0x4c000024                          # rfid
 
-    # The big-endian part of client_call.S: all big-endian code of the image is between here and _start.
+    # The big-endian part of client_call.S: all big-endian code of the image is between here and _start, and in
+    # processor.S.
 .Lclient_big:
     big 0x4e800421                          # bctrl
     big 0x429f0005                          # bcl 20, 31, .+4
@@ -61,6 +70,17 @@ postern_secondary_entry:
 
 .Lentered_little:
     mfmsr 11
+    mfpvr 9
+    srwi 9, 9, 16
+    cmplwi 9, POWER9
+    bge .Lturned
+    bcl 20, 31, 1f
+1:  mflr 10
+    addi 10, 10, postern_old_processor - 1b
+    clrrdi 12, 11, 1                        # MSR[LE] off
+    mtsrr0 10
+    mtsrr1 12
+    rfid
 .Lturned:
     # r11 = MSR at entry. In 32-bit mode the upper halves of the arguments mean nothing.
     rldicl. 12, 11, 1, 63

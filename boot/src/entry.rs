@@ -9,6 +9,7 @@ use crate::stop::stop;
 use core::fmt;
 use postern_arch as arch;
 use postern_core::addr::{Gpa, GpaRange};
+use postern_core::cas::{Processor, Request, Unasked};
 use postern_core::cmdline;
 use postern_core::exit::ExitStatus;
 use postern_core::fdt::early::{self, ESM_PROPERTY};
@@ -20,11 +21,13 @@ use postern_core::secure::{Contradiction, Evidence, Plan, decide};
 // One piece, so that what is first in it is first in the image, and its parts are near each other.
 core::arch::global_asm!(
     include_str!("entry.S"),
+    include_str!("processor.S"),
     include_str!("low_memory.S"),
     include_str!("client_call.S"),
     include_str!("esm.S"),
     include_str!("vectors.S"),
     boot_main = sym boot_main,
+    platform_refused = const ExitStatus::PlatformRefused.code(),
 );
 
 unsafe extern "C" {
@@ -57,6 +60,7 @@ enum BootError {
     Firmware(FirmwareError),
     NoTree,
     Tree(FdtError),
+    NoRadix(Processor),
     Edit(EditError),
     Contradiction(Contradiction),
     Esm(esm::EsmError),
@@ -69,7 +73,7 @@ impl BootError {
                 ExitStatus::UnexpectedException
             }
             Self::Firmware(_) | Self::NoTree | Self::Tree(_) => ExitStatus::BadDeviceTree,
-            Self::InterruptOrder(_) => ExitStatus::PlatformRefused,
+            Self::InterruptOrder(_) | Self::NoRadix(_) => ExitStatus::PlatformRefused,
             Self::FirmwareInSecureVm | Self::Edit(_) | Self::Contradiction(_) | Self::Esm(_) => {
                 ExitStatus::SecureModeFailed
             }
@@ -90,6 +94,7 @@ impl fmt::Display for BootError {
             Self::Firmware(error) => error.fmt(f),
             Self::NoTree => f.write_str("entered without a device tree"),
             Self::Tree(error) => error.fmt(f),
+            Self::NoRadix(processor) => processor.fmt(f),
             Self::Edit(error) => write!(f, "UV_ESM not issued: {error}"),
             Self::Contradiction(why) => why.fmt(f),
             Self::Esm(error) => error.fmt(f),
@@ -165,6 +170,11 @@ fn boot(
     say!("postern: fdt.bytes={}", bytes.len());
     let tree = Tree::check(bytes).map_err(BootError::Tree)?;
     *os_term = early::rtas_token(&tree, "ibm,os-term");
+    // An older CPU ended in entry.S. This one is held to the mode of an older one, or to hash translation.
+    if Request::of_offer(early::offer(&tree)) == Err(Unasked::NoRadix) {
+        let compatibility = early::compatibility(&tree);
+        return Err(BootError::NoRadix(Processor { version: arch::pvr(), compatibility }));
+    }
     let parsed = cmdline::parse(early::bootargs(&tree));
     if !parsed.errors.is_empty() {
         for error in &parsed.errors {

@@ -6,8 +6,8 @@ use crate::matrix::results::{self, Outcome};
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     bus, cells, device_tree, entry, esm, faults, honesty, host, idle, injection, input, interrupts,
-    leak_hunt, lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, proofs,
-    ranges, refusing, registers, reserved, rtas_model, sabotage, smp, soak, strays, strict, strings,
+    leak_hunt, lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, processors,
+    proofs, ranges, refusing, registers, reserved, rtas_model, sabotage, smp, soak, strays, strict, strings,
 };
 use crate::options::Options;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
@@ -60,6 +60,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(nmi::tests());
     tests.extend(entry::tests());
     tests.extend(negotiation::tests());
+    tests.extend(processors::tests());
     tests.extend(strict::tests());
     tests.extend(strings::tests());
     tests.extend(refusing::tests());

@@ -11,8 +11,12 @@ pub const PLATFORM_SUPPORT: &str = "ibm,arch-vec-5-platform-support";
 
 /// Processors that the image runs on, without a compatibility mode: mask and value of the version register. The value of
 /// the last has a bit that its mask has not, which ends the list; it fits no processor.
-const PROCESSORS: [(u32, u32); 3] =
-    [(0xffff_0000, 0x004e_0000), (0xffff_0000, 0x0080_0000), (0xffff_fffe, 0xffff_ffff)];
+const PROCESSORS: [(u32, u32); 4] = [
+    (0xffff_0000, 0x004e_0000), // POWER9
+    (0xffff_0000, 0x0080_0000), // POWER10
+    (0xffff_0000, 0x0082_0000), // POWER11
+    (0xffff_fffe, 0xffff_ffff),
+];
 /// Vectors that follow, less 1.
 const VECTORS: u8 = 4;
 /// Vector 1, each with its length less 1: Power ISA 3.0 and 3.1.
@@ -47,6 +51,38 @@ impl fmt::Display for Unasked {
             Self::NoOffer => "firmware does not say what can be negotiated",
             Self::NoRadix => "the platform does not offer radix translation",
         })
+    }
+}
+
+/// The processor on which the platform offers no radix translation, and the mode that it is held to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processor {
+    /// Its version register.
+    pub version: u32,
+    /// The logical version of the compatibility mode, if there is one.
+    pub compatibility: Option<u32>,
+}
+
+impl fmt::Display for Processor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no radix translation on this CPU (PVR {:#010x}", self.version)?;
+        if let Some(mode) = self.compatibility {
+            write!(f, ", held to {} (cpu-version {mode:#010x})", generation(mode))?;
+        }
+        f.write_str("): wanted POWER9 or later, with radix translation")
+    }
+}
+
+/// Which processor a logical version stands for (QEMU `target/ppc/cpu-models.h`).
+const fn generation(logical: u32) -> &'static str {
+    match logical {
+        0x0f00_0001 | 0x0f00_0002 | 0x0f10_0002 => "POWER6",
+        0x0f00_0003 | 0x0f10_0003 => "POWER7",
+        0x0f00_0004 => "POWER8",
+        0x0f00_0005 => "POWER9",
+        0x0f00_0006 => "POWER10",
+        0x0f00_0007 => "POWER11",
+        _ => "an unknown mode",
     }
 }
 
@@ -165,6 +201,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
 
     /// QEMU 7.2: TCG; `ic-mode=xive`; KVM on a host that has radix only.
     const TCG: [u8; 8] = [23, 0x80, 24, 0xc0, 25, 0, 26, 0x40];
@@ -233,11 +270,25 @@ mod tests {
     #[test]
     fn every_processor_of_the_list_is_one_that_the_image_runs_on() {
         let fits = |pvr: u32| PROCESSORS.iter().any(|(mask, value)| pvr & mask == value & mask);
-        for (pvr, good) in
-            [(0x004e_1200, true), (0x004e_1203, true), (0x0080_0200, true), (0x004d_0200, false)]
-        {
-            assert_eq!(fits(pvr), good, "{pvr:#x}");
+        for good in [0x004e_1200, 0x004e_1203, 0x0080_0200, 0x0082_1200] {
+            assert!(fits(good), "{good:#x}");
         }
+        assert!(!fits(0x004d_0200));
+    }
+
+    #[test]
+    fn a_processor_without_radix_is_named_with_its_mode() {
+        let mut processor = Processor { version: 0x004e_1202, compatibility: Some(0x0f00_0004) };
+        assert_eq!(
+            processor.to_string(),
+            "no radix translation on this CPU (PVR 0x004e1202, held to POWER8 (cpu-version 0x0f000004)): wanted \
+             POWER9 or later, with radix translation"
+        );
+        processor.compatibility = None;
+        assert_eq!(
+            processor.to_string(),
+            "no radix translation on this CPU (PVR 0x004e1202): wanted POWER9 or later, with radix translation"
+        );
     }
 
     #[test]

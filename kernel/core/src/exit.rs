@@ -29,7 +29,8 @@ pub enum ExitStatus {
     OutOfMemory = 10,
     /// An address outside the shared pool was about to reach a device.
     ConfidentialityHalt = 11,
-    /// The hypervisor refused what every pseries offers: little-endian interrupts, radix translation.
+    /// The CPU is older than POWER9, or the hypervisor refused what every pseries offers: little-endian interrupts,
+    /// radix translation.
     PlatformRefused = 12,
     /// A CPU stands still with what the others need.
     CpuStopped = 13,
@@ -86,7 +87,7 @@ impl fmt::Display for ExitStatus {
             Self::Panic => "panic",
             Self::OutOfMemory => "out of memory",
             Self::ConfidentialityHalt => "address outside the shared pool",
-            Self::PlatformRefused => "the hypervisor refused a service of the platform",
+            Self::PlatformRefused => "CPU too old, or a service of the platform refused",
             Self::CpuStopped => "a CPU stands still with what the others need",
         })
     }

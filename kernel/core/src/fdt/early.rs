@@ -2,7 +2,7 @@
 
 use super::guard::Tree;
 use super::read;
-use crate::cas::Outcome;
+use crate::cas::{Outcome, PLATFORM_SUPPORT};
 
 /// Property of `/chosen` by which the boot stage tells the kernel which firmware started it.
 pub const ENTRY_PROPERTY: &str = "postern,entry";
@@ -12,6 +12,9 @@ pub const CAS_PROPERTY: &str = "postern,cas";
 pub const ESM_PROPERTY: &str = "postern,esm";
 /// Name, and `compatible`, of the root node by which an emulated ultravisor announces itself.
 pub const MARKER: &str = "ibm,ultravisor";
+
+/// Highest byte of a logical processor version (PAPR+ B.6.2.1).
+const LOGICAL: u32 = 0x0f;
 
 /// Who started the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +77,22 @@ pub fn cas(tree: &Tree<'_>) -> Outcome {
     word.and_then(Outcome::of_word).unwrap_or(Outcome::NoFirmware)
 }
 
+/// What the platform says it supports, as [`crate::cas::Request::of_offer`] reads it; empty when it does not say.
+#[must_use]
+pub fn offer<'a>(tree: &Tree<'a>) -> &'a [u8] {
+    let value = read::node_at(tree, "/chosen").and_then(|chosen| read::bytes(chosen, PLATFORM_SUPPORT));
+    value.unwrap_or_default()
+}
+
+/// The compatibility mode that the first CPU is held to, as a logical processor version; `None` when it is held to none,
+/// and `cpu-version` is its own version.
+#[must_use]
+pub fn compatibility(tree: &Tree<'_>) -> Option<u32> {
+    let cpus = read::node_at(tree, "/cpus")?;
+    let cpu = cpus.children().find(|node| read::text(*node, "device_type") == Some("cpu"))?;
+    read::word(cpu, "cpu-version").filter(|version| version >> 24 == LOGICAL)
+}
+
 /// The token of an RTAS service.
 #[must_use]
 pub fn rtas_token(tree: &Tree<'_>, service: &str) -> Option<u32> {
@@ -82,7 +101,8 @@ pub fn rtas_token(tree: &Tree<'_>, service: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Outcome, bootargs, cas, entry, esm_base, marker, rtas_token};
+    use super::{Entry, Outcome, bootargs, cas, compatibility, entry, esm_base, marker, offer, rtas_token};
+    use crate::cas::{Request, Unasked};
     use crate::fdt::Tree;
     use crate::fdt::fixtures::{Builder, POWER9_256M, POWER9_512M_INITRD};
 
@@ -163,5 +183,35 @@ mod tests {
             let blob = with("postern,cas", value);
             assert_eq!(cas(&Tree::check(&blob).unwrap()), want);
         }
+    }
+
+    #[test]
+    fn a_machine_without_radix_says_so_and_in_which_mode() {
+        let real = Tree::check(POWER9_512M_INITRD).unwrap();
+        assert_eq!(Request::of_offer(offer(&real)), Ok(Request { xive: false, invalidates: true }));
+        assert_eq!(compatibility(&real), None);
+        // As QEMU 7.2 and 10.0 have it under `max-cpu-compat=power8`.
+        let blob = Builder::new()
+            .node("")
+            .node("cpus")
+            .node("l2-cache")
+            .prop("cpu-version", &[0; 4])
+            .end()
+            .node("PowerPC,POWER9@0")
+            .prop("device_type", b"cpu\0")
+            .prop("cpu-version", &[0x0f, 0, 0, 4])
+            .end()
+            .end()
+            .node("chosen")
+            .prop("ibm,arch-vec-5-platform-support", &[0x17, 0, 0x18, 0, 0x19, 0, 0x1a, 0x40])
+            .end()
+            .end()
+            .blob();
+        let tree = Tree::check(&blob).unwrap();
+        assert_eq!(Request::of_offer(offer(&tree)), Err(Unasked::NoRadix));
+        assert_eq!(compatibility(&tree), Some(0x0f00_0004));
+        let blob = Builder::new().node("").end().blob();
+        let silent = Tree::check(&blob).unwrap();
+        assert_eq!(Request::of_offer(offer(&silent)), Err(Unasked::NoOffer));
     }
 }
