@@ -74,7 +74,7 @@ fn start(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestEr
             let report = guest.finish()?;
             // Of a counted guest a microsecond is a thousand instructions.
             let unit = if counted { "thousand instructions" } else { "us" };
-            for fact in ["pool.share_us", "tce.map_us"] {
+            for fact in ["pool.share_us", "tce0.map_us"] {
                 if let Some(figure) = report.number(fact) {
                     add(format!("pool={pool}, {fact}, {unit}"), figure as f64);
                 }

@@ -98,7 +98,7 @@ fn opening(report: &Report, system: System, results: &mut Results) {
 
 /// Milliseconds that the pool took, shared, verified and mapped.
 pub fn opened_in(report: &Report) -> Option<f64> {
-    let (share, map) = (report.number("pool.share_us")?, report.number("tce.map_us")?);
+    let (share, map) = (report.number("pool.share_us")?, report.number("tce0.map_us")?);
     Some((share + map) as f64 / 1000.0)
 }
 

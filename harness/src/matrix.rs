@@ -22,6 +22,7 @@ pub mod network;
 pub mod nmi;
 pub mod noise;
 pub mod pause;
+pub mod pci;
 pub mod processors;
 pub mod proofs;
 pub mod ranges;

@@ -155,7 +155,7 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
         wanted.extend([(translated, translation), (copied, bounced)]);
     }
     if shape.access_platform {
-        wanted.push(("tce.kind", window(shape)));
+        wanted.push(("tce0.kind", window(shape)));
     }
     if !shape.secure {
         wanted.extend([("ultracalls", "0"), ("bytes.to_pool", "0"), ("bytes.from_pool", "0")]);
@@ -188,7 +188,8 @@ const fn window(shape: Shape) -> &'static str {
 }
 
 /// What the host reads back: the pattern on one disk, the other as it was.
-fn disks(data: &Path, expected: &str, scratch: &Path, seed: u64) -> Vec<Finding> {
+/// The disk that was read is as it was, and the other holds the pattern.
+pub fn disks(data: &Path, expected: &str, scratch: &Path, seed: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     match File::open(scratch) {
         Ok(file) => findings.extend(pattern::verify(seed, file).err().map(Finding::Pattern)),

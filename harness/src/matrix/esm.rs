@@ -354,9 +354,9 @@ mod tests {
     #[test]
     fn what_depends_on_time_is_not_compared_and_all_else_is() {
         let first = "[  0.1] mode: x\nblk0: SHA-256 ab (177 ms)\ncalls: 1 ultracalls, 5383 hcalls\n\
-                     postern: tce.map_us=7\npostern: pool.base=0x880000\n  interrupts  2 taken\n";
+                     postern: tce0.map_us=7\npostern: pool.base=0x880000\n  interrupts  2 taken\n";
         let second = "[  9.1] mode: x\nblk0: SHA-256 ab (16 ms)\ncalls: 1 ultracalls, 5380 hcalls\n\
-                      postern: tce.map_us=8\npostern: pool.base=0x890000\n  interrupts  1 taken\n";
+                      postern: tce0.map_us=8\npostern: pool.base=0x890000\n  interrupts  1 taken\n";
         let (first, second) = (said(first), said(second));
         assert_eq!(first, ["mode: x", "blk0: SHA-256 ab", "postern: pool.base=0x880000"]);
         assert_eq!(second[2], "postern: pool.base=0x890000");

@@ -49,6 +49,10 @@ pub struct Machine {
     pub dynamic_windows: bool,
     /// Bytes of the host bridge's default DMA window, if not QEMU's 1 GiB.
     pub dma_window: Option<u64>,
+    /// Further host bridges and PCI-to-PCI bridges, each as `-device` has it, before what is behind them.
+    pub bridges: Vec<String>,
+    /// The bus of each disk, then of the card, if not QEMU's default.
+    pub buses: Vec<String>,
     /// virtio-blk devices, in PCI order.
     pub disks: Vec<Disk>,
     /// virtio-net device.
@@ -93,6 +97,8 @@ impl Machine {
             access_platform: false,
             dynamic_windows: true,
             dma_window: None,
+            bridges: Vec::new(),
+            buses: Vec::new(),
             disks: Vec::new(),
             net: Net::None,
             kernel_address: None,
@@ -188,7 +194,12 @@ impl Machine {
     fn devices(&self, args: &mut Arguments) {
         let virtio =
             format!("disable-legacy=on,iommu_platform={}", if self.access_platform { "on" } else { "off" });
+        for bridge in &self.bridges {
+            args.add("-device", bridge);
+        }
+        let bus = |i| self.buses.get(i).map_or(String::new(), |bus| format!(",bus={bus}"));
         for (i, disk) in self.disks.iter().enumerate() {
+            let virtio = format!("{virtio}{}", bus(i));
             if let Some(server) = &disk.server {
                 args.with_path("-chardev", &format!("socket,id=disk{i},path="), server);
                 args.add("-device", format!("vhost-user-blk-pci,chardev=disk{i},num-queues=1,{virtio}"));
@@ -217,7 +228,8 @@ impl Machine {
         if let Some(netdev) = netdev {
             args.add("-netdev", format!("{netdev},id=net0"));
             // No boot ROM: Debian has it in a package of its own, and nobody boots from this card.
-            args.add("-device", format!("virtio-net-pci,netdev=net0,romfile=,{vectors}{virtio}"));
+            let bus = bus(self.disks.len());
+            args.add("-device", format!("virtio-net-pci,netdev=net0,romfile=,{vectors}{virtio}{bus}"));
         }
         if let Some(uart) = &self.uart {
             args.with_path("-chardev", "file,id=uart,path=", uart);

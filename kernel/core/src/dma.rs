@@ -10,16 +10,15 @@
 mod bounce;
 mod counters;
 mod device;
-mod device_id;
 mod error;
 mod guard;
 mod mapping;
 mod system;
 mod translate;
 
+pub use crate::pci::device_id::DeviceId;
 pub use counters::ByteCounts;
 pub use device::Dma;
-pub use device_id::DeviceId;
 pub use error::DmaError;
 pub use guard::AddressGuard;
 pub use mapping::{Coherent, Mapping, Segment};

@@ -6,12 +6,13 @@ use crate::report::Report;
 use alloc::vec::Vec;
 use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, duration};
-use postern_core::dma::{DeviceId, Dma, DmaSystem};
+use postern_core::dma::{Dma, DmaSystem};
 use postern_core::fdt;
 use postern_core::interrupts::MsiServices;
 use postern_core::pci::bars::{self, Bars};
 use postern_core::pci::command::{self, Command};
-use postern_core::pci::config::{DeviceAddr, RtasConfig};
+use postern_core::pci::config::RtasConfig;
+use postern_core::pci::device_id::DeviceId;
 use postern_core::pci::functions::{Function, scan};
 use postern_core::pci::windows::Windows;
 use postern_core::tce::{Ddw, PhbWindow, Reach};
@@ -36,7 +37,7 @@ impl Bridge {
     /// # Errors
     /// The bridge's windows cannot be used.
     pub fn find(description: &fdt::Bridge, ram: &[GpaRange]) -> Result<Self, DeviceError> {
-        let config = RtasConfig::new(Pseries, description.buid);
+        let config = RtasConfig::new(Pseries, description.domain, description.buid);
         let windows = Windows::new(&description.windows, ram)?;
         let mut functions = scan(&config);
         let mut left_alone = 0;
@@ -69,11 +70,10 @@ impl Bridge {
             let start = Pseries.now();
             let window = self.open_window(ram, system)?;
             let took = duration(&Pseries, Pseries.now().wrapping_sub(start));
-            report.window(&self.description.name, &window.report());
-            report.fact("tce.map_us", took.as_micros());
+            report.window(&self.description, &window.report(), took);
             self.window = Some(window);
         }
-        let dma = system.device(device_id(function), translated, self.window.as_ref())?;
+        let dma = system.device(function.at, translated, self.window.as_ref())?;
         masters::enable(&self.config, function.at)?;
         Ok(dma)
     }
@@ -117,7 +117,7 @@ impl Bridge {
     }
 
     /// The level source that `pin` (1 is INTA) of the function leads to.
-    pub fn level_source(&self, at: DeviceAddr, pin: u8) -> Option<u32> {
+    pub fn level_source(&self, at: DeviceId, pin: u8) -> Option<u32> {
         self.description.interrupts.source(at.device(), at.function(), pin)
     }
 
@@ -125,15 +125,10 @@ impl Bridge {
     ///
     /// # Errors
     /// A BAR that is refused, or a command register that does not take.
-    pub fn place(&mut self, at: DeviceAddr) -> Result<Bars, DeviceError> {
+    pub fn place(&mut self, at: DeviceId) -> Result<Bars, DeviceError> {
         let bars = bars::assign(&self.config, at, &mut self.windows)?;
         let io = if bars.first_io().is_some() { Command::IO } else { Command::empty() };
         command::enable_decoding(&self.config, at, Command::MEMORY | io)?;
         Ok(bars)
     }
-}
-
-/// A device's account in the pool: device and function number.
-fn device_id(function: &Function) -> DeviceId {
-    DeviceId(u16::from(function.at.device()) << 3 | u16::from(function.at.function()))
 }

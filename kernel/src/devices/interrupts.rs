@@ -12,7 +12,8 @@ use postern_core::cmdline::Irq;
 use postern_core::interrupts::{Line, MsiError};
 use postern_core::pci::bars::Bars;
 use postern_core::pci::command::{self, CommandError};
-use postern_core::pci::config::{ConfigError, ConfigSpace, DeviceAddr};
+use postern_core::pci::config::{ConfigError, ConfigSpace};
+use postern_core::pci::device_id::DeviceId;
 use postern_core::pci::msix::{Msix, MsixError};
 use postern_core::rtas::RtasError;
 use postern_core::seam::Width;
@@ -61,7 +62,7 @@ impl fmt::Display for None {
 /// each at the CPU of the same number, else its pin, for queue 0. A queue without one is polled.
 pub fn attach(
     bridge: &Bridge,
-    at: DeviceAddr,
+    at: DeviceId,
     bars: &Bars,
     transport: &mut Transport<Pseries>,
     wish: Irq,
@@ -86,7 +87,7 @@ pub fn attach(
 
 fn messages(
     bridge: &Bridge,
-    at: DeviceAddr,
+    at: DeviceId,
     bars: &Bars,
     transport: &Transport<Pseries>,
     queues: u16,
@@ -123,7 +124,7 @@ fn use_messages(
     Ok(lines)
 }
 
-fn level(bridge: &Bridge, at: DeviceAddr, transport: &Transport<Pseries>) -> Result<Arc<Line>, None> {
+fn level(bridge: &Bridge, at: DeviceId, transport: &Transport<Pseries>) -> Result<Arc<Line>, None> {
     let isr = transport.isr().ok_or(None::Isr)?;
     let pin = bridge.config().read(at, INTERRUPT_PIN, Width::W8).map_err(None::Config)?;
     let number = u8::try_from(pin).ok().filter(|pin| (1..=4).contains(pin)).ok_or(None::Pin(pin))?;

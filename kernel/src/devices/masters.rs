@@ -4,12 +4,13 @@ use crate::platform::lock;
 use crate::platform::pseries::Pseries;
 use postern_core::lock::Lock;
 use postern_core::pci::command::{CommandError, disable_bus_master, enable_bus_master};
-use postern_core::pci::config::{DeviceAddr, RtasConfig};
+use postern_core::pci::config::RtasConfig;
+use postern_core::pci::device_id::DeviceId;
 
 /// Most of them; a machine with more keeps the others on until it is gone.
 const MOST: usize = 64;
 
-type Master = (RtasConfig<Pseries>, DeviceAddr);
+type Master = (RtasConfig<Pseries>, DeviceId);
 
 static MASTERS: Lock<[Option<Master>; MOST]> = Lock::new("list of devices", [None; MOST]);
 
@@ -17,7 +18,7 @@ static MASTERS: Lock<[Option<Master>; MOST]> = Lock::new("list of devices", [Non
 ///
 /// # Errors
 /// A command register that does not take.
-pub fn enable(config: &RtasConfig<Pseries>, at: DeviceAddr) -> Result<(), CommandError> {
+pub fn enable(config: &RtasConfig<Pseries>, at: DeviceId) -> Result<(), CommandError> {
     enable_bus_master(config, at)?;
     if let Some(free) = lock::or_end(&MASTERS).iter_mut().find(|entry| entry.is_none()) {
         *free = Some((*config, at));

@@ -82,7 +82,11 @@ impl Devices {
                     bridges.push(bridge);
                 }
                 Err(error) => {
-                    log::error!("{}: refused: {error}", description.name);
+                    log::error!(
+                        "host bridge {:04x}, {}: refused: {error}",
+                        description.domain,
+                        description.name
+                    );
                     refused += 1;
                     reach.push(Reach::of(description.dma));
                 }

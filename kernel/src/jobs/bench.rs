@@ -110,7 +110,7 @@ const PAIRS: usize = 10_000;
 pub fn pool(options: &Options, report: &mut Report) -> Result<(), DeviceError> {
     let frames = u32::try_from(options.pool / FRAME_SIZE as u64).unwrap_or(u32::MAX);
     let mut pool = Pool::new(frames);
-    let account = pool.register(DeviceId(0), frames);
+    let account = pool.register(DeviceId::from_routing(0, 0), frames);
     let slots = frames as usize * SizeClass::B4096.slots() as usize;
     let mut held: Vec<Slot> = Vec::with_capacity(slots);
     for (number, fill) in FILLS.into_iter().enumerate() {

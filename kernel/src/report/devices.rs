@@ -8,14 +8,15 @@ use crate::platform::interrupts;
 use crate::platform::pseries::{self, Pseries};
 use alloc::format;
 use alloc::string::String;
+use core::time::Duration;
 use postern_core::addr::FRAME_SHIFT;
 use postern_core::clock::duration;
 use postern_core::dma::Dma;
+use postern_core::fdt;
 use postern_core::net::driver::NetDriver;
 use postern_core::net::link::Link;
 use postern_core::outcome::{Exposure, Outcome};
 use postern_core::tce::{TceError, WindowReport};
-use postern_core::text::HostText;
 
 fn translation(dma: &Dma<Pseries>) -> &'static str {
     if dma.translated() { "tce" } else { "gpa" }
@@ -30,12 +31,14 @@ fn queues(count: usize) -> String {
 }
 
 impl Report {
-    /// A bridge's DMA window.
-    pub fn window(&mut self, bridge: &HostText, window: &WindowReport) {
-        self.step("tce", format_args!("{bridge}: {window}"));
-        self.fact("tce.liobn", format_args!("{:#x}", window.liobn));
-        self.fact("tce.kind", window.kind);
-        self.fact("tce.pages", window.pages_mapped);
+    /// A host bridge's DMA window, and how long it took to map it.
+    pub fn window(&mut self, bridge: &fdt::Bridge, window: &WindowReport, took: Duration) {
+        let domain = bridge.domain;
+        self.step("tce", format_args!("host bridge {domain:04x}, {}: {window}", bridge.name));
+        self.fact(format_args!("tce{domain}.liobn"), format_args!("{:#x}", window.liobn));
+        self.fact(format_args!("tce{domain}.kind"), window.kind);
+        self.fact(format_args!("tce{domain}.pages"), window.pages_mapped);
+        self.fact(format_args!("tce{domain}.map_us"), took.as_micros());
     }
 
     /// A disk that was brought up.
@@ -46,9 +49,10 @@ impl Report {
         self.step(
             &format!("blk{number}"),
             format_args!(
-                "virtio-blk {:?}, {}{}, blocks of {}; features {}, {} of {}, addresses {}, bounced: {}, \
+                "virtio-blk {:?} at {}, {}{}, blocks of {}; features {}, {} of {}, addresses {}, bounced: {}, \
                  interrupts: {}",
                 disk.id,
+                dma.id(),
                 size(bytes),
                 if geometry.read_only { ", read-only" } else { "" },
                 geometry.block,
@@ -65,6 +69,7 @@ impl Report {
         fact("capacity_bytes", &bytes);
         fact("read_only", &if geometry.read_only { "yes" } else { "no" });
         fact("id", &disk.id);
+        fact("device", &dma.id());
         fact("translation", &translation(dma));
         fact("bounced", &bounced(dma));
         fact("interrupts", &driver.delivery());
@@ -84,8 +89,10 @@ impl Report {
         self.step(
             &format!("net{number}"),
             format_args!(
-                "virtio-net {}, MTU {}; features {}, queues of {rx} and {tx}, addresses {}, bounced: {}, interrupts: {}",
+                "virtio-net {} at {}, MTU {}; features {}, queues of {rx} and {tx}, addresses {}, bounced: {}, \
+                 interrupts: {}",
                 driver.mac(),
+                dma.id(),
                 driver.mtu(),
                 driver.features(),
                 translation(dma),
@@ -95,6 +102,7 @@ impl Report {
         );
         let mut fact =
             |key: &str, value: &dyn core::fmt::Display| self.fact(format_args!("net{number}.{key}"), value);
+        fact("device", &dma.id());
         fact("translation", &translation(dma));
         fact("bounced", &bounced(dma));
         fact("interrupts", &driver.transport().delivery());

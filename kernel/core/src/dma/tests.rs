@@ -129,8 +129,8 @@ fn a_normal_guest_copies_nothing_and_lends_the_buffer_itself() {
 fn bytes_copied_are_counted_by_direction_and_only_those() {
     let model = Model::new(true);
     let system = model.dma_system(2);
-    let dma = system.device(DeviceId(8), false, None).unwrap();
-    let idle = system.device(DeviceId(16), false, None).unwrap();
+    let dma = system.device(DeviceId::from_routing(0, 8), false, None).unwrap();
+    let idle = system.device(DeviceId::from_routing(0, 16), false, None).unwrap();
     let mapping = dma.map_to_device(&[1; 700]).unwrap();
     dma.unmap(mapping);
     let mut buffer = [0; 900];
@@ -312,8 +312,8 @@ fn coherent_memory_of_a_device_that_was_not_reset_stays_out_of_use_until_it_is()
 fn a_mapping_handed_to_another_device_s_handle_is_left_alone() {
     let model = Model::new(true);
     let system = model.dma_system(2);
-    let one = system.device(DeviceId(8), false, None).unwrap();
-    let two = system.device(DeviceId(16), false, None).unwrap();
+    let one = system.device(DeviceId::from_routing(0, 8), false, None).unwrap();
+    let two = system.device(DeviceId::from_routing(0, 16), false, None).unwrap();
     let mapping = one.map_to_device(&[0x42; 512]).unwrap();
     two.unmap(mapping);
     let statistics = system.pool_statistics().unwrap();
@@ -322,7 +322,7 @@ fn a_mapping_handed_to_another_device_s_handle_is_left_alone() {
 
 #[test]
 fn a_device_that_needs_a_window_is_refused_without_one_or_with_one_of_the_other_mode() {
-    let id = DeviceId(8);
+    let id = DeviceId::from_routing(0, 8);
     let secure_system = Model::new(true).dma_system(1);
     assert_eq!(secure_system.device(id, true, None).unwrap_err(), DmaError::NoWindow(id));
     let normal = Model::new(false);
@@ -405,7 +405,7 @@ fn exhaustion_is_an_error_and_what_is_released_serves_again() {
 fn noise_over_the_whole_pool_changes_no_decision() {
     let model = Model::new(true);
     let system = model.dma_system(1);
-    let dma = system.device(DeviceId(8), false, None).unwrap();
+    let dma = system.device(DeviceId::from_routing(0, 8), false, None).unwrap();
     let mut held = Vec::new();
     for len in [1, 600, 3000, 5000, 70_000] {
         held.push(dma.map_to_device(&vec![7; len]).unwrap());

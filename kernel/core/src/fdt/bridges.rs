@@ -56,6 +56,9 @@ impl InterruptMap {
 pub struct Bridge {
     /// The node's name.
     pub name: HostText,
+    /// The bridge's number in this kernel, in the ids of its devices: the low half of the BUID's low word, as
+    /// Linux counts PCI domains (QEMU: the bridge's `index`), or the lowest free number if another bridge has that.
+    pub domain: u16,
     /// The number by which RTAS knows the bridge.
     pub buid: u64,
     /// First and last bus number.
@@ -95,7 +98,7 @@ pub(super) fn read(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings
 }
 
 /// A bridge whose numbers are no other bridge's, or else one device could use the other's window.
-fn alone(bridge: Bridge, others: &[Bridge]) -> Result<Bridge, Fault> {
+fn alone(mut bridge: Bridge, others: &[Bridge]) -> Result<Bridge, Fault> {
     let number = bridge.buid;
     if others.iter().any(|other| other.buid == number) {
         return Err(Fault::Shared { what: "BUID", number });
@@ -111,7 +114,15 @@ fn alone(bridge: Bridge, others: &[Bridge]) -> Result<Bridge, Fault> {
             return Err(Fault::Windows(WindowError::Overlap(*window, *other)));
         }
     }
+    bridge.domain = domain(bridge.buid, others);
     Ok(bridge)
+}
+
+/// A number that no other bridge has; there are far fewer bridges than numbers.
+fn domain(buid: u64, others: &[Bridge]) -> u16 {
+    let free = |number: &u16| others.iter().all(|other| other.domain != *number);
+    // The BUID's low bits; truncation is how they are cut.
+    Some(buid as u16).filter(free).or_else(|| (0..u16::MAX).find(free)).unwrap_or(u16::MAX)
 }
 
 fn bridge(node: Node<'_, '_>, memory: &[GpaRange]) -> Result<Bridge, Fault> {
@@ -121,6 +132,7 @@ fn bridge(node: Node<'_, '_>, memory: &[GpaRange]) -> Result<Bridge, Fault> {
     Windows::new(&windows, memory).map_err(Fault::Windows)?;
     Ok(Bridge {
         name: HostText::new(node.name.as_bytes()),
+        domain: 0,
         buid: buid.ok_or(Fault::Malformed("reg"))?,
         buses: buses(read::bytes(node, "bus-range"))?,
         windows,

@@ -54,7 +54,9 @@ pub(super) fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
     if script.one_in(16) {
         lie_in_registers(&device, &mut script);
     }
-    let dma = |translated| system.device(DeviceId(8), translated, Some(&bridge)).map_err(BlkError::Dma);
+    let dma = |translated| {
+        system.device(DeviceId::from_routing(0, 8), translated, Some(&bridge)).map_err(BlkError::Dma)
+    };
     let transport = Transport::begin(device.clone(), regions(), &machine).map_err(BlkError::from);
     if let Ok(mut driver) = transport.and_then(|transport| Blk::probe(transport, dma)) {
         driver.set_patience(patience);

@@ -38,7 +38,9 @@ pub(super) fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
     let system = dma_system(&machine, cell.secure);
     let bridge = machine.bridge(&system);
     let quota = if script.one_in(4) { 1 + script.below(7) as u32 } else { 8 };
-    let dma = system.device_with_quota(DeviceId(8), cell.access_platform, Some(&bridge), quota).unwrap();
+    let dma = system
+        .device_with_quota(DeviceId::from_routing(0, 8), cell.access_platform, Some(&bridge), quota)
+        .unwrap();
     let device = device(&machine, cell, &mut script);
     if script.one_in(16) {
         lie_in_registers(&device, &mut script);

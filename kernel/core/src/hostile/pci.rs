@@ -4,7 +4,8 @@ use super::script::Script;
 use crate::addr::{Gpa, GpaRange};
 use crate::pci::bars::{self, Bars};
 use crate::pci::command::{self, Command};
-use crate::pci::config::{ConfigError, ConfigSpace, DeviceAddr, check};
+use crate::pci::config::{ConfigError, ConfigSpace, check};
+use crate::pci::device_id::DeviceId;
 use crate::pci::functions::scan;
 use crate::pci::windows::{Space, Window, Windows};
 use crate::rtas::RtasError;
@@ -22,14 +23,18 @@ type Content = ([u8; 256], [u8; 256]);
 
 /// Functions, and a host that may answer otherwise.
 struct Bus<'a> {
-    functions: RefCell<BTreeMap<DeviceAddr, Content>>,
+    functions: RefCell<BTreeMap<DeviceId, Content>>,
     /// What reads answer in place of what was written, and how often: once in so many, if not 0.
     lies: RefCell<Script<'a>>,
     one_in: u16,
 }
 
 impl ConfigSpace for Bus<'_> {
-    fn read(&self, at: DeviceAddr, register: u16, width: Width) -> Result<u32, ConfigError> {
+    fn domain(&self) -> u16 {
+        0
+    }
+
+    fn read(&self, at: DeviceId, register: u16, width: Width) -> Result<u32, ConfigError> {
         let bytes = check(register, width)? as usize;
         let mut lies = self.lies.borrow_mut();
         if self.one_in > 0 && lies.one_in(self.one_in) {
@@ -46,7 +51,7 @@ impl ConfigSpace for Bus<'_> {
         Ok(u32::from_le_bytes(value))
     }
 
-    fn write(&self, at: DeviceAddr, register: u16, width: Width, value: u32) -> Result<(), ConfigError> {
+    fn write(&self, at: DeviceId, register: u16, width: Width, value: u32) -> Result<(), ConfigError> {
         let bytes = check(register, width)? as usize;
         if let Some((content, writable)) = self.functions.borrow_mut().get_mut(&at) {
             for (i, byte) in value.to_le_bytes().into_iter().take(bytes).enumerate() {
@@ -140,7 +145,7 @@ fn bus<'a>(script: &mut Script<'a>) -> Bus<'a> {
         if script.one_in(16) {
             content[usize::from(script.byte())] = script.byte();
         }
-        functions.insert(DeviceAddr::new(0, device, 0).unwrap(), (content, writable));
+        functions.insert(DeviceId::new(0, 0, device, 0).unwrap(), (content, writable));
     }
     let one_in = if script.one_in(4) { 2 + script.below(60) as u16 } else { 0 };
     Bus { functions: RefCell::new(functions), lies: RefCell::new(*script), one_in }

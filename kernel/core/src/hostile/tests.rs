@@ -130,7 +130,7 @@ fn card_s_driver_that_loses_slots_is_found_before_its_end() {
 #[should_panic(expected = "more than its part of the pool")]
 fn device_with_more_than_its_part_of_the_pool_is_found() {
     let device = DeviceStatistics {
-        device: DeviceId(8),
+        device: DeviceId::from_routing(0, 8),
         quota_frames: 4,
         frames: 5,
         slots_in_use: 0,

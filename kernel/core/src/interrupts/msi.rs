@@ -1,7 +1,7 @@
 //! Message sources, by `ibm,change-msi` and `ibm,query-interrupt-source-number` (PAPR+ 7.3.10.5): the firmware
 //! writes the device's table, this kernel gets the source numbers.
 
-use crate::pci::config::DeviceAddr;
+use crate::pci::device_id::DeviceId;
 use crate::rtas::RtasError;
 use crate::seam::Rtas;
 use alloc::vec::Vec;
@@ -60,7 +60,7 @@ impl<R: Rtas> MsiServices<R> {
     ///
     /// # Errors
     /// There is none, and the function has been given none.
-    pub fn grant(&self, at: DeviceAddr, most: u16) -> Result<Vec<u32>, MsiError> {
+    pub fn grant(&self, at: DeviceId, most: u16) -> Result<Vec<u32>, MsiError> {
         let granted = self.change(at, SET_MSI_X, most.max(1).into())?;
         if granted == 0 {
             return Err(MsiError::None);
@@ -74,13 +74,13 @@ impl<R: Rtas> MsiServices<R> {
     }
 
     /// Takes the function's sources back, as far as the firmware lets us.
-    pub fn release(&self, at: DeviceAddr) {
+    pub fn release(&self, at: DeviceId) {
         if let Err(error) = self.change(at, SET_ANY, 0) {
             log::debug!("pci {at}: message interrupts not released: {error}");
         }
     }
 
-    fn change(&self, at: DeviceAddr, function: u32, count: u32) -> Result<u32, MsiError> {
+    fn change(&self, at: DeviceId, function: u32, count: u32) -> Result<u32, MsiError> {
         let [high, low] = self.buid();
         let mut answer = [0; 3];
         // Only setting MSI-X has a third output, the type that was set (QEMU `hw/ppc/spapr_pci.c`).
@@ -90,7 +90,7 @@ impl<R: Rtas> MsiServices<R> {
         Ok(granted.min(count))
     }
 
-    fn source(&self, at: DeviceAddr, vector: u32) -> Result<u32, MsiError> {
+    fn source(&self, at: DeviceId, vector: u32) -> Result<u32, MsiError> {
         let [high, low] = self.buid();
         let mut answer = [0; 2];
         self.rtas.rtas(
@@ -138,7 +138,7 @@ mod tests {
         }
 
         fn grant_up_to(&self, most: u16) -> Result<Vec<u32>, MsiError> {
-            MsiServices::new(self, 0x0800_0000_2000_0000).grant(DeviceAddr::new(0, 1, 0).unwrap(), most)
+            MsiServices::new(self, 0x0800_0000_2000_0000).grant(DeviceId::new(0, 0, 1, 0).unwrap(), most)
         }
 
         fn released(&self) -> bool {

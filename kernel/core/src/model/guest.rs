@@ -88,7 +88,7 @@ impl Model {
     pub fn dma(&self, access_platform: bool) -> Dma<Self> {
         let system = self.dma_system(1);
         let bridge = self.bridge(&system);
-        match system.device(DeviceId(0x08), access_platform, Some(&bridge)) {
+        match system.device(DeviceId::from_routing(0, 0x08), access_platform, Some(&bridge)) {
             Ok(dma) => dma,
             Err(error) => broken(&error),
         }

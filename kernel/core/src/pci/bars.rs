@@ -3,7 +3,8 @@
 //! Source: PCI 3.0, 6.2.5.1. A function must not decode while this runs: see [`super::command::quiesce`].
 
 use crate::addr::Gpa;
-use crate::pci::config::{ConfigError, ConfigSpace, DeviceAddr};
+use crate::pci::config::{ConfigError, ConfigSpace};
+use crate::pci::device_id::DeviceId;
 use crate::pci::windows::{Placement, Space, Windows};
 use crate::seam::Width;
 use core::fmt;
@@ -117,7 +118,7 @@ impl Bars {
 ///
 /// # Errors
 /// The first BAR that is not as it should be.
-pub fn assign(config: &impl ConfigSpace, at: DeviceAddr, windows: &mut Windows) -> Result<Bars, BarError> {
+pub fn assign(config: &impl ConfigSpace, at: DeviceId, windows: &mut Windows) -> Result<Bars, BarError> {
     let mut bars = Bars::default();
     let mut second_half = false;
     config.write(at, ROM, Width::W32, 0)?;
@@ -147,7 +148,7 @@ fn register(bar: u8) -> u16 {
     u16::from(bar).wrapping_mul(4).wrapping_add(FIRST_BAR)
 }
 
-fn size(config: &impl ConfigSpace, at: DeviceAddr, bar: u8) -> Result<Option<Sized>, BarError> {
+fn size(config: &impl ConfigSpace, at: DeviceId, bar: u8) -> Result<Option<Sized>, BarError> {
     let low = ones(config, at, bar)?;
     if low == 0 {
         return Ok(None);
@@ -181,14 +182,14 @@ fn size(config: &impl ConfigSpace, at: DeviceAddr, bar: u8) -> Result<Option<Siz
     Ok(Some(Sized { io, wide, len, kind }))
 }
 
-fn ones(config: &impl ConfigSpace, at: DeviceAddr, bar: u8) -> Result<u32, ConfigError> {
+fn ones(config: &impl ConfigSpace, at: DeviceId, bar: u8) -> Result<u32, ConfigError> {
     config.write(at, register(bar), Width::W32, u32::MAX)?;
     config.read(at, register(bar), Width::W32)
 }
 
 fn place(
     config: &impl ConfigSpace,
-    at: DeviceAddr,
+    at: DeviceId,
     bar: u8,
     sized: &Sized,
     windows: &mut Windows,
@@ -231,13 +232,13 @@ mod tests {
     use crate::pci::model::{Model, windows_of_qemu};
     use postern_cases::case;
 
-    fn function() -> (Model, DeviceAddr) {
+    fn function() -> (Model, DeviceId) {
         let model = Model::default();
         let at = model.add(1, 0, 0x1af4, 0x1042);
         (model, at)
     }
 
-    fn run(model: &Model, at: DeviceAddr) -> Result<Bars, BarError> {
+    fn run(model: &Model, at: DeviceId) -> Result<Bars, BarError> {
         assign(model, at, &mut Windows::new(&windows_of_qemu(), &[]).unwrap())
     }
 

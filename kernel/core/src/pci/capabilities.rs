@@ -1,6 +1,7 @@
 //! The capability list, walked with bounds.
 
-use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace, DeviceAddr};
+use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace};
+use crate::pci::device_id::DeviceId;
 use crate::seam::Width;
 use alloc::vec::Vec;
 use core::fmt;
@@ -53,7 +54,7 @@ impl fmt::Display for ListError {
 ///
 /// # Errors
 /// The list loops, or config space cannot be read.
-pub fn list(config: &impl ConfigSpace, at: DeviceAddr) -> Result<Vec<Capability>, ListError> {
+pub fn list(config: &impl ConfigSpace, at: DeviceId) -> Result<Vec<Capability>, ListError> {
     let status = config.read(at, STATUS, Width::W16)?;
     if status == 0xffff {
         return Err(ConfigError::Gone.into());
@@ -84,7 +85,7 @@ mod tests {
     use crate::pci::model::Model;
     use postern_cases::case;
 
-    fn function(first: u8) -> (Model, DeviceAddr) {
+    fn function(first: u8) -> (Model, DeviceId) {
         let model = Model::default();
         let at = model.add(1, 0, 0x1af4, 0x1042);
         model.set(at, 0x04, STATUS_CAPABILITIES << 16);
@@ -92,7 +93,7 @@ mod tests {
         (model, at)
     }
 
-    fn offsets(model: &Model, at: DeviceAddr) -> Result<Vec<u8>, ListError> {
+    fn offsets(model: &Model, at: DeviceId) -> Result<Vec<u8>, ListError> {
         list(model, at).map(|found| found.iter().map(|c| c.offset).collect())
     }
 

@@ -3,7 +3,8 @@
 //! Firmware may have left bus mastering on. It goes off for every function before anything else, and comes
 //! on for one function at a time when its DMA addresses are in place.
 
-use crate::pci::config::{ConfigError, ConfigSpace, DeviceAddr};
+use crate::pci::config::{ConfigError, ConfigSpace};
+use crate::pci::device_id::DeviceId;
 use crate::seam::Width;
 use bitflags::bitflags;
 use core::fmt;
@@ -61,7 +62,7 @@ impl fmt::Display for CommandError {
 ///
 /// # Errors
 /// The function still decodes or masters: it must not be bound.
-pub fn quiesce(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), CommandError> {
+pub fn quiesce(config: &impl ConfigSpace, at: DeviceId) -> Result<(), CommandError> {
     change(config, at, Command::INTX_DISABLE, Command::BUS_MASTER | Command::MEMORY | Command::IO)
 }
 
@@ -71,7 +72,7 @@ pub fn quiesce(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), CommandE
 /// The register did not take the bits.
 pub fn enable_decoding(
     config: &impl ConfigSpace,
-    at: DeviceAddr,
+    at: DeviceId,
     decoders: Command,
 ) -> Result<(), CommandError> {
     change(config, at, decoders & (Command::MEMORY | Command::IO), Command::empty())
@@ -81,7 +82,7 @@ pub fn enable_decoding(
 ///
 /// # Errors
 /// The register did not take the bit.
-pub fn enable_bus_master(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), CommandError> {
+pub fn enable_bus_master(config: &impl ConfigSpace, at: DeviceId) -> Result<(), CommandError> {
     change(config, at, Command::BUS_MASTER, Command::empty())
 }
 
@@ -89,7 +90,7 @@ pub fn enable_bus_master(config: &impl ConfigSpace, at: DeviceAddr) -> Result<()
 ///
 /// # Errors
 /// The register cannot be written.
-pub fn enable_pin(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), CommandError> {
+pub fn enable_pin(config: &impl ConfigSpace, at: DeviceId) -> Result<(), CommandError> {
     change(config, at, Command::empty(), Command::INTX_DISABLE)
 }
 
@@ -97,16 +98,11 @@ pub fn enable_pin(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), Comma
 ///
 /// # Errors
 /// The register kept the bit.
-pub fn disable_bus_master(config: &impl ConfigSpace, at: DeviceAddr) -> Result<(), CommandError> {
+pub fn disable_bus_master(config: &impl ConfigSpace, at: DeviceId) -> Result<(), CommandError> {
     change(config, at, Command::empty(), Command::BUS_MASTER)
 }
 
-fn change(
-    config: &impl ConfigSpace,
-    at: DeviceAddr,
-    set: Command,
-    clear: Command,
-) -> Result<(), CommandError> {
+fn change(config: &impl ConfigSpace, at: DeviceId, set: Command, clear: Command) -> Result<(), CommandError> {
     let read = || config.read(at, COMMAND, Width::W16).map(|bits| Command::from_bits_retain(bits as u16));
     let before = read()?;
     let wanted = before.difference(clear) | set;
@@ -126,7 +122,7 @@ mod tests {
     use crate::pci::model::Model;
     use postern_cases::case;
 
-    fn function(command: u16) -> (Model, DeviceAddr) {
+    fn function(command: u16) -> (Model, DeviceId) {
         let model = Model::default();
         let at = model.add(1, 0, 0x1af4, 0x1042);
         model.set(at, COMMAND, command.into());

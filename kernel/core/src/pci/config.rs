@@ -1,62 +1,12 @@
 //! Config space: addresses, and reads and writes through the host bridge's RTAS services.
 
+use crate::pci::device_id::DeviceId;
 use crate::rtas::RtasError;
 use crate::seam::{Rtas, Width};
 use core::fmt;
 
 /// Bytes of config space that this kernel uses. The extended part holds nothing it needs.
 pub const CONFIG_BYTES: u16 = 256;
-
-/// Bus, device and function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DeviceAddr {
-    bus: u8,
-    device: u8,
-    function: u8,
-}
-
-impl DeviceAddr {
-    /// The address; `None` unless device < 32 and function < 8.
-    #[must_use]
-    pub const fn new(bus: u8, device: u8, function: u8) -> Option<Self> {
-        if device < 32 && function < 8 { Some(Self { bus, device, function }) } else { None }
-    }
-
-    /// The bus.
-    #[must_use]
-    pub const fn bus(self) -> u8 {
-        self.bus
-    }
-
-    /// The device, 0..=31.
-    #[must_use]
-    pub const fn device(self) -> u8 {
-        self.device
-    }
-
-    /// The function, 0..=7.
-    #[must_use]
-    pub const fn function(self) -> u8 {
-        self.function
-    }
-
-    /// The config_addr argument of RTAS calls (PAPR+ 7.3.5): bus, device and function in bits 23..8, the
-    /// register in bits 7..0, its extension (bits 11..8 of the register) in bits 31..28.
-    #[must_use]
-    pub fn config_addr(self, register: u16) -> u32 {
-        u32::from(register & 0xf00) << 20
-            | u32::from(self.bus) << 16
-            | u32::from(self.device) << 11
-            | u32::from(self.function) << 8
-            | u32::from(register & 0xff)
-    }
-}
-
-impl fmt::Display for DeviceAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02x}:{:02x}.{}", self.bus, self.device, self.function)
-    }
-}
 
 /// A config access that did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +22,8 @@ pub enum ConfigError {
     Rtas(RtasError),
     /// A header read as all ones: nothing is there (any more).
     Gone,
+    /// The device is behind another host bridge.
+    OtherHostBridge(DeviceId),
 }
 
 impl From<RtasError> for ConfigError {
@@ -86,50 +38,62 @@ impl fmt::Display for ConfigError {
             Self::Register { register, bytes } => write!(f, "no {bytes}-byte config register {register:#x}"),
             Self::Rtas(error) => error.fmt(f),
             Self::Gone => f.write_str("config space reads as all ones"),
+            Self::OtherHostBridge(device) => write!(f, "{device} is behind another host bridge"),
         }
     }
 }
 
 /// Config space of all functions below one host bridge.
 pub trait ConfigSpace {
+    /// The host bridge's number, which the ids of all its functions carry.
+    fn domain(&self) -> u16;
+
     /// Reads a register of 1, 2 or 4 bytes; nothing above the width is set in the answer.
     ///
     /// # Errors
     /// A register that does not exist, or a failed call.
-    fn read(&self, at: DeviceAddr, register: u16, width: Width) -> Result<u32, ConfigError>;
+    fn read(&self, at: DeviceId, register: u16, width: Width) -> Result<u32, ConfigError>;
 
     /// Writes a register of 1, 2 or 4 bytes.
     ///
     /// # Errors
     /// A register that does not exist, or a failed call.
-    fn write(&self, at: DeviceAddr, register: u16, width: Width, value: u32) -> Result<(), ConfigError>;
+    fn write(&self, at: DeviceId, register: u16, width: Width, value: u32) -> Result<(), ConfigError>;
 }
 
 /// Config space behind `ibm,read-pci-config` and `ibm,write-pci-config`.
 #[derive(Clone, Copy, Debug)]
 pub struct RtasConfig<R> {
     rtas: R,
+    domain: u16,
     buid: u64,
 }
 
 impl<R: Rtas> RtasConfig<R> {
-    /// Config space of the host bridge whose BUID is `buid`.
-    pub const fn new(rtas: R, buid: u64) -> Self {
-        Self { rtas, buid }
+    /// Config space of the host bridge that has the number `domain` here and `buid` in RTAS calls.
+    pub const fn new(rtas: R, domain: u16, buid: u64) -> Self {
+        Self { rtas, domain, buid }
     }
 
-    fn args(&self, at: DeviceAddr, register: u16, bytes: u32) -> [u32; 4] {
+    fn args(&self, at: DeviceId, register: u16, bytes: u32) -> Result<[u32; 4], ConfigError> {
+        if at.domain() != self.domain {
+            return Err(ConfigError::OtherHostBridge(at));
+        }
         // The BUID goes in two words; truncation is how they are cut.
         let (high, low) = ((self.buid >> 32) as u32, self.buid as u32);
-        [at.config_addr(register), high, low, bytes]
+        Ok([at.config_addr(register), high, low, bytes])
     }
 }
 
 impl<R: Rtas> ConfigSpace for RtasConfig<R> {
-    fn read(&self, at: DeviceAddr, register: u16, width: Width) -> Result<u32, ConfigError> {
+    fn domain(&self) -> u16 {
+        self.domain
+    }
+
+    fn read(&self, at: DeviceId, register: u16, width: Width) -> Result<u32, ConfigError> {
         let bytes = check(register, width)?;
         let mut value = [0];
-        self.rtas.rtas("ibm,read-pci-config", &self.args(at, register, bytes), &mut value)?;
+        self.rtas.rtas("ibm,read-pci-config", &self.args(at, register, bytes)?, &mut value)?;
         let [value] = value;
         Ok(match width {
             Width::W8 => value & 0xff,
@@ -138,9 +102,9 @@ impl<R: Rtas> ConfigSpace for RtasConfig<R> {
         })
     }
 
-    fn write(&self, at: DeviceAddr, register: u16, width: Width, value: u32) -> Result<(), ConfigError> {
+    fn write(&self, at: DeviceId, register: u16, width: Width, value: u32) -> Result<(), ConfigError> {
         let bytes = check(register, width)?;
-        let [addr, high, low, size] = self.args(at, register, bytes);
+        let [addr, high, low, size] = self.args(at, register, bytes)?;
         Ok(self.rtas.rtas("ibm,write-pci-config", &[addr, high, low, size, value], &mut [])?)
     }
 }
@@ -187,20 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_bounded_and_encoded_as_rtas_wants() {
-        assert_eq!(DeviceAddr::new(0, 32, 0), None);
-        assert_eq!(DeviceAddr::new(0, 0, 8), None);
-        let at = DeviceAddr::new(1, 2, 3).unwrap();
-        assert_eq!(at.config_addr(0x10), 0x0001_1310);
-        assert_eq!(at.config_addr(0x123), 0x1001_1323);
-        assert_eq!(std::format!("{at}"), "01:02.3");
-    }
-
-    #[test]
     fn reads_and_writes_carry_the_buid_in_two_words() {
         let rtas = recorder(Ok(0x1234_5678));
-        let config = RtasConfig::new(&rtas, 0x0800_0000_2000_0000);
-        let at = DeviceAddr::new(0, 1, 0).unwrap();
+        let config = RtasConfig::new(&rtas, 0, 0x0800_0000_2000_0000);
+        let at = DeviceId::new(0, 0, 1, 0).unwrap();
         assert_eq!(config.read(at, 0, Width::W32), Ok(0x1234_5678));
         config.write(at, 4, Width::W16, 6).unwrap();
         let calls = rtas.calls.borrow();
@@ -211,8 +165,8 @@ mod tests {
     #[test]
     fn value_above_the_width_is_cut_off() {
         let rtas = recorder(Ok(0x1234_5678));
-        let config = RtasConfig::new(&rtas, 0);
-        let at = DeviceAddr::new(0, 1, 0).unwrap();
+        let config = RtasConfig::new(&rtas, 0, 0);
+        let at = DeviceId::new(0, 0, 1, 0).unwrap();
         assert_eq!(config.read(at, 0, Width::W8), Ok(0x78));
         assert_eq!(config.read(at, 0, Width::W16), Ok(0x5678));
     }
@@ -220,8 +174,8 @@ mod tests {
     #[test]
     fn impossible_registers_are_refused_without_a_call() {
         let rtas = recorder(Ok(0));
-        let config = RtasConfig::new(&rtas, 0);
-        let at = DeviceAddr::new(0, 1, 0).unwrap();
+        let config = RtasConfig::new(&rtas, 0, 0);
+        let at = DeviceId::new(0, 0, 1, 0).unwrap();
         for (register, width) in [(1, Width::W16), (2, Width::W32), (0x100, Width::W8), (0, Width::W64)] {
             let refused = ConfigError::Register { register, bytes: width.bytes() };
             assert_eq!(config.read(at, register, width), Err(refused));
@@ -231,10 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn device_behind_another_host_bridge_is_not_reached_through_this_one() {
+        let rtas = recorder(Ok(0));
+        let config = RtasConfig::new(&rtas, 1, 0);
+        let other = DeviceId::new(0, 0, 1, 0).unwrap();
+        assert_eq!(config.read(other, 0, Width::W32), Err(ConfigError::OtherHostBridge(other)));
+        assert_eq!(config.write(other, 4, Width::W16, 4), Err(ConfigError::OtherHostBridge(other)));
+        assert!(rtas.calls.borrow().is_empty());
+    }
+
+    #[test]
     fn rtas_errors_come_through() {
         let rtas = recorder(Err(RtasError::Hardware));
-        let at = DeviceAddr::new(0, 1, 0).unwrap();
-        let read = RtasConfig::new(&rtas, 0).read(at, 0, Width::W32);
+        let at = DeviceId::new(0, 0, 1, 0).unwrap();
+        let read = RtasConfig::new(&rtas, 0, 0).read(at, 0, Width::W32);
         assert_eq!(read, Err(ConfigError::Rtas(RtasError::Hardware)));
     }
 }

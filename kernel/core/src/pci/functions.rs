@@ -1,6 +1,7 @@
 //! Which functions there are on bus 0.
 
-use crate::pci::config::{ConfigSpace, DeviceAddr};
+use crate::pci::config::ConfigSpace;
+use crate::pci::device_id::DeviceId;
 use crate::seam::Width;
 use alloc::vec::Vec;
 use core::fmt;
@@ -26,7 +27,7 @@ pub enum Header {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Function {
     /// Where.
-    pub at: DeviceAddr,
+    pub at: DeviceId,
     /// Vendor.
     pub vendor: u16,
     /// Device.
@@ -59,7 +60,7 @@ pub fn scan(config: &impl ConfigSpace) -> Vec<Function> {
     for device in 0..32 {
         for function in 0..8 {
             let Some((function, multi)) =
-                DeviceAddr::new(0, device, function).and_then(|at| probe(config, at))
+                DeviceId::new(config.domain(), 0, device, function).and_then(|at| probe(config, at))
             else {
                 if function == 0 {
                     break;
@@ -77,7 +78,7 @@ pub fn scan(config: &impl ConfigSpace) -> Vec<Function> {
 }
 
 /// Reads one header; the function and whether it says that there are more.
-fn probe(config: &impl ConfigSpace, at: DeviceAddr) -> Option<(Function, bool)> {
+fn probe(config: &impl ConfigSpace, at: DeviceId) -> Option<(Function, bool)> {
     let id = config.read(at, VENDOR, Width::W32).ok()?;
     let (vendor, device) = (id as u16, (id >> 16) as u16);
     if vendor == 0xffff || vendor == 0 {
@@ -138,7 +139,7 @@ mod tests {
         model.add(1, 0, 1, 1);
         model.add(1, 3, 1, 1);
         assert_eq!(addresses(&model), [(1, 0)]);
-        model.set8(DeviceAddr::new(0, 1, 0).unwrap(), HEADER_TYPE, 0x80);
+        model.set8(DeviceId::new(0, 0, 1, 0).unwrap(), HEADER_TYPE, 0x80);
         assert_eq!(addresses(&model), [(1, 0), (1, 3)]);
     }
 

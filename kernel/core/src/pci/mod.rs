@@ -4,6 +4,7 @@ pub mod bars;
 pub mod capabilities;
 pub mod command;
 pub mod config;
+pub mod device_id;
 pub mod functions;
 pub mod msix;
 pub mod windows;

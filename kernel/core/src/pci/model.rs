@@ -1,7 +1,8 @@
 //! A bus of functions in memory, honest where a test does not say otherwise.
 
 use crate::addr::Gpa;
-use crate::pci::config::{ConfigError, ConfigSpace, DeviceAddr, check};
+use crate::pci::config::{ConfigError, ConfigSpace, check};
+use crate::pci::device_id::DeviceId;
 use crate::pci::windows::{Space, Window};
 use crate::rtas::RtasError;
 use crate::seam::Width;
@@ -19,12 +20,12 @@ struct Space256 {
 
 /// The bus.
 #[derive(Default)]
-pub(crate) struct Model(RefCell<BTreeMap<DeviceAddr, Space256>>);
+pub(crate) struct Model(RefCell<BTreeMap<DeviceId, Space256>>);
 
 impl Model {
     /// Adds an endpoint without BARs and capabilities.
-    pub(crate) fn add(&self, device: u8, function: u8, vendor: u16, id: u16) -> DeviceAddr {
-        let at = DeviceAddr::new(0, device, function).unwrap();
+    pub(crate) fn add(&self, device: u8, function: u8, vendor: u16, id: u16) -> DeviceId {
+        let at = DeviceId::new(0, 0, device, function).unwrap();
         let mut writable = [0; 256];
         writable[0x04..0x06].fill(0xff);
         writable[0x30..0x34].fill(0xff);
@@ -33,28 +34,28 @@ impl Model {
         at
     }
 
-    pub(crate) fn remove(&self, at: DeviceAddr) {
+    pub(crate) fn remove(&self, at: DeviceId) {
         self.0.borrow_mut().remove(&at);
     }
 
-    pub(crate) fn set(&self, at: DeviceAddr, register: u16, value: u32) {
+    pub(crate) fn set(&self, at: DeviceId, register: u16, value: u32) {
         for (i, byte) in value.to_le_bytes().into_iter().enumerate() {
             self.set8(at, register + i as u16, byte);
         }
     }
 
-    pub(crate) fn set8(&self, at: DeviceAddr, register: u16, value: u8) {
+    pub(crate) fn set8(&self, at: DeviceId, register: u16, value: u8) {
         self.0.borrow_mut().get_mut(&at).unwrap().bytes[usize::from(register)] = value;
     }
 
-    pub(crate) fn get(&self, function: DeviceAddr, register: u16) -> u32 {
+    pub(crate) fn get(&self, function: DeviceId, register: u16) -> u32 {
         let at = usize::from(register)..usize::from(register) + 4;
         let bus = self.0.borrow();
         u32::from_le_bytes(bus[&function].bytes[at].try_into().unwrap())
     }
 
     /// A BAR that reads as `ones` after all ones were written: type bits are fixed, the others writable.
-    pub(crate) fn bar(&self, at: DeviceAddr, bar: u16, ones: u32) {
+    pub(crate) fn bar(&self, at: DeviceId, bar: u16, ones: u32) {
         // Bits 3..0 of a memory BAR and 1..0 of an I/O BAR, but a second half has none of them.
         let fixed = if ones == u32::MAX {
             0
@@ -71,26 +72,30 @@ impl Model {
         function.writable[range].copy_from_slice(&(ones & !fixed).to_le_bytes());
     }
 
-    pub(crate) fn make_read_only(&self, at: DeviceAddr, register: u16) {
+    pub(crate) fn make_read_only(&self, at: DeviceId, register: u16) {
         let mut bus = self.0.borrow_mut();
         let range = usize::from(register)..usize::from(register) + 4;
         bus.get_mut(&at).unwrap().writable[range].fill(0);
     }
 
-    pub(crate) fn make_writable(&self, at: DeviceAddr, register: u16) {
+    pub(crate) fn make_writable(&self, at: DeviceId, register: u16) {
         let mut bus = self.0.borrow_mut();
         let range = usize::from(register)..usize::from(register) + 4;
         bus.get_mut(&at).unwrap().writable[range].fill(0xff);
     }
 
     /// From the first write of anything but all ones, `register` reads as `value`.
-    pub(crate) fn stick(&self, at: DeviceAddr, register: u16, value: u32) {
+    pub(crate) fn stick(&self, at: DeviceId, register: u16, value: u32) {
         self.0.borrow_mut().get_mut(&at).unwrap().stuck = Some((register, value));
     }
 }
 
 impl ConfigSpace for Model {
-    fn read(&self, at: DeviceAddr, register: u16, width: Width) -> Result<u32, ConfigError> {
+    fn domain(&self) -> u16 {
+        0
+    }
+
+    fn read(&self, at: DeviceId, register: u16, width: Width) -> Result<u32, ConfigError> {
         let bytes = check(register, width)? as usize;
         let bus = self.0.borrow();
         let function = bus.get(&at).ok_or(ConfigError::Rtas(RtasError::Hardware))?;
@@ -100,7 +105,7 @@ impl ConfigSpace for Model {
         Ok(u32::from_le_bytes(value))
     }
 
-    fn write(&self, at: DeviceAddr, register: u16, width: Width, value: u32) -> Result<(), ConfigError> {
+    fn write(&self, at: DeviceId, register: u16, width: Width, value: u32) -> Result<(), ConfigError> {
         let bytes = check(register, width)? as usize;
         let mut bus = self.0.borrow_mut();
         let function = bus.get_mut(&at).ok_or(ConfigError::Rtas(RtasError::Hardware))?;

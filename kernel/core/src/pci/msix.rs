@@ -7,7 +7,8 @@ use crate::addr::Gpa;
 use crate::hcall::HcallError;
 use crate::pci::bars::Bars;
 use crate::pci::capabilities::{Capability, ListError, list};
-use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace, DeviceAddr};
+use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace};
+use crate::pci::device_id::DeviceId;
 use crate::seam::{Mmio, Width};
 use core::fmt;
 
@@ -100,7 +101,7 @@ impl fmt::Display for MsixError {
 /// A function's MSI-X.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Msix {
-    at: DeviceAddr,
+    at: DeviceId,
     control: u16,
     entries: u16,
     table: Gpa,
@@ -111,7 +112,7 @@ impl Msix {
     ///
     /// # Errors
     /// There is none that can be used.
-    pub fn find(config: &impl ConfigSpace, at: DeviceAddr, bars: &Bars) -> Result<Self, MsixError> {
+    pub fn find(config: &impl ConfigSpace, at: DeviceId, bars: &Bars) -> Result<Self, MsixError> {
         let found = list(config, at)?.into_iter().find(|capability| capability.id == CAPABILITY);
         let Capability { offset: start, rest, .. } = found.ok_or(MsixError::None)?;
         let capability = u16::from(start);
@@ -191,7 +192,7 @@ mod tests {
     const AT: u8 = 0x98;
 
     /// A function with MSI-X at 0x98 and BAR 0 of 4 KiB of memory.
-    fn function(control: u16, table: u32) -> (Model, DeviceAddr, Bars) {
+    fn function(control: u16, table: u32) -> (Model, DeviceId, Bars) {
         let model = Model::default();
         let at = model.add(1, 0, 0x1af4, 0x1042);
         model.set(at, 0x04, 1 << 20);

@@ -165,7 +165,7 @@ impl Pool {
         let used = self.statistics.bytes_in_use.saturating_add(self.statistics.bytes_quarantined);
         let free = usize::try_from(total.saturating_sub(used)).unwrap_or(usize::MAX);
         let Some(Holder { statistics: own, .. }) = self.holders.get_mut(usize::from(account.0)) else {
-            let device = DeviceId(u16::MAX);
+            let device = DeviceId::from_routing(u16::MAX, u16::MAX);
             return PoolExhausted { device, want, free, held_frames: 0, quota_frames: 0 };
         };
         own.failures = own.failures.saturating_add(1);

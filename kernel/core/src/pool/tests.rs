@@ -11,7 +11,7 @@ use std::vec::Vec;
 #[test]
 fn an_allocation_takes_as_many_steps_in_a_full_pool_as_in_an_empty_one() {
     let mut pool = Pool::new(512);
-    let account = pool.register(DeviceId(8), 512);
+    let account = pool.register(DeviceId::from_routing(0, 8), 512);
     let mut held: Vec<Slot> = Vec::new();
     let mut most = 0;
     loop {
@@ -34,14 +34,17 @@ fn an_allocation_takes_as_many_steps_in_a_full_pool_as_in_an_empty_one() {
 fn exhaustion_says_who_wanted_how_much_and_how_much_is_free() {
     case!("UV-13", Fail);
     let mut pool = Pool::new(4);
-    let account = pool.register(DeviceId(0x10), 4);
+    let account = pool.register(DeviceId::from_routing(0, 0x10), 4);
     let _held = pool.allocate_all(account, 3 * FRAME_SIZE).unwrap();
     let error = pool.allocate_all(account, 2 * FRAME_SIZE).unwrap_err();
-    assert_eq!((error.device, error.want, error.free), (DeviceId(0x10), 2 * FRAME_SIZE, FRAME_SIZE));
+    assert_eq!(
+        (error.device, error.want, error.free),
+        (DeviceId::from_routing(0, 0x10), 2 * FRAME_SIZE, FRAME_SIZE)
+    );
     assert_eq!((error.held_frames, error.quota_frames), (3, 4));
     assert_eq!(
         std::string::ToString::to_string(&error),
-        "pool exhausted: device 00:02.0 wants 131072 bytes, 65536 bytes free, \
+        "pool exhausted: device 0000:00:02.0 wants 131072 bytes, 65536 bytes free, \
          the device holds 3 of its 4 frames"
     );
     assert_eq!(pool.statistics().failures, 1);
@@ -52,8 +55,8 @@ fn exhaustion_says_who_wanted_how_much_and_how_much_is_free() {
 #[test]
 fn a_device_at_its_quota_cannot_starve_another() {
     let mut pool = Pool::new(4);
-    let greedy = pool.register(DeviceId(8), 3);
-    let other = pool.register(DeviceId(16), 3);
+    let greedy = pool.register(DeviceId::from_routing(0, 8), 3);
+    let other = pool.register(DeviceId::from_routing(0, 16), 3);
     let _held = pool.allocate_all(greedy, 3 * FRAME_SIZE).unwrap();
     assert_eq!(pool.allocate(greedy, 1).unwrap_err().free, FRAME_SIZE);
     assert!(pool.allocate(other, FRAME_SIZE).is_ok());
@@ -62,7 +65,7 @@ fn a_device_at_its_quota_cannot_starve_another() {
 #[test]
 fn a_request_takes_a_larger_free_slot_when_no_frame_is_left_for_its_own_size() {
     let mut pool = Pool::new(1);
-    let account = pool.register(DeviceId(8), 1);
+    let account = pool.register(DeviceId::from_routing(0, 8), 1);
     let large = pool.allocate(account, 16384).unwrap();
     let small = pool.allocate(account, 100).unwrap();
     assert_eq!(small.class(), SizeClass::B16384);
@@ -74,7 +77,7 @@ fn a_request_takes_a_larger_free_slot_when_no_frame_is_left_for_its_own_size() {
 #[test]
 fn a_handle_that_does_not_match_the_record_is_refused_and_counted() {
     let mut pool = Pool::new(2);
-    let account = pool.register(DeviceId(8), 2);
+    let account = pool.register(DeviceId::from_routing(0, 8), 2);
     let copy = |slot: &Slot| Slot {
         frame: slot.frame,
         index: slot.index,
@@ -100,8 +103,8 @@ fn a_handle_that_does_not_match_the_record_is_refused_and_counted() {
 #[test]
 fn a_quarantined_slot_is_not_used_until_the_reset_of_its_own_device_is_confirmed() {
     let mut pool = Pool::new(1);
-    let account = pool.register(DeviceId(8), 1);
-    let other = pool.register(DeviceId(16), 1);
+    let account = pool.register(DeviceId::from_routing(0, 8), 1);
+    let other = pool.register(DeviceId::from_routing(0, 16), 1);
     let slot = pool.allocate(account, FRAME_SIZE).unwrap();
     let at = slot.offset();
     assert!(pool.quarantine(slot));
@@ -205,7 +208,7 @@ proptest! {
         case!("LIF-05", Work);
         let mut pool = Pool::new(FRAMES);
         let accounts: Vec<Account> =
-            (0..DEVICES).map(|device| pool.register(DeviceId(device as u16 * 8), QUOTA)).collect();
+            (0..DEVICES).map(|device| pool.register(DeviceId::from_routing(0, device as u16 * 8), QUOTA)).collect();
         let mut reference = Reference::default();
         let mut held: Vec<(usize, Slot)> = Vec::new();
         for step in steps {

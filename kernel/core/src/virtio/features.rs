@@ -85,12 +85,12 @@ bitflags! {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pci::config::DeviceAddr;
+    use crate::pci::device_id::DeviceId;
     use crate::pci::functions::Header;
 
     #[test]
     fn modern_and_transitional_ids_are_known_and_no_others() {
-        let at = DeviceAddr::new(0, 1, 0).unwrap();
+        let at = DeviceId::new(0, 0, 1, 0).unwrap();
         let mut function = Function {
             at,
             vendor: VENDOR,

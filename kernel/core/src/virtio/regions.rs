@@ -7,7 +7,8 @@
 use crate::addr::{Gpa, GpaRange};
 use crate::pci::bars::Bars;
 use crate::pci::capabilities::{Capability, ListError, list};
-use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace, DeviceAddr};
+use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace};
+use crate::pci::device_id::DeviceId;
 use crate::seam::Width;
 use alloc::vec::Vec;
 use core::fmt;
@@ -189,7 +190,7 @@ impl Regions {
     ///
     /// # Errors
     /// The first thing that is wrong: the device must not be bound.
-    pub fn find(config: &impl ConfigSpace, at: DeviceAddr, bars: &Bars) -> Result<Self, RegionError> {
+    pub fn find(config: &impl ConfigSpace, at: DeviceId, bars: &Bars) -> Result<Self, RegionError> {
         let mut found = Found::default();
         let mut passed_over = Vec::new();
         for capability in list(config, at).map_err(RegionError::List)? {
@@ -225,7 +226,7 @@ impl Found {
     fn consider(
         &mut self,
         config: &impl ConfigSpace,
-        at: DeviceAddr,
+        at: DeviceId,
         bars: &Bars,
         capability: &Capability,
     ) -> Result<(), RegionError> {

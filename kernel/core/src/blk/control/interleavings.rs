@@ -17,7 +17,7 @@ use loom::sync::Mutex;
 use loom::thread;
 use std::sync::Arc;
 
-const ID: DeviceId = DeviceId(8);
+const ID: DeviceId = DeviceId::from_routing(0, 8);
 /// Capacities that differ in both halves.
 const BEFORE: u64 = 0x1_0000_0001;
 const AFTER: u64 = 0x2_0000_0002;

@@ -111,7 +111,7 @@ fn behind_window(pages: u64) -> (Rig, Blk<VirtioModel, Model>) {
     let system = rig.machine.dma_system(1);
     let window = DmaWindow::new(Model::LIOBN, 0, pages << 12).unwrap();
     let bridge = system.bridge(window, None, &Model::ram()).unwrap();
-    let dma: Dma<Model> = system.device(DeviceId(0x08), true, Some(&bridge)).unwrap();
+    let dma: Dma<Model> = system.device(DeviceId::from_routing(0, 0x08), true, Some(&bridge)).unwrap();
     let transport = Transport::begin(rig.device.clone(), regions(), &rig.machine).unwrap();
     let blk = Blk::probe(transport, |_| Ok::<_, BlkError>(dma)).unwrap();
     (rig, blk)

@@ -47,7 +47,8 @@ fn small_pool_is_used_up_now_and_then_and_empty_at_the_end() {
     rig.disk().shuffle = true;
     let system = DmaSystem::secure(Arc::new(rig.machine.clone()), rig.machine.share(12), 1);
     let transport = Transport::begin(rig.device.clone(), regions(), &rig.machine).unwrap();
-    let dma = |translated| system.device(DeviceId(8), translated, None).map_err(BlkError::Dma);
+    let dma =
+        |translated| system.device(DeviceId::from_routing(0, 8), translated, None).map_err(BlkError::Dma);
     let mut blk = Blk::probe(transport, dma).unwrap();
     let counters = work(&rig, &mut blk).unwrap();
     assert!(counters.refused > 0, "{counters:?}");

@@ -123,8 +123,9 @@ impl Machine {
         let model = cell.model();
         let system = model.dma_system(1);
         let bridge = model.bridge(&system);
-        let dma =
-            system.device_with_quota(DeviceId(8), cell.access_platform, Some(&bridge), shape.quota).unwrap();
+        let dma = system
+            .device_with_quota(DeviceId::from_routing(0, 8), cell.access_platform, Some(&bridge), shape.quota)
+            .unwrap();
         let mut offered = shape.features | Features::VERSION_1;
         offered.set(Features::ACCESS_PLATFORM, cell.access_platform);
         let mut config = shape.mac.0.to_vec();

@@ -33,7 +33,7 @@ fn find(caps: &[Cap]) -> Result<Regions, RegionError> {
     Regions::find(&model, at, &bars)
 }
 
-fn function(caps: &[Cap]) -> (Model, DeviceAddr) {
+fn function(caps: &[Cap]) -> (Model, DeviceId) {
     let model = Model::default();
     let at = model.add(1, 0, 0x1af4, 0x1042);
     model.bar(at, 0, 0xffff_ffe1);

@@ -56,7 +56,18 @@ fn two_bridges_keep_their_own_windows() {
     assert_eq!((first.dma.liobn(), second.dma.liobn()), (0x8000_0000, 0x8000_0100));
     assert_eq!(second.buid, 0x0800_0000_2000_0001);
     assert_eq!(second.windows[1].gpa, Gpa(0x2001_0000_0000));
+    assert_eq!((first.domain, second.domain), (0, 1));
     assert_eq!(machine.warnings.list(), []);
+}
+
+#[test]
+fn host_bridges_whose_numbers_look_alike_still_have_numbers_of_their_own() {
+    // A BUID of another upper half, and the same low 16 bits as the first bridge's.
+    let reg = cells(&[0x900_0000, 0x2000_0000, 0, 0]);
+    let machine = machine(&with(POWER9_TWO_PHBS, "/pci@800000020000001", "reg", Some(&reg)));
+    let [first, second] = machine.bridges.as_slice() else { panic!("{:?}", machine.bridges) };
+    assert_eq!((first.buid, second.buid), (0x0800_0000_2000_0000, 0x0900_0000_2000_0000));
+    assert_eq!((first.domain, second.domain), (0, 1));
 }
 
 #[test]
