@@ -42,6 +42,12 @@ for page in docs/*.md README.md; do
     done <"$work/files"
 done
 
+# A picture is shown or named by a page, is well-formed, and nothing of it is cut off.
+for picture in docs/*.svg; do
+    grep -qF "](${picture#docs/})" docs/*.md || bad "$picture is in no page"
+done
+scripts/check-svg.sh docs/*.svg >>"$work/bad" || true
+
 if [ $# -gt 0 ]; then cat "$1" >"$work/list"; else scripts/cargo -q run -p postern-harness -- list >"$work/list"; fi
 for page in docs/conformance.md docs/porting-hardware.md; do
     grep '^|' "$page" | grep -oE '`[A-Za-z0-9_:=/.…-]+`' | tr -d '`' | sort -u >"$work/names"

@@ -49,6 +49,7 @@ check "the docs' lists are complete" scripts/check-docs.sh
 check "no word of make's is taken in silence" scripts/check-words.sh
 check "results of tests are JUnit's" scripts/junit-test.sh
 check "the docs are a book that holds together" scripts/check-book.sh
+check "the check of pictures finds what it looks for" scripts/check-svg-test.sh
 check "the workflow keeps what a run leaves" workflow_keeps
 check "formatting" scripts/cargo fmt --all --check
 check "formatting of the fuzz targets" scripts/cargo fmt --manifest-path fuzz/Cargo.toml --check
