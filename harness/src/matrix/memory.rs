@@ -7,6 +7,7 @@ use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::observe::map;
 use crate::session::Finished;
 use crate::ultravisor::FRAME_SIZE;
+use crate::ultravisor::doctor::Edit;
 use crate::variable::{Cpu, Firmware};
 use std::ops::Range;
 
@@ -23,6 +24,14 @@ const LARGE: u64 = 64 << 10;
 const USED: u64 = 64 << 20;
 /// Blocks are no smaller than 1 MiB: what is left at the end of a stretch may be, and of `-bios` the tree.
 const ROUNDING: u64 = 8 << 20;
+
+/// What the tree reserves of large memory where each frame has to be proved, from above 4 GiB to below the top.
+const MIDDLE_START: u64 = 17 << 28;
+const MIDDLE: u64 = 59 << 30;
+/// Bytes that are proved by one pair of calls, unless they are the last of a piece of memory or of a block: blocks
+/// are of a GiB.
+const BATCH: u64 = 16 << 20;
+const PIECES: u64 = 16;
 
 /// Where the exception must point, seen from the address that the guest announced.
 #[derive(Clone, Copy, Debug)]
@@ -63,18 +72,18 @@ pub fn tests() -> Vec<Test> {
         };
         tests.push(test("other-stack-overflow", Shape { smp: 3, ..shape }, run));
     }
-    for (name, secure, mebibytes) in
-        [("filled", true, 512), ("filled", false, 256), ("filled/64G", true, LARGE)]
-    {
+    for (secure, mebibytes) in [(true, 512), (false, 256)] {
         let shape = Shape { mebibytes, ..Shape::new(Firmware::Bios, secure, true) };
-        tests.push(test(name, shape, |context, shape| fill(context, shape, &[])));
+        tests.push(test("filled", shape, |context, shape| fill(context, shape, &[], 0)));
     }
     let large = Shape { mebibytes: LARGE, ..Shape::new(Firmware::Bios, true, true) };
     tests.push(test("proved-lazily/64G", large, lazy));
+    // Each frame is proved: between 4 GiB and the top, most are taken away.
+    tests.push(test("filled/64G", large, |context, shape| fill(context, shape, &[], MIDDLE)));
     let shape = Shape { mebibytes: LARGE, ..Shape::new(Firmware::Vof, false, true) };
-    tests.push(test("filled/64G", shape, |context, shape| fill(context, shape, &[LARGE << 20])));
+    tests.push(test("filled/64G", shape, |context, shape| fill(context, shape, &[LARGE << 20], 0)));
     let nodes = [1 << 30, 3 << 30, 28 << 30, 32 << 30];
-    tests.push(test("filled/64G/numa", shape, move |context, shape| fill(context, shape, &nodes)));
+    tests.push(test("filled/64G/numa", shape, move |context, shape| fill(context, shape, &nodes, 0)));
     // The rules are the image's, whoever loaded it and whatever runs it.
     let vof = Shape { cpu: Cpu::Power10, ..Shape::new(Firmware::Vof, true, true) };
     tests.push(test("map/power10", vof, map_is_sound));
@@ -122,9 +131,13 @@ fn lazy(context: &Context, shape: Shape) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The heap reaches all of memory, whatever its size and number of nodes.
-fn fill(context: &Context, shape: Shape, nodes: &[u64]) -> Result<(), Failure> {
+/// The heap reaches all of memory, whatever its size and number of nodes, but for what the tree reserves: so many bytes
+/// from [`MIDDLE_START`] on.
+fn fill(context: &Context, shape: Shape, nodes: &[u64], reserved: u64) -> Result<(), Failure> {
     let mut scene = Scene::new(context, shape)?;
+    if let Some(protection) = scene.protection.as_mut().filter(|_| reserved > 0) {
+        protection.edits.push(Edit::Reserve(MIDDLE_START, reserved));
+    }
     scene.machine.nodes = nodes.to_vec();
     scene.dir.touches_little();
     scene.word("run=memory,map");
@@ -135,8 +148,16 @@ fn fill(context: &Context, shape: Shape, nodes: &[u64]) -> Result<(), Failure> {
     let found = map::violations(&finished.report, memory.bytes, &memory.shared.now, &memory.reserved);
     findings.extend(found.into_iter().map(Finding::Map));
     // Image, pool, initrd, tree, what firmware keeps, and what the ultravisor takes under 768 MiB.
-    let least = finished.memory - USED;
-    findings.extend(within(&finished, "memory.filled_bytes", least..finished.memory));
+    let whole = finished.memory - reserved;
+    findings.extend(within(&finished, "memory.filled_bytes", whole - USED..whole));
+    if shape.secure {
+        findings.extend(within(&finished, "memory.accepted", whole - USED..whole));
+        findings.extend(within(
+            &finished,
+            "memory.accept_calls",
+            1..2 * (whole / BATCH + (whole >> 30) + PIECES),
+        ));
+    }
     findings.extend(within(&finished, "memory.filled_top", finished.memory - ROUNDING..finished.memory + 1));
     verdict(finished, findings)
 }
