@@ -10,6 +10,7 @@ pub mod keyboard;
 pub mod matrix;
 pub mod observe;
 pub mod options;
+pub mod out;
 pub mod pattern;
 pub mod peer;
 pub mod qemu;

@@ -1,7 +1,7 @@
 //! Host side of Postern, as a program: `run`, `test`, `soak`, `list`, `table`, `version`, `help`.
 
 use postern_harness::options::{self, Action};
-use postern_harness::{interrupt, matrix, run, versions};
+use postern_harness::{interrupt, matrix, out, run, say, versions};
 use std::process::ExitCode;
 
 /// The command line could not be followed.
@@ -43,7 +43,7 @@ Variables (`--name VALUE` means the same)       default
 
 Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no
 guest; 2 this command line; 124 no end within TIMEOUT; 130 interrupted.
-Exit status of test: 0 when all passed, 1 when one failed, 2 and 130 as above.
+Exit status of test: 0 when all passed, 1 when one failed, 2 and 130 as above; 130 when nobody reads its output.
 ";
 
 fn main() -> ExitCode {
@@ -60,16 +60,16 @@ fn main() -> ExitCode {
     }
     let status = match action {
         Action::Help => {
-            print!("{HELP}");
+            out::write(format_args!("{HELP}"));
             0
         }
         Action::Version => {
-            println!("postern-harness {}", env!("CARGO_PKG_VERSION"));
+            say!("postern-harness {}", env!("CARGO_PKG_VERSION"));
             0
         }
         Action::Table => match versions::table(&options.words) {
             Ok(page) => {
-                print!("{page}");
+                out::write(format_args!("{page}"));
                 0
             }
             Err(error) => {

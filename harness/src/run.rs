@@ -10,6 +10,7 @@ use crate::options::Options;
 use crate::qemu::command::Machine;
 use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Ended;
+use crate::say;
 use crate::session::{Finished, Protection, Session, SessionError, last_line};
 use crate::variable::{Firmware, Net};
 use crate::workdir::Workdir;
@@ -149,8 +150,8 @@ fn expectation(path: &Path) -> Result<Option<String>, RunError> {
 fn say_where(monitor: &Path) {
     // A person who has no such line can still ask QEMU's monitor.
     if let Ok(ports) = Monitor::connect(monitor).and_then(|mut monitor| monitor.forwarded()) {
-        println!("runner: the guest's port 7 is reached with: nc 127.0.0.1 {}", ports.tcp);
-        println!("runner: and by UDP with: nc -u 127.0.0.1 {}; q ends the guest", ports.udp);
+        say!("runner: the guest's port 7 is reached with: nc 127.0.0.1 {}", ports.tcp);
+        say!("runner: and by UDP with: nc -u 127.0.0.1 {}; q ends the guest", ports.udp);
     }
 }
 
@@ -188,7 +189,7 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
     if options.svm && status == 0 && finished.report.fact("mode") != Some("normal") {
         let exposed = judge::exposure(finished, options.access_platform);
         if exposed.is_empty() {
-            println!("runner: shared and reachable from devices: the pool, nothing else");
+            say!("runner: shared and reachable from devices: the pool, nothing else");
         }
         findings.extend(exposed);
         if options.faults.is_empty() {
@@ -197,7 +198,7 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
     }
     if let (Some(expected), Some(found)) = (digest, finished.report.fact("blk0.sha256_1m")) {
         if found == expected {
-            println!("runner: blk0.sha256_1m is the image's");
+            say!("runner: blk0.sha256_1m is the image's");
         } else {
             let found = Some(found.to_owned());
             findings.push(Finding::Fact { key: "blk0.sha256_1m", expected: expected.to_owned(), found });
@@ -215,7 +216,7 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
 fn describe_esm(finished: &Finished) {
     for esm in finished.ultravisor.iter().flat_map(|report| &report.esm) {
         for line in esm.to_string().lines() {
-            println!("ultravisor: {line}");
+            say!("ultravisor: {line}");
         }
     }
 }

@@ -267,3 +267,20 @@ fn assert_gone(path: &Path) {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+#[test]
+fn a_reader_that_leaves_ends_the_program_quietly() {
+    for (words, status) in
+        [(&["list"][..], 0), (&["help"], 0), (&["test", "honesty/nothing/demo", "QEMU=./qemu"], 130)]
+    {
+        let stage = Stage::new("exit 1");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postern-harness"));
+        command.current_dir(stage.dir.path()).env("TMPDIR", stage.path("tmp")).args(words);
+        let output = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), errors.as_ref()), (Some(status), ""), "{words:?}");
+        stage.assert_nothing_left();
+    }
+}

@@ -1,6 +1,7 @@
 //! A guest's console: a thread takes every byte that QEMU writes, keeps it, and shows it live on request.
 
 use crate::interrupt;
+use crate::say;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -168,7 +169,7 @@ fn plain(line: &str) -> Cow<'_, str> {
 /// Undoes what a firmware that was cut off may have done to the terminal: colour and a hidden cursor.
 pub fn restore_terminal() {
     if io::stdout().is_terminal() {
-        println!("\x1b[0m\x1b[?25h");
+        say!("\x1b[0m\x1b[?25h");
     }
 }
 

@@ -11,7 +11,9 @@ use crate::matrix::{
     strict, strings,
 };
 use crate::options::Options;
+use crate::out;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
+use crate::say;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -115,8 +117,8 @@ pub fn names() -> Vec<String> {
 #[must_use]
 pub fn list(options: &Options) -> u8 {
     let Some(tests) = chosen(&options.words) else { return FAILED };
-    for test in tests {
-        println!("{}", test.name);
+    for test in tests.iter().take_while(|_| !out::is_unheard()) {
+        say!("{}", test.name);
     }
     0
 }
@@ -139,7 +141,7 @@ pub fn soak(options: &Options) -> u8 {
     if interrupt::requested() {
         return INTERRUPTED;
     }
-    println!("{} passed, {} failed", u8::from(passed), u8::from(!passed));
+    say!("{} passed, {} failed", u8::from(passed), u8::from(!passed));
     if passed { 0 } else { FAILED }
 }
 
@@ -167,7 +169,7 @@ pub fn test(options: &Options) -> u8 {
         for _ in 0..options.jobs.min(tests.len()) {
             scope.spawn(|| {
                 while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if interrupt::requested() {
+                    if interrupt::requested() || out::is_unheard() {
                         break;
                     }
                     let outcome = shown(one(test, &context));
@@ -176,6 +178,9 @@ pub fn test(options: &Options) -> u8 {
             });
         }
     });
+    if out::is_unheard() {
+        return INTERRUPTED;
+    }
     if interrupt::requested() {
         eprintln!("postern: interrupted");
         return INTERRUPTED;
@@ -188,15 +193,15 @@ pub fn test(options: &Options) -> u8 {
     }
     let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();
     for outcome in &failed {
-        println!("failed: {}", outcome.name);
+        say!("failed: {}", outcome.name);
     }
-    println!("{} passed, {} failed", outcomes.len() - failed.len(), failed.len());
+    say!("{} passed, {} failed", outcomes.len() - failed.len(), failed.len());
     if failed.is_empty() && kept.is_ok() { 0 } else { FAILED }
 }
 
 /// Prints the lines of a test in one piece.
 fn shown((outcome, text): (Outcome, Vec<u8>)) -> Outcome {
-    drop(io::stdout().lock().write_all(&text));
+    out::write(format_args!("{}", String::from_utf8_lossy(&text)));
     outcome
 }
 

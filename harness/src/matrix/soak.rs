@@ -9,6 +9,7 @@ use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict}
 use crate::pattern::{self, splitmix64};
 use crate::peer::echo::{self, EchoError};
 use crate::qemu::monitor::{Monitor, MonitorError};
+use crate::say;
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use std::fs::File;
@@ -85,7 +86,7 @@ fn run(context: &Context, until: Until, seed: u64) -> Result<(), Failure> {
     if !observed {
         // What a person who waited so long wants to know.
         let lines = finished.output.console.lines();
-        lines.filter(|line| line.contains("] soak: ")).for_each(|line| println!("{line}"));
+        lines.filter(|line| line.contains("] soak: ")).for_each(|line| say!("{line}"));
     }
     findings.extend(judge::end(&finished, 0));
     findings.extend(judge(&finished, &expected, observed));
@@ -160,7 +161,7 @@ fn disturb(session: &mut Session, seed: u64, limit: Duration, until: Until) -> V
                 told = Instant::now();
                 let streams = echoed.load(Ordering::Relaxed);
                 let (since, whole) = (started.elapsed().as_secs(), whole.as_secs());
-                println!("soak: {since} of {whole} s, {streams} TCP streams echoed");
+                say!("soak: {since} of {whole} s, {streams} TCP streams echoed");
             }
             random = splitmix64(random);
             let pause = Duration::from_millis(50 + random % 400);
