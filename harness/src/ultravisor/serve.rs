@@ -90,6 +90,8 @@ pub(super) struct Server {
     reserve: Vec<(u64, u64)>,
     tap: Tap,
     log: Log,
+    /// Violations that are in the log.
+    logged: usize,
     calls: Vec<CallRecord>,
     map: Arc<ShareMap>,
     /// How many calls of each number were made.
@@ -140,6 +142,7 @@ impl Server {
             reserve,
             tap,
             log,
+            logged: 0,
             calls,
             map,
             counts,
@@ -182,7 +185,10 @@ impl Server {
     /// Serves until QEMU ends.
     pub(super) fn run(mut self) -> Report {
         let end = loop {
-            match self.next_call() {
+            let more = self.next_call();
+            // Whatever ended the guest, the log says what it did.
+            let logged = self.log_violations().map_err(UvError::Log);
+            match more.and_then(|more| logged.map(|()| more)) {
                 Ok(true) => {}
                 Ok(false) | Err(UvError::Gdb(GdbError::Gone)) => break End::QemuEnded,
                 Err(error) => break End::Failed(error),
@@ -301,7 +307,7 @@ impl Server {
         if number == Some(Number::Esm) {
             self.change_boot_cpu(call.arguments[1])?;
         }
-        let (violations, entries) = (self.machine.violations.len(), self.machine.esm.len());
+        let entries = self.machine.esm.len();
         let verdict = self.machine.serve(&self.ram, &call, fault).map_err(UvError::Ram)?;
         let (pc, msr) = match verdict.resume {
             Resume::Answer(code) => {
@@ -325,7 +331,7 @@ impl Server {
         let faulted = fault.is_some();
         let duration = stopped.elapsed();
         let record = CallRecord { n, call, verdict, faulted, duration, thread: thread.to_owned() };
-        self.note(&record, violations, entries).map_err(UvError::Log)?;
+        self.note(&record, entries).map_err(UvError::Log)?;
         self.calls.push(record);
         if verdict.resume == Resume::Never {
             self.end_machine()?;
@@ -333,13 +339,19 @@ impl Server {
         Ok(())
     }
 
-    fn note(&mut self, record: &CallRecord, violations: usize, entries: usize) -> io::Result<()> {
+    fn note(&mut self, record: &CallRecord, entries: usize) -> io::Result<()> {
         self.log.call(record)?;
         for report in &self.machine.esm[entries..] {
             self.log.esm(report)?;
         }
-        for violation in &self.machine.violations[violations..] {
+        self.log_violations()
+    }
+
+    /// Writes what was found since the last time, at an ultracall or anywhere else.
+    fn log_violations(&mut self) -> io::Result<()> {
+        for violation in self.machine.violations.iter().skip(self.logged) {
             self.log.violation(violation)?;
+            self.logged += 1;
         }
         Ok(())
     }
