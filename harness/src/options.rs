@@ -264,11 +264,12 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Action, Optio
     Ok((action, options))
 }
 
-/// Whether the word cannot be meant as `NAME=VALUE`. No test has `=` in its name; before a name it asks for that one
-/// alone.
+/// Whether the word cannot be meant as `NAME=VALUE`. A test with `=` in its name has `/` before it; a name after `=` asks
+/// for that test alone.
 fn is_no_variable(word: &OsStr) -> bool {
     use std::os::unix::ffi::OsStrExt;
-    !word.as_bytes().iter().skip(1).any(|&byte| byte == b'=')
+    let mut bytes = word.as_bytes().iter().skip(1);
+    bytes.find(|byte| matches!(byte, b'=' | b'/')) != Some(&b'=')
 }
 
 impl Options {
