@@ -13,6 +13,9 @@ pub struct Register {
     pub bytes: usize,
 }
 
+/// What QEMU 7.2 calls a register, and what QEMU 10.0 does (`target/ppc/cpu_init.c`).
+const RENAMED: [(&str, &str); 3] = [("pid", "pidr"), ("spr_dscr", "dscr"), ("spr_ctrl", "ctrl")];
+
 /// Names and numbers of all registers.
 #[derive(Debug, Default)]
 pub struct Registers {
@@ -58,10 +61,13 @@ impl Registers {
         }
     }
 
-    /// The first register of that name.
+    /// The first register of that name, or of the name that a later QEMU has for it.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<Register> {
-        self.known.iter().find(|(known, _)| known == name).map(|(_, register)| *register)
+        let named =
+            |name: &str| self.known.iter().find(|(known, _)| known == name).map(|(_, register)| *register);
+        let later = || RENAMED.iter().find(|(old, _)| *old == name).and_then(|(_, new)| named(new));
+        named(name).or_else(later)
     }
 }
 
@@ -89,6 +95,17 @@ mod tests {
         registers.add(r#"<vector id="v4f" count="4"/><reg-like name="x"/><reg name="vr0" bitsize="128"/>"#);
         assert_eq!(registers.find("vr0"), Some(Register { number: 0, bytes: 16 }));
         assert_eq!(registers.find("x"), None);
+    }
+
+    #[test]
+    fn a_register_is_found_by_the_name_of_either_qemu() {
+        let (mut old, mut new) = (Registers::default(), Registers::default());
+        old.add(r#"<reg name="pid" bitsize="64" group="spr"/><reg name="ctr" bitsize="64"/>"#);
+        new.add(r#"<reg name="ctrl" bitsize="64" regnum="7"/><reg name="pidr" bitsize="64" regnum="182"/>"#);
+        assert_eq!(old.find("pid"), Some(Register { number: 0, bytes: 8 }));
+        assert_eq!(new.find("pid"), Some(Register { number: 182, bytes: 8 }));
+        assert_eq!((old.find("spr_ctrl"), new.find("ctr")), (None, None));
+        assert_eq!(new.find("spr_ctrl"), Some(Register { number: 7, bytes: 8 }));
     }
 
     #[test]

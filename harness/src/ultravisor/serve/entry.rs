@@ -10,7 +10,7 @@ use crate::ultravisor::{poison, publish, sites};
 
 /// Every general, floating-point and vector register but r3, r4 and r5, which UV_ESM defines; and the special purpose
 /// registers that a guest may write, or that keep what it wrote. Left out: what makes time and what a hypervisor keeps to
-/// itself. QEMU's names.
+/// itself. QEMU 7.2's names.
 const REGISTERS: &[&str] = &[
     "r0", "r1", "r2", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18",
     "r19", "r20", "r21", "r22", "r23", "r24", "r25", "r26", "r27", "r28", "r29", "r30", "r31", "lr", "ctr",
@@ -20,11 +20,10 @@ const REGISTERS: &[&str] = &[
     "vr10", "vr11", "vr12", "vr13", "vr14", "vr15", "vr16", "vr17", "vr18", "vr19", "vr20", "vr21", "vr22",
     "vr23", "vr24", "vr25", "vr26", "vr27", "vr28", "vr29", "vr30", "vr31", "vrsave", "sprg0", "sprg1",
     "sprg2", "sprg3", "srr0", "srr1", "dar", "dsisr", "pid", "tidr", "spr_dscr", "amr", "iamr", "uamor",
-    "tar", "ebbhr", "ebbrr", "bescr", "pspb", "wort", "spr_ctrl", "sier", "siar", "sdar", "acop", "ciabr",
-    "dawr0",
+    "tar", "ebbhr", "ebbrr", "bescr", "pspb", "wort", "spr_ctrl", "sier", "siar", "sdar", "ciabr", "dawr0",
 ];
-/// The same for CPUs with transactional memory.
-const TRANSACTIONS: &[&str] = &["tfhar", "tfiar", "texasr"];
+/// The same, of CPUs with transactional memory, and of a POWER9 that still has ACOP (in QEMU 10.0 none has).
+const OF_SOME: &[&str] = &["tfhar", "tfiar", "texasr", "acop"];
 
 impl Server {
     /// The tree is not measured: whatever the host writes there until UV_ESM is what is read.
@@ -91,10 +90,9 @@ impl Server {
             Poison::Byte(byte) => u64::from_be_bytes([byte; 8]),
             Poison::HostCode => poison::ENTRY,
         };
-        let transactions = TRANSACTIONS.iter().filter_map(|name| self.client.register(name).ok());
-        let transactions: Vec<_> = transactions.collect();
+        let of_some: Vec<_> = OF_SOME.iter().filter_map(|name| self.client.register(name).ok()).collect();
         let named = REGISTERS.iter().map(|name| self.client.register(name));
-        let registers = named.chain(transactions.into_iter().map(Ok)).collect::<Result<Vec<_>, _>>()?;
+        let registers = named.chain(of_some.into_iter().map(Ok)).collect::<Result<Vec<_>, _>>()?;
         for register in registers {
             let bytes: Vec<u8> = order.encode(value).into_iter().cycle().take(register.bytes).collect();
             self.client.write_register(register, &bytes)?;
