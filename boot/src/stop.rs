@@ -23,8 +23,8 @@ pub fn stop(status: ExitStatus, why: &dyn fmt::Display, os_term: Option<u32>) ->
     let words = [os_term.unwrap_or(OS_TERM), 1, 1, text, 0];
     let block = Block(words.map(u32::to_be));
     let at = block.0.as_ptr().expose_provenance() as u64;
-    // SAFETY: the block is this function's. ibm,os-term reads a text and ends the machine; a tree that gives its
-    // number to another service meets a machine that has nothing left to lose, and no secret yet.
+    // SAFETY: the block is this function's. ibm,os-term reads a text and ends the machine. The number is no
+    // other service's: `early::rtas_token` gives none that is, and what stands for it is the ultravisor's own.
     unsafe { postern_arch::hcall(Hcall::Rtas as u64, [at, 0, 0, 0]) };
     // The machine was told to survive an operating system's end.
     loop {

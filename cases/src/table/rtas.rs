@@ -34,4 +34,18 @@ pub(super) const CASES: &[Case] = &[
         "more words than the ultravisor has room for: 16, arguments and results together",
         "the call is not made",
     ),
+    tried(
+        HQ,
+        "RTA-06",
+        &[Halt],
+        "nine thousand services, more than the heap that a tree is read in can hold",
+        "status 2: 512 are compared at most",
+    ),
+    tried(
+        HQ,
+        "RTA-07",
+        &[Halt],
+        "the token of ibm,os-term is another service's, too, and the boot stage ends the run by it",
+        "it ends the run by the number that the ultravisor relies on",
+    ),
 ];

@@ -69,4 +69,11 @@ pub(super) const CASES: &[Case] = &[
         "any bytes as a command line",
         "words that cannot be followed are named, eight of them; status 3",
     ),
+    tried(
+        super::HQ,
+        "DT-19",
+        &[Halt],
+        "a timebase of 1 Hz, by which each wait is over at once, or of 2^63 Hz, by which none is",
+        "status 2 with the number: a million to ten thousand million ticks a second",
+    ),
 ];

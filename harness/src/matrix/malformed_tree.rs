@@ -9,6 +9,7 @@ use crate::qemu::command::Attachment;
 use crate::session::{Finished, SessionError};
 use crate::ultravisor::{UvError, fdt};
 use crate::variable::Firmware;
+use postern_cases::case;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -40,7 +41,7 @@ pub enum Damage {
     Replace(&'static [u8], &'static [u8]),
 }
 
-const CASES: [(&str, Damage, &str); 9] = [
+const CASES: [(&str, Damage, &str); 10] = [
     ("magic", Damage::Header { offset: 0, word: 0xd00d_fee0 }, "magic"),
     ("size", Damage::Header { offset: 4, word: u32::MAX }, "totalsize"),
     ("size-of-header", Damage::Header { offset: 4, word: 40 }, "outside"),
@@ -49,12 +50,14 @@ const CASES: [(&str, Damage, &str); 9] = [
     ("token", Damage::Structure { offset: 0, word: 7 }, "token"),
     ("nested-for-ever", Damage::Structure { offset: 8, word: 1 }, "device tree"),
     ("no-memory", Damage::Replace(b"memory\0", b"mammut\0"), "memory"),
+    ("timebase-of-1", Damage::Replace(b"\x1e\x84\x80\x00", b"\0\0\0\x01"), "timebase frequency of 1 Hz"),
     ("no-timebase", Damage::Replace(b"timebase-frequency", b"timebase-absurdity"), "timebase"),
 ];
 
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
+    let _ = case!("DT-19", Halt, Q);
     let test = |&(name, damage, names): &(&str, Damage, &'static str)| {
         Test::new(format!("malformed-tree/{name}"), move |context| refused(context, damage, names))
     };

@@ -49,6 +49,7 @@ impl Test {
 fn all(filters: &[String]) -> Vec<Test> {
     let mut tests = cells::tests();
     tests.extend(device_tree::tests());
+    tests.extend(super::absurd_tree::tests());
     tests.extend(malformed_tree::tests());
     tests.extend(measured::tests());
     tests.extend(memory::tests());

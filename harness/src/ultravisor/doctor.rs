@@ -21,6 +21,8 @@ pub enum Edit {
     Token(&'static str, &'static str),
     /// Memory is these ranges and nothing else.
     Memory(Vec<(u64, u64)>),
+    /// A node below the root has these properties, too.
+    Properties(&'static str, Vec<(String, Vec<u8>)>),
 }
 
 /// Changes the flattened tree at this guest physical address.
@@ -67,6 +69,11 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
             Edit::Token(service, other) => {
                 let token = Fdt::parse(&tree)?.node("rtas").and_then(|rtas| rtas.cell(other));
                 replaced(tree, "rtas", "sat-", &[(service, cells(&[token.unwrap_or_default()]))])?
+            }
+            Edit::Properties(node, properties) => {
+                let all: Vec<(&str, Vec<u8>)> =
+                    properties.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+                replaced(tree, node, &"x".repeat(node.len()), &all)?
             }
             Edit::Initrd(start, size) => {
                 let wide = |address: u64| address.to_be_bytes().to_vec();

@@ -6,9 +6,14 @@ use super::read;
 use super::warnings::{Fault, Warnings};
 use crate::text::HostText;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 /// Most hardware threads (the ultravisor's own limit, `svm/svm-fdt.c`).
 const MAX_THREADS: usize = 4096;
+
+/// Frequencies of a timebase: POWER's are 512 MHz. Every bound of time is counted in its ticks, so that with 1 Hz each
+/// wait would be over at once, and with 2^63 Hz none.
+const TIMEBASE_HZ: RangeInclusive<u64> = 1_000_000..=10_000_000_000;
 
 /// What the kernel knows of the processors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +33,7 @@ pub struct Cpus {
     pub cache_block: Option<u32>,
     /// `ibm,vmx`: 1 with vector registers, 2 with those for scalars, too; when the tree says.
     pub vectors: Option<u32>,
-    /// Ticks of the timebase in a second; not 0.
+    /// Ticks of the timebase in a second: a million to ten thousand million.
     pub timebase_hz: u64,
 }
 
@@ -64,6 +69,9 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
         first
     };
     let timebase_hz = timebase_hz.filter(|hz| *hz != 0).ok_or(MachineError::NoTimebase)?;
+    if !TIMEBASE_HZ.contains(&timebase_hz) {
+        return Err(MachineError::Timebase(timebase_hz));
+    }
     let model = model.unwrap_or_default();
     let server_limit = cores(tree)
         .zip(threads)

@@ -93,10 +93,14 @@ pub fn compatibility(tree: &Tree<'_>) -> Option<u32> {
     read::word(cpu, "cpu-version").filter(|version| version >> 24 == LOGICAL)
 }
 
-/// The token of an RTAS service.
+/// The token of an RTAS service, if no other property of the node has the same word: see [`super::rtas`].
 #[must_use]
 pub fn rtas_token(tree: &Tree<'_>, service: &str) -> Option<u32> {
-    read::word(read::node_at(tree, "/rtas")?, service)
+    let node = read::node_at(tree, "/rtas")?;
+    let token = read::word(node, service)?;
+    let others = node.properties().filter(|property| property.name != service);
+    let shared = others.filter_map(|property| read::words(property.value).next()).any(|word| word == token);
+    (token != 0 && !shared).then_some(token)
 }
 
 #[cfg(test)]
@@ -105,6 +109,7 @@ mod tests {
     use crate::cas::{Request, Unasked};
     use crate::fdt::Tree;
     use crate::fdt::fixtures::{Builder, POWER9_256M, POWER9_512M_INITRD};
+    use postern_cases::case;
 
     #[test]
     fn a_real_tree_answers() {
@@ -116,6 +121,21 @@ mod tests {
         assert_eq!(rtas_token(&tree, "ibm,os-term"), Some(0x201f));
         assert_eq!(rtas_token(&tree, "no-such-service"), None);
         assert_eq!(bootargs(&Tree::check(POWER9_256M).unwrap()), b"");
+    }
+
+    #[test]
+    fn a_token_that_is_another_services_too_is_none() {
+        case!("RTA-07", Halt);
+        let token = |name: &str, value: &[u32], own: u32| {
+            let rtas = Builder::new().node("").node("rtas").cells("ibm,os-term", &[own]);
+            let blob = rtas.cells(name, value).end().end().blob();
+            rtas_token(&Tree::check(&blob).unwrap(), "ibm,os-term")
+        };
+        assert_eq!(token("start-cpu", &[0x2006], 0x201f), Some(0x201f));
+        assert_eq!(token("start-cpu", &[0x201f], 0x201f), None);
+        // An ultravisor may read the first word of a longer value.
+        assert_eq!(token("nvram-store", &[0x201f, 1], 0x201f), None);
+        assert_eq!(token("start-cpu", &[0x2006], 0), None);
     }
 
     #[test]

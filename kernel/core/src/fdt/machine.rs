@@ -27,6 +27,8 @@ pub enum MachineError {
     NoCpu,
     /// The boot processor has no timebase frequency, or 0.
     NoTimebase,
+    /// A timebase of so many ticks a second, by which no time can be told.
+    Timebase(u64),
     /// More reservations than can be kept, and none may be left out.
     TooManyReservations(usize),
     /// A child of `/reserved-memory` whose `reg` cannot be read, so that it cannot be honoured.
@@ -44,6 +46,7 @@ impl fmt::Display for MachineError {
             }
             Self::NoCpu => f.write_str("device tree describes no processor"),
             Self::NoTimebase => f.write_str("device tree gives no timebase frequency"),
+            Self::Timebase(hz) => write!(f, "device tree gives a timebase frequency of {hz} Hz"),
             Self::TooManyReservations(most) => write!(f, "device tree reserves more than {most} ranges"),
             Self::MalformedReservation => f.write_str("device tree has an unreadable /reserved-memory node"),
             Self::Rtas(error) => error.fmt(f),

@@ -65,6 +65,9 @@ const NO_TOKENS: [&str; 11] = [
     "slof,from-fdt",
 ];
 
+/// Most services; no hypervisor has a quarter of that. What the tree alone decides must fit into the early heap.
+const MAX_SERVICES: usize = 512;
+
 /// Numbers by which the kernel ends a run where the tree names no service (QEMU `include/hw/ppc/spapr.h`).
 pub const POWER_OFF: u32 = 0x2003;
 /// As [`POWER_OFF`], after a failure. The published ultravisor relies on the same number (`svm/svm-rtas.c`).
@@ -81,6 +84,8 @@ pub enum TokenError {
     Shared(HostText, HostText, u32),
     /// A service with the number that the kernel ends a run by.
     Reserved(HostText, u32),
+    /// More services than can be compared.
+    TooMany(usize),
 }
 
 impl fmt::Display for TokenError {
@@ -94,6 +99,7 @@ impl fmt::Display for TokenError {
             Self::Reserved(name, token) => {
                 write!(f, "RTAS service {name} has the token of an exit, {token:#x}")
             }
+            Self::TooMany(most) => write!(f, "more than {most} RTAS services"),
         }
     }
 }
@@ -159,6 +165,9 @@ fn check(node: Node<'_, '_>) -> Result<(), Box<TokenError>> {
         };
         if meant != property.name {
             return Err(TokenError::Reserved(name(), token).into());
+        }
+        if tokens.len() == MAX_SERVICES {
+            return Err(TokenError::TooMany(MAX_SERVICES).into());
         }
         tokens.push((token, property.name));
     }

@@ -83,6 +83,22 @@ fn a_token_of_zero_or_of_another_size_ends_the_boot() {
 }
 
 #[test]
+fn more_services_than_can_be_compared_end_the_boot() {
+    case!("RTA-06", Halt);
+    let with = |count: u32| {
+        let tree = Builder::new().node("").node("rtas");
+        let token = |tree: Builder, n: u32| tree.cells(&std::format!("s{n}"), &[0x10_0000 + n]);
+        (0..count).fold(tree, token).end().end().blob()
+    };
+    let checked = |blob: &[u8]| {
+        let tree = Tree::check(blob).unwrap();
+        check(read::node_at(&tree, "/rtas").unwrap())
+    };
+    assert_eq!(checked(&with(512)), Ok(()));
+    assert_eq!(checked(&with(513)), Err(TokenError::TooMany(512).into()));
+}
+
+#[test]
 fn an_exit_by_number_calls_nothing_else() {
     case!("RTA-03", Halt);
     for (number, own) in [(POWER_OFF, "power-off"), (OS_TERM, "ibm,os-term")] {

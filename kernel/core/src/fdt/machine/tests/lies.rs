@@ -62,6 +62,17 @@ fn a_machine_needs_a_processor_with_a_clock() {
 }
 
 #[test]
+fn dt_19_a_clock_by_which_no_wait_would_end_or_each_at_once_ends_the_boot() {
+    case!("DT-19", Halt);
+    let cpu = "/cpus/PowerPC,POWER9@0";
+    for hz in [1, 999_999, 10_000_000_001, 1 << 63, u64::MAX] {
+        let value = u64::to_be_bytes(hz);
+        let found = read(&with(POWER9_256M, cpu, "timebase-frequency", Some(&value)));
+        assert_eq!(found, Err(MachineError::Timebase(hz)));
+    }
+}
+
+#[test]
 fn texts_of_the_tree_cannot_disturb_a_terminal() {
     let odd = [b"\x1b[2J".as_slice(), &[b'x'; 100], b"\0"].concat();
     let model = machine(&with(POWER9_256M, "", "model", Some(&odd))).model;

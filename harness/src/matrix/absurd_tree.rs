@@ -1,0 +1,59 @@
+//! Trees that are well-formed and describe a machine that cannot be: each ends by name, and none by a panic.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::ultravisor::doctor::Edit;
+use crate::variable::Firmware;
+use postern_cases::case;
+
+/// Exit statuses: bad device tree; bad command line.
+const BAD_TREE: u8 = 2;
+const BAD_WORDS: u8 = 3;
+/// Properties that fill most of the quarter of a MiB that a tree may have.
+const SERVICES: u32 = 9000;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    vec![Test::new("malformed-tree/services", services), Test::new("absurd-tree/last-token", last_token)]
+}
+
+fn scene(context: &Context, edits: Vec<Edit>) -> Result<Scene, Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    if let Some(protection) = &mut scene.protection {
+        protection.edits = edits;
+    }
+    Ok(scene)
+}
+
+fn refused(mut scene: Scene, status: u8, says: &'static str) -> Result<(), Failure> {
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, status);
+    if !finished.output.console.contains(says) {
+        findings.push(Finding::NeverSaid(says));
+    }
+    verdict(finished, findings)
+}
+
+/// More services than the heap has room for in which a tree is read.
+fn services(context: &Context) -> Result<(), Failure> {
+    case!("RTA-06", Halt, Q);
+    let service = |n: u32| (format!("s{n}"), (0x10_0000 + n).to_be_bytes().to_vec());
+    let services = (0..SERVICES).map(service).collect();
+    refused(
+        scene(context, vec![Edit::Properties("rtas", services)])?,
+        BAD_TREE,
+        "more than 512 RTAS services",
+    )
+}
+
+/// The boot stage ends a run whose command line cannot be followed. The tree gives the service by which it does that
+/// the token of another one, which ends nothing.
+fn last_token(context: &Context) -> Result<(), Failure> {
+    case!("RTA-07", Halt, Q);
+    let mut scene = scene(context, vec![Edit::Token("ibm,os-term", "nvram-store")])?;
+    scene.word("nonsense");
+    refused(scene, BAD_WORDS, "the command line cannot be followed")
+}
