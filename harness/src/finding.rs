@@ -130,6 +130,8 @@ pub enum Finding {
     Idle(&'static str),
     /// An attack on running CPUs showed this.
     Weakness(ultravisor::inject::Weakness),
+    /// What the attack's random choices came from; beside other findings.
+    Seed(u64),
     /// The console shows this number, which is a register's or a secret.
     Shown(u64),
     /// The order of two things is wrong.
@@ -226,6 +228,7 @@ impl fmt::Display for Finding {
             Self::NoSecret(place) => write!(f, "{place}: the secrets are not there"),
             Self::Idle(device) => write!(f, "{device}: the guest never used it"),
             Self::Weakness(weakness) => write!(f, "{weakness}"),
+            Self::Seed(seed) => write!(f, "the attack's seed was {seed}"),
             Self::Shown(value) => {
                 write!(f, "the console shows {value:#x}, which is a register's or a secret")
             }

@@ -27,13 +27,16 @@ const SCRATCH_BYTES: u64 = 1 << 20;
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
 /// Longest that any of these guests may run: several times what the slowest takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(150);
 /// The same of a guest that is expected to halt.
 const HALT: Duration = Duration::from_secs(20);
 /// Places at which every slot is tried.
-const PLACES: u32 = 2;
+const PLACES: u32 = 4;
+/// Places at which handlers are interrupted themselves, and interrupts of them there, at least.
+const NESTS: u32 = 4;
+const NESTED: u32 = 30;
 /// Interrupts that the guest has to live with, at least and at most: each costs the host more than the guest.
-const MANY: [u32; 2] = [100, 3000];
+const MANY: [u32; 2] = [600, 100_000];
 /// External interrupt and decrementer: what a host may send at any time, and a guest returns from.
 const RETURNING: [u64; 2] = [0x500, 0x900];
 /// What had an effect on code that goes on: no secret is put in its way.
@@ -58,6 +61,7 @@ pub fn tests() -> Vec<Test> {
     tests.push(Test::new("injection/once/any", |context| {
         once(context, Random::new(seed()).below(SLOTS_END / SLOT) * SLOT)
     }));
+    tests.push(Test::new("injection/nested/any", nest));
     for slot in [0x500, 0x900, 0xc00] {
         let name = format!("injection/nested/{slot:#x}");
         tests.push(Test::new(name, move |context| nested(context, slot)));
@@ -75,6 +79,8 @@ struct Worker {
     trigger: Trigger,
     data: PathBuf,
     canary: u64,
+    /// What the attack's random choices come from.
+    seed: u64,
 }
 
 fn worker(
@@ -90,11 +96,12 @@ fn worker(
     scene.word(&format!("run={job} canary={canary}"));
     // Low memory is the host's until the kernel's first instructions have written to it: it speaks after that.
     let trigger = Trigger::later();
-    let attack = Attack { seed: seed(), trigger: trigger.clone(), gap, act: act(canary) };
+    let seed = seed();
+    let attack = Attack { seed, trigger: trigger.clone(), gap, act: act(canary) };
     if let Some(protection) = &mut scene.protection {
         protection.attack = Some(attack);
     }
-    Ok(Worker { scene, trigger, data, canary })
+    Ok(Worker { scene, trigger, data, canary, seed })
 }
 
 impl Worker {
@@ -105,6 +112,14 @@ impl Worker {
         drop(session.qemu.console().wait_for(limit, |line| line.starts_with('[')));
         self.trigger.pull();
         Ok(session)
+    }
+
+    /// No findings, or a failure that tells the attack's seed.
+    fn verdict(&self, finished: Finished, mut findings: Vec<Finding>) -> Result<(), Failure> {
+        if !findings.is_empty() {
+            findings.push(Finding::Seed(self.seed));
+        }
+        verdict(finished, findings)
     }
 
     /// Runs it under attack.
@@ -128,7 +143,24 @@ fn probe(context: &Context) -> Result<(), Failure> {
         findings.push(Finding::Unnoticed);
     }
     findings.extend(done(&finished, &worker.data)?);
-    verdict(finished, findings)
+    worker.verdict(finished, findings)
+}
+
+/// At each place handlers are interrupted after each of their instructions: whoever is brings every register back, or
+/// reports.
+fn nest(context: &Context) -> Result<(), Failure> {
+    case!("INJ-04", Halt, Q);
+    let mut worker = worker(context, DIGEST, DATA_BYTES, |_| Act::Nest(NESTS), Duration::from_millis(100))?;
+    let finished = worker.run(LIMIT)?;
+    let attacked = attacked(&finished);
+    let mut findings: Vec<Finding> = attacked.weaknesses.iter().cloned().map(Finding::Weakness).collect();
+    let least = NESTS * NESTED;
+    if attacked.entries < least {
+        let (least, found) = (least.into(), attacked.entries.into());
+        findings.push(Finding::TooFew { what: "interrupts of handlers", least, found });
+    }
+    findings.extend(done(&finished, &worker.data)?);
+    worker.verdict(finished, findings)
 }
 
 /// All the work is done and right.
@@ -213,7 +245,7 @@ fn many(context: &Context) -> Result<(), Failure> {
             });
         }
     }
-    verdict(finished, findings)
+    worker.verdict(finished, findings)
 }
 
 fn once(context: &Context, slot: u64) -> Result<(), Failure> {
@@ -228,7 +260,7 @@ fn once(context: &Context, slot: u64) -> Result<(), Failure> {
     let mut worker = worker(context, DIGEST, DATA_BYTES, act, Duration::from_millis(100))?;
     let finished = worker.run(HALT)?;
     let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
-    verdict(finished, findings)
+    worker.verdict(finished, findings)
 }
 
 fn nested(context: &Context, slot: u64) -> Result<(), Failure> {
@@ -239,5 +271,5 @@ fn nested(context: &Context, slot: u64) -> Result<(), Failure> {
     let mut worker = worker(context, DIGEST, DATA_BYTES, act, Duration::from_millis(100))?;
     let finished = worker.run(HALT)?;
     let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
-    verdict(finished, findings)
+    worker.verdict(finished, findings)
 }

@@ -103,6 +103,9 @@ pub enum Act {
     Interrupt(Interrupts),
     /// Every slot is entered and followed for a while; then the registers are put back. At so many moments.
     Probe(u32),
+    /// Handlers are interrupted themselves, after each number of instructions, and followed until they return or
+    /// report; then the registers are put back. At so many moments.
+    Nest(u32),
     /// A vCPU stands still.
     Pause(Pauses),
     /// A vCPU that nobody asked for is started where the guest's own are.
@@ -182,6 +185,17 @@ pub enum Weakness {
         /// Its MSR there.
         msr: u64,
     },
+    /// Whoever was interrupted in a handler neither went on nor reported.
+    Stuck {
+        /// Where it was entered first.
+        slot: u64,
+        /// Instructions of that handler.
+        after: u32,
+        /// Where it was entered then.
+        second: u64,
+        /// Where it is.
+        at: u64,
+    },
     /// The interrupted code's stack is no longer what it was.
     Memory {
         /// Where it was entered.
@@ -204,6 +218,10 @@ impl fmt::Display for Weakness {
             Self::Astray { slot, pc, to, msr } => {
                 write!(f, "an interrupt to {slot:#x} at {pc:#x} leads to {to:#x} with MSR {msr:#x}")
             }
+            Self::Stuck { slot, after, second, at } => write!(
+                f,
+                "an interrupt to {second:#x} after {after} instructions of {slot:#x} ends nowhere, at {at:#x}"
+            ),
             Self::Memory { slot, pc } => {
                 write!(f, "an interrupt to {slot:#x} at {pc:#x} changes the stack of what it interrupted")
             }

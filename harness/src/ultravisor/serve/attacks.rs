@@ -45,7 +45,7 @@ impl Attacker {
     pub(super) fn new(attack: Attack) -> Self {
         let left = match &attack.act {
             Act::Interrupt(interrupts) => interrupts.count,
-            Act::Probe(count) => *count,
+            Act::Probe(count) | Act::Nest(count) => *count,
             Act::Pause(pauses) => pauses.count,
             Act::Stray(_) => LOOKS,
         };
@@ -123,6 +123,7 @@ impl Server {
         let done = match attacker.attack.act.clone() {
             Act::Interrupt(interrupts) => self.enter(&mut attacker, &interrupts),
             Act::Probe(_) => self.probe(&mut attacker),
+            Act::Nest(_) => self.nest(&mut attacker),
             Act::Pause(pauses) => self.freeze(&mut attacker, pauses),
             Act::Stray(_) => self.compare_stacks(&mut attacker),
         };

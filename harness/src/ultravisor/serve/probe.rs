@@ -9,6 +9,10 @@ use crate::ultravisor::inject::{Moment, SLOT, SLOTS_END, Weakness};
 
 /// Instructions within which a handler that returns has returned.
 const MOST: u32 = 20;
+/// The same when the handler of a handler has to come to an end.
+const MOST_NESTED: u32 = 200;
+/// Handlers that are interrupted themselves: those that return, and two that report.
+const NESTED: [u64; 5] = [0x500, 0x900, 0xc00, 0x100, 0x300];
 /// What handlers use of the special purpose registers.
 const SPECIAL: [&str; 6] = ["srr0", "srr1", "sprg0", "sprg1", "sprg2", "sprg3"];
 
@@ -20,56 +24,124 @@ enum Outcome {
     Weak(Weakness),
 }
 
+/// What a place is put back to after each entry.
+struct Before {
+    general: General,
+    special: Vec<(Register, u64)>,
+    stack: Vec<u8>,
+    /// Frame 0, which has the handlers' code.
+    handlers: Vec<u8>,
+}
+
+impl Before {
+    fn stack_at(&self) -> u64 {
+        self.general.gpr(1).wrapping_sub(RED_ZONE)
+    }
+}
+
 impl Server {
-    pub(super) fn probe(&mut self, attacker: &mut Attacker) -> Result<bool, UvError> {
-        let thread = self.boot_thread()?;
-        let Place::Free(before) = self.somewhere(&mut attacker.random, &thread)? else { return Ok(false) };
+    /// A place of the vCPU that booted; `None` when there is none now.
+    fn place(&mut self, attacker: &mut Attacker, thread: &str) -> Result<Option<Before>, UvError> {
+        let Place::Free(general) = self.somewhere(&mut attacker.random, thread)? else { return Ok(None) };
         let mut special = Vec::new();
         for name in SPECIAL {
             let register = self.client.register(name)?;
             special.push((register, self.read(Order::Little, register)?));
         }
-        let stack_at = before.gpr(1).wrapping_sub(RED_ZONE);
-        let Some(stack) = self.ram.read(stack_at, STACK).map_err(UvError::Ram)? else { return Ok(false) };
+        let stack_at = general.gpr(1).wrapping_sub(RED_ZONE);
+        let Some(stack) = self.ram.read(stack_at, STACK).map_err(UvError::Ram)? else { return Ok(None) };
         let handlers = self.ram.read(0, FRAME_0).map_err(UvError::Ram)?.unwrap_or_default();
-        attacker.seen.moments.push(Moment { pc: before.pc(), slot: 0, gpr: before.gprs() });
+        attacker.seen.moments.push(Moment { pc: general.pc(), slot: 0, gpr: general.gprs() });
+        Ok(Some(Before { general, special, stack, handlers }))
+    }
+
+    /// An entry is over: it counts, and everything is as it was.
+    fn settle(
+        &mut self,
+        attacker: &mut Attacker,
+        before: &Before,
+        slot: u64,
+        outcome: Outcome,
+    ) -> Result<(), UvError> {
+        attacker.seen.entries += 1;
+        match outcome {
+            Outcome::Returned => attacker.seen.returned += 1,
+            Outcome::Stays => {}
+            Outcome::Weak(weakness) => attacker.seen.weaknesses.push(weakness),
+        }
+        self.restore(&before.general, &before.special)?;
+        let stack_at = before.stack_at();
+        if self.ram.read(stack_at, STACK).map_err(UvError::Ram)?.as_ref() != Some(&before.stack) {
+            attacker.seen.weaknesses.push(Weakness::Memory { slot, pc: before.general.pc() });
+            self.ram.write(stack_at, &before.stack).map_err(UvError::Ram)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn probe(&mut self, attacker: &mut Attacker) -> Result<bool, UvError> {
+        let thread = self.boot_thread()?;
+        let Some(before) = self.place(attacker, &thread)? else { return Ok(false) };
         for slot in (0..SLOTS_END).step_by(SLOT as usize) {
-            attacker.seen.entries += 1;
-            let mut general = before.clone();
+            let mut general = before.general.clone();
             self.deliver(&mut general, slot, &mut attacker.random)?;
-            match self.follow(&thread, &before, &handlers, slot)? {
-                Outcome::Returned => attacker.seen.returned += 1,
-                Outcome::Stays => {}
-                Outcome::Weak(weakness) => attacker.seen.weaknesses.push(weakness),
-            }
-            self.restore(&before, &special)?;
-            if self.ram.read(stack_at, STACK).map_err(UvError::Ram)?.as_ref() != Some(&stack) {
-                attacker.seen.weaknesses.push(Weakness::Memory { slot, pc: before.pc() });
-                self.ram.write(stack_at, &stack).map_err(UvError::Ram)?;
+            self.follow(&thread, &before.handlers, MOST)?;
+            let outcome = self.outcome(&before.general, slot)?;
+            self.settle(attacker, &before, slot, outcome)?;
+        }
+        Ok(true)
+    }
+
+    /// Each handler that returns, and others, interrupted after each number of instructions.
+    pub(super) fn nest(&mut self, attacker: &mut Attacker) -> Result<bool, UvError> {
+        let thread = self.boot_thread()?;
+        let Some(before) = self.place(attacker, &thread)? else { return Ok(false) };
+        for slot in NESTED {
+            for after in 0..MOST {
+                let mut general = before.general.clone();
+                self.deliver(&mut general, slot, &mut attacker.random)?;
+                if !self.follow(&thread, &before.handlers, after)? {
+                    // The handler has returned, or reports: there is no such instruction of it.
+                    self.restore(&before.general, &before.special)?;
+                    break;
+                }
+                let mut now = self.general()?;
+                let second = match attacker.random.below(4) {
+                    0 => attacker.random.below(SLOTS_END / SLOT) * SLOT,
+                    n => NESTED[n as usize % NESTED.len()],
+                };
+                self.deliver(&mut now, second, &mut attacker.random)?;
+                let stuck = self.follow(&thread, &before.handlers, MOST_NESTED)?;
+                let outcome = match self.outcome(&before.general, second)? {
+                    Outcome::Stays if stuck => {
+                        let at = self.read(Order::Little, self.registers.pc)?;
+                        Outcome::Weak(Weakness::Stuck { slot, after, second, at })
+                    }
+                    outcome => outcome,
+                };
+                self.settle(attacker, &before, slot, outcome)?;
             }
         }
         Ok(true)
     }
 
-    fn follow(
-        &mut self,
-        thread: &str,
-        before: &General,
-        handlers: &[u8],
-        slot: u64,
-    ) -> Result<Outcome, UvError> {
-        for _ in 0..MOST {
+    /// Follows the handlers for so many instructions. False when they are left, or are about to call the host.
+    fn follow(&mut self, thread: &str, handlers: &[u8], most: u32) -> Result<bool, UvError> {
+        for step in 0..=most {
             let pc = self.read(Order::Little, self.registers.pc)?;
-            if pc >= FRAME_0 {
-                break;
-            }
             // Whoever reports calls the host, and does not come back.
-            let word = handlers.get(pc as usize..).and_then(<[u8]>::first_chunk);
+            let word = usize::try_from(pc).ok().and_then(|at| handlers.get(at..)?.first_chunk());
             if word.is_none_or(|word| is_call(u32::from_le_bytes(*word))) {
-                break;
+                return Ok(false);
             }
-            self.step_here(thread)?;
+            if step < most {
+                self.step_here(thread)?;
+            }
         }
+        Ok(true)
+    }
+
+    /// What an entry came to by now.
+    fn outcome(&mut self, before: &General, slot: u64) -> Result<Outcome, UvError> {
         // In another byte order than the guest's, the registers' bytes mean nothing here.
         if !matches!(self.order()?, Order::Little) {
             let big = self.client.read_register(self.registers.msr)?;
