@@ -79,4 +79,11 @@ pub(super) const CASES: &[Case] = &[
         "a DHCP server that takes seconds to answer",
         "waited for: one question keeps its id and is repeated ever more slowly",
     ),
+    tried(
+        H,
+        "NET-18",
+        &[Work, Clamp],
+        "connections that are asked for and never completed, dozens and ever more",
+        "each holds a socket for five seconds at most; the oldest makes room for whoever asks next; what is served stays",
+    ),
 ];

@@ -3,9 +3,10 @@
 use crate::disk::Disk;
 use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::cells::SERVING;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
-use crate::variable::Firmware;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
+use crate::variable::{Firmware, Net};
 
 /// Exit status: bad command line.
 const BAD_COMMAND_LINE: u8 = 3;
@@ -13,11 +14,13 @@ const BAD_COMMAND_LINE: u8 = 3;
 const DEVICE: u8 = 6;
 
 /// Words that the kernel has to refuse, with what it has to name.
-const WORDS: [(&str, &str); 5] = [
+const WORDS: [(&str, &str); 7] = [
     ("colour=red", "colour"),
     ("pool=12", "pool"),
     ("run=fly", "fly"),
     ("ip=10.0.2.300/24", "10.0.2.300/24"),
+    ("ip=10.0.2.255/24", "ip=10.0.2.255/24: expected the address of one host"),
+    ("patience=4294967296", "patience=4294967296: expected seconds, from 1 to 4294967295"),
     ("svm=maybe", "maybe"),
 ];
 
@@ -38,6 +41,7 @@ pub fn tests() -> Vec<Test> {
     tests.push(Test::new("input/svm-off", svm_off));
     tests.push(Test::new("input/notify-in-io-space-first", io_notify));
     tests.push(Test::new("console/uart", uart));
+    tests.push(Test::new("console/many-characters", many_characters));
     tests
 }
 
@@ -152,6 +156,36 @@ fn uart(context: &Context) -> Result<(), Failure> {
             }
         }
         Err(error) => findings.push(Finding::File(path, error)),
+    }
+    verdict(finished, findings)
+}
+
+/// Letters typed at once, and how many of them have to be read in the same look as the one before. A look follows the
+/// last one after 5 ms at least; the terminal holds 16 letters.
+const LETTERS: usize = 300;
+const TOGETHER: usize = LETTERS / 2;
+const LOOK_TICKS: u64 = 512_000_000 / 1000 * 5;
+
+fn many_characters(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, false))?;
+    scene.machine.net = Net::User;
+    scene.word("run=net-bench serve=100 ip=10.0.2.15/24");
+    let mut session = scene.start()?;
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
+        findings.push(Finding::NeverSaid(SERVING));
+    }
+    let mut typed = vec![b'm'; LETTERS];
+    typed.push(b'q');
+    drop(session.qemu.type_in(&typed));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    let at = |n: usize| finished.report.number(&format!("net0.mark.{n}.ticks"));
+    let pairs = (1..LETTERS).filter_map(|n| Some((at(n - 1)?, at(n)?)));
+    let together = pairs.filter(|(before, after)| after.saturating_sub(*before) < LOOK_TICKS).count();
+    if together < TOGETHER {
+        let (expected, found) = (format!("at least {TOGETHER}"), Some(together.to_string()));
+        findings.push(Finding::Fact { key: "letters read in one look", expected, found });
     }
     verdict(finished, findings)
 }

@@ -3,6 +3,7 @@
 //! The boot stage reads it before there is a heap, so nothing here allocates.
 
 use crate::addr::FRAME_SIZE;
+use crate::net::settings::{Settings, SettingsError};
 use crate::secure::SvmOption;
 use crate::text::Escaped;
 use crate::workload::{MAX_WORK, Work};
@@ -22,6 +23,8 @@ pub const MAX_ERRORS: usize = 8;
 pub const DEFAULT_POOL: u64 = 8 << 20;
 /// Most bytes that `pool=` may ask for: what the default TCE window of a PHB covers.
 pub const MAX_POOL: u64 = 1 << 30;
+/// Longest time that `serve=` and `patience=` take: any of it in ticks fits 64 bits.
+pub const MAX_SECONDS: u64 = u32::MAX as u64;
 /// `seed=` when it is not given.
 pub const DEFAULT_SEED: u64 = 1;
 
@@ -244,7 +247,7 @@ pub enum Fault {
     NoValue,
     /// The value is not of this form.
     Expected(&'static str),
-    /// The gateway is not in the network of `ip=`.
+    /// The gateway is no other machine in the network of `ip=`.
     GatewayOutside,
     /// A step of `run=` that does what `bench=` says, without it.
     BenchWithoutWork,
@@ -267,7 +270,7 @@ impl fmt::Display for CmdlineError<'_> {
             Fault::Unknown => f.write_str(": unknown option"),
             Fault::NoValue => f.write_str(": needs a value"),
             Fault::Expected(what) => write!(f, ": expected {what}"),
-            Fault::GatewayOutside => f.write_str(": not in the network of ip="),
+            Fault::GatewayOutside => f.write_str(": no other host in the network of ip="),
             Fault::BenchWithoutWork => f.write_str(": needs bench=WORK,.."),
             Fault::GatewayWithoutIp => f.write_str(": needs ip=A.B.C.D/len"),
             Fault::LineTooLong(_) => Ok(()),
@@ -443,6 +446,7 @@ fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     Ok(steps)
 }
 
+/// The rule for an address is that for a lease: [`Settings::check`].
 fn ip(value: &str) -> Result<Ip, Fault> {
     const FORM: Fault = Fault::Expected("dhcp or A.B.C.D/len");
     if value == "dhcp" {
@@ -450,32 +454,29 @@ fn ip(value: &str) -> Result<Ip, Fault> {
     }
     let (address, prefix) = value.split_once('/').ok_or(FORM)?;
     let address: Ipv4Addr = address.parse().map_err(|_| FORM)?;
-    let prefix =
-        number(prefix).and_then(|bits| u8::try_from(bits).ok()).filter(|bits| (1..=32).contains(bits));
-    if address.is_unspecified() || address.is_multicast() || address.is_broadcast() || address.is_loopback() {
-        return Err(Fault::Expected("the address of one host"));
+    let prefix = number(prefix).and_then(|bits| u8::try_from(bits).ok()).ok_or(FORM)?;
+    match (Settings { address, prefix, gateway: None }).check() {
+        Ok(()) => Ok(Ip::Static { address, prefix, gateway: None }),
+        Err(SettingsError::Prefix(_)) => Err(Fault::Expected("a length from 1 to 32")),
+        Err(_) => Err(Fault::Expected("the address of one host")),
     }
-    Ok(Ip::Static { address, prefix: prefix.ok_or(FORM)?, gateway: None })
 }
 
 fn set_gateway(ip: &mut Ip, wanted: Ipv4Addr) -> Result<(), Fault> {
     let Ip::Static { address, prefix, gateway } = ip else {
         return Err(Fault::GatewayWithoutIp);
     };
-    let host_bits = 32_u32.saturating_sub(u32::from(*prefix));
-    let differ = u32::from(*address) ^ u32::from(wanted);
-    if differ.checked_shr(host_bits).unwrap_or(0) != 0 || differ == 0 {
-        return Err(Fault::GatewayOutside);
-    }
+    let settings = Settings { address: *address, prefix: *prefix, gateway: Some(wanted) };
+    settings.check().map_err(|_| Fault::GatewayOutside)?;
     *gateway = Some(wanted);
     Ok(())
 }
 
 fn seconds(value: &str) -> Result<Duration, Fault> {
     number(value)
-        .filter(|seconds| (1..=u64::from(u32::MAX)).contains(seconds))
+        .filter(|seconds| (1..=MAX_SECONDS).contains(seconds))
         .map(Duration::from_secs)
-        .ok_or(Fault::Expected("seconds, at least 1"))
+        .ok_or(Fault::Expected("seconds, from 1 to 4294967295"))
 }
 
 fn bench(value: &str) -> Result<ArrayVec<Work, MAX_WORK>, Fault> {

@@ -106,14 +106,15 @@ fn serve_and(
             return false;
         }
         next_look = now.saturating_add(ticks(&Pseries, CONSOLE_LOOK));
-        match console::read_byte() {
-            Some(QUIT) => return true,
-            Some(other) => typed(other),
-            None => {}
-        }
-        false
+        console::typed().any(|byte| {
+            if byte != QUIT {
+                typed(byte);
+            }
+            byte == QUIT
+        })
     })?;
     report.fact_now(format_args!("{label}.serve"), "done");
+    report.fact(format_args!("{label}.fragments"), counters.frames.fragments);
     let echo = counters.echo;
     report.step(
         &label,

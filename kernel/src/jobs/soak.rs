@@ -91,7 +91,7 @@ impl Work<'_> {
                 self.reset_one()?;
                 next_reset = self.some_time();
             }
-            if console::read_byte() == Some(QUIT) {
+            if console::typed().any(|byte| byte == QUIT) {
                 break;
             }
         }

@@ -7,6 +7,9 @@ use postern_core::lock::{Guard, Lock};
 use postern_core::terminal::Terminal;
 use postern_core::text::{SingleLine, is_plain};
 
+/// Bytes taken of what was typed in one look.
+const LOOK: usize = 1024;
+
 static TERMINAL: Terminal = Terminal::new();
 /// What one CPU writes at once stays together, unless the CPU that wrote before stands still.
 static WRITING: Lock<()> = Lock::new("console", ());
@@ -46,9 +49,10 @@ fn put_lines(text: &str) {
     }
 }
 
-/// One byte that a person or a script typed, when there is one.
-pub fn read_byte() -> Option<u8> {
-    TERMINAL.read(&Pseries)
+/// What a person or a script has typed so far, at most [`LOOK`] bytes of it: a host that never stops typing holds nobody
+/// up.
+pub fn typed() -> impl Iterator<Item = u8> {
+    core::iter::from_fn(|| TERMINAL.read(&Pseries)).take(LOOK)
 }
 
 fn put(bytes: &[u8]) {

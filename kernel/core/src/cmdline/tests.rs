@@ -126,8 +126,16 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
     );
     assert_eq!(errors(b"svm= =on ="), ["svm=: needs a value", "=on: unknown option", "=: unknown option"]);
     assert_eq!(errors(b"SVM=on"), ["SVM=on: unknown option"]);
-    assert_eq!(errors(b"serve=0"), ["serve=0: expected seconds, at least 1"]);
-    assert_eq!(errors(b"patience=x"), ["patience=x: expected seconds, at least 1"]);
+    assert_eq!(errors(b"serve=0"), ["serve=0: expected seconds, from 1 to 4294967295"]);
+    for most in ["4294967295", "0xffffffff"] {
+        assert_eq!(options(&format!("patience={most}")).patience, Some(Duration::from_secs(u32::MAX.into())));
+    }
+    for word in
+        ["patience=0", "patience=4294967296", "serve=18446744073709551616", "patience=-1", "patience=1.5"]
+    {
+        assert_eq!(errors(word.as_bytes()), [format!("{word}: expected seconds, from 1 to 4294967295")]);
+    }
+    assert_eq!(errors(b"patience=x"), ["patience=x: expected seconds, from 1 to 4294967295"]);
     assert_eq!(errors(b"seed=1x"), ["seed=1x: expected a 64-bit number"]);
 }
 
@@ -211,18 +219,31 @@ fn a_static_address_is_that_of_a_host() {
         "127.0.0.1/8",
         "::1/64",
         "10.0.2.15/+24",
+        "10.0.2.255/24",
+        "10.0.2.0/24",
     ];
     for value in refused {
         assert_eq!(parse(format!("ip={value}").as_bytes()).errors.len(), 1, "{value}");
     }
+    assert_eq!(errors(b"ip=10.0.2.255/24"), ["ip=10.0.2.255/24: expected the address of one host"]);
+    assert_eq!(errors(b"ip=10.0.2.15/0"), ["ip=10.0.2.15/0: expected a length from 1 to 32"]);
+    assert!(matches!(options("ip=10.0.2.255/23").ip, Ip::Static { .. }), "one host of a larger network");
+    assert!(matches!(options("ip=10.0.2.0/31").ip, Ip::Static { .. }), "of a network of two");
     assert!(matches!(options("ip=192.168.1.9/32").ip, Ip::Static { prefix: 32, gateway: None, .. }));
 }
 
 #[test]
 fn a_gateway_belongs_to_the_network() {
     assert_eq!(errors(b"gw=10.0.2.2"), ["gw=10.0.2.2: needs ip=A.B.C.D/len"]);
-    assert_eq!(errors(b"gw=10.0.3.2 ip=10.0.2.15/24"), ["gw=10.0.3.2: not in the network of ip="]);
-    assert_eq!(errors(b"gw=10.0.2.15 ip=10.0.2.15/24"), ["gw=10.0.2.15: not in the network of ip="]);
+    assert_eq!(errors(b"gw=10.0.3.2 ip=10.0.2.15/24"), ["gw=10.0.3.2: no other host in the network of ip="]);
+    assert_eq!(
+        errors(b"gw=10.0.2.15 ip=10.0.2.15/24"),
+        ["gw=10.0.2.15: no other host in the network of ip="]
+    );
+    for gateway in ["10.0.2.255", "10.0.2.0", "127.0.0.1", "0.0.0.0"] {
+        let line = format!("gw={gateway} ip=10.0.2.15/24");
+        assert_eq!(errors(line.as_bytes()), [format!("gw={gateway}: no other host in the network of ip=")]);
+    }
     assert_eq!(errors(b"gw=gate ip=10.0.2.15/24"), ["gw=gate: expected A.B.C.D"]);
 }
 

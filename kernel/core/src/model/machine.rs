@@ -153,6 +153,13 @@ impl Model {
         self.lock().clock_runs = runs;
     }
 
+    /// Lets this much time pass.
+    pub fn skip(&self, time: Duration) {
+        let ticks = ticks(self, time);
+        let mut state = self.lock();
+        state.now = state.now.saturating_add(ticks);
+    }
+
     /// From now on, a wait that goes on after `time` is a panic: no wait of the guest is endless.
     pub fn expect_end_within(&self, time: Duration) {
         let ticks = ticks(self, time);

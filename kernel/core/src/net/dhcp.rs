@@ -3,6 +3,7 @@
 //! The pace of what is sent is ours, whatever servers answer: a question is repeated with the same id after a time that
 //! doubles, and a refusal is followed by a time without questions, which doubles, too (4.1, 4.4.1).
 
+use super::dhcp_options;
 use super::link::MacAddr;
 use super::settings::{Settings, SettingsError};
 use crate::random::Generator;
@@ -32,8 +33,14 @@ const WANTED: [u8; 2] = [1, 3];
 pub enum LeaseError {
     /// An address or a gateway that cannot be.
     Settings(SettingsError),
-    /// No subnet mask, or one that is none.
-    Mask,
+    /// No subnet mask.
+    NoMask,
+    /// A subnet mask whose ones are not all in front.
+    Mask(Ipv4Addr),
+    /// The answer does not say which server it is from.
+    NoServer,
+    /// An answer with our question's id that is no DHCP message.
+    Malformed,
     /// A lease of so few seconds.
     Short(u32),
     /// The server took its offer, or the lease, back (DHCPNAK).
@@ -44,7 +51,10 @@ impl fmt::Display for LeaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settings(error) => error.fmt(f),
-            Self::Mask => f.write_str("the server gives no subnet mask"),
+            Self::NoMask => f.write_str("the server gives no subnet mask"),
+            Self::Mask(mask) => write!(f, "the server gives the subnet mask {mask}"),
+            Self::NoServer => f.write_str("the server does not name itself"),
+            Self::Malformed => f.write_str("the server's answer is malformed"),
             Self::Short(seconds) => write!(f, "the server gives a lease of {seconds} s"),
             Self::Refused => f.write_str("the server refuses the lease"),
         }
@@ -164,13 +174,20 @@ impl Client {
 
     /// Takes a datagram that came from port 67 to port 68.
     pub fn take(&mut self, datagram: &[u8], now: Duration) -> Option<Event> {
-        let packet = DhcpPacket::new_checked(datagram).ok()?;
-        let answer = DhcpRepr::parse(&packet).ok()?;
-        let mine = answer.client_hardware_address == EthernetAddress(self.mac.0);
-        let server = answer.server_identifier?;
-        if !mine || answer.transaction_id != self.xid || self.sent == 0 {
+        let datagram = dhcp_options::unfolded(datagram)?;
+        let packet = DhcpPacket::new_checked(&datagram[..]).ok()?;
+        let mine = packet.client_hardware_address() == EthernetAddress(self.mac.0);
+        if !mine || packet.transaction_id() != self.xid || self.sent == 0 {
             return None;
         }
+        let Ok(answer) = DhcpRepr::parse(&packet) else {
+            self.refuse(LeaseError::Malformed);
+            return None;
+        };
+        let Some(server) = answer.server_identifier else {
+            self.refuse(LeaseError::NoServer);
+            return None;
+        };
         match (self.state, answer.message_type) {
             (State::Selecting, DhcpMessageType::Offer) => {
                 match lease_of(&answer, server, now) {
@@ -292,9 +309,10 @@ impl Client {
 
 /// The lease in an answer.
 fn lease_of(answer: &DhcpRepr<'_>, server: Ipv4Addr, now: Duration) -> Result<Lease, LeaseError> {
-    let mask = answer.subnet_mask.ok_or(LeaseError::Mask)?.to_bits();
-    if mask.leading_ones().saturating_add(mask.trailing_zeros().min(32)) < 32 || mask == 0 {
-        return Err(LeaseError::Mask);
+    let given = answer.subnet_mask.ok_or(LeaseError::NoMask)?;
+    let mask = given.to_bits();
+    if mask.leading_ones().saturating_add(mask.trailing_zeros()) < 32 {
+        return Err(LeaseError::Mask(given));
     }
     let mut settings =
         Settings { address: answer.your_ip, prefix: mask.leading_ones() as u8, gateway: answer.router };

@@ -1,12 +1,13 @@
 //! Echo on port 7 over UDP and TCP (RFC 862): everything received goes back to where it came from.
 
+use super::isn::Ends;
+use super::listeners::{Listeners, Shape};
 use super::sockets::Sockets;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
-use core::time;
+use core::time::Duration;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::{tcp, udp};
-use smoltcp::time::Duration;
 use smoltcp::wire::IpAddress;
 
 /// The service's port.
@@ -14,6 +15,8 @@ pub const ECHO_PORT: u16 = 7;
 
 /// Connections served at once; the next one is refused.
 pub const CONNECTIONS: usize = 8;
+/// Sockets for handshakes beyond those.
+const SPARE: usize = 4;
 /// Bytes that one connection may have waiting in each direction.
 const TCP_BUFFER: usize = 32 * 1024;
 /// Datagrams, and bytes of them, that may wait in each direction.
@@ -23,12 +26,8 @@ const UDP_BUFFER: usize = 128 * 1024;
 const CHUNK: usize = 16 * 1024;
 /// Bytes of an IPv4 and a UDP header.
 const UDP_HEADERS: usize = 28;
-/// A silent peer is asked for a sign of life, and given up without one.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-const GIVE_UP: Duration = Duration::from_secs(30);
-
 /// How long the first answer in the queue may take to leave.
-const STALL: time::Duration = time::Duration::from_secs(2);
+const STALL: Duration = Duration::from_secs(2);
 
 /// What the echo service has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +45,8 @@ pub struct EchoCounters {
     pub connections: u64,
     /// Bytes sent back over them.
     pub tcp_bytes: u64,
+    /// Half-open or closing connections that made room for another peer.
+    pub displaced: u64,
 }
 
 /// The sockets of the service.
@@ -55,13 +56,8 @@ pub(super) struct Echo {
     queue: UdpQueue,
     /// Longest answer.
     longest: usize,
-    connections: Vec<Connection>,
+    connections: Listeners,
     chunk: Vec<u8>,
-}
-
-struct Connection {
-    handle: SocketHandle,
-    counted: bool,
 }
 
 impl Echo {
@@ -74,16 +70,15 @@ impl Echo {
         let mut udp = udp::Socket::new(datagrams(), datagrams());
         open_udp(&mut udp);
         let udp = sockets.udp.change().add(udp);
-        let connection = |_| {
-            let stream = || tcp::SocketBuffer::new(alloc::vec![0; TCP_BUFFER]);
-            let mut socket = tcp::Socket::new(stream(), stream());
-            socket.set_keep_alive(Some(KEEP_ALIVE));
-            socket.set_timeout(Some(GIVE_UP));
-            socket.set_nagle_enabled(false);
-            open_tcp(&mut socket);
-            Connection { handle: sockets.tcp.change().add(socket), counted: false }
+        let shape = Shape {
+            port: ECHO_PORT,
+            most: CONNECTIONS,
+            spare: SPARE,
+            receive: TCP_BUFFER,
+            send: TCP_BUFFER,
+            nagle: false,
         };
-        let connections = (0..CONNECTIONS).map(connection).collect();
+        let connections = Listeners::new(&mut sockets.tcp, &shape);
         let (counters, queue) = (EchoCounters::default(), UdpQueue::default());
         let longest = usize::from(mtu).saturating_sub(UDP_HEADERS);
         Self { counters, udp, queue, longest, connections, chunk: alloc::vec![0; CHUNK] }
@@ -94,7 +89,7 @@ impl Echo {
         &mut self,
         sockets: &mut SocketSet<'static>,
         own: Option<Ipv4Addr>,
-        now: time::Duration,
+        now: Duration,
     ) -> bool {
         let udp = sockets.get_mut::<udp::Socket<'_>>(self.udp);
         if self.queue.stalled(udp.send_queue(), udp.can_recv(), now) {
@@ -110,24 +105,25 @@ impl Echo {
     /// Sends back what has arrived over connections, as far as send buffers have room; the rest waits until the peer
     /// has taken some. At most the contents of all receive buffers are moved.
     pub fn step_tcp(&mut self, sockets: &mut SocketSet<'static>) {
-        for connection in &mut self.connections {
-            let socket = sockets.get_mut(connection.handle);
-            connection.step(socket, &mut self.chunk, &mut self.counters);
-        }
+        let Self { connections, chunk, counters, .. } = self;
+        connections.step(sockets, |_, socket, new| {
+            counters.connections = counters.connections.wrapping_add(new.into());
+            send_back(socket, chunk, counters);
+        });
+    }
+
+    /// Makes room for a peer that is about to connect.
+    pub fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends) {
+        self.connections.make_room(sockets, asker);
+        self.counters.displaced = self.connections.displaced;
     }
 
     /// Has connections that are over wait for the next peer.
     pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
-        for connection in &mut self.connections {
-            let socket = sockets.get_mut::<tcp::Socket<'_>>(connection.handle);
-            if !socket.is_open() {
-                connection.counted = false;
-                open_tcp(socket);
-            }
-        }
+        self.connections.listen(sockets);
     }
 
-    fn answer(&mut self, socket: &mut udp::Socket<'static>, own: Option<Ipv4Addr>, now: time::Duration) {
+    fn answer(&mut self, socket: &mut udp::Socket<'static>, own: Option<Ipv4Addr>, now: Duration) {
         let counters = &mut self.counters;
         for _ in 0..DATAGRAMS {
             let Ok((len, from)) = socket.peek_slice(&mut self.chunk) else {
@@ -166,11 +162,6 @@ fn open_udp(socket: &mut udp::Socket<'static>) {
     let _ = socket.bind(ECHO_PORT);
 }
 
-fn open_tcp(socket: &mut tcp::Socket<'static>) {
-    // The port is not 0 and the socket is closed: nothing that `listen` would refuse.
-    let _ = socket.listen(ECHO_PORT);
-}
-
 /// Watches the queue of UDP answers. An answer to a host whose hardware address nobody tells stays first in
 /// it for ever, so a forged sender would end the service.
 #[derive(Default)]
@@ -182,12 +173,12 @@ pub(super) struct UdpQueue {
     /// An empty answer was put into the queue, so that 0 bytes do not mean that it is empty.
     unsure: bool,
     /// When an answer was put into the empty queue, or the last one left.
-    since: Option<time::Duration>,
+    since: Option<Duration>,
 }
 
 impl UdpQueue {
     /// Notes an answer of `len` bytes.
-    pub fn enqueued(&mut self, len: usize, now: time::Duration) {
+    pub fn enqueued(&mut self, len: usize, now: Duration) {
         self.bytes = self.bytes.wrapping_add(len as u64);
         self.unsure |= len == 0;
         self.since = self.since.or(Some(now));
@@ -195,7 +186,7 @@ impl UdpQueue {
 
     /// Whether nothing has left for too long, with `waiting` bytes in the queue, and whether more answers
     /// are `coming`.
-    pub fn stalled(&mut self, waiting: usize, coming: bool, now: time::Duration) -> bool {
+    pub fn stalled(&mut self, waiting: usize, coming: bool, now: Duration) -> bool {
         let left = self.bytes.wrapping_sub(waiting as u64);
         let moved = left != self.left;
         self.left = left;
@@ -209,25 +200,19 @@ impl UdpQueue {
     }
 }
 
-impl Connection {
-    fn step(&mut self, socket: &mut tcp::Socket<'static>, chunk: &mut [u8], counters: &mut EchoCounters) {
-        if !self.counted && socket.may_send() {
-            self.counted = true;
-            counters.connections = counters.connections.wrapping_add(1);
+fn send_back(socket: &mut tcp::Socket<'static>, chunk: &mut [u8], counters: &mut EchoCounters) {
+    for _ in 0..TCP_BUFFER.div_ceil(CHUNK).saturating_add(1) {
+        let room = socket.send_capacity().saturating_sub(socket.send_queue());
+        let room = room.min(chunk.len());
+        if room == 0 || !socket.can_recv() || !socket.may_send() {
+            break;
         }
-        for _ in 0..TCP_BUFFER.div_ceil(CHUNK).saturating_add(1) {
-            let room = socket.send_capacity().saturating_sub(socket.send_queue());
-            let room = room.min(chunk.len());
-            if room == 0 || !socket.can_recv() || !socket.may_send() {
-                break;
-            }
-            let received = socket.recv_slice(chunk.get_mut(..room).unwrap_or_default()).unwrap_or(0);
-            let sent = socket.send_slice(chunk.get(..received).unwrap_or_default()).unwrap_or(0);
-            counters.tcp_bytes = counters.tcp_bytes.wrapping_add(sent as u64);
-        }
-        // The peer has finished and has got, or is about to get, everything back.
-        if socket.state() == tcp::State::CloseWait && !socket.can_recv() {
-            socket.close();
-        }
+        let received = socket.recv_slice(chunk.get_mut(..room).unwrap_or_default()).unwrap_or(0);
+        let sent = socket.send_slice(chunk.get(..received).unwrap_or_default()).unwrap_or(0);
+        counters.tcp_bytes = counters.tcp_bytes.wrapping_add(sent as u64);
+    }
+    // The peer has finished and has got, or is about to get, everything back.
+    if socket.state() == tcp::State::CloseWait && !socket.can_recv() {
+        socket.close();
     }
 }

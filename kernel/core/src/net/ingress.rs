@@ -41,6 +41,12 @@ pub(super) enum Reject {
     Checksum,
 }
 
+/// Whether a frame has a tag that says a priority and no VLAN (IEEE 802.1Q, 6.9.1: VID 0): but for the tag it is a frame
+/// of the untagged network.
+pub(super) fn has_priority_tag(frame: &[u8]) -> bool {
+    matches!(frame.get(12..16), Some([0x81, 0x00, a, 0]) if a & 0x0f == 0)
+}
+
 /// Judges one Ethernet frame by its headers.
 pub(super) fn admit(frame: &[u8]) -> Result<Kind, Reject> {
     let (header, payload) = frame.split_at_checked(ETHERNET_HEADER).ok_or(Reject::Malformed)?;

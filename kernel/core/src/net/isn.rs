@@ -17,6 +17,7 @@ const MOST: usize = 64;
 /// The timer's tick (RFC 6528, section 3).
 const TICK_US: u128 = 4;
 const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
 /// The two ends of a connection.
@@ -91,10 +92,19 @@ impl SequenceNumbers {
         *number = u32::from_be_bytes(*number).wrapping_add(offset).to_be_bytes();
     }
 
-    /// Moves a received frame, whose checksum has been verified and is not looked at again.
-    pub fn incoming(&self, frame: &mut [u8]) {
-        let Some(segment) = Segment::of(frame).filter(|segment| segment.flags & ACK != 0) else { return };
+    /// Moves a received frame, whose checksum has been verified and is not looked at again. Answers the ends of a
+    /// connection that it asks for.
+    pub fn incoming(&self, frame: &mut [u8]) -> Option<Ends> {
+        let segment = Segment::of(frame)?;
         let ends = Ends { local: segment.destination, remote: segment.source };
+        if segment.flags & ACK == 0 {
+            return (segment.flags & (SYN | RST) == SYN).then_some(ends);
+        }
+        self.move_acknowledgement(frame, &segment, ends);
+        None
+    }
+
+    fn move_acknowledgement(&self, frame: &mut [u8], segment: &Segment, ends: Ends) {
         let Some(known) = self.connections.iter().find(|connection| connection.ends == ends) else { return };
         if let Some(number) = word_at(frame, segment.at.saturating_add(8)) {
             *number = u32::from_be_bytes(*number).wrapping_sub(known.offset).to_be_bytes();

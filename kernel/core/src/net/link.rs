@@ -7,6 +7,9 @@ use core::time::Duration;
 
 /// Bytes of an Ethernet header: destination, source, EtherType.
 pub const ETHERNET_HEADER: usize = 14;
+/// Bytes of the two addresses in it, and of an 802.1Q tag, which comes after them.
+const ADDRESSES: usize = 12;
+const TAG: usize = 4;
 
 /// An Ethernet address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,19 @@ impl Frame {
     /// The frame, to be filled.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.buffer.get_mut(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Takes the four bytes after both addresses out of the frame: an 802.1Q tag.
+    pub(super) fn remove_tag(&mut self) {
+        let end = self.start.saturating_add(ADDRESSES);
+        let moved =
+            self.buffer.get(self.start..end).and_then(|bytes| bytes.first_chunk::<ADDRESSES>()).copied();
+        let start = self.start.saturating_add(TAG);
+        let place = self.buffer.get_mut(start..start.saturating_add(ADDRESSES));
+        if let (Some(moved), Some(place)) = (moved, place) {
+            place.copy_from_slice(&moved);
+            self.start = start;
+        }
     }
 
     /// Bytes of the frame.

@@ -3,6 +3,7 @@
 
 mod checksum;
 pub mod dhcp;
+mod dhcp_options;
 pub mod driver;
 mod echo;
 pub mod error;
@@ -11,6 +12,7 @@ mod ingress;
 mod isn;
 mod lane;
 pub mod link;
+mod listeners;
 pub mod one_way;
 mod order;
 mod phy;

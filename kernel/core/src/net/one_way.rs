@@ -2,13 +2,14 @@
 //! UDP and TCP. Open only while somebody measures.
 
 use super::echo::{ECHO_PORT, UdpQueue};
+use super::isn::Ends;
+use super::listeners::{Listeners, Shape};
 use super::settings::Settings;
 use super::sockets::Sockets;
 use alloc::vec::Vec;
 use core::time;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::{tcp, udp};
-use smoltcp::time::Duration;
 use smoltcp::wire::IpAddress;
 
 /// Throws away what comes.
@@ -26,9 +27,8 @@ const OTHER_WAY: usize = 2 * 1024;
 /// Datagrams, and bytes of them, that may wait.
 const DATAGRAMS: usize = 64;
 const UDP_BUFFER: usize = 128 * 1024;
-/// A silent peer is asked for a sign of life, and given up without one.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
-const GIVE_UP: Duration = Duration::from_secs(30);
+/// Sockets for handshakes beyond those.
+const SPARE: usize = 1;
 
 /// Bytes of a line of the pattern (RFC 864, section "Data Syntax"), its printing characters, and the lines after
 /// which it begins anew.
@@ -59,16 +59,12 @@ pub(super) struct OneWay {
     udp_sink: SocketHandle,
     udp_source: SocketHandle,
     queue: UdpQueue,
-    sinks: Vec<SocketHandle>,
-    sources: Vec<Source>,
+    sinks: Listeners,
+    sources: Listeners,
+    /// Where in the pattern each source's stream is.
+    at: Vec<usize>,
     /// More than a period, so that a piece that begins anywhere in it is long.
     pattern: Vec<u8>,
-}
-
-struct Source {
-    handle: SocketHandle,
-    /// Where in the pattern the stream is.
-    at: usize,
 }
 
 impl OneWay {
@@ -85,27 +81,22 @@ impl OneWay {
             sockets.udp.change().add(socket)
         };
         let (udp_sink, udp_source) = (datagrams(DISCARD_PORT), datagrams(SOURCE_PORT));
-        let mut stream = |receive: usize, send: usize| {
-            let buffer = |bytes| tcp::SocketBuffer::new(alloc::vec![0; bytes]);
-            let mut socket = tcp::Socket::new(buffer(receive), buffer(send));
-            socket.set_keep_alive(Some(KEEP_ALIVE));
-            socket.set_timeout(Some(GIVE_UP));
-            sockets.tcp.change().add(socket)
+        let mut stream = |port, receive, send| {
+            let shape = Shape { port, most: CONNECTIONS, spare: SPARE, receive, send, nagle: true };
+            Listeners::new(&mut sockets.tcp, &shape)
         };
-        let sinks = (0..CONNECTIONS).map(|_| stream(STREAM, OTHER_WAY)).collect();
-        let sources = (0..CONNECTIONS).map(|_| Source { handle: stream(OTHER_WAY, STREAM), at: 0 }).collect();
+        let sinks = stream(DISCARD_PORT, STREAM, OTHER_WAY);
+        let sources = stream(SOURCE_PORT, OTHER_WAY, STREAM);
+        let at = alloc::vec![0; CONNECTIONS.saturating_add(SPARE)];
         let pattern = (0..PERIOD).map(pattern_byte).cycle().take(PERIOD.saturating_mul(4)).collect();
         let (counters, queue) = (OneWayCounters::default(), UdpQueue::default());
-        let mut services = Self { counters, udp_sink, udp_source, queue, sinks, sources, pattern };
-        services.listen(&mut sockets.tcp.set);
-        services
+        Self { counters, udp_sink, udp_source, queue, sinks, sources, at, pattern }
     }
 
     /// Closes both.
     pub fn end(self, sockets: &mut Sockets) {
-        for handle in self.sinks.into_iter().chain(self.sources.into_iter().map(|source| source.handle)) {
-            drop(sockets.tcp.change().remove(handle));
-        }
+        self.sinks.end(&mut sockets.tcp);
+        self.sources.end(&mut sockets.tcp);
         for handle in [self.udp_sink, self.udp_source] {
             drop(sockets.udp.change().remove(handle));
         }
@@ -131,37 +122,38 @@ impl OneWay {
         more || socket.can_recv()
     }
 
+    /// Makes room for a peer that is about to connect.
+    pub fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends) {
+        self.sinks.make_room(sockets, asker);
+        self.sources.make_room(sockets, asker);
+    }
+
     /// Has connections that are over wait for the next peer.
     pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
-        for &handle in &self.sinks {
-            open(sockets.get_mut(handle), DISCARD_PORT);
-        }
-        for source in &mut self.sources {
-            if open(sockets.get_mut(source.handle), SOURCE_PORT) {
-                source.at = 0;
-            }
-        }
+        self.sinks.listen(sockets);
+        self.sources.listen(sockets);
     }
 
     /// Takes and gives as much as the buffers of connections hold.
     pub fn step_tcp(&mut self, sockets: &mut SocketSet<'static>) {
-        for &handle in &self.sinks {
-            let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
-            add(&mut self.counters.discarded_bytes, swallow(socket));
-        }
-        for source in &mut self.sources {
-            let socket = sockets.get_mut::<tcp::Socket<'_>>(source.handle);
+        let Self { sinks, sources, at, pattern, counters, .. } = self;
+        sinks.step(sockets, |_, socket, _| add(&mut counters.discarded_bytes, swallow(socket)));
+        sources.step(sockets, |index, socket, new| {
             // What is said to a source is not listened to.
             swallow(socket);
+            let Some(at) = at.get_mut(index) else { return };
+            if new {
+                *at = 0;
+            }
             while socket.can_send() {
-                let sent = socket.send_slice(self.pattern.get(source.at..).unwrap_or_default()).unwrap_or(0);
+                let sent = socket.send_slice(pattern.get(*at..).unwrap_or_default()).unwrap_or(0);
                 if sent == 0 {
                     break;
                 }
-                source.at = source.at.saturating_add(sent).checked_rem(PERIOD).unwrap_or(0);
-                add(&mut self.counters.sent_bytes, sent);
+                *at = at.saturating_add(sent).checked_rem(PERIOD).unwrap_or(0);
+                add(&mut counters.sent_bytes, sent);
             }
-        }
+        });
     }
 
     /// One datagram for each that came from our own network: whoever forges a sender elsewhere would have it
@@ -208,12 +200,6 @@ pub fn pattern_byte(index: usize) -> u8 {
 
 fn add(counter: &mut u64, count: usize) {
     *counter = counter.wrapping_add(count as u64);
-}
-
-/// Has a socket without a peer wait for one; true then.
-fn open(socket: &mut tcp::Socket<'static>, port: u16) -> bool {
-    // The port is not 0: nothing else that `listen` would refuse of a closed socket.
-    !socket.is_open() && socket.listen(port).is_ok()
 }
 
 /// Throws away what has come, and closes when the peer has.

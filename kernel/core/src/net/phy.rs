@@ -2,7 +2,7 @@
 
 use super::checksum;
 use super::ingress::{self, Kind, Reject};
-use super::isn::SequenceNumbers;
+use super::isn::{Ends, SequenceNumbers};
 use super::link::{ETHERNET_HEADER, Frame, Link};
 use crate::random::Key;
 use core::time::Duration;
@@ -41,6 +41,8 @@ pub(super) struct Phy<L> {
     budget: usize,
     /// What [`Self::next`] found.
     found: Option<Frame>,
+    /// The connection that it asks for.
+    pub asked: Option<Ends>,
     done: Option<Frame>,
 }
 
@@ -49,7 +51,7 @@ impl<L: Link> Phy<L> {
     pub fn new(link: L, key: Key) -> Self {
         let numbers = SequenceNumbers::new(key);
         let counters = FrameCounters::default();
-        Self { link, counters, numbers, now: Duration::ZERO, budget: 0, found: None, done: None }
+        Self { link, counters, numbers, now: Duration::ZERO, budget: 0, found: None, asked: None, done: None }
     }
 
     /// Allows `frames` more frames to be received; `now` is the time for what is sent.
@@ -77,6 +79,9 @@ impl<L: Link> Phy<L> {
         loop {
             self.budget = self.budget.checked_sub(1)?;
             let mut frame = self.link.receive()?;
+            if ingress::has_priority_tag(frame.bytes()) {
+                frame.remove_tag();
+            }
             let counters = &mut self.counters;
             let admitted = ingress::admit(frame.bytes());
             let verified = admitted.and_then(|kind| checksum::verify(frame.bytes(), kind).map(|()| kind));
@@ -87,7 +92,7 @@ impl<L: Link> Phy<L> {
                         counters.echo_requests = counters.echo_requests.wrapping_add(1);
                     }
                     if kind == Kind::Tcp {
-                        self.numbers.incoming(frame.bytes_mut());
+                        self.asked = self.numbers.incoming(frame.bytes_mut());
                     }
                     self.found = Some(frame);
                     return Some(kind);

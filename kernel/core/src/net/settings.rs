@@ -27,9 +27,9 @@ pub struct Settings {
 /// Why a configuration cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SettingsError {
-    /// Not an address of one machine.
+    /// Not an address of one machine: of a group, of everyone, of this machine alone, or the network's own.
     Address(Ipv4Addr),
-    /// More than 32 bits.
+    /// Not 1 to 32 bits.
     Prefix(u8),
     /// Not an address of one machine, ours, or not in our network.
     Gateway(Ipv4Addr),
@@ -51,10 +51,10 @@ impl Settings {
     /// # Errors
     /// The part that is wrong.
     pub fn check(&self) -> Result<(), SettingsError> {
-        if self.prefix > 32 {
+        if !(1..=32).contains(&self.prefix) {
             return Err(SettingsError::Prefix(self.prefix));
         }
-        if !is_station(self.address) || self.is_directed_broadcast(self.address) {
+        if !is_station(self.address) || self.is_of_the_network(self.address) {
             return Err(SettingsError::Address(self.address));
         }
         match self.gateway {
@@ -73,13 +73,14 @@ impl Settings {
         is_station(gateway)
             && gateway != self.address
             && self.is_local(gateway)
-            && !self.is_directed_broadcast(gateway)
+            && !self.is_of_the_network(gateway)
     }
 
-    /// Whether `host` means everyone in our network. A network of one or two machines has no such address
-    /// (RFC 3021).
-    fn is_directed_broadcast(&self, host: Ipv4Addr) -> bool {
-        self.prefix < 31 && self.is_local(host) && host.to_bits() | self.mask() == u32::MAX
+    /// Whether `host` means everyone in our network, or the network itself (RFC 1122, section 3.2.1.3). A network of
+    /// one or two machines has no such addresses (RFC 3021).
+    fn is_of_the_network(&self, host: Ipv4Addr) -> bool {
+        let part = host.to_bits() & !self.mask();
+        self.prefix < 31 && self.is_local(host) && (part == 0 || part == !self.mask())
     }
 
     fn mask(&self) -> u32 {
@@ -111,16 +112,18 @@ mod tests {
         assert_eq!(settings([10, 0, 2, 15], 24, Some([10, 0, 2, 2])).check(), Ok(()));
         assert_eq!(settings([10, 0, 2, 15], 32, None).check(), Ok(()));
         assert_eq!(settings([10, 0, 2, 1], 31, Some([10, 0, 2, 0])).check(), Ok(()));
-        assert_eq!(settings([10, 0, 2, 15], 0, Some([192, 168, 0, 1])).check(), Ok(()));
+        assert_eq!(settings([10, 0, 2, 15], 1, Some([100, 168, 0, 1])).check(), Ok(()));
     }
 
     #[test]
     fn each_wrong_part_is_named() {
-        let bad = [10, 0, 2, 255];
-        assert_eq!(settings(bad, 24, None).check(), Err(SettingsError::Address(bad.into())));
-        assert_eq!(settings([0; 4], 24, None).check(), Err(SettingsError::Address([0; 4].into())));
-        assert_eq!(settings([10, 0, 2, 15], 33, None).check(), Err(SettingsError::Prefix(33)));
-        for gateway in [[10, 0, 2, 15], [10, 0, 3, 1], [0; 4], [10, 0, 2, 255], [255; 4]] {
+        for bad in [[10, 0, 2, 255], [10, 0, 2, 0], [0; 4], [127, 0, 0, 1], [224, 0, 0, 1], [255; 4]] {
+            assert_eq!(settings(bad, 24, None).check(), Err(SettingsError::Address(bad.into())));
+        }
+        for prefix in [0, 33, 255] {
+            assert_eq!(settings([10, 0, 2, 15], prefix, None).check(), Err(SettingsError::Prefix(prefix)));
+        }
+        for gateway in [[10, 0, 2, 15], [10, 0, 3, 1], [0; 4], [10, 0, 2, 255], [10, 0, 2, 0], [255; 4]] {
             let error = settings([10, 0, 2, 15], 24, Some(gateway)).check();
             assert_eq!(error, Err(SettingsError::Gateway(gateway.into())));
         }

@@ -156,6 +156,7 @@ impl<L: Link> Stack<L> {
         self.interface.poll_maintenance(now);
         self.sockets.begin(&mut self.interface, now);
         while let Some(kind) = self.phy.next() {
+            self.make_room();
             self.interface.poll_ingress_single(now, &mut self.phy, self.sockets.of(kind));
         }
         self.follow_dhcp();
@@ -208,6 +209,15 @@ impl<L: Link> Stack<L> {
             }
         }
         left
+    }
+
+    /// Sees to it that whoever asks for a connection finds a socket.
+    fn make_room(&mut self) {
+        let Some(asker) = self.phy.asked.take() else { return };
+        self.echo.make_room(&mut self.sockets.tcp.set, asker);
+        if let Some(services) = &mut self.one_way {
+            services.make_room(&mut self.sockets.tcp.set, asker);
+        }
     }
 
     /// Connections may be over by what has come, by a timer, or by what was sent.

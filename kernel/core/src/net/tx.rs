@@ -13,8 +13,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-/// How long the oldest frame may stay with the device, or wait for room, unless told otherwise.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the oldest frame may stay with the device, or wait for room, unless told otherwise: twice as long as a
+/// silent peer's connection lives. The host may hold frames back for as long as whoever is to have them does not read.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Frames for which room is kept when the receive queue is filled.
 const RESERVED: usize = 8;
 /// Frames under way at most.

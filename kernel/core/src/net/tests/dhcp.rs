@@ -89,7 +89,10 @@ fn leases_that_cannot_be_kept_are_refused_by_name() {
     let mask = core::net::Ipv4Addr::new(255, 0, 255, 0);
     let mut b = watched(Some(Offer { mask, ..Offer::default() }));
     let error = b.stack.configure(&b.clock, 10 * SECOND).unwrap_err();
-    assert!(std::string::ToString::to_string(&error).ends_with("gives no subnet mask"), "{error}");
+    assert!(
+        std::string::ToString::to_string(&error).ends_with("the server gives the subnet mask 255.0.255.0"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -104,4 +107,53 @@ fn ids_of_questions_tell_nothing_of_the_next() {
     let mut predictor = super::secrets::Predictor::default();
     ids.iter().take(1000).for_each(|id| predictor.number(*id));
     assert_eq!((predictor.right, predictor.numbers), (0, 1000));
+}
+
+/// What a server sends that puts its options into the fields for names.
+fn overloaded(options: &[u8], file: &[u8]) -> impl FnMut(&mut Vec<u8>) {
+    let (options, file) = (options.to_vec(), file.to_vec());
+    move |message| {
+        message.truncate(240);
+        message[108..108 + file.len()].copy_from_slice(&file);
+        message.extend(&options);
+    }
+}
+
+#[test]
+fn options_in_the_fields_for_names_are_read() {
+    let lease = [1, 4, 255, 255, 255, 0, 3, 8, 10, 0, 2, 2, 10, 0, 2, 3, 51, 4, 0, 0, 2, 88, 255];
+    let own = |kind| [53, 1, kind, 54, 4, 10, 0, 2, 2, 52, 1, 1, 255];
+    let mut b = watched(Some(Offer::default()));
+    b.peer.borrow_mut().rewrite = Some(std::boxed::Box::new(move |message: &mut Vec<u8>| {
+        let kind = message[242];
+        overloaded(&own(kind), &lease)(message);
+    }));
+    let settings = b.stack.configure(&b.clock, 5 * SECOND).unwrap();
+    assert_eq!(std::string::ToString::to_string(&settings), "10.0.2.15/24 via 10.0.2.2");
+}
+
+#[test]
+fn answers_that_lack_something_are_refused_by_name() {
+    let cases: [(&[u8], &str); 5] = [
+        (&[54, 4, 10, 0, 2, 2, 51, 4, 0, 0, 2, 88], "the server gives no subnet mask"),
+        (&[1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 2, 88], "the server does not name itself"),
+        (&[54, 4, 10, 0, 2, 2, 1, 4, 0, 0, 0, 0, 51, 4, 0, 0, 2, 88], "/0 is no prefix of an IPv4 address"),
+        (
+            &[54, 4, 10, 0, 2, 2, 1, 4, 255, 255, 255, 240, 51, 4, 0, 0, 2, 88],
+            "10.0.2.15 cannot be the address of a machine",
+        ),
+        (&[61, 7, 99, 1, 2, 3, 4, 5, 6], "the server's answer is malformed"),
+    ];
+    for (options, reason) in cases {
+        let mut b = watched(Some(Offer::default()));
+        b.peer.borrow_mut().rewrite = Some(std::boxed::Box::new(move |message: &mut Vec<u8>| {
+            let kind = message[242];
+            message.truncate(240);
+            message.extend([53, 1, kind]);
+            message.extend(options);
+            message.push(255);
+        }));
+        let error = b.stack.configure(&b.clock, 5 * SECOND).unwrap_err();
+        assert!(std::string::ToString::to_string(&error).ends_with(reason), "{error}");
+    }
 }

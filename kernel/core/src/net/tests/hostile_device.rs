@@ -164,6 +164,32 @@ fn net_12_a_frame_that_is_never_taken_breaks_the_device_in_time() {
 }
 
 #[test]
+fn a_host_that_holds_frames_back_for_fifty_seconds_is_waited_for() {
+    let machine = Machine::new(SECURE);
+    let mut driver = machine.start().unwrap();
+    machine.device.borrow_mut().hold_tx = true;
+    assert!(send(&mut driver, &test_frame(1, 60)));
+    driver.flush();
+    machine.turn();
+    for _ in 0..50 {
+        machine.model.skip(Duration::from_secs(1));
+        driver.flush();
+    }
+    assert_eq!(driver.failure(), None);
+    machine.device.borrow_mut().release_held();
+    driver.flush();
+    assert!(send(&mut driver, &test_frame(2, 60)));
+    driver.flush();
+    assert_eq!(driver.statistics().tx_frames, 1);
+    // What is never taken ends it all the same.
+    for _ in 0..70 {
+        machine.model.skip(Duration::from_secs(1));
+        driver.flush();
+    }
+    assert!(matches!(driver.failure(), Some(NetError::TransmitStuck { .. })));
+}
+
+#[test]
 fn net_12_every_frame_has_its_own_time() {
     let machine = Machine::new(SECURE);
     let mut driver = machine.start().unwrap();

@@ -4,6 +4,7 @@ mod device;
 mod dhcp;
 mod driver;
 mod echo;
+mod half_open;
 mod hostile_device;
 pub mod hostile_frames;
 mod one_way;

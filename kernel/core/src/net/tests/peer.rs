@@ -9,6 +9,7 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{
     DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress, HardwareAddress, IpAddress, IpCidr,
 };
+use std::boxed::Box;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::vec::Vec;
@@ -60,7 +61,11 @@ pub struct Peer {
     pub acks: u32,
     /// Answers that wait, and until when.
     slow: Vec<(u64, Vec<u8>)>,
+    /// Changes each of the DHCP server's answers.
+    pub rewrite: Option<Rewrite>,
 }
+
+pub type Rewrite = Box<dyn FnMut(&mut Vec<u8>)>;
 
 pub type SharedPeer = Rc<RefCell<Peer>>;
 
@@ -88,6 +93,7 @@ impl Peer {
             offer: None,
             acks: 0,
             slow: Vec::new(),
+            rewrite: None,
         };
         Rc::new(RefCell::new(peer))
     }
@@ -174,6 +180,9 @@ impl Peer {
             };
             let mut bytes = std::vec![0; answer.buffer_len()];
             answer.emit(&mut DhcpPacket::new_unchecked(&mut bytes)).unwrap();
+            if let Some(rewrite) = &mut self.rewrite {
+                rewrite(&mut bytes);
+            }
             self.slow.push((self.clock.now() + offer.slow_s * self.clock.frequency(), bytes));
         }
         let now = self.clock.now();

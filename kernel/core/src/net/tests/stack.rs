@@ -268,3 +268,43 @@ fn a_flapping_link_is_counted() {
     }
     assert_eq!(b.stack.counters().link_changes, 40);
 }
+
+/// An echo request with a tag of this control information, its frame padded or not.
+fn tagged_ping(tag: [u8; 2], size: usize) -> Vec<u8> {
+    let data = std::vec![0x5a; size];
+    let request = Icmpv4Repr::EchoRequest { ident: 9, seq_no: 1, data: &data };
+    let mut message = std::vec![0; request.buffer_len()];
+    request.emit(&mut Icmpv4Packet::new_unchecked(&mut message), &Default::default());
+    let mut frame = super::hostile_frames::ipv4(PEER_IP, STACK_IP, smoltcp::wire::IpProtocol::Icmp, &message);
+    frame.splice(12..12, [0x81, 0x00, tag[0], tag[1]]);
+    frame
+}
+
+#[test]
+fn a_frame_with_a_priority_and_no_vlan_is_answered_and_one_of_a_vlan_is_not() {
+    let mut b = configured();
+    b.stack.ping(&b.clock, PEER_IP, SECOND).unwrap();
+    let mut answered = 0;
+    for (tag, answer) in
+        [([0, 0], 1), ([0xe0, 0], 1), ([0x10, 0], 1), ([0, 1], 0), ([0x0f, 0xff], 0), ([0xe1, 0], 0)]
+    {
+        for size in [0, 56, 1472] {
+            b.wire.borrow_mut().to_stack.push_back(tagged_ping(tag, size));
+            b.stack.poll(&b.clock).unwrap();
+            answered += answer;
+            assert_eq!(b.stack.counters().frames.echo_requests, answered, "{tag:x?}, {size} bytes");
+        }
+    }
+    assert_eq!(b.stack.counters().frames.foreign, 9);
+    // Two tags, and one that the frame ends in.
+    let mut twice = tagged_ping([0, 0], 56);
+    twice.splice(12..12, [0x81, 0x00, 0, 0]);
+    b.wire.borrow_mut().to_stack.push_back(twice);
+    for len in 12..18 {
+        let mut short = tagged_ping([0, 0], 56);
+        short.truncate(len);
+        b.wire.borrow_mut().to_stack.push_back(short);
+    }
+    b.stack.poll(&b.clock).unwrap();
+    assert_eq!(b.stack.counters().frames.echo_requests, answered);
+}

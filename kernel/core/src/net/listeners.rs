@@ -1,0 +1,163 @@
+//! The sockets of a TCP service.
+//!
+//! A connection in the middle of its handshake holds a socket for a short time, and when no socket is free the oldest
+//! of them makes room for whoever asks next: a flood of half-open connections leaves the service within reach (RFC
+//! 4987, section 3.2, "Recycling the Oldest Half-Open TCB").
+
+use super::isn::Ends;
+use super::sockets::Group;
+use alloc::vec::Vec;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp::{self, State};
+use smoltcp::time::Duration;
+use smoltcp::wire::IpEndpoint;
+
+/// How long a handshake may take: the answer to a SYN is sent after 0, 1 and 3 seconds, then the connection is reset.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
+/// A silent peer is asked for a sign of life, and given up without one.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+const GIVE_UP: Duration = Duration::from_secs(30);
+
+/// What a service is given.
+pub(super) struct Shape {
+    pub port: u16,
+    /// Connections served at once; the next one is refused.
+    pub most: usize,
+    /// Sockets beyond those, so that handshakes have room while all but one connection are in use.
+    pub spare: usize,
+    /// Bytes of a socket's receive buffer.
+    pub receive: usize,
+    /// Bytes of a socket's send buffer.
+    pub send: usize,
+    /// Whether small segments wait for an acknowledgement.
+    pub nagle: bool,
+}
+
+/// The sockets.
+pub(super) struct Listeners {
+    port: u16,
+    most: usize,
+    places: Vec<Place>,
+    /// Connections that were asked for so far.
+    asked: u64,
+    /// Half-open or closing connections that made room for another.
+    pub displaced: u64,
+}
+
+struct Place {
+    handle: SocketHandle,
+    /// Of a half-open connection: its number among those asked for.
+    half_open: Option<u64>,
+    /// The connection counts among those that are served.
+    served: bool,
+}
+
+impl Listeners {
+    /// Opens the service.
+    pub fn new(sockets: &mut Group, shape: &Shape) -> Self {
+        let place = |_| {
+            let buffer = |bytes| tcp::SocketBuffer::new(alloc::vec![0; bytes]);
+            let mut socket = tcp::Socket::new(buffer(shape.receive), buffer(shape.send));
+            socket.set_keep_alive(Some(KEEP_ALIVE));
+            socket.set_nagle_enabled(shape.nagle);
+            Place { handle: sockets.change().add(socket), half_open: None, served: false }
+        };
+        let places = (0..shape.most.saturating_add(shape.spare)).map(place).collect();
+        let mut listeners = Self { port: shape.port, most: shape.most, places, asked: 0, displaced: 0 };
+        listeners.listen(sockets.change());
+        listeners
+    }
+
+    /// Closes the service.
+    pub fn end(self, sockets: &mut Group) {
+        for place in self.places {
+            drop(sockets.change().remove(place.handle));
+        }
+    }
+
+    /// Sees to it that a socket listens for the connection that is about to be asked for, unless all that may be served
+    /// are.
+    pub fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends) {
+        if asker.local.port() != self.port {
+            return;
+        }
+        self.asked = self.asked.wrapping_add(1);
+        // Connections may have ended by a frame just before this one.
+        self.listen(sockets);
+        let mut oldest: Option<(u64, &Place)> = None;
+        let mut closing = None;
+        for place in &mut self.places {
+            let socket = sockets.get::<tcp::Socket<'_>>(place.handle);
+            match socket.state() {
+                State::Listen => return,
+                State::SynReceived => {
+                    let number = *place.half_open.get_or_insert(self.asked);
+                    if socket.remote_endpoint() == Some(IpEndpoint::from(asker.remote)) {
+                        // Asked for once more: it has its socket.
+                        return;
+                    }
+                    if oldest.as_ref().is_none_or(|(least, _)| number < *least) {
+                        oldest = Some((number, place));
+                    }
+                }
+                // Everything was acknowledged but our own end: nothing is lost with it.
+                State::LastAck | State::Closing | State::TimeWait if socket.send_queue() == 0 => {
+                    closing = Some(&*place);
+                }
+                _ => {}
+            }
+        }
+        let place = closing.or(oldest.map(|(_, place)| place));
+        let Some(handle) = place.map(|place| place.handle) else { return };
+        self.displaced = self.displaced.wrapping_add(1);
+        sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
+        self.listen(sockets);
+    }
+
+    /// Has `work` done on each socket; it is told whether the socket's connection is a new one.
+    pub fn step(
+        &mut self,
+        sockets: &mut SocketSet<'static>,
+        mut work: impl FnMut(usize, &mut tcp::Socket<'static>, bool),
+    ) {
+        let mut served = self.served(sockets);
+        for (index, place) in self.places.iter_mut().enumerate() {
+            let socket = sockets.get_mut::<tcp::Socket<'_>>(place.handle);
+            let new = !place.served && socket.may_send();
+            if new {
+                if served >= self.most {
+                    socket.abort();
+                    continue;
+                }
+                served = served.saturating_add(1);
+                place.served = true;
+                socket.set_timeout(Some(GIVE_UP));
+            }
+            work(index, socket, new);
+        }
+    }
+
+    /// Has sockets whose connection is over listen for the next peer, while fewer are served than may be.
+    pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
+        let full = self.served(sockets) >= self.most;
+        for place in &mut self.places {
+            let socket = sockets.get_mut::<tcp::Socket<'_>>(place.handle);
+            if !socket.is_open() {
+                (place.half_open, place.served) = (None, false);
+                if !full {
+                    socket.set_timeout(Some(HANDSHAKE));
+                    // The port is not 0 and the socket is closed: nothing that `listen` would refuse.
+                    let _ = socket.listen(self.port);
+                }
+            } else if full && socket.is_listening() {
+                socket.close();
+            }
+        }
+    }
+
+    /// Connections that are being served.
+    fn served(&self, sockets: &SocketSet<'static>) -> usize {
+        let is_open = |place: &&Place| sockets.get::<tcp::Socket<'_>>(place.handle).is_open();
+        self.places.iter().filter(|place| place.served).filter(is_open).count()
+    }
+}
