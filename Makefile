@@ -48,7 +48,8 @@ RUNNER := $(WAITING) 'building the runner, about a minute the first time' '' $(C
 # it: its lists are short.
 TARGET := kernel/powerpc64le-postern.json
 BARE := --target $(TARGET) -Ztrim-paths -Zjson-target-spec -Zbuild-std=core,alloc \
-	-Zbuild-std-features=compiler-builtins-mem,optimize_for_size --target-dir build/cargo
+	-Zbuild-std-features=compiler-builtins-mem,optimize_for_size --target-dir build/cargo \
+	--features postern-kernel/image
 # No path of the machine that built it ends up in the image: a secure guest is measured, and whoever checks
 # the digest must be able to build the same bytes elsewhere.
 # An empty list of encoded flags keeps out whatever flags the user has, in the environment or in cargo's own files.
@@ -67,12 +68,13 @@ setup:
 
 tools:
 	@scripts/setup.sh --quiet
+	@scripts/writable.sh build "$${CARGO_TARGET_DIR:-target}"
 
 image: tools
 	@$(KERNEL) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern.elf)
 	@head -c 256 /dev/zero >build/rom.bin && printf '\110\077\377\000' >>build/rom.bin
-	@cd build && sha256sum postern.elf rom.bin >SHA256SUMS
+	@scripts/digests.sh
 
 # Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
 # buffers. What observes from outside must find it out.
@@ -105,7 +107,7 @@ test-targets:
 bench: image
 	@$(MAKE) virtio-drivers || echo 'bench: no virtio-drivers'
 	@$(WAITING) 'building the benchmark' '' $(CARGO) -q build --release -p postern-bench
-	@exec target/release/postern-bench $(if $(QUICK),quick) $(ONLY) $(if $(KEEP),to=$(KEEP))
+	@exec $(CARGO) -q run --release -p postern-bench -- $(if $(QUICK),quick) $(ONLY) $(if $(KEEP),to=$(KEEP))
 
 # Random work and disturbances for TIME seconds; SEED repeats one.
 soak: image

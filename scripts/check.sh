@@ -3,6 +3,9 @@
 # before it. Closing line: `N passed, N failed`; exit 1 when one failed. Expects build/postern.elf.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+# The job server of the make that runs this is open to that make alone.
+MAKEFLAGS=$(echo "${MAKEFLAGS:-}" | sed 's/ *--jobserver-[a-z]*=[^ ]*//g')
+export MAKEFLAGS
 passed=0 failed=0
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
@@ -27,6 +30,15 @@ no_paths() { ! grep -aoF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" build/post
 no_flags() {
     sum=$(sha256sum <build/postern.elf)
     RUSTFLAGS='-C target-cpu=pwr10 -C opt-level=1' make image && [ "$(sha256sum <build/postern.elf)" = "$sum" ]
+}
+# Users' ways of calling make and cargo: many jobs, build folders of their own, a source that cannot be written to.
+their_ways() {
+    for goal in image clippy; do
+        make -j3 $goal 2>&1 | grep -i jobserver && { echo "make -j3 $goal speaks of it"; return 1; }
+    done
+    [ "$(MAKEFLAGS=' -j3 --jobserver-auth=3,4' scripts/cargo -q run -p postern-cases -- gaps 2>&1)" = "" ] || return 1
+    ! grep -nE '(^|[ "=])target/(debug|release)' Makefile scripts/* .ci/run || return 1
+    scripts/writable.sh build && ! scripts/writable.sh README.md/target
 }
 locked() {
     scripts/cargo metadata --locked --format-version 1 >/dev/null &&
@@ -61,6 +73,10 @@ check "the image check finds what it looks for" scripts/check-image-test.sh
 check "instructions of the image" scripts/check-image.sh build/postern.elf
 check "no path of this machine in the image" no_paths
 check "no compiler flag of the user's in the image" no_flags
+check "the same image from another folder" scripts/same-bytes.sh
+check "cargo and editors on the whole workspace" scripts/cargo check -q --workspace --all-targets
+check "a QEMU that cannot be used is named" scripts/check-qemu.sh
+check "make and cargo as others call them" their_ways
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -98,9 +98,11 @@ look() {
 qemu=${QEMU:-qemu-system-ppc64}
 if [ "$qemu" != qemu-system-ppc64 ]; then
     have=$(version "$qemu")
-    [ -n "$have" ] || die "QEMU=$qemu: no such program"
+    [ -n "$have" ] || die "QEMU=$qemu: no program that runs and answers --version with a number"
     "$qemu" --version | grep -q '^QEMU emulator version ' || die "QEMU=$qemu: no QEMU, by its --version"
     at_least "$have" 7.2 || die "QEMU=$qemu: version $have, wanted 7.2 or later"
+    "$qemu" -machine help 2>/dev/null | grep -q '^pseries ' ||
+        die "QEMU=$qemu: has no machine pseries; wanted a qemu-system-ppc64"
 fi
 look
 if [ -z "$missing" ]; then

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Whether what make writes to can be written, before a program says so in its own way.
+#   scripts/writable.sh build target
+set -u
+cd "$(dirname "$0")/.." || exit 1
+for folder; do
+    mkdir -p "$folder" 2>/dev/null
+    [ -d "$folder" ] && [ -w "$folder" ] || {
+        echo "postern: $folder: cannot be written. make writes to build and target (or CARGO_TARGET_DIR) in its own folder," \
+            "and cargo to ~/.cargo (or CARGO_HOME): make these writable, or copy the source elsewhere" >&2
+        exit 1
+    }
+done
