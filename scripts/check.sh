@@ -75,6 +75,7 @@ check "no path of this machine in the image" no_paths
 check "no compiler flag of the user's in the image" no_flags
 check "the same image from another folder" scripts/same-bytes.sh
 check "cargo and editors on the whole workspace" scripts/cargo check -q --workspace --all-targets
+check "make gdb stops at kernel_main, with its source" scripts/gdb.sh --check
 check "a QEMU that cannot be used is named" scripts/check-qemu.sh
 check "make and cargo as others call them" their_ways
 

@@ -1,36 +1,85 @@
 #!/bin/sh
-# `make gdb`: an ordinary guest stopped at the kernel's first instruction, with gdb attached when there is one.
-# (A secure run's gdb port belongs to the emulated ultravisor.) FIRMWARE, CPU, MEM, QEMU and APPEND as in make.
+# `make gdb`: an ordinary guest that stops at the kernel's first function, `kernel_main`, in a gdb that knows powerpc.
+# (A secure run's gdb port belongs to the emulated ultravisor.) FIRMWARE, CPU, MEM, QEMU, APPEND and PORT as in make.
+#   scripts/gdb.sh            a session; without a terminal, QEMU waits for one
+#   scripts/gdb.sh --which    the gdb that is used; status 1 when there is none
+#   scripts/gdb.sh --check    whether it stops there, with file, line and source
 set -eu
 cd "$(dirname "$0")/.."
-port=${PORT:-1234}
-machine=pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off
-[ "${FIRMWARE:-slof}" != vof ] || machine=$machine,x-vof=on
+
+which_gdb() {
+    for gdb in gdb-multiarch powerpc64le-linux-gnu-gdb gdb; do
+        "$gdb" -nx -batch -ex 'set architecture powerpc:common64' 2>/dev/null | grep -q 'is set to' && { echo "$gdb"; return; }
+    done
+    return 1
+}
+if [ "${1:-}" = --which ]; then which_gdb; exit; fi
+
+work=$(mktemp -d)
+qemu=''
+trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true; rm -rf "$work"' EXIT
+port=${PORT:-1234} firmware=${FIRMWARE:-slof}
+server="tcp:127.0.0.1:$port" remote="localhost:$port"
+if [ "${1:-}" = --check ]; then
+    firmware=vof server="chardev:gdb" remote="$work/gdb"
+fi
+
 # The image is linked at 0 and loaded at 0x400000; firmware jumps to its first byte in big-endian state, and
-# gdb follows from where the entry has turned to little-endian.
+# gdb follows from where the entry has turned to little-endian. The break is where boot enters the function, before
+# what the compiler has moved up from the functions that it calls.
 base=0x400000
+entry=$(powerpc64le-linux-gnu-readelf -sW build/postern.elf |
+    sed -n 's/^ *[0-9]*: \([0-9a-f]*\) .*<localentry>: \([0-9]*\)\].* kernel_main$/0x\1+\2/p; t
+            s/^ *[0-9]*: \([0-9a-f]*\) .* kernel_main$/0x\1+0/p')
+[ -n "$entry" ] || { echo "gdb: build/postern.elf has no kernel_main" >&2; exit 1; }
+# The image names its sources by paths that are the same on every machine.
+compiler=$(scripts/cargo --rustc -vV | sed -n 's/^commit-hash: //p')
+library=$(scripts/cargo --rustc --print sysroot)/lib/rustlib/src/rust
 cat >build/gdbinit <<END
 set endian little
 set confirm off
-target remote localhost:$port
+directory $PWD
+directory ${CARGO_HOME:-$HOME/.cargo}/registry/src
+set substitute-path /rustc/$compiler $library
+target remote $remote
 add-symbol-file build/postern.elf -o $base
-hbreak kernel_main
+hbreak *($base+$entry)
 continue
+list kernel_main
 END
 
-set -- "${QEMU:-qemu-system-ppc64}" -machine "$machine" -cpu "${CPU:-power9}" -m "${MEM:-1G}" -nodefaults \
+machine=pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off
+[ "$firmware" != vof ] || machine=$machine,x-vof=on
+set -- "${1:-}" "${QEMU:-qemu-system-ppc64}" -machine "$machine" -cpu "${CPU:-power9}" -m "${MEM:-1G}" -nodefaults \
     -nographic -vga none -serial mon:stdio -action panic=exit-failure -kernel build/postern.elf \
-    -append "${APPEND:-svm=off}" -S -gdb "tcp:127.0.0.1:$port"
-[ "${FIRMWARE:-slof}" != bios ] || set -- "$@" -bios ./build/rom.bin
+    -append "${APPEND:-svm=off}" -S -gdb "$server"
+[ "$firmware" != bios ] || set -- "$@" -bios ./build/rom.bin
+mode=$1
+shift
 
-gdb=$(command -v gdb-multiarch || true)
+gdb=$(which_gdb) || { scripts/setup.sh --quiet --gdb && gdb=$(which_gdb); } || gdb=''
+if [ "$mode" = --check ]; then
+    [ -n "$gdb" ] || { echo "gdb: none that knows powerpc (Debian package gdb-multiarch)"; exit 1; }
+    "$@" -chardev "socket,id=gdb,server=on,wait=off,path=$work/gdb" >"$work/console" 2>&1 </dev/null &
+    qemu=$!
+    for _ in 1 2 3 4 5 6 7 8 9 10; do [ -S "$work/gdb" ] || sleep 0.5; done
+    timeout 60 "$gdb" -nx -q -batch -x build/gdbinit -ex 'printf "pc is %#lx\n", $pc - '"$base" >"$work/gdb.log" 2>&1 || true
+    line=$(grep -n 'fn kernel_main' kernel/src/main.rs | cut -d : -f 1)
+    for said in "kernel_main (.*) at .*kernel/src/main.rs:$line$" "^$line	.*fn kernel_main(" \
+        "^pc is $(printf '%#x' $(($entry)))\$"; do
+        grep -q "$said" "$work/gdb.log" || { echo "gdb: never said: $said"; cat "$work/gdb.log" "$work/console"; exit 1; }
+    done
+    echo "gdb: stops at kernel_main, kernel/src/main.rs:$line"
+    exit 0
+fi
 if [ -z "$gdb" ] || [ ! -t 0 ]; then
-    echo "gdb: QEMU waits; in another terminal: gdb-multiarch -x build/gdbinit (Debian package gdb-multiarch)"
+    echo "gdb: QEMU waits; in another terminal, in this folder: ${gdb:-gdb-multiarch} -x build/gdbinit"
+    [ -n "$gdb" ] || echo "gdb: it must know powerpc: Debian package gdb-multiarch"
+    rm -rf "$work"
     exec "$@"
 fi
 echo "gdb: the guest's console goes to build/gdb-console.log"
 # In a session of its own, so that Ctrl-C reaches gdb alone.
 setsid "$@" >build/gdb-console.log 2>&1 </dev/null &
 qemu=$!
-trap 'kill $qemu 2>/dev/null || true' EXIT
 "$gdb" -q -x build/gdbinit

@@ -3,6 +3,7 @@
 #   scripts/setup.sh            install what is missing, and say so
 #   scripts/setup.sh --check    only report; exit 1 when something is missing
 #   scripts/setup.sh --quiet    as without options, but silent when nothing is missing
+#   ... --gdb                   and what `make gdb` needs besides
 #   ... --fuzz                  and what `make fuzz` needs besides
 #   ... --targets               and what `make test-targets` needs besides
 set -u
@@ -10,14 +11,15 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$top/rust-toolchain.toml")
 rust_packages="rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 
-mode=install fuzz=no targets=no
+mode=install fuzz=no targets=no gdb=no
 for option; do
     case "$option" in
     --check) mode=check ;;
     --quiet) mode=quiet ;;
     --fuzz) fuzz=yes ;;
+    --gdb) gdb=yes ;;
     --targets) targets=yes ;;
-    *) echo "usage: scripts/setup.sh [--check|--quiet] [--fuzz] [--targets]" >&2; exit 2 ;;
+    *) echo "usage: scripts/setup.sh [--check|--quiet] [--gdb] [--fuzz] [--targets]" >&2; exit 2 ;;
     esac
 done
 
@@ -58,6 +60,10 @@ look() {
         found "cc (links the host's programs)" "$(command -v cc)"
     else
         lacks cc missing "a C compiler that links" gcc libc6-dev
+    fi
+    if [ $gdb = yes ]; then
+        if with=$("$top/scripts/gdb.sh" --which); then found "gdb that knows powerpc" "$with"
+        else lacks gdb "none that knows powerpc" "gdb-multiarch" gdb-multiarch; fi
     fi
     if [ $fuzz = yes ]; then
         if echo 'int main(){return 0;}' | c++ -xc++ -o /dev/null - 2>/dev/null; then
