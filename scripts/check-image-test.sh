@@ -68,19 +68,32 @@ refused "$(early 'nop' 'nop' "$ends")" "big-endian: $lacks"
 for i in '0x7c,0x61,5,0xe6' '0x7c,0x60,0x24,0x28' '0x7c,0x83,4,0x74'; do # darn, ldbrx, cnttzd
     refused "$(early "$big_check" "$little_check" ".byte $i; $ends")" "for an old CPU, yet no instruction"
 done
+# VSR32 to VSR63, also where the names of other rules would let it pass.
+for i in 'lxv 32,0(4)' 'stxv 63,16(3)' 'lxvd2x 33,0,4; stxvd2x 33,0,3' 'lxvx 32,0,4' 'stxvx 40,0,3' 'lxsdx 32,0,4' \
+    'lxsd 0,0(4)' 'stxsd 1,8(3)' 'lxssp 2,0(4)' 'mtvsrd 33,3' 'mfvsrd 3,34' 'mtvsrws 32,3' 'lvx 0,0,3' 'stvx 0,0,3' \
+    'vxor 0,0,0' 'lvsl 0,0,3' 'xxlor 32,1,1' 'xvadddp 32,1,2' 'lxvl 32,3,4' 'vpermr 1,2,3,4'; do
+    refused "$i" "VSR32 to VSR63"
+done
+# A call with something in a register that it does not have.
+zeros='li 0,0; li 4,0; li 5,0; li 6,0; li 7,0; li 8,0; li 9,0; li 10,0; li 11,0; li 12,0'
+for i in "li 3,224; $(echo "$zeros" | sed 's/li 12,0/nop/'); sc 1" "li 3,224; $(echo "$zeros" | sed 's/li 4,0/nop/'); sc 1" \
+    "li 3,116; $(echo "$zeros" | sed 's/li 0,0/cmpd 0,0/'); sc 1" "$zeros; sc 2" "li 3,28; $zeros; 1: sc 1; b 1b" \
+    "li 3,28; $(echo "$zeros" | sed 's/li 6,0/nop/'); sc 1" "li 3,28; $zeros; bl .+4; sc 1" "li 3,28; $zeros; sc 1; li 3,28; sc 1"; do
+    refused "$i" "leaves what was in"
+done
 refused 'bl elsewhere' "undefined symbols:.*elsewhere"
 refused 'bl elsewhere' "relocations: R_PPC64_REL24"
 refused '' "no instruction at all"
 
 # And it must let pass what a kernel is made of.
-for i in "$loads; $stores; addi 4,4,128; bdnz .-68" "$loads; dcbz 0,4; $stores; $loads; $stores" \
+for i in "li 3,28; ${zeros#*li 5,0;}; li 0,0; sc 1" "lis 3,0; ori 3,3,61744; $zeros; sc 2" "$loads; $stores; addi 4,4,128; bdnz .-68" "$loads; dcbz 0,4; $stores; $loads; $stores" \
     "$(early "$big_check" "$little_check; darn 3,1" "$ends")"; do
     object "$i"
     if ! scripts/check-image.sh "$dir/o" >"$dir/out" 2>&1; then
         echo "check-image-test: refused what is allowed:"; cat "$dir/out"; failed=1
     fi
 done
-object '.long 0x08000048; b .+12; .long 0xa600607d; .long 0x2400004c; mfmsr 3; mtmsrd 3,1; rfid; sc 1; sc 2; trap; ld 3,0(4); std 3,8(4); lwbrx 3,0,4; dcbz 0,3; darn 3,1; divd 3,4,5
+object '.long 0x08000048; b .+12; .long 0xa600607d; .long 0x2400004c; mfmsr 3; mtmsrd 3,1; rfid; '"li 3,224; $zeros; sc 1; li 3,-3824; $zeros; sc 2"'; trap; ld 3,0(4); std 3,8(4); lwbrx 3,0,4; dcbz 0,3; darn 3,1; divd 3,4,5
 lwsync; ptesync; isync; tlbie 3,4; mtspr 26,3; mftb 3; xor 3,4,5; xnop; ldarx 3,0,4; stdcx. 3,0,4; popcntd 3,4; cnttzd 3,4
 tdi 0,0,0x48; stb 3,0(4); std 3,0(1); lwa 3,0(4); lhbrx 3,0,4; b .+8; .long 0; slbia; dcbst 0,3; dcbf 0,3; stdbrx 3,0,4; subf 3,4,5'
 if ! scripts/check-image.sh "$dir/o" >"$dir/out" 2>&1; then

@@ -9,6 +9,8 @@
 # And: each of the 256 slots of the vectors is a whole entry, and r13 is theirs alone. What runs before the version of the
 # CPU is known is of the oldest CPUs' instructions (big-endian: Power ISA 2.01, little-endian: 2.07), and so is all that
 # tells an old one.
+# No instruction names VSR32 to VSR63, by its encoding; and no `sc 1` or `sc 2` leaves anything in a register beyond its
+# arguments.
 # case!("IRQ-09", Ignore, C)
 # case!("VEC-05", Refuse, C)
 set -eu
@@ -88,6 +90,67 @@ if [ -n "$vectors" ]; then
     [ -z "$slots" ] || found="$found
 $slots"
 fi
+
+# Every call leaves nothing of the caller's in a register: on the way to it, without a label or a branch that cannot be
+# followed in between, r0 and r3 to r12 are all set. Arguments may be where the caller put them: as many as the hypercall
+# of this number has.
+calls=$(awk '
+    function reset() { split("", set); number = "" }
+    FNR == NR {
+        if ($2 ~ /^b/ && NF >= 3) { n = split($3, part, ","); sub(/^0x/, "", part[n]); to[part[n]] = 1 }
+        next
+    }
+    FNR == 1 {
+        n = split("28:2 32:3 60:2 64:3 84:1 88:4 100:1 104:1 108:2 204:4 224:0 312:4 61440:1", known, /[ :]/)
+        for (i = 1; i < n; i += 2) arguments[known[i]] = known[i + 1]
+    }
+    /^[0-9a-f]+ <.*>:$/ { reset(); next }
+    /^ *[0-9a-f]+:\t/ {
+        addr = $1; sub(/:$/, "", addr); op = $2; sub(/[+-]$/, "", op)
+        if (addr in to) reset()
+        if (op == "sc" && $3 > 0) {
+            own = $3 == 1 && number in arguments ? arguments[number] : 0; left = ""
+            for (i = 0; i <= 12; i++) if (i != 1 && i != 2 && !(i in set) && !(i > 3 && i <= 3 + own)) left = left " r" i
+            if (left != "") print addr ": sc " $3 " leaves what was in" left
+            reset()
+        } else if (op ~ /^(b|blr|bctr|rfid|trap)$/) reset()
+        else if (op ~ /^(bl|bctrl|bcl)$/) reset()
+        else if (op !~ /^(st|cmp|b|t[dw]|mt|dcb|icb|sync|isync|hwsync|lwsync|ptesync|tlb|slb|nop|cr)/) {
+            split($3, part, ",")
+            if (part[1] ~ /^r[0-9]+$/) { sub(/^r/, "", part[1]); set[part[1] + 0] = 1 }
+            if (op == "li" && part[1] == 3) number = part[2]
+            else if (op == "lis" && part[1] == 3) number = part[2] * 65536
+            else if (op == "ori" && part[1] == 3) number = part[2] == "r3" ? number + part[3] : part[3]
+            else if (part[1] == 3) number = ""
+        }
+    }' "$work" "$work")
+[ -z "$calls" ] || found="$found
+$calls"
+
+# VSR32 to VSR63 by their encoding: all of VMX (opcode 4 but for its three of GPRs), VSX of two or three registers
+# (opcodes 60, 59 and 63 name none above 31 without the former), and each load, store and move with the bit that means
+# the upper half, or without a choice.
+upper=$("${tool}objdump" -d -M power9 "$file" | awk '
+    function hex(s,  v, i) { v = 0; for (i = 1; i <= length(s); i++) v = v * 16 + index("0123456789abcdef", substr(s, i, 1)) - 1; return v }
+    /^[0-9a-f]+ <.*>:$/ { old = $2 ~ /^<postern_old_processor(_data)?>:$/; next }
+    # What the entry trampoline jumps over, and what tells an old CPU, is of the other byte order.
+    $1 == "4:" && $6 == "b" { resume = $7; next }
+    $1 == resume ":" { resume = "" }
+    resume != "" || old { next }
+    /^ *[0-9a-f]+:\t/ && NF >= 5 && $6 !~ /^\./ {
+        word = hex($5 $4 $3 $2); opcode = int(word / 67108864); x = int(word / 2) % 1024; bit = word % 2; why = ""
+        if (opcode == 4) why = int(word) % 64 !~ /^(48|49|51)$/
+        else if (opcode == 60) why = 1
+        else if (opcode == 57) why = word % 4 >= 2
+        else if (opcode == 61) why = word % 4 >= 2 || word % 4 == 1 && int(word / 8) % 2
+        # VMX: lvebx lvehx lvewx lvx lvxl lvsl lvsr stvebx stvehx stvewx stvx stvxl
+        else if (opcode == 31 && x ~ /^(7|39|71|103|359|6|38|135|167|199|231|487)$/) why = 1
+        # VSX: loads and stores with or without a length, moves; their last bit is the upper half.
+        else if (opcode == 31 && x ~ /^(12|76|140|268|269|301|332|364|396|397|429|524|588|652|716|780|781|813|844|876|908|909|940|941|972|1004|51|115|307|179|211|243|403|435)$/) why = bit
+        if (why) print $1, "VSR32 to VSR63: " $6, $7
+    }')
+[ -z "$upper" ] || found="$found
+$upper"
 
 # From where each byte order begins: no branch and no unknown word up to `mfpvr`, and at once the comparison.
 symbol() { "${tool}nm" "$file" | awk -v name="$1" '$3 == name { print "0x" $1 }'; }
