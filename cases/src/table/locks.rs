@@ -26,4 +26,11 @@ pub(super) const CASES: &[Case] = &[
         "a CPU is stopped for ever while it holds what others wait for: heap, pool, a disk's registers, ...",
         "waiting ends, once for each lock, with a named error; nobody uses what the CPU was at",
     ),
+    tried(
+        Q,
+        "LCK-04",
+        &[Halt],
+        "a CPU is stopped for ever in its report of a failure, or while it ends the run",
+        "the next one that fails or is done ends the run, by the status that the first one had decided on",
+    ),
 ];

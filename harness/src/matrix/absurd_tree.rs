@@ -17,7 +17,7 @@ const SERVICES: u32 = 9000;
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    vec![Test::new("malformed-tree/services", services), Test::new("absurd-tree/last-token", last_token)]
+    vec![Test::new("malformed-tree/services", services), Test::new("malformed-tree/last-token", last_token)]
 }
 
 fn scene(context: &Context, edits: Vec<Edit>) -> Result<Scene, Failure> {

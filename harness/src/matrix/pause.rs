@@ -25,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(45);
 const LONG: Duration = Duration::from_millis(1500);
 /// Longer than that, and than a CPU is waited for when it is started.
 const LONGER: Duration = Duration::from_millis(4500);
+/// Exit status: an exception that nobody handles.
+const EXCEPTION: u8 = 8;
 /// An interrupt source that no device has, at the priority of devices. Whoever takes it tells RTAS to mask it.
 const NOBODYS: u64 = 0x0500_1234;
 
@@ -38,6 +40,7 @@ pub fn tests() -> Vec<Test> {
         test("anywhere/for-ever", anywhere(1, 1, None)),
         test("rtas", in_rtas(Some(LONGER))),
         test("rtas/for-ever", in_rtas(None)),
+        Test::new("pause/last-call", last_call),
     ]
 }
 
@@ -87,6 +90,28 @@ fn paused(context: &Context, pauses: Pauses) -> Result<(), Failure> {
             findings.extend(work(&finished, shared.then_some(shape), &data, &scratch, seed)?);
         }
         Some(named) => findings.extend(judge::end(&finished, named)),
+    }
+    verdict(finished, findings)
+}
+
+/// The CPU that reports an exception is stopped for ever in the call that would have ended the run. The other one fails
+/// later, and ends it.
+fn last_call(context: &Context) -> Result<(), Failure> {
+    case!("INJ-06", Halt, Q);
+    case!("LCK-04", Halt, Q);
+    let shape = Shape { smp: 2, ..Shape::new(Firmware::Bios, true, false) };
+    let mut scene = Scene::new(context, shape)?;
+    scene.word("run=breach-other-stack-overflow");
+    if let Some(protection) = &mut scene.protection {
+        let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, in_rtas: true });
+        let (trigger, gap) = (Trigger::at_esm(), Duration::from_millis(100));
+        protection.attack = Some(Attack { seed: seed(), trigger, gap, act });
+        protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];
+    }
+    let finished = scene.start()?.finish(LIMIT);
+    let mut findings = judge::end(&finished, EXCEPTION);
+    if finished.ultravisor.as_ref().is_none_or(|report| report.attacked.moments.is_empty()) {
+        findings.push(Finding::Unnoticed);
     }
     verdict(finished, findings)
 }

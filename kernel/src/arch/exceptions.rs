@@ -58,10 +58,11 @@ extern "C" fn postern_exception(frame: &ExceptionFrame) -> ! {
     match REPORTING.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {}
         Err(other) if other == this => power::exit(ExitStatus::UnexpectedException),
-        // A system reset comes to every CPU; one tells of it.
-        Err(_) => loop {
-            postern_arch::relax();
-        },
+        // A system reset comes to every CPU; one tells of it and ends the run, unless it stands still.
+        Err(_) => {
+            power::leave_it_to_another();
+            power::exit(ExitStatus::UnexpectedException)
+        }
     }
     masters::silence();
     let (vector, registered) = (frame.vector & !1, frame.vector & 1 != 0);

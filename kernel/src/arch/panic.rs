@@ -20,10 +20,11 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     match PANICKING.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {}
         Err(other) if other == here => power::exit(status),
-        // One tells of it and ends the run.
-        Err(_) => loop {
-            postern_arch::relax();
-        },
+        // One tells of it and ends the run, unless it stands still.
+        Err(_) => {
+            power::leave_it_to_another();
+            power::exit(status)
+        }
     }
     masters::silence();
     // A message may hold values.

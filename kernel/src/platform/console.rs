@@ -3,6 +3,7 @@
 use crate::platform::pseries::Pseries;
 use crate::platform::uart;
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
 use postern_core::lock::{Guard, Lock};
 use postern_core::terminal::Terminal;
 use postern_core::text::{SingleLine, is_plain};
@@ -13,6 +14,9 @@ const LOOK: usize = 1024;
 static TERMINAL: Terminal = Terminal::new();
 /// What one CPU writes at once stays together, unless the CPU that wrote before stands still.
 static WRITING: Lock<()> = Lock::new("console", ());
+
+/// The last line is out, or about to be: nothing follows it, whatever another CPU is still at.
+static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Waits for its turn. A CPU that has it is here again because it reports a failure. Nobody goes without output because
 /// another one stands still.
@@ -29,7 +33,9 @@ pub fn set_terminal(number: u32) {
 /// whoever may have such text escapes it before.
 pub fn write(text: &str) {
     let _guard = turn();
-    put_lines(text);
+    if !CLOSED.load(Ordering::Acquire) {
+        put_lines(text);
+    }
 }
 
 fn put_lines(text: &str) {
@@ -63,6 +69,19 @@ fn put(bytes: &[u8]) {
 /// Writes `text`, which stays on one line, and ends the line.
 pub fn print_line(text: fmt::Arguments<'_>) {
     let _guard = turn();
+    if !CLOSED.load(Ordering::Acquire) {
+        put_line(text);
+    }
+}
+
+/// As [`print_line`], and nobody writes after it. A CPU that takes over from one that stands still may do it again.
+pub fn print_last_line(text: fmt::Arguments<'_>) {
+    let _guard = turn();
+    CLOSED.store(true, Ordering::Release);
+    put_line(text);
+}
+
+fn put_line(text: fmt::Arguments<'_>) {
     // The console's writer never fails.
     let _ = SingleLine(Console).write_fmt(text);
     put_lines("\n");

@@ -1,34 +1,64 @@
 //! The exit protocol: a line for scripts, then RTAS power-off for success and ibm,os-term for failure.
 
 use crate::arch::disclosure;
+use crate::platform::console::print_last_line;
 use crate::platform::pseries::Pseries;
 use crate::platform::rtas;
-use crate::println;
-use core::sync::atomic::{AtomicU64, Ordering};
-use postern_core::clock::Clock;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use postern_core::clock::{Clock, Deadline};
 use postern_core::exit::ExitStatus;
 use postern_core::fdt::rtas::{OS_TERM, POWER_OFF};
 
 /// The CPU that ends the run; 0 as long as none does.
 static ENDING: AtomicU64 = AtomicU64::new(0);
+/// The status that the first CPU asked for; [`UNDECIDED`] as long as none has.
+static DECIDED: AtomicU64 = AtomicU64::new(UNDECIDED);
+const UNDECIDED: u64 = u64::MAX;
+/// Whether the line that says so is out.
+static SAID: AtomicBool = AtomicBool::new(false);
 
-/// Ends the run. The first CPU that asks for it decides how. What still lies in the log ring goes out first when the status is a failure.
+/// How long a CPU waits for another one that reports or ends the run. The hypervisor may have stopped that one for
+/// ever.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Ends the run. The first CPU that asks for it decides how. One that stands still at it is relieved by the next. What
+/// still lies in the log ring goes out first when the status is a failure.
 pub fn exit(status: ExitStatus) -> ! {
     let here = Pseries.here();
-    match ENDING.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed) {
-        Ok(_) => {
-            if status != ExitStatus::Done && disclosure::is_full() {
-                crate::platform::logger::show_suppressed();
-            }
-            println!("EXIT: STATUS={}", status.code());
+    let own = u64::from(status.code());
+    let first = DECIDED.compare_exchange(UNDECIDED, own, Ordering::Relaxed, Ordering::Relaxed);
+    let decided = first.err().unwrap_or(own);
+    let mut holder = 0;
+    while let Err(other) = ENDING.compare_exchange(holder, here, Ordering::Acquire, Ordering::Relaxed) {
+        if other == here {
+            // A failure while the run was being ended.
+            terminate();
         }
-        // A failure while the run was being ended.
-        Err(other) if other == here => {}
-        Err(_) => stand_still(),
+        leave_it_to_another();
+        holder = other;
     }
-    if status == ExitStatus::Done {
+    let done = decided == u64::from(ExitStatus::Done.code());
+    if !SAID.load(Ordering::Acquire) {
+        if !done && disclosure::is_full() {
+            crate::platform::logger::show_suppressed();
+        }
+        print_last_line(format_args!("EXIT: STATUS={decided}"));
+        SAID.store(true, Ordering::Release);
+    }
+    if done {
         call("power-off", POWER_OFF, &[0, 0]);
     }
+    terminate()
+}
+
+/// Waits while another CPU reports a failure or ends the run; returns when that one seems to stand still.
+pub fn leave_it_to_another() {
+    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    while !deadline.expired(&Pseries) {}
+}
+
+fn terminate() -> ! {
     let text = rtas::pointer_argument(b"Postern ended with a failure\0");
     call("ibm,os-term", OS_TERM, &[text]);
     stand_still()
