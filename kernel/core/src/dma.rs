@@ -12,6 +12,8 @@ mod counters;
 mod device;
 mod error;
 mod guard;
+mod lending;
+mod lent;
 mod mapping;
 mod system;
 mod translate;
@@ -21,7 +23,7 @@ pub use counters::ByteCounts;
 pub use device::Dma;
 pub use error::DmaError;
 pub use guard::AddressGuard;
-pub use mapping::{Coherent, Mapping, Segment};
+pub use mapping::{Coherent, Mapping, Segment, Unmapped};
 pub use system::DmaSystem;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Every decision of the Postern kernel, without hardware.
 //!
-//! No assembly, and no unsafe code but the hypercalls, the ultracalls and the lock, each with its safety argument. What
-//! touches the machine is behind the small traits of [`seam`], which
+//! No assembly, and no unsafe code but the hypercalls, the ultracalls, the lock, and what a device is lent and gives back,
+//! each with its safety argument. What touches the machine is behind the small traits of [`seam`], which
 //! the kernel implements with instructions and the tests with models. A word from outside (device tree,
 //! config space, ring, status code) is an allegation until code of this crate has checked it.
 #![no_std]

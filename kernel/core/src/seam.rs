@@ -86,7 +86,12 @@ pub trait Mmio {
 /// An access that is not wholly inside is refused: reads leave `out` zeroed, loads answer 0, writes do
 /// nothing. Callers compute offsets from their own private numbers, so a refusal is a mistake of ours;
 /// implementations report it in debug builds.
-pub trait DeviceMemory: Clone + fmt::Debug {
+///
+/// # Implementation safety
+/// The bytes of a piece are memory that no Rust reference points into and that nothing else is kept in, as long as the
+/// piece or any clone or part of it lives. [`Self::gpa`] and [`Self::len`] name those bytes and no others: devices are
+/// given them to write to. No call touches a byte outside.
+pub unsafe trait DeviceMemory: Clone + fmt::Debug {
     /// Bytes in this piece.
     fn len(&self) -> usize;
     /// Whether the piece has no bytes.
@@ -158,17 +163,18 @@ impl fmt::Display for HaltReason {
 }
 
 /// What DMA and the drivers need of the machine they run on.
-pub trait Platform: Hypervisor + Barriers + crate::clock::Clock {
+///
+/// # Implementation safety
+/// [`Self::gpa_of`] names the buffer's own bytes: a device is told to write there.
+pub unsafe trait Platform: Hypervisor + Barriers + crate::clock::Clock {
     /// This machine's device-visible memory.
     type Memory: DeviceMemory;
 
     /// Private memory that a device will use directly, zeroed, aligned to 4 KiB and contiguous. Only asked
-    /// for in normal mode. `None` when there is no more.
+    /// for in normal mode. It is given back when the last handle goes. `None` when there is no more.
     fn allocate(&self, len: usize) -> Option<Self::Memory>;
-    /// Takes back what [`Self::allocate`] gave; no device uses it any more.
-    fn release(&self, memory: Self::Memory);
     /// Where a private buffer lies; buffers are contiguous in guest physical memory.
-    fn gpa_of(&self, buffer: &[u8]) -> Gpa;
+    fn gpa_of(&self, buffer: &mut [u8]) -> Gpa;
     /// Called when a device may have written `buffer` in place, before its bytes are looked at: the bytes have
     /// changed behind the compiler's back.
     fn device_wrote(&self, buffer: &mut [u8]) {

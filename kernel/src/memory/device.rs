@@ -1,15 +1,42 @@
 //! Memory that devices see: the shared pool in secure mode, plain frames in normal mode. Only copies in
 //! and out, each byte once, by instructions that no compiler changes; no reference to it exists.
 
+use alloc::alloc::{alloc_zeroed, dealloc};
+use alloc::sync::Arc;
+use core::alloc::Layout;
 use core::fmt;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::seam::DeviceMemory;
+
+const PAGE: usize = 4096;
 
 /// A piece of memory that a device may change at any moment.
 #[derive(Clone)]
 pub struct DeviceBytes {
     base: *mut u8,
     len: usize,
+    /// Of memory that comes from the heap: the block goes back with the last handle.
+    _block: Option<Arc<HeapBlock>>,
+}
+
+/// A block of the heap that devices use.
+struct HeapBlock {
+    at: *mut u8,
+    layout: Layout,
+}
+
+// SAFETY: the pointer names a block of the heap that this value alone gives back, at the same address on every CPU; it
+// is not accessed through this value.
+unsafe impl Send for HeapBlock {}
+// SAFETY: a reference to this value can do nothing with the pointer: it is used by `drop` alone, which has the only one.
+unsafe impl Sync for HeapBlock {}
+
+impl Drop for HeapBlock {
+    fn drop(&mut self) {
+        // SAFETY: `allocate` made this value of a block that it was given with this layout, and told nobody else; each
+        // handle to it holds this value, so that none is left.
+        unsafe { dealloc(self.at, self.layout) };
+    }
 }
 
 // SAFETY: the pointer names memory that is mapped at the same address on every CPU and has no owner: every access is
@@ -23,13 +50,30 @@ impl DeviceBytes {
     /// The memory at `range`.
     ///
     /// # Safety
-    /// `range` is RAM, not otherwise used by Rust code (no reference or allocation lies in it) as long as
-    /// any clone or part of this lives.
+    /// `range` is RAM, and nothing else uses it from now on: no reference or allocation lies in it, ever.
     pub unsafe fn new(range: GpaRange) -> Self {
-        Self { base: range.start.0 as *mut u8, len: range.len as usize }
+        const { assert!(usize::BITS == u64::BITS, "an address is a pointer") };
+        let base = core::ptr::with_exposed_provenance_mut(range.start.0 as usize);
+        Self { base, len: range.len as usize, _block: None }
     }
 
-    /// The first byte, for giving the memory back to the heap it came from.
+    /// `len` zeroed bytes of the heap, from a whole page on; `None` when there are no more.
+    pub fn allocate(len: usize) -> Option<Self> {
+        if len == 0 {
+            return None;
+        }
+        let layout = Layout::from_size_align(len.checked_next_multiple_of(PAGE)?, PAGE).ok()?;
+        // SAFETY: the layout has a size of at least one page.
+        let base = unsafe { alloc_zeroed(layout) };
+        if base.is_null() {
+            return None;
+        }
+        base.expose_provenance();
+        Some(Self { base, len, _block: Some(Arc::new(HeapBlock { at: base, layout })) })
+    }
+
+    /// The first byte.
+    #[cfg(feature = "bench-virtio-drivers")]
     pub fn as_ptr(&self) -> *mut u8 {
         self.base
     }
@@ -52,17 +96,21 @@ impl fmt::Debug for DeviceBytes {
     }
 }
 
-impl DeviceMemory for DeviceBytes {
+// SAFETY: a piece is RAM that `new` was promised for good, or a block of the heap that is given back with the last
+// handle, whichever clone or part that is: in neither lies a reference or anything else, and no reference is made here.
+// `gpa` and `len` are those of the pointer that all accesses go through, as RAM is mapped at its own address, and `at`
+// lets none begin or end outside.
+unsafe impl DeviceMemory for DeviceBytes {
     fn len(&self) -> usize {
         self.len
     }
 
     fn gpa(&self) -> Gpa {
-        Gpa(self.base as u64)
+        Gpa(self.base.addr() as u64)
     }
 
     fn part(&self, offset: usize, len: usize) -> Option<Self> {
-        Some(Self { base: self.at(offset, len, 1)?, len })
+        Some(Self { base: self.at(offset, len, 1)?, len, _block: self._block.clone() })
     }
 
     fn read(&self, offset: usize, out: &mut [u8]) {

@@ -2,10 +2,8 @@
 
 use crate::memory::device::DeviceBytes;
 use crate::platform::{interrupts, power};
-use alloc::alloc::{alloc_zeroed, dealloc};
-use core::alloc::Layout;
 use core::sync::atomic::{AtomicU64, Ordering};
-use postern_core::addr::{Gpa, GpaRange};
+use postern_core::addr::Gpa;
 use postern_core::clock::{Clock, Wake};
 use postern_core::exit::ExitStatus;
 use postern_core::hcall::{Hcall, HcallReturn};
@@ -104,40 +102,22 @@ impl Barriers for Pseries {
     }
 }
 
-const PAGE: usize = 4096;
-
-fn page_layout(len: usize) -> Option<Layout> {
-    Layout::from_size_align(len.checked_next_multiple_of(PAGE)?, PAGE).ok()
+/// Where a byte lies. Real mode, and later a linear map: the top four bits of an address are not part of it.
+pub fn gpa(byte: *const u8) -> Gpa {
+    Gpa(byte.expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff)
 }
 
-impl Platform for Pseries {
+// SAFETY: in real mode an address of this CPU is a guest physical one but for its top four bits, and the page tables that
+// are used later map each address to itself: `gpa_of` names the buffer's own bytes.
+unsafe impl Platform for Pseries {
     type Memory = DeviceBytes;
 
     fn allocate(&self, len: usize) -> Option<DeviceBytes> {
-        if len == 0 {
-            return None;
-        }
-        let layout = page_layout(len)?;
-        // SAFETY: the layout has a size of at least one page.
-        let block = unsafe { alloc_zeroed(layout) };
-        if block.is_null() {
-            return None;
-        }
-        // SAFETY: the block was just allocated and is known to nobody else; it goes back in `release`.
-        Some(unsafe { DeviceBytes::new(GpaRange { start: Gpa(block as u64), len: len as u64 }) })
+        DeviceBytes::allocate(len)
     }
 
-    fn release(&self, memory: DeviceBytes) {
-        use postern_core::seam::DeviceMemory;
-        if let Some(layout) = page_layout(memory.len()) {
-            // SAFETY: `release` is given what `allocate` gave, whose layout followed from its length.
-            unsafe { dealloc(memory.as_ptr(), layout) };
-        }
-    }
-
-    fn gpa_of(&self, buffer: &[u8]) -> Gpa {
-        // Real mode, and later a linear map: the top four bits of an address are not part of it.
-        Gpa(buffer.as_ptr().expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff)
+    fn gpa_of(&self, buffer: &mut [u8]) -> Gpa {
+        gpa(buffer.as_mut_ptr())
     }
 
     fn halt(&self, reason: HaltReason) -> ! {

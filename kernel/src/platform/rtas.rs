@@ -2,14 +2,14 @@
 
 use crate::arch::cpus;
 use crate::memory::device::DeviceBytes;
-use crate::platform::pseries::Pseries;
+use crate::platform::pseries::{Pseries, gpa};
 use core::time::Duration;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::clock::Deadline;
 use postern_core::fdt;
 use postern_core::lock::Lock;
 use postern_core::rtas::{self, BLOCK_WORDS, RtasError};
-use postern_core::seam::{Platform, Rtas};
+use postern_core::seam::Rtas;
 use spin::Once;
 
 /// How long a service that answers "busy" is asked again.
@@ -89,5 +89,5 @@ impl Rtas for Pseries {
 
 /// Where an argument for RTAS that is a pointer lies.
 pub fn pointer_argument(text: &'static [u8]) -> u32 {
-    Pseries.gpa_of(text).0 as u32
+    gpa(text.as_ptr()).0 as u32
 }

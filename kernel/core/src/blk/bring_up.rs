@@ -1,5 +1,7 @@
 //! From a transport that has just begun to a disk that can be used: features, geometry, queues.
 
+#![allow(unsafe_code, reason = "what the device held is given back once its reset is confirmed")]
+
 use crate::blk::control::Control;
 use crate::blk::driver::{Blk, Live};
 use crate::blk::error::{BlkError, BreakReason};
@@ -58,10 +60,12 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
                 let reset_confirmed = transport.reset(dma.platform()).is_ok();
                 for (dma, live) in parts {
                     if let Some(live) = live {
-                        live.dismantle(&dma, reset_confirmed);
+                        // SAFETY: what the reset of this device answered.
+                        unsafe { live.dismantle(&dma, reset_confirmed) };
                     }
                     if reset_confirmed {
-                        dma.confirm_reset();
+                        // SAFETY: the device has said that it is reset.
+                        unsafe { dma.confirm_reset() };
                     }
                 }
                 return Err(error);

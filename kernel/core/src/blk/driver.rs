@@ -4,6 +4,8 @@
 //! within a bound, its requests fail, and what it may still write to is not used again until a reset has been
 //! confirmed.
 
+#![allow(unsafe_code, reason = "what the device held is given back once it has let go")]
+
 use crate::blk::control::Control;
 use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::Geometry;
@@ -51,14 +53,17 @@ impl<P: Platform> Live<P> {
         match dma.coherent(Table::<P::Memory>::bytes(slots(queue.size()))) {
             Ok(table) => Ok(Self { queue, doorbell, table: Table(table) }),
             Err(error) => {
-                queue.dismantle(false);
+                queue.quarantine();
                 Err(BlkError::Dma(error))
             }
         }
     }
 
     /// Stages the chain of a request: header, data, status. Most have their data in one piece.
-    fn stage(
+    ///
+    /// # Safety
+    /// The mapping lasts until the chain comes back or the device's reset is confirmed.
+    unsafe fn stage(
         &mut self,
         chain: &mut Vec<Descriptor>,
         geometry: &Geometry,
@@ -70,22 +75,30 @@ impl<P: Platform> Live<P> {
         let staged = match mapping.map_or(&[][..], Mapping::segments) {
             [Segment { bus, len }] if *len <= geometry.segment_bytes => {
                 let data = Descriptor { bus: *bus, len: *len, device_writes };
-                self.queue.stage(&[header, data, status])
+                // SAFETY: header and status lie in the table, which is released only after a reset that was confirmed;
+                // the data in the mapping, for its direction, which lasts as the caller promises.
+                unsafe { self.queue.stage(&[header, data, status]) }
             }
             segments => {
                 in_pieces(chain, [header, status], segments, device_writes, geometry)?;
-                self.queue.stage(chain)
+                // SAFETY: as above: the pieces are those of the same mapping, none longer than its segment.
+                unsafe { self.queue.stage(chain) }
             }
         };
         staged.map_err(BlkError::Queue)
     }
 
     /// Gives the memory back, or keeps it from use until a reset is confirmed.
-    pub(super) fn dismantle(self, dma: &Dma<P>, reset_confirmed: bool) {
+    ///
+    /// # Safety
+    /// `reset_confirmed` is true only if the device's reset was confirmed.
+    pub(super) unsafe fn dismantle(self, dma: &Dma<P>, reset_confirmed: bool) {
         let Self { queue, table: Table(table), .. } = self;
-        queue.dismantle(reset_confirmed);
+        // SAFETY: as the caller promises.
+        unsafe { queue.dismantle(reset_confirmed) };
         if reset_confirmed {
-            dma.release(table);
+            // SAFETY: the device uses nothing any more, as the caller says.
+            unsafe { dma.release(table) };
         } else {
             dma.quarantine_coherent(table);
         }
@@ -260,26 +273,31 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         let live = self.live.as_mut().map_err(|reason| BlkError::Broken(*reason))?;
         let (slot, request) = self.requests.next().ok_or(BlkError::Busy)?;
         let mapping = &mut request.mapping;
-        if buffer.is_empty() {
+        let len = buffer.len();
+        if len == 0 {
             *mapping = None;
         } else if operation.device_writes() {
-            self.dma.map_from_device_at(mapping, buffer).map_err(BlkError::Dma)?;
+            self.dma.map_from_device_at(mapping, buffer, len).map_err(BlkError::Dma)?;
         } else {
-            self.dma.map_to_device_at(mapping, buffer).map_err(BlkError::Dma)?;
+            self.dma.map_to_device_at(mapping, buffer, len).map_err(BlkError::Dma)?;
         }
-        match live.stage(&mut self.chain, &self.geometry, (slot, operation, sector), mapping.as_ref()) {
+        let what = (slot, operation, sector);
+        // SAFETY: the mapping stays in the request's place until `complete` has the chain back, or `break_device` has
+        // ended the device.
+        let staged = unsafe { live.stage(&mut self.chain, &self.geometry, what, mapping.as_ref()) };
+        match staged {
             Ok(head) => {
                 let token = Token(self.next_token);
                 self.next_token = self.next_token.wrapping_add(1);
                 request.token = token;
                 request.operation = operation;
-                request.buffer = mem::take(buffer);
                 self.requests.post(head);
                 Ok(token)
             }
             Err(error) => {
                 if let Some(mapping) = mapping.take() {
-                    self.dma.unmap(mapping);
+                    // SAFETY: nothing was staged: no device was told of it.
+                    *buffer = unsafe { self.dma.unmap(mapping) };
                 }
                 Err(error)
             }
@@ -336,17 +354,19 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         };
         let (token, operation) = (request.token, request.operation);
         // All of the data and the status byte. A write's count is not looked at: only the status is written.
-        let needed = u32::try_from(request.buffer.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let len = request.mapping.as_ref().map_or(0, Mapping::len);
+        let needed = u32::try_from(len).unwrap_or(u32::MAX).saturating_add(1);
         if result.is_ok() && operation == Operation::Read && used.written < needed {
             return self.broken_by(Lie::TooShort { id: head, written: used.written, needed });
         }
-        let mut buffer = mem::take(&mut request.buffer);
+        let mut buffer = Vec::new();
         if request.mapping.is_some() {
             // Of an answer that failed nothing is brought back.
             let good = operation.device_writes() && result.is_ok();
             let data = if good { used.written.saturating_sub(1) } else { 0 };
             let data = usize::try_from(data).unwrap_or(usize::MAX);
-            self.dma.finish_at(&mut request.mapping, data, &mut buffer);
+            // SAFETY: the queue has taken the request's chain back from the device.
+            buffer = unsafe { self.dma.finish_at(&mut request.mapping, data) };
             if operation.device_writes() && !good {
                 buffer.fill(0);
             }
@@ -398,19 +418,21 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         for request in self.requests.iter_mut() {
             if let Some(mapping) = request.mapping.take() {
                 if self.reset_confirmed {
-                    self.dma.unmap(mapping);
+                    // SAFETY: the device has said that it is reset.
+                    request.returned = unsafe { self.dma.unmap(mapping) };
                     if request.operation.device_writes() {
-                        request.buffer.fill(0);
+                        request.returned.fill(0);
                     }
                 } else {
                     self.dma.quarantine(mapping);
-                    mem::forget(mem::take(&mut request.buffer));
                 }
             }
         }
-        live.dismantle(&self.dma, self.reset_confirmed);
+        // SAFETY: what the reset of this device answered.
+        unsafe { live.dismantle(&self.dma, self.reset_confirmed) };
         if self.reset_confirmed {
-            self.dma.confirm_reset();
+            // SAFETY: the device has said that it is reset.
+            unsafe { self.dma.confirm_reset() };
         }
     }
 
@@ -419,7 +441,8 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     pub fn retry_reset(&mut self) -> bool {
         if self.live.is_err() && !self.reset_confirmed && self.control.retry_reset(self.dma.platform()) {
             self.reset_confirmed = true;
-            self.dma.confirm_reset();
+            // SAFETY: the device has said that it is reset, now.
+            unsafe { self.dma.confirm_reset() };
         }
         self.reset_confirmed
     }

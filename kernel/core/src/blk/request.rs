@@ -40,7 +40,8 @@ pub struct Completion {
     /// Whether it succeeded.
     pub result: Result<(), BlkError>,
     /// The buffer that was submitted: after a read that succeeded its new content, after one that failed
-    /// zeros. Empty if the device may still use it: such a buffer is lost.
+    /// zeros. Empty if the device may still use it: such a buffer is kept from use until a
+    /// reset is confirmed.
     pub buffer: Vec<u8>,
 }
 
@@ -50,8 +51,10 @@ pub(super) struct InFlight {
     posted: bool,
     pub(super) token: Token,
     pub(super) operation: Operation,
+    /// With the buffer.
     pub(super) mapping: Option<Mapping>,
-    pub(super) buffer: Vec<u8>,
+    /// The buffer that a broken device gave back.
+    pub(super) returned: Vec<u8>,
 }
 
 impl InFlight {
@@ -60,7 +63,7 @@ impl InFlight {
         token: Token(0),
         operation: Operation::Flush,
         mapping: None,
-        buffer: Vec::new(),
+        returned: Vec::new(),
     };
 }
 
@@ -84,7 +87,8 @@ impl<D: DeviceMemory> Table<D> {
     pub(super) fn prepare(&self, slot: u16, operation: Operation, sector: u64) -> Option<[Descriptor; 2]> {
         let at = usize::from(slot).checked_mul(STRIDE)?;
         let status = at.checked_add(STATUS_AT)?;
-        let Self(Coherent { memory, bus, .. }) = self;
+        let Self(coherent) = self;
+        let (memory, bus) = (coherent.memory(), coherent.bus);
         memory.store_pair(at, [operation as u64, sector]);
         memory.store32(status, NO_STATUS);
         let bus = |offset: usize| -> Option<BusAddr> { bus.checked_add(u64::try_from(offset).ok()?) };
@@ -97,7 +101,7 @@ impl<D: DeviceMemory> Table<D> {
     /// Reads the status byte, once.
     pub(super) fn status(&self, slot: u16) -> u8 {
         let at = usize::from(slot).saturating_mul(STRIDE).saturating_add(STATUS_AT);
-        let [status, ..] = self.0.memory.load32(at).to_le_bytes();
+        let [status, ..] = self.0.memory().load32(at).to_le_bytes();
         status
     }
 }
@@ -157,11 +161,11 @@ impl Requests {
         }
     }
 
-    /// Takes token and buffer of some request, if there is any left.
+    /// Takes token and buffer of some request of a broken device, if there is any left.
     pub(super) fn remove_any(&mut self) -> Option<(Token, Vec<u8>)> {
         let slot = self.in_flight.iter().position(|request| request.posted)?;
         let request = self.in_flight.get_mut(slot)?;
-        let taken = (request.token, mem::take(&mut request.buffer));
+        let taken = (request.token, mem::take(&mut request.returned));
         self.forget(u16::try_from(slot).ok()?);
         Some(taken)
     }

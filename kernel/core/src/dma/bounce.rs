@@ -136,14 +136,6 @@ impl<M: DeviceMemory> Shared<M> {
         }
     }
 
-    pub(super) fn copy_out(&self, slots: &[Slot], out: &mut [u8]) {
-        for (slot, part) in Self::parts(slots, out.len()) {
-            if let Some(bytes) = out.get_mut(part) {
-                self.memory.read(slot.offset(), bytes);
-            }
-        }
-    }
-
     /// Brings the first bytes into `out`, clears all `len` bytes that were lent, each when it is looked at anyway,
     /// and gives the slot back, as [`Self::give_back`] does.
     pub(super) fn take_back(&self, clock: &impl Clock, slot: Slot, len: usize, out: &mut [u8]) {
@@ -186,29 +178,13 @@ impl<M: DeviceMemory> Shared<M> {
     fn release(&self, clock: &impl Clock, held: Held) {
         // As in `take_back`.
         let Ok(mut pool) = self.pool.take(clock) else { return };
-        match held {
-            Held::Slot(slot) => _ = pool.free(slot),
-            Held::Slots(pieces) => {
-                for slot in pieces.slots {
-                    pool.free(slot);
-                }
-            }
-            Held::Nothing | Held::Iova(_) => {}
-        }
+        held.end(|slot| _ = pool.free(slot));
     }
 
     pub(super) fn quarantine(&self, clock: &impl Clock, held: Held) {
         // What is not given back stays out of use, too.
         let Ok(mut pool) = self.pool.take(clock) else { return };
-        match held {
-            Held::Slot(slot) => _ = pool.quarantine(slot),
-            Held::Slots(pieces) => {
-                for slot in pieces.slots {
-                    pool.quarantine(slot);
-                }
-            }
-            Held::Nothing | Held::Iova(_) => {}
-        }
+        held.end(|slot| _ = pool.quarantine(slot));
     }
 
     pub(super) fn confirm_reset(&self, clock: &impl Clock, account: Account) {

@@ -1,11 +1,13 @@
 //! What a driver holds while a device may use its memory.
 
-use super::DeviceId;
+use super::lent::Lent;
+use super::{DeviceId, DmaError};
 use crate::addr::BusAddr;
 use crate::pool::Slot;
 use crate::tce::Iova;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 use core::slice;
 
 /// One contiguous piece of a mapping, as the device sees it.
@@ -46,19 +48,39 @@ impl Held {
             Self::Nothing | Self::Iova(_) => &[],
         }
     }
+
+    /// Hands each slot to what ends its use.
+    #[inline]
+    pub(super) fn end(self, mut slot_ends: impl FnMut(Slot)) {
+        match self {
+            Self::Slot(slot) => slot_ends(slot),
+            Self::Slots(pieces) => pieces.slots.into_iter().for_each(slot_ends),
+            Self::Nothing | Self::Iova(_) => {}
+        }
+    }
 }
 
-/// A buffer that a device may use until [`Dma::unmap`](super::Dma::unmap). Dropping it leaves the device's
-/// access in place and what it holds unusable for ever.
+/// A buffer that a device may use until [`Dma::finish`](super::Dma::finish) gives it back. Until then nobody can look
+/// at it:
+///
+/// ```compile_fail,E0616
+/// fn peek(mapping: &postern_core::dma::Mapping) -> &[u8] {
+///     &mapping.buffer
+/// }
+/// ```
+///
+/// Dropping it leaves the device's access in place, and keeps the buffer and what else it holds from use for ever.
 #[derive(Debug)]
 #[must_use = "a mapping that is dropped is never given back"]
 pub struct Mapping {
     pub(super) owner: DeviceId,
     pub(super) device_writes: bool,
+    /// Of the buffer's bytes the first so many.
     pub(super) len: usize,
     /// The only piece, unless there are [`Held::Slots`].
     pub(super) segment: Segment,
     pub(super) held: Held,
+    pub(super) buffer: Lent,
 }
 
 impl Mapping {
@@ -90,15 +112,33 @@ impl Mapping {
     }
 }
 
-/// Memory that this guest and a device both use for long.
+/// A buffer that was not mapped.
+#[derive(Debug)]
+pub struct Unmapped {
+    /// Why.
+    pub error: DmaError,
+    /// The buffer.
+    pub buffer: Vec<u8>,
+}
+
+/// Memory that this guest and a device both use for long. Dropping it keeps it from use for ever, as the device may
+/// still use it.
 #[derive(Debug)]
 #[must_use = "coherent memory that is dropped is never given back"]
 pub struct Coherent<M> {
-    /// The bytes.
-    pub memory: M,
-    /// Where the device finds them.
+    pub(super) memory: ManuallyDrop<M>,
+    /// Where the device finds it.
     pub bus: BusAddr,
     pub(super) owner: DeviceId,
     pub(super) slot: Option<Slot>,
     pub(super) iova: Option<Iova>,
+}
+
+impl<M> Coherent<M> {
+    /// The bytes.
+    #[inline]
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
 }

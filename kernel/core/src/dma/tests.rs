@@ -1,6 +1,8 @@
 //! The four combinations of mode and translation, and devices that do more than they were asked to.
 
-use super::{DeviceId, Dma, DmaError, Mapping};
+mod kept;
+
+use super::{DeviceId, Dma, DmaError, Mapping, Unmapped};
 use crate::addr::{BusAddr, FRAME_SIZE};
 use crate::model::{Cell, Model, ModelDevice, POOL_BASE, Refused};
 use crate::seam::{DeviceMemory, Platform};
@@ -56,20 +58,17 @@ fn what_the_device_reads_and_writes_is_what_the_driver_sees_in_all_four_cells() 
             assert_eq!((dma.bounced(), dma.translated()), (cell.secure, cell.access_platform));
             for len in [1, 511, 512, 513, 4096, 5000, FRAME_SIZE, FRAME_SIZE + 1, 1 << 20] {
                 let data = bytes(len);
-                let mapping = dma.map_to_device(&data).unwrap();
+                let mapping = dma.map_to_device(data.clone()).unwrap();
                 assert_eq!(mapping.len(), len);
                 for part in mapping.segments() {
                     assert!(dma.guard().allows(part.bus, part.len.into()), "{cell:?} {part:?}");
                 }
                 assert_eq!(device_reads(&device, &mapping), data, "{cell:?} {len}");
-                dma.unmap(mapping);
+                assert_eq!(dma.unmapped(mapping), data, "{cell:?} {len}");
 
-                let mut buffer = vec![0xee; len];
-                let mapping = dma.map_from_device(&mut buffer).unwrap();
+                let mapping = dma.map_from_device(vec![0xee; len]).unwrap();
                 device_writes(&device, &mapping, &data);
-                dma.copy_back(&mapping, len, &mut buffer);
-                dma.unmap(mapping);
-                assert_eq!(buffer, data, "{cell:?} {len}");
+                assert_eq!(dma.finished(mapping, len), data, "{cell:?} {len}");
             }
             assert_eq!(model.refused(), [], "{cell:?}");
             assert!(pool_is_zero(&model), "{cell:?}");
@@ -85,14 +84,14 @@ fn coherent_memory_is_seen_by_both_sides_zeroed_and_aligned_in_all_four_cells() 
         let device = model.device(cell.access_platform);
         for (len, align) in [(16, 16), (100, 128), (4096, 4096), (4097, 4096), (FRAME_SIZE, 4096)] {
             let coherent = dma.coherent(len).unwrap();
-            assert_eq!(coherent.memory.len(), len);
+            assert_eq!(coherent.memory().len(), len);
             assert_eq!(coherent.bus.raw() % align, 0);
             assert_eq!(device.read(coherent.bus.raw(), len).unwrap(), vec![0; len]);
             device.write(coherent.bus.raw(), &[1, 2]).unwrap();
-            assert_eq!(coherent.memory.load16(0), 0x201);
-            coherent.memory.store16(2, 0x403);
+            assert_eq!(coherent.memory().load16(0), 0x201);
+            coherent.memory().store16(2, 0x403);
             assert_eq!(device.read16(coherent.bus.raw() + 2).unwrap(), 0x403);
-            dma.release(coherent);
+            dma.released(coherent);
         }
         assert!(pool_is_zero(&model));
         assert_eq!(model.pieces_allocated(), 0);
@@ -109,7 +108,7 @@ fn coherent_memory_starts_from_zeros_although_the_host_wrote_to_the_free_pool() 
     model.poke(POOL_BASE, &vec![0xa5; POOL_BYTES]);
     let coherent = dma.coherent(2000).unwrap();
     let mut seen = vec![1; 2000];
-    coherent.memory.read(0, &mut seen);
+    coherent.memory().read(0, &mut seen);
     assert_eq!(seen, vec![0; 2000]);
 }
 
@@ -118,10 +117,12 @@ fn a_normal_guest_copies_nothing_and_lends_the_buffer_itself() {
     let model = Model::new(false);
     let dma = model.dma(false);
     let data = bytes(10_000);
-    let mapping = dma.map_to_device(&data).unwrap();
-    assert_eq!(mapping.segments().len(), 1);
-    assert_eq!(mapping.segments()[0].bus.raw(), model.gpa_of(&data).0);
-    dma.unmap(mapping);
+    let at = data.as_ptr();
+    let mapping = dma.map_to_device(data).unwrap();
+    let [segment] = mapping.segments() else { panic!("{mapping:?}") };
+    let bus = segment.bus.raw();
+    let mut data = dma.unmapped(mapping);
+    assert_eq!((data.as_ptr(), model.gpa_of(&mut data).0), (at, bus));
     assert_eq!(dma.counts(), super::ByteCounts::default());
 }
 
@@ -131,12 +132,10 @@ fn bytes_copied_are_counted_by_direction_and_only_those() {
     let system = model.dma_system(2);
     let dma = system.device(DeviceId::from_routing(0, 8), false, None).unwrap();
     let idle = system.device(DeviceId::from_routing(0, 16), false, None).unwrap();
-    let mapping = dma.map_to_device(&[1; 700]).unwrap();
-    dma.unmap(mapping);
-    let mut buffer = [0; 900];
-    let mapping = dma.map_from_device(&mut buffer).unwrap();
-    dma.copy_back(&mapping, 333, &mut buffer);
-    dma.unmap(mapping);
+    let mapping = dma.map_to_device(vec![1; 700]).unwrap();
+    dma.unmapped(mapping);
+    let mapping = dma.map_from_device(vec![0; 900]).unwrap();
+    let _ = dma.finished(mapping, 333);
     let expected = super::ByteCounts { to_pool: 700, from_pool: 333 };
     assert_eq!((system.counts(), dma.counts()), (expected, expected));
     assert_eq!(idle.counts(), super::ByteCounts::default());
@@ -146,12 +145,14 @@ fn bytes_copied_are_counted_by_direction_and_only_those() {
 fn the_pool_holds_the_payload_and_not_one_private_byte_beside_it() {
     case!("UV-11", Ignore);
     let (model, dma, _) = secure();
-    let private = vec![0xc3; 9000];
-    let mapping = dma.map_to_device(&private[..4321]).unwrap();
+    let mut private = vec![0xc3; 9000];
+    let mut place = None;
+    dma.map_to_device_at(&mut place, &mut private, 4321).unwrap();
+    let mapping = place.unwrap();
     let pool = model.peek(POOL_BASE, POOL_BYTES);
     assert_eq!(pool.iter().filter(|byte| **byte == 0xc3).count(), 4321);
     assert_eq!(pool.iter().filter(|byte| **byte != 0).count(), 4321);
-    dma.unmap(mapping);
+    assert_eq!(dma.unmapped(mapping).len(), 9000);
     assert!(pool_is_zero(&model));
 }
 
@@ -160,44 +161,31 @@ fn a_device_that_writes_nothing_hands_out_zeros_not_an_earlier_request_s_data() 
     case!("BLK-10", Ignore);
     case!("UV-14", Ignore);
     let (_, dma, device) = secure();
-    let secret = dma.map_to_device(&[0x5e; 4096]).unwrap();
+    let secret = dma.map_to_device(vec![0x5e; 4096]).unwrap();
     let at = secret.segments()[0].bus;
-    dma.unmap(secret);
-    let mut buffer = [0xff; 4096];
-    let mapping = dma.map_from_device(&mut buffer).unwrap();
+    dma.unmapped(secret);
+    let mapping = dma.map_from_device(vec![0xff; 4096]).unwrap();
     assert_eq!(mapping.segments()[0].bus, at, "the same slot");
     assert_eq!(device.read(at.raw(), 4096).unwrap(), vec![0; 4096]);
-    dma.copy_back(&mapping, 4096, &mut buffer);
-    dma.unmap(mapping);
-    assert_eq!(buffer, [0; 4096]);
+    assert_eq!(dma.finished(mapping, 4096), [0; 4096]);
 }
 
 #[test]
-fn copying_back_never_exceeds_the_mapping_nor_the_buffer() {
+fn copying_back_never_exceeds_the_mapping() {
     case!("UV-15", Clamp);
     for cell in Cell::ALL {
         let model = cell.model();
         let dma = model.dma(cell.access_platform);
         let device = model.device(cell.access_platform);
         let mut buffer = vec![0; 600];
-        let mapping = dma.map_from_device(&mut buffer[..400]).unwrap();
+        let mut place = None;
+        dma.map_from_device_at(&mut place, &mut buffer, 400).unwrap();
+        let mapping = place.unwrap();
         device.write(mapping.segments()[0].bus.raw(), &[9; 400]).unwrap();
-        dma.copy_back(&mapping, usize::MAX, &mut buffer[..400]);
-        dma.unmap(mapping);
+        let buffer = dma.finished(mapping, usize::MAX);
         assert_eq!(buffer[..400], [9; 400], "{cell:?}");
         assert_eq!(buffer[400..], [0; 200], "{cell:?}");
     }
-    let (_, dma, _) = secure();
-    let mut short = [0; 10];
-    let mut long = [0xee; 100];
-    let mapping = dma.map_from_device(&mut short).unwrap();
-    dma.copy_back(&mapping, 100, &mut long);
-    assert_eq!((long[9], long[10]), (0, 0xee));
-    let reading = dma.map_to_device(&[1; 10]).unwrap();
-    dma.copy_back(&reading, 10, &mut short);
-    assert_eq!(short, [0; 10], "what the device only reads is never copied back");
-    dma.unmap(mapping);
-    dma.unmap(reading);
 }
 
 #[test]
@@ -229,7 +217,7 @@ fn the_guard_refuses_every_address_outside_the_pool() {
 #[test]
 fn a_device_of_a_secure_guest_reaches_the_pool_and_nothing_else() {
     let (_, dma, device) = secure();
-    let mapping = dma.map_to_device(&[1; 64]).unwrap();
+    let mapping = dma.map_to_device(vec![1; 64]).unwrap();
     assert!(device.read(mapping.segments()[0].bus.raw(), 64).is_ok());
     for outside in [0xfff, 0x1000 + POOL_BYTES as u64] {
         assert_eq!(device.read(outside, 1), Err(Refused::NotMapped(outside)));
@@ -238,7 +226,7 @@ fn a_device_of_a_secure_guest_reaches_the_pool_and_nothing_else() {
     let _dma = untranslated.dma(false);
     let private = crate::addr::Gpa(POOL_BASE.0 - 1);
     assert_eq!(untranslated.device(false).read(private.0, 1), Err(Refused::NotShared(private)));
-    dma.unmap(mapping);
+    dma.unmapped(mapping);
 }
 
 #[test]
@@ -248,30 +236,26 @@ fn a_write_that_comes_after_the_request_was_given_up_reaches_no_later_request() 
         let model = cell.model();
         let dma = model.dma(cell.access_platform);
         let device = model.device(cell.access_platform);
-        let mut given_up = vec![0; 4096];
-        let mapping = dma.map_from_device(&mut given_up).unwrap();
+        let mapping = dma.map_from_device(vec![0; 4096]).unwrap();
         let late = mapping.segments()[0].bus;
         dma.quarantine(mapping);
 
-        let mut buffer = vec![0; 4096];
-        let next = dma.map_from_device(&mut buffer).unwrap();
+        let next = dma.map_from_device(vec![0; 4096]).unwrap();
         assert_ne!(next.segments()[0].bus, late, "{cell:?}");
         let _ = device.write(late.raw(), &[0xbd; 4096]);
         device.write(next.segments()[0].bus.raw(), &[0x11; 4096]).unwrap();
-        dma.copy_back(&next, 4096, &mut buffer);
-        dma.unmap(next);
-        assert_eq!(buffer, vec![0x11; 4096], "{cell:?}");
+        assert_eq!(dma.finished(next, 4096), vec![0x11; 4096], "{cell:?}");
 
-        dma.confirm_reset();
+        dma.reset_confirmed();
         assert!(pool_is_zero(&model), "what came back from quarantine was cleared");
         let mut held = vec![];
         for _ in 0..16 {
-            held.push(dma.map_from_device(&mut buffer).unwrap());
+            held.push(dma.map_from_device(vec![0; 4096]).unwrap());
         }
         if cell.secure {
             assert!(held.iter().any(|mapping| mapping.segments()[0].bus == late), "{cell:?}");
         }
-        held.into_iter().for_each(|mapping| dma.unmap(mapping));
+        held.into_iter().for_each(|mapping| drop(dma.unmapped(mapping)));
     }
 }
 
@@ -280,8 +264,7 @@ fn giving_up_a_request_closes_its_translation_at_once_where_there_is_one() {
     let model = Model::new(false);
     let dma = model.dma(true);
     let device = model.device(true);
-    let mut buffer = vec![0; 4096];
-    let mapping = dma.map_from_device(&mut buffer).unwrap();
+    let mapping = dma.map_from_device(vec![0; 4096]).unwrap();
     let late = mapping.segments()[0].bus.raw();
     dma.quarantine(mapping);
     assert_eq!(device.write(late, &[1]), Err(Refused::NotMapped(late)));
@@ -294,17 +277,17 @@ fn coherent_memory_of_a_device_that_was_not_reset_stays_out_of_use_until_it_is()
         let model = cell.model();
         let dma = model.dma(cell.access_platform);
         let coherent = dma.coherent(FRAME_SIZE).unwrap();
-        let at = coherent.memory.gpa();
+        let at = coherent.memory().gpa();
         dma.quarantine_coherent(coherent);
         let other = dma.coherent(FRAME_SIZE).unwrap();
-        assert_ne!(other.memory.gpa(), at);
-        dma.release(other);
+        assert_ne!(other.memory().gpa(), at);
+        dma.released(other);
         assert_eq!(model.pieces_allocated(), usize::from(!cell.secure));
-        dma.confirm_reset();
+        dma.reset_confirmed();
         assert_eq!(model.pieces_allocated(), 0);
         let again = dma.coherent(FRAME_SIZE).unwrap();
-        assert_eq!(again.memory.gpa(), at);
-        dma.release(again);
+        assert_eq!(again.memory().gpa(), at);
+        dma.released(again);
     }
 }
 
@@ -314,8 +297,8 @@ fn a_mapping_handed_to_another_device_s_handle_is_left_alone() {
     let system = model.dma_system(2);
     let one = system.device(DeviceId::from_routing(0, 8), false, None).unwrap();
     let two = system.device(DeviceId::from_routing(0, 16), false, None).unwrap();
-    let mapping = one.map_to_device(&[0x42; 512]).unwrap();
-    two.unmap(mapping);
+    let mapping = one.map_to_device(vec![0x42; 512]).unwrap();
+    assert_eq!(two.unmapped(mapping), [], "the buffer does not come back");
     let statistics = system.pool_statistics().unwrap();
     assert_eq!((statistics.bytes_in_use, statistics.mistakes), (512, 0));
 }
@@ -346,12 +329,15 @@ fn the_pool_is_shared_once_and_never_taken_back() {
     case!("UV-07", Ignore);
     let (model, dma, device) = secure();
     for n in 1..50 {
-        let mut buffer = vec![n; 5000];
-        let mapping = dma.map_from_device(&mut buffer).unwrap();
+        let mapping = dma.map_from_device(vec![n; 5000]).unwrap();
         device_writes(&device, &mapping, &[n; 5000]);
-        if n % 2 == 0 { dma.unmap(mapping) } else { dma.quarantine(mapping) }
+        if n % 2 == 0 {
+            dma.unmapped(mapping);
+        } else {
+            dma.quarantine(mapping);
+        }
     }
-    dma.confirm_reset();
+    dma.reset_confirmed();
     drop(dma);
     let calls = model.ultracalls();
     assert!(matches!(calls[..], [(Ultracall::SharePage, _)]), "{calls:?}");
@@ -367,9 +353,11 @@ fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
                 let dma = model.dma(cell.access_platform);
                 let device = model.device(cell.access_platform);
                 let mut buffer = vec![0; len + 8];
-                let mapping = dma.map_from_device(&mut buffer[..len]).unwrap();
+                let mut place = None;
+                dma.map_from_device_at(&mut place, &mut buffer, len).unwrap();
+                let mapping = place.unwrap();
                 device_writes(&device, &mapping, &bytes(len));
-                dma.finish(mapping, written, &mut buffer[..len]);
+                let buffer = dma.finished(mapping, written);
                 // In place the device has written what it has written.
                 let brought = if cell.secure { written.min(len) } else { len };
                 assert_eq!(buffer[..brought], bytes(len)[..brought], "{cell:?}, {written} of {len}");
@@ -379,8 +367,12 @@ fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
         }
     }
     let (model, dma, _) = secure();
-    let mut unchanged = [7; 600];
-    dma.finish(dma.map_to_device(&[1; 600]).unwrap(), 600, &mut unchanged);
+    let mapping = dma.map_to_device(vec![7; 600]).unwrap();
+    let slots = model.peek(POOL_BASE, POOL_BYTES);
+    let filled: Vec<u8> = slots.iter().map(|byte| byte ^ 0x55).collect();
+    model.poke(POOL_BASE, &filled);
+    let unchanged = dma.finished(mapping, 600);
+    model.poke(POOL_BASE, &vec![0; POOL_BYTES]);
     assert_eq!(unchanged, [7; 600], "what the device only reads is never copied back");
     assert!(pool_is_zero(&model));
 }
@@ -389,16 +381,17 @@ fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
 fn exhaustion_is_an_error_and_what_is_released_serves_again() {
     case!("UV-13", Fail);
     let (_, dma, _) = secure();
-    let big = vec![1; POOL_BYTES];
-    let all = dma.map_to_device(&big).unwrap();
+    let all = dma.map_to_device(vec![1; POOL_BYTES]).unwrap();
     assert_eq!(all.segments().len(), 32);
-    let Err(DmaError::Pool(exhausted)) = dma.map_to_device(&[1]) else { panic!() };
-    assert_eq!((exhausted.want, exhausted.free), (1, 0));
+    let Err(Unmapped { error: DmaError::Pool(exhausted), buffer }) = dma.map_to_device(vec![1]) else {
+        panic!()
+    };
+    assert_eq!((exhausted.want, exhausted.free, &buffer[..]), (1, 0, &[1][..]));
     assert!(matches!(dma.coherent(16), Err(DmaError::Pool(_))));
-    dma.unmap(all);
-    let small = dma.map_to_device(&[1]).unwrap();
-    dma.unmap(small);
-    assert_eq!(dma.map_to_device(&[]).unwrap_err(), DmaError::Empty);
+    dma.unmapped(all);
+    let small = dma.map_to_device(vec![1]).unwrap();
+    dma.unmapped(small);
+    assert_eq!(dma.map_to_device(Vec::new()).unwrap_err().error, DmaError::Empty);
 }
 
 #[test]
@@ -408,12 +401,12 @@ fn noise_over_the_whole_pool_changes_no_decision() {
     let dma = system.device(DeviceId::from_routing(0, 8), false, None).unwrap();
     let mut held = Vec::new();
     for len in [1, 600, 3000, 5000, 70_000] {
-        held.push(dma.map_to_device(&vec![7; len]).unwrap());
+        held.push(dma.map_to_device(vec![7; len]).unwrap());
         model.poke(POOL_BASE, &bytes(POOL_BYTES));
     }
     let in_use = system.pool_statistics().unwrap().bytes_in_use;
     assert_eq!(in_use, 512 + 2048 + 4096 + 16384 + 65536 + 16384);
-    held.into_iter().for_each(|mapping| dma.unmap(mapping));
+    held.into_iter().for_each(|mapping| drop(dma.unmapped(mapping)));
     let statistics = system.pool_statistics().unwrap();
     assert_eq!((statistics.frames_free, statistics.mistakes), (32, 0));
 }
@@ -443,29 +436,28 @@ proptest! {
         let device = model.device(cell.access_platform);
         let mut held: Vec<(Mapping, Vec<u8>)> = Vec::new();
         for (len, device_is_writer, finish) in requests {
-            let mut buffer = bytes(len);
+            let buffer = bytes(len);
             let mapping = if device_is_writer {
-                dma.map_from_device(&mut buffer)
+                dma.map_from_device(buffer.clone())
             } else {
-                dma.map_to_device(&buffer)
+                dma.map_to_device(buffer.clone())
             };
             if let Ok(mapping) = mapping {
                 held.push((mapping, buffer));
             }
             for _ in 0..finish.min(held.len()) {
-                let (mapping, mut buffer) = held.swap_remove(len % held.len());
+                let (mapping, buffer) = held.swap_remove(len % held.len());
                 if mapping.device_writes() {
                     let answer: Vec<u8> = buffer.iter().map(|byte| byte ^ 0x5a).collect();
                     device_writes(&device, &mapping, &answer);
-                    dma.copy_back(&mapping, buffer.len(), &mut buffer);
-                    prop_assert_eq!(&buffer, &answer);
+                    prop_assert_eq!(&dma.finished(mapping, buffer.len()), &answer);
                 } else {
                     prop_assert_eq!(&device_reads(&device, &mapping), &buffer);
+                    prop_assert_eq!(&dma.unmapped(mapping), &buffer);
                 }
-                dma.unmap(mapping);
             }
         }
-        held.into_iter().for_each(|(mapping, _)| dma.unmap(mapping));
+        held.into_iter().for_each(|(mapping, _)| drop(dma.unmapped(mapping)));
         prop_assert!(pool_is_zero(&model));
         if !cell.secure {
             prop_assert_eq!(model.tces(Model::LIOBN), vec![]);

@@ -50,8 +50,7 @@ pub(super) fn assert_kept_from_use(dma: &Dma<Model>, stations: &[Station]) {
         return;
     }
     let mut lent = Vec::new();
-    let mut buffer = alloc::vec![0; 1024];
-    while let Ok(mapping) = dma.map_from_device(&mut buffer) {
+    while let Ok(mapping) = dma.map_from_device(alloc::vec![0; 1024]) {
         for segment in mapping.segments() {
             for station in stations {
                 station.assert_apart(segment.bus.raw(), segment.len.into());
@@ -60,6 +59,6 @@ pub(super) fn assert_kept_from_use(dma: &Dma<Model>, stations: &[Station]) {
         lent.push(mapping);
     }
     for mapping in lent {
-        dma.unmap(mapping);
+        let _ = dma.unmapped(mapping);
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
         let dma = driver.dma().clone();
         drop(driver);
         device.registers().lies = crate::virtio::model::Lies::default();
-        dma.confirm_reset();
+        dma.reset_confirmed();
     }
     assert_given_back(&machine, &system, &device);
 }

@@ -56,7 +56,7 @@ pub(super) fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
         live(&machine, &system, &device, &mut driver, &mut script, turn);
         device.registers().lies = Lies::default();
         drop(driver);
-        dma.confirm_reset();
+        dma.reset_confirmed();
     }
     assert_given_back(&machine, &system, &device);
 }

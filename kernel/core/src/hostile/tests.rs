@@ -98,7 +98,7 @@ fn lives(life: impl Fn(&[u8])) {
 /// What a driver does that forgets what it has lent.
 fn lose_slots(dma: &Dma<Model>) {
     for _ in 0..8 {
-        drop(dma.map_from_device(&mut [0; 64]));
+        drop(dma.map_from_device(alloc::vec![0; 64]));
     }
 }
 

@@ -4,11 +4,12 @@ use super::machine::{IN_PLACE_BASE, InPlace, POOL_BASE, PRIVATE_BASE, RAM, State
 use super::{Model, ModelMemory};
 use crate::addr::{FRAME_SIZE, Gpa};
 use crate::clock::{Clock, Wake};
-use crate::dma::{DeviceId, Dma, DmaSystem};
+use crate::dma::{Coherent, DeviceId, Dma, DmaSystem, Mapping};
 use crate::seam::{Barriers, HaltReason, Platform, Rtas};
 use crate::tce::{Ddw, DmaWindow, PhbWindow};
 use crate::ultracall::share::{SharedPool, share_pool};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// Ticks of the model's clock in a second, as on a POWER9.
 const FREQUENCY: u64 = 512_000_000;
@@ -126,13 +127,45 @@ impl Clock for Model {
     }
 }
 
+/// What only the caller knows elsewhere: that a device has let go. The model's devices reach the model's memory and
+/// nothing else, so that here nothing depends on it.
+#[allow(unsafe_code, reason = "the model's devices reach no memory of this process")]
+impl Dma<Model> {
+    /// [`Dma::finish`].
+    #[must_use]
+    pub fn finished(&self, mapping: Mapping, written: usize) -> Vec<u8> {
+        // SAFETY: the model's devices write to the model's memory alone, whatever they still do with the mapping.
+        unsafe { self.finish(mapping, written) }
+    }
+
+    /// [`Dma::unmap`].
+    pub fn unmapped(&self, mapping: Mapping) -> Vec<u8> {
+        // SAFETY: as in `finished`: no device reaches the buffer.
+        unsafe { self.unmap(mapping) }
+    }
+
+    /// [`Dma::release`].
+    pub fn released(&self, coherent: Coherent<ModelMemory>) {
+        // SAFETY: the model's memory is a vector, each access to which is checked, whoever else uses it.
+        unsafe { self.release(coherent) }
+    }
+
+    /// [`Dma::confirm_reset`].
+    pub fn reset_confirmed(&self) {
+        // SAFETY: the model's devices write to the model's memory alone, reset or not.
+        unsafe { self.confirm_reset() }
+    }
+}
+
 impl Barriers for Model {
     fn write_barrier(&self) {}
     fn read_barrier(&self) {}
     fn full_barrier(&self) {}
 }
 
-impl Platform for Model {
+// SAFETY: the model's devices write to the model's memory alone, whatever address they are given.
+#[allow(unsafe_code, reason = "the model keeps a platform's promises")]
+unsafe impl Platform for Model {
     type Memory = ModelMemory;
 
     fn allocate(&self, len: usize) -> Option<ModelMemory> {
@@ -152,18 +185,13 @@ impl Platform for Model {
         state.allocated.insert(at, size);
         let from = usize::try_from(at).ok()?;
         state.ram.get_mut(from..from.saturating_add(len))?.fill(0);
-        Some(ModelMemory::new(self.clone(), Gpa(at), len))
-    }
-
-    fn release(&self, memory: ModelMemory) {
-        use crate::seam::DeviceMemory;
-        let known = self.lock().allocated.remove(&memory.gpa().0);
-        assert!(known.is_some(), "memory released that was not allocated");
+        drop(state);
+        Some(ModelMemory::allocated(self.clone(), Gpa(at), len))
     }
 
     /// Shows the buffer's bytes at an address of the machine: 32 MiB of buffers at once, then the oldest are
     /// forgotten.
-    fn gpa_of(&self, buffer: &[u8]) -> Gpa {
+    fn gpa_of(&self, buffer: &mut [u8]) -> Gpa {
         let mut state = self.lock();
         assert!(!state.secure, "a secure guest asked for the address of a private buffer");
         let gpa = state.place(buffer.as_ptr() as usize, buffer.len());

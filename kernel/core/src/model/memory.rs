@@ -4,6 +4,7 @@ use super::Model;
 use super::machine::State;
 use crate::addr::Gpa;
 use crate::seam::DeviceMemory;
+use alloc::sync::Arc;
 
 /// A piece of the machine's memory.
 #[derive(Clone, Debug)]
@@ -11,11 +12,31 @@ pub struct ModelMemory {
     model: Model,
     gpa: u64,
     len: usize,
+    /// Of memory that `Platform::allocate` gave.
+    allocation: Option<Arc<Allocation>>,
+}
+
+/// Memory of the machine that nobody else is given until the last handle goes.
+#[derive(Debug)]
+struct Allocation {
+    model: Model,
+    gpa: u64,
+}
+
+impl Drop for Allocation {
+    fn drop(&mut self) {
+        self.model.lock().allocated.remove(&self.gpa);
+    }
 }
 
 impl ModelMemory {
     pub(super) fn new(model: Model, gpa: Gpa, len: usize) -> Self {
-        Self { model, gpa: gpa.0, len }
+        Self { model, gpa: gpa.0, len, allocation: None }
+    }
+
+    pub(super) fn allocated(model: Model, gpa: Gpa, len: usize) -> Self {
+        let allocation = Some(Arc::new(Allocation { model: model.clone(), gpa: gpa.0 }));
+        Self { model, gpa: gpa.0, len, allocation }
     }
 
     /// Runs `f` on the bytes asked for.
@@ -41,7 +62,10 @@ impl ModelMemory {
     }
 }
 
-impl DeviceMemory for ModelMemory {
+// SAFETY: a piece names bytes of a vector that only the model's own code touches, each access checked, and whose guest
+// physical addresses mean something to the model's devices alone.
+#[allow(unsafe_code, reason = "the model keeps the promises of device memory")]
+unsafe impl DeviceMemory for ModelMemory {
     fn len(&self) -> usize {
         self.len
     }
@@ -53,7 +77,8 @@ impl DeviceMemory for ModelMemory {
     fn part(&self, offset: usize, len: usize) -> Option<Self> {
         let end = offset.checked_add(len)?;
         let gpa = self.gpa.checked_add(offset as u64)?;
-        (end <= self.len).then(|| Self { model: self.model.clone(), gpa, len })
+        let allocation = self.allocation.clone();
+        (end <= self.len).then(|| Self { model: self.model.clone(), gpa, len, allocation })
     }
 
     fn read(&self, offset: usize, out: &mut [u8]) {

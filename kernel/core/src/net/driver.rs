@@ -3,6 +3,8 @@
 //! What the device writes is copied, by our own length, into private memory and looked at only there. The
 //! first lie ends the device, not the guest.
 
+#![allow(unsafe_code, reason = "what the device held is given back once its reset is confirmed")]
+
 use super::error::NetError;
 use super::features::{self, NetConfig};
 use super::link::{Frame, Link, MacAddr};
@@ -70,7 +72,8 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             Ok(set_up) => set_up,
             Err(error) => {
                 if transport.reset(dma.platform()).is_ok() {
-                    dma.confirm_reset();
+                    // SAFETY: the device has said that it is reset.
+                    unsafe { dma.confirm_reset() };
                 }
                 return Err(error);
             }
@@ -107,7 +110,8 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         match Transmitter::new(transport, dma, config.mtu) {
             Ok(tx) => Ok((config, Queues { rx, tx })),
             Err(error) => {
-                rx.dismantle(false);
+                // SAFETY: nothing is given back.
+                unsafe { rx.dismantle(false) };
                 Err(error)
             }
         }
@@ -192,8 +196,10 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             log::error!("net: {reason}; the device is not used any more");
         }
         self.confirm_reset();
-        rx.dismantle(self.reset_confirmed);
-        tx.dismantle(self.reset_confirmed);
+        // SAFETY: what the reset of this device answered.
+        unsafe { rx.dismantle(self.reset_confirmed) };
+        // SAFETY: as above.
+        unsafe { tx.dismantle(self.reset_confirmed) };
     }
 
     /// Resets the device; what it held can be used again only if it says that it has let go.
@@ -201,7 +207,8 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         match self.transport.reset(self.dma.platform()) {
             Ok(()) => {
                 self.reset_confirmed = true;
-                self.dma.confirm_reset();
+                // SAFETY: the device has said that it is reset.
+                unsafe { self.dma.confirm_reset() };
             }
             Err(error) => log::error!("net: {error}; what the device held is not used any more"),
         }

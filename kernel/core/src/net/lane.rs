@@ -1,5 +1,7 @@
 //! One direction's queue and the buffers that the device holds.
 
+#![allow(unsafe_code, reason = "buffers are lent, and come back once the device has let go")]
+
 use super::error::{Direction, NetError};
 use crate::dma::{Dma, DmaError, Mapping, Segment};
 use crate::seam::{Mmio, Platform};
@@ -7,20 +9,11 @@ use crate::virtio::queue::Queue;
 use crate::virtio::ring::{Descriptor, QueueError};
 use crate::virtio::transport::{Doorbell, Transport};
 use alloc::vec::Vec;
-use core::mem;
 
 /// Most descriptors used of one queue.
 const QUEUE_SIZE: u16 = 128;
 /// Bytes of struct virtio_net_hdr of a modern device (virtio 1.2, 5.1.6).
 pub(super) const HEADER: usize = 12;
-
-/// A buffer that the device holds, while there is a mapping. It is owned here, so that nobody else can look at it
-/// meanwhile.
-#[derive(Default)]
-struct Place {
-    buffer: Vec<u8>,
-    mapping: Option<Mapping>,
-}
 
 /// A buffer that the device has given back.
 pub(super) struct Done {
@@ -51,8 +44,8 @@ pub(super) struct Lane<P: Platform> {
     dma: Dma<P>,
     queue: Queue<P>,
     doorbell: Doorbell,
-    /// By head of chain.
-    held: Vec<Place>,
+    /// What the device holds, by head of chain.
+    held: Vec<Option<Mapping>>,
 }
 
 impl<P: Platform> Lane<P> {
@@ -63,7 +56,7 @@ impl<P: Platform> Lane<P> {
         dma: &Dma<P>,
     ) -> Result<Self, NetError> {
         let (queue, doorbell) = transport.queue(direction.queue(), QUEUE_SIZE, dma)?;
-        let held = core::iter::repeat_with(Place::default).take(usize::from(queue.size())).collect();
+        let held = core::iter::repeat_with(|| None).take(usize::from(queue.size())).collect();
         Ok(Self { direction, dma: dma.clone(), queue, doorbell, held })
     }
 
@@ -89,39 +82,33 @@ impl<P: Platform> Lane<P> {
 
     /// Hands the first `len` bytes of `buffer` to the device, from the next [`Self::publish`] on: to be
     /// written, or, when transmitting, to be read. Answers the head of its chain.
-    pub fn stage(&mut self, buffer: Vec<u8>, len: usize) -> Result<u16, NotTaken> {
+    pub fn stage(&mut self, mut buffer: Vec<u8>, len: usize) -> Result<u16, NotTaken> {
         let Self { direction, dma, queue, held, .. } = self;
-        let room = queue.next_head().and_then(|head| Some((head, held.get_mut(usize::from(head))?)));
-        let Some((next, place)) = room else {
+        let room = queue.next_head().and_then(|head| held.get_mut(usize::from(head)));
+        let Some(place) = room else {
             let full = QueueError::Full { want: 1, free: queue.free() };
             return Err((buffer, Refusal::NoRoom(NetError::Queue(*direction, full))));
         };
-        place.buffer = buffer;
-        let part = place.buffer.get_mut(..len).unwrap_or_default();
         let mapped = match direction {
-            Direction::Receive => dma.map_from_device_at(&mut place.mapping, part),
-            Direction::Transmit => dma.map_to_device_at(&mut place.mapping, part),
+            Direction::Receive => dma.map_from_device_at(place, &mut buffer, len),
+            Direction::Transmit => dma.map_to_device_at(place, &mut buffer, len),
         };
-        let refusal = match (mapped, &place.mapping) {
-            (Ok(()), Some(mapping)) => match hand_over(queue, mapping) {
-                // That head: nothing was staged in between.
-                Ok(head) => return Ok(head),
-                Err(error) => self.refusal(error),
+        match (mapped, &place) {
+            // SAFETY: the mapping stays in this place, which is that of the chain's head, until `take` has the chain
+            // back, or `dismantle` ends it.
+            (Ok(()), Some(mapping)) => match unsafe { hand_over(queue, mapping) } {
+                // The head that the place is for: nothing was staged in between.
+                Ok(head) => Ok(head),
+                Err(error) => {
+                    // SAFETY: nothing was staged: the device was not told of it.
+                    let buffer = unsafe { dma.finish_at(place, 0) };
+                    Err((buffer, self.refusal(error)))
+                }
             },
-            (Err(error), _) if error.is_exhausted() => Refusal::NoRoom(error.into()),
-            (Err(error), _) => Refusal::Broken(error.into()),
-            (Ok(()), None) => Refusal::Broken(DmaError::Empty.into()),
-        };
-        Err((self.take_back(next), refusal))
-    }
-
-    /// The buffer at `head`, which the device was not told of.
-    fn take_back(&mut self, head: u16) -> Vec<u8> {
-        let Some(place) = self.held.get_mut(usize::from(head)) else { return Vec::new() };
-        if let Some(mapping) = place.mapping.take() {
-            self.dma.unmap(mapping);
+            (Err(error), _) if error.is_exhausted() => Err((buffer, Refusal::NoRoom(error.into()))),
+            (Err(error), _) => Err((buffer, Refusal::Broken(error.into()))),
+            (Ok(()), None) => Err((buffer, Refusal::Broken(DmaError::Empty.into()))),
         }
-        mem::take(&mut place.buffer)
     }
 
     fn refusal(&self, error: QueueError) -> Refusal {
@@ -157,43 +144,47 @@ impl<P: Platform> Lane<P> {
         let lie = |lie| NetError::Lie(self.direction, lie);
         let Some(used) = self.queue.take().map_err(lie)? else { return Ok(None) };
         // The queue gives back only heads that it was given, and each once.
-        let Some(Place { buffer, mapping: place }) = self.held.get_mut(usize::from(used.head)) else {
-            return Ok(None);
-        };
+        let Some(place) = self.held.get_mut(usize::from(used.head)) else { return Ok(None) };
         let Some(len) = place.as_ref().map(Mapping::len) else { return Ok(None) };
         let written = usize::try_from(used.written).unwrap_or(usize::MAX).min(len);
-        self.dma.finish_at(place, written, buffer.get_mut(..len).unwrap_or_default());
-        Ok(Some(Done { head: used.head, buffer: mem::take(buffer), len, written }))
+        // SAFETY: the queue has taken the chain back from the device.
+        let buffer = unsafe { self.dma.finish_at(place, written) };
+        Ok(Some(Done { head: used.head, buffer, len, written }))
     }
 
     /// Ends the queue. Unless the device's reset is confirmed, nothing that it may still write is ever used
     /// again.
-    pub fn dismantle(self, reset_confirmed: bool) {
-        for Place { buffer, mapping } in self.held {
-            let Some(mapping) = mapping else { continue };
+    ///
+    /// # Safety
+    /// `reset_confirmed` is true only if the device's reset was confirmed.
+    pub unsafe fn dismantle(self, reset_confirmed: bool) {
+        for mapping in self.held.into_iter().flatten() {
             if reset_confirmed {
-                self.dma.unmap(mapping);
+                // SAFETY: the device uses nothing any more, as the caller says.
+                drop(unsafe { self.dma.unmap(mapping) });
             } else {
                 self.dma.quarantine(mapping);
-                if !self.dma.bounced() {
-                    // A device that was not reset may write here as long as the machine runs.
-                    mem::forget(buffer);
-                }
             }
         }
-        self.queue.dismantle(reset_confirmed);
+        // SAFETY: as the caller promises.
+        unsafe { self.queue.dismantle(reset_confirmed) };
     }
 }
 
 /// Stages a chain of a mapping's pieces: of one, for every buffer that fits into a frame of the pool.
-fn hand_over<P: Platform>(queue: &mut Queue<P>, mapping: &Mapping) -> Result<u16, QueueError> {
+///
+/// # Safety
+/// The mapping lasts until the chain comes back or the device's reset is confirmed.
+unsafe fn hand_over<P: Platform>(queue: &mut Queue<P>, mapping: &Mapping) -> Result<u16, QueueError> {
     let descriptor = |piece: &Segment| Descriptor {
         bus: piece.bus,
         len: piece.len,
         device_writes: mapping.device_writes(),
     };
     match mapping.segments() {
-        [piece] => queue.stage(&[descriptor(piece)]),
-        pieces => queue.stage(&pieces.iter().map(descriptor).collect::<Vec<_>>()),
+        // SAFETY: the piece is the mapping's, for its direction, and lasts as the caller promises.
+        [piece] => unsafe { queue.stage(&[descriptor(piece)]) },
+        // SAFETY: as above, for each piece.
+        pieces => unsafe { queue.stage(&pieces.iter().map(descriptor).collect::<Vec<_>>()) },
     }
 }

@@ -119,7 +119,12 @@ impl<P: Platform> Receiver<P> {
     }
 
     /// Ends the queue.
-    pub fn dismantle(self, reset_confirmed: bool) {
-        self.lane.dismantle(reset_confirmed);
+    ///
+    /// # Safety
+    /// As [`Lane::dismantle`].
+    #[allow(unsafe_code, reason = "only the caller knows that the device is reset")]
+    pub unsafe fn dismantle(self, reset_confirmed: bool) {
+        // SAFETY: as the caller promises.
+        unsafe { self.lane.dismantle(reset_confirmed) };
     }
 }

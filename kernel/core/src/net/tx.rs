@@ -6,7 +6,7 @@ use super::link::{ETHERNET_HEADER, Frame};
 use super::order::Order;
 use super::statistics::{NetStatistics, add, count};
 use crate::clock::Deadline;
-use crate::dma::{Dma, Mapping};
+use crate::dma::{Dma, Mapping, Unmapped};
 use crate::seam::{Mmio, Platform};
 use crate::virtio::transport::Transport;
 use alloc::collections::VecDeque;
@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const RESERVED: usize = 8;
 /// Frames under way at most.
 const FRAMES: usize = 64;
+
+/// Room of the pool, kept for a while.
+pub(super) struct Reserved(Vec<Mapping>);
 
 /// The transmit queue and its frames.
 pub(super) struct Transmitter<P: Platform> {
@@ -64,22 +67,30 @@ impl<P: Platform> Transmitter<P> {
     }
 
     /// Keeps room for a few frames until [`Self::release`]: whoever receives must be able to answer.
-    pub fn reserve(&mut self) -> Result<Vec<Mapping>, NetError> {
+    pub fn reserve(&mut self) -> Result<Reserved, NetError> {
         let mut reserved = Vec::new();
-        for buffer in self.spare.iter_mut().take(RESERVED) {
+        for _ in 0..RESERVED {
+            let Some(buffer) = self.spare.pop() else { break };
             match self.dma.map_from_device(buffer) {
                 Ok(mapping) => reserved.push(mapping),
-                Err(_) if !reserved.is_empty() => break,
-                Err(error) => return Err(error.into()),
+                Err(Unmapped { error, buffer }) => {
+                    self.spare.push(buffer);
+                    if reserved.is_empty() {
+                        return Err(error.into());
+                    }
+                    break;
+                }
             }
         }
-        Ok(reserved)
+        Ok(Reserved(reserved))
     }
 
     /// Gives the room back.
-    pub fn release(&self, reserved: Vec<Mapping>) {
-        for mapping in reserved {
-            self.dma.unmap(mapping);
+    pub fn release(&mut self, Reserved(mappings): Reserved) {
+        for mapping in mappings {
+            #[allow(unsafe_code, reason = "the device let go of what it never had")]
+            // SAFETY: no device was told of it: nothing can be done with what is reserved but to release it.
+            self.spare.push(unsafe { self.dma.unmap(mapping) });
         }
     }
 
@@ -171,7 +182,12 @@ impl<P: Platform> Transmitter<P> {
     }
 
     /// Ends the queue.
-    pub fn dismantle(self, reset_confirmed: bool) {
-        self.lane.dismantle(reset_confirmed);
+    ///
+    /// # Safety
+    /// As [`Lane::dismantle`].
+    #[allow(unsafe_code, reason = "only the caller knows that the device is reset")]
+    pub unsafe fn dismantle(self, reset_confirmed: bool) {
+        // SAFETY: as the caller promises.
+        unsafe { self.lane.dismantle(reset_confirmed) };
     }
 }

@@ -1,5 +1,7 @@
 //! A virtqueue: the ring, the memory it lives in, and the guard that keeps private addresses out of it.
 
+#![allow(unsafe_code, reason = "only the caller knows how long memory is lent")]
+
 use crate::addr::BusAddr;
 use crate::dma::{AddressGuard, Coherent, Dma, DmaError};
 use crate::seam::{HaltReason, Platform};
@@ -35,9 +37,10 @@ impl<P: Platform> Queue<P> {
     pub fn new(dma: &Dma<P>, size: u16) -> Result<Self, DmaError> {
         let layout = Layout::new(size).ok_or(DmaError::Empty)?;
         let coherent = dma.coherent(layout.total)?;
-        let parts = part(&coherent, &layout).zip(Ring::new(coherent.memory.clone(), size));
+        let parts = part(&coherent, &layout).zip(Ring::new(coherent.memory().clone(), size));
         let Some((addresses, ring)) = parts else {
-            dma.release(coherent);
+            // SAFETY: no device was told of it.
+            unsafe { dma.release(coherent) };
             return Err(DmaError::Empty);
         };
         Ok(Self { dma: dma.clone(), guard: dma.guard(), coherent, ring, addresses })
@@ -96,7 +99,11 @@ impl<P: Platform> Queue<P> {
     ///
     /// # Errors
     /// Nothing has been changed.
-    pub fn stage(&mut self, chain: &[Descriptor]) -> Result<u16, QueueError> {
+    ///
+    /// # Safety
+    /// Each descriptor names memory that is lent through this queue's DMA, for that direction, until the chain comes
+    /// back from [`Self::take`] or the device's reset is confirmed.
+    pub unsafe fn stage(&mut self, chain: &[Descriptor]) -> Result<u16, QueueError> {
         let Self { guard, dma, ring, .. } = self;
         ring.stage_judged(chain, |descriptor| {
             if !guard.allows(descriptor.bus, descriptor.len.into()) && descriptor.len > 0 {
@@ -135,13 +142,22 @@ impl<P: Platform> Queue<P> {
 
     /// Gives the queue's memory back, or keeps it from every further use until the device's reset is
     /// confirmed.
-    pub fn dismantle(self, reset_confirmed: bool) {
+    ///
+    /// # Safety
+    /// `reset_confirmed` is true only if the device's reset was confirmed, or it was never told of this queue.
+    pub unsafe fn dismantle(self, reset_confirmed: bool) {
         let Self { dma, coherent, .. } = self;
         if reset_confirmed {
-            dma.release(coherent);
+            // SAFETY: the caller says that the device uses the queue no more.
+            unsafe { dma.release(coherent) };
         } else {
             dma.quarantine_coherent(coherent);
         }
+    }
+
+    /// Keeps the queue's memory from every further use until the device's reset is confirmed.
+    pub fn quarantine(self) {
+        self.dma.quarantine_coherent(self.coherent);
     }
 }
 

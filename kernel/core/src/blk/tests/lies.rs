@@ -171,9 +171,8 @@ fn without_a_confirmed_reset_buffers_and_slots_are_kept_from_use() {
         rig.device.registers().lies.no_reset = false;
         assert!(blk.retry_reset());
         assert_eq!(rig.machine.pieces_allocated(), 0);
-        let mut buffer = vec![0; 512];
-        let mapping = dma.map_from_device(&mut buffer).unwrap();
-        dma.unmap(mapping);
+        let mapping = dma.map_from_device(vec![0; 512]).unwrap();
+        dma.unmapped(mapping);
     }
 }
 

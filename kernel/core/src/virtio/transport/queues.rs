@@ -77,7 +77,7 @@ impl<M: Mmio> Transport<M> {
             Ok(()) => Ok((queue, doorbell)),
             Err(error) => {
                 // The device may have taken the addresses, and believe that the queue is on.
-                queue.dismantle(false);
+                queue.quarantine();
                 Err(error)
             }
         }

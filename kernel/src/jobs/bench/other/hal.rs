@@ -54,7 +54,7 @@ unsafe impl Hal for PoolHal {
     fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
         with(|lent| {
             let Ok(coherent) = lent.dma.coherent(pages * PAGE_SIZE) else { return (0, NonNull::dangling()) };
-            let Some(at) = NonNull::new(coherent.memory.as_ptr()) else { return (0, NonNull::dangling()) };
+            let Some(at) = NonNull::new(coherent.memory().as_ptr()) else { return (0, NonNull::dangling()) };
             let address = coherent.bus.raw();
             lent.coherent.push(coherent);
             (address, at)
@@ -64,7 +64,8 @@ unsafe impl Hal for PoolHal {
     unsafe fn dma_dealloc(address: PhysAddr, _: NonNull<u8>, _: usize) -> i32 {
         with(|lent| match lent.coherent.iter().position(|coherent| coherent.bus.raw() == address) {
             Some(at) => {
-                lent.dma.release(lent.coherent.swap_remove(at));
+                // SAFETY: the caller promises that the device uses the memory no more.
+                unsafe { lent.dma.release(lent.coherent.swap_remove(at)) };
                 0
             }
             None => -1,
@@ -84,8 +85,8 @@ unsafe impl Hal for PoolHal {
                 return Pseries.gpa_of(buffer).0;
             }
             let mapping = match direction {
-                BufferDirection::DriverToDevice => lent.dma.map_to_device(buffer),
-                BufferDirection::DeviceToDriver => lent.dma.map_from_device(buffer),
+                BufferDirection::DriverToDevice => lent.dma.lend_copy(buffer, false),
+                BufferDirection::DeviceToDriver => lent.dma.lend_copy(buffer, true),
                 BufferDirection::Both => unreachable!("the block driver has no buffer for both directions"),
             };
             // The crate has no way to be told.
@@ -100,8 +101,8 @@ unsafe impl Hal for PoolHal {
     }
 
     #[inline]
-    unsafe fn unshare(address: PhysAddr, buffer: NonNull<[u8]>, direction: BufferDirection) {
-        // SAFETY: as in `share`.
+    unsafe fn unshare(address: PhysAddr, buffer: NonNull<[u8]>, _: BufferDirection) {
+        // SAFETY: the caller promises a buffer that nothing else uses during this call.
         let buffer = unsafe { slice::from_raw_parts_mut(buffer.as_ptr().cast::<u8>(), buffer.len()) };
         with(|lent| {
             if !lent.dma.bounced() {
@@ -109,10 +110,7 @@ unsafe impl Hal for PoolHal {
                 return;
             }
             let mapping = lent.place(address).take().expect("what comes back was lent");
-            match direction {
-                BufferDirection::DriverToDevice => lent.dma.unmap(mapping),
-                _ => lent.dma.finish(mapping, buffer.len(), buffer),
-            }
+            lent.dma.take_copy(mapping, buffer);
         });
     }
 }
