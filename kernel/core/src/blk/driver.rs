@@ -359,17 +359,13 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         if result.is_ok() && operation == Operation::Read && used.written < needed {
             return self.broken_by(Lie::TooShort { id: head, written: used.written, needed });
         }
-        let mut buffer = Vec::new();
-        if request.mapping.is_some() {
-            // Of an answer that failed nothing is brought back.
-            let good = operation.device_writes() && result.is_ok();
-            let data = if good { used.written.saturating_sub(1) } else { 0 };
-            let data = usize::try_from(data).unwrap_or(usize::MAX);
-            // SAFETY: the queue has taken the request's chain back from the device.
-            buffer = unsafe { self.dma.finish_at(&mut request.mapping, data) };
-            if operation.device_writes() && !good {
-                buffer.fill(0);
-            }
+        // Of an answer that failed nothing is brought back.
+        let data = if result.is_ok() { used.written.saturating_sub(1) } else { 0 };
+        let data = usize::try_from(data).unwrap_or(usize::MAX);
+        // SAFETY: the queue has taken the request's chain back from the device.
+        let mut buffer = unsafe { self.dma.finish_at(&mut request.mapping, data) };
+        if result.is_err() && operation.device_writes() {
+            buffer.fill(0);
         }
         self.requests.forget(slot);
         Some(Completion { token, result, buffer })

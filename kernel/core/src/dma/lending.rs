@@ -9,6 +9,7 @@ use super::mapping::{Held, Pieces};
 use super::{DmaError, Mapping, Segment, Unmapped};
 use crate::addr::{FRAME_SIZE, Gpa};
 use crate::clock::Clock;
+use crate::pool::Account;
 use crate::seam::{DeviceMemory, Platform};
 use crate::tce::{Iova, TceFlags};
 use alloc::boxed::Box;
@@ -51,15 +52,12 @@ impl<P: Platform> Dma<P> {
         buffer: &mut Vec<u8>,
         len: usize,
     ) -> Result<(), DmaError> {
-        let part = buffer.get_mut(..len).unwrap_or_default();
-        let (segment, held) = self.map(part, TceFlags::READ)?;
-        if let Bounce::Pool { shared, .. } = &self.0.bounce {
-            shared.copy_in(held.slots(), part);
+        self.map(place, buffer, len, TceFlags::READ)?;
+        if let (Bounce::Pool { shared, .. }, Some(mapping)) = (&self.0.bounce, place) {
+            shared.copy_in(mapping.held.slots(), mapping.buffer.to_copy(len));
             self.0.own.copied_in(len);
             self.0.totals.copied_in(len);
         }
-        let buffer = Lent::from(buffer);
-        *place = Some(Mapping { owner: self.0.id, device_writes: false, len, segment, held, buffer });
         Ok(())
     }
 
@@ -73,10 +71,7 @@ impl<P: Platform> Dma<P> {
         buffer: &mut Vec<u8>,
         len: usize,
     ) -> Result<(), DmaError> {
-        let (segment, held) = self.map(buffer.get_mut(..len).unwrap_or_default(), TceFlags::WRITE)?;
-        let buffer = Lent::from(buffer);
-        *place = Some(Mapping { owner: self.0.id, device_writes: true, len, segment, held, buffer });
-        Ok(())
+        self.map(place, buffer, len, TceFlags::WRITE)
     }
 
     /// Ends the device's use of a buffer and gives it back, with the first `written` bytes that the device wrote: never
@@ -180,24 +175,41 @@ impl<P: Platform> Dma<P> {
         }
     }
 
-    #[inline]
-    fn map(&self, part: &mut [u8], flags: TceFlags) -> Result<(Segment, Held), DmaError> {
-        let len = part.len();
-        match &self.0.bounce {
-            Bounce::Pool { shared, account } if !SKIP_BOUNCE && (1..=FRAME_SIZE).contains(&len) => {
-                let (slot, gpa) = shared.reserve_slot(self.platform(), *account, len)?;
-                let Some(bus) = self.0.translation.settled(gpa, len) else {
-                    return Err(gave_up(
-                        self.platform(),
-                        shared,
-                        Held::Slot(slot),
-                        DmaError::Unreachable { gpa, len: len as u64 },
-                    ));
-                };
-                Ok((Segment { bus, len: u32::try_from(len).unwrap_or(u32::MAX) }, Held::Slot(slot)))
+    fn map(
+        &self,
+        place: &mut Option<Mapping>,
+        buffer: &mut Vec<u8>,
+        len: usize,
+        flags: TceFlags,
+    ) -> Result<(), DmaError> {
+        let (segment, held) = match &self.0.bounce {
+            Bounce::Pool { shared, account }
+                if !SKIP_BOUNCE && len.wrapping_sub(1) < FRAME_SIZE && len <= buffer.len() =>
+            {
+                self.slot(shared, *account, len)?
             }
-            _ => self.map_otherwise(part, flags),
-        }
+            _ => self.map_otherwise(buffer.get_mut(..len).unwrap_or_default(), flags)?,
+        };
+        let device_writes = flags.contains(TceFlags::WRITE);
+        let buffer = Lent::from(buffer);
+        *place = Some(Mapping { owner: self.0.id, device_writes, len, segment, held, buffer });
+        Ok(())
+    }
+
+    /// A slot of the pool for `len` bytes, no more than a frame.
+    #[inline]
+    fn slot(
+        &self,
+        shared: &Shared<P::Memory>,
+        account: Account,
+        len: usize,
+    ) -> Result<(Segment, Held), DmaError> {
+        let (slot, gpa) = shared.reserve_slot(self.platform(), account, len)?;
+        let Some(bus) = self.0.translation.settled(gpa, len) else {
+            let error = DmaError::Unreachable { gpa, len: len as u64 };
+            return Err(gave_up(self.platform(), shared, Held::Slot(slot), error));
+        };
+        Ok((Segment { bus, len: u32::try_from(len).unwrap_or(u32::MAX) }, Held::Slot(slot)))
     }
 
     /// A buffer of more than a frame, or in place.
@@ -245,13 +257,16 @@ impl<P: Platform> Dma<P> {
     /// Lends a copy of `data`, or as many cleared bytes, which the device writes.
     ///
     /// # Errors
-    /// No room, or no pool.
-    pub fn lend_copy(&self, data: &mut [u8], device_writes: bool) -> Result<Mapping, DmaError> {
-        let (Bounce::Pool { shared, .. }, false) = (&self.0.bounce, SKIP_BOUNCE) else {
+    /// No room, no pool, or more than a frame.
+    pub fn lend_copy(&self, data: &[u8], device_writes: bool) -> Result<Mapping, DmaError> {
+        let (Bounce::Pool { shared, account }, false) = (&self.0.bounce, SKIP_BOUNCE) else {
             return Err(DmaError::Empty);
         };
-        let (flags, len) = (if device_writes { TceFlags::WRITE } else { TceFlags::READ }, data.len());
-        let (segment, held) = self.map(data, flags)?;
+        let len = data.len();
+        if !(1..=FRAME_SIZE).contains(&len) {
+            return Err(DmaError::TooLong { len, max: FRAME_SIZE });
+        }
+        let (segment, held) = self.slot(shared, *account, len)?;
         if !device_writes {
             shared.copy_in(held.slots(), data);
             self.0.own.copied_in(len);

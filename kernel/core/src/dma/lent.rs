@@ -18,6 +18,12 @@ impl Lent {
         Self(ManuallyDrop::new(mem::take(buffer)))
     }
 
+    /// The first `len` bytes, to be copied for the device: it is not told of the buffer itself.
+    #[inline]
+    pub(super) fn to_copy(&self, len: usize) -> &[u8] {
+        self.0.get(..len).unwrap_or_default()
+    }
+
     /// The buffer. The device does not use it any more, or never could: see [`super::Dma::finish`].
     #[inline]
     pub(super) fn back(&mut self) -> Vec<u8> {
