@@ -49,7 +49,7 @@ pub(super) const CASES: &[Case] = &[
         "a window that was removed maps nothing; of one that stays each entry is read back, the pool is not mapped",
     ),
     tried(
-        H,
+        HQ,
         "TCE-09",
         &[Fallback, Halt],
         "ibm,remove-pe-dma-window says success and removes nothing, or the window comes back",

@@ -6,7 +6,7 @@ use crate::judge;
 use crate::matrix::cells::SERVING;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
-use crate::ultravisor::host::Subject::{ConfigRead, Hcall, Load, Store};
+use crate::ultravisor::host::Subject::{ConfigRead, Hcall, Load, Rtas, Store};
 use crate::ultravisor::host::Value::{Is, With, Without};
 use crate::ultravisor::host::What::{Answer, Argument, R3, Result as Changed};
 use crate::ultravisor::host::{H_GET_TCE, H_PUT_TCE, H_RTAS, H_STUFF_TCE, H_XIRR, Rule, Subject};
@@ -107,7 +107,7 @@ const PRIVATE: u64 = 0x40_0003;
 /// removed window.
 const LAST_LOOK: u64 = 2 + 1 + 32 + 16 + 1;
 
-const CASES: [Case; 31] = [
+const CASES: [Case; 33] = [
     case(
         case!("CAP-14", Refuse, Q),
         &[Rule::from(CONFIG, 8, Answer { status: 0, value: ONES })],
@@ -275,6 +275,20 @@ const CASES: [Case; 31] = [
     )
     .named("-stale")
     .of_tces(),
+    case(
+        case!("TCE-09", Fallback, Q),
+        &[Rule::always(Rtas("ibm,remove-pe-dma-window"), Answer { status: 0, value: 0 })],
+        Outcome::Works(&["can be read after it was removed"]),
+    )
+    .of_frames(),
+    // The window that was replaced can be read at the end, which is the last thing looked at.
+    case(
+        case!("TCE-09", Halt, Q),
+        &[Rule::nth(Hcall(H_GET_TCE), LAST_LOOK, Answer { status: 0, value: 0 })],
+        Outcome::Exposed(&["was removed and can be read"]),
+    )
+    .named("-comes-back")
+    .of_frames(),
     // The pool's 16 frames in a window of 32 entries: read before and, as far as mapped, after mapping.
     case(
         case!("TCE-10", Halt, Q),

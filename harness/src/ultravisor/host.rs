@@ -7,6 +7,8 @@
 pub enum Subject {
     /// Calls of this number.
     Hcall(u64),
+    /// Calls of this service of RTAS.
+    Rtas(&'static str),
     /// Loads of a virtio register: offset in the device's BAR, bytes.
     Load {
         /// Devices count from 0 in the order in which the guest first touches their status.
@@ -48,7 +50,7 @@ impl Subject {
         match self {
             // A device is known by the first access to its status, which is a store.
             Self::Load { .. } | Self::Store { .. } => &[H_LOGICAL_CI_LOAD, H_LOGICAL_CI_STORE],
-            Self::ConfigRead { .. } | Self::ConfigWrite { .. } => &[H_RTAS],
+            Self::Rtas(_) | Self::ConfigRead { .. } | Self::ConfigWrite { .. } => &[H_RTAS],
             Self::Hcall(H_PUT_TCE) => &[H_PUT_TCE],
             Self::Hcall(H_GET_TCE) => &[H_GET_TCE],
             Self::Hcall(H_STUFF_TCE) => &[H_STUFF_TCE],

@@ -97,7 +97,8 @@ pub(super) struct Tap {
 }
 
 /// The services that rules speak of.
-const SERVICES: [&str; 4] = ["ibm,read-pci-config", "ibm,write-pci-config", ENDS[0], ENDS[1]];
+const SERVICES: [&str; 5] =
+    ["ibm,read-pci-config", "ibm,write-pci-config", "ibm,remove-pe-dma-window", ENDS[0], ENDS[1]];
 /// The services that end the machine.
 const ENDS: [&str; 2] = ["power-off", "ibm,os-term"];
 const START_CPU: &str = "start-cpu";
@@ -242,6 +243,7 @@ impl Tap {
         };
         match subject {
             Subject::Hcall(number) => call.number == number,
+            Subject::Rtas(name) => service == Some(name),
             Subject::Load { device, register, bytes } => access(H_LOGICAL_CI_LOAD, device, register, bytes),
             Subject::Store { device, register, bytes } => access(H_LOGICAL_CI_STORE, device, register, bytes),
             Subject::ConfigRead { slot, register } => config("ibm,read-pci-config", slot, register),
