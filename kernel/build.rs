@@ -16,7 +16,7 @@ fn main() {
         "-znorelro",
         "-zmax-page-size=4096",
         "-zcommon-page-size=4096",
-        "--build-id=none",
+        "--build-id=sha1",
         "--hash-style=gnu",
     ] {
         println!("cargo:rustc-link-arg={arg}");

@@ -1,5 +1,5 @@
 //! What UV_ESM measures is what was given to QEMU, wherever the image was loaded: the kernel's file byte for
-//! byte, the arguments, the initrd.
+//! byte, the arguments, the initrd. The guest states the build id of that file.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -11,6 +11,16 @@ use crate::variable::Firmware;
 
 /// On a frame boundary, and on no larger one.
 const ELSEWHERE: u64 = 0x234_0000;
+
+/// What comes before the 20 bytes of a build id in an ELF file: lengths, kind and name of the note.
+const BUILD_NOTE: [u8; 16] = *b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
+
+/// The build id of an image's file, in hexadecimal; nothing without one.
+fn build_id(file: &[u8]) -> String {
+    let at = file.windows(BUILD_NOTE.len()).position(|bytes| bytes == BUILD_NOTE);
+    let id = at.and_then(|at| file.get(at + BUILD_NOTE.len()..)?.get(..20)).unwrap_or_default();
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// The tests. Our ROM knows one address only.
 #[must_use]
@@ -38,6 +48,9 @@ fn measured(context: &Context, firmware: Firmware, address: Option<u64>) -> Resu
     let finished = scene.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "mode", "secure-emulated"));
+    let file =
+        std::fs::read(&context.kernel).map_err(|error| Finding::File(context.kernel.clone(), error))?;
+    findings.extend(judge::fact(&finished, "image.build", &build_id(&file)));
     let reports = finished.ultravisor.as_ref().map_or(&[][..], |report| &report.esm);
     match reports {
         [esm] => {
@@ -53,4 +66,18 @@ fn measured(context: &Context, firmware: Firmware, address: Option<u64>) -> Resu
         _ => findings.push(Finding::Secure { expected: true }),
     }
     verdict(finished, findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_id_is_what_follows_the_head_of_its_note() {
+        let id: Vec<u8> = (0..20).collect();
+        let file = [b"\x7fELF\x04\0\0\0".as_slice(), &BUILD_NOTE, &id, b"more"].concat();
+        assert_eq!(build_id(&file), "000102030405060708090a0b0c0d0e0f10111213");
+        assert_eq!(build_id(&file[..30]), "");
+        assert_eq!(build_id(b"no note"), "");
+    }
 }

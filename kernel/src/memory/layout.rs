@@ -16,6 +16,14 @@ unsafe extern "C" {
     static __stacks_start: u8;
     static __secondary_stacks_start: u8;
     static __image_end: u8;
+    static __build_id: [u8; 20];
+}
+
+/// What the linker calls this build: a digest of the whole file.
+pub fn build_id() -> [u8; 20] {
+    // SAFETY: the linker script puts the symbol at the 20 bytes after the header of the note, and asserts the note's
+    // size; they are constants of the image.
+    unsafe { __build_id }
 }
 
 fn between(start: *const u8, end: *const u8) -> GpaRange {

@@ -6,14 +6,15 @@ use crate::arch::nmi::Handlers;
 use crate::memory::layout;
 use crate::memory::open::Pool;
 use alloc::format;
-use core::fmt::Display;
+use alloc::string::String;
+use core::fmt::{Display, Write};
 use postern_core::entropy::Quality;
 use postern_core::fdt::Machine;
 use postern_core::fdt::early::Entry;
 use postern_core::secure::{Decision, Mode, SecureKind};
 
 /// Bytes as a person says them.
-pub fn size(bytes: u64) -> alloc::string::String {
+pub fn size(bytes: u64) -> String {
     match bytes {
         whole if whole >= 1 << 30 && whole.is_multiple_of(1 << 30) => format!("{} GiB", whole >> 30),
         whole if whole >= 1 << 20 && whole.is_multiple_of(1 << 20) => format!("{} MiB", whole >> 20),
@@ -37,6 +38,13 @@ impl Report {
             (None, Entry::Vof) => &"VOF",
             (None, Entry::Fdt) => &"none, a flattened tree was handed over",
         };
+        let build = layout::build_id().iter().fold(String::new(), |mut hex, byte| {
+            // A string takes everything.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        self.step("image", format_args!("Postern {}, build {build}", env!("CARGO_PKG_VERSION")));
+        self.fact("image.build", build);
         let cas = machine.cas.word();
         self.step("firmware", format_args!("{firmware}; entered by {}; negotiation: {cas}", machine.entry));
         self.fact("firmware.cas", cas);
