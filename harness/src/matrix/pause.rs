@@ -6,6 +6,7 @@ use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
 use crate::pattern;
+use crate::qemu::process::Ended;
 use crate::session::Finished;
 use crate::shares;
 use crate::ultravisor::host::What::{Look, Result as Changed};
@@ -21,6 +22,8 @@ const DATA_BYTES: u64 = (8 << 20) + 512;
 const SCRATCH_BYTES: u64 = 2 << 20;
 /// Longest that a guest may run. Each wait of its own ends earlier; the longest are those for a CPU and for a disk.
 const LIMIT: Duration = Duration::from_secs(45);
+/// Longest for a guest that has no end.
+const SOON: Duration = Duration::from_secs(8);
 /// Longer than any CPU waits for another one's lock.
 const LONG: Duration = Duration::from_millis(1500);
 /// Longer than that, and than a CPU is waited for when it is started.
@@ -41,6 +44,7 @@ pub fn tests() -> Vec<Test> {
         test("rtas", in_rtas(Some(LONGER))),
         test("rtas/for-ever", in_rtas(None)),
         Test::new("pause/last-call", last_call),
+        Test::new("pause/twin", twin),
     ]
 }
 
@@ -55,7 +59,26 @@ fn anywhere(cpu: usize, count: u32, length: Option<Duration>) -> Pauses {
 fn paused(context: &Context, pauses: Pauses) -> Result<(), Failure> {
     case!("INJ-06", Halt, Q);
     case!("LCK-02", Halt, Q);
-    let shape = Shape { smp: 2, ..Shape::new(Firmware::Bios, true, false) };
+    let (finished, findings) = judged(context, pauses, 2, LIMIT)?;
+    verdict(finished, findings)
+}
+
+/// The only CPU stands still for ever: a run that comes to no end is found.
+fn twin(context: &Context) -> Result<(), Failure> {
+    let (finished, findings) = judged(context, anywhere(0, 1, None), 1, SOON)?;
+    let endless = |finding: &Finding| matches!(finding, Finding::Ended { found: Ended::TimedOut(_), .. });
+    let found = findings.iter().any(endless);
+    verdict(finished, if found { Vec::new() } else { vec![Finding::Unnoticed] })
+}
+
+/// A run under such pauses, and what is wrong with it.
+fn judged(
+    context: &Context,
+    pauses: Pauses,
+    smp: u32,
+    limit: Duration,
+) -> Result<(Finished, Vec<Finding>), Failure> {
+    let shape = Shape { smp, ..Shape::new(Firmware::Bios, true, false) };
     let mut scene = Scene::new(context, shape)?;
     let seed = seed();
     let data = scene.data_disk(DATA_BYTES)?;
@@ -75,7 +98,7 @@ fn paused(context: &Context, pauses: Pauses) -> Result<(), Failure> {
             ];
         }
     }
-    let finished = scene.start()?.finish(LIMIT);
+    let finished = scene.start()?.finish(limit);
     let Some(report) = &finished.ultravisor else { return Err(Finding::Secure { expected: true }.into()) };
     let mut findings: Vec<Finding> =
         report.attacked.weaknesses.iter().cloned().map(Finding::Weakness).collect();
@@ -91,7 +114,7 @@ fn paused(context: &Context, pauses: Pauses) -> Result<(), Failure> {
         }
         Some(named) => findings.extend(judge::end(&finished, named)),
     }
-    verdict(finished, findings)
+    Ok((finished, findings))
 }
 
 /// The CPU that reports an exception is stopped for ever in the call that would have ended the run. The other one fails

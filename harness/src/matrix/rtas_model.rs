@@ -6,13 +6,15 @@ use crate::judge;
 use crate::matrix::leak_hunt::planted;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
+use crate::session::Finished;
 use crate::ultravisor::Violation;
 use crate::ultravisor::doctor::Edit;
 use crate::ultravisor::host::What::{Look, Noise};
 use crate::ultravisor::host::{H_RTAS, Rule, Subject};
 use crate::variable::Firmware;
 use postern_cases::case;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 const DATA_BYTES: u64 = 1 << 20;
@@ -90,9 +92,22 @@ fn any_answer(context: &Context) -> Result<(), Failure> {
     if finished.report.fact("canary.image").is_some()
         && let Some(path) = path
     {
-        let memory = File::open(&path).map_err(|error| Finding::File(path, error))?;
+        let memory = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|error| Finding::File(path, error))?;
         findings.extend(planted(&memory, &finished, canary));
+        findings.extend(finds_a_byte(&memory, &finished, canary));
     }
     findings.extend(judge::strict(&finished));
     verdict(finished, findings)
+}
+
+/// The twin of that: one byte of private memory changed, as by an answer that goes astray, is found.
+fn finds_a_byte(memory: &File, finished: &Finished, canary: u64) -> Option<Finding> {
+    let at = finished.report.number("canary.image")?;
+    let mut byte = [0];
+    let changed = memory.read_exact_at(&mut byte, at).and_then(|()| memory.write_all_at(&[byte[0] ^ 1], at));
+    (changed.is_err() || planted(memory, finished, canary).is_empty()).then_some(Finding::Unnoticed)
 }

@@ -83,7 +83,18 @@ fn described(machine: &Machine, own: &Own, secure: bool) -> Vec<GpaRange> {
 }
 
 fn check(machine: &Machine, own: &Own, secure: bool, pool: u64, heap: u64) -> Result<(), TestCaseError> {
-    let mut map = match MemoryMap::new(machine, own, secure) {
+    check_map(MemoryMap::new(machine, own, secure), machine, own, secure, [pool, heap])
+}
+
+/// A map against the description that it should have been made from.
+fn check_map(
+    map: Result<MemoryMap, MapError>,
+    machine: &Machine,
+    own: &Own,
+    secure: bool,
+    [pool, heap]: [u64; 2],
+) -> Result<(), TestCaseError> {
+    let mut map = match map {
         Ok(map) => map,
         Err(error) => {
             prop_assert!(!error.is_shortage());
@@ -195,6 +206,35 @@ proptest! {
         prop_assert!(map.is_ok(), "{:?}", map);
         check(&machine, &own, secure, pool, FRAME)?;
     }
+}
+
+/// The twins of those: maps that have not heard of one owner are found.
+#[test]
+fn mem_06_a_map_that_does_not_know_an_owner_is_found() {
+    let range = |at: u64| GpaRange { start: Gpa(at * FRAME + 5), len: 2 * FRAME };
+    let mut machine = real();
+    machine.memory = [GpaRange { start: Gpa(0), len: SPACE }].to_vec();
+    machine.reserved = [range(60)].to_vec();
+    machine.initrd = Some(range(80));
+    machine.rtas.range = Some(range(100));
+    let image = GpaRange { start: Gpa(4 * FRAME), len: 30 * FRAME };
+    let tree_buffer = GpaRange { start: Gpa(10 * FRAME), len: FRAME };
+    let own = Own { image, tree_buffer, tree: range(120) };
+    let judge = |told: &Machine, own_told: &Own| {
+        check_map(MemoryMap::new(told, own_told, true), &machine, &own, true, [8 * FRAME, FRAME])
+    };
+    judge(&machine, &own).expect("a map that knows all");
+    let without = |forget: fn(&mut Machine)| {
+        let mut told = machine.clone();
+        forget(&mut told);
+        judge(&told, &own)
+    };
+    without(|told| told.reserved.clear()).expect_err("a reservation");
+    without(|told| told.initrd = None).expect_err("the initrd");
+    without(|told| told.rtas.range = None).expect_err("RTAS");
+    judge(&machine, &Own { image, tree_buffer, tree: tree_buffer }).expect_err("the tree");
+    let smaller = GpaRange { len: 29 * FRAME, ..image };
+    judge(&machine, &Own { image: smaller, tree_buffer, tree: range(120) }).expect_err("the image");
 }
 
 #[test]
