@@ -1,4 +1,4 @@
-//! Devices behind further host bridges: found, named apart, given what they need, driven.
+//! Devices behind PCI-to-PCI bridges and further host bridges: found, named apart, given what they need, driven.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -8,6 +8,10 @@ use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict}
 use crate::session::Finished;
 use crate::variable::{Firmware, Net};
 
+/// Exit status: a device is missing or failed.
+const MISSING: u8 = 6;
+/// Exit status: an exception that nobody handles.
+const EXCEPTION: u8 = 8;
 /// Bytes of the disk that is read, and of the one that is written.
 const BYTES: u64 = (1 << 20) + 512;
 
@@ -31,12 +35,38 @@ const HOST_BRIDGES: Layout = Layout {
     ids: ["0000:00:03.0", "0001:00:03.0", "001e:00:03.0"],
 };
 
+/// A disk behind a bridge, a disk behind a bridge behind a bridge, and a card on the host bridge's own bus.
+const TWO_LEVELS: Layout = Layout {
+    name: "two-levels",
+    bridges: &["pci-bridge,id=p,chassis_nr=1,addr=7", "pci-bridge,id=q,chassis_nr=2,bus=p,addr=2"],
+    buses: ["p,addr=5", "q,addr=9", "pci.0,addr=3"],
+    // Devices are found bus by bus.
+    ids: ["0000:01:05.0", "0000:02:09.0", "0000:00:03.0"],
+};
+
+/// A bridge behind each of two host bridges, and another one beside the first. SLOF knows no such machine: it cannot
+/// put what the negotiation changes into its tree ("Cannot handle FDT update"), and begins anew without end.
+const BRIDGE_EACH: Layout = Layout {
+    name: "bridge-each",
+    bridges: &[
+        "spapr-pci-host-bridge,index=1,id=b",
+        "pci-bridge,id=p,chassis_nr=1,bus=pci.0,addr=1",
+        "pci-bridge,id=q,chassis_nr=2,bus=b.0,addr=1",
+        "pci-bridge,id=r,chassis_nr=3,bus=pci.0,addr=2",
+    ],
+    buses: ["p,addr=3", "q,addr=3", "r,addr=3"],
+    ids: ["0000:01:03.0", "0001:01:03.0", "0000:02:03.0"],
+};
+
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
-    for layout in [HOST_BRIDGES] {
+    for layout in [HOST_BRIDGES, TWO_LEVELS, BRIDGE_EACH] {
         for firmware in Firmware::ALL {
+            if layout.name == BRIDGE_EACH.name && firmware == Firmware::Slof {
+                continue;
+            }
             for secure in [true, false] {
                 let mode = if secure { "secure" } else { "normal" };
                 let shape = Shape::new(firmware, secure, true);
@@ -45,18 +75,122 @@ pub fn tests() -> Vec<Test> {
             }
         }
     }
+    for (irq, delivery) in [("auto", "msi-x"), ("lsi", "lsi"), ("poll", "poll")] {
+        let shape = Shape::new(Firmware::Vof, true, true);
+        let name = format!("pci/interrupts/{irq}");
+        tests.push(Test::new(name, move |context| interrupts(context, shape, irq, delivery)));
+    }
+    tests.push(Test::new("pci/unused", unused));
+    tests.push(Test::new("pci/masters", masters));
+    for (name, card) in [("uart", true), ("uart/none", false)] {
+        tests.push(Test::new(format!("pci/{name}"), move |context| uart(context, card)));
+    }
     tests
+}
+
+fn scene(context: &Context, shape: Shape, layout: Layout) -> Result<Scene, Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.machine.net = Net::User;
+    scene.machine.bridges = layout.bridges.iter().map(|bridge| (*bridge).to_owned()).collect();
+    scene.machine.buses = layout.buses.iter().map(|bus| (*bus).to_owned()).collect();
+    Ok(scene)
+}
+
+/// Each kind of interrupt comes through two bridges.
+fn interrupts(context: &Context, shape: Shape, irq: &str, delivery: &str) -> Result<(), Failure> {
+    let mut scene = scene(context, shape, TWO_LEVELS)?;
+    scene.data_disk(BYTES)?;
+    scene.scratch_disk(BYTES)?;
+    scene.word(&format!("pool=4M irq={irq} run=demo,blk-pattern"));
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    for key in ["blk0.interrupts", "blk1.interrupts", "net0.interrupts"] {
+        findings.extend(judge::fact(&finished, key, delivery));
+    }
+    findings.extend(match irq {
+        "poll" => judge::fact(&finished, "irq.taken", "0"),
+        _ => judge::positive(&finished, "irq.taken"),
+    });
+    findings.extend(judge::fact(&finished, "irq.unknown", "0"));
+    verdict(finished, findings)
+}
+
+/// Devices without a driver, on either side of a bridge, are named and counted, and are no failure.
+fn unused(context: &Context) -> Result<(), Failure> {
+    let mut scene = scene(context, Shape::new(Firmware::Vof, false, true), TWO_LEVELS)?;
+    scene.data_disk(BYTES)?;
+    scene.scratch_disk(BYTES)?;
+    scene.machine.extra.extend(
+        ["-device", "qemu-xhci,bus=p,addr=1", "-device", "virtio-rng-pci,bus=pci.0,addr=9"]
+            .map(str::to_owned),
+    );
+    scene.machine.uart = Some(scene.dir.path("uart"));
+    scene.word("run=blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "devices.unused", "3"));
+    findings.extend(judge::fact(&finished, "devices.refused", "0"));
+    for said in [
+        "pci 0000:01:01.0 1b36:000d class 0c0330: not used: no driver",
+        "pci 0000:00:09.0 1af4:1005 class 00ff00: not used: no driver",
+        ": not used: console=uart would use it",
+    ] {
+        if !finished.output.console.contains(said) {
+            findings.push(Finding::NeverSaid(said));
+        }
+    }
+    verdict(finished, findings)
+}
+
+/// An exception while devices behind bridges have buffers: each of them, and each bridge before them, loses memory
+/// before the guest ends.
+fn masters(context: &Context) -> Result<(), Failure> {
+    let mut scene = scene(context, Shape::new(Firmware::Vof, true, true), TWO_LEVELS)?;
+    scene.data_disk(BYTES)?;
+    scene.scratch_disk(BYTES)?;
+    scene.word("pool=4M run=blk-digest,breach-null-read");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, EXCEPTION);
+    let said = "memory taken from 5 of 5";
+    if !finished.output.console.contains(said) {
+        findings.push(Finding::NeverSaid(said));
+    }
+    verdict(finished, findings)
+}
+
+/// `console=uart` writes to a card behind a bridge, and is missed where there is none.
+fn uart(context: &Context, card: bool) -> Result<(), Failure> {
+    let mut scene = scene(context, Shape::new(Firmware::Vof, false, true), TWO_LEVELS)?;
+    scene.data_disk(BYTES)?;
+    scene.scratch_disk(BYTES)?;
+    let written = scene.dir.path("uart");
+    if card {
+        let chardev = format!("file,id=serial,path={}", written.display());
+        let words = ["-chardev", &chardev, "-device", "pci-serial,chardev=serial,bus=q,addr=4"];
+        scene.machine.extra.extend(words.map(str::to_owned));
+    }
+    scene.word("console=uart run=blk-digest");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, if card { 0 } else { MISSING });
+    findings.extend(judge::fact(&finished, "console.uart", if card { "attached" } else { "none" }));
+    let end = format!("EXIT: STATUS={}", if card { 0 } else { MISSING });
+    let heard = std::fs::read_to_string(&written).unwrap_or_default();
+    if card && !heard.contains(&end) {
+        findings.push(Finding::NeverSaid("EXIT: STATUS=0"));
+    }
+    let said = "console=uart: there is no 16550 on a PCI card";
+    if finished.output.console.contains(said) == card {
+        findings.push(Finding::NeverSaid(said));
+    }
+    verdict(finished, findings)
 }
 
 /// Reads a disk, overwrites a disk and answers the network, and holds all three to what the host sees.
 fn whole_job(context: &Context, shape: Shape, layout: Layout) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
+    let mut scene = scene(context, shape, layout)?;
     let seed = seed();
     let data = scene.data_disk(BYTES)?;
     let scratch = scene.scratch_disk(BYTES)?;
-    scene.machine.net = Net::User;
-    scene.machine.bridges = layout.bridges.iter().map(|bridge| (*bridge).to_owned()).collect();
-    scene.machine.buses = layout.buses.iter().map(|bus| (*bus).to_owned()).collect();
     scene.word(&format!("pool=4M run=blk-digest,blk-pattern,net-serve serve=100 seed={seed}"));
     let expected = digest(&data)?;
     let mut session = scene.start()?;

@@ -9,48 +9,56 @@ use postern_core::clock::{Clock, duration};
 use postern_core::dma::{Dma, DmaSystem};
 use postern_core::fdt;
 use postern_core::interrupts::MsiServices;
-use postern_core::pci::bars::{self, Bars};
+use postern_core::pci::bars::Bars;
 use postern_core::pci::command::{self, Command};
 use postern_core::pci::config::RtasConfig;
 use postern_core::pci::device_id::DeviceId;
-use postern_core::pci::functions::{Function, scan};
+use postern_core::pci::functions::{Function, Header};
+use postern_core::pci::placement::{Places, place};
+use postern_core::pci::scan::{MAX_FUNCTIONS, Scan, scan};
 use postern_core::pci::windows::Windows;
 use postern_core::tce::{Ddw, PhbWindow, Reach};
 use postern_core::virtio::features::DeviceType;
 
-/// A bridge whose functions are silenced.
+/// A host bridge whose functions are silenced and have their addresses.
 #[derive(Debug)]
 pub struct Bridge {
     description: fdt::Bridge,
     config: RtasConfig<Pseries>,
-    windows: Windows,
-    functions: Vec<Function>,
-    /// Functions with a driver that could not be silenced.
+    found: Scan,
+    places: Places,
+    /// Functions with a driver that could not be silenced, and bridges that nothing is used behind.
     left_alone: u64,
     window: Option<PhbWindow>,
 }
 
 impl Bridge {
-    /// Finds the functions behind the bridge, stops each from accessing memory, and clears the window of what
-    /// firmware left in it.
+    /// Finds the functions behind the host bridge, stops each from accessing memory, clears the window of what
+    /// firmware left in it, and gives addresses to what there is a driver for.
     ///
     /// # Errors
     /// The bridge's windows cannot be used.
     pub fn find(description: &fdt::Bridge, ram: &[GpaRange]) -> Result<Self, DeviceError> {
         let config = RtasConfig::new(Pseries, description.domain, description.buid);
-        let windows = Windows::new(&description.windows, ram)?;
-        let mut functions = scan(&config);
-        let mut left_alone = 0;
-        functions.retain(|function| match command::quiesce(&config, function.at) {
-            Ok(()) => true,
-            Err(error) => {
+        let mut windows = Windows::new(&description.windows, ram)?;
+        let mut found = scan(&config, description.buses);
+        let mut left_alone = report_faults(description, &found);
+        found.functions.retain(|function| {
+            // Bridges were silenced when they were found.
+            if function.header == Header::Bridge {
+                return true;
+            }
+            let quiet = command::quiesce(&config, function.at);
+            if let Err(error) = &quiet {
                 log::warn!("pci {function}: left alone, cannot be silenced: {error}");
                 left_alone += u64::from(DeviceType::of(function).is_some());
-                false
             }
+            quiet.is_ok()
         });
         description.dma.clear(&Pseries)?;
-        Ok(Self { description: description.clone(), config, windows, functions, left_alone, window: None })
+        let wanted = |function: &Function| DeviceType::of(function).is_some() || is_serial(function);
+        let places = place(&config, &found.functions, &wanted, &mut windows);
+        Ok(Self { description: description.clone(), config, found, places, left_alone, window: None })
     }
 
     /// DMA for a function that is reset and will translate its addresses or not, and last the right to use
@@ -74,7 +82,13 @@ impl Bridge {
             self.window = Some(window);
         }
         let dma = system.device(function.at, translated, self.window.as_ref())?;
-        masters::enable(&self.config, function.at)?;
+        // From the host bridge down, so that the device is the last.
+        let mut path: Vec<DeviceId> =
+            core::iter::once(function.at).chain(self.found.upstream(function.at)).collect();
+        path.reverse();
+        for at in path {
+            masters::enable(&self.config, at)?;
+        }
         Ok(dma)
     }
 
@@ -98,10 +112,10 @@ impl Bridge {
 
     /// The functions that could be silenced.
     pub fn functions(&self) -> &[Function] {
-        &self.functions
+        &self.found.functions
     }
 
-    /// How many functions with a driver could not be silenced, and are not used.
+    /// How many functions with a driver could not be silenced, and how many bridges nothing is used behind.
     pub fn left_alone(&self) -> u64 {
         self.left_alone
     }
@@ -118,17 +132,37 @@ impl Bridge {
 
     /// The level source that `pin` (1 is INTA) of the function leads to.
     pub fn level_source(&self, at: DeviceId, pin: u8) -> Option<u32> {
-        self.description.interrupts.source(at.device(), at.function(), pin)
+        let (root, pin) = self.found.root_pin(at, pin);
+        self.description.interrupts.source(root.device(), root.function(), pin)
     }
 
-    /// Places the function's BARs and lets it answer to them.
+    /// The function's BARs, which were placed; it answers to them from now on.
     ///
     /// # Errors
-    /// A BAR that is refused, or a command register that does not take.
-    pub fn place(&mut self, at: DeviceId) -> Result<Bars, DeviceError> {
-        let bars = bars::assign(&self.config, at, &mut self.windows)?;
+    /// They could not be placed, or a command register that does not take.
+    pub fn place(&self, at: DeviceId) -> Result<Bars, DeviceError> {
+        let bars = (*self.places.get(&at).ok_or(DeviceError::NotPlaced)?)?;
         let io = if bars.first_io().is_some() { Command::IO } else { Command::empty() };
         command::enable_decoding(&self.config, at, Command::MEMORY | io)?;
         Ok(bars)
     }
+}
+
+/// Names what the scan found and nothing is used behind; how much that is.
+fn report_faults(description: &fdt::Bridge, found: &Scan) -> u64 {
+    for (bridge, error) in &found.faults {
+        log::error!("pci {bridge}: nothing behind it is used: {error}");
+    }
+    if found.full {
+        log::error!(
+            "host bridge {:04x}: more than {MAX_FUNCTIONS} functions, the others are not looked at",
+            description.domain
+        );
+    }
+    found.faults.len() as u64 + u64::from(found.full)
+}
+
+/// A 16550 that says so: class 7 (communication), subclass 0 (serial), interface 2 (PCI ID codes 1.11).
+pub fn is_serial(function: &Function) -> bool {
+    function.header == Header::Endpoint && function.class == 0x07_00_02
 }

@@ -10,8 +10,8 @@ use postern_core::dma::DmaError;
 use postern_core::exit::ExitStatus;
 use postern_core::net::error::NetError;
 use postern_core::net::stack::StackError;
-use postern_core::pci::bars::BarError;
 use postern_core::pci::command::CommandError;
+use postern_core::pci::placement::PlaceError;
 use postern_core::pci::windows::WindowError;
 use postern_core::tce::TceError;
 use postern_core::virtio::error::TransportError;
@@ -24,8 +24,10 @@ pub enum DeviceError {
     Windows(WindowError),
     /// The DMA window.
     Tce(TceError),
-    /// A BAR.
-    Bar(BarError),
+    /// The device's addresses.
+    Place(PlaceError),
+    /// The device was not among those that were given addresses.
+    NotPlaced,
     /// The command register.
     Command(CommandError),
     /// The virtio capabilities.
@@ -51,6 +53,8 @@ pub enum DeviceError {
     Soak(SoakError),
     /// The network.
     Stack(StackError<NetError>),
+    /// More functions that access memory than can be remembered, which is this many.
+    TooManyMasters(usize),
     /// The serial card has no 16550 that answers.
     NoUart,
     /// A device that was asked for is not there.
@@ -78,7 +82,8 @@ impl fmt::Display for DeviceError {
         match self {
             Self::Windows(error) => error.fmt(f),
             Self::Tce(error) => error.fmt(f),
-            Self::Bar(error) => error.fmt(f),
+            Self::Place(error) => error.fmt(f),
+            Self::NotPlaced => f.write_str("has no addresses"),
             Self::Command(error) => error.fmt(f),
             Self::Regions(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),
@@ -92,6 +97,7 @@ impl fmt::Display for DeviceError {
             Self::Other(error) => write!(f, "virtio-drivers: {error}"),
             Self::Soak(error) => error.fmt(f),
             Self::Stack(error) => error.fmt(f),
+            Self::TooManyMasters(most) => write!(f, "more than {most} functions access memory"),
             Self::NoUart => f.write_str("no 16550 answers"),
             Self::Missing(what) => write!(f, "there is no {what}"),
             Self::Cpu(server) => write!(f, "cpu {server} does not finish"),
@@ -113,7 +119,7 @@ macro_rules! from {
 from! {
     WindowError => Windows,
     TceError => Tce,
-    BarError => Bar,
+    PlaceError => Place,
     CommandError => Command,
     RegionError => Regions,
     TransportError => Transport,

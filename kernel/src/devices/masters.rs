@@ -1,14 +1,15 @@
 //! The functions that may access memory, so that whoever ends the run can take that from them first.
 
+use crate::devices::DeviceError;
 use crate::platform::lock;
 use crate::platform::pseries::Pseries;
 use postern_core::lock::Lock;
-use postern_core::pci::command::{CommandError, disable_bus_master, enable_bus_master};
+use postern_core::pci::command::{disable_bus_master, enable_bus_master};
 use postern_core::pci::config::RtasConfig;
 use postern_core::pci::device_id::DeviceId;
 
-/// Most of them; a machine with more keeps the others on until it is gone.
-const MOST: usize = 64;
+/// Most of them; a device beyond is refused.
+const MOST: usize = 256;
 
 type Master = (RtasConfig<Pseries>, DeviceId);
 
@@ -17,12 +18,20 @@ static MASTERS: Lock<[Option<Master>; MOST]> = Lock::new("list of devices", [Non
 /// Lets a function access memory: what it may reach is in place.
 ///
 /// # Errors
-/// A command register that does not take.
-pub fn enable(config: &RtasConfig<Pseries>, at: DeviceId) -> Result<(), CommandError> {
-    enable_bus_master(config, at)?;
-    if let Some(free) = lock::or_end(&MASTERS).iter_mut().find(|entry| entry.is_none()) {
-        *free = Some((*config, at));
+/// A command register that does not take, or no room to remember it.
+pub fn enable(config: &RtasConfig<Pseries>, at: DeviceId) -> Result<(), DeviceError> {
+    remember(config, at)?;
+    Ok(enable_bus_master(config, at)?)
+}
+
+/// A bridge is before several devices, and stands in the list once.
+fn remember(config: &RtasConfig<Pseries>, at: DeviceId) -> Result<(), DeviceError> {
+    let mut masters = lock::or_end(&MASTERS);
+    if masters.iter().flatten().any(|(_, other)| *other == at) {
+        return Ok(());
     }
+    let free = masters.iter_mut().find(|entry| entry.is_none());
+    *free.ok_or(DeviceError::TooManyMasters(MOST))? = Some((*config, at));
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::arch::cpus;
 use crate::devices::DeviceError;
-use crate::devices::bridge::Bridge;
+use crate::devices::bridge::{Bridge, is_serial};
 use crate::devices::interrupts;
 use crate::memory::open::Pool;
 use crate::platform::entropy;
@@ -21,7 +21,7 @@ use postern_core::fdt::Machine;
 use postern_core::net::driver::NetDriver;
 use postern_core::net::settings::{Addressing, Settings};
 use postern_core::net::stack::Stack;
-use postern_core::pci::functions::Function;
+use postern_core::pci::functions::{Function, Header};
 use postern_core::tce::Reach;
 use postern_core::text::HostText;
 use postern_core::virtio::features::DeviceType;
@@ -63,6 +63,8 @@ pub struct Devices {
     pub cards: Vec<Card>,
     /// Devices that this kernel has a driver for, and bridges, that cannot be used; each was reported.
     pub refused: u64,
+    /// Devices that nobody asked for or this kernel has no driver for; each was named.
+    pub unused: u64,
     addressing: Addressing,
     irq: Irq,
     patience: Option<Duration>,
@@ -107,27 +109,51 @@ impl Devices {
             disks: Vec::new(),
             cards: Vec::new(),
             refused,
+            unused: 0,
             addressing: addressing(options.ip),
             irq: options.irq,
             patience: options.patience,
         };
+        let mut uart = (options.console == Console::Uart).then_some(UartOutcome::Missing);
         for bridge in &mut bridges {
-            devices.bring_up_behind(bridge, ram, options.console == Console::Uart, report);
+            devices.bring_up_behind(bridge, ram, &mut uart, report);
             devices.reach.push(bridge.reach());
+        }
+        if let Some(outcome) = uart {
+            report.uart(outcome == UartOutcome::Attached);
+            if outcome == UartOutcome::Missing {
+                log::error!("console=uart: there is no 16550 on a PCI card");
+                devices.refused += 1;
+            }
         }
         devices
     }
 
-    fn bring_up_behind(&mut self, bridge: &mut Bridge, ram: &[GpaRange], uart: bool, report: &mut Report) {
+    fn bring_up_behind(
+        &mut self,
+        bridge: &mut Bridge,
+        ram: &[GpaRange],
+        uart: &mut Option<UartOutcome>,
+        report: &mut Report,
+    ) {
         for function in bridge.functions().to_vec() {
             let outcome = match DeviceType::of(&function) {
                 Some(DeviceType::Block) => self.bring_up_disk(bridge, &function, ram, report),
                 Some(DeviceType::Net) => self.bring_up_card(bridge, &function, ram, report),
-                None if uart && is_serial(&function) => attach_uart(bridge, &function),
-                None => {
-                    log::debug!("pci {function}: no driver");
+                None if function.header == Header::Bridge => {
+                    log::info!("pci {function}");
                     Ok(())
                 }
+                None => match uart.as_mut().filter(|_| is_serial(&function)) {
+                    Some(outcome) => attach_uart(bridge, &function, outcome),
+                    None => {
+                        let why =
+                            if is_serial(&function) { "console=uart would use it" } else { "no driver" };
+                        log::info!("pci {function}: not used: {why}");
+                        self.unused += 1;
+                        Ok(())
+                    }
+                },
             };
             if let Err(error) = outcome {
                 log::error!("pci {function}: refused: {error}");
@@ -205,13 +231,26 @@ fn addressing(ip: Ip) -> Addressing {
     }
 }
 
-/// A 16550 that says so: class 7 (communication), subclass 0 (serial), interface 2 (PCI ID codes 1.11).
-fn is_serial(function: &Function) -> bool {
-    function.class == 0x07_00_02
+/// What became of `console=uart`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UartOutcome {
+    /// No card of the kind was found.
+    Missing,
+    /// A card was found that cannot be used, and was reported.
+    Refused,
+    /// The console is written there, too.
+    Attached,
 }
 
-fn attach_uart(bridge: &mut Bridge, function: &Function) -> Result<(), DeviceError> {
+fn attach_uart(bridge: &Bridge, function: &Function, outcome: &mut UartOutcome) -> Result<(), DeviceError> {
+    if *outcome == UartOutcome::Missing {
+        *outcome = UartOutcome::Refused;
+    }
     let bars = bridge.place(function.at)?;
     let (_, base) = bars.first_io().ok_or(DeviceError::NoUart)?;
-    if uart::attach(base) { Ok(()) } else { Err(DeviceError::NoUart) }
+    if !uart::attach(base) {
+        return Err(DeviceError::NoUart);
+    }
+    *outcome = UartOutcome::Attached;
+    Ok(())
 }

@@ -115,6 +115,7 @@ impl Report {
             "bounced",
             format_args!("{} bytes to the pool, {} bytes from it", counts.to_pool, counts.from_pool),
         );
+        self.fact("devices.unused", devices.unused);
         self.fact("bytes.to_pool", counts.to_pool);
         self.fact("bytes.from_pool", counts.from_pool);
         if let Some(pool) = devices.dma.pool_statistics() {
@@ -157,6 +158,11 @@ impl Report {
         self.fact("heap.used", used);
         self.fact("heap.free", free);
         self.fact("heap.unused", heap::unused());
+    }
+
+    /// What became of `console=uart`.
+    pub fn uart(&mut self, attached: bool) {
+        self.fact("console.uart", if attached { "attached" } else { "none" });
     }
 
     /// What was asked for and what was done: what decides how the run ends.

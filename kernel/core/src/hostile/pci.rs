@@ -2,11 +2,13 @@
 
 use super::script::Script;
 use crate::addr::{Gpa, GpaRange};
-use crate::pci::bars::{self, Bars};
+use crate::pci::bars::Bars;
 use crate::pci::command::{self, Command};
 use crate::pci::config::{ConfigError, ConfigSpace, check};
 use crate::pci::device_id::DeviceId;
-use crate::pci::functions::scan;
+use crate::pci::functions::Header;
+use crate::pci::placement::place;
+use crate::pci::scan::{MAX_FUNCTIONS, scan};
 use crate::pci::windows::{Space, Window, Windows};
 use crate::rtas::RtasError;
 use crate::seam::Width;
@@ -84,12 +86,13 @@ pub fn pci(bytes: &[u8]) {
     }
     let bus = bus(&mut script);
     let mut taken: Vec<GpaRange> = Vec::new();
-    for function in scan(&bus).into_iter().take(8) {
-        let at = function.at;
-        if command::quiesce(&bus, at).is_err() {
-            continue;
-        }
-        let Ok(bars) = bars::assign(&bus, at, &mut windows) else { continue };
+    let found = scan(&bus, (0, script.byte()));
+    assert!(found.functions.len() <= MAX_FUNCTIONS);
+    let mut functions = found.functions;
+    functions
+        .retain(|function| function.header == Header::Bridge || command::quiesce(&bus, function.at).is_ok());
+    for (at, bars) in place(&bus, &functions, &|function| function.vendor == 0x1af4, &mut windows) {
+        let Ok(bars) = bars else { continue };
         let _ = command::enable_decoding(&bus, at, Command::MEMORY);
         note(&bars, &ranges, &mut taken);
         if let Ok(regions) = Regions::find(&bus, at, &bars) {
@@ -117,6 +120,9 @@ fn note(bars: &Bars, ranges: &[Window], taken: &mut Vec<GpaRange>) {
 
 fn bus<'a>(script: &mut Script<'a>) -> Bus<'a> {
     let mut functions = BTreeMap::new();
+    // Now and then the other functions are behind bridges, or what claims to be one; buses are wired by number,
+    // whatever the bridges were told.
+    let buses = if script.one_in(3) { 1 + script.byte() % 3 } else { 1 };
     for device in 1..=1 + script.byte() % FUNCTIONS {
         let mut content = [0; 256];
         let mut writable = [0; 256];
@@ -145,7 +151,12 @@ fn bus<'a>(script: &mut Script<'a>) -> Bus<'a> {
         if script.one_in(16) {
             content[usize::from(script.byte())] = script.byte();
         }
-        functions.insert(DeviceId::new(0, 0, device, 0).unwrap(), (content, writable));
+        let wire = script.byte() % buses;
+        if buses > 1 && script.one_in(2) {
+            content[0x0e] = 1;
+            writable[0x18..0x30].fill(if script.one_in(4) { script.byte() } else { 0xff });
+        }
+        functions.insert(DeviceId::new(0, wire, device, 0).unwrap(), (content, writable));
     }
     let one_in = if script.one_in(4) { 2 + script.below(60) as u16 } else { 0 };
     Bus { functions: RefCell::new(functions), lies: RefCell::new(*script), one_in }

@@ -11,8 +11,11 @@ use core::fmt;
 
 const FIRST_BAR: u16 = 0x10;
 const ROM: u16 = 0x30;
+const ROM_OF_BRIDGE: u16 = 0x38;
 /// BARs of an endpoint.
 pub const COUNT: u8 = 6;
+const COUNT_OF_BRIDGE: u8 = 2;
+const PREFETCHABLE: u32 = 1 << 3;
 
 /// One BAR, sized and placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,15 +122,37 @@ impl Bars {
 /// # Errors
 /// The first BAR that is not as it should be.
 pub fn assign(config: &impl ConfigSpace, at: DeviceId, windows: &mut Windows) -> Result<Bars, BarError> {
+    assign_first(COUNT, ROM, config, at, windows)
+}
+
+/// The same for a bridge's own BARs, which nobody uses: they must not lie where another function's are.
+///
+/// # Errors
+/// The first BAR that is not as it should be.
+pub fn assign_of_bridge(
+    config: &impl ConfigSpace,
+    at: DeviceId,
+    windows: &mut Windows,
+) -> Result<Bars, BarError> {
+    assign_first(COUNT_OF_BRIDGE, ROM_OF_BRIDGE, config, at, windows)
+}
+
+fn assign_first(
+    count: u8,
+    rom: u16,
+    config: &impl ConfigSpace,
+    at: DeviceId,
+    windows: &mut Windows,
+) -> Result<Bars, BarError> {
     let mut bars = Bars::default();
     let mut second_half = false;
-    config.write(at, ROM, Width::W32, 0)?;
-    for (bar, entry) in (0..COUNT).zip(bars.0.iter_mut()) {
+    config.write(at, rom, Width::W32, 0)?;
+    for (bar, entry) in (0..count).zip(bars.0.iter_mut()) {
         if second_half {
             second_half = false;
             continue;
         }
-        if let Some(sized) = size(config, at, bar)? {
+        if let Some(sized) = size(config, at, bar, count)? {
             *entry = Some(place(config, at, bar, &sized, windows)?);
             second_half = sized.wide;
         }
@@ -148,7 +173,7 @@ fn register(bar: u8) -> u16 {
     u16::from(bar).wrapping_mul(4).wrapping_add(FIRST_BAR)
 }
 
-fn size(config: &impl ConfigSpace, at: DeviceId, bar: u8) -> Result<Option<Sized>, BarError> {
+fn size(config: &impl ConfigSpace, at: DeviceId, bar: u8, count: u8) -> Result<Option<Sized>, BarError> {
     let low = ones(config, at, bar)?;
     if low == 0 {
         return Ok(None);
@@ -165,7 +190,7 @@ fn size(config: &impl ConfigSpace, at: DeviceId, bar: u8) -> Result<Option<Sized
     let high = if !wide {
         // Upper bits are all there, for the test below. Devices may leave out the upper half of I/O.
         if io && low >> 16 == 0 { 0xffff_ffff_ffff_0000 } else { 0xffff_ffff_0000_0000 }
-    } else if bar.wrapping_add(1) < COUNT {
+    } else if bar.wrapping_add(1) < count {
         u64::from(ones(config, at, bar.wrapping_add(1))?) << 32
     } else {
         return Err(BarError::NoSecondHalf { bar });
@@ -197,11 +222,13 @@ fn place(
     let Sized { io, wide, len, kind } = *sized;
     let space = match (io, wide) {
         (true, _) => Space::Io,
+        // What is read ahead of time would be harmed by it: a bridge forwards that below 4 GiB only.
+        (false, true) if kind & PREFETCHABLE == 0 && windows.are_behind_bridge() => Space::Memory32,
         (false, true) => Space::Memory64,
         (false, false) => Space::Memory32,
     };
     let mut placement = windows.take(space, len);
-    if placement.is_none() && wide {
+    if placement.is_none() && space == Space::Memory64 {
         placement = windows.take(Space::Memory32, len);
     }
     let Some(Placement { bus, gpa }) = placement else {

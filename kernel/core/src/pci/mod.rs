@@ -1,12 +1,16 @@
-//! PCI below one host bridge: config space through RTAS, functions, capabilities, BARs of our own choice.
+//! PCI below one host bridge: config space through RTAS, functions, capabilities, and bus numbers, windows and BARs
+//! of our own choice.
 
 pub mod bars;
+pub mod bridge;
 pub mod capabilities;
 pub mod command;
 pub mod config;
 pub mod device_id;
 pub mod functions;
 pub mod msix;
+pub mod placement;
+pub mod scan;
 pub mod windows;
 
 #[cfg(test)]

@@ -18,24 +18,91 @@ struct Space256 {
     stuck: Option<(u16, u32)>,
 }
 
-/// The bus.
+/// The buses. Tests name a function by the bus that it is wired to, of which the host bridge's own is 0 and others are
+/// numbered as they are added; config accesses reach it by the numbers that bridges were given.
 #[derive(Default)]
-pub(crate) struct Model(RefCell<BTreeMap<DeviceId, Space256>>);
+pub(crate) struct Model {
+    functions: RefCell<BTreeMap<DeviceId, Space256>>,
+    /// Which bus is wired to a bridge.
+    wires: RefCell<BTreeMap<DeviceId, u8>>,
+    domain: u16,
+}
 
 impl Model {
     /// Adds an endpoint without BARs and capabilities.
     pub(crate) fn add(&self, device: u8, function: u8, vendor: u16, id: u16) -> DeviceId {
-        let at = DeviceId::new(0, 0, device, function).unwrap();
+        self.add_on(0, device, function, vendor, id)
+    }
+
+    /// Buses behind the host bridge of this domain.
+    pub(crate) fn of(domain: u16) -> Self {
+        Self { domain, ..Self::default() }
+    }
+
+    /// Adds an endpoint on the bus with this wire.
+    pub(crate) fn add_on(&self, wire: u8, device: u8, function: u8, vendor: u16, id: u16) -> DeviceId {
+        let at = DeviceId::new(self.domain, wire, device, function).unwrap();
         let mut writable = [0; 256];
         writable[0x04..0x06].fill(0xff);
         writable[0x30..0x34].fill(0xff);
-        self.0.borrow_mut().insert(at, Space256 { bytes: [0; 256], writable, stuck: None });
+        self.functions.borrow_mut().insert(at, Space256 { bytes: [0; 256], writable, stuck: None });
         self.set(at, 0, u32::from(id) << 16 | u32::from(vendor));
         at
     }
 
+    /// Adds a bridge as QEMU's `pci-bridge` is, as firmware may have left it, and answers the wire behind it.
+    pub(crate) fn add_bridge(&self, wire: u8, device: u8) -> (DeviceId, u8) {
+        let at = self.add_on(wire, device, 0, 0x1b36, 1);
+        let behind = self.wires.borrow().len() as u8 + 1;
+        self.set8(at, 0x0e, 1);
+        self.set(at, 0x08, 0x0604_0000);
+        self.set(at, 0x18, 0x00ff_0107);
+        self.set(at, 0x1c, 0x0000_4010);
+        self.set(at, 0x20, 0x9000_8000);
+        self.set(at, 0x24, 0x0001_0001);
+        for (register, mask) in [
+            (0x18, 0xffff_ffff),
+            (0x1c, 0x0000_f0f0),
+            (0x20, 0xfff0_fff0),
+            (0x24, 0xfff0_fff0),
+            (0x28, 0xffff_ffff),
+            (0x2c, 0xffff_ffff),
+            (0x38, 0xffff_f800),
+            (0x3c, 0xffff_0000),
+        ] {
+            self.mask(at, register, mask);
+        }
+        self.wires.borrow_mut().insert(at, behind);
+        (at, behind)
+    }
+
+    /// The function's own numbers now: as `wire`, but with the bus that bridges give it.
+    fn wired(&self, at: DeviceId) -> Option<DeviceId> {
+        let mut wire = 0;
+        while at.bus() != 0 {
+            let functions = self.functions.borrow();
+            let wires = self.wires.borrow();
+            let (secondary, behind) = wires.iter().find_map(|(bridge, behind)| {
+                let numbers = functions.get(bridge)?.bytes[0x18..0x1b].to_vec();
+                let inside = numbers[1] != 0 && (numbers[1]..=numbers[2]).contains(&at.bus());
+                (bridge.bus() == wire && inside).then_some((numbers[1], *behind))
+            })?;
+            wire = behind;
+            if secondary == at.bus() {
+                break;
+            }
+        }
+        DeviceId::new(at.domain(), wire, at.device(), at.function())
+    }
+
+    fn mask(&self, at: DeviceId, register: u16, mask: u32) {
+        let mut bus = self.functions.borrow_mut();
+        let range = usize::from(register)..usize::from(register) + 4;
+        bus.get_mut(&at).unwrap().writable[range].copy_from_slice(&mask.to_le_bytes());
+    }
+
     pub(crate) fn remove(&self, at: DeviceId) {
-        self.0.borrow_mut().remove(&at);
+        self.functions.borrow_mut().remove(&at);
     }
 
     pub(crate) fn set(&self, at: DeviceId, register: u16, value: u32) {
@@ -45,12 +112,12 @@ impl Model {
     }
 
     pub(crate) fn set8(&self, at: DeviceId, register: u16, value: u8) {
-        self.0.borrow_mut().get_mut(&at).unwrap().bytes[usize::from(register)] = value;
+        self.functions.borrow_mut().get_mut(&at).unwrap().bytes[usize::from(register)] = value;
     }
 
     pub(crate) fn get(&self, function: DeviceId, register: u16) -> u32 {
         let at = usize::from(register)..usize::from(register) + 4;
-        let bus = self.0.borrow();
+        let bus = self.functions.borrow();
         u32::from_le_bytes(bus[&function].bytes[at].try_into().unwrap())
     }
 
@@ -66,38 +133,39 @@ impl Model {
         };
         let register = 0x10 + 4 * bar;
         self.set(at, register, ones & fixed);
-        let mut bus = self.0.borrow_mut();
+        let mut bus = self.functions.borrow_mut();
         let function = bus.get_mut(&at).unwrap();
         let range = usize::from(register)..usize::from(register) + 4;
         function.writable[range].copy_from_slice(&(ones & !fixed).to_le_bytes());
     }
 
     pub(crate) fn make_read_only(&self, at: DeviceId, register: u16) {
-        let mut bus = self.0.borrow_mut();
+        let mut bus = self.functions.borrow_mut();
         let range = usize::from(register)..usize::from(register) + 4;
         bus.get_mut(&at).unwrap().writable[range].fill(0);
     }
 
     pub(crate) fn make_writable(&self, at: DeviceId, register: u16) {
-        let mut bus = self.0.borrow_mut();
+        let mut bus = self.functions.borrow_mut();
         let range = usize::from(register)..usize::from(register) + 4;
         bus.get_mut(&at).unwrap().writable[range].fill(0xff);
     }
 
     /// From the first write of anything but all ones, `register` reads as `value`.
     pub(crate) fn stick(&self, at: DeviceId, register: u16, value: u32) {
-        self.0.borrow_mut().get_mut(&at).unwrap().stuck = Some((register, value));
+        self.functions.borrow_mut().get_mut(&at).unwrap().stuck = Some((register, value));
     }
 }
 
 impl ConfigSpace for Model {
     fn domain(&self) -> u16 {
-        0
+        self.domain
     }
 
     fn read(&self, at: DeviceId, register: u16, width: Width) -> Result<u32, ConfigError> {
         let bytes = check(register, width)? as usize;
-        let bus = self.0.borrow();
+        let at = self.wired(at).ok_or(ConfigError::Rtas(RtasError::Hardware))?;
+        let bus = self.functions.borrow();
         let function = bus.get(&at).ok_or(ConfigError::Rtas(RtasError::Hardware))?;
         let mut value = [0; 4];
         let start = usize::from(register);
@@ -107,7 +175,8 @@ impl ConfigSpace for Model {
 
     fn write(&self, at: DeviceId, register: u16, width: Width, value: u32) -> Result<(), ConfigError> {
         let bytes = check(register, width)? as usize;
-        let mut bus = self.0.borrow_mut();
+        let at = self.wired(at).ok_or(ConfigError::Rtas(RtasError::Hardware))?;
+        let mut bus = self.functions.borrow_mut();
         let function = bus.get_mut(&at).ok_or(ConfigError::Rtas(RtasError::Hardware))?;
         let value = match function.stuck {
             Some((stuck, instead)) if stuck == register && value != u32::MAX => instead,

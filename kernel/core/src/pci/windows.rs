@@ -78,11 +78,53 @@ pub struct Placement {
     pub gpa: Gpa,
 }
 
-/// The windows of one host bridge. Gives out aligned pieces, each once; nothing comes back.
+/// First and last bus address that a bridge forwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+}
+
+/// What a bridge forwards of each space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spans {
+    /// I/O.
+    pub io: Option<Span>,
+    /// Memory below 4 GiB, of any kind.
+    pub memory32: Option<Span>,
+    /// Prefetchable memory.
+    pub memory64: Option<Span>,
+}
+
+/// What a bridge is able to forward beside memory below 4 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwards {
+    /// I/O.
+    pub io: bool,
+    /// Prefetchable memory at addresses of 64 bits.
+    pub memory64: bool,
+}
+
+/// The windows onto one bus: a host bridge's, or what is left of them behind a bridge. Gives out aligned pieces, each
+/// once; nothing comes back.
 #[derive(Clone, Debug)]
 pub struct Windows {
     cursors: [Option<Cursor>; 3],
+    behind_bridge: bool,
 }
+
+/// How fine a bridge tells addresses apart.
+const fn granule(space: Space) -> u64 {
+    match space {
+        Space::Io => 0x1000,
+        Space::Memory32 | Space::Memory64 => 0x10_0000,
+    }
+}
+
+/// Beyond the last I/O address that a bridge with 16 bits of it forwards.
+const IO_END: u64 = 0x1_0000;
 
 /// Bus address 0 means "unmapped" to QEMU and to some devices; the first page stays free in every window
 /// that begins there.
@@ -94,7 +136,7 @@ impl Windows {
     /// # Errors
     /// One bad window refuses the whole bridge.
     pub fn new(ranges: &[Window], memory: &[GpaRange]) -> Result<Self, WindowError> {
-        let mut windows = Self { cursors: [None; 3] };
+        let mut windows = Self { cursors: [None; 3], behind_bridge: false };
         for (i, window) in ranges.iter().enumerate() {
             let cpu = span(window)?;
             if memory.iter().any(|ram| ram.overlaps(&cpu)) {
@@ -128,6 +170,35 @@ impl Windows {
         Some(Placement { bus, gpa: cursor.window.gpa.checked_add(offset)? })
     }
 
+    /// Whether a bridge lies between these and the host bridge's.
+    #[must_use]
+    pub const fn are_behind_bridge(&self) -> bool {
+        self.behind_bridge
+    }
+
+    /// What a bridge on this bus can be given for the bus behind it: all that is left, in steps that its registers
+    /// can say.
+    #[must_use]
+    pub fn behind_bridge(&self, forwards: Forwards) -> Self {
+        let [io, memory32, memory64] = self.cursors;
+        let io = io.filter(|_| forwards.io).and_then(rest);
+        let memory64 = memory64.filter(|_| forwards.memory64).and_then(rest);
+        Self { cursors: [io, memory32.and_then(rest), memory64], behind_bridge: true }
+    }
+
+    /// What the bridge has to forward, now that the bus behind it took its pieces from `inner`; nothing of it is
+    /// given out on this bus.
+    pub fn come_back_from(&mut self, inner: &Self) -> Spans {
+        let mut taken = |space: Space| {
+            let inner = (*inner).clone().cursor(space).filter(|inner| inner.next > inner.window.bus)?;
+            let end = inner.next.checked_next_multiple_of(granule(space))?;
+            let own = self.cursor(space).as_mut()?;
+            own.next = own.next.max(end);
+            Some(Span { first: inner.window.bus, last: end.checked_sub(1)? })
+        };
+        Spans { io: taken(Space::Io), memory32: taken(Space::Memory32), memory64: taken(Space::Memory64) }
+    }
+
     fn cursor(&mut self, space: Space) -> &mut Option<Cursor> {
         let [io, memory32, memory64] = &mut self.cursors;
         match space {
@@ -136,6 +207,19 @@ impl Windows {
             Space::Memory64 => memory64,
         }
     }
+}
+
+/// The part of a window that is free, in whole granules.
+fn rest(cursor: Cursor) -> Option<Cursor> {
+    let Cursor { window, next } = cursor;
+    let granule = granule(window.space);
+    let bus = next.checked_next_multiple_of(granule)?;
+    let end = window.bus.checked_add(window.len)?;
+    let end = if window.space == Space::Io { end.min(IO_END) } else { end };
+    let end = end.checked_sub(end.checked_rem(granule)?)?;
+    let len = end.checked_sub(bus).filter(|len| *len > 0)?;
+    let gpa = window.gpa.checked_add(bus.checked_sub(window.bus)?)?;
+    Some(Cursor { window: Window { bus, gpa, len, ..window }, next: bus })
 }
 
 /// The window as the CPU sees it.

@@ -1,6 +1,6 @@
 //! Device types and feature bits.
 
-use crate::pci::functions::Function;
+use crate::pci::functions::{Function, Header};
 use bitflags::bitflags;
 use core::fmt;
 
@@ -33,6 +33,9 @@ impl DeviceType {
     pub fn of(function: &Function) -> Option<Self> {
         const MODERN_NET: u16 = MODERN_BASE + 1;
         const MODERN_BLOCK: u16 = MODERN_BASE + 2;
+        if function.header != Header::Endpoint {
+            return None;
+        }
         match (function.vendor, function.device) {
             (VENDOR, MODERN_NET | 0x1000) => Some(Self::Net),
             (VENDOR, MODERN_BLOCK | 0x1001) => Some(Self::Block),
@@ -86,13 +89,13 @@ bitflags! {
 mod tests {
     use super::*;
     use crate::pci::device_id::DeviceId;
-    use crate::pci::functions::Header;
 
     #[test]
     fn modern_and_transitional_ids_are_known_and_no_others() {
         let at = DeviceId::new(0, 0, 1, 0).unwrap();
         let mut function = Function {
             at,
+            behind: None,
             vendor: VENDOR,
             device: 0,
             subsystem: 0,
@@ -111,6 +114,10 @@ mod tests {
             function.device = device;
             assert_eq!(DeviceType::of(&function), expected, "{device:#x}");
         }
+        function.header = Header::Bridge;
+        function.device = 0x1041;
+        assert_eq!(DeviceType::of(&function), None, "a bridge with a disk's number");
+        function.header = Header::Endpoint;
         function.vendor = 0x8086;
         function.device = 0x1041;
         assert_eq!(DeviceType::of(&function), None);
