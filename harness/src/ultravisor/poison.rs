@@ -119,14 +119,18 @@ fn without(range: Range<u64>, others: &[Range<u64>]) -> Vec<Range<u64>> {
     })
 }
 
-/// Fills the frames that hold nothing yet.
+/// Fills the frames that hold nothing yet. The first empty one behind a frame with content stays: it can be the end of
+/// a loaded file, which is zeros there.
 pub(super) fn fill(ram: &GuestRam, byte: u8) -> io::Result<()> {
     let (empty, full) = (vec![0; FRAME], vec![byte; FRAME]);
+    let mut after_content = false;
     for gfn in 0..ram.size() / FRAME_SIZE {
         let found = ram.read(gfn * FRAME_SIZE, FRAME_SIZE)?;
-        if found.as_ref() == Some(&empty) {
+        let holds_nothing = found.as_ref() == Some(&empty);
+        if holds_nothing && !after_content {
             ram.write(gfn * FRAME_SIZE, &full)?;
         }
+        after_content = !holds_nothing;
     }
     Ok(())
 }
@@ -147,12 +151,13 @@ mod tests {
 
     #[test]
     fn only_memory_that_holds_nothing_is_filled() {
-        let ram = ScratchRam::new(3 * FRAME_SIZE);
+        let ram = ScratchRam::new(4 * FRAME_SIZE);
         ram.write(FRAME_SIZE + 7, b"x").expect("write");
         fill(&ram, 0x5a).expect("fill");
-        let bytes = ram.read(0, 3 * FRAME_SIZE).expect("read").expect("RAM");
+        let bytes = ram.read(0, 4 * FRAME_SIZE).expect("read").expect("RAM");
         assert_eq!(bytes.iter().filter(|byte| **byte == 0x5a).count() as u64, 2 * FRAME_SIZE);
         assert_eq!(bytes[FRAME + 7], b'x');
+        assert!(bytes[2 * FRAME..3 * FRAME].iter().all(|byte| *byte == 0));
     }
 
     #[test]
