@@ -3,6 +3,7 @@
 use crate::finding::{Finding, digest};
 use crate::judge;
 use crate::matrix::cells::{disks, exchange};
+use crate::matrix::interrupts;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::session::Finished;
@@ -104,14 +105,7 @@ fn interrupts(context: &Context, shape: Shape, irq: &str, delivery: &str) -> Res
     scene.word(&format!("pool=4M irq={irq} run=demo,blk-pattern"));
     let finished = scene.boot()?;
     let mut findings = judge::end(&finished, 0);
-    for key in ["blk0.interrupts", "blk1.interrupts", "net0.interrupts"] {
-        findings.extend(judge::fact(&finished, key, delivery));
-    }
-    findings.extend(match irq {
-        "poll" => judge::fact(&finished, "irq.taken", "0"),
-        _ => judge::positive(&finished, "irq.taken"),
-    });
-    findings.extend(judge::fact(&finished, "irq.unknown", "0"));
+    findings.extend(interrupts::delivered(&finished, irq, delivery));
     verdict(finished, findings)
 }
 
