@@ -1,5 +1,6 @@
 //! Host side of Postern: starts QEMU, is the ultravisor, is the network peer, observes, runs the boot tests.
 
+pub mod attach;
 pub mod disk;
 pub mod finding;
 pub mod gdb;

@@ -2,6 +2,7 @@
 
 pub mod absurd_tree;
 pub mod bus;
+pub mod by_hand;
 pub mod cells;
 pub mod device_tree;
 pub mod entry;

@@ -184,6 +184,12 @@ impl Ultravisor {
         Arc::clone(&self.map)
     }
 
+    /// Whether its work is done, which it is when QEMU has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Waits until QEMU has ended, however that came, and tells what happened. It does not end QEMU.
     #[must_use]
     pub fn join(self) -> Report {

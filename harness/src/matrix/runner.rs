@@ -5,7 +5,7 @@ use crate::interrupt;
 use crate::matrix::results::{self, Outcome};
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    bus, cells, device_tree, entry, esm, faults, honesty, host, idle, injection, input, interrupts,
+    bus, by_hand, cells, device_tree, entry, esm, faults, honesty, host, idle, injection, input, interrupts,
     leak_hunt, lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, pci,
     processors, proofs, ranges, refusing, registers, reserved, rtas_model, sabotage, smp, soak, strays,
     strict, strings,
@@ -77,6 +77,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(registers::tests());
     tests.extend(rtas_model::tests());
     tests.extend(bus::tests());
+    tests.extend(by_hand::tests());
     tests.extend(pci::tests());
     tests.extend(proofs::tests());
     tests.extend(ranges::tests());
