@@ -59,6 +59,7 @@ enum BootError {
     InterruptOrder(HcallError),
     Firmware(FirmwareError),
     NoTree,
+    TreeOverImage(usize),
     Tree(FdtError),
     NoRadix(Processor),
     Edit(EditError),
@@ -72,7 +73,9 @@ impl BootError {
             Self::OverVectors(_) | Self::Misaligned(_) | Self::AboveFirstGiBs(_) => {
                 ExitStatus::UnexpectedException
             }
-            Self::Firmware(_) | Self::NoTree | Self::Tree(_) => ExitStatus::BadDeviceTree,
+            Self::Firmware(_) | Self::NoTree | Self::TreeOverImage(_) | Self::Tree(_) => {
+                ExitStatus::BadDeviceTree
+            }
             Self::InterruptOrder(_) | Self::NoRadix(_) => ExitStatus::PlatformRefused,
             Self::FirmwareInSecureVm | Self::Edit(_) | Self::Contradiction(_) | Self::Esm(_) => {
                 ExitStatus::SecureModeFailed
@@ -93,6 +96,7 @@ impl fmt::Display for BootError {
             Self::InterruptOrder(error) => write!(f, "H_SET_MODE: no little-endian interrupts: {error}"),
             Self::Firmware(error) => error.fmt(f),
             Self::NoTree => f.write_str("entered without a device tree"),
+            Self::TreeOverImage(at) => write!(f, "device tree at {at:#x}, over the image or its stacks"),
             Self::Tree(error) => error.fmt(f),
             Self::NoRadix(processor) => processor.fmt(f),
             Self::Edit(error) => write!(f, "UV_ESM not issued: {error}"),
@@ -253,6 +257,17 @@ unsafe fn tree_at(at: usize) -> Result<&'static [u8], BootError> {
     // SAFETY: a tree has at least a header.
     let header = unsafe { core::slice::from_raw_parts(start, guard::HEADER_LEN) };
     let size = guard::claimed_size(header).map_err(BootError::Tree)?;
+    let range = |at: usize, len: usize| GpaRange::new(Gpa(at as u64), len as u64);
+    let image = &raw const __image_start as usize;
+    let image = range(image, (&raw const __image_end as usize).saturating_sub(image));
+    let buffer = range((&raw const __fdt_buffer).expose_provenance(), FDT_BUFFER);
+    let (Some(tree), Some(image), Some(buffer)) = (range(at, size), image, buffer) else {
+        return Err(BootError::TreeOverImage(at));
+    };
+    if tree.overlaps(&image) && !buffer.contains(tree.start, tree.len) {
+        // It would change while it is read: stacks are in use.
+        return Err(BootError::TreeOverImage(at));
+    }
     // SAFETY: `size` is at most `guard::MAX_SIZE`, and the tree has as many bytes as it says.
     Ok(unsafe { core::slice::from_raw_parts(start, size) })
 }

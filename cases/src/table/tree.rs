@@ -76,4 +76,11 @@ pub(super) const CASES: &[Case] = &[
         "a timebase of 1 Hz, by which each wait is over at once, or of 2^63 Hz, by which none is",
         "status 2 with the number: a million to ten thousand million ticks a second",
     ),
+    tried(
+        super::Q,
+        "DT-20",
+        &[Halt],
+        "a tree that is handed over on the stack of whoever reads it, so that it changes meanwhile",
+        "status 2 with the address, before it is read: only the image's own room for a tree may hold one",
+    ),
 ];

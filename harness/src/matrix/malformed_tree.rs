@@ -7,6 +7,7 @@ use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::qemu::command::Attachment;
 use crate::session::{Finished, SessionError};
+use crate::ultravisor::image::KernelImage;
 use crate::ultravisor::{UvError, fdt};
 use crate::variable::Firmware;
 use postern_cases::case;
@@ -18,6 +19,10 @@ use std::time::Duration;
 
 /// Exit status: bad device tree.
 const BAD_TREE: u8 = 2;
+/// Where QEMU puts the image.
+const IMAGE: u64 = 4 << 20;
+/// What lies between the end of the stack that the boot stage uses and the end of the image (`linker.ld`).
+const ABOVE_STACK: u64 = 0x2_0000 + 7 * 0x4_0000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is done to the tree.
@@ -39,6 +44,8 @@ pub enum Damage {
     },
     /// Every occurrence of these bytes becomes those, as many.
     Replace(&'static [u8], &'static [u8]),
+    /// The tree lies here, too, and this one is handed over.
+    MovedTo(u64),
 }
 
 const CASES: [(&str, Damage, &str); 10] = [
@@ -64,7 +71,17 @@ pub fn tests() -> Vec<Test> {
     let mut tests: Vec<Test> = CASES.iter().map(test).collect();
     tests.push(Test::new("malformed-tree/no-cache-block", unsaid_cache_block));
     tests.push(Test::new("malformed-tree/no-services", no_services));
+    tests.push(Test::new("malformed-tree/over-stack", over_stack));
     tests
+}
+
+/// A tree on the stack of whoever reads it would change meanwhile.
+fn over_stack(context: &Context) -> Result<(), Failure> {
+    case!("DT-20", Halt, Q);
+    let image = KernelImage::load(&context.kernel);
+    let image = image.map_err(|error| Finding::Start(SessionError::Ultravisor(UvError::Kernel(error))))?;
+    let stack = IMAGE + image.memory() - ABOVE_STACK;
+    refused(context, Damage::MovedTo(stack - 0x4000), "over the image or its stacks")
 }
 
 /// A tree without the size of a cache block costs time, nothing else.
@@ -125,6 +142,11 @@ pub fn handed_over(
     let (mut client, address) = client?;
     for damage in damages {
         spoil(&memory, address, *damage).map_err(|error| Finding::File(memory.clone(), error))?;
+        if let Damage::MovedTo(place) = damage {
+            let r3 = client.register("r3");
+            let moved = r3.and_then(|r3| client.write_register(r3, &place.to_be_bytes()));
+            moved.map_err(|error| Finding::Start(SessionError::Ultravisor(error.into())))?;
+        }
     }
     client.resume().map_err(|error| Finding::Start(SessionError::Ultravisor(error.into())))?;
     Ok(session.finish(LIMIT))
@@ -151,6 +173,7 @@ fn spoil(memory: &Path, address: u64, damage: Damage) -> io::Result<()> {
             let start = tree.get(8..).and_then(<[u8]>::first_chunk::<4>).copied().unwrap_or_default();
             put(&mut tree, u32::from_be_bytes(start) as usize + offset, word);
         }
+        Damage::MovedTo(place) => return memory.write_all_at(&tree, place),
         Damage::Replace(old, new) => {
             for at in 0..tree.len() {
                 if let Some(bytes) = tree.get_mut(at..at + old.len()).filter(|bytes| *bytes == old) {
