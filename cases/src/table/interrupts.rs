@@ -48,4 +48,12 @@ pub(super) const CASES: &[Case] = &[
         "an interrupt at another CPU than its source was routed to",
         "counted for its queue by whoever takes it; the queue's own CPU looks when its nap ends",
     ),
+    tried(
+        H,
+        "IRQ-11",
+        &[Work],
+        "the clock leaps by days or years, or goes back",
+        "the network's own time never goes back, and forward by a minute a look at most: round trips and timers stay \
+         in the range of their numbers, and what was lost of a month is caught up with",
+    ),
 ];

@@ -72,7 +72,7 @@ pub fn udp(source: Ipv4Addr, to: Ipv4Addr, ports: (u16, u16), payload: &[u8]) ->
     ipv4(source, to, IpProtocol::Udp, &bytes)
 }
 
-fn arp(source: Ipv4Addr, operation: u16) -> Vec<u8> {
+pub fn arp(source: Ipv4Addr, operation: u16) -> Vec<u8> {
     let mut packet = std::vec![0, 1, 8, 0, 6, 4];
     packet.extend(operation.to_be_bytes());
     packet.extend([2, 0, 0, 0, 0, 2]);

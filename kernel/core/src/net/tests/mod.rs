@@ -7,6 +7,7 @@ mod echo;
 mod half_open;
 mod hostile_device;
 pub mod hostile_frames;
+mod hostile_segments;
 mod one_way;
 mod peer;
 mod secrets;
