@@ -65,12 +65,12 @@ impl Disk {
     }
 
     fn read(&self, bus: u64, out: &mut [u8]) {
-        let mut memory = self.memory.borrow_mut();
+        let mut memory = crate::locked(&self.memory);
         out.copy_from_slice(memory.of_device(bus, out.len()).expect("the device was sent to private memory"));
     }
 
     fn write(&self, bus: u64, data: &[u8]) {
-        let mut memory = self.memory.borrow_mut();
+        let mut memory = crate::locked(&self.memory);
         let into = memory.of_device(bus, data.len()).expect("the device was sent to private memory");
         into.copy_from_slice(data);
     }
@@ -83,7 +83,7 @@ impl Disk {
 
     /// Every chain that is new in the available ring (virtio 1.2, 2.7.6): a header, data, a status byte (5.2.6).
     fn work(&self) {
-        let mut registers = self.registers.borrow_mut();
+        let mut registers = crate::locked(&self.registers);
         let [table, available, used] = registers.queue;
         while u64::from(registers.seen) != self.word::<2>(available + 2) {
             let head = self.word::<2>(available + 4 + 2 * (u64::from(registers.seen) % QUEUE_SIZE));
@@ -120,7 +120,7 @@ impl Disk {
 /// The registers of virtio 1.2, 4.1.4.3, as far as the driver uses them.
 impl Mmio for Disk {
     fn load(&self, at: Gpa, width: Width) -> Result<u64, HcallError> {
-        let registers = self.registers.borrow();
+        let registers = crate::locked(&self.registers);
         let offset = at.0 - REGISTERS;
         Ok(match offset {
             0x04 => VERSION_1 >> (32 * registers.feature_word) & 0xffff_ffff,
@@ -143,7 +143,7 @@ impl Mmio for Disk {
             self.work();
             return Ok(());
         }
-        let mut registers = self.registers.borrow_mut();
+        let mut registers = crate::locked(&self.registers);
         match offset {
             0x00 => registers.feature_word = value,
             0x14 => registers.status = value,

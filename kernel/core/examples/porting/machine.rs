@@ -6,9 +6,9 @@ use postern_core::clock::Clock;
 use postern_core::hcall::{Hcall, HcallReturn};
 use postern_core::seam::{Barriers, DeviceMemory, HaltReason, Hypervisor, Platform, Ultravisor};
 use postern_core::ultracall::Ultracall;
-use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes of memory.
 const RAM: usize = 16 << 20;
@@ -56,7 +56,7 @@ pub struct Memory {
 impl Memory {
     fn with<R>(&self, offset: usize, len: usize, act: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
         let end = offset.checked_add(len).filter(|end| *end <= self.len)?;
-        self.state.borrow_mut().ram.get_mut(self.start + offset..self.start + end).map(act)
+        crate::locked(&self.state).ram.get_mut(self.start + offset..self.start + end).map(act)
     }
 
     fn load<const N: usize>(&self, offset: usize) -> [u8; N] {
@@ -76,7 +76,7 @@ unsafe impl DeviceMemory for Memory {
     }
     fn part(&self, offset: usize, len: usize) -> Option<Self> {
         let inside = offset.checked_add(len)? <= self.len;
-        inside.then(|| Self { state: Rc::clone(&self.state), start: self.start + offset, len })
+        inside.then(|| Self { state: Arc::clone(&self.state), start: self.start + offset, len })
     }
     fn read(&self, offset: usize, out: &mut [u8]) {
         out.fill(0);
@@ -110,13 +110,13 @@ unsafe impl DeviceMemory for Memory {
 pub struct Machine {
     /// Its memory.
     pub state: Shared<State>,
-    now: Cell<u64>,
+    now: AtomicU64,
 }
 
 impl Machine {
     /// A machine with this memory.
     pub fn new(state: Shared<State>) -> Self {
-        Self { state, now: Cell::new(0) }
+        Self { state, now: AtomicU64::new(0) }
     }
 
     /// All memory that the guest has.
@@ -126,7 +126,7 @@ impl Machine {
 
     /// Memory that nothing else is in: here, by a constant; in a kernel, from its `memory_map::MemoryMap`.
     pub fn reserve(&self, start: usize, len: usize) -> Memory {
-        Memory { state: Rc::clone(&self.state), start, len }
+        Memory { state: Arc::clone(&self.state), start, len }
     }
 }
 
@@ -142,7 +142,7 @@ impl Ultravisor for Machine {
         if call != Ultracall::SharePage {
             return NO_SUCH_CALL;
         }
-        let mut state = self.state.borrow_mut();
+        let mut state = crate::locked(&self.state);
         for frame in first..first + count {
             // As the published ultravisor: a frame that becomes shared is zeroed.
             if state.shared.insert(frame) {
@@ -156,17 +156,17 @@ impl Ultravisor for Machine {
 
 impl Clock for Machine {
     fn now(&self) -> u64 {
-        self.now.get()
+        self.now.load(Ordering::Relaxed)
     }
     fn frequency(&self) -> u64 {
         512_000_000
     }
     fn relax(&self) {
-        self.now.set(self.now.get() + 1000);
+        self.now.fetch_add(1000, Ordering::Relaxed);
     }
 }
 
-// One thread, and a device that works while it is notified: nothing can be seen out of order.
+// Every access is under one lock: nothing can be seen out of order.
 impl Barriers for Machine {
     fn write_barrier(&self) {}
     fn read_barrier(&self) {}
