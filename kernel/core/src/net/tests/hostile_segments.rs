@@ -64,7 +64,7 @@ fn a_peer_that_lies_within_a_connection_never_stops_the_stack() {
         let syn = segment(port, start, 0, SYN, &mut random, 0);
         b.wire.borrow_mut().to_stack.extend([arp(PEER_IP, 1), syn]);
         b.stack.poll(&b.clock).unwrap();
-        let answer = b.wire.borrow_mut().to_peer.drain(..).filter_map(|frame| said(&frame)).last();
+        let answer = b.wire.borrow_mut().to_peer.drain(..).filter_map(|frame| said(&frame)).next_back();
         let Some((theirs, _, flags)) = answer.filter(|(.., flags)| flags & SYN != 0) else { continue };
         assert_eq!(flags & ACK, ACK);
         handshakes += 1;
