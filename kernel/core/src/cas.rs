@@ -24,7 +24,7 @@ const ARCHITECTURES: [u8; 4] = [2, 0, 0, 0xc0];
 /// Vectors 2 to 4: nothing is asked of memory that firmware lives in, of units, or of the partition.
 const IGNORED: [u8; 2] = [0, 0x80];
 /// Bytes of vector 5.
-const PLATFORM: usize = 26;
+const PLATFORM: u8 = 26;
 /// Byte 2 of it: a logical partition; messages as interrupts.
 const PARTITION: u8 = 0x81;
 /// What bytes 23 and 24 say in their two highest bits: the old way, which is XICS and hash; the new one, which is XIVE
@@ -34,7 +34,7 @@ const NEW: u8 = 0x40;
 /// Byte 26: the guest may invalidate translations itself.
 const INVALIDATES: u8 = 0x40;
 
-const LEN: usize = PROCESSORS.len() * 8 + 1 + ARCHITECTURES.len() + 3 * IGNORED.len() + 1 + PLATFORM;
+const LEN: usize = PROCESSORS.len() * 8 + 1 + ARCHITECTURES.len() + 3 * IGNORED.len() + 1 + PLATFORM as usize;
 
 /// Why firmware is not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl Request {
     /// The structure that the method takes the address of.
     #[must_use]
     pub fn vectors(self) -> Vectors {
-        let mut platform = [0; PLATFORM];
+        let mut platform = [0; PLATFORM as usize];
         let mut set = |number: usize, value| {
             if let Some(byte) = platform.get_mut(number.wrapping_sub(1)) {
                 *byte = value;
@@ -137,7 +137,7 @@ impl Request {
         let processors = PROCESSORS.iter().flat_map(|(mask, value)| [*mask, *value]);
         let bytes = processors.flat_map(u32::to_be_bytes).chain([VECTORS]).chain(ARCHITECTURES);
         let bytes = bytes.chain([IGNORED; 3].into_iter().flatten());
-        let bytes = bytes.chain([(PLATFORM as u8).wrapping_sub(1)]).chain(platform);
+        let bytes = bytes.chain([PLATFORM.wrapping_sub(1)]).chain(platform);
         let mut all = [0; LEN];
         for (into, byte) in all.iter_mut().zip(bytes) {
             *into = byte;

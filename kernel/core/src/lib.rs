@@ -7,7 +7,13 @@
 #![no_std]
 #![cfg_attr(
     test,
-    allow(clippy::arithmetic_side_effects, reason = "a test that overflows fails, which is what it is for")
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "a test that overflows fails, which is what it is for"
+    )
 )]
 
 extern crate alloc;
@@ -38,6 +44,7 @@ pub mod model;
 pub mod net;
 pub mod nmi;
 pub mod outcome;
+pub mod parts;
 pub mod pci;
 pub mod pool;
 pub mod radix;

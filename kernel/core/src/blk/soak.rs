@@ -15,7 +15,7 @@ const BLOCK: usize = 4096;
 /// Most blocks of an ordinary request.
 const USUAL: u64 = 16;
 /// Blocks of a request that is made to fill the pool.
-const LARGE: u64 = 64;
+const LARGE: usize = 64;
 /// Requests in flight from which on one is waited for first.
 const MANY: usize = 48;
 
@@ -108,7 +108,7 @@ impl Soak {
                 let submitted = disk.submit_get_id();
                 self.submitted(submitted, 0, 0, Vec::new())?;
             }
-            2 => while self.transfer(disk, LARGE)? {},
+            2 => while self.transfer(disk, LARGE as u64)? {},
             3 => disk.tend(),
             _ => {
                 let most = self.random(USUAL).saturating_add(1);
@@ -143,8 +143,8 @@ impl Soak {
     /// As [`Self::step`].
     pub fn finish<M: Mmio, P: Platform>(&mut self, disk: &mut Blk<M, P>) -> Result<(), SoakError> {
         while self.wait(disk).inspect_err(|_| disk.drain())? {}
-        for first in (0..self.sums.len() as u64).step_by(LARGE as usize) {
-            let count = LARGE.min((self.sums.len() as u64).saturating_sub(first));
+        for first in (0..self.sums.len() as u64).step_by(LARGE) {
+            let count = (LARGE as u64).min((self.sums.len() as u64).saturating_sub(first));
             let bytes = usize::try_from(count).unwrap_or(0).saturating_mul(BLOCK);
             let read = disk.read(sector(first), bytes).map_err(SoakError::Request)?;
             self.compare(first, &read)?;

@@ -6,6 +6,7 @@ use super::guard::Tree;
 use super::read::{self, Node};
 use super::warnings::{Fault, Warnings};
 use crate::addr::{Gpa, GpaRange};
+use crate::parts::low_u16;
 use crate::pci::windows::{Space, Window, WindowError, Windows};
 use crate::tce::DmaWindow;
 use crate::text::HostText;
@@ -121,8 +122,7 @@ fn alone(mut bridge: Bridge, others: &[Bridge]) -> Result<Bridge, Fault> {
 /// A number that no other bridge has; there are far fewer bridges than numbers.
 fn domain(buid: u64, others: &[Bridge]) -> u16 {
     let free = |number: &u16| others.iter().all(|other| other.domain != *number);
-    // The BUID's low bits; truncation is how they are cut.
-    Some(buid as u16).filter(free).or_else(|| (0..u16::MAX).find(free)).unwrap_or(u16::MAX)
+    Some(low_u16(buid)).filter(free).or_else(|| (0..u16::MAX).find(free)).unwrap_or(u16::MAX)
 }
 
 fn bridge(node: Node<'_, '_>, memory: &[GpaRange]) -> Result<Bridge, Fault> {

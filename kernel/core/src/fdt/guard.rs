@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 /// First word of a flattened tree.
 pub const MAGIC: u32 = 0xd00d_feed;
 /// Bytes of the header of version 17.
-pub const HEADER_LEN: usize = 40;
+pub const HEADER_LEN: usize = HEADER_BYTES as usize;
+const HEADER_BYTES: u32 = 40;
 /// The version that is read; a newer tree says in its header whether it can be.
 pub const VERSION: u32 = 17;
 /// Most bytes of a tree.
@@ -53,7 +54,7 @@ impl<'a> Tree<'a> {
         let blob = blob.get(..size).ok_or(FdtError::Truncated { have: blob.len(), need: size })?;
         let rsvmap = reservations(blob, header.rsvmap)?;
         let blocks = [
-            Extent { block: Block::Header, at: 0, len: HEADER_LEN as u32 },
+            Extent { block: Block::Header, at: 0, len: HEADER_BYTES },
             rsvmap,
             header.structure,
             header.strings,

@@ -1,6 +1,7 @@
 //! Message sources, by `ibm,change-msi` and `ibm,query-interrupt-source-number` (PAPR+ 7.3.10.5): the firmware
 //! writes the device's table, this kernel gets the source numbers.
 
+use crate::parts::cells;
 use crate::pci::device_id::DeviceId;
 use crate::rtas::RtasError;
 use crate::seam::Rtas;
@@ -108,8 +109,7 @@ impl<R: Rtas> MsiServices<R> {
     }
 
     fn buid(&self) -> [u32; 2] {
-        // The BUID goes in two words; truncation is how they are cut.
-        [(self.buid >> 32) as u32, self.buid as u32]
+        cells(self.buid)
     }
 }
 

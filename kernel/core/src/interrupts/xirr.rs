@@ -1,5 +1,7 @@
 //! The external interrupt request register, as H_XIRR answers it.
 
+use crate::parts::low_u32;
+
 /// The source number of interrupts between processors.
 const IPI: u32 = 2;
 const SOURCE_BITS: u32 = 0x00ff_ffff;
@@ -23,7 +25,7 @@ impl Xirr {
     /// From H_XIRR's first output, of which the lower half counts.
     #[must_use]
     pub const fn new(output: u64) -> Self {
-        Self(output as u32)
+        Self(low_u32(output))
     }
 
     /// What has arrived.

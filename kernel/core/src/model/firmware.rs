@@ -6,6 +6,7 @@ use super::Model;
 use super::machine::{State, Table, UvBehaviour};
 use crate::addr::{FRAME_SHIFT, FRAME_SIZE};
 use crate::hcall::{Hcall, HcallReturn};
+use crate::parts::{cells, low_u32};
 use crate::rtas::RtasError;
 use crate::seam::{Hypervisor, Rtas, Ultravisor};
 use crate::ultracall::Ultracall;
@@ -122,9 +123,8 @@ fn window_call(
             let size = 1u64.wrapping_shl(*window_shift);
             let table = Table { base, size, page_shift: *page_shift, entries: BTreeMap::new() };
             state.tables.insert(number, table);
-            *liobn = number as u32;
-            *high = (base >> 32) as u32;
-            *low = base as u32;
+            *liobn = low_u32(number);
+            [*high, *low] = cells(base);
             Ok(())
         }
         ("ibm,remove-pe-dma-window", [liobn], []) => {

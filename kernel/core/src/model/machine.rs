@@ -4,6 +4,7 @@ use super::{ModelDevice, Refused};
 use crate::addr::{FRAME_SHIFT, Gpa, GpaRange};
 use crate::clock::ticks;
 use crate::hcall::{Hcall, HcallReturn};
+use crate::parts;
 use crate::rtas::RtasError;
 use crate::ultracall::Ultracall;
 use alloc::boxed::Box;
@@ -103,7 +104,7 @@ impl Model {
     pub fn new(secure: bool) -> Self {
         let default = Table { base: 0, size: 1 << 30, page_shift: 12, entries: BTreeMap::new() };
         let state = State {
-            ram: vec![0; RAM as usize],
+            ram: vec![0; parts::index(RAM)],
             secure,
             behaviour: UvBehaviour::Published,
             shared: BTreeSet::new(),

@@ -6,6 +6,7 @@
 use super::dhcp_options;
 use super::link::MacAddr;
 use super::settings::{Settings, SettingsError};
+use crate::parts::{low_u8, low_u32};
 use crate::random::Generator;
 use alloc::vec::Vec;
 use core::fmt;
@@ -118,7 +119,7 @@ pub(super) struct Client {
 impl Client {
     /// A client that asks at once.
     pub fn new(mac: MacAddr, mut random: Generator) -> Self {
-        let xid = random.word() as u32;
+        let xid = low_u32(random.word());
         Self {
             mac,
             random,
@@ -153,7 +154,7 @@ impl Client {
             }
             State::Bound(lease) => {
                 if self.sent == 0 {
-                    self.xid = self.random.word() as u32;
+                    self.xid = low_u32(self.random.word());
                 }
                 self.sent = self.sent.saturating_add(1);
                 // Half of what is left (4.4.5).
@@ -251,7 +252,7 @@ impl Client {
     /// Asks anew, with another id, after a time that doubles each time.
     fn start_again(&mut self, now: Duration) {
         self.state = State::Selecting;
-        self.xid = self.random.word() as u32;
+        self.xid = low_u32(self.random.word());
         self.sent = 0;
         self.due = now.saturating_add(self.about(self.hold));
         self.hold = self.hold.saturating_mul(2).min(LONGEST);
@@ -314,8 +315,11 @@ fn lease_of(answer: &DhcpRepr<'_>, server: Ipv4Addr, now: Duration) -> Result<Le
     if mask.leading_ones().saturating_add(mask.trailing_zeros()) < 32 {
         return Err(LeaseError::Mask(given));
     }
-    let mut settings =
-        Settings { address: answer.your_ip, prefix: mask.leading_ones() as u8, gateway: answer.router };
+    let mut settings = Settings {
+        address: answer.your_ip,
+        prefix: low_u8(mask.leading_ones().into()),
+        gateway: answer.router,
+    };
     let mut check = settings.check();
     if let Err(SettingsError::Gateway(_)) = check {
         // The network itself can still be used.

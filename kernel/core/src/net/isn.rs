@@ -7,6 +7,7 @@
 use super::checksum::TCP;
 use super::ingress::IPV4_HEADER;
 use super::link::ETHERNET_HEADER;
+use crate::parts::low_u32;
 use crate::random::Key;
 use arrayvec::ArrayVec;
 use core::net::{Ipv4Addr, SocketAddrV4};
@@ -15,7 +16,8 @@ use core::time::Duration;
 /// Most connections remembered: more than there are sockets, so that those that are over may stay for a while.
 const MOST: usize = 64;
 /// The timer's tick (RFC 6528, section 3).
-const TICK_US: u128 = 4;
+const TICK_US: u32 = 4;
+const TICKS_A_SECOND: u64 = 250_000;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
@@ -113,7 +115,9 @@ impl SequenceNumbers {
 
     /// RFC 6528, section 3: `ISN = M + F(localip, localport, remoteip, remoteport, secretkey)`.
     fn initial(&self, ends: Ends, now: Duration) -> u32 {
-        let timer = now.as_micros().checked_div(TICK_US).unwrap_or(0) as u32;
+        let timer = low_u32(
+            now.as_secs().wrapping_mul(TICKS_A_SECOND).wrapping_add((now.subsec_micros() / TICK_US).into()),
+        );
         let address = |end: SocketAddrV4| end.ip().octets();
         let port = |end: SocketAddrV4| end.port().to_be_bytes();
         let mac = self.key.mac(&[

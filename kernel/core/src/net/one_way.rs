@@ -6,6 +6,7 @@ use super::isn::Ends;
 use super::listeners::{Listeners, Shape};
 use super::settings::Settings;
 use super::sockets::Sockets;
+use crate::parts::low_u8;
 use alloc::vec::Vec;
 use core::time;
 use smoltcp::iface::{SocketHandle, SocketSet};
@@ -193,7 +194,7 @@ pub fn pattern_byte(index: usize) -> u8 {
     let (line, column) = (index.wrapping_div(LINE), index.wrapping_rem(LINE));
     match column {
         PRINTED => b'\r',
-        ..PRINTED => b' '.wrapping_add((line.wrapping_add(column).wrapping_rem(LINES)) as u8),
+        ..PRINTED => b' '.wrapping_add(low_u8(line.wrapping_add(column).wrapping_rem(LINES) as u64)),
         _ => b'\n',
     }
 }

@@ -11,6 +11,7 @@ use super::sockets::Sockets;
 pub use super::stack_error::StackError;
 use super::stack_time::StackTime;
 use crate::clock::{Clock, Deadline, duration};
+use crate::parts::low_u16;
 use crate::random::Generator;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
@@ -96,7 +97,7 @@ impl<L: Link> Stack<L> {
         let mut time = StackTime::new(clock);
         let interface = Interface::new(config, &mut phy, time.instant(clock));
         let mut sockets = Sockets::new();
-        let pinger = Pinger::new(random.word() as u16);
+        let pinger = Pinger::new(low_u16(random.word()));
         Ok(Self {
             phy,
             interface,

@@ -3,6 +3,7 @@
 //! Source: PCI 3.0, 6.2.5.1. A function must not decode while this runs: see [`super::command::quiesce`].
 
 use crate::addr::Gpa;
+use crate::parts::{low_u8, low_u32};
 use crate::pci::config::{ConfigError, ConfigSpace};
 use crate::pci::device_id::DeviceId;
 use crate::pci::windows::{Placement, Space, Windows};
@@ -185,7 +186,7 @@ fn size(config: &impl ConfigSpace, at: DeviceId, bar: u8, count: u8) -> Result<O
         _ if io && kind == 0b01 => false,
         0b000 => false,
         0b100 => true,
-        _ => return Err(BarError::ReservedType { bar, bits: kind as u8 }),
+        _ => return Err(BarError::ReservedType { bar, bits: low_u8(kind.into()) }),
     };
     let high = if !wide {
         // Upper bits are all there, for the test below. Devices may leave out the upper half of I/O.
@@ -239,8 +240,7 @@ fn place(
         }
         return Err(BarError::NoRoom { bar, space, len });
     };
-    // The halves of the address; truncation is how they are cut.
-    config.write(at, register(bar), Width::W32, bus as u32 | kind)?;
+    config.write(at, register(bar), Width::W32, low_u32(bus) | kind)?;
     let mut found = u64::from(config.read(at, register(bar), Width::W32)? & !if io { 0b11 } else { 0b1111 });
     if wide {
         let second = register(bar.wrapping_add(1));

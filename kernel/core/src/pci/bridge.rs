@@ -3,6 +3,7 @@
 //! What firmware left there is not read: it is written over, and read back. Source: PCI-to-PCI Bridge
 //! Architecture 1.2, 3.2.
 
+use crate::parts::low_u32;
 use crate::pci::command::{CommandError, quiesce};
 use crate::pci::config::{ConfigError, ConfigSpace};
 use crate::pci::device_id::DeviceId;
@@ -157,12 +158,12 @@ pub fn forward(config: &impl ConfigSpace, at: DeviceId, spans: &Spans) -> Result
 
 /// Bits 15..12 of an I/O address, where the register has them.
 const fn io_bits(address: u64) -> u32 {
-    (address >> 8) as u32 & 0xf0
+    low_u32(address >> 8) & 0xf0
 }
 
 /// Bits 31..20 of base and limit, where the register has them.
 fn memory_bits(span: Option<Span>) -> u32 {
-    let bits = |address: u64| (address >> 16) as u32 & 0xfff0;
+    let bits = |address: u64| low_u32(address >> 16) & 0xfff0;
     span.map_or(MEMORY_CLOSED, |Span { first, last }| bits(first) | bits(last) << 16)
 }
 

@@ -1,5 +1,6 @@
 //! The capability list, walked with bounds.
 
+use crate::parts::low_u8;
 use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace};
 use crate::pci::device_id::DeviceId;
 use crate::seam::Width;
@@ -63,7 +64,7 @@ pub fn list(config: &impl ConfigSpace, at: DeviceId) -> Result<Vec<Capability>, 
     if status & STATUS_CAPABILITIES == 0 {
         return Ok(found);
     }
-    let mut next = config.read(at, CAPABILITIES_POINTER, Width::W8)? as u8;
+    let mut next = low_u8(config.read(at, CAPABILITIES_POINTER, Width::W8)?.into());
     while next >= FIRST && next.is_multiple_of(4) && u16::from(next) < CONFIG_BYTES {
         if found.len() == MOST {
             return Err(ListError::Loop);

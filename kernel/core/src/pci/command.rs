@@ -3,6 +3,7 @@
 //! Firmware may have left bus mastering on. It goes off for every function before anything else, and comes
 //! on for one function at a time when its DMA addresses are in place.
 
+use crate::parts::low_u16;
 use crate::pci::config::{ConfigError, ConfigSpace};
 use crate::pci::device_id::DeviceId;
 use crate::seam::Width;
@@ -103,7 +104,8 @@ pub fn disable_bus_master(config: &impl ConfigSpace, at: DeviceId) -> Result<(),
 }
 
 fn change(config: &impl ConfigSpace, at: DeviceId, set: Command, clear: Command) -> Result<(), CommandError> {
-    let read = || config.read(at, COMMAND, Width::W16).map(|bits| Command::from_bits_retain(bits as u16));
+    let read =
+        || config.read(at, COMMAND, Width::W16).map(|bits| Command::from_bits_retain(low_u16(bits.into())));
     let before = read()?;
     let wanted = before.difference(clear) | set;
     config.write(at, COMMAND, Width::W16, wanted.bits().into())?;

@@ -1,5 +1,6 @@
 //! Config space: addresses, and reads and writes through the host bridge's RTAS services.
 
+use crate::parts::cells;
 use crate::pci::device_id::DeviceId;
 use crate::rtas::RtasError;
 use crate::seam::{Rtas, Width};
@@ -79,8 +80,7 @@ impl<R: Rtas> RtasConfig<R> {
         if at.domain() != self.domain {
             return Err(ConfigError::OtherHostBridge(at));
         }
-        // The BUID goes in two words; truncation is how they are cut.
-        let (high, low) = ((self.buid >> 32) as u32, self.buid as u32);
+        let [high, low] = cells(self.buid);
         Ok([at.config_addr(register), high, low, bytes])
     }
 }

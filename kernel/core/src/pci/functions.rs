@@ -1,5 +1,6 @@
 //! One function, as its header describes it.
 
+use crate::parts::{low_u8, low_u16};
 use crate::pci::config::ConfigSpace;
 use crate::pci::device_id::DeviceId;
 use crate::seam::Width;
@@ -61,7 +62,7 @@ pub(super) fn probe(
     behind: Option<DeviceId>,
 ) -> Option<(Function, bool)> {
     let id = config.read(at, VENDOR, Width::W32).ok()?;
-    let (vendor, device) = (id as u16, (id >> 16) as u16);
+    let (vendor, device) = (low_u16(id.into()), low_u16((id >> 16).into()));
     if vendor == 0xffff || vendor == 0 {
         return None;
     }
@@ -70,10 +71,10 @@ pub(super) fn probe(
     let kind = match header & !MULTI_FUNCTION {
         0 => Header::Endpoint,
         1 => Header::Bridge,
-        other => Header::Unknown(other as u8),
+        other => Header::Unknown(low_u8(other.into())),
     };
     let subsystem = match kind {
-        Header::Endpoint => (config.read(at, SUBSYSTEM, Width::W32).ok()? >> 16) as u16,
+        Header::Endpoint => low_u16((config.read(at, SUBSYSTEM, Width::W32).ok()? >> 16).into()),
         Header::Bridge | Header::Unknown(_) => 0,
     };
     let function = Function {
@@ -83,7 +84,7 @@ pub(super) fn probe(
         device,
         subsystem,
         class: class >> 8,
-        revision: class as u8,
+        revision: low_u8(class.into()),
         header: kind,
     };
     Some((function, header & MULTI_FUNCTION != 0))

@@ -4,6 +4,7 @@ use super::frame::{Frame, Frames, NIL, Use, bit};
 use super::{DeviceStatistics, PoolStatistics, SizeClass, Slot};
 use crate::addr::FRAME_SIZE;
 use crate::dma::DeviceId;
+use crate::parts::low_u8;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
@@ -361,8 +362,7 @@ impl Pool {
 
 /// The lowest bit that is set; at most 128.
 fn first(bits: u128) -> u8 {
-    // 128 fits.
-    bits.trailing_zeros() as u8
+    low_u8(bits.trailing_zeros().into())
 }
 
 fn generation_at(frame: u32, index: u8) -> usize {

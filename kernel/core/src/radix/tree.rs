@@ -2,6 +2,7 @@
 
 use super::entry::{Entry, Kind, PAGE_ADDRESS, TABLE_ADDRESS};
 use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
+use crate::parts;
 use core::fmt;
 
 /// Log2 of the entries at each level, root first.
@@ -190,7 +191,7 @@ fn same_rights(a: &Mapped, b: &Mapped) -> bool {
 
 fn index(at: u64, bits: u32, shift: u32) -> usize {
     let mask = (1u64 << bits).wrapping_sub(1);
-    ((at >> shift) & mask) as usize
+    parts::index((at >> shift) & mask)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::table::Table;
 use super::{TceError, TceFlags, WindowKind, WindowReport};
 use crate::addr::{Gpa, GpaRange};
 use crate::clock::Clock;
+use crate::parts::cells;
 use crate::rtas::RtasError;
 use crate::seam::{Hypervisor, Rtas};
 use core::fmt;
@@ -167,6 +168,6 @@ impl Ddw<'_> {
     }
 
     fn unit(&self) -> [u32; 2] {
-        [(self.buid >> 32) as u32, self.buid as u32]
+        cells(self.buid)
     }
 }

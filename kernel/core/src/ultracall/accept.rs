@@ -137,7 +137,7 @@ impl<M: Unproved> Batch<'_, M> {
     }
 
     fn frames(&self) -> u32 {
-        const { assert!(BATCH / FRAME_SIZE <= LONGEST_RUN as usize, "a batch fits into one call") };
+        const { assert!(BATCH as u64 / FRAME_SIZE as u64 <= LONGEST_RUN, "a batch fits into one call") };
         u32::try_from(self.end.saturating_sub(self.start) / FRAME_SIZE).unwrap_or(0)
     }
 

@@ -7,6 +7,7 @@
 use crate::addr::Gpa;
 use crate::clock::{Clock, Deadline};
 use crate::interrupts::{Delivery, Line};
+use crate::parts::{low_u8, low_u16};
 use crate::seam::{Mmio, Width};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::{Features, Status};
@@ -124,7 +125,7 @@ impl<M: Mmio> Transport<M> {
     /// # Errors
     /// The register cannot be read.
     pub fn queues(&self) -> Result<u16, TransportError> {
-        Ok(self.load(Common::NumQueues)? as u16)
+        Ok(low_u16(self.load(Common::NumQueues)?))
     }
 
     /// Gives message vector `index` to queue `index`, after [`Self::begin`]; changes of the configuration have
@@ -214,7 +215,7 @@ impl<M: Mmio> Transport<M> {
     }
 
     fn read_status(&self) -> Result<Status, TransportError> {
-        Ok(Status::from_bits_retain(self.load(Common::Status)? as u8))
+        Ok(Status::from_bits_retain(low_u8(self.load(Common::Status)?)))
     }
 
     fn load(&self, field: Common) -> Result<u64, TransportError> {

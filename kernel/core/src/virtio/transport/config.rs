@@ -1,6 +1,7 @@
 //! The device's own configuration: fields that belong together, read while the device may change them.
 
 use super::Transport;
+use crate::parts::{low_u8, low_u16, low_u32};
 use crate::seam::{Mmio, Width};
 use crate::virtio::error::TransportError;
 use crate::virtio::regions::Region;
@@ -15,7 +16,7 @@ impl<M: Mmio> Transport<M> {
     /// # Errors
     /// The register cannot be read.
     pub fn config_changed(&mut self) -> Result<bool, TransportError> {
-        let now = self.load(Common::ConfigGeneration)? as u8;
+        let now = low_u8(self.load(Common::ConfigGeneration)?);
         let changed = now != self.generation;
         self.generation = now;
         Ok(changed)
@@ -35,7 +36,7 @@ impl<M: Mmio> Transport<M> {
             let value = read(&DeviceConfig { mmio: &self.mmio, region })?;
             let after = self.load(Common::ConfigGeneration)?;
             if after == before {
-                self.generation = after as u8;
+                self.generation = low_u8(after);
                 return Ok(value);
             }
             before = after;
@@ -57,7 +58,7 @@ impl<M: Mmio> DeviceConfig<'_, M> {
     /// # Errors
     /// The configuration is too short for the field, or cannot be read.
     pub fn u8(&self, offset: u32) -> Result<u8, TransportError> {
-        Ok(self.load(offset, Width::W8)? as u8)
+        Ok(low_u8(self.load(offset, Width::W8)?))
     }
 
     /// Two bytes.
@@ -65,7 +66,7 @@ impl<M: Mmio> DeviceConfig<'_, M> {
     /// # Errors
     /// As [`Self::u8`].
     pub fn u16(&self, offset: u32) -> Result<u16, TransportError> {
-        Ok(self.load(offset, Width::W16)? as u16)
+        Ok(low_u16(self.load(offset, Width::W16)?))
     }
 
     /// Four bytes.
@@ -73,7 +74,7 @@ impl<M: Mmio> DeviceConfig<'_, M> {
     /// # Errors
     /// As [`Self::u8`].
     pub fn u32(&self, offset: u32) -> Result<u32, TransportError> {
-        Ok(self.load(offset, Width::W32)? as u32)
+        Ok(low_u32(self.load(offset, Width::W32)?))
     }
 
     /// Eight bytes, read in halves (4.1.3.1): only the generation makes them one.

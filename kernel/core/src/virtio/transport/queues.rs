@@ -3,6 +3,7 @@
 use super::Transport;
 use crate::addr::{BusAddr, Gpa};
 use crate::dma::Dma;
+use crate::parts::low_u16;
 use crate::seam::{Mmio, Platform, Width};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
@@ -52,7 +53,7 @@ impl<M: Mmio> Transport<M> {
         dma: &Dma<P>,
     ) -> Result<(Queue<P>, Doorbell), TransportError> {
         self.store(Common::QueueSelect, index.into())?;
-        let offered = self.load(Common::QueueSize)? as u16;
+        let offered = low_u16(self.load(Common::QueueSize)?);
         if offered == 0 {
             return Err(TransportError::NoQueue(index));
         }
@@ -64,7 +65,7 @@ impl<M: Mmio> Transport<M> {
         }
         let size = offered.min(most);
         self.store(Common::QueueSize, size.into())?;
-        let found = self.load(Common::QueueSize)? as u16;
+        let found = low_u16(self.load(Common::QueueSize)?);
         if found != size {
             return Err(TransportError::QueueSize { queue: index, size: found });
         }
@@ -99,7 +100,7 @@ impl<M: Mmio> Transport<M> {
 
     /// The selected queue's notification register, which must lie inside the region.
     fn doorbell(&self, index: u16) -> Result<Doorbell, TransportError> {
-        let position = self.load(Common::QueueNotifyOff)? as u16;
+        let position = low_u16(self.load(Common::QueueNotifyOff)?);
         let outside = TransportError::NotifyOutside { queue: index, position };
         let offset = u32::from(position).checked_mul(self.regions.notify_multiplier).ok_or(outside)?;
         let at = self.regions.notify.register(offset, Width::W16).ok_or(outside)?;
