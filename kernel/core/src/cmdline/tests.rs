@@ -279,7 +279,42 @@ fn a_long_word_is_shown_in_part_and_many_errors_are_counted() {
 }
 
 #[test]
+fn a_line_of_one_byte_more_is_not_read() {
+    let mut line = vec![b' '; MAX_LINE];
+    line[..6].copy_from_slice(b"svm=on");
+    assert_eq!((parse(&line).options.svm, parse(&line).errors.len()), (Some(SvmOption::On), 0));
+    line.push(b' ');
+    let parsed = parse(&line);
+    assert_eq!(parsed.options, Options::default());
+    assert_eq!(parsed.errors.first().map(|error| error.fault), Some(Fault::LineTooLong(4097)));
+}
+
+#[test]
+fn a_frame_more_than_the_largest_pool_is_refused() {
+    assert_eq!(options("pool=1G").pool, 1 << 30);
+    assert_eq!(options("pool=64K").pool, 1 << 16);
+    for size in ["1073807360", "1048640K", "0", "32K"] {
+        let line = format!("pool={size}");
+        assert_eq!(errors(line.as_bytes()), [format!("{line}: expected a multiple of 64K from 64K to 1G")]);
+    }
+}
+
+#[test]
+fn a_piece_of_work_more_than_fits_is_refused() {
+    let bench = |pieces: usize| format!("bench={}", vec!["read:512:1:seq:1"; pieces].join(","));
+    assert_eq!(options(&bench(32)).bench.len(), 32);
+    assert!(errors(bench(33).as_bytes())[0].ends_with("expected at most 32 pieces of work"));
+    for largest in ["read:4194304:1:seq:1", "read:512:256:seq:1"] {
+        assert_eq!(options(&format!("bench={largest}")).bench.len(), 1);
+    }
+    for beyond in ["read:4194816:1:seq:1", "read:512:257:seq:1"] {
+        assert_eq!(errors(format!("bench={beyond}").as_bytes()).len(), 1, "{beyond}");
+    }
+}
+
+#[test]
 fn more_steps_than_fit_are_refused() {
+    assert_eq!(options(&format!("run={}", ["map"; 8].join(","))).run.len(), 8);
     let line = format!("run={}", ["demo"; 9].join(","));
     assert_eq!(
         parse(line.as_bytes()).errors.first().map(|error| error.fault),

@@ -237,18 +237,40 @@ impl State {
             self.in_place.push(shown);
             return gpa;
         }
+        // What an entry says of any of these bytes is of a buffer that is gone.
+        self.in_place.retain(|old| {
+            old.address.saturating_add(old.len) <= address || address.saturating_add(len) <= old.address
+        });
         let inside_page = (address & 0xfff) as u64;
         let size = inside_page.saturating_add(len as u64).next_multiple_of(4096);
-        if self.next_in_place.saturating_add(size) > RAM {
-            self.next_in_place = IN_PLACE_BASE;
-        }
-        let start = self.next_in_place;
-        self.next_in_place = start.saturating_add(size);
-        let reused = start..self.next_in_place;
-        self.in_place
-            .retain(|old| old.gpa.saturating_add(old.len as u64) <= reused.start || reused.end <= old.gpa);
-        let gpa = start.saturating_add(inside_page);
+        let gpa = self.room(size).saturating_add(inside_page);
         self.in_place.push(InPlace { address, len, gpa });
         gpa
+    }
+
+    /// The next free range of `size` bytes; the oldest buffers are forgotten when there is none.
+    fn room(&mut self, size: u64) -> u64 {
+        let mut wrapped = false;
+        loop {
+            let start = self.next_in_place;
+            let end = start.saturating_add(size);
+            if end > RAM {
+                if wrapped && !self.in_place.is_empty() {
+                    self.in_place.remove(0);
+                }
+                (self.next_in_place, wrapped) = (IN_PLACE_BASE, true);
+                continue;
+            }
+            let taken = |old: &&InPlace| old.gpa < end && start < old.gpa.saturating_add(old.len as u64);
+            match self.in_place.iter().find(taken) {
+                Some(old) => {
+                    self.next_in_place = old.gpa.saturating_add(old.len as u64).next_multiple_of(4096);
+                }
+                None => {
+                    self.next_in_place = end;
+                    return start;
+                }
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::blk::bench::{self, BenchError, Content};
 use crate::blk::driver::Blk;
-use crate::blk::error::BlkError;
+use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::model::{Config, Rig, content};
 use crate::blk::pattern::Pattern;
 use crate::blk::soak::{Soak, SoakError};
@@ -125,6 +125,9 @@ fn an_exhausted_window_makes_requests_smaller_or_later_not_failed() {
         let mut read = Vec::new();
         blk.read_range(0..4 << 20, Plan { chunk, depth }, |_, bytes| read.extend_from_slice(bytes)).unwrap();
         assert!(read == content(4 << 20), "{chunk} {depth}");
+        // What had no room is tried again when others have completed: the window has room for 64 KiB each time.
+        let notified = rig.device.registers().notified.len();
+        assert!(notified <= (4 << 20) / (64 << 10), "{chunk} {depth}: {notified} notifications");
         assert_works(&rig, &mut blk, since);
     }
 }
@@ -138,4 +141,16 @@ fn an_exhausted_window_is_named() {
     };
     assert!(pages >= 64, "{pages}");
     assert!(rejected.error.is_temporary() && rejected.error.is_too_large());
+}
+
+#[test]
+fn a_silent_disk_is_reminded_once_in_4096_looks() {
+    let rig = Rig::plain(Config::sectors(SECTORS));
+    rig.disk().silent = true;
+    let mut blk = rig.start();
+    assert_eq!(blk.read(0, 512), Err(BlkError::Broken(BreakReason::Timeout)));
+    let seconds = rig.machine.now() / rig.machine.frequency();
+    let notified = rig.device.registers().notified.len();
+    // A look takes the model 10 us; the first notification is the one that announces the request.
+    assert_eq!((seconds, notified), (30, 1 + 30_000_000 / (4096 * 10)));
 }

@@ -55,5 +55,6 @@ fn memory(tree: Builder, name: &str, reg: &[u32]) -> Builder {
 
 mod bridges;
 mod lies;
+mod limits;
 mod memory;
 mod real;

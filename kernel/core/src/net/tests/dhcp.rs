@@ -38,7 +38,7 @@ fn a_question_keeps_its_id_and_is_repeated_ever_more_slowly() {
     assert!(b.stack.configure(&b.clock, 100 * SECOND).is_err());
     let seen = seen(&b);
     // After 0, 1, 3, 7, 15, 31, 63 seconds, each a little earlier or later.
-    assert!((6..=8).contains(&seen.len()), "{seen:?}");
+    assert_eq!(seen.len(), 7, "{seen:?}");
     assert!(seen.iter().all(|message| *message == (DhcpMessageType::Discover, seen[0].1)), "{seen:?}");
 }
 
@@ -49,9 +49,9 @@ fn a_server_that_takes_two_seconds_is_waited_for() {
     let before = b.clock.now();
     assert!(b.stack.configure(&b.clock, 15 * SECOND).is_ok());
     let took = (b.clock.now() - before) / b.clock.frequency();
-    assert!((3..=6).contains(&took), "{took} s");
+    assert_eq!(took, 4);
     let seen = seen(&b);
-    assert!(seen.len() <= 6 && seen.iter().all(|(_, id)| *id == seen[0].1), "{seen:?}");
+    assert!(seen.len() == 4 && seen.iter().all(|(_, id)| *id == seen[0].1), "{seen:?}");
 }
 
 #[test]
@@ -60,9 +60,10 @@ fn a_server_that_refuses_each_request_sets_no_pace() {
     let mut b = watched(Some(Offer { refuse: true, ..Offer::default() }));
     let error = b.stack.configure(&b.clock, 60 * SECOND).unwrap_err();
     assert!(std::string::ToString::to_string(&error).ends_with(": the server refuses the lease"), "{error}");
-    // A discover and a request each time: after 0, 1, 3, 7, 15 and 31 seconds, and no more.
+    // A discover and a request each time: after 0, 1, 3, 7, 15 and 31 seconds, and perhaps the one due after 63, which an
+    // eighth may bring forward.
     let seen = seen(&b).len();
-    assert!((8..=16).contains(&seen), "{seen}");
+    assert!((12..=14).contains(&seen), "{seen}");
 }
 
 #[test]
@@ -71,9 +72,10 @@ fn a_lease_that_is_taken_back_at_each_renewal_sets_no_pace() {
     let mut b = watched(Some(Offer { lease_s: 10, refuse_renewals: true, ..Offer::default() }));
     assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
     b.until_every(10_000, 600, |_| false);
-    // A discover, a request and a renewal each time, after which it holds off for 1, 2, 4 up to 64 seconds.
+    // A discover, a request and, 5 seconds later, a renewal each time, after which it holds off for 1, 2, 4 up to 64
+    // seconds, an eighth more or less: 13 times in 600 seconds, one more or less.
     let seen = seen(&b).len();
-    assert!((15..=60).contains(&seen), "{seen} messages in 600 s");
+    assert!((12 * 3..=14 * 3).contains(&seen), "{seen} messages in 600 s");
     assert!(b.stack.counters().leases_refused > 3);
 }
 
@@ -85,7 +87,7 @@ fn leases_that_cannot_be_kept_are_refused_by_name() {
         std::string::ToString::to_string(&error).ends_with(": the server gives a lease of 0 s"),
         "{error}"
     );
-    assert!(seen(&b).len() <= 6);
+    assert_eq!(seen(&b).len(), 4);
     let mask = core::net::Ipv4Addr::new(255, 0, 255, 0);
     let mut b = watched(Some(Offer { mask, ..Offer::default() }));
     let error = b.stack.configure(&b.clock, 10 * SECOND).unwrap_err();

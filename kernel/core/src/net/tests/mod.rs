@@ -9,6 +9,7 @@ mod hostile_device;
 pub mod hostile_frames;
 mod hostile_segments;
 mod one_way;
+mod paces;
 mod peer;
 mod secrets;
 mod stack;
