@@ -28,6 +28,8 @@ postern_enter_esm:
     .irp r, 0,6,7,8,9,10,11,12,13
     li \r, 0
     .endr
+    mtctr 0
+    mtxer 0
     sc 2
     mr 30, 3
     li 0, 0

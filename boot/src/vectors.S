@@ -21,6 +21,7 @@
 #   SPRG2, SPRG3 and the decrementer. Nested, they would lose where to return to: `tdi` traps to 0x700 instead.
 # 0xc00: answers U_FUNCTION (-2) to an `sc 2` that no ultravisor took. In a secure VM nothing can need that: fatal.
 
+    .equ LAST_LINE_WORD, 0x27e8
     .equ TOC_WORD, 0x27f0
     .equ ENTRY_WORD, 0x27f8
     .equ LOW_CODE_SIZE, 0x2800
@@ -194,9 +195,16 @@ halt_big:
     big_word 0x7d7a03a6                 # mtsrr0 r11
     big_word 0x4c000024                 # rfid
 
-# The end without a report: two lines on the first terminal and ibm,os-term, by registers alone.
+# The end without a report: two lines on the first terminal and ibm,os-term, by registers and one word of this page.
+# Whoever changes that word from 0 prints the last line of the run (`postern_arch::claim_last_line`): there is one.
 halt:
+    li      9, LAST_LINE_WORD
     li      1, 1
+4:  ldarx   8, 0, 9
+    cmpdi   8, 0
+    bne     3f
+    stdcx.  1, 0, 9
+    bne-    4b
     li      9, halt_text - vectors_start
 0:  li      3, 0x58                     # H_PUT_TERM_CHAR
     li      4, 0
@@ -207,6 +215,10 @@ halt:
     .irp r, 0,2,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
     li      \r, 0
     .endr
+    mtctr   0
+    mtxer   0
+    mtlr    0
+    mtcr    0
     cmpdi   1, 0                        # r1 = 0 says that the second line is written
     beq     1f
     li      1, 0
@@ -214,12 +226,16 @@ halt:
     li      9, halt_text + 16 - vectors_start
     b       0b
 1:  sc      1
-    li      3, 0
+3:  li      3, 0
     ori     3, 3, 0xf000                # H_RTAS
     li      4, halt_block - vectors_start
-    .irp r, 0,5,6,7,8,9,10,11,12
+    .irp r, 0,1,2,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
     li      \r, 0
     .endr
+    mtctr   0
+    mtxer   0
+    mtlr    0
+    mtcr    0
     sc      1
 2:  b       2b
 
@@ -235,7 +251,7 @@ halt_block:
 halt_reason:
     .asciz  "Postern: an interrupt that cannot be handled"
 
-    . = vectors_start + TOC_WORD
-    .quad   0, 0
+    . = vectors_start + LAST_LINE_WORD
+    .quad   0, 0, 0
     .globl vectors_end
 vectors_end:

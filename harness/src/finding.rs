@@ -49,6 +49,13 @@ pub enum Finding {
     ExitLines(usize),
     /// Bytes that a console line of the guest must not hold.
     ControlBytes(String),
+    /// A line is there so often, and not as often as it has to be.
+    Times {
+        /// Its end.
+        text: String,
+        /// How often.
+        times: usize,
+    },
     /// The status line is not the last line of the console.
     NotLast(String),
     /// A plain line.
@@ -188,6 +195,7 @@ impl fmt::Display for Finding {
             }
             Self::ExitLines(count) => write!(f, "{count} lines begin with EXIT: STATUS=, expected 1"),
             Self::ControlBytes(line) => write!(f, "control characters on the console: {line:?}"),
+            Self::Times { text, times } => write!(f, "the console has {times} lines of: {text}"),
             Self::NotLast(line) => write!(f, "the console goes on after its EXIT line: {line}"),
             Self::Fact { key, expected, found: Some(found) } => {
                 write!(f, "{key}={found}, expected {expected}")

@@ -18,6 +18,7 @@ mod general;
 pub mod host;
 pub mod image;
 pub mod inject;
+mod locks;
 pub mod log;
 pub mod machine;
 pub mod poison;

@@ -1,6 +1,6 @@
 //! CPUs that the hypervisor stops while they hold a lock.
 
-use super::{H, Q, tried};
+use super::{H, HQ, Q, tried};
 use crate::Case;
 use crate::Response::{Fail, Halt, Ignore};
 
@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
         "its argument block is its own: no other CPU's call changes; waiting for it ends",
     ),
     tried(
-        H,
+        HQ,
         "LCK-03",
         &[Fail, Halt],
         "a CPU is stopped for ever while it holds what others wait for: heap, pool, a disk's registers, ...",
@@ -32,5 +32,12 @@ pub(super) const CASES: &[Case] = &[
         &[Halt],
         "a CPU is stopped for ever in its report of a failure, or while it ends the run",
         "the next one that fails or is done ends the run, by the status that the first one had decided on",
+    ),
+    tried(
+        HQ,
+        "LCK-05",
+        &[Ignore],
+        "a CPU that was started comes after it was counted as missing, or two come",
+        "it is not let in: no stack, no work, no count",
     ),
 ];

@@ -41,4 +41,11 @@ pub(super) const CASES: &[Case] = &[
         "the first of several devices fails",
         "the others do their work, and the error names the device: status 6",
     ),
+    tried(
+        Q,
+        "OUT-08",
+        &[Halt],
+        "the machine is not ended when the guest says so, and the guest is interrupted",
+        "the EXIT line stays the last one, and the only one",
+    ),
 ];

@@ -9,6 +9,7 @@ use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
 use crate::pattern::{self, splitmix64};
 use crate::session::{Finished, Session};
 use crate::ultravisor::End;
+use crate::ultravisor::host::{H_RTAS, Rule, Subject, What};
 use crate::ultravisor::inject::{Act, Attack, Attacked, Interrupts, Random, SLOT, SLOTS_END, Trigger};
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
@@ -39,6 +40,8 @@ const NESTED: u32 = 30;
 const MANY: [u32; 2] = [600, 100_000];
 /// External interrupt and decrementer: what a host may send at any time, and a guest returns from.
 const RETURNING: [u64; 2] = [0x500, 0x900];
+/// What a guest does not survive.
+const SYSTEM_RESET: u64 = 0x100;
 /// What had an effect on code that goes on: no secret is put in its way.
 const EFFECTS: [u64; 2] = [0x920, 0xc00];
 /// The shortest hexadecimal number of which a guest's console is searched: shorter ones are in any log.
@@ -65,6 +68,11 @@ pub fn tests() -> Vec<Test> {
     for slot in [0x500, 0x900, 0xc00] {
         let name = format!("injection/nested/{slot:#x}");
         tests.push(Test::new(name, move |context| nested(context, slot)));
+    }
+    for (name, nested) in [("report", None), ("halt", Some(0))] {
+        tests.push(Test::new(format!("injection/after-the-end/{name}"), move |context| {
+            after_the_end(context, nested)
+        }));
     }
     tests
 }
@@ -261,6 +269,35 @@ fn once(context: &Context, slot: u64) -> Result<(), Failure> {
     let finished = worker.run(HALT)?;
     let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
     worker.verdict(finished, findings)
+}
+
+/// The host does not end the machine when it is told to, and interrupts the guest instead: in the handler once more, so
+/// that it ends without a report, if `nested` says after how many instructions.
+fn after_the_end(context: &Context, nested: Option<u32>) -> Result<(), Failure> {
+    case!("OUT-08", Halt, Q);
+    let act = |_| Act::Interrupt(Interrupts { slots: vec![SYSTEM_RESET], count: 1, nested, secret: None });
+    let mut worker = worker(context, DIGEST, SCRATCH_BYTES, act, Duration::from_millis(100))?;
+    if let Some(protection) = &mut worker.scene.protection {
+        let refused = What::Answer { status: -1, value: 0 };
+        // Power-off, and the failure that the guest says next.
+        protection.host = [1, 2].map(|nth| Rule::nth(Subject::End, nth, refused)).to_vec();
+        // Keeps the place of all such calls in sight.
+        protection.host.push(Rule::always(Subject::Hcall(H_RTAS), What::Look));
+    }
+    let session = worker.scene.start()?;
+    drop(session.qemu.console().wait_for(HALT, |line| line.starts_with("EXIT: ")));
+    worker.trigger.pull();
+    let finished = session.finish(HALT);
+    let mut findings = Vec::new();
+    if attacked(&finished).moments.is_empty() {
+        findings.push(Finding::Unnoticed);
+    }
+    let ends = finished.output.console.lines().filter(|line| line.starts_with("EXIT: STATUS=")).count();
+    let last = finished.output.console.lines().last().unwrap_or_default().to_owned();
+    if ends != 1 || last != "EXIT: STATUS=0" {
+        findings.push(Finding::NotLast(format!("{ends} lines say how it ended; the last is {last}")));
+    }
+    verdict(finished, findings)
 }
 
 fn nested(context: &Context, slot: u64) -> Result<(), Failure> {

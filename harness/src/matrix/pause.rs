@@ -11,11 +11,11 @@ use crate::session::Finished;
 use crate::shares;
 use crate::ultravisor::host::What::{Look, Result as Changed};
 use crate::ultravisor::host::{H_RTAS, H_XIRR, Rule, Subject, Value};
-use crate::ultravisor::inject::{Act, Attack, Pauses, Trigger};
+use crate::ultravisor::inject::{Act, Attack, Pauses, Place, Trigger};
 use crate::variable::Firmware;
 use postern_cases::case;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const DATA_BYTES: u64 = (8 << 20) + 512;
@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(45);
 /// Longest for a guest that has no end.
 const SOON: Duration = Duration::from_secs(8);
 /// Longer than any CPU waits for another one's lock.
-const LONG: Duration = Duration::from_millis(1500);
+const LONG: Duration = Duration::from_millis(2500);
 /// Longer than that, and than a CPU is waited for when it is started.
 const LONGER: Duration = Duration::from_millis(4500);
 /// Exit status: an exception that nobody handles.
@@ -36,8 +36,8 @@ const NOBODYS: u64 = 0x0500_1234;
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    let in_rtas = |length| Pauses { cpu: 1, count: 1, length, in_rtas: true };
-    vec![
+    let in_rtas = |length| Pauses { cpu: 1, count: 1, length, place: Place::Rtas };
+    let mut tests = vec![
         test("anywhere/cpu-0", anywhere(0, 2, Some(LONG))),
         test("anywhere/cpu-1", anywhere(1, 2, Some(LONG))),
         test("anywhere/for-ever", anywhere(1, 1, None)),
@@ -45,7 +45,86 @@ pub fn tests() -> Vec<Test> {
         test("rtas/for-ever", in_rtas(None)),
         Test::new("pause/last-call", last_call),
         Test::new("pause/twin", twin),
-    ]
+        Test::new("pause/start", late),
+    ];
+    tests.extend(
+        LOCKS
+            .iter()
+            .map(|held| Test::new(format!("pause/lock/{}", held.test), |context| stuck(context, held))),
+    );
+    tests
+}
+
+/// A lock with which the second CPU is stopped for ever.
+struct Held {
+    test: &'static str,
+    /// Its name.
+    lock: &'static str,
+    /// The how manieth time it is taken.
+    nth: u32,
+    job: &'static str,
+    /// How the run ends: the others go on, or cannot.
+    status: u8,
+}
+
+/// What the second CPU takes by itself. It looks after its mail before it says that it is here, and once again.
+const LOCKS: &[Held] = &[
+    Held { test: "heap", lock: "heap", nth: 1, job: ALONE, status: STOPPED },
+    Held { test: "pool", lock: "pool", nth: 1, job: SHARED, status: FAILED },
+    Held { test: "mail", lock: "work of another CPU", nth: 2, job: SHARED, status: FAILED },
+    Held { test: "answer", lock: "answer of another CPU", nth: 1, job: ALONE, status: 0 },
+    Held { test: "interrupts", lock: "interrupt controller", nth: 1, job: ALONE, status: 0 },
+];
+const ALONE: &str = "blk-digest,blk-pattern";
+const SHARED: &str = "blk-smp";
+/// Exit statuses: a device or a CPU failed; what all need stays with a CPU that stands still.
+const FAILED: u8 = 6;
+const STOPPED: u8 = 13;
+
+/// A CPU is stopped for ever with a lock. Waiting for it ends, and the run does, by name.
+fn stuck(context: &Context, held: &'static Held) -> Result<(), Failure> {
+    case!("LCK-03", Fail, Q);
+    case!("LCK-03", Halt, Q);
+    let pauses =
+        Pauses { cpu: 1, count: 1, length: None, place: Place::Lock { name: held.lock, nth: held.nth } };
+    let (mut scene, seed, ..) = scene(context, 2, held.job)?;
+    attack(&mut scene, seed, pauses);
+    let finished = scene.start()?.finish(LIMIT);
+    let mut findings = unnoticed(&finished);
+    findings.extend(judge::end(&finished, held.status));
+    let said = format!("error: another CPU stands still with the {}", held.lock);
+    let times = finished.output.console.lines().filter(|line| line.ends_with(&said)).count();
+    if times != 1 {
+        findings.push(Finding::Times { text: said, times });
+    }
+    verdict(finished, findings)
+}
+
+/// A CPU that is started does not come while it is waited for, but when the run ends: it is not let in.
+fn late(context: &Context) -> Result<(), Failure> {
+    case!("LCK-05", Ignore, Q);
+    let pauses = Pauses { cpu: 1, count: 1, length: None, place: Place::Start };
+    let (mut scene, seed, data, scratch) = scene(context, 2, ALONE)?;
+    attack(&mut scene, seed, pauses);
+    if let Some(protection) = &mut scene.protection {
+        protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];
+    }
+    let finished = scene.start()?.finish(LIMIT);
+    let mut findings = unnoticed(&finished);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::fact(&finished, "cpu.online", "1"));
+    findings.extend(work(&finished, None, &data, &scratch, seed)?);
+    verdict(finished, findings)
+}
+
+/// Whether it came to the attack, and what that showed.
+fn unnoticed(finished: &Finished) -> Vec<Finding> {
+    let attacked = finished.ultravisor.as_ref().map(|report| report.attacked.clone()).unwrap_or_default();
+    let mut findings: Vec<Finding> = attacked.weaknesses.into_iter().map(Finding::Weakness).collect();
+    if attacked.moments.is_empty() {
+        findings.push(Finding::Unnoticed);
+    }
+    findings
 }
 
 fn test(name: &str, pauses: Pauses) -> Test {
@@ -53,7 +132,28 @@ fn test(name: &str, pauses: Pauses) -> Test {
 }
 
 fn anywhere(cpu: usize, count: u32, length: Option<Duration>) -> Pauses {
-    Pauses { cpu, count, length, in_rtas: false }
+    Pauses { cpu, count, length, place: Place::Anywhere }
+}
+
+fn shape(smp: u32) -> Shape {
+    Shape { smp, ..Shape::new(Firmware::Bios, true, false) }
+}
+
+/// A guest with a job, its seed, and its disks.
+fn scene(context: &Context, smp: u32, job: &str) -> Result<(Scene, u64, PathBuf, PathBuf), Failure> {
+    let mut scene = Scene::new(context, shape(smp))?;
+    let seed = seed();
+    let data = scene.data_disk(DATA_BYTES)?;
+    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
+    scene.word(&format!("run={job} patience=3 seed={seed}"));
+    Ok((scene, seed, data, scratch))
+}
+
+fn attack(scene: &mut Scene, seed: u64, pauses: Pauses) {
+    if let Some(protection) = &mut scene.protection {
+        let (trigger, gap) = (Trigger::at_esm(), Duration::from_millis(100));
+        protection.attack = Some(Attack { seed, trigger, gap, act: Act::Pause(pauses) });
+    }
 }
 
 fn paused(context: &Context, pauses: Pauses) -> Result<(), Failure> {
@@ -78,39 +178,25 @@ fn judged(
     smp: u32,
     limit: Duration,
 ) -> Result<(Finished, Vec<Finding>), Failure> {
-    let shape = Shape { smp, ..Shape::new(Firmware::Bios, true, false) };
-    let mut scene = Scene::new(context, shape)?;
-    let seed = seed();
-    let data = scene.data_disk(DATA_BYTES)?;
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
     // Work that was given to a CPU is waited for two minutes; where it never comes back, it is given none.
     let shared = pauses.length.is_some();
     let job = if shared { "blk-smp" } else { "blk-digest,blk-pattern" };
-    scene.word(&format!("run={job} patience=3 seed={seed}"));
-    if let Some(protection) = &mut scene.protection {
-        let trigger = Trigger::at_esm();
-        let gap = Duration::from_millis(100);
-        protection.attack = Some(Attack { seed, trigger, gap, act: Act::Pause(pauses) });
-        if pauses.in_rtas {
-            protection.host = vec![
-                Rule::nth(Subject::Hcall(H_XIRR), 1, Changed(Value::Is(NOBODYS))),
-                Rule::always(Subject::Hcall(H_RTAS), Look),
-            ];
-        }
+    let (mut scene, seed, data, scratch) = scene(context, smp, job)?;
+    attack(&mut scene, seed, pauses);
+    if let Some(protection) = scene.protection.as_mut().filter(|_| pauses.place == Place::Rtas) {
+        protection.host = vec![
+            Rule::nth(Subject::Hcall(H_XIRR), 1, Changed(Value::Is(NOBODYS))),
+            Rule::always(Subject::Hcall(H_RTAS), Look),
+        ];
     }
     let finished = scene.start()?.finish(limit);
-    let Some(report) = &finished.ultravisor else { return Err(Finding::Secure { expected: true }.into()) };
-    let mut findings: Vec<Finding> =
-        report.attacked.weaknesses.iter().cloned().map(Finding::Weakness).collect();
-    if report.attacked.moments.is_empty() {
-        findings.push(Finding::Unnoticed);
-    }
+    let mut findings = unnoticed(&finished);
     findings.extend(judge::strict(&finished));
     match finished.report.exit_status {
         None | Some(0) => {
             findings.extend(judge::end(&finished, 0));
             let shared = shared && finished.report.fact("cpu.answered") == Some("1");
-            findings.extend(work(&finished, shared.then_some(shape), &data, &scratch, seed)?);
+            findings.extend(work(&finished, shared.then(|| shape(smp)), &data, &scratch, seed)?);
         }
         Some(named) => findings.extend(judge::end(&finished, named)),
     }
@@ -122,11 +208,10 @@ fn judged(
 fn last_call(context: &Context) -> Result<(), Failure> {
     case!("INJ-06", Halt, Q);
     case!("LCK-04", Halt, Q);
-    let shape = Shape { smp: 2, ..Shape::new(Firmware::Bios, true, false) };
-    let mut scene = Scene::new(context, shape)?;
+    let mut scene = Scene::new(context, shape(2))?;
     scene.word("run=breach-other-stack-overflow");
     if let Some(protection) = &mut scene.protection {
-        let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, in_rtas: true });
+        let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, place: Place::Rtas });
         let (trigger, gap) = (Trigger::at_esm(), Duration::from_millis(100));
         protection.attack = Some(Attack { seed: seed(), trigger, gap, act });
         protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];

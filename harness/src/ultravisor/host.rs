@@ -41,6 +41,8 @@ pub enum Subject {
         /// Register; `None` is any.
         register: Option<u8>,
     },
+    /// Calls of RTAS that end the machine.
+    End,
 }
 
 impl Subject {
@@ -50,7 +52,7 @@ impl Subject {
         match self {
             // A device is known by the first access to its status, which is a store.
             Self::Load { .. } | Self::Store { .. } => &[H_LOGICAL_CI_LOAD, H_LOGICAL_CI_STORE],
-            Self::Rtas(_) | Self::ConfigRead { .. } | Self::ConfigWrite { .. } => &[H_RTAS],
+            Self::Rtas(_) | Self::ConfigRead { .. } | Self::ConfigWrite { .. } | Self::End => &[H_RTAS],
             Self::Hcall(H_PUT_TCE) => &[H_PUT_TCE],
             Self::Hcall(H_GET_TCE) => &[H_GET_TCE],
             Self::Hcall(H_STUFF_TCE) => &[H_STUFF_TCE],

@@ -147,8 +147,26 @@ pub struct Pauses {
     pub count: u32,
     /// How long; `None` is for ever.
     pub length: Option<Duration>,
-    /// At its next RTAS call, and not anywhere.
-    pub in_rtas: bool,
+    /// Where.
+    pub place: Place,
+}
+
+/// Where a vCPU is when it stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Anywhere.
+    Anywhere,
+    /// About to make an RTAS call.
+    Rtas,
+    /// Where it starts, before its first instruction.
+    Start,
+    /// Having just taken a lock.
+    Lock {
+        /// Its name.
+        name: &'static str,
+        /// The how manieth time, from 1 on.
+        nth: u32,
+    },
 }
 
 /// One moment of an attack.
@@ -205,6 +223,8 @@ pub enum Weakness {
     },
     /// Two CPUs have their stack pointers in the same piece of the guest's memory, here.
     Stack(u64),
+    /// A CPU that was counted as missing runs on, here.
+    LetIn(u64),
     /// The request of a CPU that stood still, at this address, was changed by another.
     Request(u64),
 }
@@ -226,6 +246,7 @@ impl fmt::Display for Weakness {
                 write!(f, "an interrupt to {slot:#x} at {pc:#x} changes the stack of what it interrupted")
             }
             Self::Stack(at) => write!(f, "two CPUs run on the stack at {at:#x}"),
+            Self::LetIn(pc) => write!(f, "a CPU that came too late was let in, and is at {pc:#x}"),
             Self::Request(at) => write!(f, "the request at {at:#x} of a CPU that stood still has changed"),
         }
     }

@@ -1,5 +1,6 @@
 //! The loop that meets the guest at its system-call vector, through QEMU's gdb server.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use super::doctor::{self, Edit};
 use super::fault::Faults;
 use super::frames::{FrameState, ShareMap};
 use super::image::KernelImage;
+use super::locks::Site;
 use super::log::{CallRecord, Log};
 use super::machine::{Call, Machine, Resume};
 use super::ram::GuestRam;
@@ -101,6 +103,10 @@ pub(super) struct Server {
     /// Hypercalls of which the first returns into a vector.
     exits: Vec<u64>,
     frozen: Option<Frozen>,
+    /// Where locks are taken, while a vCPU is to be stopped with one.
+    locks: HashMap<u64, Site>,
+    /// How often the vCPU has taken it.
+    takings: u32,
 }
 
 impl Server {
@@ -149,6 +155,8 @@ impl Server {
             attacker,
             exits: Vec::new(),
             frozen,
+            locks: HashMap::new(),
+            takings: 0,
             discipline,
         };
         if config.firmware == Firmware::Bios {
@@ -239,6 +247,8 @@ impl Server {
             if !self.disciplined(pc, &thread)? {
                 return Ok(true);
             }
+        } else if self.locks.contains_key(&pc) {
+            self.freeze_with_lock(pc, &thread)?;
         } else if self.tap.is_watched(pc) && !self.hypercall(order, pc, &thread)? {
             return Ok(true);
         }

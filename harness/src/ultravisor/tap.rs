@@ -248,6 +248,7 @@ impl Tap {
             Subject::Store { device, register, bytes } => access(H_LOGICAL_CI_STORE, device, register, bytes),
             Subject::ConfigRead { slot, register } => config("ibm,read-pci-config", slot, register),
             Subject::ConfigWrite { slot, register } => config("ibm,write-pci-config", slot, register),
+            Subject::End => call.is_end(),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Barriers, and copies to addresses that no Rust pointer may have.
+//! Barriers, and the one word of low memory that the kernel changes.
 
 use core::arch::asm;
 
@@ -24,32 +24,41 @@ pub fn eieio() {
     unsafe { asm!("eieio", options(nostack, preserves_flags)) };
 }
 
-/// Copies `len` bytes, a multiple of 8, to the real address `to`, which may be low memory and even 0.
-///
-/// # Safety
-/// `from` is readable for `len` bytes; `to..to + len` is RAM that nothing else uses, and the two do not
-/// overlap.
-pub unsafe fn copy_to_real(to: usize, from: *const u8, len: usize) {
-    // SAFETY: the caller promises both ranges. The loop runs len / 8 times; CTR and CR0 are named.
+/// `LAST_LINE_WORD` of `boot/src/vectors.S`: 0 until somebody prints the last line of the run. `halt` leaves 1 there.
+const LAST_LINE_WORD: usize = 0x27e8;
+const KERNEL: u64 = 2;
+
+/// Whether the kernel is the one to print the last line of the run, and not `halt`, which asks the same word before it
+/// does so by registers alone.
+#[must_use]
+pub fn claim_last_line() -> bool {
+    let before: u64;
+    // SAFETY: the word is in the vectors' page, which is RAM at real address 0, and nothing but this and `halt` uses it.
+    // No effective address leads there with translation on; so data is not translated meanwhile, and MSR is put back.
     unsafe {
         asm!(
-            "cmpldi {words}, 0",
-            "beq 2f",
-            "mtctr {words}",
-            "1: ldx {word}, {from}, {offset}",
-            "stdx {word}, {to}, {offset}",
-            "addi {offset}, {offset}, 8",
-            "bdnz 1b",
-            "2:",
-            words = in(reg_nonzero) len / 8,
-            from = in(reg_nonzero) from,
-            to = in(reg) to,
-            offset = inout(reg) 0usize => _,
-            word = out(reg) _,
-            out("ctr") _, out("cr0") _,
+            "mfmsr {old}",
+            "rldicl {real}, {old}, 59, 1",
+            "rotldi {real}, {real}, 5",
+            "mtmsrd {real}",
+            "isync",
+            "1: ldarx {before}, 0, {word}",
+            "cmpldi {before}, 0",
+            "bne 2f",
+            "stdcx. {kernel}, 0, {word}",
+            "bne- 1b",
+            "2: mtmsrd {old}",
+            "isync",
+            old = out(reg) _,
+            real = out(reg) _,
+            before = out(reg) before,
+            word = in(reg) LAST_LINE_WORD,
+            kernel = in(reg) KERNEL,
+            out("cr0") _,
             options(nostack),
         );
     }
+    before == 0 || before == KERNEL
 }
 
 /// Makes instructions just stored at `start..start + len` the ones that are fetched.

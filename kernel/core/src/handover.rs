@@ -3,6 +3,8 @@
 
 use crate::clock::Clock;
 use crate::lock::{Lock, Stuck};
+use crate::sync::AtomicU64;
+use core::sync::atomic::Ordering;
 
 /// A place for one value.
 pub type Slot<T> = Lock<Option<T>>;
@@ -35,6 +37,54 @@ pub fn next<T>(slot: &Slot<T>, clock: &impl Clock, mut sleep: impl FnMut() -> bo
 /// What is there, if something is. The slot is free again before anything is done with it.
 fn look<T>(slot: &Slot<T>, clock: &impl Clock) -> Option<T> {
     slot.take(clock).ok()?.take()
+}
+
+const AWAITED: u64 = 0;
+const HERE: u64 = 1;
+const MISSED: u64 = 2;
+
+/// Whether a CPU that was started comes while it is waited for. One that comes later is not let in: it was counted as
+/// missing.
+#[derive(Debug)]
+pub struct Arrival(AtomicU64);
+
+impl Arrival {
+    /// Nobody is here yet.
+    #[must_use]
+    #[cfg(not(test))]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(AWAITED))
+    }
+
+    /// Nobody is here yet.
+    #[must_use]
+    #[cfg(test)]
+    pub fn new() -> Self {
+        Self(AtomicU64::new(AWAITED))
+    }
+
+    /// The CPU is here. False when it comes too late, or somebody came in its place.
+    #[must_use]
+    pub fn arrive(&self) -> bool {
+        self.0.compare_exchange(AWAITED, HERE, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether it is here.
+    pub fn is_here(&self) -> bool {
+        self.0.load(Ordering::Acquire) == HERE
+    }
+
+    /// It is not waited for any longer. False when it has come at the last moment.
+    #[must_use]
+    pub fn miss(&self) -> bool {
+        self.0.compare_exchange(AWAITED, MISSED, Ordering::Relaxed, Ordering::Acquire).is_ok()
+    }
+}
+
+impl Default for Arrival {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +130,16 @@ mod tests {
             false
         });
         assert_eq!(late, Some(7));
+    }
+
+    #[test]
+    fn cpu_that_comes_too_late_or_twice_is_not_let_in() {
+        case!("LCK-05", Ignore);
+        let late = Arrival::new();
+        assert!(late.miss() && !late.arrive() && !late.is_here());
+        let in_time = Arrival::new();
+        assert!(in_time.arrive() && !in_time.miss() && in_time.is_here());
+        assert!(!in_time.arrive(), "a second one in its place");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::addr::{BusAddr, Gpa};
 use crate::clock::Clock;
-use crate::handover::{Slot, next, post};
+use crate::handover::{Arrival, Slot, next, post};
 use crate::lock::Lock;
 use crate::seam::{Barriers, DeviceMemory};
 use crate::virtio::ring::{Descriptor, Layout, Ring, Used};
@@ -12,6 +12,7 @@ use core::mem;
 use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
+use postern_cases::case;
 use std::collections::BTreeMap;
 
 pub(crate) mod watched;
@@ -323,6 +324,33 @@ type Give = fn(&Slot<u8>, u8, &Interrupt);
 
 fn give(mail: &Slot<u8>, value: u8, cpu: &Interrupt) {
     post(mail, &Cpu(1), value, || cpu.raise()).unwrap();
+}
+
+/// A CPU comes at the moment in which it is not waited for any longer.
+fn arrival(miss: fn(&Arrival) -> bool) {
+    model(Wrong::Nothing, move || {
+        let arrival = Arc::new(Arrival::new());
+        let other = {
+            let arrival = arrival.clone();
+            thread::spawn(move || arrival.arrive())
+        };
+        let missed = miss(&arrival);
+        let let_in = other.join().unwrap();
+        assert_eq!(let_in, !missed, "in, and counted as missing; or out, and counted");
+        assert_eq!(let_in, arrival.is_here());
+    });
+}
+
+#[test]
+fn cpu_that_comes_at_the_last_moment_is_in_and_counted_or_neither() {
+    case!("LCK-05", Ignore);
+    arrival(Arrival::miss);
+}
+
+#[test]
+#[should_panic(expected = "in, and counted as missing")]
+fn look_that_does_not_close_the_door_lets_a_cpu_in_that_is_counted_as_missing() {
+    arrival(|arrival| !arrival.is_here());
 }
 
 /// A parked CPU is woken for nothing, and then given work.

@@ -37,7 +37,8 @@ impl fmt::Display for Stuck {
 
 impl core::error::Error for Stuck {}
 
-/// A value that one CPU uses at a time.
+/// A value that one CPU uses at a time. The holder comes first, and then the name: tests look for both in a guest's memory.
+#[repr(C)]
 pub struct Lock<T> {
     /// The CPU, by [`Clock::here`], or [`SOMEBODY`], perhaps with [`GIVEN_UP`].
     holder: AtomicU64,

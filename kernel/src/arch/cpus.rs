@@ -10,7 +10,7 @@ use core::time::Duration;
 use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, Deadline, ticks};
 use postern_core::fdt::Machine;
-use postern_core::handover::{self, Slot};
+use postern_core::handover::{self, Arrival, Slot};
 use postern_core::hcall::calls;
 use postern_core::lock::Lock;
 use postern_core::seam::Rtas;
@@ -34,7 +34,7 @@ struct Secondary {
     /// [`ARMED`] while a start is due; the CPU that arrives takes it out.
     armed: AtomicU64,
     server: AtomicU32,
-    online: AtomicU32,
+    arrival: Arrival,
     /// Requests of other CPUs that it has seen.
     answered: AtomicU32,
     /// It answered when it was started, so that work may be given to it.
@@ -58,7 +58,7 @@ static CPUS: [Secondary; SECONDARIES] = [const {
         exception_stack: AtomicU64::new(0),
         armed: AtomicU64::new(0),
         server: AtomicU32::new(0),
-        online: AtomicU32::new(0),
+        arrival: Arrival::new(),
         answered: AtomicU32::new(0),
         ready: AtomicBool::new(false),
         index: AtomicU32::new(0),
@@ -141,15 +141,23 @@ fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
     cpu.armed.store(ARMED, Ordering::Relaxed);
     postern_arch::sync();
     if let Err(error) = Pseries.rtas("start-cpu", &[server, entry, argument], &mut []) {
-        cpu.armed.store(0, Ordering::Relaxed);
-        log::warn!("cpu {server}: start-cpu: {error}");
-        return false;
+        if missed(cpu) {
+            log::warn!("cpu {server}: start-cpu: {error}");
+        }
+        return cpu.arrival.is_here();
     }
-    let arrived = wait(|| cpu.online.load(Ordering::Acquire) != 0);
-    if !arrived {
-        log::warn!("cpu {server}: started, but not here after {PATIENCE:?}");
+    if wait(|| cpu.arrival.is_here()) || !missed(cpu) {
+        return true;
     }
-    arrived
+    log::warn!("cpu {server}: started, but not here after {PATIENCE:?}");
+    false
+}
+
+/// Lets the CPU in no longer; false when it is here at the last moment. One that comes later finds no stack, or stands
+/// still where it would have said that it is here.
+fn missed(cpu: &Secondary) -> bool {
+    cpu.armed.store(0, Ordering::Relaxed);
+    cpu.arrival.miss()
 }
 
 /// Whether the CPU answers a request.
@@ -189,6 +197,9 @@ fn wait(done: impl Fn() -> bool) -> bool {
 
 /// Where `entry.S` goes on a CPU that was started: little-endian, translation off, on a stack of its own.
 extern "C" fn run(cpu: &'static Secondary) -> ! {
+    if !cpu.arrival.arrive() {
+        stand_still();
+    }
     // SAFETY: the tables that the CPU that booted registered map the image and everything else to itself, this
     // code, its stack and `cpu` among it.
     unsafe { postern_arch::enable_translation() };
@@ -196,7 +207,6 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
     if VECTORS.load(Ordering::Relaxed) > 0 {
         use_vectors();
     }
-    cpu.online.store(1, Ordering::Release);
     let server = cpu.server.load(Ordering::Relaxed);
     let park = || {
         let until = Pseries.now().saturating_add(ticks(&Pseries, NAP));
@@ -214,6 +224,13 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         if let Some(work) = handover::next(mail, &Pseries, park) {
             work();
         }
+    }
+}
+
+/// The CPU that runs this does nothing any more.
+fn stand_still() -> ! {
+    loop {
+        postern_arch::relax();
     }
 }
 

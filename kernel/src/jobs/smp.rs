@@ -25,6 +25,9 @@ use postern_core::outcome::Work;
 /// How long another CPU's share may take once this one's is done.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The same once this one's has failed: there is nothing to be gained.
+const SHORT: Duration = Duration::from_secs(5);
+
 type Queue = Arc<Lock<Blk<Pseries, Pseries>>>;
 
 /// One CPU's share.
@@ -76,8 +79,13 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
     let pending: Vec<(u32, Pending<Share>)> =
         (1..).zip(&workers).map(|(index, worker)| (worker.server(), worker.start(work(index)))).collect();
     let mut shares = alloc::vec![work(0)()];
+    let patience = if shares.iter().all(|share| share.outcome.is_ok()) { PATIENCE } else { SHORT };
     for (server, pending) in pending {
-        shares.push(pending.wait(PATIENCE).ok_or(DeviceError::Cpu(server))?);
+        match pending.wait(patience) {
+            Some(share) => shares.push(share),
+            // What failed here says more than that nobody answers.
+            None => return Err(failure(shares).unwrap_or(DeviceError::Cpu(server))),
+        }
     }
     pause(&queues, false);
     let took = duration(&Pseries, Pseries.now().wrapping_sub(start)).as_millis();
@@ -99,7 +107,7 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
             report.fact(format_args!("blk{number}.cpu.{index}.sha256"), sum);
         }
     }
-    if let Some(error) = shares.into_iter().find_map(|share| share.outcome.err()) {
+    if let Some(error) = failure(shares) {
         return Err(error);
     }
     report.step(
@@ -112,6 +120,11 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
         ),
     );
     Ok(Disk { number, id, driver: back.remove(0), others: back })
+}
+
+/// The first share that failed.
+fn failure(shares: Vec<Share>) -> Option<DeviceError> {
+    shares.into_iter().find_map(|share| share.outcome.err())
 }
 
 fn pause(queues: &[Queue], paused: bool) {

@@ -74,11 +74,14 @@ pub fn print_line(text: fmt::Arguments<'_>) {
     }
 }
 
-/// As [`print_line`], and nobody writes after it. A CPU that takes over from one that stands still may do it again.
+/// As [`print_line`], and nobody writes after it. A CPU that takes over from one that stands still may do it again;
+/// none does after an interrupt that could not be survived has said how the run ends.
 pub fn print_last_line(text: fmt::Arguments<'_>) {
     let _guard = turn();
     CLOSED.store(true, Ordering::Release);
-    put_line(text);
+    if postern_arch::claim_last_line() {
+        put_line(text);
+    }
 }
 
 fn put_line(text: fmt::Arguments<'_>) {

@@ -5,7 +5,9 @@ use crate::gdb::{GdbError, Stop};
 use crate::pattern::splitmix64;
 use crate::ultravisor::UvError;
 use crate::ultravisor::general::General;
-use crate::ultravisor::inject::{Act, Attack, Attacked, Interrupts, Moment, Pauses, Random, STATUS_BITS};
+use crate::ultravisor::inject::{
+    Act, Attack, Attacked, Interrupts, Moment, Place as Where, Random, STATUS_BITS,
+};
 use std::time::{Duration, Instant};
 
 const MSR_DR: u64 = 1 << 4;
@@ -62,7 +64,7 @@ impl Attacker {
 
     /// How long the guest may run until something happens.
     fn wait(&mut self) -> Option<Duration> {
-        let at_calls = matches!(self.attack.act, Act::Pause(Pauses { in_rtas: true, .. }));
+        let at_calls = matches!(self.attack.act, Act::Pause(pauses) if pauses.place != Where::Anywhere);
         if self.left == 0 || at_calls {
             return None;
         }
@@ -263,7 +265,7 @@ pub(super) fn kept(msr: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ultravisor::inject::Trigger;
+    use crate::ultravisor::inject::{Pauses, Trigger};
 
     #[test]
     fn calls_of_every_level_are_no_place_to_step() {
@@ -276,7 +278,7 @@ mod tests {
 
     #[test]
     fn an_attack_has_so_many_moments_and_no_more() {
-        let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, in_rtas: true });
+        let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, place: Where::Rtas });
         let attack = Attack { seed: 1, trigger: Trigger::later(), gap: Duration::from_secs(9), act };
         let mut attacker = Attacker::new(attack);
         assert!(!attacker.take_turn(), "it has not begun");

@@ -5,14 +5,21 @@ use crate::gdb::{GdbError, Stop};
 use crate::ultravisor::UvError;
 use crate::ultravisor::esm::{read_tree, servers};
 use crate::ultravisor::host::{Value, What};
-use crate::ultravisor::sites;
 use crate::ultravisor::tap::Call;
+use crate::ultravisor::{locks, sites};
 
 impl Server {
     /// After UV_ESM: stops the kernel at each of the calls that rules are about.
     pub(super) fn watch_hypercalls(&mut self, kernel_base: u64, fdt: u64) -> Result<(), UvError> {
         let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
-        let sites = sites::find(kernel_base, &image.unwrap_or_default());
+        let image = image.unwrap_or_default();
+        if self.wanted_lock().is_some() {
+            self.locks = locks::find(kernel_base, &image).into_iter().collect();
+            for at in self.locks.keys() {
+                self.client.set_breakpoint(*at)?;
+            }
+        }
+        let sites = sites::find(kernel_base, &image);
         if let Some(discipline) = &mut self.discipline {
             discipline.sites = sites.iter().map(|site| site.at).collect();
             for site in sites {
@@ -48,6 +55,9 @@ impl Server {
             && self.machine.start_cpu(server).is_err()
         {
             self.end_machine()?;
+        }
+        if call.is_end() {
+            self.look_at_missing(thread)?;
         }
         if self.freeze_at_call(&call, pc, thread)? {
             return Ok(true);

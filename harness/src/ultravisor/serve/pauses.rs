@@ -1,14 +1,17 @@
 //! vCPUs that stand still while the others run.
 
-use super::Server;
 use super::attacks::{Attacker, Place};
+use super::{MSR_IR, Server};
 use crate::ultravisor::UvError;
-use crate::ultravisor::inject::{Act, Moment, Pauses, Weakness};
+use crate::ultravisor::inject::{Act, Moment, Pauses, Place as Where, Weakness};
+use crate::ultravisor::locks;
 use crate::ultravisor::tap::Call;
 use std::time::{Duration, Instant};
 
 /// Bytes of an RTAS argument block: token, counts, 16 words.
 const BLOCK: u64 = 4 * (3 + 16);
+/// Instructions within which a CPU that starts turns its translation on.
+const LATE_STEPS: u32 = 400;
 
 /// A vCPU that stands still.
 pub(super) struct Frozen {
@@ -51,8 +54,14 @@ impl Server {
         let Some(address) = call.block_address().filter(|_| self.frozen.is_none()) else { return Ok(false) };
         let Some(attacker) = &self.attacker else { return Ok(false) };
         let Act::Pause(pauses) = attacker.attack.act else { return Ok(false) };
-        let victim = self.client.threads()?.get(pauses.cpu).is_some_and(|victim| victim == thread);
-        let Some(attacker) = self.attacker.as_mut().filter(|_| victim && pauses.in_rtas) else {
+        let threads = self.client.threads()?;
+        let Some(victim) = threads.get(pauses.cpu) else { return Ok(false) };
+        if pauses.place == Where::Start && self.tap.started(call).is_some() {
+            self.freeze_here(victim, pc, pauses);
+            return Ok(false);
+        }
+        let victim = victim == thread;
+        let Some(attacker) = self.attacker.as_mut().filter(|_| victim && pauses.place == Where::Rtas) else {
             return Ok(false);
         };
         if !attacker.take_turn() {
@@ -63,6 +72,68 @@ impl Server {
         let until = pauses.length.map(|length| Instant::now() + length);
         self.frozen = Some(Frozen { thread: thread.to_owned(), until, request: Some((address, bytes)) });
         Ok(true)
+    }
+
+    /// The name of the lock with which a vCPU is to be stopped, and the how manieth time, if it is.
+    pub(super) fn wanted_lock(&self) -> Option<(&'static str, u32)> {
+        match self.attacker.as_ref()?.attack.act {
+            Act::Pause(Pauses { place: Where::Lock { name, nth }, .. }) => Some((name, nth)),
+            _ => None,
+        }
+    }
+
+    /// A vCPU may have just taken a lock. It stands still from now on if it is the one that is wanted.
+    pub(super) fn freeze_with_lock(&mut self, pc: u64, thread: &str) -> Result<(), UvError> {
+        let Some((site, (name, nth))) = self.locks.get(&pc).copied().zip(self.wanted_lock()) else {
+            return Ok(());
+        };
+        let Some(Act::Pause(pauses)) = self.attacker.as_ref().map(|attacker| attacker.attack.act.clone())
+        else {
+            return Ok(());
+        };
+        let general = self.general()?;
+        let victim = self.client.threads()?.get(pauses.cpu).is_some_and(|victim| victim == thread);
+        let taken = victim && locks::taken(&self.ram, &general, site, name).map_err(UvError::Ram)?;
+        self.takings += u32::from(taken);
+        if taken && self.takings == nth {
+            self.freeze_here(thread, pc, pauses);
+            for (at, _) in std::mem::take(&mut self.locks) {
+                self.client.clear_breakpoint(at)?;
+            }
+        } else {
+            self.step_here(thread)?;
+        }
+        Ok(())
+    }
+
+    /// The guest is about to end. A CPU that it counted as missing comes now, and goes as far as it gets; it translates no
+    /// addresses unless it was let in.
+    pub(super) fn look_at_missing(&mut self, thread: &str) -> Result<(), UvError> {
+        let Some(Act::Pause(Pauses { cpu, place: Where::Start, .. })) =
+            self.attacker.as_ref().map(|attacker| attacker.attack.act.clone())
+        else {
+            return Ok(());
+        };
+        let Some(missing) = self.client.threads()?.get(cpu).cloned() else { return Ok(()) };
+        for _ in 0..LATE_STEPS {
+            self.step_here(&missing)?;
+        }
+        self.client.select_thread(&missing)?;
+        let general = self.general()?;
+        self.client.select_thread(thread)?;
+        if let Some(attacker) = self.attacker.as_mut().filter(|_| general.msr() & MSR_IR != 0) {
+            attacker.seen.weaknesses.push(Weakness::LetIn(general.pc()));
+        }
+        Ok(())
+    }
+
+    fn freeze_here(&mut self, thread: &str, pc: u64, pauses: Pauses) {
+        let Some(attacker) = self.attacker.as_mut().filter(|_| self.frozen.is_none()) else { return };
+        if attacker.take_turn() {
+            attacker.seen.moments.push(Moment { pc, slot: pc, gpr: Vec::new() });
+            let until = pauses.length.map(|length| Instant::now() + length);
+            self.frozen = Some(Frozen { thread: thread.to_owned(), until, request: None });
+        }
     }
 
     /// The vCPU goes on with the others.

@@ -1,0 +1,65 @@
+//! Where a kernel takes its locks: a compare-and-exchange from 0 that has succeeded. What was a 0 is a lock if its name
+//! follows it (`kernel/core/src/lock.rs`).
+
+use super::general::General;
+use super::ram::GuestRam;
+use std::io;
+
+/// `stdcx.`, without its registers.
+const STDCX: u32 = 0x7c00_01ad;
+/// `cmpldi rX,0`, likewise.
+const CMPLDI_0: u32 = 0x2820_0000;
+/// `bne`, without its distance and its hint.
+const BNE: u32 = 0x4082_0000;
+const BNE_MASK: u32 = 0xff9f_0003;
+/// Longest name.
+const LONGEST: u64 = 64;
+
+/// A store that takes a lock: its instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Site(u32);
+
+/// Finds the places in a little-endian image that begins at `base`: where each store has been done.
+#[must_use]
+pub(super) fn find(base: u64, image: &[u8]) -> Vec<(u64, Site)> {
+    let words: Vec<u32> = image.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
+    let takes = |found: &[u32]| {
+        found[0] & 0xffe0_ffff == CMPLDI_0
+            && found[1] & BNE_MASK == BNE
+            && found[2] & 0xfc00_07ff == STDCX
+            && found[3] & BNE_MASK == BNE
+    };
+    let sites = words.windows(4).enumerate().filter(|(_, found)| takes(found));
+    sites.map(|(index, found)| (base + 4 * (index as u64 + 4), Site(found[2]))).collect()
+}
+
+/// Whether the vCPU with these registers, which is where a site leads to, has just taken the lock of this name.
+pub(super) fn taken(ram: &GuestRam, general: &General, site: Site, name: &str) -> io::Result<bool> {
+    let register = |shift: u32| (site.0 >> shift & 31) as usize;
+    let base = if register(16) == 0 { 0 } else { general.gpr(register(16)) };
+    let at = base.wrapping_add(general.gpr(register(11)));
+    let Some(bytes) = ram.read(at, 24)? else { return Ok(false) };
+    let words: Vec<u64> = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+    let [holder, text, len] = words[..] else { return Ok(false) };
+    if holder == 0 || holder != general.gpr(register(21)) || len > LONGEST || len != name.len() as u64 {
+        return Ok(false);
+    }
+    Ok(ram.read(text, len)?.is_some_and(|text| text == name.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_taken_where_a_zero_was_replaced() {
+        // ldarx r5,0,r3; cmpldi r5,0; bne- .+64; stdcx. r4,0,r3; bne- .-16; lwsync
+        let code: [u32; 6] = [0x7ca0_18a8, 0x2825_0000, 0x40c2_0040, 0x7c80_19ad, 0x40c2_fff0, 0x7c20_04ac];
+        let image: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(find(0x40_0000, &image), [(0x40_0014, Site(0x7c80_19ad))]);
+        // An addition.
+        let code: [u32; 4] = [0x7ca0_18a8, 0x7ca5_3214, 0x7ca0_19ad, 0x40c2_fff4];
+        let image: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(find(0, &image), []);
+    }
+}
