@@ -47,15 +47,15 @@ fn boot(fdt: usize, report: &mut Report) -> Result<Outcome, Stop> {
     let options = mode::options(&machine)?;
     report.machine(&machine);
     let mode = mode::decide_mode(&machine, &options, report)?;
-    let map = memory::open::map(&machine, tree, mode.is_secure())?;
+    let mut map = memory::open::map(&machine, tree, mode.is_secure())?;
     report.entropy(platform::entropy::open());
     report.handlers(arch::nmi::register(map.rtas()));
-    let pool = memory::open::open(map, mode.is_secure().then_some(options.pool), report)?;
+    let pool = memory::open::open(&mut map, mode.is_secure().then_some(options.pool), report)?;
     report.memory(pool.as_ref());
     report.cpus(arch::cpus::start(&machine, mode.is_secure()));
     memory::open::widen_on_others(pool.as_ref());
     let canary = options.canary.map(|seed| memory::canary::plant(seed, report));
-    let mut devices = Devices::bring_up(&machine, &options, pool, report);
+    let mut devices = Devices::bring_up(&machine, &map, &options, pool, report);
     let work = jobs::run(&options, &mut devices, report);
     core::hint::black_box(&canary);
     report.counters(&devices);

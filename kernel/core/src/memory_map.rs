@@ -26,7 +26,7 @@ const HIGH_END: u64 = 1 << 32;
 const FIRST_FRAME: GpaRange = GpaRange { start: Gpa(0), len: FRAME };
 
 /// The owners of a machine's memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct MemoryMap {
     memory: Vec<GpaRange>,
     claims: Vec<Claim>,

@@ -5,6 +5,7 @@
 
 use crate::addr::Gpa;
 use crate::hcall::{Hcall, HcallError, HcallReturn};
+use crate::pci::registers::Register;
 use crate::rtas::RtasError;
 use crate::ultracall::Ultracall;
 use core::fmt;
@@ -65,19 +66,19 @@ impl Width {
     }
 }
 
-/// Device registers at guest physical addresses. Values are numbers: the little-endian register has
+/// Device registers, by handles that were checked against memory. Values are numbers: the little-endian register has
 /// already been decoded. Each access is ordered against all accesses before and after it.
 pub trait Mmio {
     /// Reads a register.
     ///
     /// # Errors
     /// What the hypervisor answered.
-    fn load(&self, at: Gpa, width: Width) -> Result<u64, HcallError>;
+    fn load(&self, register: Register) -> Result<u64, HcallError>;
     /// Writes a register.
     ///
     /// # Errors
     /// What the hypervisor answered.
-    fn store(&self, at: Gpa, width: Width, value: u64) -> Result<(), HcallError>;
+    fn store(&self, register: Register, value: u64) -> Result<(), HcallError>;
 }
 
 /// Memory that a device may read and write at any moment. A handle, cheap to clone; no reference to the

@@ -9,6 +9,7 @@ use postern_core::clock::{Clock, duration};
 use postern_core::dma::{Dma, DmaSystem};
 use postern_core::fdt;
 use postern_core::interrupts::MsiServices;
+use postern_core::memory_map::MemoryMap;
 use postern_core::pci::bars::Bars;
 use postern_core::pci::command::{self, Command};
 use postern_core::pci::config::RtasConfig;
@@ -38,9 +39,9 @@ impl Bridge {
     ///
     /// # Errors
     /// The bridge's windows cannot be used.
-    pub fn find(description: &fdt::Bridge, ram: &[GpaRange]) -> Result<Self, DeviceError> {
+    pub fn find(description: &fdt::Bridge, map: &MemoryMap) -> Result<Self, DeviceError> {
         let config = RtasConfig::new(Pseries, description.domain, description.buid);
-        let mut windows = Windows::new(&description.windows, ram)?;
+        let mut windows = Windows::new(&description.windows, map)?;
         let mut found = scan(&config, description.buses);
         let mut left_alone = report_faults(description, &found);
         found.functions.retain(|function| {

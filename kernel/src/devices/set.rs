@@ -18,6 +18,7 @@ use postern_core::blk::driver::Blk;
 use postern_core::cmdline::{Console, Ip, Irq, Options};
 use postern_core::dma::DmaSystem;
 use postern_core::fdt::Machine;
+use postern_core::memory_map::MemoryMap;
 use postern_core::net::driver::NetDriver;
 use postern_core::net::settings::{Addressing, Settings};
 use postern_core::net::stack::Stack;
@@ -72,13 +73,19 @@ pub struct Devices {
 
 impl Devices {
     /// Brings up everything there is a driver for. A device that is refused does not stop another.
-    pub fn bring_up(machine: &Machine, options: &Options, pool: Option<Pool>, report: &mut Report) -> Self {
-        let ram = &machine.memory;
+    pub fn bring_up(
+        machine: &Machine,
+        map: &MemoryMap,
+        options: &Options,
+        pool: Option<Pool>,
+        report: &mut Report,
+    ) -> Self {
+        let ram = map.memory();
         let mut bridges: Vec<Bridge> = Vec::new();
         let mut refused = machine.bridges_left_out;
         let mut reach = Vec::new();
         for description in &machine.bridges {
-            match Bridge::find(description, ram) {
+            match Bridge::find(description, map) {
                 Ok(bridge) => {
                     refused += bridge.left_alone();
                     bridges.push(bridge);
@@ -247,8 +254,8 @@ fn attach_uart(bridge: &Bridge, function: &Function, outcome: &mut UartOutcome) 
         *outcome = UartOutcome::Refused;
     }
     let bars = bridge.place(function.at)?;
-    let (_, base) = bars.first_io().ok_or(DeviceError::NoUart)?;
-    if !uart::attach(base) {
+    let (_, registers) = bars.first_io().ok_or(DeviceError::NoUart)?;
+    if !uart::attach(registers) {
         return Err(DeviceError::NoUart);
     }
     *outcome = UartOutcome::Attached;

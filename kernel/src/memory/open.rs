@@ -48,21 +48,21 @@ pub fn map(machine: &Machine, tree: GpaRange, secure: bool) -> Result<MemoryMap,
 ///
 /// # Errors
 /// No room, no range that could be shared, or no translation.
-pub fn open(mut map: MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -> Result<Option<Pool>, Stop> {
+pub fn open(map: &mut MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -> Result<Option<Pool>, Stop> {
     let bytes = map.memory().iter().map(|region| region.len).sum::<u64>();
     // There is room for everything before anything is shared.
-    let place = pool_bytes.map(|bytes| take(&mut map, Kind::Pool, bytes)).transpose()?;
+    let place = pool_bytes.map(|bytes| take(map, Kind::Pool, bytes)).transpose()?;
     let most = if accept::required() { FIRST_PROVED } else { FIRST_HEAP };
-    let heap = take(&mut map, Kind::Heap, (bytes / 8).min(most))?;
+    let heap = take(map, Kind::Heap, (bytes / 8).min(most))?;
     let start = Pseries.now();
-    let pool = place.map(|place| share(&mut map, place)).transpose()?;
+    let pool = place.map(|place| share(map, place)).transpose()?;
     if pool.is_some() {
         let took = duration(&Pseries, Pseries.now().wrapping_sub(start));
         report.fact("pool.share_us", took.as_micros());
     }
-    heap::init_main(prove(&mut map, heap)?);
+    heap::init_main(prove(map, heap)?);
     let rest = map.take_rest()?;
-    mmu::enable(&map)?;
+    mmu::enable(map)?;
     // SAFETY: the map gave what is left to nobody else, and it has just been mapped.
     unsafe { heap::grow_from(rest) };
     if let Some(pool) = &pool {

@@ -2,8 +2,8 @@
 //! decode, no cache attribute to get wrong in real mode, the same in a secure and an ordinary guest.
 
 use crate::platform::pseries::Pseries;
-use postern_core::addr::Gpa;
 use postern_core::hcall::{HcallError, calls};
+use postern_core::pci::registers::Register;
 use postern_core::seam::{Barriers, Mmio, Width};
 
 /// The hcall passes the value as a big-endian CPU sees the bytes; PCI registers are little-endian.
@@ -17,15 +17,17 @@ fn swap(value: u64, width: Width) -> u64 {
 }
 
 impl Mmio for Pseries {
-    fn load(&self, at: Gpa, width: Width) -> Result<u64, HcallError> {
+    fn load(&self, register: Register) -> Result<u64, HcallError> {
+        let width = register.width();
         self.full_barrier();
-        calls::logical_ci_load(self, width, at).map(|value| swap(value, width))
+        calls::logical_ci_load(self, width, register.gpa()).map(|value| swap(value, width))
     }
 
-    fn store(&self, at: Gpa, width: Width, value: u64) -> Result<(), HcallError> {
+    fn store(&self, register: Register, value: u64) -> Result<(), HcallError> {
+        let width = register.width();
         self.full_barrier();
-        // SAFETY: `at` comes from a BAR or from a bridge's window, which the tree's reader found to be outside
-        // of all memory.
-        unsafe { calls::logical_ci_store(self, width, at, swap(value, width)) }
+        // SAFETY: a register lies wholly inside a window that `Windows::new` found to be outside of all memory of this
+        // guest, and nothing else makes one. So the store changes no memory.
+        unsafe { calls::logical_ci_store(self, width, register.gpa(), swap(value, width)) }
     }
 }

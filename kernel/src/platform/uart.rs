@@ -2,9 +2,9 @@
 
 use crate::platform::pseries::Pseries;
 use core::time::Duration;
-use postern_core::addr::Gpa;
 use postern_core::clock::Deadline;
 use postern_core::lock::Lock;
+use postern_core::pci::registers::Registers;
 use postern_core::seam::{Mmio, Width};
 use uart_16550::{Config, Uart16550, backend::Backend};
 
@@ -14,30 +14,29 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// The card's eight registers, in the PHB's I/O window. What an access that the hypervisor refuses reads as
 /// is what a missing card reads as.
 #[derive(Debug)]
-struct Registers {
-    base: Gpa,
-}
+struct Card(Registers);
 
-impl Backend for Registers {
+impl Backend for Card {
     unsafe fn read(&mut self, register_offset: u8) -> u8 {
-        let at = Gpa(self.base.0 + u64::from(register_offset));
-        Pseries.load(at, Width::W8).map_or(0xff, |value| value as u8)
+        let register = self.0.register(register_offset.into(), Width::W8);
+        register.and_then(|register| Pseries.load(register).ok()).map_or(0xff, |value| value as u8)
     }
 
     unsafe fn write(&mut self, register_offset: u8, value: u8) {
-        let at = Gpa(self.base.0 + u64::from(register_offset));
         // A write that is refused is lost, as it would be on a card that is not there.
-        let _ = Pseries.store(at, Width::W8, u64::from(value));
+        if let Some(register) = self.0.register(register_offset.into(), Width::W8) {
+            let _ = Pseries.store(register, u64::from(value));
+        }
     }
 }
 
-static UART: Lock<Option<Uart16550<Registers>>> = Lock::new("serial card", None);
+static UART: Lock<Option<Uart16550<Card>>> = Lock::new("serial card", None);
 
-/// Adds the 16550 at `base` to the consoles and replays the log to it; false when none answers there.
-pub fn attach(base: Gpa) -> bool {
-    // SAFETY: the backend reaches eight byte-wide registers at `base` through hcalls, which touch no memory
-    // of this program whatever the address is; nothing else drives the card.
-    let mut uart = unsafe { Uart16550::new_with_backend(Registers { base }) };
+/// Adds the 16550 with these registers to the consoles and replays the log to it; false when none answers there.
+pub fn attach(registers: Registers) -> bool {
+    // SAFETY: the backend reaches bytes of `registers` and no others, through hcalls: they lie in a window outside of all
+    // memory, and an offset beyond them is refused. Nothing else drives the card: its BAR was given out once.
+    let mut uart = unsafe { Uart16550::new_with_backend(Card(registers)) };
     if uart.init(Config::default()).is_err() {
         return false;
     }

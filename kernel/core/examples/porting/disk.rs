@@ -5,8 +5,9 @@ use crate::Shared;
 use crate::machine::State;
 use postern_core::addr::Gpa;
 use postern_core::hcall::HcallError;
-use postern_core::seam::{Mmio, Width};
-use postern_core::virtio::regions::{Region, Regions};
+use postern_core::pci::registers::{self, Register};
+use postern_core::seam::Mmio;
+use postern_core::virtio::regions::Regions;
 
 /// Where its registers are: common, device configuration, notification.
 const REGISTERS: u64 = 0x2000_0000_0000;
@@ -52,9 +53,11 @@ impl Disk {
         Self { memory, registers: crate::shared(registers) }
     }
 
-    /// Where a driver finds the registers; on PCI, `Regions::find` reads it from the capabilities.
+    /// Where a driver finds the registers; on PCI, `Regions::find` reads it from the capabilities, inside windows
+    /// that were compared with all memory.
     pub fn regions() -> Regions {
-        let region = |offset| Region { gpa: Gpa(REGISTERS + offset), len: 0x1000 };
+        // SAFETY: nothing lies at these addresses: this disk answers for them, and changes its own values alone.
+        let region = |offset| unsafe { registers::Registers::new(Gpa(REGISTERS + offset), 0x1000) };
         Regions {
             common: region(0),
             notify: region(NOTIFY),
@@ -119,9 +122,9 @@ impl Disk {
 
 /// The registers of virtio 1.2, 4.1.4.3, as far as the driver uses them.
 impl Mmio for Disk {
-    fn load(&self, at: Gpa, width: Width) -> Result<u64, HcallError> {
+    fn load(&self, register: Register) -> Result<u64, HcallError> {
         let registers = crate::locked(&self.registers);
-        let offset = at.0 - REGISTERS;
+        let offset = register.gpa().0 - REGISTERS;
         Ok(match offset {
             0x04 => VERSION_1 >> (32 * registers.feature_word) & 0xffff_ffff,
             0x12 => 1,
@@ -131,14 +134,14 @@ impl Mmio for Disk {
             CONFIG..NOTIFY => {
                 let sectors = (registers.content.len() / SECTOR) as u64;
                 let capacity = sectors.checked_shr((8 * (offset - CONFIG)) as u32).unwrap_or(0);
-                capacity & u64::MAX >> (64 - 8 * width.bytes())
+                capacity & u64::MAX >> (64 - 8 * register.width().bytes())
             }
             _ => 0,
         })
     }
 
-    fn store(&self, at: Gpa, _: Width, value: u64) -> Result<(), HcallError> {
-        let offset = at.0 - REGISTERS;
+    fn store(&self, register: Register, value: u64) -> Result<(), HcallError> {
+        let offset = register.gpa().0 - REGISTERS;
         if offset >= NOTIFY {
             self.work();
             return Ok(());

@@ -7,7 +7,7 @@ use super::read::{self, Node};
 use super::warnings::{Fault, Warnings};
 use crate::addr::{Gpa, GpaRange};
 use crate::parts::low_u16;
-use crate::pci::windows::{Space, Window, WindowError, Windows};
+use crate::pci::windows::{self, Space, Window, WindowError};
 use crate::tce::DmaWindow;
 use crate::text::HostText;
 use alloc::vec::Vec;
@@ -129,7 +129,7 @@ fn bridge(node: Node<'_, '_>, memory: &[GpaRange]) -> Result<Bridge, Fault> {
     let property = |name: &'static str| read::bytes(node, name).ok_or(Fault::Missing(name));
     let buid = property("reg")?.first_chunk().map(|buid| u64::from_be_bytes(*buid));
     let windows = windows(property("ranges")?).ok_or(Fault::Malformed("ranges"))?;
-    Windows::new(&windows, memory).map_err(Fault::Windows)?;
+    windows::check(&windows, memory).map_err(Fault::Windows)?;
     Ok(Bridge {
         name: HostText::new(node.name.as_bytes()),
         domain: 0,

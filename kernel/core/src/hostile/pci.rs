@@ -79,7 +79,7 @@ pub fn pci(bytes: &[u8]) {
         let space = ranges[which].space;
         ranges[which] = Window { space, bus: script.u64(), gpa: Gpa(script.u64()), len: script.u64() };
     }
-    let Ok(mut windows) = Windows::new(&ranges, &memory) else { return };
+    let Ok(mut windows) = Windows::of_model(&ranges, &memory) else { return };
     for window in &ranges {
         let span = GpaRange::new(window.gpa, window.len).expect("an accepted window does not wrap");
         assert!(!memory[0].overlaps(&span));
@@ -98,9 +98,9 @@ pub fn pci(bytes: &[u8]) {
         if let Ok(regions) = Regions::find(&bus, at, &bars) {
             let all = [Some(regions.common), Some(regions.notify), regions.isr, regions.device];
             for region in all.into_iter().flatten() {
-                let inside = taken.iter().any(|bar| bar.contains(region.gpa, region.len.into()));
+                let inside = taken.iter().any(|bar| bar.contains(region.gpa(), region.len()));
                 assert!(inside, "{region:x?} is in no BAR");
-                assert_eq!(region.register(region.len, Width::W8), None);
+                assert_eq!(region.register(region.len() as u32, Width::W8), None);
             }
         }
     }
@@ -109,7 +109,7 @@ pub fn pci(bytes: &[u8]) {
 /// BARs lie in the windows, and nowhere twice.
 fn note(bars: &Bars, ranges: &[Window], taken: &mut Vec<GpaRange>) {
     for bar in (0..6).filter_map(|index| bars.get(index)) {
-        let Some(gpa) = bar.gpa else { continue };
+        let Some(gpa) = bar.registers.map(|place| place.gpa()) else { continue };
         let range = GpaRange::new(gpa, bar.len).expect("a BAR that does not wrap");
         let span = |window: &Window| GpaRange { start: window.gpa, len: window.len };
         assert!(ranges.iter().any(|window| span(window).contains(gpa, bar.len)), "{bar:x?}");

@@ -1,6 +1,6 @@
 //! One device's interrupt: where it comes from, and whether it is still relied on.
 
-use crate::addr::Gpa;
+use crate::pci::registers::Register;
 use crate::sync::{AtomicBool, AtomicU32};
 use core::fmt;
 use core::sync::atomic::Ordering;
@@ -34,7 +34,7 @@ impl fmt::Display for Delivery {
 pub struct Line {
     source: u32,
     delivery: Delivery,
-    isr: Option<Gpa>,
+    isr: Option<Register>,
     /// Masked at the controller, or proved to be silent.
     given_up: AtomicBool,
     /// Not used for now, by the driver's own wish.
@@ -54,11 +54,11 @@ impl Line {
 
     /// A level source, taken back by reading the ISR status at `isr`.
     #[must_use]
-    pub fn level(source: u32, isr: Gpa) -> Self {
+    pub fn level(source: u32, isr: Register) -> Self {
         Self::new(source, Delivery::Level, Some(isr))
     }
 
-    fn new(source: u32, delivery: Delivery, isr: Option<Gpa>) -> Self {
+    fn new(source: u32, delivery: Delivery, isr: Option<Register>) -> Self {
         Self {
             source,
             delivery,
@@ -79,7 +79,7 @@ impl Line {
 
     /// The ISR status register that takes the level back.
     #[must_use]
-    pub const fn isr(&self) -> Option<Gpa> {
+    pub const fn isr(&self) -> Option<Register> {
         self.isr
     }
 
@@ -149,6 +149,9 @@ mod interleavings;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Gpa;
+    use crate::pci::registers::Registers;
+    use crate::seam::Width;
 
     #[test]
     fn silent_source_is_polled_after_eight_misses_in_a_row() {
@@ -164,7 +167,8 @@ mod tests {
 
     #[test]
     fn source_that_fires_now_and_then_is_kept() {
-        let line = Line::level(0x1200, Gpa(0x1000));
+        let isr = Registers::of_model(Gpa(0x1000), 1).register(0, Width::W8);
+        let line = Line::level(0x1200, isr.unwrap());
         for _ in 0..100 {
             for _ in 0..7 {
                 assert!(!line.missed());

@@ -5,7 +5,7 @@ use crate::hcall::calls;
 use crate::interrupts::line::Line;
 use crate::interrupts::xirr::{Arrival, Xirr};
 use crate::rtas::{RtasError, xics_number};
-use crate::seam::{Hypervisor, Mmio, Rtas, Width};
+use crate::seam::{Hypervisor, Mmio, Rtas};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -147,7 +147,7 @@ impl Router {
             most = registered.in_tick.max(most);
             if let Some(isr) = registered.line.isr() {
                 // The value says nothing that the queues do not say better; the reading takes the level back.
-                let _ = machine.load(isr, Width::W8);
+                let _ = machine.load(isr);
             }
         }
         let count = match (known, relied_on) {

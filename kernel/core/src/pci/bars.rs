@@ -2,10 +2,10 @@
 //!
 //! Source: PCI 3.0, 6.2.5.1. A function must not decode while this runs: see [`super::command::quiesce`].
 
-use crate::addr::Gpa;
 use crate::parts::{low_u8, low_u32};
 use crate::pci::config::{ConfigError, ConfigSpace};
 use crate::pci::device_id::DeviceId;
+use crate::pci::registers::Registers;
 use crate::pci::windows::{Placement, Space, Windows};
 use crate::seam::Width;
 use core::fmt;
@@ -26,7 +26,7 @@ pub struct Bar {
     /// Bytes; a power of two.
     pub len: u64,
     /// Where the CPU finds it. `None` for an I/O BAR of a bridge without an I/O window.
-    pub gpa: Option<Gpa>,
+    pub registers: Option<Registers>,
 }
 
 /// A BAR that cannot be used; the function is not to be bound.
@@ -113,8 +113,8 @@ impl Bars {
 
     /// The first I/O BAR that has a place, and its place.
     #[must_use]
-    pub fn first_io(&self) -> Option<(Bar, Gpa)> {
-        self.0.iter().flatten().find_map(|bar| bar.io.then_some(*bar).zip(bar.gpa))
+    pub fn first_io(&self) -> Option<(Bar, Registers)> {
+        self.0.iter().flatten().find_map(|bar| bar.io.then_some(*bar).zip(bar.registers))
     }
 }
 
@@ -232,11 +232,11 @@ fn place(
     if placement.is_none() && space == Space::Memory64 {
         placement = windows.take(Space::Memory32, len);
     }
-    let Some(Placement { bus, gpa }) = placement else {
+    let Some(Placement { bus, registers }) = placement else {
         // I/O is never switched on for a function that has not got any.
         if io {
             config.write(at, register(bar), Width::W32, 0)?;
-            return Ok(Bar { io, len, gpa: None });
+            return Ok(Bar { io, len, registers: None });
         }
         return Err(BarError::NoRoom { bar, space, len });
     };
@@ -250,14 +250,19 @@ fn place(
     if found != bus {
         return Err(BarError::NotTaken { bar, wanted: bus, found });
     }
-    Ok(Bar { io, len, gpa: Some(gpa) })
+    Ok(Bar { io, len, registers: Some(registers) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Gpa;
     use crate::pci::model::{Model, windows_of_qemu};
     use postern_cases::case;
+
+    fn placed(gpa: u64, len: u64) -> Option<Registers> {
+        Some(Registers::of_model(Gpa(gpa), len))
+    }
 
     fn function() -> (Model, DeviceId) {
         let model = Model::default();
@@ -266,7 +271,7 @@ mod tests {
     }
 
     fn run(model: &Model, at: DeviceId) -> Result<Bars, BarError> {
-        assign(model, at, &mut Windows::new(&windows_of_qemu(), &[]).unwrap())
+        assign(model, at, &mut Windows::of_model(&windows_of_qemu(), &[]).unwrap())
     }
 
     #[test]
@@ -277,8 +282,14 @@ mod tests {
         model.bar(at, 5, 0xffff_ffff);
         let bars = run(&model, at).unwrap();
         assert_eq!(bars.get(0), None);
-        assert_eq!(bars.get(1), Some(Bar { io: false, len: 0x1000, gpa: Some(Gpa(0x2000_8000_0000)) }));
-        assert_eq!(bars.get(4), Some(Bar { io: false, len: 0x4000, gpa: Some(Gpa(0x2100_0000_0000)) }));
+        assert_eq!(
+            bars.get(1),
+            Some(Bar { io: false, len: 0x1000, registers: placed(0x2000_8000_0000, 0x1000) })
+        );
+        assert_eq!(
+            bars.get(4),
+            Some(Bar { io: false, len: 0x4000, registers: placed(0x2100_0000_0000, 0x4000) })
+        );
         assert_eq!(bars.get(5), None, "second half");
         assert_eq!(model.get(at, 0x10 + 4 * 4), 0x0000_000c);
         assert_eq!(model.get(at, 0x10 + 4 * 5), 0x2100);
@@ -289,7 +300,7 @@ mod tests {
         let (model, at) = function();
         model.bar(at, 0, 0xffff_fff9);
         let bars = run(&model, at).unwrap();
-        assert_eq!(bars.first_io().unwrap().1, Gpa(0x2000_0000_1000));
+        assert_eq!(bars.first_io().unwrap().1.gpa(), Gpa(0x2000_0000_1000));
         assert_eq!(model.get(at, 0x10), 0x1001);
     }
 
@@ -304,9 +315,9 @@ mod tests {
     fn io_bar_without_an_io_window_is_left_without_a_place() {
         let (model, at) = function();
         model.bar(at, 0, 0xffff_ffe1);
-        let mut windows = Windows::new(&windows_of_qemu()[1..], &[]).unwrap();
+        let mut windows = Windows::of_model(&windows_of_qemu()[1..], &[]).unwrap();
         let bars = assign(&model, at, &mut windows).unwrap();
-        assert_eq!(bars.get(0), Some(Bar { io: true, len: 0x20, gpa: None }));
+        assert_eq!(bars.get(0), Some(Bar { io: true, len: 0x20, registers: None }));
         assert_eq!(bars.first_io(), None);
     }
 
@@ -315,9 +326,9 @@ mod tests {
         let (model, at) = function();
         model.bar(at, 4, 0xffff_c004);
         model.bar(at, 5, 0xffff_ffff);
-        let mut windows = Windows::new(&windows_of_qemu()[..2], &[]).unwrap();
+        let mut windows = Windows::of_model(&windows_of_qemu()[..2], &[]).unwrap();
         let bars = assign(&model, at, &mut windows).unwrap();
-        assert_eq!(bars.get(4).unwrap().gpa, Some(Gpa(0x2000_8000_0000)));
+        assert_eq!(bars.get(4).unwrap().registers.map(|place| place.gpa()), Some(Gpa(0x2000_8000_0000)));
     }
 
     #[test]
@@ -326,7 +337,10 @@ mod tests {
         let (model, at) = function();
         model.bar(at, 1, 0xffff_f000);
         model.set(at, 0x14, 0x0010_0000);
-        assert_eq!(run(&model, at).unwrap().get(1).unwrap().gpa, Some(Gpa(0x2000_8000_0000)));
+        assert_eq!(
+            run(&model, at).unwrap().get(1).unwrap().registers.map(|place| place.gpa()),
+            Some(Gpa(0x2000_8000_0000))
+        );
     }
 
     #[test]

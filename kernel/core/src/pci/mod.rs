@@ -10,6 +10,7 @@ pub mod device_id;
 pub mod functions;
 pub mod msix;
 pub mod placement;
+pub mod registers;
 pub mod scan;
 pub mod windows;
 

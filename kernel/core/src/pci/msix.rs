@@ -3,12 +3,12 @@
 //! Source: PCI 3.0, 6.8.2. Addresses and data in the table are the firmware's (`ibm,change-msi`); this kernel
 //! writes nothing there but the mask bits of its own vectors.
 
-use crate::addr::Gpa;
 use crate::hcall::HcallError;
 use crate::pci::bars::Bars;
 use crate::pci::capabilities::{Capability, ListError, list};
 use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace};
 use crate::pci::device_id::DeviceId;
+use crate::pci::registers::Registers;
 use crate::seam::{Mmio, Width};
 use core::fmt;
 
@@ -19,8 +19,8 @@ const CONTROL: u16 = 2;
 const TABLE: u16 = 4;
 const ENABLE: u32 = 1 << 15;
 const MASK_ALL: u32 = 1 << 14;
-const ENTRY_BYTES: u64 = 16;
-const VECTOR_CONTROL: u64 = 12;
+const ENTRY_BYTES: u32 = 16;
+const VECTOR_CONTROL: u32 = 12;
 const MASKED: u64 = 1;
 
 /// MSI-X that cannot be used; the device is as it was.
@@ -104,7 +104,7 @@ pub struct Msix {
     at: DeviceId,
     control: u16,
     entries: u16,
-    table: Gpa,
+    table: Registers,
 }
 
 impl Msix {
@@ -124,12 +124,8 @@ impl Msix {
         let outside = MsixError::Table { bar, offset };
         let entries = (u16::from_le_bytes(rest) & 0x7ff).saturating_add(1);
         let place = bars.get(bar).filter(|place| !place.io).ok_or(outside)?;
-        if u64::from(offset).saturating_add(u64::from(entries).saturating_mul(ENTRY_BYTES)) > place.len {
-            return Err(outside);
-        }
-        let table = place.gpa.and_then(|gpa| gpa.checked_add(offset.into())).ok_or(outside)?;
-        // The last entry's end, so that no entry's place wraps.
-        table.checked_add(u64::from(entries).saturating_mul(ENTRY_BYTES)).ok_or(outside)?;
+        let bytes = u64::from(u32::from(entries).saturating_mul(ENTRY_BYTES));
+        let table = place.registers.and_then(|bar| bar.part(offset.into(), bytes)).ok_or(outside)?;
         Ok(Self { at, control: capability.saturating_add(CONTROL), entries, table })
     }
 
@@ -147,11 +143,13 @@ impl Msix {
     pub fn enable(&self, config: &impl ConfigSpace, mmio: &impl Mmio, vectors: u16) -> Result<(), MsixError> {
         self.set(config, ENABLE, MASK_ALL)?;
         for vector in 0..vectors.min(self.entries) {
-            let entry = u64::from(vector).saturating_mul(ENTRY_BYTES);
-            let at = Gpa(self.table.0.saturating_add(entry).saturating_add(VECTOR_CONTROL));
-            let control = mmio.load(at, Width::W32)?;
-            mmio.store(at, Width::W32, control & !MASKED)?;
-            match mmio.load(at, Width::W32)? {
+            let entry = u32::from(vector).saturating_mul(ENTRY_BYTES);
+            // The vector is one of the table's.
+            let register = self.table.register(entry.saturating_add(VECTOR_CONTROL), Width::W32);
+            let register = register.ok_or(MsixError::None)?;
+            let control = mmio.load(register)?;
+            mmio.store(register, control & !MASKED)?;
+            match mmio.load(register)? {
                 control if control & MASKED != 0 => return Err(MsixError::StaysMasked { vector, control }),
                 _ => {}
             }
@@ -183,8 +181,10 @@ impl Msix {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addr::Gpa;
     use crate::pci::bars;
     use crate::pci::model::{Model, windows_of_qemu};
+    use crate::pci::registers::Register;
     use crate::pci::windows::Windows;
     use postern_cases::case;
     use std::cell::Cell;
@@ -201,7 +201,7 @@ mod tests {
         model.set(at, u16::from(AT) + 4, table);
         model.make_writable(at, AT.into());
         model.bar(at, 0, 0xffff_f000);
-        let mut windows = Windows::new(&windows_of_qemu(), &[]).unwrap();
+        let mut windows = Windows::of_model(&windows_of_qemu(), &[]).unwrap();
         let bars = bars::assign(&model, at, &mut windows).unwrap();
         (model, at, bars)
     }
@@ -222,11 +222,11 @@ mod tests {
     }
 
     impl Mmio for Table {
-        fn load(&self, at: Gpa, _: Width) -> Result<u64, HcallError> {
-            Ok(self.control(at).get())
+        fn load(&self, at: Register) -> Result<u64, HcallError> {
+            Ok(self.control(at.gpa()).get())
         }
-        fn store(&self, at: Gpa, _: Width, value: u64) -> Result<(), HcallError> {
-            let control = self.control(at);
+        fn store(&self, at: Register, value: u64) -> Result<(), HcallError> {
+            let control = self.control(at.gpa());
             if !self.stuck {
                 control.set(value);
             }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     fn table(bars: &Bars, offset: u64, stuck: bool) -> Table {
-        let base = bars.get(0).unwrap().gpa.unwrap();
+        let base = bars.get(0).unwrap().registers.unwrap().gpa();
         Table { controls: [const { Cell::new(1) }; 2], stuck, start: Gpa(base.0 + offset) }
     }
 

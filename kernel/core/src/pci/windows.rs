@@ -1,6 +1,8 @@
 //! The host bridge's windows onto the bus, and which part of each has been given away.
 
 use crate::addr::{Gpa, GpaRange};
+use crate::memory_map::MemoryMap;
+use crate::pci::registers::Registers;
 use core::fmt;
 
 /// Kinds of bus address space.
@@ -75,7 +77,7 @@ pub struct Placement {
     /// What goes into the BAR.
     pub bus: u64,
     /// Where the CPU finds it.
-    pub gpa: Gpa,
+    pub registers: Registers,
 }
 
 /// First and last bus address that a bridge forwards.
@@ -131,22 +133,28 @@ const IO_END: u64 = 0x1_0000;
 const NEVER_BELOW: u64 = 0x1000;
 
 impl Windows {
-    /// Checks `ranges` against each other and against guest memory. The first window of a space is used.
+    /// Checks `ranges` against each other and against all memory of this guest, as its map has it. The first window of a space is used.
     ///
     /// # Errors
     /// One bad window refuses the whole bridge.
-    pub fn new(ranges: &[Window], memory: &[GpaRange]) -> Result<Self, WindowError> {
+    pub fn new(ranges: &[Window], map: &MemoryMap) -> Result<Self, WindowError> {
+        Self::outside(ranges, map.memory())
+    }
+
+    /// [`Self::new`] for a model, whose registers are no addresses of this process.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[cfg(any(test, feature = "model"))]
+    pub fn of_model(ranges: &[Window], memory: &[GpaRange]) -> Result<Self, WindowError> {
+        Self::outside(ranges, memory)
+    }
+
+    /// What the windows give out may be written to: `memory` is all that there is.
+    fn outside(ranges: &[Window], memory: &[GpaRange]) -> Result<Self, WindowError> {
+        check(ranges, memory)?;
         let mut windows = Self { cursors: [None; 3], behind_bridge: false };
-        for (i, window) in ranges.iter().enumerate() {
-            let cpu = span(window)?;
-            if memory.iter().any(|ram| ram.overlaps(&cpu)) {
-                return Err(WindowError::OverMemory(*window));
-            }
-            for other in ranges.iter().take(i) {
-                if span(other)?.overlaps(&cpu) || bus_overlap(window, other) {
-                    return Err(WindowError::Overlap(*window, *other));
-                }
-            }
+        for window in ranges {
             let cursor = windows.cursor(window.space);
             if cursor.is_none() {
                 *cursor = Some(Cursor { window: *window, next: window.bus.max(NEVER_BELOW) });
@@ -167,7 +175,8 @@ impl Windows {
             return None;
         }
         cursor.next = end;
-        Some(Placement { bus, gpa: cursor.window.gpa.checked_add(offset)? })
+        let gpa = cursor.window.gpa.checked_add(offset)?;
+        Some(Placement { bus, registers: Registers::of_window(gpa, len) })
     }
 
     /// Whether a bridge lies between these and the host bridge's.
@@ -222,6 +231,25 @@ fn rest(cursor: Cursor) -> Option<Cursor> {
     Some(Cursor { window: Window { bus, gpa, len, ..window }, next: bus })
 }
 
+/// Checks `ranges` against each other and against `memory`.
+///
+/// # Errors
+/// The first bad window.
+pub fn check(ranges: &[Window], memory: &[GpaRange]) -> Result<(), WindowError> {
+    for (i, window) in ranges.iter().enumerate() {
+        let cpu = span(window)?;
+        if memory.iter().any(|ram| ram.overlaps(&cpu)) {
+            return Err(WindowError::OverMemory(*window));
+        }
+        for other in ranges.iter().take(i) {
+            if span(other)?.overlaps(&cpu) || bus_overlap(window, other) {
+                return Err(WindowError::Overlap(*window, *other));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The window as the CPU sees it.
 fn span(window: &Window) -> Result<GpaRange, WindowError> {
     if window.len == 0 {
@@ -244,6 +272,9 @@ fn bus_overlap(a: &Window, b: &Window) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fdt::fixtures::POWER9_256M;
+    use crate::fdt::{Machine, Tree};
+    use crate::memory_map::Own;
     use crate::pci::model::windows_of_qemu;
     use postern_cases::case;
     use std::vec::Vec;
@@ -255,30 +286,58 @@ mod tests {
     }
 
     #[test]
+    fn windows_over_any_memory_of_the_map_give_out_no_registers() {
+        let mut machine = Machine::read(&Tree::check(POWER9_256M).unwrap()).unwrap();
+        let range = |start, len| GpaRange::new(Gpa(start), len).unwrap();
+        machine.memory = std::vec![range(0, 0x1000_0000), range(0x4000_0000, 0x1000_0000)];
+        let (image, tree) = (range(0x40_0000, 0x24_0000), range(0x0fe0_0000, 0x4000));
+        let own = Own { image, tree_buffer: range(0x50_0000, 0x10_0000), tree };
+        let map = MemoryMap::new(&machine, &own, true).unwrap();
+        for region in map.memory() {
+            let end = region.end().0;
+            for gpa in [region.start.0, end - 1, end - 0x1000, end - 0x800_0000] {
+                let window = memory32(0x8000_0000, gpa, 0x1000);
+                let found = Windows::new(&[window], &map).map(drop);
+                assert_eq!(found, Err(WindowError::OverMemory(window)), "{gpa:#x}");
+            }
+        }
+        assert!(Windows::new(&machine.bridges[0].windows, &map).is_ok());
+    }
+
+    #[test]
     fn windows_of_qemu_are_accepted() {
-        let mut windows = Windows::new(&windows_of_qemu(), &[RAM]).unwrap();
+        let mut windows = Windows::of_model(&windows_of_qemu(), &[RAM]).unwrap();
         let io = windows.take(Space::Io, 8).unwrap();
-        assert_eq!(io, Placement { bus: 0x1000, gpa: Gpa(0x2000_0000_1000) });
+        assert_eq!(io, Placement { bus: 0x1000, registers: Registers::of_model(Gpa(0x2000_0000_1000), 8) });
         let first = windows.take(Space::Memory32, 0x100).unwrap();
-        assert_eq!(first, Placement { bus: 0x8000_0000, gpa: Gpa(0x2000_8000_0000) });
+        assert_eq!(
+            first,
+            Placement { bus: 0x8000_0000, registers: Registers::of_model(Gpa(0x2000_8000_0000), 0x100) }
+        );
         let second = windows.take(Space::Memory32, 0x4000).unwrap();
         assert_eq!(second.bus, 0x8000_4000);
         let far = windows.take(Space::Memory64, 0x4000).unwrap();
-        assert_eq!(far, Placement { bus: 0x2100_0000_0000, gpa: Gpa(0x2100_0000_0000) });
+        assert_eq!(
+            far,
+            Placement {
+                bus: 0x2100_0000_0000,
+                registers: Registers::of_model(Gpa(0x2100_0000_0000), 0x4000)
+            }
+        );
     }
 
     #[test]
     fn window_over_guest_memory_refuses_the_bridge() {
         case!("BAR-05", Refuse);
         let bad = memory32(0x8000_0000, 0x3fff_f000, 0x2000);
-        assert_eq!(Windows::new(&[bad], &[RAM]).unwrap_err(), WindowError::OverMemory(bad));
+        assert_eq!(Windows::of_model(&[bad], &[RAM]).unwrap_err(), WindowError::OverMemory(bad));
     }
 
     #[test]
     fn empty_window_refuses_the_bridge() {
         case!("BAR-05", Refuse);
         let bad = memory32(0x8000_0000, 1 << 40, 0);
-        assert_eq!(Windows::new(&[bad], &[]).unwrap_err(), WindowError::Empty(bad));
+        assert_eq!(Windows::of_model(&[bad], &[]).unwrap_err(), WindowError::Empty(bad));
     }
 
     #[test]
@@ -289,7 +348,7 @@ mod tests {
             memory32(0xffff_f000, 1 << 40, 0x2000),
             Window { space: Space::Memory64, bus: u64::MAX, gpa: Gpa(1 << 40), len: 2 },
         ] {
-            assert_eq!(Windows::new(&[bad], &[]).unwrap_err(), WindowError::Wraps(bad));
+            assert_eq!(Windows::of_model(&[bad], &[]).unwrap_err(), WindowError::Wraps(bad));
         }
     }
 
@@ -300,17 +359,17 @@ mod tests {
         let same_cpu = memory32(0x9000_0000, (1 << 40) + 0x1000, 0x2000);
         let same_bus = memory32(0x8000_1000, 1 << 41, 0x2000);
         for b in [same_cpu, same_bus] {
-            assert_eq!(Windows::new(&[a, b], &[]).unwrap_err(), WindowError::Overlap(b, a));
+            assert_eq!(Windows::of_model(&[a, b], &[]).unwrap_err(), WindowError::Overlap(b, a));
         }
     }
 
     #[test]
     fn pieces_never_overlap_and_end_with_the_window() {
-        let mut windows = Windows::new(&[memory32(0x8000_0000, 1 << 40, 0x8000)], &[]).unwrap();
+        let mut windows = Windows::of_model(&[memory32(0x8000_0000, 1 << 40, 0x8000)], &[]).unwrap();
         let mut given: Vec<GpaRange> = Vec::new();
         for len in [0x20, 0x1000, 0x2000, 0x4000, 0x1000] {
             if let Some(piece) = windows.take(Space::Memory32, len) {
-                let range = GpaRange::new(piece.gpa, len).unwrap();
+                let range = GpaRange::new(piece.registers.gpa(), len).unwrap();
                 assert!(given.iter().all(|other| !other.overlaps(&range)));
                 assert!(piece.bus.is_multiple_of(len) && piece.bus + len <= 0x8000_8000);
                 given.push(range);
@@ -321,7 +380,7 @@ mod tests {
 
     #[test]
     fn piece_larger_than_any_address_is_refused() {
-        let mut windows = Windows::new(&windows_of_qemu(), &[]).unwrap();
+        let mut windows = Windows::of_model(&windows_of_qemu(), &[]).unwrap();
         assert_eq!(windows.take(Space::Memory64, 1 << 63), None);
         assert_eq!(windows.take(Space::Memory32, 1 << 40), None);
     }

@@ -4,8 +4,9 @@
 use crate::addr::Gpa;
 use crate::hcall::HcallError;
 use crate::model::{Model, ModelDevice};
+use crate::pci::registers::{self, Register};
 use crate::seam::{Mmio, Width};
-use crate::virtio::regions::{Region, Regions};
+use crate::virtio::regions::Regions;
 use std::boxed::Box;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::vec;
@@ -15,7 +16,7 @@ const BASE: u64 = 0x2100_0000_0000;
 
 /// Where the registers of every modelled device are.
 pub(crate) fn regions() -> Regions {
-    let region = |n: u64| Region { gpa: Gpa(BASE + n * 0x1000), len: 0x1000 };
+    let region = |n: u64| registers::Registers::of_model(Gpa(BASE + n * 0x1000), 0x1000);
     Regions {
         common: region(0),
         notify: region(3),
@@ -319,7 +320,8 @@ impl Registers {
 }
 
 impl Mmio for VirtioModel {
-    fn load(&self, at: Gpa, width: Width) -> Result<u64, HcallError> {
+    fn load(&self, register: Register) -> Result<u64, HcallError> {
+        let (at, width) = (register.gpa(), register.width());
         let mut registers = self.registers();
         if let Some(error) = registers.lies.mmio {
             return Err(error);
@@ -330,7 +332,8 @@ impl Mmio for VirtioModel {
         Ok(registers.load(at.0 - BASE, width))
     }
 
-    fn store(&self, at: Gpa, width: Width, value: u64) -> Result<(), HcallError> {
+    fn store(&self, register: Register, value: u64) -> Result<(), HcallError> {
+        let (at, width) = (register.gpa(), register.width());
         let mut registers = self.registers();
         if let Some(error) = registers.lies.mmio {
             return Err(error);

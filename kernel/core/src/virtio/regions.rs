@@ -4,11 +4,11 @@
 //! is passed over, and refuses the device only if no other follows. One that is not as it should be refuses the
 //! device at once, as there is nothing to gain from a device that describes itself wrongly.
 
-use crate::addr::{Gpa, GpaRange};
 use crate::pci::bars::Bars;
 use crate::pci::capabilities::{Capability, ListError, list};
 use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace};
 use crate::pci::device_id::DeviceId;
+use crate::pci::registers::Registers;
 use crate::seam::Width;
 use alloc::vec::Vec;
 use core::fmt;
@@ -144,45 +144,19 @@ impl fmt::Display for RegionError {
     }
 }
 
-/// Registers of one kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Region {
-    /// First byte.
-    pub gpa: Gpa,
-    /// Bytes.
-    pub len: u32,
-}
-
-impl Region {
-    /// The address of a register; `None` when it is not wholly inside.
-    #[must_use]
-    pub fn register(&self, offset: u32, width: Width) -> Option<Gpa> {
-        let end = u64::from(offset).checked_add(width.bytes())?;
-        if end > u64::from(self.len) {
-            return None;
-        }
-        self.gpa.checked_add(offset.into())
-    }
-
-    fn overlaps(&self, other: &Self) -> bool {
-        let range = |r: &Self| GpaRange { start: r.gpa, len: r.len.into() };
-        range(self).overlaps(&range(other))
-    }
-}
-
 /// All registers of one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Regions {
     /// Common configuration, at least 56 bytes.
-    pub common: Region,
+    pub common: Registers,
     /// Notification registers.
-    pub notify: Region,
+    pub notify: Registers,
     /// Distance of two queues' notification registers; 0 when they share one.
     pub notify_multiplier: u32,
     /// ISR status.
-    pub isr: Option<Region>,
+    pub isr: Option<Registers>,
     /// Device-specific configuration.
-    pub device: Option<Region>,
+    pub device: Option<Registers>,
 }
 
 impl Regions {
@@ -215,11 +189,11 @@ impl Regions {
 
 #[derive(Default)]
 struct Found {
-    common: Option<Region>,
-    notify: Option<Region>,
+    common: Option<Registers>,
+    notify: Option<Registers>,
     multiplier: u32,
-    isr: Option<Region>,
-    device: Option<Region>,
+    isr: Option<Registers>,
+    device: Option<Registers>,
 }
 
 impl Found {
@@ -275,7 +249,13 @@ impl Found {
     }
 }
 
-fn judge(structure: Structure, bars: &Bars, bar: u8, offset: u32, len: u32) -> Result<Region, RegionError> {
+fn judge(
+    structure: Structure,
+    bars: &Bars,
+    bar: u8,
+    offset: u32,
+    len: u32,
+) -> Result<Registers, RegionError> {
     let (least, align) = structure.shape();
     let place = bars.get(bar).ok_or(RegionError::NoBar { structure, bar })?;
     if place.io {
@@ -288,11 +268,7 @@ fn judge(structure: Structure, bars: &Bars, bar: u8, offset: u32, len: u32) -> R
         return Err(RegionError::Misaligned { structure, offset });
     }
     let outside = RegionError::Outside { structure, offset, len };
-    if u64::from(offset).saturating_add(len.into()) > place.len {
-        return Err(outside);
-    }
-    let gpa = place.gpa.and_then(|gpa| gpa.checked_add(offset.into())).ok_or(outside)?;
-    Ok(Region { gpa, len })
+    place.registers.and_then(|bar| bar.part(offset.into(), len.into())).ok_or(outside)
 }
 
 #[cfg(test)]

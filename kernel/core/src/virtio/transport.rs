@@ -4,10 +4,10 @@
 //! Source: virtio 1.2, sections 2.1, 3.1 and 4.1. Features are read once; the private copy decides from then
 //! on. After an error in a step of the set-up the device has FAILED in its status and is not to be used.
 
-use crate::addr::Gpa;
 use crate::clock::{Clock, Deadline};
 use crate::interrupts::{Delivery, Line};
 use crate::parts::{low_u8, low_u16};
+use crate::pci::registers::Register;
 use crate::seam::{Mmio, Width};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::{Features, Status};
@@ -146,7 +146,7 @@ impl<M: Mmio> Transport<M> {
 
     /// The ISR status register; reading it takes a level interrupt back.
     #[must_use]
-    pub fn isr(&self) -> Option<Gpa> {
+    pub fn isr(&self) -> Option<Register> {
         self.regions.isr.and_then(|isr| isr.register(0, Width::W8))
     }
 
@@ -219,19 +219,16 @@ impl<M: Mmio> Transport<M> {
     }
 
     fn load(&self, field: Common) -> Result<u64, TransportError> {
-        let (at, width) = self.register(field)?;
-        Ok(self.mmio.load(at, width)?)
+        Ok(self.mmio.load(self.register(field)?)?)
     }
 
     fn store(&self, field: Common, value: u64) -> Result<(), TransportError> {
-        let (at, width) = self.register(field)?;
-        Ok(self.mmio.store(at, width, value)?)
+        Ok(self.mmio.store(self.register(field)?, value)?)
     }
 
-    fn register(&self, field: Common) -> Result<(Gpa, Width), TransportError> {
+    fn register(&self, field: Common) -> Result<Register, TransportError> {
         let (offset, width) = field.register();
-        let at = self.regions.common.register(offset, width).ok_or(TransportError::NoRegister(field))?;
-        Ok((at, width))
+        self.regions.common.register(offset, width).ok_or(TransportError::NoRegister(field))
     }
 }
 

@@ -1,14 +1,14 @@
 //! The queues of one disk on several CPUs, in every order.
 
 use super::{Control, End};
-use crate::addr::Gpa;
 use crate::blk::error::BreakReason;
 use crate::blk::geometry::read_capacity;
 use crate::clock::Clock;
 use crate::dma::DeviceId;
 use crate::hcall::HcallError;
 use crate::interleavings::watched::{Wrong, model};
-use crate::seam::{Mmio, Width};
+use crate::pci::registers::Register;
+use crate::seam::Mmio;
 use crate::virtio::model::regions;
 use crate::virtio::registers::Common;
 use crate::virtio::transport::Transport;
@@ -51,9 +51,10 @@ impl Disk {
 }
 
 impl Mmio for Disk {
-    fn load(&self, at: Gpa, _: Width) -> Result<u64, HcallError> {
+    fn load(&self, register: Register) -> Result<u64, HcallError> {
+        let at = register.gpa();
         let registers = self.0.lock().unwrap();
-        let (common, device) = (regions().common.gpa.0, regions().device.unwrap().gpa.0);
+        let (common, device) = (regions().common.gpa().0, regions().device.unwrap().gpa().0);
         Ok(match at.0 {
             at if at == common + STATUS => registers.status,
             at if at == common + GENERATION => registers.generation,
@@ -63,9 +64,10 @@ impl Mmio for Disk {
         })
     }
 
-    fn store(&self, at: Gpa, _: Width, value: u64) -> Result<(), HcallError> {
+    fn store(&self, register: Register, value: u64) -> Result<(), HcallError> {
+        let at = register.gpa();
         let mut registers = self.0.lock().unwrap();
-        assert_eq!(at.0, regions().common.gpa.0 + STATUS);
+        assert_eq!(at.0, regions().common.gpa().0 + STATUS);
         if value == 0 {
             registers.resets += 1;
         }

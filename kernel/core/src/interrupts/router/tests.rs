@@ -4,6 +4,8 @@ use super::*;
 use crate::addr::Gpa;
 use crate::hcall::{Hcall, HcallError, HcallReturn};
 use crate::interrupts::Delivery;
+use crate::pci::registers::{Register, Registers};
+use crate::seam::Width;
 use postern_cases::case;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -84,13 +86,17 @@ impl Rtas for Controller {
     }
 }
 
+fn isr(at: u64) -> Register {
+    Registers::of_model(Gpa(at), 1).register(0, Width::W8).unwrap()
+}
+
 impl Mmio for Controller {
-    fn load(&self, at: Gpa, width: Width) -> Result<u64, HcallError> {
-        assert_eq!(width, Width::W8);
-        self.isr_reads.borrow_mut().push(at);
+    fn load(&self, register: Register) -> Result<u64, HcallError> {
+        assert_eq!(register.width(), Width::W8);
+        self.isr_reads.borrow_mut().push(register.gpa());
         Ok(u64::MAX)
     }
-    fn store(&self, at: Gpa, _: Width, _: u64) -> Result<(), HcallError> {
+    fn store(&self, at: Register, _: u64) -> Result<(), HcallError> {
         panic!("write to {at:?}")
     }
 }
@@ -159,7 +165,7 @@ fn source_is_routed_to_the_cpu_asked_for_and_one_that_comes_elsewhere_counts_all
 fn level_is_taken_back_at_every_device_that_shares_it_before_it_ends() {
     let controller = Controller::of(&[0x1200]);
     let (mut router, lines) =
-        router(&controller, &[Line::level(0x1200, Gpa(0x10)), Line::level(0x1200, Gpa(0x20))]);
+        router(&controller, &[Line::level(0x1200, isr(0x10)), Line::level(0x1200, isr(0x20))]);
     router.service(&controller, 0);
     assert_eq!(*controller.isr_reads.borrow(), [Gpa(0x10), Gpa(0x20)]);
     assert!(lines.iter().all(|line| line.arrivals() == 1));
@@ -193,7 +199,7 @@ fn nothing_and_a_request_of_another_cpu_are_no_sources() {
 fn storm_is_masked_and_its_device_polled() {
     case!("IRQ-02", Fallback);
     let controller = Controller::storm(0x1200);
-    let (mut router, lines) = router(&controller, &[Line::level(0x1200, Gpa(0x10)), Line::message(0x1300)]);
+    let (mut router, lines) = router(&controller, &[Line::level(0x1200, isr(0x10)), Line::message(0x1300)]);
     let mut taken = 0;
     while lines[0].delivery() == Delivery::Level {
         taken += router.service(&controller, 0);

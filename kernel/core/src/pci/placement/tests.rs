@@ -28,14 +28,14 @@ fn bridge(model: &Model, wire: u8, device: u8) -> (DeviceId, u8) {
 fn run(model: &Model) -> (Scan, Places) {
     let found = scan(model, (0, 255));
     assert!(found.faults.is_empty());
-    let mut windows = Windows::new(&windows_of_qemu(), &[]).unwrap();
+    let mut windows = Windows::of_model(&windows_of_qemu(), &[]).unwrap();
     let places = place(model, &found.functions, &|f| f.vendor == 0x1af4, &mut windows);
     (found, places)
 }
 
 fn gpas(places: &Places, at: DeviceId) -> [Option<Gpa>; 2] {
     let bars = places[&at].unwrap();
-    [1, 4].map(|bar| bars.get(bar).unwrap().gpa)
+    [1, 4].map(|bar| bars.get(bar).unwrap().registers.map(|place| place.gpa()))
 }
 
 /// First and last address of the memory and of the prefetchable window.
@@ -92,9 +92,9 @@ fn io_and_32_bit_prefetchable_windows_are_done_without_where_a_bridge_has_none()
     model.bar(inside, 0, 0xffff_ffe1);
     let (found, places) = run(&model);
     let bars = places[&found.functions[1].at].unwrap();
-    assert_eq!(bars.get(0).unwrap().gpa, None);
-    assert_eq!(bars.get(1).unwrap().gpa, Some(Gpa(0x2000_8000_0000)));
-    assert_eq!(bars.get(4).unwrap().gpa, Some(Gpa(0x2000_8000_4000)));
+    assert_eq!(bars.get(0).unwrap().registers.map(|place| place.gpa()), None);
+    assert_eq!(bars.get(1).unwrap().registers.map(|place| place.gpa()), Some(Gpa(0x2000_8000_0000)));
+    assert_eq!(bars.get(4).unwrap().registers.map(|place| place.gpa()), Some(Gpa(0x2000_8000_4000)));
     assert_eq!(spans(&model, at)[0], (0x8000_0000, 0x800f_ffff));
 }
 
@@ -106,7 +106,7 @@ fn io_behind_a_bridge_is_forwarded() {
     model.bar(inside, 0, 0xffff_ffe1);
     let (found, places) = run(&model);
     let (_, gpa) = places[&found.functions[1].at].unwrap().first_io().unwrap();
-    assert_eq!(gpa, Gpa(0x2000_0000_1000));
+    assert_eq!(gpa.gpa(), Gpa(0x2000_0000_1000));
     assert_eq!(model.get(at, 0x1c) & 0xf0f0, 0x1010);
     assert_eq!(model.get(at, 0x04) & 7, 3);
 }
@@ -122,7 +122,7 @@ fn bridge_that_does_not_take_its_window_refuses_what_is_behind_it_and_nothing_el
         disk(&model, 0, 4);
         model.stick(at, register, 0x7777_7770);
         let found = scan(&model, (0, 255));
-        let mut windows = Windows::new(&windows_of_qemu(), &[]).unwrap();
+        let mut windows = Windows::of_model(&windows_of_qemu(), &[]).unwrap();
         let places = place(&model, &found.functions, &|f| f.vendor == 0x1af4, &mut windows);
         if register == 0x20 {
             // The window cannot even be shut.
@@ -149,7 +149,7 @@ fn window_without_room_for_a_bridge_refuses_the_device_behind_it() {
     let found = scan(&model, (0, 255));
     let small =
         [Window { space: Space::Memory32, bus: 0x8000_0000, gpa: Gpa(0x2000_8000_0000), len: 0x18_0000 }];
-    let mut windows = Windows::new(&small, &[]).unwrap();
+    let mut windows = Windows::of_model(&small, &[]).unwrap();
     let places = place(&model, &found.functions, &|f| f.vendor == 0x1af4, &mut windows);
     let place = places[&found.functions[1].at];
     assert!(
@@ -160,17 +160,17 @@ fn window_without_room_for_a_bridge_refuses_the_device_behind_it() {
 
 #[test]
 fn pieces_on_both_sides_of_a_bridge_never_overlap() {
-    let mut outer = Windows::new(&windows_of_qemu(), &[]).unwrap();
+    let mut outer = Windows::of_model(&windows_of_qemu(), &[]).unwrap();
     let mut inner = outer.behind_bridge(crate::pci::windows::Forwards { io: true, memory64: true });
     assert!(inner.are_behind_bridge() && !outer.are_behind_bridge());
     let mut given: Vec<(u64, u64)> = Vec::new();
     for space in [Space::Io, Space::Memory32, Space::Memory64] {
-        given.extend([0x1000, 0x20].map(|len| (inner.take(space, len).unwrap().gpa.0, len)));
+        given.extend([0x1000, 0x20].map(|len| (inner.take(space, len).unwrap().registers.gpa().0, len)));
     }
     let spans = outer.come_back_from(&inner);
     assert!(spans.io.is_some() && spans.memory32.is_some() && spans.memory64.is_some());
     for space in [Space::Io, Space::Memory32, Space::Memory64] {
-        given.extend([0x20, 0x1000].map(|len| (outer.take(space, len).unwrap().gpa.0, len)));
+        given.extend([0x20, 0x1000].map(|len| (outer.take(space, len).unwrap().registers.gpa().0, len)));
     }
     given.sort_unstable();
     assert!(given.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{given:x?}");

@@ -1,6 +1,7 @@
 //! Capability lists of honest and lying devices.
 
 use super::*;
+use crate::addr::Gpa;
 use crate::pci::bars::assign;
 use crate::pci::model::{Model, windows_of_qemu};
 use crate::pci::windows::Windows;
@@ -29,7 +30,7 @@ const BAR4: u64 = 0x2100_0000_0000;
 /// A function with a 16 KiB memory BAR 4, an I/O BAR 0, and `caps` 20 bytes apart.
 fn find(caps: &[Cap]) -> Result<Regions, RegionError> {
     let (model, at) = function(caps);
-    let bars = assign(&model, at, &mut Windows::new(&windows_of_qemu(), &[]).unwrap()).unwrap();
+    let bars = assign(&model, at, &mut Windows::of_model(&windows_of_qemu(), &[]).unwrap()).unwrap();
     Regions::find(&model, at, &bars)
 }
 
@@ -62,10 +63,10 @@ fn with(change: impl Fn(&mut [Cap; 4])) -> Result<Regions, RegionError> {
 #[test]
 fn device_of_qemu_is_understood() {
     let regions = with(|_| {}).unwrap();
-    assert_eq!(regions.common, Region { gpa: Gpa(BAR4), len: 0x1000 });
-    assert_eq!(regions.isr, Some(Region { gpa: Gpa(BAR4 + 0x1000), len: 0x1000 }));
-    assert_eq!(regions.device, Some(Region { gpa: Gpa(BAR4 + 0x2000), len: 0x1000 }));
-    assert_eq!(regions.notify, Region { gpa: Gpa(BAR4 + 0x3000), len: 0x1000 });
+    assert_eq!(regions.common, Registers::of_model(Gpa(BAR4), 0x1000));
+    assert_eq!(regions.isr, Some(Registers::of_model(Gpa(BAR4 + 0x1000), 0x1000)));
+    assert_eq!(regions.device, Some(Registers::of_model(Gpa(BAR4 + 0x2000), 0x1000)));
+    assert_eq!(regions.notify, Registers::of_model(Gpa(BAR4 + 0x3000), 0x1000));
     assert_eq!(regions.notify_multiplier, 4);
 }
 
@@ -73,7 +74,7 @@ fn device_of_qemu_is_understood() {
 fn the_first_structure_that_this_driver_can_use_counts() {
     let io = Cap { bar: 0, offset: 0, length: 4, ..NOTIFY };
     let regions = find(&[COMMON, ISR, DEVICE, io, NOTIFY]).unwrap();
-    assert_eq!(regions.notify, Region { gpa: Gpa(BAR4 + 0x3000), len: 0x1000 });
+    assert_eq!(regions.notify, Registers::of_model(Gpa(BAR4 + 0x3000), 0x1000));
     let refused = RegionError::IoBar { structure: Structure::Notify, bar: 0 };
     assert_eq!(find(&[COMMON, ISR, DEVICE, io]), Err(refused));
     assert_eq!(find(&[io, ISR, DEVICE, NOTIFY]), Err(RegionError::LegacyOnly(Structure::Common)));
@@ -92,7 +93,7 @@ fn first_capability_of_a_type_wins() {
     case!("CAP-03", Ignore);
     let second = Cap { offset: 0x2800, length: 0x100, ..COMMON };
     let regions = find(&[COMMON, Cap { length: 0x800, ..DEVICE }, NOTIFY, second]).unwrap();
-    assert_eq!(regions.common.gpa, Gpa(BAR4));
+    assert_eq!(regions.common.gpa(), Gpa(BAR4));
 }
 
 #[test]
@@ -188,8 +189,8 @@ fn capability_that_ends_outside_config_space_is_refused() {
     let (model, at) = function(&[COMMON, NOTIFY]);
     model.set8(at, 0x34, 0xf4);
     model.set(at, 0xf4, u32::from_le_bytes([9, 0x40, 16, 1]));
-    let bars = assign(&model, at, &mut Windows::new(&windows_of_qemu(), &[]).unwrap()).unwrap();
-    assert_eq!(Regions::find(&model, at, &bars).unwrap().common.gpa, Gpa(BAR4), "the next one is used");
+    let bars = assign(&model, at, &mut Windows::of_model(&windows_of_qemu(), &[]).unwrap()).unwrap();
+    assert_eq!(Regions::find(&model, at, &bars).unwrap().common.gpa(), Gpa(BAR4), "the next one is used");
 }
 
 #[test]
@@ -197,14 +198,14 @@ fn looping_list_refuses_the_device() {
     case!("CAP-01", Refuse);
     let (model, at) = function(&[COMMON, NOTIFY]);
     model.set8(at, 0x41 + 20, 0x40);
-    let bars = assign(&model, at, &mut Windows::new(&windows_of_qemu(), &[]).unwrap()).unwrap();
+    let bars = assign(&model, at, &mut Windows::of_model(&windows_of_qemu(), &[]).unwrap()).unwrap();
     assert_eq!(Regions::find(&model, at, &bars), Err(RegionError::List(ListError::Loop)));
 }
 
 #[test]
 fn registers_outside_a_region_have_no_address() {
-    let region = Region { gpa: Gpa(0x1000), len: 8 };
-    assert_eq!(region.register(4, Width::W32), Some(Gpa(0x1004)));
+    let region = Registers::of_model(Gpa(0x1000), 8);
+    assert_eq!(region.register(4, Width::W32).map(|register| register.gpa()), Some(Gpa(0x1004)));
     let outside: Vec<_> = [(5, Width::W32), (8, Width::W8), (u32::MAX, Width::W64)]
         .into_iter()
         .filter_map(|(offset, width)| region.register(offset, width))
@@ -230,9 +231,9 @@ mod any_bytes {
                 model.set8(at, 0x40 + i as u16, *byte);
             }
             model.set8(at, 0x34, first);
-            let bars = assign(&model, at, &mut Windows::new(&windows_of_qemu(), &[]).unwrap()).unwrap();
+            let bars = assign(&model, at, &mut Windows::of_model(&windows_of_qemu(), &[]).unwrap()).unwrap();
             if let Ok(regions) = Regions::find(&model, at, &bars) {
-                prop_assert!(regions.common.gpa.0 + u64::from(regions.common.len) <= BAR4 + 0x4000);
+                prop_assert!(regions.common.gpa().0 + regions.common.len() <= BAR4 + 0x4000);
             }
         }
     }

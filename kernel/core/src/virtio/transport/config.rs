@@ -2,9 +2,9 @@
 
 use super::Transport;
 use crate::parts::{low_u8, low_u16, low_u32};
+use crate::pci::registers::Registers;
 use crate::seam::{Mmio, Width};
 use crate::virtio::error::TransportError;
-use crate::virtio::regions::Region;
 use crate::virtio::registers::Common;
 
 /// How often a device configuration that changes while it is read is read again.
@@ -49,7 +49,7 @@ impl<M: Mmio> Transport<M> {
 #[derive(Debug)]
 pub struct DeviceConfig<'a, M> {
     mmio: &'a M,
-    region: Region,
+    region: Registers,
 }
 
 impl<M: Mmio> DeviceConfig<'_, M> {
@@ -88,7 +88,7 @@ impl<M: Mmio> DeviceConfig<'_, M> {
     }
 
     fn load(&self, offset: u32, width: Width) -> Result<u64, TransportError> {
-        let at = self.region.register(offset, width).ok_or(TransportError::NoConfig(offset))?;
-        Ok(self.mmio.load(at, width)?)
+        let register = self.region.register(offset, width).ok_or(TransportError::NoConfig(offset))?;
+        Ok(self.mmio.load(register)?)
     }
 }

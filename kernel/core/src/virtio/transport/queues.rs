@@ -1,9 +1,10 @@
 //! A queue's set-up, and where it is notified.
 
 use super::Transport;
-use crate::addr::{BusAddr, Gpa};
+use crate::addr::BusAddr;
 use crate::dma::Dma;
 use crate::parts::low_u16;
+use crate::pci::registers::Register;
 use crate::seam::{Mmio, Platform, Width};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
@@ -14,7 +15,7 @@ use crate::virtio::ring::MAX_SIZE;
 /// Where a queue's notifications go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doorbell {
-    at: Gpa,
+    at: Register,
     queue: u16,
 }
 
@@ -24,7 +25,7 @@ impl Doorbell {
     /// # Errors
     /// The register cannot be written.
     pub fn ring(self, mmio: &impl Mmio) -> Result<(), TransportError> {
-        Ok(mmio.store(self.at, Width::W16, self.queue.into())?)
+        Ok(mmio.store(self.at, self.queue.into())?)
     }
 }
 

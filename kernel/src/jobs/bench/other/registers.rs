@@ -4,8 +4,8 @@
 use crate::platform::pseries::Pseries;
 use core::mem::size_of;
 use core::time::Duration;
-use postern_core::addr::Gpa;
 use postern_core::clock::Deadline;
+use postern_core::pci::registers::Register;
 use postern_core::seam::{Mmio, Width};
 use postern_core::virtio::regions::Regions;
 use postern_core::virtio::registers::Common;
@@ -25,13 +25,13 @@ pub struct Registers {
 /// Where notifications of a queue go.
 #[derive(Clone, Copy)]
 pub struct Doorbell {
-    at: Gpa,
+    at: Register,
     queue: u16,
 }
 
 impl Doorbell {
     pub fn ring(self) {
-        must(Pseries.store(self.at, Width::W16, self.queue.into()));
+        must(Pseries.store(self.at, self.queue.into()));
     }
 }
 
@@ -58,19 +58,17 @@ impl Registers {
         self.store(Common::QueueSelect, queue.into());
     }
 
-    fn at(&self, field: Common) -> (Gpa, Width) {
+    fn at(&self, field: Common) -> Register {
         let (offset, width) = field.register();
-        (self.regions.common.register(offset, width).expect("the common structure was judged"), width)
+        self.regions.common.register(offset, width).expect("the common structure was judged")
     }
 
     fn load(&self, field: Common) -> u64 {
-        let (at, width) = self.at(field);
-        must(Pseries.load(at, width))
+        must(Pseries.load(self.at(field)))
     }
 
     fn store(&self, field: Common, value: u64) {
-        let (at, width) = self.at(field);
-        must(Pseries.store(at, width, value));
+        must(Pseries.store(self.at(field), value));
     }
 
     fn store_address(&self, low: Common, high: Common, address: PhysAddr) {
@@ -179,7 +177,7 @@ impl Transport for Registers {
             return Err(Error::Unsupported);
         }
         let at = region.register(offset as u32, Width::W32).ok_or(Error::ConfigSpaceTooSmall)?;
-        let word = must(Pseries.load(at, Width::W32)) as u32;
+        let word = must(Pseries.load(at)) as u32;
         value.as_mut_bytes().copy_from_slice(&word.to_le_bytes());
         Ok(value)
     }
