@@ -8,6 +8,9 @@ set -eu
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 bad() { echo "check-book: $*" >>"$work/bad"; }
 : >"$work/bad"
 # What stands in code blocks is no link and no name.

@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 book=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 : >"$work/bad"
 bad() { echo "check-built-book: $*" >>"$work/bad"; }
 

@@ -18,6 +18,9 @@ file=${1:?usage: scripts/check-image.sh FILE}
 tool=powerpc64le-linux-gnu-
 work=$(mktemp)
 trap 'rm -f "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 "${tool}objdump" -d -M power9 --no-show-raw-insn "$file" >"$work"
 
 found=$(awk '

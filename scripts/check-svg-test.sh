@@ -4,6 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 failed=0
 cat >"$dir/right.svg" <<END
 <svg xmlns="http://www.w3.org/2000/svg" width="200" height="50">

@@ -9,6 +9,9 @@ cd "$(dirname "$0")/.."
 makefile=${1:-Makefile}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 : >"$work/bad"
 bad() { echo "check-words: $*" >>"$work/bad"; }
 

@@ -9,6 +9,9 @@ export MAKEFLAGS
 passed=0 failed=0
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 check() { # name, command...
     name=$1; shift
@@ -53,10 +56,19 @@ workflow_keeps() {
     for n in 12 13; do grep -q "debian: \[.*\b$n\b.*\]" .github/workflows/ci.yml || { echo "no Debian $n"; return 1; }; done
     (cd build && sha256sum --quiet -c SHA256SUMS)
 }
+# A shell that a signal ends does not run its trap for EXIT: Ctrl-C would leave its temporary files.
+ends_clean() {
+    for f in $(grep -l 'mktemp' scripts/*); do
+        for signal in HUP INT TERM; do
+            grep -qE "^trap .*\\b$signal\$" "$f" || { echo "$f: no trap for $signal"; return 1; }
+        done
+    done
+}
 shell_syntax() { for f in scripts/* .ci/run; do sh -n "$f" || return 1; done; }
 
 check "no unfinished business" no_words
 check "shell syntax" shell_syntax
+check "scripts leave nothing after a signal" ends_clean
 check "the docs' lists are complete" scripts/check-docs.sh
 check "no word of make's is taken in silence" scripts/check-words.sh
 check "results of tests are JUnit's" scripts/junit-test.sh
@@ -77,6 +89,7 @@ check "the same image from another folder" scripts/same-bytes.sh
 check "cargo and editors on the whole workspace" scripts/cargo check -q --workspace --all-targets
 check "make gdb stops at kernel_main, with its source" scripts/gdb.sh --check
 check "a QEMU that cannot be used is named" scripts/check-qemu.sh
+check "what tells of a long step leaves nothing" scripts/waiting-test.sh
 check "make and cargo as others call them" their_ways
 
 echo "$passed passed, $failed failed"

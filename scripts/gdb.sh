@@ -18,6 +18,9 @@ if [ "${1:-}" = --which ]; then which_gdb; exit; fi
 work=$(mktemp -d)
 qemu=''
 trap '[ -z "$qemu" ] || kill "$qemu" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 port=${PORT:-1234} firmware=${FIRMWARE:-slof}
 server="tcp:127.0.0.1:$port" remote="localhost:$port"
 if [ "${1:-}" = --check ]; then
@@ -62,8 +65,9 @@ if [ "$mode" = --check ]; then
     [ -n "$gdb" ] || { echo "gdb: none that knows powerpc (Debian package gdb-multiarch)"; exit 1; }
     "$@" -chardev "socket,id=gdb,server=on,wait=off,path=$work/gdb" >"$work/console" 2>&1 </dev/null &
     qemu=$!
-    for _ in 1 2 3 4 5 6 7 8 9 10; do [ -S "$work/gdb" ] || sleep 0.5; done
-    timeout 60 "$gdb" -nx -q -batch -x build/gdbinit -ex 'printf "pc is %#lx\n", $pc - '"$base" >"$work/gdb.log" 2>&1 || true
+    until [ -S "$work/gdb" ] || ! kill -0 "$qemu" 2>/dev/null; do sleep 0.1; done
+    # Only against a gdb that never ends: a busy machine is slow.
+    timeout 600 "$gdb" -nx -q -batch -x build/gdbinit -ex 'printf "pc is %#lx\n", $pc - '"$base" >"$work/gdb.log" 2>&1 || true
     line=$(grep -n 'fn kernel_main' kernel/src/main.rs | cut -d : -f 1)
     for said in "kernel_main (.*) at .*kernel/src/main.rs:$line$" "^$line	.*fn kernel_main(" \
         "^pc is $(printf '%#x' $(($entry)))\$"; do
@@ -82,4 +86,6 @@ echo "gdb: the guest's console goes to build/gdb-console.log"
 # In a session of its own, so that Ctrl-C reaches gdb alone.
 setsid "$@" >build/gdb-console.log 2>&1 </dev/null &
 qemu=$!
+# Nor may it end what waits for gdb.
+trap : INT
 "$gdb" -q -x build/gdbinit

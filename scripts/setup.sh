@@ -120,6 +120,9 @@ say "missing: $missing"
 
 log=$(mktemp) || die "no temporary file"
 trap 'rm -f "$log"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # Rust from rustup, where there is one that can download; it needs no root.
 if ! have_rust && command -v rustup >/dev/null 2>&1; then

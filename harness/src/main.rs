@@ -45,7 +45,8 @@ Variables (`--name VALUE` means the same)       default
   TIME=SECONDS SEED=N    of a soak              180, another each time
 
 Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no
-guest; 2 this command line; 124 no end within TIMEOUT; 130 interrupted.
+guest; 2 this command line; 124 no end within TIMEOUT; 130 interrupted, or nobody reads what a guest says
+that serves without end. 1, too, where output could not be written, and nothing worse was to be said.
 Exit status of test: 0 when all passed, 1 when one failed, 2 and 130 as above; 130 when nobody reads its output.
 ";
 
@@ -92,5 +93,12 @@ fn main() -> ExitCode {
             run::FAILED
         }),
     };
-    ExitCode::from(status)
+    ExitCode::from(heard(status))
+}
+
+/// The exit status, which is no success when some of what was said could not be written.
+fn heard(status: u8) -> u8 {
+    let Some(error) = out::lost() else { return status };
+    eprintln!("postern: standard output: {error}; what was said from there on is lost");
+    status.max(run::FAILED)
 }

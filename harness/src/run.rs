@@ -3,6 +3,7 @@
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
 use crate::guest::console;
+use crate::interrupt;
 use crate::judge::{self, SECURE_CALLS};
 use crate::keyboard::{self, Up};
 use crate::matrix::cells::SERVING;
@@ -161,7 +162,8 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
     match (finished.ended, finished.report.exit_status) {
         (Ended::Interrupted, _) => {
             console::restore_terminal();
-            eprintln!("postern: interrupted");
+            let served = !interrupt::requested();
+            eprintln!("postern: {}", if served { "nobody reads what the guest says" } else { "interrupted" });
             return INTERRUPTED;
         }
         (Ended::TimedOut(limit), _) => {

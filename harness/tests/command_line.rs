@@ -2,7 +2,7 @@
 //! status for whatever goes wrong, and nothing left behind.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -281,6 +281,39 @@ fn a_reader_that_leaves_ends_the_program_quietly() {
         let output = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!((output.status.code(), errors.as_ref()), (Some(status), ""), "{words:?}");
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_server_that_nobody_reads_is_ended() {
+    let stage = Stage::new("echo $$ >pid; echo 'it serves'; exec sleep 600");
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut command = stage.command(&["APPEND=run=net-serve"]);
+    let mut child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
+    // Or this process would be a writer, and the pipe never end.
+    drop(command);
+    let mut line = [0; 10];
+    reader.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"it serves\n");
+    drop(reader);
+    assert_eq!(wait(&mut child), 130);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(text(&output.stderr), "postern: nobody reads what the guest says\n");
+    assert_gone(&stage.path("pid"));
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn output_that_cannot_be_written_is_told_and_no_success() {
+    for words in [&["run", "QEMU=./qemu", "SVM=off", "NET=none", "KERNEL=kernel"][..], &["list"], &["help"]] {
+        let stage = Stage::new("echo 'EXIT: STATUS=0'");
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_postern-harness"));
+        command.current_dir(stage.dir.path()).env("TMPDIR", stage.path("tmp")).args(words);
+        let output = command.stdin(Stdio::null()).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(text(&output.stderr).contains("standard output: No space left on device"), "{words:?}");
         stage.assert_nothing_left();
     }
 }

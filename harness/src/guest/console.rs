@@ -3,7 +3,7 @@
 use crate::interrupt;
 use crate::say;
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -138,8 +138,7 @@ pub fn terminal(colour: bool) -> Live {
         let reset = if paint.is_empty() { "" } else { "\x1b[0m" };
         let line = if colour { line.into() } else { plain(line) };
         // Without a reader of our output the guest's log is still kept.
-        let mut out = io::stdout().lock();
-        drop(writeln!(out, "{paint}{line}{reset}").and_then(|()| out.flush()));
+        say!("{paint}{line}{reset}");
     })
 }
 
@@ -202,6 +201,7 @@ pub fn tail(log: &str, count: usize) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     fn a_line_is_waited_for_until_the_stream_ends() {
