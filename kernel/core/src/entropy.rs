@@ -123,6 +123,16 @@ mod tests {
     }
 
     #[test]
+    fn a_generator_that_has_no_number_is_asked_sixteen_times_for_each() {
+        let mut asked = 0;
+        gather(|| {
+            asked += 1;
+            None
+        });
+        assert_eq!(asked, START * 16);
+    }
+
+    #[test]
     fn each_fork_is_new_and_none_shows_its_state() {
         case!("RND-05", Work);
         let mut entropy = gather(|| None);

@@ -80,6 +80,37 @@ fn a_lease_that_is_taken_back_at_each_renewal_sets_no_pace() {
 }
 
 #[test]
+fn an_offer_that_is_never_confirmed_is_asked_for_four_times_and_dropped() {
+    let mut b = watched(Some(Offer { never_confirm: true, ..Offer::default() }));
+    assert!(b.stack.configure(&b.clock, 13 * SECOND).is_err());
+    let first = seen(&b);
+    let kinds: Vec<DhcpMessageType> = first.iter().map(|(kind, _)| *kind).collect();
+    let [discover, request] = [DhcpMessageType::Discover, DhcpMessageType::Request];
+    assert_eq!(kinds, [discover, request, request, request, request]);
+    assert!(first.iter().all(|(_, id)| *id == first[0].1), "{first:?}");
+    // After 15 seconds the offer is dropped; a second later there is a new question.
+    assert!(b.stack.configure(&b.clock, 6 * SECOND).is_err());
+    let next = seen(&b)[5];
+    assert!(next.0 == discover && next.1 != first[0].1, "{next:?}");
+}
+
+#[test]
+fn a_renewal_that_is_not_answered_is_sent_once_a_minute() {
+    let mut b = watched(Some(Offer { lease_s: 600, ..Offer::default() }));
+    assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
+    b.peer.borrow_mut().offer = None;
+    b.wire.borrow_mut().seen = Some(Vec::new());
+    b.until_every(100_000, 599, |_| false);
+    assert!(b.stack.settings().is_some());
+    // After 300, 412, 472 seconds to the server; after 525, which is seven eighths, and 585 to everybody.
+    let seen = seen(&b);
+    assert_eq!(seen.len(), 5, "{seen:?}");
+    assert!(seen.iter().all(|message| *message == (DhcpMessageType::Request, seen[0].1)), "{seen:?}");
+    b.until_every(100_000, 2, |_| false);
+    assert_eq!(b.stack.settings(), None);
+}
+
+#[test]
 fn leases_that_cannot_be_kept_are_refused_by_name() {
     let mut b = watched(Some(Offer { lease_s: 0, ..Offer::default() }));
     let error = b.stack.configure(&b.clock, 10 * SECOND).unwrap_err();

@@ -33,6 +33,8 @@ pub struct Offer {
     /// Whether requests are refused: all, or those that renew.
     pub refuse: bool,
     pub refuse_renewals: bool,
+    /// Whether requests are left without an answer.
+    pub never_confirm: bool,
 }
 
 impl Default for Offer {
@@ -47,6 +49,7 @@ impl Default for Offer {
             slow_s: 0,
             refuse: false,
             refuse_renewals: false,
+            never_confirm: false,
         }
     }
 }
@@ -153,6 +156,7 @@ impl Peer {
             let request = DhcpRepr::parse(&packet).unwrap();
             let message_type = match request.message_type {
                 DhcpMessageType::Discover => DhcpMessageType::Offer,
+                DhcpMessageType::Request if offer.never_confirm => continue,
                 DhcpMessageType::Request
                     if offer.refuse || offer.refuse_renewals && !request.client_ip.is_unspecified() =>
                 {
