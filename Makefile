@@ -76,12 +76,16 @@ image: tools
 	@head -c 256 /dev/zero >build/rom.bin && printf '\110\077\377\000' >>build/rom.bin
 	@scripts/digests.sh
 
+# A profile in which the kernel and its library are compiled with a word that is no feature: nothing else can switch
+# it on, not even cargo's --all-features.
+sabotaged = -Zprofile-rustflags $(foreach crate,core kernel,--config 'profile.$1.package.postern-$(crate).rustflags=["--cfg=$2"]')
+
 # Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
 # buffers. What observes from outside must find it out.
 sabotage: tools
-	@$(KERNEL) --features sabotage-map-private $(BARE)
+	@$(KERNEL) $(call sabotaged,kernel,sabotage_map_private) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-sabotage.elf)
-	@$(KERNEL) --features sabotage-skip-bounce $(BARE)
+	@$(KERNEL) $(call sabotaged,kernel,sabotage_skip_bounce) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-skip-bounce.elf)
 
 # The crate virtio-drivers on this kernel's pool, for `make bench`. Where it cannot be had, there is no such image.
@@ -139,7 +143,8 @@ fmt: tools
 clippy: tools
 	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot -p postern-core $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel --features sabotage-map-private,sabotage-skip-bounce $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p postern-core $(call sabotaged,dev,sabotage_map_private) $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p postern-core $(call sabotaged,dev,sabotage_skip_bounce) $(BARE) -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p postern-core --features postern-kernel/bench-virtio-drivers $(BARE) -- -D warnings
 
 doc: tools

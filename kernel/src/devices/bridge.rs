@@ -97,7 +97,7 @@ impl Bridge {
         let ddw = Ddw { rtas: &Pseries, buid: self.description.buid, config_address: 0 };
         let window =
             system.bridge(self.description.dma, self.description.ddw.is_some().then_some(&ddw), ram)?;
-        #[cfg(feature = "sabotage-map-private")]
+        #[cfg(sabotage_map_private)]
         {
             let image = crate::memory::layout::image().start;
             let ioba = window.map_for_sabotage(&Pseries, image)?;

@@ -20,7 +20,7 @@ use core::mem;
 const MAX_LEN: usize = u32::MAX as usize;
 
 /// Whether this is the build whose requests lend private buffers; its rings are in the pool like any other's.
-pub(super) const SKIP_BOUNCE: bool = cfg!(feature = "sabotage-skip-bounce");
+pub(super) const SKIP_BOUNCE: bool = cfg!(sabotage_skip_bounce);
 
 impl<P: Platform> Dma<P> {
     /// Makes `buffer` readable for the device until [`Self::finish`]: copied into the pool, or used in place.

@@ -475,7 +475,6 @@ fn a_dynamic_window_that_cannot_be_filled_is_removed() {
     assert_eq!(*removed.lock().unwrap(), [0x8000_0001]);
 }
 
-#[cfg(feature = "sabotage-map-private")]
 #[test]
 fn a_sabotaged_build_maps_one_page_that_is_not_of_the_pool() {
     let model = Model::new(true);

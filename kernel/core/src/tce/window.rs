@@ -248,7 +248,7 @@ impl PhbWindow {
     ///
     /// # Errors
     /// As for any mapping.
-    #[cfg(feature = "sabotage-map-private")]
+    #[cfg(any(test, sabotage_map_private))]
     pub fn map_for_sabotage(
         &self,
         platform: &(impl Hypervisor + Clock),
