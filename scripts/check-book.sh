@@ -1,8 +1,9 @@
 #!/bin/sh
 # The docs are a book that holds together: every page is in docs/SUMMARY.md and every entry there is a page,
 # every relative link leads to a file and, with `#`, to a heading of it, source files that a page names in
-# backticks exist, and so do the tests that the two porting tables name. A name with slashes is a boot test's
-# or the beginning of one; another is a function's.
+# backticks exist, and so do the tests that the tables of the threat model and of porting name. A name with slashes is
+# a boot test's: `{a,b}` stands for either, of which there are both, and `…` for anything. Another name is that of a
+# function with #[test], or as in `TCE-08` of a case.
 #   scripts/check-book.sh [LIST]    LIST: names of the boot tests; without it the harness is asked
 set -eu
 cd "$(dirname "$0")/.."
@@ -52,14 +53,29 @@ done
 scripts/check-svg.sh docs/*.svg >>"$work/bad" || true
 
 if [ $# -gt 0 ]; then cat "$1" >"$work/list"; else scripts/cargo -q run -p postern-harness -- list >"$work/list"; fi
-for page in docs/conformance.md docs/porting-hardware.md; do
-    grep '^|' "$page" | grep -oE '`[A-Za-z0-9_:=/.…-]+`' | tr -d '`' | sort -u >"$work/names"
+find adversary bench boot cases harness kernel -name '*.rs' -exec cat {} + | awk '
+    /#\[test\]/ { test = 1 }
+    test && match($0, /fn [a-z0-9_]+\(/) { print substr($0, RSTART + 3, RLENGTH - 4); test = 0 }' | sort -u >"$work/functions"
+# One line for each choice of what stands in braces.
+choices() {
+    awk '{ queue[n++] = $0 } END {
+        for (i = 0; i < n; i++) {
+            if (!match(queue[i], /\{[^}]*\}/)) { print queue[i]; continue }
+            before = substr(queue[i], 1, RSTART - 1); after = substr(queue[i], RSTART + RLENGTH)
+            parts = split(substr(queue[i], RSTART + 1, RLENGTH - 2), part, ",")
+            for (j = 1; j <= parts; j++) queue[n++] = before part[j] after
+        }
+    }'
+}
+for page in docs/conformance.md docs/porting-hardware.md docs/threat-model.md; do
+    grep '^|' "$page" | grep -oE '`[]A-Za-z0-9_:=/.…{},+[-]+`' | tr -d '`' | sort -u | choices >"$work/names"
     while read -r name; do
         case "$name" in
         boot/* | kernel/* | harness/* | scripts/* | docs/*) ;;
         /*) ;; # a node of the device tree
-        */*) grep -q "^$(printf '%s' "${name%…}" | sed 's/[].[*^$]/\\&/g')" "$work/list" || bad "$page: no boot test $name" ;;
-        *_*_*) grep -rqE "fn $name\(" kernel/core boot harness --include='*.rs' || bad "$page: no test $name" ;;
+        */*) grep -qE "^$(printf '%s' "$name" | sed 's/[].[*^$+]/\\&/g; s/…/.*/g')" "$work/list" || bad "$page: no boot test $name" ;;
+        *_*_*) grep -qx "$name" "$work/functions" || bad "$page: no test $name" ;;
+        [A-Z][A-Z]*-[0-9][0-9]) grep -q "^| $name |" docs/hostile-cases.md || bad "$page: no case $name" ;;
         esac
     done <"$work/names"
 done

@@ -27,7 +27,18 @@ for list in "$steps" "$options" "$statuses" "$facts"; do
 done
 for s in $steps; do named "$s" step docs/help.txt; done
 for o in $options; do named "$o=[^ ]*" option docs/help.txt; done
-for n in $statuses; do named "$n" "exit status" docs/help.txt docs/exit-codes.md README.md; done
+# The statuses are those of the table, and of the two sentences that begin with EXIT: STATUS: each number there that a
+# punctuation mark precedes and a word follows. Others, as in Debian 13, are none.
+same_statuses() { # file, numbers
+    wanted=$(echo "$statuses" | sort -n | tr '\n' ' ') found=$(echo "$2" | sort -n | tr '\n' ' ')
+    [ "$wanted" = "$found" ] || { echo "check-docs: $1 has the exit statuses $found, and the kernel $wanted"; failed=1; }
+}
+listed() { # file, first words of the sentence
+    sed -n "/$2/,/^\$/p" "$1" | tr '\n' ' ' | sed 's/after anything else//' | grep -oE '[.,:] [0-9]+ [a-z]' | tr -dc '0-9\n'
+}
+same_statuses docs/help.txt "$(listed docs/help.txt '^A run ends with `EXIT: STATUS=n`')"
+same_statuses README.md "$(listed README.md '^`EXIT: STATUS=n` is the last line')"
+same_statuses docs/exit-codes.md "$(sed -n 's/^| \([0-9]*\) |.*/\1/p' docs/exit-codes.md)"
 for f in $facts; do
     # A key without a dot is one of a disk's or card's.
     case "$f" in *.* | entropy | entry | mode | ultracalls) ;; *) f="[a-z]*[N0].$f" ;; esac
