@@ -120,7 +120,8 @@ postern_secondary_entry:
 2:  # Over the vectors. Rust says so, but a secure VM makes no call without vectors.
     mfmsr 6
     andis. 6, 6, 0x40
-    bne 2b
+    beq 3f
+    b postern_low_image
 3:  li 0, 0
     mtctr 0
     mtxer 0

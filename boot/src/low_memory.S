@@ -73,3 +73,41 @@ postern_own_registers:
     mtmsrd 8, 1
     li 8, 0
     blr
+
+# An image that lies over the vectors in a secure VM ends here: they are written over its beginning, which runs no
+# more, and say so by registers alone.
+#
+# In: MSR[EE] = MSR[RI] = 0, little-endian, translation off
+# It lies behind all that is written over (linker.ld sees to it).
+.pushsection .low_image, "ax", @progbits
+.globl postern_low_image
+postern_low_image:
+    bcl 20, 31, 0f
+0:  mflr 5
+    addis 5, 5, (vectors_start - 0b)@ha
+    addi 5, 5, (vectors_start - 0b)@l
+    li 6, 0
+    li 7, LOW_CODE_SIZE / 8
+    mtctr 7
+3:  ldx 8, 5, 6
+    stdx 8, 0, 6
+    addi 6, 6, 8
+    bdnz 3b
+    li 6, 0
+    li 7, LOW_CODE_SIZE / 32
+    mtctr 7
+1:  dcbst 0, 6
+    addi 6, 6, 32
+    bdnz 1b
+    sync
+    li 6, 0
+    mtctr 7
+2:  icbi 0, 6
+    addi 6, 6, 32
+    bdnz 2b
+    sync
+    isync
+    li 6, halt - vectors_start
+    mtctr 6
+    bctr
+.popsection

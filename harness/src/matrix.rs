@@ -1,6 +1,7 @@
 //! The boot tests: each boots guests in QEMU and judges them from outside.
 
 pub mod absurd_tree;
+pub mod answers;
 pub mod bus;
 pub mod by_hand;
 pub mod cells;
@@ -25,6 +26,7 @@ pub mod nmi;
 pub mod noise;
 pub mod pause;
 pub mod pci;
+pub mod placed;
 pub mod processors;
 pub mod proofs;
 pub mod ranges;

@@ -34,4 +34,19 @@ pub(super) const CASES: &[Case] = &[
         "a slot below 0x2000 that is no whole entry, or r13 in code that an interrupt may interrupt",
         "the build refuses the image",
     ),
+    tried(
+        Q,
+        "VEC-06",
+        &[Halt],
+        "the image lies above 4 GiB, where RTAS cannot reach it",
+        "its address is named; status 8",
+    ),
+    tried(
+        Q,
+        "VEC-07",
+        &[Halt],
+        "the image lies over the exception vectors",
+        "its address is named; in a secure VM, which makes no call without vectors, they are written over it and end \
+         the run: `halt: vector`, status 8",
+    ),
 ];

@@ -68,4 +68,19 @@ pub(super) const CASES: &[Case] = &[
         "a CPU's server number is not below the number of CPUs that the ultravisor reckons with",
         "that CPU is not started: the ultravisor would assert",
     ),
+    tried(
+        M,
+        "ESM-10",
+        &[Halt],
+        "UV_ESM returns to its caller with any number in r3: known, unknown, positive, 0, its own opcode",
+        "the number is named; status 4, whatever it is: a success does not return",
+    ),
+    tried(
+        M,
+        "ESM-11",
+        &[Halt],
+        "after UV_ESM the guest is entered with another tree: none, memory that was forgotten, the image, the vectors, \
+         no memory",
+        "status 2 with what is there, or 8 where the access fails; nothing of before UV_ESM stands in for it, and nothing is shared",
+    ),
 ];

@@ -44,6 +44,8 @@ pub struct Conditions {
     /// No text asks for this: where the guest is entered after UV_ESM in place of the kernel's base. A test that looks
     /// for the poison's marker has to see it once.
     pub enter_at: Option<u64>,
+    /// No text asks for this either: what r3 holds then, in place of the tree that UV_ESM was given.
+    pub enter_with: Option<u64>,
 }
 
 impl Conditions {

@@ -158,7 +158,8 @@ impl KernelImage {
     }
 
     /// What `objcopy -O binary -S` makes of the file: `kernel-size` bytes, zeros between the segments.
-    fn flat(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn flat(&self) -> Vec<u8> {
         let mut flat = vec![0; usize::try_from(self.span()).unwrap_or(0)];
         for (offset, bytes) in &self.segments {
             let start = usize::try_from(*offset).unwrap_or(usize::MAX);

@@ -327,7 +327,8 @@ impl Server {
             Resume::Untouched | Resume::Never => (srr0, srr1),
             Resume::Reenter { kernel_base, fdt } => {
                 let pc = self.prepare_entry(order, kernel_base)?;
-                for (register, value) in (0..).zip([fdt, kernel_base, 0]) {
+                let tree = self.faults.conditions.enter_with.unwrap_or(fdt);
+                for (register, value) in (0..).zip([tree, kernel_base, 0]) {
                     self.write(order, self.registers.gpr[register], value)?;
                 }
                 self.watch_hypercalls(kernel_base, fdt)?;

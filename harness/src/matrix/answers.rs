@@ -1,0 +1,129 @@
+//! What can come back from UV_ESM, whoever is to blame: any number in r3, or an entry with another tree, or without
+//! what was announced. The guest names it and ends, and is never an ordinary one that was asked to be secure.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::ultravisor::Faults;
+use crate::variable::Firmware;
+use postern_cases::case;
+
+/// Exit status: bad device tree.
+const BAD_TREE: u8 = 2;
+/// Exit status: UV_ESM failed.
+const NOT_SECURE: u8 = 4;
+
+/// Every number that an ultravisor's sources have for r3, and some that none has. Published ultravisors and Linux
+/// number them differently; where they do, what can reach a guest counts (open-power/ultravisor
+/// `include/uapi_uvcall.h`, `include/hvcall.h`).
+const ANSWERS: [(i32, &str); 21] = [
+    (0, "U_SUCCESS"),
+    (1, "U_BUSY"),
+    (3, "U_NOT_AVAILABLE"),
+    (-2, "U_FUNCTION"),
+    (-4, "U_PARAMETER"),
+    (-5, "U_RETRY"),
+    (-6, "U_HARDWARE"),
+    (-7, "U_UNSUPPORTED"),
+    (-11, "U_PERMISSION"),
+    (-14, "U_WRONG_STATE"),
+    (-55, "U_P2"),
+    (-56, "U_P3"),
+    (-57, "U_P4"),
+    (-58, "U_P5"),
+    (-59, "U_BAD_MODE"),
+    (-75, "U_STATE"),
+    (0xf110, "no status (r3 still 0xf110)"),
+    (2, "unknown ultracall status 2"),
+    (0xf130, "unknown ultracall status 61744"),
+    (i32::MAX, "unknown ultracall status 2147483647"),
+    (i32::MIN, "unknown ultracall status -2147483648"),
+];
+
+/// Where the entry's tree is said to be, the status, and what the guest says.
+const TREES: [(&str, u64, u8, &str); 5] = [
+    ("none", 0, BAD_TREE, "entered without a device tree"),
+    // The kernel's own vectors by then.
+    ("vectors", 0x100, BAD_TREE, "magic is 0x48000008"),
+    ("forgotten", 0x100_0000, BAD_TREE, "magic is 0x0"),
+    ("image", 0x40_0000, BAD_TREE, "magic is 0x48000008"),
+    // An access of this kind does not fail in QEMU, and reads zeros.
+    ("nowhere", 1 << 44, BAD_TREE, "magic is 0x0"),
+];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = vec![Test::new("esm/answers", answers), Test::new("esm/unannounced", unannounced)];
+    for (name, tree, status, said) in TREES {
+        let name = format!("esm/tree/{name}");
+        tests.push(Test::new(name, move |context| other_tree(context, tree, status, said)));
+    }
+    tests
+}
+
+fn scene(context: &Context, faults: Faults) -> Result<Scene, Failure> {
+    let mut scene = Scene::new(context, Shape { mebibytes: 256, ..Shape::new(Firmware::Bios, true, true) })?;
+    if let Some(protection) = &mut scene.protection {
+        protection.faults = faults;
+    }
+    scene.word("run=map");
+    Ok(scene)
+}
+
+/// The call returns to where it was made.
+fn answers(context: &Context) -> Result<(), Failure> {
+    case!("ESM-10", Halt, M);
+    for (number, name) in ANSWERS {
+        let faults = format!("esm:before={number}").parse().unwrap_or_default();
+        let finished = scene(context, faults)?.boot()?;
+        let mut findings = judge::end(&finished, NOT_SECURE);
+        if !finished.output.console.contains(&format!("UV_ESM failed: {name}\r\n")) {
+            findings.push(Finding::NeverSaid(name));
+        }
+        if finished.ultravisor.as_ref().is_none_or(|report| report.secure || report.calls.len() != 1) {
+            findings.push(Finding::Secure { expected: false });
+        }
+        if !findings.is_empty() {
+            return verdict(finished, findings);
+        }
+    }
+    Ok(())
+}
+
+/// The guest is entered anew, and r3 is no tree of its own.
+fn other_tree(context: &Context, tree: u64, status: u8, said: &'static str) -> Result<(), Failure> {
+    case!("ESM-11", Halt, M);
+    let mut faults = Faults::none();
+    faults.conditions.enter_with = Some(tree);
+    let finished = scene(context, faults)?.boot()?;
+    let mut findings = judge::end(&finished, status);
+    if !finished.output.console.contains(said) {
+        findings.push(Finding::NeverSaid(said));
+    }
+    if !finished.shared().ever.is_empty() {
+        findings.push(Finding::Order("a tree, then memory is shared"));
+    }
+    verdict(finished, findings)
+}
+
+/// The guest asks for UV_ESM, is entered anew as after a success, has MSR\[S\] clear, and nobody announced an emulation.
+fn unannounced(context: &Context) -> Result<(), Failure> {
+    const SAID: &str = "UV_ESM succeeded, but MSR[S]=0 and nothing announces an emulated ultravisor";
+    case!("DT-11", Halt, M);
+    let mut scene = scene(context, Faults::none())?;
+    if let Some(protection) = &mut scene.protection {
+        protection.publish_node = false;
+    }
+    scene.word("svm=on");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, NOT_SECURE);
+    if !finished.output.console.contains(SAID) {
+        findings.push(Finding::NeverSaid(SAID));
+    }
+    if !finished.shared().ever.is_empty() {
+        findings.push(Finding::Order("a secure guest, then memory is shared"));
+    }
+    verdict(finished, findings)
+}
