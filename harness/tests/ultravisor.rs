@@ -110,7 +110,8 @@ fn a_guest_enters_shares_and_unshares() {
         assert_eq!(results[..3], [U_PERMISSION, U_FUNCTION, U_PERMISSION]);
         let fdt = results[4];
         assert_eq!(results[4..7], [fdt, KERNEL_BASE, 0], "entered as from kexec");
-        assert_eq!(results[7], SF);
+        // MSR[ME] is the hypervisor's: QEMU 10 keeps it, whoever writes MSR, and QEMU 7.2 does not.
+        assert_eq!(results[7] & !ME, SF);
         assert_eq!(results[8..11], [0, share, 0], "forgotten by UV_ESM, then zeroed by the share");
         assert_eq!(results[11..14], [twice, unshare, 0]);
         assert_eq!(results[14], 0x0123_4567_89ab_cdef);

@@ -13,7 +13,7 @@ use super::target::{Register, Registers, included};
 mod control;
 
 /// How long an answer to a command may take while the guest is stopped.
-const ANSWER_TIME: Duration = Duration::from_secs(20);
+const ANSWER_TIME: Duration = Duration::from_secs(120);
 /// How often in a row a socket that is there may have nobody behind it.
 const DEAF: u32 = 40;
 /// How often a damaged packet is asked for, or sent, again.

@@ -208,10 +208,10 @@ mod tests {
         let (reader, mut writer) = io::pipe().unwrap();
         let console = Console::new(reader, None).unwrap();
         writer.write_all(b"first\r\nsec").unwrap();
-        assert_eq!(console.wait_for(Duration::from_secs(5), |l| l == "first").as_deref(), Some("first"));
+        assert_eq!(console.wait_for(Duration::from_secs(120), |l| l == "first").as_deref(), Some("first"));
         assert_eq!(console.wait_for(Duration::from_millis(20), |l| l.starts_with("sec")), None);
         writer.write_all(b"ond\n").unwrap();
-        assert_eq!(console.wait_for(Duration::from_secs(5), |l| l == "second").as_deref(), Some("second"));
+        assert_eq!(console.wait_for(Duration::from_secs(120), |l| l == "second").as_deref(), Some("second"));
         drop(writer);
         assert_eq!(console.wait_for(Duration::from_secs(60), |l| l == "third"), None);
     }

@@ -3,7 +3,7 @@
 use crate::finding::Finding;
 use crate::guest::report;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape};
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape};
 use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Qemu;
 use crate::session::{Session, SessionError};
@@ -15,8 +15,6 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long QEMU may take to write a tree, and a guest to read one.
-const LIMIT: Duration = Duration::from_secs(60);
 /// How often the monitor's socket is looked for.
 const TICK: Duration = Duration::from_millis(10);
 /// No tree is larger.

@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
 /// How long QEMU may take to open its gdb server.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// MSR that an interrupt leaves: 64-bit and little-endian, nothing else (Power ISA 3.0B, book III 6.5).
 const MSR: u64 = 1 << 63 | 1;
 /// MSR\[RI\]: the kernel's word that an interrupt can be survived.

@@ -5,7 +5,7 @@ use crate::finding::{Finding, digest};
 use crate::judge;
 use crate::matrix::cells::{SERVING, last_words};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern::{self, splitmix64};
 use crate::session::{Finished, Session};
 use crate::ultravisor::End;
@@ -27,10 +27,6 @@ const MANY_BYTES: u64 = 16 << 20;
 const SCRATCH_BYTES: u64 = 1 << 20;
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
-/// Longest that any of these guests may run: several times what the slowest takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(150);
-/// The same of a guest that is expected to halt.
-const HALT: Duration = Duration::from_secs(20);
 /// Places at which every slot is tried.
 const PLACES: u32 = 4;
 /// Places at which handlers are interrupted themselves, and interrupts of them there, at least.
@@ -266,7 +262,7 @@ fn once(context: &Context, slot: u64) -> Result<(), Failure> {
         Act::Interrupt(Interrupts { slots: vec![slot], count, nested: None, secret })
     };
     let mut worker = worker(context, DIGEST, DATA_BYTES, act, Duration::from_millis(100))?;
-    let finished = worker.run(HALT)?;
+    let finished = worker.run(LIMIT)?;
     let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
     worker.verdict(finished, findings)
 }
@@ -285,9 +281,9 @@ fn after_the_end(context: &Context, nested: Option<u32>) -> Result<(), Failure> 
         protection.host.push(Rule::always(Subject::Hcall(H_RTAS), What::Look));
     }
     let session = worker.scene.start()?;
-    drop(session.qemu.console().wait_for(HALT, |line| line.starts_with("EXIT: ")));
+    drop(session.qemu.console().wait_for(LIMIT, |line| line.starts_with("EXIT: ")));
     worker.trigger.pull();
-    let finished = session.finish(HALT);
+    let finished = session.finish(LIMIT);
     let mut findings = Vec::new();
     if attacked(&finished).moments.is_empty() {
         findings.push(Finding::Unnoticed);
@@ -306,7 +302,7 @@ fn nested(context: &Context, slot: u64) -> Result<(), Failure> {
     let act =
         |_| Act::Interrupt(Interrupts { slots: vec![slot], count: 1, nested: Some(after), secret: None });
     let mut worker = worker(context, DIGEST, DATA_BYTES, act, Duration::from_millis(100))?;
-    let finished = worker.run(HALT)?;
+    let finished = worker.run(LIMIT)?;
     let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
     worker.verdict(finished, findings)
 }

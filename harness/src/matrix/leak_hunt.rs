@@ -38,7 +38,7 @@ const IN_FLIGHT_SEARCHES: u32 = 5;
 /// Bytes a second of the first disk until then, where it is QEMU's own: it would take longer than the guest may run.
 const HELD_BACK: u32 = 100_000;
 /// How long a driver may take to see that a frame has left.
-const REAPED: Duration = Duration::from_secs(20);
+const REAPED: Duration = Duration::from_secs(120);
 /// Most findings of one kind that are worth telling.
 const ENOUGH: usize = 8;
 /// Bytes of canaries at each place that the guest states.

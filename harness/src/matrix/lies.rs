@@ -20,7 +20,7 @@ use std::time::Duration;
 
 const DATA_BYTES: u64 = (1 << 20) + 512;
 /// Longest that the driver of a card waits for it, and more.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Exit status: a device is missing, refused or broken.
 const DEVICE: u8 = 6;
 

@@ -23,7 +23,7 @@ const BAD_TREE: u8 = 2;
 const IMAGE: u64 = 4 << 20;
 /// What lies between the end of the stack that the boot stage uses and the end of the image (`linker.ld`).
 const ABOVE_STACK: u64 = 0x2_0000 + 7 * 0x4_0000;
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is done to the tree.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,6 @@ use crate::peer::frames::Mac;
 use crate::peer::wire::Wire;
 use crate::session::Session;
 use crate::variable::{Firmware, Net};
-use std::time::Duration;
 
 /// What QEMU gives to the first card, in both notations.
 const MAC: Mac = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
@@ -50,7 +49,7 @@ fn wire(context: &Context, shape: Shape) -> Result<(), Failure> {
 }
 
 fn probe(wire: &mut Wire, session: &Session) -> Option<Finding> {
-    if session.qemu.console().wait_for(Duration::from_secs(60), |line| line == SERVING).is_none() {
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         return Some(Finding::NeverSaid(SERVING));
     }
     wire.probe(MAC).err().map(Finding::Wire)

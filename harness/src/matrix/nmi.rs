@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
 /// How long QEMU may take to open its gdb server.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Where the kernel's handler for machine checks is (`boot/src/vectors.S`).
 const CHECK: u64 = 0x1c20;
 /// Where QEMU leaves an error log in the RTAS area (`RTAS_ERROR_LOG_OFFSET`, `include/hw/ppc/spapr.h`).

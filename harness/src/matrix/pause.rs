@@ -4,7 +4,7 @@
 use crate::finding::{Finding, digest};
 use crate::judge;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
 use crate::qemu::process::Ended;
 use crate::session::Finished;
@@ -20,8 +20,6 @@ use std::time::Duration;
 
 const DATA_BYTES: u64 = (8 << 20) + 512;
 const SCRATCH_BYTES: u64 = 2 << 20;
-/// Longest that a guest may run. Each wait of its own ends earlier; the longest are those for a CPU and for a disk.
-const LIMIT: Duration = Duration::from_secs(45);
 /// Longest for a guest that has no end.
 const SOON: Duration = Duration::from_secs(8);
 /// Longer than any CPU waits for another one's lock.

@@ -5,7 +5,7 @@ use crate::finding::{Finding, digest};
 use crate::judge;
 use crate::matrix::leak_hunt::planted;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::session::Finished;
 use crate::ultravisor::Violation;
 use crate::ultravisor::doctor::Edit;
@@ -15,11 +15,8 @@ use crate::variable::Firmware;
 use postern_cases::case;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
 
 const DATA_BYTES: u64 = 1 << 20;
-/// Longest that a guest may run; retries of a busy service end after seconds.
-const LIMIT: Duration = Duration::from_secs(40);
 /// Exit status: bad device tree.
 const BAD_TREE: u8 = 2;
 /// Runs with made-up answers.

@@ -4,7 +4,7 @@
 use crate::finding::Finding;
 use crate::judge;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
 use crate::ultravisor::host::What::Look;
 use crate::ultravisor::host::{H_RTAS, Rule, Subject};
@@ -16,8 +16,6 @@ use std::time::Duration;
 
 const DATA_BYTES: u64 = 2 << 20;
 const SCRATCH_BYTES: u64 = 2 << 20;
-/// Longest that a guest may run.
-const LIMIT: Duration = Duration::from_secs(30);
 /// Where QEMU loads the image.
 const IMAGE: u64 = 0x40_0000;
 /// The boot CPU, two that the guest gets, and the stray one.

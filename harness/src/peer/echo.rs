@@ -13,9 +13,9 @@ const DATAGRAMS: [usize; 9] = [1, 17, 18, 63, 256, 511, 1024, 1471, 1472];
 /// How often a datagram is sent before it counts as lost.
 const ATTEMPTS: usize = 5;
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a whole TCP exchange may take.
-const TCP_PATIENCE: Duration = Duration::from_secs(60);
+const TCP_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What was exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ pub const GUEST_IP: Ip = [192, 0, 2, 2];
 /// Sizes of echo payloads: none, padded frames, odd, a full frame.
 const PAYLOADS: [usize; 6] = [0, 1, 18, 333, 1024, 1472];
 const ATTEMPTS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the guest's network is not right.
 #[derive(Debug)]

@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn exit_status_and_both_streams_are_kept() {
-        let (ended, output) = shell("echo out; echo err >&2; exit 3").wait(Duration::from_secs(20));
+        let (ended, output) = shell("echo out; echo err >&2; exit 3").wait(Duration::from_secs(120));
         assert_eq!(ended, Ended::Exited(3));
         assert_eq!((output.console.as_str(), output.errors.as_str()), ("out\n", "err\n"));
     }
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_death_by_signal_is_told() {
-        let (ended, _) = shell("kill -SEGV $$").wait(Duration::from_secs(20));
+        let (ended, _) = shell("kill -SEGV $$").wait(Duration::from_secs(120));
         assert_eq!(ended, Ended::Signalled(11));
     }
 
@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn what_a_wrapper_started_ends_with_it() {
         let qemu = shell("sleep 600 & echo $!; wait");
-        let line = qemu.console().wait_for(Duration::from_secs(20), |_| true).unwrap();
+        let line = qemu.console().wait_for(Duration::from_secs(120), |_| true).unwrap();
         let (ended, _) = qemu.wait(Duration::from_millis(100));
         assert!(matches!(ended, Ended::TimedOut(_)));
         // Without a parent it may stay a zombie for a moment, until init reaps it.
@@ -270,7 +270,7 @@ mod tests {
             let status = std::fs::read_to_string(format!("/proc/{line}/stat")).unwrap_or_default();
             status.is_empty() || status.contains(") Z ")
         };
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while !gone() && Instant::now() < deadline {
             std::thread::sleep(TICK);
         }
@@ -281,7 +281,7 @@ mod tests {
     fn typing_reaches_the_guest() {
         let mut qemu = shell("read line; echo \"got $line\"");
         qemu.type_in(b"q\n").unwrap();
-        let (ended, output) = qemu.wait(Duration::from_secs(20));
+        let (ended, output) = qemu.wait(Duration::from_secs(120));
         assert_eq!((ended, output.console.as_str()), (Ended::Exited(0), "got q\n"));
     }
 

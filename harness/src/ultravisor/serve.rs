@@ -44,7 +44,7 @@ const MSR_IR: u64 = 1 << 5;
 const MSR_EE: u64 = 1 << 15;
 /// In real mode the four top bits of an effective address are ignored.
 const REAL_MODE_BITS: u64 = 0x0fff_ffff_ffff_ffff;
-const SOCKET_PATIENCE: Duration = Duration::from_secs(10);
+const SOCKET_PATIENCE: Duration = Duration::from_secs(120);
 
 struct RegisterSet {
     /// r3 to r12.

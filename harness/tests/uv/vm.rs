@@ -23,7 +23,7 @@ pub const OWN_VECTOR: u64 = 0x77;
 pub const PROCESS_TABLE: u64 = 0x100_0000;
 
 const ROM_SIZE: usize = 0x5000;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The RAM file of a guest.
 pub struct Ram(File);

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// How long QEMU may take to stop a guest that runs.
-const STOP_TIME: Duration = Duration::from_secs(20);
+const STOP_TIME: Duration = Duration::from_secs(120);
 
 impl Client {
     /// Waits, without limit, until the guest stops or QEMU ends.
