@@ -90,7 +90,9 @@ struct Machine {
 
 const RIGHT: Machine = Machine { no_write: false, no_read: false, no_full: false };
 
-impl Barriers for Machine {
+// SAFETY: what is ordered is a model's memory, which holds no Rust object.
+#[allow(unsafe_code, reason = "a model keeps the promises")]
+unsafe impl Barriers for Machine {
     fn write_barrier(&self) {
         if !self.no_write {
             fence(Ordering::AcqRel);

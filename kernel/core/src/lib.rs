@@ -30,6 +30,8 @@ pub mod dma;
 pub mod entropy;
 pub mod exit;
 pub mod fdt;
+#[cfg(test)]
+mod freed;
 pub mod handover;
 pub mod hcall;
 #[cfg(any(test, feature = "model"))]

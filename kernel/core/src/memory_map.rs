@@ -8,10 +8,12 @@
 mod claim;
 pub mod frames;
 mod own;
+mod owned;
 
 pub use claim::{Claim, Kind, MapError};
 pub use frames::Frames;
 pub use own::Own;
+pub use owned::OwnedFrames;
 
 use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
 use crate::fdt::Machine;
@@ -39,7 +41,25 @@ impl MemoryMap {
     ///
     /// # Errors
     /// The image is not where it can run, or two ranges overlap that must not.
-    pub fn new(machine: &Machine, own: &Own, secure: bool) -> Result<Self, MapError> {
+    ///
+    /// # Safety
+    /// There is one map of a machine. `machine` is what its tree says, and Rust code uses no memory yet but what `own`
+    /// names: the map gives out the rest, and takes all that is no memory for what may be registers.
+    #[allow(unsafe_code, reason = "only the caller knows that there is no other map")]
+    pub unsafe fn new(machine: &Machine, own: &Own, secure: bool) -> Result<Self, MapError> {
+        Self::of(machine, own, secure)
+    }
+
+    /// [`Self::new`] of a model's machine, whose memory is none of this process.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    #[cfg(any(test, feature = "model"))]
+    pub fn of_model(machine: &Machine, own: &Own, secure: bool) -> Result<Self, MapError> {
+        Self::of(machine, own, secure)
+    }
+
+    fn of(machine: &Machine, own: &Own, secure: bool) -> Result<Self, MapError> {
         let mut map = Self { memory: machine.memory.clone(), claims: Vec::new(), rtas: machine.rtas.range };
         map.enter_in_memory(Kind::FirstFrame, FIRST_FRAME)?;
         map.enter_in_memory(Kind::Image, own.image)?;
@@ -74,7 +94,7 @@ impl MemoryMap {
     ///
     /// # Errors
     /// The size is 0 or wraps, or there is no room.
-    pub fn take(&mut self, kind: Kind, len: u64) -> Result<GpaRange, MapError> {
+    pub fn take(&mut self, kind: Kind, len: u64) -> Result<OwnedFrames, MapError> {
         let size = len.checked_next_multiple_of(FRAME).filter(|size| *size > 0);
         let size = size.ok_or(MapError::Size { kind, len })?;
         let mut longest = 0;
@@ -82,7 +102,7 @@ impl MemoryMap {
             if free.len >= size {
                 let range = GpaRange { start: free.start, len: size };
                 self.enter(kind, range)?;
-                return Ok(range);
+                return Ok(OwnedFrames::of_map(range));
             }
             longest = free.len.max(longest);
         }

@@ -68,7 +68,11 @@ impl Width {
 
 /// Device registers, by handles that were checked against memory. Values are numbers: the little-endian register has
 /// already been decoded. Each access is ordered against all accesses before and after it.
-pub trait Mmio {
+///
+/// # Implementation safety
+/// A load answers what the register held, and a store has reached it when it returns without an error: memory that a
+/// device used is freed when its register says that it was reset.
+pub unsafe trait Mmio {
     /// Reads a register.
     ///
     /// # Errors
@@ -132,7 +136,11 @@ pub unsafe trait DeviceMemory: Clone + fmt::Debug {
 }
 
 /// Orders accesses to [`DeviceMemory`] as seen by a device.
-pub trait Barriers {
+///
+/// # Implementation safety
+/// They order as each says: a buffer is given back when the ring's index was read, and a device of an ordinary guest has
+/// written it before.
+pub unsafe trait Barriers {
     /// Stores before it are seen before stores after it (`lwsync`).
     fn write_barrier(&self);
     /// Loads before it are done before loads after it (`lwsync`).

@@ -107,7 +107,8 @@ impl Devices {
         let pool_range = pool.as_ref().map(Pool::range);
         let dma = match pool {
             Some(pool) => DmaSystem::secure(platform, pool, wanted.max(1)),
-            None => DmaSystem::normal(platform),
+            // SAFETY: there is a pool in secure mode, always. This is an ordinary guest, which trusts its devices.
+            None => unsafe { DmaSystem::normal(platform) },
         };
         let mut devices = Self {
             pool: pool_range,

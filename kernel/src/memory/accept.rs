@@ -4,12 +4,12 @@
 //! first call can be made, and is looked at instead: see [`look_at_image`].
 
 use crate::memory::layout;
-use crate::memory::owned::OwnedFrames;
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use postern_core::addr::{FRAME_SIZE, GpaRange};
 use postern_core::clock::{Clock, duration};
+use postern_core::memory_map::OwnedFrames;
 use postern_core::ultracall::accept::{AcceptError, Unproved, accept};
 
 static NEEDED: AtomicBool = AtomicBool::new(false);
@@ -23,28 +23,32 @@ static RUNS_REFUSED: AtomicU64 = AtomicU64::new(0);
 /// Runs that may fail before no other is tried.
 pub const MOST_REFUSED: u64 = 8;
 
-/// Frames that nobody uses yet, or that are only read.
-struct Run(GpaRange);
+/// Frames that nobody uses yet.
+struct Run(OwnedFrames);
 
 impl Run {
+    /// Where 16 bytes of the run lie.
     fn at(&self, offset: usize) -> *mut u8 {
-        (self.0.start.0 as usize).wrapping_add(offset) as *mut u8
+        let GpaRange { start, len } = self.0.range();
+        assert!(offset.checked_add(16).is_some_and(|end| end as u64 <= len), "a word inside the run");
+        core::ptr::with_exposed_provenance_mut((start.0 as usize).wrapping_add(offset))
     }
 }
 
-impl Unproved for Run {
+// SAFETY: the value owns its frames, of which there is no reference, and `at` lets no access begin or end outside.
+unsafe impl Unproved for Run {
     fn range(&self) -> GpaRange {
-        self.0
+        self.0.range()
     }
 
     fn put(&self, offset: usize, word: [u64; 2]) {
-        // SAFETY: only `prove` writes, which owns the run, and the words are public.
+        // SAFETY: the 16 bytes are RAM of this value's own frames, aligned as callers' offsets are, and without references.
         unsafe { postern_arch::copy_16(self.at(offset), word.as_ptr().cast()) };
     }
 
     fn get(&self, offset: usize) -> [u64; 2] {
         let mut word = [0u64; 2];
-        // SAFETY: the run is owned, or the image's, which holds nothing private yet (`look_at_image`).
+        // SAFETY: as in `put`; `word` is 16 bytes of this function.
         unsafe { postern_arch::copy_16(word.as_mut_ptr().cast(), self.at(offset)) };
         word
     }
@@ -70,14 +74,14 @@ pub fn prove(frames: OwnedFrames) -> Result<OwnedFrames, AcceptError> {
     }
     let range = frames.range();
     let start = Pseries.now();
-    // SAFETY: `frames` is the only owner of the run, and nobody has used it yet.
-    let proved = unsafe { accept(&Pseries, &Pseries, &Run(range)) };
+    let run = Run(frames);
+    let proved = accept(&Pseries, &Pseries, &run);
     TICKS.fetch_add(Pseries.now().wrapping_sub(start), Ordering::Relaxed);
     match proved {
         Ok(proof) => {
             ACCEPTED.fetch_add(range.len, Ordering::Relaxed);
             CALLS.fetch_add(proof.calls.into(), Ordering::Relaxed);
-            Ok(frames)
+            Ok(run.0)
         }
         Err(error) => {
             REFUSED.fetch_add(range.len, Ordering::Relaxed);
@@ -101,9 +105,13 @@ pub fn look_at_image() {
         return;
     }
     let range = layout::unmeasured();
-    let run = Run(range);
     for offset in (0..range.len as usize).step_by(FRAME_SIZE) {
-        core::hint::black_box(run.get(offset));
+        let from = core::ptr::with_exposed_provenance((range.start.0 as usize).wrapping_add(offset));
+        let mut word = [0u64; 2];
+        // SAFETY: the bytes are this image's, which is RAM for the kernel's life. The instruction reads them whoever has a
+        // reference to them, and the value is thrown away. `word` is 16 bytes of this function.
+        unsafe { postern_arch::copy_16(word.as_mut_ptr().cast(), from) };
+        core::hint::black_box(word);
     }
 }
 

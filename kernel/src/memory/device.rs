@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use core::alloc::Layout;
 use core::fmt;
 use postern_core::addr::{Gpa, GpaRange};
+use postern_core::memory_map::OwnedFrames;
 use postern_core::seam::DeviceMemory;
 
 const PAGE: usize = 4096;
@@ -55,6 +56,12 @@ impl DeviceBytes {
         const { assert!(usize::BITS == u64::BITS, "an address is a pointer") };
         let base = core::ptr::with_exposed_provenance_mut(range.start.0 as usize);
         Self { base, len: range.len as usize, _block: None }
+    }
+
+    /// The memory of frames that nobody else has any more.
+    pub fn of_frames(frames: OwnedFrames) -> Self {
+        // SAFETY: the frames are RAM with one owner, which ends here: nothing uses them now, or ever will.
+        unsafe { Self::new(frames.range()) }
     }
 
     /// `len` zeroed bytes of the heap, from a whole page on; `None` when there are no more.

@@ -3,14 +3,13 @@
 //! never see either.
 
 use crate::memory::accept;
-use crate::memory::owned::OwnedFrames;
 use crate::platform::lock;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use linked_list_allocator::Heap;
 use postern_core::lock::{Guard, Lock};
-use postern_core::memory_map::Frames;
+use postern_core::memory_map::{Frames, OwnedFrames};
 
 /// Bytes of the early piece.
 pub const EARLY_SIZE: usize = 512 * 1024;
@@ -41,12 +40,15 @@ impl Main {
 
     /// Adds frames: to the piece that they adjoin, else as a new one.
     fn add(&mut self, frames: OwnedFrames) {
-        let (start, len) = frames.into_bytes();
+        const { assert!(usize::BITS == u64::BITS, "an address is a pointer") };
+        let range = frames.range();
+        let start = core::ptr::with_exposed_provenance_mut(range.start.0 as usize);
+        let len = range.len as usize;
         if let Some(piece) = self.pieces[..self.used].iter_mut().find(|piece| piece.top() == start) {
-            // SAFETY: the frames are the heap's from now on, and begin where the piece ends.
+            // SAFETY: the frames had one owner, who gave them to the heap for good, and begin where the piece ends.
             unsafe { piece.extend(len) };
         } else if let Some(piece) = self.pieces.get_mut(self.used) {
-            // SAFETY: the frames are the heap's from now on.
+            // SAFETY: the frames had one owner, who gave them to the heap for good; this piece was empty.
             unsafe { piece.init(start, len) };
             self.used += 1;
         }
@@ -71,9 +73,7 @@ impl Main {
     /// Frames to grow into, of which it is proved that they are this VM's.
     fn take(&mut self, least: usize) -> Option<OwnedFrames> {
         while !accept::given_up() {
-            let range = self.frames.as_mut()?.take(least as u64, STEP as u64)?;
-            // SAFETY: `Frames` gives each frame once, and is the map's by the word of who called `grow_from`.
-            let frames = unsafe { OwnedFrames::conjure(range) };
+            let frames = self.frames.as_mut()?.take(least as u64, STEP as u64)?;
             if let Ok(frames) = accept::prove(frames) {
                 return Some(frames);
             }
@@ -119,11 +119,8 @@ pub fn init_main(frames: OwnedFrames) {
     main().add(frames);
 }
 
-/// Lets the main heap grow.
-///
-/// # Safety
-/// `frames` are what the memory map had left, given out to nobody else, and are mapped before the next allocation.
-pub unsafe fn grow_from(frames: Frames) {
+/// Lets the main heap grow from what the memory map had left.
+pub fn grow_from(frames: Frames) {
     main().frames = Some(frames);
 }
 

@@ -8,6 +8,7 @@ use crate::platform::lock;
 use crate::platform::pseries::Pseries;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
 use postern_core::hcall::{HcallError, calls};
 use postern_core::lock::Lock;
@@ -30,6 +31,18 @@ struct ArenaTables {
     used: usize,
 }
 
+/// An entry of a table in the arena. Another address is a mistake of this kernel's, and ends the run.
+fn entry(table: Gpa, index: usize) -> *mut u64 {
+    let arena = (&raw mut ARENA).cast::<u64>();
+    let offset = (table.0 as usize).wrapping_sub(arena.expose_provenance());
+    let number = offset.wrapping_div(size_of::<u64>()).wrapping_add(index);
+    assert!(
+        offset.is_multiple_of(size_of::<u64>()) && number < ARENA_SIZE / size_of::<u64>(),
+        "an entry of the arena"
+    );
+    arena.wrapping_add(number)
+}
+
 impl Tables for ArenaTables {
     fn allocate(&mut self, entries_log2: u32) -> Option<Gpa> {
         let size = 8usize << entries_log2;
@@ -40,14 +53,14 @@ impl Tables for ArenaTables {
     }
 
     fn load(&self, table: Gpa, index: usize) -> u64 {
-        // SAFETY: tables come from `allocate`, entries lie inside them, and the arena is only used here.
-        // Volatile, since the MMU reads the words behind the compiler's back.
-        u64::from_be(unsafe { (table.0 as *const u64).add(index).read_volatile() })
+        // SAFETY: `entry` is an aligned doubleword of the arena, to which there are no references. Volatile, since the MMU
+        // reads the words behind the compiler's back.
+        u64::from_be(unsafe { entry(table, index).read_volatile() })
     }
 
-    fn store(&mut self, table: Gpa, index: usize, entry: u64) {
-        // SAFETY: as in `load`.
-        unsafe { (table.0 as *mut u64).add(index).write_volatile(entry.to_be()) };
+    fn store(&mut self, table: Gpa, index: usize, value: u64) {
+        // SAFETY: as in `load`. The MMU reads a doubleword as a whole.
+        unsafe { entry(table, index).write_volatile(value.to_be()) };
     }
 }
 
@@ -58,6 +71,8 @@ pub enum MmuError {
     Map(MapError),
     /// H_REGISTER_PROC_TBL was refused.
     Register(HcallError),
+    /// The tables are in use already.
+    Twice,
 }
 
 impl fmt::Display for MmuError {
@@ -65,6 +80,7 @@ impl fmt::Display for MmuError {
         match self {
             Self::Map(error) => write!(f, "memory map: {error}"),
             Self::Register(error) => write!(f, "H_REGISTER_PROC_TBL: {error}"),
+            Self::Twice => f.write_str("memory map: translation was turned on before"),
         }
     }
 }
@@ -86,6 +102,10 @@ const PROCESS_TABLE_LOG2: u32 = 12;
 /// # Errors
 /// The map cannot be made, or the hypervisor refuses the table; translation stays off.
 pub fn enable(map: &MemoryMap) -> Result<(), MmuError> {
+    static ENABLED: AtomicBool = AtomicBool::new(false);
+    if ENABLED.swap(true, Ordering::Relaxed) {
+        return Err(MmuError::Twice);
+    }
     let mut tables = ArenaTables { used: 0 };
     let process_table = tables.allocate(PROCESS_TABLE_LOG2 - 3).ok_or(MapError::NoMemory(9))?;
     let mut tree = Tree::new(tables)?;
@@ -103,11 +123,11 @@ pub fn enable(map: &MemoryMap) -> Result<(), MmuError> {
         map_around(&mut tree, *range, &holes)?;
     }
     let root = process_table_entry(tree.root(), Tree::<ArenaTables>::ROOT_ENTRIES_LOG2);
-    // SAFETY: the process table was allocated above from the arena, zeroed, and is used only here.
-    unsafe { (process_table.0 as *mut u64).write_volatile(root.to_be()) };
+    // SAFETY: the process table is in the arena, allocated above, and nothing else uses it.
+    unsafe { entry(process_table, 0).write_volatile(root.to_be()) };
     postern_arch::sync();
-    // SAFETY: the tables lie in the arena for good. They map the image and all memory that Rust code uses to
-    // themselves.
+    // SAFETY: the tables lie in the arena for good, which is used once. They map the image and all memory that the one map
+    // of the machine gives out to themselves.
     unsafe { calls::register_process_table(&Pseries, process_table, PROCESS_TABLE_LOG2) }
         .map_err(MmuError::Register)?;
     *lock::or_end(&TREE) = Some(tree);

@@ -7,4 +7,3 @@ pub mod heap;
 pub mod layout;
 pub mod mmu;
 pub mod open;
-pub mod owned;

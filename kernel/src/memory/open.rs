@@ -3,17 +3,17 @@
 
 use crate::arch::cpus::{self, Pending};
 use crate::memory::device::DeviceBytes;
-use crate::memory::owned::OwnedFrames;
 use crate::memory::{accept, heap, layout, mmu};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use crate::stop::Stop;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, duration};
 use postern_core::fdt::Machine;
-use postern_core::memory_map::{Kind, MemoryMap, Own};
+use postern_core::memory_map::{Kind, MapError, MemoryMap, Own, OwnedFrames};
 use postern_core::ultracall::share::{SharedPool, share_pool};
 
 /// The heap starts with an eighth of memory, at most this, and grows when it has to.
@@ -41,7 +41,13 @@ pub fn map(machine: &Machine, tree: GpaRange, secure: bool) -> Result<MemoryMap,
         accept::look_at_image();
     }
     let own = Own { image: layout::image(), tree_buffer: layout::tree_buffer(), tree };
-    Ok(MemoryMap::new(machine, &own, secure)?)
+    static MADE: AtomicBool = AtomicBool::new(false);
+    if MADE.swap(true, Ordering::Relaxed) {
+        return Err(MapError::SecondMap.into());
+    }
+    // SAFETY: no other map was made, as `MADE` says. Up to here this kernel uses its image alone, with the early heap in
+    // it, and the tree.
+    Ok(unsafe { MemoryMap::new(machine, &own, secure)? })
 }
 
 /// Shares a pool of `pool_bytes` if asked to, opens the heap and turns translation on.
@@ -51,9 +57,9 @@ pub fn map(machine: &Machine, tree: GpaRange, secure: bool) -> Result<MemoryMap,
 pub fn open(map: &mut MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -> Result<Option<Pool>, Stop> {
     let bytes = map.memory().iter().map(|region| region.len).sum::<u64>();
     // There is room for everything before anything is shared.
-    let place = pool_bytes.map(|bytes| take(map, Kind::Pool, bytes)).transpose()?;
+    let place = pool_bytes.map(|bytes| map.take(Kind::Pool, bytes)).transpose()?;
     let most = if accept::required() { FIRST_PROVED } else { FIRST_HEAP };
-    let heap = take(map, Kind::Heap, (bytes / 8).min(most))?;
+    let heap = map.take(Kind::Heap, (bytes / 8).min(most))?;
     let start = Pseries.now();
     let pool = place.map(|place| share(map, place)).transpose()?;
     if pool.is_some() {
@@ -63,8 +69,7 @@ pub fn open(map: &mut MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -
     heap::init_main(prove(map, heap)?);
     let rest = map.take_rest()?;
     mmu::enable(map)?;
-    // SAFETY: the map gave what is left to nobody else, and it has just been mapped.
-    unsafe { heap::grow_from(rest) };
+    heap::grow_from(rest);
     if let Some(pool) = &pool {
         mmu::widen(pool.memory());
     }
@@ -86,13 +91,6 @@ pub fn widen_on_others(pool: Option<&Pool>) {
     }
 }
 
-/// Takes frames out of the map.
-fn take(map: &mut MemoryMap, kind: Kind, len: u64) -> Result<OwnedFrames, Stop> {
-    let range = map.take(kind, len)?;
-    // SAFETY: there is one map of this machine, it gave these frames out just now, and gives none out twice.
-    Ok(unsafe { OwnedFrames::conjure(range) })
-}
-
 /// Proves the first heap, or another one in its place.
 fn prove(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<OwnedFrames, Stop> {
     loop {
@@ -105,7 +103,7 @@ fn prove(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<OwnedFrames, St
         if accept::given_up() || !error.another_run_may_do() {
             return Err(error.into());
         }
-        frames = take(map, Kind::Heap, range.len)?;
+        frames = map.take(Kind::Heap, range.len)?;
     }
 }
 
@@ -114,7 +112,7 @@ fn share(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<Pool, Stop> {
     let mut tries = POOL_TRIES;
     loop {
         let range = frames.range();
-        let failure = match share_pool(&Pseries, &Pseries, frames.into_device_bytes(), map.memory()) {
+        let failure = match share_pool(&Pseries, &Pseries, frames, map.memory(), DeviceBytes::of_frames) {
             Ok(pool) => return Ok(pool),
             Err(failure) => failure,
         };
@@ -124,6 +122,6 @@ fn share(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<Pool, Stop> {
         if tries == 0 || !failure.error.another_range_may_do() {
             return Err(failure.error.into());
         }
-        frames = take(map, Kind::Pool, range.len)?;
+        frames = map.take(Kind::Pool, range.len)?;
     }
 }

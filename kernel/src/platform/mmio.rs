@@ -16,7 +16,9 @@ fn swap(value: u64, width: Width) -> u64 {
     }
 }
 
-impl Mmio for Pseries {
+// SAFETY: each access is one call, between barriers, and the hypervisor makes it before it returns; what it refuses is an
+// error. Whether the device tells the truth about itself is no promise of this kernel's.
+unsafe impl Mmio for Pseries {
     fn load(&self, register: Register) -> Result<u64, HcallError> {
         let width = register.width();
         self.full_barrier();

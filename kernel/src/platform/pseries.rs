@@ -88,7 +88,8 @@ impl Clock for Pseries {
     }
 }
 
-impl Barriers for Pseries {
+// SAFETY: `lwsync` orders loads with loads and stores with stores, `sync` everything (Power ISA 3.1, book II, 4.6.3).
+unsafe impl Barriers for Pseries {
     fn write_barrier(&self) {
         postern_arch::lwsync();
     }

@@ -121,7 +121,8 @@ impl Disk {
 }
 
 /// The registers of virtio 1.2, 4.1.4.3, as far as the driver uses them.
-impl Mmio for Disk {
+// SAFETY: a load answers the value that the register has, and a store changes it before it returns.
+unsafe impl Mmio for Disk {
     fn load(&self, register: Register) -> Result<u64, HcallError> {
         let registers = crate::locked(&self.registers);
         let offset = register.gpa().0 - REGISTERS;

@@ -4,6 +4,7 @@ use crate::Shared;
 use postern_core::addr::{FRAME_SHIFT, FRAME_SIZE, Gpa, GpaRange};
 use postern_core::clock::Clock;
 use postern_core::hcall::{Hcall, HcallReturn};
+use postern_core::memory_map::OwnedFrames;
 use postern_core::seam::{Barriers, DeviceMemory, HaltReason, Hypervisor, Platform, Ultravisor};
 use postern_core::ultracall::Ultracall;
 use std::collections::BTreeSet;
@@ -124,9 +125,10 @@ impl Machine {
         [GpaRange { start: Gpa(0), len: RAM as u64 }]
     }
 
-    /// Memory that nothing else is in: here, by a constant; in a kernel, from its `memory_map::MemoryMap`.
-    pub fn reserve(&self, start: usize, len: usize) -> Memory {
-        Memory { state: Arc::clone(&self.state), start, len }
+    /// Device memory in the place of frames that nobody else has any more.
+    pub fn device_memory(&self, frames: OwnedFrames) -> Memory {
+        let GpaRange { start, len } = frames.range();
+        Memory { state: Arc::clone(&self.state), start: start.0 as usize, len: len as usize }
     }
 }
 
@@ -167,7 +169,8 @@ impl Clock for Machine {
 }
 
 // Every access is under one lock: nothing can be seen out of order.
-impl Barriers for Machine {
+// SAFETY: the disk runs in the thread that notifies it: everything is in order.
+unsafe impl Barriers for Machine {
     fn write_barrier(&self) {}
     fn read_barrier(&self) {}
     fn full_barrier(&self) {}

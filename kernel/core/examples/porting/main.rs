@@ -17,9 +17,11 @@ mod machine;
 
 use disk::Disk;
 use machine::{Machine, State};
+use postern_core::addr::{Gpa, GpaRange};
 use postern_core::blk::driver::Blk;
 use postern_core::blk::error::BlkError;
 use postern_core::dma::{DeviceId, DmaSystem};
+use postern_core::memory_map::OwnedFrames;
 use postern_core::ultracall::share::share_pool;
 use postern_core::virtio::transport::Transport;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +40,7 @@ fn locked<T>(shared: &Shared<T>) -> MutexGuard<'_, T> {
 }
 
 /// Where the pool goes, and its size: whole frames of 64 KiB.
-const POOL: (usize, usize) = (4 << 20, 32 << 16);
+const POOL: GpaRange = GpaRange { start: Gpa(4 << 20), len: 32 << 16 };
 /// Every byte of private memory.
 const PRIVATE: u8 = 0x5e;
 
@@ -46,8 +48,10 @@ const PRIVATE: u8 = 0x5e;
 fn read(memory: &Shared<State>, content: Vec<u8>, bytes: usize) -> Result<Vec<u8>, BlkError> {
     let platform = Arc::new(Machine::new(Arc::clone(memory)));
 
-    let unshared = platform.reserve(POOL.0, POOL.1);
-    let pool = share_pool(&*platform, &*platform, unshared, &platform.ram()).expect("the pool is shared");
+    // SAFETY: nothing else is in this memory. A kernel takes its frames from a `MemoryMap`, and needs no promise.
+    let frames = unsafe { OwnedFrames::new(POOL) };
+    let made = |frames| platform.device_memory(frames);
+    let pool = share_pool(&*platform, &*platform, frames, &platform.ram(), made).expect("the pool is shared");
     let dma = DmaSystem::secure(Arc::clone(&platform), pool, 1);
 
     let transport = Transport::begin(Disk::new(Arc::clone(memory), content), Disk::regions(), &*platform)?;
@@ -75,8 +79,8 @@ fn a_block_is_read_through_the_shared_pool_and_private_memory_is_untouched() {
     assert!(locked(&memory).private_is(PRIVATE));
     // A device that is sent elsewhere is noticed.
     assert!(locked(&memory).of_device(0, 1).is_none());
-    assert!(locked(&memory).of_device(POOL.0 as u64, POOL.1).is_some());
-    assert!(locked(&memory).of_device(POOL.0 as u64, POOL.1 + 1).is_none());
+    assert!(locked(&memory).of_device(POOL.start.0, POOL.len as usize).is_some());
+    assert!(locked(&memory).of_device(POOL.start.0, POOL.len as usize + 1).is_none());
 }
 
 #[test]

@@ -34,8 +34,12 @@ impl<P: Platform> DmaSystem<P> {
     }
 
     /// A normal guest: devices use buffers in place.
+    ///
+    /// # Safety
+    /// This is an ordinary guest, which trusts its devices to write only where their drivers told them to.
     #[must_use]
-    pub fn normal(platform: Arc<P>) -> Self {
+    #[allow(unsafe_code, reason = "only the caller knows whose devices these are")]
+    pub unsafe fn normal(platform: Arc<P>) -> Self {
         Self { platform, pool: None, totals: Arc::default() }
     }
 
@@ -45,6 +49,7 @@ impl<P: Platform> DmaSystem<P> {
     ///
     /// # Errors
     /// The window cannot be used; nothing is mapped in it.
+    #[allow(unsafe_code, reason = "entries let devices at memory")]
     pub fn bridge(
         &self,
         window: DmaWindow,
@@ -54,9 +59,11 @@ impl<P: Platform> DmaSystem<P> {
         match &self.pool {
             Some((shared, _)) => {
                 let range = GpaRange { start: shared.memory.gpa(), len: shared.memory.len() as u64 };
-                PhbWindow::for_pool(&*self.platform, window, dynamic, range)
+                // SAFETY: the range is a shared pool's, which is device memory and is never given back.
+                unsafe { PhbWindow::for_pool(&*self.platform, window, dynamic, range) }
             }
-            None => PhbWindow::for_memory(&*self.platform, window, dynamic, ram),
+            // SAFETY: what this is without a pool was promised to `normal`.
+            None => unsafe { PhbWindow::for_memory(&*self.platform, window, dynamic, ram) },
         }
     }
 

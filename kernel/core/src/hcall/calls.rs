@@ -33,8 +33,9 @@ pub fn get_tce(hypervisor: &impl Hypervisor, liobn: u32, ioba: u64) -> Result<u6
 /// What the hypervisor answered.
 ///
 /// # Safety
-/// From now on a device may read or write the page that `tce` names, as its low bits say. Nothing private to
-/// Rust code lies in it, for as long as the entry stays.
+/// From now on a device may read or write the page that `tce` names, as its low bits say, for as long as the entry
+/// stays. The page is device memory for as long; or this is an ordinary guest, which trusts its devices to write only
+/// where their drivers told them to, as it has to of devices that use no table.
 pub unsafe fn put_tce(
     hypervisor: &impl Hypervisor,
     liobn: u32,

@@ -8,7 +8,6 @@ use crate::rtas::{self, BLOCK_WORDS};
 use crate::seam::DeviceMemory;
 use crate::tce::{Ddw, DmaWindow, PhbWindow, TceFlags};
 use crate::terminal::Terminal;
-use crate::ultracall::share::share_pool;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use std::sync::{Mutex, PoisonError};
@@ -98,9 +97,8 @@ fn hook(machine: &Model, answers: &Answers) {
 
 /// A pool is shared in full, or its range is in doubt; a window maps all of it, or nothing.
 fn pool(machine: &Model) {
-    let memory = machine.pool_memory(2);
     let range = GpaRange { start: POOL_BASE, len: 2 << 16 };
-    match share_pool(machine, machine, memory, &Model::ram()) {
+    match machine.try_share(machine, 2) {
         Ok(pool) => {
             assert_eq!(pool.range(), range);
             assert_eq!(machine.shared_frames(), [0x80, 0x81], "believed without being shared");
@@ -114,7 +112,10 @@ fn pool(machine: &Model) {
     let Ok(window) = DmaWindow::new(Model::LIOBN, 0, 4 << 16) else { return };
     let ddw = Ddw { rtas: machine, buid: 1, config_address: 0 };
     for dynamic in [None, Some(&ddw)] {
-        if let Ok(window) = PhbWindow::for_pool(machine, window, dynamic, range) {
+        // SAFETY: the pool is the model's memory, and its devices reach nothing else.
+        #[allow(unsafe_code, reason = "the model's memory is its own")]
+        let opened = unsafe { PhbWindow::for_pool(machine, window, dynamic, range) };
+        if let Ok(window) = opened {
             let report = window.report();
             assert_eq!(report.pages_mapped << report.page_shift, range.len);
         }
@@ -124,7 +125,10 @@ fn pool(machine: &Model) {
 fn window(machine: &Model) {
     let Ok(window) = DmaWindow::new(Model::LIOBN, 0, 4 << 16) else { return };
     let ddw = Ddw { rtas: machine, buid: 1, config_address: 0 };
-    let Ok(window) = PhbWindow::for_memory(machine, window, Some(&ddw), &Model::ram()) else { return };
+    // SAFETY: the model's devices reach the model's memory alone.
+    #[allow(unsafe_code, reason = "the model's memory is its own")]
+    let opened = unsafe { PhbWindow::for_memory(machine, window, Some(&ddw), &Model::ram()) };
+    let Ok(window) = opened else { return };
     if let crate::tce::Route::OnDemand(on_demand) = window.route() {
         for page in 1..4 {
             let _ = on_demand.open(machine, Gpa(page << 12), 5000, TceFlags::READ);

@@ -27,7 +27,11 @@ pub(super) fn dma_system(machine: &Model, secure: bool) -> DmaSystem<Model> {
     if secure {
         DmaSystem::secure(platform, machine.share(POOL_FRAMES), 1)
     } else {
-        DmaSystem::normal(platform)
+        // SAFETY: the model's devices write to the model's memory alone.
+        #[allow(unsafe_code, reason = "the model's devices reach no memory of this process")]
+        unsafe {
+            DmaSystem::normal(platform)
+        }
     }
 }
 

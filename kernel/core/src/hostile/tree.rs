@@ -28,9 +28,10 @@ pub fn tree(bytes: &[u8]) {
     let tree = GpaRange { start: Gpa(0x100_0000), len: bytes.len() as u64 };
     for secure in [false, true] {
         let own = Own { image, tree_buffer: buffer, tree };
-        let Ok(mut map) = MemoryMap::new(&machine, &own, secure) else { continue };
+        let Ok(mut map) = MemoryMap::of_model(&machine, &own, secure) else { continue };
         let Ok(pool) = map.take(Kind::Pool, 1 << 20) else { continue };
         let Ok(heap) = map.take(Kind::Heap, machine.memory_bytes() / 8) else { continue };
+        let [pool, heap] = [pool, heap].map(|frames| frames.range());
         assert!(pool.start.0.is_multiple_of(FRAME_SIZE as u64));
         for range in [heap, pool] {
             assert!(machine.memory.iter().any(|ram| ram.contains(range.start, range.len)));

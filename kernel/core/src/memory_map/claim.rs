@@ -97,6 +97,8 @@ pub enum MapError {
         /// The memory.
         memory: GpaRange,
     },
+    /// The machine has a map already.
+    SecondMap,
     /// A range from here on wraps.
     Wraps(Gpa),
     /// A size of 0, or of so much that it wraps when rounded to 64 KiB.
@@ -138,6 +140,7 @@ impl fmt::Display for MapError {
                 "memory map: PCI window at {:#x}+{:#x} overlaps memory at {:#x}+{:#x}",
                 window.start.0, window.len, memory.start.0, memory.len
             ),
+            Self::SecondMap => f.write_str("memory map: there is one already"),
             Self::Wraps(start) => write!(f, "memory map: a range from {:#x} on wraps", start.0),
             Self::Size { kind, len } => write!(f, "{kind} of {len:#x} bytes"),
             Self::NoRoom { kind, len, longest } => {

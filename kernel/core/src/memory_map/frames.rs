@@ -1,5 +1,6 @@
 //! Memory that nobody uses yet, in whole 64 KiB frames, over all memory nodes.
 
+use super::OwnedFrames;
 use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
 use alloc::vec::Vec;
 
@@ -16,7 +17,7 @@ impl Frames {
 
     /// Takes `most` bytes, but at least `least`, rounded up to whole frames, from the lowest stretch that has as
     /// much as the latter. Stretches are used from their lower end: what is taken next mostly adjoins.
-    pub fn take(&mut self, least: u64, most: u64) -> Option<GpaRange> {
+    pub fn take(&mut self, least: u64, most: u64) -> Option<OwnedFrames> {
         let frame = FRAME_SIZE as u64;
         let least = least.max(1).checked_next_multiple_of(frame)?;
         let most = most.max(least).checked_next_multiple_of(frame)?;
@@ -24,7 +25,7 @@ impl Frames {
         let taken = GpaRange { start: stretch.start, len: stretch.len.min(most) };
         stretch.start = taken.end();
         stretch.len = stretch.len.saturating_sub(taken.len);
-        Some(taken)
+        Some(OwnedFrames::of_map(taken))
     }
 
     /// Bytes that can still be taken.
@@ -53,24 +54,28 @@ mod tests {
         Frames::new(stretches.iter().map(range).collect())
     }
 
+    fn take(frames: &mut Frames, least: u64, most: u64) -> Option<GpaRange> {
+        frames.take(least, most).map(|taken| taken.range())
+    }
+
     #[test]
     fn the_lowest_stretch_that_is_long_enough_serves() {
         let mut frames = frames(&[(1, 2), (10, 100), (200, 1000)]);
-        assert_eq!(frames.take(3 * FRAME, 5 * FRAME), GpaRange::new(Gpa(10 * FRAME), 5 * FRAME));
-        assert_eq!(frames.take(1, 1), GpaRange::new(Gpa(FRAME), FRAME));
-        assert_eq!(frames.take(101 * FRAME, 0), GpaRange::new(Gpa(200 * FRAME), 101 * FRAME));
+        assert_eq!(take(&mut frames, 3 * FRAME, 5 * FRAME), GpaRange::new(Gpa(10 * FRAME), 5 * FRAME));
+        assert_eq!(take(&mut frames, 1, 1), GpaRange::new(Gpa(FRAME), FRAME));
+        assert_eq!(take(&mut frames, 101 * FRAME, 0), GpaRange::new(Gpa(200 * FRAME), 101 * FRAME));
     }
 
     #[test]
     fn less_than_the_most_is_given_but_never_less_than_the_least() {
         let mut frames = frames(&[(1, 4)]);
-        assert_eq!(frames.take(2 * FRAME, 8 * FRAME), GpaRange::new(Gpa(FRAME), 4 * FRAME));
-        assert_eq!(frames.take(1, 1), None);
+        assert_eq!(take(&mut frames, 2 * FRAME, 8 * FRAME), GpaRange::new(Gpa(FRAME), 4 * FRAME));
+        assert_eq!(take(&mut frames, 1, 1), None);
     }
 
     #[test]
     fn a_size_that_wraps_is_not_there() {
-        assert_eq!(frames(&[(1, 4)]).take(u64::MAX, u64::MAX), None);
+        assert_eq!(take(&mut frames(&[(1, 4)]), u64::MAX, u64::MAX), None);
     }
 
     proptest! {
@@ -89,7 +94,7 @@ mod tests {
             let all = frames.bytes();
             let mut taken: Vec<GpaRange> = Vec::new();
             for (least, most) in wishes {
-                if let Some(range) = frames.take(least * FRAME, most * FRAME) {
+                if let Some(range) = take(&mut frames, least * FRAME, most * FRAME) {
                     prop_assert!(range.len >= least * FRAME && range.len <= most.max(least) * FRAME);
                     prop_assert!(!taken.iter().any(|other| other.overlaps(&range)));
                     let inside = |&(start, len): &(u64, u64)| {

@@ -47,7 +47,11 @@ fn own() -> Own {
 }
 
 fn map(machine: &Machine) -> MemoryMap {
-    MemoryMap::new(machine, &own(), true).unwrap()
+    MemoryMap::of_model(machine, &own(), true).unwrap()
+}
+
+fn take(map: &mut MemoryMap, kind: Kind, len: u64) -> Result<GpaRange, MapError> {
+    map.take(kind, len).map(|frames| frames.range())
 }
 
 /// The two owners that have a frame in common.
@@ -61,23 +65,23 @@ fn overlap(result: Result<MemoryMap, MapError>) -> (Kind, Kind) {
 #[test]
 fn the_lowest_free_memory_is_used_after_the_image() {
     let mut map = map(&machine(POWER9_256M));
-    assert_eq!(map.take(Kind::Pool, POOL), Ok(range(0x64_0000, POOL)));
-    assert_eq!(map.take(Kind::Heap, HEAP), Ok(range(0xe4_0000, HEAP)));
+    assert_eq!(take(&mut map, Kind::Pool, POOL), Ok(range(0x64_0000, POOL)));
+    assert_eq!(take(&mut map, Kind::Heap, HEAP), Ok(range(0xe4_0000, HEAP)));
     assert_eq!(map.pool(), Some(range(0x64_0000, POOL)));
 }
 
 #[test]
 fn small_pieces_fit_below_the_image_but_never_over_the_vectors() {
-    assert_eq!(map(&machine(POWER9_256M)).take(Kind::Pool, 1), Ok(range(FRAME, FRAME)));
+    assert_eq!(take(&mut map(&machine(POWER9_256M)), Kind::Pool, 1), Ok(range(FRAME, FRAME)));
 }
 
 #[test]
 fn what_is_left_is_all_memory_but_what_is_used() {
     for blob in [POWER9_1G_NUMA, POWER9_64G, POWER9_256M, POWER9_512M_INITRD, POWER10_4G_SMP2] {
         let machine = machine(blob);
-        let mut map = MemoryMap::new(&machine, &Own { image: SMALL, ..own() }, false).unwrap();
-        map.take(Kind::Pool, POOL).unwrap();
-        map.take(Kind::Heap, HEAP).unwrap();
+        let mut map = MemoryMap::of_model(&machine, &Own { image: SMALL, ..own() }, false).unwrap();
+        take(&mut map, Kind::Pool, POOL).unwrap();
+        take(&mut map, Kind::Heap, HEAP).unwrap();
         let taken: Vec<GpaRange> = map.claims().iter().map(|claim| claim.range).collect();
         let windows: Vec<&Claim> = map.claims().iter().filter(|claim| claim.kind == Kind::Window).collect();
         let used: u64 = taken.iter().map(|range| range.len).sum();
@@ -85,7 +89,7 @@ fn what_is_left_is_all_memory_but_what_is_used() {
         let mut frames = map.take_rest().unwrap();
         assert_eq!(frames.top().0, machine.memory.iter().map(|region| region.end().0).max().unwrap());
         assert!(frames.bytes() + used >= machine.memory_bytes());
-        while let Some(range) = frames.take(1, 1 << 30) {
+        while let Some(range) = frames.take(1, 1 << 30).map(|frames| frames.range()) {
             assert!(machine.memory.iter().any(|region| region.contains(range.start, range.len)));
             assert!(!taken.iter().any(|taken| taken.overlaps(&range)), "{range:x?}");
         }
@@ -102,9 +106,9 @@ fn every_real_machine_has_a_map_in_either_mode() {
         let own = Own { image: notes.copied().unwrap_or(SMALL), ..own() };
         let secure = !machine.reserved.contains(&range(0x40_0000, 4));
         for secure in [false, secure] {
-            let mut map = MemoryMap::new(&machine, &own, secure).unwrap();
-            map.take(Kind::Pool, POOL).unwrap();
-            map.take(Kind::Heap, HEAP).unwrap();
+            let mut map = MemoryMap::of_model(&machine, &own, secure).unwrap();
+            take(&mut map, Kind::Pool, POOL).unwrap();
+            take(&mut map, Kind::Heap, HEAP).unwrap();
         }
     }
 }
@@ -118,7 +122,7 @@ fn mem_01_of_the_ultravisors_frames_none_may_lie_over_the_image() {
         for len in [0x1_0000, 0x2_0000, 0x6_0000] {
             let hit = reserving(POWER9_256M, &[(start, len)]);
             let touches = range(start, len).overlaps(&own().image);
-            let map = MemoryMap::new(&hit, &own(), true);
+            let map = MemoryMap::of_model(&hit, &own(), true);
             assert_eq!(map.is_err(), touches, "{start:#x}+{len:#x}");
             if touches {
                 assert_eq!(overlap(map), (Kind::Reservation, Kind::Image));
@@ -132,11 +136,11 @@ fn mem_01_one_byte_of_a_reservation_takes_a_whole_frame() {
     case!("MEM-01", Halt);
     let end = own().image.end().0;
     for (start, len) in [(0x40_0000 - 1, 2), (end - 1, 1), (0x40_0000 - 8, 9)] {
-        let map = MemoryMap::new(&reserving(POWER9_256M, &[(start, len)]), &own(), true);
+        let map = MemoryMap::of_model(&reserving(POWER9_256M, &[(start, len)]), &own(), true);
         assert_eq!(overlap(map), (Kind::Reservation, Kind::Image));
     }
     for (start, len) in [(0x40_0000 - 1, 1), (end, 1)] {
-        assert!(MemoryMap::new(&reserving(POWER9_256M, &[(start, len)]), &own(), true).is_ok());
+        assert!(MemoryMap::of_model(&reserving(POWER9_256M, &[(start, len)]), &own(), true).is_ok());
     }
 }
 
@@ -145,7 +149,7 @@ fn mem_01_the_loaders_note_of_the_image_is_known_by_its_bounds() {
     case!("MEM-01", Halt);
     let image = own().image;
     let result =
-        |start, len, secure| MemoryMap::new(&reserving(POWER9_256M, &[(start, len)]), &own(), secure);
+        |start, len, secure| MemoryMap::of_model(&reserving(POWER9_256M, &[(start, len)]), &own(), secure);
     assert!(result(image.start.0, image.len, true).is_ok());
     assert!(result(image.start.0, image.len, false).is_ok());
     // What QEMU loaded may be less than the image takes in memory.
@@ -160,16 +164,19 @@ fn mem_01_the_loaders_note_of_the_image_is_known_by_its_bounds() {
 #[test]
 fn mem_02_nothing_may_lie_over_the_first_frame() {
     case!("MEM-02", Halt);
-    let reserved = MemoryMap::new(&reserving(POWER9_256M, &[(0xffff, 1)]), &own(), false);
+    let reserved = MemoryMap::of_model(&reserving(POWER9_256M, &[(0xffff, 1)]), &own(), false);
     assert_eq!(overlap(reserved), (Kind::Reservation, Kind::FirstFrame));
     let mut described = machine(POWER9_256M);
     described.initrd = Some(range(0x8000, 4));
-    assert_eq!(overlap(MemoryMap::new(&described, &own(), false)), (Kind::Initrd, Kind::FirstFrame));
+    assert_eq!(overlap(MemoryMap::of_model(&described, &own(), false)), (Kind::Initrd, Kind::FirstFrame));
     described.initrd = None;
     described.rtas.range = Some(range(0x8000, 4));
-    assert_eq!(overlap(MemoryMap::new(&described, &own(), false)), (Kind::Rtas, Kind::FirstFrame));
+    assert_eq!(overlap(MemoryMap::of_model(&described, &own(), false)), (Kind::Rtas, Kind::FirstFrame));
     let tree = Own { tree: range(0x8000, 0x100), ..own() };
-    assert_eq!(overlap(MemoryMap::new(&machine(POWER9_256M), &tree, false)), (Kind::Tree, Kind::FirstFrame));
+    assert_eq!(
+        overlap(MemoryMap::of_model(&machine(POWER9_256M), &tree, false)),
+        (Kind::Tree, Kind::FirstFrame)
+    );
 }
 
 #[test]
@@ -179,13 +186,13 @@ fn mem_03_rtas_initrd_and_tree_may_not_lie_over_the_image() {
         let mut described = machine(POWER9_256M);
         // The size counts rounded up: it ends in the image's first frame.
         described.rtas.range = Some(range(0x3f_8000, 0x82c));
-        assert_eq!(overlap(MemoryMap::new(&described, &own(), secure)), (Kind::Rtas, Kind::Image));
+        assert_eq!(overlap(MemoryMap::of_model(&described, &own(), secure)), (Kind::Rtas, Kind::Image));
         described.rtas.range = Some(range(0x3f_0000, 0x82c));
-        assert!(MemoryMap::new(&described, &own(), secure).is_ok());
+        assert!(MemoryMap::of_model(&described, &own(), secure).is_ok());
         described.initrd = Some(range(0x63_ffff, 4));
-        assert_eq!(overlap(MemoryMap::new(&described, &own(), secure)), (Kind::Initrd, Kind::Image));
+        assert_eq!(overlap(MemoryMap::of_model(&described, &own(), secure)), (Kind::Initrd, Kind::Image));
         let tree = |start, len| Own { tree: range(start, len), ..own() };
-        let result = |own| MemoryMap::new(&machine(POWER9_256M), &own, secure);
+        let result = |own| MemoryMap::of_model(&machine(POWER9_256M), &own, secure);
         assert_eq!(overlap(result(tree(0x4f_ffff, 0x100))), (Kind::Tree, Kind::Image));
         assert_eq!(overlap(result(tree(0x50_0000, 0x10_0001))), (Kind::Tree, Kind::Image));
         assert!(result(tree(0x50_0000, 0x10_0000)).is_ok());
@@ -197,7 +204,7 @@ fn mem_04_a_window_over_memory_is_refused() {
     case!("MEM-04", Halt);
     let mut over = machine(POWER9_256M);
     over.bridges[0].windows[0].gpa = Gpa(0x0fff_ffff);
-    let found = MemoryMap::new(&over, &own(), false);
+    let found = MemoryMap::of_model(&over, &own(), false);
     assert!(matches!(found, Err(MapError::WindowOverMemory { .. })), "{found:x?}");
 }
 
@@ -206,7 +213,7 @@ fn mem_04_a_reservation_in_a_window_is_refused() {
     case!("MEM-04", Halt);
     let machine = machine(POWER9_256M);
     let window = machine.bridges[0].windows[0].gpa.0;
-    let found = MemoryMap::new(&reserving(POWER9_256M, &[(window + 8, 1)]), &own(), false);
+    let found = MemoryMap::of_model(&reserving(POWER9_256M, &[(window + 8, 1)]), &own(), false);
     assert_eq!(overlap(found), (Kind::Reservation, Kind::Window));
 }
 
@@ -216,7 +223,7 @@ fn what_others_describe_may_overlap_each_other() {
     for blob in [SLOF_512M_MARKER, VOF_512M] {
         let machine = machine(blob);
         let image = *machine.reserved.first().unwrap();
-        let map = MemoryMap::new(&machine, &Own { image, ..own() }, true).unwrap();
+        let map = MemoryMap::of_model(&machine, &Own { image, ..own() }, true).unwrap();
         for kind in [Kind::Reservation, Kind::Rtas, Kind::Initrd] {
             assert!(map.claims().iter().any(|claim| claim.kind == kind), "{kind}");
         }
@@ -230,12 +237,12 @@ fn reservations_of_the_ultravisor_are_honoured() {
     let machine = reserving(POWER9_256M, &ten);
     let room = 0x0fe0_0000 - 0xe4_0000;
     let mut map = map(&machine);
-    map.take(Kind::Pool, POOL).unwrap();
+    take(&mut map, Kind::Pool, POOL).unwrap();
     assert_eq!(
-        map.take(Kind::Heap, room + 1),
+        take(&mut map, Kind::Heap, room + 1),
         Err(MapError::NoRoom { kind: Kind::Heap, len: room + 1, longest: room })
     );
-    assert_eq!(map.take(Kind::Heap, room).unwrap().end(), Gpa(0x0fe0_0000));
+    assert_eq!(take(&mut map, Kind::Heap, room).unwrap().end(), Gpa(0x0fe0_0000));
 }
 
 #[test]
@@ -244,16 +251,16 @@ fn dt_09_an_image_outside_one_region_is_refused() {
     let mut gap = machine(POWER9_256M);
     gap.memory = vec![range(0, 0x50_0000), range(0x51_0000, 0x1000_0000)];
     let outside = |image| Err(MapError::OutsideMemory(Claim { kind: Kind::Image, range: image }));
-    assert_eq!(MemoryMap::new(&gap, &own(), true), outside(own().image));
+    assert_eq!(MemoryMap::of_model(&gap, &own(), true), outside(own().image));
     let image = range(0x0fff_0000, 0x2_0000);
-    assert_eq!(MemoryMap::new(&machine(POWER9_256M), &Own { image, ..own() }, true), outside(image));
+    assert_eq!(MemoryMap::of_model(&machine(POWER9_256M), &Own { image, ..own() }, true), outside(image));
 }
 
 #[test]
 fn mem_05_an_image_above_4_gib_is_refused() {
     case!("MEM-05", Halt);
     let high = |start| Own { image: range(start, 0x24_0000), ..own() };
-    let result = |start| MemoryMap::new(&machine(POWER9_64G), &high(start), true);
+    let result = |start| MemoryMap::of_model(&machine(POWER9_64G), &high(start), true);
     assert_eq!(result(HIGH_END), Err(MapError::ImageTooHigh(high(HIGH_END).image)));
     assert_eq!(result(HIGH_END - FRAME), Err(MapError::ImageTooHigh(high(HIGH_END - FRAME).image)));
     assert!(result(0x7000_0000).is_ok());
@@ -264,11 +271,11 @@ fn dt_17_a_reservation_over_the_pool_moves_it_and_one_over_everything_stops_the_
     case!("DT-17", Fallback);
     case!("DT-17", Halt);
     let mut moved = map(&reserving(POWER9_256M, &[(0x64_8000, 1)]));
-    assert_eq!(moved.take(Kind::Pool, POOL), Ok(range(0x65_0000, POOL)));
+    assert_eq!(take(&mut moved, Kind::Pool, POOL), Ok(range(0x65_0000, POOL)));
     let all = reserving(POWER9_256M, &[(0, 0x1000_0000)]);
-    assert_eq!(overlap(MemoryMap::new(&all, &own(), true)), (Kind::Reservation, Kind::FirstFrame));
+    assert_eq!(overlap(MemoryMap::of_model(&all, &own(), true)), (Kind::Reservation, Kind::FirstFrame));
     let rest = reserving(POWER9_256M, &[(FRAME, 0x3f_0000), (0x64_0000, 0x1000_0000)]);
-    let room = map(&rest).take(Kind::Pool, POOL);
+    let room = take(&mut map(&rest), Kind::Pool, POOL);
     assert_eq!(room, Err(MapError::NoRoom { kind: Kind::Pool, len: POOL, longest: 0 }));
 }
 
@@ -276,7 +283,7 @@ fn dt_17_a_reservation_over_the_pool_moves_it_and_one_over_everything_stops_the_
 fn sizes_that_cannot_be_are_refused() {
     case!("UV-09", Refuse);
     for len in [0, u64::MAX, u64::MAX - 0xffff] {
-        let error = map(&machine(POWER9_256M)).take(Kind::Pool, len).unwrap_err();
+        let error = take(&mut map(&machine(POWER9_256M)), Kind::Pool, len).unwrap_err();
         assert!(error.is_shortage() && error.to_string().contains("pool"), "{error}");
     }
 }
@@ -287,25 +294,25 @@ fn a_tree_that_reserves_the_end_of_memory_by_wrapping_leaves_the_rest() {
     wrapping.reserved.push(GpaRange { start: Gpa(0x800_0000), len: u64::MAX - 0x800_0000 });
     // It reaches over the bridge's windows, too.
     wrapping.bridges.clear();
-    let mut map = MemoryMap::new(&wrapping, &own(), true).unwrap();
-    assert!(map.take(Kind::Heap, HEAP).unwrap().end().0 <= 0x800_0000);
+    let mut map = MemoryMap::of_model(&wrapping, &own(), true).unwrap();
+    assert!(take(&mut map, Kind::Heap, HEAP).unwrap().end().0 <= 0x800_0000);
     assert_eq!(map.take_rest().unwrap().top(), Gpa(0x800_0000));
 }
 
 #[test]
 fn what_is_quarantined_is_neither_taken_again_nor_mapped() {
     let mut map = map(&machine(POWER9_256M));
-    let first = map.take(Kind::Pool, POOL).unwrap();
+    let first = take(&mut map, Kind::Pool, POOL).unwrap();
     map.quarantine(first);
     assert_eq!(map.pool(), None);
     assert!(map.untouchable().any(|range| range == first));
-    assert!(!map.take(Kind::Pool, POOL).unwrap().overlaps(&first));
+    assert!(!take(&mut map, Kind::Pool, POOL).unwrap().overlaps(&first));
 }
 
 #[test]
 fn an_overlap_is_named_with_both_ranges() {
     let hit = reserving(POWER9_256M, &[(0x41_2345, 8)]);
-    let error = MemoryMap::new(&hit, &own(), true).unwrap_err();
+    let error = MemoryMap::of_model(&hit, &own(), true).unwrap_err();
     let said = "memory map: reservation at 0x410000+0x10000 overlaps image at 0x400000+0x240000";
     assert_eq!(error.to_string(), said);
     assert!(!error.is_shortage());

@@ -2,12 +2,13 @@
 
 use super::machine::{IN_PLACE_BASE, InPlace, POOL_BASE, PRIVATE_BASE, RAM, State};
 use super::{Model, ModelMemory};
-use crate::addr::{FRAME_SIZE, Gpa};
+use crate::addr::{FRAME_SIZE, Gpa, GpaRange};
 use crate::clock::{Clock, Wake};
 use crate::dma::{Coherent, DeviceId, Dma, DmaSystem, Mapping};
-use crate::seam::{Barriers, HaltReason, Platform, Rtas};
+use crate::memory_map::OwnedFrames;
+use crate::seam::{Barriers, DeviceMemory, HaltReason, Platform, Rtas};
 use crate::tce::{Ddw, DmaWindow, PhbWindow};
-use crate::ultracall::share::{SharedPool, share_pool};
+use crate::ultracall::share::{ShareFailure, SharedPool, share_pool};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -48,10 +49,24 @@ impl Model {
         ModelMemory::new(self.clone(), POOL_BASE, frames.saturating_mul(FRAME_SIZE))
     }
 
+    /// What becomes of a pool of `frames` frames at that place.
+    ///
+    /// # Errors
+    /// As [`share_pool`].
+    pub fn try_share(
+        &self,
+        clock: &impl Clock,
+        frames: usize,
+    ) -> Result<SharedPool<ModelMemory>, ShareFailure<ModelMemory>> {
+        let memory = self.pool_memory(frames);
+        let frames = OwnedFrames::of_model(GpaRange { start: memory.gpa(), len: memory.len() as u64 });
+        share_pool(self, clock, frames, &Self::ram(), |_| memory)
+    }
+
     /// A shared pool of `frames` frames.
     #[must_use]
     pub fn share(&self, frames: usize) -> SharedPool<ModelMemory> {
-        match share_pool(self, self, self.pool_memory(frames), &Self::ram()) {
+        match self.try_share(self, frames) {
             Ok(pool) => pool,
             Err(failure) => broken(&failure),
         }
@@ -65,7 +80,11 @@ impl Model {
         if secure {
             DmaSystem::secure(platform, self.share(32), devices)
         } else {
-            DmaSystem::normal(platform)
+            // SAFETY: the model's devices write to the model's memory alone.
+            #[allow(unsafe_code, reason = "the model's devices reach no memory of this process")]
+            unsafe {
+                DmaSystem::normal(platform)
+            }
         }
     }
 
@@ -157,7 +176,9 @@ impl Dma<Model> {
     }
 }
 
-impl Barriers for Model {
+// SAFETY: what is ordered is a model's memory, which holds no Rust object.
+#[allow(unsafe_code, reason = "a model keeps the promises")]
+unsafe impl Barriers for Model {
     fn write_barrier(&self) {}
     fn read_barrier(&self) {}
     fn full_barrier(&self) {}

@@ -221,7 +221,9 @@ mod tests {
         }
     }
 
-    impl Mmio for Table {
+    // SAFETY: the registers are a model's, whose device reaches no memory of this process.
+    #[allow(unsafe_code, reason = "a model keeps the promises")]
+    unsafe impl Mmio for Table {
         fn load(&self, at: Register) -> Result<u64, HcallError> {
             Ok(self.control(at.gpa()).get())
         }

@@ -292,7 +292,7 @@ mod tests {
         machine.memory = std::vec![range(0, 0x1000_0000), range(0x4000_0000, 0x1000_0000)];
         let (image, tree) = (range(0x40_0000, 0x24_0000), range(0x0fe0_0000, 0x4000));
         let own = Own { image, tree_buffer: range(0x50_0000, 0x10_0000), tree };
-        let map = MemoryMap::new(&machine, &own, true).unwrap();
+        let map = MemoryMap::of_model(&machine, &own, true).unwrap();
         for region in map.memory() {
             let end = region.end().0;
             for gpa in [region.start.0, end - 1, end - 0x1000, end - 0x800_0000] {

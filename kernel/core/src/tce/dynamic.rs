@@ -88,7 +88,11 @@ impl fmt::Display for DdwError {
 impl Ddw<'_> {
     /// Makes a window and maps each range of `ram` in it, at the window's base plus its own address. Answers
     /// the memory that the window spans, from address 0.
-    pub(super) fn map_all(
+    ///
+    /// # Safety
+    /// This is an ordinary guest, which trusts its devices to write only where their drivers told them to.
+    #[allow(unsafe_code, reason = "entries let devices at memory")]
+    pub(super) unsafe fn map_all(
         &self,
         platform: &(impl Hypervisor + Clock),
         ram: &[GpaRange],
@@ -111,7 +115,8 @@ impl Ddw<'_> {
             let both = TceFlags::READ | TceFlags::WRITE;
             outcome = outcome.and_then(|()| {
                 let ioba = base.wrapping_add(range.start.0);
-                table.map(platform, ioba, range.start, pages, both, false).map_err(DdwError::Map)
+                // SAFETY: as the caller promises.
+                unsafe { table.map(platform, ioba, range.start, pages, both, false) }.map_err(DdwError::Map)
             });
             pages_mapped = pages_mapped.saturating_add(pages);
         }

@@ -95,7 +95,10 @@ impl Pages {
 }
 
 impl OnDemand {
-    pub(super) fn new(window: DmaWindow) -> Self {
+    /// # Safety
+    /// This is an ordinary guest, which trusts its devices to write only where their drivers told them to.
+    #[allow(unsafe_code, reason = "only the caller knows whose devices these are")]
+    pub(super) unsafe fn new(window: DmaWindow) -> Self {
         let count = window.pages().min(MOST_PAGES);
         Self { window, pages: Lock::new("addresses of the TCE window", Pages::new(count)) }
     }
@@ -106,6 +109,7 @@ impl OnDemand {
     }
 
     /// Maps the pages that hold `[gpa, gpa + len)` and answers the bus address of `gpa`.
+    #[allow(unsafe_code, reason = "entries let devices at memory")]
     pub(crate) fn open(
         &self,
         platform: &(impl Hypervisor + Clock),
@@ -118,7 +122,9 @@ impl OnDemand {
         let pages = inside.saturating_add(len as u64).div_ceil(table.page_size());
         let iova = self.pages.take(platform)?.allocate(pages)?;
         let ioba = self.ioba(&iova);
-        match table.map(platform, ioba, Gpa(gpa.0.wrapping_sub(inside)), pages, flags, false) {
+        let first = Gpa(gpa.0.wrapping_sub(inside));
+        // SAFETY: this guest trusts its devices, as was promised to `new`.
+        match unsafe { table.map(platform, ioba, first, pages, flags, false) } {
             Ok(()) => Ok((ioba.wrapping_add(inside), iova)),
             Err(error) => {
                 // Pages that may still be mapped are lost to everyone.

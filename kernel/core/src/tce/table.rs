@@ -78,7 +78,11 @@ impl Table {
 
     /// Maps `pages` pages from `gpa` at `ioba` on; with `check`, each is read back. Nothing of it stays mapped
     /// when one fails, if the hypervisor lets it be cleared.
-    pub(super) fn map(
+    ///
+    /// # Safety
+    /// As for [`calls::put_tce`], for all the pages.
+    #[allow(unsafe_code, reason = "entries let devices at memory")]
+    pub(super) unsafe fn map(
         self,
         platform: &(impl Hypervisor + Clock),
         ioba: u64,
@@ -90,7 +94,9 @@ impl Table {
         for page in 0..pages {
             let offset = page.wrapping_mul(self.page_size());
             let at = ioba.wrapping_add(offset);
-            if let Err(cause) = self.put(platform, at, gpa.0.wrapping_add(offset) | flags.bits(), check) {
+            let tce = gpa.0.wrapping_add(offset) | flags.bits();
+            // SAFETY: the page is one of those that the caller may map.
+            if let Err(cause) = unsafe { self.put(platform, at, tce, check) } {
                 let undone = self.clear_checked(platform, ioba, page.saturating_add(1)).is_ok();
                 return Err(TceError::NotMapped { ioba: at, cause, undone });
             }
@@ -104,16 +110,17 @@ impl Table {
             .map_err(|error| TceError::NotRead { ioba, error })
     }
 
-    fn put(
+    /// # Safety
+    /// As for [`calls::put_tce`].
+    #[allow(unsafe_code, reason = "an entry lets devices at memory")]
+    unsafe fn put(
         self,
         platform: &(impl Hypervisor + Clock),
         ioba: u64,
         tce: u64,
         check: bool,
     ) -> Result<(), MapCause> {
-        // SAFETY: the callers in this module map what devices may use: the pool, or in an ordinary guest, whose
-        // devices reach all memory anyway, what its owner gave for this transfer.
-        #[allow(unsafe_code, reason = "an entry lets devices at memory")]
+        // SAFETY: as the caller promises.
         let put = || unsafe { calls::put_tce(platform, self.liobn, ioba, tce) };
         settle(platform, put).map_err(MapCause::Put)?;
         if check {

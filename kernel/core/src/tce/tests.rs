@@ -1,5 +1,7 @@
 //! Windows on honest and failing hypervisors.
 
+#![allow(unsafe_code, reason = "the model's devices reach no memory of this process")]
+
 use super::{Ddw, DmaWindow, MapCause, PhbWindow, Route, TceError, TceFlags, WindowKind};
 use crate::addr::{Gpa, GpaRange};
 use crate::clock::Clock;
@@ -15,6 +17,23 @@ const PAGES: u64 = POOL.len >> 12;
 
 fn window() -> DmaWindow {
     DmaWindow::new(Model::LIOBN, 0, 1 << 30).unwrap()
+}
+
+/// A secure guest's window, for a pool at [`POOL`].
+fn for_pool(model: &Model, window: DmaWindow, dynamic: Option<&Ddw<'_>>) -> Result<PhbWindow, TceError> {
+    // SAFETY: the pool is the model's memory, and its devices reach nothing else.
+    unsafe { PhbWindow::for_pool(model, window, dynamic, POOL) }
+}
+
+/// A normal guest's window.
+fn for_memory(
+    model: &Model,
+    window: DmaWindow,
+    dynamic: Option<&Ddw<'_>>,
+    ram: &[GpaRange],
+) -> Result<PhbWindow, TceError> {
+    // SAFETY: the model's devices reach the model's memory alone.
+    unsafe { PhbWindow::for_memory(model, window, dynamic, ram) }
 }
 
 fn status(status: i64) -> Option<HcallReturn> {
@@ -49,7 +68,7 @@ fn a_secure_window_maps_every_page_of_the_pool_and_nothing_else() {
     // What firmware left behind, inside and outside of where the pool will be mapped.
     model.put_stale_tce(Model::LIOBN, 3, 0x1003);
     model.put_stale_tce(Model::LIOBN, (1 << 18) - 1, 0x2003);
-    let phb = PhbWindow::for_pool(&model, window(), None, POOL).unwrap();
+    let phb = for_pool(&model, window(), None).unwrap();
     let expected: Vec<(u64, u64)> =
         (0..PAGES).map(|page| ((page + 1) << 12, (POOL.start.0 + (page << 12)) | 3)).collect();
     assert_eq!(model.tces(Model::LIOBN), expected);
@@ -66,10 +85,10 @@ fn a_secure_window_maps_every_page_of_the_pool_and_nothing_else() {
 #[test]
 fn bus_address_zero_is_never_given_to_a_device() {
     let model = Model::new(true);
-    let phb = PhbWindow::for_pool(&model, window(), None, POOL).unwrap();
+    let phb = for_pool(&model, window(), None).unwrap();
     assert!(matches!(phb.route(), Route::Pool { bus, .. } if *bus > 0));
     let model = Model::new(false);
-    let phb = PhbWindow::for_memory(&model, window(), None, &Model::ram()).unwrap();
+    let phb = for_memory(&model, window(), None, &Model::ram()).unwrap();
     let Route::OnDemand(on_demand) = phb.route() else { panic!("{phb:?}") };
     assert!(on_demand.open(&model, Gpa(0), 4096, TceFlags::READ).unwrap().0 > 0);
 }
@@ -78,7 +97,7 @@ fn bus_address_zero_is_never_given_to_a_device() {
 fn an_entry_outside_the_pool_is_counted_wherever_it_is_in_the_window() {
     let model = Model::new(true);
     let window = window();
-    let pool = PhbWindow::for_pool(&model, window, None, POOL);
+    let pool = for_pool(&model, window, None);
     assert!(pool.is_ok());
     assert_eq!(window.exposed(&model, POOL), Ok(0));
     let last = (window.size() >> 12) - 1;
@@ -96,7 +115,7 @@ fn an_entry_outside_the_pool_is_counted_wherever_it_is_in_the_window() {
 fn a_window_that_does_not_start_at_zero_is_honoured() {
     let model = Model::new(true);
     let window = DmaWindow::new(Model::LIOBN, 1 << 28, 1 << 28).unwrap();
-    let phb = PhbWindow::for_pool(&model, window, None, POOL).unwrap();
+    let phb = for_pool(&model, window, None).unwrap();
     assert_eq!(model.tces(Model::LIOBN)[0], (1 << 28, POOL.start.0 | 3));
     assert!(matches!(phb.route(), Route::Pool { bus, .. } if *bus == 1 << 28));
 }
@@ -106,7 +125,7 @@ fn a_put_that_fails_at_any_page_leaves_nothing_mapped() {
     case!("TCE-01", Refuse);
     for page in [0, 1, PAGES / 2, PAGES - 1] {
         let model = failing(Hcall::PutTce, page, false);
-        let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
+        let error = for_pool(&model, window(), None).unwrap_err();
         let cause = MapCause::Put(HcallError::Hardware);
         assert_eq!(error, TceError::NotMapped { ioba: (page + 1) << 12, cause, undone: true });
         assert_eq!(model.tces(Model::LIOBN), []);
@@ -117,7 +136,7 @@ fn a_put_that_fails_at_any_page_leaves_nothing_mapped() {
 fn a_check_that_fails_at_any_page_leaves_nothing_mapped() {
     for page in [0, 1, PAGES / 2, PAGES - 1] {
         let model = failing(Hcall::GetTce, window().pages() + page, false);
-        let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
+        let error = for_pool(&model, window(), None).unwrap_err();
         let cause = MapCause::Get(HcallError::Hardware);
         assert_eq!(error, TceError::NotMapped { ioba: (page + 1) << 12, cause, undone: true });
         assert_eq!(model.tces(Model::LIOBN), []);
@@ -134,7 +153,7 @@ fn an_entry_that_reads_back_otherwise_than_it_was_put_is_refused() {
         let lie = put && call == Hcall::GetTce && args[1] == 6 << 12;
         lie.then_some(HcallReturn { status: 0, out: [0x1234_5003, 0, 0, 0] })
     });
-    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
+    let error = for_pool(&model, window(), None).unwrap_err();
     let cause = MapCause::Differs { put: (POOL.start.0 + (5 << 12)) | 3, got: 0x1234_5003 };
     // Nor does the entry read as cleared afterwards.
     assert_eq!(error, TceError::NotMapped { ioba: 6 << 12, cause, undone: false });
@@ -144,7 +163,7 @@ fn an_entry_that_reads_back_otherwise_than_it_was_put_is_refused() {
 #[test]
 fn an_undo_that_fails_is_said() {
     let model = failing(Hcall::PutTce, 7, true);
-    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
+    let error = for_pool(&model, window(), None).unwrap_err();
     assert!(matches!(error, TceError::NotMapped { undone: false, .. }));
     assert!(error.to_string().contains("could not be undone"));
 }
@@ -152,7 +171,7 @@ fn an_undo_that_fails_is_said() {
 #[test]
 fn a_window_that_cannot_be_cleared_is_not_used() {
     let model = failing(Hcall::StuffTce, 2, false);
-    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
+    let error = for_pool(&model, window(), None).unwrap_err();
     let ioba = (2 * 512) << 12;
     assert_eq!(error, TceError::NotCleared { ioba, error: HcallError::Hardware });
     assert_eq!(model.tces(Model::LIOBN), []);
@@ -163,7 +182,7 @@ fn a_window_smaller_than_the_pool_is_refused_with_both_sizes() {
     case!("TCE-03", Refuse);
     let model = Model::new(true);
     let small = DmaWindow::new(Model::LIOBN, 0, POOL.len - 4096).unwrap();
-    let error = PhbWindow::for_pool(&model, small, None, POOL).unwrap_err();
+    let error = for_pool(&model, small, None).unwrap_err();
     assert_eq!(error.to_string(), "TCE window of 253952 bytes is smaller than the pool of 262144 bytes");
     assert_eq!(model.hcalls(), []);
 }
@@ -194,11 +213,11 @@ fn a_busy_hypervisor_is_asked_again_and_not_for_ever() {
         left -= i32::from(call == Hcall::PutTce);
         (call == Hcall::PutTce && left >= 0).then_some(HcallReturn { status: 9900, out: [0; 4] })
     });
-    assert!(PhbWindow::for_pool(&model, window(), None, POOL).is_ok());
+    assert!(for_pool(&model, window(), None).is_ok());
 
     let model = Model::new(true);
     model.on_hcall(|call, _| if call == Hcall::PutTce { status(1) } else { None });
-    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
+    let error = for_pool(&model, window(), None).unwrap_err();
     assert!(matches!(error, TceError::NotMapped { cause: MapCause::Put(HcallError::Busy(1)), .. }));
     assert!(model.now() <= model.frequency(), "given up within a second");
 }
@@ -206,7 +225,7 @@ fn a_busy_hypervisor_is_asked_again_and_not_for_ever() {
 #[test]
 fn a_normal_window_maps_a_buffer_only_while_it_is_lent_and_only_its_pages() {
     let model = Model::new(false);
-    let phb = PhbWindow::for_memory(&model, window(), None, &Model::ram()).unwrap();
+    let phb = for_memory(&model, window(), None, &Model::ram()).unwrap();
     let Route::OnDemand(on_demand) = phb.route() else { panic!("{phb:?}") };
     let (bus, iova) = on_demand.open(&model, Gpa(0x20_0ff0), 0x1020, TceFlags::READ).unwrap();
     assert_eq!(bus & 0xfff, 0xff0);
@@ -222,7 +241,7 @@ fn a_normal_window_maps_a_buffer_only_while_it_is_lent_and_only_its_pages() {
 fn an_on_demand_window_that_is_full_says_so_and_serves_again_when_pages_come_back() {
     let model = Model::new(false);
     let window = DmaWindow::new(Model::LIOBN, 0x10_0000, 70 << 12).unwrap();
-    let phb = PhbWindow::for_memory(&model, window, None, &Model::ram()).unwrap();
+    let phb = for_memory(&model, window, None, &Model::ram()).unwrap();
     let Route::OnDemand(on_demand) = phb.route() else { panic!("{phb:?}") };
     let mut held = Vec::new();
     for page in 0..70 {
@@ -247,7 +266,7 @@ fn a_failed_mapping_on_demand_gives_its_pages_back_only_if_they_were_cleared() {
     for undo_fails in [false, true] {
         let model = failing(Hcall::PutTce, 1, undo_fails);
         let window = DmaWindow::new(Model::LIOBN, 0, 3 << 12).unwrap();
-        let phb = PhbWindow::for_memory(&model, window, None, &Model::ram()).unwrap();
+        let phb = for_memory(&model, window, None, &Model::ram()).unwrap();
         let Route::OnDemand(on_demand) = phb.route() else { panic!("{phb:?}") };
         assert!(on_demand.open(&model, Gpa(0), 2 << 12, TceFlags::READ).is_err());
         model.behave();
@@ -269,8 +288,8 @@ fn a_stale_entry_that_is_not_cleared_is_found_wherever_it_is_before_anything_is_
         model.put_stale_tce(Model::LIOBN, page, 0x1003);
         stuff_does_nothing(&model);
         let found = TceError::StillMapped { ioba: page << 12, tce: 0x1003 };
-        assert_eq!(PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err(), found);
-        assert_eq!(PhbWindow::for_memory(&model, window(), None, &Model::ram()).unwrap_err(), found);
+        assert_eq!(for_pool(&model, window(), None).unwrap_err(), found);
+        assert_eq!(for_memory(&model, window(), None, &Model::ram()).unwrap_err(), found);
         assert!(model.hcalls().iter().all(|(call, _)| *call != Hcall::PutTce));
         assert_eq!(window().exposed(&model, POOL), Ok(1));
     }
@@ -288,7 +307,7 @@ fn an_undo_that_clears_nothing_is_said() {
             _ => None,
         }
     });
-    let error = PhbWindow::for_pool(&model, window(), None, POOL).unwrap_err();
+    let error = for_pool(&model, window(), None).unwrap_err();
     assert!(matches!(error, TceError::NotMapped { undone: false, .. }), "{error}");
 }
 
@@ -300,7 +319,7 @@ fn the_pool_gets_a_small_window_in_the_place_of_the_default_one_whatever_that_ma
     model.put_stale_tce(Model::LIOBN, 5, 0x1003);
     model.put_stale_tce(Model::LIOBN, (1 << 18) - 1, 0x2003);
     stuff_does_nothing(&model);
-    let phb = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap();
+    let phb = for_pool(&model, window(), Some(&ddw(&model))).unwrap();
     let expected: Vec<(u64, u64)> =
         (0..4).map(|frame| ((frame + 1) << 16, (POOL.start.0 + (frame << 16)) | 3)).collect();
     assert_eq!(model.tces(Model::LIOBN), expected);
@@ -319,7 +338,7 @@ fn a_new_window_that_maps_something_is_found_before_the_pool_is_mapped() {
         let lie = call == Hcall::GetTce && args[1] == 7 << 16;
         lie.then_some(HcallReturn { status: 0, out: [0x1234_0001, 0, 0, 0] })
     });
-    let error = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap_err();
+    let error = for_pool(&model, window(), Some(&ddw(&model))).unwrap_err();
     assert_eq!(error, TceError::StillMapped { ioba: 7 << 16, tce: 0x1234_0001 });
     assert_eq!(model.tces(Model::LIOBN), []);
 }
@@ -331,12 +350,12 @@ fn a_default_window_that_is_removed_in_words_only_is_cleared_and_read_back() {
     model.offer_dynamic_windows();
     model.put_stale_tce(Model::LIOBN, 99, 0x1003);
     model.on_rtas(|name, _, _| (name == "ibm,remove-pe-dma-window").then_some(Ok(())));
-    let phb = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap();
+    let phb = for_pool(&model, window(), Some(&ddw(&model))).unwrap();
     assert_eq!((phb.report().page_shift, phb.report().pages_mapped), (12, PAGES));
     assert_eq!(phb.reach().exposed(&model, POOL), Ok(0));
     stuff_does_nothing(&model);
     model.put_stale_tce(Model::LIOBN, 99, 0x1003);
-    let error = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap_err();
+    let error = for_pool(&model, window(), Some(&ddw(&model))).unwrap_err();
     assert!(matches!(error, TceError::StillMapped { .. }), "{error}");
 }
 
@@ -345,7 +364,7 @@ fn a_removed_window_that_can_be_read_again_is_no_answer_to_what_is_exposed() {
     case!("TCE-09", Halt);
     let model = Model::new(true);
     model.offer_dynamic_windows();
-    let phb = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap();
+    let phb = for_pool(&model, window(), Some(&ddw(&model))).unwrap();
     assert_eq!(phb.reach().exposed(&model, POOL), Ok(0));
     model.on_hcall(
         |call, args| {
@@ -366,7 +385,7 @@ fn a_pool_without_a_usable_dynamic_window_keeps_the_default_one() {
             rets.fill(answer.unwrap_or_default());
             (name == "ibm,query-pe-dma-window").then_some(answer.map(|_| ()))
         });
-        let phb = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap();
+        let phb = for_pool(&model, window(), Some(&ddw(&model))).unwrap();
         assert_eq!((phb.report().page_shift, phb.report().pages_mapped), (12, PAGES));
     }
 }
@@ -384,7 +403,7 @@ fn a_pool_whose_window_is_gone_and_not_replaced_is_mapped_nowhere() {
             rets.fill(answer.unwrap_or_default());
             Some(answer.map(|_| ()))
         });
-        let error = PhbWindow::for_pool(&model, window(), Some(&ddw(&model)), POOL).unwrap_err();
+        let error = for_pool(&model, window(), Some(&ddw(&model))).unwrap_err();
         assert!(matches!(error, TceError::NotReplaced(_)), "{error}");
         assert!(model.hcalls().iter().all(|(call, _)| *call != Hcall::PutTce));
     }
@@ -403,7 +422,7 @@ fn a_dynamic_window_maps_all_memory_once_with_the_largest_page_that_fits() {
     ] {
         let model = Model::new(false);
         model.offer_dynamic_windows();
-        let phb = PhbWindow::for_memory(&model, window(), Some(&ddw(&model)), &[ram]).unwrap();
+        let phb = for_memory(&model, window(), Some(&ddw(&model)), &[ram]).unwrap();
         let report = phb.report();
         assert_eq!((report.kind, report.page_shift), (WindowKind::Direct, shift));
         assert_eq!(report.pages_mapped, ram.len >> shift);
@@ -420,16 +439,44 @@ fn memory_with_a_hole_is_mapped_without_the_hole() {
     let model = Model::new(false);
     model.offer_dynamic_windows();
     let ram = [GpaRange { start: Gpa(0), len: 16 << 20 }, GpaRange { start: Gpa(48 << 20), len: 16 << 20 }];
-    let phb = PhbWindow::for_memory(&model, window(), Some(&ddw(&model)), &ram).unwrap();
+    let phb = for_memory(&model, window(), Some(&ddw(&model)), &ram).unwrap();
     let base = phb.report().base;
     assert_eq!(model.tces(phb.report().liobn), [(base, 3), (base + (48 << 20), 48 << 20 | 3)]);
+}
+
+#[test]
+fn a_dynamic_window_whose_base_is_no_multiple_of_its_pages_is_removed_and_nothing_mapped_in_it() {
+    case!("TCE-07", Fallback);
+    // 64 MiB are mapped by four pages of 16 MiB; each of these is a multiple of a smaller page alone.
+    for base in [1_u64 << 12, 1 << 16, 1 << 21, 1 << 23, (1 << 59) + (1 << 23), 1] {
+        let model = Model::new(false);
+        model.offer_dynamic_windows();
+        let removed = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = removed.clone();
+        model.on_rtas(move |name, args, rets| {
+            match name {
+                "ibm,create-pe-dma-window" => {
+                    assert_eq!(args[3], 24, "log2 of the page");
+                    rets.copy_from_slice(&[0x8000_0001, (base >> 32) as u32, base as u32]);
+                }
+                "ibm,remove-pe-dma-window" => seen.lock().unwrap().extend_from_slice(args),
+                _ => return None,
+            }
+            Some(Ok(()))
+        });
+        let phb = for_memory(&model, window(), Some(&ddw(&model)), &Model::ram()).unwrap();
+        assert_eq!(phb.report().kind, WindowKind::OnDemand, "{base:#x}");
+        assert_eq!(*removed.lock().unwrap(), [0x8000_0001], "{base:#x}");
+        let puts = model.hcalls().into_iter().filter(|(call, _)| *call == Hcall::PutTce);
+        assert_eq!(puts.count(), 0, "{base:#x}");
+    }
 }
 
 #[test]
 fn without_a_usable_dynamic_window_buffers_are_mapped_on_demand() {
     case!("TCE-07", Fallback);
     let attempt = |model: &Model| {
-        let phb = PhbWindow::for_memory(model, window(), Some(&ddw(model)), &Model::ram()).unwrap();
+        let phb = for_memory(model, window(), Some(&ddw(model)), &Model::ram()).unwrap();
         assert_eq!(phb.report().kind, WindowKind::OnDemand);
     };
     // Not offered at all.
@@ -470,7 +517,7 @@ fn a_dynamic_window_that_cannot_be_filled_is_removed() {
             if call == Hcall::PutTce && args[1] & 0xfff_ffff == 2 << 24 { status(-4) } else { None }
         },
     );
-    let phb = PhbWindow::for_memory(&model, window(), Some(&ddw(&model)), &Model::ram()).unwrap();
+    let phb = for_memory(&model, window(), Some(&ddw(&model)), &Model::ram()).unwrap();
     assert_eq!(phb.report().kind, WindowKind::OnDemand);
     assert_eq!(*removed.lock().unwrap(), [0x8000_0001]);
 }
@@ -478,7 +525,7 @@ fn a_dynamic_window_that_cannot_be_filled_is_removed() {
 #[test]
 fn a_sabotaged_build_maps_one_page_that_is_not_of_the_pool() {
     let model = Model::new(true);
-    let phb = PhbWindow::for_pool(&model, window(), None, POOL).unwrap();
+    let phb = for_pool(&model, window(), None).unwrap();
     let ioba = phb.map_for_sabotage(&model, Gpa(0x12_3456)).unwrap();
     let tces = model.tces(Model::LIOBN);
     let outside: Vec<_> = tces.iter().filter(|(_, tce)| !POOL.contains(Gpa(tce & !0xfff), 4096)).collect();

@@ -167,7 +167,11 @@ impl PhbWindow {
     /// # Errors
     /// The window is smaller than the pool, still maps something, or a call failed; nothing is mapped, if that can
     /// be said.
-    pub fn for_pool(
+    ///
+    /// # Safety
+    /// `pool` is device memory, and stays so for good.
+    #[allow(unsafe_code, reason = "entries let devices at memory")]
+    pub(crate) unsafe fn for_pool(
         platform: &(impl Hypervisor + Clock),
         default: DmaWindow,
         dynamic: Option<&Ddw<'_>>,
@@ -191,7 +195,9 @@ impl PhbWindow {
         window.clear_checked(platform)?;
         let pages = pool.len.div_ceil(table.page_size());
         let both = TceFlags::READ | TceFlags::WRITE;
-        table.map(platform, used.base, pool.start, pages, both, true)?;
+        // SAFETY: the pages are the pool's: device memory for good, by the caller's promise. The pool is whole frames, and
+        // a page is a frame or less.
+        unsafe { table.map(platform, used.base, pool.start, pages, both, true)? };
         let report = used.report(WindowKind::Pool, pages);
         let reach = Reach { window, removed: replacement.map(|_| default) };
         Ok(Self { route: Route::Pool { gpa: pool, bus: used.base }, report, reach })
@@ -202,7 +208,11 @@ impl PhbWindow {
     ///
     /// # Errors
     /// The default window cannot be cleared, or still maps something.
-    pub fn for_memory(
+    ///
+    /// # Safety
+    /// This is an ordinary guest, which trusts its devices to write only where their drivers told them to.
+    #[allow(unsafe_code, reason = "entries let devices at memory")]
+    pub(crate) unsafe fn for_memory(
         platform: &(impl Hypervisor + Clock),
         window: DmaWindow,
         dynamic: Option<&Ddw<'_>>,
@@ -212,7 +222,8 @@ impl PhbWindow {
         if let Some(ddw) = dynamic {
             // Not read back: this guest's devices reach all memory in any case.
             window.clear(platform)?;
-            match ddw.map_all(platform, ram) {
+            // SAFETY: as the caller promises.
+            match unsafe { ddw.map_all(platform, ram) } {
                 Ok((gpa, report)) => {
                     return Ok(Self { route: Route::Direct { gpa, bus: report.base }, report, reach });
                 }
@@ -222,7 +233,9 @@ impl PhbWindow {
         window.clear_checked(platform)?;
         let used = window.used();
         let report = used.report(WindowKind::OnDemand, 0);
-        Ok(Self { route: Route::OnDemand(Arc::new(OnDemand::new(used))), report, reach })
+        // SAFETY: as the caller promises.
+        let on_demand = unsafe { OnDemand::new(used) };
+        Ok(Self { route: Route::OnDemand(Arc::new(on_demand)), report, reach })
     }
 
     /// What a secure guest's devices can reach through the bridge.
@@ -249,6 +262,7 @@ impl PhbWindow {
     /// # Errors
     /// As for any mapping.
     #[cfg(any(test, sabotage_map_private))]
+    #[allow(unsafe_code, reason = "what it does wrong is to be noticed")]
     pub fn map_for_sabotage(
         &self,
         platform: &(impl Hypervisor + Clock),
@@ -261,7 +275,8 @@ impl PhbWindow {
         }
         let ioba = self.report.base.wrapping_add(behind);
         let page = crate::addr::Gpa(private.0 & !table.page_size().wrapping_sub(1));
-        table.map(platform, ioba, page, 1, TceFlags::READ | TceFlags::WRITE, false)?;
+        // SAFETY: none can be given: this build breaks the rule, on purpose. No driver is told the address.
+        unsafe { table.map(platform, ioba, page, 1, TceFlags::READ | TceFlags::WRITE, false)? };
         Ok(ioba)
     }
 }

@@ -26,7 +26,12 @@ pub const PUBLIC: u64 = u64::from_le_bytes(*b"postern!");
 
 /// Memory whose owner is not proved. Each access is one of 16 bytes that the ultravisor cannot emulate: by a vector
 /// register, where the processor has them.
-pub trait Unproved {
+///
+/// # Implementation safety
+/// The value is the only owner of the frames that [`Self::range`] names, always the same, and no reference to their
+/// bytes exists: they are zeroed. No call touches a byte outside of them.
+#[allow(unsafe_code, reason = "the frames that an implementor names are zeroed")]
+pub unsafe trait Unproved {
     /// Where it lies.
     fn range(&self) -> GpaRange;
     /// Writes at `offset`, a multiple of 16.
@@ -82,11 +87,8 @@ pub struct Proof {
 ///
 /// # Errors
 /// A call failed, or did not do what it does to a frame of the VM: none of the memory may be used.
-///
-/// # Safety
-/// The caller owns the frames that `memory` names, and no reference to their bytes exists: the calls zero them.
 #[allow(unsafe_code, reason = "a share and its undoing zero the frames they name")]
-pub unsafe fn accept(
+pub fn accept(
     uv: &impl Ultravisor,
     clock: &impl Clock,
     memory: &impl Unproved,
@@ -109,7 +111,7 @@ pub unsafe fn accept(
             (Ultracall::UnsharePage, AcceptError::Unshare),
         ] {
             batch.mark();
-            // SAFETY: the frames are some of `memory`, which the caller owns.
+            // SAFETY: the frames are some of `memory`, their only owner: no reference to them exists.
             let (calls, answer) =
                 unsafe { call_until_settled(uv, clock, call, batch.first(), batch.frames()) };
             proof.calls = proof.calls.saturating_add(calls);

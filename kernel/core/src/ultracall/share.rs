@@ -7,6 +7,7 @@
 use super::{Ultracall, UvStatus};
 use crate::addr::{FRAME_SIZE, Gfn, Gpa, GpaRange};
 use crate::clock::{Clock, Deadline};
+use crate::memory_map::OwnedFrames;
 use crate::seam::{DeviceMemory, Ultravisor};
 use core::fmt;
 use core::time::Duration;
@@ -84,6 +85,8 @@ pub enum ShareError {
     TooLong(usize),
     /// The range is not inside any memory of this guest.
     OutsideMemory(GpaRange),
+    /// The device memory that was made of the frames lies elsewhere.
+    OtherMemory(GpaRange),
     /// U_FUNCTION: there is no ultravisor, although this guest believes that it is secure.
     NoUltravisor,
     /// U_PERMISSION: the ultravisor says that this guest is not secure.
@@ -114,6 +117,9 @@ impl fmt::Display for ShareError {
             Self::TooLong(len) => write!(f, "pool of {len} bytes is too long to share"),
             Self::OutsideMemory(range) => {
                 write!(f, "pool {:#x}+{:#x} is not inside memory", range.start.0, range.len)
+            }
+            Self::OtherMemory(range) => {
+                write!(f, "device memory at {:#x}+{:#x} is not the pool's frames", range.start.0, range.len)
             }
             Self::NoUltravisor => f.write_str(
                 "UV_SHARE_PAGE: U_FUNCTION: no ultravisor answers, yet this guest was told it is secure",
@@ -156,8 +162,8 @@ impl<M: DeviceMemory> fmt::Display for ShareFailure<M> {
     }
 }
 
-/// Shares all of `memory` with one UV_SHARE_PAGE and verifies every byte of it. `memory` must hold nothing of
-/// value: its content is lost. `ram` is the memory this guest has. What was seen to be zeros is not cleared again:
+/// Shares `frames` with one UV_SHARE_PAGE and verifies every byte of them, through the device memory that `memory` makes
+/// of them. The frames are given away: they come back as a pool, or never. `ram` is the memory this guest has. What was seen to be zeros is not cleared again:
 /// that would keep no host from writing there a moment later, and costs a third pass over all pages.
 ///
 /// # Errors
@@ -165,27 +171,34 @@ impl<M: DeviceMemory> fmt::Display for ShareFailure<M> {
 pub fn share_pool<M: DeviceMemory>(
     uv: &impl Ultravisor,
     clock: &impl Clock,
-    memory: M,
+    frames: OwnedFrames,
     ram: &[GpaRange],
+    memory: impl FnOnce(OwnedFrames) -> M,
 ) -> Result<SharedPool<M>, ShareFailure<M>> {
-    let frames = match fit(&memory, ram) {
-        Ok(frames) => frames,
-        Err(error) => return Err(ShareFailure { error, quarantined: None, ultracalls: 0 }),
-    };
+    let unfit = |error| ShareFailure { error, quarantined: None, ultracalls: 0 };
+    let range = frames.range();
+    let count = fit(range, ram).map_err(unfit)?;
+    let memory = memory(frames);
+    let made = GpaRange { start: memory.gpa(), len: memory.len() as u64 };
+    if made != range {
+        return Err(unfit(ShareError::OtherMemory(made)));
+    }
     fill_with_pattern(&memory);
-    let first = Gfn::from(memory.gpa());
-    // SAFETY: the frames are those of `memory`, which the caller gave away, and which allows no references.
+    let first = Gfn::from(range.start);
+    // SAFETY: the frames had one owner, who gave them away, and no reference to them exists: all that is left of them is
+    // `memory`, which names them and nothing else.
     #[allow(unsafe_code, reason = "a share zeroes the frames it names")]
-    let (ultracalls, answer) = unsafe { call_until_settled(uv, clock, Ultracall::SharePage, first, frames) };
+    let (ultracalls, answer) = unsafe { call_until_settled(uv, clock, Ultracall::SharePage, first, count) };
     if let Err(error) = answer.and_then(|()| verify_zeros(&memory)) {
         return Err(ShareFailure { error, quarantined: Some(Quarantined { memory }), ultracalls });
     }
-    Ok(SharedPool { memory, frames, ultracalls })
+    Ok(SharedPool { memory, frames: count, ultracalls })
 }
 
 /// The number of frames, when the range is one that can be shared.
-fn fit(memory: &impl DeviceMemory, ram: &[GpaRange]) -> Result<u32, ShareError> {
-    let (start, len) = (memory.gpa(), memory.len());
+fn fit(range: GpaRange, ram: &[GpaRange]) -> Result<u32, ShareError> {
+    let GpaRange { start, len } = range;
+    let len = usize::try_from(len).map_err(|_| ShareError::TooLong(usize::MAX))?;
     if !start.0.is_multiple_of(FRAME_SIZE as u64) {
         return Err(ShareError::Misaligned(start));
     }

@@ -9,7 +9,7 @@ use crate::devices::set::Disk;
 use crate::platform::pseries::Pseries;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::mem;
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 use hal::PoolHal;
 use postern_core::addr::{FRAME_SIZE, GpaRange};
@@ -97,22 +97,17 @@ impl Other {
             offset: 0,
         };
         let depth = usize::from(work.depth);
-        let mut run = Run {
+        // What is in flight when this fails the device may still use: it is never freed.
+        let mut run = ManuallyDrop::new(Run {
             requests: (0..depth).map(|_| request()).collect(),
             spare: (0..depth).collect(),
             of_token: [None; TOKENS],
             in_flight: 0,
             number: 0,
             measured: Measured { requests: 0, ticks: 0, idle: 0, depth: 0 },
-        };
-        match self.all(&mut run, work, content) {
-            Ok(()) => Ok(Some(run.measured)),
-            Err(error) => {
-                // The device may still use what is in flight.
-                mem::forget(run);
-                Err(error)
-            }
-        }
+        });
+        self.all(&mut run, work, content)?;
+        Ok(Some(ManuallyDrop::into_inner(run).measured))
     }
 
     fn all(&mut self, run: &mut Run, work: Work, content: Content) -> Result<(), DeviceError> {

@@ -50,7 +50,9 @@ impl Disk {
     }
 }
 
-impl Mmio for Disk {
+// SAFETY: the registers are a model's, whose device reaches no memory of this process.
+#[allow(unsafe_code, reason = "a model keeps the promises")]
+unsafe impl Mmio for Disk {
     fn load(&self, register: Register) -> Result<u64, HcallError> {
         let at = register.gpa();
         let registers = self.0.lock().unwrap();

@@ -1,20 +1,15 @@
 //! Buffers that nobody gave back keep their memory: a device that uses them in place may still do so.
 
 use super::*;
-use std::ptr;
+use crate::freed::Watch;
+use core::mem::ManuallyDrop;
 
 const LEN: usize = 4096;
 
-/// Whether memory at `at` is given to somebody else now.
-fn serves_again(at: *const u8) -> bool {
-    let others: Vec<Vec<u8>> = (0..64).map(|_| vec![0; LEN]).collect();
-    others.iter().any(|other| ptr::eq(other.as_ptr(), at))
-}
-
-fn lent(dma: &Dma<Model>) -> (Mapping, *const u8) {
+fn lent(dma: &Dma<Model>) -> (Mapping, Watch) {
     let buffer = vec![0; LEN];
-    let at = buffer.as_ptr();
-    (dma.map_from_device(buffer).unwrap(), at)
+    let watch = Watch::of(buffer.as_ptr());
+    (dma.map_from_device(buffer).unwrap(), watch)
 }
 
 #[test]
@@ -22,15 +17,15 @@ fn a_mapping_that_is_dropped_keeps_its_buffer_from_use() {
     case!("LIF-06", Quarantine);
     for cell in Cell::ALL {
         let dma = cell.model().dma(cell.access_platform);
-        let (mapping, at) = lent(&dma);
+        let (mapping, buffer) = lent(&dma);
         drop(mapping);
-        assert!(!serves_again(at), "{cell:?}");
+        assert!(!buffer.freed(), "{cell:?}");
         let mut place = Some(lent(&dma).0);
-        let (newer, at) = lent(&dma);
+        let (newer, buffer) = lent(&dma);
         place.replace(newer).map(drop).unwrap();
         drop(place);
         drop(dma);
-        assert!(!serves_again(at), "{cell:?}");
+        assert!(!buffer.freed(), "{cell:?}");
     }
 }
 
@@ -39,15 +34,39 @@ fn a_buffer_in_quarantine_serves_again_only_after_a_reset() {
     case!("RNG-20", Quarantine);
     for access_platform in [false, true] {
         let dma = Model::new(false).dma(access_platform);
-        let (mapping, at) = lent(&dma);
+        let (mapping, buffer) = lent(&dma);
         dma.quarantine(mapping);
-        assert!(!serves_again(at), "{access_platform}");
+        assert!(!buffer.freed(), "{access_platform}");
         dma.reset_confirmed();
+        assert!(buffer.freed(), "{access_platform}");
         let (mapping, never_reset) = lent(&dma);
         dma.quarantine(mapping);
         drop(dma);
-        assert!(!serves_again(never_reset), "{access_platform}");
+        assert!(!never_reset.freed(), "{access_platform}");
     }
+}
+
+/// The twins of those, and of the next: what they look at shows a mapping, a quarantine and coherent memory that free
+/// what a device may still use.
+#[test]
+fn twins_that_free_what_a_device_may_use_are_found() {
+    for cell in Cell::ALL {
+        let dma = cell.model().dma(cell.access_platform);
+        let (Mapping { buffer: mut kept, .. }, buffer) = lent(&dma);
+        assert!(!buffer.freed(), "{cell:?}");
+        drop(kept.back());
+        assert!(buffer.freed(), "{cell:?}");
+    }
+    let model = Model::new(false);
+    let dma = model.dma(false);
+    let (mapping, buffer) = lent(&dma);
+    // A quarantine that ends with its request: nobody confirmed a reset.
+    drop(dma.unmapped(mapping));
+    assert!(buffer.freed());
+    let coherent = dma.coherent(LEN).unwrap();
+    assert_eq!(model.pieces_allocated(), 1);
+    drop(ManuallyDrop::into_inner(coherent.memory));
+    assert_eq!(model.pieces_allocated(), 0);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn described(machine: &Machine, own: &Own, secure: bool) -> Vec<GpaRange> {
 }
 
 fn check(machine: &Machine, own: &Own, secure: bool, pool: u64, heap: u64) -> Result<(), TestCaseError> {
-    check_map(MemoryMap::new(machine, own, secure), machine, own, secure, [pool, heap])
+    check_map(MemoryMap::of_model(machine, own, secure), machine, own, secure, [pool, heap])
 }
 
 /// A map against the description that it should have been made from.
@@ -130,7 +130,8 @@ fn check_map(
     };
     for (kind, len, who) in [(Kind::Pool, pool, "pool"), (Kind::Heap, heap, "heap")] {
         match map.take(kind, len) {
-            Ok(range) => {
+            Ok(frames) => {
+                let range = frames.range();
                 prop_assert!(range.len >= len && range.end().0 <= HIGH_END);
                 take(range, who)?;
             }
@@ -141,8 +142,8 @@ fn check_map(
         Ok(rest) => rest,
         Err(error) => return Err(TestCaseError::fail(std::format!("{error}"))),
     };
-    while let Some(range) = rest.take(1, 3 * FRAME) {
-        take(range, "grown heap")?;
+    while let Some(frames) = rest.take(1, 3 * FRAME) {
+        take(frames.range(), "grown heap")?;
     }
     Ok(())
 }
@@ -202,7 +203,7 @@ proptest! {
         let image = GpaRange { start: Gpa(4 * FRAME), len: 30 * FRAME };
         let tree_buffer = GpaRange { start: Gpa(10 * FRAME), len: FRAME };
         let own = Own { image, tree_buffer, tree: tree_buffer };
-        let map = MemoryMap::new(&machine, &own, secure);
+        let map = MemoryMap::of_model(&machine, &own, secure);
         prop_assert!(map.is_ok(), "{:?}", map);
         check(&machine, &own, secure, pool, FRAME)?;
     }
@@ -221,7 +222,7 @@ fn mem_06_a_map_that_does_not_know_an_owner_is_found() {
     let tree_buffer = GpaRange { start: Gpa(10 * FRAME), len: FRAME };
     let own = Own { image, tree_buffer, tree: range(120) };
     let judge = |told: &Machine, own_told: &Own| {
-        check_map(MemoryMap::new(told, own_told, true), &machine, &own, true, [8 * FRAME, FRAME])
+        check_map(MemoryMap::of_model(told, own_told, true), &machine, &own, true, [8 * FRAME, FRAME])
     };
     judge(&machine, &own).expect("a map that knows all");
     let without = |forget: fn(&mut Machine)| {
@@ -242,5 +243,5 @@ fn windows_that_wrap_are_refused() {
     let mut machine = machine(POWER9_TWO_PHBS);
     machine.bridges[0].windows[0].gpa = Gpa(u64::MAX - 5);
     let own = super::own();
-    assert!(matches!(MemoryMap::new(&machine, &own, false), Err(MapError::Wraps(_))));
+    assert!(matches!(MemoryMap::of_model(&machine, &own, false), Err(MapError::Wraps(_))));
 }

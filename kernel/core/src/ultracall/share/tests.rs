@@ -3,6 +3,7 @@
 use super::{MOST_CALLS, ShareError, share_pool};
 use crate::addr::{FRAME_SIZE, Gfn, Gpa, GpaRange};
 use crate::clock::Clock;
+use crate::memory_map::OwnedFrames;
 use crate::model::{Model, POOL_BASE, UvBehaviour};
 use crate::seam::DeviceMemory;
 use crate::ultracall::{Ultracall, UvStatus};
@@ -22,7 +23,7 @@ fn gfn(index: u64) -> u64 {
 fn error_of(r3: i64) -> (ShareError, usize) {
     let model = Model::new(true);
     model.on_ultracall(move |_, _| Some(r3));
-    let failure = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap_err();
+    let failure = model.try_share(&model, FRAMES).unwrap_err();
     assert!(failure.quarantined.is_some(), "after a call the range is in doubt");
     assert_eq!(failure.ultracalls as usize, model.ultracalls().len());
     (failure.error, model.ultracalls().len())
@@ -35,7 +36,7 @@ fn one_call_shares_exactly_the_pool_in_64_kib_frames_whichever_way_success_is_re
     for behaviour in [UvBehaviour::Published, UvBehaviour::Documented] {
         let model = Model::new(true);
         model.set_behaviour(behaviour);
-        let pool = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap();
+        let pool = model.try_share(&model, FRAMES).unwrap();
         assert_eq!(model.ultracalls(), [(Ultracall::SharePage, [gfn(0), FRAMES as u64])]);
         assert_eq!(model.shared_frames(), [gfn(0), gfn(1), gfn(2), gfn(3)]);
         assert_eq!((pool.frames(), pool.ultracalls()), (4, 1));
@@ -50,7 +51,7 @@ fn memory_beside_the_pool_is_not_touched() {
     let (before, after) = (Gpa(POOL_BASE.0 - 8), Gpa(POOL_BASE.0 + (FRAMES * FRAME_SIZE) as u64));
     model.poke(before, &[0x11; 8]);
     model.poke(after, &[0x22; 8]);
-    share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap();
+    model.try_share(&model, FRAMES).unwrap();
     assert_eq!(model.peek(before, 8), [0x11; 8]);
     assert_eq!(model.peek(after, 8), [0x22; 8]);
 }
@@ -95,7 +96,7 @@ fn a_busy_ultravisor_is_asked_again() {
             left -= 1;
             (left >= 0).then_some(busy)
         });
-        let pool = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap();
+        let pool = model.try_share(&model, FRAMES).unwrap();
         assert_eq!(pool.ultracalls(), 4);
     }
 }
@@ -106,7 +107,7 @@ fn an_ultravisor_that_is_busy_for_ever_is_given_up_after_bounded_time_and_calls(
     assert_eq!(error_of(-5), (ShareError::StillBusy(UvStatus::Retry, MOST_CALLS), MOST_CALLS as usize));
     let model = Model::new(true);
     model.on_ultracall(|_, _| Some(-5));
-    let _ = share_pool(&model, &model, model.pool_memory(1), &Model::ram()).unwrap_err();
+    let _ = model.try_share(&model, 1).unwrap_err();
     assert!(model.now() / model.frequency() <= 3, "{} s", model.now() / model.frequency());
 }
 
@@ -125,7 +126,7 @@ fn a_clock_that_stands_still_does_not_make_the_retries_endless() {
     }
     let model = Model::new(true);
     model.on_ultracall(|_, _| Some(-5));
-    let failure = share_pool(&model, &Stalled, model.pool_memory(1), &Model::ram()).unwrap_err();
+    let failure = model.try_share(&Stalled, 1).unwrap_err();
     assert_eq!(failure.error, ShareError::StillBusy(UvStatus::Retry, MOST_CALLS));
 }
 
@@ -145,7 +146,7 @@ fn a_share_of_a_part_of_the_range_is_noticed() {
         inner.poke(POOL_BASE, &vec![0; 2 * FRAME_SIZE]);
         Some(OPCODE)
     });
-    let failure = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap_err();
+    let failure = model.try_share(&model, FRAMES).unwrap_err();
     assert_eq!(failure.error, ShareError::PatternIntact(Gfn(gfn(2))));
 }
 
@@ -157,7 +158,7 @@ fn a_frame_that_is_zeroed_but_for_its_last_byte_is_noticed() {
         inner.poke(POOL_BASE, &vec![0; FRAMES * FRAME_SIZE - 1]);
         Some(0)
     });
-    let failure = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap_err();
+    let failure = model.try_share(&model, FRAMES).unwrap_err();
     assert_eq!(failure.error, ShareError::NotZeroed(Gfn(gfn(3)), FRAME_SIZE - 1));
     let range = failure.quarantined.as_ref().map(super::Quarantined::range).unwrap();
     assert_eq!((range.start, range.len), (POOL_BASE, (FRAMES * FRAME_SIZE) as u64));
@@ -178,7 +179,7 @@ fn one_byte_that_was_not_zeroed_is_found_wherever_it_is() {
                 inner.poke(Gpa(POOL_BASE.0 + (FRAME_SIZE + place) as u64), &[value]);
                 Some(OPCODE)
             });
-            let failure = share_pool(&model, &model, model.pool_memory(2), &Model::ram()).unwrap_err();
+            let failure = model.try_share(&model, 2).unwrap_err();
             assert_eq!(failure.error, ShareError::NotZeroed(Gfn(gfn(1)), place), "{value:#x}");
             // The answer holds the model, and the model the answer: 32-bit machines have no room for so many.
             model.on_ultracall(|_, _| None);
@@ -197,7 +198,7 @@ fn the_pattern_has_no_zero_byte_and_differs_from_place_to_place() {
         assert_eq!(chunks.len(), FRAMES * FRAME_SIZE / 4096);
         None
     });
-    share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap();
+    model.try_share(&model, FRAMES).unwrap();
     assert_eq!(model.ultracalls().len(), 1);
 }
 
@@ -210,7 +211,7 @@ fn the_pattern_of_another_place_is_not_an_intact_one() {
         inner.poke(POOL_BASE, &second);
         Some(OPCODE)
     });
-    let failure = share_pool(&model, &model, model.pool_memory(FRAMES), &Model::ram()).unwrap_err();
+    let failure = model.try_share(&model, FRAMES).unwrap_err();
     assert_eq!(failure.error, ShareError::NotZeroed(Gfn(gfn(0)), 0));
 }
 
@@ -241,10 +242,31 @@ fn a_range_that_cannot_be_shared_costs_no_call_and_stays_untouched() {
         ),
     ] {
         model.poke(POOL_BASE, &[0x77; 16]);
-        let failure = share_pool(&model, &model, memory, ram).unwrap_err();
+        let frames = OwnedFrames::of_model(GpaRange { start: memory.gpa(), len: memory.len() as u64 });
+        let failure = share_pool(&model, &model, frames, ram, |_| memory).unwrap_err();
         assert_eq!(failure.error, error);
         assert!(failure.quarantined.is_none());
         assert_eq!(model.peek(POOL_BASE, 16), [0x77; 16]);
     }
+    assert!(model.ultracalls().is_empty());
+}
+
+#[test]
+fn memory_that_is_not_the_frames_that_were_given_away_is_not_shared() {
+    let model = Model::new(true);
+    let (frame, len) = (FRAME_SIZE as u64, FRAMES * FRAME_SIZE);
+    for start in [POOL_BASE.0 - frame, POOL_BASE.0 + frame] {
+        for memory in
+            [model.pool_memory(FRAMES), model.pool_memory(FRAMES - 1), model.pool_memory(FRAMES + 1)]
+        {
+            let frames = OwnedFrames::of_model(GpaRange { start: Gpa(start), len: len as u64 });
+            let made = GpaRange { start: POOL_BASE, len: memory.len() as u64 };
+            let failure = share_pool(&model, &model, frames, &Model::ram(), |_| memory).unwrap_err();
+            assert_eq!(failure.error, ShareError::OtherMemory(made));
+        }
+    }
+    let frames = OwnedFrames::of_model(GpaRange { start: POOL_BASE, len: len as u64 });
+    let smaller = share_pool(&model, &model, frames, &Model::ram(), |_| model.pool_memory(FRAMES - 1));
+    assert!(matches!(smaller.unwrap_err().error, ShareError::OtherMemory(_)));
     assert!(model.ultracalls().is_empty());
 }

@@ -1,0 +1,50 @@
+//! Frames that one holder owns.
+
+use crate::addr::GpaRange;
+
+/// Whole frames of RAM that nothing else of this kernel uses. Only a [`MemoryMap`](super::MemoryMap) makes one, and of
+/// each frame once; who shares the frames, or adds them to a heap, gives this away for good. Frames that are dropped are
+/// never used again.
+///
+/// ```compile_fail,E0423
+/// use postern_core::{addr::{Gpa, GpaRange}, memory_map::OwnedFrames};
+/// let mine = OwnedFrames(GpaRange { start: Gpa(0x10_0000), len: 0x1_0000 });
+/// ```
+///
+/// ```compile_fail,E0382
+/// fn twice(frames: postern_core::memory_map::OwnedFrames) {
+///     drop(frames);
+///     drop(frames);
+/// }
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "frames that are dropped are never used again"]
+pub struct OwnedFrames(GpaRange);
+
+impl OwnedFrames {
+    /// Frames that the map has not given out before and will not give out again.
+    pub(super) const fn of_map(range: GpaRange) -> Self {
+        Self(range)
+    }
+
+    /// For a model, whose memory is none of this process.
+    #[cfg(any(test, feature = "model"))]
+    pub const fn of_model(range: GpaRange) -> Self {
+        Self(range)
+    }
+
+    /// Frames of a kernel that has another way to know who owns what.
+    ///
+    /// # Safety
+    /// The range is whole 64 KiB frames of RAM, nothing uses them, and this is the only value made of them.
+    #[allow(unsafe_code, reason = "only the caller knows who owns the frames")]
+    pub const unsafe fn new(range: GpaRange) -> Self {
+        Self(range)
+    }
+
+    /// Where the frames lie.
+    #[must_use]
+    pub const fn range(&self) -> GpaRange {
+        self.0
+    }
+}
