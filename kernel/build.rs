@@ -5,7 +5,9 @@ fn main() {
     let script = top.join("linker.ld");
     println!("cargo:rerun-if-changed={}", script.display());
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
-        println!("cargo::error=the kernel has a target of its own, which is not this machine: run `make image`");
+        println!(
+            "cargo::error=the kernel has a target of its own, which is not this machine: run `make image`"
+        );
         return;
     }
     println!("cargo:rustc-link-arg=-T{}", script.display());

@@ -13,6 +13,7 @@ use postern_core::fdt::Machine;
 use postern_core::handover::{self, Arrival, Slot};
 use postern_core::hcall::calls;
 use postern_core::lock::Lock;
+use postern_core::parts::low_u32;
 use postern_core::seam::Rtas;
 
 /// How long a CPU may take to arrive, and to answer.
@@ -104,13 +105,13 @@ pub fn start(machine: &Machine, secure: bool) -> Online {
         log::warn!("cpus: {high} are left alone: the ultravisor has no room for their server numbers");
     }
     let others = others.filter(|server| allowed(**server));
-    let (mut online, mut answered) = (1, 0);
+    let (mut online, mut answered) = (1usize, 0usize);
     for (index, (cpu, server)) in CPUS.iter().zip(others.clone()).enumerate() {
         if start_one(cpu, index, *server) {
-            online += 1;
+            online = online.saturating_add(1);
             let ready = asked(cpu);
             cpu.ready.store(ready, Ordering::Relaxed);
-            answered += usize::from(ready);
+            answered = answered.saturating_add(ready.into());
         }
     }
     let left = others.count().saturating_sub(SECONDARIES);
@@ -130,7 +131,7 @@ fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
     cpu.toc.store(toc, Ordering::Relaxed);
     cpu.function.store(run as *const () as u64, Ordering::Relaxed);
     cpu.server.store(server, Ordering::Relaxed);
-    cpu.index.store(index as u32, Ordering::Relaxed);
+    cpu.index.store(low_u32(index as u64), Ordering::Relaxed);
     postern_arch::sync();
     let entry = u32::try_from(&raw const postern_secondary_entry as usize);
     let argument = u32::try_from(core::ptr::from_ref(cpu).expose_provenance());
@@ -253,7 +254,7 @@ pub const MOST: usize = SECONDARIES + 1;
 pub fn number_here() -> usize {
     let stack = postern_arch::exception_stack();
     let mine = |cpu: &Secondary| cpu.exception_stack.load(Ordering::Relaxed) == stack;
-    CPUS.iter().position(mine).map_or(0, |index| index + 1)
+    CPUS.iter().position(mine).map_or(0, |index| index.saturating_add(1))
 }
 
 /// The server number of the CPU that runs this.

@@ -119,9 +119,9 @@ fn registers(frame: &ExceptionFrame, registered: bool) -> u64 {
         frame.cr,
         frame.xer
     );
-    for (row, values) in gpr.chunks(4).enumerate() {
+    for (first, values) in (0..).step_by(4).zip(gpr.chunks(4)) {
         if let [a, b, c, d] = values {
-            log::error!("  r{:02}: {a:016x} {b:016x} {c:016x} {d:016x}", row * 4);
+            log::error!("  r{first:02}: {a:016x} {b:016x} {c:016x} {d:016x}");
         }
     }
     backtrace::log_from(frame.srr0, frame.lr, gpr[1]);

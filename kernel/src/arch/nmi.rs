@@ -5,6 +5,7 @@ use crate::memory::layout;
 use crate::platform::pseries::Pseries;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::nmi::{SAVED_BYTES, Saved, place};
+use postern_core::parts::index;
 use postern_core::seam::Rtas;
 use spin::Once;
 
@@ -53,7 +54,7 @@ pub fn saved(r3: u64) -> Option<Saved> {
     for (offset, byte) in bytes.iter_mut().enumerate() {
         // SAFETY: the place lies in the RTAS area, which is RAM that the kernel never uses; exceptions are reported
         // with translation off, so that it need not be mapped. Volatile, since the hypervisor wrote it.
-        *byte = unsafe { ((at.0 as usize + offset) as *const u8).read_volatile() };
+        *byte = unsafe { (index(at.0).wrapping_add(offset) as *const u8).read_volatile() };
     }
     Some(Saved::read(bytes))
 }

@@ -52,7 +52,7 @@ impl Bridge {
             let quiet = command::quiesce(&config, function.at);
             if let Err(error) = &quiet {
                 log::warn!("pci {function}: left alone, cannot be silenced: {error}");
-                left_alone += u64::from(DeviceType::of(function).is_some());
+                left_alone = left_alone.saturating_add(DeviceType::of(function).is_some().into());
             }
             quiet.is_ok()
         });
@@ -160,7 +160,7 @@ fn report_faults(description: &fdt::Bridge, found: &Scan) -> u64 {
             description.domain
         );
     }
-    found.faults.len() as u64 + u64::from(found.full)
+    (found.faults.len() as u64).saturating_add(found.full.into())
 }
 
 /// A 16550 that says so: class 7 (communication), subclass 0 (serial), interface 2 (PCI ID codes 1.11).

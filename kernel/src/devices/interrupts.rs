@@ -111,7 +111,8 @@ fn use_messages(
     sources: &[u32],
     transport: &Transport<Pseries>,
 ) -> Result<Vec<Arc<Line>>, None> {
-    msix.enable(bridge.config(), &Pseries, sources.len() as u16).map_err(None::Capability)?;
+    let vectors = u16::try_from(sources.len()).unwrap_or(u16::MAX);
+    msix.enable(bridge.config(), &Pseries, vectors).map_err(None::Capability)?;
     let mut lines = Vec::new();
     for (queue, source) in (QUEUE..).zip(sources) {
         if !transport.use_vector(queue).map_err(None::Transport)? {

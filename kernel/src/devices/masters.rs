@@ -39,14 +39,12 @@ fn remember(config: &RtasConfig<Pseries>, at: DeviceId) -> Result<(), DeviceErro
 /// waited for: when the list is in use, it stays as it is.
 pub fn silence() {
     let Some(mut masters) = MASTERS.try_take(&Pseries) else { return };
-    let (mut silent, mut loud) = (0, 0);
+    let (mut silent, mut all) = (0u64, 0u64);
     for (config, at) in masters.iter_mut().filter_map(Option::take) {
-        match disable_bus_master(&config, at) {
-            Ok(()) => silent += 1,
-            Err(_) => loud += 1,
-        }
+        all = all.saturating_add(1);
+        silent = silent.saturating_add(disable_bus_master(&config, at).is_ok().into());
     }
-    if silent + loud > 0 {
-        log::info!("devices: memory taken from {silent} of {}", silent + loud);
+    if all > 0 {
+        log::info!("devices: memory taken from {silent} of {all}");
     }
 }

@@ -87,7 +87,7 @@ impl Devices {
         for description in &machine.bridges {
             match Bridge::find(description, map) {
                 Ok(bridge) => {
-                    refused += bridge.left_alone();
+                    refused = refused.saturating_add(bridge.left_alone());
                     bridges.push(bridge);
                 }
                 Err(error) => {
@@ -96,7 +96,7 @@ impl Devices {
                         description.domain,
                         description.name
                     );
-                    refused += 1;
+                    refused = refused.saturating_add(1);
                     reach.push(Reach::of(description.dma));
                 }
             }
@@ -131,7 +131,7 @@ impl Devices {
             report.uart(outcome == UartOutcome::Attached);
             if outcome == UartOutcome::Missing {
                 log::error!("console=uart: there is no 16550 on a PCI card");
-                devices.refused += 1;
+                devices.refused = devices.refused.saturating_add(1);
             }
         }
         devices
@@ -158,14 +158,14 @@ impl Devices {
                         let why =
                             if is_serial(&function) { "console=uart would use it" } else { "no driver" };
                         log::info!("pci {function}: not used: {why}");
-                        self.unused += 1;
+                        self.unused = self.unused.saturating_add(1);
                         Ok(())
                     }
                 },
             };
             if let Err(error) = outcome {
                 log::error!("pci {function}: refused: {error}");
-                self.refused += 1;
+                self.refused = self.refused.saturating_add(1);
             }
         }
     }
@@ -177,7 +177,7 @@ impl Devices {
         ram: &[GpaRange],
         report: &mut Report,
     ) -> Result<(), DeviceError> {
-        let cpus = u16::try_from(cpus::workers().count() + 1).unwrap_or(u16::MAX);
+        let cpus = u16::try_from(cpus::workers().count().saturating_add(1)).unwrap_or(u16::MAX);
         let transport = connect(bridge, function, self.irq, cpus)?;
         let Queues { first: mut driver, mut others } = Blk::probe_queues(transport, cpus, |translated| {
             bridge.dma(function, translated, ram, &self.dma, report)

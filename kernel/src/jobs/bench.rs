@@ -11,7 +11,7 @@ use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::format;
 use alloc::vec::Vec;
-use postern_core::addr::FRAME_SIZE;
+use postern_core::addr::FRAME_SHIFT;
 use postern_core::blk::bench::{self, Measured};
 use postern_core::blk::pattern::Pattern;
 use postern_core::clock::{Clock, duration};
@@ -54,7 +54,7 @@ pub fn blk(
         report.fact(format_args!("bench.{number}.idle"), longest(|one| one.idle));
         report.fact(format_args!("bench.{number}.depth"), all.iter().map(|one| one.depth).sum::<usize>());
         report.fact(format_args!("bench.{number}.iops"), per_second);
-        report.fact(format_args!("bench.{number}.kb_s"), per_second * u128::from(work.bytes) / 1000);
+        report.fact(format_args!("bench.{number}.kb_s"), per_second.saturating_mul(work.bytes.into()) / 1000);
     }
     Ok(())
 }
@@ -97,7 +97,7 @@ fn on_queues(
 /// Requests a second.
 fn rate(measured: &Measured) -> u128 {
     let time = duration(&Pseries, measured.ticks).as_nanos().max(1);
-    u128::from(measured.requests) * 1_000_000_000 / time
+    u128::from(measured.requests).saturating_mul(1_000_000_000).checked_div(time).unwrap_or(0)
 }
 
 /// Percent of the slots that are in use while one more is taken and given back.
@@ -108,13 +108,13 @@ const PAIRS: usize = 10_000;
 /// Measures the bookkeeping of a pool of the size that `pool=` says, by how full it is. It is a pool without memory:
 /// the one of this machine is the devices'.
 pub fn pool(options: &Options, report: &mut Report) -> Result<(), DeviceError> {
-    let frames = u32::try_from(options.pool / FRAME_SIZE as u64).unwrap_or(u32::MAX);
+    let frames = u32::try_from(options.pool >> FRAME_SHIFT).unwrap_or(u32::MAX);
     let mut pool = Pool::new(frames);
     let account = pool.register(DeviceId::from_routing(0, 0), frames);
-    let slots = frames as usize * SizeClass::B4096.slots() as usize;
+    let slots = (frames as usize).saturating_mul(SizeClass::B4096.slots() as usize);
     let mut held: Vec<Slot> = Vec::with_capacity(slots);
     for (number, fill) in FILLS.into_iter().enumerate() {
-        while held.len() < slots * fill / 100 {
+        while held.len() < slots.saturating_mul(fill) / 100 {
             held.push(take(&mut pool, account)?);
         }
         let start = Pseries.now();
@@ -123,7 +123,7 @@ pub fn pool(options: &Options, report: &mut Report) -> Result<(), DeviceError> {
             pool.free(slot);
         }
         let ticks = Pseries.now().wrapping_sub(start);
-        let per_pair = duration(&Pseries, ticks).as_nanos() / PAIRS as u128;
+        let per_pair = duration(&Pseries, ticks).as_nanos().checked_div(PAIRS as u128).unwrap_or(0);
         report.step(
             "pool",
             format_args!("a slot taken and given back with {fill} % of {slots} in use: {per_pair} ns"),
@@ -143,7 +143,10 @@ fn take(pool: &mut Pool, account: Account) -> Result<Slot, DeviceError> {
 #[allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
     clippy::unreachable,
-    reason = "traits of the crate that is compared with, which cannot fail; no image but that of `make bench` has it"
+    reason = "the crate that is compared with has traits that cannot fail, and trusts its device; no image but that of `make bench` has it"
 )]
 mod other;

@@ -136,7 +136,7 @@ impl Costs {
     fn quarter(self) -> (u128, u128) {
         let at = |mut all: Vec<u128>, part: usize| {
             all.sort_unstable();
-            all.get(all.len() / part).copied().unwrap_or(0)
+            all.len().checked_div(part).and_then(|at| all.get(at)).copied().unwrap_or(0)
         };
         (at(self.times, 4), at(self.hcalls, 2))
     }

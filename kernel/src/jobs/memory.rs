@@ -23,7 +23,7 @@ const OTHERS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// States each run of equal mappings: `map.N=start end rights`.
 pub fn map(report: &mut Report) -> Result<(), Stop> {
-    let mut number = 0;
+    let mut number = 0u32;
     mmu::walk(|run| {
         let right = |allowed: bool, letter: char| if allowed { letter } else { '-' };
         report.fact(
@@ -37,7 +37,7 @@ pub fn map(report: &mut Report) -> Result<(), Stop> {
                 right(run.execute, 'x')
             ),
         );
-        number += 1;
+        number = number.saturating_add(1);
     });
     Ok(())
 }
@@ -77,7 +77,7 @@ pub fn fill(report: &mut Report) -> Result<(), Stop> {
             unsafe { at.write_volatile(mark(number, end)) };
         }
     }
-    let (mut bytes, mut top) = (0, 0);
+    let (mut bytes, mut top) = (0usize, 0);
     for (number, block) in blocks.iter_mut().enumerate() {
         for (end, at) in ends(block).into_iter().flatten().enumerate() {
             // SAFETY: a word of the block's spare capacity, as above; the loop above wrote it, and a block that does
@@ -85,9 +85,9 @@ pub fn fill(report: &mut Report) -> Result<(), Stop> {
             if unsafe { at.read_volatile() } != mark(number, end) {
                 return Err(Stop::Memory(at as u64));
             }
-            top = top.max(at as u64 + WORD as u64);
+            top = top.max((at as u64).saturating_add(WORD as u64));
         }
-        bytes += block.capacity() * WORD;
+        bytes = bytes.saturating_add(block.capacity().saturating_mul(WORD));
     }
     report.fact("memory.filled_bytes", bytes);
     report.fact("memory.filled_top", format_args!("{top:#x}"));
@@ -96,7 +96,7 @@ pub fn fill(report: &mut Report) -> Result<(), Stop> {
 
 /// Another word for each end of each block.
 fn mark(block: usize, end: usize) -> u64 {
-    splitmix64((block * 2 + end) as u64)
+    splitmix64(block.wrapping_mul(2).wrapping_add(end) as u64)
 }
 
 /// Does what the map forbids, having stated the address. Returns only when nothing stopped it.
@@ -156,5 +156,5 @@ fn heap_word() -> u64 {
 #[expect(unconditional_recursion, reason = "the guard frame under the stack ends it")]
 fn dig(depth: u64) -> u64 {
     let frame = black_box([depth; 64]);
-    dig(black_box(depth + 1)) + frame[0]
+    dig(black_box(depth.wrapping_add(1))).wrapping_add(frame[0])
 }

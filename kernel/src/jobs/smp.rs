@@ -61,14 +61,13 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
         .map(|queue| Arc::new(Lock::new("queue of a disk", queue)))
         .collect();
     let workers: Vec<_> = cpus::workers().collect();
-    let count = workers.len() + 1;
+    let count = workers.len().saturating_add(1);
     // A queue's interrupts come to one CPU only: one that has to be shared is looked at.
     let shared = count > queues.len();
     pause(&queues, shared);
     let start = Pseries.now();
-    let work = |index: usize| {
-        let queue = index % queues.len();
-        let (mine, range) = (Arc::clone(&queues[queue]), share::part(&geometry, index, count));
+    let work = |(index, (queue, driver)): (usize, (usize, &Queue))| {
+        let (mine, range) = (Arc::clone(driver), share::part(&geometry, index, count));
         move || Share {
             server: cpus::server_here(),
             queue,
@@ -76,9 +75,12 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
             range,
         }
     };
+    // With more CPUs than queues, the first queues have another one each.
+    let mut turns = (0..count).zip(queues.iter().enumerate().cycle()).map(work);
+    let here = turns.next();
     let pending: Vec<(u32, Pending<Share>)> =
-        (1..).zip(&workers).map(|(index, worker)| (worker.server(), worker.start(work(index)))).collect();
-    let mut shares = alloc::vec![work(0)()];
+        workers.iter().zip(turns).map(|(worker, work)| (worker.server(), worker.start(work))).collect();
+    let mut shares: Vec<Share> = here.into_iter().map(|work| work()).collect();
     let patience = if shares.iter().all(|share| share.outcome.is_ok()) { PATIENCE } else { SHORT };
     for (server, pending) in pending {
         match pending.wait(patience) {
@@ -98,7 +100,7 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
         report.fact(format_args!("blk{number}.cpu.{index}.queue"), share.queue);
         let Range { start, end } = share.range;
         report.fact(format_args!("blk{number}.cpu.{index}.range"), format_args!("{start:#x} {end:#x}"));
-        let line = back[share.queue].line();
+        let line = back.get(share.queue).and_then(|queue| queue.line());
         report.fact(format_args!("blk{number}.cpu.{index}.interrupts"), line.map_or(0, Line::arrivals));
         if let Some(server) = line.and_then(Line::taken_by) {
             report.fact(format_args!("blk{number}.cpu.{index}.interrupted"), server);

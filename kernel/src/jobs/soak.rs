@@ -17,6 +17,7 @@ use postern_core::blk::soak::Soak;
 use postern_core::clock::{Clock, Deadline, ticks};
 use postern_core::cmdline::Options;
 use postern_core::outcome;
+use postern_core::parts::index;
 
 /// How long devices are disturbed without `serve=`.
 const USUAL: Duration = Duration::from_secs(180);
@@ -82,7 +83,8 @@ impl Work<'_> {
             for (disk, soak) in self.devices.disks.iter_mut().zip(&mut self.disks) {
                 let before = disk.driver.geometry().capacity;
                 soak.step(&mut disk.driver)?;
-                self.resizes += u64::from(disk.driver.geometry().capacity != before);
+                let changed = disk.driver.geometry().capacity != before;
+                self.resizes = self.resizes.saturating_add(changed.into());
             }
             for card in &mut self.devices.cards {
                 card.stack.poll(&Pseries)?;
@@ -112,14 +114,15 @@ impl Work<'_> {
     /// Resets a device in the middle of its work and brings it up again.
     fn reset_one(&mut self) -> Result<(), DeviceError> {
         let disks = self.devices.disks.len();
-        let which = self.random((disks + self.devices.cards.len()) as u64) as usize;
-        self.resets += 1;
+        let which = index(self.random(disks.saturating_add(self.devices.cards.len()) as u64));
+        self.resets = self.resets.saturating_add(1);
         if let (Some(disk), Some(soak)) = (self.devices.disks.get_mut(which), self.disks.get_mut(which)) {
             disk.driver.break_device(BreakReason::Stopped);
             soak.take(&mut disk.driver)?;
             return Ok(disk.driver.restart()?);
         }
-        if let Some(Card { stack, .. }) = self.devices.cards.get_mut(which - disks) {
+        let card = which.checked_sub(disks);
+        if let Some(Card { stack, .. }) = card.and_then(|card| self.devices.cards.get_mut(card)) {
             stack.link().restart(entropy::word())?;
         }
         Ok(())
@@ -127,14 +130,14 @@ impl Work<'_> {
 
     /// Compares all disks with what is known of them.
     fn finish(mut self, report: &mut Report) -> Result<(), DeviceError> {
-        let (mut requests, mut bytes, mut refused, mut lost) = (0, 0, 0, 0);
+        let (mut requests, mut bytes, mut refused, mut lost) = (0u64, 0u64, 0u64, 0u64);
         for (disk, soak) in self.devices.disks.iter_mut().zip(&mut self.disks) {
             soak.finish(&mut disk.driver)?;
             let counters = soak.counters();
-            requests += counters.requests;
-            bytes += counters.bytes;
-            refused += counters.refused;
-            lost += counters.lost;
+            requests = requests.saturating_add(counters.requests);
+            bytes = bytes.saturating_add(counters.bytes);
+            refused = refused.saturating_add(counters.refused);
+            lost = lost.saturating_add(counters.lost);
         }
         let links: u64 = self.devices.cards.iter().map(|card| card.stack.counters().link_changes).sum();
         let Self { resets, resizes, .. } = self;

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use postern_core::addr::{FRAME_SIZE, GpaRange};
 use postern_core::clock::{Clock, duration};
 use postern_core::memory_map::OwnedFrames;
+use postern_core::parts::index;
 use postern_core::ultracall::accept::{AcceptError, Unproved, accept};
 
 static NEEDED: AtomicBool = AtomicBool::new(false);
@@ -31,7 +32,7 @@ impl Run {
     fn at(&self, offset: usize) -> *mut u8 {
         let GpaRange { start, len } = self.0.range();
         assert!(offset.checked_add(16).is_some_and(|end| end as u64 <= len), "a word inside the run");
-        core::ptr::with_exposed_provenance_mut((start.0 as usize).wrapping_add(offset))
+        core::ptr::with_exposed_provenance_mut(index(start.0).wrapping_add(offset))
     }
 }
 
@@ -105,8 +106,8 @@ pub fn look_at_image() {
         return;
     }
     let range = layout::unmeasured();
-    for offset in (0..range.len as usize).step_by(FRAME_SIZE) {
-        let from = core::ptr::with_exposed_provenance((range.start.0 as usize).wrapping_add(offset));
+    for offset in (0..index(range.len)).step_by(FRAME_SIZE) {
+        let from = core::ptr::with_exposed_provenance(index(range.start.0).wrapping_add(offset));
         let mut word = [0u64; 2];
         // SAFETY: the bytes are this image's, which is RAM for the kernel's life. The instruction reads them whoever has a
         // reference to them, and the value is thrown away. `word` is 16 bytes of this function.

@@ -7,6 +7,7 @@ use core::alloc::Layout;
 use core::fmt;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::memory_map::OwnedFrames;
+use postern_core::parts::index;
 use postern_core::seam::DeviceMemory;
 
 const PAGE: usize = 4096;
@@ -54,8 +55,8 @@ impl DeviceBytes {
     /// `range` is RAM, and nothing else uses it from now on: no reference or allocation lies in it, ever.
     pub unsafe fn new(range: GpaRange) -> Self {
         const { assert!(usize::BITS == u64::BITS, "an address is a pointer") };
-        let base = core::ptr::with_exposed_provenance_mut(range.start.0 as usize);
-        Self { base, len: range.len as usize, _block: None }
+        let base = core::ptr::with_exposed_provenance_mut(index(range.start.0));
+        Self { base, len: index(range.len), _block: None }
     }
 
     /// The memory of frames that nobody else has any more.

@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use linked_list_allocator::Heap;
 use postern_core::lock::{Guard, Lock};
 use postern_core::memory_map::{Frames, OwnedFrames};
+use postern_core::parts::index;
 
 /// Bytes of the early piece.
 pub const EARLY_SIZE: usize = 512 * 1024;
@@ -42,21 +43,21 @@ impl Main {
     fn add(&mut self, frames: OwnedFrames) {
         const { assert!(usize::BITS == u64::BITS, "an address is a pointer") };
         let range = frames.range();
-        let start = core::ptr::with_exposed_provenance_mut(range.start.0 as usize);
-        let len = range.len as usize;
-        if let Some(piece) = self.pieces[..self.used].iter_mut().find(|piece| piece.top() == start) {
+        let start = core::ptr::with_exposed_provenance_mut(index(range.start.0));
+        let len = index(range.len);
+        if let Some(piece) = self.pieces.iter_mut().take(self.used).find(|piece| piece.top() == start) {
             // SAFETY: the frames had one owner, who gave them to the heap for good, and begin where the piece ends.
             unsafe { piece.extend(len) };
         } else if let Some(piece) = self.pieces.get_mut(self.used) {
             // SAFETY: the frames had one owner, who gave them to the heap for good; this piece was empty.
             unsafe { piece.init(start, len) };
-            self.used += 1;
+            self.used = self.used.saturating_add(1);
         }
     }
 
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
         loop {
-            for piece in &mut self.pieces[..self.used] {
+            for piece in self.pieces.iter_mut().take(self.used) {
                 if let Ok(block) = piece.allocate_first_fit(layout) {
                     return Some(block);
                 }
@@ -137,8 +138,10 @@ pub fn exhausted() -> bool {
 /// Bytes in use and bytes free, all pieces together.
 pub fn usage() -> (usize, usize) {
     let (early, main) = (early(), main());
-    let pieces = main.pieces[..main.used].iter().chain([&*early]);
-    pieces.fold((0, 0), |(used, free), piece| (used + piece.used(), free + piece.free()))
+    let pieces = main.pieces.iter().take(main.used).chain([&*early]);
+    pieces.fold((0usize, 0usize), |(used, free), piece| {
+        (used.saturating_add(piece.used()), free.saturating_add(piece.free()))
+    })
 }
 
 // SAFETY: all pieces are `linked_list_allocator` heaps behind locks, which give out disjoint, aligned
@@ -168,7 +171,7 @@ unsafe impl GlobalAlloc for KernelHeap {
                 drop(early);
                 let mut main = main();
                 let used = main.used;
-                let mut pieces = main.pieces[..used].iter_mut();
+                let mut pieces = main.pieces.iter_mut().take(used);
                 if let Some(piece) = pieces.find(|piece| (piece.bottom()..piece.top()).contains(&block)) {
                     piece.deallocate(at, layout);
                 }

@@ -27,7 +27,7 @@ pub fn build_id() -> [u8; 20] {
 }
 
 fn between(start: *const u8, end: *const u8) -> GpaRange {
-    GpaRange { start: Gpa(start as u64), len: end as u64 - start as u64 }
+    GpaRange { start: Gpa(start as u64), len: (end as u64).saturating_sub(start as u64) }
 }
 
 /// The whole image in memory: text, data, bss, stacks.
@@ -61,8 +61,9 @@ const FRAME: u64 = 0x1_0000;
 
 /// The stacks of a CPU that did not boot: for exceptions, and for everything else.
 pub fn secondary_stacks(index: usize) -> [GpaRange; 2] {
-    let start = &raw const __secondary_stacks_start as u64 + index as u64 * 4 * FRAME;
-    [1, 3].map(|frame| GpaRange { start: Gpa(start + frame * FRAME), len: FRAME })
+    let start =
+        (&raw const __secondary_stacks_start as u64).saturating_add((index as u64).saturating_mul(4 * FRAME));
+    [FRAME, 3 * FRAME].map(|at| GpaRange { start: Gpa(start.saturating_add(at)), len: FRAME })
 }
 
 /// The image's parts and what each is for. The frames between the stacks are in none: they are the guards.

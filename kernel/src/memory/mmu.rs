@@ -13,12 +13,15 @@ use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
 use postern_core::hcall::{HcallError, calls};
 use postern_core::lock::Lock;
 use postern_core::memory_map::MemoryMap;
+use postern_core::parts;
 use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_entry};
 use postern_core::seam::DeviceMemory;
 
 /// Room for tables: the root's 64 KiB, the process table, and 4 KiB or 256 bytes for each other. The many
 /// small pieces are the image's; RAM takes pages of 1 GiB and 2 MiB.
 const ARENA_SIZE: usize = 4 * FRAME_SIZE;
+/// Bytes of an entry of a table.
+const ENTRY_BYTES: usize = 8;
 
 #[repr(C, align(65536))]
 struct Arena([u8; ARENA_SIZE]);
@@ -34,12 +37,9 @@ struct ArenaTables {
 /// An entry of a table in the arena. Another address is a mistake of this kernel's, and ends the run.
 fn entry(table: Gpa, index: usize) -> *mut u64 {
     let arena = (&raw mut ARENA).cast::<u64>();
-    let offset = (table.0 as usize).wrapping_sub(arena.expose_provenance());
-    let number = offset.wrapping_div(size_of::<u64>()).wrapping_add(index);
-    assert!(
-        offset.is_multiple_of(size_of::<u64>()) && number < ARENA_SIZE / size_of::<u64>(),
-        "an entry of the arena"
-    );
+    let offset = parts::index(table.0).wrapping_sub(arena.expose_provenance());
+    let number = (offset / ENTRY_BYTES).wrapping_add(index);
+    assert!(offset.is_multiple_of(ENTRY_BYTES) && number < ARENA_SIZE / ENTRY_BYTES, "an entry of the arena");
     arena.wrapping_add(number)
 }
 
@@ -49,7 +49,7 @@ impl Tables for ArenaTables {
         let start = self.used.next_multiple_of(size);
         let end = start.checked_add(size).filter(|end| *end <= ARENA_SIZE)?;
         self.used = end;
-        Some(Gpa((&raw const ARENA as usize + start) as u64))
+        Some(Gpa((&raw const ARENA as usize).checked_add(start)? as u64))
     }
 
     fn load(&self, table: Gpa, index: usize) -> u64 {
@@ -151,10 +151,10 @@ pub fn widen(memory: &impl DeviceMemory) {
     let mut pages = CACHED_AT_FIRST;
     while pages <= CACHED_AT_LAST.min(memory.len() / CACHED_PAGE) {
         for page in 0..pages {
-            memory.load32(page * CACHED_PAGE);
+            memory.load32(page.saturating_mul(CACHED_PAGE));
         }
         postern_arch::renew_process();
-        pages *= 2;
+        pages = pages.saturating_mul(2);
     }
 }
 
@@ -170,12 +170,12 @@ fn map_around(tree: &mut Tree<ArenaTables>, range: GpaRange, holes: &[GpaRange])
     let mut at = range.start;
     for hole in holes.iter().filter(|hole| hole.overlaps(&range)) {
         if hole.start > at {
-            tree.map(GpaRange { start: at, len: hole.start.0 - at.0 }, Kind::Data)?;
+            tree.map(GpaRange { start: at, len: hole.start.0.saturating_sub(at.0) }, Kind::Data)?;
         }
         at = at.max(hole.end());
     }
     if at < range.end() {
-        tree.map(GpaRange { start: at, len: range.end().0 - at.0 }, Kind::Data)?;
+        tree.map(GpaRange { start: at, len: range.end().0.saturating_sub(at.0) }, Kind::Data)?;
     }
     Ok(())
 }

@@ -118,7 +118,7 @@ fn share(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<Pool, Stop> {
         };
         log::error!("pool: {failure}");
         map.quarantine(range);
-        tries -= 1;
+        tries = tries.saturating_sub(1);
         if tries == 0 || !failure.error.another_range_may_do() {
             return Err(failure.error.into());
         }

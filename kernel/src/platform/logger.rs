@@ -21,6 +21,21 @@ struct Ring {
     written: usize,
 }
 
+impl Ring {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.written % RING_SIZE) {
+            *place = byte;
+        }
+        self.written = self.written.saturating_add(1);
+    }
+
+    /// What is kept, the oldest first.
+    fn kept(&self) -> impl Iterator<Item = u8> {
+        let all = self.written.saturating_sub(RING_SIZE)..self.written;
+        all.filter_map(|at| self.bytes.get(at % RING_SIZE).copied())
+    }
+}
+
 static RING: Lock<Ring> = Lock::new("log", Ring { bytes: [0; RING_SIZE], written: 0 });
 static CONSOLE_LEVEL: AtomicUsize = AtomicUsize::new(LevelFilter::Info as usize);
 static SUPPRESSED: AtomicUsize = AtomicUsize::new(0);
@@ -50,10 +65,8 @@ pub fn show_suppressed() {
     }
     let Some(ring) = RING.try_take(&Pseries) else { return };
     console::write("--- log kept so far ---\n");
-    let start = ring.written.saturating_sub(RING_SIZE);
     let mut line = Line::new();
-    for index in start..ring.written {
-        let byte = ring.bytes[index % RING_SIZE];
+    for byte in ring.kept() {
         line.push(byte);
         if byte == b'\n' {
             console::write(line.as_str());
@@ -66,8 +79,7 @@ pub fn show_suppressed() {
 /// Replays everything logged so far to a console that came late.
 pub fn replay(mut put: impl FnMut(&[u8])) {
     let Ok(ring) = RING.take(&Pseries) else { return };
-    for index in ring.written.saturating_sub(RING_SIZE)..ring.written {
-        let byte = ring.bytes[index % RING_SIZE];
+    for byte in ring.kept() {
         if byte == b'\n' {
             put(b"\r");
         }
@@ -88,19 +100,17 @@ impl Line {
 
     fn push(&mut self, byte: u8) {
         // The last byte is kept for the line's end.
-        if self.len < LINE_SIZE - 1 || (byte == b'\n' && self.len < LINE_SIZE) {
-            self.bytes[self.len] = byte;
-            self.len += 1;
+        let room = if byte == b'\n' { LINE_SIZE } else { LINE_SIZE - 1 };
+        if let Some(place) = self.bytes.get_mut(..room).and_then(|places| places.get_mut(self.len)) {
+            *place = byte;
+            self.len = self.len.saturating_add(1);
         }
     }
 
     fn as_str(&self) -> &str {
-        let bytes = &self.bytes[..self.len];
-        match core::str::from_utf8(bytes) {
-            Ok(text) => text,
-            // A character was cut at the line's end.
-            Err(error) => core::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default(),
-        }
+        let bytes = self.bytes.get(..self.len).unwrap_or_default();
+        // One piece, but for a character that was cut at the line's end.
+        bytes.utf8_chunks().next().map_or("", |piece| piece.valid())
     }
 }
 
@@ -132,11 +142,7 @@ impl Log for Logger {
         if record.level() <= RING_LEVEL
             && let Some(mut ring) = RING.try_take(&Pseries)
         {
-            for byte in line.as_str().bytes() {
-                let at = ring.written % RING_SIZE;
-                ring.bytes[at] = byte;
-                ring.written += 1;
-            }
+            line.as_str().bytes().for_each(|byte| ring.push(byte));
         }
         if record.level() as usize <= CONSOLE_LEVEL.load(Ordering::Relaxed) {
             console::write(line.as_str());

@@ -3,6 +3,7 @@
 
 use crate::platform::pseries::Pseries;
 use postern_core::hcall::{HcallError, calls};
+use postern_core::parts::{low_u16, low_u32};
 use postern_core::pci::registers::Register;
 use postern_core::seam::{Barriers, Mmio, Width};
 
@@ -10,8 +11,8 @@ use postern_core::seam::{Barriers, Mmio, Width};
 fn swap(value: u64, width: Width) -> u64 {
     match width {
         Width::W8 => value & 0xff,
-        Width::W16 => u64::from((value as u16).swap_bytes()),
-        Width::W32 => u64::from((value as u32).swap_bytes()),
+        Width::W16 => u64::from(low_u16(value).swap_bytes()),
+        Width::W32 => u64::from(low_u32(value).swap_bytes()),
         Width::W64 => value.swap_bytes(),
     }
 }

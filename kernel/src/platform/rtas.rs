@@ -43,8 +43,8 @@ static CALLING: Lock<()> = Lock::new("RTAS call", ());
 /// Calls the service with this token once; `rets` receives the return words after the status.
 fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
     let blocks = (&raw mut BLOCKS).expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff;
-    let offset = cpus::number_here() * size_of::<Block>();
-    let range = GpaRange { start: Gpa(blocks + offset as u64), len: size_of::<Block>() as u64 };
+    let offset = cpus::number_here().saturating_mul(size_of::<Block>());
+    let range = GpaRange { start: Gpa(blocks.saturating_add(offset as u64)), len: size_of::<Block>() as u64 };
     // SAFETY: the block is RAM for the kernel's life, as a CPU's number is below CPUS. Only this function uses it, on
     // the CPU that runs this: a call in the middle of which this CPU reports a failure is not gone back to. No
     // reference to the block exists.
@@ -87,7 +87,8 @@ impl Rtas for Pseries {
     }
 }
 
-/// Where an argument for RTAS that is a pointer lies.
+/// Where an argument for RTAS that is a pointer lies; of an image above 4 GiB, where an argument cannot name it, address
+/// 0, which the vectors' code lies at.
 pub fn pointer_argument(text: &'static [u8]) -> u32 {
-    gpa(text.as_ptr()).0 as u32
+    u32::try_from(gpa(text.as_ptr()).0).unwrap_or(0)
 }

@@ -4,6 +4,7 @@ use crate::platform::pseries::Pseries;
 use core::time::Duration;
 use postern_core::clock::Deadline;
 use postern_core::lock::Lock;
+use postern_core::parts::low_u8;
 use postern_core::pci::registers::Registers;
 use postern_core::seam::{Mmio, Width};
 use uart_16550::{Config, Uart16550, backend::Backend};
@@ -19,7 +20,7 @@ struct Card(Registers);
 impl Backend for Card {
     unsafe fn read(&mut self, register_offset: u8) -> u8 {
         let register = self.0.register(register_offset.into(), Width::W8);
-        register.and_then(|register| Pseries.load(register).ok()).map_or(0xff, |value| value as u8)
+        register.and_then(|register| Pseries.load(register).ok()).map_or(0xff, low_u8)
     }
 
     unsafe fn write(&mut self, register_offset: u8, value: u8) {

@@ -57,7 +57,7 @@ impl Report {
                 if geometry.read_only { ", read-only" } else { "" },
                 geometry.block,
                 driver.features(),
-                queues(disk.others.len() + 1),
+                queues(disk.others.len().saturating_add(1)),
                 driver.queue_size(),
                 translation(dma),
                 bounced(dma),
@@ -73,7 +73,7 @@ impl Report {
         fact("translation", &translation(dma));
         fact("bounced", &bounced(dma));
         fact("interrupts", &driver.delivery());
-        fact("queues", &(disk.others.len() + 1));
+        fact("queues", &disk.others.len().saturating_add(1));
         fact("tail_bytes", &geometry.tail_bytes());
         if geometry.tail_bytes() != 0 {
             log::warn!("blk{number}: the last {} bytes are no whole block", geometry.tail_bytes());
@@ -123,7 +123,7 @@ impl Report {
                 "pool use",
                 format_args!(
                     "{} of {} frames held, {} in use, at most {}; {} refusals, {} quarantined",
-                    pool.frames - pool.frames_free,
+                    pool.frames.saturating_sub(pool.frames_free),
                     pool.frames,
                     size(pool.bytes_in_use),
                     size(pool.high_water_bytes),
@@ -178,8 +178,10 @@ impl Report {
         let Some(pool) = devices.pool else { return Exposure::Ordinary };
         let shared = pool.len >> FRAME_SHIFT;
         self.fact("pages.shared", shared);
-        let exposed =
-            devices.reach.iter().try_fold(0u64, |sum, reach| Ok(sum + reach.exposed(&Pseries, pool)?));
+        let exposed = devices
+            .reach
+            .iter()
+            .try_fold(0u64, |sum, reach| Ok(sum.saturating_add(reach.exposed(&Pseries, pool)?)));
         match exposed {
             Ok(exposed) => {
                 self.step(
