@@ -53,8 +53,11 @@ BARE := --target $(TARGET) -Ztrim-paths -Zjson-target-spec -Zbuild-std=core,allo
 # No path of the machine that built it ends up in the image: a secure guest is measured, and whoever checks
 # the digest must be able to build the same bytes elsewhere.
 # An empty list of encoded flags keeps out whatever flags the user has, in the environment or in cargo's own files.
-IMAGE := CARGO_ENCODED_RUSTFLAGS= CARGO_PROFILE_KERNEL_TRIM_PATHS=all RUSTC_BOOTSTRAP=1 $(CARGO)
-KERNEL := CARGO_ENCODED_RUSTFLAGS= CARGO_PROFILE_KERNEL_TRIM_PATHS=all RUSTC_BOOTSTRAP=1 \
+# Changes of profiles in the environment are unset.
+SETTINGS := env $(foreach v,$(filter CARGO_PROFILE_% CARGO_INCREMENTAL,$(.VARIABLES)),-u $v) \
+	CARGO_ENCODED_RUSTFLAGS= CARGO_PROFILE_KERNEL_TRIM_PATHS=all RUSTC_BOOTSTRAP=1
+IMAGE := $(SETTINGS) $(CARGO)
+KERNEL := $(SETTINGS) \
 	$(WAITING) 'building the kernel, one to two minutes the first time' '' $(CARGO) build -p postern-kernel --profile kernel
 ELF := build/cargo/powerpc64le-postern/kernel/postern
 # Leaves the copy alone when nothing changed.

@@ -29,10 +29,14 @@ no_words() {
 }
 # The image is measured: its bytes must not tell where it was built.
 no_paths() { ! grep -aoF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" build/postern.elf; }
-# Flags that reach the image build it anew, and its bytes change.
+# What of the user's reaches the image builds it anew, and its bytes change: flags, and profiles in the environment.
 no_flags() {
     sum=$(sha256sum <build/postern.elf)
-    RUSTFLAGS='-C target-cpu=pwr10 -C opt-level=1' make image && [ "$(sha256sum <build/postern.elf)" = "$sum" ]
+    for setting in RUSTFLAGS='-C target-cpu=pwr10 -C opt-level=1' CARGO_BUILD_RUSTFLAGS='-C target-cpu=pwr10' \
+        CARGO_TARGET_POWERPC64LE_POSTERN_RUSTFLAGS='-C opt-level=1' CARGO_INCREMENTAL=1 CARGO_BUILD_TARGET=i686-unknown-linux-gnu \
+        CARGO_PROFILE_KERNEL_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_STRIP=true; do
+        env "$setting" make image && [ "$(sha256sum <build/postern.elf)" = "$sum" ] || { echo "by $setting"; return 1; }
+    done
 }
 # Users' ways of calling make and cargo: many jobs, build folders of their own, a source that cannot be written to.
 their_ways() {
