@@ -83,4 +83,12 @@ pub(super) const CASES: &[Case] = &[
         "a tree that is handed over on the stack of whoever reads it, so that it changes meanwhile",
         "status 2 with the address, before it is read: only the image's own room for a tree may hold one",
     ),
+    tried(
+        super::HQ,
+        "DT-21",
+        &[Halt],
+        "two /chosen, /rtas or /cpus nodes, or two command lines: the ultravisor measures one, the guest follows the \
+         other",
+        "status 2 with the name: what an ultravisor reads is there once",
+    ),
 ];

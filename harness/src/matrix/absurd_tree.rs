@@ -17,7 +17,12 @@ const SERVICES: u32 = 9000;
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    vec![Test::new("malformed-tree/services", services), Test::new("malformed-tree/last-token", last_token)]
+    vec![
+        Test::new("malformed-tree/services", services),
+        Test::new("malformed-tree/last-token", last_token),
+        Test::new("malformed-tree/two-chosen", two_chosen),
+        Test::new("malformed-tree/two-rtas", two_rtas),
+    ]
 }
 
 fn scene(context: &Context, edits: Vec<Edit>) -> Result<Scene, Failure> {
@@ -56,4 +61,23 @@ fn last_token(context: &Context) -> Result<(), Failure> {
     let mut scene = scene(context, vec![Edit::Token("ibm,os-term", "nvram-store")])?;
     scene.word("nonsense");
     refused(scene, BAD_WORDS, "the command line cannot be followed")
+}
+
+/// Two command lines, of which one is measured.
+fn two_chosen(context: &Context) -> Result<(), Failure> {
+    case!("DT-21", Halt, Q);
+    let other = ("bootargs".to_owned(), b"report=full run=map\0".to_vec());
+    let mut scene = scene(context, vec![Edit::Twin("chosen", vec![other])])?;
+    scene.word("run=map");
+    refused(scene, BAD_TREE, "several /chosen nodes")
+}
+
+/// Two lists of services: what one calls `ibm,set-xive` starts a CPU by the other.
+fn two_rtas(context: &Context) -> Result<(), Failure> {
+    case!("DT-21", Halt, Q);
+    let token = |name: &str, token: u32| (name.to_owned(), token.to_be_bytes().to_vec());
+    let swapped = vec![token("ibm,set-xive", 0x2006), token("start-cpu", 0x2005)];
+    let mut scene = scene(context, vec![Edit::Twin("rtas", swapped)])?;
+    scene.word("run=map");
+    refused(scene, BAD_TREE, "several /rtas nodes")
 }

@@ -21,6 +21,9 @@ pub enum Edit {
     Token(&'static str, &'static str),
     /// Memory is these ranges and nothing else.
     Memory(Vec<(u64, u64)>),
+    /// Behind a node below the root there is another one, with `@0` behind its name and these properties in place of its
+    /// own.
+    Twin(&'static str, Vec<(String, Vec<u8>)>),
     /// A node below the root has these properties, too.
     Properties(&'static str, Vec<(String, Vec<u8>)>),
 }
@@ -69,6 +72,17 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
             Edit::Token(service, other) => {
                 let token = Fdt::parse(&tree)?.node("rtas").and_then(|rtas| rtas.cell(other));
                 replaced(tree, "rtas", "sat-", &[(service, cells(&[token.unwrap_or_default()]))])?
+            }
+            Edit::Twin(name, properties) => {
+                let mut fdt = Fdt::parse(&tree)?;
+                let own = fdt.node(name).into_iter().flat_map(|node| node.properties());
+                let own = own.filter(|(name, _)| properties.iter().all(|(new, _)| new != name));
+                let own = own.map(|(name, value)| (name.to_owned(), value.to_vec()));
+                let all: Vec<_> = own.chain(properties.iter().cloned()).collect();
+                let all: Vec<(&str, &[u8])> =
+                    all.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+                fdt.add_root_child(&format!("{name}@0"), &all);
+                fdt.pack()
             }
             Edit::Properties(node, properties) => {
                 let all: Vec<(&str, Vec<u8>)> =

@@ -93,10 +93,12 @@ pub fn compatibility(tree: &Tree<'_>) -> Option<u32> {
     read::word(cpu, "cpu-version").filter(|version| version >> 24 == LOGICAL)
 }
 
-/// The token of an RTAS service, if no other property of the node has the same word: see [`super::rtas`].
+/// The token of an RTAS service, if no other property of the node has the same word, and there is no other such node:
+/// see [`super::rtas`].
 #[must_use]
 pub fn rtas_token(tree: &Tree<'_>, service: &str) -> Option<u32> {
-    let node = read::node_at(tree, "/rtas")?;
+    let mut nodes = read::children(read::root(tree)?, "rtas");
+    let (node, None) = (nodes.next()?, nodes.next()) else { return None };
     let token = read::word(node, service)?;
     let others = node.properties().filter(|property| property.name != service);
     let shared = others.filter_map(|property| read::words(property.value).next()).any(|word| word == token);
@@ -136,6 +138,9 @@ mod tests {
         // An ultravisor may read the first word of a longer value.
         assert_eq!(token("nvram-store", &[0x201f, 1], 0x201f), None);
         assert_eq!(token("start-cpu", &[0x2006], 0), None);
+        let two = Builder::new().node("").node("rtas@1").cells("ibm,os-term", &[0x2006]).end();
+        let two = two.node("rtas").cells("ibm,os-term", &[0x201f]).end().end().blob();
+        assert_eq!(rtas_token(&Tree::check(&two).unwrap(), "ibm,os-term"), None);
     }
 
     #[test]

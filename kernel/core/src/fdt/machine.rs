@@ -35,6 +35,10 @@ pub enum MachineError {
     MalformedReservation,
     /// Services that must not be called.
     Rtas(Box<TokenError>),
+    /// Several nodes of this name below the root, of which an ultravisor may read another one.
+    SeveralNodes(&'static str),
+    /// Several properties of this name in `/chosen`, of which an ultravisor may measure another one.
+    SeveralProperties(&'static str),
 }
 
 impl fmt::Display for MachineError {
@@ -50,9 +54,17 @@ impl fmt::Display for MachineError {
             Self::TooManyReservations(most) => write!(f, "device tree reserves more than {most} ranges"),
             Self::MalformedReservation => f.write_str("device tree has an unreadable /reserved-memory node"),
             Self::Rtas(error) => error.fmt(f),
+            Self::SeveralNodes(name) => write!(f, "device tree has several /{name} nodes"),
+            Self::SeveralProperties(name) => write!(f, "device tree has several /chosen/{name}"),
         }
     }
 }
+
+/// Nodes that an ultravisor reads, too: it measures what `/chosen` names, dispatches by the tokens of `/rtas` and counts
+/// the CPUs. A tree with two of one name could show each reader another.
+const ONLY_ONCE: [&str; 3] = ["chosen", "rtas", "cpus"];
+/// What it measures of `/chosen`.
+const MEASURED: [&str; 3] = ["bootargs", "linux,initrd-start", "linux,initrd-end"];
 
 /// The hypervisor console.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +131,7 @@ impl Machine {
     /// # Errors
     /// The tree describes no machine that can be run.
     pub fn read(tree: &Tree<'_>) -> Result<Self, MachineError> {
+        unambiguous(tree)?;
         let mut warnings = Warnings::default();
         let memory = memory::regions(tree, &mut warnings)?;
         let text = |path: &str, name: &str| {
@@ -152,6 +165,20 @@ impl Machine {
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.memory.iter().fold(0, |sum, region| sum.saturating_add(region.len))
+    }
+}
+
+/// Whoever reads the tree finds the same.
+fn unambiguous(tree: &Tree<'_>) -> Result<(), MachineError> {
+    let several = |name: &&str| read::root(tree).is_some_and(|root| read::children(root, name).count() > 1);
+    if let Some(name) = ONLY_ONCE.iter().find(|name| several(name)) {
+        return Err(MachineError::SeveralNodes(name));
+    }
+    let Some(chosen) = read::node_at(tree, "/chosen") else { return Ok(()) };
+    let several = |name: &&str| chosen.properties().filter(|property| property.name == *name).count() > 1;
+    match MEASURED.iter().find(|name| several(name)) {
+        Some(name) => Err(MachineError::SeveralProperties(name)),
+        None => Ok(()),
     }
 }
 

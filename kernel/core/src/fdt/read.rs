@@ -12,9 +12,14 @@ pub(super) fn root<'b, 'a>(tree: &'b Tree<'a>) -> Option<Node<'b, 'a>> {
     tree.fdt.find_node("/")
 }
 
-/// The first child of that name, with or without a unit address.
+/// The children of that name, with or without a unit address.
+pub(super) fn children<'b, 'a>(node: Node<'b, 'a>, name: &str) -> impl Iterator<Item = Node<'b, 'a>> {
+    node.children().filter(move |child| child.name == name || base_name(child.name) == name)
+}
+
+/// The first of them.
 pub(super) fn child<'b, 'a>(node: Node<'b, 'a>, name: &str) -> Option<Node<'b, 'a>> {
-    node.children().find(|child| child.name == name || base_name(child.name) == name)
+    children(node, name).next()
 }
 
 /// The node at an absolute path; aliases and arguments after `:` are left out.

@@ -58,3 +58,4 @@ mod lies;
 mod limits;
 mod memory;
 mod real;
+mod twins;
