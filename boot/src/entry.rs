@@ -7,6 +7,7 @@ use crate::firmware_tree::{self, FirmwareError, Handover, SPARE};
 use crate::open_firmware::OpenFirmware;
 use crate::stop::stop;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use postern_arch as arch;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::cas::{Processor, Request, Unasked};
@@ -145,7 +146,9 @@ fn boot(
     if u32::try_from(image_end).is_err() {
         return Err(BootError::AboveFirstGiBs(base));
     }
-    let own = (&raw const __fdt_buffer).expose_provenance();
+    // One reference for the whole boot stage.
+    let buffer = own_buffer().ok_or(BootError::NoTree)?;
+    let own = buffer.as_ptr().expose_provenance();
 
     let fdt = if r5 == 0 {
         r3
@@ -158,18 +161,20 @@ fn boot(
         let firmware = |error| BootError::Firmware(FirmwareError::from(error));
         // SAFETY: firmware entered here a moment ago with these values, and only its calls ran since.
         let client = unsafe { OpenFirmware::new(r5, msr) }.map_err(firmware)?;
-        // SAFETY: nobody else has a reference to the buffer, and this one ends with the call.
-        let buffer = unsafe { own_buffer() };
-        firmware_tree::take(client, Handover { initrd, image }, buffer).map_err(BootError::Firmware)?;
+        firmware_tree::take(client, Handover { initrd, image }, &mut *buffer).map_err(BootError::Firmware)?;
         // SAFETY: the image is at `base`, above the vectors; firmware, whose low memory was, made its last call.
         unsafe { postern_own_low_memory(base) };
         little_endian_interrupts()?;
         own
     };
 
-    // SAFETY: whoever entered the image says that a tree is there; it says so once, and nobody changes it
-    // while it is read here.
-    let bytes = unsafe { tree_at(fdt) }?;
+    let outside = if fdt == own {
+        None
+    } else {
+        // SAFETY: translation is off, and the boot stage writes to its image alone.
+        Some(unsafe { tree_outside(fdt) }?)
+    };
+    let bytes = outside.map_or_else(|| tree_in(buffer), Ok)?;
     say!("postern: fdt.addr={fdt:#x}");
     say!("postern: fdt.bytes={}", bytes.len());
     let tree = Tree::check(bytes).map_err(BootError::Tree)?;
@@ -193,6 +198,8 @@ fn boot(
         svm: parsed.options.svm,
         esm_done: early::esm_base(&tree) == Some(base as u64),
     });
+    // It borrows the tree, which is changed below.
+    drop(parsed);
     match decision.plan {
         Plan::Normal => return Ok((fdt, true)),
         Plan::Secure(_) => return Ok((fdt, false)),
@@ -201,14 +208,11 @@ fn boot(
     }
 
     say!("boot: {decision}");
-    let mut size = bytes.len();
-    if fdt != own {
-        // SAFETY: nobody else has a reference to the buffer, and this one ends with the call.
-        let buffer = unsafe { own_buffer() };
-        size = fdt_edit::copy(bytes, buffer, SPARE).map_err(BootError::Edit)?;
-    }
-    // SAFETY: what read the tree in the buffer is done; this reference ends with the call.
-    let tree = unsafe { own_buffer() }.get_mut(..size).ok_or(BootError::NoTree)?;
+    let size = match outside {
+        Some(bytes) => fdt_edit::copy(bytes, buffer, SPARE).map_err(BootError::Edit)?,
+        None => bytes.len(),
+    };
+    let tree = buffer.get_mut(..size).ok_or(BootError::NoTree)?;
     prepare_for_esm(tree, base).map_err(BootError::Edit)?;
     say!("boot: UV_ESM for the image at {base:#x}, device tree at {own:#x}");
     // SAFETY: the image is at `base`; what ran so far wrote to `.bss` and `.noinit` only; firmware has
@@ -234,40 +238,54 @@ fn prepare_for_esm(tree: &mut [u8], base: usize) -> Result<(), EditError> {
     Ok(())
 }
 
-/// The buffer for our own copy of the tree.
-///
-/// # Safety
-/// No other reference to it is used while this one is.
-unsafe fn own_buffer() -> &'static mut [u8; FDT_BUFFER] {
+/// The buffer for our own copy of the tree, for the first who asks.
+fn own_buffer() -> Option<&'static mut [u8; FDT_BUFFER]> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return None;
+    }
     let buffer = &raw mut __fdt_buffer;
-    // SAFETY: the buffer is a static of this size in `.noinit`, bytes without meaning; exclusive by the
-    // caller's word.
-    unsafe { &mut *buffer }
+    // SAFETY: the buffer is a static of this size in `.noinit`, any bytes are a value of its type, and this is the only
+    // reference to it: `TAKEN` lets one caller come here.
+    Some(unsafe { &mut *buffer })
 }
 
-/// The bytes of the tree at `at`, as many as it says it has.
+/// The tree at the start of the buffer, as many bytes as it says it has.
+fn tree_in(buffer: &[u8]) -> Result<&[u8], BootError> {
+    let size = guard::claimed_size(buffer).map_err(BootError::Tree)?;
+    buffer.get(..size).ok_or(BootError::Tree(FdtError::Truncated { have: buffer.len(), need: size }))
+}
+
+/// The bytes of a tree that lies outside of the image, as many as it says it has. What is no memory reads as nothing that
+/// is a tree.
+///
+/// The host may change the bytes at any moment, as it may those of the whole image before UV_ESM. Nothing that follows
+/// relies on their staying as they are: the kernel reads its own copy, and a secure VM's tree is in the buffer.
 ///
 /// # Safety
-/// A tree is there, and does not change.
-unsafe fn tree_at(at: usize) -> Result<&'static [u8], BootError> {
+/// Translation is off, so that no load faults, and this program writes to its image alone while it uses the bytes.
+unsafe fn tree_outside(at: usize) -> Result<&'static [u8], BootError> {
     if at == 0 {
         return Err(BootError::NoTree);
     }
+    is_outside_image(at, guard::HEADER_LEN)?;
     let start = core::ptr::with_exposed_provenance::<u8>(at);
-    // SAFETY: a tree has at least a header.
+    // SAFETY: the bytes do not wrap and are none of the image, where all that this program writes is. Bytes have no
+    // alignment and no invalid value, and no load faults, as the caller promises.
     let header = unsafe { core::slice::from_raw_parts(start, guard::HEADER_LEN) };
     let size = guard::claimed_size(header).map_err(BootError::Tree)?;
+    is_outside_image(at, size)?;
+    // SAFETY: as above, for `size` bytes, at most `guard::MAX_SIZE`.
+    Ok(unsafe { core::slice::from_raw_parts(start, size) })
+}
+
+/// A tree in the image would change while it is read: stacks are in use.
+fn is_outside_image(at: usize, len: usize) -> Result<(), BootError> {
     let range = |at: usize, len: usize| GpaRange::new(Gpa(at as u64), len as u64);
     let image = &raw const __image_start as usize;
     let image = range(image, (&raw const __image_end as usize).saturating_sub(image));
-    let buffer = range((&raw const __fdt_buffer).expose_provenance(), FDT_BUFFER);
-    let (Some(tree), Some(image), Some(buffer)) = (range(at, size), image, buffer) else {
-        return Err(BootError::TreeOverImage(at));
-    };
-    if tree.overlaps(&image) && !buffer.contains(tree.start, tree.len) {
-        // It would change while it is read: stacks are in use.
-        return Err(BootError::TreeOverImage(at));
+    match (range(at, len), image) {
+        (Some(tree), Some(image)) if !tree.overlaps(&image) => Ok(()),
+        _ => Err(BootError::TreeOverImage(at)),
     }
-    // SAFETY: `size` is at most `guard::MAX_SIZE`, and the tree has as many bytes as it says.
-    Ok(unsafe { core::slice::from_raw_parts(start, size) })
 }

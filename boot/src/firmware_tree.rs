@@ -176,7 +176,9 @@ fn instantiate_rtas(firmware: &mut OpenFirmware, handover: Handover) -> Result<O
     if range.overlaps(&handover.image) || handover.initrd.is_some_and(|initrd| range.overlaps(&initrd)) {
         return Err(FirmwareError::RtasOverlaps { base, size });
     }
-    let entry = firmware.instantiate_rtas(base)?;
+    // SAFETY: firmware gave the memory out as free, and it is neither the image's nor the initrd's. The boot stage uses
+    // its image alone, and the kernel's memory map leaves the RTAS area out.
+    let entry = unsafe { firmware.instantiate_rtas(base)? };
     // The hypervisor has to know, too: it leaves error logs there (`ibm,nmi-register`). Without it there are none.
     for (name, value) in [(c"linux,rtas-base", base), (c"linux,rtas-entry", entry)] {
         if let Err(error) = firmware.set_cell(node, name, value) {

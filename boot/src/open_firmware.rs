@@ -37,8 +37,11 @@ impl OpenFirmware {
         Ok(Self { entry: address(entry)?, msr })
     }
 
-    /// One call. The addresses among `args` must be of memory that firmware may use as the service says.
-    fn call<const RETS: usize>(
+    /// One call.
+    ///
+    /// # Safety
+    /// The addresses among `args` are of memory that firmware may use as the service says.
+    unsafe fn call<const RETS: usize>(
         &mut self,
         service: &'static CStr,
         args: &[u32],
@@ -55,7 +58,7 @@ impl OpenFirmware {
         }
         address(cells.as_ptr().expose_provenance())?;
         // SAFETY: `new` was promised a live client interface; the cells hold a call of it and have room for
-        // its results; callers pass only addresses of memory that the service may use.
+        // its results; the addresses among the arguments are of memory that the service may use, as the caller promises.
         let status = unsafe { postern_client_call(cells.as_mut_ptr(), self.entry, self.msr) };
         if status != 0 {
             return Err(ClientError::Refused(name));
@@ -68,14 +71,19 @@ impl OpenFirmware {
     }
 
     /// A call with one result.
-    fn ask(&mut self, service: &'static CStr, args: &[u32]) -> Result<u32, ClientError> {
-        let [answer] = self.call(service, args)?;
+    ///
+    /// # Safety
+    /// As for [`Self::call`].
+    unsafe fn ask(&mut self, service: &'static CStr, args: &[u32]) -> Result<u32, ClientError> {
+        // SAFETY: as the caller promises.
+        let [answer] = unsafe { self.call(service, args)? };
         Ok(answer)
     }
 
     /// The node at `path`.
     pub fn find(&mut self, path: &CStr) -> Result<Option<Phandle>, ClientError> {
-        let answer = self.ask(c"finddevice", &[address(path.as_ptr().expose_provenance())?])?;
+        // SAFETY: firmware reads a path that ends in 0 and outlives the call.
+        let answer = unsafe { self.ask(c"finddevice", &[address(path.as_ptr().expose_provenance())?])? };
         Ok(Some(answer).filter(|&node| node != 0 && node != MINUS_ONE))
     }
 
@@ -94,7 +102,9 @@ impl OpenFirmware {
     pub fn set_cell(&mut self, node: Phandle, name: &'static CStr, value: u32) -> Result<(), ClientError> {
         let bytes = value.to_be_bytes();
         let name = address(name.as_ptr().expose_provenance())?;
-        match self.ask(c"setprop", &[node, name, address(bytes.as_ptr().expose_provenance())?, 4])? {
+        // SAFETY: firmware reads a name that ends in 0 and four bytes, both of which outlive the call.
+        match unsafe { self.ask(c"setprop", &[node, name, address(bytes.as_ptr().expose_provenance())?, 4])? }
+        {
             4 => Ok(()),
             bad => Err(ClientError::Nonsense("setprop", bad)),
         }
@@ -102,7 +112,8 @@ impl OpenFirmware {
 
     /// Takes `size` bytes out of firmware's free memory, at an address divisible by `align`.
     pub fn claim(&mut self, size: u32, align: u32) -> Result<u32, ClientError> {
-        let at = self.ask(c"claim", &[0, size, align])?;
+        // SAFETY: no argument is an address of memory in use: firmware chooses from what is free.
+        let at = unsafe { self.ask(c"claim", &[0, size, align])? };
         if at == 0 || at == MINUS_ONE || !at.is_multiple_of(align) || at.checked_add(size).is_none() {
             return Err(ClientError::Nonsense("claim", at));
         }
@@ -110,7 +121,8 @@ impl OpenFirmware {
     }
 
     fn open(&mut self, path: &CStr) -> Result<Instance, ClientError> {
-        match self.ask(c"open", &[address(path.as_ptr().expose_provenance())?])? {
+        // SAFETY: firmware reads a path that ends in 0 and outlives the call.
+        match unsafe { self.ask(c"open", &[address(path.as_ptr().expose_provenance())?])? } {
             bad @ (0 | MINUS_ONE) => Err(ClientError::Nonsense("open", bad)),
             instance => Ok(Instance(instance)),
         }
@@ -118,10 +130,14 @@ impl OpenFirmware {
 
     /// Puts the run-time services at `base`, which has as many bytes as `/rtas` asks for. Returns their
     /// entry.
-    pub fn instantiate_rtas(&mut self, base: u32) -> Result<u32, ClientError> {
+    ///
+    /// # Safety
+    /// Nothing else is, or will be, in that memory.
+    pub unsafe fn instantiate_rtas(&mut self, base: u32) -> Result<u32, ClientError> {
         let rtas = self.open(c"/rtas")?;
         let method = address(c"instantiate-rtas".as_ptr().expose_provenance())?;
-        match self.call(c"call-method", &[method, rtas.0, base])? {
+        // SAFETY: firmware reads a constant that ends in 0, and writes to memory that the caller gave away.
+        match unsafe { self.call(c"call-method", &[method, rtas.0, base])? } {
             [0, entry] if entry != 0 => Ok(entry),
             [0, entry] => Err(ClientError::Nonsense("instantiate-rtas", entry)),
             [caught, _] => Err(ClientError::Nonsense("call-method", caught)),
@@ -135,7 +151,8 @@ impl OpenFirmware {
         let (start, len) = (vectors.as_bytes().as_ptr().expose_provenance(), vectors.as_bytes().len());
         address(start.saturating_add(len))?;
         let method = address(METHOD.as_ptr().expose_provenance())?;
-        match self.call(c"call-method", &[method, root.0, address(start)?])? {
+        // SAFETY: firmware reads a constant that ends in 0, and the vectors, whose length is in them.
+        match unsafe { self.call(c"call-method", &[method, root.0, address(start)?])? } {
             [0, 0] => Ok(()),
             [0, refused] => Err(ClientError::Nonsense("ibm,client-architecture-support", refused)),
             [caught, _] => Err(ClientError::Nonsense("call-method", caught)),
@@ -146,7 +163,8 @@ impl OpenFirmware {
     pub fn boot_cpu(&mut self) -> Result<u32, ClientError> {
         let Some(chosen) = self.find(c"/chosen")? else { return Ok(0) };
         let Some(instance) = self.cell(chosen, b"cpu")? else { return Ok(0) };
-        match self.ask(c"instance-to-package", &[instance])? {
+        // SAFETY: no argument is an address.
+        match unsafe { self.ask(c"instance-to-package", &[instance])? } {
             0 | MINUS_ONE => Ok(0),
             cpu => Ok(self.cell(cpu, b"reg")?.unwrap_or(0)),
         }
@@ -154,7 +172,8 @@ impl OpenFirmware {
 
     /// Firmware stops its devices and is not called again.
     pub fn quiesce(mut self) -> Result<(), ClientError> {
-        let [] = self.call(c"quiesce", &[])?;
+        // SAFETY: no argument is an address.
+        let [] = unsafe { self.call(c"quiesce", &[])? };
         Ok(())
     }
 }
@@ -170,21 +189,24 @@ fn node(answer: u32) -> Option<Phandle> {
 
 impl ClientInterface for OpenFirmware {
     fn root(&mut self) -> Result<Phandle, ClientError> {
-        match self.ask(c"peer", &[0])? {
+        // SAFETY: no argument is an address.
+        match unsafe { self.ask(c"peer", &[0])? } {
             bad @ (0 | MINUS_ONE) => Err(ClientError::Nonsense("peer", bad)),
             root => Ok(root),
         }
     }
 
     fn child(&mut self, of: Phandle) -> Result<Option<Phandle>, ClientError> {
-        match self.ask(c"child", &[of])? {
+        // SAFETY: no argument is an address.
+        match unsafe { self.ask(c"child", &[of])? } {
             MINUS_ONE => Err(ClientError::Nonsense("child", MINUS_ONE)),
             child => Ok(node(child)),
         }
     }
 
     fn peer(&mut self, of: Phandle) -> Result<Option<Phandle>, ClientError> {
-        match self.ask(c"peer", &[of])? {
+        // SAFETY: no argument is an address.
+        match unsafe { self.ask(c"peer", &[of])? } {
             MINUS_ONE => Err(ClientError::Nonsense("peer", MINUS_ONE)),
             peer => Ok(node(peer)),
         }
@@ -194,7 +216,9 @@ impl ClientInterface for OpenFirmware {
         let mut next = [0_u8; NAME_SIZE + NAME_SLACK];
         let previous = address(previous.padded().as_ptr().expose_provenance())?;
         let into = address(next.as_mut_ptr().expose_provenance())?;
-        match self.ask(c"nextprop", &[of, previous, into])? {
+        // SAFETY: firmware reads a name that ends in 0 and writes into a buffer of this function, which has room for the longest
+        // name and more.
+        match unsafe { self.ask(c"nextprop", &[of, previous, into])? } {
             1 => Name::new(&next).map(Some),
             0 => Ok(None),
             bad => Err(ClientError::Nonsense("nextprop", bad)),
@@ -203,7 +227,8 @@ impl ClientInterface for OpenFirmware {
 
     fn property_len(&mut self, of: Phandle, name: &Name) -> Result<Option<usize>, ClientError> {
         let name = address(name.padded().as_ptr().expose_provenance())?;
-        match self.ask(c"getproplen", &[of, name])? {
+        // SAFETY: firmware reads a name that ends in 0 and outlives the call.
+        match unsafe { self.ask(c"getproplen", &[of, name])? } {
             MINUS_ONE => Ok(None),
             len => Ok(Some(len as usize)),
         }
@@ -213,7 +238,8 @@ impl ClientInterface for OpenFirmware {
         let name = address(name.padded().as_ptr().expose_provenance())?;
         let (start, len) = (address(into.as_mut_ptr().expose_provenance())?, address(into.len())?);
         start.checked_add(len).ok_or(ClientError::BeyondFirmware(start.into()))?;
-        match self.ask(c"getprop", &[of, name, start, len])? {
+        // SAFETY: firmware reads a name that ends in 0, and writes at most `len` bytes into `into`, which is the caller's alone.
+        match unsafe { self.ask(c"getprop", &[of, name, start, len])? } {
             read if read == len => Ok(()),
             bad => Err(ClientError::Nonsense("getprop", bad)),
         }
@@ -221,7 +247,8 @@ impl ClientInterface for OpenFirmware {
 
     fn path(&mut self, of: Phandle, into: &mut [u8]) -> Result<usize, ClientError> {
         let start = address(into.as_mut_ptr().expose_provenance())?;
-        match self.ask(c"package-to-path", &[of, start, address(into.len())?])? {
+        // SAFETY: firmware writes at most `into.len()` bytes into `into`, which is the caller's alone.
+        match unsafe { self.ask(c"package-to-path", &[of, start, address(into.len())?])? } {
             MINUS_ONE => Err(ClientError::Nonsense("package-to-path", MINUS_ONE)),
             len => Ok(len as usize),
         }

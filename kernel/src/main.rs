@@ -42,7 +42,8 @@ extern "C" fn kernel_main(fdt: usize, ordinary: usize) -> ! {
 }
 
 fn boot(fdt: usize, report: &mut Report) -> Result<Outcome, Stop> {
-    let (machine, tree) = tree::read(fdt)?;
+    // SAFETY: nothing has turned translation on or started a CPU yet, and `boot` looked where the tree lies.
+    let (machine, tree) = unsafe { tree::read(fdt)? };
     platform::adopt(&machine);
     let options = mode::options(&machine)?;
     report.machine(&machine);

@@ -15,23 +15,32 @@ const MOST: usize = heap::EARLY_SIZE / 2;
 ///
 /// # Errors
 /// What is wrong with the tree, or with the machine that it describes.
-pub fn read(at: usize) -> Result<(Machine, GpaRange), Stop> {
+///
+/// # Safety
+/// Translation is off, so that no load faults, and no other CPU of this kernel runs. The bytes are no stack's that is in
+/// use; the boot stage has looked.
+pub unsafe fn read(at: usize) -> Result<(Machine, GpaRange), Stop> {
     if at < LOWEST {
         return Err(Stop::Tree(FdtError::Truncated { have: 0, need: HEADER_LEN }));
     }
     let mut header = [0; HEADER_LEN];
-    copy_out(at, &mut header);
+    // SAFETY: as the caller promises.
+    let copy = |offset, out: &mut [u8]| unsafe { copy_out(at.wrapping_add(offset), out) };
+    copy(0, &mut header);
     let claimed = claimed_size(&header)?;
-    let blob = copy_from(MOST, |offset, out| copy_out(at.wrapping_add(offset), out))?;
+    let blob = copy_from(MOST, copy)?;
     let machine = Machine::read(&Tree::check(&blob)?)?;
     Ok((machine, GpaRange { start: Gpa(at as u64), len: claimed as u64 }))
 }
 
 /// Copies from where firmware left the tree; a host could still be writing there.
-fn copy_out(at: usize, out: &mut [u8]) {
+///
+/// # Safety
+/// As for [`read`].
+unsafe fn copy_out(at: usize, out: &mut [u8]) {
     for (offset, byte) in out.iter_mut().enumerate() {
-        // SAFETY: reading one byte of guest memory, as a number; real mode has no address that faults on a
-        // load, and an address that is no memory reads as nothing that the guard would accept.
+        // SAFETY: one byte, as a number, by a volatile load that does not fault, as the caller promises. What is no
+        // memory reads as nothing that the guard would accept, and nobody writes to a byte of this kernel meanwhile.
         *byte = unsafe { ((at.wrapping_add(offset)) as *const u8).read_volatile() };
     }
 }

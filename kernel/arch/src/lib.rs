@@ -20,6 +20,6 @@ pub use idle::cede;
 pub use memory::{claim_last_line, eieio, lwsync, sync, sync_instructions};
 pub use probe::copy_16;
 pub use registers::{
-    enable_translation, exception_stack, msr, pvr, random, relax, renew_process, set_exception_stack,
-    timebase, use_vectors, vectors_are_on,
+    enable_translation, exception_stack, msr, pvr, random, relax, renew_process, timebase, use_vectors,
+    vectors_are_on,
 };

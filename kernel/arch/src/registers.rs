@@ -42,13 +42,6 @@ pub fn random() -> Option<u64> {
     (word != u64::MAX).then_some(word)
 }
 
-/// Sets SPRG0, where the exception vectors find this CPU's stack for exceptions.
-#[inline]
-pub fn set_exception_stack(top: u64) {
-    // SAFETY: SPRG0 is read by the vectors only.
-    unsafe { asm!("mtsprg 0, {}", in(reg) top, options(nomem, nostack, preserves_flags)) };
-}
-
 /// SPRG0: the top of this CPU's stack for exceptions, by which CPUs can be told apart.
 #[inline]
 pub fn exception_stack() -> u64 {
