@@ -27,7 +27,7 @@ one_of = $(if $(call given,$1),$(if $(filter-out 1,$(words $($1)))$(filter-out $
 $(call one_of,FIRMWARE,slof vof bios)
 $(call one_of,SVM,on off)
 $(call one_of,AP,on off)
-$(call one_of,CPU,power9 power10)
+$(call one_of,CPU,power9 power10 power11)
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 GROUPS := disk network start instructions scaling
 $(if $(QUICK),$(call one_of,QUICK,1))

@@ -21,7 +21,7 @@ Variables (`--name VALUE` means the same)       default
   FIRMWARE=slof|vof|bios                        slof
   SVM=on|off             an ultravisor beside   on
   AP=on|off              ACCESS_PLATFORM        on
-  CPU=power9|power10                            power9
+  CPU=power9|power10|power11  power11: QEMU 10  power9
   SMP=N                                         1
   MEM=SIZE               whole 256M             1G
   DISK=PATH              never written          an image made on the spot

@@ -112,7 +112,7 @@ pub struct Options {
     pub svm: bool,
     /// `AP=on|off`: whether devices offer VIRTIO_F_ACCESS_PLATFORM.
     pub access_platform: bool,
-    /// `CPU=power9|power10`
+    /// `CPU=power9|power10|power11`
     pub cpu: Cpu,
     /// `SMP=N`
     pub smp: u32,

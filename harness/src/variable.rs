@@ -58,15 +58,21 @@ pub enum Cpu {
     Power9,
     /// POWER10
     Power10,
+    /// POWER11, of QEMU 10.
+    Power11,
 }
 
 impl Cpu {
+    /// Every model.
+    pub const ALL: [Self; 3] = [Self::Power9, Self::Power10, Self::Power11];
+
     /// QEMU's name of the model.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Power9 => "power9",
             Self::Power10 => "power10",
+            Self::Power11 => "power11",
         }
     }
 }
@@ -149,11 +155,11 @@ impl Value<'_> {
     }
 
     /// # Errors
-    /// Neither `power9` nor `power10`.
+    /// No model that the kernel runs on.
     pub fn cpu(&self) -> Result<Cpu, BadVariable> {
-        let expected = "power9 or power10";
+        let expected = "power9, power10 or power11";
         let text = self.str(expected)?;
-        [Cpu::Power9, Cpu::Power10].into_iter().find(|c| c.name() == text).ok_or_else(|| self.bad(expected))
+        Cpu::ALL.into_iter().find(|c| c.name() == text).ok_or_else(|| self.bad(expected))
     }
 
     /// # Errors
@@ -280,6 +286,16 @@ mod tests {
         assert_eq!(split(OsStr::new("slof/secure")), None);
         assert_eq!(split(OsStr::new("=x")), None);
         assert_eq!(split(OsStr::new("mem=1G")), None);
+    }
+
+    #[test]
+    fn each_model_of_cpu_is_known_by_its_name_alone() {
+        for cpu in Cpu::ALL {
+            assert_eq!(value(cpu.name()).cpu(), Ok(cpu));
+        }
+        for text in ["", "power8", "POWER9", "power12", "power11 ", "power11,compat"] {
+            assert!(value(text).cpu().is_err(), "{text}");
+        }
     }
 
     #[test]
