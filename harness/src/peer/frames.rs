@@ -11,12 +11,19 @@ pub const BROADCAST: Mac = [0xff; 6];
 pub const ECHO_REQUEST: u8 = 8;
 /// ICMP type of an echo reply.
 pub const ECHO_REPLY: u8 = 0;
+/// TCP flag: a connection is asked for.
+pub const SYN: u8 = 0x02;
+/// TCP flag: a connection is ended at once.
+pub const RST: u8 = 0x04;
+/// TCP flag: `acknowledged` counts.
+pub const ACK: u8 = 0x10;
 /// IP protocol of UDP.
 pub const UDP: u8 = 17;
 
 const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
 const ICMP: u8 = 1;
+const TCP: u8 = 6;
 
 /// A frame that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,11 +54,28 @@ pub enum Frame {
         /// Payload.
         data: Vec<u8>,
     },
+    /// A TCP segment without options that matter here.
+    Tcp(Segment),
     /// Any other IPv4 packet.
     Other {
         /// IP protocol.
         protocol: u8,
     },
+}
+
+/// A TCP segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Sender's and receiver's port.
+    pub ports: (u16, u16),
+    /// Number of the first byte.
+    pub sequence: u32,
+    /// Number of the byte that is expected next.
+    pub acknowledged: u32,
+    /// [`SYN`], [`ACK`], [`RST`] and others.
+    pub flags: u8,
+    /// Payload.
+    pub data: Vec<u8>,
 }
 
 /// The Internet checksum (RFC 1071) over the bytes; 0 when they contain a right one.
@@ -90,6 +114,40 @@ pub fn echo(kind: u8, from: (Mac, Ip), to: (Mac, Ip), tag: [u8; 4], data: &[u8])
     let sum = checksum(&icmp);
     icmp[2..4].copy_from_slice(&sum.to_be_bytes());
     ipv4(ICMP, from, to, &icmp)
+}
+
+/// Builds a TCP frame.
+#[must_use]
+pub fn tcp(from: (Mac, Ip), to: (Mac, Ip), segment: &Segment) -> Vec<u8> {
+    let mut bytes = [segment.ports.0.to_be_bytes(), segment.ports.1.to_be_bytes()].concat();
+    bytes.extend(segment.sequence.to_be_bytes());
+    bytes.extend(segment.acknowledged.to_be_bytes());
+    // Five words of header, a window of 8 KiB.
+    bytes.extend([0x50, segment.flags, 0x20, 0, 0, 0, 0, 0]);
+    bytes.extend(&segment.data);
+    let sum = checksum(&with_pseudo_header(from.1, to.1, &bytes));
+    bytes[16..18].copy_from_slice(&sum.to_be_bytes());
+    ipv4(TCP, from, to, &bytes)
+}
+
+/// What TCP's checksum is of (RFC 9293, 3.1).
+fn with_pseudo_header(from: Ip, to: Ip, segment: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
+    [&from[..], &to[..], &[0, TCP], &length.to_be_bytes()[..], segment].concat()
+}
+
+fn read_tcp(from: Ip, to: Ip, bytes: &[u8]) -> Option<Frame> {
+    let word = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let port = |at: usize| Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?));
+    let header = usize::from(bytes.get(12)? >> 4) * 4;
+    let segment = Segment {
+        ports: (port(0)?, port(2)?),
+        sequence: word(4)?,
+        acknowledged: word(8)?,
+        flags: *bytes.get(13)?,
+        data: bytes.get(header.max(20)..)?.to_vec(),
+    };
+    (checksum(&with_pseudo_header(from, to, bytes)) == 0).then_some(Frame::Tcp(segment))
 }
 
 fn ethernet(to: Mac, from: Mac, kind: u16) -> Vec<u8> {
@@ -132,6 +190,10 @@ pub fn parse(frame: &[u8]) -> Option<Frame> {
                 return None;
             }
             let payload = body.get(20..length)?;
+            let ips = || (header[12..16].try_into().ok(), header[16..20].try_into().ok());
+            if let (TCP, (Some(from), Some(to))) = (header[9], ips()) {
+                return read_tcp(from, to, payload);
+            }
             if header[9] != ICMP {
                 return Some(Frame::Other { protocol: header[9] });
             }
@@ -180,6 +242,24 @@ mod tests {
         assert_eq!((frame.len(), &frame[..6]), (60, &BROADCAST[..]));
         let expected = Frame::Arp { operation: 1, from: US.0, from_ip: US.1, to_ip: THEM.1 };
         assert_eq!(parse(&frame), Some(expected));
+    }
+
+    #[test]
+    fn a_segment_is_read_back_and_a_changed_byte_of_it_noticed() {
+        let segment = Segment {
+            ports: (4000, 7),
+            sequence: 1,
+            acknowledged: 2,
+            flags: SYN | ACK,
+            data: b"odd".to_vec(),
+        };
+        let good = tcp(US, THEM, &segment);
+        assert_eq!(parse(&good), Some(Frame::Tcp(segment)));
+        for at in 14..14 + 20 + 23 {
+            let mut bad = good.clone();
+            bad[at] ^= 0x10;
+            assert_ne!(parse(&bad), parse(&good), "byte {at}");
+        }
     }
 
     #[test]

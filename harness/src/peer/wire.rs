@@ -34,6 +34,10 @@ pub enum WireError {
     Overheard(Frame),
     /// The guest never pinged us.
     NoPing,
+    /// No connection, or no echo over it, for the client with this port.
+    NotServed(u16),
+    /// The echo of a connection is not what was sent.
+    WrongTcpEcho(u16),
 }
 
 impl fmt::Display for WireError {
@@ -46,6 +50,8 @@ impl fmt::Display for WireError {
             Self::WrongEcho(bytes) => write!(f, "wrong reply to an ICMP echo request of {bytes} bytes"),
             Self::Overheard(frame) => write!(f, "answer to a request for somebody else: {frame:x?}"),
             Self::NoPing => f.write_str("no ICMP echo request from the guest"),
+            Self::NotServed(port) => write!(f, "no TCP echo for the client with port {port}"),
+            Self::WrongTcpEcho(port) => write!(f, "wrong TCP echo for the client with port {port}"),
         }
     }
 }
@@ -86,7 +92,11 @@ impl Wire {
 
     /// Serves the cable until `done`, or for `patience`: the guest's ARP requests for us and its pings are
     /// answered, other frames are shown to `done`.
-    fn serve(&mut self, patience: Duration, mut done: impl FnMut(&Frame) -> bool) -> Result<bool, WireError> {
+    pub(super) fn serve(
+        &mut self,
+        patience: Duration,
+        mut done: impl FnMut(&Frame) -> bool,
+    ) -> Result<bool, WireError> {
         let deadline = Instant::now() + patience;
         let mut block = [0; 4096];
         while Instant::now() < deadline && !interrupt::requested() {
@@ -113,7 +123,7 @@ impl Wire {
         Ok(false)
     }
 
-    fn send(&self, frame: &[u8]) -> io::Result<()> {
+    pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
         match self.socket.send_to(frame, &self.qemu) {
             Ok(_) => Ok(()),
             // QEMU is not there yet, or its buffer is full: a cable loses frames, and senders repeat.

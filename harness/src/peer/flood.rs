@@ -1,0 +1,106 @@
+//! A peer that asks for connections and completes none of them, and clients that want to be served meanwhile.
+
+use crate::peer::frames::{self, ACK, Frame, Mac, RST, SYN, Segment};
+use crate::peer::wire::{GUEST_IP, US, Wire, WireError};
+use std::time::Duration;
+
+const ECHO_PORT: u16 = 7;
+/// The first port of the flood, and of those who are honest.
+const FLOOD: u16 = 20_000;
+const HONEST: u16 = 50_000;
+/// Connections that are asked for between two looks at the cable, which holds few frames.
+const BURST: u16 = 8;
+const LOOK: Duration = Duration::from_millis(20);
+const ATTEMPTS: u32 = 10;
+const PATIENCE: Duration = Duration::from_secs(3);
+const TEXT: &[u8] = b"served in spite of them all";
+
+/// The peer.
+#[derive(Debug)]
+pub struct Flood<'a> {
+    wire: &'a mut Wire,
+    mac: Mac,
+    asked: u16,
+}
+
+impl<'a> Flood<'a> {
+    /// One at the other end of the guest's cable.
+    pub fn new(wire: &'a mut Wire, mac: Mac) -> Self {
+        Self { wire, mac, asked: 0 }
+    }
+
+    /// Asks for so many more connections, each once, and answers nothing.
+    ///
+    /// # Errors
+    /// The socket failed.
+    pub fn ask(&mut self, connections: u16) -> Result<(), WireError> {
+        for number in 0..connections {
+            let ports = (FLOOD + self.asked, ECHO_PORT);
+            self.send(ports, u32::from(self.asked) << 8, 0, SYN, b"")?;
+            self.asked += 1;
+            if number % BURST == BURST - 1 {
+                self.wire.serve(LOOK, |_| false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A client that is served: it connects, sends a line and has it back. Between its steps there are more of the
+    /// flood.
+    ///
+    /// # Errors
+    /// It is not served, or the echo differs.
+    pub fn be_served(&mut self, number: u16) -> Result<(), WireError> {
+        let ports = (HONEST + number, ECHO_PORT);
+        for attempt in 0..ATTEMPTS {
+            let first = 0x1000 * (attempt + 1);
+            self.send(ports, first, 0, SYN, b"")?;
+            self.ask(4)?;
+            let Some(answer) = self.answer(ports, |segment| segment.flags & SYN != 0)? else { continue };
+            let (own, theirs) = (first.wrapping_add(1), answer.sequence.wrapping_add(1));
+            if answer.acknowledged != own {
+                continue;
+            }
+            self.send(ports, own, theirs, ACK, TEXT)?;
+            self.ask(4)?;
+            let Some(echo) = self.answer(ports, |segment| !segment.data.is_empty())? else { continue };
+            let over = theirs.wrapping_add(u32::try_from(echo.data.len()).unwrap_or(0));
+            self.send(ports, own, over, RST | ACK, b"")?;
+            return if echo.data == TEXT { Ok(()) } else { Err(WireError::WrongTcpEcho(ports.0)) };
+        }
+        Err(WireError::NotServed(ports.0))
+    }
+
+    /// The next segment of the guest for this client that is `wanted`, or none in time, or a reset.
+    fn answer(
+        &mut self,
+        ports: (u16, u16),
+        wanted: impl Fn(&Segment) -> bool,
+    ) -> Result<Option<Segment>, WireError> {
+        let mut found = None;
+        self.wire.serve(PATIENCE, |frame| {
+            let Frame::Tcp(segment) = frame else { return false };
+            if segment.ports != (ports.1, ports.0) {
+                return false;
+            }
+            let reset = segment.flags & RST != 0;
+            if !reset && wanted(segment) {
+                found = Some(segment.clone());
+            }
+            reset || found.is_some()
+        })?;
+        Ok(found)
+    }
+
+    fn send(
+        &self,
+        ports: (u16, u16),
+        sequence: u32,
+        acknowledged: u32,
+        flags: u8,
+        data: &[u8],
+    ) -> Result<(), WireError> {
+        let segment = Segment { ports, sequence, acknowledged, flags, data: data.to_vec() };
+        Ok(self.wire.send(&frames::tcp(US, (self.mac, GUEST_IP), &segment))?)
+    }
+}
