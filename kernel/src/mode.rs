@@ -53,6 +53,9 @@ pub fn decide_mode(machine: &Machine, options: &Options, report: &mut Report) ->
         }
         _ => {}
     }
+    for unused in cmdline::unused(&machine.bootargs, options, mode.is_secure()) {
+        log::warn!("command line: {unused}");
+    }
     report.mode(mode, &decision, machine);
     Ok(mode)
 }

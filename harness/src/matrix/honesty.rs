@@ -38,6 +38,10 @@ pub fn tests() -> Vec<Test> {
         })
         .into();
     tests.push(Test::new("honesty/each-disk-its-turn", each_disk));
+    for (step, pieces) in [("soak", (6, 5)), ("blk-smp,blk-digest", (4, 3))] {
+        let body = move |context: &Context| other_disk(context, step, pieces);
+        tests.push(Test::new(format!("honesty/each-disk-its-turn/{}", step.replace(',', "-")), body));
+    }
     tests.push(Test::new("honesty/tail", tail));
     for (name, bytes) in [("grows", DATA_BYTES + (1 << 20)), ("shrinks", DATA_BYTES / 2)] {
         tests.push(Test::new(format!("honesty/resize/{name}"), move |context| resize(context, bytes)));
@@ -82,6 +86,40 @@ fn each_disk(context: &Context) -> Result<(), Failure> {
     // Two disks and a card, at whose cable nobody answers.
     findings.extend(judge::fact(&finished, "work.asked", "3"));
     findings.extend(judge::fact(&finished, "work.done", "1"));
+    verdict(finished, findings)
+}
+
+/// As [`each_disk`]; the step is one whose disks are worked on together, and `pieces` of work are asked for and done.
+fn other_disk(context: &Context, steps: &str, pieces: (u32, u32)) -> Result<(), Failure> {
+    let _ = case!("OUT-06", Fail, Q);
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
+    scene.machine.smp = 2;
+    scene.data_disk(DATA_BYTES)?;
+    let other = scene.dir.path("other");
+    disk::make(&other, DATA_BYTES, seed()).map_err(|error| Finding::File(other.clone(), error))?;
+    scene.machine.disks.push(Disk::data(other.clone()));
+    scene.word(&format!("run={steps}"));
+    if steps == "soak" {
+        scene.word("serve=2");
+    }
+    let lies = Lies { disk: Some(Lie::Blk01), ..Lies::default() };
+    let Served { mut session, servers, .. } = refusing::start(&mut scene, lies)?;
+    if steps == "soak" {
+        const CALM: &str = "postern: soak.state=calm";
+        drop(session.qemu.console().wait_for(LIMIT, |line| line == CALM));
+        drop(session.qemu.type_in(b"q"));
+    }
+    let finished = session.finish(LIMIT);
+    servers.finish().map_err(Finding::Server)?;
+    let mut findings = judge::end(&finished, DEVICE);
+    const NAMED: &str = "error: blk0: ";
+    if !finished.output.console.contains(NAMED) {
+        findings.push(Finding::NeverSaid(NAMED));
+    }
+    let whole = disk::sha256(&other, DATA_BYTES).map_err(|error| Finding::File(other, error))?;
+    findings.extend(judge::fact(&finished, "blk1.sha256", &whole));
+    findings.extend(judge::fact(&finished, "work.asked", &pieces.0.to_string()));
+    findings.extend(judge::fact(&finished, "work.done", &pieces.1.to_string()));
     verdict(finished, findings)
 }
 

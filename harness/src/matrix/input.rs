@@ -34,6 +34,7 @@ pub fn tests() -> Vec<Test> {
             Test::new(format!("input/{word}"), body)
         })
         .collect();
+    tests.push(Test::new("input/words-without-use", without_use));
     tests.push(Test::new("input/pool-size", pool_size));
     tests.push(Test::new("input/no-scratch-disk", no_scratch));
     tests.push(Test::new("input/no-network-card", no_card));
@@ -53,6 +54,25 @@ fn refused(context: &Context, word: &str, names: &'static str) -> Result<(), Fai
     if !finished.output.console.contains(names) {
         findings.push(Finding::NeverSaid(names));
     }
+    verdict(finished, findings)
+}
+
+/// Words that are right and that nothing looks at are named, and change nothing.
+fn without_use(context: &Context) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, false))?;
+    scene.data_disk(1 << 20)?;
+    scene.word("run=map run=blk-digest serve=5 seed=7 pool=2M ip=10.0.2.15/24");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    const NAMED: [&str; 5] = [
+        "command line: run=map: not used: a later one counts",
+        "command line: serve=5: not used: no step of run= looks at it",
+        "command line: seed=7: not used: no step of run= looks at it",
+        "command line: pool=2M: not used: an ordinary guest has no pool",
+        "command line: ip=10.0.2.15/24: not used: no step of run= looks at it",
+    ];
+    let missing = NAMED.into_iter().filter(|line| !finished.output.console.contains(line));
+    findings.extend(missing.map(Finding::NeverSaid));
     verdict(finished, findings)
 }
 

@@ -34,6 +34,7 @@ pub fn tests() -> Vec<Test> {
     tests.extend(shapes.map(|(name, shape)| {
         Test::new(format!("wire/half-open-flood/{name}"), move |context| half_open_flood(context, shape))
     }));
+    tests.push(Test::new("wire/no-address-on-the-first-card", second_card));
     tests
 }
 
@@ -56,6 +57,35 @@ fn half_open_flood(context: &Context, shape: Shape) -> Result<(), Failure> {
     drop(session.qemu.type_in(b"q"));
     let finished = session.finish(LIMIT);
     findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::positive(&finished, "net0.displaced"));
+    verdict(finished, findings)
+}
+
+/// The first card has no address, and is named; the second one serves.
+fn second_card(context: &Context) -> Result<(), Failure> {
+    let _ = case!("OUT-06", Fail, Q);
+    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, false))?;
+    let root = scene.dir.root().to_path_buf();
+    // Nobody answers at this end.
+    let _silent = Wire::new(&root).map_err(|error| Finding::File(root.clone(), error))?;
+    scene.machine.net = Net::Netdev(Wire::netdev(&root));
+    let second = [
+        "-netdev",
+        "user,id=second",
+        "-device",
+        "virtio-net-pci,netdev=second,disable-legacy=on,romfile=,addr=1f",
+    ];
+    scene.machine.extra.extend(second.map(str::to_owned));
+    scene.word("run=net-serve serve=1");
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 6);
+    const NAMED: &str = "error: net0: no DHCP lease within 15000 ms";
+    if !finished.output.console.contains(NAMED) {
+        findings.push(Finding::NeverSaid(NAMED));
+    }
+    findings.extend(judge::fact(&finished, "net1.serve", "done"));
+    findings.extend(judge::fact(&finished, "work.asked", "2"));
+    findings.extend(judge::fact(&finished, "work.done", "1"));
     verdict(finished, findings)
 }
 

@@ -489,5 +489,9 @@ fn bench(value: &str) -> Result<ArrayVec<Work, MAX_WORK>, Fault> {
     Ok(all)
 }
 
+mod uses;
+
+pub use uses::{Unused, Why, unused};
+
 #[cfg(test)]
 mod tests;

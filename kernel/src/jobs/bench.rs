@@ -7,6 +7,9 @@ use crate::devices::set::Devices;
 #[cfg(not(feature = "bench-virtio-drivers"))]
 use crate::devices::set::Disk;
 use crate::jobs::blk::SCRATCH;
+use crate::jobs::ended;
+#[cfg(not(feature = "bench-virtio-drivers"))]
+use crate::jobs::worst;
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::format;
@@ -15,21 +18,31 @@ use postern_core::addr::FRAME_SHIFT;
 use postern_core::blk::bench::{self, Measured};
 use postern_core::blk::pattern::Pattern;
 use postern_core::clock::{Clock, duration};
-use postern_core::cmdline::Options;
+use postern_core::cmdline::{Options, Step};
 use postern_core::dma::DeviceId;
+use postern_core::outcome::Work;
 use postern_core::pool::{Account, Pool, SizeClass, Slot};
 
 /// Measures each piece of work of `bench=` on the scratch disk, on as many of its queues at once, up to `most`, as
-/// there are CPUs.
-pub fn blk(
+/// there are CPUs. A piece that fails keeps no other from being measured.
+pub fn blk(step: Step, options: &Options, devices: &mut Devices, most: usize, report: &mut Report) -> Work {
+    // Whoever measures the time until drivers are ready waits for this.
+    report.fact_now("bench.ready", Pseries.now());
+    report.fact("bench.timebase_hz", Pseries.frequency());
+    let mut work = Work::default();
+    if let Err(error) = measure_all(options, devices, most, report, &mut work) {
+        ended(&mut work, step, Err(error));
+    }
+    work
+}
+
+fn measure_all(
     options: &Options,
     devices: &mut Devices,
     most: usize,
     report: &mut Report,
+    done: &mut Work,
 ) -> Result<(), DeviceError> {
-    // Whoever measures the time until drivers are ready waits for this.
-    report.fact_now("bench.ready", Pseries.now());
-    report.fact("bench.timebase_hz", Pseries.frequency());
     let disk = devices.disks.iter_mut().find(|disk| disk.id == SCRATCH);
     let disk = disk.ok_or(DeviceError::Missing("disk with serial number scratch"))?;
     let content = bench::content(&mut disk.driver, Pattern { seed: options.seed })?;
@@ -37,26 +50,43 @@ pub fn blk(
     let (mut driver, _) = (other::Other::take(disk, devices.pool)?, most);
     for (number, work) in options.bench.iter().enumerate() {
         #[cfg(feature = "bench-virtio-drivers")]
-        let Some(all) = driver.run(*work, content)?.map(|one| [one]) else { continue };
+        let all = driver.run(*work, content).map(|measured| measured.map(|one| alloc::vec![one]));
         #[cfg(not(feature = "bench-virtio-drivers"))]
-        let all = on_queues(disk, *work, content, most)?;
-        let per_second: u128 = all.iter().map(rate).sum();
-        let requests: u64 = all.iter().map(|one| one.requests).sum();
-        report.step(
-            &format!("blk{}", disk.number),
-            format_args!("{work}: {requests} requests, {per_second} a second, by {} of the CPUs", all.len()),
-        );
-        let longest = |part: fn(&Measured) -> u64| all.iter().map(part).max().unwrap_or(0);
-        report.fact("bench.cpus", all.len());
-        report.fact(format_args!("bench.{number}.work"), work);
-        report.fact(format_args!("bench.{number}.requests"), requests);
-        report.fact(format_args!("bench.{number}.ticks"), longest(|one| one.ticks));
-        report.fact(format_args!("bench.{number}.idle"), longest(|one| one.idle));
-        report.fact(format_args!("bench.{number}.depth"), all.iter().map(|one| one.depth).sum::<usize>());
-        report.fact(format_args!("bench.{number}.iops"), per_second);
-        report.fact(format_args!("bench.{number}.kb_s"), per_second.saturating_mul(work.bytes.into()) / 1000);
+        let all = on_queues(disk, *work, content, most).map(Some);
+        let label = format!("blk{}", disk.number);
+        let result = all.map(|all| {
+            if let Some(all) = all {
+                state(&label, number, work, &all, report);
+            }
+        });
+        ended(done, format_args!("{label} {work}"), result);
     }
     Ok(())
+}
+
+/// States what was measured, all queues together.
+fn state(
+    label: &str,
+    number: usize,
+    work: &postern_core::workload::Work,
+    all: &[Measured],
+    report: &mut Report,
+) {
+    let per_second: u128 = all.iter().map(rate).sum();
+    let requests: u64 = all.iter().map(|one| one.requests).sum();
+    report.step(
+        label,
+        format_args!("{work}: {requests} requests, {per_second} a second, by {} of the CPUs", all.len()),
+    );
+    let longest = |part: fn(&Measured) -> u64| all.iter().map(part).max().unwrap_or(0);
+    report.fact("bench.cpus", all.len());
+    report.fact(format_args!("bench.{number}.work"), work);
+    report.fact(format_args!("bench.{number}.requests"), requests);
+    report.fact(format_args!("bench.{number}.ticks"), longest(|one| one.ticks));
+    report.fact(format_args!("bench.{number}.idle"), longest(|one| one.idle));
+    report.fact(format_args!("bench.{number}.depth"), all.iter().map(|one| one.depth).sum::<usize>());
+    report.fact(format_args!("bench.{number}.iops"), per_second);
+    report.fact(format_args!("bench.{number}.kb_s"), per_second.saturating_mul(work.bytes.into()) / 1000);
 }
 
 /// How long another CPU may take beyond the time of its work.
@@ -83,15 +113,19 @@ fn on_queues(
             (cpu.server(), cpu.start(measure))
         })
         .collect();
-    let mut all = alloc::vec![bench::run(&mut disk.driver, work, content)];
+    let mut all = alloc::vec![bench::run(&mut disk.driver, work, content).map_err(DeviceError::from)];
     for (server, lent) in lent {
         let patience = PATIENCE.saturating_add(work.time);
-        let (queue, measured) = lent.wait(patience).ok_or(DeviceError::Cpu(server))?;
-        disk.others.push(queue);
-        all.push(measured);
+        match lent.wait(patience) {
+            Some((queue, measured)) => {
+                disk.others.push(queue);
+                all.push(measured.map_err(DeviceError::from));
+            }
+            None => all.push(Err(DeviceError::Cpu(server))),
+        }
     }
     disk.others.extend(queues);
-    all.into_iter().map(|measured| measured.map_err(DeviceError::from)).collect()
+    worst(all.into_iter(), format_args!("blk{} {work}", disk.number))
 }
 
 /// Requests a second.

@@ -7,11 +7,14 @@ mod net;
 mod smp;
 mod soak;
 
+use crate::devices::DeviceError;
 use crate::devices::set::Devices;
 use crate::report::Report;
 use crate::stop::Stop;
+use alloc::vec::Vec;
 use core::fmt::Display;
 use postern_core::cmdline::{Options, Step};
+use postern_core::exit::ExitStatus;
 use postern_core::outcome::Work;
 
 /// Runs the steps, each on what the one before left. One that fails keeps no other from running: a device that
@@ -27,10 +30,10 @@ pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Wor
             Step::BlkSmp => work.add(smp::disks(options, devices, report)),
             Step::Soak => work.add(soak::soak(options, devices, report)),
             Step::IrqCost => ended(&mut work, step, blk::irq_cost(devices, report)),
-            Step::NetServe => ended(&mut work, step, net::serve(options, devices, report)),
-            Step::NetBench => ended(&mut work, step, net::bench(options, devices, report)),
-            Step::BenchBlk => ended(&mut work, step, bench::blk(options, devices, 1, report)),
-            Step::BenchSmp => ended(&mut work, step, bench::blk(options, devices, usize::MAX, report)),
+            Step::NetServe => work.add(net::serve(options, devices, report)),
+            Step::NetBench => work.add(net::bench(options, devices, report)),
+            Step::BenchBlk => work.add(bench::blk(*step, options, devices, 1, report)),
+            Step::BenchSmp => work.add(bench::blk(*step, options, devices, usize::MAX, report)),
             Step::BenchPool => ended(&mut work, step, bench::pool(options, report)),
             Step::Map => ended(&mut work, step, memory::map(report)),
             Step::Memory => ended(&mut work, step, memory::fill(report)),
@@ -54,4 +57,28 @@ fn ended<E: Into<Stop>>(work: &mut Work, whose: impl Display, result: Result<(),
         log::error!("{whose}: {stop}");
         stop.status()
     }));
+}
+
+/// All results, or the error that decides, once the others are named: wrong data before anything else.
+fn worst<T>(
+    results: impl Iterator<Item = Result<T, DeviceError>>,
+    whose: impl Display,
+) -> Result<Vec<T>, DeviceError> {
+    let (mut good, mut failed) = (Vec::new(), None::<DeviceError>);
+    for result in results {
+        match (result, failed.take()) {
+            (Ok(one), before) => {
+                good.push(one);
+                failed = before;
+            }
+            (Err(error), None) => failed = Some(error),
+            (Err(error), Some(before)) => {
+                let worse = error.status() == ExitStatus::VerificationFailed;
+                let (decides, other) = if worse { (error, before) } else { (before, error) };
+                log::error!("{whose}: {other}");
+                failed = Some(decides);
+            }
+        }
+    }
+    failed.map_or(Ok(good), Err)
 }

@@ -10,7 +10,7 @@ use crate::report::Report;
 use alloc::format;
 use core::time::Duration;
 use postern_core::clock::{Clock, ticks};
-use postern_core::cmdline::Options;
+use postern_core::cmdline::{Options, Step};
 use postern_core::net::settings::Settings;
 use postern_core::outcome::Work;
 
@@ -37,9 +37,9 @@ pub fn lease_and_ping(_: &Options, devices: &mut Devices, report: &mut Report) -
 }
 
 fn lease_and_ping_one(card: &mut Card, report: &mut Report) -> Result<(), DeviceError> {
-    let settings = configure(card, report)?;
+    configure(card, report)?;
     let label = format!("net{}", card.number);
-    let Some(gateway) = settings.gateway else {
+    let Some(gateway) = card.stack.gateway()? else {
         report.step(&label, "no gateway to ping");
         return Ok(());
     };
@@ -50,20 +50,14 @@ fn lease_and_ping_one(card: &mut Card, report: &mut Report) -> Result<(), Device
 }
 
 /// The median of several pings, then [`serve`] with one-way services.
-pub fn bench(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    let card = devices.cards.first_mut().ok_or(DeviceError::Missing("network card"))?;
+pub fn bench(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+    let mut work = Work::default();
+    let Some(card) = first_with_address(Step::NetBench, devices, &mut work, report) else { return work };
     let label = format!("net{}", card.number);
-    if let Some(gateway) = configure(card, report)?.gateway {
-        let mut times = [Duration::ZERO; PINGS];
-        for time in &mut times {
-            *time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
-        }
-        times.sort_unstable();
-        report.fact(format_args!("{label}.ping_us"), times[PINGS / 2].as_micros());
-    }
+    ended(&mut work, &label, ping_median(card, report));
     card.stack.offer_one_way(true);
     let mut marks = 0u64;
-    let served = serve_and(options, devices, report, |typed| {
+    let served = serve_and(options, card, report, |typed| {
         if typed == MARK {
             // Not part of the report, which would grow with what is typed.
             println!("postern: {label}.mark.{marks}.ticks={}", Pseries.now());
@@ -71,30 +65,69 @@ pub fn bench(options: &Options, devices: &mut Devices, report: &mut Report) -> R
             marks = marks.wrapping_add(1);
         }
     });
+    ended(&mut work, &label, served);
+    report.fact(format_args!("{label}.discarded"), card.stack.counters().one_way.discarded_datagrams);
+    card.stack.offer_one_way(false);
+    work
+}
+
+fn ping_median(card: &mut Card, report: &mut Report) -> Result<(), DeviceError> {
+    let label = format!("net{}", card.number);
+    let Some(gateway) = card.stack.gateway()? else {
+        report.step(&label, "no gateway to ping");
+        return Ok(());
+    };
+    let mut times = [Duration::ZERO; PINGS];
+    for time in &mut times {
+        *time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
+    }
+    times.sort_unstable();
+    report.fact(format_args!("{label}.ping_us"), times[PINGS / 2].as_micros());
+    Ok(())
+}
+
+/// Answers ARP, ICMP echo, and UDP and TCP echo on port 7 on the first card that gets an address, until told to end.
+pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+    let mut work = Work::default();
+    if let Some(card) = first_with_address(Step::NetServe, devices, &mut work, report) {
+        let label = format!("net{}", card.number);
+        let served = serve_and(options, card, report, |_| {});
+        ended(&mut work, label, served);
+    }
+    work
+}
+
+/// The first card that gets an address; those before it have failed, those after it are named.
+fn first_with_address<'a>(
+    step: Step,
+    devices: &'a mut Devices,
+    work: &mut Work,
+    report: &mut Report,
+) -> Option<&'a mut Card> {
+    if devices.cards.is_empty() {
+        ended(work, step, Err(DeviceError::Missing("network card")));
+    }
+    let mut found: Option<&mut Card> = None;
     for card in &mut devices.cards {
-        let discarded = card.stack.counters().one_way.discarded_datagrams;
-        card.stack.offer_one_way(false);
-        if label == format!("net{}", card.number) {
-            report.fact(format_args!("{label}.discarded"), discarded);
+        if let Some(found) = &found {
+            log::info!("net{}: not used: {step} serves one card, net{}", card.number, found.number);
+            continue;
+        }
+        match configure(card, report) {
+            Ok(_) => found = Some(card),
+            Err(error) => ended(work, format_args!("net{}", card.number), Err(error)),
         }
     }
-    served
+    found
 }
 
-/// Answers ARP, ICMP echo, and UDP and TCP echo on port 7 on the first card, until told to end.
-pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    serve_and(options, devices, report, |_| {})
-}
-
-/// [`serve`]; what is typed meanwhile and does not end it is for `typed`.
+/// [`serve`] on one card; what is typed meanwhile and does not end it is for `typed`.
 fn serve_and(
     options: &Options,
-    devices: &mut Devices,
+    card: &mut Card,
     report: &mut Report,
     mut typed: impl FnMut(u8),
 ) -> Result<(), DeviceError> {
-    let card = devices.cards.first_mut().ok_or(DeviceError::Missing("network card"))?;
-    configure(card, report)?;
     let label = format!("net{}", card.number);
     report.fact_now(format_args!("{label}.serve"), "ready");
     let wait = options.serve.unwrap_or(LONGEST_SERVE);
@@ -116,6 +149,7 @@ fn serve_and(
     report.fact_now(format_args!("{label}.serve"), "done");
     report.fact(format_args!("{label}.fragments"), counters.frames.fragments);
     let echo = counters.echo;
+    report.fact(format_args!("{label}.displaced"), echo.displaced);
     report.step(
         &label,
         format_args!(

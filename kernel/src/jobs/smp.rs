@@ -4,7 +4,7 @@ use crate::arch::cpus::{self, Pending};
 use crate::devices::DeviceError;
 use crate::devices::set::{Devices, Disk};
 use crate::jobs::blk::{SCRATCH, at_least_one};
-use crate::jobs::ended;
+use crate::jobs::{ended, worst};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::format;
@@ -45,16 +45,20 @@ pub fn disks(options: &Options, devices: &mut Devices, report: &mut Report) -> W
     let mut work = Work::default();
     for disk in core::mem::take(&mut devices.disks) {
         let number = disk.number;
-        let done = one(disk, pattern, report).map(|disk| devices.disks.push(disk));
-        ended(&mut work, format_args!("blk{number}"), done);
+        let (disk, result) = one(disk, pattern, report);
+        devices.disks.extend(disk);
+        ended(&mut work, format_args!("blk{number}"), result);
     }
     at_least_one("disk", work)
 }
 
-fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, DeviceError> {
-    let Disk { number, id, mut driver, others } = disk;
+/// Work on one disk. It is given back for later steps, unless a CPU that does not answer has part of it.
+fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, Result<(), DeviceError>) {
+    if let Err(error) = jobs::whole(&mut disk.driver) {
+        return (Some(disk), Err(error.into()));
+    }
+    let Disk { number, id, driver, others } = disk;
     let writes = id == SCRATCH;
-    jobs::whole(&mut driver)?;
     let geometry = driver.geometry();
     let queues: Vec<Queue> = core::iter::once(driver)
         .chain(others)
@@ -82,19 +86,25 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
         workers.iter().zip(turns).map(|(worker, work)| (worker.server(), worker.start(work))).collect();
     let mut shares: Vec<Share> = here.into_iter().map(|work| work()).collect();
     let patience = if shares.iter().all(|share| share.outcome.is_ok()) { PATIENCE } else { SHORT };
+    let mut silent = Vec::new();
     for (server, pending) in pending {
-        match pending.wait(patience) {
+        match pending.wait(if silent.is_empty() { patience } else { SHORT }) {
             Some(share) => shares.push(share),
-            // What failed here says more than that nobody answers.
-            None => return Err(failure(shares).unwrap_or(DeviceError::Cpu(server))),
+            None => silent.push(DeviceError::Cpu(server)),
         }
     }
     pause(&queues, false);
+    if !silent.is_empty() {
+        // What failed here says more than that nobody answers.
+        let failed = shares.into_iter().filter_map(|share| share.outcome.err()).chain(silent);
+        return (None, worst(failed.map(Err::<(), _>), format_args!("blk{number}")).map(drop));
+    }
     let took = duration(&Pseries, Pseries.now().wrapping_sub(start)).as_millis();
     // No CPU has its queue any more: all shares are here.
     let back = queues.into_iter().map(|queue| Arc::into_inner(queue).map(Lock::into_inner));
-    let mut back: Vec<Blk<Pseries, Pseries>> =
-        back.collect::<Option<_>>().ok_or(DeviceError::Missing("queue that was lent to a CPU"))?;
+    let Some(mut back) = back.collect::<Option<Vec<Blk<Pseries, Pseries>>>>() else {
+        return (None, Err(DeviceError::Missing("queue that was lent to a CPU")));
+    };
     for (index, share) in shares.iter().enumerate() {
         report.fact(format_args!("blk{number}.cpu.{index}.server"), share.server);
         report.fact(format_args!("blk{number}.cpu.{index}.queue"), share.queue);
@@ -109,24 +119,19 @@ fn one(disk: Disk, pattern: Pattern, report: &mut Report) -> Result<Disk, Device
             report.fact(format_args!("blk{number}.cpu.{index}.sha256"), sum);
         }
     }
-    if let Some(error) = failure(shares) {
-        return Err(error);
+    let result = worst(shares.into_iter().map(|share| share.outcome), format_args!("blk{number}"));
+    if result.is_ok() {
+        report.step(
+            &format!("blk{number}"),
+            format_args!(
+                "{} bytes {} by {count} CPUs through {} queues ({took} ms)",
+                geometry.usable_bytes(),
+                if writes { "of pattern written and read back equal" } else { "read" },
+                back.len(),
+            ),
+        );
     }
-    report.step(
-        &format!("blk{number}"),
-        format_args!(
-            "{} bytes {} by {count} CPUs through {} queues ({took} ms)",
-            geometry.usable_bytes(),
-            if writes { "of pattern written and read back equal" } else { "read" },
-            back.len(),
-        ),
-    );
-    Ok(Disk { number, id, driver: back.remove(0), others: back })
-}
-
-/// The first share that failed.
-fn failure(shares: Vec<Share>) -> Option<DeviceError> {
-    shares.into_iter().find_map(|share| share.outcome.err())
+    (Some(Disk { number, id, driver: back.remove(0), others: back }), result.map(drop))
 }
 
 fn pause(queues: &[Queue], paused: bool) {

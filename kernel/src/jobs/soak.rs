@@ -9,6 +9,8 @@ use crate::jobs::net::{QUIT, configure};
 use crate::platform::pseries::Pseries;
 use crate::platform::{console, entropy};
 use crate::report::Report;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 use postern_core::blk::error::BreakReason;
@@ -26,10 +28,13 @@ const CALM: Duration = Duration::from_secs(120);
 /// Longest time between two resets.
 const CALMEST: Duration = Duration::from_millis(400);
 
-/// The work on all devices.
+/// The work on all devices. Those that fail are left out from then on, by name; the others go on.
 struct Work<'a> {
     devices: &'a mut Devices,
     disks: Vec<Soak>,
+    /// Which devices have failed: the disks, then the cards.
+    failed: Vec<bool>,
+    pieces: outcome::Work,
     random: u64,
     resets: u64,
     resizes: u64,
@@ -41,7 +46,7 @@ pub fn soak(options: &Options, devices: &mut Devices, report: &mut Report) -> ou
     if devices.disks.is_empty() && devices.cards.is_empty() {
         return at_least_one("disk or network card", work);
     }
-    ended(&mut work, "soak", disturb(options, devices, report));
+    work.add(disturb(options, devices, report));
     for disk in devices.disks.iter_mut().filter(|disk| disk.id != SCRATCH) {
         let result = digest_one(disk, report);
         ended(&mut work, format_args!("blk{}", disk.number), result);
@@ -53,10 +58,7 @@ pub fn soak(options: &Options, devices: &mut Devices, report: &mut Report) -> ou
     work
 }
 
-fn disturb(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    for card in &mut devices.cards {
-        configure(card, report)?;
-    }
+fn disturb(options: &Options, devices: &mut Devices, report: &mut Report) -> outcome::Work {
     let (count, random) = (0..devices.disks.len() as u64, options.seed);
     let soak = |(number, disk): (u64, &Disk)| {
         Soak::new(
@@ -66,36 +68,83 @@ fn disturb(options: &Options, devices: &mut Devices, report: &mut Report) -> Res
         )
     };
     let disks = count.zip(&devices.disks).map(soak).collect();
-    let mut work = Work { devices, disks, random, resets: 0, resizes: 0 };
+    let failed = alloc::vec![false; devices.disks.len().saturating_add(devices.cards.len())];
+    let pieces = outcome::Work::default();
+    let mut work = Work { devices, disks, failed, pieces, random, resets: 0, resizes: 0 };
+    work.each(|work, which| {
+        let card = which.checked_sub(work.disks.len()).and_then(|card| work.devices.cards.get_mut(card));
+        card.map_or(Ok(()), |card| configure(card, report).map(drop))
+    });
     report.fact_now("soak.state", "disturbed");
-    work.go_on(options.serve.unwrap_or(USUAL), true)?;
+    work.go_on(options.serve.unwrap_or(USUAL), true);
     report.fact_now("soak.state", "calm");
-    work.go_on(CALM, false)?;
+    work.go_on(CALM, false);
     work.finish(report)
 }
 
 impl Work<'_> {
-    /// Works until `wait` has passed or `q` was typed.
-    fn go_on(&mut self, wait: Duration, disturbed: bool) -> Result<(), DeviceError> {
+    /// Does something with each device that has not failed.
+    fn each(&mut self, mut job: impl FnMut(&mut Self, usize) -> Result<(), DeviceError>) {
+        for which in 0..self.failed.len() {
+            if self.works(which) {
+                let result = job(self, which);
+                self.note(which, result);
+            }
+        }
+    }
+
+    fn works(&self, which: usize) -> bool {
+        self.failed.get(which) == Some(&false)
+    }
+
+    /// Counts a device that has failed just now.
+    fn note(&mut self, which: usize, result: Result<(), DeviceError>) {
+        if let Err(error) = result {
+            if let Some(failed) = self.failed.get_mut(which) {
+                *failed = true;
+            }
+            let name = self.name(which);
+            ended(&mut self.pieces, name, Err(error));
+        }
+    }
+
+    fn name(&self, which: usize) -> String {
+        let card = || self.devices.cards.get(which.wrapping_sub(self.devices.disks.len()));
+        match (self.devices.disks.get(which), card()) {
+            (Some(disk), _) => format!("blk{}", disk.number),
+            (None, card) => format!("net{}", card.map_or(0, |card| card.number)),
+        }
+    }
+
+    /// Works until `wait` has passed, `q` was typed or all devices have failed.
+    fn go_on(&mut self, wait: Duration, disturbed: bool) {
         let mut deadline = Deadline::after(&Pseries, wait);
         let mut next_reset = self.some_time();
-        while !deadline.expired(&Pseries) {
-            for (disk, soak) in self.devices.disks.iter_mut().zip(&mut self.disks) {
-                let before = disk.driver.geometry().capacity;
-                soak.step(&mut disk.driver)?;
-                let changed = disk.driver.geometry().capacity != before;
-                self.resizes = self.resizes.saturating_add(changed.into());
-            }
-            for card in &mut self.devices.cards {
-                card.stack.poll(&Pseries)?;
-            }
+        while !deadline.expired(&Pseries) && self.failed.contains(&false) {
+            self.each(Self::step);
             if disturbed && Pseries.now() >= next_reset {
-                self.reset_one()?;
+                let which = index(self.random(self.failed.len() as u64));
+                if self.works(which) {
+                    let result = self.reset(which);
+                    self.note(which, result);
+                }
                 next_reset = self.some_time();
             }
             if console::typed().any(|byte| byte == QUIT) {
                 break;
             }
+        }
+    }
+
+    fn step(&mut self, which: usize) -> Result<(), DeviceError> {
+        let Devices { disks, cards, .. } = &mut *self.devices;
+        if let (Some(disk), Some(soak)) = (disks.get_mut(which), self.disks.get_mut(which)) {
+            let before = disk.driver.geometry().capacity;
+            soak.step(&mut disk.driver)?;
+            let changed = disk.driver.geometry().capacity != before;
+            self.resizes = self.resizes.saturating_add(changed.into());
+        } else if let Some(card) = cards.get_mut(which.wrapping_sub(self.disks.len())) {
+            card.stack.poll(&Pseries)?;
         }
         Ok(())
     }
@@ -112,27 +161,33 @@ impl Work<'_> {
     }
 
     /// Resets a device in the middle of its work and brings it up again.
-    fn reset_one(&mut self) -> Result<(), DeviceError> {
-        let disks = self.devices.disks.len();
-        let which = index(self.random(disks.saturating_add(self.devices.cards.len()) as u64));
+    fn reset(&mut self, which: usize) -> Result<(), DeviceError> {
         self.resets = self.resets.saturating_add(1);
         if let (Some(disk), Some(soak)) = (self.devices.disks.get_mut(which), self.disks.get_mut(which)) {
             disk.driver.break_device(BreakReason::Stopped);
             soak.take(&mut disk.driver)?;
             return Ok(disk.driver.restart()?);
         }
-        let card = which.checked_sub(disks);
-        if let Some(Card { stack, .. }) = card.and_then(|card| self.devices.cards.get_mut(card)) {
+        if let Some(Card { stack, .. }) = self.devices.cards.get_mut(which.wrapping_sub(self.disks.len())) {
             stack.link().restart(entropy::word())?;
         }
         Ok(())
     }
 
     /// Compares all disks with what is known of them.
-    fn finish(mut self, report: &mut Report) -> Result<(), DeviceError> {
+    fn finish(mut self, report: &mut Report) -> outcome::Work {
+        self.each(|work, which| match (work.devices.disks.get_mut(which), work.disks.get_mut(which)) {
+            (Some(disk), Some(soak)) => Ok(soak.finish(&mut disk.driver)?),
+            _ => Ok(()),
+        });
+        for which in 0..self.failed.len() {
+            if self.works(which) {
+                let name = self.name(which);
+                ended(&mut self.pieces, name, Ok::<(), DeviceError>(()));
+            }
+        }
         let (mut requests, mut bytes, mut refused, mut lost) = (0u64, 0u64, 0u64, 0u64);
-        for (disk, soak) in self.devices.disks.iter_mut().zip(&mut self.disks) {
-            soak.finish(&mut disk.driver)?;
+        for soak in &self.disks {
             let counters = soak.counters();
             requests = requests.saturating_add(counters.requests);
             bytes = bytes.saturating_add(counters.bytes);
@@ -155,7 +210,7 @@ impl Work<'_> {
         report.fact("soak.refused", refused);
         report.fact("soak.resizes", resizes);
         report.fact("soak.link_changes", links);
-        Ok(())
+        self.pieces
     }
 }
 

@@ -82,6 +82,8 @@ pub(super) enum Event {
 #[derive(Clone, Copy)]
 struct Lease {
     settings: Settings,
+    /// A gateway that the server names and that cannot be one.
+    bad_gateway: Option<Ipv4Addr>,
     server: Ipv4Addr,
     renew: Duration,
     rebind: Duration,
@@ -130,6 +132,14 @@ impl Client {
             hold: FIRST,
             refused: None,
             refusals: 0,
+        }
+    }
+
+    /// The gateway that comes with the lease and cannot be used.
+    pub fn bad_gateway(&self) -> Option<Ipv4Addr> {
+        match self.state {
+            State::Bound(lease) => lease.bad_gateway,
+            _ => None,
         }
     }
 
@@ -320,10 +330,10 @@ fn lease_of(answer: &DhcpRepr<'_>, server: Ipv4Addr, now: Duration) -> Result<Le
         prefix: low_u8(mask.leading_ones().into()),
         gateway: answer.router,
     };
-    let mut check = settings.check();
-    if let Err(SettingsError::Gateway(_)) = check {
+    let (mut check, mut bad_gateway) = (settings.check(), None);
+    if let Err(SettingsError::Gateway(gateway)) = check {
         // The network itself can still be used.
-        settings.gateway = None;
+        (settings.gateway, bad_gateway) = (None, Some(gateway));
         check = settings.check();
     }
     check.map_err(LeaseError::Settings)?;
@@ -340,5 +350,5 @@ fn lease_of(answer: &DhcpRepr<'_>, server: Ipv4Addr, now: Duration) -> Result<Le
     let (renew, rebind) = (after(answer.renew_duration, 4), after(answer.rebind_duration, 7));
     let renew = if renew < rebind { renew } else { of_lease(4).min(rebind) };
     let at = |after| now.saturating_add(after);
-    Ok(Lease { settings, server, renew: at(renew), rebind: at(rebind), end: at(lease) })
+    Ok(Lease { settings, bad_gateway, server, renew: at(renew), rebind: at(rebind), end: at(lease) })
 }

@@ -6,7 +6,7 @@ use super::link::Link;
 use super::one_way::{OneWay, OneWayCounters};
 use super::phy::{FrameCounters, Phy};
 use super::ping::{Pinger, Question};
-use super::settings::{Addressing, Settings};
+use super::settings::{Addressing, Settings, SettingsError};
 use super::sockets::Sockets;
 pub use super::stack_error::StackError;
 use super::stack_time::StackTime;
@@ -125,6 +125,18 @@ impl<L: Link> Stack<L> {
     #[must_use]
     pub fn settings(&self) -> Option<Settings> {
         self.settings
+    }
+
+    /// The gateway, if the network has one.
+    ///
+    /// # Errors
+    /// No address, or a gateway by DHCP that cannot be used: what was to be done with it cannot be done.
+    pub fn gateway(&self) -> Result<Option<Ipv4Addr>, StackError<L::Error>> {
+        let settings = self.settings.ok_or(StackError::NotConfigured)?;
+        match self.dhcp.as_ref().and_then(|dhcp| dhcp.client.bad_gateway()) {
+            Some(gateway) => Err(StackError::Settings(SettingsError::Gateway(gateway))),
+            None => Ok(settings.gateway),
+        }
     }
 
     /// Whether the link was up when last looked at.

@@ -4,7 +4,8 @@ use super::peer::Offer;
 use super::stack::{Bench, SECOND, bench};
 use super::wire::TestLink;
 use crate::clock::Clock;
-use crate::net::settings::Addressing;
+use crate::net::settings::{Addressing, SettingsError};
+use crate::net::stack::StackError;
 use postern_cases::case;
 use smoltcp::wire::{
     DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, IpProtocol, Ipv4Packet, UdpPacket,
@@ -189,4 +190,21 @@ fn answers_that_lack_something_are_refused_by_name() {
         let error = b.stack.configure(&b.clock, 5 * SECOND).unwrap_err();
         assert!(std::string::ToString::to_string(&error).ends_with(reason), "{error}");
     }
+}
+
+#[test]
+fn a_gateway_that_cannot_be_used_is_an_error_for_whoever_needs_it() {
+    let outside = core::net::Ipv4Addr::new(10, 0, 3, 1);
+    let mut b = watched(Some(Offer { router: Some(outside), ..Offer::default() }));
+    assert_eq!(b.stack.gateway(), Err(StackError::NotConfigured));
+    let settings = b.stack.configure(&b.clock, 5 * SECOND).unwrap();
+    assert_eq!(settings.gateway, None, "the network itself is used");
+    assert_eq!(b.stack.gateway(), Err(StackError::Settings(SettingsError::Gateway(outside))));
+    // Nobody named one: there is nothing to be done with it.
+    let mut b = watched(Some(Offer { router: None, ..Offer::default() }));
+    assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
+    assert_eq!(b.stack.gateway(), Ok(None));
+    let mut b = watched(Some(Offer::default()));
+    assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
+    assert_eq!(b.stack.gateway(), Ok(Some(super::peer::PEER_IP)));
 }
