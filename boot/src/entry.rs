@@ -13,7 +13,7 @@ use postern_core::addr::{Gpa, GpaRange};
 use postern_core::cas::{Processor, Request, Unasked};
 use postern_core::cmdline;
 use postern_core::exit::ExitStatus;
-use postern_core::fdt::early::{self, ESM_PROPERTY};
+use postern_core::fdt::early::{self, BootCpuError, ESM_PROPERTY};
 use postern_core::fdt::{FdtError, Tree, guard};
 use postern_core::hcall::calls::LITTLE_ENDIAN_INTERRUPTS;
 use postern_core::hcall::{Hcall, HcallError, HcallReturn};
@@ -63,6 +63,7 @@ enum BootError {
     TreeOverImage(usize),
     Tree(FdtError),
     NoRadix(Processor),
+    BootCpu(BootCpuError),
     Edit(EditError),
     Contradiction(Contradiction),
     Esm(esm::EsmError),
@@ -74,13 +75,17 @@ impl BootError {
             Self::OverVectors(_) | Self::Misaligned(_) | Self::AboveFirstGiBs(_) => {
                 ExitStatus::UnexpectedException
             }
-            Self::Firmware(_) | Self::NoTree | Self::TreeOverImage(_) | Self::Tree(_) => {
-                ExitStatus::BadDeviceTree
-            }
+            Self::Firmware(_)
+            | Self::NoTree
+            | Self::TreeOverImage(_)
+            | Self::Tree(_)
+            | Self::BootCpu(BootCpuError::Unknown(_)) => ExitStatus::BadDeviceTree,
             Self::InterruptOrder(_) | Self::NoRadix(_) => ExitStatus::PlatformRefused,
-            Self::FirmwareInSecureVm | Self::Edit(_) | Self::Contradiction(_) | Self::Esm(_) => {
-                ExitStatus::SecureModeFailed
-            }
+            Self::BootCpu(BootCpuError::NoRoom { .. })
+            | Self::FirmwareInSecureVm
+            | Self::Edit(_)
+            | Self::Contradiction(_)
+            | Self::Esm(_) => ExitStatus::SecureModeFailed,
         }
     }
 }
@@ -100,6 +105,7 @@ impl fmt::Display for BootError {
             Self::TreeOverImage(at) => write!(f, "device tree at {at:#x}, over the image or its stacks"),
             Self::Tree(error) => error.fmt(f),
             Self::NoRadix(processor) => processor.fmt(f),
+            Self::BootCpu(error) => error.fmt(f),
             Self::Edit(error) => write!(f, "UV_ESM not issued: {error}"),
             Self::Contradiction(why) => why.fmt(f),
             Self::Esm(error) => error.fmt(f),
@@ -184,6 +190,7 @@ fn boot(
         let compatibility = early::compatibility(&tree);
         return Err(BootError::NoRadix(Processor { version: arch::pvr(), compatibility }));
     }
+    early::check_boot_cpu(&tree).map_err(BootError::BootCpu)?;
     let parsed = cmdline::parse(early::bootargs(&tree));
     if !parsed.errors.is_empty() {
         for error in &parsed.errors {
@@ -208,6 +215,7 @@ fn boot(
     }
 
     say!("boot: {decision}");
+    early::check_boot_cpu_for_esm(&tree).map_err(BootError::BootCpu)?;
     let size = match outside {
         Some(bytes) => fdt_edit::copy(bytes, buffer, SPARE).map_err(BootError::Edit)?,
         None => bytes.len(),

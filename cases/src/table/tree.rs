@@ -91,4 +91,11 @@ pub(super) const CASES: &[Case] = &[
          other",
         "status 2 with the name: what an ultravisor reads is there once",
     ),
+    tried(
+        super::HQ,
+        "DT-22",
+        &[Halt],
+        "a tree that names a boot CPU that it does not describe, or one that the ultravisor has no room for",
+        "the number is named, with status 2 or, instead of UV_ESM, status 4: the CPU that runs is never started",
+    ),
 ];

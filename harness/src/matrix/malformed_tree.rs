@@ -48,7 +48,7 @@ pub enum Damage {
     MovedTo(u64),
 }
 
-const CASES: [(&str, Damage, &str); 10] = [
+const CASES: [(&str, Damage, &str); 11] = [
     ("magic", Damage::Header { offset: 0, word: 0xd00d_fee0 }, "magic"),
     ("size", Damage::Header { offset: 4, word: u32::MAX }, "totalsize"),
     ("size-of-header", Damage::Header { offset: 4, word: 40 }, "outside"),
@@ -58,6 +58,7 @@ const CASES: [(&str, Damage, &str); 10] = [
     ("nested-for-ever", Damage::Structure { offset: 8, word: 1 }, "device tree"),
     ("no-memory", Damage::Replace(b"memory\0", b"mammut\0"), "memory"),
     ("timebase-of-1", Damage::Replace(b"\x1e\x84\x80\x00", b"\0\0\0\x01"), "timebase frequency of 1 Hz"),
+    ("boot-cpu", Damage::Header { offset: 28, word: 5 }, "names CPU 5 as the one that booted"),
     ("no-timebase", Damage::Replace(b"timebase-frequency", b"timebase-absurdity"), "timebase"),
 ];
 
@@ -65,6 +66,7 @@ const CASES: [(&str, Damage, &str); 10] = [
 #[must_use]
 pub fn tests() -> Vec<Test> {
     let _ = case!("DT-19", Halt, Q);
+    let _ = case!("DT-22", Halt, Q);
     let test = |&(name, damage, names): &(&str, Damage, &'static str)| {
         Test::new(format!("malformed-tree/{name}"), move |context| refused(context, damage, names))
     };

@@ -2,7 +2,7 @@
 
 use super::guard::Tree;
 use super::machine::MachineError;
-use super::read;
+use super::read::{self, Node};
 use super::warnings::{Fault, Warnings};
 use crate::text::HostText;
 use alloc::vec::Vec;
@@ -41,11 +41,10 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
     let parent = read::node_at(tree, "/cpus").ok_or(MachineError::NoCpu)?;
     let mut servers = Vec::new();
     let (mut model, mut version, mut timebase_hz) = (None, None, None);
-    let (mut cache_block, mut vectors, mut threads) = (None, None, None);
-    for node in parent.children().filter(|node| read::text(*node, "device_type") == Some("cpu")) {
-        let list = read::bytes(node, "ibm,ppc-interrupt-server#s").or_else(|| read::bytes(node, "reg"));
+    let (mut cache_block, mut vectors) = (None, None);
+    for node in parent.children().filter(is_cpu) {
+        let list = threads_of(node);
         let before = servers.len();
-        threads = threads.or(list.map(|list| list.len() / 4));
         servers.extend(list.into_iter().flat_map(read::words).take(MAX_THREADS.saturating_sub(before)));
         if servers.len() == before {
             warnings.add(node.name, Fault::Malformed("ibm,ppc-interrupt-server#s"));
@@ -73,10 +72,31 @@ pub(super) fn read(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Cpus, Mac
         return Err(MachineError::Timebase(timebase_hz));
     }
     let model = model.unwrap_or_default();
-    let server_limit = cores(tree)
-        .zip(threads)
-        .map(|(cores, threads)| cores.saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX)));
+    let server_limit = server_limit(tree);
     Ok(Cpus { servers, server_limit, boot_server, model, version, cache_block, vectors, timebase_hz })
+}
+
+fn is_cpu(node: &Node<'_, '_>) -> bool {
+    read::text(*node, "device_type") == Some("cpu")
+}
+
+/// The server numbers of a processor's threads, as the tree has them.
+fn threads_of<'a>(node: Node<'_, 'a>) -> Option<&'a [u8]> {
+    read::bytes(node, "ibm,ppc-interrupt-server#s").or_else(|| read::bytes(node, "reg"))
+}
+
+/// Whether the tree has a thread of this number; `None` when it has no thread at all, which is another fault.
+pub(super) fn has_server(tree: &Tree<'_>, server: u32) -> Option<bool> {
+    let nodes = read::node_at(tree, "/cpus")?.children().filter(is_cpu);
+    let mut all = nodes.filter_map(threads_of).flat_map(read::words).peekable();
+    all.peek()?;
+    Some(all.any(|one| one == server))
+}
+
+/// See [`Cpus::server_limit`].
+pub(super) fn server_limit(tree: &Tree<'_>) -> Option<u32> {
+    let threads = read::node_at(tree, "/cpus")?.children().filter(is_cpu).find_map(threads_of)?.len() / 4;
+    Some(cores(tree)?.saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX)))
 }
 
 /// The number of cores, which stands behind an address and a size of the root's cells.

@@ -1,8 +1,9 @@
 //! What the boot stage must know before there is a heap.
 
 use super::guard::Tree;
-use super::read;
+use super::{cpus, read};
 use crate::cas::{Outcome, PLATFORM_SUPPORT};
+use core::fmt;
 
 /// Property of `/chosen` by which the boot stage tells the kernel which firmware started it.
 pub const ENTRY_PROPERTY: &str = "postern,entry";
@@ -27,14 +28,63 @@ pub enum Entry {
     Fdt,
 }
 
-impl core::fmt::Display for Entry {
+impl fmt::Display for Entry {
     /// The value of `postern: entry=`, and of [`ENTRY_PROPERTY`].
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Slof => "slof",
             Self::Vof => "vof",
             Self::Fdt => "fdt",
         })
+    }
+}
+
+/// A CPU that cannot be the one that booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BootCpuError {
+    /// No processor of the tree has this server number. The kernel would start the CPU that runs.
+    Unknown(u32),
+    /// The ultravisor reckons with numbers below the limit, and aborts UV_ESM at its end for another one.
+    NoRoom {
+        /// The number that the tree names.
+        server: u32,
+        /// Cores in `ibm,lrdr-capacity` times threads of the first processor.
+        limit: u32,
+    },
+}
+
+impl fmt::Display for BootCpuError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(server) => {
+                write!(f, "device tree names CPU {server} as the one that booted, and describes no such CPU")
+            }
+            Self::NoRoom { server, limit } => {
+                write!(f, "CPU {server} booted, and the ultravisor takes only numbers below {limit}")
+            }
+        }
+    }
+}
+
+/// Looks at the CPU that the tree names as the one that booted, in `boot_cpuid_phys` of its header. A tree without
+/// any CPU is left to whoever reads all of it.
+///
+/// # Errors
+/// The tree has CPUs, and not this one.
+pub fn check_boot_cpu(tree: &Tree<'_>) -> Result<(), BootCpuError> {
+    let server = tree.boot_cpu();
+    if cpus::has_server(tree, server) == Some(false) { Err(BootCpuError::Unknown(server)) } else { Ok(()) }
+}
+
+/// Looks at the same CPU as the published ultravisor does (`svm/svm-rtas.c`), which counts cores and threads.
+///
+/// # Errors
+/// The number is too high for it.
+pub fn check_boot_cpu_for_esm(tree: &Tree<'_>) -> Result<(), BootCpuError> {
+    let server = tree.boot_cpu();
+    match cpus::server_limit(tree) {
+        Some(limit) if server >= limit => Err(BootCpuError::NoRoom { server, limit }),
+        _ => Ok(()),
     }
 }
 
@@ -107,7 +157,10 @@ pub fn rtas_token(tree: &Tree<'_>, service: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Outcome, bootargs, cas, compatibility, entry, esm_base, marker, offer, rtas_token};
+    use super::{
+        BootCpuError, Entry, Outcome, bootargs, cas, check_boot_cpu, check_boot_cpu_for_esm, compatibility,
+        entry, esm_base, marker, offer, rtas_token,
+    };
     use crate::cas::{Request, Unasked};
     use crate::fdt::Tree;
     use crate::fdt::fixtures::{Builder, POWER9_256M, POWER9_512M_INITRD};
@@ -141,6 +194,35 @@ mod tests {
         let two = Builder::new().node("").node("rtas@1").cells("ibm,os-term", &[0x2006]).end();
         let two = two.node("rtas").cells("ibm,os-term", &[0x201f]).end().end().blob();
         assert_eq!(rtas_token(&Tree::check(&two).unwrap(), "ibm,os-term"), None);
+    }
+
+    #[test]
+    fn a_boot_cpu_that_there_is_not_or_that_the_ultravisor_aborts_for_is_named() {
+        case!("DT-22", Halt);
+        let tree = |boot: u32, servers: &[u32], cores: u32| {
+            let root = Builder::new().boot_cpu(boot).node("");
+            let root = root.cells("#address-cells", &[2]).cells("#size-cells", &[2]).node("cpus");
+            let cpus = servers.chunks(2).enumerate().fold(root, |cpus, (number, pair)| {
+                let cpu = cpus.node(&std::format!("PowerPC,POWER9@{number}")).prop("device_type", b"cpu\0");
+                cpu.cells("ibm,ppc-interrupt-server#s", pair).end()
+            });
+            cpus.end().node("rtas").cells("ibm,lrdr-capacity", &[0, 0, 0, 0, cores]).end().end().blob()
+        };
+        let judged = |boot: u32, servers: &[u32], cores: u32| {
+            let blob = tree(boot, servers, cores);
+            let tree = Tree::check(&blob).unwrap();
+            (check_boot_cpu(&tree), check_boot_cpu_for_esm(&tree))
+        };
+        assert_eq!(judged(3, &[0, 1, 2, 3], 2), (Ok(()), Ok(())));
+        assert_eq!(judged(8, &[0, 1, 8, 9], 2), (Ok(()), Err(BootCpuError::NoRoom { server: 8, limit: 4 })));
+        assert_eq!(
+            judged(4, &[0, 1, 2, 3], 2),
+            (Err(BootCpuError::Unknown(4)), Err(BootCpuError::NoRoom { server: 4, limit: 4 }))
+        );
+        assert_eq!(judged(4, &[0, 1, 2, 3], 8), (Err(BootCpuError::Unknown(4)), Ok(())));
+        assert_eq!(judged(0, &[], 2).0, Ok(()), "no CPU at all is another fault");
+        let real = Tree::check(POWER9_512M_INITRD).unwrap();
+        assert_eq!((check_boot_cpu(&real), check_boot_cpu_for_esm(&real)), (Ok(()), Ok(())));
     }
 
     #[test]
