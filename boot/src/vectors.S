@@ -237,7 +237,15 @@ halt:
     mtlr    0
     mtcr    0
     sc      1
-2:  b       2b
+    # A host that lets the guest go on is asked again after 2^29 ticks, a second.
+    mftb    8
+    li      9, 1
+    sldi    9, 9, 29
+    add     9, 9, 8
+2:  mftb    8
+    cmpld   8, 9
+    blt     2b
+    b       3b
 
     .balign 64
 halt_text:

@@ -33,6 +33,7 @@ pub mod ranges;
 pub mod refusing;
 pub mod registers;
 pub mod reserved;
+pub mod resets;
 pub mod results;
 pub mod rtas_model;
 pub mod runner;

@@ -68,4 +68,11 @@ pub(super) const CASES: &[Case] = &[
         "made-up status and words in answer to any RTAS call",
         "a named end within a bound, or the work is right; private memory is as it was",
     ),
+    tried(
+        Q,
+        "INJ-10",
+        &[Halt],
+        "a system reset of one CPU, at any stage of its life, while another works",
+        "status 8 without a register shown, or the work is right; one EXIT line",
+    ),
 ];

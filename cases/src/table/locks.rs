@@ -40,4 +40,11 @@ pub(super) const CASES: &[Case] = &[
         "a CPU that was started comes after it was counted as missing, or two come",
         "it is not let in: no stack, no work, no count",
     ),
+    tried(
+        HQ,
+        "LCK-06",
+        &[Halt],
+        "the CPU that booted is stopped for ever, anywhere or with any lock",
+        "a parked CPU ends the run once nobody has done anything for 20 s: status 13",
+    ),
 ];

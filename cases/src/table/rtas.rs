@@ -1,6 +1,6 @@
 //! RTAS services that the host names. The ultravisor dispatches by token alone.
 
-use super::{H, HQ, tried};
+use super::{H, HQ, Q, tried};
 use crate::Case;
 use crate::Response::{Fail, Halt};
 
@@ -47,5 +47,19 @@ pub(super) const CASES: &[Case] = &[
         &[Halt],
         "the token of ibm,os-term is another service's, too, and the boot stage ends the run by it",
         "it ends the run by the number that the ultravisor relies on",
+    ),
+    tried(
+        HQ,
+        "RTA-08",
+        &[Fail],
+        "a service answers busy, for a while or for ever",
+        "asked again after pauses, for two seconds; once for a service that stays so; then an error",
+    ),
+    tried(
+        Q,
+        "RTA-09",
+        &[Halt],
+        "power-off or ibm,os-term answers busy or an error, and the machine goes on",
+        "they are called again until it ends; the EXIT line stays the last one",
     ),
 ];

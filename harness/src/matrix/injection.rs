@@ -10,7 +10,9 @@ use crate::pattern::{self, splitmix64};
 use crate::session::{Finished, Session};
 use crate::ultravisor::End;
 use crate::ultravisor::host::{H_RTAS, Rule, Subject, What};
-use crate::ultravisor::inject::{Act, Attack, Attacked, Interrupts, Random, SLOT, SLOTS_END, Trigger};
+use crate::ultravisor::inject::{
+    Act, Attack, Attacked, Interrupts, Moment, Random, SLOT, SLOTS_END, Trigger,
+};
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
 use std::fs::File;
@@ -25,6 +27,8 @@ const DATA_BYTES: u64 = (16 << 20) + 512;
 /// The same for many interrupts.
 const MANY_BYTES: u64 = 16 << 20;
 const SCRATCH_BYTES: u64 = 1 << 20;
+/// How often the host does not end the machine when it is told to.
+const REFUSALS: u64 = 5;
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
 /// Places at which every slot is tried.
@@ -192,13 +196,19 @@ fn done_or_halted(finished: &Finished, data: &Path, canary: u64) -> Result<Vec<F
     if moments.is_empty() {
         findings.push(Finding::Unnoticed);
     }
+    findings.extend(shown(&finished.output.console, &moments));
     let (before, report) = parts(&finished.output.console);
-    let shown = moments.iter().flat_map(|moment| &moment.gpr).find(|value| shows(report, **value));
-    findings.extend(shown.map(|value| Finding::Shown(*value)));
     let words = (0..512).map(|n| splitmix64(canary.wrapping_add(n)));
     let secret = words.into_iter().find(|word| shows(before, *word) || shows(report, *word));
     findings.extend(secret.map(Finding::Shown));
     Ok(findings)
+}
+
+/// A register of these moments that the report of an exception shows.
+pub(super) fn shown(console: &str, moments: &[Moment]) -> Option<Finding> {
+    let (_, report) = parts(console);
+    let mut registers = moments.iter().flat_map(|moment| &moment.gpr);
+    registers.find(|value| shows(report, **value)).map(|value| Finding::Shown(*value))
 }
 
 /// A console before the report of an exception, and from there on. Facts before it may be addresses, too.
@@ -271,12 +281,13 @@ fn once(context: &Context, slot: u64) -> Result<(), Failure> {
 /// that it ends without a report, if `nested` says after how many instructions.
 fn after_the_end(context: &Context, nested: Option<u32>) -> Result<(), Failure> {
     case!("OUT-08", Halt, Q);
+    case!("RTA-09", Halt, Q);
     let act = |_| Act::Interrupt(Interrupts { slots: vec![SYSTEM_RESET], count: 1, nested, secret: None });
     let mut worker = worker(context, DIGEST, SCRATCH_BYTES, act, Duration::from_millis(100))?;
     if let Some(protection) = &mut worker.scene.protection {
         let refused = What::Answer { status: -1, value: 0 };
-        // Power-off, and the failure that the guest says next.
-        protection.host = [1, 2].map(|nth| Rule::nth(Subject::End, nth, refused)).to_vec();
+        // Power-off, and what the guest asks for next, for some seconds.
+        protection.host = (1..=REFUSALS).map(|nth| Rule::nth(Subject::End, nth, refused)).collect();
         // Keeps the place of all such calls in sight.
         protection.host.push(Rule::always(Subject::Hcall(H_RTAS), What::Look));
     }
@@ -288,11 +299,7 @@ fn after_the_end(context: &Context, nested: Option<u32>) -> Result<(), Failure> 
     if attacked(&finished).moments.is_empty() {
         findings.push(Finding::Unnoticed);
     }
-    let ends = finished.output.console.lines().filter(|line| line.starts_with("EXIT: STATUS=")).count();
-    let last = finished.output.console.lines().last().unwrap_or_default().to_owned();
-    if ends != 1 || last != "EXIT: STATUS=0" {
-        findings.push(Finding::NotLast(format!("{ends} lines say how it ended; the last is {last}")));
-    }
+    findings.extend(judge::end_in_any_way(&finished, 0));
     verdict(finished, findings)
 }
 

@@ -22,6 +22,22 @@ const DATA_BYTES: u64 = (8 << 20) + 512;
 const SCRATCH_BYTES: u64 = 2 << 20;
 /// Longest for a guest that has no end.
 const SOON: Duration = Duration::from_secs(8);
+/// Longest for a guest that notices after 20 seconds that nobody works.
+const QUIET_LIMIT: Duration = Duration::from_secs(90);
+/// What it says then.
+const STANDS_STILL: &str = "cpu 0: stands still: no CPU has done anything for 20s";
+/// Locks that the CPU that booted takes after it has started the others.
+const OF_BOOT_CPU: [&str; 9] = [
+    "log",
+    "console",
+    "serial card",
+    "RTAS call",
+    "list of devices",
+    "disk's registers",
+    "heap",
+    "pool",
+    "interrupt controller",
+];
 /// Longer than any CPU waits for another one's lock.
 const LONG: Duration = Duration::from_millis(2500);
 /// Longer than that, and than a CPU is waited for when it is started.
@@ -50,6 +66,11 @@ pub fn tests() -> Vec<Test> {
             .iter()
             .map(|held| Test::new(format!("pause/lock/{}", held.test), |context| stuck(context, held))),
     );
+    tests.push(Test::new("pause/boot-cpu/anywhere", |context| boot_cpu(context, Place::Anywhere)));
+    tests.extend(OF_BOOT_CPU.iter().map(|name| {
+        let test = format!("pause/boot-cpu/{}", name.replace(' ', "-").replace('\'', ""));
+        Test::new(test, |context| boot_cpu(context, Place::Lock { name, nth: 1 }))
+    }));
     tests
 }
 
@@ -63,21 +84,37 @@ struct Held {
     job: &'static str,
     /// How the run ends: the others go on, or cannot.
     status: u8,
+    /// Whether others wait for it, and say that they did so in vain.
+    awaited: bool,
 }
 
 /// What the second CPU takes by itself. It looks after its mail before it says that it is here, and once again.
 const LOCKS: &[Held] = &[
-    Held { test: "heap", lock: "heap", nth: 1, job: ALONE, status: STOPPED },
-    Held { test: "pool", lock: "pool", nth: 1, job: SHARED, status: FAILED },
-    Held { test: "mail", lock: "work of another CPU", nth: 2, job: SHARED, status: FAILED },
-    Held { test: "answer", lock: "answer of another CPU", nth: 1, job: ALONE, status: 0 },
-    Held { test: "interrupts", lock: "interrupt controller", nth: 1, job: ALONE, status: 0 },
+    Held { test: "heap", lock: "heap", nth: 1, job: ALONE, status: STOPPED, awaited: true },
+    Held { test: "pool", lock: "pool", nth: 1, job: SHARED, status: FAILED, awaited: true },
+    Held { test: "mail", lock: "work of another CPU", nth: 2, job: SHARED, status: FAILED, awaited: true },
+    Held { test: "answer", lock: "answer of another CPU", nth: 1, job: ALONE, status: 0, awaited: true },
+    Held { test: "interrupts", lock: "interrupt controller", nth: 1, job: ALONE, status: 0, awaited: true },
+    // What it writes is the report of an exception of its own.
+    Held { test: "log", lock: "log", nth: 1, job: BREACH, status: UNEXPECTED, awaited: false },
+    Held { test: "console", lock: "console", nth: 1, job: BREACH, status: UNEXPECTED, awaited: true },
+    Held {
+        test: "serial-card",
+        lock: "serial card",
+        nth: 1,
+        job: BREACH,
+        status: UNEXPECTED,
+        awaited: false,
+    },
 ];
+const BREACH: &str = "breach-other-stack-overflow";
 const ALONE: &str = "blk-digest,blk-pattern";
 const SHARED: &str = "blk-smp";
 /// Exit statuses: a device or a CPU failed; what all need stays with a CPU that stands still.
 const FAILED: u8 = 6;
 const STOPPED: u8 = 13;
+/// Exit status: what was to be stopped was not, as far as the CPU that booted knows.
+const UNEXPECTED: u8 = 7;
 
 /// A CPU is stopped for ever with a lock. Waiting for it ends, and the run does, by name.
 fn stuck(context: &Context, held: &'static Held) -> Result<(), Failure> {
@@ -86,14 +123,39 @@ fn stuck(context: &Context, held: &'static Held) -> Result<(), Failure> {
     let pauses =
         Pauses { cpu: 1, count: 1, length: None, place: Place::Lock { name: held.lock, nth: held.nth } };
     let (mut scene, seed, ..) = scene(context, 2, held.job)?;
-    attack(&mut scene, seed, pauses);
-    let finished = scene.start()?.finish(LIMIT);
+    let trigger = if held.job == BREACH { Trigger::later() } else { Trigger::at_esm() };
+    attack_from(&mut scene, seed, trigger.clone(), pauses);
+    let session = scene.start()?;
+    if held.job == BREACH {
+        drop(session.qemu.console().wait_for(QUIET_LIMIT, |line| line.contains("] blk1: virtio-blk")));
+        trigger.pull();
+    }
+    let finished = session.finish(QUIET_LIMIT);
     let mut findings = unnoticed(&finished);
     findings.extend(judge::end(&finished, held.status));
     let said = format!("error: another CPU stands still with the {}", held.lock);
     let times = finished.output.console.lines().filter(|line| line.ends_with(&said)).count();
-    if times != 1 {
+    if times != usize::from(held.awaited) {
         findings.push(Finding::Times { text: said, times });
+    }
+    verdict(finished, findings)
+}
+
+/// The CPU that booted is stopped for ever, while it works or with a lock that it takes then. A parked one ends the run.
+fn boot_cpu(context: &Context, place: Place) -> Result<(), Failure> {
+    case!("LCK-03", Halt, Q);
+    case!("LCK-06", Halt, Q);
+    let trigger = Trigger::later();
+    let (mut scene, seed, ..) = scene(context, 2, ALONE)?;
+    attack_from(&mut scene, seed, trigger.clone(), Pauses { cpu: 0, count: 1, length: None, place });
+    let session = scene.start()?;
+    drop(session.qemu.console().wait_for(QUIET_LIMIT, |line| line.contains("] cpus: 2 online")));
+    trigger.pull();
+    let finished = session.finish(QUIET_LIMIT);
+    let mut findings = unnoticed(&finished);
+    findings.extend(judge::end(&finished, STOPPED));
+    if !finished.output.console.contains(STANDS_STILL) {
+        findings.push(Finding::NeverSaid(STANDS_STILL));
     }
     verdict(finished, findings)
 }
@@ -148,8 +210,12 @@ fn scene(context: &Context, smp: u32, job: &str) -> Result<(Scene, u64, PathBuf,
 }
 
 fn attack(scene: &mut Scene, seed: u64, pauses: Pauses) {
+    attack_from(scene, seed, Trigger::at_esm(), pauses);
+}
+
+fn attack_from(scene: &mut Scene, seed: u64, trigger: Trigger, pauses: Pauses) {
     if let Some(protection) = &mut scene.protection {
-        let (trigger, gap) = (Trigger::at_esm(), Duration::from_millis(100));
+        let gap = Duration::from_millis(100);
         protection.attack = Some(Attack { seed, trigger, gap, act: Act::Pause(pauses) });
     }
 }

@@ -10,7 +10,7 @@ use crate::session::Finished;
 use crate::ultravisor::Violation;
 use crate::ultravisor::doctor::Edit;
 use crate::ultravisor::host::What::{Look, Noise};
-use crate::ultravisor::host::{H_RTAS, Rule, Subject};
+use crate::ultravisor::host::{H_RTAS, Rule, Subject, What};
 use crate::variable::Firmware;
 use postern_cases::case;
 use std::fs::{File, OpenOptions};
@@ -34,7 +34,75 @@ pub fn tests() -> Vec<Test> {
     ]
     .map(|(name, one, other)| Test::new(format!("rtas/{name}"), move |context| alias(context, one, other)));
     let answers = (1..=RUNS).map(|n| Test::new(format!("rtas/any-answer/{n}"), any_answer));
-    aliases.into_iter().chain(answers).collect()
+    let busy = BUSY.iter().map(|(service, left)| {
+        let name = format!("rtas/busy/{service}");
+        Test::new(name, move |context| busy(context, service, *left))
+    });
+    let end = Test::new("rtas/busy/power-off", busy_end);
+    aliases.into_iter().chain(answers).chain(busy).chain([end]).collect()
+}
+
+/// What a run is without a service that never does anything.
+#[derive(Clone, Copy, Debug)]
+enum Left {
+    /// Its work is done, and a fact tells what it does without.
+    Work(&'static str, &'static str),
+    /// No disk.
+    Nothing,
+}
+
+/// Services that are always busy.
+const BUSY: [(&str, Left); 5] = [
+    ("start-cpu", Left::Work("cpu.online", "1")),
+    ("ibm,read-pci-config", Left::Nothing),
+    ("ibm,write-pci-config", Left::Nothing),
+    ("ibm,change-msi", Left::Work("blk0.interrupts", "lsi")),
+    ("ibm,set-xive", Left::Work("blk0.interrupts", "poll")),
+];
+/// "Busy", with the proposal to wait for a hundred seconds: the guest waits for a tenth of one.
+const BUSY_ANSWER: What = What::Answer { status: 9905, value: 0 };
+/// Most calls of a service within the two seconds that it is asked for.
+const MOST_CALLS: usize = 22;
+/// Calls beside those that are made once each, since the service was asked in vain before: each device and register.
+const ONCE_EACH: usize = 300;
+/// Exit status: a device is missing or failed.
+const FAILED: u8 = 6;
+
+/// A service answers nothing but "busy": it is asked with pauses, and not waited for twice.
+fn busy(context: &Context, service: &'static str, left: Left) -> Result<(), Failure> {
+    case!("RTA-08", Fail, Q);
+    let (mut scene, _, data) = scene(context, Rule::always(Subject::Rtas(service), BUSY_ANSWER), 2)?;
+    let finished = scene.start()?.finish(LIMIT);
+    let calls = finished.ultravisor.as_ref().map_or(0, |report| report.host.len());
+    let mut findings = Vec::new();
+    match left {
+        Left::Work(key, value) => {
+            findings.extend(judge::end(&finished, 0));
+            findings.extend(judge::fact(&finished, key, value));
+            findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));
+        }
+        Left::Nothing => findings.extend(judge::end(&finished, FAILED)),
+    }
+    if calls == 0 {
+        findings.push(Finding::Unnoticed);
+    }
+    if calls > MOST_CALLS + ONCE_EACH {
+        findings.push(Finding::Times { text: service.to_owned(), times: calls });
+    }
+    verdict(finished, findings)
+}
+
+/// Power-off is busy at first: the guest asks again, and the run is no failure.
+fn busy_end(context: &Context) -> Result<(), Failure> {
+    case!("RTA-08", Fail, Q);
+    case!("RTA-09", Halt, Q);
+    let (mut scene, ..) = scene(context, Rule::nth(Subject::End, 1, BUSY_ANSWER), 1)?;
+    if let Some(protection) = &mut scene.protection {
+        protection.host.push(Rule::nth(Subject::End, 2, BUSY_ANSWER));
+    }
+    let finished = scene.start()?.finish(LIMIT);
+    let findings = judge::end(&finished, 0);
+    verdict(finished, findings)
 }
 
 fn scene(context: &Context, rule: Rule, smp: u32) -> Result<(Scene, u64, std::path::PathBuf), Failure> {

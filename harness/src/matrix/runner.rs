@@ -7,8 +7,8 @@ use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     bus, by_hand, cells, device_tree, entry, esm, faults, honesty, host, idle, injection, input, interrupts,
     leak_hunt, lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, pci,
-    processors, proofs, ranges, refusing, registers, reserved, rtas_model, sabotage, smp, soak, strays,
-    strict, strings,
+    processors, proofs, ranges, refusing, registers, reserved, resets, rtas_model, sabotage, smp, soak,
+    strays, strict, strings,
 };
 use crate::options::Options;
 use crate::out;
@@ -77,6 +77,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(pause::tests());
     tests.extend(strays::tests());
     tests.extend(registers::tests());
+    tests.extend(resets::tests());
     tests.extend(rtas_model::tests());
     tests.extend(bus::tests());
     tests.extend(by_hand::tests());

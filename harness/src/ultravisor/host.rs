@@ -59,6 +59,7 @@ impl Subject {
             Self::Hcall(H_XIRR) => &[H_XIRR],
             Self::Hcall(H_RTAS) => &[H_RTAS],
             Self::Hcall(H_PUT_TERM_CHAR) => &[H_PUT_TERM_CHAR],
+            Self::Hcall(H_LOGICAL_CI_STORE) => &[H_LOGICAL_CI_STORE],
             Self::Hcall(_) => &[],
         }
     }
@@ -76,6 +77,8 @@ pub const H_LOGICAL_CI_STORE: u64 = 0x40;
 pub const H_PUT_TERM_CHAR: u64 = 0x58;
 /// H_XIRR: -> the source that has arrived, and the priority before it
 pub const H_XIRR: u64 = 0x74;
+/// H_SIGNAL_SYS_RESET: server
+pub const H_SIGNAL_SYS_RESET: u64 = 0x380;
 /// H_STUFF_TCE: liobn, ioba, tce, count
 pub const H_STUFF_TCE: u64 = 0x138;
 /// H_RTAS: argument block

@@ -4,6 +4,7 @@
 //! names, at any exit, whatever MSR\[EE\] says (`core/uvcall.c`, `uv_return`), and a hypervisor runs a vCPU when it
 //! likes, or never again. Moments are counted, never timed by a rate, and come from a seed.
 
+use super::host::Subject;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -110,6 +111,40 @@ pub enum Act {
     Pause(Pauses),
     /// A vCPU that nobody asked for is started where the guest's own are.
     Stray(Stray),
+    /// A vCPU gets a system reset while another one works.
+    Reset(Reset),
+}
+
+impl Act {
+    /// The vCPU that is to be met with a lock, the lock's name, and the how manieth time, if one is.
+    pub(super) const fn lock(&self) -> Option<(usize, &'static str, u32)> {
+        match self {
+            Self::Pause(Pauses { cpu, place: Place::Lock { name, nth }, .. }) => Some((*cpu, name, *nth)),
+            Self::Reset(Reset { cpu, when: When::Lock(name) }) => Some((*cpu, name, 1)),
+            _ => None,
+        }
+    }
+}
+
+/// A system reset of one vCPU, by a hypercall that the host has another one make. Rules keep the calls in sight at which
+/// it may come.
+#[derive(Clone, Copy, Debug)]
+pub struct Reset {
+    /// Which, counted from 0; its server number is the same.
+    pub cpu: usize,
+    /// When.
+    pub when: When,
+}
+
+/// What the guest does when a vCPU gets its system reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Another vCPU is about to make the n-th such call, counted from 1 and from the trigger on.
+    Before(Subject, u32),
+    /// It has made it, and the victim so many instructions after that.
+    After(Subject, u64),
+    /// The victim has just taken the lock of this name.
+    Lock(&'static str),
 }
 
 /// A CPU that is started without being asked for: the last one, just before one that is.

@@ -33,6 +33,7 @@ mod hypercalls;
 mod order;
 mod pauses;
 mod probe;
+mod resets;
 mod rtas;
 mod strays;
 
@@ -107,6 +108,8 @@ pub(super) struct Server {
     locks: HashMap<u64, Site>,
     /// How often the vCPU has taken it.
     takings: u32,
+    /// An instruction of the guest's that makes a hypercall.
+    call_site: Option<u64>,
 }
 
 impl Server {
@@ -157,6 +160,7 @@ impl Server {
             frozen,
             locks: HashMap::new(),
             takings: 0,
+            call_site: None,
             discipline,
         };
         if config.firmware == Firmware::Bios {
@@ -248,7 +252,7 @@ impl Server {
                 return Ok(true);
             }
         } else if self.locks.contains_key(&pc) {
-            self.freeze_with_lock(pc, &thread)?;
+            self.meet_with_lock(pc, &thread)?;
         } else if self.tap.is_watched(pc) && !self.hypercall(order, pc, &thread)? {
             return Ok(true);
         }

@@ -97,8 +97,19 @@ pub(super) struct Tap {
 }
 
 /// The services that rules speak of.
-const SERVICES: [&str; 5] =
-    ["ibm,read-pci-config", "ibm,write-pci-config", "ibm,remove-pe-dma-window", ENDS[0], ENDS[1]];
+const SERVICES: [&str; 11] = [
+    "ibm,read-pci-config",
+    "ibm,write-pci-config",
+    "ibm,query-pe-dma-window",
+    "ibm,create-pe-dma-window",
+    "ibm,remove-pe-dma-window",
+    "ibm,change-msi",
+    "ibm,query-interrupt-source-number",
+    "ibm,set-xive",
+    "ibm,nmi-register",
+    ENDS[0],
+    ENDS[1],
+];
 /// The services that end the machine.
 const ENDS: [&str; 2] = ["power-off", "ibm,os-term"];
 const START_CPU: &str = "start-cpu";
@@ -228,7 +239,8 @@ impl Tap {
         hits
     }
 
-    fn fits(&self, subject: Subject, call: &Call) -> bool {
+    /// Whether a call is one of these.
+    pub(super) fn fits(&self, subject: Subject, call: &Call) -> bool {
         let access = |number, device: usize, register, bytes| {
             let base = self.devices.get(device);
             let [size, address, ..] = call.registers;

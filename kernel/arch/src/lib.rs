@@ -17,7 +17,7 @@ pub use calls::{hcall, ultracall};
 pub use clear::{clear_by_blocks, cleared_by_one, set, zero};
 pub use copy::{copy, copy_shared, take};
 pub use idle::cede;
-pub use memory::{claim_last_line, eieio, lwsync, sync, sync_instructions};
+pub use memory::{claim_last_line, eieio, last_line_is_claimed, lwsync, sync, sync_instructions};
 pub use probe::copy_16;
 pub use registers::{
     enable_translation, exception_stack, msr, pvr, random, relax, renew_process, timebase, use_vectors,

@@ -61,6 +61,31 @@ pub fn claim_last_line() -> bool {
     before == 0 || before == KERNEL
 }
 
+/// Whether somebody has printed the last line of the run, or is about to.
+#[must_use]
+pub fn last_line_is_claimed() -> bool {
+    let claimed: u64;
+    // SAFETY: as in `claim_last_line`; a load changes nothing.
+    unsafe {
+        asm!(
+            "mfmsr {old}",
+            "rldicl {real}, {old}, 59, 1",
+            "rotldi {real}, {real}, 5",
+            "mtmsrd {real}",
+            "isync",
+            "ld {claimed}, 0({word})",
+            "mtmsrd {old}",
+            "isync",
+            old = out(reg) _,
+            real = out(reg) _,
+            claimed = out(reg) claimed,
+            word = in(reg_nonzero) LAST_LINE_WORD,
+            options(nostack, readonly, preserves_flags),
+        );
+    }
+    claimed != 0
+}
+
 /// Makes instructions just stored at `start..start + len` the ones that are fetched.
 pub fn sync_instructions(start: usize, len: usize) {
     // No 64-bit processor has shorter cache blocks; on one with longer ones the same is done more than once.

@@ -61,4 +61,5 @@ pub mod text;
 pub mod ultracall;
 pub mod vectors;
 pub mod virtio;
+pub mod watch;
 pub mod workload;

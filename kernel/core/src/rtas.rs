@@ -30,7 +30,7 @@ pub enum RtasError {
     NotThere(&'static str),
     /// -1: hardware error.
     Hardware,
-    /// -2, or 9900..=9905: still busy after every retry.
+    /// -2, or 9900..=9905: still busy after every retry ([`busy`]).
     Busy(i32),
     /// -3: parameter error, or not supported.
     Parameter,
@@ -140,5 +140,6 @@ fn word(block: &impl DeviceMemory, index: usize) -> u32 {
     u32::from_be_bytes(bytes)
 }
 
+pub mod busy;
 #[cfg(test)]
 mod tests;

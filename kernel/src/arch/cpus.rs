@@ -1,20 +1,23 @@
 //! The other CPUs: started by RTAS, parked in H_CEDE, woken by interrupts from each other, and given work.
 
+use crate::devices::masters;
 use crate::memory::layout::{self, SECONDARIES};
-use crate::platform::interrupts;
-use crate::platform::pseries::Pseries;
+use crate::platform::pseries::{self, Pseries};
+use crate::platform::{interrupts, power};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
 use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, Deadline, ticks};
+use postern_core::exit::ExitStatus;
 use postern_core::fdt::Machine;
 use postern_core::handover::{self, Arrival, Slot};
 use postern_core::hcall::calls;
 use postern_core::lock::Lock;
 use postern_core::parts::low_u32;
 use postern_core::seam::Rtas;
+use postern_core::watch::{QUIET, Watch};
 
 /// How long a CPU may take to arrive, and to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -209,10 +212,14 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         use_vectors();
     }
     let server = cpu.server.load(Ordering::Relaxed);
-    let park = || {
+    let mut watch = Watch::new();
+    let mut park = || {
         let until = Pseries.now().saturating_add(ticks(&Pseries, NAP));
         if interrupts::park(server, until) {
             cpu.answered.fetch_add(1, Ordering::Release);
+        }
+        if watch.is_over(&Pseries, pseries::acts()) {
+            nobody_works();
         }
         true
     };
@@ -222,10 +229,18 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         }
     };
     loop {
-        if let Some(work) = handover::next(mail, &Pseries, park) {
+        if let Some(work) = handover::next(mail, &Pseries, &mut park) {
             work();
         }
     }
+}
+
+/// The hypervisor has stopped the CPU that booted, at anything, and a parked one ends the run in its place.
+fn nobody_works() -> ! {
+    masters::silence();
+    let booted = BOOT_SERVER.load(Ordering::Relaxed);
+    log::error!("cpu {booted}: stands still: no CPU has done anything for {QUIET:?}");
+    power::exit(ExitStatus::CpuStopped)
 }
 
 /// The CPU that runs this does nothing any more.

@@ -18,6 +18,11 @@ static WRITING: Lock<()> = Lock::new("console", ());
 /// The last line is out, or about to be: nothing follows it, whatever another CPU is still at.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
+/// Nothing is written any more: the last line is out, be it by [`print_last_line`] or by `halt` (`boot/src/vectors.S`).
+fn is_closed() -> bool {
+    CLOSED.load(Ordering::Acquire) || postern_arch::last_line_is_claimed()
+}
+
 /// Waits for its turn. A CPU that has it is here again because it reports a failure. Nobody goes without output because
 /// another one stands still.
 fn turn() -> Option<Guard<'static, ()>> {
@@ -33,7 +38,7 @@ pub fn set_terminal(number: u32) {
 /// whoever may have such text escapes it before.
 pub fn write(text: &str) {
     let _guard = turn();
-    if !CLOSED.load(Ordering::Acquire) {
+    if !is_closed() {
         put_lines(text);
     }
 }
@@ -69,7 +74,7 @@ fn put(bytes: &[u8]) {
 /// Writes `text`, which stays on one line, and ends the line.
 pub fn print_line(text: fmt::Arguments<'_>) {
     let _guard = turn();
-    if !CLOSED.load(Ordering::Acquire) {
+    if !is_closed() {
         put_line(text);
     }
 }

@@ -44,6 +44,7 @@ pub fn given_up() -> u64 {
 fn learn_sleep_price() {
     let mut prices = [(); NAPS].map(|()| {
         let until = Pseries.now().saturating_add(ticks(&Pseries, SHORT));
+        pseries::count_hcall();
         cede(until);
         Pseries.now().saturating_sub(until)
     });
@@ -90,6 +91,7 @@ pub fn open_here() {
 /// Gives the CPU up until an interrupt or `until`, whichever is first, and takes what arrived.
 pub fn idle(until: u64) -> Wake {
     let server = cpus::server_here();
+    pseries::count_hcall();
     let Some(timer) = cede(until) else {
         Pseries.relax();
         return Wake::Event;
@@ -98,9 +100,10 @@ pub fn idle(until: u64) -> Wake {
     if timer && arrived == 0 { Wake::Timer } else { Wake::Event }
 }
 
-/// Gives CPU `server` up, which runs this, in the same way. True when something arrived.
+/// Gives CPU `server` up, which runs this, in the same way. True when something arrived. A sleep that the timer ends
+/// makes no call that is counted: others would take it for work.
 pub fn park(server: u32, until: u64) -> bool {
-    cede(until).is_some() && take(server) > 0
+    cede(until) == Some(false) && take(server) > 0
 }
 
 /// Whether the timer ended it; `None` when `until` is not in the future.
@@ -108,7 +111,6 @@ fn cede(until: u64) -> Option<bool> {
     let since = Pseries.now();
     let ticks = until.saturating_sub(since).min(LONGEST_NAP);
     let ticks = u32::try_from(ticks).ok().filter(|ticks| *ticks > 0)?;
-    pseries::count_hcall();
     // SAFETY: the number is H_CEDE's. `boot` put the handlers of 0x500 and 0x900 in place, for all CPUs, before the
     // kernel's first instruction.
     let timer = unsafe { postern_arch::cede(Hcall::Cede as u64, ticks) };

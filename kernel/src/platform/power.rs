@@ -22,6 +22,9 @@ static SAID: AtomicBool = AtomicBool::new(false);
 /// ever.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a host may take to end the machine before it is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Ends the run. The first CPU that asks for it decides how. One that stands still at it is relieved by the next. What
 /// still lies in the log ring goes out first when the status is a failure.
 pub fn exit(status: ExitStatus) -> ! {
@@ -58,19 +61,17 @@ pub fn leave_it_to_another() {
     while !deadline.expired(&Pseries) {}
 }
 
+/// A host that answers and lets the guest go on is asked again.
 fn terminate() -> ! {
     let text = rtas::pointer_argument(b"Postern ended with a failure\0");
-    call("ibm,os-term", OS_TERM, &[text]);
-    stand_still()
+    loop {
+        call("ibm,os-term", OS_TERM, &[text]);
+        let mut pause = Deadline::after(&Pseries, AGAIN);
+        while !pause.expired(&Pseries) {}
+    }
 }
 
 /// By its token or, where the tree was not read or names no such service, by QEMU's number.
 fn call(service: &'static str, number: u32, args: &[u32]) {
     rtas::call_to_end_the_run(rtas::token(service).unwrap_or(number), args);
-}
-
-fn stand_still() -> ! {
-    loop {
-        postern_arch::relax();
-    }
 }

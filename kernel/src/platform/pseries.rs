@@ -20,6 +20,8 @@ const USUAL_TIMEBASE_HZ: u64 = 512_000_000;
 static TIMEBASE_HZ: AtomicU64 = AtomicU64::new(USUAL_TIMEBASE_HZ);
 static ULTRACALLS: AtomicU64 = AtomicU64::new(0);
 static HCALLS: AtomicU64 = AtomicU64::new(0);
+/// Turns of loops in which a CPU waits; one that two CPUs count at once may be lost.
+static TURNS: AtomicU64 = AtomicU64::new(0);
 
 /// Takes the timebase frequency from the device tree; 0 is not believed.
 pub fn set_timebase_hz(hz: u64) {
@@ -33,9 +35,14 @@ pub fn ultracalls() -> u64 {
     ULTRACALLS.load(Ordering::Relaxed)
 }
 
-/// Hcalls made since boot.
+/// Hcalls made since boot, without those by which parked CPUs sleep.
 pub fn hcalls() -> u64 {
     HCALLS.load(Ordering::Relaxed)
+}
+
+/// A number that changes with whatever a CPU does that is not parked.
+pub fn acts() -> u64 {
+    hcalls().wrapping_add(ultracalls()).wrapping_add(TURNS.load(Ordering::Relaxed))
 }
 
 /// Counts one that is about to be made.
@@ -70,6 +77,7 @@ impl Clock for Pseries {
     }
 
     fn relax(&self) {
+        TURNS.store(TURNS.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         postern_arch::relax();
     }
 

@@ -3,17 +3,13 @@
 use crate::arch::cpus;
 use crate::memory::device::DeviceBytes;
 use crate::platform::pseries::{Pseries, gpa};
-use core::time::Duration;
 use postern_core::addr::{Gpa, GpaRange};
-use postern_core::clock::Deadline;
 use postern_core::fdt;
 use postern_core::lock::Lock;
+use postern_core::rtas::busy::InVain;
 use postern_core::rtas::{self, BLOCK_WORDS, RtasError};
 use postern_core::seam::Rtas;
 use spin::Once;
-
-/// How long a service that answers "busy" is asked again.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 static SERVICES: Once<fdt::Rtas> = Once::new();
 
@@ -40,6 +36,9 @@ static mut BLOCKS: Blocks = Blocks([Block([0; BLOCK_WORDS]); CPUS]);
 /// Firmware serves one call at a time (PAPR+ 7.2.1).
 static CALLING: Lock<()> = Lock::new("RTAS call", ());
 
+/// The service that answers nothing but "busy".
+static IN_VAIN: InVain = InVain::new();
+
 /// Calls the service with this token once; `rets` receives the return words after the status.
 fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
     let blocks = (&raw mut BLOCKS).expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff;
@@ -59,7 +58,7 @@ pub fn call_to_end_the_run(token: u32, args: &[u32]) {
     // A CPU that failed in the middle of a call does not come back to it.
     let _guard = (!CALLING.is_held_here(&Pseries)).then(|| CALLING.take_to_end_the_run(&Pseries));
     // There is nothing left to be done about one that fails.
-    let _ = call_token(token, args, &mut []);
+    let _ = IN_VAIN.ask(&Pseries, token, || call_token(token, args, &mut []));
 }
 
 /// The token of a service, once the tree was read.
@@ -70,20 +69,10 @@ pub fn token(service: &str) -> Option<u32> {
 impl Rtas for Pseries {
     fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
         let token = token(service).ok_or(RtasError::NotThere(service))?;
-        let mut deadline = Deadline::after(self, PATIENCE);
-        loop {
-            let guard = CALLING.take(self)?;
-            let result = call_token(token, args, rets);
-            drop(guard);
-            match result {
-                Err(busy @ RtasError::Busy(_)) => {
-                    if deadline.expired(self) {
-                        return Err(busy);
-                    }
-                }
-                other => return other,
-            }
-        }
+        IN_VAIN.ask(self, token, || {
+            let _guard = CALLING.take(self)?;
+            call_token(token, args, rets)
+        })
     }
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Attacker {
     left: u32,
     /// When the next one is.
     next: Option<Instant>,
+    /// Places at which the guest stops for it are watched. Each stop costs time, so locks are watched from the trigger on.
+    armed: bool,
     /// The argument of the last CPU that the guest started, and the thread of the one that it did not.
     pub(super) earlier: Option<u64>,
     pub(super) stray: Option<String>,
@@ -50,9 +52,20 @@ impl Attacker {
             Act::Probe(count) | Act::Nest(count) => *count,
             Act::Pause(pauses) => pauses.count,
             Act::Stray(_) => LOOKS,
+            Act::Reset(_) => 1,
         };
         let random = Random::new(attack.seed);
-        Self { random, attack, left, next: None, earlier: None, stray: None, seen: Attacked::default() }
+        let armed = attack.act.lock().is_none();
+        Self {
+            random,
+            attack,
+            left,
+            next: None,
+            armed,
+            earlier: None,
+            stray: None,
+            seen: Attacked::default(),
+        }
     }
 
     /// Whether this is one of its moments, if they are not its own to choose.
@@ -64,8 +77,12 @@ impl Attacker {
 
     /// How long the guest may run until something happens.
     fn wait(&mut self) -> Option<Duration> {
-        let at_calls = matches!(self.attack.act, Act::Pause(pauses) if pauses.place != Where::Anywhere);
-        if self.left == 0 || at_calls {
+        let at_calls = match &self.attack.act {
+            Act::Pause(pauses) => pauses.place != Where::Anywhere,
+            Act::Reset(_) => true,
+            _ => false,
+        };
+        if self.left == 0 || (at_calls && self.armed) {
             return None;
         }
         if !self.attack.trigger.is_pulled() {
@@ -120,6 +137,9 @@ impl Server {
     }
 
     fn moment(&mut self) -> Result<(), UvError> {
+        if self.arm()? {
+            return Ok(());
+        }
         let Some(mut attacker) = self.attacker.take() else { return Ok(()) };
         attacker.next = None;
         let done = match attacker.attack.act.clone() {
@@ -128,6 +148,7 @@ impl Server {
             Act::Nest(_) => self.nest(&mut attacker),
             Act::Pause(pauses) => self.freeze(&mut attacker, pauses),
             Act::Stray(_) => self.compare_stacks(&mut attacker),
+            Act::Reset(_) => Ok(false),
         };
         if matches!(done, Ok(true)) {
             attacker.left -= 1;
@@ -135,6 +156,18 @@ impl Server {
         }
         self.attacker = Some(attacker);
         done.map(drop)
+    }
+
+    /// Stops the guest where it takes locks from now on, if the attack is about one. False when it does already.
+    pub(super) fn arm(&mut self) -> Result<bool, UvError> {
+        let Some(attacker) = self.attacker.as_mut().filter(|attacker| !attacker.armed) else {
+            return Ok(false);
+        };
+        attacker.armed = true;
+        for at in self.locks.keys() {
+            self.client.set_breakpoint(*at)?;
+        }
+        Ok(true)
     }
 
     /// The vCPU that booted, at a random instruction. QEMU stops it at the start of a translated block only.

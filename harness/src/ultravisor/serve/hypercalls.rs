@@ -15,11 +15,12 @@ impl Server {
         let image = image.unwrap_or_default();
         if self.wanted_lock().is_some() {
             self.locks = locks::find(kernel_base, &image).into_iter().collect();
-            for at in self.locks.keys() {
-                self.client.set_breakpoint(*at)?;
+            if self.is_pulled() {
+                self.arm()?;
             }
         }
         let sites = sites::find(kernel_base, &image);
+        self.call_site = sites.first().map(|site| site.at);
         if let Some(discipline) = &mut self.discipline {
             discipline.sites = sites.iter().map(|site| site.at).collect();
             for site in sites {
@@ -63,6 +64,7 @@ impl Server {
             return Ok(true);
         }
         self.start_stray(&call, pc, thread)?;
+        let resets = self.reset_before(&call, pc, thread)?;
         let hits = self.tap.judge(&call);
         let what = hits.first().map_or(What::Look, |(_, _, what)| *what);
         self.handle_rtas(&call)?;
@@ -99,6 +101,9 @@ impl Server {
                 let value = if call.is_device() { call.swapped(value) } else { value };
                 self.tap.note(&call, &hits, status, value);
             }
+        }
+        if resets {
+            self.reset_after(pc, thread)?;
         }
         let mut over = self.tap.finished();
         if hits.is_empty() && self.tap.dismiss(pc) {

@@ -74,36 +74,41 @@ impl Server {
         Ok(true)
     }
 
-    /// The name of the lock with which a vCPU is to be stopped, and the how manieth time, if it is.
-    pub(super) fn wanted_lock(&self) -> Option<(&'static str, u32)> {
-        match self.attacker.as_ref()?.attack.act {
-            Act::Pause(Pauses { place: Where::Lock { name, nth }, .. }) => Some((name, nth)),
-            _ => None,
-        }
+    /// The vCPU that is to be met with a lock, the lock's name, and the how manieth time, if one is.
+    pub(super) fn wanted_lock(&self) -> Option<(usize, &'static str, u32)> {
+        self.attacker.as_ref()?.attack.act.lock()
     }
 
-    /// A vCPU may have just taken a lock. It stands still from now on if it is the one that is wanted.
-    pub(super) fn freeze_with_lock(&mut self, pc: u64, thread: &str) -> Result<(), UvError> {
-        let Some((site, (name, nth))) = self.locks.get(&pc).copied().zip(self.wanted_lock()) else {
+    /// A vCPU may have just taken a lock. If it is the one that is wanted, the attack comes now.
+    pub(super) fn meet_with_lock(&mut self, pc: u64, thread: &str) -> Result<(), UvError> {
+        let Some((site, (cpu, name, nth))) = self.locks.get(&pc).copied().zip(self.wanted_lock()) else {
             return Ok(());
         };
-        let Some(Act::Pause(pauses)) = self.attacker.as_ref().map(|attacker| attacker.attack.act.clone())
-        else {
-            return Ok(());
-        };
+        let pulled = self.attacker.as_ref().is_some_and(|attacker| attacker.attack.trigger.is_pulled());
         let general = self.general()?;
-        let victim = self.client.threads()?.get(pauses.cpu).is_some_and(|victim| victim == thread);
-        let taken = victim && locks::taken(&self.ram, &general, site, name).map_err(UvError::Ram)?;
+        let victim = self.client.threads()?.get(cpu).is_some_and(|victim| victim == thread);
+        let taken =
+            pulled && victim && locks::taken(&self.ram, &general, site, name).map_err(UvError::Ram)?;
         self.takings += u32::from(taken);
-        if taken && self.takings == nth {
-            self.freeze_here(thread, pc, pauses);
-            for (at, _) in std::mem::take(&mut self.locks) {
-                self.client.clear_breakpoint(at)?;
-            }
-        } else {
-            self.step_here(thread)?;
+        if !taken || self.takings < nth || !self.attack_holder(thread, pc)? {
+            return self.step_here(thread);
+        }
+        for (at, _) in std::mem::take(&mut self.locks) {
+            self.client.clear_breakpoint(at)?;
         }
         Ok(())
+    }
+
+    /// False when this is no moment for it.
+    fn attack_holder(&mut self, thread: &str, pc: u64) -> Result<bool, UvError> {
+        match self.attacker.as_ref().map(|attacker| attacker.attack.act.clone()) {
+            Some(Act::Pause(pauses)) => {
+                self.freeze_here(thread, pc, pauses);
+                Ok(true)
+            }
+            Some(Act::Reset(reset)) => self.reset_holder(reset, thread),
+            _ => Ok(true),
+        }
     }
 
     /// The guest is about to end. A CPU that it counted as missing comes now, and goes as far as it gets; it translates no

@@ -1,0 +1,117 @@
+//! A system reset of one CPU at each stage of its life, while another one works: the run ends by name, or its work is
+//! right. No register is shown, and one line says how it ended.
+
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::injection::shown;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
+use crate::session::Finished;
+use crate::ultravisor::host::What::{Answer, Look};
+use crate::ultravisor::host::{H_LOGICAL_CI_STORE, H_RTAS, Rule, Subject};
+use crate::ultravisor::inject::{Act, Attack, Random, Reset, Trigger, When};
+use crate::variable::Firmware;
+use postern_cases::case;
+use std::time::Duration;
+
+/// Enough that a reset in the middle of the work leaves some of it.
+const DATA_BYTES: u64 = (16 << 20) + 512;
+/// Longest that a guest may run: several times what one takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Exit status: an exception that nobody handles.
+const EXCEPTION: u8 = 8;
+/// Instructions of a CPU that starts until it is parked, about.
+const START: u64 = 400;
+/// Calls into the work of both CPUs.
+const INTO_WORK: u32 = 4;
+/// How often the host does not end the machine when it is told to.
+const REFUSALS: u64 = 3;
+
+/// How the run has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expected {
+    /// With a report.
+    Exception,
+    /// With a report, or with all the work done: a CPU that was not started may not notice.
+    Either,
+    /// As it had ended before.
+    Done,
+}
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let start = Subject::Rtas("start-cpu");
+    let config = Subject::Rtas("ibm,read-pci-config");
+    let stores = Subject::Hcall(H_LOGICAL_CI_STORE);
+    let any = || Random::new(seed()).below(START);
+    let mut tests = vec![
+        test("before-start", Expected::Either, move || When::Before(start, 1)),
+        test("start", Expected::Exception, move || When::After(start, 0)),
+        test("start/any", Expected::Exception, move || When::After(start, any())),
+        test("idle", Expected::Exception, move || When::Before(config, 3)),
+        test("work", Expected::Exception, move || When::Before(stores, INTO_WORK)),
+        test("end", Expected::Done, || When::Before(Subject::End, 1)),
+    ];
+    tests.extend(
+        ["heap", "pool", "work of another CPU", "interrupt controller"]
+            .map(|lock| test(&format!("lock/{lock}"), Expected::Exception, move || When::Lock(lock))),
+    );
+    tests
+}
+
+fn test(name: &str, expected: Expected, when: impl Fn() -> When + Send + Sync + 'static) -> Test {
+    let name = format!("injection/reset/{}", name.replace(' ', "-"));
+    Test::new(name, move |context| reset(context, expected, when()))
+}
+
+fn reset(context: &Context, expected: Expected, when: When) -> Result<(), Failure> {
+    case!("INJ-10", Halt, Q);
+    let shape = Shape { smp: 2, ..Shape::new(Firmware::Bios, true, false) };
+    let mut scene = Scene::new(context, shape)?;
+    let data = scene.data_disk(DATA_BYTES)?;
+    let job = if expected == Expected::Exception { "blk-smp" } else { "blk-digest" };
+    scene.word(&format!("run={job}"));
+    let at_work = matches!(when, When::Before(Subject::Hcall(_), _));
+    let trigger = if at_work { Trigger::later() } else { Trigger::at_esm() };
+    let seed = seed();
+    if let Some(protection) = &mut scene.protection {
+        let act = Act::Reset(Reset { cpu: 1, when });
+        protection.attack =
+            Some(Attack { seed, trigger: trigger.clone(), gap: Duration::from_millis(100), act });
+        if expected == Expected::Done {
+            let refused = Answer { status: -1, value: 0 };
+            protection.host.extend((1..=REFUSALS).map(|nth| Rule::nth(Subject::End, nth, refused)));
+        }
+        let seen = if at_work { H_LOGICAL_CI_STORE } else { H_RTAS };
+        protection.host.push(Rule::always(Subject::Hcall(seen), Look));
+    }
+    let session = scene.start()?;
+    if at_work {
+        drop(session.qemu.console().wait_for(LIMIT, |line| line.contains("blk0: virtio-blk")));
+        trigger.pull();
+    }
+    let finished = session.finish(LIMIT);
+    let mut findings = judge(&finished, expected);
+    if finished.report.exit_status == Some(0) {
+        findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));
+    }
+    findings.extend((!findings.is_empty()).then_some(Finding::Seed(seed)));
+    verdict(finished, findings)
+}
+
+fn judge(finished: &Finished, expected: Expected) -> Vec<Finding> {
+    let status = finished.report.exit_status;
+    let mut findings = match expected {
+        Expected::Exception => judge::end(finished, EXCEPTION),
+        Expected::Either if status == Some(EXCEPTION) => judge::end(finished, EXCEPTION),
+        Expected::Either => judge::end(finished, 0),
+        Expected::Done => judge::end_in_any_way(finished, 0),
+    };
+    let attacked = finished.ultravisor.as_ref().map(|report| report.attacked.clone()).unwrap_or_default();
+    if attacked.moments.is_empty() {
+        findings.push(Finding::Unnoticed);
+    }
+    findings.extend(shown(&finished.output.console, &attacked.moments));
+    findings
+}
