@@ -127,7 +127,7 @@ fn stuck(context: &Context, held: &'static Held) -> Result<(), Failure> {
     attack_from(&mut scene, seed, trigger.clone(), pauses);
     let session = scene.start()?;
     if held.job == BREACH {
-        drop(session.qemu.console().wait_for(QUIET_LIMIT, |line| line.contains("] blk1: virtio-blk")));
+        drop(session.qemu.console().wait_for(QUIET_LIMIT, |line| line.contains("] cpus: 2 online")));
         trigger.pull();
     }
     let finished = session.finish(QUIET_LIMIT);
@@ -215,7 +215,7 @@ fn attack(scene: &mut Scene, seed: u64, pauses: Pauses) {
 
 fn attack_from(scene: &mut Scene, seed: u64, trigger: Trigger, pauses: Pauses) {
     if let Some(protection) = &mut scene.protection {
-        let gap = Duration::from_millis(100);
+        let gap = Duration::from_millis(10);
         protection.attack = Some(Attack { seed, trigger, gap, act: Act::Pause(pauses) });
     }
 }
