@@ -41,9 +41,11 @@ unsafe extern "C" {
     static mut __fdt_buffer: [u8; FDT_BUFFER];
 }
 
-/// Room for the device tree, as much as QEMU's may have (`FDT_MAX_SIZE`) and as a real ultravisor takes:
-/// twice the tree must fit into its 2 MiB of work space.
-const FDT_BUFFER: usize = 1 << 20;
+/// Room for the device tree, as much as QEMU's may have (`FDT_MAX_SIZE`) and as the kernel reads.
+const FDT_BUFFER: usize = guard::MAX_SIZE;
+/// Most bytes of a tree for UV_ESM: the published ultravisor works on it in 2 MiB, which must hold it twice
+/// (`svm/svm-fdt.c`).
+const ESM_TREE: usize = 1 << 20;
 /// Everything below belongs to the exception vectors.
 const VECTORS_END: usize = 0x1_0000;
 /// What the linker script aligns the image to.
@@ -65,6 +67,7 @@ enum BootError {
     NoRadix(Processor),
     BootCpu(BootCpuError),
     Edit(EditError),
+    EsmTree(usize),
     Contradiction(Contradiction),
     Esm(esm::EsmError),
 }
@@ -84,6 +87,7 @@ impl BootError {
             Self::BootCpu(BootCpuError::NoRoom { .. })
             | Self::FirmwareInSecureVm
             | Self::Edit(_)
+            | Self::EsmTree(_)
             | Self::Contradiction(_)
             | Self::Esm(_) => ExitStatus::SecureModeFailed,
         }
@@ -107,6 +111,12 @@ impl fmt::Display for BootError {
             Self::NoRadix(processor) => processor.fmt(f),
             Self::BootCpu(error) => error.fmt(f),
             Self::Edit(error) => write!(f, "UV_ESM not issued: {error}"),
+            Self::EsmTree(size) => {
+                write!(
+                    f,
+                    "UV_ESM not issued: device tree of {size} bytes, an ultravisor takes at most {ESM_TREE}"
+                )
+            }
             Self::Contradiction(why) => why.fmt(f),
             Self::Esm(error) => error.fmt(f),
         }
@@ -220,6 +230,9 @@ fn boot(
         Some(bytes) => fdt_edit::copy(bytes, buffer, SPARE).map_err(BootError::Edit)?,
         None => bytes.len(),
     };
+    if size > ESM_TREE {
+        return Err(BootError::EsmTree(size));
+    }
     let tree = buffer.get_mut(..size).ok_or(BootError::NoTree)?;
     prepare_for_esm(tree, base).map_err(BootError::Edit)?;
     say!("boot: UV_ESM for the image at {base:#x}, device tree at {own:#x}");

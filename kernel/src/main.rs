@@ -43,12 +43,12 @@ extern "C" fn kernel_main(fdt: usize, ordinary: usize) -> ! {
 
 fn boot(fdt: usize, report: &mut Report) -> Result<Outcome, Stop> {
     // SAFETY: nothing has turned translation on or started a CPU yet, and `boot` looked where the tree lies.
-    let (machine, tree) = unsafe { tree::read(fdt)? };
+    let (machine, own) = unsafe { tree::read(fdt)? };
     platform::adopt(&machine);
     let options = mode::options(&machine)?;
     report.machine(&machine);
     let mode = mode::decide_mode(&machine, &options, report)?;
-    let mut map = memory::open::map(&machine, tree, mode.is_secure())?;
+    let mut map = memory::open::map(&machine, &own, mode.is_secure())?;
     report.entropy(platform::entropy::open());
     report.handlers(arch::nmi::register(map.rtas()));
     let pool = memory::open::open(&mut map, mode.is_secure().then_some(options.pool), report)?;

@@ -1,25 +1,25 @@
 //! The device tree, once: copied into private memory, guarded, read into a machine description, dropped.
 
-use crate::memory::heap;
+use crate::memory::layout;
 use crate::stop::Stop;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::fdt::guard::{HEADER_LEN, claimed_size, copy_from};
 use postern_core::fdt::{FdtError, Machine, Tree};
+use postern_core::memory_map::Own;
 
 /// Below lie the exception vectors, never a tree.
 const LOWEST: usize = 0x4000;
-/// Most bytes of a tree: half of the early heap, the only one there is before the tree has been read.
-const MOST: usize = heap::EARLY_SIZE / 2;
 
-/// Reads the tree at guest physical address `at`; the machine, and where the tree lies.
+/// Reads the tree at guest physical address `at`; the machine, and what the kernel occupies. The copy lies in the early
+/// heap, which is part of the image: the map holds the image against every other owner.
 ///
 /// # Errors
-/// What is wrong with the tree, or with the machine that it describes.
+/// What is wrong with the tree, or with the machine that it describes; the tree lies over the image.
 ///
 /// # Safety
 /// Translation is off, so that no load faults, and no other CPU of this kernel runs. The bytes are no stack's that is in
 /// use; the boot stage has looked.
-pub unsafe fn read(at: usize) -> Result<(Machine, GpaRange), Stop> {
+pub unsafe fn read(at: usize) -> Result<(Machine, Own), Stop> {
     if at < LOWEST {
         return Err(Stop::Tree(FdtError::Truncated { have: 0, need: HEADER_LEN }));
     }
@@ -28,9 +28,12 @@ pub unsafe fn read(at: usize) -> Result<(Machine, GpaRange), Stop> {
     let copy = |offset, out: &mut [u8]| unsafe { copy_out(at.wrapping_add(offset), out) };
     copy(0, &mut header);
     let claimed = claimed_size(&header)?;
-    let blob = copy_from(MOST, copy)?;
+    let tree = GpaRange { start: Gpa(at as u64), len: claimed as u64 };
+    let own = Own { image: layout::image(), tree_buffer: layout::tree_buffer(), tree };
+    own.tree_is_apart()?;
+    let blob = copy_from(copy)?;
     let machine = Machine::read(&Tree::check(&blob)?)?;
-    Ok((machine, GpaRange { start: Gpa(at as u64), len: claimed as u64 }))
+    Ok((machine, own))
 }
 
 /// Copies from where firmware left the tree; a host could still be writing there.

@@ -5,10 +5,10 @@ use crate::interrupt;
 use crate::matrix::results::{self, Outcome};
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    bus, by_hand, cells, device_tree, entry, esm, faults, honesty, host, idle, injection, input, interrupts,
-    leak_hunt, lies, malformed_tree, measured, memory, negotiation, network, nmi, noise, pause, pci,
-    processors, proofs, ranges, refusing, registers, reserved, resets, rtas_model, sabotage, smp, soak,
-    strays, strict, strings,
+    bus, by_hand, cells, device_tree, disk_names, entry, esm, faults, honesty, host, idle, injection, input,
+    interrupts, large_tree, leak_hunt, lies, malformed_tree, measured, memory, negotiation, network, nmi,
+    noise, pause, pci, pool_limits, processors, proofs, ranges, refusing, registers, reserved, resets,
+    rtas_model, sabotage, smp, soak, strays, strict, strings,
 };
 use crate::options::Options;
 use crate::out;
@@ -50,6 +50,9 @@ fn all(filters: &[String]) -> Vec<Test> {
     let mut tests = cells::tests();
     tests.extend(device_tree::tests());
     tests.extend(super::absurd_tree::tests());
+    tests.extend(disk_names::tests());
+    tests.extend(pool_limits::tests());
+    tests.extend(large_tree::tests());
     tests.extend(malformed_tree::tests());
     tests.extend(measured::tests());
     tests.extend(memory::tests());

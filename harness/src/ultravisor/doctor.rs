@@ -26,6 +26,8 @@ pub enum Edit {
     Twin(&'static str, Vec<(String, Vec<u8>)>),
     /// A node below the root has these properties, too.
     Properties(&'static str, Vec<(String, Vec<u8>)>),
+    /// The tree has so many bytes, a multiple of 4, by a property of the root's last child.
+    Fill(usize),
 }
 
 /// Changes the flattened tree at this guest physical address.
@@ -88,6 +90,15 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
                 let all: Vec<(&str, Vec<u8>)> =
                     properties.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
                 replaced(tree, node, &"x".repeat(node.len()), &all)?
+            }
+            Edit::Fill(bytes) => {
+                let fdt = Fdt::parse(&tree)?;
+                let filled = |bytes: usize| {
+                    let mut fdt = fdt.clone();
+                    fdt.add_root_child("fill", &[("fill", &vec![1; bytes])]);
+                    fdt.pack()
+                };
+                filled(bytes.saturating_sub(filled(0).len()))
             }
             Edit::Initrd(start, size) => {
                 let wide = |address: u64| address.to_be_bytes().to_vec();

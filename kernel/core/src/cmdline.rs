@@ -151,6 +151,14 @@ pub const STEPS: [(&str, Step); 20] = [
     ("breach-other-stack-overflow", Step::Breach(Breach::OtherStackOverflow)),
 ];
 
+impl Step {
+    /// Whether it writes to disks named `scratch`.
+    #[must_use]
+    pub const fn writes_scratch(self) -> bool {
+        matches!(self, Self::BlkPattern | Self::BlkSmp | Self::Soak | Self::BenchBlk | Self::BenchSmp)
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(STEPS.iter().find(|(_, step)| step == self).map_or("", |(name, _)| name))

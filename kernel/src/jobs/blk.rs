@@ -30,10 +30,20 @@ pub fn first_mib(devices: &mut Devices, report: &mut Report) -> Work {
     })
 }
 
-/// SHA-256 of each whole data disk.
-pub fn digest(devices: &mut Devices, report: &mut Report) -> Work {
-    let data = devices.disks.iter_mut().filter(|disk| disk.id != SCRATCH);
-    at_least_one("data disk", each(data, |disk| digest_one(disk, report)))
+/// SHA-256 of each whole disk. The name `scratch`, which the host chooses, keeps a disk from that only where the command
+/// line has another step that writes to such disks, and that is said.
+pub fn digest(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+    let writer = options.run.iter().find(|step| step.writes_scratch());
+    let data = devices.disks.iter_mut().filter(|disk| match writer.filter(|_| disk.id == SCRATCH) {
+        Some(step) => {
+            log::info!("blk{}: named scratch, left to {step}", disk.number);
+            report.fact(format_args!("blk{}.left_to", disk.number), step);
+            false
+        }
+        None => true,
+    });
+    let data: Vec<&mut Disk> = data.collect();
+    at_least_one("data disk", each(data.into_iter(), |disk| digest_one(disk, report)))
 }
 
 pub(super) fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), DeviceError> {

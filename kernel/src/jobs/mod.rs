@@ -25,7 +25,7 @@ pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Wor
         log::debug!("run: {step}");
         match step {
             Step::Demo => work.add(demo(options, devices, report)),
-            Step::BlkDigest => work.add(blk::digest(devices, report)),
+            Step::BlkDigest => work.add(blk::digest(options, devices, report)),
             Step::BlkPattern => work.add(blk::pattern(options, devices, report)),
             Step::BlkSmp => work.add(smp::disks(options, devices, report)),
             Step::Soak => work.add(soak::soak(options, devices, report)),

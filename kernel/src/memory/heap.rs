@@ -3,6 +3,7 @@
 //! never see either.
 
 use crate::memory::accept;
+use crate::memory::layout;
 use crate::platform::lock;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
@@ -11,14 +12,6 @@ use linked_list_allocator::Heap;
 use postern_core::lock::{Guard, Lock};
 use postern_core::memory_map::{Frames, OwnedFrames};
 use postern_core::parts::index;
-
-/// Bytes of the early piece.
-pub const EARLY_SIZE: usize = 512 * 1024;
-
-#[repr(C, align(4096))]
-struct EarlyHeap([u8; EARLY_SIZE]);
-
-static mut EARLY: EarlyHeap = EarlyHeap([0; EARLY_SIZE]);
 
 /// The heap grows by as much at a time, if there is as much.
 const STEP: usize = 16 << 20;
@@ -110,8 +103,10 @@ fn main() -> Guard<'static, Main> {
 pub fn init_early() {
     static OPENED: AtomicBool = AtomicBool::new(false);
     if !OPENED.swap(true, Ordering::Relaxed) {
-        // SAFETY: EARLY is used by nothing but this heap, lives for ever, and only one call comes here.
-        unsafe { early().init((&raw mut EARLY).cast(), EARLY_SIZE) };
+        let (start, len) = layout::early_heap();
+        // SAFETY: the linker script gives these frames of the image to nothing but this heap, for ever, and only one call
+        // comes here. A heap expects nothing of what they hold.
+        unsafe { early().init(start, len) };
     }
 }
 

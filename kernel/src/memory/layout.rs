@@ -6,6 +6,8 @@ use postern_core::radix::Kind;
 unsafe extern "C" {
     static __image_start: u8;
     static __file_end: u8;
+    static __early_heap_start: u8;
+    static __early_heap_end: u8;
     static __fdt_buffer: u8;
     static __text_end: u8;
     static __rodata_end: u8;
@@ -38,6 +40,13 @@ pub fn image() -> GpaRange {
 /// What the file does not hold and nobody measured: .bss, the room for a tree, stacks.
 pub fn unmeasured() -> GpaRange {
     between(&raw const __file_end, &raw const __image_end)
+}
+
+/// What the heap begins with, and how many bytes: whole frames that nothing else uses and no entry zeroes.
+pub fn early_heap() -> (*mut u8, usize) {
+    let start = (&raw const __early_heap_start).expose_provenance();
+    let len = (&raw const __early_heap_end as usize).wrapping_sub(start);
+    (core::ptr::with_exposed_provenance_mut(start), len)
 }
 
 /// The room for a tree that the boot stage flattens or hands to UV_ESM.

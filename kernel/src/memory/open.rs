@@ -3,14 +3,13 @@
 
 use crate::arch::cpus::{self, Pending};
 use crate::memory::device::DeviceBytes;
-use crate::memory::{accept, heap, layout, mmu};
+use crate::memory::{accept, heap, mmu};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use crate::stop::Stop;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use postern_core::addr::GpaRange;
 use postern_core::clock::{Clock, duration};
 use postern_core::fdt::Machine;
 use postern_core::memory_map::{Kind, MapError, MemoryMap, Own, OwnedFrames};
@@ -35,19 +34,18 @@ pub type Pool = SharedPool<DeviceBytes>;
 ///
 /// # Errors
 /// Two of them have a frame in common.
-pub fn map(machine: &Machine, tree: GpaRange, secure: bool) -> Result<MemoryMap, Stop> {
+pub fn map(machine: &Machine, own: &Own, secure: bool) -> Result<MemoryMap, Stop> {
     if secure {
         accept::require();
         accept::look_at_image();
     }
-    let own = Own { image: layout::image(), tree_buffer: layout::tree_buffer(), tree };
     static MADE: AtomicBool = AtomicBool::new(false);
     if MADE.swap(true, Ordering::Relaxed) {
         return Err(MapError::SecondMap.into());
     }
     // SAFETY: no other map was made, as `MADE` says. Up to here this kernel uses its image alone, with the early heap in
     // it, and the tree.
-    Ok(unsafe { MemoryMap::new(machine, &own, secure)? })
+    Ok(unsafe { MemoryMap::new(machine, own, secure)? })
 }
 
 /// Shares a pool of `pool_bytes` if asked to, opens the heap and turns translation on.

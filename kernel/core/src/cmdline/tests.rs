@@ -82,6 +82,23 @@ fn a_benchmark_of_nothing_is_no_command_line() {
 }
 
 #[test]
+fn the_steps_that_write_to_scratch_disks_are_those_that_the_help_says_so_of() {
+    let help = include_str!("../../../../docs/help.txt");
+    for (name, step) in STEPS {
+        let start = help.find(&format!("\n        {name} "));
+        let Some(start) = start else { continue };
+        let text = help.get(start + 1..).unwrap().split_inclusive('\n').enumerate();
+        // A step's text goes on in lines that are indented further.
+        let text: String = text
+            .take_while(|(n, line)| *n == 0 || line.starts_with("          "))
+            .map(|(_, line)| line)
+            .collect();
+        let says = text.contains("scratch disk") || name == "soak";
+        assert_eq!(step.writes_scratch(), says, "{name}: {text}");
+    }
+}
+
+#[test]
 fn pool_is_whole_frames_in_bytes_or_with_a_unit() {
     for (value, bytes) in [
         ("65536", 65536),

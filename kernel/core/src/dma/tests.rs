@@ -419,7 +419,10 @@ fn a_window_too_small_for_the_pool_is_an_error_that_names_both() {
     let error = system.bridge(window, None, &Model::ram()).unwrap_err();
     assert_eq!(
         std::string::ToString::to_string(&error),
-        std::format!("TCE window of 4096 bytes is smaller than the pool of {POOL_BYTES} bytes")
+        std::format!(
+            "TCE window of 4096 bytes is smaller than the pool of {POOL_BYTES} bytes; \
+             the largest that it has room for is pool=0K"
+        )
     );
 }
 

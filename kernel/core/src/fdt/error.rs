@@ -48,13 +48,6 @@ pub enum FdtError {
     },
     /// `totalsize` is less than a header or more than [`MAX_SIZE`].
     TotalSize(u32),
-    /// More bytes, without the free space at the end, than there is room for.
-    TooLarge {
-        /// Bytes that the tree's blocks take.
-        used: usize,
-        /// Bytes there is room for.
-        limit: usize,
-    },
     /// A block does not lie within the blob.
     Outside {
         /// Which.
@@ -144,7 +137,6 @@ impl fmt::Display for FdtError {
                 write!(f, "device tree version {version} (compatible with {compatible}), not {VERSION}")
             }
             Self::TotalSize(size) => write!(f, "device tree totalsize {size:#x}, at most {MAX_SIZE:#x}"),
-            Self::TooLarge { used, limit } => write!(f, "device tree of {used} bytes, at most {limit}"),
             Self::Outside { block, at, len } => {
                 write!(f, "device tree {block} at {at:#x}+{len:#x} is outside")
             }

@@ -16,7 +16,7 @@ pub const HEADER_LEN: usize = HEADER_BYTES as usize;
 const HEADER_BYTES: u32 = 40;
 /// The version that is read; a newer tree says in its header whether it can be.
 pub const VERSION: u32 = 17;
-/// Most bytes of a tree.
+/// Most bytes of a tree, as many as QEMU's (`FDT_MAX_SIZE`).
 pub const MAX_SIZE: usize = 2 << 20;
 /// Deepest node; the root is at depth 1.
 pub const MAX_DEPTH: u32 = 32;
@@ -115,20 +115,19 @@ pub fn claimed_size(header: &[u8]) -> Result<usize, FdtError> {
 pub fn private_copy(blob: &[u8]) -> Result<Vec<u8>, FdtError> {
     let total = claimed_size(blob)?;
     let there = blob.get(..total).ok_or(FdtError::Truncated { have: blob.len(), need: total })?;
-    copy_from(MAX_SIZE, |at, out| {
+    copy_from(|at, out| {
         for (byte, from) in out.iter_mut().zip(there.iter().skip(at)) {
             *byte = *from;
         }
     })
 }
 
-/// As [`private_copy`], of at most `limit` bytes, from wherever `read` finds the bytes at an offset. Of what
-/// lies there nothing is believed twice: the copy has the header that was judged.
+/// As [`private_copy`], from wherever `read` finds the bytes at an offset. Of what lies there nothing is believed
+/// twice: the copy has the header that was judged, and so at most [`MAX_SIZE`] bytes.
 ///
 /// # Errors
-/// The header is not one of a tree that can be read, its reservations have no end, or the tree has more than
-/// `limit` bytes.
-pub fn copy_from(limit: usize, mut read: impl FnMut(usize, &mut [u8])) -> Result<Vec<u8>, FdtError> {
+/// The header is not one of a tree that can be read, or its reservations have no end.
+pub fn copy_from(mut read: impl FnMut(usize, &mut [u8])) -> Result<Vec<u8>, FdtError> {
     let mut first = [0; HEADER_LEN];
     read(0, &mut first);
     let header = Header::read(&first)?;
@@ -147,9 +146,6 @@ pub fn copy_from(limit: usize, mut read: impl FnMut(usize, &mut [u8])) -> Result
         }
     }
     used = used.max(at);
-    if used > limit {
-        return Err(FdtError::TooLarge { used, limit });
-    }
     let mut copy = alloc::vec![0; used];
     read(0, &mut copy);
     let total = u32::try_from(used).unwrap_or(u32::MAX).to_be_bytes();

@@ -54,6 +54,28 @@ fn take(map: &mut MemoryMap, kind: Kind, len: u64) -> Result<GpaRange, MapError>
     map.take(kind, len).map(|frames| frames.range())
 }
 
+#[test]
+fn a_tree_is_read_in_its_room_or_outside_the_image_and_nowhere_else() {
+    let at = |start, len| Own { tree: range(start, len), ..own() };
+    let (image, room) = (own().image, own().tree_buffer);
+    for apart in [at(room.start.0, room.len), at(room.start.0, 64), at(image.end().0, 64), own()] {
+        assert_eq!(apart.tree_is_apart(), Ok(()), "{apart:x?}");
+    }
+    let over = [
+        at(image.start.0, 64),
+        at(room.start.0 - FRAME, 64),
+        at(room.start.0, room.len + 1),
+        at(room.end().0, 64),
+        // The last frame of a tree that ends there is the image's first.
+        at(image.start.0 - FRAME, FRAME + 1),
+    ];
+    for over in over {
+        let claim = Claim { kind: Kind::Tree, range: whole_frames(over.tree) };
+        let other = Claim { kind: Kind::Image, range: image };
+        assert_eq!(over.tree_is_apart(), Err(MapError::Overlap { claim, other }), "{over:x?}");
+    }
+}
+
 /// The two owners that have a frame in common.
 fn overlap(result: Result<MemoryMap, MapError>) -> (Kind, Kind) {
     match result {

@@ -1,5 +1,6 @@
 //! Why a window could not be used.
 
+use crate::addr::FRAME_SIZE;
 use crate::hcall::HcallError;
 use crate::lock::Stuck;
 use crate::rtas::RtasError;
@@ -130,7 +131,9 @@ impl fmt::Display for TceError {
                 write!(f, "TCE window {liobn:#x} at {base:#x}+{size:#x} is malformed")
             }
             Self::TooSmall { pool, window } => {
-                write!(f, "TCE window of {window} bytes is smaller than the pool of {pool} bytes")
+                let most = (window & !(FRAME_SIZE as u64).wrapping_sub(1)).wrapping_shr(10);
+                write!(f, "TCE window of {window} bytes is smaller than the pool of {pool} bytes; ")?;
+                write!(f, "the largest that it has room for is pool={most}K")
             }
             Self::NotMapped { ioba, cause, undone } => {
                 let rest =

@@ -183,7 +183,11 @@ fn a_window_smaller_than_the_pool_is_refused_with_both_sizes() {
     let model = Model::new(true);
     let small = DmaWindow::new(Model::LIOBN, 0, POOL.len - 4096).unwrap();
     let error = for_pool(&model, small, None).unwrap_err();
-    assert_eq!(error.to_string(), "TCE window of 253952 bytes is smaller than the pool of 262144 bytes");
+    assert_eq!(
+        error.to_string(),
+        "TCE window of 253952 bytes is smaller than the pool of 262144 bytes; \
+         the largest that it has room for is pool=192K"
+    );
     assert_eq!(model.hcalls(), []);
 }
 

@@ -1,0 +1,76 @@
+//! A disk's name is the host's choice. It keeps no disk from being read that the command line asks for, unless the
+//! command line has it written to as well; and then the guest says so.
+
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::variable::Firmware;
+
+const BYTES: u64 = 256 << 10;
+/// Exit status: a device is missing or failed.
+const MISSING: u8 = 6;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("disk-names/scratch/read", read),
+        Test::new("disk-names/scratch/left", left),
+        Test::new("disk-names/scratch/only", only),
+    ]
+}
+
+fn scene(context: &Context, words: &str) -> Result<Scene, Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, true))?;
+    scene.word(words);
+    Ok(scene)
+}
+
+/// A disk of data that the host calls `scratch`.
+fn renamed(scene: &mut Scene) -> Result<String, Failure> {
+    let path = scene.data_disk(BYTES)?;
+    if let Some(disk) = scene.machine.disks.last_mut() {
+        disk.serial = "scratch".to_owned();
+    }
+    Ok(digest(&path)?)
+}
+
+fn read(context: &Context) -> Result<(), Failure> {
+    let mut scene = scene(context, "run=blk-digest")?;
+    let expected = renamed(&mut scene)?;
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
+    verdict(finished, findings)
+}
+
+/// The other disk is read.
+fn left(context: &Context) -> Result<(), Failure> {
+    let mut scene = scene(context, "run=blk-digest,blk-pattern")?;
+    let expected = digest(&scene.data_disk(BYTES)?)?;
+    scene.scratch_disk(BYTES)?;
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
+    findings.extend(judge::fact(&finished, "blk1.left_to", "blk-pattern"));
+    says(&mut findings, &finished.output.console, "blk1: named scratch, left to blk-pattern");
+    verdict(finished, findings)
+}
+
+/// The only disk that was to be read is called `scratch`: what was asked for is not done, and the status says so.
+fn only(context: &Context) -> Result<(), Failure> {
+    let mut scene = scene(context, "run=blk-digest,blk-pattern")?;
+    renamed(&mut scene)?;
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, MISSING);
+    findings.extend(judge::fact(&finished, "blk0.left_to", "blk-pattern"));
+    says(&mut findings, &finished.output.console, "there is no data disk");
+    verdict(finished, findings)
+}
+
+fn says(findings: &mut Vec<Finding>, console: &str, text: &'static str) {
+    if !console.contains(text) {
+        findings.push(Finding::NeverSaid(text));
+    }
+}

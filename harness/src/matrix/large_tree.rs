@@ -1,0 +1,107 @@
+//! Trees as large as QEMU's may be: read, and beyond that a named end.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
+use crate::session::Finished;
+use crate::ultravisor::doctor::Edit;
+use crate::variable::Firmware;
+use postern_cases::case;
+use std::time::Duration;
+
+/// Exit statuses: secure mode failed, bad device tree.
+const NOT_SECURE: u8 = 4;
+const BAD_TREE: u8 = 2;
+/// Host bridges beside the first: QEMU has 31 at most.
+const BRIDGES: u32 = 30;
+/// Longest that such a guest may run: SLOF looks at each place behind each bridge.
+const BRIDGES_LIMIT: Duration = LIMIT.saturating_mul(4);
+/// Bytes of a tree that more than 20 host bridges make.
+const LARGE: u64 = 256 << 10;
+/// Most bytes of QEMU's tree (`FDT_MAX_SIZE`), and of one for an ultravisor.
+const MOST: usize = 2 << 20;
+const MOST_ESM: usize = 1 << 20;
+/// What the boot stage leaves behind a tree for UV_ESM, so that it can grow.
+const SPARE: usize = 4096;
+/// Properties of one node: nearly as many as a tree may have, in most of its bytes.
+const PROPERTIES: usize = 120_000;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for firmware in Firmware::ALL {
+        for secure in [true, false] {
+            let mode = if secure { "secure" } else { "normal" };
+            let name = format!("large-tree/bridges/{}/{mode}", firmware.name());
+            tests.push(Test::new(name, move |context| bridges(context, Shape::new(firmware, secure, true))));
+        }
+    }
+    tests.extend([
+        Test::new("large-tree/secure/most", |context| secure(context, MOST_ESM - SPARE, 0)),
+        Test::new("large-tree/secure/more", |context| secure(context, MOST_ESM - SPARE + 4, NOT_SECURE)),
+        Test::new("large-tree/normal/most", |context| normal(context, MOST, 0)),
+        Test::new("large-tree/normal/more", |context| normal(context, MOST + 4, BAD_TREE)),
+        Test::new("large-tree/properties", properties),
+    ]);
+    tests
+}
+
+/// As many host bridges as QEMU has. A disk behind the first is read, and all of them are named.
+fn bridges(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let mut scene = Scene::new(context, shape)?;
+    scene.data_disk(1 << 20)?;
+    // A window that is small is given and read back in little time.
+    scene.machine.dma_window = Some(4 << 20);
+    scene.machine.bridges = (1..=BRIDGES).map(|n| format!("spapr-pci-host-bridge,index={n}")).collect();
+    scene.word("pool=1M run=blk-digest");
+    let finished = scene.start()?.finish(BRIDGES_LIMIT);
+    let mut findings = judge::end(&finished, 0);
+    if finished.report.number("fdt.bytes").is_none_or(|bytes| bytes <= LARGE) {
+        findings.push(Finding::NeverSaid("postern: fdt.bytes= of a large tree"));
+    }
+    verdict(finished, findings)
+}
+
+/// A disk is read by a guest whose tree was changed before its first instruction.
+fn changed(context: &Context, edits: Vec<Edit>, words: &str) -> Result<Finished, Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    // QEMU puts its tree 2 MiB below 2 GiB or the end of memory. A larger one needs memory behind it.
+    scene.machine.memory = 4 << 30;
+    scene.data_disk(1 << 20)?;
+    if let Some(protection) = &mut scene.protection {
+        protection.edits = edits;
+    }
+    scene.word(words);
+    scene.boot()
+}
+
+fn judged(finished: Finished, status: u8, says: &'static str) -> Result<(), Failure> {
+    let mut findings = judge::end(&finished, status);
+    if status != 0 && !finished.output.console.contains(says) {
+        findings.push(Finding::NeverSaid(says));
+    }
+    verdict(finished, findings)
+}
+
+/// A tree of so many bytes beside what UV_ESM needs.
+fn secure(context: &Context, bytes: usize, status: u8) -> Result<(), Failure> {
+    let finished = changed(context, vec![Edit::Fill(bytes)], "run=blk-digest")?;
+    judged(finished, status, "UV_ESM not issued: device tree of ")
+}
+
+/// A tree of so many bytes for a guest that is told to stay an ordinary one.
+fn normal(context: &Context, bytes: usize, status: u8) -> Result<(), Failure> {
+    case!("DT-02", Halt, Q);
+    let finished = changed(context, vec![Edit::Fill(bytes)], "svm=off run=blk-digest")?;
+    judged(finished, status, "totalsize")
+}
+
+/// The node that is asked for most has so many properties that a reader who takes steps for each pair of them has no
+/// end. The runner gives it no more time than any other guest.
+fn properties(context: &Context) -> Result<(), Failure> {
+    let properties = (0..PROPERTIES).map(|_| ("x".to_owned(), Vec::new())).collect();
+    let finished = changed(context, vec![Edit::Properties("chosen", properties)], "svm=off run=blk-digest")?;
+    judged(finished, 0, "")
+}

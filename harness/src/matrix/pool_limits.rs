@@ -1,0 +1,51 @@
+//! The largest pool behind a host bridge that makes no dynamic windows: what its window has without its first page, in
+//! whole frames. One frame more is an error that names that size, for devices that go through the window alone.
+
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
+use crate::variable::Firmware;
+
+/// Bytes of the window.
+const WINDOW: u64 = 4 << 20;
+/// Exit status: a device is missing or failed.
+const REFUSED: u8 = 6;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for firmware in [Firmware::Vof, Firmware::Slof] {
+        let cases = [
+            ("most", true, false, "4032K", 0),
+            ("more", true, false, "4M", REFUSED),
+            // A window is made that is large enough.
+            ("dynamic", true, true, "4M", 0),
+            // Guest addresses need no window.
+            ("ap-off", false, false, "8M", 0),
+        ];
+        for (name, translated, dynamic, pool, status) in cases {
+            let shape = Shape { dynamic_windows: dynamic, ..Shape::new(firmware, true, translated) };
+            let name = format!("pool-limits/{}/{name}", firmware.name());
+            tests.push(Test::new(name, move |context| limit(context, shape, pool, status)));
+        }
+    }
+    tests
+}
+
+fn limit(context: &Context, shape: Shape, pool: &str, status: u8) -> Result<(), Failure> {
+    const SAYS: &str = "the largest that it has room for is pool=4032K";
+    let mut scene = Scene::new(context, shape)?;
+    scene.machine.dma_window = Some(WINDOW);
+    let expected = digest(&scene.data_disk(1 << 20)?)?;
+    scene.word(&format!("pool={pool} run=blk-digest"));
+    let finished = scene.boot()?;
+    let mut findings = judge::end(&finished, status);
+    if status == 0 {
+        findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
+    } else if !finished.output.console.contains(SAYS) {
+        findings.push(Finding::NeverSaid(SAYS));
+    }
+    verdict(finished, findings)
+}
