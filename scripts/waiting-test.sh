@@ -11,8 +11,8 @@ failed=0
 bad() { echo "waiting-test: $*"; failed=1; }
 
 # A session of its own: what is left of it is a process of its group. Ctrl-C reaches what is run in the background,
-# too.
-begin() { env --default-signal=INT setsid sh -c 'echo $$ >"$0/group"; exec scripts/waiting it "" "$@"' "$dir" "$@"; }
+# too, and HUP what was begun by nohup.
+begin() { env --default-signal=INT --default-signal=HUP setsid sh -c 'echo $$ >"$0/group"; exec scripts/waiting it "" "$@"' "$dir" "$@"; }
 left() { kill -s 0 -- "-$(cat "$dir/group")" 2>/dev/null; }
 
 for status in 0 3; do

@@ -8,6 +8,8 @@ use crate::lock::Stuck;
 use crate::seam::{DeviceMemory, Hypervisor};
 use core::fmt;
 
+pub use service::Service;
+
 /// Most argument words, and most return words, that a call of this kernel has.
 pub const MAX_WORDS: usize = 8;
 
@@ -40,6 +42,8 @@ pub enum RtasError {
     Unknown(i32),
     /// More words than [`MAX_WORDS`] or [`MOST_TOGETHER`]: a mistake of the caller.
     TooManyWords(usize),
+    /// Another number of arguments than the service takes: a mistake of the caller. The call was not made.
+    Arguments(Service, usize),
     /// Another CPU stands still in a call, or with what this one is about. The call was not made.
     Stuck(Stuck),
     /// An interrupt source or a server that is none: they have 24 bits. The call was not made.
@@ -61,6 +65,7 @@ impl fmt::Display for RtasError {
             Self::Parameter => f.write_str("RTAS parameter error"),
             Self::NotAuthorized => f.write_str("RTAS not authorized"),
             Self::Unknown(code) => write!(f, "unknown RTAS status {code}"),
+            Self::Arguments(service, n) => write!(f, "{n} arguments for RTAS service {}", service.name()),
             Self::TooManyWords(n) => write!(f, "{n} RTAS words"),
             Self::Stuck(stuck) => stuck.fmt(f),
             Self::NoSuchNumber(number) => write!(f, "{number:#x} is no interrupt source and no server"),
@@ -141,5 +146,6 @@ fn word(block: &impl DeviceMemory, index: usize) -> u32 {
 }
 
 pub mod busy;
+mod service;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 use crate::addr::Gpa;
 use crate::hcall::{Hcall, HcallError, HcallReturn};
 use crate::pci::registers::Register;
-use crate::rtas::RtasError;
+use crate::rtas::{RtasError, Service};
 use crate::ultracall::Ultracall;
 use core::fmt;
 
@@ -32,12 +32,12 @@ pub trait Ultravisor {
 
 /// Run-time abstraction services, through H_RTAS.
 pub trait Rtas {
-    /// Calls the service that the tree names `service` and copies as many return words as `rets` has,
+    /// Calls a service by the token that the tree has for it, and copies as many return words as `rets` has,
     /// without the status word. Busy answers have been retried, within a bound.
     ///
     /// # Errors
     /// The status, or why no call was made.
-    fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError>;
+    fn rtas(&self, service: Service, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError>;
 }
 
 /// Bytes in one access to a register or to config space.

@@ -3,7 +3,7 @@
 use crate::devices::masters;
 use crate::memory::layout::{self, SECONDARIES};
 use crate::platform::pseries::{self, Pseries};
-use crate::platform::{interrupts, power};
+use crate::platform::{interrupts, power, rtas};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -16,7 +16,6 @@ use postern_core::handover::{self, Arrival, Slot};
 use postern_core::hcall::calls;
 use postern_core::lock::Lock;
 use postern_core::parts::low_u32;
-use postern_core::seam::Rtas;
 use postern_core::watch::{QUIET, Watch};
 
 /// How long a CPU may take to arrive, and to answer.
@@ -144,7 +143,9 @@ fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
     };
     cpu.armed.store(ARMED, Ordering::Relaxed);
     postern_arch::sync();
-    if let Err(error) = Pseries.rtas("start-cpu", &[server, entry, argument], &mut []) {
+    // SAFETY: the entry is this image's, for a CPU in any state, and `cpu`, which is all that it looks at first, is for
+    // this CPU and lasts.
+    if let Err(error) = unsafe { rtas::start_cpu(server, entry, argument) } {
         if missed(cpu) {
             log::warn!("cpu {server}: start-cpu: {error}");
         }

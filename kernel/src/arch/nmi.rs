@@ -2,11 +2,10 @@
 //! report of every other exception; without them the same interrupts arrive at 0x100 and 0x200, without an error log.
 
 use crate::memory::layout;
-use crate::platform::pseries::Pseries;
+use crate::platform::rtas;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::nmi::{SAVED_BYTES, Saved, place};
 use postern_core::parts::index;
-use postern_core::seam::Rtas;
 use spin::Once;
 
 /// Where `boot/src/vectors.S` has them.
@@ -38,7 +37,8 @@ pub fn register(area: Option<GpaRange>) -> Handlers {
     }
     // Known before the first can come.
     AREA.call_once(|| area);
-    match Pseries.rtas("ibm,nmi-register", &[RESET, CHECK], &mut []) {
+    // SAFETY: both are handlers in the vectors' frame, which survive whatever they interrupt.
+    match unsafe { rtas::nmi_register(RESET, CHECK) } {
         Ok(()) => Handlers::Registered(area),
         Err(error) => {
             log::info!("nmi: ibm,nmi-register: {error}");

@@ -8,7 +8,6 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use postern_core::clock::{Clock, Deadline};
 use postern_core::exit::ExitStatus;
-use postern_core::fdt::rtas::{OS_TERM, POWER_OFF};
 
 /// The CPU that ends the run; 0 as long as none does.
 static ENDING: AtomicU64 = AtomicU64::new(0);
@@ -50,7 +49,7 @@ pub fn exit(status: ExitStatus) -> ! {
         SAID.store(true, Ordering::Release);
     }
     if done {
-        call("power-off", POWER_OFF, &[0, 0]);
+        rtas::power_off();
     }
     terminate()
 }
@@ -63,15 +62,9 @@ pub fn leave_it_to_another() {
 
 /// A host that answers and lets the guest go on is asked again.
 fn terminate() -> ! {
-    let text = rtas::pointer_argument(b"Postern ended with a failure\0");
     loop {
-        call("ibm,os-term", OS_TERM, &[text]);
+        rtas::os_term(c"Postern ended with a failure");
         let mut pause = Deadline::after(&Pseries, AGAIN);
         while !pause.expired(&Pseries) {}
     }
-}
-
-/// By its token or, where the tree was not read or names no such service, by QEMU's number.
-fn call(service: &'static str, number: u32, args: &[u32]) {
-    rtas::call_to_end_the_run(rtas::token(service).unwrap_or(number), args);
 }

@@ -3,11 +3,13 @@
 use crate::arch::cpus;
 use crate::memory::device::DeviceBytes;
 use crate::platform::pseries::{Pseries, gpa};
+use core::ffi::CStr;
 use postern_core::addr::{Gpa, GpaRange};
 use postern_core::fdt;
+use postern_core::fdt::rtas::{OS_TERM, POWER_OFF};
 use postern_core::lock::Lock;
 use postern_core::rtas::busy::InVain;
-use postern_core::rtas::{self, BLOCK_WORDS, RtasError};
+use postern_core::rtas::{self, BLOCK_WORDS, RtasError, Service};
 use postern_core::seam::Rtas;
 use spin::Once;
 
@@ -40,7 +42,10 @@ static CALLING: Lock<()> = Lock::new("RTAS call", ());
 static IN_VAIN: InVain = InVain::new();
 
 /// Calls the service with this token once; `rets` receives the return words after the status.
-fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
+///
+/// # Safety
+/// What the service does with these arguments harms nothing that Rust code relies on.
+unsafe fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
     let blocks = (&raw mut BLOCKS).expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff;
     let offset = cpus::number_here().saturating_mul(size_of::<Block>());
     let range = GpaRange { start: Gpa(blocks.saturating_add(offset as u64)), len: size_of::<Block>() as u64 };
@@ -48,36 +53,85 @@ fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasErro
     // the CPU that runs this: a call in the middle of which this CPU reports a failure is not gone back to. No
     // reference to the block exists.
     let block = unsafe { DeviceBytes::new(range) };
-    // SAFETY: the block is this CPU's alone. A token means one service, as the tree's are distinct. Those that write to
-    // memory are given the addresses of memory that is theirs to write.
+    // SAFETY: the block is this CPU's alone, and the caller promises the rest.
     unsafe { rtas::call(&Pseries, &block, token, args, rets) }
 }
 
-/// A call that ends the run, by token: it does not wait for a CPU that stands still.
-pub fn call_to_end_the_run(token: u32, args: &[u32]) {
+/// Asks for the power to be switched off. Returns when the host does not do it.
+pub fn power_off() {
+    call_to_end_the_run("power-off", POWER_OFF, &[0, 0]);
+}
+
+/// Tells the host that the guest has failed, and why: `text` ends with 0. Returns when the host lets the guest go on.
+pub fn os_term(text: &'static CStr) {
+    call_to_end_the_run("ibm,os-term", OS_TERM, &[pointer_argument(text)]);
+}
+
+/// A call that ends the run, by the service's token or, where the tree was not read or names no such service, by QEMU's
+/// number: it does not wait for a CPU that stands still.
+fn call_to_end_the_run(service: &str, number: u32, args: &[u32]) {
+    let token = token(service).unwrap_or(number);
     // A CPU that failed in the middle of a call does not come back to it.
     let _guard = (!CALLING.is_held_here(&Pseries)).then(|| CALLING.take_to_end_the_run(&Pseries));
     // There is nothing left to be done about one that fails.
-    let _ = IN_VAIN.ask(&Pseries, token, || call_token(token, args, &mut []));
+    // SAFETY: the services that end a run write to no memory but the block; `ibm,os-term` reads a text.
+    let _ = IN_VAIN.ask(&Pseries, token, || unsafe { call_token(token, args, &mut []) });
 }
 
 /// The token of a service, once the tree was read.
-pub fn token(service: &str) -> Option<u32> {
+fn token(service: &str) -> Option<u32> {
     SERVICES.get().and_then(|services| services.token(service))
 }
 
 impl Rtas for Pseries {
-    fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-        let token = token(service).ok_or(RtasError::NotThere(service))?;
-        IN_VAIN.ask(self, token, || {
-            let _guard = CALLING.take(self)?;
-            call_token(token, args, rets)
-        })
+    fn rtas(&self, service: Service, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
+        if args.len() != service.arguments() {
+            return Err(RtasError::Arguments(service, args.len()));
+        }
+        // SAFETY: no such service takes an address.
+        unsafe { call_service(service.name(), args, rets) }
     }
+}
+
+/// Starts the CPU `server` at the real address `entry` with `argument` in r3 (PAPR+ 7.3.10).
+///
+/// # Errors
+/// The status, or why no call was made.
+///
+/// # Safety
+/// At `entry` is code for a CPU in any state, and what `argument` says to it is true.
+pub unsafe fn start_cpu(server: u32, entry: u32, argument: u32) -> Result<(), RtasError> {
+    // SAFETY: the caller's promise is what the service asks for.
+    unsafe { call_service("start-cpu", &[server, entry, argument], &mut []) }
+}
+
+/// Names the real addresses that the hypervisor enters at a system reset and at a machine check (PAPR+ 7.3.14).
+///
+/// # Errors
+/// The status, or why no call was made.
+///
+/// # Safety
+/// At both addresses are handlers that may interrupt anything.
+pub unsafe fn nmi_register(reset: u32, check: u32) -> Result<(), RtasError> {
+    // SAFETY: the caller's promise is what the service asks for.
+    unsafe { call_service("ibm,nmi-register", &[reset, check], &mut []) }
+}
+
+/// Calls a service by name, again while it is busy.
+///
+/// # Safety
+/// What the service does with these arguments harms nothing that Rust code relies on.
+unsafe fn call_service(service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
+    let token = token(service).ok_or(RtasError::NotThere(service))?;
+    IN_VAIN.ask(&Pseries, token, || {
+        let _guard = CALLING.take(&Pseries)?;
+        // SAFETY: a token means one service, as the tree's are distinct, and the caller promises the rest.
+        unsafe { call_token(token, args, rets) }
+    })
 }
 
 /// Where an argument for RTAS that is a pointer lies; of an image above 4 GiB, where an argument cannot name it, address
 /// 0, which the vectors' code lies at.
-pub fn pointer_argument(text: &'static [u8]) -> u32 {
-    u32::try_from(gpa(text.as_ptr()).0).unwrap_or(0)
+fn pointer_argument(text: &'static CStr) -> u32 {
+    u32::try_from(gpa(text.as_ptr().cast()).0).unwrap_or(0)
 }

@@ -3,7 +3,7 @@
 
 use crate::parts::cells;
 use crate::pci::device_id::DeviceId;
-use crate::rtas::RtasError;
+use crate::rtas::{RtasError, Service};
 use crate::seam::Rtas;
 use alloc::vec::Vec;
 use core::fmt;
@@ -86,7 +86,11 @@ impl<R: Rtas> MsiServices<R> {
         let mut answer = [0; 3];
         // Only setting MSI-X has a third output, the type that was set (QEMU `hw/ppc/spapr_pci.c`).
         let rets: &mut [u32] = if function == SET_MSI_X { &mut answer } else { answer.split_at_mut(2).0 };
-        self.rtas.rtas("ibm,change-msi", &[at.config_addr(0), high, low, function, count, SEQUENCE], rets)?;
+        self.rtas.rtas(
+            Service::ChangeMsi,
+            &[at.config_addr(0), high, low, function, count, SEQUENCE],
+            rets,
+        )?;
         let [granted, ..] = answer;
         Ok(granted.min(count))
     }
@@ -95,7 +99,7 @@ impl<R: Rtas> MsiServices<R> {
         let [high, low] = self.buid();
         let mut answer = [0; 2];
         self.rtas.rtas(
-            "ibm,query-interrupt-source-number",
+            Service::QueryInterruptSource,
             &[at.config_addr(0), high, low, vector],
             &mut answer,
         )?;
@@ -150,10 +154,10 @@ mod tests {
     }
 
     impl Rtas for &Firmware {
-        fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-            self.calls.borrow_mut().push((service, args.to_vec()));
+        fn rtas(&self, service: Service, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
+            self.calls.borrow_mut().push((service.name(), args.to_vec()));
             let answer = match service {
-                "ibm,change-msi" => [self.granted?, 2, 4],
+                Service::ChangeMsi => [self.granted?, 2, 4],
                 _ => [self.source.wrapping_add(args[3]), self.kind, 0],
             };
             rets.copy_from_slice(&answer[..rets.len()]);

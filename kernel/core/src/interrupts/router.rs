@@ -4,7 +4,7 @@ use crate::clock::{Clock, ticks};
 use crate::hcall::calls;
 use crate::interrupts::line::Line;
 use crate::interrupts::xirr::{Arrival, Xirr};
-use crate::rtas::{RtasError, xics_number};
+use crate::rtas::{RtasError, Service, xics_number};
 use crate::seam::{Hypervisor, Mmio, Rtas};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -82,7 +82,7 @@ impl Router {
     /// The controller does not take the source; the device is to be polled.
     pub fn register(&mut self, machine: &impl Rtas, line: Arc<Line>, server: u32) -> Result<(), RtasError> {
         let args = [xics_number(line.source())?, xics_number(server)?, PRIORITY];
-        machine.rtas("ibm,set-xive", &args, &mut [])?;
+        machine.rtas(Service::SetXive, &args, &mut [])?;
         self.registered.push(Registered { line, in_tick: 0 });
         Ok(())
     }
@@ -196,7 +196,7 @@ fn bump(count: &mut u64) {
 
 /// Best effort: the statistics show a source that fires on.
 fn mask(machine: &impl Rtas, source: u32) {
-    if let Err(error) = machine.rtas("ibm,int-off", &[source], &mut []) {
+    if let Err(error) = machine.rtas(Service::InterruptOff, &[source], &mut []) {
         log::debug!("interrupts: source {source:#x} cannot be masked: {error}");
     }
 }

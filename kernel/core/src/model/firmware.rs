@@ -7,7 +7,7 @@ use super::machine::{State, Table, UvBehaviour};
 use crate::addr::{FRAME_SHIFT, FRAME_SIZE};
 use crate::hcall::{Hcall, HcallReturn};
 use crate::parts::{cells, low_u32};
-use crate::rtas::RtasError;
+use crate::rtas::{RtasError, Service};
 use crate::seam::{Hypervisor, Rtas, Ultravisor};
 use crate::ultracall::Ultracall;
 use alloc::collections::BTreeMap;
@@ -87,30 +87,26 @@ fn page_call(state: &mut State, call: Ultracall, [gfn, count]: [u64; 2]) -> i64 
 }
 
 impl Rtas for Model {
-    fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-        let hooked = self.hooks().rtas.as_mut().and_then(|hook| hook(service, args, rets));
+    fn rtas(&self, service: Service, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
+        assert_eq!(args.len(), service.arguments(), "{service:?}");
+        let hooked = self.hooks().rtas.as_mut().and_then(|hook| hook(service.name(), args, rets));
         hooked.unwrap_or_else(|| window_call(&mut self.lock(), service, args, rets))
     }
 }
 
-fn window_call(
-    state: &mut State,
-    service: &'static str,
-    args: &[u32],
-    rets: &mut [u32],
-) -> Result<(), RtasError> {
+fn window_call(state: &mut State, service: Service, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
     if !state.dynamic_windows {
-        return Err(RtasError::NotThere(service));
+        return Err(RtasError::NotThere(service.name()));
     }
     match (service, args, rets) {
-        ("ibm,query-pe-dma-window", [_, _, _], [windows, entries, mask, migration]) => {
+        (Service::QueryDmaWindow, [_, _, _], [windows, entries, mask, migration]) => {
             *windows = u32::from(!state.tables.contains_key(&DYNAMIC_LIOBN));
             *entries = 0x8000_0000;
             *mask = 0x107;
             *migration = 0;
             Ok(())
         }
-        ("ibm,create-pe-dma-window", [_, _, _, page_shift, window_shift], [liobn, high, low])
+        (Service::CreateDmaWindow, [_, _, _, page_shift, window_shift], [liobn, high, low])
             if [12, 16, 21, 24].contains(page_shift) =>
         {
             // Where the default window was removed QEMU gives its number and address to the next.
@@ -127,7 +123,7 @@ fn window_call(
             [*high, *low] = cells(base);
             Ok(())
         }
-        ("ibm,remove-pe-dma-window", [liobn], []) => {
+        (Service::RemoveDmaWindow, [liobn], []) => {
             state.tables.remove(&u64::from(*liobn));
             Ok(())
         }

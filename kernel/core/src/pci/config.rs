@@ -2,7 +2,7 @@
 
 use crate::parts::cells;
 use crate::pci::device_id::DeviceId;
-use crate::rtas::RtasError;
+use crate::rtas::{RtasError, Service};
 use crate::seam::{Rtas, Width};
 use core::fmt;
 
@@ -93,7 +93,7 @@ impl<R: Rtas> ConfigSpace for RtasConfig<R> {
     fn read(&self, at: DeviceId, register: u16, width: Width) -> Result<u32, ConfigError> {
         let bytes = check(register, width)?;
         let mut value = [0];
-        self.rtas.rtas("ibm,read-pci-config", &self.args(at, register, bytes)?, &mut value)?;
+        self.rtas.rtas(Service::ReadPciConfig, &self.args(at, register, bytes)?, &mut value)?;
         let [value] = value;
         Ok(match width {
             Width::W8 => value & 0xff,
@@ -105,7 +105,7 @@ impl<R: Rtas> ConfigSpace for RtasConfig<R> {
     fn write(&self, at: DeviceId, register: u16, width: Width, value: u32) -> Result<(), ConfigError> {
         let bytes = check(register, width)?;
         let [addr, high, low, size] = self.args(at, register, bytes)?;
-        Ok(self.rtas.rtas("ibm,write-pci-config", &[addr, high, low, size, value], &mut [])?)
+        Ok(self.rtas.rtas(Service::WritePciConfig, &[addr, high, low, size, value], &mut [])?)
     }
 }
 
@@ -139,8 +139,8 @@ mod tests {
     }
 
     impl Rtas for &Recorder {
-        fn rtas(&self, service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
-            self.calls.borrow_mut().push((service, args.to_vec(), rets.len()));
+        fn rtas(&self, service: Service, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
+            self.calls.borrow_mut().push((service.name(), args.to_vec(), rets.len()));
             rets.fill(self.answer?);
             Ok(())
         }

@@ -7,7 +7,7 @@ use super::{TceError, TceFlags, WindowKind, WindowReport};
 use crate::addr::{Gpa, GpaRange};
 use crate::clock::Clock;
 use crate::parts::cells;
-use crate::rtas::RtasError;
+use crate::rtas::{RtasError, Service};
 use crate::seam::{Hypervisor, Rtas};
 use core::fmt;
 
@@ -152,7 +152,7 @@ impl Ddw<'_> {
     pub(super) fn query(&self) -> Result<[u32; 3], RtasError> {
         let [high, low] = self.unit();
         let mut answer = [0; 4];
-        self.rtas.rtas("ibm,query-pe-dma-window", &[self.config_address, high, low], &mut answer)?;
+        self.rtas.rtas(Service::QueryDmaWindow, &[self.config_address, high, low], &mut answer)?;
         let [windows, entries, mask, _migration] = answer;
         Ok([windows, entries, mask])
     }
@@ -162,14 +162,14 @@ impl Ddw<'_> {
         let [high, low] = self.unit();
         let args = [self.config_address, high, low, page_shift, window_shift];
         let mut answer = [0; 3];
-        self.rtas.rtas("ibm,create-pe-dma-window", &args, &mut answer)?;
+        self.rtas.rtas(Service::CreateDmaWindow, &args, &mut answer)?;
         let [liobn, base_high, base_low] = answer;
         Ok((liobn, u64::from(base_high) << 32 | u64::from(base_low)))
     }
 
     /// Takes a window away.
     pub(super) fn remove(&self, liobn: u32) -> Result<(), RtasError> {
-        self.rtas.rtas("ibm,remove-pe-dma-window", &[liobn], &mut [])
+        self.rtas.rtas(Service::RemoveDmaWindow, &[liobn], &mut [])
     }
 
     fn unit(&self) -> [u32; 2] {

@@ -1,6 +1,7 @@
 use super::super::fixtures::{Builder, REAL};
 use super::super::{Machine, MachineError, Tree};
 use super::*;
+use crate::rtas::Service;
 use postern_cases::case;
 use proptest::prelude::{prop_assert, proptest};
 use std::string::String;
@@ -129,5 +130,20 @@ proptest! {
         all.sort_unstable();
         let distinct = all.array_windows().all(|[one, other]| one != other);
         prop_assert!(described(&blob).is_ok() == distinct);
+    }
+}
+
+#[test]
+fn services_that_the_kernel_asks_have_a_token_in_each_real_tree_and_take_no_address() {
+    for blob in REAL {
+        let machine = described(blob).unwrap();
+        for service in Service::ALL {
+            assert!(CALLED.contains(&service.name()), "{service:?}");
+            let there = services(blob).into_iter().find(|(name, _)| name == service.name());
+            assert_eq!(machine.rtas.token(service.name()), there.map(|(_, token)| token), "{service:?}");
+        }
+        // Handlers that the published ultravisor gives an address to (`svm/svm-rtas-hdlr.c`), and QEMU's.
+        let with_address = ["start-cpu", "ibm,nmi-register", "ibm,os-term", "ibm,configure-connector"];
+        assert!(Service::ALL.iter().all(|service| !with_address.contains(&service.name())));
     }
 }

@@ -72,15 +72,15 @@ impl Hypervisor for Controller {
 }
 
 impl Rtas for Controller {
-    fn rtas(&self, service: &'static str, args: &[u32], _: &mut [u32]) -> Result<(), RtasError> {
+    fn rtas(&self, service: Service, args: &[u32], _: &mut [u32]) -> Result<(), RtasError> {
         match service {
-            "ibm,int-off" => self.off.borrow_mut().push(args[0]),
-            "ibm,set-xive" if self.refuses => return Err(RtasError::Parameter),
-            "ibm,set-xive" => {
+            Service::InterruptOff => self.off.borrow_mut().push(args[0]),
+            Service::SetXive if self.refuses => return Err(RtasError::Parameter),
+            Service::SetXive => {
                 assert_eq!(args[2], 5);
                 self.routed.borrow_mut().push((args[0], args[1]));
             }
-            other => panic!("{other}"),
+            other => panic!("{other:?}"),
         }
         Ok(())
     }
