@@ -64,18 +64,33 @@ impl Server {
         outcome: Outcome,
     ) -> Result<(), UvError> {
         attacker.seen.entries += 1;
+        let returned = matches!(outcome, Outcome::Returned);
         match outcome {
             Outcome::Returned => attacker.seen.returned += 1,
             Outcome::Stays => {}
             Outcome::Weak(weakness) => attacker.seen.weaknesses.push(weakness),
         }
         self.restore(&before.general, &before.special)?;
+        // Whoever reports takes the run's last line (a word of frame 0); whoever returns changes nothing there.
+        if self.put_handlers_back(before)? && returned {
+            attacker.seen.weaknesses.push(Weakness::Memory { slot, pc: before.general.pc() });
+        }
         let stack_at = before.stack_at();
         if self.ram.read(stack_at, STACK).map_err(UvError::Ram)?.as_ref() != Some(&before.stack) {
             attacker.seen.weaknesses.push(Weakness::Memory { slot, pc: before.general.pc() });
             self.ram.write(stack_at, &before.stack).map_err(UvError::Ram)?;
         }
         Ok(())
+    }
+
+    /// Frame 0 as it was. True when it had changed.
+    fn put_handlers_back(&mut self, before: &Before) -> Result<bool, UvError> {
+        let now = self.ram.read(0, FRAME_0).map_err(UvError::Ram)?.unwrap_or_default();
+        let changed = now != before.handlers;
+        if changed {
+            self.ram.write(0, &before.handlers).map_err(UvError::Ram)?;
+        }
+        Ok(changed)
     }
 
     pub(super) fn probe(&mut self, attacker: &mut Attacker) -> Result<bool, UvError> {
@@ -102,6 +117,7 @@ impl Server {
                 if !self.follow(&thread, &before.handlers, after)? {
                     // The handler has returned, or reports: there is no such instruction of it.
                     self.restore(&before.general, &before.special)?;
+                    self.put_handlers_back(&before)?;
                     break;
                 }
                 let mut now = self.general()?;
