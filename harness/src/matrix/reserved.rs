@@ -98,7 +98,7 @@ fn scene(context: &Context, reserve: &[(u64, u64)]) -> Result<(Scene, Vec<(u64, 
     let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
     // Where QEMU puts the kernel, and where UV_ESM takes its ten frames, nothing is reserved beforehand.
     let reserve: Vec<_> =
-        reserve.iter().copied().filter(|(at, _)| !(4 << 20..10 << 20).contains(at)).collect();
+        reserve.iter().copied().filter(|(at, _)| !(4 << 20..13 << 20).contains(at)).collect();
     if let Some(protection) = &mut scene.protection {
         protection.reserve = reserve.clone();
     }
