@@ -238,8 +238,7 @@ const CASES: [Case; 33] = [
     .waiting(),
     case(
         case!("HC-02", Retry, Q),
-        // Few: a busy machine takes 20 ms for each, and the guest has half a second for them all.
-        &[Rule { of: Hcall(H_PUT_TCE), from: 100, to: 105, what: Answer { status: 1, value: 0 } }],
+        &[Rule { of: Hcall(H_PUT_TCE), from: 100, to: 140, what: Answer { status: 1, value: 0 } }],
         Outcome::Works(&[]),
     )
     .of_tces(),

@@ -22,7 +22,7 @@ bitflags::bitflags! {
 const MOST_STUFFED: u64 = 512;
 
 /// Time spent at most on one call that answers busy.
-const LONGEST_BUSY: Duration = Duration::from_millis(500);
+const LONGEST_BUSY: Duration = Duration::from_secs(2);
 const MOST_BUSY: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(1);
 
