@@ -1,0 +1,66 @@
+//! The block driver against a disk that is written on rust-vmm's `virtio-queue`, in one process. The two sides share no
+//! code: `virtio-queue` reads the rings as a virtual machine monitor does.
+//!
+//! The disk is given the pool and no other memory. A ring, a header or a buffer elsewhere would be one that it cannot
+//! reach.
+//!
+//!     cargo run -p example-virtio-queue
+
+mod disk;
+mod guest;
+
+use disk::Disk;
+use guest::{Guest, Pool};
+use postern_core::addr::{Gpa, GpaRange};
+use postern_core::blk::driver::Blk;
+use postern_core::blk::error::BlkError;
+use postern_core::dma::{DeviceId, DmaSystem};
+use postern_core::memory_map::OwnedFrames;
+use postern_core::ultracall::share::share_pool;
+use postern_core::virtio::transport::Transport;
+use std::sync::Arc;
+use vm_memory::{GuestAddress, GuestMemoryMmap};
+
+/// Where the pool lies, and its size: whole frames of 64 KiB.
+const POOL: GpaRange = GpaRange { start: Gpa(64 << 20), len: 32 << 16 };
+
+/// The one device.
+const DEVICE: DeviceId = DeviceId::from_routing(0, 0x0800);
+
+/// A guest with a pool, and the memory of the pool for a device.
+fn guest() -> (Arc<Guest>, DmaSystem<Guest>, GuestMemoryMmap) {
+    let bytes = usize::try_from(POOL.len).expect("the pool fits this machine");
+    let memory =
+        GuestMemoryMmap::from_ranges(&[(GuestAddress(POOL.start.0), bytes)]).expect("memory for the pool");
+    let platform = Arc::new(Guest::new(memory.clone()));
+
+    // SAFETY: nothing else uses this range: it is a mapping of its own.
+    let frames = unsafe { OwnedFrames::new(POOL) };
+    let made = |frames: OwnedFrames| Pool::new(memory.clone(), frames.range());
+    let pool = share_pool(&*platform, &*platform, frames, &[POOL], made).expect("the pool is shared");
+    (Arc::clone(&platform), DmaSystem::secure(platform, pool, 1), memory)
+}
+
+/// Brings up the driver of a disk with this content.
+fn connect(content: Vec<u8>) -> Result<(Disk, Blk<Disk, Guest>), BlkError> {
+    let (platform, dma, memory) = guest();
+    let disk = Disk::new(memory, content);
+    let transport = Transport::begin(disk.clone(), Disk::regions(), &*platform)?;
+    let driver = Blk::probe(transport, |access_platform| {
+        Ok::<_, BlkError>(
+            dma.device(DEVICE, access_platform, None).expect("the pool has room for one device"),
+        )
+    })?;
+    Ok((disk, driver))
+}
+
+fn main() -> Result<(), BlkError> {
+    let content: Vec<u8> = (0..1 << 20).map(|at: u32| (at ^ at >> 9).to_le_bytes()[0]).collect();
+    let (disk, mut driver) = connect(content.clone())?;
+    let read = driver.read(0, content.len())?;
+    println!("{} bytes read in {} requests, equal: {}", read.len(), disk.requests(), read == content);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
