@@ -103,6 +103,7 @@ impl<P: Platform> Queue<P> {
     /// # Safety
     /// Each descriptor names memory that is lent through this queue's DMA, for that direction, until the chain comes
     /// back from [`Self::take`] or the device's reset is confirmed.
+    #[inline(always)]
     pub unsafe fn stage(&mut self, chain: &[Descriptor]) -> Result<u16, QueueError> {
         let Self { guard, dma, ring, .. } = self;
         ring.stage_judged(chain, |descriptor| {
@@ -125,6 +126,7 @@ impl<P: Platform> Queue<P> {
     ///
     /// # Errors
     /// The device lied; the queue is broken from now on.
+    #[inline]
     pub fn take(&mut self) -> Result<Option<Used>, Lie> {
         self.ring.take(self.dma.platform())
     }

@@ -6,10 +6,12 @@
 //! one used entry at a time are read, each once.
 
 use crate::addr::BusAddr;
+use crate::parts::low_u16;
 use crate::seam::{Barriers, DeviceMemory};
 use crate::virtio::lie::Lie;
 use alloc::vec::Vec;
 use core::fmt;
+use core::mem;
 
 /// VIRTQ_DESC_F_NEXT: the chain goes on.
 const DESC_NEXT: u64 = 1;
@@ -119,28 +121,19 @@ impl Layout {
     }
 }
 
-/// Whose a descriptor is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
-    Free,
-    /// Head of a chain that the device has not been told of.
-    Staged,
-    /// Head of a chain that the device holds.
-    Posted,
-    /// A later descriptor of a chain.
-    Tail,
-}
-
 /// What this kernel knows of one descriptor, whatever the shared table says.
 #[derive(Clone, Copy, Debug)]
 struct Shadow {
-    role: Role,
     /// Next of the chain, or of the free list.
     next: u16,
-    /// Of a head: descriptors in the chain.
+    /// Of a head: descriptors in the chain. 0: the head of no chain.
     count: u16,
+    /// Of a head: the chain's last descriptor.
+    last: u16,
     /// Of a head: bytes that the device may write.
     writable: u32,
+    /// Of a head: chains that were staged before it. The device has been told of it when more are published.
+    number: u64,
 }
 
 /// A split ring over memory of type `M`.
@@ -156,9 +149,10 @@ pub struct Ring<M> {
     /// Means nothing while nothing is free, as does the head.
     free_tail: u16,
     free: u16,
-    staged: Vec<u16>,
-    /// avail.idx as last published.
-    published: u16,
+    /// Chains that the device has not been told of.
+    staged: u16,
+    /// Chains published so far. avail.idx is this, modulo 2^16.
+    published: u64,
     /// Chains that the device holds.
     posted: u16,
     /// Used entries taken so far, modulo 2^16.
@@ -182,7 +176,7 @@ impl<M: DeviceMemory> Ring<M> {
         memory.zero(0, layout.total);
         memory.store16(layout.available, AVAIL_NO_INTERRUPT);
         let shadow = (0..size)
-            .map(|i| Shadow { role: Role::Free, next: i.wrapping_add(1), count: 0, writable: 0 })
+            .map(|i| Shadow { next: i.wrapping_add(1), count: 0, last: 0, writable: 0, number: 0 })
             .collect();
         Some(Self {
             memory,
@@ -192,7 +186,7 @@ impl<M: DeviceMemory> Ring<M> {
             free_head: 0,
             free_tail: size.wrapping_sub(1),
             free: size,
-            staged: Vec::with_capacity(usize::from(size)),
+            staged: 0,
             published: 0,
             posted: 0,
             taken: 0,
@@ -256,8 +250,11 @@ impl<M: DeviceMemory> Ring<M> {
 
     /// As [`Self::stage`]; `judge` sees each descriptor before any is written.
     ///
+    /// Inlined, so that the rules are applied at compile time to the parts of a chain that are the same each time.
+    ///
     /// # Errors
     /// Nothing has been changed.
+    #[inline(always)]
     pub fn stage_judged(
         &mut self,
         chain: &[Descriptor],
@@ -272,13 +269,11 @@ impl<M: DeviceMemory> Ring<M> {
         let free_after = self.free.checked_sub(count).ok_or(full)?;
 
         let head = self.free_head;
-        let mut at = head;
+        let (mut at, mut last) = (head, head);
         let mut left = count;
         for descriptor in chain {
             left = left.wrapping_sub(1);
-            let entry = self.shadow.get_mut(usize::from(at)).ok_or(full)?;
-            entry.role = Role::Tail;
-            let next = entry.next;
+            let next = self.shadow.get(usize::from(at)).ok_or(full)?.next;
             let mut word = u64::from(descriptor.len);
             if descriptor.device_writes {
                 word |= DESC_WRITE << 32;
@@ -288,43 +283,35 @@ impl<M: DeviceMemory> Ring<M> {
             }
             let offset = usize::from(at).wrapping_mul(16).wrapping_add(self.layout.descriptors);
             self.memory.store_pair(offset, [descriptor.bus.raw(), word]);
+            last = at;
             at = next;
         }
+        // At most `size` chains are ever staged, so the count fits.
+        let number = self.published.wrapping_add(self.staged.into());
         let entry = self.shadow.get_mut(usize::from(head)).ok_or(full)?;
-        *entry = Shadow { role: Role::Staged, next: entry.next, count, writable };
+        *entry = Shadow { next: entry.next, count, last, writable, number };
         self.free_head = at;
         self.free = free_after;
-        self.store_available(head);
-        Ok(head)
-    }
-
-    /// Puts `head` into the slot of the available ring that the next publication uncovers.
-    fn store_available(&mut self, head: u16) {
-        // At most `size` chains are ever staged, so the count fits.
-        let index = self.published.wrapping_add(u16::try_from(self.staged.len()).unwrap_or(0));
-        let slot = usize::from(index & self.size.wrapping_sub(1));
+        // The slot of the available ring that the next publication uncovers.
+        let slot = usize::from(low_u16(number) & self.size.wrapping_sub(1));
         self.memory.store16(slot.wrapping_mul(2).wrapping_add(self.layout.available).wrapping_add(4), head);
-        self.staged.push(head);
+        self.staged = self.staged.wrapping_add(1);
+        Ok(head)
     }
 
     /// Makes every staged chain visible with one store of avail.idx. True when the device wants to be
     /// notified: a device that says no without cause delays only itself, as callers poll with a deadline.
     pub fn publish(&mut self, barriers: &impl Barriers) -> bool {
-        if self.staged.is_empty() || self.broken.is_some() {
+        if self.staged == 0 || self.broken.is_some() {
             return false;
         }
-        let count = u16::try_from(self.staged.len()).unwrap_or(0);
-        for head in self.staged.drain(..) {
-            if let Some(entry) = self.shadow.get_mut(usize::from(head)) {
-                entry.role = Role::Posted;
-            }
-        }
-        let before = self.published;
-        self.published = before.wrapping_add(count);
+        let count = mem::take(&mut self.staged);
+        let before = low_u16(self.published);
+        self.published = self.published.wrapping_add(count.into());
         self.posted = self.posted.wrapping_add(count);
         // Descriptors and ring entries before the index that uncovers them.
         barriers.write_barrier();
-        self.memory.store16(self.layout.available.wrapping_add(2), self.published);
+        self.memory.store16(self.layout.available.wrapping_add(2), low_u16(self.published));
         // The index before the look at used.flags or avail_event: else both sides may go to sleep (virtio 1.2,
         // 2.7.13.4.1).
         barriers.full_barrier();
@@ -370,6 +357,7 @@ impl<M: DeviceMemory> Ring<M> {
     ///
     /// # Errors
     /// The device lied: the ring is broken from now on and answers the same lie for ever.
+    #[inline]
     pub fn take(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Lie> {
         if let Some(lie) = self.broken {
             return Err(lie);
@@ -381,6 +369,7 @@ impl<M: DeviceMemory> Ring<M> {
         answer
     }
 
+    #[inline]
     fn take_checked(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Lie> {
         if self.taken == self.used_index && !self.look_for_more(barriers)? {
             return Ok(None);
@@ -392,21 +381,41 @@ impl<M: DeviceMemory> Ring<M> {
 
         let out_of_range = Lie::IdOutOfRange { id, size: self.size };
         let head = u16::try_from(id).map_err(|_| out_of_range)?;
-        let entry = self.shadow.get(usize::from(head)).copied().ok_or(out_of_range)?;
-        match entry.role {
-            Role::Posted => {}
-            Role::Free | Role::Staged => return Err(Lie::NotPosted { id: head }),
-            Role::Tail => return Err(Lie::NotHead { id: head }),
+        let entry = self.shadow.get_mut(usize::from(head)).ok_or(out_of_range)?;
+        let Shadow { count, last, writable, number, .. } = *entry;
+        if count == 0 || number >= self.published {
+            return Err(self.not_posted(head));
         }
         // Of a chain that is only read the length says nothing: some devices put there what they have read.
-        let written = if entry.writable == 0 { 0 } else { written };
-        if written > entry.writable {
-            return Err(Lie::TooLong { id: head, written, allowed: entry.writable });
+        let written = if writable == 0 { 0 } else { written };
+        if written > writable {
+            return Err(Lie::TooLong { id: head, written, allowed: writable });
         }
-        self.recycle(head, entry.count);
+        // The chain's descriptors are free, behind all others that are.
+        entry.count = 0;
+        if self.free == 0 {
+            self.free_head = head;
+        } else if let Some(tail) = self.shadow.get_mut(usize::from(self.free_tail)) {
+            tail.next = head;
+        }
+        self.free_tail = last;
+        self.free = self.free.wrapping_add(count);
         self.taken = self.taken.wrapping_add(1);
         self.posted = self.posted.wrapping_sub(1);
         Ok(Some(Used { head, written }))
+    }
+
+    /// What is wrong with a used entry for a descriptor that is not the head of a chain that the device holds.
+    #[cold]
+    fn not_posted(&self, id: u16) -> Lie {
+        let count = self.shadow.get(usize::from(id)).map_or(0, |entry| entry.count);
+        if count > 0 || self.is_free(id) { Lie::NotPosted { id } } else { Lie::NotHead { id } }
+    }
+
+    /// Whether a descriptor is in the free list.
+    fn is_free(&self, id: u16) -> bool {
+        let next = |at: &u16| self.shadow.get(usize::from(*at)).map(|entry| entry.next);
+        core::iter::successors(Some(self.free_head), next).take(usize::from(self.free)).any(|at| at == id)
     }
 
     /// Reads used.idx once; true when it uncovers entries.
@@ -423,28 +432,11 @@ impl<M: DeviceMemory> Ring<M> {
         self.used_index = index;
         Ok(ahead > 0)
     }
-
-    /// Gives the `count` descriptors from `head` on back to the free list, behind all others.
-    fn recycle(&mut self, head: u16, count: u16) {
-        let (mut at, mut last) = (head, head);
-        for _ in 0..count {
-            let Some(entry) = self.shadow.get_mut(usize::from(at)) else { return };
-            entry.role = Role::Free;
-            last = at;
-            at = entry.next;
-        }
-        if self.free == 0 {
-            self.free_head = head;
-        } else if let Some(tail) = self.shadow.get_mut(usize::from(self.free_tail)) {
-            tail.next = head;
-        }
-        self.free_tail = last;
-        self.free = self.free.wrapping_add(count);
-    }
 }
 
 /// Judges a chain by the rules of virtio 1.2, 2.7.4, and lets `judge` see it; answers the bytes that the device may
 /// write.
+#[inline(always)]
 fn check(chain: &[Descriptor], mut judge: impl FnMut(&Descriptor)) -> Result<u32, QueueError> {
     // Sums of lengths of 32 bits, of a chain that is in memory: they do not wrap.
     let (mut total, mut writable) = (0u64, 0u64);

@@ -61,6 +61,22 @@ fn used_id_in_the_middle_of_a_chain_breaks_it() {
 }
 
 #[test]
+fn used_id_in_the_middle_of_a_chain_that_has_ended_breaks_it() {
+    for full in [false, true] {
+        let (mut ring, mut device) = pair(8);
+        let ended = post(&mut ring, 1);
+        post(&mut ring, 2);
+        if full {
+            ring.stage(&[writes(0, 1), writes(1, 1)]).unwrap();
+        }
+        device.complete(ended.into(), 1);
+        ring.take(&Fences).unwrap();
+        device.complete(u32::from(ended) + 1, 1);
+        assert_broken(&mut ring, Lie::NotPosted { id: ended + 1 });
+    }
+}
+
+#[test]
 fn same_id_twice_in_one_batch_breaks_it() {
     case!("RNG-05", Break);
     let (mut ring, mut device) = pair(8);
