@@ -53,12 +53,12 @@ BARE := --target $(TARGET) -Ztrim-paths -Zjson-target-spec -Zbuild-std=core,allo
 # No path of the machine that built it ends up in the image: a secure guest is measured, and whoever checks
 # the digest must be able to build the same bytes elsewhere.
 # An empty list of encoded flags keeps out whatever flags the user has, in the environment or in cargo's own files.
-# Changes of profiles in the environment are unset.
-SETTINGS := env $(foreach v,$(filter CARGO_PROFILE_% CARGO_INCREMENTAL,$(.VARIABLES)),-u $v) \
-	CARGO_ENCODED_RUSTFLAGS= CARGO_PROFILE_KERNEL_TRIM_PATHS=all RUSTC_BOOTSTRAP=1
+# So does the profile on the command line, which cargo puts before both; `incremental` is cargo's to set outside of it.
+SETTINGS := CARGO_ENCODED_RUSTFLAGS= CARGO_INCREMENTAL=0 RUSTC_BOOTSTRAP=1
 IMAGE := $(SETTINGS) $(CARGO)
 KERNEL := $(SETTINGS) \
-	$(WAITING) 'building the kernel, one to two minutes the first time' '' $(CARGO) build -p postern-kernel --profile kernel
+	$(WAITING) 'building the kernel, one to two minutes the first time' '' \
+	$(CARGO) build --config build/profile.toml -p postern-kernel --profile kernel
 ELF := build/cargo/powerpc64le-postern/kernel/postern
 # Leaves the copy alone when nothing changed.
 install_if_changed = cmp -s $1 $2 || cp $1 $2
@@ -73,7 +73,11 @@ tools:
 	@scripts/setup.sh --quiet
 	@scripts/writable.sh build "$${CARGO_TARGET_DIR:-target}"
 
-image: tools
+# Left alone when nothing changed: cargo looks at what is in it.
+build/profile.toml: kernel/profile.toml Cargo.lock scripts/profile.sh | tools
+	@scripts/profile.sh >$@.new && mv $@.new $@ || { rm -f $@.new; false; }
+
+image: tools build/profile.toml
 	@$(KERNEL) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern.elf)
 	@head -c 256 /dev/zero >build/rom.bin && printf '\110\077\377\000' >>build/rom.bin
@@ -85,14 +89,14 @@ sabotaged = -Zprofile-rustflags $(foreach crate,core kernel,--config 'profile.$1
 
 # Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
 # buffers. What observes from outside must find it out.
-sabotage: tools
+sabotage: tools build/profile.toml
 	@$(KERNEL) $(call sabotaged,kernel,sabotage_map_private) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-sabotage.elf)
 	@$(KERNEL) $(call sabotaged,kernel,sabotage_skip_bounce) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-skip-bounce.elf)
 
 # The crate virtio-drivers on this kernel's pool, for `make bench`. Where it cannot be had, there is no such image.
-virtio-drivers: tools
+virtio-drivers: tools build/profile.toml
 	@rm -f build/postern-virtio-drivers.elf
 	@$(KERNEL) --features bench-virtio-drivers $(BARE)
 	@cp $(ELF) build/postern-virtio-drivers.elf

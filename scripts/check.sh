@@ -90,8 +90,8 @@ check "the image check finds what it looks for" scripts/check-image-test.sh
 check "instructions of the image" scripts/check-image.sh build/postern.elf
 check "no path of this machine in the image" no_paths
 check "no compiler flag of the user's in the image" no_flags
-check "the same image from another folder" scripts/same-bytes.sh
-check "cargo and editors on the whole workspace" scripts/cargo check -q --workspace --all-targets
+check "the same image from another folder, whatever cargo is told there" scripts/same-bytes.sh
+check "cargo and editors, without make" scripts/check-cargo.sh
 check "make gdb stops at kernel_main, with its source" scripts/gdb.sh --check
 check "a QEMU that cannot be used is named" scripts/check-qemu.sh
 check "what tells of a long step leaves nothing" scripts/waiting-test.sh

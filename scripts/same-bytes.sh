@@ -1,19 +1,48 @@
 #!/bin/sh
-# Builds the image a second time, from a copy of the source in another folder: the bytes must be those of build/postern.elf.
-# The copy's own build folder stays, so that the next time takes as long as what has changed; an image that was found to
-# agree is not built again.
+# Builds the image a second time, from a copy of the source in another folder, under a cargo configuration that changes
+# all that it can: the bytes must be those of build/postern.elf. The copy's own build folder stays, so that the next time
+# takes as long as what has changed; an image that was found to agree is not built again.
 set -eu
 cd "$(dirname "$0")/.."
 copy=build/elsewhere/a-folder-of-another-name
 sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
 wanted=$(sum build/postern.elf)
-if [ "$(cat build/elsewhere/agreed 2>/dev/null)" = "$wanted" ]; then
+# What decides how it is built counts, too.
+agreed=$(cat build/postern.elf Makefile kernel/profile.toml scripts/profile.sh scripts/same-bytes.sh | sha256sum)
+if [ "$(cat build/elsewhere/agreed 2>/dev/null)" = "$agreed" ]; then
     echo "same-bytes: $wanted was found to agree before"
     exit 0
 fi
-mkdir -p "$copy"
+mkdir -p "$copy" build/elsewhere/.cargo
 find "$copy" -mindepth 1 -maxdepth 1 ! -name build -exec rm -rf {} +
 tar -c --exclude=./target --exclude=./build --exclude=./book --exclude=./.git . | tar -x -C "$copy"
+# cargo reads the parent folders' configuration as it reads ~/.cargo/config.toml.
+cat >build/elsewhere/.cargo/config.toml <<END
+[build]
+rustflags = ["-C", "target-cpu=pwr10"]
+target-dir = "$PWD/build/elsewhere/theirs"
+incremental = true
+[profile.kernel]
+opt-level = 0
+debug = 0
+lto = false
+strip = true
+overflow-checks = true
+[profile.kernel.package.postern-core]
+opt-level = 0
+[profile.kernel.package.sha2]
+opt-level = 0
+[profile.release]
+debug-assertions = true
+codegen-units = 16
+[profile.release.package.smoltcp]
+opt-level = 0
+[profile.release.package.core]
+opt-level = 0
+[target.powerpc64le-postern]
+rustflags = ["-C", "opt-level=1"]
+linker = "/nonexistent/linker"
+END
 # What the person who builds has set is of no consequence there either.
 env -u MAKEFLAGS -u MFLAGS -u CARGO_TARGET_DIR make -C "$copy" image
 found=$(sum "$copy/build/postern.elf")
@@ -22,5 +51,5 @@ if [ "$found" != "$wanted" ]; then
     cmp build/postern.elf "$copy/build/postern.elf" | head -n 1 >&2
     exit 1
 fi
-echo "$wanted" >build/elsewhere/agreed
-echo "same-bytes: two folders, one image: $wanted"
+echo "$agreed" >build/elsewhere/agreed
+echo "same-bytes: two folders and two cargo configurations, one image: $wanted"
