@@ -55,6 +55,8 @@ BARE := --target $(TARGET) -Ztrim-paths -Zjson-target-spec -Zbuild-std=core,allo
 # An empty list of encoded flags keeps out whatever flags the user has, in the environment or in cargo's own files.
 # So does the profile on the command line, which cargo puts before both; `incremental` is cargo's to set outside of it.
 SETTINGS := CARGO_ENCODED_RUSTFLAGS= CARGO_INCREMENTAL=0 RUSTC_BOOTSTRAP=1
+# The libraries that the image is made of.
+LIBRARIES := papr svm-dma virtio-pci pseries-tree netstack postern-core workloads
 IMAGE := $(SETTINGS) $(CARGO)
 KERNEL := $(SETTINGS) \
 	$(WAITING) 'building the kernel, one to two minutes the first time' '' \
@@ -85,7 +87,7 @@ image: tools build/profile.toml
 
 # A profile in which the kernel and its library are compiled with a word that is no feature: nothing else can switch
 # it on, not even cargo's --all-features.
-sabotaged = -Zprofile-rustflags $(foreach crate,core kernel,--config 'profile.$1.package.postern-$(crate).rustflags=["--cfg=$2"]')
+sabotaged = -Zprofile-rustflags $(foreach crate,svm-dma postern-kernel,--config 'profile.$1.package.$(crate).rustflags=["--cfg=$2"]')
 
 # Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
 # buffers. What observes from outside must find it out.
@@ -108,7 +110,7 @@ run: image
 test: image sabotage
 	@scripts/test.sh
 
-# core's tests on a machine of 32 bits and on one of the other byte order.
+# The libraries' tests on a machine of 32 bits and on one of the other byte order.
 test-targets:
 	@scripts/setup.sh --quiet --targets
 	@scripts/test-targets.sh
@@ -149,10 +151,10 @@ fmt: tools
 
 clippy: tools
 	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot -p postern-core $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel -p postern-core $(call sabotaged,dev,sabotage_map_private) $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel -p postern-core $(call sabotaged,dev,sabotage_skip_bounce) $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel -p postern-core --features postern-kernel/bench-virtio-drivers $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot $(foreach crate,$(LIBRARIES),-p $(crate)) $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma $(call sabotaged,dev,sabotage_map_private) $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma $(call sabotaged,dev,sabotage_skip_bounce) $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel --features postern-kernel/bench-virtio-drivers $(BARE) -- -D warnings
 
 doc: tools
 	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc -q --no-deps --document-private-items --workspace --exclude postern-kernel

@@ -1,6 +1,6 @@
 #!/bin/sh
 # cargo as somebody calls it who has never heard of the Makefile: each command works, or says in one sentence what to do
-# instead. No feature of a library weakens it, since --all-features is one of the commands: core's tests of what a device
+# instead. No feature of a library weakens it, since --all-features is one of the commands: those tests of svm-dma of what a device
 # reaches hold with all of them. Nothing is run that the host tests run anyway.
 #   scripts/check-cargo.sh [CARGO]
 set -u
@@ -36,7 +36,7 @@ works check -q --workspace --all-targets
 works clippy -q --all-features --all-targets -- -D warnings
 works doc -q --no-deps --all-features
 works doc -q --no-deps --workspace
-works test -q -p postern-core --all-features --lib dma::tests
+works test -q -p svm-dma --all-features --test model dma::
 says 'run `make image`' check -q --workspace --all-features
 says 'run `make image`' build -q -p postern-kernel --features image
 

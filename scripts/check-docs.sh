@@ -3,7 +3,7 @@
 # command line and each exit status in docs/help.txt, and each fact both there and in docs/guest-contract.md.
 set -eu
 cd "$(dirname "$0")/.."
-core=kernel/core/src
+core=crates/postern-core/src
 failed=0
 named() { # word, what it is, file...
     word=$1 what=$2; shift 2

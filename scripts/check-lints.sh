@@ -1,10 +1,11 @@
 #!/bin/sh
-# The lints of what becomes the image (boot, kernel, kernel/arch, kernel/core) are the same, and stricter than the
-# workspace's. Cargo merges no tables, so each of the four has a copy: this compares them. Core may have more for Rust
-# itself, as it denies unsafe code. Exit 1, and the lines that differ, when a copy has drifted.
+# The lints of what becomes the image (boot, kernel, kernel/arch and the libraries in crates) are the same, and stricter
+# than the workspace's. Cargo merges no tables, so each has a copy: this compares them with that of crates/papr. Libraries
+# have more for Rust itself, as they deny unsafe code. Exit 1, and the lines that differ, when a copy has drifted.
 set -u
 cd "${1:-$(dirname "$0")/..}" || exit 1
 
+model=crates/papr/Cargo.toml
 # The lines of a table of a manifest, each lint once.
 table() { # table, manifest
     awk -v table="[$1]" '/^\[/ { inside = $0 == table; next } inside && /^[a-z_]+ *=/' "$2" | sort
@@ -15,19 +16,23 @@ missing() { # what, table, manifest, other table, other manifest
         table "$4" "$5" | grep -qxF -e "$line" || echo "$1: $line"
     done
 }
+libraries=$(ls -d crates/* | grep -v '^crates/testkit$')
 found=$(
     for lint in arithmetic_side_effects cast_possible_truncation cast_possible_wrap cast_sign_loss expect_used \
         indexing_slicing panic string_slice unreachable unwrap_used; do
-        table lints.clippy kernel/core/Cargo.toml | grep -qx "$lint = \"deny\"" || echo "kernel/core does not deny $lint"
+        table lints.clippy $model | grep -qx "$lint = \"deny\"" || echo "$model does not deny $lint"
     done
-    for crate in boot kernel kernel/arch kernel/core; do
+    for crate in $libraries; do
+        table lints.rust "$crate/Cargo.toml" | grep -qx 'unsafe_code = "deny"' || echo "$crate does not deny unsafe code"
+    done
+    for crate in boot kernel kernel/arch $libraries; do
         for kind in rust clippy; do
             missing "$crate lacks the workspace's" "workspace.lints.$kind" Cargo.toml "lints.$kind" "$crate/Cargo.toml"
         done
-        missing "$crate lacks core's" lints.clippy kernel/core/Cargo.toml lints.clippy "$crate/Cargo.toml"
-        missing "core lacks $crate's" lints.clippy "$crate/Cargo.toml" lints.clippy kernel/core/Cargo.toml
+        missing "$crate lacks papr's" lints.clippy $model lints.clippy "$crate/Cargo.toml"
+        missing "papr lacks $crate's" lints.clippy "$crate/Cargo.toml" lints.clippy $model
     done
-    for crate in adversary bench cases harness; do
+    for crate in adversary bench cases crates/testkit harness; do
         grep -A1 -x '\[lints\]' "$crate/Cargo.toml" | grep -qx 'workspace = true' || echo "$crate does not inherit the workspace's"
     done
 )

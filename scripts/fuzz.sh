@@ -21,7 +21,7 @@ passed=0 failed=0
 for target; do
     corpus=build/fuzz/corpus/$target log=build/fuzz/$target.log
     seeds=fuzz/seeds/$target
-    [ "$target" != tree ] || seeds=kernel/core/testdata
+    [ "$target" != tree ] || seeds=crates/testkit/testdata
     mkdir -p "$corpus"
     # Long enough for a device's life and for a tree; a run that takes 10 seconds waits without end.
     "build/fuzz/cargo/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \

@@ -28,7 +28,7 @@ debug = 0
 lto = false
 strip = true
 overflow-checks = true
-[profile.kernel.package.postern-core]
+[profile.kernel.package.virtio-pci]
 opt-level = 0
 [profile.kernel.package.sha2]
 opt-level = 0

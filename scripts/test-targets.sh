@@ -1,8 +1,8 @@
 #!/bin/sh
-# core's tests on other machines: one of 32 bits, where a `usize` cannot hold a guest's address, and one of the other
+# The libraries' tests on other machines: one of 32 bits, where a `usize` cannot hold a guest's address, and one of the other
 # byte order, where bytes taken in the machine's own order are wrong. Adds to the tests on the host what Miri would
 # show there; it cannot show what Miri shows about `unsafe`, of which
-# core has the calls to hypervisor and ultravisor alone.
+# they have little.
 #   scripts/test-targets.sh [TARGET...] [-- ARGUMENTS OF THE TESTS]
 # Both programs run under QEMU's user mode; the standard library is built from its source.
 set -eu
@@ -19,9 +19,9 @@ for target in ${targets:-i686 s390x}; do
     upper=$(echo "${target}_UNKNOWN_LINUX_GNU" | tr a-z A-Z)
     export "CARGO_TARGET_${upper}_LINKER=$target-linux-gnu-gcc"
     export "CARGO_TARGET_${upper}_RUNNER=$qemu -L /usr/$target-linux-gnu"
-    echo "== core on $target"
+    echo "== libraries on $target"
     # Optimised, since an emulator makes it slow enough; overflow checks and assertions stay.
     RUSTC_BOOTSTRAP=1 CARGO_PROFILE_TEST_OPT_LEVEL=1 CARGO_PROFILE_TEST_DEBUG=0 \
-        scripts/cargo test -p postern-core --lib -Zbuild-std --target "$target-unknown-linux-gnu" \
+        scripts/cargo test -p papr -p svm-dma -p virtio-pci -p pseries-tree -p netstack -p postern-core -p workloads -Zbuild-std --target "$target-unknown-linux-gnu" \
         --target-dir build/targets -- "$@"
 done

@@ -1,8 +1,8 @@
 //! The few lines that the boot stage prints itself, on the hypervisor's terminal.
 
 use core::fmt::{self, Write};
-use postern_core::hcall::Hcall;
-use postern_core::text::SingleLine;
+use papr::hcall::Hcall;
+use papr::text::SingleLine;
 
 /// Terminal 0 stands for the first one (QEMU `hw/char/spapr_vty.c`): no tree has been read yet.
 const FIRST_TERMINAL: u64 = 0;

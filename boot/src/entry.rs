@@ -8,16 +8,16 @@ use crate::open_firmware::OpenFirmware;
 use crate::stop::stop;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
+use papr::addr::{Gpa, GpaRange};
+use papr::cas::{Processor, Request, Unasked};
+use papr::hcall::calls::LITTLE_ENDIAN_INTERRUPTS;
+use papr::hcall::{Hcall, HcallError, HcallReturn};
 use postern_arch as arch;
-use postern_core::addr::{Gpa, GpaRange};
-use postern_core::cas::{Processor, Request, Unasked};
 use postern_core::cmdline;
 use postern_core::exit::ExitStatus;
-use postern_core::fdt::early::{self, BootCpuError, ESM_PROPERTY};
-use postern_core::fdt::{FdtError, Tree, guard};
-use postern_core::hcall::calls::LITTLE_ENDIAN_INTERRUPTS;
-use postern_core::hcall::{Hcall, HcallError, HcallReturn};
 use postern_core::secure::{Contradiction, Evidence, Plan, decide};
+use pseries_tree::early::{self, BootCpuError, ESM_PROPERTY};
+use pseries_tree::{FdtError, Tree, guard};
 
 // One piece, so that what is first in it is first in the image, and its parts are near each other.
 core::arch::global_asm!(

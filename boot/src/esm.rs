@@ -1,7 +1,7 @@
 //! UV_ESM: the image, byte for byte the file, becomes a secure VM.
 
 use core::fmt;
-use postern_core::ultracall::{Ultracall, UvStatus};
+use papr::ultracall::{Ultracall, UvStatus};
 
 unsafe extern "C" {
     /// See `esm.S`.

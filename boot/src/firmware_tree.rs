@@ -7,9 +7,9 @@ use crate::flatten::{Addition, FlattenError, flatten};
 use crate::open_firmware::OpenFirmware;
 use arrayvec::ArrayVec;
 use core::fmt;
-use postern_core::addr::{Gpa, GpaRange};
-use postern_core::cas::{Outcome, PLATFORM_SUPPORT, Request};
-use postern_core::fdt::early::{CAS_PROPERTY, ENTRY_PROPERTY, Entry};
+use papr::addr::{Gpa, GpaRange};
+use papr::cas::{Outcome, PLATFORM_SUPPORT, Request};
+use pseries_tree::early::{CAS_PROPERTY, ENTRY_PROPERTY, Entry};
 
 /// Bytes that a tree can still grow by where it is: our note before UV_ESM, the ultravisor's reservations.
 pub const SPARE: usize = 4096;

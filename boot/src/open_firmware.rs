@@ -2,7 +2,7 @@
 
 use crate::client_interface::{ClientError, ClientInterface, NAME_SIZE, Name, Phandle};
 use core::ffi::CStr;
-use postern_core::cas::Vectors;
+use papr::cas::Vectors;
 
 unsafe extern "C" {
     /// See `client_call.S`.

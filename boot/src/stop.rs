@@ -2,8 +2,8 @@
 
 use crate::console::say;
 use core::fmt;
+use papr::hcall::Hcall;
 use postern_core::exit::ExitStatus;
-use postern_core::hcall::Hcall;
 
 /// QEMU's token for ibm,os-term (`include/hw/ppc/spapr.h`), for a tree that could not be read; the published
 /// ultravisor relies on the same number (`svm/svm-rtas.c`).

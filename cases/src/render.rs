@@ -68,7 +68,11 @@ fn row(case: &Case, marks: &Marks) -> String {
 
 fn place(mark: &Mark) -> String {
     let file = &mark.file;
-    let short = file.trim_end_matches(".rs").replace("/src/", "/").replace("kernel/core/", "core/");
+    let short = file
+        .trim_end_matches(".rs")
+        .replace("/src/", "/")
+        .replace("/tests/model/", "/")
+        .replace("crates/", "");
     match &mark.test {
         Some(test) => format!("[{short}](../{file}) `{test}`"),
         None => format!("[{short}](../{file})"),

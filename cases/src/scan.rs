@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Folders with sources of tests.
-const FOLDERS: [&str; 6] = ["boot", "kernel", "harness", "adversary", "fuzz", "scripts"];
+const FOLDERS: [&str; 7] = ["boot", "crates", "kernel", "harness", "adversary", "fuzz", "scripts"];
 
 /// One mark.
 #[derive(Clone, Debug, PartialEq, Eq)]

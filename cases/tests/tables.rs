@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 const TABLES: [&str; 2] = ["docs/paces.md", "docs/limits.md"];
 /// Where paths in the tables may start; tests are looked for in the rest, too.
-const SOURCES: [&str; 4] = ["kernel/core/src", "kernel/src", "kernel/arch/src", "boot/src"];
-const TESTS: [&str; 3] = ["kernel", "boot", "harness"];
+const SOURCES: [&str; 4] = ["crates", "kernel/src", "kernel/arch/src", "boot/src"];
+const TESTS: [&str; 4] = ["crates", "kernel", "boot", "harness"];
+/// Crates that no image has.
+const DEVELOPMENT: &str = "crates/testkit/";
 /// Words by which a constant is a limit.
 const LIMITS: [&str; 4] = ["MAX", "MOST", "LONGEST", "LARGEST"];
 
@@ -34,6 +36,9 @@ fn constants() -> BTreeMap<(String, String), String> {
         rust_files(&top().join(folder), &mut files);
         for file in files {
             let path = file.strip_prefix(top()).unwrap().to_str().unwrap().to_owned();
+            if path.starts_with(DEVELOPMENT) || path.contains("/tests/") || path.contains("/examples/") {
+                continue;
+            }
             let text = read_to_string(&file).unwrap();
             let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
             for line in product.lines().filter(|line| !line.starts_with(' ')) {
@@ -125,7 +130,7 @@ fn named(cell: &str) -> Vec<((String, String), String)> {
     while let (Some(word), Some(after)) = (parts.next(), parts.next().or(Some(""))) {
         if word.ends_with(".rs") {
             let direct = top().join(word).exists();
-            file = if direct { word.to_owned() } else { format!("kernel/core/src/{word}") };
+            file = if direct { word.to_owned() } else { format!("crates/{word}") };
         } else {
             let value = after.trim().trim_end_matches([',', ';']).to_owned();
             found.push(((file.clone(), word.to_owned()), value));

@@ -1,7 +1,7 @@
 //! A disk that lies, now and then.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| postern_core::hostile::blk(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::blk(data));
 
 postern_cases::fuzzed!(
     "RNG-01", "RNG-02", "RNG-03", "RNG-04", "RNG-05", "RNG-07", "RNG-08", "RNG-11", "RNG-13", "NEG-05",

@@ -1,6 +1,6 @@
 //! Any bytes as a command line.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| postern_core::hostile::cmdline(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::cmdline(data));
 
 postern_cases::fuzzed!("DT-10", "DT-18");

@@ -1,6 +1,6 @@
 //! Any frames on the wire, with right checksums or wrong ones.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| postern_core::hostile::frames(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::frames(data));
 
 postern_cases::fuzzed!("NET-15");

@@ -5,8 +5,8 @@ use crate::memory::layout;
 use crate::report::Report;
 use crate::stop::Stop;
 use postern_core::cmdline::{self, Options, ReportOption};
-use postern_core::fdt::Machine;
 use postern_core::secure::{Evidence, Mode, Plan, SecureKind, decide};
+use pseries_tree::Machine;
 
 /// MSR\[S\] (PPC bit 41): set by hardware in a secure VM, and only there.
 const MSR_S: u64 = 1 << 22;

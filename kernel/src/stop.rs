@@ -5,12 +5,12 @@ use crate::memory::mmu::MmuError;
 use core::fmt;
 use postern_core::cmdline::{Breach, Step};
 use postern_core::exit::ExitStatus;
-use postern_core::fdt::FdtError;
-use postern_core::fdt::MachineError;
-use postern_core::memory_map::MapError;
 use postern_core::secure::Contradiction;
-use postern_core::ultracall::accept::AcceptError;
-use postern_core::ultracall::share::ShareError;
+use pseries_tree::FdtError;
+use pseries_tree::MachineError;
+use svm_dma::accept::AcceptError;
+use svm_dma::memory_map::MapError;
+use svm_dma::share::ShareError;
 
 /// An error that ends the run.
 #[derive(Debug)]

@@ -2,10 +2,10 @@
 
 use crate::memory::layout;
 use crate::stop::Stop;
-use postern_core::addr::{Gpa, GpaRange};
-use postern_core::fdt::guard::{HEADER_LEN, claimed_size, copy_from};
-use postern_core::fdt::{FdtError, Machine, Tree};
-use postern_core::memory_map::Own;
+use papr::addr::{Gpa, GpaRange};
+use pseries_tree::guard::{HEADER_LEN, claimed_size, copy_from};
+use pseries_tree::{FdtError, Machine, Tree};
+use svm_dma::memory_map::Own;
 
 /// Below lie the exception vectors, never a tree.
 const LOWEST: usize = 0x4000;

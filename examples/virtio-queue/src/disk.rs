@@ -1,12 +1,12 @@
 //! A virtio disk whose queue is rust-vmm's, and the registers by which a driver reaches it.
 
-use postern_core::addr::Gpa;
-use postern_core::hcall::HcallError;
-use postern_core::pci::registers::{self, Register};
-use postern_core::seam::Mmio;
-use postern_core::virtio::regions::Regions;
+use papr::addr::Gpa;
+use papr::hcall::HcallError;
+use papr::registers::Mmio;
+use papr::registers::{self, Register};
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use virtio_pci::virtio::regions::Regions;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 

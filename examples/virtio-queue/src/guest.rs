@@ -1,11 +1,11 @@
 //! The guest's side: its memory that devices reach, as rust-vmm maps it, and the rest of its platform.
 
-use postern_core::addr::{Gpa, GpaRange};
-use postern_core::clock::Clock;
-use postern_core::hcall::{Hcall, HcallReturn};
-use postern_core::parts::index;
-use postern_core::seam::{Barriers, DeviceMemory, HaltReason, Hypervisor, Platform, Ultravisor};
-use postern_core::ultracall::Ultracall;
+use papr::addr::{Gpa, GpaRange};
+use papr::clock::Clock;
+use papr::hcall::{Hcall, HcallReturn};
+use papr::parts::index;
+use papr::platform::{Barriers, DeviceMemory, HaltReason, Hypervisor, Platform, Ultravisor};
+use papr::ultracall::Ultracall;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use vm_memory::{AtomicAccess, Bytes, GuestAddress, GuestMemoryMmap};
 

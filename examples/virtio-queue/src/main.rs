@@ -11,14 +11,14 @@ mod guest;
 
 use disk::Disk;
 use guest::{Guest, Pool};
-use postern_core::addr::{Gpa, GpaRange};
-use postern_core::blk::driver::Blk;
-use postern_core::blk::error::BlkError;
-use postern_core::dma::{DeviceId, DmaSystem};
-use postern_core::memory_map::OwnedFrames;
-use postern_core::ultracall::share::share_pool;
-use postern_core::virtio::transport::Transport;
+use papr::addr::{Gpa, GpaRange};
 use std::sync::Arc;
+use svm_dma::dma::{DeviceId, DmaSystem};
+use svm_dma::memory_map::OwnedFrames;
+use svm_dma::share::share_pool;
+use virtio_pci::blk::driver::Blk;
+use virtio_pci::blk::error::BlkError;
+use virtio_pci::virtio::transport::Transport;
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 /// Where the pool lies, and its size: whole frames of 64 KiB.

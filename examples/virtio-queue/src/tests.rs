@@ -2,10 +2,10 @@
 
 use super::*;
 use disk::Request;
-use postern_core::blk::error::BreakReason;
-use postern_core::virtio::lie::Lie;
-use postern_core::virtio::queue::Queue;
-use postern_core::virtio::ring::{Descriptor, Used};
+use virtio_pci::blk::error::BreakReason;
+use virtio_pci::virtio::lie::Lie;
+use virtio_pci::virtio::queue::Queue;
+use virtio_pci::virtio::ring::{Descriptor, Used};
 use virtio_queue::QueueT;
 
 fn content() -> Vec<u8> {

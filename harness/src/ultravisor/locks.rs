@@ -1,5 +1,5 @@
 //! Where a kernel takes its locks: a compare-and-exchange from 0 that has succeeded. What was a 0 is a lock if its name
-//! follows it (`kernel/core/src/lock.rs`).
+//! follows it (`crates/papr/src/lock.rs`).
 
 use super::general::General;
 use super::ram::GuestRam;

@@ -36,7 +36,7 @@ pub fn log_here() {
 /// A word of a stack frame, when the address can be one: our stacks all lie inside the image.
 fn chain_word(frame: u64, offset: u64) -> Option<u64> {
     let at = frame.checked_add(offset)?;
-    if frame == 0 || !at.is_multiple_of(8) || !layout::image().contains(postern_core::addr::Gpa(at), 8) {
+    if frame == 0 || !at.is_multiple_of(8) || !layout::image().contains(papr::addr::Gpa(at), 8) {
         return None;
     }
     // SAFETY: the word lies inside the image, which is mapped, readable RAM for the kernel's life, and is

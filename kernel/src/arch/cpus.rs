@@ -8,15 +8,15 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::time::Duration;
-use postern_core::addr::GpaRange;
-use postern_core::clock::{Clock, Deadline, ticks};
+use papr::addr::GpaRange;
+use papr::clock::{Clock, Deadline, ticks};
+use papr::hcall::calls;
+use papr::lock::Lock;
+use papr::parts::low_u32;
 use postern_core::exit::ExitStatus;
-use postern_core::fdt::Machine;
-use postern_core::handover::{self, Arrival, Slot};
-use postern_core::hcall::calls;
-use postern_core::lock::Lock;
-use postern_core::parts::low_u32;
+use postern_core::mailbox::{self, Arrival, Slot};
 use postern_core::watch::{QUIET, Watch};
+use pseries_tree::Machine;
 
 /// How long a CPU may take to arrive, and to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -230,7 +230,7 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         }
     };
     loop {
-        if let Some(work) = handover::next(mail, &Pseries, &mut park) {
+        if let Some(work) = mailbox::next(mail, &Pseries, &mut park) {
             work();
         }
     }
@@ -319,12 +319,12 @@ impl Worker {
         let work: Work = Box::new(move || {
             // Whoever waits sleeps meanwhile, and looks now and then should this be refused.
             // Behind a CPU that stands still with the answer nobody wants it any more.
-            let _ = handover::post(&answer, &Pseries, work(), || _ = request(boot_server));
+            let _ = mailbox::post(&answer, &Pseries, work(), || _ = request(boot_server));
         });
         if let Some(mail) = MAIL.get(self.0.index.load(Ordering::Relaxed) as usize) {
             // A CPU that cannot be woken looks by itself after a nap. One that stands still with its mail drops the
             // work, and its answer never comes.
-            let _ = handover::post(mail, &Pseries, work, || _ = request(self.server()));
+            let _ = mailbox::post(mail, &Pseries, work, || _ = request(self.server()));
         }
         Pending(result)
     }
@@ -336,6 +336,6 @@ impl<T> Pending<T> {
         let mut deadline = Deadline::after(&Pseries, patience);
         // Once nobody else knows of the slot, nobody answers any more.
         let awaited = || Arc::strong_count(&self.0) > 1;
-        handover::next(&self.0, &Pseries, || awaited() && !deadline.expired_after_nap(&Pseries, LOOK).0)
+        mailbox::next(&self.0, &Pseries, || awaited() && !deadline.expired_after_nap(&Pseries, LOOK).0)
     }
 }

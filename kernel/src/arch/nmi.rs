@@ -3,9 +3,9 @@
 
 use crate::memory::layout;
 use crate::platform::rtas;
-use postern_core::addr::{Gpa, GpaRange};
+use papr::addr::{Gpa, GpaRange};
+use papr::parts::index;
 use postern_core::nmi::{SAVED_BYTES, Saved, place};
-use postern_core::parts::index;
 use spin::Once;
 
 /// Where `boot/src/vectors.S` has them.

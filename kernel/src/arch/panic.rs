@@ -7,7 +7,7 @@ use crate::platform::power;
 use crate::platform::pseries::Pseries;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU64, Ordering};
-use postern_core::clock::Clock;
+use papr::clock::Clock;
 use postern_core::exit::ExitStatus;
 
 /// The CPU that reports; 0 as long as none does.

@@ -4,27 +4,26 @@ use crate::devices::{DeviceError, masters};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::vec::Vec;
-use postern_core::addr::GpaRange;
-use postern_core::clock::{Clock, duration};
-use postern_core::dma::{Dma, DmaSystem};
-use postern_core::fdt;
-use postern_core::interrupts::MsiServices;
-use postern_core::memory_map::MemoryMap;
-use postern_core::pci::bars::Bars;
-use postern_core::pci::command::{self, Command};
-use postern_core::pci::config::RtasConfig;
-use postern_core::pci::device_id::DeviceId;
-use postern_core::pci::functions::{Function, Header};
-use postern_core::pci::placement::{Places, place};
-use postern_core::pci::scan::{MAX_FUNCTIONS, Scan, scan};
-use postern_core::pci::windows::Windows;
-use postern_core::tce::{Ddw, PhbWindow, Reach};
-use postern_core::virtio::features::DeviceType;
+use papr::addr::GpaRange;
+use papr::clock::{Clock, duration};
+use papr::device_id::DeviceId;
+use svm_dma::dma::{Dma, DmaSystem};
+use svm_dma::memory_map::MemoryMap;
+use svm_dma::tce::{Ddw, PhbWindow, Reach};
+use virtio_pci::interrupts::MsiServices;
+use virtio_pci::pci::bars::Bars;
+use virtio_pci::pci::command::{self, Command};
+use virtio_pci::pci::config::RtasConfig;
+use virtio_pci::pci::functions::{Function, Header};
+use virtio_pci::pci::placement::{Places, place};
+use virtio_pci::pci::scan::{MAX_FUNCTIONS, Scan, scan};
+use virtio_pci::pci::windows::Windows;
+use virtio_pci::virtio::features::DeviceType;
 
 /// A host bridge whose functions are silenced and have their addresses.
 #[derive(Debug)]
 pub struct Bridge {
-    description: fdt::Bridge,
+    description: pseries_tree::Bridge,
     config: RtasConfig<Pseries>,
     found: Scan,
     places: Places,
@@ -39,7 +38,7 @@ impl Bridge {
     ///
     /// # Errors
     /// The bridge's windows cannot be used.
-    pub fn find(description: &fdt::Bridge, map: &MemoryMap) -> Result<Self, DeviceError> {
+    pub fn find(description: &pseries_tree::Bridge, map: &MemoryMap) -> Result<Self, DeviceError> {
         let config = RtasConfig::new(Pseries, description.domain, description.buid);
         let mut windows = Windows::new(&description.windows, map)?;
         let mut found = scan(&config, description.buses);
@@ -150,7 +149,7 @@ impl Bridge {
 }
 
 /// Names what the scan found and nothing is used behind; how much that is.
-fn report_faults(description: &fdt::Bridge, found: &Scan) -> u64 {
+fn report_faults(description: &pseries_tree::Bridge, found: &Scan) -> u64 {
     for (bridge, error) in &found.faults {
         log::error!("pci {bridge}: nothing behind it is used: {error}");
     }

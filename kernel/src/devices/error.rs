@@ -1,21 +1,21 @@
 //! What can go wrong with a device, and what it means for the run.
 
 use core::fmt;
-use postern_core::blk::bench::BenchError;
-use postern_core::blk::error::BlkError;
-use postern_core::blk::jobs::JobError;
-use postern_core::blk::soak::SoakError;
-use postern_core::blk::stream::TransferError;
-use postern_core::dma::DmaError;
+use netstack::stack::StackError;
+use postern_core::disk::jobs::JobError;
 use postern_core::exit::ExitStatus;
-use postern_core::net::error::NetError;
-use postern_core::net::stack::StackError;
-use postern_core::pci::command::CommandError;
-use postern_core::pci::placement::PlaceError;
-use postern_core::pci::windows::WindowError;
-use postern_core::tce::TceError;
-use postern_core::virtio::error::TransportError;
-use postern_core::virtio::regions::RegionError;
+use svm_dma::dma::DmaError;
+use svm_dma::tce::TceError;
+use virtio_pci::blk::error::BlkError;
+use virtio_pci::blk::stream::TransferError;
+use virtio_pci::net::error::NetError;
+use virtio_pci::pci::command::CommandError;
+use virtio_pci::pci::placement::PlaceError;
+use virtio_pci::pci::windows::WindowError;
+use virtio_pci::virtio::error::TransportError;
+use virtio_pci::virtio::regions::RegionError;
+use workloads::bench::BenchError;
+use workloads::soak::SoakError;
 
 /// A device that cannot be used, or a job on one that failed.
 #[derive(Debug)]

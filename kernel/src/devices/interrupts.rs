@@ -8,17 +8,17 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
+use papr::device_id::DeviceId;
+use papr::platform::Width;
+use papr::rtas::RtasError;
 use postern_core::cmdline::Irq;
-use postern_core::interrupts::{Line, MsiError};
-use postern_core::pci::bars::Bars;
-use postern_core::pci::command::{self, CommandError};
-use postern_core::pci::config::{ConfigError, ConfigSpace};
-use postern_core::pci::device_id::DeviceId;
-use postern_core::pci::msix::{Msix, MsixError};
-use postern_core::rtas::RtasError;
-use postern_core::seam::Width;
-use postern_core::virtio::error::TransportError;
-use postern_core::virtio::transport::Transport;
+use virtio_pci::interrupts::{Line, MsiError};
+use virtio_pci::pci::bars::Bars;
+use virtio_pci::pci::command::{self, CommandError};
+use virtio_pci::pci::config::{ConfigError, ConfigSpace};
+use virtio_pci::pci::msix::{Msix, MsixError};
+use virtio_pci::virtio::error::TransportError;
+use virtio_pci::virtio::transport::Transport;
 
 /// The queue whose completions are waited for, unless each CPU has one of its own: requests of a disk, received
 /// frames of a card.

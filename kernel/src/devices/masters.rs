@@ -3,10 +3,10 @@
 use crate::devices::DeviceError;
 use crate::platform::lock;
 use crate::platform::pseries::Pseries;
-use postern_core::lock::Lock;
-use postern_core::pci::command::{disable_bus_master, enable_bus_master};
-use postern_core::pci::config::RtasConfig;
-use postern_core::pci::device_id::DeviceId;
+use papr::device_id::DeviceId;
+use papr::lock::Lock;
+use virtio_pci::pci::command::{disable_bus_master, enable_bus_master};
+use virtio_pci::pci::config::RtasConfig;
 
 /// Most of them; a device beyond is refused.
 const MOST: usize = 256;

@@ -12,22 +12,22 @@ use crate::report::Report;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
-use postern_core::addr::GpaRange;
-use postern_core::blk::bring_up::Queues;
-use postern_core::blk::driver::Blk;
+use netstack::settings::{Addressing, Settings};
+use netstack::stack::Stack;
+use papr::addr::GpaRange;
+use papr::text::HostText;
 use postern_core::cmdline::{Console, Ip, Irq, Options};
-use postern_core::dma::DmaSystem;
-use postern_core::fdt::Machine;
-use postern_core::memory_map::MemoryMap;
-use postern_core::net::driver::NetDriver;
-use postern_core::net::settings::{Addressing, Settings};
-use postern_core::net::stack::Stack;
-use postern_core::pci::functions::{Function, Header};
-use postern_core::tce::Reach;
-use postern_core::text::HostText;
-use postern_core::virtio::features::DeviceType;
-use postern_core::virtio::regions::Regions;
-use postern_core::virtio::transport::Transport;
+use pseries_tree::Machine;
+use svm_dma::dma::DmaSystem;
+use svm_dma::memory_map::MemoryMap;
+use svm_dma::tce::Reach;
+use virtio_pci::blk::bring_up::Queues;
+use virtio_pci::blk::driver::Blk;
+use virtio_pci::net::driver::NetDriver;
+use virtio_pci::pci::functions::{Function, Header};
+use virtio_pci::virtio::features::DeviceType;
+use virtio_pci::virtio::regions::Regions;
+use virtio_pci::virtio::transport::Transport;
 
 /// A disk and its driver.
 #[derive(Debug)]

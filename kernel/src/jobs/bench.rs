@@ -14,14 +14,14 @@ use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::format;
 use alloc::vec::Vec;
-use postern_core::addr::FRAME_SHIFT;
-use postern_core::blk::bench::{self, Measured};
-use postern_core::blk::pattern::Pattern;
-use postern_core::clock::{Clock, duration};
+use papr::addr::FRAME_SHIFT;
+use papr::clock::{Clock, duration};
 use postern_core::cmdline::{Options, Step};
-use postern_core::dma::DeviceId;
+use postern_core::disk::pattern::Pattern;
 use postern_core::outcome::Work;
-use postern_core::pool::{Account, Pool, SizeClass, Slot};
+use svm_dma::dma::DeviceId;
+use svm_dma::pool::{Account, Pool, SizeClass, Slot};
+use workloads::bench::{self, Measured};
 
 /// Measures each piece of work of `bench=` on the scratch disk, on as many of its queues at once, up to `most`, as
 /// there are CPUs. A piece that fails keeps no other from being measured.

@@ -7,12 +7,12 @@ use crate::platform::pseries::{self, Pseries};
 use crate::report::Report;
 use alloc::format;
 use alloc::vec::Vec;
-use postern_core::blk::jobs;
-use postern_core::blk::pattern::Pattern;
-use postern_core::blk::stream::Plan;
-use postern_core::clock::{Clock, duration};
+use papr::clock::{Clock, duration};
 use postern_core::cmdline::Options;
+use postern_core::disk::jobs;
+use postern_core::disk::pattern::Pattern;
 use postern_core::outcome::Work;
+use virtio_pci::blk::stream::Plan;
 
 /// The serial number of the disks that may be overwritten.
 pub(super) const SCRATCH: &str = "scratch";

@@ -9,9 +9,9 @@ use alloc::vec::Vec;
 use core::arch::asm;
 use core::hint::black_box;
 use core::time::Duration;
-use postern_core::addr::GpaRange;
-use postern_core::blk::pattern::splitmix64;
+use papr::addr::GpaRange;
 use postern_core::cmdline::Breach;
+use postern_core::disk::pattern::splitmix64;
 
 /// `blr`: code that would return at once, if it could be executed.
 const RETURN: u32 = 0x4e80_0020;

@@ -9,9 +9,9 @@ use crate::println;
 use crate::report::Report;
 use alloc::format;
 use core::time::Duration;
-use postern_core::clock::{Clock, ticks};
+use netstack::settings::Settings;
+use papr::clock::{Clock, ticks};
 use postern_core::cmdline::{Options, Step};
-use postern_core::net::settings::Settings;
 use postern_core::outcome::Work;
 
 const LEASE_WAIT: Duration = Duration::from_secs(15);

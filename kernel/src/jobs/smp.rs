@@ -12,15 +12,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::time::Duration;
-use postern_core::blk::driver::Blk;
-use postern_core::blk::jobs::{self, Sha256Digest};
-use postern_core::blk::pattern::Pattern;
-use postern_core::blk::share;
-use postern_core::clock::{Clock, duration};
+use papr::clock::{Clock, duration};
+use papr::lock::Lock;
 use postern_core::cmdline::Options;
-use postern_core::interrupts::Line;
-use postern_core::lock::Lock;
+use postern_core::disk::jobs::{self, Sha256Digest};
+use postern_core::disk::partition;
+use postern_core::disk::pattern::Pattern;
 use postern_core::outcome::Work;
+use virtio_pci::blk::driver::Blk;
+use virtio_pci::interrupts::Line;
 
 /// How long another CPU's share may take once this one's is done.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -71,7 +71,7 @@ fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, 
     pause(&queues, shared);
     let start = Pseries.now();
     let work = |(index, (queue, driver)): (usize, (usize, &Queue))| {
-        let (mine, range) = (Arc::clone(driver), share::part(&geometry, index, count));
+        let (mine, range) = (Arc::clone(driver), partition::part(&geometry, index, count));
         move || Share {
             server: cpus::server_here(),
             queue,
@@ -150,9 +150,9 @@ fn share(
     pattern: Pattern,
 ) -> Result<Option<Sha256Digest>, DeviceError> {
     if !writes {
-        return Ok(Some(share::digest(queue, &Pseries, range.clone())?));
+        return Ok(Some(partition::digest(queue, &Pseries, range.clone())?));
     }
-    share::write(queue, &Pseries, range.clone(), pattern)?;
-    share::verify(queue, &Pseries, range.clone(), pattern)?;
+    partition::write(queue, &Pseries, range.clone(), pattern)?;
+    partition::verify(queue, &Pseries, range.clone(), pattern)?;
     Ok(None)
 }

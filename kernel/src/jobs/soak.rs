@@ -13,13 +13,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
-use postern_core::blk::error::BreakReason;
-use postern_core::blk::pattern::splitmix64;
-use postern_core::blk::soak::Soak;
-use postern_core::clock::{Clock, Deadline, ticks};
+use papr::clock::{Clock, Deadline, ticks};
+use papr::parts::index;
 use postern_core::cmdline::Options;
+use postern_core::disk::pattern::splitmix64;
 use postern_core::outcome;
-use postern_core::parts::index;
+use virtio_pci::blk::error::BreakReason;
+use workloads::soak::Soak;
 
 /// How long devices are disturbed without `serve=`.
 const USUAL: Duration = Duration::from_secs(180);

@@ -7,11 +7,11 @@ use crate::memory::layout;
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use postern_core::addr::{FRAME_SIZE, GpaRange};
-use postern_core::clock::{Clock, duration};
-use postern_core::memory_map::OwnedFrames;
-use postern_core::parts::index;
-use postern_core::ultracall::accept::{AcceptError, Unproved, accept};
+use papr::addr::{FRAME_SIZE, GpaRange};
+use papr::clock::{Clock, duration};
+use papr::parts::index;
+use svm_dma::accept::{AcceptError, Unproved, accept};
+use svm_dma::memory_map::OwnedFrames;
 
 static NEEDED: AtomicBool = AtomicBool::new(false);
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);

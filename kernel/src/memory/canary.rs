@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering};
-use postern_core::blk::pattern::Pattern;
+use postern_core::disk::pattern::Pattern;
 
 const BYTES: usize = 4096;
 /// Heap blocks that are filled and freed again, so that what is allocated later begins with canaries.

@@ -5,10 +5,10 @@ use alloc::alloc::{alloc_zeroed, dealloc};
 use alloc::sync::Arc;
 use core::alloc::Layout;
 use core::fmt;
-use postern_core::addr::{Gpa, GpaRange};
-use postern_core::memory_map::OwnedFrames;
-use postern_core::parts::index;
-use postern_core::seam::DeviceMemory;
+use papr::addr::{Gpa, GpaRange};
+use papr::parts::index;
+use papr::platform::DeviceMemory;
+use svm_dma::memory_map::OwnedFrames;
 
 const PAGE: usize = 4096;
 

@@ -9,9 +9,9 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 use linked_list_allocator::Heap;
-use postern_core::lock::{Guard, Lock};
-use postern_core::memory_map::{Frames, OwnedFrames};
-use postern_core::parts::index;
+use papr::lock::{Guard, Lock};
+use papr::parts::index;
+use svm_dma::memory_map::{Frames, OwnedFrames};
 
 /// The heap grows by as much at a time, if there is as much.
 const STEP: usize = 16 << 20;

@@ -1,6 +1,6 @@
 //! Where the image and its parts lie, from the linker script.
 
-use postern_core::addr::{Gpa, GpaRange};
+use papr::addr::{Gpa, GpaRange};
 use postern_core::radix::Kind;
 
 unsafe extern "C" {

@@ -9,13 +9,13 @@ use crate::platform::pseries::Pseries;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
-use postern_core::addr::{FRAME_SIZE, Gpa, GpaRange};
-use postern_core::hcall::{HcallError, calls};
-use postern_core::lock::Lock;
-use postern_core::memory_map::MemoryMap;
-use postern_core::parts;
+use papr::addr::{FRAME_SIZE, Gpa, GpaRange};
+use papr::hcall::{HcallError, calls};
+use papr::lock::Lock;
+use papr::parts;
+use papr::platform::DeviceMemory;
 use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_entry};
-use postern_core::seam::DeviceMemory;
+use svm_dma::memory_map::MemoryMap;
 
 /// Room for tables: the root's 64 KiB, the process table, and 4 KiB or 256 bytes for each other. The many
 /// small pieces are the image's; RAM takes pages of 1 GiB and 2 MiB.

@@ -10,10 +10,10 @@ use crate::stop::Stop;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
-use postern_core::clock::{Clock, duration};
-use postern_core::fdt::Machine;
-use postern_core::memory_map::{Kind, MapError, MemoryMap, Own, OwnedFrames};
-use postern_core::ultracall::share::{SharedPool, share_pool};
+use papr::clock::{Clock, duration};
+use pseries_tree::Machine;
+use svm_dma::memory_map::{Kind, MapError, MemoryMap, Own, OwnedFrames};
+use svm_dma::share::{SharedPool, share_pool};
 
 /// The heap starts with an eighth of memory, at most this, and grows when it has to.
 const FIRST_HEAP: u64 = 16 << 20;
@@ -45,7 +45,7 @@ pub fn map(machine: &Machine, own: &Own, secure: bool) -> Result<MemoryMap, Stop
     }
     // SAFETY: no other map was made, as `MADE` says. Up to here this kernel uses its image alone, with the early heap in
     // it, and the tree.
-    Ok(unsafe { MemoryMap::new(machine, own, secure)? })
+    Ok(unsafe { MemoryMap::new(&machine.described(), own, secure)? })
 }
 
 /// Shares a pool of `pool_bytes` if asked to, opens the heap and turns translation on.

@@ -2,9 +2,9 @@
 
 use crate::arch::cpus;
 use crate::platform::{console, interrupts, pseries, rtas};
-use postern_core::cache::clears_by_blocks;
-use postern_core::fdt::Machine;
-use postern_core::vectors::copies_by_vectors;
+use postern_core::dcbz::clears_by_blocks;
+use postern_core::vsx::copies_by_vectors;
+use pseries_tree::Machine;
 
 /// Takes over terminal, timebase frequency, RTAS tokens and the interrupt controller.
 pub fn adopt(machine: &Machine) {

@@ -4,9 +4,9 @@ use crate::platform::pseries::Pseries;
 use crate::platform::uart;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
-use postern_core::lock::{Guard, Lock};
-use postern_core::terminal::Terminal;
-use postern_core::text::{SingleLine, is_plain};
+use papr::lock::{Guard, Lock};
+use papr::terminal::Terminal;
+use papr::text::{SingleLine, is_plain};
 
 /// Bytes taken of what was typed in one look.
 const LOOK: usize = 1024;

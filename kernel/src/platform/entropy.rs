@@ -2,9 +2,9 @@
 
 use crate::platform::lock;
 use crate::platform::pseries::Pseries;
+use netstack::random::Generator;
+use papr::lock::Lock;
 use postern_core::entropy::{Entropy, Quality};
-use postern_core::lock::Lock;
-use postern_core::random::Generator;
 
 static ENTROPY: Lock<Option<Entropy>> = Lock::new("random numbers", None);
 

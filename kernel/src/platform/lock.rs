@@ -2,8 +2,8 @@
 
 use crate::platform::power;
 use crate::platform::pseries::Pseries;
+use papr::lock::{Guard, Lock};
 use postern_core::exit::ExitStatus;
-use postern_core::lock::{Guard, Lock};
 
 /// The lock; or the end of the run, of which the wait has already said why.
 pub fn or_end<T>(lock: &Lock<T>) -> Guard<'_, T> {

@@ -6,9 +6,9 @@ use crate::platform::pseries::Pseries;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use postern_core::clock::{Clock, duration};
-use postern_core::lock::Lock;
-use postern_core::text::SingleLine;
+use papr::clock::{Clock, duration};
+use papr::lock::Lock;
+use papr::text::SingleLine;
 
 const RING_SIZE: usize = 16 * 1024;
 const LINE_SIZE: usize = 240;

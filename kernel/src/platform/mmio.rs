@@ -2,10 +2,11 @@
 //! decode, no cache attribute to get wrong in real mode, the same in a secure and an ordinary guest.
 
 use crate::platform::pseries::Pseries;
-use postern_core::hcall::{HcallError, calls};
-use postern_core::parts::{low_u16, low_u32};
-use postern_core::pci::registers::Register;
-use postern_core::seam::{Barriers, Mmio, Width};
+use papr::hcall::{HcallError, calls};
+use papr::parts::{low_u16, low_u32};
+use papr::platform::{Barriers, Width};
+use papr::registers::Mmio;
+use papr::registers::Register;
 
 /// The hcall passes the value as a big-endian CPU sees the bytes; PCI registers are little-endian.
 fn swap(value: u64, width: Width) -> u64 {

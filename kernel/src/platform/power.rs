@@ -6,7 +6,7 @@ use crate::platform::pseries::Pseries;
 use crate::platform::rtas;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
-use postern_core::clock::{Clock, Deadline};
+use papr::clock::{Clock, Deadline};
 use postern_core::exit::ExitStatus;
 
 /// The CPU that ends the run; 0 as long as none does.

@@ -3,12 +3,12 @@
 use crate::memory::device::DeviceBytes;
 use crate::platform::{interrupts, power};
 use core::sync::atomic::{AtomicU64, Ordering};
-use postern_core::addr::Gpa;
-use postern_core::clock::{Clock, Wake};
+use papr::addr::Gpa;
+use papr::clock::{Clock, Wake};
+use papr::hcall::{Hcall, HcallReturn};
+use papr::platform::{Barriers, HaltReason, Hypervisor, Platform, Ultravisor};
+use papr::ultracall::Ultracall;
 use postern_core::exit::ExitStatus;
-use postern_core::hcall::{Hcall, HcallReturn};
-use postern_core::seam::{Barriers, HaltReason, Hypervisor, Platform, Ultravisor};
-use postern_core::ultracall::Ultracall;
 
 /// The pseries machine.
 #[derive(Clone, Copy, Debug)]

@@ -4,19 +4,18 @@ use crate::arch::cpus;
 use crate::memory::device::DeviceBytes;
 use crate::platform::pseries::{Pseries, gpa};
 use core::ffi::CStr;
-use postern_core::addr::{Gpa, GpaRange};
-use postern_core::fdt;
-use postern_core::fdt::rtas::{OS_TERM, POWER_OFF};
-use postern_core::lock::Lock;
-use postern_core::rtas::busy::InVain;
-use postern_core::rtas::{self, BLOCK_WORDS, RtasError, Service};
-use postern_core::seam::Rtas;
+use papr::addr::{Gpa, GpaRange};
+use papr::lock::Lock;
+use papr::platform::Rtas;
+use papr::rtas::busy::InVain;
+use papr::rtas::{self, BLOCK_WORDS, RtasError, Service};
+use pseries_tree::rtas::{OS_TERM, POWER_OFF};
 use spin::Once;
 
-static SERVICES: Once<fdt::Rtas> = Once::new();
+static SERVICES: Once<pseries_tree::Rtas> = Once::new();
 
 /// Takes the services' tokens, from the device tree.
-pub fn set_tokens(services: fdt::Rtas) {
+pub fn set_tokens(services: pseries_tree::Rtas) {
     SERVICES.call_once(|| services);
 }
 

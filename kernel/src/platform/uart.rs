@@ -2,11 +2,12 @@
 
 use crate::platform::pseries::Pseries;
 use core::time::Duration;
-use postern_core::clock::Deadline;
-use postern_core::lock::Lock;
-use postern_core::parts::low_u8;
-use postern_core::pci::registers::Registers;
-use postern_core::seam::{Mmio, Width};
+use papr::clock::Deadline;
+use papr::lock::Lock;
+use papr::parts::low_u8;
+use papr::platform::Width;
+use papr::registers::Mmio;
+use papr::registers::Registers;
 use uart_16550::{Config, Uart16550, backend::Backend};
 
 /// Output that the card does not take within this time is dropped.

@@ -9,9 +9,9 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{Display, Write};
 use postern_core::entropy::Quality;
-use postern_core::fdt::Machine;
-use postern_core::fdt::early::Entry;
 use postern_core::secure::{Decision, Mode, SecureKind};
+use pseries_tree::Machine;
+use pseries_tree::early::Entry;
 
 /// Bytes as a person says them.
 pub fn size(bytes: u64) -> String {

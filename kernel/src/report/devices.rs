@@ -9,14 +9,13 @@ use crate::platform::pseries::{self, Pseries};
 use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
-use postern_core::addr::FRAME_SHIFT;
-use postern_core::clock::duration;
-use postern_core::dma::Dma;
-use postern_core::fdt;
-use postern_core::net::driver::NetDriver;
-use postern_core::net::link::Link;
+use papr::addr::FRAME_SHIFT;
+use papr::clock::duration;
 use postern_core::outcome::{Exposure, Outcome};
-use postern_core::tce::{TceError, WindowReport};
+use svm_dma::dma::Dma;
+use svm_dma::tce::{TceError, WindowReport};
+use virtio_pci::net::driver::NetDriver;
+use virtio_pci::net::link::Link;
 
 fn translation(dma: &Dma<Pseries>) -> &'static str {
     if dma.translated() { "tce" } else { "gpa" }
@@ -32,7 +31,7 @@ fn queues(count: usize) -> String {
 
 impl Report {
     /// A host bridge's DMA window, and how long it took to map it.
-    pub fn window(&mut self, bridge: &fdt::Bridge, window: &WindowReport, took: Duration) {
+    pub fn window(&mut self, bridge: &pseries_tree::Bridge, window: &WindowReport, took: Duration) {
         let domain = bridge.domain;
         self.step("tce", format_args!("host bridge {domain:04x}, {}: {window}", bridge.name));
         self.fact(format_args!("tce{domain}.liobn"), format_args!("{:#x}", window.liobn));

@@ -6,7 +6,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{Display, Write};
-use postern_core::text::SingleLine;
+use papr::text::SingleLine;
 
 /// The summary under construction.
 #[derive(Debug, Default)]

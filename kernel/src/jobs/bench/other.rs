@@ -12,15 +12,15 @@ use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
 use hal::PoolHal;
-use postern_core::addr::{FRAME_SIZE, GpaRange};
-use postern_core::blk::bench::{BenchError, Content, Measured};
-use postern_core::blk::error::{BlkError, BreakReason};
-use postern_core::blk::geometry::SECTOR;
-use postern_core::clock::{Clock, Deadline, ticks};
+use papr::addr::{FRAME_SIZE, GpaRange};
+use papr::clock::{Clock, Deadline, ticks};
 use postern_core::workload::{Access, Work};
 use registers::{Doorbell, Registers};
 use virtio_drivers::Error;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
+use virtio_pci::blk::error::{BlkError, BreakReason};
+use virtio_pci::blk::geometry::SECTOR;
+use workloads::bench::{BenchError, Content, Measured};
 
 /// Heads of chains in its queue.
 const TOKENS: usize = 16;
@@ -135,7 +135,8 @@ impl Other {
     fn submit(&mut self, run: &mut Run, work: Work, content: Content) -> Result<(), DeviceError> {
         let bytes = self.driver.capacity().saturating_mul(SECTOR);
         while let Some(index) = run.spare.pop() {
-            let offset = work.offset(run.number, bytes).ok_or(BenchError::TooSmall)?;
+            let offset =
+                workloads::bench::other::offset(work, run.number, bytes).ok_or(BenchError::TooSmall)?;
             let Request { head, answer, buffer, offset: place } = &mut run.requests[index];
             content.ready(work.access, offset, buffer);
             let sector = (offset / SECTOR) as usize;

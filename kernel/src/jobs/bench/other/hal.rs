@@ -6,10 +6,10 @@ use crate::platform::pseries::Pseries;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::slice;
-use postern_core::addr::GpaRange;
-use postern_core::dma::{Coherent, Dma, Mapping};
-use postern_core::lock::Lock;
-use postern_core::seam::Platform;
+use papr::addr::GpaRange;
+use papr::lock::Lock;
+use papr::platform::Platform;
+use svm_dma::dma::{Coherent, Dma, Mapping};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 
 /// Bytes of the pool's smallest slot: no two mappings begin in the same one.

@@ -4,13 +4,14 @@
 use crate::platform::pseries::Pseries;
 use core::mem::size_of;
 use core::time::Duration;
-use postern_core::clock::Deadline;
-use postern_core::pci::registers::Register;
-use postern_core::seam::{Mmio, Width};
-use postern_core::virtio::regions::Regions;
-use postern_core::virtio::registers::Common;
+use papr::clock::Deadline;
+use papr::platform::Width;
+use papr::registers::Mmio;
+use papr::registers::Register;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{Error, PhysAddr, Result};
+use virtio_pci::virtio::regions::Regions;
+use virtio_pci::virtio::registers::Common;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// How long the device may take to reset.

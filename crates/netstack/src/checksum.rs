@@ -1,0 +1,244 @@
+//! The checksums of TCP and UDP over IPv4 (RFC 1071, RFC 768, RFC 9293 section 3.1), made and verified here, eight
+//! bytes with an addition: the stack above, which would add two, is told that its device does it.
+
+use super::ingress::{IPV4_HEADER, Kind, Reject};
+use core::ops::Range;
+use virtio_pci::net::link::ETHERNET_HEADER;
+
+/// Protocol numbers of IPv4, and where TCP and UDP have their checksums.
+pub(super) const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+const TCP_CHECKSUM: usize = 16;
+const UDP_CHECKSUM: usize = 6;
+/// Bytes of the shortest headers.
+const TCP_HEADER: usize = 20;
+const UDP_HEADER: usize = 8;
+
+/// Judges what an admitted frame carries; what is neither TCP nor UDP is left to the stack.
+pub(super) fn verify(frame: &[u8], kind: Kind) -> Result<(), Reject> {
+    if !matches!(kind, Kind::Tcp | Kind::Udp) {
+        return Ok(());
+    }
+    let Some(Covered { bytes, at, pseudo }) = Covered::of(frame) else { return Err(Reject::Malformed) };
+    let body = frame.get(bytes).unwrap_or_default();
+    // Of UDP alone, 0 says that there is no checksum.
+    let none = kind == Kind::Udp && frame.get(at..).and_then(<[u8]>::first_chunk) == Some(&[0; 2]);
+    if none || fold(sum(body, pseudo)) == u16::MAX { Ok(()) } else { Err(Reject::Checksum) }
+}
+
+/// Writes the checksum into a frame that the stack made, if there is one in it.
+pub(super) fn fill(frame: &mut [u8]) {
+    let Some(Covered { bytes, at, pseudo }) = Covered::of(frame) else { return };
+    let Some(place) = frame.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<2>) else { return };
+    *place = [0; 2];
+    let checksum = !fold(sum(frame.get(bytes).unwrap_or_default(), pseudo));
+    if let Some(place) = frame.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        // The two zeros of this arithmetic are equal, and UDP has a use for the other one. TCP does not mind.
+        *place = if checksum == 0 { [0xff; 2] } else { checksum.to_ne_bytes() };
+    }
+}
+
+/// What a checksum is of, and where in the frame it is.
+struct Covered {
+    bytes: Range<usize>,
+    at: usize,
+    /// Sum of the pseudo header.
+    pseudo: u64,
+}
+
+impl Covered {
+    /// `None` without TCP or UDP in it, or if it is shorter than its headers say.
+    fn of(frame: &[u8]) -> Option<Self> {
+        let packet = frame.get(ETHERNET_HEADER..)?;
+        let header: &[u8; IPV4_HEADER] = packet.first_chunk()?;
+        let [version_ihl, _, total_a, total_b, _, _, _, _, _, protocol, _, _, addresses @ ..] = header;
+        if frame.get(12..14) != Some(&[0x08, 0x00]) || version_ihl >> 4 != 4 {
+            return None;
+        }
+        let start = usize::from(version_ihl & 0xf).saturating_mul(4);
+        let total = usize::from(u16::from_be_bytes([*total_a, *total_b]));
+        let body = packet.get(start.max(IPV4_HEADER)..total)?;
+        let (len, offset) = match (*protocol, body) {
+            (TCP, [_, ..]) if body.len() >= TCP_HEADER => (body.len(), TCP_CHECKSUM),
+            (UDP, [_, _, _, _, a, b, ..]) => (usize::from(u16::from_be_bytes([*a, *b])), UDP_CHECKSUM),
+            _ => return None,
+        };
+        if len < UDP_HEADER || len > body.len() {
+            return None;
+        }
+        let start = start.saturating_add(ETHERNET_HEADER);
+        let length = u16::try_from(len).ok()?.to_be_bytes();
+        let pseudo = sum(addresses, u64::from(u16::from_ne_bytes([0, *protocol])));
+        let pseudo = pseudo.wrapping_add(u64::from(u16::from_ne_bytes(length)));
+        Some(Self { bytes: start..start.saturating_add(len), at: start.saturating_add(offset), pseudo })
+    }
+}
+
+/// Adds 16-bit words of the machine's byte order, of which each half of a doubleword holds two; an odd last byte is
+/// followed by 0. The order of bytes in the result is that of the words (RFC 1071, section 2 (B)).
+fn sum(bytes: &[u8], start: u64) -> u64 {
+    // No packet is so long that the sum of one half, of 32 bits, would not fit into 64.
+    let (mut all, mut upper) = (0u64, 0u64);
+    let mut more = |word: [u8; 8]| {
+        let word = u64::from_ne_bytes(word);
+        all = all.wrapping_add(word);
+        upper = upper.wrapping_add(word >> 32);
+    };
+    let (lines, rest) = bytes.as_chunks::<32>();
+    for line in lines {
+        // Unrolled, as its length is known.
+        line.as_chunks::<8>().0.iter().for_each(|word| more(*word));
+    }
+    let (words, rest) = rest.as_chunks::<8>();
+    words.iter().for_each(|word| more(*word));
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    more(last);
+    // Carries from the lower half into the upper are in `all` alone, modulo 2^64 as everything here.
+    let lower = all.wrapping_sub(upper << 32);
+    lower.wrapping_add(upper).wrapping_add(start)
+}
+
+/// The sum of the four words of a sum.
+fn fold(sum: u64) -> u16 {
+    let halves = (sum >> 32).wrapping_add(sum & 0xffff_ffff);
+    let words = (halves >> 32).wrapping_add(halves >> 16 & 0xffff).wrapping_add(halves & 0xffff);
+    let words = (words >> 16).wrapping_add(words & 0xffff);
+    (words >> 16).wrapping_add(words & 0xffff) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{
+        IpAddress, IpProtocol, Ipv4Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket,
+    };
+    use std::vec::Vec;
+    use testkit::frames::{ipv4, udp};
+
+    const FROM: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+    const TO: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
+
+    fn tcp(payload: &[u8]) -> Vec<u8> {
+        let segment = TcpRepr {
+            src_port: 40000,
+            dst_port: 7,
+            control: TcpControl::Psh,
+            seq_number: TcpSeqNumber(12_345_678),
+            ack_number: Some(TcpSeqNumber(-2)),
+            window_len: 4000,
+            window_scale: None,
+            max_seg_size: None,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload,
+        };
+        let mut bytes = std::vec![0; segment.buffer_len()];
+        let (from, to) = (IpAddress::Ipv4(FROM), IpAddress::Ipv4(TO));
+        segment.emit(&mut TcpPacket::new_unchecked(&mut bytes), &from, &to, &ChecksumCapabilities::default());
+        ipv4(FROM, TO, IpProtocol::Tcp, &bytes)
+    }
+
+    /// RFC 1071 as it is written, in bytes.
+    fn plain(bytes: &[u8]) -> u16 {
+        let mut total = 0u32;
+        for pair in bytes.chunks(2) {
+            total += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
+            total = (total & 0xffff) + (total >> 16);
+        }
+        total as u16
+    }
+
+    #[test]
+    fn the_example_of_rfc_1071_adds_up() {
+        let example = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(fold(sum(&example, 0)).to_ne_bytes(), [0xdd, 0xf2]);
+    }
+
+    #[test]
+    fn sums_of_every_length_are_those_of_single_words() {
+        let noise: Vec<u8> = (0..1600u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let ones = [0xff; 1600];
+        for bytes in [&noise[..], &ones[..]] {
+            for len in 0..bytes.len() {
+                for start in 0..3.min(len) {
+                    let part = &bytes[start..len];
+                    assert_eq!(fold(sum(part, 0)).to_ne_bytes(), plain(part).to_be_bytes(), "{start}..{len}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_filled_in_is_what_another_implementation_wants() {
+        for len in 0..1460 {
+            let payload: Vec<u8> = (0..len).map(|i| (i * 7 + len) as u8).collect();
+            let mut frame = udp(FROM, TO, (5000, 7), &payload);
+            frame[14 + 20 + UDP_CHECKSUM..][..2].fill(0x55);
+            fill(&mut frame);
+            assert_eq!(verify(&frame, Kind::Udp), Ok(()));
+            let packet = Ipv4Packet::new_checked(&frame[14..]).unwrap();
+            let datagram = UdpPacket::new_checked(packet.payload()).unwrap();
+            assert!(datagram.checksum() != 0 && datagram.verify_checksum(&FROM.into(), &TO.into()), "{len}");
+            let mut frame = tcp(&payload);
+            frame[14 + 20 + TCP_CHECKSUM..][..2].fill(0x55);
+            fill(&mut frame);
+            assert_eq!(verify(&frame, Kind::Tcp), Ok(()));
+            let packet = Ipv4Packet::new_checked(&frame[14..]).unwrap();
+            let segment = TcpPacket::new_checked(packet.payload()).unwrap();
+            assert!(segment.verify_checksum(&IpAddress::Ipv4(FROM), &IpAddress::Ipv4(TO)), "{len}");
+        }
+    }
+
+    #[test]
+    fn every_single_wrong_bit_is_noticed_and_what_pads_the_frame_is_not_looked_at() {
+        for (frame, kind) in [(udp(FROM, TO, (5000, 7), b"payload"), Kind::Udp), (tcp(b"payload"), Kind::Tcp)]
+        {
+            assert_eq!(verify(&frame, kind), Ok(()));
+            // Of the header before it, the addresses.
+            for bit in 8 * (14 + 12)..8 * frame.len() {
+                let mut wrong = frame.clone();
+                wrong[bit / 8] ^= 1 << (bit % 8);
+                assert!(verify(&wrong, kind).is_err(), "{kind:?}, bit {bit}");
+            }
+            let mut padded = frame;
+            padded.extend([0xaa; 7]);
+            assert_eq!(verify(&padded, kind), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_datagram_may_have_no_checksum_and_a_segment_must() {
+        let mut datagram = udp(FROM, TO, (5000, 7), b"payload");
+        datagram[14 + 20 + UDP_CHECKSUM..][..2].fill(0);
+        assert_eq!(verify(&datagram, Kind::Udp), Ok(()));
+        let mut segment = tcp(b"payload");
+        segment[14 + 20 + TCP_CHECKSUM..][..2].fill(0);
+        assert_eq!(verify(&segment, Kind::Tcp), Err(Reject::Checksum));
+    }
+
+    #[test]
+    fn lengths_that_do_not_fit_are_malformed() {
+        for (frame, kind, least) in [(udp(FROM, TO, (5000, 7), b""), Kind::Udp, 8), (tcp(b""), Kind::Tcp, 20)]
+        {
+            for len in 0..frame.len() {
+                assert_eq!(verify(&frame[..len], kind), Err(Reject::Malformed), "{len}");
+            }
+            for total in 0..20 + least {
+                let mut wrong = frame.clone();
+                wrong[16..18].copy_from_slice(&(total as u16).to_be_bytes());
+                assert_eq!(verify(&wrong, kind), Err(Reject::Malformed), "{total}");
+            }
+        }
+        for len in [0, 7, 9, u16::MAX] {
+            let mut wrong = udp(FROM, TO, (5000, 7), b"");
+            wrong[14 + 20 + 4..][..2].copy_from_slice(&len.to_be_bytes());
+            assert_eq!(verify(&wrong, Kind::Udp), Err(Reject::Malformed), "{len}");
+        }
+    }
+}

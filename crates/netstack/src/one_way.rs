@@ -1,0 +1,217 @@
+//! One-way traffic to be measured: what comes to port 9 is thrown away (RFC 863), port 19 sends (RFC 864), both over
+//! UDP and TCP. Open only while somebody measures.
+
+use super::echo::{ECHO_PORT, UdpQueue};
+use super::isn::Ends;
+use super::listeners::{Listeners, Shape};
+use super::settings::Settings;
+use super::sockets::Sockets;
+use alloc::vec::Vec;
+use core::time;
+use papr::parts::low_u8;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::{tcp, udp};
+use smoltcp::wire::IpAddress;
+
+/// Throws away what comes.
+pub const DISCARD_PORT: u16 = 9;
+/// Sends a pattern for as long as the connection lasts, or one datagram for each that comes.
+pub const SOURCE_PORT: u16 = 19;
+/// Bytes of a datagram that is sent.
+pub const DATAGRAM: usize = 1400;
+
+/// Connections that each port serves at once.
+const CONNECTIONS: usize = 2;
+/// Bytes that a connection may have waiting in its one direction, and in the other.
+const STREAM: usize = 64 * 1024;
+const OTHER_WAY: usize = 2 * 1024;
+/// Datagrams, and bytes of them, that may wait.
+const DATAGRAMS: usize = 64;
+const UDP_BUFFER: usize = 128 * 1024;
+/// Sockets for handshakes beyond those.
+const SPARE: usize = 1;
+
+/// Bytes of a line of the pattern (RFC 864, section "Data Syntax"), its printing characters, and the lines after
+/// which it begins anew.
+const LINE: usize = 74;
+const PRINTED: usize = 72;
+const LINES: usize = 95;
+/// The pattern's period.
+const PERIOD: usize = LINE * LINES;
+
+/// What went one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OneWayCounters {
+    /// Datagrams thrown away.
+    pub discarded_datagrams: u64,
+    /// Bytes of streams thrown away.
+    pub discarded_bytes: u64,
+    /// Datagrams sent.
+    pub sent_datagrams: u64,
+    /// Bytes put into streams.
+    pub sent_bytes: u64,
+    /// Datagrams to the source that got no answer: from outside the network, or from a port of services.
+    pub unanswered: u64,
+}
+
+/// The sockets of both services.
+pub(super) struct OneWay {
+    pub counters: OneWayCounters,
+    udp_sink: SocketHandle,
+    udp_source: SocketHandle,
+    queue: UdpQueue,
+    sinks: Listeners,
+    sources: Listeners,
+    /// Where in the pattern each source's stream is.
+    at: Vec<usize>,
+    /// More than a period, so that a piece that begins anywhere in it is long.
+    pattern: Vec<u8>,
+}
+
+impl OneWay {
+    /// Opens both services.
+    pub fn new(sockets: &mut Sockets) -> Self {
+        let mut datagrams = |port| {
+            let buffer = || {
+                let records = alloc::vec![udp::PacketMetadata::EMPTY; DATAGRAMS];
+                udp::PacketBuffer::new(records, alloc::vec![0; UDP_BUFFER])
+            };
+            let mut socket = udp::Socket::new(buffer(), buffer());
+            // The port is not 0 and the socket is closed: nothing that `bind` would refuse.
+            let _ = socket.bind(port);
+            sockets.udp.change().add(socket)
+        };
+        let (udp_sink, udp_source) = (datagrams(DISCARD_PORT), datagrams(SOURCE_PORT));
+        let mut stream = |port, receive, send| {
+            let shape = Shape { port, most: CONNECTIONS, spare: SPARE, receive, send, nagle: true };
+            Listeners::new(&mut sockets.tcp, &shape)
+        };
+        let sinks = stream(DISCARD_PORT, STREAM, OTHER_WAY);
+        let sources = stream(SOURCE_PORT, OTHER_WAY, STREAM);
+        let at = alloc::vec![0; CONNECTIONS.saturating_add(SPARE)];
+        let pattern = (0..PERIOD).map(pattern_byte).cycle().take(PERIOD.saturating_mul(4)).collect();
+        let (counters, queue) = (OneWayCounters::default(), UdpQueue::default());
+        Self { counters, udp_sink, udp_source, queue, sinks, sources, at, pattern }
+    }
+
+    /// Closes both.
+    pub fn end(self, sockets: &mut Sockets) {
+        self.sinks.end(&mut sockets.tcp);
+        self.sources.end(&mut sockets.tcp);
+        for handle in [self.udp_sink, self.udp_source] {
+            drop(sockets.udp.change().remove(handle));
+        }
+    }
+
+    /// Takes and answers the datagrams that have come; true when some have to wait.
+    pub fn step_udp(
+        &mut self,
+        sockets: &mut SocketSet<'static>,
+        own: Option<Settings>,
+        now: time::Duration,
+    ) -> bool {
+        let socket = sockets.get_mut::<udp::Socket<'_>>(self.udp_sink);
+        for _ in 0..DATAGRAMS {
+            if socket.recv().is_err() {
+                break;
+            }
+            add(&mut self.counters.discarded_datagrams, 1);
+        }
+        let more = socket.can_recv();
+        let socket = sockets.get_mut(self.udp_source);
+        self.answer(socket, own, now);
+        more || socket.can_recv()
+    }
+
+    /// Makes room for a peer that is about to connect.
+    pub fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends) {
+        self.sinks.make_room(sockets, asker);
+        self.sources.make_room(sockets, asker);
+    }
+
+    /// Has connections that are over wait for the next peer.
+    pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
+        self.sinks.listen(sockets);
+        self.sources.listen(sockets);
+    }
+
+    /// Takes and gives as much as the buffers of connections hold.
+    pub fn step_tcp(&mut self, sockets: &mut SocketSet<'static>) {
+        let Self { sinks, sources, at, pattern, counters, .. } = self;
+        sinks.step(sockets, |_, socket, _| add(&mut counters.discarded_bytes, swallow(socket)));
+        sources.step(sockets, |index, socket, new| {
+            // What is said to a source is not listened to.
+            swallow(socket);
+            let Some(at) = at.get_mut(index) else { return };
+            if new {
+                *at = 0;
+            }
+            while socket.can_send() {
+                let sent = socket.send_slice(pattern.get(*at..).unwrap_or_default()).unwrap_or(0);
+                if sent == 0 {
+                    break;
+                }
+                *at = at.saturating_add(sent).checked_rem(PERIOD).unwrap_or(0);
+                add(&mut counters.sent_bytes, sent);
+            }
+        });
+    }
+
+    /// One datagram for each that came from our own network: whoever forges a sender elsewhere would have it
+    /// answered with more than was asked.
+    fn answer(&mut self, socket: &mut udp::Socket<'static>, own: Option<Settings>, now: time::Duration) {
+        if self.queue.stalled(socket.send_queue(), socket.can_recv(), now) {
+            socket.close();
+            let _ = socket.bind(SOURCE_PORT);
+            self.queue = UdpQueue::default();
+        }
+        for _ in 0..DATAGRAMS {
+            if !socket.can_send() || socket.send_queue().saturating_add(DATAGRAM) > UDP_BUFFER {
+                return;
+            }
+            let Ok((_, mut to)) = socket.recv() else { return };
+            let IpAddress::Ipv4(asker) = to.endpoint.addr;
+            let Some(own) = own.filter(|own| own.is_local(asker)) else {
+                add(&mut self.counters.unanswered, 1);
+                continue;
+            };
+            to.local_address = to.local_address.filter(|&at| at == IpAddress::Ipv4(own.address));
+            let service = [ECHO_PORT, SOURCE_PORT].contains(&to.endpoint.port);
+            let data = self.pattern.get(..DATAGRAM).unwrap_or_default();
+            if service || socket.send_slice(data, to).is_err() {
+                add(&mut self.counters.unanswered, 1);
+            } else {
+                self.queue.enqueued(DATAGRAM, now);
+                add(&mut self.counters.sent_datagrams, 1);
+            }
+        }
+    }
+}
+
+/// The byte at `index` of the pattern: lines of 72 printing characters, each beginning with the next one.
+#[must_use]
+pub fn pattern_byte(index: usize) -> u8 {
+    let (line, column) = (index.wrapping_div(LINE), index.wrapping_rem(LINE));
+    match column {
+        PRINTED => b'\r',
+        ..PRINTED => b' '.wrapping_add(low_u8(line.wrapping_add(column).wrapping_rem(LINES) as u64)),
+        _ => b'\n',
+    }
+}
+
+fn add(counter: &mut u64, count: usize) {
+    *counter = counter.wrapping_add(count as u64);
+}
+
+/// Throws away what has come, and closes when the peer has.
+fn swallow(socket: &mut tcp::Socket<'static>) -> usize {
+    let mut bytes: usize = 0;
+    // A ring's content comes in two pieces.
+    for _ in 0..2 {
+        bytes = bytes.saturating_add(socket.recv(|data| (data.len(), data.len())).unwrap_or(0));
+    }
+    if socket.state() == tcp::State::CloseWait && !socket.can_recv() {
+        socket.close();
+    }
+    bytes
+}

@@ -1,0 +1,180 @@
+//! A [`Link`] as the device that `smoltcp` asks for.
+
+use super::checksum;
+use super::ingress::{self, Kind, Reject};
+use super::isn::{Ends, SequenceNumbers};
+use crate::random::Key;
+use core::time::Duration;
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+use virtio_pci::net::link::{ETHERNET_HEADER, Frame, Link};
+
+/// Frames that passed between link and stack, and those that did not, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrameCounters {
+    /// Frames given to the stack.
+    pub received: u64,
+    /// Frames given to the link.
+    pub sent: u64,
+    /// ICMP echo requests among the received ones.
+    pub echo_requests: u64,
+    /// Dropped: too short for their headers.
+    pub malformed: u64,
+    /// Dropped: neither ARP nor IPv4.
+    pub foreign: u64,
+    /// Dropped: from an address that no station can have.
+    pub bad_source: u64,
+    /// Dropped: IPv4 fragments.
+    pub fragments: u64,
+    /// Dropped: TCP or UDP with a wrong checksum.
+    pub bad_checksum: u64,
+    /// Made by the stack, but longer than the link takes or without a free buffer.
+    pub unsent: u64,
+}
+
+/// The link, what passed through it, and how much it may do before the next [`Self::begin`].
+pub(super) struct Phy<L> {
+    pub link: L,
+    pub counters: FrameCounters,
+    pub numbers: SequenceNumbers,
+    now: Duration,
+    budget: usize,
+    /// What [`Self::next`] found.
+    found: Option<Frame>,
+    /// The connection that it asks for.
+    pub asked: Option<Ends>,
+    done: Option<Frame>,
+}
+
+impl<L: Link> Phy<L> {
+    /// `key` is for the sequence numbers of TCP.
+    pub fn new(link: L, key: Key) -> Self {
+        let numbers = SequenceNumbers::new(key);
+        let counters = FrameCounters::default();
+        Self { link, counters, numbers, now: Duration::ZERO, budget: 0, found: None, asked: None, done: None }
+    }
+
+    /// Allows `frames` more frames to be received; `now` is the time for what is sent.
+    pub fn begin(&mut self, frames: usize, now: Duration) {
+        self.budget = frames;
+        self.now = now;
+    }
+
+    /// Whether frames may be left that the budget did not allow.
+    pub fn is_exhausted(&self) -> bool {
+        self.budget == 0
+    }
+
+    /// What the next frame is that the stack should see, within the budget, and that `receive` gives it.
+    ///
+    /// A frame may be answered at once: without room for the answer it stays with the device, which then has to drop
+    /// what comes next.
+    pub fn next(&mut self) -> Option<Kind> {
+        if let Some(done) = self.done.take() {
+            self.link.recycle(done);
+        }
+        if !self.link.can_transmit() {
+            return None;
+        }
+        loop {
+            self.budget = self.budget.checked_sub(1)?;
+            let mut frame = self.link.receive()?;
+            if ingress::has_priority_tag(frame.bytes()) {
+                frame.remove_tag();
+            }
+            let counters = &mut self.counters;
+            let admitted = ingress::admit(frame.bytes());
+            let verified = admitted.and_then(|kind| checksum::verify(frame.bytes(), kind).map(|()| kind));
+            let counter = match verified {
+                Ok(kind) => {
+                    counters.received = counters.received.wrapping_add(1);
+                    if kind == Kind::EchoRequest {
+                        counters.echo_requests = counters.echo_requests.wrapping_add(1);
+                    }
+                    if kind == Kind::Tcp {
+                        self.asked = self.numbers.incoming(frame.bytes_mut());
+                    }
+                    self.found = Some(frame);
+                    return Some(kind);
+                }
+                Err(Reject::Malformed) => &mut counters.malformed,
+                Err(Reject::Protocol) => &mut counters.foreign,
+                Err(Reject::Source) => &mut counters.bad_source,
+                Err(Reject::Fragment) => &mut counters.fragments,
+                Err(Reject::Checksum) => &mut counters.bad_checksum,
+            };
+            *counter = counter.wrapping_add(1);
+            self.link.recycle(frame);
+        }
+    }
+}
+
+impl<L: Link> phy::Device for Phy<L> {
+    type RxToken<'a>
+        = Received<'a>
+    where
+        L: 'a;
+    type TxToken<'a>
+        = ToSend<'a, L>
+    where
+        L: 'a;
+
+    fn receive(&mut self, _: Instant) -> Option<(Received<'_>, ToSend<'_, L>)> {
+        let frame = self.found.take()?;
+        let Self { link, counters, numbers, now, done, .. } = self;
+        Some((Received { frame, done }, ToSend { link, counters, numbers, now: *now }))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<ToSend<'_, L>> {
+        let Self { link, counters, numbers, now, .. } = self;
+        link.can_transmit().then_some(ToSend { link, counters, numbers, now: *now })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = usize::from(self.link.mtu()).saturating_add(ETHERNET_HEADER);
+        // By us: the host that could do it is not trusted.
+        capabilities.checksum.tcp = Checksum::None;
+        capabilities.checksum.udp = Checksum::None;
+        capabilities
+    }
+}
+
+/// One received frame on its way into the stack.
+pub(super) struct Received<'a> {
+    frame: Frame,
+    done: &'a mut Option<Frame>,
+}
+
+impl phy::RxToken for Received<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        let result = f(self.frame.bytes());
+        *self.done = Some(self.frame);
+        result
+    }
+}
+
+/// Room for one frame on its way out of the stack.
+pub(super) struct ToSend<'a, L> {
+    link: &'a mut L,
+    counters: &'a mut FrameCounters,
+    numbers: &'a mut SequenceNumbers,
+    now: Duration,
+}
+
+impl<L: Link> phy::TxToken for ToSend<'_, L> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let Some(mut frame) = self.link.frame(len) else {
+            // The stack has to write somewhere.
+            self.counters.unsent = self.counters.unsent.wrapping_add(1);
+            return f(&mut alloc::vec![0; len]);
+        };
+        let result = f(frame.bytes_mut());
+        self.numbers.outgoing(frame.bytes_mut(), self.now);
+        checksum::fill(frame.bytes_mut());
+        self.link.transmit(frame);
+        self.counters.sent = self.counters.sent.wrapping_add(1);
+        result
+    }
+}

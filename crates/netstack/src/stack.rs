@@ -1,0 +1,465 @@
+//! The network stack over a [`Link`]: addresses, ping, and the echo service.
+
+use super::dhcp::{self, LeaseError, Message};
+use super::echo::{Echo, EchoCounters};
+use super::one_way::{OneWay, OneWayCounters};
+use super::phy::{FrameCounters, Phy};
+use super::ping::{Pinger, Question};
+use super::settings::{Addressing, Settings, SettingsError};
+use super::sockets::Sockets;
+pub use super::stack_error::StackError;
+use super::stack_time::StackTime;
+use crate::random::Generator;
+use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
+use papr::clock::{Clock, Deadline, duration};
+use papr::parts::low_u16;
+use smoltcp::iface::{Config, Interface, SocketHandle};
+use smoltcp::socket::{Socket, udp};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Cidr};
+use virtio_pci::net::features::MIN_MTU;
+use virtio_pci::net::link::Link;
+
+/// Frames received, at most, in one [`Stack::poll`].
+const FRAMES_PER_POLL: usize = 64;
+/// DHCP messages that may wait.
+const DHCP_DATAGRAMS: usize = 4;
+/// How often the link's state is read: it may cost a hypercall.
+const LINK_LOOK: Duration = Duration::from_millis(100);
+/// Changes of the link's state that are logged; a link that flaps on is only counted.
+const LINK_CHANGES_LOGGED: u64 = 8;
+
+/// What has happened so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Frames between link and stack.
+    pub frames: FrameCounters,
+    /// The echo service.
+    pub echo: EchoCounters,
+    /// The one-way services, while they are open.
+    pub one_way: OneWayCounters,
+    /// Times that the link came up or went down.
+    pub link_changes: u64,
+    /// Leases that were refused as unusable.
+    pub leases_refused: u64,
+}
+
+/// A host on an IPv4 network. Nothing here waits except where a deadline is given.
+pub struct Stack<L> {
+    phy: Phy<L>,
+    interface: Interface,
+    sockets: Sockets,
+    addressing: Addressing,
+    dhcp: Option<Dhcp>,
+    random: Generator,
+    echo: Echo,
+    one_way: Option<OneWay>,
+    pinger: Pinger,
+    settings: Option<Settings>,
+    time: StackTime,
+    link_up: bool,
+    next_look: Duration,
+    link_changes: u64,
+}
+
+/// The DHCP client and its socket.
+struct Dhcp {
+    socket: SocketHandle,
+    client: dhcp::Client,
+}
+
+impl<L: Link> Stack<L> {
+    /// A stack over `link` without an address. `random` makes sequence numbers and identifiers.
+    ///
+    /// # Errors
+    /// A link that no stack can work on, or a static configuration that cannot work.
+    pub fn new(
+        link: L,
+        addressing: Addressing,
+        mut random: Generator,
+        clock: &impl Clock,
+    ) -> Result<Self, StackError<L::Error>> {
+        let (mac, mtu) = (link.mac(), link.mtu());
+        if !mac.is_station() {
+            return Err(StackError::Mac(mac));
+        }
+        if mtu < MIN_MTU {
+            return Err(StackError::Mtu(mtu));
+        }
+        if let Addressing::Static(settings) = addressing {
+            settings.check().map_err(StackError::Settings)?;
+        }
+        let mut phy = Phy::new(link, random.key());
+        let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac.0)));
+        // Nothing that leaves this machine depends on it: see `isn` and `dhcp`.
+        config.random_seed = random.word();
+        let mut time = StackTime::new(clock);
+        let interface = Interface::new(config, &mut phy, time.instant(clock));
+        let mut sockets = Sockets::new();
+        let pinger = Pinger::new(low_u16(random.word()));
+        Ok(Self {
+            phy,
+            interface,
+            addressing,
+            dhcp: None,
+            random,
+            echo: Echo::new(&mut sockets, mtu),
+            one_way: None,
+            pinger,
+            sockets,
+            settings: None,
+            time,
+            link_up: false,
+            next_look: Duration::ZERO,
+            link_changes: 0,
+        })
+    }
+
+    /// The link below.
+    pub fn link(&mut self) -> &mut L {
+        &mut self.phy.link
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn settings(&self) -> Option<Settings> {
+        self.settings
+    }
+
+    /// The gateway, if the network has one.
+    ///
+    /// # Errors
+    /// No address, or a gateway by DHCP that cannot be used: what was to be done with it cannot be done.
+    pub fn gateway(&self) -> Result<Option<Ipv4Addr>, StackError<L::Error>> {
+        let settings = self.settings.ok_or(StackError::NotConfigured)?;
+        match self.dhcp.as_ref().and_then(|dhcp| dhcp.client.bad_gateway()) {
+            Some(gateway) => Err(StackError::Settings(SettingsError::Gateway(gateway))),
+            None => Ok(settings.gateway),
+        }
+    }
+
+    /// Whether the link was up when last looked at.
+    #[must_use]
+    pub fn link_up(&self) -> bool {
+        self.link_up
+    }
+
+    /// What has happened so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            frames: self.phy.counters,
+            echo: self.echo.counters,
+            one_way: self.one_way.as_ref().map_or_else(OneWayCounters::default, |services| services.counters),
+            link_changes: self.link_changes,
+            leases_refused: self.dhcp.as_ref().map_or(0, |dhcp| dhcp.client.refusals),
+        }
+    }
+
+    /// One bounded step: takes what has arrived, answers, sends what is due.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn poll(&mut self, clock: &impl Clock) -> Result<(), StackError<L::Error>> {
+        let now = self.time.instant(clock);
+        self.look_at_link();
+        self.phy.begin(FRAMES_PER_POLL, self.time.elapsed);
+        self.forget_connections();
+        self.interface.poll_maintenance(now);
+        self.sockets.begin(&mut self.interface, now);
+        while let Some(kind) = self.phy.next() {
+            self.make_room();
+            self.interface.poll_ingress_single(now, &mut self.phy, self.sockets.of(kind));
+        }
+        self.follow_dhcp();
+        let left = self.serve_sockets();
+        let connections = self.sockets.tcp.is_active();
+        self.sockets.send(&mut self.interface, &mut self.phy, now, left);
+        if connections {
+            self.listen();
+        }
+        self.phy.link.flush();
+        match self.phy.link.failure() {
+            Some(error) => Err(StackError::Link(error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets the sequence numbers of connections that are over, before there are too many.
+    fn forget_connections(&mut self) {
+        if !self.phy.numbers.is_half_full() {
+            return;
+        }
+        let sockets = &self.sockets.tcp.set;
+        self.phy.numbers.retain(|ends| {
+            sockets.iter().any(|(_, socket)| {
+                let Socket::Tcp(socket) = socket else { return false };
+                let is = |end: Option<IpEndpoint>, expected: SocketAddrV4| {
+                    end.is_some_and(|end| end == IpEndpoint::from(expected))
+                };
+                socket.is_open()
+                    && is(socket.local_endpoint(), ends.local)
+                    && is(socket.remote_endpoint(), ends.remote)
+            })
+        });
+    }
+
+    /// Has the services do what they can; true when datagrams have to wait.
+    fn serve_sockets(&mut self) -> bool {
+        let mut left = false;
+        if self.sockets.udp.is_active() {
+            let own = self.settings.map(|settings| settings.address);
+            left = self.echo.step_udp(&mut self.sockets.udp.set, own, self.time.elapsed);
+            if let Some(services) = &mut self.one_way {
+                left |= services.step_udp(&mut self.sockets.udp.set, self.settings, self.time.elapsed);
+            }
+        }
+        if self.sockets.tcp.is_active() {
+            self.echo.step_tcp(&mut self.sockets.tcp.set);
+            if let Some(services) = &mut self.one_way {
+                services.step_tcp(&mut self.sockets.tcp.set);
+            }
+        }
+        left
+    }
+
+    /// Sees to it that whoever asks for a connection finds a socket.
+    fn make_room(&mut self) {
+        let Some(asker) = self.phy.asked.take() else { return };
+        self.echo.make_room(&mut self.sockets.tcp.set, asker);
+        if let Some(services) = &mut self.one_way {
+            services.make_room(&mut self.sockets.tcp.set, asker);
+        }
+    }
+
+    /// Connections may be over by what has come, by a timer, or by what was sent.
+    fn listen(&mut self) {
+        self.echo.listen(&mut self.sockets.tcp.set);
+        if let Some(services) = &mut self.one_way {
+            services.listen(&mut self.sockets.tcp.set);
+        }
+    }
+
+    /// Opens or closes the services of ports 9 and 19.
+    pub fn offer_one_way(&mut self, open: bool) {
+        if let Some(services) = self.one_way.take() {
+            services.end(&mut self.sockets);
+        }
+        self.one_way = open.then(|| OneWay::new(&mut self.sockets));
+    }
+
+    /// Gets an address: a lease within `wait`, or at once the static one.
+    ///
+    /// # Errors
+    /// No usable lease in time, or the link is gone.
+    pub fn configure(
+        &mut self,
+        clock: &impl Clock,
+        wait: Duration,
+    ) -> Result<Settings, StackError<L::Error>> {
+        if let Addressing::Static(settings) = self.addressing {
+            self.apply(settings);
+            return Ok(settings);
+        }
+        if self.dhcp.is_none() {
+            let client = dhcp::Client::new(self.phy.link.mac(), self.random.fork());
+            self.dhcp = Some(Dhcp { socket: self.sockets.udp.change().add(dhcp_socket()), client });
+        }
+        let mut deadline = Deadline::after(clock, wait);
+        loop {
+            self.poll(clock)?;
+            if let Some(settings) = self.settings {
+                return Ok(settings);
+            }
+            if self.rest(clock, &mut deadline) {
+                return Err(StackError::NoLease {
+                    waited: wait,
+                    link_up: self.link_up,
+                    refused: self.refused(),
+                });
+            }
+        }
+    }
+
+    /// What was wrong with the last answer of a DHCP server.
+    fn refused(&self) -> Option<LeaseError> {
+        self.dhcp.as_ref().and_then(|dhcp| dhcp.client.refused)
+    }
+
+    /// Sends one echo request to `host` and returns the time from its leaving to its answer.
+    ///
+    /// # Errors
+    /// No address, no route, no answer within `wait`, or the link is gone.
+    pub fn ping(
+        &mut self,
+        clock: &impl Clock,
+        host: Ipv4Addr,
+        wait: Duration,
+    ) -> Result<Duration, StackError<L::Error>> {
+        let settings = self.settings.ok_or(StackError::NotConfigured)?;
+        if !settings.is_local(host) && settings.gateway.is_none() {
+            return Err(StackError::NoRoute(host));
+        }
+        let question = self.pinger.ask(&mut self.sockets.icmp, host);
+        let result = self.wait_for_answer(&question, clock, Deadline::after(clock, wait));
+        question.end(&mut self.sockets.icmp);
+        match result? {
+            Ok(time) => Ok(time),
+            Err(sent) => Err(StackError::NoAnswer { host, waited: wait, sent }),
+        }
+    }
+
+    /// The time to the answer, or whether the question was sent at all.
+    fn wait_for_answer(
+        &mut self,
+        question: &Question,
+        clock: &impl Clock,
+        mut deadline: Deadline,
+    ) -> Result<Result<Duration, bool>, StackError<L::Error>> {
+        let mut left_at = None;
+        loop {
+            let before = clock.now();
+            self.poll(clock)?;
+            if left_at.is_none() && question.asked(&self.sockets.icmp) {
+                left_at = Some(before);
+            }
+            if question.answered(&mut self.sockets.icmp, &self.pinger) {
+                let ticks = clock.now().saturating_sub(left_at.unwrap_or(before));
+                return Ok(Ok(duration(clock, ticks)));
+            }
+            if self.rest(clock, &mut deadline) {
+                return Ok(Err(left_at.is_some()));
+            }
+        }
+    }
+
+    /// Answers ARP, ICMP, UDP and TCP until `wait` has passed or `stop`, asked after each step, says so.
+    ///
+    /// # Errors
+    /// The link is gone.
+    pub fn serve(
+        &mut self,
+        clock: &impl Clock,
+        wait: Duration,
+        mut stop: impl FnMut(&Counters) -> bool,
+    ) -> Result<Counters, StackError<L::Error>> {
+        let mut deadline = Deadline::after(clock, wait);
+        loop {
+            self.poll(clock)?;
+            let counters = self.counters();
+            if stop(&counters) || self.rest(clock, &mut deadline) {
+                return Ok(counters);
+            }
+        }
+    }
+
+    /// Gives the CPU up until a frame arrives or something is due. True when the wait is over.
+    fn rest(&mut self, clock: &impl Clock, deadline: &mut Deadline) -> bool {
+        // Frames that the last step left for this one will not be announced again.
+        if self.phy.is_exhausted() {
+            return deadline.expired(clock);
+        }
+        let now = self.time.instant(clock);
+        let due = self.sockets.due(&mut self.interface, now).map_or(LINK_LOOK, |due| {
+            let micros = due.total_micros().saturating_sub(now.total_micros());
+            Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+        });
+        let asks = self.dhcp.as_ref().map_or(self.next_look, |dhcp| dhcp.client.due());
+        let due = due.min(self.next_look.min(asks).saturating_sub(self.time.elapsed));
+        if due.is_zero() {
+            return deadline.expired(clock);
+        }
+        let Some(nap) = self.phy.link.arm() else { return deadline.expired(clock) };
+        let (over, wake) = deadline.expired_after_nap(clock, nap.min(due));
+        self.phy.link.disarm(wake);
+        over
+    }
+
+    /// Reads the link's state now and then, and logs a change.
+    fn look_at_link(&mut self) {
+        if self.time.elapsed < self.next_look {
+            return;
+        }
+        self.next_look = self.time.elapsed.saturating_add(LINK_LOOK);
+        let up = self.phy.link.is_up();
+        if up == self.link_up {
+            return;
+        }
+        self.link_up = up;
+        self.link_changes = self.link_changes.wrapping_add(1);
+        match self.link_changes {
+            ..LINK_CHANGES_LOGGED => log::info!("net: link is {}", if up { "up" } else { "down" }),
+            LINK_CHANGES_LOGGED => log::warn!("net: link changes too often, no more is said about it"),
+            _ => {}
+        }
+    }
+
+    /// Gives the DHCP client what has come, and sends what it has to say.
+    fn follow_dhcp(&mut self) {
+        let (Some(client), now) = (&mut self.dhcp, self.time.elapsed) else { return };
+        let socket = self.sockets.udp.set.get_mut::<udp::Socket<'_>>(client.socket);
+        let mut events = [None; DHCP_DATAGRAMS];
+        for event in &mut events {
+            let Ok((datagram, from)) = socket.recv() else { break };
+            if from.endpoint.port == dhcp::SERVER_PORT {
+                *event = client.client.take(datagram, now);
+            }
+        }
+        let (message, event) = client.client.step(now);
+        if let Some(Message { bytes, to }) = message {
+            // A message that could not leave yet is older than this one.
+            socket.close();
+            let _ = socket.bind(dhcp::CLIENT_PORT);
+            let to = to.unwrap_or(Ipv4Addr::BROADCAST);
+            let mut to = udp::UdpMetadata::from((IpAddress::Ipv4(to), dhcp::SERVER_PORT));
+            let own = self.settings.map_or(Ipv4Addr::UNSPECIFIED, |settings| settings.address);
+            to.local_address = Some(IpAddress::Ipv4(own));
+            // There is room: the queue was emptied just now.
+            let _ = socket.send_slice(&bytes, to);
+            self.sockets.udp.change();
+        }
+        for event in events.into_iter().chain([event]).flatten() {
+            match event {
+                dhcp::Event::Leased(settings) if self.settings == Some(settings) => {}
+                dhcp::Event::Leased(settings) => self.apply(settings),
+                dhcp::Event::Lost => self.withdraw(),
+            }
+        }
+    }
+
+    /// Makes `settings`, which have been checked, the interface's configuration.
+    fn apply(&mut self, settings: Settings) {
+        self.withdraw();
+        let network = Ipv4Cidr::new(settings.address, settings.prefix);
+        self.interface.update_ip_addrs(|addresses| {
+            // There is room: the list was emptied just now.
+            let _ = addresses.push(IpCidr::Ipv4(network));
+        });
+        if let Some(gateway) = settings.gateway {
+            // There is room: this is the only route.
+            let _ = self.interface.routes_mut().add_default_ipv4_route(gateway);
+        }
+        self.settings = Some(settings);
+        self.sockets.change_all();
+    }
+
+    /// Leaves the interface without an address.
+    fn withdraw(&mut self) {
+        self.interface.update_ip_addrs(|addresses| addresses.clear());
+        self.interface.routes_mut().remove_default_ipv4_route();
+        self.settings = None;
+        self.sockets.change_all();
+    }
+}
+
+/// Room for a few datagrams each way; servers may send 576 bytes (RFC 2131, section 2).
+fn dhcp_socket() -> udp::Socket<'static> {
+    let datagrams = || {
+        let records = alloc::vec![udp::PacketMetadata::EMPTY; DHCP_DATAGRAMS];
+        udp::PacketBuffer::new(records, alloc::vec![0; DHCP_DATAGRAMS.saturating_mul(1500)])
+    };
+    let mut socket = udp::Socket::new(datagrams(), datagrams());
+    // The port is not 0 and the socket is new: nothing that `bind` would refuse.
+    let _ = socket.bind(dhcp::CLIENT_PORT);
+    socket
+}

@@ -1,0 +1,13 @@
+//! The network against models: a wire, a peer with sockets of its own, a DHCP server.
+
+mod dhcp;
+mod echo;
+mod half_open;
+mod hostile_device;
+pub mod hostile_frames;
+mod hostile_segments;
+mod one_way;
+mod paces;
+mod secrets;
+mod stack;
+mod whole_path;

@@ -1,0 +1,139 @@
+//! Atomics that are the kernel's own, or loom's if they are made inside [`model`]. So a model runs the very
+//! code that the kernel runs, and a twin runs it on a processor that does one thing wrong.
+
+#![allow(missing_docs, reason = "as the atomics that these stand for")]
+
+use core::cell::Cell;
+use core::sync::atomic::Ordering;
+use std::thread_local;
+
+/// What a twin's processor does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    Nothing,
+    /// Every access is relaxed.
+    Unordered,
+    /// An addition is a load and a store.
+    Separate,
+    /// A doubleword is stored by halves, the upper one of which is 0 until it comes.
+    Halved,
+}
+
+thread_local! {
+    /// Set while a model runs; all of its threads are coroutines of one thread.
+    static WATCHED: Cell<Option<Wrong>> = const { Cell::new(None) };
+}
+
+/// Runs `model` in every order of steps, on a processor with this fault.
+pub fn model(wrong: Wrong, model: impl Fn() + Send + Sync + 'static) {
+    struct Over;
+    impl Drop for Over {
+        fn drop(&mut self) {
+            WATCHED.set(None);
+        }
+    }
+    let _over = Over;
+    WATCHED.set(Some(wrong));
+    loom::model(model);
+}
+
+fn is_wrong(wrong: Wrong) -> bool {
+    WATCHED.get() == Some(wrong)
+}
+
+fn order(order: Ordering) -> Ordering {
+    if is_wrong(Wrong::Unordered) { Ordering::Relaxed } else { order }
+}
+
+#[derive(Debug)]
+enum Either<K, L> {
+    Kernel(K),
+    Loom(L),
+}
+
+macro_rules! atomic {
+    ($name:ident, $value:ty) => {
+        #[derive(Debug)]
+        pub struct $name(Either<core::sync::atomic::$name, loom::sync::atomic::$name>);
+
+        impl $name {
+            pub fn new(value: $value) -> Self {
+                Self(match WATCHED.get() {
+                    None => Either::Kernel(core::sync::atomic::$name::new(value)),
+                    Some(_) => Either::Loom(loom::sync::atomic::$name::new(value)),
+                })
+            }
+
+            pub fn load(&self, ordering: Ordering) -> $value {
+                match &self.0 {
+                    Either::Kernel(atomic) => atomic.load(ordering),
+                    Either::Loom(atomic) => atomic.load(order(ordering)),
+                }
+            }
+        }
+    };
+}
+
+atomic!(AtomicBool, bool);
+atomic!(AtomicU32, u32);
+atomic!(AtomicU64, u64);
+
+impl AtomicBool {
+    pub fn store(&self, value: bool, ordering: Ordering) {
+        match &self.0 {
+            Either::Kernel(atomic) => atomic.store(value, ordering),
+            Either::Loom(atomic) => atomic.store(value, order(ordering)),
+        }
+    }
+}
+
+impl AtomicU32 {
+    /// For loom an exchange: a plain store may come between the load and the store of an addition there, as it may on
+    /// no processor (loom's `rt/atomic.rs` leaves the atomicity of read-modify-writes open).
+    pub fn store(&self, value: u32, ordering: Ordering) {
+        match &self.0 {
+            Either::Kernel(atomic) => atomic.store(value, ordering),
+            Either::Loom(atomic) => drop(atomic.swap(value, order(ordering))),
+        }
+    }
+
+    pub fn fetch_add(&self, value: u32, ordering: Ordering) -> u32 {
+        match &self.0 {
+            Either::Kernel(atomic) => atomic.fetch_add(value, ordering),
+            Either::Loom(_) if is_wrong(Wrong::Separate) => {
+                let before = self.load(Ordering::Relaxed);
+                self.store(before.wrapping_add(value), Ordering::Relaxed);
+                before
+            }
+            Either::Loom(atomic) => atomic.fetch_add(value, order(ordering)),
+        }
+    }
+}
+
+impl AtomicU64 {
+    pub fn compare_exchange(
+        &self,
+        current: u64,
+        new: u64,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Result<u64, u64> {
+        match &self.0 {
+            Either::Kernel(atomic) => atomic.compare_exchange(current, new, success, failure),
+            Either::Loom(atomic) => atomic.compare_exchange(current, new, order(success), order(failure)),
+        }
+    }
+
+    /// For loom an exchange, as that of [`AtomicU32`].
+    pub fn store(&self, value: u64, ordering: Ordering) {
+        match &self.0 {
+            Either::Kernel(atomic) => atomic.store(value, ordering),
+            Either::Loom(atomic) => {
+                if is_wrong(Wrong::Halved) {
+                    atomic.store(value & 0xffff_ffff, Ordering::Relaxed);
+                }
+                let _ = atomic.swap(value, order(ordering));
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! RTAS calls: the status word, and the shape of a call. The argument block is the kernel's.
+//!
+//! Source: PAPR+ chapter 7; QEMU `hw/ppc/spapr_rtas.c`. After H_RTAS in a secure VM r3 still holds the
+//! opcode, so only the first return word counts (ultravisor `svm/svm-rtas.c`).
+
+use crate::hcall::calls;
+use crate::lock::Stuck;
+use crate::platform::{DeviceMemory, Hypervisor};
+use core::fmt;
+
+pub use service::Service;
+
+/// Most argument words, and most return words, that a call of this kernel has.
+pub const MAX_WORDS: usize = 8;
+
+/// Most arguments and results, the status among them, for which the ultravisor has room (`svm/svm-rtas.c`: `args[16]`,
+/// which it does not check).
+pub const MOST_TOGETHER: usize = 16;
+
+/// An interrupt source or a server (XICS: 24 bits), as an argument of a call.
+///
+/// # Errors
+/// The number has more bits.
+pub fn xics_number(number: u32) -> Result<u32, RtasError> {
+    if number >> 24 == 0 { Ok(number) } else { Err(RtasError::NoSuchNumber(number)) }
+}
+
+/// An RTAS call that did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtasError {
+    /// The tree has no token for the service.
+    NotThere(&'static str),
+    /// -1: hardware error.
+    Hardware,
+    /// -2, or 9900..=9905: still busy after every retry ([`busy`]).
+    Busy(i32),
+    /// -3: parameter error, or not supported.
+    Parameter,
+    /// -9002: not authorised.
+    NotAuthorized,
+    /// A status that is none of these.
+    Unknown(i32),
+    /// More words than [`MAX_WORDS`] or [`MOST_TOGETHER`]: a mistake of the caller.
+    TooManyWords(usize),
+    /// Another number of arguments than the service takes: a mistake of the caller. The call was not made.
+    Arguments(Service, usize),
+    /// Another CPU stands still in a call, or with what this one is about. The call was not made.
+    Stuck(Stuck),
+    /// An interrupt source or a server that is none: they have 24 bits. The call was not made.
+    NoSuchNumber(u32),
+}
+
+impl From<Stuck> for RtasError {
+    fn from(stuck: Stuck) -> Self {
+        Self::Stuck(stuck)
+    }
+}
+
+impl fmt::Display for RtasError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotThere(name) => write!(f, "no RTAS service {name}"),
+            Self::Hardware => f.write_str("RTAS hardware error"),
+            Self::Busy(code) => write!(f, "RTAS busy ({code})"),
+            Self::Parameter => f.write_str("RTAS parameter error"),
+            Self::NotAuthorized => f.write_str("RTAS not authorized"),
+            Self::Unknown(code) => write!(f, "unknown RTAS status {code}"),
+            Self::Arguments(service, n) => write!(f, "{n} arguments for RTAS service {}", service.name()),
+            Self::TooManyWords(n) => write!(f, "{n} RTAS words"),
+            Self::Stuck(stuck) => stuck.fmt(f),
+            Self::NoSuchNumber(number) => write!(f, "{number:#x} is no interrupt source and no server"),
+        }
+    }
+}
+
+/// Judges the first return word.
+///
+/// # Errors
+/// Every status but 0, by its name.
+pub fn judge(status: i32) -> Result<(), RtasError> {
+    match status {
+        0 => Ok(()),
+        -1 => Err(RtasError::Hardware),
+        busy @ (-2 | 9900..=9905) => Err(RtasError::Busy(busy)),
+        -3 => Err(RtasError::Parameter),
+        -9002 => Err(RtasError::NotAuthorized),
+        other => Err(RtasError::Unknown(other)),
+    }
+}
+
+/// Words of an argument block: token, count of arguments, count of returns, both lists, and the status.
+pub const BLOCK_WORDS: usize = 4 + 2 * MAX_WORDS;
+
+/// A status that no service answers with: it stays when the call is refused before it begins.
+const NOT_ANSWERED: u32 = i32::MIN.cast_unsigned();
+
+/// Calls the service with this token once, by way of `block`, memory of at least [`BLOCK_WORDS`] big-endian
+/// words (PAPR+ 7.2.1) that the hypervisor writes to. As many words as `rets` has are copied from where this
+/// call put them, whatever the counts in the block say afterwards; r3 says nothing in a secure VM, where it
+/// still holds the opcode.
+///
+/// # Errors
+/// The status, or that there are too many words.
+///
+/// # Safety
+/// The block is the caller's alone until the call returns. What the service of this token does with these
+/// arguments harms nothing that Rust code relies on.
+#[allow(unsafe_code, reason = "what a service does with memory depends on token and arguments")]
+pub unsafe fn call(
+    hypervisor: &impl Hypervisor,
+    block: &impl DeviceMemory,
+    token: u32,
+    args: &[u32],
+    rets: &mut [u32],
+) -> Result<(), RtasError> {
+    let words = args.len().max(rets.len());
+    let together = args.len().saturating_add(rets.len()).saturating_add(1);
+    if words > MAX_WORDS || together > MOST_TOGETHER {
+        return Err(RtasError::TooManyWords(together));
+    }
+    let status_at = args.len().saturating_add(3);
+    let header = [token, count(args.len()), count(rets.len().saturating_add(1))];
+    let request = header.iter().chain(args).chain(&[NOT_ANSWERED]);
+    block.zero(0, BLOCK_WORDS.saturating_mul(4));
+    for (index, word) in request.enumerate() {
+        block.write(index.saturating_mul(4), &word.to_be_bytes());
+    }
+    // SAFETY: the block was written above and is the caller's, as is the promise about the service.
+    unsafe { calls::rtas(hypervisor, block.gpa()) };
+    judge(word(block, status_at).cast_signed())?;
+    for (index, ret) in rets.iter_mut().enumerate() {
+        *ret = word(block, index.saturating_add(status_at).saturating_add(1));
+    }
+    Ok(())
+}
+
+/// A number of words, at most [`MAX_WORDS`] and one.
+fn count(words: usize) -> u32 {
+    u32::try_from(words).unwrap_or(0)
+}
+
+fn word(block: &impl DeviceMemory, index: usize) -> u32 {
+    let mut bytes = [0; 4];
+    block.read(index.saturating_mul(4), &mut bytes);
+    u32::from_be_bytes(bytes)
+}
+
+pub mod busy;
+mod service;

@@ -1,0 +1,75 @@
+//! The services that the kernel asks while it works, as a type: what is called can be read here, and nothing else can be
+//! called by safe code.
+//!
+//! None of them takes an address of the guest's memory, in any argument. The published ultravisor chooses its handler by
+//! the token alone (`svm/svm-rtas-hdlr.c`), and no two services of an accepted tree have one token
+//! (`pseries_tree::rtas`): so a call of one of these reads and writes its own argument block and nothing more. The
+//! services that are given addresses (`start-cpu`, `ibm,nmi-register`, `ibm,os-term`) are the kernel's own `unsafe`
+//! business.
+
+/// A service that is given no address. Source: PAPR+ 7.3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Reads a register of a PCI function's configuration space.
+    ReadPciConfig,
+    /// Writes one.
+    WritePciConfig,
+    /// Sets how many message interrupts a PCI function has.
+    ChangeMsi,
+    /// Tells the interrupt source of a message.
+    QueryInterruptSource,
+    /// Routes an interrupt source to a server, with a priority.
+    SetXive,
+    /// Masks an interrupt source.
+    InterruptOff,
+    /// Tells what dynamic DMA windows there may be.
+    QueryDmaWindow,
+    /// Makes a dynamic DMA window.
+    CreateDmaWindow,
+    /// Removes a DMA window.
+    RemoveDmaWindow,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::ReadPciConfig,
+        Self::WritePciConfig,
+        Self::ChangeMsi,
+        Self::QueryInterruptSource,
+        Self::SetXive,
+        Self::InterruptOff,
+        Self::QueryDmaWindow,
+        Self::CreateDmaWindow,
+        Self::RemoveDmaWindow,
+    ];
+
+    /// The property of the tree's `/rtas` that holds its token.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadPciConfig => "ibm,read-pci-config",
+            Self::WritePciConfig => "ibm,write-pci-config",
+            Self::ChangeMsi => "ibm,change-msi",
+            Self::QueryInterruptSource => "ibm,query-interrupt-source-number",
+            Self::SetXive => "ibm,set-xive",
+            Self::InterruptOff => "ibm,int-off",
+            Self::QueryDmaWindow => "ibm,query-pe-dma-window",
+            Self::CreateDmaWindow => "ibm,create-pe-dma-window",
+            Self::RemoveDmaWindow => "ibm,remove-pe-dma-window",
+        }
+    }
+
+    /// How many argument words it takes. A call with another number is not made: the ultravisor would read words that
+    /// nobody wrote.
+    #[must_use]
+    pub const fn arguments(self) -> usize {
+        match self {
+            Self::InterruptOff | Self::RemoveDmaWindow => 1,
+            Self::SetXive | Self::QueryDmaWindow => 3,
+            Self::ReadPciConfig | Self::QueryInterruptSource => 4,
+            Self::WritePciConfig | Self::CreateDmaWindow => 5,
+            Self::ChangeMsi => 6,
+        }
+    }
+}

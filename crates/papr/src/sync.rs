@@ -1,0 +1,7 @@
+//! What CPUs share: the processor's atomics. Built with `--cfg loom`, these are loom's inside a loom model:
+//! `loom_sync.rs`.
+
+#[cfg(loom)]
+pub use crate::loom_sync::{AtomicBool, AtomicU32, AtomicU64};
+#[cfg(not(loom))]
+pub use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};

@@ -1,0 +1,171 @@
+//! Words of the command line that have no effect on what was asked for.
+
+use super::{OPTIONS, Options, Step};
+use core::fmt;
+use papr::text::Escaped;
+
+/// A word without effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unused<'a> {
+    /// The word.
+    pub word: &'a [u8],
+    /// Why.
+    pub why: Why,
+}
+
+/// Why a word has no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// No step of `run=` looks at it.
+    NoStep,
+    /// The same option comes again.
+    GivenAgain,
+    /// An ordinary guest has no pool.
+    NoPool,
+}
+
+impl fmt::Display for Unused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: not used: ", Escaped(self.word))?;
+        f.write_str(match self.why {
+            Why::NoStep => "no step of run= looks at it",
+            Why::GivenAgain => "a later one counts",
+            Why::NoPool => "an ordinary guest has no pool",
+        })
+    }
+}
+
+/// The words of a line that was followed as `options`, and that change nothing. `secure` is what the guest is.
+pub fn unused<'a>(line: &'a [u8], options: &Options, secure: bool) -> impl Iterator<Item = Unused<'a>> {
+    let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
+    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    words.clone().enumerate().filter_map(move |(index, word)| {
+        let mut later = words.clone().skip(index.saturating_add(1));
+        let why = if later.any(|later| name(later) == name(word)) {
+            Some(Why::GivenAgain)
+        } else if !secure && name(word) == b"pool" && !options.run.contains(&Step::BenchPool) {
+            Some(Why::NoPool)
+        } else {
+            let looks = options.run.iter().any(|step| looks_at(*step, name(word)));
+            (!looks && OPTIONS.contains(&name(word))).then_some(Why::NoStep)
+        };
+        Some(Unused { word, why: why? })
+    })
+}
+
+fn name(word: &[u8]) -> &[u8] {
+    word.split(|&byte| byte == b'=').next().unwrap_or_default()
+}
+
+/// Whether a step, or what comes before each, looks at an option.
+fn looks_at(step: Step, option: &[u8]) -> bool {
+    match option {
+        b"serve" => matches!(step, Step::NetServe | Step::NetBench | Step::Soak),
+        b"seed" => {
+            matches!(step, Step::BlkPattern | Step::BlkSmp | Step::Soak | Step::BenchBlk | Step::BenchSmp)
+        }
+        b"ip" | b"gw" => matches!(step, Step::Demo | Step::NetServe | Step::NetBench | Step::Soak),
+        b"bench" => matches!(step, Step::BenchBlk | Step::BenchSmp),
+        // Devices are brought up for every step.
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{OPTIONS, STEPS, parse};
+    use super::unused;
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    /// Options that some steps look at and others do not.
+    const SOMETIMES: [&str; 5] = ["ip", "gw", "seed", "serve", "bench"];
+    /// What each step looks at of those, from docs/help.txt.
+    const LOOKED_AT: [(&str, &str); 13] = [
+        ("demo", "ip gw"),
+        ("blk-digest", ""),
+        ("blk-pattern", "seed"),
+        ("blk-smp", "seed"),
+        ("soak", "ip gw seed serve"),
+        ("irq-cost", ""),
+        ("net-serve", "ip gw serve"),
+        ("net-bench", "ip gw serve"),
+        ("bench-blk", "seed bench"),
+        ("bench-smp", "seed bench"),
+        ("bench-pool", ""),
+        ("map", ""),
+        ("memory", ""),
+    ];
+
+    fn value(option: &str) -> &'static str {
+        match option {
+            "svm" => "on",
+            "pool" => "2M",
+            "loglevel" => "info",
+            "console" => "hvc",
+            "ip" => "10.0.2.15/24",
+            "gw" => "10.0.2.2",
+            "irq" => "poll",
+            "report" => "full",
+            "bench" => "read:4096:1:seq:1",
+            _ => "7",
+        }
+    }
+
+    fn said(line: &str, secure: bool) -> Vec<String> {
+        let parsed = parse(line.as_bytes());
+        assert!(parsed.errors.is_empty(), "{line}: {:?}", parsed.errors);
+        unused(line.as_bytes(), &parsed.options, secure).map(|unused| unused.to_string()).collect()
+    }
+
+    #[test]
+    fn every_option_with_every_step_has_an_effect_or_is_named() {
+        let mut tried = 0;
+        for (step, _) in STEPS {
+            let of_step = LOOKED_AT.iter().find(|(name, _)| *name == step).map_or("", |(_, used)| used);
+            for option in OPTIONS.iter().map(|option| core::str::from_utf8(option).unwrap()) {
+                let word = format!("{option}={}", value(option));
+                // What has to be there with it or with the step.
+                let with = match (step, option) {
+                    (_, "run") => continue,
+                    (_, "gw") => "ip=10.0.2.15/24 ",
+                    ("bench-blk" | "bench-smp", "bench") => "",
+                    ("bench-blk" | "bench-smp", _) => "bench=read:512:1:seq:1 ",
+                    _ => "",
+                };
+                let needs_bench = step.starts_with("bench-") && step != "bench-pool" && option == "gw";
+                let more = if needs_bench { "bench=read:512:1:seq:1 " } else { "" };
+                let used = !SOMETIMES.contains(&option) || of_step.split(' ').any(|used| used == option);
+                let said = said(&format!("{more}{with}{word} run={step}"), true);
+                let line = format!("{word}: not used: no step of run= looks at it");
+                assert_eq!(said.contains(&line), !used, "{step}: {word}: {said:?}");
+                tried += 1;
+            }
+        }
+        assert_eq!(tried, STEPS.len() * (OPTIONS.len() - 1));
+    }
+
+    #[test]
+    fn one_step_of_several_that_looks_at_a_word_is_enough() {
+        assert_eq!(said("run=map,net-serve,blk-pattern serve=1 seed=2 ip=dhcp", true), [""; 0]);
+        assert_eq!(said("seed=2", true), ["seed=2: not used: no step of run= looks at it"]);
+    }
+
+    #[test]
+    fn a_word_that_a_later_one_overrides_is_named() {
+        let line = "run=map seed=1 run=soak seed=2";
+        assert_eq!(
+            said(line, true),
+            ["run=map: not used: a later one counts", "seed=1: not used: a later one counts"]
+        );
+    }
+
+    #[test]
+    fn a_pool_is_of_use_to_a_secure_guest_and_to_its_measurement() {
+        let named = ["pool=2M: not used: an ordinary guest has no pool"];
+        assert_eq!(said("pool=2M", true), [""; 0]);
+        assert_eq!(said("pool=2M", false), named);
+        assert_eq!(said("pool=2M run=bench-pool", false), [""; 0]);
+    }
+}

@@ -1,0 +1,5 @@
+//! The disk jobs of `run=`: digest, pattern, verify, and one disk shared out among all CPUs.
+
+pub mod jobs;
+pub mod partition;
+pub mod pattern;

@@ -1,0 +1,134 @@
+//! The disk jobs of `run=`: digests, and a pattern written and read back.
+
+use crate::disk::pattern::Pattern;
+use core::fmt;
+use papr::platform::Platform;
+use papr::registers::Mmio;
+use sha2::{Digest, Sha256};
+use virtio_pci::blk::driver::Blk;
+use virtio_pci::blk::error::BlkError;
+use virtio_pci::blk::geometry::SECTOR;
+use virtio_pci::blk::stream::{Plan, TransferError};
+
+/// A SHA-256 digest; displays as 64 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sha256Digest(pub [u8; 32]);
+
+impl fmt::Display for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A disk job that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobError {
+    /// The disk, before any of its bytes was touched.
+    Disk(BlkError),
+    /// A read or a write.
+    Transfer(TransferError),
+    /// The flush between writing and reading back.
+    Flush(BlkError),
+    /// What was read is not what was written.
+    Mismatch {
+        /// The first sector that differs.
+        sector: u64,
+        /// Byte offset on the disk of the first 8-byte word that differs.
+        offset: u64,
+    },
+}
+
+impl From<TransferError> for JobError {
+    fn from(error: TransferError) -> Self {
+        Self::Transfer(error)
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Disk(error) => error.fmt(f),
+            Self::Transfer(error) => error.fmt(f),
+            Self::Flush(error) => write!(f, "flush: {error}"),
+            Self::Mismatch { sector, offset } => {
+                write!(f, "sector {sector} (byte {offset}) does not read back as written")
+            }
+        }
+    }
+}
+
+/// SHA-256 of the first `limit` bytes of the disk, or of all of it when it is shorter, and how many bytes that are. The
+/// capacity is that of now.
+///
+/// # Errors
+/// There is nothing to read, or not all of it can be; the read that failed.
+pub fn digest<M: Mmio, P: Platform>(
+    disk: &mut Blk<M, P>,
+    limit: u64,
+    plan: Plan,
+) -> Result<(Sha256Digest, u64), JobError> {
+    let geometry = disk.refresh().map_err(JobError::Disk)?;
+    let limit = geometry.extent(limit).map_err(JobError::Disk)?;
+    // Whole blocks are read; only what was asked for is hashed.
+    let end = limit.checked_next_multiple_of(geometry.block.into()).unwrap_or(limit);
+    let mut hash = Sha256::new();
+    disk.read_range(0..end, plan, |offset, chunk| {
+        let wanted = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
+        hash.update(chunk.get(..wanted).unwrap_or(chunk));
+    })?;
+    Ok((Sha256Digest(hash.finalize().into()), limit))
+}
+
+/// Writes `pattern` over the whole disk, makes it durable, and reads all of it back. Answers the bytes.
+///
+/// # Errors
+/// What failed, and where.
+pub fn write_and_verify<M: Mmio, P: Platform>(
+    disk: &mut Blk<M, P>,
+    pattern: Pattern,
+    plan: Plan,
+) -> Result<u64, JobError> {
+    let bytes = whole(disk)?;
+    disk.write_range(0..bytes, plan, |offset, chunk| pattern.fill(offset, chunk))?;
+    disk.flush().map_err(JobError::Flush)?;
+    compare(disk, bytes, pattern, plan)
+}
+
+/// Reads the whole disk and compares it with `pattern`. Answers the bytes.
+///
+/// # Errors
+/// What failed, and where.
+pub fn verify<M: Mmio, P: Platform>(
+    disk: &mut Blk<M, P>,
+    pattern: Pattern,
+    plan: Plan,
+) -> Result<u64, JobError> {
+    let bytes = whole(disk)?;
+    compare(disk, bytes, pattern, plan)
+}
+
+/// Bytes of the disk as it is now, all of which can be worked on.
+///
+/// # Errors
+/// There is none, or not all of them can be reached.
+pub fn whole<M: Mmio, P: Platform>(disk: &mut Blk<M, P>) -> Result<u64, JobError> {
+    disk.refresh().and_then(|geometry| geometry.extent(u64::MAX)).map_err(JobError::Disk)
+}
+
+fn compare<M: Mmio, P: Platform>(
+    disk: &mut Blk<M, P>,
+    bytes: u64,
+    pattern: Pattern,
+    plan: Plan,
+) -> Result<u64, JobError> {
+    let mut different = None;
+    disk.read_range(0..bytes, plan, |offset, chunk| {
+        if different.is_none() {
+            different = pattern.first_difference(offset, chunk);
+        }
+    })?;
+    match different {
+        None => Ok(bytes),
+        Some(offset) => Err(JobError::Mismatch { sector: offset / SECTOR, offset }),
+    }
+}

@@ -1,0 +1,158 @@
+//! Where random numbers start from: the CPU's own generator (`darn`), with the timebase mixed in. The hypervisor is
+//! never asked: its numbers are its own to choose.
+
+use alloc::vec::Vec;
+use core::fmt;
+use netstack::random::Generator;
+use papr::clock::Clock;
+
+/// Words of the CPU's generator that a start takes, and a later stir.
+const START: usize = 8;
+const LATER: usize = 2;
+/// `darn` may fail a few times in a row on a healthy machine (Power ISA 3.0B, book I 3.3.9: all ones).
+const TRIES: usize = 16;
+/// Looks at the timebase: the time between two of them varies a little.
+const LOOKS: usize = 64;
+
+/// What the numbers are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quality {
+    /// The CPU's generator answered.
+    Darn,
+    /// It did not, or always with the same number: all there is are times, which the host can guess.
+    Weak,
+}
+
+impl fmt::Display for Quality {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Darn => "darn",
+            Self::Weak => "weak",
+        })
+    }
+}
+
+/// The machine's random numbers.
+#[derive(Debug)]
+pub struct Entropy {
+    generator: Generator,
+    quality: Quality,
+}
+
+impl Entropy {
+    /// Gathers what there is. `darn` gives a conditioned number, or none right now.
+    pub fn gather(darn: &mut dyn FnMut() -> Option<u64>, clock: &impl Clock) -> Self {
+        let mut words = words(START, darn);
+        let first = words.first().copied();
+        let varied = words.iter().any(|word| Some(*word) != first);
+        let quality = if words.len() == START && varied { Quality::Darn } else { Quality::Weak };
+        for _ in 0..LOOKS {
+            words.push(clock.now());
+            clock.relax();
+        }
+        Self { generator: Generator::new(&words), quality }
+    }
+
+    /// What the numbers were started from.
+    #[must_use]
+    pub fn quality(&self) -> Quality {
+        self.quality
+    }
+
+    /// A generator of its own for somebody, after fresh numbers were mixed in.
+    pub fn fork(&mut self, darn: &mut dyn FnMut() -> Option<u64>, clock: &impl Clock) -> Generator {
+        let mut words = words(LATER, darn);
+        words.push(clock.now());
+        self.generator.stir(&words);
+        self.generator.fork()
+    }
+}
+
+/// Up to `count` words.
+fn words(count: usize, darn: &mut dyn FnMut() -> Option<u64>) -> Vec<u64> {
+    (0..count).filter_map(|_| (0..TRIES).find_map(|_| darn())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entropy, Quality, START};
+    use core::cell::Cell;
+    use papr::clock::Clock;
+    use postern_cases::case;
+    use std::collections::BTreeSet;
+    use std::format;
+
+    /// A clock that goes on by one at each look.
+    #[derive(Default)]
+    struct TestClock(Cell<u64>);
+
+    impl Clock for TestClock {
+        fn now(&self) -> u64 {
+            self.0.replace(self.0.get() + 1)
+        }
+        fn frequency(&self) -> u64 {
+            512_000_000
+        }
+        fn relax(&self) {}
+    }
+
+    fn gather(mut darn: impl FnMut() -> Option<u64>) -> Entropy {
+        Entropy::gather(&mut darn, &TestClock::default())
+    }
+
+    #[test]
+    fn a_machine_without_a_generator_says_so_and_works() {
+        case!("RND-04", Work);
+        let mut number = 0;
+        let healthy = gather(|| {
+            number += 1;
+            (number % 3 == 0).then_some(number)
+        });
+        assert_eq!(healthy.quality(), Quality::Darn);
+        assert_eq!(gather(|| None).quality(), Quality::Weak);
+        assert_eq!(gather(|| Some(7)).quality(), Quality::Weak, "always the same");
+        let mut left = START - 1;
+        let dries_up = gather(|| {
+            left = left.checked_sub(1)?;
+            Some(left as u64)
+        });
+        assert_eq!(dries_up.quality(), Quality::Weak);
+        let mut weak = gather(|| None);
+        let mut words = || weak.fork(&mut || None, &TestClock::default()).word();
+        assert_ne!(words(), words());
+    }
+
+    #[test]
+    fn a_generator_that_has_no_number_is_asked_sixteen_times_for_each() {
+        let mut asked = 0;
+        gather(|| {
+            asked += 1;
+            None
+        });
+        assert_eq!(asked, START * 16);
+    }
+
+    #[test]
+    fn each_fork_is_new_and_none_shows_its_state() {
+        case!("RND-05", Work);
+        let mut entropy = gather(|| None);
+        let clock = TestClock::default();
+        let seen: BTreeSet<u64> = (0..1000).map(|_| entropy.fork(&mut || Some(1), &clock).word()).collect();
+        assert_eq!(seen.len(), 1000);
+        assert_eq!(format!("{entropy:?}"), "Entropy { generator: Generator(..), quality: Weak }");
+    }
+
+    #[test]
+    fn every_word_of_the_cpu_counts() {
+        let first = |odd: usize| {
+            let mut number = 0;
+            let mut entropy = gather(|| {
+                number += 1;
+                Some(if number == odd { 1 << 40 } else { number as u64 })
+            });
+            entropy.fork(&mut || None, &TestClock::default()).word()
+        };
+        let all: BTreeSet<u64> = (0..=START).map(first).collect();
+        assert_eq!(all.len(), START + 1);
+    }
+}

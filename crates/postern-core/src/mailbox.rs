@@ -1,0 +1,160 @@
+//! Handing a value to a CPU that sleeps until it is woken. `interleavings.rs` tries every order in which two
+//! CPUs can do this.
+
+use core::sync::atomic::Ordering;
+use papr::clock::Clock;
+use papr::lock::{Lock, Stuck};
+use papr::sync::AtomicU64;
+
+/// A place for one value.
+pub type Slot<T> = Lock<Option<T>>;
+
+/// Hands `value` over to a CPU that is in [`next`], and wakes it. In this order: a CPU that was woken before the
+/// value is there looks, finds nothing, and sleeps over it.
+///
+/// # Errors
+/// A CPU stands still with the slot: the value is dropped.
+pub fn post<T>(slot: &Slot<T>, clock: &impl Clock, value: T, wake: impl FnOnce()) -> Result<(), Stuck> {
+    *slot.take(clock)? = Some(value);
+    wake();
+    Ok(())
+}
+
+/// Waits for a value. `sleep` gives this CPU up until it is woken, and returns at once if that has happened since it
+/// last returned; `None` when it answers that the wait is over. Behind a CPU that stands still with the slot there is
+/// nothing.
+pub fn next<T>(slot: &Slot<T>, clock: &impl Clock, mut sleep: impl FnMut() -> bool) -> Option<T> {
+    loop {
+        if let Some(value) = look(slot, clock) {
+            return Some(value);
+        }
+        if !sleep() {
+            return look(slot, clock);
+        }
+    }
+}
+
+/// What is there, if something is. The slot is free again before anything is done with it.
+fn look<T>(slot: &Slot<T>, clock: &impl Clock) -> Option<T> {
+    slot.take(clock).ok()?.take()
+}
+
+const AWAITED: u64 = 0;
+const HERE: u64 = 1;
+const MISSED: u64 = 2;
+
+/// Whether a CPU that was started comes while it is waited for. One that comes later is not let in: it was counted as
+/// missing.
+#[derive(Debug)]
+pub struct Arrival(AtomicU64);
+
+impl Arrival {
+    /// Nobody is here yet.
+    #[must_use]
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(AWAITED))
+    }
+
+    /// Nobody is here yet.
+    #[must_use]
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self(AtomicU64::new(AWAITED))
+    }
+
+    /// The CPU is here. False when it comes too late, or somebody came in its place.
+    #[must_use]
+    pub fn arrive(&self) -> bool {
+        self.0.compare_exchange(AWAITED, HERE, Ordering::Release, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether it is here.
+    pub fn is_here(&self) -> bool {
+        self.0.load(Ordering::Acquire) == HERE
+    }
+
+    /// It is not waited for any longer. False when it has come at the last moment.
+    #[must_use]
+    pub fn miss(&self) -> bool {
+        self.0.compare_exchange(AWAITED, MISSED, Ordering::Relaxed, Ordering::Acquire).is_ok()
+    }
+}
+
+impl Default for Arrival {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::cell::Cell;
+    use postern_cases::case;
+    use testkit::model::Model;
+
+    fn slot(value: Option<u8>) -> Slot<u8> {
+        Lock::new("slot", value)
+    }
+
+    #[test]
+    fn value_that_is_there_is_taken_without_sleeping() {
+        let (slot, clock) = (slot(Some(7)), Model::new(false));
+        assert_eq!(next(&slot, &clock, || panic!("slept")), Some(7));
+        assert_eq!(look(&slot, &clock), None);
+    }
+
+    #[test]
+    fn value_is_there_when_its_reader_is_woken() {
+        let (slot, clock) = (slot(None), Model::new(false));
+        let woken = Cell::new(false);
+        let posted = post(&slot, &clock, 7, || {
+            woken.set(true);
+            assert_eq!(look(&slot, &clock), Some(7));
+        });
+        assert_eq!((posted, woken.get()), (Ok(()), true));
+    }
+
+    #[test]
+    fn wait_that_is_over_ends_and_looks_once_more() {
+        let (slot, clock) = (slot(None), Model::new(false));
+        let mut naps = 0;
+        let waited = next(&slot, &clock, || {
+            naps += 1;
+            naps < 3
+        });
+        assert_eq!((waited, naps), (None, 3));
+        let late = next(&slot, &clock, || {
+            post(&slot, &clock, 7, || ()).unwrap();
+            false
+        });
+        assert_eq!(late, Some(7));
+    }
+
+    #[test]
+    fn cpu_that_comes_too_late_or_twice_is_not_let_in() {
+        case!("LCK-05", Ignore);
+        let late = Arrival::new();
+        assert!(late.miss() && !late.arrive() && !late.is_here());
+        let in_time = Arrival::new();
+        assert!(in_time.arrive() && !in_time.miss() && in_time.is_here());
+        assert!(!in_time.arrive(), "a second one in its place");
+    }
+
+    #[test]
+    fn cpu_that_stands_still_with_a_slot_is_given_nothing_and_waited_for_once() {
+        case!("LCK-03", Fail);
+        let (slot, clock) = (slot(None), Model::new(false));
+        let held = slot.take(&clock).unwrap();
+        let posted = post(&slot, &clock, 7, || panic!("woken for nothing"));
+        assert_eq!(posted, Err(Stuck("slot")));
+        let mut naps = 0;
+        let waited = next(&slot, &clock, || {
+            naps += 1;
+            naps < 3
+        });
+        assert_eq!((waited, naps), (None, 3));
+        drop(held);
+    }
+}

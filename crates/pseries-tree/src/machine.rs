@@ -1,0 +1,254 @@
+//! The machine, as the tree describes it and as far as the kernel uses it. Nothing here points into the tree.
+
+use super::bridges::{self, Bridge};
+use super::cpus::{self, Cpus};
+use super::early::{self, Entry};
+use super::guard::Tree;
+use super::memory;
+use super::read;
+use super::rtas::{self, Rtas, TokenError};
+use super::warnings::{Fault, Warnings};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use papr::addr::GpaRange;
+use papr::cas::Outcome;
+use papr::text::HostText;
+use svm_dma::memory_map::Described;
+
+/// Why a tree that is well-formed describes no machine that can be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MachineError {
+    /// No usable memory.
+    NoMemory,
+    /// The lowest memory is here, and exception vectors lie at 0.
+    NoMemoryAtZero(u64),
+    /// No processor.
+    NoCpu,
+    /// The boot processor has no timebase frequency, or 0.
+    NoTimebase,
+    /// A timebase of so many ticks a second, by which no time can be told.
+    Timebase(u64),
+    /// More reservations than can be kept, and none may be left out.
+    TooManyReservations(usize),
+    /// A child of `/reserved-memory` whose `reg` cannot be read, so that it cannot be honoured.
+    MalformedReservation,
+    /// Services that must not be called.
+    Rtas(Box<TokenError>),
+    /// Several nodes of this name below the root, of which an ultravisor may read another one.
+    SeveralNodes(&'static str),
+    /// Several properties of this name in `/chosen`, of which an ultravisor may measure another one.
+    SeveralProperties(&'static str),
+}
+
+impl fmt::Display for MachineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoMemory => f.write_str("device tree describes no usable memory"),
+            Self::NoMemoryAtZero(first) => {
+                write!(f, "device tree describes no memory at 0, where vectors lie, but from {first:#x} on")
+            }
+            Self::NoCpu => f.write_str("device tree describes no processor"),
+            Self::NoTimebase => f.write_str("device tree gives no timebase frequency"),
+            Self::Timebase(hz) => write!(f, "device tree gives a timebase frequency of {hz} Hz"),
+            Self::TooManyReservations(most) => write!(f, "device tree reserves more than {most} ranges"),
+            Self::MalformedReservation => f.write_str("device tree has an unreadable /reserved-memory node"),
+            Self::Rtas(error) => error.fmt(f),
+            Self::SeveralNodes(name) => write!(f, "device tree has several /{name} nodes"),
+            Self::SeveralProperties(name) => write!(f, "device tree has several /chosen/{name}"),
+        }
+    }
+}
+
+/// Nodes that an ultravisor reads, too: it measures what `/chosen` names, dispatches by the tokens of `/rtas` and counts
+/// the CPUs. A tree with two of one name could show each reader another.
+const ONLY_ONCE: [&str; 3] = ["chosen", "rtas", "cpus"];
+/// What it measures of `/chosen`.
+const MEASURED: [&str; 3] = ["bootargs", "linux,initrd-start", "linux,initrd-end"];
+
+/// Longest command line that is read, in bytes.
+pub const MAX_LINE: usize = 4096;
+
+/// The hypervisor console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// The node's name.
+    pub name: HostText,
+    /// What H_PUT_TERM_CHAR calls it.
+    pub number: u32,
+}
+
+/// Kinds of interrupt controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterruptController {
+    /// XICS, by hcalls.
+    Xics,
+    /// XIVE in exploitation mode.
+    Xive,
+}
+
+/// The machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// `model` of the root.
+    pub model: HostText,
+    /// Who started the image.
+    pub entry: Entry,
+    /// How the negotiation with it ended.
+    pub cas: Outcome,
+    /// What the firmware calls itself, when it has left that in the tree.
+    pub firmware: Option<HostText>,
+    /// What the hypervisor calls itself (`/hypervisor`); none under TCG.
+    pub hypervisor: Option<HostText>,
+    /// Memory: sorted, disjoint, regions that touch merged; begins at 0.
+    pub memory: Vec<GpaRange>,
+    /// What must not be used: the reservation block and `/reserved-memory`.
+    pub reserved: Vec<GpaRange>,
+    /// The initial RAM disk.
+    pub initrd: Option<GpaRange>,
+    /// The command line, at most one byte longer than is read of it; empty when there is none.
+    pub bootargs: Vec<u8>,
+    /// The console; without one the log stays in memory.
+    pub terminal: Option<Terminal>,
+    /// The processors.
+    pub cpus: Cpus,
+    /// Run-time abstraction services.
+    pub rtas: Rtas,
+    /// PCI host bridges that can be used.
+    pub bridges: Vec<Bridge>,
+    /// Bridges that cannot be used: each is a warning, as far as there is room for it.
+    pub bridges_left_out: u64,
+    /// The interrupt controller.
+    pub interrupts: Option<InterruptController>,
+    /// An emulated ultravisor announces itself.
+    pub marker: bool,
+    /// The kernel base that was given to UV_ESM, when the boot stage has issued one.
+    pub esm_base: Option<u64>,
+    /// What was odd and has been left out.
+    pub warnings: Warnings,
+}
+
+impl Machine {
+    /// Reads all that the kernel will ever know from the tree.
+    ///
+    /// # Errors
+    /// The tree describes no machine that can be run.
+    pub fn read(tree: &Tree<'_>) -> Result<Self, MachineError> {
+        unambiguous(tree)?;
+        let mut warnings = Warnings::default();
+        let memory = memory::regions(tree, &mut warnings)?;
+        let text = |path: &str, name: &str| {
+            let text = read::node_at(tree, path).and_then(|node| read::text(node, name));
+            text.map(|text| HostText::new(text.as_bytes()))
+        };
+        let (bridges, bridges_left_out) = bridges::read(tree, &memory, &mut warnings);
+        Ok(Self {
+            model: text("/", "model").unwrap_or_default(),
+            entry: early::entry(tree),
+            cas: early::cas(tree),
+            firmware: text("/openprom", "model"),
+            hypervisor: text("/hypervisor", "compatible"),
+            reserved: memory::reservations(tree, &mut warnings)?,
+            initrd: initrd(tree, &memory, &mut warnings),
+            bootargs: early::bootargs(tree).iter().take(MAX_LINE.saturating_add(1)).copied().collect(),
+            terminal: terminal(tree, &mut warnings),
+            cpus: cpus::read(tree, &mut warnings)?,
+            rtas: rtas::read(tree, &memory, &mut warnings)?,
+            bridges,
+            bridges_left_out,
+            interrupts: interrupts(tree),
+            marker: early::marker(tree),
+            esm_base: early::esm_base(tree),
+            memory,
+            warnings,
+        })
+    }
+
+    /// What the machine's map of memory begins with.
+    #[must_use]
+    pub fn described(&self) -> Described {
+        let windows = self.bridges.iter().flat_map(|bridge| &bridge.windows);
+        Described {
+            memory: self.memory.clone(),
+            reserved: self.reserved.clone(),
+            windows: windows.map(|window| (window.gpa, window.len)).collect(),
+            rtas: self.rtas.range,
+            initrd: self.initrd,
+        }
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory.iter().fold(0, |sum, region| sum.saturating_add(region.len))
+    }
+}
+
+/// Whoever reads the tree finds the same.
+fn unambiguous(tree: &Tree<'_>) -> Result<(), MachineError> {
+    let several = |name: &&str| read::root(tree).is_some_and(|root| read::children(root, name).count() > 1);
+    if let Some(name) = ONLY_ONCE.iter().find(|name| several(name)) {
+        return Err(MachineError::SeveralNodes(name));
+    }
+    let Some(chosen) = read::node_at(tree, "/chosen") else { return Ok(()) };
+    let several = |name: &&str| chosen.properties().filter(|property| property.name == *name).count() > 1;
+    match MEASURED.iter().find(|name| several(name)) {
+        Some(name) => Err(MachineError::SeveralProperties(name)),
+        None => Ok(()),
+    }
+}
+
+fn initrd(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> Option<GpaRange> {
+    let chosen = read::node_at(tree, "/chosen")?;
+    let start = read::number(chosen, "linux,initrd-start")?;
+    let end = read::number(chosen, "linux,initrd-end")?;
+    if end <= start {
+        warnings.add("chosen", Fault::Malformed("linux,initrd-end"));
+        return None;
+    }
+    match memory::within(memory, start, end.saturating_sub(start)) {
+        Ok(range) => Some(range),
+        Err(fault) => {
+            warnings.add("chosen", fault);
+            None
+        }
+    }
+}
+
+/// The terminal that `/chosen` names, else the first one there is.
+fn terminal(tree: &Tree<'_>, warnings: &mut Warnings) -> Option<Terminal> {
+    let as_terminal = |node: read::Node<'_, '_>| {
+        let number = read::word(node, "reg").filter(|_| read::lists(node, "compatible", "hvterm1"))?;
+        Some(Terminal { name: HostText::new(node.name.as_bytes()), number })
+    };
+    let chosen = read::node_at(tree, "/chosen");
+    for name in ["stdout-path", "linux,stdout-path"] {
+        let Some(path) = chosen.and_then(|chosen| read::text(chosen, name)) else { continue };
+        let found = read::node_at(tree, path).and_then(as_terminal);
+        if found.is_some() {
+            return found;
+        }
+        warnings.add("chosen", Fault::Dangling(name));
+    }
+    let found = read::node_at(tree, "/vdevice").and_then(|parent| parent.children().find_map(as_terminal));
+    if found.is_none() {
+        warnings.add("vdevice", Fault::Missing("hvterm1"));
+    }
+    found
+}
+
+fn interrupts(tree: &Tree<'_>) -> Option<InterruptController> {
+    let nodes = read::root(tree).into_iter().flat_map(|root| root.children());
+    nodes.filter(|node| read::bytes(*node, "interrupt-controller").is_some()).find_map(|node| {
+        let is = |kind| read::lists(node, "compatible", kind);
+        match () {
+            () if is("IBM,ppc-xicp") => Some(InterruptController::Xics),
+            () if is("ibm,power-ivpe") => Some(InterruptController::Xive),
+            () => None,
+        }
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, reason = "a test may fail by panicking")]
+mod tests;

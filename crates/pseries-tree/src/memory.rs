@@ -1,0 +1,109 @@
+//! Guest memory, and which parts of it the tree says are taken.
+
+use super::guard::Tree;
+use super::machine::MachineError;
+use super::read::{self, Cells};
+use super::warnings::{Fault, Warnings};
+use alloc::vec::Vec;
+use papr::addr::{Gpa, GpaRange};
+
+/// One past the highest address that a radix-mapped guest can have (Power ISA 3.0, 52-bit effective).
+const ADDRESS_END: u64 = 1 << 52;
+/// Most regions of memory that are used; more are left out.
+const MAX_REGIONS: usize = 128;
+/// Most reservations. None may be left out, so a tree with more is refused.
+const MAX_RESERVATIONS: usize = 512;
+
+/// The memory that the tree describes: sorted, disjoint, regions that touch merged. Of two that overlap the
+/// first counts.
+pub(super) fn regions(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Vec<GpaRange>, MachineError> {
+    let root = read::root(tree).ok_or(MachineError::NoMemory)?;
+    let cells = Cells::below(root);
+    let mut regions: Vec<GpaRange> = Vec::new();
+    for node in root.children().filter(|node| read::text(*node, "device_type") == Some("memory")) {
+        let Some(list) = read::bytes(node, "reg").and_then(|reg| cells.ranges(reg)) else {
+            warnings.add(node.name, Fault::Malformed("reg"));
+            continue;
+        };
+        for (start, len) in list {
+            match region(start, len) {
+                Err(fault) => warnings.add(node.name, fault),
+                Ok(range) if regions.iter().any(|known| known.overlaps(&range)) => {
+                    warnings.add(node.name, Fault::Overlaps { start, len });
+                }
+                Ok(range) if regions.len() < MAX_REGIONS => regions.push(range),
+                Ok(_) => warnings.add(node.name, Fault::Malformed("number of regions")),
+            }
+        }
+    }
+    regions.sort_unstable_by_key(|region| region.start);
+    let merged = merge(&regions);
+    match merged.first() {
+        None => Err(MachineError::NoMemory),
+        Some(first) if first.start != Gpa(0) => Err(MachineError::NoMemoryAtZero(first.start.0)),
+        Some(_) => Ok(merged),
+    }
+}
+
+fn region(start: u64, len: u64) -> Result<GpaRange, Fault> {
+    if len == 0 {
+        return Err(Fault::Empty);
+    }
+    GpaRange::new(Gpa(start), len)
+        .filter(|range| range.end().0 <= ADDRESS_END)
+        .ok_or(Fault::Wraps { start, len })
+}
+
+fn merge(sorted: &[GpaRange]) -> Vec<GpaRange> {
+    let mut merged: Vec<GpaRange> = Vec::with_capacity(sorted.len());
+    for region in sorted {
+        match merged.last_mut() {
+            Some(last) if last.end() == region.start => last.len = last.len.saturating_add(region.len),
+            _ => merged.push(*region),
+        }
+    }
+    merged
+}
+
+/// What must not be used: the memory reservation block and `/reserved-memory`. A range that wraps reaches to
+/// the end of memory.
+pub(super) fn reservations(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Vec<GpaRange>, MachineError> {
+    let mut reserved = Vec::new();
+    let mut add = |node: &str, start: u64, len: u64, warnings: &mut Warnings| {
+        if reserved.len() >= MAX_RESERVATIONS {
+            return Err(MachineError::TooManyReservations(MAX_RESERVATIONS));
+        }
+        let range = GpaRange::new(Gpa(start), len).unwrap_or_else(|| {
+            warnings.add(node, Fault::Wraps { start, len });
+            GpaRange { start: Gpa(start), len: u64::MAX.saturating_sub(start) }
+        });
+        reserved.push(range);
+        Ok(())
+    };
+    for (start, len) in tree.reservations() {
+        add("memreserve", start, len, warnings)?;
+    }
+    if let Some(parent) = read::node_at(tree, "/reserved-memory") {
+        let cells = Cells::below(parent);
+        for node in parent.children() {
+            // Without `reg` a node asks for memory that nobody has placed yet.
+            let Some(reg) = read::bytes(node, "reg") else { continue };
+            let list = cells.ranges(reg).ok_or(MachineError::MalformedReservation)?;
+            for (start, len) in list {
+                add(node.name, start, len, warnings)?;
+            }
+        }
+    }
+    reserved.retain(|range| range.len > 0);
+    Ok(reserved)
+}
+
+/// A range that must be guest memory to mean anything.
+pub(super) fn within(memory: &[GpaRange], start: u64, len: u64) -> Result<GpaRange, Fault> {
+    let range = region(start, len)?;
+    if memory.iter().any(|region| region.contains(range.start, range.len)) {
+        Ok(range)
+    } else {
+        Err(Fault::OutsideMemory { start, len })
+    }
+}

@@ -1,0 +1,185 @@
+//! RTAS as the tree describes it: each service's token, and where the services lie.
+//!
+//! The published ultravisor looks at the token alone when a secure guest calls a service, and takes as many arguments
+//! as its handler for that token wants (`svm/svm-rtas-hdlr.c`). Two services with one token would make one of them do
+//! the other's work: a CPU started by `ibm,set-xive`, memory written by `ibm,read-pci-config`.
+
+use super::guard::Tree;
+use super::machine::MachineError;
+use super::memory;
+use super::read::{self, Node};
+use super::warnings::{Fault, Warnings};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use papr::addr::GpaRange;
+use papr::text::HostText;
+
+/// Services that the kernel may call.
+const CALLED: [&str; 18] = [
+    "power-off",
+    "system-reboot",
+    "ibm,os-term",
+    "get-time-of-day",
+    "start-cpu",
+    "stop-self",
+    "ibm,read-pci-config",
+    "ibm,write-pci-config",
+    "ibm,query-interrupt-source-number",
+    "ibm,change-msi",
+    "ibm,set-xive",
+    "ibm,get-xive",
+    "ibm,int-on",
+    "ibm,int-off",
+    "ibm,nmi-register",
+    "ibm,query-pe-dma-window",
+    "ibm,create-pe-dma-window",
+    "ibm,remove-pe-dma-window",
+];
+
+/// Services for which the ultravisor has a handler, besides those that the kernel calls.
+const HANDLED: [&str; 8] = [
+    "check-exception",
+    "event-scan",
+    "ibm,configure-connector",
+    "ibm,get-system-parameter",
+    "ibm,set-system-parameter",
+    "ibm,slot-error-detail",
+    "nvram-fetch",
+    "nvram-store",
+];
+
+/// Properties of one word that are no tokens (PAPR+ B.6.3; what SLOF, QEMU and Linux leave in the node). A property
+/// of any other name counts as one.
+const NO_TOKENS: [&str; 11] = [
+    "phandle",
+    "linux,phandle",
+    "rtas-size",
+    "rtas-version",
+    "rtas-event-scan-rate",
+    "rtas-error-log-max",
+    "linux,rtas-base",
+    "linux,rtas-entry",
+    "slof,rtas-base",
+    "slof,rtas-size",
+    "slof,from-fdt",
+];
+
+/// Most services; no hypervisor has a quarter of that. What the tree alone decides must fit into the early heap.
+const MAX_SERVICES: usize = 512;
+
+/// Numbers by which the kernel ends a run where the tree names no service (QEMU `include/hw/ppc/spapr.h`).
+pub const POWER_OFF: u32 = 0x2003;
+/// As [`POWER_OFF`], after a failure. The published ultravisor relies on the same number (`svm/svm-rtas.c`).
+pub const OS_TERM: u32 = 0x201f;
+
+/// Why the services of a tree are not called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// A service with token 0.
+    Zero(HostText),
+    /// A service whose token is not one word.
+    NotOneWord(HostText),
+    /// Two services with one token.
+    Shared(HostText, HostText, u32),
+    /// A service with the number that the kernel ends a run by.
+    Reserved(HostText, u32),
+    /// More services than can be compared.
+    TooMany(usize),
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zero(name) => write!(f, "RTAS service {name} has token 0"),
+            Self::NotOneWord(name) => write!(f, "RTAS service {name} has a token that is not one word"),
+            Self::Shared(one, other, token) => {
+                write!(f, "RTAS services {one} and {other} have one token, {token:#x}")
+            }
+            Self::Reserved(name, token) => {
+                write!(f, "RTAS service {name} has the token of an exit, {token:#x}")
+            }
+            Self::TooMany(most) => write!(f, "more than {most} RTAS services"),
+        }
+    }
+}
+
+/// Run-time abstraction services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rtas {
+    tokens: Vec<(&'static str, u32)>,
+    /// Where the services lie when firmware has instantiated them.
+    pub range: Option<GpaRange>,
+}
+
+impl Rtas {
+    /// The token of a service that the kernel may call.
+    #[must_use]
+    pub fn token(&self, service: &str) -> Option<u32> {
+        self.tokens.iter().find(|(name, _)| *name == service).map(|(_, token)| *token)
+    }
+}
+
+/// Reads the node `/rtas`, if there is one.
+pub(super) fn read(
+    tree: &Tree<'_>,
+    memory: &[GpaRange],
+    warnings: &mut Warnings,
+) -> Result<Rtas, MachineError> {
+    let Some(node) = read::node_at(tree, "/rtas") else {
+        warnings.add("/", Fault::Missing("rtas"));
+        return Ok(Rtas::default());
+    };
+    check(node).map_err(MachineError::Rtas)?;
+    let tokens = CALLED.iter().filter_map(|name| Some((*name, read::word(node, name)?))).collect();
+    let base = read::number(node, "linux,rtas-base").or_else(|| read::number(node, "slof,rtas-base"));
+    let size = read::number(node, "rtas-size");
+    let range = base.zip(size).and_then(|(base, size)| match memory::within(memory, base, size) {
+        Ok(range) => Some(range),
+        Err(fault) => {
+            warnings.add(node.name, fault);
+            None
+        }
+    });
+    Ok(Rtas { tokens, range })
+}
+
+/// Each token names one service, whoever calls it.
+fn check(node: Node<'_, '_>) -> Result<(), Box<TokenError>> {
+    let mut tokens: Vec<(u32, &str)> = Vec::new();
+    for property in node.properties().filter(|property| !NO_TOKENS.contains(&property.name)) {
+        let name = || HostText::new(property.name.as_bytes());
+        let Ok(word) = <[u8; 4]>::try_from(property.value) else {
+            // Lists and texts are no tokens, but an ultravisor may read the first word of one.
+            if CALLED.iter().chain(&HANDLED).any(|service| *service == property.name) {
+                return Err(TokenError::NotOneWord(name()).into());
+            }
+            continue;
+        };
+        let token = u32::from_be_bytes(word);
+        let meant = match token {
+            0 => return Err(TokenError::Zero(name()).into()),
+            POWER_OFF => "power-off",
+            OS_TERM => "ibm,os-term",
+            _ => property.name,
+        };
+        if meant != property.name {
+            return Err(TokenError::Reserved(name(), token).into());
+        }
+        if tokens.len() == MAX_SERVICES {
+            return Err(TokenError::TooMany(MAX_SERVICES).into());
+        }
+        tokens.push((token, property.name));
+    }
+    tokens.sort_unstable();
+    match tokens.array_windows().find(|[(one, _), (other, _)]| one == other) {
+        Some([(token, one), (_, other)]) => {
+            let [one, other] = [one, other].map(|name| HostText::new(name.as_bytes()));
+            Err(TokenError::Shared(one, other, *token).into())
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

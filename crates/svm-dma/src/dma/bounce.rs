@@ -1,0 +1,196 @@
+//! Must the bytes be copied into shared memory? Decided once, for the whole guest.
+
+use super::mapping::Held;
+use super::{DeviceId, DmaError};
+use crate::pool::{Account, Pool, Slot};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use papr::addr::{FRAME_SIZE, Gpa, GpaRange};
+use papr::clock::Clock;
+use papr::lock::{Lock, Stuck};
+use papr::platform::DeviceMemory;
+
+/// The pool's bytes and, apart from them and private, who uses which.
+#[derive(Debug)]
+pub(super) struct Shared<M> {
+    pub(super) memory: M,
+    pub(super) pool: Lock<Pool>,
+}
+
+/// One device's way of lending its buffers.
+#[derive(Debug)]
+pub(super) enum Bounce<M> {
+    /// A secure guest: through slots of the pool.
+    Pool { shared: Arc<Shared<M>>, account: Account },
+    /// A normal guest: the buffer itself.
+    InPlace,
+}
+
+impl<M: DeviceMemory> Bounce<M> {
+    /// All that the device may ever reach; `None` when that is everything.
+    pub(super) fn reachable(&self) -> Option<GpaRange> {
+        match self {
+            Self::Pool { shared, .. } => {
+                Some(GpaRange { start: shared.memory.gpa(), len: shared.memory.len() as u64 })
+            }
+            Self::InPlace => None,
+        }
+    }
+}
+
+impl<M: DeviceMemory> Shared<M> {
+    fn gpa(&self, slot: &Slot) -> Gpa {
+        Gpa(self.memory.gpa().0.saturating_add(slot.offset() as u64))
+    }
+
+    /// Each slot with the part of `len` bytes that it holds: its bytes are `[from, from + part)`.
+    fn parts<'a>(
+        slots: &'a [Slot],
+        len: usize,
+    ) -> impl Iterator<Item = (&'a Slot, core::ops::Range<usize>)> + 'a {
+        let mut from = 0usize;
+        slots.iter().map_while(move |slot| {
+            let to = from.saturating_add(slot.class().bytes()).min(len);
+            let range = from..to;
+            from = to;
+            (!range.is_empty()).then_some((slot, range))
+        })
+    }
+
+    /// Where `len` bytes in these slots lie, piece by piece.
+    pub(super) fn pieces<'a>(
+        &'a self,
+        slots: &'a [Slot],
+        len: usize,
+    ) -> impl Iterator<Item = (Gpa, usize)> + 'a {
+        Self::parts(slots, len).map(|(slot, part)| (self.gpa(slot), part.len()))
+    }
+
+    /// Opens one more account for `device`.
+    pub(super) fn open_account(
+        &self,
+        clock: &impl Clock,
+        device: DeviceId,
+        quota_frames: u32,
+    ) -> Result<Account, Stuck> {
+        Ok(self.pool.take(clock)?.register(device, quota_frames))
+    }
+
+    pub(super) fn quota(&self, clock: &impl Clock, account: Account) -> Result<u32, Stuck> {
+        Ok(self.pool.take(clock)?.quota(account))
+    }
+
+    pub(super) fn set_quota(
+        &self,
+        clock: &impl Clock,
+        account: Account,
+        quota_frames: u32,
+    ) -> Result<(), Stuck> {
+        self.pool.take(clock)?.set_quota(account, quota_frames);
+        Ok(())
+    }
+
+    pub(super) fn reserve(
+        &self,
+        clock: &impl Clock,
+        account: Account,
+        len: usize,
+    ) -> Result<Vec<Slot>, DmaError> {
+        Ok(self.pool.take(clock)?.allocate_all(account, len)?)
+    }
+
+    /// One slot of at least `len` bytes, no more than a frame, and where it lies.
+    pub(super) fn reserve_slot(
+        &self,
+        clock: &impl Clock,
+        account: Account,
+        len: usize,
+    ) -> Result<(Slot, Gpa), DmaError> {
+        let slot = self.pool.take(clock)?.allocate(account, len)?;
+        let gpa = self.gpa(&slot);
+        Ok((slot, gpa))
+    }
+
+    pub(super) fn reserve_one(
+        &self,
+        clock: &impl Clock,
+        account: Account,
+        len: usize,
+    ) -> Result<(Slot, M), DmaError> {
+        let too_long = DmaError::TooLong { len, max: FRAME_SIZE };
+        if len > FRAME_SIZE {
+            return Err(too_long);
+        }
+        let slot = self.pool.take(clock)?.allocate(account, len)?;
+        match self.memory.part(slot.offset(), len) {
+            Some(memory) => Ok((slot, memory)),
+            None => Err(too_long),
+        }
+    }
+
+    pub(super) fn copy_in(&self, slots: &[Slot], data: &[u8]) {
+        for (slot, part) in Self::parts(slots, data.len()) {
+            if let Some(bytes) = data.get(part) {
+                self.memory.write(slot.offset(), bytes);
+            }
+        }
+    }
+
+    /// Brings the first bytes into `out`, clears all `len` bytes that were lent, each when it is looked at anyway,
+    /// and gives the slot back, as [`Self::give_back`] does.
+    pub(super) fn take_back(&self, clock: &impl Clock, slot: Slot, len: usize, out: &mut [u8]) {
+        self.take_one(&slot, len, out);
+        // Behind a CPU that stands still with the pool it is nobody's any more.
+        if let Ok(mut pool) = self.pool.take(clock) {
+            pool.free(slot);
+        }
+    }
+
+    /// [`Self::take_back`] of all slots of a mapping.
+    pub(super) fn take_back_all(&self, clock: &impl Clock, held: Held, len: usize, out: &mut [u8]) {
+        for (slot, part) in Self::parts(held.slots(), len) {
+            let end = part.end.min(out.len());
+            let bytes = out.get_mut(part.start..end).unwrap_or_default();
+            self.take_one(slot, part.len(), bytes);
+        }
+        self.release(clock, held);
+    }
+
+    /// Brings the first bytes of a slot into `out` and clears `len`.
+    #[inline]
+    fn take_one(&self, slot: &Slot, len: usize, out: &mut [u8]) {
+        let at = slot.offset();
+        self.memory.take(at, out);
+        if let Some(rest @ 1..) = len.checked_sub(out.len()) {
+            self.memory.zero(at.saturating_add(out.len()), rest);
+        }
+    }
+
+    /// Clears the `len` bytes that were lent and gives the slots back. A free slot is zero, so no device is
+    /// ever lent what another request left behind.
+    pub(super) fn give_back(&self, clock: &impl Clock, held: Held, len: usize) {
+        for (slot, part) in Self::parts(held.slots(), len) {
+            self.memory.zero(slot.offset(), part.len());
+        }
+        self.release(clock, held);
+    }
+
+    fn release(&self, clock: &impl Clock, held: Held) {
+        // As in `take_back`.
+        let Ok(mut pool) = self.pool.take(clock) else { return };
+        held.end(|slot| _ = pool.free(slot));
+    }
+
+    pub(super) fn quarantine(&self, clock: &impl Clock, held: Held) {
+        // What is not given back stays out of use, too.
+        let Ok(mut pool) = self.pool.take(clock) else { return };
+        held.end(|slot| _ = pool.quarantine(slot));
+    }
+
+    pub(super) fn confirm_reset(&self, clock: &impl Clock, account: Account) {
+        // Otherwise it stays in quarantine.
+        if let Ok(mut pool) = self.pool.take(clock) {
+            pool.confirm_reset(account, |slot| self.memory.zero(slot.offset(), slot.class().bytes()));
+        }
+    }
+}

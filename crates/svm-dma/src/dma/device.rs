@@ -1,0 +1,262 @@
+//! One device's DMA: bounce first, then translate.
+
+use super::bounce::Bounce;
+use super::counters::Counters;
+use super::lending::SKIP_BOUNCE;
+use super::lent::Lent;
+use super::mapping::Held;
+use super::translate::Translation;
+use super::{AddressGuard, ByteCounts, Coherent, DeviceId, DmaError};
+use crate::pool::Slot;
+use crate::tce::{Iova, TceFlags};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem::{self, ManuallyDrop};
+use papr::lock::{Lock, Stuck};
+use papr::platform::{DeviceMemory, Platform};
+
+/// Frames of the pool that a part of a device's share has at least: two for a queue and its request headers, the
+/// rest for data.
+pub const LEAST_PART: u32 = 6;
+
+/// The name of the lock of what follows.
+const LATE: &str = "memory that a device was not seen to let go";
+
+/// What a device that was not confirmed to be reset may still use, apart from slots of the pool. Dropping it keeps the
+/// memory for ever.
+#[derive(Debug)]
+pub(super) struct Late<M> {
+    pub(super) memory: Option<ManuallyDrop<M>>,
+    pub(super) iova: Option<Iova>,
+    pub(super) buffer: Lent,
+}
+
+/// The DMA of one device. A handle: clones are the same, with the same account; see [`Dma::split`] for others.
+#[derive(Debug)]
+pub struct Dma<P: Platform>(pub(super) Arc<Device<P>>);
+
+impl<P: Platform> Clone for Dma<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Device<P: Platform> {
+    platform: Arc<P>,
+    pub(super) id: DeviceId,
+    pub(super) bounce: Bounce<P::Memory>,
+    pub(super) translation: Translation,
+    guard: AddressGuard,
+    pub(super) totals: Arc<Counters>,
+    pub(super) own: Arc<Counters>,
+    late: Lock<Vec<Late<P::Memory>>>,
+}
+
+impl<P: Platform> Dma<P> {
+    pub(super) fn new(
+        platform: Arc<P>,
+        id: DeviceId,
+        bounce: Bounce<P::Memory>,
+        translation: Translation,
+        totals: Arc<Counters>,
+    ) -> Self {
+        // The sabotaged build would be halted at its first request; devices outside have to find it out.
+        let reachable = if SKIP_BOUNCE { None } else { bounce.reachable() };
+        let guard = translation.guard(reachable);
+        let late = Lock::new(LATE, Vec::new());
+        Self(Arc::new(Device { platform, id, bounce, translation, guard, totals, own: Arc::default(), late }))
+    }
+
+    /// Handles for up to `most` users of the same device, this one first. Each has an account of its own with the
+    /// pool, and an equal part of what the device may hold: none can starve another. Where parts would be smaller
+    /// than [`LEAST_PART`] there are fewer.
+    ///
+    /// # Errors
+    /// Another CPU stands still with the pool.
+    pub fn split(self, most: u16) -> Result<Vec<Self>, Stuck> {
+        let device = &*self.0;
+        let parts = match &device.bounce {
+            Bounce::Pool { shared, account } => {
+                let quota = shared.quota(self.platform(), *account)?;
+                let parts = (quota / LEAST_PART).min(most.into()).max(1);
+                if parts > 1 {
+                    let part = quota.checked_div(parts).unwrap_or(quota);
+                    shared.set_quota(self.platform(), *account, part)?;
+                }
+                parts
+            }
+            Bounce::InPlace => u32::from(most.max(1)),
+        };
+        let others = (1..parts).map(|_| self.sibling()).collect::<Result<Vec<_>, _>>()?;
+        Ok(core::iter::once(self).chain(others).collect())
+    }
+
+    fn sibling(&self) -> Result<Self, Stuck> {
+        let Device { platform, id, bounce, translation, guard, totals, own, .. } = &*self.0;
+        let bounce = match bounce {
+            Bounce::Pool { shared, account } => {
+                let quota = shared.quota(&**platform, *account)?;
+                let account = shared.open_account(&**platform, *id, quota)?;
+                Bounce::Pool { shared: Arc::clone(shared), account }
+            }
+            Bounce::InPlace => Bounce::InPlace,
+        };
+        Ok(Self(Arc::new(Device {
+            platform: Arc::clone(platform),
+            id: *id,
+            bounce,
+            translation: translation.clone(),
+            guard: *guard,
+            totals: Arc::clone(totals),
+            own: Arc::clone(own),
+            late: Lock::new(LATE, Vec::new()),
+        })))
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn platform(&self) -> &P {
+        &self.0.platform
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn id(&self) -> DeviceId {
+        self.0.id
+    }
+
+    /// Whether buffers are copied through the shared pool.
+    #[must_use]
+    pub fn bounced(&self) -> bool {
+        matches!(self.0.bounce, Bounce::Pool { .. })
+    }
+
+    /// Whether the device uses addresses of a TCE window, rather than guest physical ones.
+    #[must_use]
+    pub fn translated(&self) -> bool {
+        !matches!(self.0.translation, Translation::Identity)
+    }
+
+    /// What was copied for this device.
+    #[must_use]
+    pub fn counts(&self) -> ByteCounts {
+        self.0.own.read()
+    }
+
+    /// The addresses this device may be given.
+    #[must_use]
+    pub fn guard(&self) -> AddressGuard {
+        self.0.guard
+    }
+
+    /// Zeroed memory that this guest and the device both use for long: rings, request headers. Aligned to
+    /// 4 KiB if `len` is at least that, else to the next power of two.
+    ///
+    /// # Errors
+    /// No room, or more than one 64 KiB frame.
+    pub fn coherent(&self, len: usize) -> Result<Coherent<P::Memory>, DmaError> {
+        if len == 0 {
+            return Err(DmaError::Empty);
+        }
+        let (memory, slot) = match &self.0.bounce {
+            Bounce::Pool { shared, account } => {
+                let (slot, memory) = shared.reserve_one(self.platform(), *account, len)?;
+                // Free slots are zero, unless the host wrote to them: rings must start from zeros.
+                memory.zero(0, len);
+                (memory, Some(slot))
+            }
+            Bounce::InPlace => {
+                let none = DmaError::NoMemory { device: self.0.id, want: len };
+                (self.platform().allocate(len).ok_or(none)?, None)
+            }
+        };
+        let both = TceFlags::READ | TceFlags::WRITE;
+        let memory = ManuallyDrop::new(memory);
+        match self.0.translation.open(self.platform(), memory.gpa(), len, both) {
+            Ok((bus, iova)) => Ok(Coherent { memory, bus, owner: self.0.id, slot, iova }),
+            Err(error) => {
+                self.return_memory(memory, slot);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives coherent memory back.
+    ///
+    /// # Safety
+    /// No device uses the memory any more: it was never told of it, or its reset was confirmed.
+    #[allow(unsafe_code, reason = "only the caller knows that a device has let go")]
+    pub unsafe fn release(&self, coherent: Coherent<P::Memory>) {
+        if !self.owns(coherent.owner) {
+            return;
+        }
+        self.0.translation.release(self.platform(), coherent.iova);
+        self.return_memory(coherent.memory, coherent.slot);
+    }
+
+    /// As [`Self::quarantine`], for coherent memory.
+    pub fn quarantine_coherent(&self, coherent: Coherent<P::Memory>) {
+        if !self.owns(coherent.owner) {
+            return;
+        }
+        let iova = self.0.translation.close(self.platform(), coherent.iova);
+        let memory = match (&self.0.bounce, coherent.slot) {
+            (Bounce::Pool { shared, .. }, Some(slot)) => {
+                shared.quarantine(self.platform(), Held::Slot(slot));
+                None
+            }
+            _ => Some(coherent.memory),
+        };
+        if memory.is_some() || iova.is_some() {
+            self.keep(Late { memory, iova, buffer: Lent::NOTHING });
+        }
+    }
+
+    /// Clears all that the device held in quarantine and makes it free again.
+    ///
+    /// # Safety
+    /// The device's reset was confirmed: it uses nothing any more of what it was lent through this account.
+    #[allow(unsafe_code, reason = "only the caller knows that a device has let go")]
+    pub unsafe fn confirm_reset(&self) {
+        if let Bounce::Pool { shared, account } = &self.0.bounce {
+            shared.confirm_reset(self.platform(), *account);
+        }
+        // What a CPU stands still with stays out of use.
+        let Ok(late) = self.0.late.take(self.platform()).map(|mut late| mem::take(&mut *late)) else {
+            return;
+        };
+        for Late { memory, iova, mut buffer } in late {
+            if let Some(iova) = iova {
+                self.0.translation.reuse(self.platform(), iova);
+            }
+            drop(memory.map(ManuallyDrop::into_inner));
+            drop(buffer.back());
+        }
+    }
+
+    /// Keeps memory of a normal guest until the device's reset is confirmed; where nobody waits for that, for ever.
+    #[cold]
+    pub(super) fn keep(&self, late: Late<P::Memory>) {
+        if let Ok(mut all) = self.0.late.take(self.platform()) {
+            all.push(late);
+        }
+    }
+
+    /// The device does not use `memory`, or was never told of it.
+    fn return_memory(&self, memory: ManuallyDrop<P::Memory>, slot: Option<Slot>) {
+        let memory = ManuallyDrop::into_inner(memory);
+        if let (Bounce::Pool { shared, .. }, Some(slot)) = (&self.0.bounce, slot) {
+            shared.give_back(self.platform(), Held::Slot(slot), memory.len());
+        }
+    }
+
+    /// A mapping made by another device's handle is a mistake of ours: it is left alone, so that nothing that
+    /// device may use is used again.
+    pub(super) fn owns(&self, owner: DeviceId) -> bool {
+        if owner != self.0.id {
+            log::error!("device {} was handed a mapping of device {owner}", self.0.id);
+        }
+        owner == self.0.id
+    }
+}

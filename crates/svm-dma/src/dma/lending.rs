@@ -1,0 +1,314 @@
+//! Buffers on their way to a device and back.
+
+#![allow(unsafe_code, reason = "only the caller knows that a device has let go of a buffer")]
+
+use super::bounce::{Bounce, Shared};
+use super::device::{Dma, Late};
+use super::lent::Lent;
+use super::mapping::{Held, Pieces};
+use super::{DmaError, Mapping, Segment, Unmapped};
+use crate::pool::Account;
+use crate::tce::{Iova, TceFlags};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
+use papr::addr::{FRAME_SIZE, Gpa};
+use papr::clock::Clock;
+use papr::platform::{DeviceMemory, Platform};
+
+/// Most bytes in one mapping: a descriptor's length field is 32 bits.
+const MAX_LEN: usize = u32::MAX as usize;
+
+/// Whether this is the build whose requests lend private buffers; its rings are in the pool like any other's.
+pub(super) const SKIP_BOUNCE: bool = cfg!(sabotage_skip_bounce);
+
+impl<P: Platform> Dma<P> {
+    /// Makes `buffer` readable for the device until [`Self::finish`]: copied into the pool, or used in place.
+    ///
+    /// # Errors
+    /// No room; nothing is reachable then, and the buffer comes back.
+    pub fn map_to_device(&self, buffer: Vec<u8>) -> Result<Mapping, Unmapped> {
+        let len = buffer.len();
+        whole(buffer, |place, buffer| self.map_to_device_at(place, buffer, len))
+    }
+
+    /// Lets the device write into `buffer` until [`Self::finish`]: into cleared slots of the pool, or in place.
+    ///
+    /// # Errors
+    /// No room; nothing is reachable then, and the buffer comes back.
+    pub fn map_from_device(&self, buffer: Vec<u8>) -> Result<Mapping, Unmapped> {
+        let len = buffer.len();
+        whole(buffer, |place, buffer| self.map_from_device_at(place, buffer, len))
+    }
+
+    /// [`Self::map_to_device`] of the first `len` bytes, whose answer is written where a request keeps it: it need not
+    /// be moved there. An older one there is dropped.
+    ///
+    /// # Errors
+    /// As [`Self::map_to_device`]; `buffer` is taken only if there is none.
+    pub fn map_to_device_at(
+        &self,
+        place: &mut Option<Mapping>,
+        buffer: &mut Vec<u8>,
+        len: usize,
+    ) -> Result<(), DmaError> {
+        self.map(place, buffer, len, TceFlags::READ)?;
+        if let (Bounce::Pool { shared, .. }, Some(mapping)) = (&self.0.bounce, place) {
+            shared.copy_in(mapping.held.slots(), mapping.buffer.to_copy(len));
+            self.0.own.copied_in(len);
+            self.0.totals.copied_in(len);
+        }
+        Ok(())
+    }
+
+    /// [`Self::map_from_device`] of the first `len` bytes, whose answer is written where a request keeps it.
+    ///
+    /// # Errors
+    /// As [`Self::map_from_device`]; `buffer` is taken only if there is none.
+    pub fn map_from_device_at(
+        &self,
+        place: &mut Option<Mapping>,
+        buffer: &mut Vec<u8>,
+        len: usize,
+    ) -> Result<(), DmaError> {
+        self.map(place, buffer, len, TceFlags::WRITE)
+    }
+
+    /// Ends the device's use of a buffer and gives it back, with the first `written` bytes that the device wrote: never
+    /// more than were mapped. Without a pool they are there already. What was lent of the pool is cleared in the same
+    /// pass. Of a mapping that another device made nothing comes back.
+    ///
+    /// # Safety
+    /// No device uses the mapping's segments any more: none was told of them, or the chain that held them has come back,
+    /// or the device's reset was confirmed.
+    #[must_use]
+    pub unsafe fn finish(&self, mapping: Mapping, written: usize) -> Vec<u8> {
+        // SAFETY: as the caller promises.
+        unsafe { self.finish_at(&mut Some(mapping), written) }
+    }
+
+    /// [`Self::finish`] where a request keeps its mapping; there is none afterwards.
+    ///
+    /// # Safety
+    /// As [`Self::finish`].
+    #[must_use]
+    pub unsafe fn finish_at(&self, place: &mut Option<Mapping>, written: usize) -> Vec<u8> {
+        match (&self.0.bounce, &mut *place) {
+            (Bounce::Pool { shared, .. }, Some(mapping))
+                if mapping.device_writes && mapping.owner == self.0.id =>
+            {
+                let len = mapping.len;
+                let mut buffer = mapping.buffer.back();
+                let most = written.min(len);
+                let out = buffer.get_mut(..most).unwrap_or_default();
+                self.0.own.copied_out(most);
+                self.0.totals.copied_out(most);
+                match mem::replace(&mut mapping.held, Held::Nothing) {
+                    Held::Slot(slot) => shared.take_back(self.platform(), slot, len, out),
+                    held => self.take_back_otherwise(shared, held, len, out),
+                }
+                *place = None;
+                buffer
+            }
+            _ => self.finish_otherwise(place),
+        }
+    }
+
+    /// Out of several slots, or none.
+    #[inline(never)]
+    fn take_back_otherwise(&self, shared: &Shared<P::Memory>, held: Held, len: usize, out: &mut [u8]) {
+        match held {
+            Held::Iova(iova) => self.0.translation.release(self.platform(), Some(iova)),
+            held => shared.take_back_all(self.platform(), held, len, out),
+        }
+    }
+
+    /// In place, or what the device has only read.
+    #[inline(never)]
+    fn finish_otherwise(&self, place: &mut Option<Mapping>) -> Vec<u8> {
+        let Some(Mapping { owner, device_writes, len, held, mut buffer, .. }) = place.take() else {
+            return Vec::new();
+        };
+        if !self.owns(owner) {
+            return Vec::new();
+        }
+        match (held, &self.0.bounce) {
+            (Held::Iova(iova), _) => self.0.translation.release(self.platform(), Some(iova)),
+            (held, Bounce::Pool { shared, .. }) => shared.give_back(self.platform(), held, len),
+            (_, Bounce::InPlace) => {}
+        }
+        let mut buffer = buffer.back();
+        if device_writes {
+            self.platform().device_wrote(buffer.get_mut(..len).unwrap_or_default());
+        }
+        buffer
+    }
+
+    /// [`Self::finish`] of a buffer into which nothing is brought back.
+    ///
+    /// # Safety
+    /// As [`Self::finish`].
+    #[must_use]
+    pub unsafe fn unmap(&self, mapping: Mapping) -> Vec<u8> {
+        // SAFETY: as the caller promises.
+        unsafe { self.finish(mapping, 0) }
+    }
+
+    /// Ends a request whose device may still use the buffer: nothing of it is used again until
+    /// [`Self::confirm_reset`], which frees it.
+    pub fn quarantine(&self, mapping: Mapping) {
+        let Mapping { owner, held, mut buffer, .. } = mapping;
+        if !self.owns(owner) {
+            return;
+        }
+        match (held, &self.0.bounce) {
+            (held @ (Held::Slot(_) | Held::Slots(_)), Bounce::Pool { shared, .. }) => {
+                shared.quarantine(self.platform(), held);
+                // The device was given slots of the pool alone.
+                drop(buffer.back());
+            }
+            (Held::Iova(iova), _) => {
+                let iova = self.0.translation.close(self.platform(), Some(iova));
+                self.keep(Late { memory: None, iova, buffer });
+            }
+            (_, _) => self.keep(Late { memory: None, iova: None, buffer }),
+        }
+    }
+
+    fn map(
+        &self,
+        place: &mut Option<Mapping>,
+        buffer: &mut Vec<u8>,
+        len: usize,
+        flags: TceFlags,
+    ) -> Result<(), DmaError> {
+        let (segment, held) = match &self.0.bounce {
+            Bounce::Pool { shared, account }
+                if !SKIP_BOUNCE && len.wrapping_sub(1) < FRAME_SIZE && len <= buffer.len() =>
+            {
+                self.slot(shared, *account, len)?
+            }
+            _ => self.map_otherwise(buffer.get_mut(..len).unwrap_or_default(), flags)?,
+        };
+        let device_writes = flags.contains(TceFlags::WRITE);
+        let buffer = Lent::from(buffer);
+        *place = Some(Mapping { owner: self.0.id, device_writes, len, segment, held, buffer });
+        Ok(())
+    }
+
+    /// A slot of the pool for `len` bytes, no more than a frame.
+    #[inline]
+    fn slot(
+        &self,
+        shared: &Shared<P::Memory>,
+        account: Account,
+        len: usize,
+    ) -> Result<(Segment, Held), DmaError> {
+        let (slot, gpa) = shared.reserve_slot(self.platform(), account, len)?;
+        let Some(bus) = self.0.translation.settled(gpa, len) else {
+            let error = DmaError::Unreachable { gpa, len: len as u64 };
+            return Err(gave_up(self.platform(), shared, Held::Slot(slot), error));
+        };
+        Ok((Segment { bus, len: u32::try_from(len).unwrap_or(u32::MAX) }, Held::Slot(slot)))
+    }
+
+    /// A buffer of more than a frame, or in place.
+    #[inline(never)]
+    fn map_otherwise(&self, part: &mut [u8], flags: TceFlags) -> Result<(Segment, Held), DmaError> {
+        let len = part.len();
+        if len == 0 {
+            return Err(DmaError::Empty);
+        }
+        if len > MAX_LEN {
+            return Err(DmaError::TooLong { len, max: MAX_LEN });
+        }
+        match &self.0.bounce {
+            Bounce::Pool { shared, account } if !SKIP_BOUNCE => {
+                let slots = shared.reserve(self.platform(), *account, len)?;
+                let pieces = shared.pieces(&slots, len);
+                let all =
+                    pieces.map(|(gpa, part)| self.segment(gpa, part, flags).map(|(segment, _)| segment));
+                let all = all.collect::<Result<Vec<_>, _>>();
+                let first = all.as_ref().ok().and_then(|segments| segments.first().copied());
+                let error = all.as_ref().err().copied().unwrap_or(DmaError::Empty);
+                let held = Held::Slots(Box::new(Pieces { slots, segments: all.unwrap_or_default() }));
+                match first {
+                    Some(segment) => Ok((segment, held)),
+                    None => Err(gave_up(self.platform(), shared, held, error)),
+                }
+            }
+            Bounce::Pool { .. } | Bounce::InPlace => {
+                let (segment, opened) = self.segment(self.platform().gpa_of(part), len, flags)?;
+                Ok((segment, opened.map_or(Held::Nothing, Held::Iova)))
+            }
+        }
+    }
+
+    fn segment(&self, gpa: Gpa, len: usize, flags: TceFlags) -> Result<(Segment, Option<Iova>), DmaError> {
+        let (bus, iova) = self.0.translation.open(self.platform(), gpa, len, flags)?;
+        Ok((Segment { bus, len: u32::try_from(len).unwrap_or(u32::MAX) }, iova))
+    }
+}
+
+/// For a driver that keeps its buffers: the pool lends copies. The device reaches nothing else, so that whatever it does
+/// late changes slots of the pool and no buffer.
+impl<P: Platform> Dma<P> {
+    /// Lends a copy of `data`, or as many cleared bytes, which the device writes.
+    ///
+    /// # Errors
+    /// No room, no pool, or more than a frame.
+    pub fn lend_copy(&self, data: &[u8], device_writes: bool) -> Result<Mapping, DmaError> {
+        let (Bounce::Pool { shared, account }, false) = (&self.0.bounce, SKIP_BOUNCE) else {
+            return Err(DmaError::Empty);
+        };
+        let len = data.len();
+        if !(1..=FRAME_SIZE).contains(&len) {
+            return Err(DmaError::TooLong { len, max: FRAME_SIZE });
+        }
+        let (segment, held) = self.slot(shared, *account, len)?;
+        if !device_writes {
+            shared.copy_in(held.slots(), data);
+            self.0.own.copied_in(len);
+            self.0.totals.copied_in(len);
+        }
+        Ok(Mapping { owner: self.0.id, device_writes, len, segment, held, buffer: Lent::NOTHING })
+    }
+
+    /// Ends what [`Self::lend_copy`] began, and brings what the device wrote into `out`.
+    pub fn take_copy(&self, mapping: Mapping, out: &mut [u8]) {
+        let Mapping { owner, device_writes, len, held, .. } = mapping;
+        let Bounce::Pool { shared, .. } = &self.0.bounce else { return };
+        if !self.owns(owner) {
+            return;
+        }
+        if !device_writes {
+            return shared.give_back(self.platform(), held, len);
+        }
+        let out = out.get_mut(..len).unwrap_or_default();
+        self.0.own.copied_out(out.len());
+        self.0.totals.copied_out(out.len());
+        match held {
+            Held::Slot(slot) => shared.take_back(self.platform(), slot, len, out),
+            held => shared.take_back_all(self.platform(), held, len, out),
+        }
+    }
+}
+
+/// Maps all of a buffer by `map`.
+fn whole(
+    mut buffer: Vec<u8>,
+    map: impl FnOnce(&mut Option<Mapping>, &mut Vec<u8>) -> Result<(), DmaError>,
+) -> Result<Mapping, Unmapped> {
+    let mut place = None;
+    match (map(&mut place, &mut buffer), place) {
+        (Ok(()), Some(mapping)) => Ok(mapping),
+        (result, _) => Err(Unmapped { error: result.err().unwrap_or(DmaError::Empty), buffer }),
+    }
+}
+
+/// The pool was mapped once and for all, or is not translated: this happens only if it was not.
+#[cold]
+fn gave_up<M: DeviceMemory>(clock: &impl Clock, shared: &Shared<M>, held: Held, error: DmaError) -> DmaError {
+    shared.give_back(clock, held, 0);
+    error
+}

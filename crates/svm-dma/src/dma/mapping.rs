@@ -1,0 +1,144 @@
+//! What a driver holds while a device may use its memory.
+
+use super::lent::Lent;
+use super::{DeviceId, DmaError};
+use crate::dma::BusAddr;
+use crate::pool::Slot;
+use crate::tce::Iova;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
+use core::slice;
+
+/// One contiguous piece of a mapping, as the device sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// First byte.
+    pub bus: BusAddr,
+    /// Length in bytes, not 0.
+    pub len: u32,
+}
+
+/// What a mapping keeps from other use. Small, as it is moved about with each request.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// The device reaches the buffer whether it is mapped or not.
+    Nothing,
+    /// A slot of the pool.
+    Slot(Slot),
+    /// More than one, for a buffer of more than a frame.
+    Slots(Box<Pieces>),
+    /// Addresses in a window in which each buffer is mapped while it is lent.
+    Iova(Iova),
+}
+
+/// The pieces of a large buffer, in its order.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pub(super) slots: Vec<Slot>,
+    pub(super) segments: Vec<Segment>,
+}
+
+impl Held {
+    /// The slots, in the order of the buffer's bytes.
+    pub(super) fn slots(&self) -> &[Slot] {
+        match self {
+            Self::Slot(slot) => slice::from_ref(slot),
+            Self::Slots(pieces) => &pieces.slots,
+            Self::Nothing | Self::Iova(_) => &[],
+        }
+    }
+
+    /// Hands each slot to what ends its use.
+    #[inline]
+    pub(super) fn end(self, mut slot_ends: impl FnMut(Slot)) {
+        match self {
+            Self::Slot(slot) => slot_ends(slot),
+            Self::Slots(pieces) => pieces.slots.into_iter().for_each(slot_ends),
+            Self::Nothing | Self::Iova(_) => {}
+        }
+    }
+}
+
+/// A buffer that a device may use until [`Dma::finish`](super::Dma::finish) gives it back. Until then nobody can look
+/// at it:
+///
+/// ```compile_fail,E0616
+/// fn peek(mapping: &crate::dma::Mapping) -> &[u8] {
+///     &mapping.buffer
+/// }
+/// ```
+///
+/// Dropping it leaves the device's access in place, and keeps the buffer and what else it holds from use for ever.
+#[derive(Debug)]
+#[must_use = "a mapping that is dropped is never given back"]
+pub struct Mapping {
+    pub(super) owner: DeviceId,
+    pub(super) device_writes: bool,
+    /// Of the buffer's bytes the first so many.
+    pub(super) len: usize,
+    /// The only piece, unless there are [`Held::Slots`].
+    pub(super) segment: Segment,
+    pub(super) held: Held,
+    pub(super) buffer: Lent,
+}
+
+impl Mapping {
+    /// The pieces, in the order of the buffer's bytes.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        match &self.held {
+            Held::Slots(pieces) => &pieces.segments,
+            _ => slice::from_ref(&self.segment),
+        }
+    }
+
+    /// Bytes in all segments together.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never: a mapping has at least one byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether the device writes this buffer; otherwise it reads it.
+    #[must_use]
+    pub fn device_writes(&self) -> bool {
+        self.device_writes
+    }
+}
+
+/// A buffer that was not mapped.
+#[derive(Debug)]
+pub struct Unmapped {
+    /// Why.
+    pub error: DmaError,
+    /// The buffer.
+    pub buffer: Vec<u8>,
+}
+
+/// Memory that this guest and a device both use for long. Dropping it keeps it from use for ever, as the device may
+/// still use it.
+#[derive(Debug)]
+#[must_use = "coherent memory that is dropped is never given back"]
+pub struct Coherent<M> {
+    pub(super) memory: ManuallyDrop<M>,
+    /// Where the device finds it.
+    pub bus: BusAddr,
+    pub(super) owner: DeviceId,
+    pub(super) slot: Option<Slot>,
+    pub(super) iova: Option<Iova>,
+}
+
+impl<M> Coherent<M> {
+    /// The bytes.
+    #[inline]
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+}

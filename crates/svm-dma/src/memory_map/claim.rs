@@ -1,0 +1,153 @@
+//! One owner's range, and what can be wrong with it.
+
+use core::fmt;
+use papr::addr::{Gpa, GpaRange};
+
+/// Whose memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The frame of the exception vectors.
+    FirstFrame,
+    /// The loaded image, with its stacks and its early heap.
+    Image,
+    /// A host bridge's window. It is no memory.
+    Window,
+    /// Reserved by the tree.
+    Reservation,
+    /// The RTAS area.
+    Rtas,
+    /// The initial RAM disk.
+    Initrd,
+    /// The tree that was handed over.
+    Tree,
+    /// The shared pool.
+    Pool,
+    /// The private heap.
+    Heap,
+    /// Taken, and in doubt since: nobody uses it.
+    Quarantine,
+}
+
+impl Kind {
+    /// Ranges that others describe may overlap each other.
+    const fn is_described(self) -> bool {
+        matches!(self, Self::Reservation | Self::Rtas | Self::Initrd | Self::Tree)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FirstFrame => "first frame",
+            Self::Image => "image",
+            Self::Window => "PCI window",
+            Self::Reservation => "reservation",
+            Self::Rtas => "RTAS area",
+            Self::Initrd => "initrd",
+            Self::Tree => "device tree",
+            Self::Pool => "pool",
+            Self::Heap => "heap",
+            Self::Quarantine => "quarantine",
+        })
+    }
+}
+
+/// A range and its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose.
+    pub kind: Kind,
+    /// Whole frames.
+    pub range: GpaRange,
+}
+
+impl Claim {
+    /// Whether the two overlap and must not. Two windows are compared to the byte where bridges are read.
+    pub(super) fn excludes(&self, other: &Self) -> bool {
+        let both = |is: fn(Kind) -> bool| is(self.kind) && is(other.kind);
+        let may = both(Kind::is_described) || both(|kind| kind == Kind::Window);
+        !may && self.range.overlaps(&other.range)
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {:#x}+{:#x}", self.kind, self.range.start.0, self.range.len)
+    }
+}
+
+/// Why memory cannot be used as described or as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// Two owners have a frame in common.
+    Overlap {
+        /// The one that was entered.
+        claim: Claim,
+        /// The one that was there.
+        other: Claim,
+    },
+    /// Not inside one region of memory.
+    OutsideMemory(Claim),
+    /// The image ends above 4 GiB.
+    ImageTooHigh(GpaRange),
+    /// A bridge's window lies over memory.
+    WindowOverMemory {
+        /// The window.
+        window: GpaRange,
+        /// The memory.
+        memory: GpaRange,
+    },
+    /// The machine has a map already.
+    SecondMap,
+    /// A range from here on wraps.
+    Wraps(Gpa),
+    /// A size of 0, or of so much that it wraps when rounded to 64 KiB.
+    Size {
+        /// Of what.
+        kind: Kind,
+        /// Bytes.
+        len: u64,
+    },
+    /// No free stretch of memory is long enough.
+    NoRoom {
+        /// For what.
+        kind: Kind,
+        /// Bytes wanted.
+        len: u64,
+        /// Bytes of the longest stretch.
+        longest: u64,
+    },
+}
+
+impl MapError {
+    /// Whether it says that there is too little memory, and not that the machine's description is wrong.
+    #[must_use]
+    pub const fn is_shortage(&self) -> bool {
+        matches!(self, Self::Size { .. } | Self::NoRoom { .. })
+    }
+}
+
+impl fmt::Display for MapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overlap { claim, other } => write!(f, "memory map: {claim} overlaps {other}"),
+            Self::OutsideMemory(claim) => write!(f, "{claim} is not inside one region of memory"),
+            Self::ImageTooHigh(image) => {
+                write!(f, "image at {:#x}+{:#x} ends above 4 GiB", image.start.0, image.len)
+            }
+            Self::WindowOverMemory { window, memory } => write!(
+                f,
+                "memory map: PCI window at {:#x}+{:#x} overlaps memory at {:#x}+{:#x}",
+                window.start.0, window.len, memory.start.0, memory.len
+            ),
+            Self::SecondMap => f.write_str("memory map: there is one already"),
+            Self::Wraps(start) => write!(f, "memory map: a range from {:#x} on wraps", start.0),
+            Self::Size { kind, len } => write!(f, "{kind} of {len:#x} bytes"),
+            Self::NoRoom { kind, len, longest } => {
+                write!(f, "no room for a {kind} of {len:#x} bytes; the longest free stretch is {longest:#x}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for MapError {}

@@ -1,0 +1,284 @@
+//! The windows of one PCI host bridge, set up for the guest's mode.
+
+use super::reach::Reach;
+use super::replace::{Kept, replace};
+use super::table::{Table, is_mapped};
+use super::{Ddw, OnDemand, TceError, TceFlags, WindowKind, WindowReport};
+use alloc::sync::Arc;
+use papr::addr::{Gpa, GpaRange};
+use papr::clock::Clock;
+use papr::platform::Hypervisor;
+
+/// Log2 of the bytes that an entry of the default window maps.
+const PAGE_SHIFT: u32 = 12;
+
+/// Pages of a window at most, 64 GiB: each is cleared by a call, and the host may claim any size.
+const MOST_PAGES: u64 = 1 << 24;
+
+/// A window of a bridge, found to be sane: the default one, as `ibm,dma-window` describes it, or a dynamic one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmaWindow {
+    liobn: u32,
+    base: u64,
+    size: u64,
+    page_shift: u32,
+}
+
+impl DmaWindow {
+    /// Judges `ibm,dma-window`: table number, first bus address, bytes.
+    ///
+    /// # Errors
+    /// No whole page, not aligned to pages, wrapping, or more than 64 GiB.
+    pub fn new(liobn: u32, base: u64, size: u64) -> Result<Self, TceError> {
+        Self::with_pages(liobn, base, size, PAGE_SHIFT)
+    }
+
+    /// As [`Self::new`], of pages of `2^page_shift` bytes.
+    pub(super) fn with_pages(liobn: u32, base: u64, size: u64, page_shift: u32) -> Result<Self, TceError> {
+        let page = 1u64.wrapping_shl(page_shift);
+        let whole = size >= page && size.is_multiple_of(page) && base.is_multiple_of(page);
+        if !whole || base.checked_add(size).is_none() || size.wrapping_shr(page_shift) > MOST_PAGES {
+            return Err(TceError::BadWindow { liobn, base, size });
+        }
+        Ok(Self { liobn, base, size, page_shift })
+    }
+
+    /// The table's number.
+    #[must_use]
+    pub const fn liobn(&self) -> u32 {
+        self.liobn
+    }
+
+    /// First bus address.
+    #[must_use]
+    pub const fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes away whatever firmware, or a host that plays it, has left mapped. What is cleared is not read back:
+    /// see [`Self::clear_checked`].
+    ///
+    /// # Errors
+    /// The entries from some address on may still be mapped.
+    pub fn clear(&self, platform: &(impl Hypervisor + Clock)) -> Result<(), TceError> {
+        self.table().clear(platform, self.base, self.pages())
+    }
+
+    /// As [`Self::clear`], and reads every entry back: one hcall for each.
+    ///
+    /// # Errors
+    /// An entry still maps a page, or this cannot be told.
+    pub fn clear_checked(&self, platform: &(impl Hypervisor + Clock)) -> Result<(), TceError> {
+        self.table().clear_checked(platform, self.base, self.pages())
+    }
+
+    /// Reads every entry back: pages outside of `pool` that a device could reach through this window.
+    ///
+    /// # Errors
+    /// An entry cannot be read.
+    pub fn exposed(&self, platform: &(impl Hypervisor + Clock), pool: GpaRange) -> Result<u64, TceError> {
+        let table = self.table();
+        let page = table.page_size();
+        let mut exposed = 0u64;
+        for number in 0..self.pages() {
+            let tce = table.get(platform, self.base.wrapping_add(number.wrapping_mul(page)))?;
+            let real = Gpa(tce & !page.wrapping_sub(1));
+            if is_mapped(tce) && !pool.contains(real, page) {
+                exposed = exposed.saturating_add(1);
+            }
+        }
+        Ok(exposed)
+    }
+
+    /// The part that is used: never bus address 0, which QEMU's virtio takes for a queue that has not been set
+    /// up (`hw/virtio/virtio.c`, `virtio_queue_notify`).
+    fn used(self) -> Self {
+        if self.base > 0 {
+            return self;
+        }
+        let page = self.table().page_size();
+        Self { base: page, size: self.size.saturating_sub(page), ..self }
+    }
+
+    /// Whether this window has the bus address.
+    pub(super) const fn has(&self, ioba: u64) -> bool {
+        ioba >= self.base && ioba.wrapping_sub(self.base) < self.size
+    }
+
+    /// Bus address of the last page.
+    pub(super) fn last(&self) -> u64 {
+        self.base.wrapping_add(self.size).wrapping_sub(self.table().page_size())
+    }
+
+    /// Pages of the window, each of which has one TCE.
+    #[must_use]
+    pub const fn pages(&self) -> u64 {
+        self.size.wrapping_shr(self.page_shift)
+    }
+
+    pub(super) const fn table(&self) -> Table {
+        Table { liobn: self.liobn, page_shift: self.page_shift }
+    }
+
+    fn report(&self, kind: WindowKind, pages_mapped: u64) -> WindowReport {
+        let Self { liobn, base, size, page_shift } = *self;
+        WindowReport { liobn, base, size, page_shift, pages_mapped, kind }
+    }
+}
+
+/// How devices behind a bridge reach memory.
+#[derive(Clone, Debug)]
+pub enum Route {
+    /// The shared pool was mapped once.
+    Pool {
+        /// The pool.
+        gpa: GpaRange,
+        /// Its first bus address.
+        bus: u64,
+    },
+    /// All memory was mapped once.
+    Direct {
+        /// The memory.
+        gpa: GpaRange,
+        /// Its first bus address.
+        bus: u64,
+    },
+    /// Buffers are mapped while they are lent.
+    OnDemand(Arc<OnDemand>),
+}
+
+/// A bridge's window, ready for devices.
+#[derive(Clone, Debug)]
+pub struct PhbWindow {
+    route: Route,
+    report: WindowReport,
+    reach: Reach,
+}
+
+impl PhbWindow {
+    /// A secure guest's: the pool and nothing else. The default window is replaced by one that has room for little
+    /// more than the pool, if the bridge makes such windows; else it is cleared. Each entry of the window is
+    /// read back twice: before the pool is mapped, and of the pool's pages after each was put.
+    ///
+    /// # Errors
+    /// The window is smaller than the pool, still maps something, or a call failed; nothing is mapped, if that can
+    /// be said.
+    ///
+    /// # Safety
+    /// `pool` is device memory, and stays so for good.
+    #[allow(unsafe_code, reason = "entries let devices at memory")]
+    pub unsafe fn for_pool(
+        platform: &(impl Hypervisor + Clock),
+        default: DmaWindow,
+        dynamic: Option<&Ddw<'_>>,
+        pool: GpaRange,
+    ) -> Result<Self, TceError> {
+        let replacement = match dynamic.map(|ddw| replace(ddw, platform, default, pool.len)) {
+            Some(Ok(window)) => Some(window),
+            Some(Err(Kept::Lost(error))) => return Err(error),
+            Some(Err(kept)) => {
+                log::info!("the default TCE window stays: {kept}");
+                None
+            }
+            None => None,
+        };
+        let window = replacement.unwrap_or(default);
+        let used = window.used();
+        if pool.len > used.size {
+            return Err(TceError::TooSmall { pool: pool.len, window: used.size });
+        }
+        let table = window.table();
+        window.clear_checked(platform)?;
+        let pages = pool.len.div_ceil(table.page_size());
+        let both = TceFlags::READ | TceFlags::WRITE;
+        // SAFETY: the pages are the pool's: device memory for good, by the caller's promise. The pool is whole frames, and
+        // a page is a frame or less.
+        unsafe { table.map(platform, used.base, pool.start, pages, both, true)? };
+        let report = used.report(WindowKind::Pool, pages);
+        let reach = Reach { window, removed: replacement.map(|_| default) };
+        Ok(Self { route: Route::Pool { gpa: pool, bus: used.base }, report, reach })
+    }
+
+    /// A normal guest's: a dynamic window that maps all of `ram` if the bridge offers one, else the default
+    /// window, cleared and read back.
+    ///
+    /// # Errors
+    /// The default window cannot be cleared, or still maps something.
+    ///
+    /// # Safety
+    /// This is an ordinary guest, which trusts its devices to write only where their drivers told them to.
+    #[allow(unsafe_code, reason = "entries let devices at memory")]
+    pub unsafe fn for_memory(
+        platform: &(impl Hypervisor + Clock),
+        window: DmaWindow,
+        dynamic: Option<&Ddw<'_>>,
+        ram: &[GpaRange],
+    ) -> Result<Self, TceError> {
+        let reach = Reach::of(window);
+        if let Some(ddw) = dynamic {
+            // Not read back: this guest's devices reach all memory in any case.
+            window.clear(platform)?;
+            // SAFETY: as the caller promises.
+            match unsafe { ddw.map_all(platform, ram) } {
+                Ok((gpa, report)) => {
+                    return Ok(Self { route: Route::Direct { gpa, bus: report.base }, report, reach });
+                }
+                Err(error) => log::info!("no dynamic DMA window: {error}"),
+            }
+        }
+        window.clear_checked(platform)?;
+        let used = window.used();
+        let report = used.report(WindowKind::OnDemand, 0);
+        // SAFETY: as the caller promises.
+        let on_demand = unsafe { OnDemand::new(used) };
+        Ok(Self { route: Route::OnDemand(Arc::new(on_demand)), report, reach })
+    }
+
+    /// What a secure guest's devices can reach through the bridge.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.reach
+    }
+
+    /// How devices reach memory.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// What was set up.
+    #[must_use]
+    pub fn report(&self) -> WindowReport {
+        self.report
+    }
+
+    /// Maps one private page behind the pool, which no build may do: the observers outside the guest must
+    /// notice.
+    ///
+    /// # Errors
+    /// As for any mapping.
+    #[cfg(sabotage_map_private)]
+    #[allow(unsafe_code, reason = "what it does wrong is to be noticed")]
+    pub fn map_for_sabotage(
+        &self,
+        platform: &(impl Hypervisor + Clock),
+        private: papr::addr::Gpa,
+    ) -> Result<u64, TceError> {
+        let table = Table { liobn: self.report.liobn, page_shift: self.report.page_shift };
+        let behind = self.report.pages_mapped.wrapping_shl(self.report.page_shift);
+        if behind >= self.report.size {
+            return Err(TceError::NoRoom { pages: 1, free: 0 });
+        }
+        let ioba = self.report.base.wrapping_add(behind);
+        let page = papr::addr::Gpa(private.0 & !table.page_size().wrapping_sub(1));
+        // SAFETY: none can be given: this build breaks the rule, on purpose. No driver is told the address.
+        unsafe { table.map(platform, ioba, page, 1, TceFlags::READ | TceFlags::WRITE, false)? };
+        Ok(ioba)
+    }
+}

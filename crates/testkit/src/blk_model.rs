@@ -1,0 +1,256 @@
+//! A virtio-blk device in memory. It finds everything through descriptors and the machine's bus, so that a
+//! wrong address, length or direction of the driver shows.
+
+use crate::model::{Cell, Model};
+use crate::virtio_model::{Chain, DeviceQueue, VirtioModel, regions};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::vec;
+use std::vec::Vec;
+use virtio_pci::blk::bring_up::Queues;
+use virtio_pci::blk::driver::Blk;
+use virtio_pci::blk::error::BlkError;
+use virtio_pci::virtio::transport::Transport;
+
+pub const VERSION_1: u64 = 1 << 32;
+pub const ACCESS_PLATFORM: u64 = 1 << 33;
+pub const RO: u64 = 1 << 5;
+pub const FLUSH: u64 = 1 << 9;
+
+/// What the device does, and what was done to it.
+pub struct Disk {
+    pub bytes: Vec<u8>,
+    /// Requests wait for the next look, and are then answered in any order.
+    pub shuffle: bool,
+    /// Requests are taken and never answered.
+    pub silent: bool,
+    /// The status of every request.
+    pub status: Option<u8>,
+    /// The used length of every request.
+    pub written: Option<u32>,
+    /// Added to the used id.
+    pub id_offset: u32,
+    /// Every read from this sector on answers other bytes.
+    pub corrupt_from: Option<u64>,
+    pub name: Vec<u8>,
+    pub flushes: u32,
+    /// Data segments of the longest request, and the longest of them.
+    pub most_segments: usize,
+    pub longest_segment: u32,
+    /// Most requests that it ever held at once.
+    pub most_held: usize,
+    pub held: Vec<Chain>,
+    random: u64,
+}
+
+impl Disk {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            shuffle: false,
+            silent: false,
+            status: None,
+            written: None,
+            id_offset: 0,
+            corrupt_from: None,
+            name: b"disk".to_vec(),
+            flushes: 0,
+            most_segments: 0,
+            longest_segment: 0,
+            most_held: 0,
+            held: vec![],
+            random: 1,
+        }
+    }
+
+    fn notified(&mut self, queue: &mut DeviceQueue) {
+        self.held.extend(queue.fetch());
+        self.most_held = self.most_held.max(self.held.len());
+        if self.silent {
+            return;
+        }
+        while !self.held.is_empty() {
+            let which = if self.shuffle { self.next_random() % self.held.len() } else { 0 };
+            let chain = self.held.remove(which);
+            self.serve(queue, &chain);
+            if self.shuffle && self.next_random().is_multiple_of(4) {
+                return;
+            }
+        }
+    }
+
+    fn next_random(&mut self) -> usize {
+        self.random = postern_core::disk::pattern::splitmix64(self.random);
+        (self.random >> 33) as usize
+    }
+
+    fn serve(&mut self, queue: &mut DeviceQueue, chain: &Chain) {
+        let bus = queue.bus.clone();
+        let [header, data @ .., status] = &chain.buffers[..] else { panic!("chain of {:?}", chain) };
+        assert!(!header.device_writes && header.len == 16, "header {header:?}");
+        assert!(status.device_writes && status.len == 1, "status {status:?}");
+        self.most_segments = self.most_segments.max(data.len());
+        self.longest_segment = data.iter().map(|b| b.len).fold(self.longest_segment, u32::max);
+        let kind = bus.read32(header.bus).unwrap();
+        assert_eq!(bus.read32(header.bus + 4), Ok(0), "reserved word");
+        let sector = bus.read64(header.bus + 8).unwrap();
+        let mut at = sector as usize * 512;
+        let mut written = 1;
+        let mut answer = 0;
+        for buffer in data {
+            assert_eq!(buffer.device_writes, kind != 1, "direction in a request of type {kind}");
+            let range = at..at + buffer.len as usize;
+            match kind {
+                0 => {
+                    let mut bytes = self.bytes[range].to_vec();
+                    if self.corrupt_from.is_some_and(|from| sector >= from) {
+                        bytes[0] ^= 0x80;
+                    }
+                    bus.write(buffer.bus, &bytes).unwrap();
+                    written += buffer.len;
+                }
+                1 => {
+                    let bytes = bus.read(buffer.bus, buffer.len as usize).unwrap();
+                    self.bytes[range].copy_from_slice(&bytes);
+                }
+                8 => {
+                    assert_eq!(buffer.len, 20);
+                    let mut name = self.name.clone();
+                    name.resize(20, 0);
+                    bus.write(buffer.bus, &name).unwrap();
+                    written += 20;
+                }
+                _ => answer = 2,
+            }
+            at += buffer.len as usize;
+        }
+        if kind == 4 {
+            assert!(data.is_empty());
+            self.flushes += 1;
+        }
+        bus.write(status.bus, &[self.status.unwrap_or(answer)]).unwrap();
+        queue.complete(u32::from(chain.head) + self.id_offset, self.written.unwrap_or(written));
+    }
+}
+
+/// A machine, its only device, and the disk behind it.
+pub struct Rig {
+    pub machine: Model,
+    pub device: VirtioModel,
+    disk: Arc<Mutex<Disk>>,
+    access_platform: bool,
+}
+
+/// The device configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    pub capacity: u64,
+    pub size_max: Option<u32>,
+    pub seg_max: Option<u32>,
+    pub blk_size: Option<u32>,
+    pub features: u64,
+    pub queue: u16,
+    /// Queues that there are.
+    pub queues: u16,
+    /// Queues that it says there are; with it VIRTIO_BLK_F_MQ is offered.
+    pub num_queues: Option<u16>,
+}
+
+impl Config {
+    /// As QEMU has it: a disk of `sectors`.
+    pub fn sectors(capacity: u64) -> Self {
+        Self {
+            capacity,
+            size_max: None,
+            seg_max: Some(254),
+            blk_size: Some(512),
+            features: VERSION_1 | FLUSH,
+            queue: 256,
+            queues: 1,
+            num_queues: None,
+        }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.capacity.to_le_bytes().to_vec();
+        bytes.extend(self.size_max.unwrap_or(0).to_le_bytes());
+        bytes.extend(self.seg_max.unwrap_or(0).to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(self.blk_size.unwrap_or(0).to_le_bytes());
+        // Topology and write cache, which are not offered.
+        bytes.extend([0; 10]);
+        bytes.extend(self.num_queues.unwrap_or(0).to_le_bytes());
+        bytes
+    }
+
+    fn features(&self) -> u64 {
+        let bit = |present: bool, bit: u32| u64::from(present) << bit;
+        self.features
+            | bit(self.size_max.is_some(), 1)
+            | bit(self.seg_max.is_some(), 2)
+            | bit(self.blk_size.is_some(), 6)
+            | bit(self.num_queues.is_some(), 12)
+    }
+}
+
+/// Content that differs from block to block and is not the pattern of any small seed.
+pub fn content(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|i| (i as u32).wrapping_mul(2_654_435_761).to_be_bytes()[0] ^ (i >> 9) as u8).collect()
+}
+
+impl Rig {
+    pub fn new(cell: Cell, config: Config) -> Self {
+        let machine = cell.model();
+        let features = config.features() | if cell.access_platform { ACCESS_PLATFORM } else { 0 };
+        let queues = vec![config.queue; config.queues.into()];
+        let device = VirtioModel::new(&machine, features, &queues, &config.bytes());
+        let backing = usize::try_from(config.capacity.min(1 << 15)).unwrap() * 512;
+        let disk = Arc::new(Mutex::new(Disk::new(content(backing))));
+        let served = Arc::clone(&disk);
+        device.on_notify(move |queue, _| served.lock().unwrap().notified(queue));
+        Self { machine, device, disk, access_platform: cell.access_platform }
+    }
+
+    /// A device in a normal guest without translation.
+    pub fn plain(config: Config) -> Self {
+        Self::new(Cell { secure: false, access_platform: false }, config)
+    }
+
+    /// A device in a secure guest.
+    pub fn secure(config: Config) -> Self {
+        Self::new(Cell { secure: true, access_platform: false }, config)
+    }
+
+    pub fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap()
+    }
+
+    pub fn disk_handle(&self) -> Arc<Mutex<Disk>> {
+        Arc::clone(&self.disk)
+    }
+
+    pub fn probe(&self) -> Result<Blk<VirtioModel, Model>, BlkError> {
+        let transport = Transport::begin(self.device.clone(), regions(), &self.machine)?;
+        Blk::probe(transport, |access_platform| {
+            assert_eq!(access_platform, self.access_platform);
+            Ok(self.machine.dma(access_platform))
+        })
+    }
+
+    /// With at most this many queues.
+    pub fn probe_queues(&self, most: u16) -> Result<Queues<VirtioModel, Model>, BlkError> {
+        self.probe_with(most, || ())
+    }
+
+    /// In the middle of it, when features are agreed on, `then` happens.
+    pub fn probe_with(&self, most: u16, then: impl FnOnce()) -> Result<Queues<VirtioModel, Model>, BlkError> {
+        let transport = Transport::begin(self.device.clone(), regions(), &self.machine)?;
+        Blk::probe_queues(transport, most, |access_platform| {
+            then();
+            Ok(self.machine.dma(access_platform))
+        })
+    }
+
+    pub fn start(&self) -> Blk<VirtioModel, Model> {
+        self.probe().unwrap()
+    }
+}

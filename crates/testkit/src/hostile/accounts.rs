@@ -1,0 +1,65 @@
+//! What must hold of the pool and of time, whatever a device does: in each turn, and when its driver is gone.
+
+use super::station::{POOL_BYTES, PRIVATE, Station, contains};
+use crate::model::{Model, POOL_BASE};
+use crate::unchecked::LetGo;
+use crate::virtio_model::VirtioModel;
+use alloc::vec::Vec;
+use core::time::Duration;
+use svm_dma::dma::{Dma, DmaSystem};
+use svm_dma::pool::DeviceStatistics;
+
+/// Longer than a life may take without what its bytes take: some resets of half a second each.
+const RESETS: Duration = Duration::from_secs(5);
+/// Longer than what one byte makes a driver do.
+const TURN: Duration = Duration::from_millis(1);
+
+/// From now on, a wait that goes on for longer than a life of so many bytes is a panic.
+pub fn expect_end(machine: &Model, bytes: &[u8]) {
+    let turns = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    machine.expect_end_within(RESETS.saturating_add(TURN.saturating_mul(turns)));
+}
+
+/// The driver is gone: nothing private was left behind, and all of the pool is back, unless the device hid its reset.
+pub fn assert_given_back(machine: &Model, system: &DmaSystem<Model>, device: &VirtioModel) {
+    assert_no_leak(machine);
+    if let Some(pool) = system.pool_statistics() {
+        assert_eq!(pool.mistakes, 0, "{pool:?}");
+        let lying = device.registers().lies.no_reset || device.registers().status != 0;
+        assert!(lying || (pool.slots_in_use, pool.bytes_quarantined) == (0, 0), "{pool:?}");
+    }
+}
+
+/// No device holds more of the pool than its part, and none more slots than `most`, which its requests need.
+pub fn assert_bounded(devices: &[DeviceStatistics], most: u64) {
+    for device in devices {
+        assert!(device.frames <= device.quota_frames, "more than its part of the pool: {device:?}");
+        assert!(device.slots_in_use <= most, "more slots than requests need: {device:?}");
+    }
+}
+
+/// Nothing that stayed private is in the pool.
+fn assert_no_leak(machine: &Model) {
+    if !machine.shared_frames().is_empty() {
+        assert!(!contains(&machine.peek(POOL_BASE, POOL_BYTES), PRIVATE), "private bytes in the pool");
+    }
+}
+
+/// A device that was not reset may still write to what it held: whatever else is lent, it is none of that.
+pub fn assert_kept_from_use(dma: &Dma<Model>, stations: &[Station]) {
+    if !dma.bounced() {
+        return;
+    }
+    let mut lent = Vec::new();
+    while let Ok(mapping) = dma.map_from_device(alloc::vec![0; 1024]) {
+        for segment in mapping.segments() {
+            for station in stations {
+                station.assert_apart(segment.bus.raw(), segment.len.into());
+            }
+        }
+        lent.push(mapping);
+    }
+    for mapping in lent {
+        let _ = dma.unmapped(mapping);
+    }
+}

@@ -1,0 +1,235 @@
+//! A disk that lies.
+
+use super::accounts::{assert_bounded, assert_given_back, assert_kept_from_use, expect_end};
+use super::script::Script;
+use super::station::{PATIENCE, PRIVATE, Station, WRITTEN, contains, dma_system, lie_in_registers};
+use crate::model::{Cell, Model};
+use crate::unchecked::LetGo;
+use crate::virtio_model::{Chain, VirtioModel, regions};
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+use svm_dma::dma::{DeviceId, Dma, DmaSystem};
+use virtio_pci::blk::blocking::name;
+use virtio_pci::blk::driver::Blk;
+use virtio_pci::blk::error::{BlkError, BreakReason};
+use virtio_pci::blk::request::{Completion, Token};
+use virtio_pci::virtio::transport::Transport;
+
+const SECTORS: u64 = 64;
+const FEATURES: u64 = 1 << 32 | 1 << 9 | 1 << 6 | 1 << 2;
+
+/// Requests that any queue holds; each has a header and a status at least.
+const MOST_REQUESTS: usize = 256;
+
+/// VIRTIO_BLK_T_GET_ID.
+const GET_ID: u32 = 8;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// From this sector on.
+    Read(u64),
+    Name,
+    Nothing,
+}
+
+type Waiting = BTreeMap<Token, Asked>;
+
+/// Drives a block device through a random life. See [`crate::hostile`].
+pub fn blk(bytes: &[u8]) {
+    life(bytes, PATIENCE, |_| {});
+}
+
+/// As [`blk`], by a driver of this patience, with something done after each turn.
+pub fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
+    let mut script = Script::new(bytes);
+    let cell = Cell::ALL[script.below(4)];
+    let machine = cell.model();
+    expect_end(&machine, bytes);
+    let system = dma_system(&machine, cell.secure);
+    let bridge = machine.bridge(&system);
+    let device = device(&machine, cell, &mut script);
+    if script.one_in(16) {
+        lie_in_registers(&device, &mut script);
+    }
+    let dma = |translated| {
+        system.device(DeviceId::from_routing(0, 8), translated, Some(&bridge)).map_err(BlkError::Dma)
+    };
+    let transport = Transport::begin(device.clone(), regions(), &machine).map_err(BlkError::from);
+    if let Ok(mut driver) = transport.and_then(|transport| Blk::probe(transport, dma)) {
+        driver.set_patience(patience);
+        live(&machine, &system, &device, &mut driver, &mut script, turn);
+        let dma = driver.dma().clone();
+        drop(driver);
+        device.registers().lies = crate::virtio_model::Lies::default();
+        dma.reset_confirmed();
+    }
+    assert_given_back(&machine, &system, &device);
+}
+
+fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
+    let mut features = FEATURES;
+    if script.one_in(8) {
+        features ^= script.u64();
+    }
+    features = features & !(1 << 33) | u64::from(cell.access_platform) << 33;
+    let mut config = SECTORS.to_le_bytes().to_vec();
+    config.extend([0, 0, 0, 0, 254, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
+    if script.one_in(8) {
+        for byte in &mut config {
+            *byte ^= script.byte();
+        }
+    }
+    let queue = if script.one_in(8) { script.u16() } else { [256, 16, 4, 1][script.below(4)] };
+    VirtioModel::new(machine, features, &[queue], &config)
+}
+
+fn live(
+    machine: &Model,
+    system: &DmaSystem<Model>,
+    device: &VirtioModel,
+    driver: &mut Blk<VirtioModel, Model>,
+    script: &mut Script<'_>,
+    turn: fn(&Dma<Model>),
+) {
+    let mut station = Station::new(machine, device, 0);
+    let mut waiting = Waiting::new();
+    device.registers().lies.no_reset |= script.one_in(4);
+    // How often it lies: some never do.
+    let temper = script.below(4);
+    let most = MOST_REQUESTS.min(usize::from(driver.queue_size()) / 2);
+    while !script.is_over() {
+        if temper > 1 && script.one_in(128) {
+            station.noise();
+        }
+        match script.below(16) {
+            0..=4 => submit(driver, &mut station, &mut waiting, script),
+            5..=6 => {
+                station.repair();
+                driver.kick();
+                station.published();
+            }
+            7..=10 => serve(&mut station, temper, script),
+            11..=12 => {
+                if let Some(completion) = driver.poll() {
+                    judge(completion, &mut waiting, &station);
+                }
+            }
+            13 => driver.tend(),
+            14 if script.below(4) < temper => station.lie(script),
+            15 if temper > 0 && script.one_in(8) => {
+                station.honest = false;
+                lie_in_registers(device, script);
+            }
+            _ => {}
+        }
+        assert!(driver.in_flight() == waiting.len() && waiting.len() <= most);
+        turn(driver.dma());
+        // Each of these requests has one slot at most; the queue and the table of headers have one each.
+        assert_bounded(&system.device_statistics(), most as u64 + 2);
+    }
+    driver.kick();
+    while let Some(completion) = driver.wait() {
+        judge(completion, &mut waiting, &station);
+    }
+    assert!(waiting.is_empty(), "{waiting:?}");
+    let confirmed = driver.retry_reset();
+    // By the device's own account, whatever the driver believes.
+    let registers = device.registers();
+    let reset = registers.status == 0 || !registers.lies.no_reset;
+    drop(registers);
+    if driver.broken().is_some() && !(confirmed && reset) {
+        assert_kept_from_use(driver.dma(), &[station]);
+    }
+}
+
+fn submit(
+    driver: &mut Blk<VirtioModel, Model>,
+    station: &mut Station,
+    waiting: &mut Waiting,
+    script: &mut Script<'_>,
+) {
+    let sector = if script.one_in(16) { script.number() } else { script.below(SECTORS as usize) as u64 };
+    let len = 64 * (1 + script.below(12));
+    let submitted = match script.below(8) {
+        0 => driver.submit_flush().map(|token| (token, Asked::Nothing)),
+        1 => driver.submit_get_id().map(|token| (token, Asked::Name)),
+        2..=4 => driver.submit_write(sector, WRITTEN.repeat(len)).map(|token| (token, Asked::Nothing)),
+        _ => driver.submit_read(sector, PRIVATE.repeat(len)).map(|token| (token, Asked::Read(sector))),
+    };
+    match submitted {
+        Ok((token, asked)) => {
+            station.note_staged();
+            assert_eq!(waiting.insert(token, asked), None);
+        }
+        // The buffer comes back as it was.
+        Err(rejected) => {
+            let buffer = rejected.buffer;
+            let same = contains(&buffer, PRIVATE) || contains(&buffer, WRITTEN);
+            assert!(same || buffer.is_empty() || buffer == [0; 20], "{}", rejected.error);
+        }
+    }
+}
+
+/// Where a sector begins. It may be any: noise changes what was asked for, and so does a disk that claims to be
+/// larger than any.
+fn byte_of(sector: u64) -> u64 {
+    sector.wrapping_mul(512)
+}
+
+/// What an honest disk has from this byte on.
+fn content(from: u64, len: usize) -> Vec<u8> {
+    (0..len as u64).map(|at| from.wrapping_add(at).wrapping_mul(0x9e37_79b9).to_be_bytes()[4]).collect()
+}
+
+fn serve(station: &mut Station, temper: usize, script: &mut Script<'_>) {
+    let Some(chain) = station.waiting(script) else { return };
+    let Chain { buffers, .. } = &chain;
+    let [header, data @ .., status] = &buffers[..] else { panic!("a request of {buffers:x?}") };
+    let answer = if script.one_in(8) { script.byte() } else { 0 };
+    let mut written = 1;
+    let mut at = byte_of(station.read64(header.bus + 8));
+    let wants_name = station.read64(header.bus) as u32 == GET_ID;
+    for buffer in data.iter().filter(|buffer| buffer.device_writes) {
+        if wants_name {
+            station.write(buffer.bus, script.take(buffer.len as usize));
+        } else {
+            station.write(buffer.bus, &content(at, buffer.len as usize));
+        }
+        at = at.wrapping_add(buffer.len.into());
+        written += buffer.len;
+    }
+    station.write(status.bus, &[answer]);
+    if temper > 0 && script.one_in(16) {
+        station.honest = false;
+        written = script.number() as u32;
+    }
+    station.complete_honestly(&chain, written);
+}
+
+fn judge(completion: Completion, waiting: &mut Waiting, station: &Station) {
+    let Completion { token, result, buffer } = completion;
+    let asked = waiting.remove(&token).expect("a completion of a request that is waiting");
+    let Asked::Read(sector) = asked else {
+        assert!(asked != Asked::Name || name(&buffer).to_string().len() <= 80);
+        return;
+    };
+    assert!(!contains(&buffer, WRITTEN), "a write's data came back with a read");
+    match result {
+        Ok(()) => {
+            assert!(
+                !station.secure || !contains(&buffer, PRIVATE),
+                "a read that succeeded has what was in the buffer before"
+            );
+            if station.honest {
+                assert_eq!(buffer, content(byte_of(sector), buffer.len()));
+            }
+        }
+        // What a device that was not reset may still write to is lost.
+        Err(BlkError::Broken(BreakReason::Stopped)) => {}
+        Err(_) => assert_eq!(buffer, vec![0; buffer.len()]),
+    }
+}

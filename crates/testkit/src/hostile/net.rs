@@ -1,0 +1,226 @@
+//! A network card that lies.
+
+use super::accounts::{assert_bounded, assert_given_back, assert_kept_from_use, expect_end};
+use super::script::Script;
+use super::station::{PATIENCE, PRIVATE, Station, WRITTEN, contains, dma_system, lie_in_registers};
+use crate::model::{Cell, Model};
+use crate::unchecked::LetGo;
+use crate::virtio_model::{Lies, VirtioModel, regions};
+use alloc::vec::Vec;
+use core::time::Duration;
+use papr::clock::Clock;
+use svm_dma::dma::{DeviceId, Dma, DmaSystem};
+use virtio_pci::net::driver::NetDriver;
+use virtio_pci::net::error::NetError;
+use virtio_pci::net::features::{MAC, MTU, STATUS};
+use virtio_pci::net::link::Link;
+use virtio_pci::virtio::features::Features;
+use virtio_pci::virtio::transport::Transport;
+
+const HEADER: usize = 12;
+/// Slots of the pool that both queues and a buffer for each of their descriptors need.
+const MOST_SLOTS: u64 = 2 * 128 + 2;
+/// The longest frame that any card here can be given.
+const LONGEST: usize = 65_535;
+
+type Driver = NetDriver<VirtioModel, Model>;
+
+/// Drives a network device through a random life. See [`crate::hostile`].
+pub fn net(bytes: &[u8]) {
+    life(bytes, PATIENCE, |_| {});
+}
+
+/// As [`net`], by a driver of this patience, with something done after each turn.
+pub fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
+    let mut script = Script::new(bytes);
+    let cell = Cell::ALL[script.below(4)];
+    let machine = cell.model();
+    expect_end(&machine, bytes);
+    let system = dma_system(&machine, cell.secure);
+    let bridge = machine.bridge(&system);
+    let quota = if script.one_in(4) { 1 + script.below(7) as u32 } else { 8 };
+    let dma = system
+        .device_with_quota(DeviceId::from_routing(0, 8), cell.access_platform, Some(&bridge), quota)
+        .unwrap();
+    let device = device(&machine, cell, &mut script);
+    if script.one_in(16) {
+        lie_in_registers(&device, &mut script);
+    }
+    let give = |translated| {
+        assert!(translated == cell.access_platform);
+        Ok::<_, NetError>(dma.clone())
+    };
+    let transport = Transport::begin(device.clone(), regions(), &machine).map_err(NetError::from);
+    let started = transport.and_then(|transport| NetDriver::probe(transport, 1, give));
+    if let Ok(mut driver) = started {
+        driver.set_patience(patience);
+        live(&machine, &system, &device, &mut driver, &mut script, turn);
+        device.registers().lies = Lies::default();
+        drop(driver);
+        dma.reset_confirmed();
+    }
+    assert_given_back(&machine, &system, &device);
+}
+
+fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
+    let mut features = (MAC | STATUS | MTU | Features::EVENT_IDX | Features::VERSION_1).bits();
+    if script.one_in(8) {
+        features ^= script.u64();
+    }
+    features = features & !(1 << 33) | u64::from(cell.access_platform) << 33;
+    let mut config = [0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0, 1, 0, 0xdc, 5];
+    if script.one_in(8) {
+        for byte in &mut config {
+            *byte ^= script.byte();
+        }
+    }
+    let sizes = [256, 16, 4, 1];
+    let queues = [sizes[script.below(4)], sizes[script.below(4)]];
+    VirtioModel::new(machine, features, &queues, &config)
+}
+
+fn live(
+    machine: &Model,
+    system: &DmaSystem<Model>,
+    device: &VirtioModel,
+    driver: &mut Driver,
+    script: &mut Script<'_>,
+    turn: fn(&Dma<Model>),
+) {
+    let mut stations = [0, 1].map(|index| Station::new(machine, device, index));
+    let mut delivered: Vec<Vec<u8>> = Vec::new();
+    device.registers().lies.no_reset |= script.one_in(4);
+    for station in &mut stations {
+        station.note();
+    }
+    // How often it lies: some never do.
+    let temper = script.below(4);
+    while !script.is_over() {
+        if temper > 1 && script.one_in(128) {
+            noise(&mut stations);
+        }
+        match script.below(16) {
+            0..=3 => send(driver, script),
+            4..=6 => flush(driver, &mut stations),
+            7..=9 => delivered.extend(deliver(&mut stations[0], script)),
+            10..=11 => transmit(&mut stations[1], script),
+            12..=13 => receive(driver, &stations[0], &delivered),
+            14 if script.below(4) < temper => lie(&mut stations, script),
+            15 if temper > 0 && script.one_in(8) => {
+                lie_in_registers(device, script);
+                driver.is_up();
+            }
+            _ => {}
+        }
+        turn(driver.dma());
+        assert_bounded(&system.device_statistics(), MOST_SLOTS);
+        machine.relax();
+    }
+    end(machine, driver, &mut stations);
+    let registers = device.registers();
+    let reset = registers.status == 0 || !registers.lies.no_reset;
+    drop(registers);
+    if driver.failure().is_some() && !reset {
+        assert_kept_from_use(driver.dma(), &stations);
+    }
+}
+
+/// Noise reaches the rings of both queues.
+fn noise(stations: &mut [Station; 2]) {
+    for station in stations {
+        station.noise();
+    }
+}
+
+fn lie(stations: &mut [Station; 2], script: &mut Script<'_>) {
+    let [receive, transmit] = stations;
+    let (one, other) = if script.one_in(2) { (receive, transmit) } else { (transmit, receive) };
+    one.lie(script);
+    // It may have been noise over everything.
+    other.honest = false;
+    other.doubt();
+}
+
+fn send(driver: &mut Driver, script: &mut Script<'_>) {
+    let len = 14 + usize::from(script.u16()) % 1501;
+    if driver.can_transmit()
+        && let Some(mut frame) = driver.frame(len)
+    {
+        assert!(frame.bytes().iter().all(|byte| *byte == 0), "a frame begins empty");
+        for (byte, from) in frame.bytes_mut().iter_mut().zip(WRITTEN.iter().cycle()) {
+            *byte = *from;
+        }
+        driver.transmit(frame);
+    }
+}
+
+/// Lets the driver publish, and notes what it does.
+fn flush(driver: &mut Driver, stations: &mut [Station; 2]) {
+    for station in stations.iter() {
+        station.repair();
+    }
+    driver.flush();
+    for station in stations.iter_mut() {
+        station.note();
+    }
+}
+
+/// What arrives in one frame: anything but what was sent.
+fn arriving(len: usize, kind: u8) -> Vec<u8> {
+    (0..len).map(|at| (at as u8) ^ kind).collect()
+}
+
+fn deliver(station: &mut Station, script: &mut Script<'_>) -> Option<Vec<u8>> {
+    let chain = station.waiting(script)?;
+    let room: usize = chain.buffers.iter().map(|buffer| buffer.len as usize).sum();
+    let len = (usize::from(script.u16()) % 1600).min(room.saturating_sub(HEADER));
+    let frame = arriving(len, script.byte());
+    // Any header: nothing in it was agreed on, so that nothing in it counts.
+    let mut bytes = [&[0; HEADER][..], &frame].concat();
+    for (byte, from) in bytes.iter_mut().take(HEADER).zip(script.take(HEADER)) {
+        *byte = *from;
+    }
+    let mut rest = &bytes[..];
+    for buffer in &chain.buffers {
+        assert!(buffer.device_writes);
+        let (now, later) = rest.split_at(rest.len().min(buffer.len as usize));
+        station.write(buffer.bus, now);
+        rest = later;
+    }
+    station.complete_honestly(&chain, bytes.len() as u32);
+    Some(frame)
+}
+
+fn transmit(station: &mut Station, script: &mut Script<'_>) {
+    let Some(chain) = station.waiting(script) else { return };
+    for buffer in &chain.buffers {
+        assert!(!buffer.device_writes);
+        assert!(!contains(&station.read(buffer.bus, buffer.len), PRIVATE));
+    }
+    station.complete_honestly(&chain, 0);
+}
+
+fn receive(driver: &mut Driver, station: &Station, delivered: &[Vec<u8>]) {
+    let Some(frame) = driver.receive() else { return };
+    let bytes = frame.bytes();
+    assert!((14..=LONGEST).contains(&bytes.len()));
+    assert!(!contains(bytes, WRITTEN), "what was sent came back");
+    if station.honest {
+        assert!(delivered.iter().any(|sent| sent == bytes), "a frame that was not delivered");
+    }
+    driver.recycle(frame);
+}
+
+/// Whatever is with the device, the driver gives up waiting for it.
+fn end(machine: &Model, driver: &mut Driver, stations: &mut [Station; 2]) {
+    for _ in 0..100_000 {
+        let held = stations[1].held.len();
+        if driver.failure().is_some() || held == 0 {
+            break;
+        }
+        flush(driver, stations);
+        machine.relax();
+    }
+    let stuck = driver.failure().is_none() && stations[1].held.iter().any(super::station::Held::is_waiting);
+    assert!(!stuck, "a transmission is waited for without end");
+}

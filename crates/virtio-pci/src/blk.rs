@@ -1,0 +1,11 @@
+//! virtio-blk: submit and complete apart from each other, blocking helpers on top, and the disk jobs of
+//! `run=`.
+
+pub mod blocking;
+pub mod bring_up;
+mod control;
+pub mod driver;
+pub mod error;
+pub mod geometry;
+pub mod request;
+pub mod stream;

@@ -1,0 +1,134 @@
+//! From a transport that has just begun to a disk that can be used: features, geometry, queues.
+
+#![allow(unsafe_code, reason = "what the device held is given back once its reset is confirmed")]
+
+use crate::blk::control::Control;
+use crate::blk::driver::{Blk, Live};
+use crate::blk::error::{BlkError, BreakReason};
+use crate::blk::geometry::{Geometry, MQ, WANTED};
+use crate::virtio::transport::Transport;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use papr::platform::Platform;
+use papr::registers::Mmio;
+use svm_dma::dma::Dma;
+
+/// The queues of a device: there is at least one.
+#[derive(Debug)]
+pub struct Queues<M: Mmio, P: Platform> {
+    /// Queue 0.
+    pub first: Blk<M, P>,
+    /// The others, in order.
+    pub others: Vec<Blk<M, P>>,
+}
+
+/// A queue that the device does not work on yet; none when it could not be set up.
+type Part<P> = (Dma<P>, Option<Live<P>>);
+
+impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
+    /// Brings a device up whose transport has just begun. `dma` gives it its DMA, with or without
+    /// VIRTIO_F_ACCESS_PLATFORM, and lets its function be a bus master. One queue is used.
+    ///
+    /// # Errors
+    /// The device is refused; it has been reset, or what it may still use is never used again.
+    pub fn probe<E: From<BlkError>>(
+        transport: Transport<M>,
+        dma: impl FnOnce(bool) -> Result<Dma<P>, E>,
+    ) -> Result<Self, E> {
+        Ok(Self::probe_queues(transport, 1, dma)?.first)
+    }
+
+    /// As [`Self::probe`], with `most` queues if the device and its part of the pool have as many, else with fewer.
+    ///
+    /// # Errors
+    /// As [`Self::probe`]; a queue that the device said it has, and that is not there, is one more reason.
+    pub fn probe_queues<E: From<BlkError>>(
+        mut transport: Transport<M>,
+        most: u16,
+        dma: impl FnOnce(bool) -> Result<Dma<P>, E>,
+    ) -> Result<Queues<M, P>, E> {
+        let wanted = if most > 1 { WANTED | MQ } else { WANTED };
+        transport.negotiate(wanted).map_err(BlkError::from)?;
+        let dma = dma(transport.access_platform())?;
+        Ok(Self::start(transport, most, dma)?)
+    }
+
+    fn start(mut transport: Transport<M>, most: u16, dma: Dma<P>) -> Result<Queues<M, P>, BlkError> {
+        let mut parts = Vec::new();
+        let geometry = match Self::set_up(&mut transport, most, dma.clone(), &mut parts) {
+            Ok(geometry) => geometry,
+            Err(error) => {
+                let reset_confirmed = transport.reset(dma.platform()).is_ok();
+                for (dma, live) in parts {
+                    if let Some(live) = live {
+                        // SAFETY: what the reset of this device answered.
+                        unsafe { live.dismantle(&dma, reset_confirmed) };
+                    }
+                    if reset_confirmed {
+                        // SAFETY: the device has said that it is reset.
+                        unsafe { dma.confirm_reset() };
+                    }
+                }
+                return Err(error);
+            }
+        };
+        let lines: Vec<_> = (0..).map(|index| transport.line_of(index)).take(parts.len()).collect();
+        let features = transport.features();
+        let control = Arc::new(Control::new(transport, geometry.capacity));
+        let mut queues = parts.into_iter().zip(lines).filter_map(|((dma, live), line)| {
+            live.map(|live| Self::new(&control, line, features, &geometry, (dma, live)))
+        });
+        let mut first = queues.next().ok_or(BlkError::NoQueues)?;
+        let others = queues.collect();
+        match control.start(first.dma().platform()) {
+            Ok(()) => Ok(Queues { first, others }),
+            Err(reason) => {
+                first.break_device(reason);
+                Err(match reason {
+                    BreakReason::Transport(error) => error.into(),
+                    other => BlkError::Broken(other),
+                })
+            }
+        }
+    }
+
+    /// Resets the device, whatever it is doing, and brings it up anew with one queue, its first. The completions of
+    /// [`Self::break_device`] are to be polled before; nothing that the device had is lost to the pool.
+    ///
+    /// # Errors
+    /// It lied before, the reset is not confirmed, or the device is refused: it stays broken.
+    pub fn restart(&mut self) -> Result<(), BlkError> {
+        self.break_device(BreakReason::Stopped);
+        if self.in_flight() > 0 {
+            return Err(BlkError::Busy);
+        }
+        match self.broken() {
+            Some(BreakReason::Stopped) if self.retry_reset() => {}
+            reason => return Err(BlkError::Broken(reason.unwrap_or(BreakReason::Stopped))),
+        }
+        let mut transport = self.again()?.begin(self.dma().platform())?;
+        transport.negotiate(WANTED)?;
+        let Queues { mut first, .. } = Self::start(transport, 1, self.dma().clone())?;
+        first.set_patience(self.patience);
+        *self = first;
+        Ok(())
+    }
+
+    /// Sets the queues up, one in each of the `parts`; the last part has none when that failed.
+    fn set_up(
+        transport: &mut Transport<M>,
+        most: u16,
+        dma: Dma<P>,
+        parts: &mut Vec<Part<P>>,
+    ) -> Result<Geometry, BlkError> {
+        let geometry = Geometry::read(transport)?;
+        let handles = dma.split(most.min(geometry.queues)).map_err(|stuck| BlkError::Dma(stuck.into()))?;
+        for (index, dma) in (0..).zip(handles) {
+            parts.push((dma, None));
+            if let Some((dma, part)) = parts.last_mut() {
+                *part = Some(Live::set_up(transport, index, dma)?);
+            }
+        }
+        Ok(geometry)
+    }
+}

@@ -1,0 +1,143 @@
+//! What the queues of one disk have in common: its registers, its capacity, and whether it is used at all.
+
+use crate::blk::error::{BlkError, BreakReason};
+use crate::blk::geometry::read_capacity;
+use crate::virtio::transport::{Again, Doorbell, Transport};
+use core::sync::atomic::Ordering;
+use papr::clock::Clock;
+use papr::lock::{Lock, Stuck};
+use papr::registers::Mmio;
+use papr::sync::{AtomicBool, AtomicU64};
+use svm_dma::dma::DeviceId;
+
+/// The shared part of a disk. To submit and to complete takes no lock of it: a flag and a number are looked at,
+/// and a doorbell is written. The lock is for the rare: a look after a device that is silent, and its end.
+#[derive(Debug)]
+pub(super) struct Control<M> {
+    mmio: M,
+    /// Sectors; follows the device's configuration.
+    capacity: AtomicU64,
+    /// A hint that `end` is there.
+    ended: AtomicBool,
+    registers: Lock<Registers<M>>,
+}
+
+#[derive(Debug)]
+struct Registers<M> {
+    transport: Transport<M>,
+    end: Option<End>,
+}
+
+/// How the use of a device ended, for all of its queues.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) reason: BreakReason,
+    /// The device has said that it uses nothing any more.
+    pub(super) reset_confirmed: bool,
+}
+
+impl<M: Mmio + Clone> Control<M> {
+    pub(super) fn new(transport: Transport<M>, capacity: u64) -> Self {
+        Self {
+            mmio: transport.mmio().clone(),
+            capacity: AtomicU64::new(capacity),
+            ended: AtomicBool::new(false),
+            registers: Lock::new("disk's registers", Registers { transport, end: None }),
+        }
+    }
+
+    pub(super) fn again(&self, clock: &impl Clock) -> Result<Again<M>, BreakReason> {
+        Ok(self.registers.take(clock)?.transport.again())
+    }
+}
+
+impl<M: Mmio> Control<M> {
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity.load(Ordering::Relaxed)
+    }
+
+    /// Whether some queue ended the use of the device.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn notify(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
+        doorbell.ring(&self.mmio).map_err(BreakReason::Transport)
+    }
+
+    /// Lets the device work on its queues, once all are set up.
+    pub(super) fn start(&self, clock: &impl Clock) -> Result<(), BreakReason> {
+        self.registers.take(clock)?.transport.start().map_err(BreakReason::Transport)
+    }
+
+    /// Is the device alive, and has its capacity changed?
+    pub(super) fn look_after(&self, clock: &impl Clock) -> Result<(), BreakReason> {
+        let mut registers = self.registers.take(clock)?;
+        if let Some(end) = registers.end {
+            return Err(end.reason);
+        }
+        registers.transport.alive().map_err(BreakReason::Transport)?;
+        if registers.transport.config_changed().map_err(BreakReason::Transport)? {
+            // A configuration that cannot be read keeps its old value here.
+            if let Ok(capacity) = read_capacity(&mut registers.transport) {
+                self.capacity.store(capacity, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the capacity anew and takes it over.
+    pub(super) fn refresh(&self, clock: &impl Clock) -> Result<u64, BlkError> {
+        let mut registers = self.registers.take(clock).map_err(|stuck| BlkError::Broken(stuck.into()))?;
+        if let Some(end) = registers.end {
+            return Err(BlkError::Broken(end.reason));
+        }
+        let capacity = read_capacity(&mut registers.transport)?;
+        self.capacity.store(capacity, Ordering::Relaxed);
+        Ok(capacity)
+    }
+
+    /// Ends the use of the device: resets it, unless another queue was first, whose reason then counts. Behind a CPU
+    /// that stands still with its registers nothing is reset.
+    pub(super) fn end(&self, reason: BreakReason, id: DeviceId, clock: &impl Clock) -> End {
+        let mut registers = match self.registers.take(clock) {
+            Ok(registers) => registers,
+            Err(stuck) => return self.end_without_reset(reason, id, stuck),
+        };
+        if let Some(end) = registers.end {
+            return end;
+        }
+        if reason != BreakReason::Stopped {
+            log::error!("blk {id}: broken: {reason}");
+        }
+        let end = End { reason, reset_confirmed: registers.transport.reset(clock).is_ok() };
+        registers.end = Some(end);
+        self.ended.store(true, Ordering::Relaxed);
+        if !end.reset_confirmed {
+            log::error!("blk {id}: reset not confirmed, its memory stays in quarantine");
+        }
+        end
+    }
+
+    #[cold]
+    fn end_without_reset(&self, reason: BreakReason, id: DeviceId, stuck: Stuck) -> End {
+        let reason = if reason == BreakReason::Stopped { stuck.into() } else { reason };
+        log::error!("blk {id}: broken: {reason}; not reset, its memory stays in quarantine");
+        self.ended.store(true, Ordering::Relaxed);
+        End { reason, reset_confirmed: false }
+    }
+
+    /// Of a device whose use has ended: tries the reset once more if it was not confirmed. Whether it is now.
+    pub(super) fn retry_reset(&self, clock: &impl Clock) -> bool {
+        let Ok(mut registers) = self.registers.take(clock) else { return false };
+        let Some(end) = registers.end else { return false };
+        if !end.reset_confirmed && registers.transport.reset(clock).is_ok() {
+            registers.end = Some(End { reset_confirmed: true, ..end });
+            return true;
+        }
+        end.reset_confirmed
+    }
+}
+
+#[cfg(all(test, loom))]
+mod interleavings;

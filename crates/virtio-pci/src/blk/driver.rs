@@ -1,0 +1,513 @@
+//! The driver: submit many, kick once, poll completions. Nothing here waits; see [`super::blocking`].
+//!
+//! Source: virtio 1.2, 5.2.6. The first lie, and an answer that does not come, break the device: it is reset
+//! within a bound, its requests fail, and what it may still write to is not used again until a reset has been
+//! confirmed.
+
+#![allow(unsafe_code, reason = "what the device held is given back once it has let go")]
+
+use crate::blk::control::Control;
+use crate::blk::error::{BlkError, BreakReason, Rejected};
+use crate::blk::geometry::Geometry;
+use crate::blk::request::{Completion, Operation, Requests, Table, Token};
+use crate::interrupts::{Delivery, Line, Spin};
+use crate::virtio::features::Features;
+use crate::virtio::lie::Lie;
+use crate::virtio::queue::Queue;
+use crate::virtio::regions::Regions;
+use crate::virtio::ring::{Descriptor, Used};
+use crate::virtio::transport::{Again, Doorbell, Transport};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+use core::time::Duration;
+use papr::platform::Platform;
+use papr::registers::Mmio;
+use svm_dma::dma::{Dma, Mapping, Segment};
+
+/// Descriptors that the driver asks for, where the device has so many: a queue of more would not fit one frame.
+const QUEUE_SIZE: u16 = 1024;
+/// Requests in flight: each needs at least a header and a status descriptor.
+const SLOTS: u16 = 256;
+/// Data segments in a request: bounds what one chain takes of the queue.
+const SEGMENTS: u16 = 64;
+/// Bytes of the answer to GET_ID.
+pub(super) const ID_BYTES: usize = 20;
+/// How long a request may take, unless [`Blk::set_patience`] says otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the driver has for as long as the device is not broken.
+#[derive(Debug)]
+pub(super) struct Live<P: Platform> {
+    queue: Queue<P>,
+    doorbell: Doorbell,
+    table: Table<P::Memory>,
+}
+
+impl<P: Platform> Live<P> {
+    /// Sets queue `index` up, in memory of `dma`.
+    pub(super) fn set_up<M: Mmio>(
+        transport: &mut Transport<M>,
+        index: u16,
+        dma: &Dma<P>,
+    ) -> Result<Self, BlkError> {
+        let (queue, doorbell) = transport.queue(index, QUEUE_SIZE, dma)?;
+        match dma.coherent(Table::<P::Memory>::bytes(slots(queue.size()))) {
+            Ok(table) => Ok(Self { queue, doorbell, table: Table(table) }),
+            Err(error) => {
+                queue.quarantine();
+                Err(BlkError::Dma(error))
+            }
+        }
+    }
+
+    /// Stages the chain of a request: header, data, status. Most have their data in one piece.
+    ///
+    /// # Safety
+    /// The mapping lasts until the chain comes back or the device's reset is confirmed.
+    unsafe fn stage(
+        &mut self,
+        chain: &mut Vec<Descriptor>,
+        geometry: &Geometry,
+        (slot, operation, sector): (u16, Operation, u64),
+        mapping: Option<&Mapping>,
+    ) -> Result<u16, BlkError> {
+        let [header, status] = self.table.prepare(slot, operation, sector).ok_or(BlkError::Busy)?;
+        let device_writes = operation.device_writes();
+        let staged = match mapping.map_or(&[][..], Mapping::segments) {
+            [Segment { bus, len }] if *len <= geometry.segment_bytes => {
+                let data = Descriptor { bus: *bus, len: *len, device_writes };
+                // SAFETY: header and status lie in the table, which is released only after a reset that was confirmed;
+                // the data in the mapping, for its direction, which lasts as the caller promises.
+                unsafe { self.queue.stage(&[header, data, status]) }
+            }
+            segments => {
+                in_pieces(chain, [header, status], segments, device_writes, geometry)?;
+                // SAFETY: as above: the pieces are those of the same mapping, none longer than its segment.
+                unsafe { self.queue.stage(chain) }
+            }
+        };
+        staged.map_err(BlkError::Queue)
+    }
+
+    /// Gives the memory back, or keeps it from use until a reset is confirmed.
+    ///
+    /// # Safety
+    /// `reset_confirmed` is true only if the device's reset was confirmed.
+    pub(super) unsafe fn dismantle(self, dma: &Dma<P>, reset_confirmed: bool) {
+        let Self { queue, table: Table(table), .. } = self;
+        // SAFETY: as the caller promises.
+        unsafe { queue.dismantle(reset_confirmed) };
+        if reset_confirmed {
+            // SAFETY: the device uses nothing any more, as the caller says.
+            unsafe { dma.release(table) };
+        } else {
+            dma.quarantine_coherent(table);
+        }
+    }
+}
+
+/// A block device, through one of its queues. One CPU at a time uses it, and what it uses to submit and to
+/// complete is its own. A device with several queues has one of these for each ([`Blk::probe_queues`]): when it
+/// breaks at one of them it is broken at all, and each gives back its own memory when it next looks.
+#[derive(Debug)]
+pub struct Blk<M: Mmio, P: Platform> {
+    control: Arc<Control<M>>,
+    line: Option<Arc<Line>>,
+    features: Features,
+    dma: Dma<P>,
+    geometry: Geometry,
+    live: Result<Live<P>, BreakReason>,
+    requests: Requests,
+    chain: Vec<Descriptor>,
+    next_token: u64,
+    queue_size: u16,
+    reset_confirmed: bool,
+    pub(super) patience: Duration,
+    pub(super) spin: Spin,
+}
+
+impl<M: Mmio, P: Platform> Blk<M, P> {
+    pub(super) fn new(
+        control: &Arc<Control<M>>,
+        line: Option<Arc<Line>>,
+        features: Features,
+        geometry: &Geometry,
+        (dma, live): (Dma<P>, Live<P>),
+    ) -> Self {
+        let queue_size = live.queue.size();
+        // What the device takes, and what the queue and this driver have room for.
+        let segments = geometry.segments.min(SEGMENTS).min(queue_size.saturating_sub(2)).max(1);
+        let spin = Spin::new(dma.platform());
+        Self {
+            control: Arc::clone(control),
+            line,
+            features,
+            dma,
+            geometry: Geometry { segments, ..*geometry },
+            requests: Requests::new(slots(queue_size), queue_size),
+            chain: Vec::with_capacity(usize::from(SEGMENTS).saturating_add(2)),
+            next_token: 0,
+            queue_size,
+            live: Ok(live),
+            reset_confirmed: false,
+            patience: PATIENCE,
+            spin,
+        }
+    }
+
+    /// The disk's shape. A capacity that changes at run time is taken over.
+    #[must_use]
+    pub fn geometry(&self) -> Geometry {
+        Geometry { capacity: self.control.capacity(), ..self.geometry }
+    }
+
+    /// Reads the capacity anew, whatever the device said of changes: before work on the whole disk.
+    ///
+    /// # Errors
+    /// The device is broken, or its capacity cannot be read or used.
+    pub fn refresh(&mut self) -> Result<Geometry, BlkError> {
+        self.live.as_ref().map_err(|reason| BlkError::Broken(*reason))?;
+        self.control.refresh(self.dma.platform())?;
+        Ok(self.geometry())
+    }
+
+    /// The features agreed on.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.features
+    }
+
+    /// The interrupt that this queue was given.
+    #[must_use]
+    pub fn line(&self) -> Option<&Line> {
+        self.line.as_deref()
+    }
+
+    /// How this queue's completions are to be waited for now.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        self.line().map_or(Delivery::Poll, Line::delivery)
+    }
+
+    /// The device's DMA.
+    #[must_use]
+    pub fn dma(&self) -> &Dma<P> {
+        &self.dma
+    }
+
+    /// Descriptors in the queue.
+    #[must_use]
+    pub fn queue_size(&self) -> u16 {
+        self.queue_size
+    }
+
+    /// Why the device is not used any longer.
+    #[must_use]
+    pub fn broken(&self) -> Option<BreakReason> {
+        self.live.as_ref().err().copied()
+    }
+
+    /// Requests that were submitted and whose completion was not polled yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.requests.count()
+    }
+
+    /// Sets how long a request may take before the device is taken for broken.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// Asks for `buffer.len()` bytes from `sector` on.
+    ///
+    /// # Errors
+    /// Nothing was submitted, and the buffer comes back.
+    pub fn submit_read(&mut self, sector: u64, buffer: Vec<u8>) -> Result<Token, Rejected> {
+        match self.geometry().check(sector, buffer.len()) {
+            Ok(()) => self.submit(Operation::Read, sector, buffer),
+            Err(error) => Err(Rejected { error, buffer }),
+        }
+    }
+
+    /// Writes `buffer` from `sector` on.
+    ///
+    /// # Errors
+    /// Nothing was submitted, and the buffer comes back.
+    pub fn submit_write(&mut self, sector: u64, buffer: Vec<u8>) -> Result<Token, Rejected> {
+        if self.geometry.read_only {
+            return Err(Rejected { error: BlkError::ReadOnly, buffer });
+        }
+        match self.geometry().check(sector, buffer.len()) {
+            Ok(()) => self.submit(Operation::Write, sector, buffer),
+            Err(error) => Err(Rejected { error, buffer }),
+        }
+    }
+
+    /// Makes every write that has completed durable.
+    ///
+    /// # Errors
+    /// Nothing was submitted.
+    pub fn submit_flush(&mut self) -> Result<Token, Rejected> {
+        if !self.geometry.flush {
+            return Err(Rejected { error: BlkError::NotOffered, buffer: Vec::new() });
+        }
+        self.submit(Operation::Flush, 0, Vec::new())
+    }
+
+    /// Asks for the device's name; the completion's buffer holds 20 bytes, padded with zeros.
+    ///
+    /// # Errors
+    /// Nothing was submitted.
+    pub fn submit_get_id(&mut self) -> Result<Token, Rejected> {
+        self.submit(Operation::GetId, 0, alloc::vec![0; ID_BYTES])
+    }
+
+    fn submit(&mut self, operation: Operation, sector: u64, mut buffer: Vec<u8>) -> Result<Token, Rejected> {
+        match self.stage(operation, sector, &mut buffer) {
+            Ok(token) => Ok(token),
+            Err(error) => Err(Rejected { error, buffer }),
+        }
+    }
+
+    /// Maps the buffer and stages the chain: header, data, status. The buffer is taken when that has worked.
+    fn stage(&mut self, operation: Operation, sector: u64, buffer: &mut Vec<u8>) -> Result<Token, BlkError> {
+        let live = self.live.as_mut().map_err(|reason| BlkError::Broken(*reason))?;
+        let (slot, request) = self.requests.next().ok_or(BlkError::Busy)?;
+        let mapping = &mut request.mapping;
+        let len = buffer.len();
+        if len == 0 {
+            *mapping = None;
+        } else if operation.device_writes() {
+            self.dma.map_from_device_at(mapping, buffer, len).map_err(BlkError::Dma)?;
+        } else {
+            self.dma.map_to_device_at(mapping, buffer, len).map_err(BlkError::Dma)?;
+        }
+        let what = (slot, operation, sector);
+        // SAFETY: the mapping stays in the request's place until `complete` has the chain back, or `break_device` has
+        // ended the device.
+        let staged = unsafe { live.stage(&mut self.chain, &self.geometry, what, mapping.as_ref()) };
+        match staged {
+            Ok(head) => {
+                let token = Token(self.next_token);
+                self.next_token = self.next_token.wrapping_add(1);
+                request.token = token;
+                request.operation = operation;
+                self.requests.post(head);
+                Ok(token)
+            }
+            Err(error) => {
+                if let Some(mapping) = mapping.take() {
+                    // SAFETY: nothing was staged: no device was told of it.
+                    *buffer = unsafe { self.dma.unmap(mapping) };
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Shows the device everything submitted since the last kick, with at most one notification.
+    pub fn kick(&mut self) {
+        let Ok(live) = &mut self.live else { return };
+        if live.queue.publish()
+            && let Err(reason) = self.control.notify(live.doorbell)
+        {
+            self.break_device(reason);
+        }
+    }
+
+    /// One completion, if there is one. Of a broken device every request completes with an error.
+    pub fn poll(&mut self) -> Option<Completion> {
+        if self.control.has_ended() {
+            // At another queue, unless it is known here: then this changes nothing.
+            self.break_device(BreakReason::Stopped);
+        }
+        let Ok(live) = &mut self.live else { return self.poll_broken() };
+        match live.queue.take() {
+            Ok(used) => self.complete(used?),
+            Err(lie) => self.broken_by(lie),
+        }
+    }
+
+    #[cold]
+    fn poll_broken(&mut self) -> Option<Completion> {
+        let reason = self.broken()?;
+        let (token, buffer) = self.requests.remove_any()?;
+        Some(Completion { token, result: Err(BlkError::Broken(reason)), buffer })
+    }
+
+    #[cold]
+    fn broken_by(&mut self, lie: Lie) -> Option<Completion> {
+        self.break_device(BreakReason::Lie(lie));
+        self.poll()
+    }
+
+    fn complete(&mut self, used: Used) -> Option<Completion> {
+        let head = used.head;
+        let Some((slot, request)) = self.requests.of(head) else {
+            return self.broken_by(Lie::NotPosted { id: head });
+        };
+        let live = self.live.as_ref().ok()?;
+        let result = match live.table.status(slot) {
+            0 => Ok(()),
+            1 => Err(BlkError::Io),
+            2 => Err(BlkError::Unsupported),
+            other => Err(BlkError::Status(other)),
+        };
+        let (token, operation) = (request.token, request.operation);
+        // All of the data and the status byte. A write's count is not looked at: only the status is written.
+        let len = request.mapping.as_ref().map_or(0, Mapping::len);
+        let needed = u32::try_from(len).unwrap_or(u32::MAX).saturating_add(1);
+        if result.is_ok() && operation == Operation::Read && used.written < needed {
+            return self.broken_by(Lie::TooShort { id: head, written: used.written, needed });
+        }
+        // Of an answer that failed nothing is brought back.
+        let data = if result.is_ok() { used.written.saturating_sub(1) } else { 0 };
+        let data = usize::try_from(data).unwrap_or(usize::MAX);
+        // SAFETY: the queue has taken the request's chain back from the device.
+        let mut buffer = unsafe { self.dma.finish_at(&mut request.mapping, data) };
+        if result.is_err() && operation.device_writes() {
+            buffer.fill(0);
+        }
+        self.requests.forget(slot);
+        Some(Completion { token, result, buffer })
+    }
+
+    /// Asks for an interrupt at the next completion. False when there is no use in waiting for one: something
+    /// has completed already, or the device is polled or broken.
+    pub(super) fn arm(&mut self) -> bool {
+        if self.delivery() == Delivery::Poll {
+            return false;
+        }
+        self.live.as_mut().is_ok_and(|live| !live.queue.arm())
+    }
+
+    /// Asks for no interrupts any more.
+    pub(super) fn disarm(&mut self) {
+        if let Ok(live) = &mut self.live {
+            live.queue.disarm();
+        }
+    }
+
+    /// Looks after the device while nothing completes: is it alive, has its capacity changed, and does it
+    /// know of what it was given? A notification that was not wanted before, or was lost, is repeated.
+    pub fn tend(&mut self) {
+        let Ok(live) = &self.live else { return };
+        let doorbell = live.doorbell;
+        if let Err(reason) = self.look_after(doorbell) {
+            self.break_device(reason);
+        }
+    }
+
+    fn look_after(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
+        self.control.look_after(self.dma.platform())?;
+        if self.requests.count() > 0 { self.control.notify(doorbell) } else { Ok(()) }
+    }
+
+    /// Stops using the device for good. Its requests complete with an error at the next polls. Buffers of
+    /// requests come back only if the device confirmed its reset: otherwise it may still write to them.
+    pub fn break_device(&mut self, reason: BreakReason) {
+        if self.live.is_err() {
+            return;
+        }
+        let end = self.control.end(reason, self.dma.id(), self.dma.platform());
+        let Ok(live) = mem::replace(&mut self.live, Err(end.reason)) else { return };
+        self.reset_confirmed = end.reset_confirmed;
+        for request in self.requests.iter_mut() {
+            if let Some(mapping) = request.mapping.take() {
+                if self.reset_confirmed {
+                    // SAFETY: the device has said that it is reset.
+                    request.returned = unsafe { self.dma.unmap(mapping) };
+                    if request.operation.device_writes() {
+                        request.returned.fill(0);
+                    }
+                } else {
+                    self.dma.quarantine(mapping);
+                }
+            }
+        }
+        // SAFETY: what the reset of this device answered.
+        unsafe { live.dismantle(&self.dma, self.reset_confirmed) };
+        if self.reset_confirmed {
+            // SAFETY: the device has said that it is reset.
+            unsafe { self.dma.confirm_reset() };
+        }
+    }
+
+    /// Of a broken device whose reset was not confirmed: tries once more. True when it is confirmed now; then
+    /// this queue's slots of the pool are free again.
+    pub fn retry_reset(&mut self) -> bool {
+        if self.live.is_err() && !self.reset_confirmed && self.control.retry_reset(self.dma.platform()) {
+            self.reset_confirmed = true;
+            // SAFETY: the device has said that it is reset, now.
+            unsafe { self.dma.confirm_reset() };
+        }
+        self.reset_confirmed
+    }
+}
+
+impl<M: Mmio, P: Platform> Blk<M, P> {
+    /// How long a request may take.
+    #[must_use]
+    pub const fn patience(&self) -> Duration {
+        self.patience
+    }
+}
+
+impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
+    pub(super) fn again(&self) -> Result<Again<M>, BlkError> {
+        self.control.again(self.dma.platform()).map_err(BlkError::Broken)
+    }
+
+    /// Where the device's registers are.
+    ///
+    /// # Errors
+    /// Another CPU stands still with them.
+    pub fn registers(&self) -> Result<Regions, BlkError> {
+        Ok(self.again()?.regions())
+    }
+}
+
+/// A driver that goes away takes its device with it: no buffer is freed that the device may use.
+impl<M: Mmio, P: Platform> Drop for Blk<M, P> {
+    fn drop(&mut self) {
+        self.break_device(BreakReason::Stopped);
+    }
+}
+
+/// Requests that a queue of `size` descriptors has room for.
+fn slots(size: u16) -> u16 {
+    size.checked_div(2).unwrap_or(0).clamp(1, SLOTS)
+}
+
+/// Makes a chain: each segment of the mapping, cut to what the device takes at once, between header and status.
+#[inline(never)]
+fn in_pieces(
+    chain: &mut Vec<Descriptor>,
+    [header, status]: [Descriptor; 2],
+    segments: &[Segment],
+    device_writes: bool,
+    geometry: &Geometry,
+) -> Result<(), BlkError> {
+    let most = geometry.segments;
+    let per_segment = |len: u32| len.div_ceil(geometry.segment_bytes.max(1)) as usize;
+    let need = segments.iter().fold(0usize, |sum, s| sum.saturating_add(per_segment(s.len)));
+    if need > usize::from(most) {
+        return Err(BlkError::Segments { need, most });
+    }
+    chain.clear();
+    chain.push(header);
+    for segment in segments {
+        let mut bus = segment.bus;
+        let mut left = segment.len;
+        while left > 0 {
+            let len = left.min(geometry.segment_bytes);
+            chain.push(Descriptor { bus, len, device_writes });
+            left = left.saturating_sub(len);
+            // A segment does not wrap; if one did, the guard would not let it pass.
+            bus = bus.checked_add(len.into()).unwrap_or(bus);
+        }
+    }
+    chain.push(status);
+    Ok(())
+}

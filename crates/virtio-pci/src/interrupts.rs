@@ -1,0 +1,21 @@
+//! Interrupts: what arrives at the controller, which device it is for, and when a source is not believed any
+//! longer.
+//!
+//! The kernel runs with interrupts off. They are let in at one point, while a CPU has nothing to do
+//! ([`papr::clock::Clock::idle`]), and their handlers touch no memory: they only end the wait. What arrived is
+//! asked for and judged here, in ordinary code. An interrupt is a hint to look at a queue and never more, so
+//! one that is missing, late, made up or repeated costs time and nothing else.
+//!
+//! The controller is XICS, by hcalls (PAPR+ 14.5.4.4), which needs no memory shared with the host.
+
+mod line;
+mod msi;
+mod router;
+mod spin;
+mod xirr;
+
+pub use line::{Delivery, Line};
+pub use msi::{MsiError, MsiServices};
+pub use router::{Router, Statistics};
+pub use spin::Spin;
+pub use xirr::{Arrival, Xirr};

@@ -1,0 +1,32 @@
+//! virtio 1.x over PCI for a guest that does not trust its devices: config space, windows and BARs, MSI-X, the
+//! transport, the split ring, and drivers for disks (virtio-blk) and network cards (virtio-net).
+//!
+//! Each word that a device writes is read once and judged ([`virtio::lie`] lists the verdicts). A device that breaks the
+//! rules is stopped, reset, and its memory kept out of use until the reset is confirmed. All memory that a device sees
+//! comes from [`svm_dma`], which decides about bouncing and translation.
+//!
+//! It refuses legacy and transitional interfaces. It has no packed ring, no indirect descriptors, no hot plug, and no
+//! file system or network stack.
+#![no_std]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "a test that overflows fails, which is what it is for"
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod blk;
+#[cfg(all(test, loom))]
+mod interleavings;
+pub mod interrupts;
+pub mod net;
+pub mod pci;
+pub mod virtio;

@@ -1,0 +1,350 @@
+//! The virtio-net driver (virtio 1.2, 5.1): one receive and one transmit queue, no offloads.
+//!
+//! What the device writes is copied, by our own length, into private memory and looked at only there. The
+//! first lie ends the device, not the guest.
+
+#![allow(unsafe_code, reason = "what the device held is given back once its reset is confirmed")]
+
+use super::error::NetError;
+use super::features::{self, NetConfig};
+use super::link::{Frame, Link, MacAddr};
+use super::rx::Receiver;
+use super::statistics::NetStatistics;
+use super::tx::Transmitter;
+use crate::interrupts::{Delivery, Line};
+use crate::virtio::error::TransportError;
+use crate::virtio::features::Features;
+use crate::virtio::transport::Transport;
+use core::time::Duration;
+use papr::clock::Wake;
+use papr::platform::Platform;
+use papr::registers::Mmio;
+use svm_dma::dma::Dma;
+
+/// How long an interrupt is waited for before the driver looks by itself.
+const NAP: Duration = Duration::from_millis(20);
+/// How long nobody looks at a device that sends no interrupts: after a frame, and, twice as long each time, after many
+/// looks in vain.
+const POLLED_NAP: Duration = Duration::from_micros(500);
+const POLLED_NAP_MOST: Duration = Duration::from_millis(4);
+
+/// Both queues of a device that works.
+struct Queues<P: Platform> {
+    rx: Receiver<P>,
+    tx: Transmitter<P>,
+}
+
+/// A virtio-net device.
+pub struct NetDriver<M: Mmio, P: Platform> {
+    transport: Transport<M>,
+    dma: Dma<P>,
+    config: NetConfig,
+    queue_sizes: (u16, u16),
+    queues: Option<Queues<P>>,
+    link_up: bool,
+    statistics: NetStatistics,
+    failure: Option<NetError>,
+    reset_confirmed: bool,
+    /// Interrupts so far, when one was last waited for.
+    arrivals: u32,
+    /// The next nap while there are no interrupts.
+    polled_nap: Duration,
+}
+
+impl<M: Mmio, P: Platform> NetDriver<M, P> {
+    /// Brings a device up whose transport has just begun. `dma` gives it its DMA, with or without
+    /// VIRTIO_F_ACCESS_PLATFORM, and lets its function be a bus master. `seed` makes an address for a device
+    /// that names none.
+    ///
+    /// # Errors
+    /// The device is refused; it has been reset, or what it may still use is never used again.
+    pub fn probe<E: From<NetError>>(
+        mut transport: Transport<M>,
+        seed: u64,
+        dma: impl FnOnce(bool) -> Result<Dma<P>, E>,
+    ) -> Result<Self, E> {
+        transport.negotiate(features::WANTED).map_err(NetError::from)?;
+        let dma = dma(transport.access_platform())?;
+        Ok(Self::start(transport, dma, seed)?)
+    }
+
+    fn start(mut transport: Transport<M>, dma: Dma<P>, seed: u64) -> Result<Self, NetError> {
+        let (config, Queues { rx, tx }) = match Self::set_up(&mut transport, &dma, seed) {
+            Ok(set_up) => set_up,
+            Err(error) => {
+                if transport.reset(dma.platform()).is_ok() {
+                    // SAFETY: the device has said that it is reset.
+                    unsafe { dma.confirm_reset() };
+                }
+                return Err(error);
+            }
+        };
+        let mut driver = Self {
+            transport,
+            dma,
+            config,
+            queue_sizes: (rx.size(), tx.size()),
+            queues: Some(Queues { rx, tx }),
+            link_up: false,
+            statistics: NetStatistics::default(),
+            failure: None,
+            reset_confirmed: false,
+            arrivals: 0,
+            polled_nap: POLLED_NAP,
+        };
+        match driver.go() {
+            Ok(()) => Ok(driver),
+            Err(error) => {
+                driver.end(error);
+                Err(error)
+            }
+        }
+    }
+
+    fn set_up(
+        transport: &mut Transport<M>,
+        dma: &Dma<P>,
+        seed: u64,
+    ) -> Result<(NetConfig, Queues<P>), NetError> {
+        let config = NetConfig::read(transport, seed)?;
+        let rx = Receiver::new(transport, dma, config.mtu)?;
+        match Transmitter::new(transport, dma, config.mtu) {
+            Ok(tx) => Ok((config, Queues { rx, tx })),
+            Err(error) => {
+                // SAFETY: nothing is given back.
+                unsafe { rx.dismantle(false) };
+                Err(error)
+            }
+        }
+    }
+
+    /// Buffers first, then DRIVER_OK, then the first notification (virtio 1.2, 3.1.1).
+    fn go(&mut self) -> Result<(), NetError> {
+        let Some(queues) = &mut self.queues else { return Ok(()) };
+        let reserved = queues.tx.reserve()?;
+        let filled = queues.rx.fill();
+        queues.tx.release(reserved);
+        filled?;
+        self.transport.start()?;
+        queues.rx.refill(&self.transport, &mut self.statistics)?;
+        self.link_up = features::link_up(&mut self.transport)?;
+        Ok(())
+    }
+
+    /// The features agreed on.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        self.transport.features()
+    }
+
+    /// Descriptors of the receive and of the transmit queue.
+    #[must_use]
+    pub fn queue_sizes(&self) -> (u16, u16) {
+        self.queue_sizes
+    }
+
+    /// Whether the address was made up because the device named no usable one.
+    #[must_use]
+    pub fn mac_made_up(&self) -> bool {
+        self.config.mac_made_up
+    }
+
+    /// The transport, for what a summary shows of it.
+    #[must_use]
+    pub fn transport(&self) -> &Transport<M> {
+        &self.transport
+    }
+
+    /// The device's DMA: whether it is bounced and translated, and how much was copied.
+    #[must_use]
+    pub fn dma(&self) -> &Dma<P> {
+        &self.dma
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn statistics(&self) -> NetStatistics {
+        self.statistics
+    }
+
+    /// Receive buffers that the device holds.
+    #[must_use]
+    pub fn receive_buffers_posted(&self) -> u16 {
+        self.queues.as_ref().map_or(0, |queues| queues.rx.posted())
+    }
+
+    /// Sets how long a frame may stay with the device before that is taken for broken.
+    pub fn set_patience(&mut self, patience: Duration) {
+        if let Some(queues) = &mut self.queues {
+            queues.tx.patience = patience;
+        }
+    }
+
+    /// Resets the device and gives everything back that it held. Dropping the driver does the same.
+    pub fn shut_down(&mut self) {
+        if self.queues.is_some() {
+            self.end(NetError::Stopped);
+        } else if !self.reset_confirmed {
+            self.confirm_reset();
+        }
+    }
+
+    /// Ends the use of the device for `reason`.
+    fn end(&mut self, reason: NetError) {
+        let Some(Queues { rx, tx }) = self.queues.take() else { return };
+        self.failure = Some(reason);
+        if reason != NetError::Stopped {
+            log::error!("net: {reason}; the device is not used any more");
+        }
+        self.confirm_reset();
+        // SAFETY: what the reset of this device answered.
+        unsafe { rx.dismantle(self.reset_confirmed) };
+        // SAFETY: as above.
+        unsafe { tx.dismantle(self.reset_confirmed) };
+    }
+
+    /// Resets the device; what it held can be used again only if it says that it has let go.
+    fn confirm_reset(&mut self) {
+        match self.transport.reset(self.dma.platform()) {
+            Ok(()) => {
+                self.reset_confirmed = true;
+                // SAFETY: the device has said that it is reset.
+                unsafe { self.dma.confirm_reset() };
+            }
+            Err(error) => log::error!("net: {error}; what the device held is not used any more"),
+        }
+    }
+
+    /// Resets the device, whatever it is doing, and brings it up anew. Frames under way are lost.
+    ///
+    /// # Errors
+    /// It failed before, the reset is not confirmed, or the device is refused: it is not used any more.
+    pub fn restart(&mut self, seed: u64) -> Result<(), NetError>
+    where
+        M: Clone,
+    {
+        let patience = self.queues.as_ref().map(|queues| queues.tx.patience);
+        self.shut_down();
+        match self.failure {
+            Some(NetError::Stopped) if self.reset_confirmed => {}
+            failure => return Err(failure.unwrap_or(NetError::Stopped)),
+        }
+        let mut transport = self.transport.again().begin(self.dma.platform())?;
+        transport.negotiate(features::WANTED)?;
+        *self = Self::start(transport, self.dma.clone(), seed)?;
+        if let Some(patience) = patience {
+            self.set_patience(patience);
+        }
+        Ok(())
+    }
+
+    /// Does `work` on the queues of a device that works; an error ends the device.
+    fn with<R>(
+        &mut self,
+        work: impl FnOnce(&mut Queues<P>, &mut Transport<M>, &mut NetStatistics) -> Result<R, NetError>,
+    ) -> Option<R> {
+        let queues = self.queues.as_mut()?;
+        match work(queues, &mut self.transport, &mut self.statistics) {
+            Ok(result) => Some(result),
+            Err(error) => {
+                self.end(error);
+                None
+            }
+        }
+    }
+}
+
+impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
+    type Error = NetError;
+
+    fn mac(&self) -> MacAddr {
+        self.config.mac
+    }
+
+    fn mtu(&self) -> u16 {
+        self.config.mtu
+    }
+
+    /// Also looks whether the device is alive at all.
+    fn is_up(&mut self) -> bool {
+        let now = self.with(|_, transport, _| {
+            transport.alive()?;
+            match features::link_up(transport) {
+                Ok(up) => Ok(Some(up)),
+                // Nothing can be said of a word that does not stand still.
+                Err(TransportError::ConfigUnstable) => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        });
+        self.link_up = now.is_some_and(|now| now.unwrap_or(self.link_up));
+        self.link_up
+    }
+
+    fn receive(&mut self) -> Option<Frame> {
+        let frame = self.with(|queues, _, statistics| queues.rx.receive(statistics)).flatten();
+        if frame.is_some() {
+            self.polled_nap = POLLED_NAP;
+        }
+        frame
+    }
+
+    fn recycle(&mut self, frame: Frame) {
+        if let Some(queues) = &mut self.queues {
+            queues.rx.recycle(frame);
+        }
+    }
+
+    fn can_transmit(&mut self) -> bool {
+        self.with(|queues, _, statistics| queues.tx.has_room(statistics)).unwrap_or(false)
+    }
+
+    fn frame(&mut self, len: usize) -> Option<Frame> {
+        self.queues.as_mut()?.tx.frame(len)
+    }
+
+    fn transmit(&mut self, frame: Frame) {
+        if let Some(queues) = &mut self.queues {
+            queues.tx.transmit(frame);
+        }
+    }
+
+    fn flush(&mut self) {
+        self.with(|queues, transport, statistics| {
+            queues.tx.flush(transport, statistics)?;
+            queues.rx.refill(transport, statistics)
+        });
+    }
+
+    /// Only reception is waited for by interrupt. Whoever waits for room to transmit has something to do.
+    fn arm(&mut self) -> Option<Duration> {
+        let delivery = self.transport.delivery();
+        let queues = self.queues.as_mut()?;
+        if delivery == Delivery::Poll {
+            let nap = self.polled_nap;
+            self.polled_nap = nap.saturating_mul(2).min(POLLED_NAP_MOST);
+            return Some(nap);
+        }
+        self.arrivals = self.transport.line().map_or(0, Line::arrivals);
+        (!queues.rx.arm()).then_some(NAP)
+    }
+
+    fn disarm(&mut self, wake: Wake) {
+        let (Some(queues), Some(line)) = (&mut self.queues, self.transport.line()) else { return };
+        // What has come by now, and was not announced.
+        let missed = wake == Wake::Timer && line.delivery() != Delivery::Poll && queues.rx.arm();
+        queues.rx.disarm();
+        if missed && line.arrivals() == self.arrivals && line.missed() {
+            log::warn!("net: interrupts do not come, polled from now on");
+        }
+    }
+
+    fn failure(&self) -> Option<NetError> {
+        self.failure
+    }
+}
+
+impl<M: Mmio, P: Platform> Drop for NetDriver<M, P> {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}

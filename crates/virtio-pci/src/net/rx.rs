@@ -1,0 +1,131 @@
+//! Receiving: buffers wait with the device, come back as frames, and go out again together.
+
+use super::error::{Direction, NetError};
+use super::lane::{HEADER, Lane, Refusal};
+use super::link::{ETHERNET_HEADER, Frame};
+use super::statistics::{NetStatistics, add, count};
+use crate::virtio::transport::Transport;
+use alloc::vec::Vec;
+use papr::platform::Platform;
+use papr::registers::Mmio;
+use svm_dma::dma::Dma;
+
+/// A frame of a VLAN is this much longer.
+const VLAN_TAG: usize = 4;
+/// Least bytes of a buffer for a device without offloads: a whole Ethernet frame and the header (virtio 1.2,
+/// 5.1.6.3.1).
+const LEAST_BUFFER: usize = 1526;
+/// Completions looked at, at most, for one frame: the rest waits for the next call.
+const LOOKS: usize = 64;
+
+/// The receive queue and the buffers that are not with the device.
+pub(super) struct Receiver<P: Platform> {
+    lane: Lane<P>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl<P: Platform> Receiver<P> {
+    /// Sets the queue up, with a buffer for each descriptor, none of them posted.
+    pub fn new<M: Mmio>(transport: &mut Transport<M>, dma: &Dma<P>, mtu: u16) -> Result<Self, NetError> {
+        let lane = Lane::new(Direction::Receive, transport, dma)?;
+        let len = usize::from(mtu).saturating_add(HEADER + ETHERNET_HEADER + VLAN_TAG).max(LEAST_BUFFER);
+        let spare = (0..lane.size()).map(|_| alloc::vec![0; len]).collect();
+        Ok(Self { lane, spare })
+    }
+
+    /// Descriptors in the queue.
+    pub fn size(&self) -> u16 {
+        self.lane.size()
+    }
+
+    /// Buffers that the device holds.
+    pub fn posted(&self) -> u16 {
+        self.lane.posted()
+    }
+
+    /// The next frame that has arrived.
+    pub fn receive(&mut self, statistics: &mut NetStatistics) -> Result<Option<Frame>, NetError> {
+        for _ in 0..LOOKS {
+            let Some(done) = self.lane.take()? else { return Ok(None) };
+            // Of the header nothing is needed: its flags and sizes are about offloads, which were refused.
+            let reason = match done.written.checked_sub(HEADER) {
+                None => &mut statistics.rx_no_header,
+                Some(len) if len < ETHERNET_HEADER => &mut statistics.rx_no_frame,
+                Some(len) => {
+                    count(&mut statistics.rx_frames);
+                    add(&mut statistics.rx_bytes, len);
+                    return Ok(Frame::new(done.buffer, HEADER, len));
+                }
+            };
+            count(reason);
+            self.spare.push(done.buffer);
+        }
+        Ok(None)
+    }
+
+    /// Takes a received frame's buffer back.
+    pub fn recycle(&mut self, frame: Frame) {
+        self.spare.push(frame.into_buffer());
+    }
+
+    /// Stages as many buffers as there is room for, and does without the others from then on.
+    pub fn fill(&mut self) -> Result<(), NetError> {
+        let refusal = self.stage();
+        self.spare = Vec::with_capacity(usize::from(self.lane.size()));
+        match refusal {
+            Some(Refusal::Broken(error)) => Err(error),
+            Some(Refusal::NoRoom(error)) if self.lane.is_empty() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Posts the spare buffers, all with one publication.
+    pub fn refill<M: Mmio>(
+        &mut self,
+        transport: &Transport<M>,
+        statistics: &mut NetStatistics,
+    ) -> Result<(), NetError> {
+        let refusal = self.stage();
+        // What was staged before is the device's, whatever became of the last one.
+        self.lane.publish(transport)?;
+        match refusal {
+            Some(Refusal::Broken(error)) => return Err(error),
+            Some(Refusal::NoRoom(_)) => count(&mut statistics.rx_no_room),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Stages spare buffers until there are none, or one is refused.
+    fn stage(&mut self) -> Option<Refusal> {
+        while self.lane.has_room() {
+            let buffer = self.spare.pop()?;
+            let len = buffer.len();
+            if let Err((buffer, refusal)) = self.lane.stage(buffer, len) {
+                self.spare.push(buffer);
+                return Some(refusal);
+            }
+        }
+        None
+    }
+
+    /// Asks for an interrupt at the next frame; true when one is there already.
+    pub fn arm(&mut self) -> bool {
+        self.lane.arm()
+    }
+
+    /// Asks for no interrupts any more.
+    pub fn disarm(&mut self) {
+        self.lane.disarm();
+    }
+
+    /// Ends the queue.
+    ///
+    /// # Safety
+    /// As [`Lane::dismantle`].
+    #[allow(unsafe_code, reason = "only the caller knows that the device is reset")]
+    pub unsafe fn dismantle(self, reset_confirmed: bool) {
+        // SAFETY: as the caller promises.
+        unsafe { self.lane.dismantle(reset_confirmed) };
+    }
+}

@@ -1,0 +1,184 @@
+//! A PCI-to-PCI bridge: its bus numbers and what it forwards, both of this kernel's choice.
+//!
+//! What firmware left there is not read: it is written over, and read back. Source: PCI-to-PCI Bridge
+//! Architecture 1.2, 3.2.
+
+use crate::pci::command::{CommandError, quiesce};
+use crate::pci::config::{ConfigError, ConfigSpace};
+use crate::pci::windows::{Forwards, Span, Spans};
+use core::fmt;
+use papr::device_id::DeviceId;
+use papr::parts::low_u32;
+use papr::platform::Width;
+
+/// Most bridges between a device and its host bridge.
+pub const MAX_DEPTH: usize = 8;
+
+/// Primary, secondary and subordinate bus number in bits 7..0, 15..8 and 23..16; a timer above.
+const BUS_NUMBERS: u16 = 0x18;
+/// I/O base and limit, 4 KiB each step.
+const IO: u16 = 0x1c;
+/// Memory base and limit, 1 MiB each step.
+const MEMORY: u16 = 0x20;
+/// Prefetchable memory base and limit, 1 MiB each step; bits 3..0 of each are 1 where there are upper halves.
+const PREFETCHABLE: u16 = 0x24;
+const PREFETCHABLE_UPPER_BASE: u16 = 0x28;
+const PREFETCHABLE_UPPER_LIMIT: u16 = 0x2c;
+/// Upper halves of I/O base and limit.
+const IO_UPPER: u16 = 0x30;
+const CONTROL: u16 = 0x3e;
+
+/// A base above its limit forwards nothing.
+const IO_CLOSED: u32 = 0x00f0;
+const MEMORY_CLOSED: u32 = 0x0000_fff0;
+const ADDRESS_BITS: u32 = 0xfff0_fff0;
+
+/// A bridge that cannot be used: nothing behind it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BridgeError {
+    /// The access failed.
+    Config(ConfigError),
+    /// The bridge's own command register.
+    Command(CommandError),
+    /// Behind more bridges than [`MAX_DEPTH`].
+    TooDeep,
+    /// The host bridge has no bus number left.
+    NoBusNumber,
+    /// Another bridge of the same bus, which cannot be shut, may answer for what is behind this one.
+    HiddenBy(DeviceId),
+    /// A register that did not read back as written.
+    NotTaken {
+        /// Offset in config space.
+        register: u16,
+        /// As written.
+        wanted: u32,
+        /// As read.
+        found: u32,
+    },
+}
+
+impl From<ConfigError> for BridgeError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<CommandError> for BridgeError {
+    fn from(error: CommandError) -> Self {
+        Self::Command(error)
+    }
+}
+
+impl fmt::Display for BridgeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Command(error) => error.fmt(f),
+            Self::TooDeep => write!(f, "behind more than {MAX_DEPTH} bridges"),
+            Self::NoBusNumber => f.write_str("no bus number left"),
+            Self::HiddenBy(other) => write!(f, "{other} may answer for what is behind it"),
+            Self::NotTaken { register, wanted, found } => {
+                write!(f, "bridge register {register:#x}: {wanted:#x} written, {found:#x} read back")
+            }
+        }
+    }
+}
+
+/// Takes bus mastering, decoders, bus numbers and windows from the bridge: nothing reaches what is behind it, and
+/// nothing behind it reaches memory.
+///
+/// # Errors
+/// A register that does not take.
+pub fn close(config: &impl ConfigSpace, at: DeviceId) -> Result<(), BridgeError> {
+    quiesce(config, at)?;
+    // No reset of the bus behind it, and none of the legacy ranges is forwarded.
+    config.write(at, CONTROL, Width::W16, 0)?;
+    forward(config, at, &Spans::default())?;
+    set_numbers(config, at, 0, 0, 0)
+}
+
+/// Gives the bus behind the bridge the number `secondary`, and lets config accesses through up to bus
+/// `subordinate`.
+///
+/// # Errors
+/// The register does not take the numbers.
+pub fn open(
+    config: &impl ConfigSpace,
+    at: DeviceId,
+    secondary: u8,
+    subordinate: u8,
+) -> Result<(), BridgeError> {
+    set_numbers(config, at, at.bus(), secondary, subordinate)
+}
+
+fn set_numbers(
+    config: &impl ConfigSpace,
+    at: DeviceId,
+    primary: u8,
+    secondary: u8,
+    subordinate: u8,
+) -> Result<(), BridgeError> {
+    let timer = config.read(at, BUS_NUMBERS, Width::W32)? & 0xff00_0000;
+    let numbers = u32::from_le_bytes([primary, secondary, subordinate, 0]);
+    set(config, at, BUS_NUMBERS, Width::W32, timer | numbers, 0x00ff_ffff)
+}
+
+/// What a bridge that was closed is able to forward.
+///
+/// # Errors
+/// The registers cannot be read.
+pub fn forwards(config: &impl ConfigSpace, at: DeviceId) -> Result<Forwards, ConfigError> {
+    Ok(Forwards {
+        io: config.read(at, IO, Width::W16)? & 0xf0f0 == IO_CLOSED,
+        memory64: config.read(at, PREFETCHABLE, Width::W32)? & 0x000f_000f == 0x0001_0001,
+    })
+}
+
+/// Lets accesses to these bus addresses through, and no others.
+///
+/// # Errors
+/// A register that does not take its part.
+pub fn forward(config: &impl ConfigSpace, at: DeviceId, spans: &Spans) -> Result<(), BridgeError> {
+    let io = spans.io.map_or(IO_CLOSED, |Span { first, last }| io_bits(first) | io_bits(last) << 8);
+    config.write(at, IO, Width::W16, io)?;
+    let found = config.read(at, IO, Width::W16)?;
+    // A bridge that forwards no I/O has no such register; it cannot be asked to.
+    if found & 0xf0f0 != io && (spans.io.is_some() || found & 0xf0f0 != 0) {
+        return Err(BridgeError::NotTaken { register: IO, wanted: io, found });
+    }
+    config.write(at, IO_UPPER, Width::W32, 0)?;
+    set(config, at, MEMORY, Width::W32, memory_bits(spans.memory32), ADDRESS_BITS)?;
+    // The upper halves of a window that is shut do not matter; these keep it shut in between.
+    config.write(at, PREFETCHABLE, Width::W32, MEMORY_CLOSED)?;
+    let Some(Span { first, last }) = spans.memory64 else { return Ok(()) };
+    set(config, at, PREFETCHABLE_UPPER_BASE, Width::W32, (first >> 32) as u32, u32::MAX)?;
+    set(config, at, PREFETCHABLE_UPPER_LIMIT, Width::W32, (last >> 32) as u32, u32::MAX)?;
+    set(config, at, PREFETCHABLE, Width::W32, memory_bits(spans.memory64), ADDRESS_BITS)
+}
+
+/// Bits 15..12 of an I/O address, where the register has them.
+const fn io_bits(address: u64) -> u32 {
+    low_u32(address >> 8) & 0xf0
+}
+
+/// Bits 31..20 of base and limit, where the register has them.
+fn memory_bits(span: Option<Span>) -> u32 {
+    let bits = |address: u64| low_u32(address >> 16) & 0xfff0;
+    span.map_or(MEMORY_CLOSED, |Span { first, last }| bits(first) | bits(last) << 16)
+}
+
+fn set(
+    config: &impl ConfigSpace,
+    at: DeviceId,
+    register: u16,
+    width: Width,
+    wanted: u32,
+    matters: u32,
+) -> Result<(), BridgeError> {
+    config.write(at, register, width, wanted)?;
+    let found = config.read(at, register, width)?;
+    if (found ^ wanted) & matters != 0 {
+        return Err(BridgeError::NotTaken { register, wanted, found });
+    }
+    Ok(())
+}

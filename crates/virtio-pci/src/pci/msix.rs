@@ -1,0 +1,180 @@
+//! The MSI-X capability: where the table is, and turning it on for the vectors that are used.
+//!
+//! Source: PCI 3.0, 6.8.2. Addresses and data in the table are the firmware's (`ibm,change-msi`); this kernel
+//! writes nothing there but the mask bits of its own vectors.
+
+use crate::pci::bars::Bars;
+use crate::pci::capabilities::{Capability, ListError, list};
+use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace};
+use core::fmt;
+use papr::device_id::DeviceId;
+use papr::hcall::HcallError;
+use papr::platform::Width;
+use papr::registers::Mmio;
+use papr::registers::Registers;
+
+const CAPABILITY: u8 = 0x11;
+/// Bytes of the capability.
+const LENGTH: u16 = 12;
+const CONTROL: u16 = 2;
+const TABLE: u16 = 4;
+const ENABLE: u32 = 1 << 15;
+const MASK_ALL: u32 = 1 << 14;
+const ENTRY_BYTES: u32 = 16;
+const VECTOR_CONTROL: u32 = 12;
+const MASKED: u64 = 1;
+
+/// MSI-X that cannot be used; the device is as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MsixError {
+    /// The capability list.
+    List(ListError),
+    /// Config space.
+    Config(ConfigError),
+    /// The table cannot be reached.
+    Mmio(HcallError),
+    /// The function has no such capability.
+    None,
+    /// The capability does not fit into config space.
+    Short(u8),
+    /// The table is not wholly inside a memory BAR.
+    Table {
+        /// BAR number as read.
+        bar: u8,
+        /// Offset as read.
+        offset: u32,
+    },
+    /// The control word did not read back as written.
+    NotTaken {
+        /// As written.
+        wanted: u32,
+        /// As read.
+        found: u32,
+    },
+    /// A vector stays masked.
+    StaysMasked {
+        /// Its number.
+        vector: u16,
+        /// Its control word as read.
+        control: u64,
+    },
+}
+
+impl From<ListError> for MsixError {
+    fn from(error: ListError) -> Self {
+        Self::List(error)
+    }
+}
+
+impl From<ConfigError> for MsixError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<HcallError> for MsixError {
+    fn from(error: HcallError) -> Self {
+        Self::Mmio(error)
+    }
+}
+
+impl fmt::Display for MsixError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(error) => error.fmt(f),
+            Self::Config(error) => error.fmt(f),
+            Self::Mmio(error) => write!(f, "MSI-X table: {error}"),
+            Self::None => f.write_str("no MSI-X"),
+            Self::Short(offset) => write!(f, "MSI-X capability at {offset:#x} does not fit"),
+            Self::Table { bar, offset } => {
+                write!(f, "MSI-X table at {offset:#x} of BAR {bar}, which has no room for it")
+            }
+            Self::NotTaken { wanted, found } => {
+                write!(f, "MSI-X control {wanted:#06x} reads back {found:#06x}")
+            }
+            Self::StaysMasked { vector, control } => {
+                write!(f, "MSI-X vector {vector} stays masked ({control:#x})")
+            }
+        }
+    }
+}
+
+/// A function's MSI-X.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Msix {
+    at: DeviceId,
+    control: u16,
+    entries: u16,
+    table: Registers,
+}
+
+impl Msix {
+    /// The first MSI-X capability, judged against the function's BARs, which have been placed.
+    ///
+    /// # Errors
+    /// There is none that can be used.
+    pub fn find(config: &impl ConfigSpace, at: DeviceId, bars: &Bars) -> Result<Self, MsixError> {
+        let found = list(config, at)?.into_iter().find(|capability| capability.id == CAPABILITY);
+        let Capability { offset: start, rest, .. } = found.ok_or(MsixError::None)?;
+        let capability = u16::from(start);
+        if capability.saturating_add(LENGTH) > CONFIG_BYTES {
+            return Err(MsixError::Short(start));
+        }
+        let word = config.read(at, capability.saturating_add(TABLE), Width::W32)?;
+        let (bar, offset) = ((word & 7) as u8, word & !7);
+        let outside = MsixError::Table { bar, offset };
+        let entries = (u16::from_le_bytes(rest) & 0x7ff).saturating_add(1);
+        let place = bars.get(bar).filter(|place| !place.io).ok_or(outside)?;
+        let bytes = u64::from(u32::from(entries).saturating_mul(ENTRY_BYTES));
+        let table = place.registers.and_then(|bar| bar.part(offset.into(), bytes)).ok_or(outside)?;
+        Ok(Self { at, control: capability.saturating_add(CONTROL), entries, table })
+    }
+
+    /// Vectors that the function has; at least 1.
+    #[must_use]
+    pub const fn entries(&self) -> u16 {
+        self.entries
+    }
+
+    /// Lets the first `vectors` through, or as many as there are, and turns MSI-X on. The function no longer uses
+    /// its pin.
+    ///
+    /// # Errors
+    /// The function does not do as it is told; MSI-X is to be turned off again.
+    pub fn enable(&self, config: &impl ConfigSpace, mmio: &impl Mmio, vectors: u16) -> Result<(), MsixError> {
+        self.set(config, ENABLE, MASK_ALL)?;
+        for vector in 0..vectors.min(self.entries) {
+            let entry = u32::from(vector).saturating_mul(ENTRY_BYTES);
+            // The vector is one of the table's.
+            let register = self.table.register(entry.saturating_add(VECTOR_CONTROL), Width::W32);
+            let register = register.ok_or(MsixError::None)?;
+            let control = mmio.load(register)?;
+            mmio.store(register, control & !MASKED)?;
+            match mmio.load(register)? {
+                control if control & MASKED != 0 => return Err(MsixError::StaysMasked { vector, control }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns MSI-X off.
+    ///
+    /// # Errors
+    /// It stays on: the pin cannot be used.
+    pub fn disable(&self, config: &impl ConfigSpace) -> Result<(), MsixError> {
+        self.set(config, 0, ENABLE)
+    }
+
+    fn set(&self, config: &impl ConfigSpace, set: u32, clear: u32) -> Result<(), MsixError> {
+        let before = config.read(self.at, self.control, Width::W16)?;
+        let wanted = before & !clear | set;
+        config.write(self.at, self.control, Width::W16, wanted)?;
+        let found = config.read(self.at, self.control, Width::W16)?;
+        if (found ^ wanted) & (ENABLE | MASK_ALL) == 0 {
+            Ok(())
+        } else {
+            Err(MsixError::NotTaken { wanted, found })
+        }
+    }
+}

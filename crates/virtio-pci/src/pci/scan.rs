@@ -1,0 +1,125 @@
+//! Finds every function behind a host bridge, and numbers the buses on the way.
+//!
+//! No bridge keeps the bus numbers that firmware gave it: those of all bridges of a bus are taken away before one of
+//! them gets a new number, so that no two buses ever have the same.
+
+use crate::pci::bridge::{self, BridgeError, MAX_DEPTH};
+use crate::pci::config::ConfigSpace;
+use crate::pci::functions::{Function, Header, probe};
+use alloc::vec::Vec;
+use papr::device_id::DeviceId;
+
+/// Most functions behind one host bridge.
+pub const MAX_FUNCTIONS: usize = 256;
+
+/// What there is behind a host bridge.
+#[derive(Debug, Default)]
+pub struct Scan {
+    /// Every function that answered; what is behind a bridge comes after it.
+    pub functions: Vec<Function>,
+    /// Bridges that nothing is used behind.
+    pub faults: Vec<(Function, BridgeError)>,
+    /// Whether there may be more than [`MAX_FUNCTIONS`]; the others were not looked at.
+    pub full: bool,
+}
+
+impl Scan {
+    /// The bridges between a function and the host bridge, the nearest one first.
+    pub fn upstream(&self, at: DeviceId) -> impl Iterator<Item = DeviceId> {
+        let behind = |at| self.functions.iter().find(|function| function.at == at)?.behind;
+        core::iter::successors(behind(at), move |bridge| behind(*bridge)).take(MAX_DEPTH)
+    }
+
+    /// Where interrupt pin `pin` (1 is INTA) of the function leads to on the host bridge's own bus: each bridge
+    /// turns the pins by the device's number (PCI-to-PCI Bridge Architecture 1.2, 9.1).
+    #[must_use]
+    pub fn root_pin(&self, at: DeviceId, pin: u8) -> (DeviceId, u8) {
+        let turned = |pin: u8, device: u8| (pin.wrapping_sub(1).wrapping_add(device) & 3).wrapping_add(1);
+        self.upstream(at).fold((at, pin), |(below, pin), bridge| (bridge, turned(pin, below.device())))
+    }
+}
+
+/// Looks at each bus from number `first` on; bridges get the numbers above it, up to `last`. An error at one
+/// address means nothing is there.
+pub fn scan(config: &impl ConfigSpace, (first, last): (u8, u8)) -> Scan {
+    let mut scanner = Scanner { config, next: first, last, found: Scan::default() };
+    scanner.bus(first, None, 0);
+    scanner.found
+}
+
+struct Scanner<'a, C> {
+    config: &'a C,
+    /// The highest bus number in use.
+    next: u8,
+    last: u8,
+    found: Scan,
+}
+
+impl<C: ConfigSpace> Scanner<'_, C> {
+    /// One bus and all behind it. `depth` ends the recursion: [`MAX_DEPTH`].
+    fn bus(&mut self, bus: u8, behind: Option<DeviceId>, depth: usize) {
+        let (mut bridges, mut open) = (Vec::new(), None);
+        for device in 0..32 {
+            for bridge in self.device(bus, device, behind) {
+                match bridge::close(self.config, bridge.at) {
+                    Ok(()) => bridges.push(bridge),
+                    Err(error) => {
+                        open = Some(bridge.at);
+                        self.found.faults.push((bridge, error));
+                    }
+                }
+            }
+        }
+        for bridge in bridges {
+            // A bridge that keeps its numbers may answer in the place of any other of this bus.
+            if let Some(open) = open {
+                self.found.faults.push((bridge, BridgeError::HiddenBy(open)));
+                continue;
+            }
+            let before = self.found.functions.len();
+            if let Err(error) = self.behind(bridge.at, depth) {
+                self.found.functions.truncate(before);
+                self.found.faults.push((bridge, error));
+                // It has been reported, and its windows are shut.
+                let _ = bridge::close(self.config, bridge.at);
+            }
+        }
+    }
+
+    /// The functions of one device, of which its bridges come back.
+    fn device(&mut self, bus: u8, device: u8, behind: Option<DeviceId>) -> Vec<Function> {
+        let mut bridges = Vec::new();
+        for function in 0..8 {
+            if self.found.functions.len() >= MAX_FUNCTIONS {
+                self.found.full = true;
+                break;
+            }
+            let at = DeviceId::new(self.config.domain(), bus, device, function);
+            match at.and_then(|at| probe(self.config, at, behind)) {
+                Some((found, multi)) => {
+                    self.found.functions.push(found);
+                    if found.header == Header::Bridge {
+                        bridges.push(found);
+                    }
+                    if function == 0 && !multi {
+                        break;
+                    }
+                }
+                None if function == 0 => break,
+                None => {}
+            }
+        }
+        bridges
+    }
+
+    fn behind(&mut self, bridge: DeviceId, depth: usize) -> Result<(), BridgeError> {
+        if depth >= MAX_DEPTH {
+            return Err(BridgeError::TooDeep);
+        }
+        let bus = self.next.checked_add(1).filter(|bus| *bus <= self.last).ok_or(BridgeError::NoBusNumber)?;
+        self.next = bus;
+        bridge::open(self.config, bridge, bus, self.last)?;
+        self.bus(bus, Some(bridge), depth.saturating_add(1));
+        bridge::open(self.config, bridge, bus, self.next)
+    }
+}

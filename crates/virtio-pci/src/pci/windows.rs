@@ -1,0 +1,275 @@
+//! The host bridge's windows onto the bus, and which part of each has been given away.
+
+use core::fmt;
+use papr::addr::{Gpa, GpaRange};
+use papr::registers::Registers;
+use svm_dma::memory_map::MemoryMap;
+
+/// Kinds of bus address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// I/O ports.
+    Io,
+    /// Memory that a 32-bit BAR can hold.
+    Memory32,
+    /// Memory that needs a 64-bit BAR.
+    Memory64,
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Io => "I/O",
+            Self::Memory32 => "32-bit memory",
+            Self::Memory64 => "64-bit memory",
+        })
+    }
+}
+
+/// One entry of the host bridge's `ranges`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Which bus addresses these are.
+    pub space: Space,
+    /// First address on the bus.
+    pub bus: u64,
+    /// Where the CPU finds it.
+    pub gpa: Gpa,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// `ranges` that no device may be placed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WindowError {
+    /// No bytes.
+    Empty(Window),
+    /// The end wraps, or a 32-bit window goes beyond 4 GiB on the bus.
+    Wraps(Window),
+    /// In the way of guest memory.
+    OverMemory(Window),
+    /// In the way of another window.
+    Overlap(Window, Window),
+}
+
+impl fmt::Display for WindowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (window, wrong) = match self {
+            Self::Empty(window) => (window, "is empty"),
+            Self::Wraps(window) => (window, "wraps"),
+            Self::OverMemory(window) => (window, "lies over guest memory"),
+            Self::Overlap(window, _) => (window, "overlaps another window"),
+        };
+        write!(f, "PCI {} window {:#x}+{:#x} {wrong}", window.space, window.gpa.0, window.len)
+    }
+}
+
+/// A window and the next bus address of it that is free.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    window: Window,
+    next: u64,
+}
+
+/// A piece of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// What goes into the BAR.
+    pub bus: u64,
+    /// Where the CPU finds it.
+    pub registers: Registers,
+}
+
+/// First and last bus address that a bridge forwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+}
+
+/// What a bridge forwards of each space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spans {
+    /// I/O.
+    pub io: Option<Span>,
+    /// Memory below 4 GiB, of any kind.
+    pub memory32: Option<Span>,
+    /// Prefetchable memory.
+    pub memory64: Option<Span>,
+}
+
+/// What a bridge is able to forward beside memory below 4 GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwards {
+    /// I/O.
+    pub io: bool,
+    /// Prefetchable memory at addresses of 64 bits.
+    pub memory64: bool,
+}
+
+/// The windows onto one bus: a host bridge's, or what is left of them behind a bridge. Gives out aligned pieces, each
+/// once; nothing comes back.
+#[derive(Clone, Debug)]
+pub struct Windows {
+    cursors: [Option<Cursor>; 3],
+    behind_bridge: bool,
+}
+
+/// How fine a bridge tells addresses apart.
+const fn granule(space: Space) -> u64 {
+    match space {
+        Space::Io => 0x1000,
+        Space::Memory32 | Space::Memory64 => 0x10_0000,
+    }
+}
+
+/// Beyond the last I/O address that a bridge with 16 bits of it forwards.
+const IO_END: u64 = 0x1_0000;
+
+/// Bus address 0 means "unmapped" to QEMU and to some devices; the first page stays free in every window
+/// that begins there.
+const NEVER_BELOW: u64 = 0x1000;
+
+impl Windows {
+    /// Checks `ranges` against each other and against all memory of this guest, as its map has it. The first window of a space is used.
+    ///
+    /// # Errors
+    /// One bad window refuses the whole bridge.
+    pub fn new(ranges: &[Window], map: &MemoryMap) -> Result<Self, WindowError> {
+        Self::checked(ranges, map.memory())
+    }
+
+    /// [`Self::new`] of a machine that has no [`MemoryMap`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    ///
+    /// # Safety
+    /// `memory` is all memory of this guest: drivers store to what the windows give out.
+    #[allow(unsafe_code, reason = "only the caller knows all memory")]
+    pub unsafe fn outside(ranges: &[Window], memory: &[GpaRange]) -> Result<Self, WindowError> {
+        Self::checked(ranges, memory)
+    }
+
+    fn checked(ranges: &[Window], memory: &[GpaRange]) -> Result<Self, WindowError> {
+        check(ranges, memory)?;
+        let mut windows = Self { cursors: [None; 3], behind_bridge: false };
+        for window in ranges {
+            let cursor = windows.cursor(window.space);
+            if cursor.is_none() {
+                *cursor = Some(Cursor { window: *window, next: window.bus.max(NEVER_BELOW) });
+            }
+        }
+        Ok(windows)
+    }
+
+    /// A piece of `len` bytes (a power of two), aligned to its own length and at least to 4 KiB in memory;
+    /// `None` when there is no such window, or no room left in it.
+    pub fn take(&mut self, space: Space, len: u64) -> Option<Placement> {
+        let align = if space == Space::Io { len } else { len.max(0x1000) };
+        let cursor = self.cursor(space).as_mut()?;
+        let bus = cursor.next.checked_next_multiple_of(align)?;
+        let end = bus.checked_add(len)?;
+        let offset = bus.checked_sub(cursor.window.bus)?;
+        if end.checked_sub(cursor.window.bus)? > cursor.window.len {
+            return None;
+        }
+        cursor.next = end;
+        let gpa = cursor.window.gpa.checked_add(offset)?;
+        // SAFETY: the piece lies inside a window that was compared with all memory.
+        #[allow(unsafe_code, reason = "the windows are checked before they give out anything")]
+        let registers = unsafe { Registers::new(gpa, len) };
+        Some(Placement { bus, registers })
+    }
+
+    /// Whether a bridge lies between these and the host bridge's.
+    #[must_use]
+    pub const fn are_behind_bridge(&self) -> bool {
+        self.behind_bridge
+    }
+
+    /// What a bridge on this bus can be given for the bus behind it: all that is left, in steps that its registers
+    /// can say.
+    #[must_use]
+    pub fn behind_bridge(&self, forwards: Forwards) -> Self {
+        let [io, memory32, memory64] = self.cursors;
+        let io = io.filter(|_| forwards.io).and_then(rest);
+        let memory64 = memory64.filter(|_| forwards.memory64).and_then(rest);
+        Self { cursors: [io, memory32.and_then(rest), memory64], behind_bridge: true }
+    }
+
+    /// What the bridge has to forward, now that the bus behind it took its pieces from `inner`; nothing of it is
+    /// given out on this bus.
+    pub fn come_back_from(&mut self, inner: &Self) -> Spans {
+        let mut taken = |space: Space| {
+            let inner = (*inner).clone().cursor(space).filter(|inner| inner.next > inner.window.bus)?;
+            let end = inner.next.checked_next_multiple_of(granule(space))?;
+            let own = self.cursor(space).as_mut()?;
+            own.next = own.next.max(end);
+            Some(Span { first: inner.window.bus, last: end.checked_sub(1)? })
+        };
+        Spans { io: taken(Space::Io), memory32: taken(Space::Memory32), memory64: taken(Space::Memory64) }
+    }
+
+    fn cursor(&mut self, space: Space) -> &mut Option<Cursor> {
+        let [io, memory32, memory64] = &mut self.cursors;
+        match space {
+            Space::Io => io,
+            Space::Memory32 => memory32,
+            Space::Memory64 => memory64,
+        }
+    }
+}
+
+/// The part of a window that is free, in whole granules.
+fn rest(cursor: Cursor) -> Option<Cursor> {
+    let Cursor { window, next } = cursor;
+    let granule = granule(window.space);
+    let bus = next.checked_next_multiple_of(granule)?;
+    let end = window.bus.checked_add(window.len)?;
+    let end = if window.space == Space::Io { end.min(IO_END) } else { end };
+    let end = end.checked_sub(end.checked_rem(granule)?)?;
+    let len = end.checked_sub(bus).filter(|len| *len > 0)?;
+    let gpa = window.gpa.checked_add(bus.checked_sub(window.bus)?)?;
+    Some(Cursor { window: Window { bus, gpa, len, ..window }, next: bus })
+}
+
+/// Checks `ranges` against each other and against `memory`.
+///
+/// # Errors
+/// The first bad window.
+pub fn check(ranges: &[Window], memory: &[GpaRange]) -> Result<(), WindowError> {
+    for (i, window) in ranges.iter().enumerate() {
+        let cpu = span(window)?;
+        if memory.iter().any(|ram| ram.overlaps(&cpu)) {
+            return Err(WindowError::OverMemory(*window));
+        }
+        for other in ranges.iter().take(i) {
+            if span(other)?.overlaps(&cpu) || bus_overlap(window, other) {
+                return Err(WindowError::Overlap(*window, *other));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The window as the CPU sees it.
+fn span(window: &Window) -> Result<GpaRange, WindowError> {
+    if window.len == 0 {
+        return Err(WindowError::Empty(*window));
+    }
+    let end = window.bus.checked_add(window.len).ok_or(WindowError::Wraps(*window))?;
+    if window.space != Space::Memory64 && end > 1 << 32 {
+        return Err(WindowError::Wraps(*window));
+    }
+    GpaRange::new(window.gpa, window.len).ok_or(WindowError::Wraps(*window))
+}
+
+/// Whether two windows claim the same bus addresses. I/O is a space of its own.
+fn bus_overlap(a: &Window, b: &Window) -> bool {
+    (a.space == Space::Io) == (b.space == Space::Io)
+        && a.bus < b.bus.saturating_add(b.len)
+        && b.bus < a.bus.saturating_add(a.len)
+}

@@ -1,0 +1,10 @@
+//! virtio 1.x over PCI, modern interface only, for a device that may lie.
+
+pub mod error;
+pub mod features;
+pub mod lie;
+pub mod queue;
+pub mod regions;
+pub mod registers;
+pub mod ring;
+pub mod transport;

@@ -1,0 +1,125 @@
+//! Device types and feature bits.
+
+use crate::pci::functions::{Function, Header};
+use bitflags::bitflags;
+use core::fmt;
+
+/// PCI vendor of virtio devices (virtio 1.2, 4.1.2).
+pub const VENDOR: u16 = 0x1af4;
+const MODERN_BASE: u16 = 0x1040;
+
+/// The virtio devices that this kernel drives (virtio 1.2, section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceType {
+    /// 5.1
+    Net,
+    /// 5.2
+    Block,
+}
+
+impl fmt::Display for DeviceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Net => "virtio-net",
+            Self::Block => "virtio-blk",
+        })
+    }
+}
+
+impl DeviceType {
+    /// Which virtio device a function is; `None` for everything that this kernel has no driver for. The IDs
+    /// of transitional devices count: whether such a device has the modern interface its capabilities tell.
+    #[must_use]
+    pub fn of(function: &Function) -> Option<Self> {
+        const MODERN_NET: u16 = MODERN_BASE + 1;
+        const MODERN_BLOCK: u16 = MODERN_BASE + 2;
+        if function.header != Header::Endpoint {
+            return None;
+        }
+        match (function.vendor, function.device) {
+            (VENDOR, MODERN_NET | 0x1000) => Some(Self::Net),
+            (VENDOR, MODERN_BLOCK | 0x1001) => Some(Self::Block),
+            _ => None,
+        }
+    }
+}
+
+bitflags! {
+    /// Feature bits that are the same for every device (virtio 1.2, section 6). Bits 23..0 belong to the
+    /// device type: see the driver's own constants.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Features: u64 {
+        /// VIRTIO_RING_F_EVENT_IDX: driver and device name the index that they want to hear of.
+        const EVENT_IDX = 1 << 29;
+        /// VIRTIO_F_VERSION_1: the device has the modern interface.
+        const VERSION_1 = 1 << 32;
+        /// VIRTIO_F_ACCESS_PLATFORM: the device uses translated addresses.
+        const ACCESS_PLATFORM = 1 << 33;
+        const _ = !0;
+    }
+}
+
+impl fmt::Display for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.bits())
+    }
+}
+
+bitflags! {
+    /// Device status bits (virtio 1.2, section 2.1).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Status: u8 {
+        /// The driver has noticed the device.
+        const ACKNOWLEDGE = 1;
+        /// The driver knows how to drive it.
+        const DRIVER = 2;
+        /// The driver is set up.
+        const DRIVER_OK = 4;
+        /// Features are agreed on.
+        const FEATURES_OK = 8;
+        /// The device cannot go on without a reset.
+        const NEEDS_RESET = 64;
+        /// The driver has given up.
+        const FAILED = 128;
+        const _ = !0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use papr::device_id::DeviceId;
+
+    #[test]
+    fn modern_and_transitional_ids_are_known_and_no_others() {
+        let at = DeviceId::new(0, 0, 1, 0).unwrap();
+        let mut function = Function {
+            at,
+            behind: None,
+            vendor: VENDOR,
+            device: 0,
+            subsystem: 0,
+            class: 0,
+            revision: 0,
+            header: Header::Endpoint,
+        };
+        for (device, expected) in [
+            (0x1041, Some(DeviceType::Net)),
+            (0x1000, Some(DeviceType::Net)),
+            (0x1042, Some(DeviceType::Block)),
+            (0x1001, Some(DeviceType::Block)),
+            (0x1048, None),
+            (0x1002, None),
+        ] {
+            function.device = device;
+            assert_eq!(DeviceType::of(&function), expected, "{device:#x}");
+        }
+        function.header = Header::Bridge;
+        function.device = 0x1041;
+        assert_eq!(DeviceType::of(&function), None, "a bridge with a disk's number");
+        function.header = Header::Endpoint;
+        function.vendor = 0x8086;
+        function.device = 0x1041;
+        assert_eq!(DeviceType::of(&function), None);
+    }
+}

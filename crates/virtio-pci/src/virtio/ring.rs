@@ -1,0 +1,466 @@
+//! The split virtqueue: descriptors, available ring and used ring in memory that the device can rewrite at
+//! will, and the private shadow that decides.
+//!
+//! Source: virtio 1.2, section 2.7. Nothing the driver wrote is ever read back: free list, chain lengths and
+//! what the device may write live in private memory. Of the device's words only used.idx, used.flags and
+//! one used entry at a time are read, each once.
+
+use crate::virtio::lie::Lie;
+use alloc::vec::Vec;
+use core::fmt;
+use core::mem;
+use papr::parts::low_u16;
+use papr::platform::{Barriers, DeviceMemory};
+use svm_dma::dma::BusAddr;
+
+/// VIRTQ_DESC_F_NEXT: the chain goes on.
+const DESC_NEXT: u64 = 1;
+/// VIRTQ_DESC_F_WRITE: the device writes.
+const DESC_WRITE: u64 = 2;
+/// VIRTQ_AVAIL_F_NO_INTERRUPT: the driver polls.
+const AVAIL_NO_INTERRUPT: u16 = 1;
+/// VIRTQ_USED_F_NO_NOTIFY: the device polls.
+const USED_NO_NOTIFY: u16 = 1;
+/// Most descriptors that a split queue can have.
+pub const MAX_SIZE: u16 = 1 << 15;
+
+/// One buffer of a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Where the buffer is, as the device must address it.
+    pub bus: BusAddr,
+    /// Bytes; not 0.
+    pub len: u32,
+    /// The device writes it; else the device reads it.
+    pub device_writes: bool,
+}
+
+/// A completed chain, already checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// What [`Ring::stage`] answered for this chain.
+    pub head: u16,
+    /// Bytes that the device says it wrote; not more than the chain allowed. 0 for a chain that it only reads,
+    /// whatever it says.
+    pub written: u32,
+}
+
+/// A chain that was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueError {
+    /// Not enough free descriptors now.
+    Full {
+        /// Descriptors asked for.
+        want: usize,
+        /// Descriptors free.
+        free: u16,
+    },
+    /// A chain without descriptors.
+    Empty,
+    /// A descriptor without bytes, or a chain of 4 GiB or more.
+    Length,
+    /// A device-readable descriptor after a device-writable one (virtio 1.2, 2.7.4.2).
+    Order,
+    /// The queue is latched broken.
+    Broken(Lie),
+}
+
+impl fmt::Display for QueueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { want, free } => write!(f, "{want} descriptors wanted, {free} free"),
+            Self::Empty => f.write_str("empty descriptor chain"),
+            Self::Length => f.write_str("descriptor length 0, or a chain of 4 GiB"),
+            Self::Order => f.write_str("device-readable descriptor after a device-writable one"),
+            Self::Broken(lie) => write!(f, "queue broken: {lie}"),
+        }
+    }
+}
+
+/// Where the three parts lie in one piece of memory, in bytes from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Descriptor table; 16-byte aligned when the piece is.
+    pub descriptors: usize,
+    /// Available ring; 2-byte aligned.
+    pub available: usize,
+    /// Used ring; 4-byte aligned, and its entries 8-byte aligned.
+    pub used: usize,
+    /// Bytes in all.
+    pub total: usize,
+}
+
+impl Layout {
+    /// The layout of a queue of `size` descriptors; `None` unless that is a power of two up to
+    /// [`MAX_SIZE`].
+    #[must_use]
+    pub fn new(size: u16) -> Option<Self> {
+        if !size.is_power_of_two() || size > MAX_SIZE {
+            return None;
+        }
+        let n = usize::from(size);
+        let available = n.checked_mul(16)?;
+        // Each ring has two 16-bit words before its entries and one after them (used_event, avail_event). Used
+        // entries are aligned to their eight bytes, so that none lies in two pages: where those are translated one
+        // by one, QEMU 7.2 puts the second half anywhere.
+        let entries =
+            n.checked_mul(2)?.checked_add(6 + 4)?.checked_add(available)?.checked_next_multiple_of(8)?;
+        let used = entries.checked_sub(4)?;
+        let total = n.checked_mul(8)?.checked_add(6)?.checked_add(used)?;
+        Some(Self { descriptors: 0, available, used, total })
+    }
+
+    /// used_event: which used index the driver wants an interrupt for.
+    fn used_event(&self, size: u16) -> usize {
+        usize::from(size).wrapping_mul(2).wrapping_add(self.available).wrapping_add(4)
+    }
+
+    /// avail_event: which available index the device wants a notification for.
+    fn avail_event(&self, size: u16) -> usize {
+        usize::from(size).wrapping_mul(8).wrapping_add(self.used).wrapping_add(4)
+    }
+}
+
+/// What this kernel knows of one descriptor, whatever the shared table says.
+#[derive(Clone, Copy, Debug)]
+struct Shadow {
+    /// Next of the chain, or of the free list.
+    next: u16,
+    /// Of a head: descriptors in the chain. 0: the head of no chain.
+    count: u16,
+    /// Of a head: the chain's last descriptor.
+    last: u16,
+    /// Of a head: bytes that the device may write.
+    writable: u32,
+    /// Of a head: chains that were staged before it. The device has been told of it when more are published.
+    number: u64,
+}
+
+/// A split ring over memory of type `M`.
+#[derive(Debug)]
+pub struct Ring<M> {
+    memory: M,
+    layout: Layout,
+    size: u16,
+    shadow: Vec<Shadow>,
+    /// The free list's ends. Chains are taken from its head and given back at its tail: a head comes again only after
+    /// every other free descriptor has been used, so that an old used id names nothing that is posted.
+    free_head: u16,
+    /// Means nothing while nothing is free, as does the head.
+    free_tail: u16,
+    free: u16,
+    /// Chains that the device has not been told of.
+    staged: u16,
+    /// Chains published so far. avail.idx is this, modulo 2^16.
+    published: u64,
+    /// Chains that the device holds.
+    posted: u16,
+    /// Used entries taken so far, modulo 2^16.
+    taken: u16,
+    /// used.idx as last read and believed.
+    used_index: u16,
+    /// Each side names the index that it wants to hear of, in the word after the other's ring; else it has a flag.
+    by_index: bool,
+    broken: Option<Lie>,
+}
+
+impl<M: DeviceMemory> Ring<M> {
+    /// A ring of `size` descriptors in `memory`, which is zeroed and told that the driver polls. `None` when
+    /// the size is no power of two up to [`MAX_SIZE`], or `memory` is too small for its [`Layout`].
+    #[must_use]
+    pub fn new(memory: M, size: u16) -> Option<Self> {
+        let layout = Layout::new(size)?;
+        if memory.len() < layout.total {
+            return None;
+        }
+        memory.zero(0, layout.total);
+        memory.store16(layout.available, AVAIL_NO_INTERRUPT);
+        let shadow = (0..size)
+            .map(|i| Shadow { next: i.wrapping_add(1), count: 0, last: 0, writable: 0, number: 0 })
+            .collect();
+        Some(Self {
+            memory,
+            layout,
+            size,
+            shadow,
+            free_head: 0,
+            free_tail: size.wrapping_sub(1),
+            free: size,
+            staged: 0,
+            published: 0,
+            posted: 0,
+            taken: 0,
+            used_index: 0,
+            by_index: false,
+            broken: None,
+        })
+    }
+
+    /// From now on both sides say by an index what they want to hear of: VIRTIO_RING_F_EVENT_IDX (virtio 1.2, 2.7.6
+    /// to 2.7.10). To be called before the device knows of the ring.
+    pub fn signal_by_index(&mut self) {
+        self.by_index = true;
+        self.memory.store16(self.layout.available, 0);
+        self.disarm();
+    }
+
+    /// Descriptors in the ring.
+    #[must_use]
+    pub fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// Descriptors that are free.
+    #[must_use]
+    pub fn free(&self) -> u16 {
+        self.free
+    }
+
+    /// The head that the next chain gets, if there is room for one.
+    #[must_use]
+    pub fn next_head(&self) -> Option<u16> {
+        (self.free > 0).then_some(self.free_head)
+    }
+
+    /// Chains that the device holds.
+    #[must_use]
+    pub fn posted(&self) -> u16 {
+        self.posted
+    }
+
+    /// The lie that broke this ring.
+    #[must_use]
+    pub fn broken(&self) -> Option<Lie> {
+        self.broken
+    }
+
+    /// Latches the ring broken, unless it is already: nothing of it is read or written any more.
+    pub fn latch(&mut self, lie: Lie) {
+        self.broken.get_or_insert(lie);
+    }
+
+    /// Writes a chain into free descriptors and remembers it; the device does not see it until
+    /// [`Self::publish`]. Answers the chain's head.
+    ///
+    /// # Errors
+    /// Nothing has been changed.
+    pub fn stage(&mut self, chain: &[Descriptor]) -> Result<u16, QueueError> {
+        self.stage_judged(chain, |_| ())
+    }
+
+    /// As [`Self::stage`]; `judge` sees each descriptor before any is written.
+    ///
+    /// Inlined, so that the rules are applied at compile time to the parts of a chain that are the same each time.
+    ///
+    /// # Errors
+    /// Nothing has been changed.
+    #[inline(always)]
+    pub fn stage_judged(
+        &mut self,
+        chain: &[Descriptor],
+        judge: impl FnMut(&Descriptor),
+    ) -> Result<u16, QueueError> {
+        let writable = check(chain, judge)?;
+        if let Some(lie) = self.broken {
+            return Err(QueueError::Broken(lie));
+        }
+        let full = QueueError::Full { want: chain.len(), free: self.free };
+        let count = u16::try_from(chain.len()).map_err(|_| full)?;
+        let free_after = self.free.checked_sub(count).ok_or(full)?;
+
+        let head = self.free_head;
+        let (mut at, mut last) = (head, head);
+        let mut left = count;
+        for descriptor in chain {
+            left = left.wrapping_sub(1);
+            let next = self.shadow.get(usize::from(at)).ok_or(full)?.next;
+            let mut word = u64::from(descriptor.len);
+            if descriptor.device_writes {
+                word |= DESC_WRITE << 32;
+            }
+            if left > 0 {
+                word |= DESC_NEXT << 32 | u64::from(next) << 48;
+            }
+            let offset = usize::from(at).wrapping_mul(16).wrapping_add(self.layout.descriptors);
+            self.memory.store_pair(offset, [descriptor.bus.raw(), word]);
+            last = at;
+            at = next;
+        }
+        // At most `size` chains are ever staged, so the count fits.
+        let number = self.published.wrapping_add(self.staged.into());
+        let entry = self.shadow.get_mut(usize::from(head)).ok_or(full)?;
+        *entry = Shadow { next: entry.next, count, last, writable, number };
+        self.free_head = at;
+        self.free = free_after;
+        // The slot of the available ring that the next publication uncovers.
+        let slot = usize::from(low_u16(number) & self.size.wrapping_sub(1));
+        self.memory.store16(slot.wrapping_mul(2).wrapping_add(self.layout.available).wrapping_add(4), head);
+        self.staged = self.staged.wrapping_add(1);
+        Ok(head)
+    }
+
+    /// Makes every staged chain visible with one store of avail.idx. True when the device wants to be
+    /// notified: a device that says no without cause delays only itself, as callers poll with a deadline.
+    pub fn publish(&mut self, barriers: &impl Barriers) -> bool {
+        if self.staged == 0 || self.broken.is_some() {
+            return false;
+        }
+        let count = mem::take(&mut self.staged);
+        let before = low_u16(self.published);
+        self.published = self.published.wrapping_add(count.into());
+        self.posted = self.posted.wrapping_add(count);
+        // Descriptors and ring entries before the index that uncovers them.
+        barriers.write_barrier();
+        self.memory.store16(self.layout.available.wrapping_add(2), low_u16(self.published));
+        // The index before the look at used.flags or avail_event: else both sides may go to sleep (virtio 1.2,
+        // 2.7.13.4.1).
+        barriers.full_barrier();
+        if self.by_index {
+            // The chain that it waits for is one of those.
+            self.memory.load16(self.layout.avail_event(self.size)).wrapping_sub(before) < count
+        } else {
+            self.memory.load16(self.layout.used) & USED_NO_NOTIFY == 0
+        }
+    }
+
+    /// Asks for an interrupt at the next completion, and looks once more: true when there is something to take
+    /// already, and no interrupt may come for it.
+    pub fn arm(&mut self, barriers: &impl Barriers) -> bool {
+        if self.broken.is_some() {
+            return true;
+        }
+        if self.by_index {
+            self.memory.store16(self.layout.used_event(self.size), self.taken);
+        } else {
+            self.memory.store16(self.layout.available, 0);
+        }
+        // The wish before the look: else both sides may go to sleep (virtio 1.2, 2.7.7.1).
+        barriers.full_barrier();
+        // A lie is something to take, too.
+        self.taken != self.used_index || self.look_for_more(barriers).unwrap_or(true)
+    }
+
+    /// Asks for no interrupts any more: the driver polls.
+    pub fn disarm(&mut self) {
+        if self.broken.is_some() {
+            return;
+        }
+        if self.by_index {
+            // Half a round of indices away: more than a queue holds, so neither passed lately nor soon to come.
+            self.memory.store16(self.layout.used_event(self.size), self.taken.wrapping_add(1 << 15));
+        } else {
+            self.memory.store16(self.layout.available, AVAIL_NO_INTERRUPT);
+        }
+    }
+
+    /// Takes one completed chain back, if there is one.
+    ///
+    /// # Errors
+    /// The device lied: the ring is broken from now on and answers the same lie for ever.
+    #[inline]
+    pub fn take(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Lie> {
+        if let Some(lie) = self.broken {
+            return Err(lie);
+        }
+        let answer = self.take_checked(barriers);
+        if let Err(lie) = answer {
+            self.broken = Some(lie);
+        }
+        answer
+    }
+
+    #[inline]
+    fn take_checked(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Lie> {
+        if self.taken == self.used_index && !self.look_for_more(barriers)? {
+            return Ok(None);
+        }
+        let slot = usize::from(self.taken & self.size.wrapping_sub(1));
+        let offset = slot.wrapping_mul(8).wrapping_add(self.layout.used).wrapping_add(4);
+        let id = self.memory.load32(offset);
+        let written = self.memory.load32(offset.wrapping_add(4));
+
+        let out_of_range = Lie::IdOutOfRange { id, size: self.size };
+        let head = u16::try_from(id).map_err(|_| out_of_range)?;
+        let entry = self.shadow.get_mut(usize::from(head)).ok_or(out_of_range)?;
+        let Shadow { count, last, writable, number, .. } = *entry;
+        if count == 0 || number >= self.published {
+            return Err(self.not_posted(head));
+        }
+        // Of a chain that is only read the length says nothing: some devices put there what they have read.
+        let written = if writable == 0 { 0 } else { written };
+        if written > writable {
+            return Err(Lie::TooLong { id: head, written, allowed: writable });
+        }
+        // The chain's descriptors are free, behind all others that are.
+        entry.count = 0;
+        if self.free == 0 {
+            self.free_head = head;
+        } else if let Some(tail) = self.shadow.get_mut(usize::from(self.free_tail)) {
+            tail.next = head;
+        }
+        self.free_tail = last;
+        self.free = self.free.wrapping_add(count);
+        self.taken = self.taken.wrapping_add(1);
+        self.posted = self.posted.wrapping_sub(1);
+        Ok(Some(Used { head, written }))
+    }
+
+    /// What is wrong with a used entry for a descriptor that is not the head of a chain that the device holds.
+    #[cold]
+    fn not_posted(&self, id: u16) -> Lie {
+        let count = self.shadow.get(usize::from(id)).map_or(0, |entry| entry.count);
+        if count > 0 || self.is_free(id) { Lie::NotPosted { id } } else { Lie::NotHead { id } }
+    }
+
+    /// Whether a descriptor is in the free list.
+    fn is_free(&self, id: u16) -> bool {
+        let next = |at: &u16| self.shadow.get(usize::from(*at)).map(|entry| entry.next);
+        core::iter::successors(Some(self.free_head), next).take(usize::from(self.free)).any(|at| at == id)
+    }
+
+    /// Reads used.idx once; true when it uncovers entries.
+    fn look_for_more(&mut self, barriers: &impl Barriers) -> Result<bool, Lie> {
+        let index = self.memory.load16(self.layout.used.wrapping_add(2));
+        let ahead = index.wrapping_sub(self.taken);
+        if ahead > self.posted {
+            return Err(Lie::IndexJump { index, last: self.taken, posted: self.posted });
+        }
+        if ahead > 0 {
+            // The index before the entries and the data it uncovers.
+            barriers.read_barrier();
+        }
+        self.used_index = index;
+        Ok(ahead > 0)
+    }
+}
+
+/// Judges a chain by the rules of virtio 1.2, 2.7.4, and lets `judge` see it; answers the bytes that the device may
+/// write.
+#[inline(always)]
+fn check(chain: &[Descriptor], mut judge: impl FnMut(&Descriptor)) -> Result<u32, QueueError> {
+    // Sums of lengths of 32 bits, of a chain that is in memory: they do not wrap.
+    let (mut total, mut writable) = (0u64, 0u64);
+    let (mut empty, mut disordered, mut writing) = (false, false, false);
+    for descriptor in chain {
+        judge(descriptor);
+        let len = u64::from(descriptor.len);
+        empty |= len == 0;
+        disordered |= writing && !descriptor.device_writes;
+        writing = descriptor.device_writes;
+        total = total.wrapping_add(len);
+        if writing {
+            writable = writable.wrapping_add(len);
+        }
+    }
+    match u32::try_from(writable) {
+        _ if chain.is_empty() => Err(QueueError::Empty),
+        Ok(writable) if !empty && total <= u32::MAX.into() => {
+            if disordered {
+                Err(QueueError::Order)
+            } else {
+                Ok(writable)
+            }
+        }
+        _ => Err(QueueError::Length),
+    }
+}

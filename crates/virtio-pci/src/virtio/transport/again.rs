@@ -1,0 +1,50 @@
+//! Beginning anew with a device whose driver has ended.
+
+use super::Transport;
+use crate::interrupts::{Delivery, Line};
+use crate::virtio::error::TransportError;
+use crate::virtio::regions::Regions;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use papr::clock::Clock;
+use papr::registers::Mmio;
+
+/// What outlives a driver: where the registers are, and which interrupts the device was given.
+#[derive(Clone, Debug)]
+pub struct Again<M> {
+    mmio: M,
+    regions: Regions,
+    lines: Vec<Arc<Line>>,
+}
+
+impl<M: Mmio + Clone> Transport<M> {
+    /// What it takes to begin anew.
+    #[must_use]
+    pub fn again(&self) -> Again<M> {
+        Again { mmio: self.mmio.clone(), regions: self.regions, lines: self.lines.clone() }
+    }
+}
+
+impl<M: Mmio + Clone> Again<M> {
+    /// As [`Transport::begin`], with the same interrupts. Their sources and messages are as they were; a reset takes
+    /// only the queues' vectors back. A queue that does not take its vector again, and all after it, are polled.
+    ///
+    /// # Errors
+    /// As [`Transport::begin`].
+    pub fn begin(&self, clock: &impl Clock) -> Result<Transport<M>, TransportError> {
+        let mut transport = Transport::begin(self.mmio.clone(), self.regions, clock)?;
+        for (index, line) in (0..).zip(&self.lines) {
+            if line.delivery() == Delivery::MsiX && !transport.use_vector(index)? {
+                break;
+            }
+            transport.add_line(Arc::clone(line));
+        }
+        Ok(transport)
+    }
+}
+
+impl<M> Again<M> {
+    pub(crate) fn regions(&self) -> Regions {
+        self.regions
+    }
+}

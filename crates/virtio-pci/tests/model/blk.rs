@@ -1,0 +1,6 @@
+//! The driver against a device in memory: in every cell, with every lie.
+
+mod honest;
+mod interrupts;
+mod lies;
+mod noise;

@@ -1,0 +1,19 @@
+//! What the test image does with a disk beyond the product's jobs: soak and bench.
+#![no_std]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_possible_wrap,
+        clippy::cast_sign_loss,
+        reason = "a test that overflows fails, which is what it is for"
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod bench;
+pub mod soak;
