@@ -8,7 +8,7 @@ results=${RESULTS:-build/test}
 # What a part would find out last is looked at first.
 case ${JOBS:-2} in *[!0-9]* | 0* | ???*) echo "test: JOBS=$JOBS: expected a number of jobs from 1 to 64" >&2; exit 2 ;; esac
 mkdir -p "$results" && : >"$results/status" || { echo "test: RESULTS=$results: cannot be written" >&2; exit 2; }
-rm -f "$results"/checks.* "$results"/host.* "$results"/boot.*
+rm -f "$results"/checks.* "$results"/host.* "$results"/loom.* "$results"/boot.*
 passed=0 failed=0
 
 # Runs a part, shows its output, keeps it in NAME.log, and adds up its closing lines: cargo's
@@ -31,6 +31,7 @@ part() { # name, command...
 
 part checks scripts/check.sh
 part host scripts/cargo test --workspace --exclude postern-kernel --no-fail-fast
+part loom scripts/loom.sh
 part boot scripts/cargo -q run -p postern-harness -- test \
     ${QEMU:+"QEMU=$QEMU"} ${JOBS:+"JOBS=$JOBS"} "RESULTS=$results"
 

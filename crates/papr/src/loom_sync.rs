@@ -1,10 +1,20 @@
 //! Atomics that are the kernel's own, or loom's if they are made inside [`model`]. So a model runs the very
 //! code that the kernel runs, and a twin runs it on a processor that does one thing wrong.
 
-#![allow(missing_docs, reason = "as the atomics that these stand for")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "for tests, whose models end by panics"
+)]
 
+use crate::clock::Clock;
 use core::cell::Cell;
+use core::mem;
 use core::sync::atomic::Ordering;
+use loom::sync::{Arc, Mutex};
+use loom::thread;
 use std::thread_local;
 
 /// What a twin's processor does wrong.
@@ -135,5 +145,67 @@ impl AtomicU64 {
                 let _ = atomic.swap(value, order(ordering));
             }
         }
+    }
+}
+
+/// A CPU's interrupt: pending from the moment it is raised until it is taken.
+#[derive(Clone)]
+pub struct Interrupt {
+    pending: Arc<Mutex<bool>>,
+    /// Nobody raises it any more.
+    over: Arc<loom::sync::atomic::AtomicBool>,
+}
+
+impl Interrupt {
+    pub fn new() -> Self {
+        Self {
+            pending: Arc::new(Mutex::new(false)),
+            over: Arc::new(loom::sync::atomic::AtomicBool::new(false)),
+        }
+    }
+
+    pub fn raise(&self) {
+        *self.pending.lock().unwrap() = true;
+    }
+
+    pub fn raised_for_the_last_time(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// H_CEDE and what is done after it: sleeps until one is pending, and takes it. There is no timer here: to sleep
+    /// when nobody raises it any more is to sleep for ever.
+    pub fn cede(&self) {
+        loop {
+            let over = self.over.load(Ordering::Acquire);
+            if mem::take(&mut *self.pending.lock().unwrap()) {
+                return;
+            }
+            assert!(!over, "asleep for ever");
+            thread::yield_now();
+        }
+    }
+
+    /// A CPU that forgets what came before it slept.
+    pub fn cede_from_now_on(&self) {
+        *self.pending.lock().unwrap() = false;
+        self.cede();
+    }
+}
+
+/// A CPU that lets the others run while it waits for a lock.
+pub struct Cpu(pub u64);
+
+impl Clock for Cpu {
+    fn now(&self) -> u64 {
+        0
+    }
+    fn frequency(&self) -> u64 {
+        1
+    }
+    fn relax(&self) {
+        thread::yield_now();
+    }
+    fn here(&self) -> u64 {
+        self.0
     }
 }

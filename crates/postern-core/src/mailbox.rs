@@ -6,6 +6,9 @@ use papr::clock::Clock;
 use papr::lock::{Lock, Stuck};
 use papr::sync::AtomicU64;
 
+#[cfg(all(test, loom))]
+mod interleavings;
+
 /// A place for one value.
 pub type Slot<T> = Lock<Option<T>>;
 

@@ -1,28 +1,23 @@
-//! What a device, an interrupt or another CPU can do between any two steps of this kernel, tried in every order
-//! that the memory model allows (loom). The code under test is the kernel's own, over memory and barriers that loom
+//! What a device or an interrupt can do between any two steps of the ring, tried in every order
+//! that the memory model allows (loom). The code under test is the ring's own, over memory and barriers that loom
 //! watches; each test has twins with one step left out or turned round, which must be found out.
 
 use crate::virtio::ring::{Descriptor, Layout, Ring, Used};
-use core::mem;
-use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use loom::sync::{Arc, Mutex};
+use loom::sync::atomic::{AtomicU64, Ordering, fence};
 use loom::thread;
 use papr::addr::Gpa;
-use papr::clock::Clock;
-use papr::lock::Lock;
+use papr::loom_sync::Interrupt;
 use papr::platform::{Barriers, DeviceMemory};
-use postern_cases::case;
-use postern_core::mailbox::{Arrival, Slot, next, post};
 use std::collections::BTreeMap;
-use svm_dma::dma::BusAddr;
 use testkit::unchecked::bus_addr;
-
-use watched::{Wrong, model};
 
 const SIZE: u16 = 2;
 const NO_NOTIFY: u64 = 1;
 /// What the driver's one chain is: a buffer for the device to write.
-const BUFFER: Descriptor = Descriptor { bus: bus_addr(0xb000), len: 64, device_writes: true };
+fn buffer() -> Descriptor {
+    Descriptor { bus: bus_addr(0xb000), len: 64, device_writes: true }
+}
+
 const WRITTEN: u32 = 48;
 
 /// The memory of a ring: a word for each place that the ring or its device uses.
@@ -110,47 +105,6 @@ unsafe impl Barriers for Machine {
     }
 }
 
-/// A CPU's interrupt: pending from the moment it is raised until it is taken.
-#[derive(Clone)]
-struct Interrupt {
-    pending: Arc<Mutex<bool>>,
-    /// Nobody raises it any more.
-    over: Arc<AtomicBool>,
-}
-
-impl Interrupt {
-    fn new() -> Self {
-        Self { pending: Arc::new(Mutex::new(false)), over: Arc::new(AtomicBool::new(false)) }
-    }
-
-    fn raise(&self) {
-        *self.pending.lock().unwrap() = true;
-    }
-
-    fn raised_for_the_last_time(&self) {
-        self.over.store(true, Ordering::Release);
-    }
-
-    /// H_CEDE and what is done after it: sleeps until one is pending, and takes it. There is no timer here: to sleep
-    /// when nobody raises it any more is to sleep for ever.
-    fn cede(&self) {
-        loop {
-            let over = self.over.load(Ordering::Acquire);
-            if mem::take(&mut *self.pending.lock().unwrap()) {
-                return;
-            }
-            assert!(!over, "asleep for ever");
-            thread::yield_now();
-        }
-    }
-
-    /// A CPU that forgets what came before it slept.
-    fn cede_from_now_on(&self) {
-        *self.pending.lock().unwrap() = false;
-        self.cede();
-    }
-}
-
 fn layout() -> Layout {
     Layout::new(SIZE).unwrap()
 }
@@ -167,7 +121,7 @@ fn avail_event() -> usize {
 /// A ring with one chain that the device was not told of.
 fn ring(memory: &Memory) -> Ring<Memory> {
     let mut ring = Ring::new(memory.clone(), SIZE).unwrap();
-    ring.stage(&[BUFFER]).unwrap();
+    ring.stage(&[buffer()]).unwrap();
     ring
 }
 
@@ -192,11 +146,11 @@ fn publish_while_the_device_goes_to_sleep(machine: Machine, by_index: bool) {
                 fence(Ordering::Acquire);
                 let head = memory.get(available + 4);
                 let descriptor = [memory.get(descriptors), memory.get(descriptors + 8)];
-                assert_eq!((head, descriptor), (0, [BUFFER.bus.raw(), u64::from(BUFFER.len) | 2 << 32]));
+                assert_eq!((head, descriptor), (0, [buffer().bus.raw(), u64::from(buffer().len) | 2 << 32]));
             }
             seen
         });
-        ring.stage(&[BUFFER]).unwrap();
+        ring.stage(&[buffer()]).unwrap();
         let notified = ring.publish(&machine);
         assert!(device.join().unwrap() || notified, "the device sleeps and has not seen the chain");
     });
@@ -301,99 +255,4 @@ fn interrupt_that_is_not_kept_until_the_sleep_is_slept_over() {
 #[should_panic(expected = "left == right")]
 fn without_a_read_barrier_an_entry_is_read_before_it_is_written() {
     sleep_while_the_device_completes(Machine { no_read: true, ..RIGHT }, Interrupt::cede, false);
-}
-
-/// A CPU that lets the others run while it waits for a lock.
-pub(crate) struct Cpu(pub(crate) u64);
-
-impl Clock for Cpu {
-    fn now(&self) -> u64 {
-        0
-    }
-    fn frequency(&self) -> u64 {
-        1
-    }
-    fn relax(&self) {
-        thread::yield_now();
-    }
-    fn here(&self) -> u64 {
-        self.0
-    }
-}
-
-/// How a value is handed to a CPU.
-type Give = fn(&Slot<u8>, u8, &Interrupt);
-
-fn give(mail: &Slot<u8>, value: u8, cpu: &Interrupt) {
-    post(mail, &Cpu(1), value, || cpu.raise()).unwrap();
-}
-
-/// A CPU comes at the moment in which it is not waited for any longer.
-fn arrival(miss: fn(&Arrival) -> bool) {
-    model(Wrong::Nothing, move || {
-        let arrival = Arc::new(Arrival::new());
-        let other = {
-            let arrival = arrival.clone();
-            thread::spawn(move || arrival.arrive())
-        };
-        let missed = miss(&arrival);
-        let let_in = other.join().unwrap();
-        assert_eq!(let_in, !missed, "in, and counted as missing; or out, and counted");
-        assert_eq!(let_in, arrival.is_here());
-    });
-}
-
-#[test]
-fn cpu_that_comes_at_the_last_moment_is_in_and_counted_or_neither() {
-    case!("LCK-05", Ignore);
-    arrival(Arrival::miss);
-}
-
-#[test]
-#[should_panic(expected = "in, and counted as missing")]
-fn look_that_does_not_close_the_door_lets_a_cpu_in_that_is_counted_as_missing() {
-    arrival(|arrival| !arrival.is_here());
-}
-
-/// A parked CPU is woken for nothing, and then given work.
-fn hand_over(give: Give, cede: fn(&Interrupt)) {
-    model(Wrong::Nothing, move || {
-        let mail = Arc::new(Lock::new("mail", None));
-        let parked = Interrupt::new();
-        let other = {
-            let (mail, parked) = (mail.clone(), parked.clone());
-            thread::spawn(move || {
-                parked.raise();
-                give(&mail, 7, &parked);
-                parked.raised_for_the_last_time();
-            })
-        };
-        let work = next(&mail, &Cpu(2), || {
-            cede(&parked);
-            true
-        });
-        assert_eq!(work, Some(7));
-        other.join().unwrap();
-    });
-}
-
-#[test]
-fn work_handed_to_a_parked_cpu_is_found() {
-    hand_over(give, Interrupt::cede);
-}
-
-#[test]
-#[should_panic(expected = "asleep for ever")]
-fn cpu_that_is_woken_before_its_work_is_there_sleeps_over_it() {
-    let wake_first: Give = |mail, value, cpu| {
-        cpu.raise();
-        *mail.take(&Cpu(1)).unwrap() = Some(value);
-    };
-    hand_over(wake_first, Interrupt::cede);
-}
-
-#[test]
-#[should_panic(expected = "asleep for ever")]
-fn cpu_that_forgets_a_request_sleeps_over_its_work() {
-    hand_over(give, Interrupt::cede_from_now_on);
 }

@@ -2,13 +2,12 @@
 //! every order.
 
 use super::{FREE, GIVEN_UP, Lock};
-use crate::loom_sync::{Wrong, model};
+use crate::loom_sync::{Cpu, Wrong, model};
 use core::sync::atomic::Ordering;
 use loom::cell::UnsafeCell;
 use loom::thread;
 use postern_cases::case;
 use std::sync::Arc;
-use virtio_pci::interleavings::Cpu;
 
 const SLOW: u64 = 1;
 const REPORT: u64 = 2;

@@ -3,11 +3,13 @@
 use super::{Control, End};
 use crate::blk::error::BreakReason;
 use crate::blk::geometry::read_capacity;
+use crate::virtio::regions::Regions;
 use crate::virtio::registers::Common;
 use crate::virtio::transport::Transport;
 use core::sync::atomic::{AtomicU64, Ordering};
 use loom::sync::Mutex;
 use loom::thread;
+use papr::addr::Gpa;
 use papr::clock::Clock;
 use papr::hcall::HcallError;
 use papr::loom_sync::{Wrong, model};
@@ -15,7 +17,6 @@ use papr::registers::Mmio;
 use papr::registers::Register;
 use std::sync::Arc;
 use svm_dma::dma::DeviceId;
-use testkit::virtio_model::regions;
 
 const ID: DeviceId = DeviceId::from_routing(0, 8);
 /// Capacities that differ in both halves.
@@ -23,6 +24,18 @@ const BEFORE: u64 = 0x1_0000_0001;
 const AFTER: u64 = 0x2_0000_0002;
 const STATUS: u64 = Common::Status.register().0 as u64;
 const GENERATION: u64 = Common::ConfigGeneration.register().0 as u64;
+
+/// Where the disk's registers are.
+fn regions() -> Regions {
+    let region = |n: u64| testkit::unchecked::registers(Gpa(0x2100_0000_0000 + n * 0x1000), 0x1000);
+    Regions {
+        common: region(0),
+        notify: region(3),
+        notify_multiplier: 4,
+        isr: Some(region(1)),
+        device: Some(region(2)),
+    }
+}
 
 /// A disk's registers; each access is a step.
 #[derive(Clone, Debug)]

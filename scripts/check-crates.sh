@@ -1,0 +1,39 @@
+#!/bin/sh
+# Which library may use which, as docs/design.md draws it; and what a kernel compiles that wants the ring and the pool.
+# No library has a feature: nothing that somebody switches on makes it weaker. Exit 1, and a line for each difference.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+failed=0
+says() { failed=1; echo "check-crates: $1"; }
+
+# The packages that a package's build compiles, without its tests.
+compiles() { scripts/cargo tree -q --locked -e normal --prefix none -f '{p}' -p "$1" 2>&1 | cut -d' ' -f1 | sort -u; }
+ours='netstack papr postern-core pseries-tree svm-dma testkit virtio-pci workloads'
+below() { # library, the libraries that it may use
+    used=$(compiles "$1")
+    case $used in *error*) says "$1: $used"; return ;; esac
+    for name in $ours; do
+        [ "$name" = "$1" ] && continue
+        case " $2 " in *" $name "*) continue ;; esac
+        echo "$used" | grep -qx "$name" && says "$1 uses $name, which stands above it"
+    done
+}
+below papr ''
+below svm-dma 'papr'
+below virtio-pci 'papr svm-dma'
+below pseries-tree 'papr svm-dma virtio-pci'
+below netstack 'papr svm-dma virtio-pci'
+below postern-core 'papr svm-dma virtio-pci pseries-tree netstack'
+below workloads 'papr svm-dma virtio-pci pseries-tree netstack postern-core'
+
+for name in fdt sha2 smoltcp; do
+    compiles virtio-pci | grep -qx "$name" && says "who wants the ring and the pool compiles $name"
+done
+# Whoever mints a `BusAddr` names its constructor.
+minted=$(grep -rlE '\bBusAddr\(' crates kernel boot examples --include='*.rs' | grep -v '^crates/svm-dma/src/dma/')
+[ -z "$minted" ] || says "a BusAddr is made outside of svm-dma: $minted"
+for manifest in crates/*/Cargo.toml; do
+    grep -q '^\[features\]' "$manifest" && says "$manifest has features"
+done
+[ "$failed" = 0 ] && echo "check-crates: 8 crates, arrows in one direction, no features"
+exit "$failed"
