@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench soak help setup tools image sabotage virtio-drivers run test test-targets check cases versions fuzz fmt clippy doc book gdb clean
+.PHONY: bench soak help setup tools image sabotage second-kernel virtio-drivers run test test-targets check cases versions fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -50,6 +50,9 @@ TARGET := kernel/powerpc64le-postern.json
 BARE := --target $(TARGET) -Ztrim-paths -Zjson-target-spec -Zbuild-std=core,alloc \
 	-Zbuild-std-features=compiler-builtins-mem,optimize_for_size --target-dir build/cargo \
 	--features postern-kernel/image
+SECOND := aarch64-unknown-none
+SECOND_BARE := --target $(SECOND) -Zbuild-std=core,alloc -Zbuild-std-features=compiler-builtins-mem \
+	--target-dir build/cargo --features example-aarch64-virt/image
 # No path of the machine that built it ends up in the image: a secure guest is measured, and whoever checks
 # the digest must be able to build the same bytes elsewhere.
 # An empty list of encoded flags keeps out whatever flags the user has, in the environment or in cargo's own files.
@@ -97,6 +100,15 @@ sabotage: tools build/profile.toml
 	@$(KERNEL) $(call sabotaged,kernel,sabotage_skip_bounce) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-skip-bounce.elf)
 
+# A kernel for another machine, of the same pool, ring and driver: examples/aarch64-virt. The tests that boot it are
+# skipped where its QEMU cannot be had, but not in CI.
+second-kernel: tools
+	@scripts/setup.sh --quiet --second-kernel || [ -z "$$CI" ]
+	@CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER=ld.lld $(SETTINGS) \
+		$(WAITING) 'building the second kernel, about a minute the first time' '' \
+		$(CARGO) build -p example-aarch64-virt --release $(SECOND_BARE)
+	@$(call install_if_changed,build/cargo/$(SECOND)/release/aarch64-virt,build/second-kernel.elf)
+
 # The crate virtio-drivers on this kernel's pool, for `make bench`. Where it cannot be had, there is no such image.
 virtio-drivers: tools build/profile.toml
 	@rm -f build/postern-virtio-drivers.elf
@@ -107,7 +119,7 @@ run: image
 	@$(RUNNER)
 	@exec $(HOST) run $(WORDS)
 
-test: image sabotage
+test: image sabotage second-kernel
 	@scripts/test.sh
 
 # The libraries' tests on a machine of 32 bits and on one of the other byte order.
@@ -152,6 +164,7 @@ fmt: tools
 clippy: tools
 	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot $(foreach crate,$(LIBRARIES),-p $(crate)) $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p example-aarch64-virt $(SECOND_BARE) -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma $(call sabotaged,dev,sabotage_map_private) $(BARE) -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma $(call sabotaged,dev,sabotage_skip_bounce) $(BARE) -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel --features postern-kernel/bench-virtio-drivers $(BARE) -- -D warnings

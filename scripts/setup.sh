@@ -5,13 +5,14 @@
 #   scripts/setup.sh --quiet    as without options, but silent when nothing is missing
 #   ... --gdb                   and what `make gdb` needs besides
 #   ... --fuzz                  and what `make fuzz` needs besides
+#   ... --second-kernel         and what the boot tests of examples/aarch64-virt need besides
 #   ... --targets               and what `make test-targets` needs besides
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$top/rust-toolchain.toml")
 rust_packages="rustc-web cargo-web rust-web-src rust-web-clippy rustfmt-web"
 
-mode=install fuzz=no targets=no gdb=no
+mode=install fuzz=no targets=no gdb=no second=no
 for option; do
     case "$option" in
     --check) mode=check ;;
@@ -19,7 +20,8 @@ for option; do
     --fuzz) fuzz=yes ;;
     --gdb) gdb=yes ;;
     --targets) targets=yes ;;
-    *) echo "usage: scripts/setup.sh [--check|--quiet] [--gdb] [--fuzz] [--targets]" >&2; exit 2 ;;
+    --second-kernel) second=yes ;;
+    *) echo "usage: scripts/setup.sh [--check|--quiet] [--gdb] [--fuzz] [--targets] [--second-kernel]" >&2; exit 2 ;;
     esac
 done
 
@@ -72,6 +74,7 @@ look() {
             lacks c++ missing "a C++ compiler that links" g++
         fi
     fi
+    if [ $second = yes ]; then program qemu-system-aarch64 7.2 qemu-system-arm; fi
     if [ $targets = yes ]; then
         for machine in i686 s390x; do
             # A compiler that links for this machine needs its library, too.

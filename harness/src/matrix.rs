@@ -42,6 +42,7 @@ pub mod rtas_model;
 pub mod runner;
 pub mod sabotage;
 pub mod scene;
+pub mod second_kernel;
 pub mod smp;
 pub mod soak;
 pub mod strays;

@@ -91,6 +91,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(leak_hunt::tests());
     tests.extend(noise::tests());
     tests.extend(soak::tests());
+    tests.extend(super::second_kernel::tests());
     tests.retain(|test| filters.is_empty() || filters.iter().any(|word| fits(word, &test.name)));
     tests
 }

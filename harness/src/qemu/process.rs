@@ -83,7 +83,11 @@ impl Qemu {
         Self::spawn(command, live)
     }
 
-    fn spawn(mut command: Command, live: Option<Live>) -> Result<Self, StartError> {
+    /// Starts any command line of a QEMU, as [`Self::start`] does.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn spawn(mut command: Command, live: Option<Live>) -> Result<Self, StartError> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // In a group of its own, a Ctrl-C at the terminal reaches us alone, and we end it in order.
         command.process_group(0);

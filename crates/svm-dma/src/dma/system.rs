@@ -19,6 +19,8 @@ pub struct DmaSystem<P: Platform> {
     platform: Arc<P>,
     pool: Option<(Arc<Shared<P::Memory>>, u32)>,
     totals: Arc<Counters>,
+    /// No bridge of the machine translates.
+    untranslated: bool,
 }
 
 impl<P: Platform> DmaSystem<P> {
@@ -30,7 +32,7 @@ impl<P: Platform> DmaSystem<P> {
         let devices = u32::try_from(devices).unwrap_or(u32::MAX);
         let quota = frames.checked_div(devices).unwrap_or(frames).max(1);
         let shared = Shared { memory: pool.memory().clone(), pool: Lock::new("pool", Pool::new(frames)) };
-        Self { platform, pool: Some((Arc::new(shared), quota)), totals: Arc::default() }
+        Self { platform, pool: Some((Arc::new(shared), quota)), totals: Arc::default(), untranslated: false }
     }
 
     /// A normal guest: devices use buffers in place.
@@ -40,7 +42,16 @@ impl<P: Platform> DmaSystem<P> {
     #[must_use]
     #[allow(unsafe_code, reason = "only the caller knows whose devices these are")]
     pub unsafe fn normal(platform: Arc<P>) -> Self {
-        Self { platform, pool: None, totals: Arc::default() }
+        Self { platform, pool: None, totals: Arc::default(), untranslated: false }
+    }
+
+    /// For a machine without windows, whose bridges pass addresses on as they are: a device with
+    /// VIRTIO_F_ACCESS_PLATFORM uses guest physical addresses as well. Where a bridge translates after all, such a device
+    /// finds nothing at them.
+    #[must_use]
+    pub fn without_windows(mut self) -> Self {
+        self.untranslated = true;
+        self
     }
 
     /// Readies a host bridge's window, before any device behind it may be a bus master. In a secure guest the
@@ -93,7 +104,7 @@ impl<P: Platform> DmaSystem<P> {
         window: Option<&PhbWindow>,
         quota_frames: u32,
     ) -> Result<Dma<P>, DmaError> {
-        let translation = if access_platform {
+        let translation = if access_platform && !self.untranslated {
             match (window.ok_or(DmaError::NoWindow(id))?.route(), &self.pool) {
                 (Route::Pool { gpa, bus }, Some(_)) | (Route::Direct { gpa, bus }, None) => {
                     Translation::Window { gpa: *gpa, bus: *bus }

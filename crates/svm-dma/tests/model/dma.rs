@@ -317,6 +317,23 @@ fn a_device_that_needs_a_window_is_refused_without_one_or_with_one_of_the_other_
 }
 
 #[test]
+fn a_machine_without_windows_gives_every_device_guest_addresses_of_the_pool() {
+    let model = Model::new(true);
+    let system = model.dma_system(1).without_windows();
+    let dma = system.device(DeviceId::from_routing(0, 8), true, None).unwrap();
+    assert_eq!((dma.bounced(), dma.translated()), (true, false));
+    let data = bytes(5000);
+    let mapping = dma.map_to_device(data.clone()).unwrap();
+    for part in mapping.segments() {
+        let at = part.bus.raw();
+        assert!(at >= POOL_BASE.0 && at + u64::from(part.len) <= POOL_BASE.0 + POOL_BYTES as u64, "{at:#x}");
+    }
+    // The device that does not translate: it finds the bytes where the segments say.
+    assert_eq!(device_reads(&model.device(false), &mapping), data);
+    assert_eq!(dma.unmapped(mapping), data);
+}
+
+#[test]
 fn a_dynamic_window_of_a_secure_guest_maps_its_pool_alone() {
     let model = Model::new(true);
     model.offer_dynamic_windows();

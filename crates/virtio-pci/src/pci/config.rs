@@ -109,7 +109,10 @@ impl<R: Rtas> ConfigSpace for RtasConfig<R> {
     }
 }
 
-/// Whether there is such a register; its size in bytes.
+/// Whether there is such a register; its size in bytes. Every [`ConfigSpace`] asks this first.
+///
+/// # Errors
+/// [`ConfigError::Register`].
 pub fn check(register: u16, width: Width) -> Result<u32, ConfigError> {
     let refused = ConfigError::Register { register, bytes: width.bytes() };
     let bytes = match width {
