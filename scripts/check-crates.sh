@@ -29,6 +29,12 @@ below workloads 'papr svm-dma virtio-pci pseries-tree netstack postern-core'
 for name in fdt sha2 smoltcp; do
     compiles virtio-pci | grep -qx "$name" && says "who wants the ring and the pool compiles $name"
 done
+# A second kernel needs three of the libraries. sha2 is its own.
+second=$(compiles example-aarch64-virt)
+for name in pseries-tree netstack postern-core workloads testkit fdt smoltcp; do
+    echo "$second" | grep -qx "$name" && says "examples/aarch64-virt compiles $name"
+done
+echo "$second" | grep -qx virtio-pci || says "examples/aarch64-virt does not use virtio-pci: $second"
 # Whoever mints a `BusAddr` names its constructor.
 minted=$(grep -rlE '\bBusAddr\(' crates kernel boot examples --include='*.rs' | grep -v '^crates/svm-dma/src/dma/')
 [ -z "$minted" ] || says "a BusAddr is made outside of svm-dma: $minted"
