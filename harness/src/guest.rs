@@ -1,4 +1,5 @@
 //! What a guest said: its console, and the facts and the exit status found in it.
 
 pub mod console;
+pub mod firmware;
 pub mod report;

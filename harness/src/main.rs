@@ -45,7 +45,8 @@ Variables (`--name VALUE` means the same)       default
   TIME=SECONDS SEED=N    of a soak              180, another each time
 
 Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no
-guest; 2 this command line; 124 no end within TIMEOUT; 130 interrupted, or nobody reads what a guest says
+guest; 2 this command line; 124 no end within TIMEOUT; 125 SLOF reset the
+machine before the kernel's first line, or did three times; 130 interrupted, or nobody reads what a guest says
 that serves without end. 1, too, where output could not be written, and nothing worse was to be said.
 Exit status of test: 0 when all passed, 1 when one failed, 2 and 130 as above; 130 when nobody reads its output.
 ";

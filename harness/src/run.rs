@@ -2,7 +2,7 @@
 
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
-use crate::guest::console;
+use crate::guest::{console, firmware};
 use crate::interrupt;
 use crate::judge::{self, SECURE_CALLS};
 use crate::keyboard::{self, Up};
@@ -25,6 +25,8 @@ use std::time::Duration;
 pub const FAILED: u8 = 1;
 /// Exit status when the guest did not end in time, as `timeout` has it.
 pub const TIMED_OUT: u8 = 124;
+/// Exit status when firmware gave up before it started the guest.
+pub const NO_START: u8 = 125;
 /// Exit status after Ctrl-C, as shells have it.
 pub const INTERRUPTED: u8 = 130;
 
@@ -174,6 +176,11 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
             );
             return TIMED_OUT;
         }
+        (Ended::Firmware(starts), _) => return no_start(starts, finished),
+        // `-no-reboot` ends QEMU instead of a second start.
+        (Ended::Exited(0), None) if firmware::idle_starts(&finished.output.console) > 0 => {
+            return no_start(firmware::idle_starts(&finished.output.console), finished);
+        }
         (ended, None) => {
             let line = last_line(errors);
             let line = if line.is_empty() { "nothing on its standard error".to_owned() } else { line };
@@ -213,6 +220,17 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
         eprintln!("postern: and {more} more");
     }
     if findings.is_empty() { status } else { status.max(FAILED) }
+}
+
+/// Says that SLOF reset the machine and why, which a person would else look for in its log.
+fn no_start(starts: u32, finished: &Finished) -> u8 {
+    console::restore_terminal();
+    let times = if starts == 1 { "once".to_owned() } else { format!("{starts} times") };
+    eprintln!(
+        "postern: SLOF started {times} and reset the machine before the kernel's first line: {}",
+        firmware::last_words(&finished.output.console)
+    );
+    NO_START
 }
 
 fn describe_esm(finished: &Finished) {

@@ -1,15 +1,20 @@
 //! A guest's console: a thread takes every byte that QEMU writes, keeps it, and shows it live on request.
 
+use crate::guest::firmware::Starts;
 use crate::interrupt;
 use crate::say;
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Read};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A guest that prints without end fills no memory beyond this.
 const KEEP: usize = 16 << 20;
+
+/// Most bytes of a line that are looked at before its end; a live copy shows it in pieces of this size.
+const LINE: usize = 1 << 20;
 
 /// How often a waiter looks at the mark of [`interrupt`].
 const TICK: Duration = Duration::from_millis(50);
@@ -27,6 +32,8 @@ struct Log {
 struct Shared {
     log: Mutex<Log>,
     grew: Condvar,
+    /// See [`Console::idle_starts`].
+    starts: AtomicU32,
 }
 
 impl Shared {
@@ -60,6 +67,12 @@ impl Console {
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.shared.log().bytes).into_owned()
+    }
+
+    /// Starts of SLOF that the guest's first line has not followed.
+    #[must_use]
+    pub fn idle_starts(&self) -> u32 {
+        self.shared.starts.load(Ordering::Relaxed)
     }
 
     /// Waits until a complete line fits, for `patience` at most, and answers it without its line end;
@@ -98,6 +111,16 @@ impl Console {
 fn pump(mut stream: impl Read, mut live: Option<Live>, shared: &Shared) {
     let mut block = [0; 4096];
     let mut line = Vec::new();
+    let mut starts = Starts::default();
+    let mut take = |line: &mut Vec<u8>| {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches('\r');
+        shared.starts.store(starts.take(text), Ordering::Relaxed);
+        if let Some(show) = live.as_mut() {
+            show(text);
+        }
+        line.clear();
+    };
     loop {
         let n = match stream.read(&mut block) {
             Ok(0) => break,
@@ -111,19 +134,17 @@ fn pump(mut stream: impl Read, mut live: Option<Live>, shared: &Shared) {
             log.bytes.extend_from_slice(&block[..room]);
         }
         shared.grew.notify_all();
-        if let Some(show) = live.as_mut() {
-            for &byte in &block[..n] {
-                match byte {
-                    b'\n' => show(String::from_utf8_lossy(&std::mem::take(&mut line)).trim_end_matches('\r')),
-                    _ => line.push(byte),
-                }
+        for &byte in &block[..n] {
+            if byte != b'\n' {
+                line.push(byte);
+            }
+            if byte == b'\n' || line.len() >= LINE {
+                take(&mut line);
             }
         }
     }
-    if let Some(show) = live.as_mut()
-        && !line.is_empty()
-    {
-        show(&String::from_utf8_lossy(&line));
+    if !line.is_empty() {
+        take(&mut line);
     }
     shared.log().ended = true;
     shared.grew.notify_all();

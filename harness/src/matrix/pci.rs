@@ -1,12 +1,14 @@
 //! Devices behind PCI-to-PCI bridges and further host bridges: found, named apart, given what they need, driven.
 
 use crate::finding::{Finding, digest};
+use crate::guest::firmware;
 use crate::judge;
 use crate::matrix::cells::{disks, exchange};
 use crate::matrix::interrupts;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
-use crate::session::Finished;
+use crate::qemu::process::Ended;
+use crate::session::{Finished, last_line};
 use crate::variable::{Firmware, Net};
 
 /// Exit status: a device is missing or failed.
@@ -81,6 +83,7 @@ pub fn tests() -> Vec<Test> {
         let name = format!("pci/interrupts/{irq}");
         tests.push(Test::new(name, move |context| interrupts(context, shape, irq, delivery)));
     }
+    tests.push(Test::new("pci/bridge-each/slof/no-start", no_start));
     tests.push(Test::new("pci/unused", unused));
     tests.push(Test::new("pci/masters", masters));
     for (name, card) in [("uart", true), ("uart/none", false)] {
@@ -95,6 +98,26 @@ fn scene(context: &Context, shape: Shape, layout: Layout) -> Result<Scene, Failu
     scene.machine.bridges = layout.bridges.iter().map(|bridge| (*bridge).to_owned()).collect();
     scene.machine.buses = layout.buses.iter().map(|bus| (*bus).to_owned()).collect();
     Ok(scene)
+}
+
+/// SLOF begins anew without end: that is told by name, long before any limit. Without `-no-reboot`, as most people start
+/// QEMU.
+fn no_start(context: &Context) -> Result<(), Failure> {
+    let mut scene = scene(context, Shape::new(Firmware::Slof, false, true), BRIDGE_EACH)?;
+    scene.data_disk(BYTES)?;
+    scene.scratch_disk(BYTES)?;
+    scene.machine.extra.extend(["-action", "reboot=reset"].map(str::to_owned));
+    let finished = scene.boot()?;
+    let mut findings = Vec::new();
+    let expected = Ended::Firmware(firmware::LIMIT);
+    if finished.ended != expected {
+        let errors = last_line(&finished.output.errors);
+        findings.push(Finding::Ended { expected, found: finished.ended, errors });
+    }
+    if !firmware::last_words(&finished.output.console).starts_with("Cannot handle FDT update") {
+        findings.push(Finding::NeverSaid("Cannot handle FDT update"));
+    }
+    verdict(finished, findings)
 }
 
 /// Each kind of interrupt comes through two bridges.

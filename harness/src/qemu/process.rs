@@ -1,6 +1,7 @@
 //! A running QEMU: started, watched, and never left behind.
 
 use crate::guest::console::{self, Console, Live};
+use crate::guest::firmware;
 use crate::interrupt;
 use crate::out;
 use crate::qemu::command::Machine;
@@ -47,6 +48,8 @@ pub enum Ended {
     Signalled(i32),
     /// It ran out of time and was killed.
     TimedOut(Duration),
+    /// Firmware began so often and never started the guest, and it was killed.
+    Firmware(u32),
     /// Somebody asked us to stop, and it was killed.
     Interrupted,
 }
@@ -57,6 +60,9 @@ impl fmt::Display for Ended {
             Self::Exited(status) => write!(f, "QEMU exited with {status}"),
             Self::Signalled(signal) => write!(f, "QEMU died of signal {signal}"),
             Self::TimedOut(after) => write!(f, "no end after {} s", after.as_secs()),
+            Self::Firmware(starts) => {
+                write!(f, "firmware started {starts} times and never reached the guest")
+            }
             Self::Interrupted => f.write_str("interrupted"),
         }
     }
@@ -155,6 +161,10 @@ impl Qemu {
             if self.has_ended() {
                 break self.group.end().map_or(Ended::Signalled(0), of_status);
             }
+            // The one more is the start that says that the last one led nowhere.
+            if self.console.idle_starts() > firmware::LIMIT {
+                break Ended::Firmware(firmware::LIMIT);
+            }
             if self.started.elapsed() >= limit {
                 break Ended::TimedOut(limit);
             }
@@ -247,6 +257,22 @@ mod tests {
         let (ended, output) = shell("echo here; exec sleep 600").wait(Duration::from_millis(300));
         assert_eq!(ended, Ended::TimedOut(Duration::from_millis(300)));
         assert_eq!(output.console, "here\n");
+    }
+
+    #[test]
+    fn firmware_that_begins_again_and_again_is_ended() {
+        let start = "echo 'SLOF **********'; echo 'cannot, rebooting'; ";
+        let (ended, output) =
+            shell(&format!("{}exec sleep 600", start.repeat(4))).wait(Duration::from_secs(120));
+        assert_eq!((ended, output.console.matches("SLOF").count()), (Ended::Firmware(3), 4));
+        // The third may yet lead somewhere.
+        let (ended, _) =
+            shell(&format!("{}exec sleep 600", start.repeat(3))).wait(Duration::from_millis(300));
+        assert!(matches!(ended, Ended::TimedOut(_)));
+        // A guest that speaks is no firmware, however often it is reset.
+        let guest = format!("{start}echo postern: fdt.addr=0x1; ");
+        let (ended, _) = shell(&guest.repeat(5)).wait(Duration::from_secs(120));
+        assert_eq!(ended, Ended::Exited(0));
     }
 
     #[test]

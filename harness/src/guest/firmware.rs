@@ -1,0 +1,85 @@
+//! Starts of firmware that lead nowhere: SLOF resets the machine when it cannot go on, and begins anew.
+
+/// Starts in a row that lead nowhere, after which nobody waits for the next.
+pub const LIMIT: u32 = 3;
+/// What the kernel's plain lines begin with; the first is its first line.
+const KERNEL: [&str; 2] = ["postern: ", "EXIT: STATUS="];
+
+/// Counts SLOF's starts since the guest's last line.
+#[derive(Debug, Default)]
+pub struct Starts {
+    count: u32,
+}
+
+impl Starts {
+    /// Looks at a line of the console and answers the starts so far, this one included.
+    pub fn take(&mut self, line: &str) -> u32 {
+        if is_banner(line) {
+            self.count = self.count.saturating_add(1);
+        } else if KERNEL.iter().any(|word| line.starts_with(word)) {
+            self.count = 0;
+        }
+        self.count
+    }
+}
+
+/// SLOF's first line: its name, control sequences, a row of stars.
+fn is_banner(line: &str) -> bool {
+    line.starts_with("SLOF") && line.trim_end().ends_with("*****")
+}
+
+/// The starts in a whole console log that the guest's first line does not follow.
+#[must_use]
+pub fn idle_starts(console: &str) -> u32 {
+    let mut starts = Starts::default();
+    console.lines().fold(0, |_, line| starts.take(line))
+}
+
+/// What SLOF said last before it began anew; without a second start, the console's last line.
+#[must_use]
+pub fn last_words(console: &str) -> &str {
+    let mut before = None;
+    let mut last = "";
+    for line in console.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if is_banner(line) && !last.is_empty() {
+            before = Some(last);
+        }
+        last = line;
+    }
+    before.unwrap_or(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As QEMU 7.2's SLOF writes it.
+    const BANNER: &str = "SLOF\x1b[0m\x1b[?25l ************************************************\r";
+    const WORDS: &str = "Cannot handle FDT update for the legacy-device@1 node, rebooting";
+
+    fn starts(lines: &[&str]) -> u32 {
+        idle_starts(&lines.join("\n"))
+    }
+
+    #[test]
+    fn starts_without_the_guest_are_counted() {
+        assert_eq!(starts(&[BANNER, "QEMU Starting", WORDS, BANNER, WORDS, BANNER]), 3);
+        assert_eq!(starts(&["SLOF is what it waits for", "a SLOF ****"]), 0);
+    }
+
+    #[test]
+    fn the_guest_s_first_line_ends_the_count() {
+        assert_eq!(starts(&[BANNER, WORDS, BANNER, "postern: fdt.addr=0x790000"]), 0);
+        assert_eq!(starts(&[BANNER, "EXIT: STATUS=2"]), 0);
+        // A guest that was reset from outside, and is started again.
+        assert_eq!(starts(&[BANNER, "postern: fdt.addr=0x790000", BANNER]), 1);
+    }
+
+    #[test]
+    fn the_last_words_are_those_before_the_next_start() {
+        let console = format!("{BANNER}\nQEMU Starting\n{WORDS}\n\n{BANNER}\n");
+        assert_eq!(last_words(&console), WORDS);
+        assert_eq!(last_words(&format!("\r\n{BANNER}\nQEMU Starting\n{WORDS}\r\n\r\n")), WORDS);
+        assert_eq!(last_words(""), "");
+    }
+}
