@@ -10,6 +10,7 @@ pub mod disk_names;
 pub mod entry;
 pub mod esm;
 pub mod faults;
+pub mod footprint;
 pub mod honesty;
 pub mod host;
 pub mod idle;

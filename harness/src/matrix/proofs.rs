@@ -3,6 +3,7 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::footprint;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::session::Finished;
@@ -25,43 +26,49 @@ const FILL: u8 = 0x5a;
 struct Case {
     name: &'static str,
     faults: &'static str,
-    /// Frames outside the slots: address and size.
+    /// Frames outside the slots: offset from the image's end, and size.
     outside: &'static [(u64, u64)],
     status: u8,
     names: &'static str,
 }
 
 const MIB: u64 = 1 << 20;
+/// Behind the image's end there are UV_ESM's frames, fewer than a MiB, and the pool of 8 MiB; then the heap.
+const HEAP: u64 = 9 * MIB;
 /// Nearly all memory behind image and pool.
-const NEARLY_ALL: &[(u64, u64)] = &[(20 * MIB, 227 * MIB)];
+const NEARLY_ALL: &[(u64, u64)] = &[(HEAP, 224 * MIB)];
 const NOT_OURS: &str = "is not the VM's";
 
 const CASES: [Case; 7] = [
     Case {
         name: "hole-in-first-heap",
         faults: "",
-        outside: &[(20 * MIB, 8 * FRAME_SIZE)],
+        outside: &[(HEAP, 8 * FRAME_SIZE)],
         status: 0,
         names: NOT_OURS,
     },
     Case {
         name: "hole-in-growth",
         faults: "",
-        outside: &[(60 * MIB, FRAME_SIZE)],
+        outside: &[(HEAP + 40 * MIB, FRAME_SIZE)],
         status: 0,
         names: NOT_OURS,
     },
     Case {
         name: "holes",
         faults: "",
-        outside: &[(40 * MIB, FRAME_SIZE), (56 * MIB, FRAME_SIZE), (72 * MIB + 5 * FRAME_SIZE, FRAME_SIZE)],
+        outside: &[
+            (HEAP + 20 * MIB, FRAME_SIZE),
+            (HEAP + 36 * MIB, FRAME_SIZE),
+            (HEAP + 52 * MIB + 5 * FRAME_SIZE, FRAME_SIZE),
+        ],
         status: 0,
         names: NOT_OURS,
     },
     Case {
         name: "hole-in-pool",
         faults: "",
-        outside: &[(14 * MIB, FRAME_SIZE)],
+        outside: &[(3 * MIB, FRAME_SIZE)],
         status: 0,
         names: "did not share",
     },
@@ -102,8 +109,10 @@ pub fn tests() -> Vec<Test> {
 fn lied(context: &Context, case: Case) -> Result<(), Failure> {
     let shape = Shape { mebibytes: MEBIBYTES, ..Shape::new(Firmware::Bios, true, true) };
     let mut scene = Scene::new(context, shape)?;
-    let outside = case.outside.iter().map(|(start, size)| format!("ram:outside={start:#x}+{size:#x}"));
-    let faults = outside.chain([format!("ram:fill={FILL:#x}"), case.faults.to_owned()]);
+    let end = footprint::end(context)?;
+    let outside: Vec<_> = case.outside.iter().map(|(offset, size)| (end + offset, *size)).collect();
+    let faults = outside.iter().map(|(start, size)| format!("ram:outside={start:#x}+{size:#x}"));
+    let faults = faults.chain([format!("ram:fill={FILL:#x}"), case.faults.to_owned()]);
     let faults = faults.collect::<Vec<_>>().join(",");
     if let Some(protection) = &mut scene.protection {
         protection.faults = faults.parse().unwrap_or_default();
@@ -118,7 +127,7 @@ fn lied(context: &Context, case: Case) -> Result<(), Failure> {
         findings.push(Finding::NeverSaid(case.names));
     }
     findings.extend(judge::strict(&finished));
-    findings.extend(seen(&finished, &memory, case.outside)?);
+    findings.extend(seen(&finished, &memory, &outside)?);
     verdict(finished, findings)
 }
 

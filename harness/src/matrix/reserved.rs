@@ -3,6 +3,7 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::footprint;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::ultravisor::publish::MARK;
@@ -15,8 +16,10 @@ use std::os::unix::fs::FileExt;
 const NO_MEMORY: u8 = 10;
 /// Bytes of guest memory.
 const MEMORY: u64 = 512 << 20;
-/// Behind the kernel, wherever it ends.
-const FREE: u64 = 16 << 20;
+/// Behind the image: where UV_ESM takes its frames, and where nothing is reserved beforehand.
+const KEEP_OUT: u64 = 2 << 20;
+/// Behind the image: the place for the pool.
+const BEHIND: u64 = 4 << 20;
 const POOL: u64 = 8 << 20;
 const FRAME: u64 = 64 << 10;
 
@@ -27,10 +30,8 @@ pub fn tests() -> Vec<Test> {
     let _ = case!("UV-10", Halt, Q);
     vec![
         Test::new("reserved/ragged", ragged),
-        Test::new("reserved/half-a-frame-short", |context| nowhere(context, &short(), "no room for a pool")),
-        Test::new("reserved/pool-but-no-heap", |context| {
-            nowhere(context, &pool_alone(), "no room for a heap")
-        }),
+        Test::new("reserved/half-a-frame-short", |context| nowhere(context, short, "no room for a pool")),
+        Test::new("reserved/pool-but-no-heap", |context| nowhere(context, pool_alone, "no room for a heap")),
     ]
 }
 
@@ -40,25 +41,26 @@ fn crumbs(end: u64) -> Vec<(u64, u64)> {
 }
 
 /// A stretch that is as long as the pool and half a frame, and begins in the middle of one: no whole frames.
-fn short() -> Vec<(u64, u64)> {
+fn short(free: u64) -> Vec<(u64, u64)> {
     let mut all = crumbs(MEMORY);
-    all.retain(|(at, _)| !(FREE..FREE + POOL + FRAME).contains(at));
-    all.extend([(FREE - 8, FRAME / 2 + 8), (FREE + POOL + FRAME / 2 - 1, 8)]);
+    all.retain(|(at, _)| !(free..free + POOL + FRAME).contains(at));
+    all.extend([(free - 8, FRAME / 2 + 8), (free + POOL + FRAME / 2 - 1, 8)]);
     all
 }
 
 /// Room for the pool, to the byte, and for nothing of that size beside it.
-fn pool_alone() -> Vec<(u64, u64)> {
+fn pool_alone(free: u64) -> Vec<(u64, u64)> {
     let mut all = crumbs(MEMORY);
-    all.retain(|(at, _)| !(FREE - FRAME..FREE + POOL + FRAME).contains(at));
-    all.extend([(FREE - 1, 1), (FREE + POOL, 1)]);
+    all.retain(|(at, _)| !(free - FRAME..free + POOL + FRAME).contains(at));
+    all.extend([(free - 1, 1), (free + POOL, 1)]);
     all
 }
 
 /// Frames that belong to somebody in part, on both sides of the only place for the pool: it takes neither.
 fn ragged(context: &Context) -> Result<(), Failure> {
-    let mut reserve = crumbs(FREE);
-    let start = FREE + 3 * FRAME;
+    let free = footprint::end(context)? + BEHIND;
+    let mut reserve = crumbs(free);
+    let start = free + 3 * FRAME;
     // The last bytes of one frame and the first of another, with exactly the pool in between.
     reserve.extend([(start - 16, 16), (start + POOL, 16)]);
     let (mut scene, reserve) = scene(context, &reserve)?;
@@ -81,8 +83,13 @@ fn ragged(context: &Context) -> Result<(), Failure> {
 }
 
 /// Without room the guest says for what, and shares nothing.
-fn nowhere(context: &Context, reserve: &[(u64, u64)], names: &'static str) -> Result<(), Failure> {
-    let (mut scene, _) = scene(context, reserve)?;
+fn nowhere(
+    context: &Context,
+    reserve: fn(u64) -> Vec<(u64, u64)>,
+    names: &'static str,
+) -> Result<(), Failure> {
+    let reserve = reserve(footprint::end(context)? + BEHIND);
+    let (mut scene, _) = scene(context, &reserve)?;
     let finished = scene.boot()?;
     let mut findings = judge::end(&finished, NO_MEMORY);
     if !finished.output.console.contains(names) {
@@ -96,9 +103,8 @@ fn nowhere(context: &Context, reserve: &[(u64, u64)], names: &'static str) -> Re
 
 fn scene(context: &Context, reserve: &[(u64, u64)]) -> Result<(Scene, Vec<(u64, u64)>), Failure> {
     let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    // Where QEMU puts the kernel, and where UV_ESM takes its ten frames, nothing is reserved beforehand.
-    let reserve: Vec<_> =
-        reserve.iter().copied().filter(|(at, _)| !(4 << 20..13 << 20).contains(at)).collect();
+    let kept = footprint::BASE..footprint::end(context)? + KEEP_OUT;
+    let reserve: Vec<_> = reserve.iter().copied().filter(|(at, _)| !kept.contains(at)).collect();
     if let Some(protection) = &mut scene.protection {
         protection.reserve = reserve.clone();
     }

@@ -1,0 +1,20 @@
+//! Where the image under test ends in guest memory: what a test puts behind it moves with its size.
+
+use crate::finding::Finding;
+use crate::matrix::scene::{Context, Failure};
+use crate::ultravisor::FRAME_SIZE;
+use crate::ultravisor::image::KernelImage;
+use std::io;
+
+/// Where QEMU puts a kernel.
+pub const BASE: u64 = 4 << 20;
+
+/// The first frame behind the image, its zeroed memory counted.
+///
+/// # Errors
+/// The image's file.
+pub fn end(context: &Context) -> Result<u64, Failure> {
+    let image = KernelImage::load(&context.kernel)
+        .map_err(|error| Finding::File(context.kernel.clone(), io::Error::other(error)))?;
+    Ok((BASE + image.memory()).next_multiple_of(FRAME_SIZE))
+}
