@@ -4,6 +4,7 @@ use crate::disk;
 use crate::observe::exposure::Violation;
 use crate::observe::leaks::Leak;
 use crate::observe::map::MapViolation;
+use crate::observe::pci::Misplaced;
 use crate::observe::strict::Breach;
 use crate::pattern::Mismatch;
 use crate::peer::echo::EchoError;
@@ -167,6 +168,8 @@ pub enum Finding {
     Fdt(FdtError),
     /// The guest's device tree is not the one that QEMU gave to firmware.
     Tree(Difference),
+    /// A PCI function, as QEMU has it.
+    Misplaced(Misplaced),
     /// QEMU's monitor.
     Monitor(MonitorError),
     /// A pool of this many bytes was asked for.
@@ -249,6 +252,7 @@ impl fmt::Display for Finding {
             Self::Measured(what) => write!(f, "UV_ESM measured another {what} than QEMU was given"),
             Self::Fdt(error) => write!(f, "{error}"),
             Self::Tree(difference) => write!(f, "device tree: {difference}"),
+            Self::Misplaced(misplaced) => write!(f, "{misplaced}"),
             Self::Monitor(error) => write!(f, "{error}"),
             Self::PoolSize { expected, found } => write!(f, "pool.bytes {found:?}, expected {expected}"),
         }

@@ -7,6 +7,7 @@ pub mod leaks;
 pub mod log;
 pub mod map;
 pub mod naps;
+pub mod pci;
 pub mod proofs;
 pub mod requests;
 pub mod rings;

@@ -3,18 +3,25 @@
 use crate::finding::{Finding, digest};
 use crate::guest::firmware;
 use crate::judge;
-use crate::matrix::cells::{disks, exchange};
+use crate::matrix::cells::{SERVING, disks, exchange};
 use crate::matrix::interrupts;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
+use crate::observe::pci::{Misplaced, functions, registers};
+use crate::qemu::monitor::{Monitor, MonitorError};
 use crate::qemu::process::Ended;
-use crate::session::{Finished, last_line};
+use crate::session::{Finished, Session, last_line};
 use crate::variable::{Firmware, Net};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 /// Exit status: a device is missing or failed.
 const MISSING: u8 = 6;
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
+/// QEMU's names of a disk and of a card.
+const DISK: &str = "virtio-blk-pci";
+const CARD: &str = "virtio-net-pci";
 /// Bytes of the disk that is read, and of the one that is written.
 const BYTES: u64 = (1 << 20) + 512;
 
@@ -211,18 +218,47 @@ fn whole_job(context: &Context, shape: Shape, layout: Layout) -> Result<(), Fail
     scene.word(&format!("pool=4M run=blk-digest,blk-pattern,net-serve serve=100 seed={seed}"));
     let expected = digest(&data)?;
     let mut session = scene.start()?;
-    let mut findings = exchange(&mut session, seed);
+    let (qemu, mut findings) = placed(&session);
+    findings.extend(exchange(&mut session, seed));
     let finished = session.finish(LIMIT);
     findings.extend(judge::end(&finished, 0));
     findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
     findings.extend(judge::fact(&finished, "devices.refused", "0"));
     findings.extend(names(&finished, layout));
+    findings.extend(same_functions(&finished, qemu));
     findings.extend(disks(&data, &expected, &scratch, seed));
     if shape.secure {
         findings.extend(judge::exposure(&finished, true));
         findings.extend(judge::fact(&finished, "pages.exposed", "0"));
     }
     verdict(finished, findings)
+}
+
+/// The disks and cards that QEMU has while the guest serves, and what is wrong with their registers.
+fn placed(session: &Session) -> (BTreeSet<String>, Vec<Finding>) {
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
+        return (BTreeSet::new(), vec![Finding::NeverSaid(SERVING)]);
+    }
+    let look = || -> Result<_, MonitorError> {
+        let socket = session.machine.monitor.as_deref().unwrap_or_else(|| Path::new(""));
+        let mut monitor = Monitor::connect(socket)?;
+        Ok((monitor.devices()?, monitor.pci()?))
+    };
+    match look() {
+        Ok((tree, buses)) => {
+            let wrong = registers(&buses).into_iter().map(Finding::Misplaced).collect();
+            (functions(&tree, &[DISK, CARD]), wrong)
+        }
+        Err(error) => (BTreeSet::new(), vec![Finding::Monitor(error)]),
+    }
+}
+
+/// The guest's facts name the functions that QEMU has, and no other.
+fn same_functions(finished: &Finished, qemu: BTreeSet<String>) -> Option<Finding> {
+    let facts = [("blk0.device", DISK), ("blk1.device", DISK), ("net0.device", CARD)];
+    let named = |(key, kind)| finished.report.fact(key).map(|id| format!("{id} {kind}"));
+    let guest: BTreeSet<String> = facts.into_iter().filter_map(named).collect();
+    (guest != qemu).then_some(Finding::Misplaced(Misplaced::Functions { guest, qemu }))
 }
 
 fn names(finished: &Finished, layout: Layout) -> impl Iterator<Item = Finding> {

@@ -214,6 +214,23 @@ impl Monitor {
         ports(table, guest).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
     }
 
+    /// QEMU's tree of buses and devices, as text.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn devices(&mut self) -> Result<String, MonitorError> {
+        let answer = self.ask("human-monitor-command", json!({ "command-line": "info qtree" }))?;
+        answer.as_str().map(str::to_owned).ok_or_else(|| MonitorError::Answer(answer.to_string()))
+    }
+
+    /// The buses of all host bridges, as `query-pci` answers them.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn pci(&mut self) -> Result<Value, MonitorError> {
+        self.ask("query-pci", json!({}))
+    }
+
     /// Every queue that a driver has set up. QEMU asks a vhost-user server by stopping its queue: not for those.
     ///
     /// # Errors
