@@ -21,6 +21,11 @@ typed := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v
 stray := $(filter-out $(known) MAKEFLAGS,$(typed))
 $(if $(stray),$(error $(stray): no variable of 'make $(MAKECMDGOALS)'; $(if $(known),it takes $(known),it takes none)))
 endif
+# A folder mounted without permission to execute, or an archive that lost its files' modes.
+ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
+$(if $(shell test -x scripts/setup.sh && echo yes),,$(error programs in $(CURDIR) must not be executed (noexec, or lost \
+	modes of files): copy or clone the source elsewhere))
+endif
 given = $(filter command environment,$(firstword $(origin $1)))
 one_of = $(if $(call given,$1),$(if $(filter-out 1,$(words $($1)))$(filter-out $2,$($1)),\
 	$(error $1='$($1)': wanted one of: $2)))

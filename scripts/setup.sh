@@ -7,6 +7,7 @@
 #   ... --fuzz                  and what `make fuzz` needs besides
 #   ... --second-kernel         and what the boot tests of examples/aarch64-virt need besides
 #   ... --targets               and what `make test-targets` needs besides
+# Exit 0 when nothing is missing in the end, else 1 and a sentence; make exits 2 then, as after any failure.
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$top/rust-toolchain.toml")
@@ -157,7 +158,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 # Its output goes to $log; what is going on is told meanwhile.
 apt() { "$top/scripts/waiting" "apt-get $1" "$log" $run env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"; }
-candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p'; }
+# In English, whatever the person's language is.
+candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p'; }
 # Whether apt's lists know every package wanted, and Rust in the one version that fits.
 known() {
     for p in $packages; do
@@ -185,7 +187,10 @@ install() { apt install --no-install-recommends $packages; }
 if ! install; then
     # The lists may be older than the archive.
     if [ "$fresh" = no ]; then refresh; install; else false; fi ||
-        { tail -n 15 "$log" >&2; die "apt-get install failed"; }
+        {
+            grep -E '^(E|W): ' "$log" | tail -n 5 >&2 || tail -n 5 "$log" >&2
+            die "apt-get install failed (above is why; without a network nothing can be installed). Wanted:$packages"
+        }
 fi
 look
 [ -z "$missing" ] || { say "installed, yet still missing: $missing$report" >&2; exit 1; }
