@@ -41,5 +41,11 @@ minted=$(grep -rlE '\bBusAddr\(' crates kernel boot examples --include='*.rs' | 
 for manifest in crates/*/Cargo.toml; do
     grep -q '^\[features\]' "$manifest" && says "$manifest has features"
 done
+# What cargo package wants of each: a description and a licence, and a version of every library that it uses.
+for name in papr svm-dma virtio-pci pseries-tree netstack postern-core workloads; do
+    packed=$(scripts/cargo package -q --list --offline --allow-dirty -p "$name" 2>&1) || says "$name: $packed"
+    echo "$packed" | grep -qx src/lib.rs || says "$name is packed without its source"
+    grep -q "^$name = { path = \"crates/$name\", version = \"" Cargo.toml || says "$name has no version for those that use it"
+done
 [ "$failed" = 0 ] && echo "check-crates: 8 crates, arrows in one direction, no features"
 exit "$failed"

@@ -3,6 +3,15 @@
 //! keyed generator.
 //!
 //! It serves echo, discard and chargen-like streams, and pings. It has no IPv6, no routing, and no sockets for others.
+//!
+//! ```
+//! use netstack::settings::Settings;
+//! use std::net::Ipv4Addr;
+//! // A gateway that is not on the link is refused before anything is sent.
+//! let gateway = Some(Ipv4Addr::new(192, 0, 2, 1));
+//! let settings = Settings { address: Ipv4Addr::new(10, 0, 2, 15), prefix: 24, gateway };
+//! assert!(settings.check().is_err());
+//! ```
 #![no_std]
 #![cfg_attr(
     test,

@@ -3,6 +3,7 @@
 
 #![allow(
     missing_docs,
+    clippy::new_without_default,
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,

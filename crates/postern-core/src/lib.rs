@@ -3,6 +3,12 @@
 //!
 //! No assembly. What touches the machine is behind the traits of [`papr::platform`]. A word from outside (command line,
 //! tree, status code) is an allegation until code of this crate has checked it.
+//!
+//! ```
+//! // A word that nobody knows is refused by name.
+//! let parsed = postern_core::cmdline::parse(b"run=demo pol=8M");
+//! assert_eq!(parsed.errors.len(), 1);
+//! ```
 #![no_std]
 #![cfg_attr(
     test,

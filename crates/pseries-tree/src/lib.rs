@@ -8,6 +8,12 @@
 //!
 //! It refuses trees that two readers could understand differently, and names each oddity that it leaves out. It writes
 //! no tree, and knows only the nodes that a pseries guest needs.
+//!
+//! ```
+//! use pseries_tree::{FdtError, Tree};
+//! // Nothing is read of a blob that is no tree.
+//! assert!(matches!(Tree::check(&[0; 64]), Err(FdtError::Magic(0))));
+//! ```
 #![no_std]
 #![cfg_attr(
     test,

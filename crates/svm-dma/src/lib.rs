@@ -9,6 +9,20 @@
 //! and to lend a slot again that a device may still write. It drives no device, and has no thread of its own.
 //!
 //! A driver writes a [`dma::BusAddr`] into a descriptor; only this crate makes one.
+//!
+//! ```
+//! use papr::addr::{Gpa, GpaRange};
+//! use svm_dma::memory_map::{Described, Kind, MemoryMap, Own};
+//!
+//! let range = |start, len| GpaRange { start: Gpa(start), len };
+//! let described = Described { memory: vec![range(0, 1 << 30)], ..Described::default() };
+//! let tree = range(0x40_0000, 0x1_0000);
+//! let own = Own { image: range(0x10_0000, 0x20_0000), tree, tree_buffer: tree };
+//! // SAFETY: nobody touches the memory that this example talks about.
+//! let mut map = unsafe { MemoryMap::new(&described, &own, true) }.unwrap();
+//! let pool = map.take(Kind::Pool, 8 << 20).unwrap();
+//! assert!(!pool.range().overlaps(&own.image) && !pool.range().overlaps(&range(0, 0x1_0000)));
+//! ```
 #![no_std]
 #![cfg_attr(
     test,

@@ -7,6 +7,17 @@
 //!
 //! It refuses legacy and transitional interfaces. It has no packed ring, no indirect descriptors, no hot plug, and no
 //! file system or network stack.
+//!
+//! `examples/porting` is a kernel of its own in one process: it shares a pool with an ultravisor that it makes up, and
+//! reads a block through the ring.
+//!
+//! ```
+//! use virtio_pci::virtio::ring::Layout;
+//! // Where the parts of a ring of 8 descriptors lie, in bytes from its start.
+//! let layout = Layout::new(8).unwrap();
+//! assert_eq!((layout.descriptors, layout.available), (0, 128));
+//! assert!(Layout::new(6).is_none(), "a size that is no power of two");
+//! ```
 #![no_std]
 #![cfg_attr(
     test,

@@ -1,7 +1,7 @@
-//! Another kernel takes `postern-core` along: its own memory, its own ultravisor, its own clock, and a disk in the same
+//! Another kernel takes `virtio-pci` along: its own memory, its own ultravisor, its own clock, and a disk in the same
 //! process. `docs/porting-kernel.md` quotes it; its tests run with the others of the crate.
 //!
-//!     cargo run -p postern-core --example porting
+//!     cargo run -p virtio-pci --example porting
 #![allow(
     unsafe_code,
     clippy::arithmetic_side_effects,
