@@ -1,4 +1,4 @@
-//! This machine, as `core` sees it: one value without state, through which every instruction and call goes.
+//! This machine, as the libraries see it: one value without state, through which every instruction and call goes.
 
 use crate::memory::device::DeviceBytes;
 use crate::platform::{interrupts, power};
