@@ -96,6 +96,7 @@ check "cargo and editors, without make" scripts/check-cargo.sh
 check "make gdb stops at kernel_main, with its source" scripts/gdb.sh --check
 check "a QEMU that cannot be used is named" scripts/check-qemu.sh
 check "what tells of a long step leaves nothing" scripts/waiting-test.sh
+check "setup and make say what a machine lacks" scripts/setup-test.sh
 check "make and cargo as others call them" their_ways
 
 echo "$passed passed, $failed failed"
