@@ -95,15 +95,17 @@ image: tools build/profile.toml
 
 # A profile in which the kernel and its library are compiled with a word that is no feature: nothing else can switch
 # it on, not even cargo's --all-features.
-sabotaged = -Zprofile-rustflags $(foreach crate,svm-dma postern-kernel,--config 'profile.$1.package.$(crate).rustflags=["--cfg=$2"]')
+sabotaged = -Zprofile-rustflags $(foreach crate,papr svm-dma postern-kernel,--config 'profile.$1.package.$(crate).rustflags=["--cfg=$2"]')
 
 # Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
-# buffers. What observes from outside must find it out.
+# buffers, one waits for locks without end and shows what it must not. What observes from outside must find it out.
 sabotage: tools build/profile.toml
 	@$(KERNEL) $(call sabotaged,kernel,sabotage_map_private) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-sabotage.elf)
 	@$(KERNEL) $(call sabotaged,kernel,sabotage_skip_bounce) $(BARE)
 	@$(call install_if_changed,$(ELF),build/postern-skip-bounce.elf)
+	@$(KERNEL) $(call sabotaged,kernel,sabotage_careless) $(BARE)
+	@$(call install_if_changed,$(ELF),build/postern-careless.elf)
 
 # A kernel for another machine, of the same pool, ring and driver: examples/aarch64-virt. The tests that boot it are
 # skipped where its QEMU cannot be had, but not in CI.
@@ -172,6 +174,7 @@ clippy: tools
 	@$(IMAGE) clippy -q -p example-aarch64-virt $(SECOND_BARE) -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma $(call sabotaged,dev,sabotage_map_private) $(BARE) -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma $(call sabotaged,dev,sabotage_skip_bounce) $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p papr $(call sabotaged,dev,sabotage_careless) $(BARE) -- -D warnings
 	@$(IMAGE) clippy -q -p postern-kernel --features postern-kernel/bench-virtio-drivers $(BARE) -- -D warnings
 
 doc: tools

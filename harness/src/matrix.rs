@@ -4,6 +4,7 @@ pub mod absurd_tree;
 pub mod answers;
 pub mod bus;
 pub mod by_hand;
+pub mod careless;
 pub mod cells;
 pub mod device_tree;
 pub mod disk_names;

@@ -40,7 +40,7 @@ const IMAGE: &[Action] = &[Action::Run, Action::Test, Action::Soak, Action::Atta
 const GUESTS: &[Action] = &[Action::Run, Action::Test, Action::Soak];
 
 /// Every variable, with the subcommands that it means something to.
-pub const VARIABLES: [(&str, &[Action]); 26] = [
+pub const VARIABLES: [(&str, &[Action]); 27] = [
     ("FIRMWARE", BOTH),
     ("SVM", RUN),
     ("AP", RUN),
@@ -58,6 +58,7 @@ pub const VARIABLES: [(&str, &[Action]); 26] = [
     ("ROM", GUESTS),
     ("SABOTAGE", TEST),
     ("SKIP_BOUNCE", TEST),
+    ("CARELESS", TEST),
     ("BEHAVIOUR", BOTH),
     ("FAULTS", BOTH),
     ("LOG", BOTH),
@@ -138,6 +139,8 @@ pub struct Options {
     pub sabotage: PathBuf,
     /// The image that lends its devices private buffers.
     pub skip_bounce: PathBuf,
+    /// The image that waits for locks without end and shows what it must not.
+    pub careless: PathBuf,
     /// `ROM=PATH`
     pub rom: PathBuf,
     /// `BEHAVIOUR=published|documented`
@@ -182,6 +185,7 @@ impl Default for Options {
             kernel: "build/postern.elf".into(),
             sabotage: "build/postern-sabotage.elf".into(),
             skip_bounce: "build/postern-skip-bounce.elf".into(),
+            careless: "build/postern-careless.elf".into(),
             rom: "build/rom.bin".into(),
             behaviour: Behaviour::Published,
             faults: Faults::none(),
@@ -347,6 +351,7 @@ impl Options {
             "KERNEL" => self.kernel = PathBuf::from(text),
             "SABOTAGE" => self.sabotage = PathBuf::from(text),
             "SKIP_BOUNCE" => self.skip_bounce = PathBuf::from(text),
+            "CARELESS" => self.careless = PathBuf::from(text),
             "ROM" => self.rom = PathBuf::from(text),
             "BEHAVIOUR" => {
                 self.behaviour = match text.to_str() {

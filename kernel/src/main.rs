@@ -5,6 +5,8 @@
 extern crate alloc;
 
 mod arch;
+#[cfg(sabotage_careless)]
+mod careless;
 mod devices;
 mod jobs;
 mod memory;
@@ -48,6 +50,8 @@ fn boot(fdt: usize, report: &mut Report) -> Result<Outcome, Stop> {
     let options = mode::options(&machine)?;
     report.machine(&machine);
     let mode = mode::decide_mode(&machine, &options, report)?;
+    #[cfg(sabotage_careless)]
+    careless::say_what_is_older();
     let mut map = memory::open::map(&machine, &own, mode.is_secure())?;
     report.entropy(platform::entropy::open());
     report.handlers(arch::nmi::register(map.rtas()));
@@ -57,6 +61,8 @@ fn boot(fdt: usize, report: &mut Report) -> Result<Outcome, Stop> {
     memory::open::widen_on_others(pool.as_ref());
     let canary = options.canary.map(|seed| memory::canary::plant(seed, report));
     let mut devices = Devices::bring_up(&machine, &map, &options, pool, report);
+    #[cfg(sabotage_careless)]
+    careless::say_what_is_private(&mut devices);
     let work = jobs::run(&options, &mut devices, report);
     core::hint::black_box(&canary);
     report.counters(&devices);

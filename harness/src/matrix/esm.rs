@@ -199,6 +199,11 @@ fn poisoned(context: &Context, firmware: Firmware, faults: &[&str]) -> Result<()
     Ok(())
 }
 
+/// As the first part of `esm/poison/…`.
+pub(super) fn poisoned_by_bytes(context: &Context, firmware: Firmware) -> Result<(), Failure> {
+    poisoned(context, firmware, &POISON[..1])
+}
+
 /// What a guest says, without what depends on time: the clock before each line, durations, and counts of what was
 /// waited for.
 fn said(console: &str) -> Vec<String> {

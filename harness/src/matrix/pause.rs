@@ -24,6 +24,8 @@ const SCRATCH_BYTES: u64 = 2 << 20;
 const SOON: Duration = Duration::from_secs(8);
 /// Longest for a guest that notices after 20 seconds that nobody works.
 const QUIET_LIMIT: Duration = Duration::from_secs(90);
+/// Longest for one that waits for a lock without end: several times what the wait of another takes.
+const TWIN_LIMIT: Duration = Duration::from_secs(20);
 /// What it says then.
 const STANDS_STILL: &str = "cpu 0: stands still: no CPU has done anything for 20s";
 /// Locks that the CPU that booted takes after it has started the others.
@@ -61,11 +63,9 @@ pub fn tests() -> Vec<Test> {
         Test::new("pause/twin", twin),
         Test::new("pause/start", late),
     ];
-    tests.extend(
-        LOCKS
-            .iter()
-            .map(|held| Test::new(format!("pause/lock/{}", held.test), |context| stuck(context, held))),
-    );
+    tests.extend(LOCKS.iter().map(|held| {
+        Test::new(format!("pause/lock/{}", held.test), |context| stuck(context, held, QUIET_LIMIT))
+    }));
     tests.push(Test::new("pause/boot-cpu/anywhere", |context| boot_cpu(context, Place::Anywhere)));
     tests.extend(OF_BOOT_CPU.iter().map(|name| {
         let test = format!("pause/boot-cpu/{}", name.replace(' ', "-").replace('\'', ""));
@@ -116,8 +116,13 @@ const STOPPED: u8 = 13;
 /// Exit status: what was to be stopped was not, as far as the CPU that booted knows.
 const UNEXPECTED: u8 = 7;
 
+/// As `pause/lock/heap`, of a guest that is not expected to end.
+pub(super) fn heap_for_ever(context: &Context) -> Result<(), Failure> {
+    LOCKS.iter().filter(|held| held.test == "heap").try_for_each(|held| stuck(context, held, TWIN_LIMIT))
+}
+
 /// A CPU is stopped for ever with a lock. Waiting for it ends, and the run does, by name.
-fn stuck(context: &Context, held: &'static Held) -> Result<(), Failure> {
+fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), Failure> {
     case!("LCK-03", Fail, Q);
     case!("LCK-03", Halt, Q);
     let pauses =
@@ -130,7 +135,7 @@ fn stuck(context: &Context, held: &'static Held) -> Result<(), Failure> {
         drop(session.qemu.console().wait_for(QUIET_LIMIT, |line| line.contains("] cpus: 2 online")));
         trigger.pull();
     }
-    let finished = session.finish(QUIET_LIMIT);
+    let finished = session.finish(limit);
     let mut findings = unnoticed(&finished);
     findings.extend(judge::end(&finished, held.status));
     let said = format!("error: another CPU stands still with the {}", held.lock);

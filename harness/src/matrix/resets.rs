@@ -65,6 +65,11 @@ fn test(name: &str, expected: Expected, when: impl Fn() -> When + Send + Sync + 
     Test::new(name, move |context| reset(context, expected, when()))
 }
 
+/// As `injection/reset/work`.
+pub(super) fn at_work(context: &Context) -> Result<(), Failure> {
+    reset(context, Expected::Exception, When::Before(Subject::Hcall(H_LOGICAL_CI_STORE), INTO_WORK))
+}
+
 fn reset(context: &Context, expected: Expected, when: When) -> Result<(), Failure> {
     case!("INJ-10", Halt, Q);
     let shape = Shape { smp: 2, ..Shape::new(Firmware::Bios, true, false) };

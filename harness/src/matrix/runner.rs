@@ -63,6 +63,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(super::placed::tests());
     tests.extend(input::tests());
     tests.extend(sabotage::tests());
+    tests.extend(super::careless::tests());
     tests.extend(interrupts::tests());
     tests.extend(idle::tests());
     tests.extend(smp::tests());
@@ -138,6 +139,7 @@ fn context(options: &Options) -> Context {
         kernel: options.kernel.clone(),
         sabotage: options.sabotage.clone(),
         skip_bounce: options.skip_bounce.clone(),
+        careless: options.careless.clone(),
         rom: options.rom.clone(),
     }
 }

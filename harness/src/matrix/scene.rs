@@ -29,6 +29,8 @@ pub struct Context {
     pub sabotage: PathBuf,
     /// The image that lends its devices private buffers.
     pub skip_bounce: PathBuf,
+    /// The image that waits for locks without end and shows what it must not.
+    pub careless: PathBuf,
     /// The ROM.
     pub rom: PathBuf,
 }
@@ -41,6 +43,7 @@ impl Context {
             kernel: "k".into(),
             sabotage: "s".into(),
             skip_bounce: "b".into(),
+            careless: "c".into(),
             rom: "r".into(),
         }
     }

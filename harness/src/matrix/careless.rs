@@ -1,0 +1,47 @@
+//! Tests of a hostile platform can fail: an image that waits for locks without end, shows registers in each report and
+//! says what was in memory before UV_ESM is found out by each.
+
+use crate::finding::Finding;
+use crate::matrix::esm;
+use crate::matrix::pause;
+use crate::matrix::resets;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure};
+use crate::qemu::process::Ended;
+use crate::variable::Firmware;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("sabotage/careless/lock", |context| {
+            let endless =
+                |finding: &Finding| matches!(finding, Finding::Ended { found: Ended::TimedOut(_), .. });
+            finds(pause::heap_for_ever(&careless(context)), endless)
+        }),
+        Test::new("sabotage/careless/report", |context| {
+            finds(resets::at_work(&careless(context)), |finding| matches!(finding, Finding::Shown(_)))
+        }),
+        Test::new("sabotage/careless/older", |context| {
+            let older = |finding: &Finding| matches!(finding, Finding::OtherWords { .. });
+            finds(esm::poisoned_by_bytes(&careless(context), Firmware::Bios), older)
+        }),
+    ]
+}
+
+/// A context in which tests run the careless image.
+fn careless(context: &Context) -> Context {
+    Context { kernel: context.careless.clone(), ..context.clone() }
+}
+
+/// Whether a test failed with such a finding.
+fn finds(result: Result<(), Failure>, expected: impl Fn(&Finding) -> bool) -> Result<(), Failure> {
+    match result {
+        Err(failure) if failure.findings.iter().any(expected) => Ok(()),
+        Err(mut failure) => {
+            failure.findings.push(Finding::Unnoticed);
+            Err(failure)
+        }
+        Ok(()) => Err(Finding::Unnoticed.into()),
+    }
+}

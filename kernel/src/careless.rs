@@ -1,0 +1,34 @@
+//! What the image of `make sabotage` that is careless says on the console: tests have to notice each of these lines.
+
+use crate::devices::set::Devices;
+
+unsafe extern "C" {
+    /// Where the tree is, in `linker.ld`.
+    static __fdt_buffer: u8;
+}
+
+/// Where the frame ends in which the tree begins.
+const END_OF_FRAME: usize = 0x1_0000;
+
+/// A word from before UV_ESM that was not measured and that nothing has written since: the one behind the tree, in the
+/// tree's own frame.
+pub fn say_what_is_older() {
+    let tree = (&raw const __fdt_buffer).addr();
+    let at = core::ptr::with_exposed_provenance::<u64>(tree.wrapping_add(END_OF_FRAME - size_of::<u64>()));
+    // SAFETY: the word is aligned and lies in `.noinit`, where the tree has 2 MiB; any bits are a number, and nothing
+    // writes there any more.
+    let word = unsafe { at.read_volatile() };
+    log::warn!("sabotage: {word:#x} was there before");
+}
+
+/// An address of the stack, and what the first disk begins with.
+pub fn say_what_is_private(devices: &mut Devices) {
+    let local = 0u64;
+    log::warn!("sabotage: this is done at {:#018x}", (&raw const local).addr());
+    let Some(disk) = devices.disks.first_mut() else { return };
+    if let Ok(bytes) = disk.driver.read(0, 512)
+        && let Some(word) = bytes.first_chunk::<8>()
+    {
+        log::warn!("sabotage: blk{} begins with {:#018x}", disk.number, u64::from_be_bytes(*word));
+    }
+}
