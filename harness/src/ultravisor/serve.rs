@@ -39,6 +39,8 @@ mod strays;
 
 /// Where `sc` arrives: with the MMU off, and with relocation on (AIL = 3).
 const VECTORS: [u64; 2] = [0xc00, 0xc000_0000_0000_4c00];
+/// Where QEMU loads an image that is started without firmware.
+const BIOS_BASE: u64 = 0x40_0000;
 const SC_2: u32 = 0x4400_0042;
 const MSR_LE: u64 = 1;
 const MSR_IR: u64 = 1 << 5;
@@ -164,6 +166,10 @@ impl Server {
             discipline,
         };
         if config.firmware == Firmware::Bios {
+            // An ordinary guest makes no UV_ESM that would tell where it is.
+            if !server.is_pulled() {
+                server.find_locks(BIOS_BASE)?;
+            }
             server.change_tree(config.publish_node, &config.edits)?;
         }
         for vector in VECTORS {

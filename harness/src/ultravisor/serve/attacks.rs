@@ -106,9 +106,10 @@ pub(super) enum Place {
 impl Server {
     /// Waits for the guest to stop, and attacks it meanwhile. `None` when somebody else has it, or an attack is over.
     pub(super) fn stop(&mut self) -> Result<Option<Stop>, UvError> {
-        let secure = self.machine.is_secure();
+        // The locks of an ordinary guest are known from the start.
+        let begins = self.machine.is_secure() || !self.locks.is_empty();
         let wait = match &mut self.attacker {
-            Some(attacker) if secure => attacker.wait(),
+            Some(attacker) if begins => attacker.wait(),
             _ => None,
         };
         let pause = self.frozen_for();

@@ -11,13 +11,9 @@ use crate::ultravisor::{locks, sites};
 impl Server {
     /// After UV_ESM: stops the kernel at each of the calls that rules are about.
     pub(super) fn watch_hypercalls(&mut self, kernel_base: u64, fdt: u64) -> Result<(), UvError> {
-        let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
-        let image = image.unwrap_or_default();
-        if self.wanted_lock().is_some() {
-            self.locks = locks::find(kernel_base, &image).into_iter().collect();
-            if self.is_pulled() {
-                self.arm()?;
-            }
+        let image = self.find_locks(kernel_base)?;
+        if self.wanted_lock().is_some() && self.is_pulled() {
+            self.arm()?;
         }
         let sites = sites::find(kernel_base, &image);
         self.call_site = sites.first().map(|site| site.at);
@@ -42,6 +38,16 @@ impl Server {
             self.client.set_breakpoint(site)?;
         }
         Ok(())
+    }
+
+    /// Where the image at this address takes locks, if one is wanted. Answers the image.
+    pub(super) fn find_locks(&mut self, kernel_base: u64) -> Result<Vec<u8>, UvError> {
+        let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
+        let image = image.unwrap_or_default();
+        if self.wanted_lock().is_some() {
+            self.locks = locks::find(kernel_base, &image).into_iter().collect();
+        }
+        Ok(image)
     }
 
     /// A vCPU is about to make a hypercall. False when somebody else stopped the guest meanwhile.
