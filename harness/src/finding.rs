@@ -1,6 +1,7 @@
 //! What a run got wrong, one value per finding.
 
 use crate::disk;
+use crate::observe::console;
 use crate::observe::exposure::Violation;
 use crate::observe::leaks::Leak;
 use crate::observe::map::MapViolation;
@@ -140,6 +141,8 @@ pub enum Finding {
     Weakness(ultravisor::inject::Weakness),
     /// What the attack's random choices came from; beside other findings.
     Seed(u64),
+    /// A line of a secure guest's console.
+    Console(console::Shown),
     /// The console shows this number, which is a register's or a secret.
     Shown(u64),
     /// The order of two things is wrong.
@@ -240,6 +243,7 @@ impl fmt::Display for Finding {
             Self::Idle(device) => write!(f, "{device}: the guest never used it"),
             Self::Weakness(weakness) => write!(f, "{weakness}"),
             Self::Seed(seed) => write!(f, "the attack's seed was {seed}"),
+            Self::Console(shown) => write!(f, "{shown}"),
             Self::Shown(value) => {
                 write!(f, "the console shows {value:#x}, which is a register's or a secret")
             }

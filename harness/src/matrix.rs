@@ -7,6 +7,7 @@ pub mod by_hand;
 pub mod careless;
 pub mod cells;
 pub mod device_tree;
+pub mod disclosure;
 pub mod disk_names;
 pub mod entry;
 pub mod esm;

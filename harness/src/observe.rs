@@ -1,5 +1,6 @@
 //! What is seen from outside the guest, and the judgement on it.
 
+pub mod console;
 pub mod counts;
 pub mod exposure;
 pub mod hcalls;

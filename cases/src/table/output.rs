@@ -48,4 +48,11 @@ pub(super) const CASES: &[Case] = &[
         "the machine is not ended when the guest says so, and the guest is interrupted",
         "the EXIT line stays the last one, and the only one",
     ),
+    tried(
+        Q,
+        "OUT-09",
+        &[Work, Halt],
+        "reads the console of a secure guest, and makes it crash",
+        "each line is one of a list; no address and no content of private memory is in it",
+    ),
 ];

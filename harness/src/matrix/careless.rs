@@ -2,11 +2,13 @@
 //! says what was in memory before UV_ESM is found out by each.
 
 use crate::finding::Finding;
+use crate::matrix::disclosure;
 use crate::matrix::esm;
 use crate::matrix::pause;
 use crate::matrix::resets;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure};
+use crate::observe::console::Shown;
 use crate::qemu::process::Ended;
 use crate::variable::Firmware;
 
@@ -21,6 +23,17 @@ pub fn tests() -> Vec<Test> {
         }),
         Test::new("sabotage/careless/report", |context| {
             finds(resets::at_work(&careless(context)), |finding| matches!(finding, Finding::Shown(_)))
+        }),
+        Test::new("sabotage/careless/console", |context| {
+            let result = disclosure::works(&careless(context), Firmware::Bios);
+            let shows = |wanted: fn(&Shown) -> bool| {
+                let is = move |finding: &Finding| matches!(finding, Finding::Console(shown) if wanted(shown));
+                result.as_ref().is_err_and(|failure| failure.findings.iter().any(is))
+            };
+            let all = shows(|shown| matches!(shown, Shown::Address(..)))
+                && shows(|shown| matches!(shown, Shown::Content(..)))
+                && shows(|shown| matches!(shown, Shown::Unlisted(_)));
+            finds(result, |_| all)
         }),
         Test::new("sabotage/careless/older", |context| {
             let older = |finding: &Finding| matches!(finding, Finding::OtherWords { .. });

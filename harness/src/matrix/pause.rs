@@ -145,8 +145,7 @@ fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), 
     findings.extend(judge::end(&finished, held.status));
     let said = format!("error: another CPU stands still with the {}", held.lock);
     // An ordinary guest that fails shows its log once more.
-    let lines: BTreeSet<_> =
-        finished.output.console.lines().filter(|line| line.ends_with(&said)).collect();
+    let lines: BTreeSet<_> = finished.output.console.lines().filter(|line| line.ends_with(&said)).collect();
     let times = lines.len();
     if times != usize::from(held.awaited) {
         findings.push(Finding::Times { text: said, times });

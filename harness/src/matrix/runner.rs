@@ -64,6 +64,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(input::tests());
     tests.extend(sabotage::tests());
     tests.extend(super::careless::tests());
+    tests.extend(super::disclosure::tests());
     tests.extend(interrupts::tests());
     tests.extend(idle::tests());
     tests.extend(smp::tests());
