@@ -29,6 +29,7 @@ pub mod negotiation;
 pub mod network;
 pub mod nmi;
 pub mod noise;
+pub mod odd_tree;
 pub mod pause;
 pub mod pci;
 pub mod placed;

@@ -56,4 +56,11 @@ pub(super) const CASES: &[Case] = &[
         "the network's own time never goes back, and forward by a minute a look at most: round trips and timers stay \
          in the range of their numbers, and what was lost of a month is caught up with",
     ),
+    tried(
+        Q,
+        "IRQ-12",
+        &[Work],
+        "two devices with one message source",
+        "each interrupt looks after both, or they are looked at without one; both do their work",
+    ),
 ];

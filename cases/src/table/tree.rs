@@ -98,4 +98,40 @@ pub(super) const CASES: &[Case] = &[
         "a tree that names a boot CPU that it does not describe, or one that the ultravisor has no room for",
         "the number is named, with status 2 or, instead of UV_ESM, status 4: the CPU that runs is never started",
     ),
+    tried(
+        super::Q,
+        "DT-23",
+        &[Work],
+        "a tree above 4 GiB, in a machine that is entered in 64-bit mode",
+        "it is read where it is; a secure guest's copy is in the image",
+    ),
+    tried(
+        super::Q,
+        "DT-24",
+        &[Halt],
+        "10,000 CPUs",
+        "status 2, more nodes than a tree may have; of 5,000 those are used that there are stacks for",
+    ),
+    tried(
+        super::Q,
+        "DT-25",
+        &[Work],
+        "an interrupt map that leads from the host bridge to itself",
+        "it is not followed: an entry's source is taken as it is, and is masked if no device has it",
+    ),
+    tried(
+        super::Q,
+        "DT-26",
+        &[Ignore],
+        "a host bridge or a CPU that is disabled",
+        "the word is not read: what answers is used, what does not is named",
+    ),
+    tried(
+        super::Q,
+        "DT-27",
+        &[Work],
+        "a tree that names another CPU than the one that booted, and that there is",
+        "it is believed; the one that runs cannot be started again, which is named, the other one is never started, and \
+         devices are looked at when their interrupts do not come",
+    ),
 ];

@@ -50,6 +50,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     let mut tests = cells::tests();
     tests.extend(device_tree::tests());
     tests.extend(super::absurd_tree::tests());
+    tests.extend(super::odd_tree::tests());
     tests.extend(disk_names::tests());
     tests.extend(pool_limits::tests());
     tests.extend(large_tree::tests());

@@ -26,6 +26,17 @@ pub enum Edit {
     Twin(&'static str, Vec<(String, Vec<u8>)>),
     /// A node below the root has these properties, too.
     Properties(&'static str, Vec<(String, Vec<u8>)>),
+    /// Each node whose name begins like this has these properties, too.
+    Inside(&'static str, Vec<(&'static str, Vec<u8>)>),
+    /// There is another list of CPUs in place of the machine's: its own first one, and so many in all, with these server
+    /// numbers.
+    Cpus(u32),
+    /// The header names this boot CPU.
+    BootCpu(u32),
+    /// What the interrupts of the host bridge lead to is the host bridge.
+    LoopOfInterrupts,
+    /// The tree lies here, and r3 says so.
+    Move(u64),
     /// The tree has so many bytes, a multiple of 4, by a property of the root's last child.
     Fill(usize),
 }
@@ -46,6 +57,16 @@ pub(super) fn change(ram: &GuestRam, address: u64, edits: &[Edit]) -> io::Result
         Err(error) => return Ok(Err(Requirement::WellFormed(error))),
     };
     Ok(if ram.write(address, &tree)? { Ok(()) } else { Err(Requirement::TreeInRam) })
+}
+
+/// Puts the flattened tree at `from` to `to`, too.
+///
+/// # Errors
+/// As [`change`].
+pub(super) fn copy(ram: &GuestRam, from: u64, to: u64) -> io::Result<Result<(), Requirement>> {
+    let size = ram.read(from, 8)?.and_then(|header| claimed_size(&header).ok()).unwrap_or_default();
+    let tree = ram.read(from, size.into())?.unwrap_or_default();
+    Ok(if !tree.is_empty() && ram.write(to, &tree)? { Ok(()) } else { Err(Requirement::TreeInRam) })
 }
 
 /// The tree with all changes.
@@ -100,6 +121,51 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
                 };
                 filled(bytes.saturating_sub(filled(0).len()))
             }
+            Edit::Inside(prefix, properties) => {
+                let mut fdt = Fdt::parse(&tree)?;
+                let all: Vec<(&str, &[u8])> =
+                    properties.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+                fdt.add_to_nodes(prefix, &all);
+                fdt.pack()
+            }
+            Edit::Cpus(count) => {
+                let fdt = Fdt::parse(&tree)?;
+                let own = fdt.node("cpus").into_iter().flat_map(|node| &node.children).next().cloned();
+                let first = own.unwrap_or_default();
+                let kept = ["device_type", "timebase-frequency", "cpu-version"];
+                let child = |server: u32| {
+                    let number = ("ibm,ppc-interrupt-server#s", server.to_be_bytes().to_vec());
+                    let own = kept.iter().filter_map(|name| Some((*name, first.property(name)?.to_vec())));
+                    (format!("PowerPC,POWER9@{server:x}"), own.chain([number]).collect())
+                };
+                let all: Vec<_> = (0..*count).map(child).collect();
+                replace(&mut tree, b"\0\0\0\x01cpus\0", b"\0\0\0\x01supc\0");
+                replace(&mut tree, b"cpu\0", b"upc\0");
+                let mut fdt = Fdt::parse(&tree)?;
+                fdt.add_root_tree("cpus", &all);
+                fdt.pack()
+            }
+            Edit::BootCpu(cpu) => {
+                let mut fdt = Fdt::parse(&tree)?;
+                fdt.boot_cpu = *cpu;
+                fdt.pack()
+            }
+            Edit::LoopOfInterrupts => {
+                let fdt = Fdt::parse(&tree)?;
+                let bridges = fdt.root.children.iter().filter(|node| node.name.starts_with("pci@"));
+                for bridge in bridges {
+                    let (Some(map), own) = (bridge.property("interrupt-map"), bridge.cell("phandle")) else {
+                        continue;
+                    };
+                    let mut looped = map.to_vec();
+                    for entry in looped.chunks_exact_mut(28) {
+                        entry[16..20].copy_from_slice(&own.unwrap_or(0).to_be_bytes());
+                    }
+                    replace(&mut tree, map, &looped);
+                }
+                tree
+            }
+            Edit::Move(_) => tree,
             Edit::Initrd(start, size) => {
                 let wide = |address: u64| address.to_be_bytes().to_vec();
                 let place = [("linux,initrd-start", wide(*start)), ("linux,initrd-end", wide(start + size))];

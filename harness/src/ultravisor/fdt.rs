@@ -241,23 +241,7 @@ impl Fdt {
 
     /// Adds a node without children as the last one below the root.
     pub fn add_root_child(&mut self, name: &str, properties: &[(&str, &[u8])]) {
-        let mut tokens = Vec::new();
-        let put = |tokens: &mut Vec<u8>, bytes: &[u8]| {
-            tokens.extend_from_slice(bytes);
-            tokens.resize(tokens.len().next_multiple_of(4), 0);
-        };
-        put(&mut tokens, &BEGIN_NODE.to_be_bytes());
-        put(&mut tokens, &[name.as_bytes(), &[0]].concat());
-        for (property, value) in properties {
-            put(&mut tokens, &PROPERTY.to_be_bytes());
-            put(&mut tokens, &u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes());
-            put(&mut tokens, &u32::try_from(self.strings.len()).unwrap_or(u32::MAX).to_be_bytes());
-            put(&mut tokens, value);
-            self.strings.extend_from_slice(property.as_bytes());
-            self.strings.push(0);
-        }
-        put(&mut tokens, &END_NODE.to_be_bytes());
-
+        let tokens = self.node_tokens(name, properties);
         let added = tokens.len();
         self.structure.splice(self.root_end..self.root_end, tokens);
         self.root_end += added;
@@ -265,6 +249,81 @@ impl Fdt {
             properties.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
         self.root.children.push(Node { name: name.to_owned(), properties, children: Vec::new() });
     }
+
+    /// Adds properties to each node whose name begins like this, before its own. What was read before stays as it was.
+    pub fn add_to_nodes(&mut self, prefix: &str, properties: &[(&str, &[u8])]) {
+        let tokens = self.property_tokens(properties);
+        self.insert(prefix, &tokens);
+    }
+
+    /// Adds a node with nodes below it, as the last one below the root. What was read before stays as it was.
+    pub fn add_root_tree(&mut self, name: &str, children: &[(String, Vec<(&str, Vec<u8>)>)]) {
+        let mut tokens = padded(&[&BEGIN_NODE.to_be_bytes(), name.as_bytes(), &[0]].concat());
+        for (child, properties) in children {
+            let all: Vec<(&str, &[u8])> =
+                properties.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+            tokens.extend(self.node_tokens(child, &all));
+        }
+        tokens.extend(END_NODE.to_be_bytes());
+        let added = tokens.len();
+        self.structure.splice(self.root_end..self.root_end, tokens);
+        self.root_end += added;
+    }
+
+    fn insert(&mut self, prefix: &str, tokens: &[u8]) {
+        let mut at = 0;
+        while let Ok(token) = word(&self.structure, at) {
+            at += 4;
+            match token {
+                BEGIN_NODE => {
+                    let Ok(name) = text(&self.structure, at) else { return };
+                    let fits = name.starts_with(prefix.as_bytes());
+                    at += (name.len() + 1).next_multiple_of(4);
+                    if fits {
+                        self.structure.splice(at..at, tokens.iter().copied());
+                        self.root_end += tokens.len();
+                        at += tokens.len();
+                    }
+                }
+                PROPERTY => {
+                    let Ok(length) = word(&self.structure, at) else { return };
+                    at += 8 + (length as usize).next_multiple_of(4);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn node_tokens(&mut self, name: &str, properties: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut tokens = padded(&[&BEGIN_NODE.to_be_bytes(), name.as_bytes(), &[0]].concat());
+        tokens.extend(self.property_tokens(properties));
+        tokens.extend(END_NODE.to_be_bytes());
+        tokens
+    }
+
+    fn property_tokens(&mut self, properties: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut tokens = Vec::new();
+        let cell = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes();
+        for (property, value) in properties {
+            let string = [property.as_bytes(), &[0]].concat();
+            let known = self.strings.windows(string.len()).position(|found| found == string);
+            let at = known.unwrap_or(self.strings.len());
+            if known.is_none() {
+                self.strings.extend(string);
+            }
+            tokens.extend(PROPERTY.to_be_bytes());
+            tokens.extend(cell(value.len()));
+            tokens.extend(cell(at));
+            tokens.extend(padded(value));
+        }
+        tokens
+    }
+}
+
+fn padded(bytes: &[u8]) -> Vec<u8> {
+    let mut padded = bytes.to_vec();
+    padded.resize(bytes.len().next_multiple_of(4), 0);
+    padded
 }
 
 fn header_words(bytes: &[u8]) -> Result<[u32; 8], FdtError> {

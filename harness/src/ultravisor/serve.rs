@@ -197,6 +197,12 @@ impl Server {
         if !edits.is_empty() {
             doctor::change(&self.ram, address, edits).map_err(UvError::Ram)?.map_err(UvError::Publish)?;
         }
+        for edit in edits {
+            if let Edit::Move(to) = edit {
+                doctor::copy(&self.ram, address, *to).map_err(UvError::Ram)?.map_err(UvError::Publish)?;
+                self.write(order, self.registers.gpr[0], *to)?;
+            }
+        }
         Ok(())
     }
 
