@@ -7,14 +7,14 @@ unsafe extern "C" {
     static __fdt_buffer: u8;
 }
 
-/// Where the frame ends in which the tree begins.
-const END_OF_FRAME: usize = 0x1_0000;
+/// Offset of the last word of a frame.
+const LAST_WORD: usize = 0xfff8;
 
 /// A word from before UV_ESM that was not measured and that nothing has written since: the one behind the tree, in the
 /// tree's own frame.
 pub fn say_what_is_older() {
     let tree = (&raw const __fdt_buffer).addr();
-    let at = core::ptr::with_exposed_provenance::<u64>(tree.wrapping_add(END_OF_FRAME - size_of::<u64>()));
+    let at = core::ptr::with_exposed_provenance::<u64>(tree.wrapping_add(LAST_WORD));
     // SAFETY: the word is aligned and lies in `.noinit`, where the tree has 2 MiB; any bits are a number, and nothing
     // writes there any more.
     let word = unsafe { at.read_volatile() };

@@ -7,8 +7,8 @@ use crate::matrix::injection::shown;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
 use crate::session::Finished;
-use crate::ultravisor::host::What::{Answer, Look, Result as Changed};
-use crate::ultravisor::host::{H_LOGICAL_CI_STORE, H_RTAS, H_XIRR, Rule, Subject, Value};
+use crate::ultravisor::host::What::{Answer, Look};
+use crate::ultravisor::host::{H_LOGICAL_CI_STORE, H_RTAS, Rule, Subject};
 use crate::ultravisor::inject::{Act, Attack, Random, Reset, Trigger, When};
 use crate::variable::Firmware;
 use postern_cases::case;
@@ -24,10 +24,6 @@ const EXCEPTION: u8 = 8;
 const START: u64 = 400;
 /// Calls into the work of both CPUs.
 const INTO_WORK: u32 = 4;
-/// The lock of a CPU that asks RTAS and has its answer. The second CPU asks when an interrupt comes to it whose source no
-/// device has.
-const RTAS: &str = "RTAS call";
-const NOBODYS: u64 = 0x0500_1234;
 /// How often the host does not end the machine when it is told to.
 const REFUSALS: u64 = 3;
 
@@ -58,7 +54,7 @@ pub fn tests() -> Vec<Test> {
         test("end", Expected::Done, || When::Before(Subject::End, 1)),
     ];
     tests.extend(
-        ["heap", "pool", "work of another CPU", "answer of another CPU", "interrupt controller", RTAS]
+        ["heap", "pool", "work of another CPU", "interrupt controller"]
             .map(|lock| test(&format!("lock/{lock}"), Expected::Exception, move || When::Lock(lock))),
     );
     tests
@@ -91,9 +87,6 @@ fn reset(context: &Context, expected: Expected, when: When) -> Result<(), Failur
         if expected == Expected::Done {
             let refused = Answer { status: -1, value: 0 };
             protection.host.extend((1..=REFUSALS).map(|nth| Rule::nth(Subject::End, nth, refused)));
-        }
-        if when == When::Lock(RTAS) {
-            protection.host.push(Rule::nth(Subject::Hcall(H_XIRR), 1, Changed(Value::Is(NOBODYS))));
         }
         let seen = if at_work { H_LOGICAL_CI_STORE } else { H_RTAS };
         protection.host.push(Rule::always(Subject::Hcall(seen), Look));

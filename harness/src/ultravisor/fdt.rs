@@ -104,6 +104,9 @@ impl Node {
     }
 }
 
+/// A node to be added: its name, and its properties.
+pub type Child<'a> = (String, Vec<(&'a str, Vec<u8>)>);
+
 /// A tree, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fdt {
@@ -257,7 +260,7 @@ impl Fdt {
     }
 
     /// Adds a node with nodes below it, as the last one below the root. What was read before stays as it was.
-    pub fn add_root_tree(&mut self, name: &str, children: &[(String, Vec<(&str, Vec<u8>)>)]) {
+    pub fn add_root_tree(&mut self, name: &str, children: &[Child<'_>]) {
         let mut tokens = padded(&[&BEGIN_NODE.to_be_bytes(), name.as_bytes(), &[0]].concat());
         for (child, properties) in children {
             let all: Vec<(&str, &[u8])> =
