@@ -47,28 +47,33 @@ pub unsafe fn zero(to: *mut u8, len: usize) {
         unsafe { store(to, 0, len) };
         return;
     }
-    let head = (to as usize).wrapping_neg() % BLOCK;
-    let head = head.min(len);
+    let head = ((to as usize).wrapping_neg() % BLOCK).min(len);
     let rest = len.wrapping_sub(head);
     let (blocks, tail) = (rest / BLOCK, rest % BLOCK);
+    if blocks == 0 {
+        // SAFETY: as the caller promises.
+        unsafe { store(to, 0, len) };
+        return;
+    }
     // SAFETY: head, blocks and tail are `len` bytes together, and the blocks begin at a boundary.
     unsafe {
-        store(to, 0, head);
-        let middle = to.add(head);
-        if blocks > 0 {
-            asm!(
-                "mtctr {n}",
-                "1: dcbz 0, {at}",
-                "addi {at}, {at}, {block}",
-                "bdnz 1b",
-                n = in(reg) blocks,
-                at = inout(reg_nonzero) middle => _,
-                block = const BLOCK,
-                out("ctr") _,
-                options(nostack, preserves_flags),
-            );
+        if head > 0 {
+            store(to, 0, head);
         }
-        store(middle.add(rest.wrapping_sub(tail)), 0, tail);
+        asm!(
+            "mtctr {n}",
+            "1: dcbz 0, {at}",
+            "addi {at}, {at}, {block}",
+            "bdnz 1b",
+            n = in(reg) blocks,
+            at = inout(reg_nonzero) to.add(head) => _,
+            block = const BLOCK,
+            out("ctr") _,
+            options(nostack, preserves_flags),
+        );
+        if tail > 0 {
+            store(to.add(len.wrapping_sub(tail)), 0, tail);
+        }
     }
 }
 
@@ -87,18 +92,51 @@ pub unsafe fn set(to: *mut u8, byte: u8, len: usize) {
     }
 }
 
-/// Writes a word whose bytes are all the same: doublewords, then bytes.
+/// Writes a word whose bytes are all the same: doublewords, ten instructions for 64 bytes, and what is left in halves,
+/// quarters and so on of that.
+///
+/// # Safety
+/// As for [`zero`]; `to` need not be aligned.
+#[inline(never)]
 unsafe fn store(to: *mut u8, word: u64, len: usize) {
-    // SAFETY: as for `zero`; `to` need not be aligned, hence asm.
+    // SAFETY: the caller promises the range. The loop runs len / 64 times; CR6 and CR7 are the lower eight bits of `len`,
+    // each of which but the two highest stands for so many bytes of what is left. CTR and the fields of CR are named.
     unsafe {
-        let mut at = to;
-        for _ in 0..len / 8 {
-            asm!("std {0}, 0({1})", in(reg) word, in(reg_nonzero) at, options(nostack, preserves_flags));
-            at = at.add(8);
-        }
-        for _ in 0..len % 8 {
-            asm!("stb {0}, 0({1})", in(reg) word, in(reg_nonzero) at, options(nostack, preserves_flags));
-            at = at.add(1);
-        }
+        asm!(
+            "srdi. {n}, {len}, 6",
+            "mtocrf 0x02, {len}",
+            "mtocrf 0x01, {len}",
+            "beq 2f",
+            "mtctr {n}",
+            "1:",
+            "std {word}, 0({to})", "std {word}, 8({to})", "std {word}, 16({to})", "std {word}, 24({to})",
+            "std {word}, 32({to})", "std {word}, 40({to})", "std {word}, 48({to})", "std {word}, 56({to})",
+            "addi {to}, {to}, 64",
+            "bdnz 1b",
+            "2: bf 26, 3f",
+            "std {word}, 0({to})", "std {word}, 8({to})", "std {word}, 16({to})", "std {word}, 24({to})",
+            "addi {to}, {to}, 32",
+            "3: bf 27, 4f",
+            "std {word}, 0({to})", "std {word}, 8({to})",
+            "addi {to}, {to}, 16",
+            "4: bf 28, 5f",
+            "std {word}, 0({to})",
+            "addi {to}, {to}, 8",
+            "5: bf 29, 6f",
+            "stw {word}, 0({to})",
+            "addi {to}, {to}, 4",
+            "6: bf 30, 7f",
+            "sth {word}, 0({to})",
+            "addi {to}, {to}, 2",
+            "7: bf 31, 8f",
+            "stb {word}, 0({to})",
+            "8:",
+            len = in(reg) len,
+            to = inout(reg_nonzero) to => _,
+            word = in(reg) word,
+            n = out(reg) _,
+            out("ctr") _, out("cr0") _, out("cr6") _, out("cr7") _,
+            options(nostack),
+        );
     }
 }
