@@ -68,37 +68,42 @@ impl Covered {
         }
         let start = start.saturating_add(ETHERNET_HEADER);
         let length = u16::try_from(len).ok()?.to_be_bytes();
-        let pseudo = sum(addresses, u64::from(u16::from_ne_bytes([0, *protocol])));
-        let pseudo = pseudo.wrapping_add(u64::from(u16::from_ne_bytes(length)));
+        let ([from, to], _) = addresses.as_chunks::<4>() else { return None };
+        let words = [*from, *to].map(|address| u64::from(u32::from_ne_bytes(address)));
+        let others = [[0, *protocol], length].map(|word| u64::from(u16::from_ne_bytes(word)));
+        let pseudo = words.into_iter().chain(others).fold(0, u64::wrapping_add);
         Some(Self { bytes: start..start.saturating_add(len), at: start.saturating_add(offset), pseudo })
     }
 }
 
-/// Adds 16-bit words of the machine's byte order, of which each half of a doubleword holds two; an odd last byte is
-/// followed by 0. The order of bytes in the result is that of the words (RFC 1071, section 2 (B)).
+/// Adds 16-bit words of the machine's byte order, of which a doubleword holds four; an odd last byte is followed by 0.
+/// The order of bytes in the result is that of the words (RFC 1071, section 2 (B)).
 fn sum(bytes: &[u8], start: u64) -> u64 {
-    // No packet is so long that the sum of one half, of 32 bits, would not fit into 64.
-    let (mut all, mut upper) = (0u64, 0u64);
-    let mut more = |word: [u8; 8]| {
-        let word = u64::from_ne_bytes(word);
-        all = all.wrapping_add(word);
-        upper = upper.wrapping_add(word >> 32);
+    // Doublewords, added with their carries; what is carried out of the highest bit counts as 1 (section 2 (C)).
+    let (mut all, mut carried) = (0u64, 0u64);
+    let mut more = |words: &[[u8; 8]]| {
+        let mut carry = false;
+        for word in words {
+            (all, carry) = all.carrying_add(u64::from_ne_bytes(*word), carry);
+        }
+        carried = carried.wrapping_add(carry.into());
     };
-    let (lines, rest) = bytes.as_chunks::<32>();
+    let (lines, rest) = bytes.as_chunks::<64>();
     for line in lines {
         // Unrolled, as its length is known.
-        line.as_chunks::<8>().0.iter().for_each(|word| more(*word));
+        more(line.as_chunks().0);
     }
-    let (words, rest) = rest.as_chunks::<8>();
-    words.iter().for_each(|word| more(*word));
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
+    let (words, rest) = rest.as_chunks();
+    more(words);
+    if !rest.is_empty() {
+        let mut last = [0; 8];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        more(&[last]);
     }
-    more(last);
-    // Carries from the lower half into the upper are in `all` alone, modulo 2^64 as everything here.
-    let lower = all.wrapping_sub(upper << 32);
-    lower.wrapping_add(upper).wrapping_add(start)
+    // Each half has 32 bits, and no packet is so long that it carries that often.
+    (all >> 32).wrapping_add(all & 0xffff_ffff).wrapping_add(carried).wrapping_add(start)
 }
 
 /// The sum of the four words of a sum.
