@@ -102,6 +102,10 @@ pub unsafe trait DeviceMemory: Clone + fmt::Debug {
     fn load16(&self, offset: usize) -> u16;
     /// One little-endian 32-bit load at an offset divisible by 4.
     fn load32(&self, offset: usize) -> u32;
+    /// Two loads as by [`Self::load32`], at `offset`, which is divisible by 8, and 4 bytes after it; or one of both.
+    fn load_pair(&self, offset: usize) -> [u32; 2] {
+        [self.load32(offset), self.load32(offset.wrapping_add(4))]
+    }
     /// One little-endian 16-bit store at an even offset.
     fn store16(&self, offset: usize, value: u16);
     /// One little-endian 32-bit store at an offset divisible by 4.

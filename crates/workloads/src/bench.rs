@@ -183,10 +183,9 @@ impl Run {
                 self.submit(disk)?;
             }
             let Some(first) = self.wait(disk) else { return Ok(()) };
-            let mut completion = Some(first);
-            while let Some(one) = completion {
-                self.complete(one)?;
-                completion = disk.poll();
+            self.complete(first)?;
+            while let Some(next) = disk.poll() {
+                self.complete(next)?;
             }
         }
     }

@@ -52,7 +52,7 @@ fn a_request_is_a_header_data_and_a_status() {
 
 /// Fills one chain, has the device answer it, and says whether the device was to be notified and wants to interrupt.
 fn exchange(
-    driver: &mut Queue<Guest>,
+    driver: &mut Queue<Guest, ()>,
     device: &mut virtio_queue::Queue,
     memory: &GuestMemoryMmap,
     data: Descriptor,

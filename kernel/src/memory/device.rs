@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use core::alloc::Layout;
 use core::fmt;
 use papr::addr::{Gpa, GpaRange};
-use papr::parts::index;
+use papr::parts::{index, low_u32};
 use papr::platform::DeviceMemory;
 use svm_dma::memory_map::OwnedFrames;
 
@@ -163,6 +163,14 @@ unsafe impl DeviceMemory for DeviceBytes {
     fn load32(&self, offset: usize) -> u32 {
         // SAFETY: `at` checked that the access is aligned and inside the piece, which is RAM without references.
         self.at(offset, 4, 4).map_or(0, |at| u32::from_le(unsafe { at.cast::<u32>().read_volatile() }))
+    }
+
+    fn load_pair(&self, offset: usize) -> [u32; 2] {
+        let both = self.at(offset, 8, 8).map_or(0, |at| {
+            // SAFETY: `at` checked that the access is aligned and inside the piece, which is RAM without references.
+            u64::from_le(unsafe { at.cast::<u64>().read_volatile() })
+        });
+        [low_u32(both), low_u32(both >> 32)]
     }
 
     fn store16(&self, offset: usize, value: u16) {

@@ -100,6 +100,7 @@ impl<M: DeviceMemory> Shared<M> {
     }
 
     /// One slot of at least `len` bytes, no more than a frame, and where it lies.
+    #[inline(always)]
     pub(super) fn reserve_slot(
         &self,
         clock: &impl Clock,
@@ -138,6 +139,7 @@ impl<M: DeviceMemory> Shared<M> {
 
     /// Brings the first bytes into `out`, clears all `len` bytes that were lent, each when it is looked at anyway,
     /// and gives the slot back, as [`Self::give_back`] does.
+    #[inline]
     pub(super) fn take_back(&self, clock: &impl Clock, slot: Slot, len: usize, out: &mut [u8]) {
         self.take_one(&slot, len, out);
         // Behind a CPU that stands still with the pool it is nobody's any more.
@@ -157,7 +159,7 @@ impl<M: DeviceMemory> Shared<M> {
     }
 
     /// Brings the first bytes of a slot into `out` and clears `len`.
-    #[inline]
+    #[inline(always)]
     fn take_one(&self, slot: &Slot, len: usize, out: &mut [u8]) {
         let at = slot.offset();
         self.memory.take(at, out);

@@ -29,7 +29,7 @@ impl<P: Platform> Dma<P> {
     /// No room; nothing is reachable then, and the buffer comes back.
     pub fn map_to_device(&self, buffer: Vec<u8>) -> Result<Mapping, Unmapped> {
         let len = buffer.len();
-        whole(buffer, |place, buffer| self.map_to_device_at(place, buffer, len))
+        whole(buffer, |place, buffer| self.map_at(place, buffer, len, false))
     }
 
     /// Lets the device write into `buffer` until [`Self::finish`]: into cleared slots of the pool, or in place.
@@ -38,40 +38,46 @@ impl<P: Platform> Dma<P> {
     /// No room; nothing is reachable then, and the buffer comes back.
     pub fn map_from_device(&self, buffer: Vec<u8>) -> Result<Mapping, Unmapped> {
         let len = buffer.len();
-        whole(buffer, |place, buffer| self.map_from_device_at(place, buffer, len))
+        whole(buffer, |place, buffer| self.map_at(place, buffer, len, true))
     }
 
-    /// [`Self::map_to_device`] of the first `len` bytes, whose answer is written where a request keeps it: it need not
-    /// be moved there. An older one there is dropped.
+    /// [`Self::map_from_device`] or [`Self::map_to_device`], as `device_writes` says, of the first `len` bytes. The answer
+    /// is written where a request keeps it: it need not be moved there. An older one there is dropped.
     ///
     /// # Errors
-    /// As [`Self::map_to_device`]; `buffer` is taken only if there is none.
-    pub fn map_to_device_at(
+    /// As theirs; `buffer` is taken only if there is none.
+    #[inline(always)]
+    pub fn map_at(
         &self,
         place: &mut Option<Mapping>,
         buffer: &mut Vec<u8>,
         len: usize,
+        device_writes: bool,
     ) -> Result<(), DmaError> {
-        self.map(place, buffer, len, TceFlags::READ)?;
-        if let (Bounce::Pool { shared, .. }, Some(mapping)) = (&self.0.bounce, place) {
-            shared.copy_in(mapping.held.slots(), mapping.buffer.to_copy(len));
-            self.0.own.copied_in(len);
-            self.0.totals.copied_in(len);
+        let (segment, held) = match &self.0.bounce {
+            Bounce::Pool { shared, account }
+                if !SKIP_BOUNCE && len.wrapping_sub(1) < FRAME_SIZE && len <= buffer.len() =>
+            {
+                self.slot(shared, *account, len)?
+            }
+            _ => self.map_slow(buffer.get_mut(..len).unwrap_or_default(), device_writes)?,
+        };
+        let buffer = Lent::from(buffer);
+        let mapping = place.insert(Mapping { owner: self.0.id, device_writes, len, segment, held, buffer });
+        if !device_writes {
+            self.copy_in(mapping);
         }
         Ok(())
     }
 
-    /// [`Self::map_from_device`] of the first `len` bytes, whose answer is written where a request keeps it.
-    ///
-    /// # Errors
-    /// As [`Self::map_from_device`]; `buffer` is taken only if there is none.
-    pub fn map_from_device_at(
-        &self,
-        place: &mut Option<Mapping>,
-        buffer: &mut Vec<u8>,
-        len: usize,
-    ) -> Result<(), DmaError> {
-        self.map(place, buffer, len, TceFlags::WRITE)
+    /// What a device reads, into the pool where there is one.
+    #[inline(never)]
+    fn copy_in(&self, mapping: &Mapping) {
+        if let Bounce::Pool { shared, .. } = &self.0.bounce {
+            shared.copy_in(mapping.held.slots(), mapping.buffer.to_copy(mapping.len));
+            self.0.own.copied_in(mapping.len);
+            self.0.totals.copied_in(mapping.len);
+        }
     }
 
     /// Ends the device's use of a buffer and gives it back, with the first `written` bytes that the device wrote: never
@@ -91,57 +97,62 @@ impl<P: Platform> Dma<P> {
     ///
     /// # Safety
     /// As [`Self::finish`].
+    #[inline(always)]
     #[must_use]
     pub unsafe fn finish_at(&self, place: &mut Option<Mapping>, written: usize) -> Vec<u8> {
         match (&self.0.bounce, &mut *place) {
-            (Bounce::Pool { shared, .. }, Some(mapping))
-                if mapping.device_writes && mapping.owner == self.0.id =>
-            {
-                let len = mapping.len;
-                let mut buffer = mapping.buffer.back();
-                let most = written.min(len);
-                let out = buffer.get_mut(..most).unwrap_or_default();
-                self.0.own.copied_out(most);
-                self.0.totals.copied_out(most);
-                match mem::replace(&mut mapping.held, Held::Nothing) {
-                    Held::Slot(slot) => shared.take_back(self.platform(), slot, len, out),
-                    held => self.take_back_otherwise(shared, held, len, out),
+            (
+                Bounce::Pool { shared, .. },
+                Some(Mapping { owner, device_writes, len, held: held @ Held::Slot(_), buffer, .. }),
+            ) if *owner == self.0.id => {
+                let mut buffer = buffer.back();
+                let out = self.out(&mut buffer, *len, if *device_writes { written } else { 0 });
+                if let Held::Slot(slot) = mem::replace(held, Held::Nothing) {
+                    shared.take_back(self.platform(), slot, *len, out);
                 }
-                *place = None;
+                // Nothing of it is left to be dropped.
+                mem::forget(place.take());
                 buffer
             }
-            _ => self.finish_otherwise(place),
+            _ => self.finish_slow(place, written),
         }
     }
 
-    /// Out of several slots, or none.
+    /// Several slots, or in place.
     #[inline(never)]
-    fn take_back_otherwise(&self, shared: &Shared<P::Memory>, held: Held, len: usize, out: &mut [u8]) {
-        match held {
-            Held::Iova(iova) => self.0.translation.release(self.platform(), Some(iova)),
-            held => shared.take_back_all(self.platform(), held, len, out),
-        }
-    }
-
-    /// In place, or what the device has only read.
-    #[inline(never)]
-    fn finish_otherwise(&self, place: &mut Option<Mapping>) -> Vec<u8> {
+    fn finish_slow(&self, place: &mut Option<Mapping>, written: usize) -> Vec<u8> {
         let Some(Mapping { owner, device_writes, len, held, mut buffer, .. }) = place.take() else {
             return Vec::new();
         };
         if !self.owns(owner) {
             return Vec::new();
         }
+        let mut buffer = buffer.back();
         match (held, &self.0.bounce) {
             (Held::Iova(iova), _) => self.0.translation.release(self.platform(), Some(iova)),
+            (held, Bounce::Pool { shared, .. }) if device_writes => {
+                let out = self.out(&mut buffer, len, written);
+                return {
+                    shared.take_back_all(self.platform(), held, len, out);
+                    buffer
+                };
+            }
             (held, Bounce::Pool { shared, .. }) => shared.give_back(self.platform(), held, len),
             (_, Bounce::InPlace) => {}
         }
-        let mut buffer = buffer.back();
         if device_writes {
             self.platform().device_wrote(buffer.get_mut(..len).unwrap_or_default());
         }
         buffer
+    }
+
+    /// What of a buffer gets back, of `len` bytes that were mapped, the first `written`; counts them.
+    #[inline]
+    fn out<'a>(&self, buffer: &'a mut [u8], len: usize, written: usize) -> &'a mut [u8] {
+        let most = written.min(len);
+        self.0.own.copied_out(most);
+        self.0.totals.copied_out(most);
+        buffer.get_mut(..most).unwrap_or_default()
     }
 
     /// [`Self::finish`] of a buffer into which nothing is brought back.
@@ -175,29 +186,8 @@ impl<P: Platform> Dma<P> {
         }
     }
 
-    fn map(
-        &self,
-        place: &mut Option<Mapping>,
-        buffer: &mut Vec<u8>,
-        len: usize,
-        flags: TceFlags,
-    ) -> Result<(), DmaError> {
-        let (segment, held) = match &self.0.bounce {
-            Bounce::Pool { shared, account }
-                if !SKIP_BOUNCE && len.wrapping_sub(1) < FRAME_SIZE && len <= buffer.len() =>
-            {
-                self.slot(shared, *account, len)?
-            }
-            _ => self.map_otherwise(buffer.get_mut(..len).unwrap_or_default(), flags)?,
-        };
-        let device_writes = flags.contains(TceFlags::WRITE);
-        let buffer = Lent::from(buffer);
-        *place = Some(Mapping { owner: self.0.id, device_writes, len, segment, held, buffer });
-        Ok(())
-    }
-
     /// A slot of the pool for `len` bytes, no more than a frame.
-    #[inline]
+    #[inline(always)]
     fn slot(
         &self,
         shared: &Shared<P::Memory>,
@@ -214,7 +204,8 @@ impl<P: Platform> Dma<P> {
 
     /// A buffer of more than a frame, or in place.
     #[inline(never)]
-    fn map_otherwise(&self, part: &mut [u8], flags: TceFlags) -> Result<(Segment, Held), DmaError> {
+    fn map_slow(&self, part: &mut [u8], device_writes: bool) -> Result<(Segment, Held), DmaError> {
+        let flags = if device_writes { TceFlags::WRITE } else { TceFlags::READ };
         let len = part.len();
         if len == 0 {
             return Err(DmaError::Empty);

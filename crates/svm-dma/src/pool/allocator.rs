@@ -115,6 +115,7 @@ impl Pool {
     ///
     /// # Errors
     /// No room, or `len` is more than a frame. Nothing has changed then but the count of failures.
+    #[inline]
     pub fn allocate(&mut self, account: Account, len: usize) -> Result<Slot, PoolExhausted> {
         match self.find(account, len) {
             Some(slot) => Ok(slot),
@@ -143,7 +144,7 @@ impl Pool {
         Ok(slots)
     }
 
-    #[inline]
+    #[inline(always)]
     fn find(&mut self, account: Account, len: usize) -> Option<Slot> {
         let first = SizeClass::fitting(len)?;
         match self.take(account, first) {
@@ -154,8 +155,7 @@ impl Pool {
 
     #[cold]
     fn take_larger(&mut self, account: Account, than: SizeClass) -> Option<Slot> {
-        let mut larger = SizeClass::ALL.into_iter().filter(|class| *class > than);
-        larger.find_map(|class| self.take(account, class))
+        SizeClass::ALL.into_iter().filter(|class| *class > than).find_map(|class| self.take(account, class))
     }
 
     /// Counts and describes a request that found no room.
@@ -174,7 +174,7 @@ impl Pool {
         PoolExhausted { device, want, free, held_frames, quota_frames }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, account: Account, class: SizeClass) -> Option<Slot> {
         let Self { frames, free, holders, generations, statistics: all } = self;
         let Holder { statistics: own, partial } = holders.get_mut(usize::from(account.0))?;
@@ -220,6 +220,7 @@ impl Pool {
 
     /// Gives a slot back; its bytes have been cleared. False when the handle did not match the record, and
     /// then nothing changed.
+    #[inline]
     #[allow(clippy::needless_pass_by_value, reason = "the right to the slot ends here")]
     pub fn free(&mut self, slot: Slot) -> bool {
         let Slot { frame: index_of_frame, index, class, account, .. } = slot;
@@ -235,9 +236,10 @@ impl Pool {
             return false;
         };
         *generation = generation.wrapping_add(1);
+        // They were counted when the slot was taken.
         let bytes = class.bytes() as u64;
-        own.bytes_in_use = own.bytes_in_use.saturating_sub(bytes);
-        all.bytes_in_use = all.bytes_in_use.saturating_sub(bytes);
+        own.bytes_in_use = own.bytes_in_use.wrapping_sub(bytes);
+        all.bytes_in_use = all.bytes_in_use.wrapping_sub(bytes);
         let was_full = frame.free == 0;
         frame.free |= bit(index);
         let empty = frame.free == class.mask();

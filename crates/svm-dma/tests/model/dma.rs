@@ -148,7 +148,7 @@ fn the_pool_holds_the_payload_and_not_one_private_byte_beside_it() {
     let (model, dma, _) = secure();
     let mut private = vec![0xc3; 9000];
     let mut place = None;
-    dma.map_to_device_at(&mut place, &mut private, 4321).unwrap();
+    dma.map_at(&mut place, &mut private, 4321, false).unwrap();
     let mapping = place.unwrap();
     let pool = model.peek(POOL_BASE, POOL_BYTES);
     assert_eq!(pool.iter().filter(|byte| **byte == 0xc3).count(), 4321);
@@ -180,7 +180,7 @@ fn copying_back_never_exceeds_the_mapping() {
         let device = model.device(cell.access_platform);
         let mut buffer = vec![0; 600];
         let mut place = None;
-        dma.map_from_device_at(&mut place, &mut buffer, 400).unwrap();
+        dma.map_at(&mut place, &mut buffer, 400, true).unwrap();
         let mapping = place.unwrap();
         device.write(mapping.segments()[0].bus.raw(), &[9; 400]).unwrap();
         let buffer = dma.finished(mapping, usize::MAX);
@@ -372,7 +372,7 @@ fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
                 let device = model.device(cell.access_platform);
                 let mut buffer = vec![0; len + 8];
                 let mut place = None;
-                dma.map_from_device_at(&mut place, &mut buffer, len).unwrap();
+                dma.map_at(&mut place, &mut buffer, len, true).unwrap();
                 let mapping = place.unwrap();
                 device_writes(&device, &mapping, &bytes(len));
                 let buffer = dma.finished(mapping, written);

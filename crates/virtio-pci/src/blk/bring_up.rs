@@ -62,7 +62,7 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
                 for (dma, live) in parts {
                     if let Some(live) = live {
                         // SAFETY: what the reset of this device answered.
-                        unsafe { live.dismantle(&dma, reset_confirmed) };
+                        drop(unsafe { live.dismantle(&dma, reset_confirmed) });
                     }
                     if reset_confirmed {
                         // SAFETY: the device has said that it is reset.

@@ -2,7 +2,7 @@
 
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::geometry::read_capacity;
-use crate::virtio::transport::{Again, Doorbell, Transport};
+use crate::virtio::transport::{Again, Transport};
 use core::sync::atomic::Ordering;
 use papr::clock::Clock;
 use papr::lock::{Lock, Stuck};
@@ -61,8 +61,9 @@ impl<M: Mmio> Control<M> {
         self.ended.load(Ordering::Relaxed)
     }
 
-    pub(super) fn notify(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
-        doorbell.ring(&self.mmio).map_err(BreakReason::Transport)
+    /// For doorbells.
+    pub(super) fn mmio(&self) -> &M {
+        &self.mmio
     }
 
     /// Lets the device work on its queues, once all are set up.

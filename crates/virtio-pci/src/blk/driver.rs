@@ -9,13 +9,13 @@
 use crate::blk::control::Control;
 use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::Geometry;
-use crate::blk::request::{Completion, Operation, Requests, Table, Token};
+use crate::blk::request::{Completion, HEADER_BYTES, Operation, Request, Table, Token};
 use crate::interrupts::{Delivery, Line, Spin};
 use crate::virtio::features::Features;
 use crate::virtio::lie::Lie;
 use crate::virtio::queue::Queue;
 use crate::virtio::regions::Regions;
-use crate::virtio::ring::{Descriptor, Used};
+use crate::virtio::ring::{Descriptor, QueueError, Used};
 use crate::virtio::transport::{Again, Doorbell, Transport};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What the driver has for as long as the device is not broken.
 #[derive(Debug)]
 pub(super) struct Live<P: Platform> {
-    queue: Queue<P>,
+    queue: Queue<P, Request>,
     doorbell: Doorbell,
     table: Table<P::Memory>,
 }
@@ -52,7 +52,7 @@ impl<P: Platform> Live<P> {
         dma: &Dma<P>,
     ) -> Result<Self, BlkError> {
         let (queue, doorbell) = transport.queue(index, QUEUE_SIZE, dma)?;
-        match dma.coherent(Table::<P::Memory>::bytes(slots(queue.size()))) {
+        match dma.coherent(Table::<P::Memory>::bytes(queue.size())) {
             Ok(table) => Ok(Self { queue, doorbell, table: Table(table) }),
             Err(error) => {
                 queue.quarantine();
@@ -61,49 +61,21 @@ impl<P: Platform> Live<P> {
         }
     }
 
-    /// Stages the chain of a request: header, data, status. Most have their data in one piece.
-    ///
-    /// # Safety
-    /// The mapping lasts until the chain comes back or the device's reset is confirmed.
-    unsafe fn stage(
-        &mut self,
-        chain: &mut Vec<Descriptor>,
-        geometry: &Geometry,
-        (slot, operation, sector): (u16, Operation, u64),
-        mapping: Option<&Mapping>,
-    ) -> Result<u16, BlkError> {
-        let [header, status] = self.table.prepare(slot, operation, sector).ok_or(BlkError::Busy)?;
-        let device_writes = operation.device_writes();
-        let staged = match mapping.map_or(&[][..], Mapping::segments) {
-            [Segment { bus, len }] if *len <= geometry.segment_bytes => {
-                let data = Descriptor { bus: *bus, len: *len, device_writes };
-                // SAFETY: header and status lie in the table, which is released only after a reset that was confirmed;
-                // the data in the mapping, for its direction, which lasts as the caller promises.
-                unsafe { self.queue.stage(&[header, data, status]) }
-            }
-            segments => {
-                in_pieces(chain, [header, status], segments, device_writes, geometry)?;
-                // SAFETY: as above: the pieces are those of the same mapping, none longer than its segment.
-                unsafe { self.queue.stage(chain) }
-            }
-        };
-        staged.map_err(BlkError::Queue)
-    }
-
-    /// Gives the memory back, or keeps it from use until a reset is confirmed.
+    /// Gives the memory back, or keeps it from use until a reset is confirmed. Answers what was in flight.
     ///
     /// # Safety
     /// `reset_confirmed` is true only if the device's reset was confirmed.
-    pub(super) unsafe fn dismantle(self, dma: &Dma<P>, reset_confirmed: bool) {
+    pub(super) unsafe fn dismantle(self, dma: &Dma<P>, reset_confirmed: bool) -> Vec<Request> {
         let Self { queue, table: Table(table), .. } = self;
         // SAFETY: as the caller promises.
-        unsafe { queue.dismantle(reset_confirmed) };
+        let requests = unsafe { queue.dismantle(reset_confirmed) };
         if reset_confirmed {
             // SAFETY: the device uses nothing any more, as the caller says.
             unsafe { dma.release(table) };
         } else {
             dma.quarantine_coherent(table);
         }
+        requests
     }
 }
 
@@ -118,7 +90,11 @@ pub struct Blk<M: Mmio, P: Platform> {
     dma: Dma<P>,
     geometry: Geometry,
     live: Result<Live<P>, BreakReason>,
-    requests: Requests,
+    /// What was in flight when the device broke, and has not been polled; the next one last.
+    ended: Vec<Request>,
+    in_flight: u16,
+    /// Requests that may be in flight.
+    most: u16,
     chain: Vec<Descriptor>,
     next_token: u64,
     queue_size: u16,
@@ -145,7 +121,9 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             features,
             dma,
             geometry: Geometry { segments, ..*geometry },
-            requests: Requests::new(slots(queue_size), queue_size),
+            ended: Vec::new(),
+            in_flight: 0,
+            most: slots(queue_size),
             chain: Vec::with_capacity(usize::from(SEGMENTS).saturating_add(2)),
             next_token: 0,
             queue_size,
@@ -211,7 +189,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// Requests that were submitted and whose completion was not polled yet.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.requests.count()
+        self.in_flight.into()
     }
 
     /// Sets how long a request may take before the device is taken for broken.
@@ -265,41 +243,65 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     fn submit(&mut self, operation: Operation, sector: u64, mut buffer: Vec<u8>) -> Result<Token, Rejected> {
         match self.stage(operation, sector, &mut buffer) {
-            Ok(token) => Ok(token),
+            Ok(token) => {
+                // The request has it: nothing is left here to be freed.
+                mem::forget(buffer);
+                Ok(token)
+            }
             Err(error) => Err(Rejected { error, buffer }),
         }
     }
 
     /// Maps the buffer and stages the chain: header, data, status. The buffer is taken when that has worked.
     fn stage(&mut self, operation: Operation, sector: u64, buffer: &mut Vec<u8>) -> Result<Token, BlkError> {
-        let live = self.live.as_mut().map_err(|reason| BlkError::Broken(*reason))?;
-        let (slot, request) = self.requests.next().ok_or(BlkError::Busy)?;
+        let Live { queue, table, .. } = self.live.as_mut().map_err(|reason| BlkError::Broken(*reason))?;
+        if self.in_flight >= self.most {
+            return Err(BlkError::Busy);
+        }
+        let full = BlkError::Queue(QueueError::Full { want: 1, free: 0 });
+        let (head, request) = queue.place().ok_or(full)?;
+        let [header, status] = table.prepare(head, operation, sector).ok_or(BlkError::Busy)?;
+        let header = Descriptor { bus: header, len: HEADER_BYTES, device_writes: false };
+        let status = Descriptor { bus: status, len: 1, device_writes: true };
+        let device_writes = operation.device_writes();
         let mapping = &mut request.mapping;
         let len = buffer.len();
         if len == 0 {
             *mapping = None;
-        } else if operation.device_writes() {
-            self.dma.map_from_device_at(mapping, buffer, len).map_err(BlkError::Dma)?;
         } else {
-            self.dma.map_to_device_at(mapping, buffer, len).map_err(BlkError::Dma)?;
+            self.dma.map_at(mapping, buffer, len, device_writes).map_err(BlkError::Dma)?;
         }
-        let what = (slot, operation, sector);
-        // SAFETY: the mapping stays in the request's place until `complete` has the chain back, or `break_device` has
-        // ended the device.
-        let staged = unsafe { live.stage(&mut self.chain, &self.geometry, what, mapping.as_ref()) };
+        let token = Token(self.next_token);
+        request.token = Some(token);
+        request.operation = operation;
+        let staged = match request.mapping.as_ref().map_or(&[][..], Mapping::segments) {
+            [Segment { bus, len }] if *len <= self.geometry.segment_bytes => {
+                let data = Descriptor { bus: *bus, len: *len, device_writes };
+                // SAFETY: header and status lie in the table, which is released only after a reset that was confirmed;
+                // the data in the mapping, for its direction. It stays in the request's place until `complete` has the
+                // chain back, or `break_device` has ended the device.
+                unsafe { queue.stage(&[header, data, status]) }.map_err(BlkError::Queue)
+            }
+            segments => {
+                let ends = [header, status];
+                let pieces = in_pieces(&mut self.chain, ends, segments, device_writes, &self.geometry);
+                // SAFETY: as above: the pieces are those of the same mapping, none longer than its segment.
+                pieces.and_then(|()| unsafe { stage_all(queue, &self.chain) })
+            }
+        };
         match staged {
-            Ok(head) => {
-                let token = Token(self.next_token);
+            Ok(_) => {
                 self.next_token = self.next_token.wrapping_add(1);
-                request.token = token;
-                request.operation = operation;
-                self.requests.post(head);
+                self.in_flight = self.in_flight.wrapping_add(1);
                 Ok(token)
             }
             Err(error) => {
-                if let Some(mapping) = mapping.take() {
-                    // SAFETY: nothing was staged: no device was told of it.
-                    *buffer = unsafe { self.dma.unmap(mapping) };
+                if let Some(request) = queue.payload(head) {
+                    request.token = None;
+                    if let Some(mapping) = request.mapping.take() {
+                        // SAFETY: nothing was staged: no device was told of it.
+                        *buffer = unsafe { self.dma.unmap(mapping) };
+                    }
                 }
                 Err(error)
             }
@@ -310,9 +312,9 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     pub fn kick(&mut self) {
         let Ok(live) = &mut self.live else { return };
         if live.queue.publish()
-            && let Err(reason) = self.control.notify(live.doorbell)
+            && let Err(error) = live.doorbell.ring(self.control.mmio())
         {
-            self.break_device(reason);
+            self.break_device(BreakReason::Transport(error));
         }
     }
 
@@ -332,8 +334,9 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     #[cold]
     fn poll_broken(&mut self) -> Option<Completion> {
         let reason = self.broken()?;
-        let (token, buffer) = self.requests.remove_any()?;
-        Some(Completion { token, result: Err(BlkError::Broken(reason)), buffer })
+        let Request { token, returned, .. } = self.ended.pop()?;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        Some(Completion { token: token?, result: Err(BlkError::Broken(reason)), buffer: returned })
     }
 
     #[cold]
@@ -344,17 +347,20 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     fn complete(&mut self, used: Used) -> Option<Completion> {
         let head = used.head;
-        let Some((slot, request)) = self.requests.of(head) else {
+        let Live { queue, table, .. } = self.live.as_mut().ok()?;
+        let Some((request, token)) = queue.payload(head).and_then(|request| {
+            let token = request.token?;
+            Some((request, token))
+        }) else {
             return self.broken_by(Lie::NotPosted { id: head });
         };
-        let live = self.live.as_ref().ok()?;
-        let result = match live.table.status(slot) {
+        let result = match table.status(head) {
             0 => Ok(()),
             1 => Err(BlkError::Io),
             2 => Err(BlkError::Unsupported),
             other => Err(BlkError::Status(other)),
         };
-        let (token, operation) = (request.token, request.operation);
+        let operation = request.operation;
         // All of the data and the status byte. A write's count is not looked at: only the status is written.
         let len = request.mapping.as_ref().map_or(0, Mapping::len);
         let needed = u32::try_from(len).unwrap_or(u32::MAX).saturating_add(1);
@@ -369,7 +375,8 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         if result.is_err() && operation.device_writes() {
             buffer.fill(0);
         }
-        self.requests.forget(slot);
+        request.token = None;
+        self.in_flight = self.in_flight.wrapping_sub(1);
         Some(Completion { token, result, buffer })
     }
 
@@ -401,7 +408,10 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     fn look_after(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
         self.control.look_after(self.dma.platform())?;
-        if self.requests.count() > 0 { self.control.notify(doorbell) } else { Ok(()) }
+        if self.in_flight == 0 {
+            return Ok(());
+        }
+        doorbell.ring(self.control.mmio()).map_err(BreakReason::Transport)
     }
 
     /// Stops using the device for good. Its requests complete with an error at the next polls. Buffers of
@@ -413,7 +423,11 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         let end = self.control.end(reason, self.dma.id(), self.dma.platform());
         let Ok(live) = mem::replace(&mut self.live, Err(end.reason)) else { return };
         self.reset_confirmed = end.reset_confirmed;
-        for request in self.requests.iter_mut() {
+        // SAFETY: what the reset of this device answered.
+        self.ended = unsafe { live.dismantle(&self.dma, self.reset_confirmed) };
+        self.ended.retain(|request| request.token.is_some());
+        self.ended.reverse();
+        for request in &mut self.ended {
             if let Some(mapping) = request.mapping.take() {
                 if self.reset_confirmed {
                     // SAFETY: the device has said that it is reset.
@@ -426,8 +440,6 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
                 }
             }
         }
-        // SAFETY: what the reset of this device answered.
-        unsafe { live.dismantle(&self.dma, self.reset_confirmed) };
         if self.reset_confirmed {
             // SAFETY: the device has said that it is reset.
             unsafe { self.dma.confirm_reset() };
@@ -478,6 +490,19 @@ impl<M: Mmio, P: Platform> Drop for Blk<M, P> {
 /// Requests that a queue of `size` descriptors has room for.
 fn slots(size: u16) -> u16 {
     size.checked_div(2).unwrap_or(0).clamp(1, SLOTS)
+}
+
+/// Stages a chain of any shape.
+///
+/// # Safety
+/// As for [`Queue::stage`].
+#[inline(never)]
+unsafe fn stage_all<P: Platform>(
+    queue: &mut Queue<P, Request>,
+    chain: &[Descriptor],
+) -> Result<u16, BlkError> {
+    // SAFETY: as the caller promises.
+    unsafe { queue.stage(chain) }.map_err(BlkError::Queue)
 }
 
 /// Makes a chain: each segment of the mapping, cut to what the device takes at once, between header and status.

@@ -43,10 +43,9 @@ pub(super) enum Refusal {
 pub(super) struct Lane<P: Platform> {
     direction: Direction,
     dma: Dma<P>,
-    queue: Queue<P>,
+    /// With what the device holds, by head of chain.
+    queue: Queue<P, Option<Mapping>>,
     doorbell: Doorbell,
-    /// What the device holds, by head of chain.
-    held: Vec<Option<Mapping>>,
 }
 
 impl<P: Platform> Lane<P> {
@@ -57,8 +56,7 @@ impl<P: Platform> Lane<P> {
         dma: &Dma<P>,
     ) -> Result<Self, NetError> {
         let (queue, doorbell) = transport.queue(direction.queue(), QUEUE_SIZE, dma)?;
-        let held = core::iter::repeat_with(|| None).take(usize::from(queue.size())).collect();
-        Ok(Self { direction, dma: dma.clone(), queue, doorbell, held })
+        Ok(Self { direction, dma: dma.clone(), queue, doorbell })
     }
 
     /// Descriptors in the queue.
@@ -84,48 +82,49 @@ impl<P: Platform> Lane<P> {
     /// Hands the first `len` bytes of `buffer` to the device, from the next [`Self::publish`] on: to be
     /// written, or, when transmitting, to be read. Answers the head of its chain.
     pub fn stage(&mut self, mut buffer: Vec<u8>, len: usize) -> Result<u16, NotTaken> {
-        let Self { direction, dma, queue, held, .. } = self;
-        let room = queue.next_head().and_then(|head| held.get_mut(usize::from(head)));
-        let Some(place) = room else {
+        let Self { direction, dma, queue, .. } = self;
+        let Some((head, place)) = queue.place() else {
             let full = QueueError::Full { want: 1, free: queue.free() };
             return Err((buffer, Refusal::NoRoom(NetError::Queue(*direction, full))));
         };
-        let mapped = match direction {
-            Direction::Receive => dma.map_from_device_at(place, &mut buffer, len),
-            Direction::Transmit => dma.map_to_device_at(place, &mut buffer, len),
+        let mapped = dma.map_at(place, &mut buffer, len, *direction == Direction::Receive);
+        let mapping = match (mapped, &*place) {
+            (Ok(()), Some(mapping)) => mapping,
+            (Err(error), _) if error.is_exhausted() => return Err((buffer, Refusal::NoRoom(error.into()))),
+            (Err(error), _) => return Err((buffer, Refusal::Broken(error.into()))),
+            (Ok(()), None) => return Err((buffer, Refusal::Broken(DmaError::Empty.into()))),
         };
-        match (mapped, &place) {
-            // SAFETY: the mapping stays in this place, which is that of the chain's head, until `take` has the chain
-            // back, or `dismantle` ends it.
-            (Ok(()), Some(mapping)) => match unsafe { hand_over(queue, mapping) } {
-                // The head that the place is for: nothing was staged in between.
-                Ok(head) => Ok(head),
-                Err(error) => {
-                    // SAFETY: nothing was staged: the device was not told of it.
-                    let buffer = unsafe { dma.finish_at(place, 0) };
-                    Err((buffer, self.refusal(error)))
-                }
-            },
-            (Err(error), _) if error.is_exhausted() => Err((buffer, Refusal::NoRoom(error.into()))),
-            (Err(error), _) => Err((buffer, Refusal::Broken(error.into()))),
-            (Ok(()), None) => Err((buffer, Refusal::Broken(DmaError::Empty.into()))),
-        }
-    }
-
-    fn refusal(&self, error: QueueError) -> Refusal {
-        match error {
-            QueueError::Full { want, .. } if want <= self.held.len() => {
-                Refusal::NoRoom(NetError::Queue(self.direction, error))
+        let descriptor = |piece: &Segment| Descriptor {
+            bus: piece.bus,
+            len: piece.len,
+            device_writes: mapping.device_writes(),
+        };
+        let staged = match mapping.segments() {
+            [piece] => {
+                let piece = descriptor(piece);
+                // SAFETY: the piece is the mapping's, for its direction. The mapping stays in this place, which is that
+                // of the chain's head, until `take` has the chain back, or `dismantle` ends it.
+                unsafe { queue.stage(&[piece]) }
             }
-            QueueError::Broken(lie) => Refusal::Broken(NetError::Lie(self.direction, lie)),
-            error => Refusal::Broken(NetError::Queue(self.direction, error)),
-        }
+            pieces => {
+                let pieces: Vec<_> = pieces.iter().map(descriptor).collect();
+                // SAFETY: as above, for each piece.
+                unsafe { stage_all(queue, &pieces) }
+            }
+        };
+        // The head that the place is for: nothing was staged in between.
+        staged.map_err(|error| {
+            let mapping = queue.payload(head).and_then(Option::take);
+            // SAFETY: nothing was staged: the device was not told of it.
+            let buffer = mapping.map(|mapping| unsafe { dma.unmap(mapping) }).unwrap_or_default();
+            (buffer, refusal(*direction, queue.size(), error))
+        })
     }
 
     /// Makes all that was staged visible to the device, with one notification if it wants any.
     pub fn publish<M: Mmio>(&mut self, transport: &Transport<M>) -> Result<(), NetError> {
         if self.queue.publish() {
-            transport.notify(self.doorbell)?;
+            self.doorbell.ring(transport.mmio())?;
         }
         Ok(())
     }
@@ -144,8 +143,7 @@ impl<P: Platform> Lane<P> {
     pub fn take(&mut self) -> Result<Option<Done>, NetError> {
         let lie = |lie| NetError::Lie(self.direction, lie);
         let Some(used) = self.queue.take().map_err(lie)? else { return Ok(None) };
-        // The queue gives back only heads that it was given, and each once.
-        let Some(place) = self.held.get_mut(usize::from(used.head)) else { return Ok(None) };
+        let Some(place) = self.queue.payload(used.head) else { return Ok(None) };
         let Some(len) = place.as_ref().map(Mapping::len) else { return Ok(None) };
         let written = usize::try_from(used.written).unwrap_or(usize::MAX).min(len);
         // SAFETY: the queue has taken the chain back from the device.
@@ -159,7 +157,8 @@ impl<P: Platform> Lane<P> {
     /// # Safety
     /// `reset_confirmed` is true only if the device's reset was confirmed.
     pub unsafe fn dismantle(self, reset_confirmed: bool) {
-        for mapping in self.held.into_iter().flatten() {
+        // SAFETY: as the caller promises.
+        for mapping in unsafe { self.queue.dismantle(reset_confirmed) }.into_iter().flatten() {
             if reset_confirmed {
                 // SAFETY: the device uses nothing any more, as the caller says.
                 drop(unsafe { self.dma.unmap(mapping) });
@@ -167,25 +166,29 @@ impl<P: Platform> Lane<P> {
                 self.dma.quarantine(mapping);
             }
         }
-        // SAFETY: as the caller promises.
-        unsafe { self.queue.dismantle(reset_confirmed) };
     }
 }
 
-/// Stages a chain of a mapping's pieces: of one, for every buffer that fits into a frame of the pool.
+/// What a chain that was not staged says of the next one.
+fn refusal(direction: Direction, size: u16, error: QueueError) -> Refusal {
+    match error {
+        QueueError::Full { want, .. } if want <= usize::from(size) => {
+            Refusal::NoRoom(NetError::Queue(direction, error))
+        }
+        QueueError::Broken(lie) => Refusal::Broken(NetError::Lie(direction, lie)),
+        error => Refusal::Broken(NetError::Queue(direction, error)),
+    }
+}
+
+/// Stages a chain of several pieces, as only a buffer of more than a frame of the pool has.
 ///
 /// # Safety
-/// The mapping lasts until the chain comes back or the device's reset is confirmed.
-unsafe fn hand_over<P: Platform>(queue: &mut Queue<P>, mapping: &Mapping) -> Result<u16, QueueError> {
-    let descriptor = |piece: &Segment| Descriptor {
-        bus: piece.bus,
-        len: piece.len,
-        device_writes: mapping.device_writes(),
-    };
-    match mapping.segments() {
-        // SAFETY: the piece is the mapping's, for its direction, and lasts as the caller promises.
-        [piece] => unsafe { queue.stage(&[descriptor(piece)]) },
-        // SAFETY: as above, for each piece.
-        pieces => unsafe { queue.stage(&pieces.iter().map(descriptor).collect::<Vec<_>>()) },
-    }
+/// As for [`Queue::stage`].
+#[inline(never)]
+unsafe fn stage_all<P: Platform>(
+    queue: &mut Queue<P, Option<Mapping>>,
+    chain: &[Descriptor],
+) -> Result<u16, QueueError> {
+    // SAFETY: as the caller promises.
+    unsafe { queue.stage(chain) }
 }

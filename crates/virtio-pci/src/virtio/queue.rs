@@ -4,18 +4,21 @@
 
 use crate::virtio::lie::Lie;
 use crate::virtio::ring::{Descriptor, Layout, QueueError, Ring, Used};
+use alloc::vec::Vec;
 use papr::platform::{HaltReason, Platform};
 use svm_dma::dma::BusAddr;
 use svm_dma::dma::{AddressGuard, Coherent, Dma, DmaError};
 
-/// A split virtqueue of a device that may lie.
+/// A split virtqueue of a device that may lie. It keeps what the driver wants to know of each chain, a `T`, by the
+/// chain's head.
 #[derive(Debug)]
-pub struct Queue<P: Platform> {
+pub struct Queue<P: Platform, T> {
     dma: Dma<P>,
     guard: AddressGuard,
     coherent: Coherent<P::Memory>,
     ring: Ring<P::Memory>,
     addresses: Addresses,
+    payloads: Vec<T>,
 }
 
 /// Where the device finds the three parts.
@@ -29,7 +32,7 @@ pub struct Addresses {
     pub used: BusAddr,
 }
 
-impl<P: Platform> Queue<P> {
+impl<P: Platform, T: Default> Queue<P, T> {
     /// A queue of `size` descriptors (a power of two), which the device does not know of yet.
     ///
     /// # Errors
@@ -43,7 +46,8 @@ impl<P: Platform> Queue<P> {
             unsafe { dma.release(coherent) };
             return Err(DmaError::Empty);
         };
-        Ok(Self { dma: dma.clone(), guard: dma.guard(), coherent, ring, addresses })
+        let payloads = (0..size).map(|_| T::default()).collect();
+        Ok(Self { dma: dma.clone(), guard: dma.guard(), coherent, ring, addresses, payloads })
     }
 
     /// From now on both sides say by an index what they want to hear of; see [`Ring::signal_by_index`].
@@ -69,27 +73,26 @@ impl<P: Platform> Queue<P> {
         self.ring.free()
     }
 
-    /// The head that the next chain gets, if there is room for one.
+    /// The head that the next chain gets, and the place of that chain's payload; `None` without a free descriptor. A
+    /// payload lies where it is made, used and ended: it may be too large to be moved about.
+    #[inline]
     #[must_use]
-    pub fn next_head(&self) -> Option<u16> {
-        self.ring.next_head()
+    pub fn place(&mut self) -> Option<(u16, &mut T)> {
+        let head = self.ring.next_head()?;
+        Some((head, self.payloads.get_mut(usize::from(head))?))
+    }
+
+    /// The payload of the chain `head`.
+    #[inline]
+    #[must_use]
+    pub fn payload(&mut self, head: u16) -> Option<&mut T> {
+        self.payloads.get_mut(usize::from(head))
     }
 
     /// Chains that the device holds.
     #[must_use]
     pub fn posted(&self) -> u16 {
         self.ring.posted()
-    }
-
-    /// The lie that broke this queue.
-    #[must_use]
-    pub fn broken(&self) -> Option<Lie> {
-        self.ring.broken()
-    }
-
-    /// Latches the queue broken for a lie that only the driver could see.
-    pub fn latch(&mut self, lie: Lie) {
-        self.ring.latch(lie);
     }
 
     /// Remembers a chain and writes it into free descriptors; the device does not see it until
@@ -143,18 +146,19 @@ impl<P: Platform> Queue<P> {
     }
 
     /// Gives the queue's memory back, or keeps it from every further use until the device's reset is
-    /// confirmed.
+    /// confirmed. Answers all payloads, in the order of their heads.
     ///
     /// # Safety
     /// `reset_confirmed` is true only if the device's reset was confirmed, or it was never told of this queue.
-    pub unsafe fn dismantle(self, reset_confirmed: bool) {
-        let Self { dma, coherent, .. } = self;
+    pub unsafe fn dismantle(self, reset_confirmed: bool) -> Vec<T> {
+        let Self { dma, coherent, payloads, .. } = self;
         if reset_confirmed {
             // SAFETY: the caller says that the device uses the queue no more.
             unsafe { dma.release(coherent) };
         } else {
             dma.quarantine_coherent(coherent);
         }
+        payloads
     }
 
     /// Keeps the queue's memory from every further use until the device's reset is confirmed.

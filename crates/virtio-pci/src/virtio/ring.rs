@@ -136,11 +136,47 @@ struct Shadow {
     number: u64,
 }
 
+/// Where the parts lie, as in [`Layout`]: numbers so small that an offset from them cannot wrap.
+#[derive(Clone, Copy, Debug)]
+struct Parts {
+    descriptors: u32,
+    available: u32,
+    used: u32,
+}
+
+impl Parts {
+    fn of(layout: &Layout) -> Option<Self> {
+        let part = |offset: usize| u32::try_from(offset).ok();
+        Some(Self {
+            descriptors: part(layout.descriptors)?,
+            available: part(layout.available)?,
+            used: part(layout.used)?,
+        })
+    }
+
+    fn descriptor(&self, index: u16) -> usize {
+        (self.descriptors as usize).wrapping_add(usize::from(index).wrapping_mul(16))
+    }
+
+    fn available_entry(&self, slot: u16) -> usize {
+        (self.available as usize).wrapping_add(4).wrapping_add(usize::from(slot).wrapping_mul(2))
+    }
+
+    fn used_entry(&self, slot: u16) -> usize {
+        (self.used as usize).wrapping_add(4).wrapping_add(usize::from(slot).wrapping_mul(8))
+    }
+
+    fn used_index(&self) -> usize {
+        (self.used as usize).wrapping_add(2)
+    }
+}
+
 /// A split ring over memory of type `M`.
 #[derive(Debug)]
 pub struct Ring<M> {
     memory: M,
     layout: Layout,
+    parts: Parts,
     size: u16,
     shadow: Vec<Shadow>,
     /// The free list's ends. Chains are taken from its head and given back at its tail: a head comes again only after
@@ -170,6 +206,7 @@ impl<M: DeviceMemory> Ring<M> {
     #[must_use]
     pub fn new(memory: M, size: u16) -> Option<Self> {
         let layout = Layout::new(size)?;
+        let parts = Parts::of(&layout)?;
         if memory.len() < layout.total {
             return None;
         }
@@ -181,6 +218,7 @@ impl<M: DeviceMemory> Ring<M> {
         Some(Self {
             memory,
             layout,
+            parts,
             size,
             shadow,
             free_head: 0,
@@ -268,12 +306,14 @@ impl<M: DeviceMemory> Ring<M> {
         let count = u16::try_from(chain.len()).map_err(|_| full)?;
         let free_after = self.free.checked_sub(count).ok_or(full)?;
 
+        let Self { memory, shadow, parts, .. } = self;
+        let shadow = shadow.as_mut_slice();
         let head = self.free_head;
         let (mut at, mut last) = (head, head);
         let mut left = count;
         for descriptor in chain {
             left = left.wrapping_sub(1);
-            let next = self.shadow.get(usize::from(at)).ok_or(full)?.next;
+            let next = shadow.get(usize::from(at)).ok_or(full)?.next;
             let mut word = u64::from(descriptor.len);
             if descriptor.device_writes {
                 word |= DESC_WRITE << 32;
@@ -281,20 +321,19 @@ impl<M: DeviceMemory> Ring<M> {
             if left > 0 {
                 word |= DESC_NEXT << 32 | u64::from(next) << 48;
             }
-            let offset = usize::from(at).wrapping_mul(16).wrapping_add(self.layout.descriptors);
-            self.memory.store_pair(offset, [descriptor.bus.raw(), word]);
+            memory.store_pair(parts.descriptor(at), [descriptor.bus.raw(), word]);
             last = at;
             at = next;
         }
         // At most `size` chains are ever staged, so the count fits.
         let number = self.published.wrapping_add(self.staged.into());
-        let entry = self.shadow.get_mut(usize::from(head)).ok_or(full)?;
+        let entry = shadow.get_mut(usize::from(head)).ok_or(full)?;
         *entry = Shadow { next: entry.next, count, last, writable, number };
         self.free_head = at;
         self.free = free_after;
         // The slot of the available ring that the next publication uncovers.
-        let slot = usize::from(low_u16(number) & self.size.wrapping_sub(1));
-        self.memory.store16(slot.wrapping_mul(2).wrapping_add(self.layout.available).wrapping_add(4), head);
+        let slot = low_u16(number) & self.size.wrapping_sub(1);
+        memory.store16(parts.available_entry(slot), head);
         self.staged = self.staged.wrapping_add(1);
         Ok(head)
     }
@@ -369,15 +408,13 @@ impl<M: DeviceMemory> Ring<M> {
         answer
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_checked(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Lie> {
         if self.taken == self.used_index && !self.look_for_more(barriers)? {
             return Ok(None);
         }
-        let slot = usize::from(self.taken & self.size.wrapping_sub(1));
-        let offset = slot.wrapping_mul(8).wrapping_add(self.layout.used).wrapping_add(4);
-        let id = self.memory.load32(offset);
-        let written = self.memory.load32(offset.wrapping_add(4));
+        let slot = self.taken & self.size.wrapping_sub(1);
+        let [id, written] = self.memory.load_pair(self.parts.used_entry(slot));
 
         let out_of_range = Lie::IdOutOfRange { id, size: self.size };
         let head = u16::try_from(id).map_err(|_| out_of_range)?;
@@ -420,7 +457,7 @@ impl<M: DeviceMemory> Ring<M> {
 
     /// Reads used.idx once; true when it uncovers entries.
     fn look_for_more(&mut self, barriers: &impl Barriers) -> Result<bool, Lie> {
-        let index = self.memory.load16(self.layout.used.wrapping_add(2));
+        let index = self.memory.load16(self.parts.used_index());
         let ahead = index.wrapping_sub(self.taken);
         if ahead > self.posted {
             return Err(Lie::IndexJump { index, last: self.taken, posted: self.posted });

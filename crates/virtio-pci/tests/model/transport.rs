@@ -40,7 +40,7 @@ impl Rig {
         Ok(transport)
     }
 
-    fn queue(&self, most: u16) -> Result<(Queue<Model>, Doorbell), TransportError> {
+    fn queue(&self, most: u16) -> Result<(Queue<Model, ()>, Doorbell), TransportError> {
         let mut transport = self.negotiate()?;
         transport.queue(0, most, &self.machine.dma(false))
     }
@@ -54,9 +54,9 @@ fn honest() -> Rig {
     rig(VERSION_1, &[256])
 }
 
-fn dismantle(queue: Queue<Model>, reset_confirmed: bool) {
+fn dismantle(queue: Queue<Model, ()>, reset_confirmed: bool) {
     // SAFETY: the model's devices reach no memory of this process.
-    unsafe { queue.dismantle(reset_confirmed) }
+    drop(unsafe { queue.dismantle(reset_confirmed) });
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn honest_device_is_set_up_in_all_four_cells() {
         transport.negotiate(WANTED).unwrap();
         assert_eq!(transport.access_platform(), cell.access_platform);
         let dma = machine.dma(transport.access_platform());
-        let (queue, doorbell) = transport.queue(0, 256, &dma).unwrap();
+        let (queue, doorbell) = transport.queue::<_, ()>(0, 256, &dma).unwrap();
         transport.start().unwrap();
         assert_eq!(device.registers().status, 0x0f);
         let registers = device.registers();
@@ -80,7 +80,7 @@ fn honest_device_is_set_up_in_all_four_cells() {
         assert_eq!(other_side.available, queue.addresses().available.raw());
         assert_eq!(other_side.used, queue.addresses().used.raw());
         drop(registers);
-        transport.notify(doorbell).unwrap();
+        doorbell.ring(transport.mmio()).unwrap();
         assert_eq!(device.registers().notified, [0]);
         dismantle(queue, true);
     }
@@ -219,7 +219,7 @@ fn queue_in_use_before_set_up_is_refused() {
     let rig = honest();
     let mut transport = rig.negotiate().unwrap();
     rig.device.registers().queues[0].enable = 1;
-    let queue = transport.queue(0, 256, &rig.machine.dma(false));
+    let queue = transport.queue::<_, ()>(0, 256, &rig.machine.dma(false));
     assert_eq!(queue.unwrap_err(), TransportError::QueueInUse(0));
 }
 
@@ -229,7 +229,7 @@ fn queue_that_does_not_go_on_is_refused_and_its_memory_kept_until_a_reset() {
     rig.device.registers().lies.no_enable = true;
     let dma = rig.machine.dma(false);
     let mut transport = rig.negotiate().unwrap();
-    assert_eq!(transport.queue(0, 256, &dma).unwrap_err(), TransportError::QueueNotTaken(0));
+    assert_eq!(transport.queue::<_, ()>(0, 256, &dma).unwrap_err(), TransportError::QueueNotTaken(0));
     assert_eq!(rig.machine.pieces_allocated(), 1);
     transport.reset(&rig.machine).unwrap();
     dma.reset_confirmed();
@@ -308,7 +308,7 @@ fn device_that_needs_a_reset_when_it_starts_is_refused() {
 fn address_outside_the_pool_ends_the_run() {
     let machine = Model::new(true);
     let dma = machine.dma(false);
-    let mut queue = Queue::new(&dma, 8).unwrap();
+    let mut queue = Queue::<_, ()>::new(&dma, 8).unwrap();
     let private =
         virtio_pci::virtio::ring::Descriptor { bus: bus_addr(0x1000), len: 16, device_writes: true };
     // SAFETY: the model's devices reach no memory of this process.
@@ -323,12 +323,12 @@ fn queue_memory_comes_back_or_stays_in_quarantine() {
     assert_eq!(machine.pieces_allocated(), 0);
     dismantle(Queue::new(&dma, 256).unwrap(), false);
     assert_eq!(machine.pieces_allocated(), 1);
-    Queue::new(&dma, 256).unwrap().quarantine();
-    drop(Queue::new(&dma, 256).unwrap());
+    Queue::<_, ()>::new(&dma, 256).unwrap().quarantine();
+    drop(Queue::<_, ()>::new(&dma, 256).unwrap());
     assert_eq!(machine.pieces_allocated(), 3);
     dma.reset_confirmed();
     assert_eq!(machine.pieces_allocated(), 1, "what was dropped is kept for ever");
-    let sizes: Vec<_> = [0, 3].into_iter().map(|size| Queue::new(&dma, size).is_err()).collect();
+    let sizes: Vec<_> = [0, 3].into_iter().map(|size| Queue::<_, ()>::new(&dma, size).is_err()).collect();
     assert_eq!(sizes, [true, true]);
 }
 

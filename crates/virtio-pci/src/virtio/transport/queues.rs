@@ -36,24 +36,24 @@ impl<M: Mmio> Transport<M> {
     ///
     /// # Errors
     /// No such queue, a size that is none, or a device that does not take what it is given.
-    pub fn queue<P: Platform>(
+    pub fn queue<P: Platform, T: Default>(
         &mut self,
         index: u16,
         most: u16,
         dma: &Dma<P>,
-    ) -> Result<(Queue<P>, Doorbell), TransportError> {
+    ) -> Result<(Queue<P, T>, Doorbell), TransportError> {
         match self.set_up_queue(index, most, dma) {
             Err(error) => self.give_up(error),
             done => done,
         }
     }
 
-    fn set_up_queue<P: Platform>(
+    fn set_up_queue<P: Platform, T: Default>(
         &self,
         index: u16,
         most: u16,
         dma: &Dma<P>,
-    ) -> Result<(Queue<P>, Doorbell), TransportError> {
+    ) -> Result<(Queue<P, T>, Doorbell), TransportError> {
         self.store(Common::QueueSelect, index.into())?;
         let offered = low_u16(self.load(Common::QueueSize)?);
         if offered == 0 {
@@ -86,7 +86,11 @@ impl<M: Mmio> Transport<M> {
         }
     }
 
-    fn enable_queue<P: Platform>(&self, index: u16, queue: &Queue<P>) -> Result<(), TransportError> {
+    fn enable_queue<P: Platform, T: Default>(
+        &self,
+        index: u16,
+        queue: &Queue<P, T>,
+    ) -> Result<(), TransportError> {
         let addresses = queue.addresses();
         self.store_address(Common::QueueDescLow, Common::QueueDescHigh, addresses.descriptors)?;
         self.store_address(Common::QueueDriverLow, Common::QueueDriverHigh, addresses.available)?;
@@ -107,13 +111,5 @@ impl<M: Mmio> Transport<M> {
         let offset = u32::from(position).checked_mul(self.regions.notify_multiplier).ok_or(outside)?;
         let at = self.regions.notify.register(offset, Width::W16).ok_or(outside)?;
         Ok(Doorbell { at, queue: index })
-    }
-
-    /// Tells the device to look at a queue.
-    ///
-    /// # Errors
-    /// The register cannot be written.
-    pub fn notify(&self, doorbell: Doorbell) -> Result<(), TransportError> {
-        doorbell.ring(&self.mmio)
     }
 }
