@@ -30,6 +30,16 @@ for i in "$stores" "$loads; bdnz .-32" "$loads; dcbz 0,3; $stores" "$loads; dcbz
     "lxv 32,0(4); $stores" "lxv 0,0(4); ld 5,0(4)" "$(echo "$loads" | sed 's/(4)/(1)/g'); $stores" "$loads; $loads; $stores"; do
     refused "$i" vector
 done
+# Four in a turn: each behind the one before, at once, from and to the same place of its own.
+behind() { # instructions, bytes
+    echo "$1" | sed 's/,\([0-9]*\)(/,\1+'"$2"'(/g'
+}
+second="$(behind "$loads" 128); dcbz 9,4; $(behind "$stores" 128)"
+for i in "$second" "$loads; $stores; nop; $second" "$loads; $stores; $(behind "$loads" 128); $stores" \
+    "$loads; $stores; $(behind "$loads" 256); $(behind "$stores" 256)" "$loads; $stores; $(behind "$loads" 128); dcbz 0,4" \
+    "$loads; $stores; $(behind "$loads" 128); dcbz 9,3" "$loads; $stores; $(echo "$second" | sed 's/(4)/(5)/g')"; do
+    refused "$i" vector
+done
 for i in "lxv 0,0(4)" "$loads" "$loads; dcbz 0,4; stxv 0,0(3)"; do refused "$i" "never ends"; done
 # The first access to memory that was not proved: one load and one store of 16 bytes, by vs0.
 for i in "lxvd2x 0,0,4; nop; stxvd2x 0,0,3" "stxvd2x 0,0,3" "lxvd2x 0,0,4; stxvd2x 1,0,3" "lxvd2x 0,5,4; stxvd2x 0,0,3" \
@@ -89,7 +99,7 @@ refused 'bl elsewhere' "relocations: R_PPC64_REL24"
 refused '' "no instruction at all"
 
 # And it must let pass what a kernel is made of.
-for i in "li 3,28; ${zeros#*li 5,0;}; li 0,0; sc 1" "lis 3,0; ori 3,3,61744; $zeros; sc 2" "$loads; $stores; addi 4,4,128; bdnz .-68" "$loads; dcbz 0,4; $stores; $loads; $stores" \
+for i in "li 3,28; ${zeros#*li 5,0;}; li 0,0; sc 1" "lis 3,0; ori 3,3,61744; $zeros; sc 2" "$loads; $stores; addi 4,4,128; bdnz .-68" "$loads; dcbz 0,4; $stores; $loads; $stores" "$loads; dcbz 0,4; $stores; $second" \
     "$(early "$big_check" "$little_check; darn 3,1" "$ends")"; do
     object "$i"
     if ! scripts/check-image.sh "$dir/o" >"$dir/out" 2>&1; then

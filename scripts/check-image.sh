@@ -42,13 +42,18 @@ found=$(awk '
             if (op == "stxvd2x" && $3 ~ /^vs0,0,r/) next
             why = "vector"
         } else if (op == "lxvd2x" && $3 ~ /^vs0,0,r/) { probe = 1; next }
-        # The loop that copies a block of the pool: lxv of vs0 to vs7, the block may be cleared, stxv of the same.
-        if (step || op " " $3 ~ /^lxv vs0,0\(/) {
+        # The loops that copy blocks of the pool, one or four in a turn: lxv of vs0 to vs7, the block may be cleared, stxv of
+        # the same. A block behind another follows it at once.
+        if (!step && op != "lxv") follows = 0
+        if (step || op " " $3 ~ /^lxv vs0,[0-9]+\(/) {
             split($3, part, /[(),]/)
-            if (step == 8 && op == "dcbz" && $3 == "0," base && !cleared++) next
+            if (step == 0) { at = part[2] + 0; whole = at == 0 || at == follows && part[3] == from; from = part[3]; follows = 0 }
+            if (step == 8 && op == "dcbz" && (at == 0 ? $3 == "0," base : $3 ~ "^r[1-9][0-9]*," base "$") && !cleared++) next
             if (step == 0 || step == 8) { base = part[3]; cleared = 0 }
-            if (op == (step < 8 ? "lxv" : "stxv") && $3 == "vs" step % 8 "," step % 8 * 16 "(" base ")" && base != "r1") {
-                step = (step + 1) % 16; next
+            if (whole && op == (step < 8 ? "lxv" : "stxv") && $3 == "vs" step % 8 "," at + step % 8 * 16 "(" base ")" && base != "r1") {
+                step = (step + 1) % 16
+                if (step == 0 && at < 384) follows = at + 128
+                next
             }
             step = 0; why = "vector"
         }
