@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench soak help setup tools image sabotage second-kernel virtio-drivers run test test-targets check cases versions fuzz fmt clippy doc book gdb clean
+.PHONY: bench soak help setup tools image product test-image sabotage second-kernel virtio-drivers run test test-targets check cases versions fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -53,8 +53,7 @@ RUNNER := $(WAITING) 'building the runner, about a minute the first time' '' $(C
 # it: its lists are short.
 TARGET := kernel/powerpc64le-postern.json
 BARE := --target $(TARGET) -Ztrim-paths -Zjson-target-spec -Zbuild-std=core,alloc \
-	-Zbuild-std-features=compiler-builtins-mem,optimize_for_size --target-dir build/cargo \
-	--features postern-kernel/image
+	-Zbuild-std-features=compiler-builtins-mem,optimize_for_size --target-dir build/cargo
 SECOND := aarch64-unknown-none
 SECOND_BARE := --target $(SECOND) -Zbuild-std=core,alloc -Zbuild-std-features=compiler-builtins-mem \
 	--target-dir build/cargo --features example-aarch64-virt/image
@@ -66,10 +65,10 @@ SETTINGS := CARGO_ENCODED_RUSTFLAGS= CARGO_INCREMENTAL=0 RUSTC_BOOTSTRAP=1
 # The libraries that the image is made of.
 LIBRARIES := papr svm-dma virtio-pci pseries-tree netstack postern-core workloads
 IMAGE := $(SETTINGS) $(CARGO)
-KERNEL := $(SETTINGS) \
-	$(WAITING) 'building the kernel, one to two minutes the first time' '' \
-	$(CARGO) build --config build/profile.toml -p postern-kernel --profile kernel
-ELF := build/cargo/powerpc64le-postern/kernel/postern
+# Each image is a crate: kernel/, kernel/test, kernel/virtio-drivers.
+build_image = $(SETTINGS) $(WAITING) 'building the image $2, one to two minutes the first time' '' \
+	$(CARGO) build --config build/profile.toml -p $1 --features $1/image --profile kernel
+BUILT := build/cargo/powerpc64le-postern/kernel
 # Leaves the copy alone when nothing changed.
 install_if_changed = cmp -s $1 $2 || cp $1 $2
 
@@ -87,11 +86,18 @@ tools:
 build/profile.toml: kernel/profile.toml Cargo.lock scripts/profile.sh | tools
 	@scripts/profile.sh >$@.new && mv $@.new $@ || { rm -f $@.new; false; }
 
-image: tools build/profile.toml
-	@$(KERNEL) $(BARE)
-	@$(call install_if_changed,$(ELF),build/postern.elf)
-	@head -c 256 /dev/zero >build/rom.bin && printf '\110\077\377\000' >>build/rom.bin
+# What a user runs and UV_ESM measures, and what only tests and benchmarks run.
+image: product test-image
 	@scripts/digests.sh
+
+product: tools build/profile.toml
+	@$(call build_image,postern-kernel,postern) $(BARE)
+	@$(call install_if_changed,$(BUILT)/postern,build/postern.elf)
+	@head -c 256 /dev/zero >build/rom.bin && printf '\110\077\377\000' >>build/rom.bin
+
+test-image: product
+	@$(call build_image,postern-test,postern-test) $(BARE)
+	@$(call install_if_changed,$(BUILT)/postern-test,build/postern-test.elf)
 
 # A profile in which the kernel and its library are compiled with a word that is no feature: nothing else can switch
 # it on, not even cargo's --all-features.
@@ -100,12 +106,12 @@ sabotaged = -Zprofile-rustflags $(foreach crate,papr svm-dma postern-kernel,--co
 # Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
 # buffers, one waits for locks without end and shows what it must not. What observes from outside must find it out.
 sabotage: tools build/profile.toml
-	@$(KERNEL) $(call sabotaged,kernel,sabotage_map_private) $(BARE)
-	@$(call install_if_changed,$(ELF),build/postern-sabotage.elf)
-	@$(KERNEL) $(call sabotaged,kernel,sabotage_skip_bounce) $(BARE)
-	@$(call install_if_changed,$(ELF),build/postern-skip-bounce.elf)
-	@$(KERNEL) $(call sabotaged,kernel,sabotage_careless) $(BARE)
-	@$(call install_if_changed,$(ELF),build/postern-careless.elf)
+	@$(call build_image,postern-kernel,sabotage) $(call sabotaged,kernel,sabotage_map_private) $(BARE)
+	@$(call install_if_changed,$(BUILT)/postern,build/postern-sabotage.elf)
+	@$(call build_image,postern-kernel,skip-bounce) $(call sabotaged,kernel,sabotage_skip_bounce) $(BARE)
+	@$(call install_if_changed,$(BUILT)/postern,build/postern-skip-bounce.elf)
+	@$(call build_image,postern-kernel,careless) $(call sabotaged,kernel,sabotage_careless) $(BARE)
+	@$(call install_if_changed,$(BUILT)/postern,build/postern-careless.elf)
 
 # A kernel for another machine, of the same pool, ring and driver: examples/aarch64-virt. The tests that boot it are
 # skipped where its QEMU cannot be had, but not in CI.
@@ -119,10 +125,10 @@ second-kernel: tools
 # The crate virtio-drivers on this kernel's pool, for `make bench`. Where it cannot be had, there is no such image.
 virtio-drivers: tools build/profile.toml
 	@rm -f build/postern-virtio-drivers.elf
-	@$(KERNEL) --features bench-virtio-drivers $(BARE)
-	@cp $(ELF) build/postern-virtio-drivers.elf
+	@$(call build_image,postern-virtio-drivers,postern-virtio-drivers) $(BARE)
+	@cp $(BUILT)/postern-virtio-drivers build/postern-virtio-drivers.elf
 
-run: image
+run: product
 	@$(RUNNER)
 	@exec $(HOST) run $(WORDS)
 
@@ -136,13 +142,13 @@ test-targets:
 
 # Measures Postern and Linux side by side; QUICK=1 takes a few minutes. The report is left in build/bench, and
 # `make bench KEEP=docs` keeps it.
-bench: image
+bench: test-image
 	@$(MAKE) virtio-drivers || echo 'bench: no virtio-drivers'
 	@$(WAITING) 'building the benchmark' '' $(CARGO) -q build --release -p postern-bench
 	@exec $(CARGO) -q run --release -p postern-bench -- $(if $(QUICK),quick) $(ONLY) $(if $(KEEP),to=$(KEEP))
 
 # Random work and disturbances for TIME seconds; SEED repeats one.
-soak: image
+soak: test-image
 	@$(RUNNER)
 	@exec $(HOST) soak $(foreach v,TIME SEED QEMU,$(if $(call given,$v),"$v=$$$v"))
 
@@ -168,24 +174,30 @@ fmt: tools
 	@$(CARGO) fmt
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
+# The crates that make images. They are empty on a host.
+IMAGES := postern-kernel postern-test postern-virtio-drivers
+OF_IMAGES := $(foreach crate,$(IMAGES),-p $(crate))
+WITH_IMAGES := $(foreach crate,$(IMAGES),--features $(crate)/image)
+NO_IMAGES := $(foreach crate,$(IMAGES),--exclude $(crate))
+
 clippy: tools
-	@$(CARGO) clippy -q --workspace --exclude postern-kernel --all-targets -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot $(foreach crate,$(LIBRARIES),-p $(crate)) $(BARE) -- -D warnings
+	@$(CARGO) clippy -q --workspace $(NO_IMAGES) --all-targets -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p postern-arch -p postern-boot $(foreach crate,$(LIBRARIES),-p $(crate)) --features postern-kernel/image $(BARE) -- -D warnings
 	@$(IMAGE) clippy -q -p example-aarch64-virt $(SECOND_BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma $(call sabotaged,dev,sabotage_map_private) $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma $(call sabotaged,dev,sabotage_skip_bounce) $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel -p papr $(call sabotaged,dev,sabotage_careless) $(BARE) -- -D warnings
-	@$(IMAGE) clippy -q -p postern-kernel --features postern-kernel/bench-virtio-drivers $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma --features postern-kernel/image $(call sabotaged,dev,sabotage_map_private) $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p svm-dma --features postern-kernel/image $(call sabotaged,dev,sabotage_skip_bounce) $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q -p postern-kernel -p papr --features postern-kernel/image $(call sabotaged,dev,sabotage_careless) $(BARE) -- -D warnings
+	@$(IMAGE) clippy -q $(OF_IMAGES) $(WITH_IMAGES) $(BARE) -- -D warnings
 
 doc: tools
-	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc -q --no-deps --document-private-items --workspace --exclude postern-kernel
-	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(IMAGE) doc -q --no-deps --document-private-items -p postern-kernel $(BARE)
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc -q --no-deps --document-private-items --workspace $(NO_IMAGES)
+	@RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(IMAGE) doc -q --no-deps --document-private-items --lib -p postern-kernel -p postern-test --features postern-kernel/image --features postern-test/image $(BARE)
 	@scripts/book.sh
 
 book: tools
 	@scripts/book.sh --install
 
-gdb: image
+gdb: product
 	@scripts/gdb.sh
 
 clean:

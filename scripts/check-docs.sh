@@ -12,15 +12,17 @@ named() { # word, what it is, file...
     done
 }
 
-steps=$(sed -n 's/^    ("\([a-z-]*\)", Step::.*/\1/p' $core/cmdline.rs | sed 's/^breach-//')
-options=$(sed -n '/^pub const OPTIONS: /,/;/p' $core/cmdline.rs | grep -o 'b"[a-z]*"' | sed 's/^b//; s/"//g' | sort -u)
+steps=$(sed -n 's/^    ("\([a-z-]*\)", Step::.*/\1/p' $core/cmdline.rs
+    sed -n '/^pub const TEST_STEPS: /,/;/s/^    "\(.*\)",$/\1/p' $core/cmdline/extra.rs | sed 's/^breach-//')
+options=$(sed -n '/^pub const OPTIONS: /,/;/p' $core/cmdline.rs | grep -o 'b"[a-z]*"' | sed 's/^b//; s/"//g' | sort -u
+    sed -n 's/^pub const TEST_OPTIONS: .* = \[\(.*\)\];/\1/p' $core/cmdline/extra.rs | tr -d '",')
 statuses=$(sed -n 's/^    [A-Z][A-Za-z]* = \([0-9]*\),$/\1/p' $core/exit.rs)
-facts=$(cat kernel/src/report/*.rs kernel/src/jobs/*.rs kernel/src/*.rs | tr -s ' \n' ' ' |
+facts=$(cat kernel/src/report/*.rs kernel/src/jobs/*.rs kernel/src/*.rs kernel/test/src/*.rs | tr -s ' \n' ' ' |
     grep -oE '\bfact(_now)?\( ?(format_args!\( ?)?"[^"]+"' | sed 's/.*"\(.*\)"/\1/' |
     sed 's/^blk{[a-z]*}/blkN/; s/^net{[a-z]*}/net0/; s/^{label}/net0/; s/\.{key}$//; s/{[a-z]*}/N/' |
     grep -vE '^(blkN|net0)$' | sort -u)
 # The boot stage states its own, without a heap.
-facts="$facts $(cat boot/src/*.rs kernel/src/*.rs | grep -oE 'postern: [a-z.]+=' | sed 's/postern: //; s/=//' | sort -u)"
+facts="$facts $(cat boot/src/*.rs kernel/src/*.rs kernel/test/src/*.rs | grep -oE 'postern: [a-z.]+=' | sed 's/postern: //; s/=//' | sort -u)"
 
 for list in "$steps" "$options" "$statuses" "$facts"; do
     [ -n "$list" ] || { echo "check-docs: a list was not found in the sources"; exit 1; }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The lints of what becomes the image (boot, kernel, kernel/arch and the libraries in crates) are the same, and stricter
+# The lints of what becomes an image (boot, all below kernel, and the libraries in crates) are the same, and stricter
 # than the workspace's. Cargo merges no tables, so each has a copy: this compares them with that of crates/papr. Libraries
 # have more for Rust itself, as they deny unsafe code. Exit 1, and the lines that differ, when a copy has drifted.
 set -u
@@ -25,7 +25,7 @@ found=$(
     for crate in $libraries; do
         table lints.rust "$crate/Cargo.toml" | grep -qx 'unsafe_code = "deny"' || echo "$crate does not deny unsafe code"
     done
-    for crate in boot kernel kernel/arch $libraries; do
+    for crate in boot kernel kernel/arch kernel/test kernel/virtio-drivers $libraries; do
         for kind in rust clippy; do
             missing "$crate lacks the workspace's" "workspace.lints.$kind" Cargo.toml "lints.$kind" "$crate/Cargo.toml"
         done

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything that is checked without running the kernel, one line each; every check runs, whatever failed
-# before it. Closing line: `N passed, N failed`; exit 1 when one failed. Expects build/postern.elf.
+# before it. Closing line: `N passed, N failed`; exit 1 when one failed. Expects what `make image` builds.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 # The job server of the make that runs this is open to that make alone.
@@ -28,14 +28,14 @@ no_words() {
         --exclude-dir=.git --exclude-dir=target --exclude-dir=build --exclude-dir=.github --exclude=check.sh
 }
 # The image is measured: its bytes must not tell where it was built.
-no_paths() { ! grep -aoF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" build/postern.elf; }
+no_paths() { ! grep -aoF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" build/postern.elf build/postern-test.elf; }
 # What of the user's reaches the image builds it anew, and its bytes change: flags, and profiles in the environment.
 no_flags() {
-    sum=$(sha256sum <build/postern.elf)
+    sum=$(sha256sum build/postern.elf build/postern-test.elf)
     for setting in RUSTFLAGS='-C target-cpu=pwr10 -C opt-level=1' CARGO_BUILD_RUSTFLAGS='-C target-cpu=pwr10' \
         CARGO_TARGET_POWERPC64LE_POSTERN_RUSTFLAGS='-C opt-level=1' CARGO_INCREMENTAL=1 CARGO_BUILD_TARGET=i686-unknown-linux-gnu \
         CARGO_PROFILE_KERNEL_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS=true CARGO_PROFILE_RELEASE_STRIP=true; do
-        env "$setting" make image && [ "$(sha256sum <build/postern.elf)" = "$sum" ] || { echo "by $setting"; return 1; }
+        env "$setting" make image && [ "$(sha256sum build/postern.elf build/postern-test.elf)" = "$sum" ] || { echo "by $setting"; return 1; }
     done
 }
 # Users' ways of calling make and cargo: many jobs, build folders of their own, a source that cannot be written to.
@@ -88,10 +88,12 @@ check "docs/hostile-cases.md is what the tests say" scripts/cargo -q run -p post
 check "clippy, every crate" make clippy
 check "documentation without warnings" make doc
 check "the image check finds what it looks for" scripts/check-image-test.sh
-check "instructions of the image" scripts/check-image.sh build/postern.elf
-check "no path of this machine in the image" no_paths
-check "no compiler flag of the user's in the image" no_flags
-check "the same image from another folder, whatever cargo is told there" scripts/same-bytes.sh
+check "instructions of the product" scripts/check-image.sh build/postern.elf
+check "instructions of the test image" scripts/check-image.sh build/postern-test.elf
+check "nothing of the test image in the product" scripts/check-product.sh build/postern.elf build/postern-test.elf
+check "no path of this machine in the images" no_paths
+check "no compiler flag of the user's in the images" no_flags
+check "the same images from another folder, whatever cargo is told there" scripts/same-bytes.sh
 check "cargo and editors, without make" scripts/check-cargo.sh
 check "make gdb stops at kernel_main, with its source" scripts/gdb.sh --check
 check "a QEMU that cannot be used is named" scripts/check-qemu.sh

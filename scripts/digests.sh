@@ -1,5 +1,5 @@
 #!/bin/sh
-# build/SHA256SUMS: the digests of image and ROM, and with which compiler and linker they were made, as comments, which
+# build/SHA256SUMS: the digests of the product, the test image and the ROM, and with which compiler and linker they were made, as comments, which
 # `sha256sum -c` skips. Says so when they have changed. The same source, compiler and linker give the same image in any
 # folder (scripts/same-bytes.sh); compilers of one version but of different builds need not.
 set -eu
@@ -11,7 +11,7 @@ sha256sum --status -c SHA256SUMS 2>/dev/null && exit 0
         $1 == "commit-hash" || $1 == "host" || $1 == "LLVM version" { line = line ", " $1 " " $2 }
         END { print "# compiler: " line }'
     echo "# linker: $(ld.lld --version | head -n 1)"
-    sha256sum postern.elf rom.bin
+    sha256sum postern.elf postern-test.elf rom.bin
 } >SHA256SUMS.new
 mv SHA256SUMS.new SHA256SUMS
 sed 's/^/image: /' SHA256SUMS

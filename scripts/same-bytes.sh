@@ -1,16 +1,16 @@
 #!/bin/sh
-# Builds the image a second time, from a copy of the source in another folder, under a cargo configuration that changes
-# all that it can: the bytes must be those of build/postern.elf. The copy's own build folder stays, so that the next time
-# takes as long as what has changed; an image that was found to agree is not built again.
+# Builds the images a second time, from a copy of the source in another folder, under a cargo configuration that changes
+# all that it can: the bytes must be those of build/postern.elf and build/postern-test.elf. The copy's own build folder
+# stays, so that the next time takes as long as what has changed; images that were found to agree are not built again.
 set -eu
 cd "$(dirname "$0")/.."
 copy=build/elsewhere/a-folder-of-another-name
-sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
-wanted=$(sum build/postern.elf)
-# What decides how it is built counts, too.
-agreed=$(cat build/postern.elf Makefile kernel/profile.toml scripts/profile.sh scripts/same-bytes.sh | sha256sum)
+sums() { (cd "$1/build" && sha256sum postern.elf postern-test.elf); }
+wanted=$(sums .)
+# What decides how they are built counts, too.
+agreed=$({ echo "$wanted"; cat Makefile kernel/profile.toml scripts/profile.sh scripts/same-bytes.sh; } | sha256sum)
 if [ "$(cat build/elsewhere/agreed 2>/dev/null)" = "$agreed" ]; then
-    echo "same-bytes: $wanted was found to agree before"
+    printf 'same-bytes: found to agree before:\n%s\n' "$wanted"
     exit 0
 fi
 mkdir -p "$copy" build/elsewhere/.cargo
@@ -45,11 +45,11 @@ linker = "/nonexistent/linker"
 END
 # What the person who builds has set is of no consequence there either.
 env -u MAKEFLAGS -u MFLAGS -u CARGO_TARGET_DIR make -C "$copy" image
-found=$(sum "$copy/build/postern.elf")
+found=$(sums "$copy")
 if [ "$found" != "$wanted" ]; then
-    echo "same-bytes: build/postern.elf is $wanted, and from $copy it is $found" >&2
-    cmp build/postern.elf "$copy/build/postern.elf" | head -n 1 >&2
+    printf 'same-bytes: here\n%s\nand from %s\n%s\n' "$wanted" "$copy" "$found" >&2
+    for image in postern.elf postern-test.elf; do cmp "build/$image" "$copy/build/$image" | head -n 1 >&2; done
     exit 1
 fi
 echo "$agreed" >build/elsewhere/agreed
-echo "same-bytes: two folders and two cargo configurations, one image: $wanted"
+printf 'same-bytes: two folders and two cargo configurations, the same images:\n%s\n' "$wanted"

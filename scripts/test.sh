@@ -30,7 +30,7 @@ part() { # name, command...
 }
 
 part checks scripts/check.sh
-part host scripts/cargo test --workspace --exclude postern-kernel --no-fail-fast
+part host scripts/cargo test --workspace --exclude postern-kernel --exclude postern-test --exclude postern-virtio-drivers --no-fail-fast
 part loom scripts/loom.sh
 part boot scripts/cargo -q run -p postern-harness -- test \
     ${QEMU:+"QEMU=$QEMU"} ${JOBS:+"JOBS=$JOBS"} "RESULTS=$results"

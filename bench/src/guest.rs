@@ -65,7 +65,7 @@ impl From<io::Error> for GuestError {
 pub struct Parts {
     /// QEMU.
     pub qemu: PathBuf,
-    /// Postern.
+    /// Postern, by its test image: the product has no steps that measure.
     pub kernel: PathBuf,
     /// It with the disk driver of virtio-drivers, where that can be had.
     pub virtio_drivers: Option<PathBuf>,

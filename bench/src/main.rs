@@ -63,7 +63,7 @@ fn compare(rounds: usize, images: [PathBuf; 2], only: &[Group]) -> io::Result<()
 fn parts(linux: Option<Linux>) -> Parts {
     Parts {
         qemu: std::env::var_os("QEMU").map_or_else(|| "qemu-system-ppc64".into(), PathBuf::from),
-        kernel: "build/postern.elf".into(),
+        kernel: "build/postern-test.elf".into(),
         virtio_drivers: Some("build/postern-virtio-drivers.elf".into())
             .filter(|path: &PathBuf| path.exists()),
         rom: "build/rom.bin".into(),

@@ -13,7 +13,7 @@ use papr::cas::{Processor, Request, Unasked};
 use papr::hcall::calls::LITTLE_ENDIAN_INTERRUPTS;
 use papr::hcall::{Hcall, HcallError, HcallReturn};
 use postern_arch as arch;
-use postern_core::cmdline;
+use postern_core::cmdline::{self, Fault};
 use postern_core::exit::ExitStatus;
 use postern_core::secure::{Contradiction, Evidence, Plan, decide};
 use pseries_tree::early::{self, BootCpuError, ESM_PROPERTY};
@@ -202,8 +202,11 @@ fn boot(
     }
     early::check_boot_cpu(&tree).map_err(BootError::BootCpu)?;
     let parsed = cmdline::parse(early::bootargs(&tree));
-    if !parsed.errors.is_empty() {
-        for error in &parsed.errors {
+    // Which words of the test image there are only the kernel knows.
+    let mut errors =
+        parsed.errors.iter().filter(|error| !matches!(error.fault, Fault::TestImage(_))).peekable();
+    if errors.peek().is_some() || parsed.errors_left_out > 0 {
+        for error in errors {
             say!("boot: command line: {error}");
         }
         stop(ExitStatus::BadCommandLine, &"the command line cannot be followed", *os_term);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 const TABLES: [&str; 2] = ["docs/paces.md", "docs/limits.md"];
 /// Where paths in the tables may start; tests are looked for in the rest, too.
-const SOURCES: [&str; 4] = ["crates", "kernel/src", "kernel/arch/src", "boot/src"];
+const SOURCES: [&str; 5] = ["crates", "kernel/src", "kernel/arch/src", "kernel/test/src", "boot/src"];
 const TESTS: [&str; 4] = ["crates", "kernel", "boot", "harness"];
 /// Crates that no image has.
 const DEVELOPMENT: &str = "crates/testkit/";

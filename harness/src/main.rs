@@ -34,15 +34,17 @@ Variables (`--name VALUE` means the same)       default
   BEHAVIOUR=published|documented                published
   FAULTS=CALL:WHEN=WHAT,...                     none; docs/ultravisor.md lists what a run can be like
   LOG=PATH               ultracalls, JSON lines
-  KERNEL=PATH  ROM=PATH  SABOTAGE=PATH          build/postern.elf, rom.bin, postern-sabotage.elf
-  SKIP_BOUNCE=PATH                              build/postern-skip-bounce.elf
+  KERNEL=PATH  ROM=PATH                         build/postern.elf, rom.bin
+  TEST_IMAGE=PATH                               build/postern-test.elf, for the tests that need its words
+  SABOTAGE=PATH  SKIP_BOUNCE=PATH               build/postern-sabotage.elf, postern-skip-bounce.elf
   CARELESS=PATH                                 build/postern-careless.elf
   JOBS=N                 tests at a time        2
   RESULTS=DIR            leave boot.xml (JUnit) and boot.tsv there
   GDB=SOCKET RAM=FILE    of attach; docs/qemu-by-hand.md has QEMU's side. It takes FIRMWARE, KERNEL, BEHAVIOUR,
                          FAULTS and LOG, too
-                         KERNEL, ROM and QEMU are for run, test and soak, TIME and SEED for a soak, JOBS,
-                         RESULTS, SABOTAGE, SKIP_BOUNCE and CARELESS for a test, the others for a run
+                         ROM and QEMU are for run, test and soak, KERNEL for run and test, TEST_IMAGE for test and
+                         soak, TIME and SEED for a soak, JOBS, RESULTS, SABOTAGE, SKIP_BOUNCE and CARELESS for a test,
+                         the others for a run
   TIME=SECONDS SEED=N    of a soak              180, another each time
 
 Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no

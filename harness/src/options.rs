@@ -36,11 +36,12 @@ const ATTACH: &[Action] = &[Action::Attach];
 const BOTH: &[Action] = &[Action::Run, Action::Attach];
 const TEST: &[Action] = &[Action::Test];
 const SOAK: &[Action] = &[Action::Soak];
-const IMAGE: &[Action] = &[Action::Run, Action::Test, Action::Soak, Action::Attach];
+const IMAGE: &[Action] = &[Action::Run, Action::Test, Action::Attach];
+const TESTS: &[Action] = &[Action::Test, Action::Soak];
 const GUESTS: &[Action] = &[Action::Run, Action::Test, Action::Soak];
 
 /// Every variable, with the subcommands that it means something to.
-pub const VARIABLES: [(&str, &[Action]); 27] = [
+pub const VARIABLES: [(&str, &[Action]); 28] = [
     ("FIRMWARE", BOTH),
     ("SVM", RUN),
     ("AP", RUN),
@@ -55,6 +56,7 @@ pub const VARIABLES: [(&str, &[Action]); 27] = [
     ("APPEND", RUN),
     ("TIMEOUT", RUN),
     ("KERNEL", IMAGE),
+    ("TEST_IMAGE", TESTS),
     ("ROM", GUESTS),
     ("SABOTAGE", TEST),
     ("SKIP_BOUNCE", TEST),
@@ -133,8 +135,10 @@ pub struct Options {
     pub append: String,
     /// `TIMEOUT=SECONDS`
     pub timeout: Option<Duration>,
-    /// `KERNEL=PATH`
+    /// `KERNEL=PATH`: the product.
     pub kernel: PathBuf,
+    /// `TEST_IMAGE=PATH`: the image of a soak, and of the tests that need its words.
+    pub test_image: PathBuf,
     /// `SABOTAGE=PATH`: the image that maps a private page, for `test`.
     pub sabotage: PathBuf,
     /// The image that lends its devices private buffers.
@@ -183,6 +187,7 @@ impl Default for Options {
             append: String::new(),
             timeout: None,
             kernel: "build/postern.elf".into(),
+            test_image: "build/postern-test.elf".into(),
             sabotage: "build/postern-sabotage.elf".into(),
             skip_bounce: "build/postern-skip-bounce.elf".into(),
             careless: "build/postern-careless.elf".into(),
@@ -349,6 +354,7 @@ impl Options {
             "APPEND" => self.append = value.line()?,
             "TIMEOUT" => self.timeout = Some(value.seconds()?),
             "KERNEL" => self.kernel = PathBuf::from(text),
+            "TEST_IMAGE" => self.test_image = PathBuf::from(text),
             "SABOTAGE" => self.sabotage = PathBuf::from(text),
             "SKIP_BOUNCE" => self.skip_bounce = PathBuf::from(text),
             "CARELESS" => self.careless = PathBuf::from(text),

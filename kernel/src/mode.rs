@@ -4,19 +4,19 @@ use crate::arch::disclosure;
 use crate::memory::layout;
 use crate::report::Report;
 use crate::stop::Stop;
-use postern_core::cmdline::{self, Options, ReportOption};
+use postern_core::cmdline::{self, Extra, Options, ReportOption};
 use postern_core::secure::{Evidence, Mode, Plan, SecureKind, decide};
 use pseries_tree::Machine;
 
 /// MSR\[S\] (PPC bit 41): set by hardware in a secure VM, and only there.
 const MSR_S: u64 = 1 << 22;
 
-/// Parses the command line and sets the log level.
+/// Parses the command line, with the words that the image adds, and sets the log level.
 ///
 /// # Errors
 /// Words that cannot be followed; each has been reported.
-pub fn options(machine: &Machine) -> Result<Options, Stop> {
-    let parsed = cmdline::parse(&machine.bootargs);
+pub fn options(machine: &Machine, extra: &mut impl Extra) -> Result<Options, Stop> {
+    let parsed = cmdline::parse_with(&machine.bootargs, extra);
     crate::platform::logger::set_console_level(parsed.options.loglevel);
     for error in &parsed.errors {
         log::error!("command line: {error}");
@@ -31,7 +31,12 @@ pub fn options(machine: &Machine) -> Result<Options, Stop> {
 ///
 /// # Errors
 /// What the platform says contradicts itself, or UV_ESM is still to be issued.
-pub fn decide_mode(machine: &Machine, options: &Options, report: &mut Report) -> Result<Mode, Stop> {
+pub fn decide_mode(
+    machine: &Machine,
+    options: &Options,
+    extra: &impl Extra,
+    report: &mut Report,
+) -> Result<Mode, Stop> {
     let decision = decide(Evidence {
         msr_s: postern_arch::msr() & MSR_S != 0,
         marker: machine.marker,
@@ -53,7 +58,7 @@ pub fn decide_mode(machine: &Machine, options: &Options, report: &mut Report) ->
         }
         _ => {}
     }
-    for unused in cmdline::unused(&machine.bootargs, options, mode.is_secure()) {
+    for unused in cmdline::unused(&machine.bootargs, options, extra, mode.is_secure()) {
         log::warn!("command line: {unused}");
     }
     report.mode(mode, &decision, machine);

@@ -3,7 +3,6 @@
 use crate::devices::DeviceError;
 use crate::memory::mmu::MmuError;
 use core::fmt;
-use postern_core::cmdline::{Breach, Step};
 use postern_core::exit::ExitStatus;
 use postern_core::secure::Contradiction;
 use pseries_tree::FdtError;
@@ -35,12 +34,24 @@ pub enum Stop {
     Mmu(MmuError),
     /// A device, or a job on it.
     Device(DeviceError),
-    /// Not a single block of so many bytes is free.
-    NoBlock(usize),
-    /// What was written to this address is not there any more.
-    Memory(u64),
-    /// A rule of the memory map was broken and nothing happened.
-    NotStopped(Breach),
+}
+
+/// A failure that stands for an exit status.
+pub trait Failed: fmt::Display {
+    /// The status to exit with.
+    fn status(&self) -> ExitStatus;
+}
+
+impl Failed for DeviceError {
+    fn status(&self) -> ExitStatus {
+        self.status()
+    }
+}
+
+impl Failed for Stop {
+    fn status(&self) -> ExitStatus {
+        self.status()
+    }
 }
 
 impl Stop {
@@ -50,14 +61,12 @@ impl Stop {
             Self::Tree(_) | Self::Machine(_) => ExitStatus::BadDeviceTree,
             Self::Map(error) if error.is_shortage() => ExitStatus::OutOfMemory,
             Self::Map(_) => ExitStatus::BadDeviceTree,
-            Self::NoBlock(_) => ExitStatus::OutOfMemory,
             Self::Accept(_) => ExitStatus::OutOfMemory,
             Self::CommandLine(_) => ExitStatus::BadCommandLine,
             Self::Secure(_) | Self::EsmNotIssued => ExitStatus::SecureModeFailed,
             Self::Pool(_) => ExitStatus::PoolNotShared,
             Self::Mmu(_) => ExitStatus::PlatformRefused,
             Self::Device(error) => error.status(),
-            Self::NotStopped(_) | Self::Memory(_) => ExitStatus::VerificationFailed,
         }
     }
 }
@@ -75,9 +84,6 @@ impl fmt::Display for Stop {
             Self::Accept(error) => write!(f, "no private memory: {error}"),
             Self::Mmu(error) => error.fmt(f),
             Self::Device(error) => error.fmt(f),
-            Self::NoBlock(bytes) => write!(f, "no block of {bytes} bytes is free"),
-            Self::Memory(at) => write!(f, "memory at {at:#x} does not hold what was written"),
-            Self::NotStopped(breach) => write!(f, "no exception after {}", Step::Breach(*breach)),
         }
     }
 }

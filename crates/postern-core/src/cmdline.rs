@@ -3,7 +3,6 @@
 //! The boot stage reads it before there is a heap, so nothing here allocates.
 
 use crate::secure::SvmOption;
-use crate::workload::{MAX_WORK, Work};
 use arrayvec::ArrayVec;
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -67,49 +66,16 @@ pub enum Step {
     BlkPattern,
     /// Each data disk read and each scratch disk overwritten, every CPU a share of its own.
     BlkSmp,
-    /// Random work on all devices, which are reset now and then; at the end everything is given back.
-    Soak,
-    /// What a 4 KiB read costs, polled and by interrupt.
-    IrqCost,
     /// Answer ARP, ICMP, UDP and TCP echo.
     NetServe,
-    /// The same, and one-way traffic to be measured.
-    NetBench,
-    /// Measure the disk work of `bench=` on the scratch disk.
-    BenchBlk,
-    /// The same on all its queues at once, each by a CPU of its own.
-    BenchSmp,
-    /// Measure taking and giving back slots of a pool, by how full it is.
-    BenchPool,
     /// State the memory map, for a check from outside.
     Map,
-    /// Take all memory there is, mark it, find the marks again.
-    Memory,
-    /// Break a rule of the memory map, to see that it is kept: the run ends with an exception.
-    Breach(Breach),
+    /// A step of this image's own.
+    Extra(ExtraStep),
 }
 
-/// Rules of the memory map, by how they are broken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breach {
-    /// Write to instructions.
-    TextWrite,
-    /// Execute data.
-    DataExecute,
-    /// Execute from the shared pool.
-    PoolExecute,
-    /// Execute from the stack.
-    StackExecute,
-    /// Read near address 0.
-    NullRead,
-    /// Use more stack than there is.
-    StackOverflow,
-    /// The same, on another CPU.
-    OtherStackOverflow,
-}
-
-/// Every option; what is not here is unknown.
-pub const OPTIONS: [&[u8]; 14] = [
+/// Every option of the product; what is neither here nor one of an image's own is unknown.
+pub const OPTIONS: [&[u8]; 12] = [
     b"svm",
     b"pool",
     b"loglevel",
@@ -120,47 +86,38 @@ pub const OPTIONS: [&[u8]; 14] = [
     b"irq",
     b"report",
     b"seed",
-    b"canary",
     b"serve",
     b"patience",
-    b"bench",
 ];
 
-/// Every step with the name it has in `run=`.
-pub const STEPS: [(&str, Step); 20] = [
+/// Every step of the product with the name it has in `run=`.
+pub const STEPS: [(&str, Step); 6] = [
     ("demo", Step::Demo),
     ("blk-digest", Step::BlkDigest),
     ("blk-pattern", Step::BlkPattern),
     ("blk-smp", Step::BlkSmp),
-    ("soak", Step::Soak),
-    ("irq-cost", Step::IrqCost),
     ("net-serve", Step::NetServe),
-    ("net-bench", Step::NetBench),
-    ("bench-blk", Step::BenchBlk),
-    ("bench-smp", Step::BenchSmp),
-    ("bench-pool", Step::BenchPool),
     ("map", Step::Map),
-    ("memory", Step::Memory),
-    ("breach-text-write", Step::Breach(Breach::TextWrite)),
-    ("breach-data-execute", Step::Breach(Breach::DataExecute)),
-    ("breach-pool-execute", Step::Breach(Breach::PoolExecute)),
-    ("breach-stack-execute", Step::Breach(Breach::StackExecute)),
-    ("breach-null-read", Step::Breach(Breach::NullRead)),
-    ("breach-stack-overflow", Step::Breach(Breach::StackOverflow)),
-    ("breach-other-stack-overflow", Step::Breach(Breach::OtherStackOverflow)),
 ];
 
 impl Step {
     /// Whether it writes to disks named `scratch`.
     #[must_use]
     pub const fn writes_scratch(self) -> bool {
-        matches!(self, Self::BlkPattern | Self::BlkSmp | Self::Soak | Self::BenchBlk | Self::BenchSmp)
+        match self {
+            Self::BlkPattern | Self::BlkSmp => true,
+            Self::Extra(step) => step.writes_scratch,
+            _ => false,
+        }
     }
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(STEPS.iter().find(|(_, step)| step == self).map_or("", |(name, _)| name))
+        match self {
+            Self::Extra(step) => f.write_str(step.name),
+            own => f.write_str(STEPS.iter().find(|(_, step)| step == own).map_or("", |(name, _)| name)),
+        }
     }
 }
 
@@ -180,7 +137,7 @@ pub enum Ip {
     },
 }
 
-/// Everything the command line can say.
+/// What the command line says, but for the options of an image's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `svm=on|off|emulated`, when given.
@@ -199,17 +156,12 @@ pub struct Options {
     pub irq: Irq,
     /// `report=auto|full`
     pub report: ReportOption,
-    /// `seed=N`, of the pattern that `blk-pattern` writes, and of what `soak` does.
+    /// `seed=N`: of the pattern that `blk-pattern` writes.
     pub seed: u64,
-    /// `canary=N`: plant secrets of this seed in private memory, for a search from outside.
-    pub canary: Option<u64>,
-    /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for. How long `soak`
-    /// disturbs its devices.
+    /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for.
     pub serve: Option<Duration>,
     /// `patience=SECONDS`: how long a device may take over a request; not given: what each driver allows.
     pub patience: Option<Duration>,
-    /// `bench=WORK,..`: what `bench-blk` measures, in order.
-    pub bench: ArrayVec<Work, MAX_WORK>,
 }
 
 impl Default for Options {
@@ -226,10 +178,8 @@ impl Default for Options {
             irq: Irq::Auto,
             report: ReportOption::Auto,
             seed: DEFAULT_SEED,
-            canary: None,
             serve: None,
             patience: None,
-            bench: ArrayVec::new(),
         }
     }
 }
@@ -256,8 +206,10 @@ pub enum Fault {
     Expected(&'static str),
     /// The gateway is no other machine in the network of `ip=`.
     GatewayOutside,
-    /// A step of `run=` that does what `bench=` says, without it.
-    BenchWithoutWork,
+    /// A step of `run=` needs this beside it.
+    Needs(&'static str),
+    /// Only the test image knows this option or step.
+    TestImage(&'static str),
     /// `gw=` without a static `ip=`.
     GatewayWithoutIp,
     /// The line has this many bytes, more than [`MAX_LINE`]; none of it was read.
@@ -278,7 +230,8 @@ impl fmt::Display for CmdlineError<'_> {
             Fault::NoValue => f.write_str(": needs a value"),
             Fault::Expected(what) => write!(f, ": expected {what}"),
             Fault::GatewayOutside => f.write_str(": no other host in the network of ip="),
-            Fault::BenchWithoutWork => f.write_str(": needs bench=WORK,.."),
+            Fault::Needs(what) => write!(f, ": needs {what}"),
+            Fault::TestImage(word) => write!(f, ": only the test image (postern-test) knows {word}"),
             Fault::GatewayWithoutIp => f.write_str(": needs ip=A.B.C.D/len"),
             Fault::LineTooLong(_) => Ok(()),
         }
@@ -311,10 +264,16 @@ struct Word<'a> {
     value: Option<&'a [u8]>,
 }
 
-/// Reads a command line: words between blanks, each `option=value`, up to the first NUL. Of an option given
-/// twice the later value counts.
+/// Reads a command line as the product does: words between blanks, each `option=value`, up to the first NUL. Of an
+/// option given twice the later value counts.
 #[must_use]
 pub fn parse(line: &[u8]) -> Parsed<'_> {
+    parse_with(line, &mut ())
+}
+
+/// Reads a command line as an image with words of its own does; their values go to `extra`.
+#[must_use]
+pub fn parse_with<'a>(line: &'a [u8], extra: &mut impl Extra) -> Parsed<'a> {
     let mut parsed = Parsed::default();
     let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
     if line.len() > MAX_LINE {
@@ -325,7 +284,7 @@ pub fn parse(line: &[u8]) -> Parsed<'_> {
     for word in line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
         let mut halves = word.splitn(2, |&byte| byte == b'=');
         let word = Word { option: halves.next().unwrap_or_default(), value: halves.next() };
-        if let Err(fault) = apply(&mut parsed.options, &mut gateway, word) {
+        if let Err(fault) = apply(&mut parsed.options, extra, &mut gateway, word) {
             parsed.report(word, fault);
         }
     }
@@ -334,39 +293,39 @@ pub fn parse(line: &[u8]) -> Parsed<'_> {
     {
         parsed.report(word, fault);
     }
-    let options = &parsed.options;
-    if options.bench.is_empty()
-        && options.run.iter().any(|step| matches!(step, Step::BenchBlk | Step::BenchSmp))
-    {
-        parsed.report(Word { option: b"run", value: None }, Fault::BenchWithoutWork);
+    if let Err(fault) = extra.check(&parsed.options) {
+        parsed.report(Word { option: b"run", value: None }, fault);
     }
     parsed
 }
 
 fn apply<'a>(
     options: &mut Options,
+    extra: &mut impl Extra,
     gateway: &mut Option<(Word<'a>, Ipv4Addr)>,
     word: Word<'a>,
 ) -> Result<(), Fault> {
-    if !OPTIONS.contains(&word.option) {
-        return Err(Fault::Unknown);
+    let is_extra = extra.options().iter().any(|option| option.name == word.option);
+    if !is_extra && !OPTIONS.contains(&word.option) {
+        return Err(extra::unknown_option(word.option));
     }
     let value = word.value.filter(|value| !value.is_empty()).ok_or(Fault::NoValue)?;
     // A value that is not UTF-8 is of no form that is expected below.
     let value = core::str::from_utf8(value).unwrap_or("\0");
+    if is_extra {
+        return extra.set(word.option, value);
+    }
     match word.option {
         b"svm" => options.svm = Some(svm(value)?),
         b"pool" => options.pool = pool(value)?,
         b"loglevel" => options.loglevel = loglevel(value)?,
         b"console" => options.console = console(value)?,
-        b"run" => options.run = run(value)?,
+        b"run" => options.run = run(value, extra)?,
         b"ip" => options.ip = ip(value)?,
         b"gw" => *gateway = Some((word, value.parse().map_err(|_| Fault::Expected("A.B.C.D"))?)),
         b"irq" => options.irq = irq(value)?,
         b"report" => options.report = report(value)?,
         b"seed" => options.seed = number(value).ok_or(Fault::Expected("a 64-bit number"))?,
-        b"bench" => options.bench = bench(value)?,
-        b"canary" => options.canary = Some(number(value).ok_or(Fault::Expected("a 64-bit number"))?),
         b"patience" => options.patience = Some(seconds(value)?),
         _ => options.serve = Some(seconds(value)?),
     }
@@ -382,8 +341,9 @@ fn svm(value: &str) -> Result<SvmOption, Fault> {
     }
 }
 
-/// Decimal, or hexadecimal after `0x`.
-fn number(value: &str) -> Option<u64> {
+/// A number of 64 bits: decimal, or hexadecimal after `0x`; `None` for anything else.
+#[must_use]
+pub fn number(value: &str) -> Option<u64> {
     let (digits, radix) = value.strip_prefix("0x").map_or((value, 10), |hex| (hex, 16));
     // `from_str_radix` would take a sign.
     if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -441,13 +401,14 @@ fn report(value: &str) -> Result<ReportOption, Fault> {
     }
 }
 
-fn run(value: &str) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
+const NO_STEP: &str = "a list of demo, blk-digest, blk-pattern, blk-smp, net-serve, map";
+
+fn run(value: &str, extra: &impl Extra) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     let mut steps = ArrayVec::new();
     for name in value.split(',') {
-        let step = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
-        let step = step.ok_or(Fault::Expected(
-            "a list of demo, blk-digest, blk-pattern, blk-smp, soak, irq-cost, net-serve, net-bench, bench-blk, bench-smp, bench-pool, map, memory, breach-*",
-        ))?;
+        let own = STEPS.iter().find(|(known, _)| *known == name).map(|(_, step)| *step);
+        let step = own.or_else(|| extra.steps().find(|step| step.name == name).map(Step::Extra));
+        let step = step.ok_or_else(|| extra::unknown_step(name, NO_STEP))?;
         steps.try_push(step).map_err(|_| Fault::Expected("at most 8 steps"))?;
     }
     Ok(steps)
@@ -486,18 +447,10 @@ fn seconds(value: &str) -> Result<Duration, Fault> {
         .ok_or(Fault::Expected("seconds, from 1 to 4294967295"))
 }
 
-fn bench(value: &str) -> Result<ArrayVec<Work, MAX_WORK>, Fault> {
-    let mut all = ArrayVec::new();
-    for text in value.split(',') {
-        let work = Work::parse(text);
-        let work = work.ok_or(Fault::Expected("a list of read|write:SIZE:DEPTH:seq|random:MILLISECONDS"))?;
-        all.try_push(work).map_err(|_| Fault::Expected("at most 32 pieces of work"))?;
-    }
-    Ok(all)
-}
-
+mod extra;
 mod uses;
 
+pub use extra::{Extra, ExtraOption, ExtraStep, TEST_OPTIONS, TEST_STEPS};
 pub use uses::{Unused, Why, unused};
 
 #[cfg(test)]

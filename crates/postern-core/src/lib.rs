@@ -37,4 +37,3 @@ pub mod radix;
 pub mod secure;
 pub mod vsx;
 pub mod watch;
-pub mod workload;

@@ -1,13 +1,13 @@
 //! One piece of disk work, measured: so many requests of one size in flight for so long, every answer
 //! checked.
 
+use crate::work::{Access, Order, Work};
 use alloc::vec::Vec;
 use core::fmt;
 use papr::clock::{Deadline, ticks};
 use papr::platform::Platform;
 use papr::registers::Mmio;
 use postern_core::disk::pattern::{Pattern, splitmix64};
-use postern_core::workload::{Access, Order, Work};
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::{BlkError, BreakReason, Rejected};
 use virtio_pci::blk::geometry::SECTOR;

@@ -1,4 +1,4 @@
-//! What the test image does with a disk beyond the product's jobs: soak and bench.
+//! What the test image has beyond the product: its words of the command line, soak and benchmarks of a disk.
 #![no_std]
 #![cfg_attr(
     test,
@@ -17,3 +17,5 @@ extern crate std;
 
 pub mod bench;
 pub mod soak;
+pub mod words;
+pub mod work;

@@ -93,7 +93,7 @@ fn left_on(context: &Context) -> Result<(), Failure> {
 
 /// An exception while every device has buffers: each loses memory before the guest ends.
 fn exception(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context)?;
+    let mut scene = scene(&context.on_test_image())?;
     scene.word("run=blk-digest,breach-null-read");
     if let Some(protection) = &mut scene.protection {
         protection.host = commands();

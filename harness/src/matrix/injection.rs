@@ -98,7 +98,7 @@ fn worker(
     act: impl FnOnce(u64) -> Act,
     gap: Duration,
 ) -> Result<Worker, Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
+    let mut scene = Scene::new(&context.on_test_image(), Shape::new(Firmware::Bios, true, false))?;
     let canary = seed();
     let data = scene.data_disk(bytes)?;
     scene.word(&format!("run={job} canary={canary}"));

@@ -14,7 +14,7 @@ const BAD_COMMAND_LINE: u8 = 3;
 const DEVICE: u8 = 6;
 
 /// Words that the kernel has to refuse, with what it has to name.
-const WORDS: [(&str, &str); 7] = [
+const WORDS: [(&str, &str); 9] = [
     ("colour=red", "colour"),
     ("pool=12", "pool"),
     ("run=fly", "fly"),
@@ -22,6 +22,8 @@ const WORDS: [(&str, &str); 7] = [
     ("ip=10.0.2.255/24", "ip=10.0.2.255/24: expected the address of one host"),
     ("patience=4294967296", "patience=4294967296: expected seconds, from 1 to 4294967295"),
     ("svm=maybe", "maybe"),
+    ("run=soak", "run=soak: only the test image (postern-test) knows soak"),
+    ("canary=7", "canary=7: only the test image (postern-test) knows canary"),
 ];
 
 /// The tests.
@@ -187,7 +189,7 @@ const TOGETHER: usize = LETTERS / 2;
 const LOOK_TICKS: u64 = 512_000_000 / 1000 * 5;
 
 fn many_characters(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, false))?;
+    let mut scene = Scene::new(&context.on_test_image(), Shape::new(Firmware::Vof, false, false))?;
     scene.machine.net = Net::User;
     scene.word("run=net-bench serve=100 ip=10.0.2.15/24");
     let mut session = scene.start()?;

@@ -92,7 +92,7 @@ fn cpus(context: &Context, shape: Shape) -> Result<(), Failure> {
 
 /// The guest's own count for 4 KiB reads, of a disk as `make run` has it or of a slow one.
 fn cost(context: &Context, shape: Shape, slow: bool) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
+    let mut scene = Scene::new(&context.on_test_image(), shape)?;
     if slow {
         let device = "virtio-blk-pci,drive=slow,iothread=io,disable-legacy=on,iommu_platform=on";
         let words = ["-object", "iothread,id=io", "-drive", SLOW, "-device", device];

@@ -229,7 +229,7 @@ impl Hunt {
 
 fn hunt(context: &Context, shape: Shape) -> Result<(), Failure> {
     let access_platform = shape.access_platform;
-    let mut scene = Scene::new(context, shape)?;
+    let mut scene = Scene::new(&context.on_test_image(), shape)?;
     let (seed, canary) = (seed(), seed());
     let data = scene.data_disk(DATA_BYTES)?;
     let scratch = scene.scratch_disk(SCRATCH_BYTES)?;

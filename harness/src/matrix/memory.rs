@@ -134,7 +134,7 @@ fn lazy(context: &Context, shape: Shape) -> Result<(), Failure> {
 /// The heap reaches all of memory, whatever its size and number of nodes, but for what the tree reserves: so many bytes
 /// from [`MIDDLE_START`] on.
 fn fill(context: &Context, shape: Shape, nodes: &[u64], reserved: u64) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
+    let mut scene = Scene::new(&context.on_test_image(), shape)?;
     if let Some(protection) = scene.protection.as_mut().filter(|_| reserved > 0) {
         protection.edits.push(Edit::Reserve(MIDDLE_START, reserved));
     }
@@ -163,7 +163,7 @@ fn fill(context: &Context, shape: Shape, nodes: &[u64], reserved: u64) -> Result
 }
 
 fn breach(context: &Context, shape: Shape, name: &str, points: Points) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
+    let mut scene = Scene::new(&context.on_test_image(), shape)?;
     // In a secure VM no report shows an address unless it is asked to.
     scene.word(&format!("run=breach-{name} report=full"));
     let finished = scene.boot()?;

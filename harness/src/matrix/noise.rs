@@ -61,7 +61,7 @@ pub fn tests() -> Vec<Test> {
 /// Without ACCESS_PLATFORM, QEMU's devices would follow a forged descriptor anywhere, as no IOMMU is between them
 /// and memory: there the devices are servers, which follow it no further than an ultravisor lets them.
 fn run(context: &Context, kind: Kind, access_platform: bool) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, access_platform))?;
+    let mut scene = Scene::new(&context.on_test_image(), Shape::new(Firmware::Bios, true, access_platform))?;
     let canary = seed();
     scene.data_disk(8 << 20)?;
     scene.scratch_disk(4 << 20)?;

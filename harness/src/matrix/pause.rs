@@ -132,7 +132,8 @@ fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), 
     case!("LCK-03", Halt, Q);
     let pauses =
         Pauses { cpu: 1, count: 1, length: None, place: Place::Lock { name: held.lock, nth: held.nth } };
-    let (mut scene, seed, ..) = scene_of(context, shape_with(held.lock), held.job)?;
+    let image = if held.job == BREACH { &context.on_test_image() } else { context };
+    let (mut scene, seed, ..) = scene_of(image, shape_with(held.lock), held.job)?;
     let trigger = if held.job == BREACH || held.lock == TCE { Trigger::later() } else { Trigger::at_esm() };
     attack_from(&mut scene, seed, trigger.clone(), pauses);
     let session = scene.start()?;
@@ -299,7 +300,7 @@ fn judged(
 fn last_call(context: &Context) -> Result<(), Failure> {
     case!("INJ-06", Halt, Q);
     case!("LCK-04", Halt, Q);
-    let mut scene = Scene::new(context, shape(2))?;
+    let mut scene = Scene::new(&context.on_test_image(), shape(2))?;
     scene.word("run=breach-other-stack-overflow");
     if let Some(protection) = &mut scene.protection {
         let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, place: Place::Rtas });

@@ -169,7 +169,7 @@ fn unused(context: &Context) -> Result<(), Failure> {
 /// An exception while devices behind bridges have buffers: each of them, and each bridge before them, loses memory
 /// before the guest ends.
 fn masters(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context, Shape::new(Firmware::Vof, true, true), TWO_LEVELS)?;
+    let mut scene = scene(&context.on_test_image(), Shape::new(Firmware::Vof, true, true), TWO_LEVELS)?;
     scene.data_disk(BYTES)?;
     scene.scratch_disk(BYTES)?;
     scene.word("pool=4M run=blk-digest,breach-null-read");

@@ -108,6 +108,7 @@ pub fn tests() -> Vec<Test> {
 /// The guest fills its heap; in what it gave up there is what the host left there, or the public word.
 fn lied(context: &Context, case: Case) -> Result<(), Failure> {
     let shape = Shape { mebibytes: MEBIBYTES, ..Shape::new(Firmware::Bios, true, true) };
+    let context = &context.on_test_image();
     let mut scene = Scene::new(context, shape)?;
     let end = footprint::end(context)?;
     let outside: Vec<_> = case.outside.iter().map(|(offset, size)| (end + offset, *size)).collect();

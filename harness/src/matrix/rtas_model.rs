@@ -107,7 +107,7 @@ fn busy_end(context: &Context) -> Result<(), Failure> {
 
 fn scene(context: &Context, rule: Rule, smp: u32) -> Result<(Scene, u64, std::path::PathBuf), Failure> {
     let shape = Shape { smp, ..Shape::new(Firmware::Bios, true, false) };
-    let mut scene = Scene::new(context, shape)?;
+    let mut scene = Scene::new(&context.on_test_image(), shape)?;
     let canary = seed();
     let data = scene.data_disk(DATA_BYTES)?;
     scene.word(&format!("run=blk-digest canary={canary}"));

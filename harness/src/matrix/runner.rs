@@ -139,6 +139,7 @@ fn context(options: &Options) -> Context {
     Context {
         qemu: options.qemu.clone(),
         kernel: options.kernel.clone(),
+        test_image: options.test_image.clone(),
         sabotage: options.sabotage.clone(),
         skip_bounce: options.skip_bounce.clone(),
         careless: options.careless.clone(),

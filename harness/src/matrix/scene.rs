@@ -23,8 +23,10 @@ const SMALL_WINDOW: u64 = 64 << 20;
 pub struct Context {
     /// QEMU.
     pub qemu: PathBuf,
-    /// The image.
+    /// The product.
     pub kernel: PathBuf,
+    /// The image whose steps measure, disturb and break rules, and that plants canaries.
+    pub test_image: PathBuf,
     /// The image that maps a page it never shared.
     pub sabotage: PathBuf,
     /// The image that lends its devices private buffers.
@@ -35,12 +37,21 @@ pub struct Context {
     pub rom: PathBuf,
 }
 
+impl Context {
+    /// The same with the test image in the product's place: for tests that need one of its words.
+    #[must_use]
+    pub fn on_test_image(&self) -> Self {
+        Self { kernel: self.test_image.clone(), ..self.clone() }
+    }
+}
+
 #[cfg(test)]
 impl Context {
     pub(crate) fn for_tests() -> Self {
         Self {
             qemu: "qemu".into(),
             kernel: "k".into(),
+            test_image: "t".into(),
             sabotage: "s".into(),
             skip_bounce: "b".into(),
             careless: "c".into(),

@@ -66,7 +66,7 @@ fn run(context: &Context, until: Until, seed: u64) -> Result<(), Failure> {
         Until::Time(time) => (time, false),
         Until::Enough => (SHORT, true),
     };
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    let mut scene = Scene::new(&context.on_test_image(), Shape::new(Firmware::Bios, true, true))?;
     let data = scene.data_disk(DATA_BYTES)?;
     let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
     let expected = digest(&data)?;

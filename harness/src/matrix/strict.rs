@@ -25,7 +25,7 @@ pub fn tests() -> Vec<Test> {
         })
         .into();
     tests.push(Test::new("strict/bios/code-in-the-pool-is-found", |context| {
-        secure_run(context, Firmware::Bios, "run=breach-pool-execute", |finished| {
+        secure_run(&context.on_test_image(), Firmware::Bios, "run=breach-pool-execute", |finished| {
             let found = judge::strict(finished);
             let expected = |f: &Finding| matches!(f, Finding::Strict(Breach::ExecutesShared(_)));
             found.len() == 1 && found.iter().all(expected)

@@ -14,8 +14,6 @@ use virtio_pci::pci::placement::PlaceError;
 use virtio_pci::pci::windows::WindowError;
 use virtio_pci::virtio::error::TransportError;
 use virtio_pci::virtio::regions::RegionError;
-use workloads::bench::BenchError;
-use workloads::soak::SoakError;
 
 /// A device that cannot be used, or a job on one that failed.
 #[derive(Debug)]
@@ -44,13 +42,6 @@ pub enum DeviceError {
     Transfer(TransferError),
     /// Writing a disk and reading it back.
     Job(JobError),
-    /// Measuring a disk.
-    Bench(BenchError),
-    /// Measuring a disk with another driver.
-    #[cfg(feature = "bench-virtio-drivers")]
-    Other(virtio_drivers::Error),
-    /// Random work on a disk.
-    Soak(SoakError),
     /// The network.
     Stack(StackError<NetError>),
     /// More functions that access memory than can be remembered, which is this many.
@@ -61,17 +52,13 @@ pub enum DeviceError {
     Missing(&'static str),
     /// A CPU, by its server number, did not finish its share of the work.
     Cpu(u32),
-    /// The devices let go, and part of the pool is still in use.
-    NotGivenBack,
 }
 
 impl DeviceError {
     /// The status to exit with.
     pub fn status(&self) -> ExitStatus {
         match self {
-            Self::Job(JobError::Mismatch { .. })
-            | Self::Bench(BenchError::Mismatch(_))
-            | Self::Soak(SoakError::Mismatch(_)) => ExitStatus::VerificationFailed,
+            Self::Job(JobError::Mismatch { .. }) => ExitStatus::VerificationFailed,
             _ => ExitStatus::DeviceFailed,
         }
     }
@@ -92,16 +79,11 @@ impl fmt::Display for DeviceError {
             Self::Net(error) => error.fmt(f),
             Self::Transfer(error) => error.fmt(f),
             Self::Job(error) => error.fmt(f),
-            Self::Bench(error) => error.fmt(f),
-            #[cfg(feature = "bench-virtio-drivers")]
-            Self::Other(error) => write!(f, "virtio-drivers: {error}"),
-            Self::Soak(error) => error.fmt(f),
             Self::Stack(error) => error.fmt(f),
             Self::TooManyMasters(most) => write!(f, "more than {most} functions access memory"),
             Self::NoUart => f.write_str("no 16550 answers"),
             Self::Missing(what) => write!(f, "there is no {what}"),
             Self::Cpu(server) => write!(f, "cpu {server} does not finish"),
-            Self::NotGivenBack => f.write_str("part of the pool was not given back"),
         }
     }
 }
@@ -128,7 +110,5 @@ from! {
     NetError => Net,
     TransferError => Transfer,
     JobError => Job,
-    BenchError => Bench,
-    SoakError => Soak,
     StackError<NetError> => Stack,
 }

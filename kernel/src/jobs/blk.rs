@@ -3,7 +3,7 @@
 use crate::devices::DeviceError;
 use crate::devices::set::{Devices, Disk};
 use crate::jobs::ended;
-use crate::platform::pseries::{self, Pseries};
+use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::format;
 use alloc::vec::Vec;
@@ -15,10 +15,8 @@ use postern_core::outcome::Work;
 use virtio_pci::blk::stream::Plan;
 
 /// The serial number of the disks that may be overwritten.
-pub(super) const SCRATCH: &str = "scratch";
+pub const SCRATCH: &str = "scratch";
 const MIB: u64 = 1 << 20;
-/// Reads of each kind that `irq-cost` makes.
-const READS: usize = 500;
 
 /// SHA-256 of each disk's first MiB.
 pub fn first_mib(devices: &mut Devices, report: &mut Report) -> Work {
@@ -46,7 +44,11 @@ pub fn digest(options: &Options, devices: &mut Devices, report: &mut Report) -> 
     at_least_one("data disk", each(data.into_iter(), |disk| digest_one(disk, report)))
 }
 
-pub(super) fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), DeviceError> {
+/// SHA-256 of one whole disk.
+///
+/// # Errors
+/// It could not be read.
+pub fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), DeviceError> {
     let ((sum, bytes), rate) =
         timed(disk, |disk| Ok(jobs::digest(&mut disk.driver, u64::MAX, Plan::default())?))?;
     report.step(&format!("blk{}", disk.number), format_args!("SHA-256 {sum} of {bytes} bytes ({rate})"));
@@ -88,68 +90,11 @@ fn each<'a>(
 }
 
 /// Work that found nothing to be done on has failed.
-pub(super) fn at_least_one(what: &'static str, mut work: Work) -> Work {
+pub fn at_least_one(what: &'static str, mut work: Work) -> Work {
     if work.asked() == 0 {
         ended(&mut work, "run", Err(DeviceError::Missing(what)));
     }
     work
-}
-
-/// What a read of 4 KiB costs when the driver looks for its completion all the time, and when it looks for a while and
-/// sleeps until an interrupt. Both take turns, so that whatever else the host does touches both alike.
-pub fn irq_cost(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
-    let disk = devices.disks.first_mut().ok_or(DeviceError::Missing("disk"))?;
-    let Some(line) = disk.driver.line() else {
-        return Err(DeviceError::Missing("disk with interrupts"));
-    };
-    let before = line.arrivals();
-    let mut costs = [const { Costs { times: Vec::new(), hcalls: Vec::new() } }; 2];
-    for _ in 0..READS {
-        for (polled, costs) in [true, false].into_iter().zip(&mut costs) {
-            if let Some(line) = disk.driver.line() {
-                line.pause(polled);
-            }
-            let (start, hcalls) = (Pseries.now(), pseries::hcalls());
-            disk.driver.read(0, 4096).map_err(DeviceError::Blk)?;
-            costs.times.push(duration(&Pseries, Pseries.now().wrapping_sub(start)).as_nanos());
-            costs.hcalls.push(u128::from(pseries::hcalls().wrapping_sub(hcalls)));
-        }
-    }
-    let [polled, interrupt] = costs.map(Costs::quarter);
-    let arrivals = disk.driver.line().map_or(0, |line| line.arrivals().wrapping_sub(before));
-    let label = format!("blk{}", disk.number);
-    report.step(
-        &label,
-        format_args!(
-            "4 KiB read: {} ns and {} hcalls polled, {} ns and {} hcalls by interrupt \
-             (lower quartiles of {READS}; {arrivals} interrupts)",
-            polled.0, polled.1, interrupt.0, interrupt.1
-        ),
-    );
-    report.fact(format_args!("blk{}.read_polled_ns", disk.number), polled.0);
-    report.fact(format_args!("blk{}.read_polled_hcalls", disk.number), polled.1);
-    report.fact(format_args!("blk{}.read_interrupt_ns", disk.number), interrupt.0);
-    report.fact(format_args!("blk{}.read_interrupt_hcalls", disk.number), interrupt.1);
-    report.fact(format_args!("blk{}.read_interrupts", disk.number), arrivals);
-    Ok(())
-}
-
-/// Of each read: nanoseconds, and hypercalls.
-struct Costs {
-    times: Vec<u128>,
-    hcalls: Vec<u128>,
-}
-
-impl Costs {
-    /// The lower quartile of the times, which a host that does something else now and then does not touch, and the
-    /// median of the hypercalls.
-    fn quarter(self) -> (u128, u128) {
-        let at = |mut all: Vec<u128>, part: usize| {
-            all.sort_unstable();
-            all.len().checked_div(part).and_then(|at| all.get(at)).copied().unwrap_or(0)
-        };
-        (at(self.times, 4), at(self.hcalls, 2))
-    }
 }
 
 fn timed<T>(

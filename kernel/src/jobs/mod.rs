@@ -1,16 +1,14 @@
 //! What `run=` asks for, in order.
 
-mod bench;
-mod blk;
-mod memory;
-mod net;
+pub mod blk;
+mod map;
+pub mod net;
 mod smp;
-mod soak;
 
-use crate::devices::DeviceError;
 use crate::devices::set::Devices;
+use crate::image::Image;
 use crate::report::Report;
-use crate::stop::Stop;
+pub use crate::stop::Failed;
 use alloc::vec::Vec;
 use core::fmt::Display;
 use postern_core::cmdline::{Options, Step};
@@ -19,7 +17,7 @@ use postern_core::outcome::Work;
 
 /// Runs the steps, each on what the one before left. One that fails keeps no other from running: a device that
 /// broke is not to take the others with it. Counts what was asked for and what was done.
-pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+pub fn run(options: &Options, image: &mut impl Image, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = Work::default();
     for step in &options.run {
         log::debug!("run: {step}");
@@ -28,16 +26,9 @@ pub fn run(options: &Options, devices: &mut Devices, report: &mut Report) -> Wor
             Step::BlkDigest => work.add(blk::digest(options, devices, report)),
             Step::BlkPattern => work.add(blk::pattern(options, devices, report)),
             Step::BlkSmp => work.add(smp::disks(options, devices, report)),
-            Step::Soak => work.add(soak::soak(options, devices, report)),
-            Step::IrqCost => ended(&mut work, step, blk::irq_cost(devices, report)),
             Step::NetServe => work.add(net::serve(options, devices, report)),
-            Step::NetBench => work.add(net::bench(options, devices, report)),
-            Step::BenchBlk => work.add(bench::blk(*step, options, devices, 1, report)),
-            Step::BenchSmp => work.add(bench::blk(*step, options, devices, usize::MAX, report)),
-            Step::BenchPool => ended(&mut work, step, bench::pool(options, report)),
-            Step::Map => ended(&mut work, step, memory::map(report)),
-            Step::Memory => ended(&mut work, step, memory::fill(report)),
-            Step::Breach(breach) => ended(&mut work, step, memory::breach(*breach, devices.pool, report)),
+            Step::Map => ended(&mut work, step, map::state(report)),
+            Step::Extra(step) => work.add(image.run(*step, options, devices, report)),
         }
     }
     work
@@ -51,20 +42,22 @@ fn demo(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
 }
 
 /// Counts a piece of work, and says by whose name it failed.
-fn ended<E: Into<Stop>>(work: &mut Work, whose: impl Display, result: Result<(), E>) {
+pub fn ended<E: Failed>(work: &mut Work, whose: impl Display, result: Result<(), E>) {
     work.note(result.map_err(|error| {
-        let stop = error.into();
-        log::error!("{whose}: {stop}");
-        stop.status()
+        log::error!("{whose}: {error}");
+        error.status()
     }));
 }
 
 /// All results, or the error that decides, once the others are named: wrong data before anything else.
-fn worst<T>(
-    results: impl Iterator<Item = Result<T, DeviceError>>,
+///
+/// # Errors
+/// The failure that decides.
+pub fn worst<T, E: Failed>(
+    results: impl Iterator<Item = Result<T, E>>,
     whose: impl Display,
-) -> Result<Vec<T>, DeviceError> {
-    let (mut good, mut failed) = (Vec::new(), None::<DeviceError>);
+) -> Result<Vec<T>, E> {
+    let (mut good, mut failed) = (Vec::new(), None::<E>);
     for result in results {
         match (result, failed.take()) {
             (Ok(one), before) => {

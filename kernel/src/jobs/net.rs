@@ -3,9 +3,8 @@
 use crate::devices::DeviceError;
 use crate::devices::set::{Card, Devices};
 use crate::jobs::ended;
+use crate::platform::console;
 use crate::platform::pseries::Pseries;
-use crate::platform::{console, interrupts};
-use crate::println;
 use crate::report::Report;
 use alloc::format;
 use core::time::Duration;
@@ -15,12 +14,10 @@ use postern_core::cmdline::{Options, Step};
 use postern_core::outcome::Work;
 
 const LEASE_WAIT: Duration = Duration::from_secs(15);
-const PING_WAIT: Duration = Duration::from_secs(3);
-const PINGS: usize = 101;
+/// How long a gateway may take to answer.
+pub const PING_WAIT: Duration = Duration::from_secs(3);
 /// What a script or a person types to end `net-serve`.
-pub(super) const QUIT: u8 = b'q';
-/// What a script types into `net-bench` to learn how much time has passed so far, and how much of it idle.
-const MARK: u8 = b'm';
+pub const QUIT: u8 = b'q';
 /// How often the console is looked at meanwhile.
 const CONSOLE_LOOK: Duration = Duration::from_millis(5);
 /// `net-serve` without `serve=` lasts until it is told to end, but not longer than this.
@@ -49,43 +46,6 @@ fn lease_and_ping_one(card: &mut Card, report: &mut Report) -> Result<(), Device
     Ok(())
 }
 
-/// The median of several pings, then [`serve`] with one-way services.
-pub fn bench(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
-    let mut work = Work::default();
-    let Some(card) = first_with_address(Step::NetBench, devices, &mut work, report) else { return work };
-    let label = format!("net{}", card.number);
-    ended(&mut work, &label, ping_median(card, report));
-    card.stack.offer_one_way(true);
-    let mut marks = 0u64;
-    let served = serve_and(options, card, report, |typed| {
-        if typed == MARK {
-            // Not part of the report, which would grow with what is typed.
-            println!("postern: {label}.mark.{marks}.ticks={}", Pseries.now());
-            println!("postern: {label}.mark.{marks}.idle={}", interrupts::given_up());
-            marks = marks.wrapping_add(1);
-        }
-    });
-    ended(&mut work, &label, served);
-    report.fact(format_args!("{label}.discarded"), card.stack.counters().one_way.discarded_datagrams);
-    card.stack.offer_one_way(false);
-    work
-}
-
-fn ping_median(card: &mut Card, report: &mut Report) -> Result<(), DeviceError> {
-    let label = format!("net{}", card.number);
-    let Some(gateway) = card.stack.gateway()? else {
-        report.step(&label, "no gateway to ping");
-        return Ok(());
-    };
-    let mut times = [Duration::ZERO; PINGS];
-    for time in &mut times {
-        *time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
-    }
-    times.sort_unstable();
-    report.fact(format_args!("{label}.ping_us"), times[PINGS / 2].as_micros());
-    Ok(())
-}
-
 /// Answers ARP, ICMP echo, and UDP and TCP echo on port 7 on the first card that gets an address, until told to end.
 pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = Work::default();
@@ -98,7 +58,7 @@ pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> W
 }
 
 /// The first card that gets an address; those before it have failed, those after it are named.
-fn first_with_address<'a>(
+pub fn first_with_address<'a>(
     step: Step,
     devices: &'a mut Devices,
     work: &mut Work,
@@ -122,7 +82,10 @@ fn first_with_address<'a>(
 }
 
 /// [`serve`] on one card; what is typed meanwhile and does not end it is for `typed`.
-fn serve_and(
+///
+/// # Errors
+/// The card failed.
+pub fn serve_and(
     options: &Options,
     card: &mut Card,
     report: &mut Report,
@@ -160,7 +123,11 @@ fn serve_and(
     Ok(())
 }
 
-pub(super) fn configure(card: &mut Card, report: &mut Report) -> Result<Settings, DeviceError> {
+/// An address for a card that has none yet.
+///
+/// # Errors
+/// There is none to be had.
+pub fn configure(card: &mut Card, report: &mut Report) -> Result<Settings, DeviceError> {
     if let Some(settings) = card.stack.settings() {
         return Ok(settings);
     }

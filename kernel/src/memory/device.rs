@@ -81,7 +81,6 @@ impl DeviceBytes {
     }
 
     /// The first byte.
-    #[cfg(feature = "bench-virtio-drivers")]
     pub fn as_ptr(&self) -> *mut u8 {
         self.base
     }

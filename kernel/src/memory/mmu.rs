@@ -13,7 +13,6 @@ use papr::addr::{FRAME_SIZE, Gpa, GpaRange};
 use papr::hcall::{HcallError, calls};
 use papr::lock::Lock;
 use papr::parts;
-use papr::platform::DeviceMemory;
 use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_entry};
 use svm_dma::memory_map::MemoryMap;
 
@@ -135,27 +134,6 @@ pub fn enable(map: &MemoryMap) -> Result<(), MmuError> {
     // next instruction and every pointer mean the same with translation on.
     unsafe { postern_arch::enable_translation() };
     Ok(())
-}
-
-/// Bytes in a page of QEMU's translation cache, the pages that it has room for at first, and those that it is
-/// filled with at most.
-const CACHED_PAGE: usize = 4096;
-const CACHED_AT_FIRST: usize = 256;
-const CACHED_AT_LAST: usize = 4096;
-
-/// Makes QEMU's cache of translations large enough for `memory`, on the CPU that runs this. It doubles when it is
-/// flushed while more than 70 % of it are in use (QEMU 7.2, accel/tcg/cputlb.c), which happens under a system that
-/// changes processes and never under this one; without it, copies of more than a megabyte take twice as long.
-/// On hardware this is a few thousand loads.
-pub fn widen(memory: &impl DeviceMemory) {
-    let mut pages = CACHED_AT_FIRST;
-    while pages <= CACHED_AT_LAST.min(memory.len() / CACHED_PAGE) {
-        for page in 0..pages {
-            memory.load32(page.saturating_mul(CACHED_PAGE));
-        }
-        postern_arch::renew_process();
-        pages = pages.saturating_mul(2);
-    }
 }
 
 /// Calls `found` with each run of equal mappings.

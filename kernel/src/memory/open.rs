@@ -1,15 +1,12 @@
 //! Opening memory, in the order that secure mode dictates: the pool is placed and shared first, from
 //! frames that nothing has used, then the heap, then translation.
 
-use crate::arch::cpus::{self, Pending};
 use crate::memory::device::DeviceBytes;
 use crate::memory::{accept, heap, mmu};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use crate::stop::Stop;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::time::Duration;
 use papr::clock::{Clock, duration};
 use pseries_tree::Machine;
 use svm_dma::memory_map::{Kind, MapError, MemoryMap, Own, OwnedFrames};
@@ -23,9 +20,6 @@ const FIRST_PROVED: u64 = 4 << 20;
 
 /// Ranges tried for the pool. One that failed to be shared is never used again, for anything.
 const POOL_TRIES: usize = 2;
-
-/// How long another CPU may take to look through the pool.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The pool, when there is one: in secure mode of `pool_bytes`.
 pub type Pool = SharedPool<DeviceBytes>;
@@ -68,25 +62,7 @@ pub fn open(map: &mut MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -
     let rest = map.take_rest()?;
     mmu::enable(map)?;
     heap::grow_from(rest);
-    if let Some(pool) = &pool {
-        mmu::widen(pool.memory());
-    }
     Ok(pool)
-}
-
-/// Has each other CPU that works look through the pool as well: all of them may do I/O.
-pub fn widen_on_others(pool: Option<&Pool>) {
-    let Some(pool) = pool else { return };
-    let looks: Vec<Pending<()>> = cpus::workers()
-        .map(|cpu| {
-            let memory = pool.memory().clone();
-            cpu.start(move || mmu::widen(&memory))
-        })
-        .collect();
-    for look in looks {
-        // One that is slow is slow later, too; nothing depends on it.
-        _ = look.wait(PATIENCE);
-    }
 }
 
 /// Proves the first heap, or another one in its place.

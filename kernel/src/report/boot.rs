@@ -24,8 +24,8 @@ pub fn size(bytes: u64) -> String {
 }
 
 impl Report {
-    /// Firmware, CPU, entry and memory; and what was odd about the tree.
-    pub fn machine(&mut self, machine: &Machine) {
+    /// Image, firmware, CPU, entry and memory; and what was odd about the tree.
+    pub fn machine(&mut self, image: &str, machine: &Machine) {
         for warning in machine.warnings.list() {
             log::warn!("device tree: {warning}");
         }
@@ -43,7 +43,8 @@ impl Report {
             let _ = write!(hex, "{byte:02x}");
             hex
         });
-        self.step("image", format_args!("Postern {}, build {build}", env!("CARGO_PKG_VERSION")));
+        self.step("image", format_args!("{image} {}, build {build}", env!("CARGO_PKG_VERSION")));
+        self.fact("image.name", image);
         self.fact("image.build", build);
         let cas = machine.cas.word();
         self.step("firmware", format_args!("{firmware}; entered by {}; negotiation: {cas}", machine.entry));

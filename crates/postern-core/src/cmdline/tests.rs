@@ -41,8 +41,7 @@ fn an_empty_line_gives_the_defaults() {
 #[test]
 fn every_option_is_read() {
     let all = "svm=on pool=512K loglevel=trace console=uart run=blk-digest,blk-pattern,net-serve \
-               gw=10.0.2.2 ip=10.0.2.15/24 irq=lsi seed=0xfeed serve=30 patience=2 \
-               bench=read:4096:32:random:500,write:512:1:seq:1\0";
+               gw=10.0.2.2 ip=10.0.2.15/24 irq=lsi seed=0xfeed serve=30 patience=2\0";
     let options = options(all);
     assert_eq!(options.svm, Some(SvmOption::On));
     assert_eq!(options.pool, 512 << 10);
@@ -55,8 +54,6 @@ fn every_option_is_read() {
     assert_eq!(options.seed, 0xfeed);
     assert_eq!(options.serve, Some(Duration::from_secs(30)));
     assert_eq!(options.patience, Some(Duration::from_secs(2)));
-    let bench: Vec<_> = options.bench.iter().map(ToString::to_string).collect();
-    assert_eq!(bench, ["read:4096:32:random:500", "write:512:1:seq:1"]);
 }
 
 #[test]
@@ -69,15 +66,8 @@ fn every_word_of_a_closed_list_is_read() {
     }
     assert_eq!(options("console=hvc").console, Console::Hvc);
     for (name, step) in STEPS {
-        assert_eq!(options(&format!("bench=read:512:1:seq:1 run={name}")).run.as_slice(), [step]);
+        assert_eq!(options(&format!("run={name}")).run.as_slice(), [step]);
         assert_eq!(step.to_string(), name);
-    }
-}
-
-#[test]
-fn a_benchmark_of_nothing_is_no_command_line() {
-    for step in ["bench-blk", "bench-smp", "demo,bench-blk"] {
-        assert_eq!(errors(format!("run={step}").as_bytes()), ["run: needs bench=WORK,.."]);
     }
 }
 
@@ -85,17 +75,20 @@ fn a_benchmark_of_nothing_is_no_command_line() {
 fn the_steps_that_write_to_scratch_disks_are_those_that_the_help_says_so_of() {
     let help = include_str!("../../../../docs/help.txt");
     for (name, step) in STEPS {
-        let start = help.find(&format!("\n        {name} "));
-        let Some(start) = start else { continue };
-        let text = help.get(start + 1..).unwrap().split_inclusive('\n').enumerate();
-        // A step's text goes on in lines that are indented further.
-        let text: String = text
-            .take_while(|(n, line)| *n == 0 || line.starts_with("          "))
-            .map(|(_, line)| line)
-            .collect();
-        let says = text.contains("scratch disk") || name == "soak";
-        assert_eq!(step.writes_scratch(), says, "{name}: {text}");
+        let text = help_of(help, name).unwrap_or_else(|| panic!("no {name} in the help"));
+        assert_eq!(step.writes_scratch(), text.contains("scratch disk"), "{name}: {text}");
     }
+}
+
+/// What the help says of a step: its line, and those after it that are indented further.
+fn help_of(help: &str, step: &str) -> Option<String> {
+    let start = help.find(&format!("\n        {step} "))?;
+    let text = help.get(start + 1..)?.split_inclusive('\n').enumerate();
+    Some(
+        text.take_while(|(n, line)| *n == 0 || line.starts_with("          "))
+            .map(|(_, line)| line)
+            .collect(),
+    )
 }
 
 #[test]
@@ -137,7 +130,7 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
             "quiet: unknown option",
             "svm=maybe: expected on, off or emulated",
             "swiotlb=force: unknown option",
-            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, blk-smp, soak, irq-cost, net-serve, net-bench, bench-blk, bench-smp, bench-pool, map, memory, breach-*",
+            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, blk-smp, net-serve, map",
             "pool: needs a value",
         ]
     );
@@ -185,10 +178,8 @@ fn each_option_and_step_misspelt_is_an_error_that_names_it() {
         ("irq", "auto"),
         ("report", "full"),
         ("seed", "1"),
-        ("canary", "1"),
         ("serve", "1"),
         ("patience", "1"),
-        ("bench", "read:512:1:seq:1"),
     ];
     for option in OPTIONS {
         let option = core::str::from_utf8(option).unwrap();
@@ -313,19 +304,6 @@ fn a_frame_more_than_the_largest_pool_is_refused() {
     for size in ["1073807360", "1048640K", "0", "32K"] {
         let line = format!("pool={size}");
         assert_eq!(errors(line.as_bytes()), [format!("{line}: expected a multiple of 64K from 64K to 1G")]);
-    }
-}
-
-#[test]
-fn a_piece_of_work_more_than_fits_is_refused() {
-    let bench = |pieces: usize| format!("bench={}", vec!["read:512:1:seq:1"; pieces].join(","));
-    assert_eq!(options(&bench(32)).bench.len(), 32);
-    assert!(errors(bench(33).as_bytes())[0].ends_with("expected at most 32 pieces of work"));
-    for largest in ["read:4194304:1:seq:1", "read:512:256:seq:1"] {
-        assert_eq!(options(&format!("bench={largest}")).bench.len(), 1);
-    }
-    for beyond in ["read:4194816:1:seq:1", "read:512:257:seq:1"] {
-        assert_eq!(errors(format!("bench={beyond}").as_bytes()).len(), 1, "{beyond}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Words of the command line that have no effect on what was asked for.
 
-use super::{OPTIONS, Options, Step};
+use super::{Extra, OPTIONS, Options, Step};
 use core::fmt;
 use papr::text::Escaped;
 
@@ -35,19 +35,30 @@ impl fmt::Display for Unused<'_> {
     }
 }
 
-/// The words of a line that was followed as `options`, and that change nothing. `secure` is what the guest is.
-pub fn unused<'a>(line: &'a [u8], options: &Options, secure: bool) -> impl Iterator<Item = Unused<'a>> {
+/// The words of a line that was followed as `options` by an image with the words `extra`, and that change nothing.
+/// `secure` is what the guest is.
+pub fn unused<'a>(
+    line: &'a [u8],
+    options: &Options,
+    extra: &impl Extra,
+    secure: bool,
+) -> impl Iterator<Item = Unused<'a>> {
     let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
     let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     words.clone().enumerate().filter_map(move |(index, word)| {
         let mut later = words.clone().skip(index.saturating_add(1));
         let why = if later.any(|later| name(later) == name(word)) {
             Some(Why::GivenAgain)
-        } else if !secure && name(word) == b"pool" && !options.run.contains(&Step::BenchPool) {
+        } else if !secure && name(word) == b"pool" && !options.run.iter().any(measures_pool) {
             Some(Why::NoPool)
         } else {
-            let looks = options.run.iter().any(|step| looks_at(*step, name(word)));
-            (!looks && OPTIONS.contains(&name(word))).then_some(Why::NoStep)
+            let own = OPTIONS.contains(&name(word));
+            let added = extra.options().iter().find(|option| option.name == name(word));
+            let looks = |step: &Step| match added {
+                Some(option) => option.with_any_step || asks_for(step, option.name),
+                None => looks_at(step, name(word)),
+            };
+            ((own || added.is_some()) && !options.run.iter().any(looks)).then_some(Why::NoStep)
         };
         Some(Unused { word, why: why? })
     })
@@ -57,18 +68,25 @@ fn name(word: &[u8]) -> &[u8] {
     word.split(|&byte| byte == b'=').next().unwrap_or_default()
 }
 
-/// Whether a step, or what comes before each, looks at an option.
-fn looks_at(step: Step, option: &[u8]) -> bool {
+/// Whether a step, or what comes before each, looks at an option of the product's.
+fn looks_at(step: &Step, option: &[u8]) -> bool {
     match option {
-        b"serve" => matches!(step, Step::NetServe | Step::NetBench | Step::Soak),
-        b"seed" => {
-            matches!(step, Step::BlkPattern | Step::BlkSmp | Step::Soak | Step::BenchBlk | Step::BenchSmp)
-        }
-        b"ip" | b"gw" => matches!(step, Step::Demo | Step::NetServe | Step::NetBench | Step::Soak),
-        b"bench" => matches!(step, Step::BenchBlk | Step::BenchSmp),
+        b"serve" => matches!(step, Step::NetServe) || asks_for(step, option),
+        b"seed" => matches!(step, Step::BlkPattern | Step::BlkSmp) || asks_for(step, option),
+        b"ip" | b"gw" => matches!(step, Step::Demo | Step::NetServe) || asks_for(step, option),
         // Devices are brought up for every step.
         _ => true,
     }
+}
+
+/// Whether it is a step of the image's own that looks at this option.
+fn asks_for(step: &Step, option: &[u8]) -> bool {
+    matches!(step, Step::Extra(step) if step.looks_at.contains(&option))
+}
+
+/// Whether it is a step that looks at `pool=` without a pool of this machine.
+fn measures_pool(step: &Step) -> bool {
+    asks_for(step, b"pool")
 }
 
 #[cfg(test)]
@@ -80,22 +98,15 @@ mod tests {
     use std::vec::Vec;
 
     /// Options that some steps look at and others do not.
-    const SOMETIMES: [&str; 5] = ["ip", "gw", "seed", "serve", "bench"];
+    const SOMETIMES: [&str; 4] = ["ip", "gw", "seed", "serve"];
     /// What each step looks at of those, from docs/help.txt.
-    const LOOKED_AT: [(&str, &str); 13] = [
+    const LOOKED_AT: [(&str, &str); 6] = [
         ("demo", "ip gw"),
         ("blk-digest", ""),
         ("blk-pattern", "seed"),
         ("blk-smp", "seed"),
-        ("soak", "ip gw seed serve"),
-        ("irq-cost", ""),
         ("net-serve", "ip gw serve"),
-        ("net-bench", "ip gw serve"),
-        ("bench-blk", "seed bench"),
-        ("bench-smp", "seed bench"),
-        ("bench-pool", ""),
         ("map", ""),
-        ("memory", ""),
     ];
 
     fn value(option: &str) -> &'static str {
@@ -108,7 +119,6 @@ mod tests {
             "gw" => "10.0.2.2",
             "irq" => "poll",
             "report" => "full",
-            "bench" => "read:4096:1:seq:1",
             _ => "7",
         }
     }
@@ -116,7 +126,7 @@ mod tests {
     fn said(line: &str, secure: bool) -> Vec<String> {
         let parsed = parse(line.as_bytes());
         assert!(parsed.errors.is_empty(), "{line}: {:?}", parsed.errors);
-        unused(line.as_bytes(), &parsed.options, secure).map(|unused| unused.to_string()).collect()
+        unused(line.as_bytes(), &parsed.options, &(), secure).map(|unused| unused.to_string()).collect()
     }
 
     #[test]
@@ -126,18 +136,14 @@ mod tests {
             let of_step = LOOKED_AT.iter().find(|(name, _)| *name == step).map_or("", |(_, used)| used);
             for option in OPTIONS.iter().map(|option| core::str::from_utf8(option).unwrap()) {
                 let word = format!("{option}={}", value(option));
-                // What has to be there with it or with the step.
-                let with = match (step, option) {
-                    (_, "run") => continue,
-                    (_, "gw") => "ip=10.0.2.15/24 ",
-                    ("bench-blk" | "bench-smp", "bench") => "",
-                    ("bench-blk" | "bench-smp", _) => "bench=read:512:1:seq:1 ",
+                // What has to be there with it.
+                let with = match option {
+                    "run" => continue,
+                    "gw" => "ip=10.0.2.15/24 ",
                     _ => "",
                 };
-                let needs_bench = step.starts_with("bench-") && step != "bench-pool" && option == "gw";
-                let more = if needs_bench { "bench=read:512:1:seq:1 " } else { "" };
                 let used = !SOMETIMES.contains(&option) || of_step.split(' ').any(|used| used == option);
-                let said = said(&format!("{more}{with}{word} run={step}"), true);
+                let said = said(&format!("{with}{word} run={step}"), true);
                 let line = format!("{word}: not used: no step of run= looks at it");
                 assert_eq!(said.contains(&line), !used, "{step}: {word}: {said:?}");
                 tried += 1;
@@ -154,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_word_that_a_later_one_overrides_is_named() {
-        let line = "run=map seed=1 run=soak seed=2";
+        let line = "run=map seed=1 run=blk-pattern seed=2";
         assert_eq!(
             said(line, true),
             ["run=map: not used: a later one counts", "seed=1: not used: a later one counts"]
@@ -162,10 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_of_use_to_a_secure_guest_and_to_its_measurement() {
+    fn a_pool_is_of_use_to_a_secure_guest() {
         let named = ["pool=2M: not used: an ordinary guest has no pool"];
         assert_eq!(said("pool=2M", true), [""; 0]);
         assert_eq!(said("pool=2M", false), named);
-        assert_eq!(said("pool=2M run=bench-pool", false), [""; 0]);
     }
 }

@@ -1,8 +1,8 @@
 //! What a measurement of another driver has in common with one of this kernel's.
 
 use super::Content;
+use crate::work::{Access, Order, Work};
 use postern_core::disk::pattern::splitmix64;
-use postern_core::workload::{Access, Order, Work};
 
 impl Content {
     /// Readies a buffer for a request at byte `offset` of the disk: what is written is what is there already.

@@ -3,7 +3,6 @@
 
 use papr::clock::Clock;
 use postern_core::disk::pattern::Pattern;
-use postern_core::workload::Work;
 use std::vec::Vec;
 use svm_dma::dma::{DeviceId, Dma, DmaError};
 use svm_dma::tce::{DmaWindow, TceError};
@@ -16,6 +15,7 @@ use virtio_pci::blk::stream::{Plan, TransferError};
 use virtio_pci::virtio::transport::Transport;
 use workloads::bench::{self, BenchError, Content};
 use workloads::soak::{Soak, SoakError};
+use workloads::work::Work;
 
 const SECTORS: u64 = 64;
 /// Two requests fit the disk, the third does not.

@@ -1,10 +1,10 @@
 //! Measured work: that it is done as asked, and that wrong answers are found.
 
 use postern_core::disk::pattern::Pattern;
-use postern_core::workload::Work;
 use testkit::blk_model::{Config, Rig};
 use testkit::model::Cell;
 use workloads::bench::{BenchError, Content, content, run};
+use workloads::work::Work;
 
 const PATTERN: Pattern = Pattern { seed: 3 };
 

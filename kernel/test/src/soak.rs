@@ -1,14 +1,7 @@
 //! Random work on all devices at once, which are reset now and then while the host disturbs them in its own ways.
 //! At the end every byte is accounted for and everything is given back.
 
-use crate::devices::DeviceError;
-use crate::devices::set::{Card, Devices, Disk};
-use crate::jobs::blk::{SCRATCH, at_least_one, digest_one, pattern};
-use crate::jobs::ended;
-use crate::jobs::net::{QUIT, configure};
-use crate::platform::pseries::Pseries;
-use crate::platform::{console, entropy};
-use crate::report::Report;
+use crate::TestError;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,6 +11,13 @@ use papr::parts::index;
 use postern_core::cmdline::Options;
 use postern_core::disk::pattern::splitmix64;
 use postern_core::outcome;
+use postern_kernel::devices::set::{Card, Devices, Disk};
+use postern_kernel::jobs::blk::{SCRATCH, at_least_one, digest_one, pattern};
+use postern_kernel::jobs::ended;
+use postern_kernel::jobs::net::{QUIT, configure};
+use postern_kernel::platform::pseries::Pseries;
+use postern_kernel::platform::{console, entropy};
+use postern_kernel::report::Report;
 use virtio_pci::blk::error::BreakReason;
 use workloads::soak::Soak;
 
@@ -73,7 +73,7 @@ fn disturb(options: &Options, devices: &mut Devices, report: &mut Report) -> out
     let mut work = Work { devices, disks, failed, pieces, random, resets: 0, resizes: 0 };
     work.each(|work, which| {
         let card = which.checked_sub(work.disks.len()).and_then(|card| work.devices.cards.get_mut(card));
-        card.map_or(Ok(()), |card| configure(card, report).map(drop))
+        card.map_or(Ok(()), |card| Ok(configure(card, report).map(drop)?))
     });
     report.fact_now("soak.state", "disturbed");
     work.go_on(options.serve.unwrap_or(USUAL), true);
@@ -84,7 +84,7 @@ fn disturb(options: &Options, devices: &mut Devices, report: &mut Report) -> out
 
 impl Work<'_> {
     /// Does something with each device that has not failed.
-    fn each(&mut self, mut job: impl FnMut(&mut Self, usize) -> Result<(), DeviceError>) {
+    fn each(&mut self, mut job: impl FnMut(&mut Self, usize) -> Result<(), TestError>) {
         for which in 0..self.failed.len() {
             if self.works(which) {
                 let result = job(self, which);
@@ -98,7 +98,7 @@ impl Work<'_> {
     }
 
     /// Counts a device that has failed just now.
-    fn note(&mut self, which: usize, result: Result<(), DeviceError>) {
+    fn note(&mut self, which: usize, result: Result<(), TestError>) {
         if let Err(error) = result {
             if let Some(failed) = self.failed.get_mut(which) {
                 *failed = true;
@@ -136,7 +136,7 @@ impl Work<'_> {
         }
     }
 
-    fn step(&mut self, which: usize) -> Result<(), DeviceError> {
+    fn step(&mut self, which: usize) -> Result<(), TestError> {
         let Devices { disks, cards, .. } = &mut *self.devices;
         if let (Some(disk), Some(soak)) = (disks.get_mut(which), self.disks.get_mut(which)) {
             let before = disk.driver.geometry().capacity;
@@ -161,7 +161,7 @@ impl Work<'_> {
     }
 
     /// Resets a device in the middle of its work and brings it up again.
-    fn reset(&mut self, which: usize) -> Result<(), DeviceError> {
+    fn reset(&mut self, which: usize) -> Result<(), TestError> {
         self.resets = self.resets.saturating_add(1);
         if let (Some(disk), Some(soak)) = (self.devices.disks.get_mut(which), self.disks.get_mut(which)) {
             disk.driver.break_device(BreakReason::Stopped);
@@ -183,7 +183,7 @@ impl Work<'_> {
         for which in 0..self.failed.len() {
             if self.works(which) {
                 let name = self.name(which);
-                ended(&mut self.pieces, name, Ok::<(), DeviceError>(()));
+                ended(&mut self.pieces, name, Ok::<(), TestError>(()));
             }
         }
         let (mut requests, mut bytes, mut refused, mut lost) = (0u64, 0u64, 0u64, 0u64);
@@ -215,7 +215,7 @@ impl Work<'_> {
 }
 
 /// Lets all devices go: then nothing of the pool is in use, and nothing waits for a device.
-fn give_back(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+fn give_back(devices: &mut Devices, report: &mut Report) -> Result<(), TestError> {
     devices.disks.clear();
     devices.cards.clear();
     let Some(pool) = devices.dma.pool_statistics() else { return Ok(()) };
@@ -231,6 +231,6 @@ fn give_back(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceErr
     if (pool.slots_in_use, pool.bytes_quarantined, pool.mistakes) == (0, 0, 0) {
         Ok(())
     } else {
-        Err(DeviceError::NotGivenBack)
+        Err(TestError::NotGivenBack)
     }
 }

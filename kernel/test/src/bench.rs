@@ -1,77 +1,98 @@
 //! Measurements. A host that compares runs asks for them; they say nothing by themselves.
 
-#[cfg(not(feature = "bench-virtio-drivers"))]
-use crate::arch::cpus::{self, Pending};
-use crate::devices::DeviceError;
-use crate::devices::set::Devices;
-#[cfg(not(feature = "bench-virtio-drivers"))]
-use crate::devices::set::Disk;
-use crate::jobs::blk::SCRATCH;
-use crate::jobs::ended;
-#[cfg(not(feature = "bench-virtio-drivers"))]
-use crate::jobs::worst;
-use crate::platform::pseries::Pseries;
-use crate::report::Report;
+use crate::TestError;
 use alloc::format;
+use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 use papr::addr::FRAME_SHIFT;
 use papr::clock::{Clock, duration};
 use postern_core::cmdline::{Options, Step};
 use postern_core::disk::pattern::Pattern;
 use postern_core::outcome::Work;
+use postern_kernel::arch::cpus::{self, Pending};
+use postern_kernel::devices::DeviceError;
+use postern_kernel::devices::set::{Devices, Disk};
+use postern_kernel::jobs::blk::SCRATCH;
+use postern_kernel::jobs::{Failed, ended, worst};
+use postern_kernel::platform::pseries::Pseries;
+use postern_kernel::report::Report;
 use svm_dma::dma::DeviceId;
 use svm_dma::pool::{Account, Pool, SizeClass, Slot};
-use workloads::bench::{self, Measured};
+use workloads::bench::{self, Content, Measured};
+use workloads::work::Work as DiskWork;
 
-/// Measures each piece of work of `bench=` on the scratch disk, on as many of its queues at once, up to `most`, as
-/// there are CPUs. A piece that fails keeps no other from being measured.
-pub fn blk(step: Step, options: &Options, devices: &mut Devices, most: usize, report: &mut Report) -> Work {
-    // Whoever measures the time until drivers are ready waits for this.
-    report.fact_now("bench.ready", Pseries.now());
-    report.fact("bench.timebase_hz", Pseries.frequency());
-    let mut work = Work::default();
-    if let Err(error) = measure_all(options, devices, most, report, &mut work) {
-        ended(&mut work, step, Err(error));
-    }
-    work
-}
-
-fn measure_all(
+/// Measures each piece of work on the scratch disk, on as many of its queues at once, up to `most`, as there are CPUs.
+pub fn blk(
+    step: Step,
+    works: &[DiskWork],
     options: &Options,
     devices: &mut Devices,
     most: usize,
     report: &mut Report,
-    done: &mut Work,
-) -> Result<(), DeviceError> {
-    let disk = devices.disks.iter_mut().find(|disk| disk.id == SCRATCH);
-    let disk = disk.ok_or(DeviceError::Missing("disk with serial number scratch"))?;
-    let content = bench::content(&mut disk.driver, Pattern { seed: options.seed })?;
-    #[cfg(feature = "bench-virtio-drivers")]
-    let (mut driver, _) = (other::Other::take(disk, devices.pool)?, most);
-    for (number, work) in options.bench.iter().enumerate() {
-        #[cfg(feature = "bench-virtio-drivers")]
-        let all = driver.run(*work, content).map(|measured| measured.map(|one| alloc::vec![one]));
-        #[cfg(not(feature = "bench-virtio-drivers"))]
-        let all = on_queues(disk, *work, content, most).map(Some);
+) -> Work {
+    by_driver(step, works, options, devices, report, |_| {
+        Ok::<_, TestError>(move |disk: &mut Disk, work, content| {
+            on_queues(disk, work, content, most).map(Some)
+        })
+    })
+}
+
+/// Measures each piece of work on the scratch disk by what `begin` makes of the disk; it answers `None` to work that it
+/// cannot do. A piece that fails keeps no other from being measured.
+pub fn by_driver<E, M>(
+    step: Step,
+    works: &[DiskWork],
+    options: &Options,
+    devices: &mut Devices,
+    report: &mut Report,
+    begin: impl FnOnce(&mut Disk) -> Result<M, E>,
+) -> Work
+where
+    E: Failed + From<TestError>,
+    M: FnMut(&mut Disk, DiskWork, Content) -> Result<Option<Vec<Measured>>, E>,
+{
+    // Whoever measures the time until drivers are ready waits for this.
+    report.fact_now("bench.ready", Pseries.now());
+    report.fact("bench.timebase_hz", Pseries.frequency());
+    let mut done = Work::default();
+    let (disk, content, mut measure) = match scratch(options, devices, begin) {
+        Ok(all) => all,
+        Err(error) => {
+            ended(&mut done, step, Err(error));
+            return done;
+        }
+    };
+    for (number, work) in works.iter().enumerate() {
+        let all = measure(disk, *work, content);
         let label = format!("blk{}", disk.number);
         let result = all.map(|all| {
             if let Some(all) = all {
                 state(&label, number, work, &all, report);
             }
         });
-        ended(done, format_args!("{label} {work}"), result);
+        ended(&mut done, format_args!("{label} {work}"), result);
     }
-    Ok(())
+    done
+}
+
+/// The disk that is measured, what it holds, and what measures it.
+fn scratch<'a, E: From<TestError>, M>(
+    options: &Options,
+    devices: &'a mut Devices,
+    begin: impl FnOnce(&mut Disk) -> Result<M, E>,
+) -> Result<(&'a mut Disk, Content, M), E> {
+    let disk = devices.disks.iter_mut().find(|disk| disk.id == SCRATCH);
+    let disk =
+        disk.ok_or_else(|| TestError::from(DeviceError::Missing("disk with serial number scratch")))?;
+    let content =
+        bench::content(&mut disk.driver, Pattern { seed: options.seed }).map_err(TestError::from)?;
+    let measure = begin(disk)?;
+    Ok((disk, content, measure))
 }
 
 /// States what was measured, all queues together.
-fn state(
-    label: &str,
-    number: usize,
-    work: &postern_core::workload::Work,
-    all: &[Measured],
-    report: &mut Report,
-) {
+fn state(label: &str, number: usize, work: &DiskWork, all: &[Measured], report: &mut Report) {
     let per_second: u128 = all.iter().map(rate).sum();
     let requests: u64 = all.iter().map(|one| one.requests).sum();
     report.step(
@@ -90,17 +111,15 @@ fn state(
 }
 
 /// How long another CPU may take beyond the time of its work.
-#[cfg(not(feature = "bench-virtio-drivers"))]
-const PATIENCE: core::time::Duration = core::time::Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Does one piece of work on up to `most` of the disk's queues at once, each by a CPU of its own.
-#[cfg(not(feature = "bench-virtio-drivers"))]
 fn on_queues(
     disk: &mut Disk,
-    work: postern_core::workload::Work,
-    content: bench::Content,
+    work: DiskWork,
+    content: Content,
     most: usize,
-) -> Result<Vec<Measured>, DeviceError> {
+) -> Result<Vec<Measured>, TestError> {
     let mut queues = core::mem::take(&mut disk.others).into_iter();
     let lent: Vec<(u32, Pending<_>)> = cpus::workers()
         .take(most.saturating_sub(1))
@@ -113,15 +132,15 @@ fn on_queues(
             (cpu.server(), cpu.start(measure))
         })
         .collect();
-    let mut all = alloc::vec![bench::run(&mut disk.driver, work, content).map_err(DeviceError::from)];
+    let mut all = vec![bench::run(&mut disk.driver, work, content).map_err(TestError::from)];
     for (server, lent) in lent {
         let patience = PATIENCE.saturating_add(work.time);
         match lent.wait(patience) {
             Some((queue, measured)) => {
                 disk.others.push(queue);
-                all.push(measured.map_err(DeviceError::from));
+                all.push(measured.map_err(TestError::from));
             }
-            None => all.push(Err(DeviceError::Cpu(server))),
+            None => all.push(Err(DeviceError::Cpu(server).into())),
         }
     }
     disk.others.extend(queues);
@@ -172,15 +191,3 @@ pub fn pool(options: &Options, report: &mut Report) -> Result<(), DeviceError> {
 fn take(pool: &mut Pool, account: Account) -> Result<Slot, DeviceError> {
     pool.allocate(account, SizeClass::B4096.bytes()).map_err(|error| DeviceError::Dma(error.into()))
 }
-
-#[cfg(feature = "bench-virtio-drivers")]
-#[allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    clippy::unreachable,
-    reason = "the crate that is compared with has traits that cannot fail, and trusts its device; no image but that of `make bench` has it"
-)]
-mod other;

@@ -1,12 +1,12 @@
 //! Secrets that are planted to be looked for: `canary=SEED` puts the words splitmix64(SEED + i) into private
 //! memory of every kind, and a host outside searches what is shared for them.
 
-use crate::report::Report;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::disk::pattern::Pattern;
+use postern_kernel::report::Report;
 
 const BYTES: usize = 4096;
 /// Heap blocks that are filled and freed again, so that what is allocated later begins with canaries.

@@ -1,13 +1,13 @@
 //! The crate's transport on this kernel's register accesses: its own would store to device memory, this one makes
 //! the hypercalls that a secure guest makes.
 
-use crate::platform::pseries::Pseries;
 use core::mem::size_of;
 use core::time::Duration;
 use papr::clock::Deadline;
 use papr::platform::Width;
 use papr::registers::Mmio;
 use papr::registers::Register;
+use postern_kernel::platform::pseries::Pseries;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, InterruptStatus, Transport};
 use virtio_drivers::{Error, PhysAddr, Result};
 use virtio_pci::virtio::regions::Regions;

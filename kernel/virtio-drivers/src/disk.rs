@@ -1,26 +1,24 @@
 //! The driver of the crate virtio-drivers in this kernel's place: on the same disk, through the same pool, measured
 //! in the same way. A build for comparisons only.
 
-mod hal;
-mod registers;
-
-use crate::devices::DeviceError;
-use crate::devices::set::Disk;
-use crate::platform::pseries::Pseries;
+use crate::error::OtherError;
+use crate::hal::{self, PoolHal};
+use crate::registers::{Doorbell, Registers};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
-use hal::PoolHal;
 use papr::addr::{FRAME_SIZE, GpaRange};
 use papr::clock::{Clock, Deadline, ticks};
-use postern_core::workload::{Access, Work};
-use registers::{Doorbell, Registers};
+use postern_kernel::devices::DeviceError;
+use postern_kernel::devices::set::Disk;
+use postern_kernel::platform::pseries::Pseries;
 use virtio_drivers::Error;
 use virtio_drivers::device::blk::{BlkReq, BlkResp, VirtIOBlk};
 use virtio_pci::blk::error::{BlkError, BreakReason};
 use virtio_pci::blk::geometry::SECTOR;
 use workloads::bench::{BenchError, Content, Measured};
+use workloads::work::{Access, Work};
 
 /// Heads of chains in its queue.
 const TOKENS: usize = 16;
@@ -60,12 +58,13 @@ impl Other {
     ///
     /// # Errors
     /// A disk that the crate does not take.
-    pub fn take(disk: &mut Disk, pool: Option<GpaRange>) -> Result<Self, DeviceError> {
+    pub fn take(disk: &mut Disk, pool: Option<GpaRange>) -> Result<Self, OtherError> {
         if disk.driver.dma().translated() {
             // The device would refuse what the crate accepts, and the crate would not notice.
             return Err(DeviceError::Missing(
                 "disk without ACCESS_PLATFORM, which virtio-drivers does not know",
-            ));
+            )
+            .into());
         }
         let registers = disk.driver.registers()?;
         disk.driver.break_device(BreakReason::Stopped);
@@ -76,7 +75,7 @@ impl Other {
         hal::lend(disk.driver.dma().clone(), pool);
         let registers = Registers::new(registers);
         let doorbell = registers.doorbell(0);
-        let driver = VirtIOBlk::new(registers).map_err(DeviceError::Other)?;
+        let driver = VirtIOBlk::new(registers).map_err(OtherError::Driver)?;
         Ok(Self { driver, doorbell, bounced, notified_again: 0 })
     }
 
@@ -85,7 +84,7 @@ impl Other {
     ///
     /// # Errors
     /// The first request that failed or was answered wrongly.
-    pub fn run(&mut self, work: Work, content: Content) -> Result<Option<Measured>, DeviceError> {
+    pub fn run(&mut self, work: Work, content: Content) -> Result<Option<Measured>, OtherError> {
         let len = work.bytes as usize;
         if self.bounced && len > FRAME_SIZE {
             return Ok(None);
@@ -110,7 +109,7 @@ impl Other {
         Ok(Some(ManuallyDrop::into_inner(run).measured))
     }
 
-    fn all(&mut self, run: &mut Run, work: Work, content: Content) -> Result<(), DeviceError> {
+    fn all(&mut self, run: &mut Run, work: Work, content: Content) -> Result<(), OtherError> {
         let start = Pseries.now();
         let end = start.saturating_add(ticks(&Pseries, work.time));
         loop {
@@ -132,7 +131,7 @@ impl Other {
     }
 
     /// Submits as many requests as there are buffers and room in its queue.
-    fn submit(&mut self, run: &mut Run, work: Work, content: Content) -> Result<(), DeviceError> {
+    fn submit(&mut self, run: &mut Run, work: Work, content: Content) -> Result<(), OtherError> {
         let bytes = self.driver.capacity().saturating_mul(SECTOR);
         while let Some(index) = run.spare.pop() {
             let offset =
@@ -159,7 +158,7 @@ impl Other {
                     run.spare.push(index);
                     break;
                 }
-                Err(error) => return Err(DeviceError::Other(error)),
+                Err(error) => return Err(OtherError::Driver(error)),
             }
         }
         run.measured.depth = run.measured.depth.max(run.in_flight);
@@ -167,7 +166,7 @@ impl Other {
     }
 
     /// The next completion, having counted the time until the look that found it; none when nothing is in flight.
-    fn wait(&mut self, run: &mut Run) -> Result<Option<u16>, DeviceError> {
+    fn wait(&mut self, run: &mut Run) -> Result<Option<u16>, OtherError> {
         if run.in_flight == 0 {
             return Ok(None);
         }
@@ -201,9 +200,9 @@ impl Other {
         token: u16,
         work: Work,
         content: Content,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<(), OtherError> {
         let index = run.of_token.get_mut(usize::from(token)).and_then(Option::take);
-        let index = index.ok_or(DeviceError::Other(Error::WrongToken))?;
+        let index = index.ok_or(OtherError::Driver(Error::WrongToken))?;
         let Request { head, answer, buffer, offset } = &mut run.requests[index];
         // SAFETY: the three parts that this token was answered for.
         unsafe {
@@ -212,7 +211,7 @@ impl Other {
                 Access::Write => self.driver.complete_write_blocks(token, head, buffer, answer),
             }
         }
-        .map_err(DeviceError::Other)?;
+        .map_err(OtherError::Driver)?;
         run.in_flight -= 1;
         if !content.accepts(work.access, *offset, buffer) {
             return Err(BenchError::Mismatch(*offset).into());

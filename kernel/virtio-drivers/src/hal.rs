@@ -1,14 +1,14 @@
 //! The crate's memory for devices: this kernel's, piece by piece from the same pool, or in place in a normal guest.
 
-use crate::memory::device::DeviceBytes;
-use crate::platform::lock;
-use crate::platform::pseries::Pseries;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::slice;
 use papr::addr::GpaRange;
 use papr::lock::Lock;
 use papr::platform::Platform;
+use postern_kernel::memory::device::DeviceBytes;
+use postern_kernel::platform::lock;
+use postern_kernel::platform::pseries::Pseries;
 use svm_dma::dma::{Coherent, Dma, Mapping};
 use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 

@@ -1,0 +1,129 @@
+//! Words that only some images know. The product knows those of the parent module; the test image adds its own.
+
+use super::{Fault, Options};
+
+/// A step of `run=` that an image adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtraStep {
+    /// Its name in `run=`.
+    pub name: &'static str,
+    /// Whether it writes to disks named `scratch`.
+    pub writes_scratch: bool,
+    /// The options that it looks at, of those that not every step looks at.
+    pub looks_at: &'static [&'static [u8]],
+}
+
+/// An option that an image adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtraOption {
+    /// What stands before `=`.
+    pub name: &'static [u8],
+    /// Whether it has an effect whatever the steps are; otherwise on steps that look at it.
+    pub with_any_step: bool,
+}
+
+/// The words that an image adds to those of the product.
+pub trait Extra {
+    /// Its steps.
+    fn steps(&self) -> impl Iterator<Item = ExtraStep>;
+
+    /// Its options.
+    fn options(&self) -> &'static [ExtraOption];
+
+    /// Reads the value of one of its options.
+    ///
+    /// # Errors
+    /// The value is not of the form that the option has.
+    fn set(&mut self, option: &[u8], value: &str) -> Result<(), Fault>;
+
+    /// What is missing beside the steps of `run=`.
+    ///
+    /// # Errors
+    /// A step needs an option that was not given.
+    fn check(&self, options: &Options) -> Result<(), Fault>;
+}
+
+/// The product: no word more.
+impl Extra for () {
+    fn steps(&self) -> impl Iterator<Item = ExtraStep> {
+        core::iter::empty()
+    }
+
+    fn options(&self) -> &'static [ExtraOption] {
+        &[]
+    }
+
+    fn set(&mut self, _: &[u8], _: &str) -> Result<(), Fault> {
+        Err(Fault::Unknown)
+    }
+
+    fn check(&self, _: &Options) -> Result<(), Fault> {
+        Ok(())
+    }
+}
+
+/// The options that only the test image has. Every image can name them, so that whoever gives one to the product reads
+/// which image takes it.
+pub const TEST_OPTIONS: [&str; 2] = ["bench", "canary"];
+
+/// The steps that only the test image has.
+pub const TEST_STEPS: [&str; 14] = [
+    "soak",
+    "irq-cost",
+    "net-bench",
+    "bench-blk",
+    "bench-smp",
+    "bench-pool",
+    "memory",
+    "breach-text-write",
+    "breach-data-execute",
+    "breach-pool-execute",
+    "breach-stack-execute",
+    "breach-null-read",
+    "breach-stack-overflow",
+    "breach-other-stack-overflow",
+];
+
+/// What is wrong with an option that this image does not know.
+pub(super) fn unknown_option(option: &[u8]) -> Fault {
+    let known = TEST_OPTIONS.iter().find(|name| name.as_bytes() == option);
+    known.map_or(Fault::Unknown, |name| Fault::TestImage(name))
+}
+
+/// What is wrong with a step that this image does not know; `expected` lists the product's.
+pub(super) fn unknown_step(step: &str, expected: &'static str) -> Fault {
+    let known = TEST_STEPS.iter().find(|name| **name == step);
+    known.map_or(Fault::Expected(expected), |name| Fault::TestImage(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{OPTIONS, STEPS, parse};
+    use super::{TEST_OPTIONS, TEST_STEPS};
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+
+    fn errors(line: &str) -> Vec<String> {
+        parse(line.as_bytes()).errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_product_refuses_each_word_of_the_test_image_and_names_the_image() {
+        for option in TEST_OPTIONS {
+            assert!(!OPTIONS.contains(&option.as_bytes()));
+            let line = format!("{option}=1");
+            assert_eq!(errors(&line), [format!("{line}: only the test image (postern-test) knows {option}")]);
+        }
+        for step in TEST_STEPS {
+            assert!(STEPS.iter().all(|(name, _)| *name != step));
+            for line in [format!("run={step}"), format!("run=demo,{step}")] {
+                assert_eq!(
+                    errors(&line),
+                    [format!("{line}: only the test image (postern-test) knows {step}")]
+                );
+                assert_eq!(parse(line.as_bytes()).options.run.len(), 1, "the default stays");
+            }
+        }
+    }
+}

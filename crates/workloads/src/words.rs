@@ -1,0 +1,138 @@
+//! The words that the test image adds to the command line: its steps, `bench=` and `canary=`.
+
+use crate::work::{MAX_WORK, Work};
+use arrayvec::ArrayVec;
+use postern_core::cmdline::{Extra, ExtraOption, ExtraStep, Fault, Options, Step, number};
+
+/// What a step of the test image does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestStep {
+    /// Random work on all devices, which are reset now and then; at the end everything is given back.
+    Soak,
+    /// What a 4 KiB read costs, polled and by interrupt.
+    IrqCost,
+    /// Answer as `net-serve` does, and one-way traffic to be measured.
+    NetBench,
+    /// Measure the disk work of `bench=` on the scratch disk.
+    BenchBlk,
+    /// The same on all its queues at once, each by a CPU of its own.
+    BenchSmp,
+    /// Measure taking and giving back slots of a pool, by how full it is.
+    BenchPool,
+    /// Take all memory there is, mark it, find the marks again.
+    Memory,
+    /// Break a rule of the memory map, to see that it is kept: the run ends with an exception.
+    Breach(Breach),
+}
+
+/// Rules of the memory map, by how they are broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// Write to instructions.
+    TextWrite,
+    /// Execute data.
+    DataExecute,
+    /// Execute from the shared pool.
+    PoolExecute,
+    /// Execute from the stack.
+    StackExecute,
+    /// Read near address 0.
+    NullRead,
+    /// Use more stack than there is.
+    StackOverflow,
+    /// The same, on another CPU.
+    OtherStackOverflow,
+}
+
+const SERVES: &[&[u8]] = &[b"ip", b"gw", b"serve"];
+const MEASURES: &[&[u8]] = &[b"seed", b"bench"];
+
+/// Every step of the test image.
+pub const STEPS: [(ExtraStep, TestStep); 14] = [
+    step("soak", true, &[b"ip", b"gw", b"seed", b"serve"], TestStep::Soak),
+    step("irq-cost", false, &[], TestStep::IrqCost),
+    step("net-bench", false, SERVES, TestStep::NetBench),
+    step("bench-blk", true, MEASURES, TestStep::BenchBlk),
+    step("bench-smp", true, MEASURES, TestStep::BenchSmp),
+    step("bench-pool", false, &[b"pool"], TestStep::BenchPool),
+    step("memory", false, &[], TestStep::Memory),
+    breach("breach-text-write", Breach::TextWrite),
+    breach("breach-data-execute", Breach::DataExecute),
+    breach("breach-pool-execute", Breach::PoolExecute),
+    breach("breach-stack-execute", Breach::StackExecute),
+    breach("breach-null-read", Breach::NullRead),
+    breach("breach-stack-overflow", Breach::StackOverflow),
+    breach("breach-other-stack-overflow", Breach::OtherStackOverflow),
+];
+
+const fn step(
+    name: &'static str,
+    writes_scratch: bool,
+    looks_at: &'static [&'static [u8]],
+    does: TestStep,
+) -> (ExtraStep, TestStep) {
+    (ExtraStep { name, writes_scratch, looks_at }, does)
+}
+
+const fn breach(name: &'static str, breach: Breach) -> (ExtraStep, TestStep) {
+    step(name, false, &[], TestStep::Breach(breach))
+}
+
+/// What a step of the command line does; `None` for one of the product's.
+#[must_use]
+pub fn test_step(step: Step) -> Option<TestStep> {
+    let Step::Extra(step) = step else { return None };
+    STEPS.iter().find(|(known, _)| *known == step).map(|(_, does)| *does)
+}
+
+/// The options that the test image adds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestOptions {
+    /// `bench=WORK,..`: what `bench-blk` and `bench-smp` measure, in order.
+    pub bench: ArrayVec<Work, MAX_WORK>,
+    /// `canary=N`: plant secrets of this seed in private memory, for a search from outside.
+    pub canary: Option<u64>,
+}
+
+impl Extra for TestOptions {
+    fn steps(&self) -> impl Iterator<Item = ExtraStep> {
+        STEPS.iter().map(|(step, _)| *step)
+    }
+
+    fn options(&self) -> &'static [ExtraOption] {
+        &[
+            ExtraOption { name: b"bench", with_any_step: false },
+            ExtraOption { name: b"canary", with_any_step: true },
+        ]
+    }
+
+    fn set(&mut self, option: &[u8], value: &str) -> Result<(), Fault> {
+        match option {
+            b"bench" => self.bench = bench(value)?,
+            _ => self.canary = Some(number(value).ok_or(Fault::Expected("a 64-bit number"))?),
+        }
+        Ok(())
+    }
+
+    fn check(&self, options: &Options) -> Result<(), Fault> {
+        let measures =
+            |step: &Step| matches!(step, Step::Extra(step) if step.looks_at.contains(&&b"bench"[..]));
+        if self.bench.is_empty() && options.run.iter().any(measures) {
+            return Err(Fault::Needs("bench=WORK,.."));
+        }
+        Ok(())
+    }
+}
+
+fn bench(value: &str) -> Result<ArrayVec<Work, MAX_WORK>, Fault> {
+    let mut all = ArrayVec::new();
+    for text in value.split(',') {
+        let work = Work::parse(text);
+        let work = work.ok_or(Fault::Expected("a list of read|write:SIZE:DEPTH:seq|random:MILLISECONDS"))?;
+        all.try_push(work).map_err(|_| Fault::Expected("at most 32 pieces of work"))?;
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,26 @@
+//! The memory map, stated for a check from outside.
+
+use crate::memory::mmu;
+use crate::report::Report;
+use crate::stop::Stop;
+
+/// States each run of equal mappings: `map.N=start end rights`.
+pub fn state(report: &mut Report) -> Result<(), Stop> {
+    let mut number = 0u32;
+    mmu::walk(|run| {
+        let right = |allowed: bool, letter: char| if allowed { letter } else { '-' };
+        report.fact(
+            format_args!("map.{number}"),
+            format_args!(
+                "{:#x} {:#x} {}{}{}",
+                run.range.start.0,
+                run.range.end().0,
+                right(run.read, 'r'),
+                right(run.write, 'w'),
+                right(run.execute, 'x')
+            ),
+        );
+        number = number.saturating_add(1);
+    });
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! `net-bench`: the network's services, to be measured from outside.
+
+use alloc::format;
+use core::time::Duration;
+use papr::clock::Clock;
+use postern_core::cmdline::{Options, Step};
+use postern_core::outcome::Work;
+use postern_kernel::devices::DeviceError;
+use postern_kernel::devices::set::{Card, Devices};
+use postern_kernel::jobs::ended;
+use postern_kernel::jobs::net::{PING_WAIT, first_with_address, serve_and};
+use postern_kernel::platform::interrupts;
+use postern_kernel::platform::pseries::Pseries;
+use postern_kernel::println;
+use postern_kernel::report::Report;
+
+const PINGS: usize = 101;
+/// What a script types to learn how much time has passed so far, and how much of it idle.
+const MARK: u8 = b'm';
+
+/// The median of several pings, then the services of `net-serve`, and one way.
+pub fn bench(step: Step, options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+    let mut work = Work::default();
+    let Some(card) = first_with_address(step, devices, &mut work, report) else { return work };
+    let label = format!("net{}", card.number);
+    ended(&mut work, &label, ping_median(card, report));
+    card.stack.offer_one_way(true);
+    let mut marks = 0u64;
+    let served = serve_and(options, card, report, |typed| {
+        if typed == MARK {
+            // Not part of the report, which would grow with what is typed.
+            println!("postern: {label}.mark.{marks}.ticks={}", Pseries.now());
+            println!("postern: {label}.mark.{marks}.idle={}", interrupts::given_up());
+            marks = marks.wrapping_add(1);
+        }
+    });
+    ended(&mut work, &label, served);
+    report.fact(format_args!("{label}.discarded"), card.stack.counters().one_way.discarded_datagrams);
+    card.stack.offer_one_way(false);
+    work
+}
+
+fn ping_median(card: &mut Card, report: &mut Report) -> Result<(), DeviceError> {
+    let label = format!("net{}", card.number);
+    let Some(gateway) = card.stack.gateway()? else {
+        report.step(&label, "no gateway to ping");
+        return Ok(());
+    };
+    let mut times = [Duration::ZERO; PINGS];
+    for time in &mut times {
+        *time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
+    }
+    times.sort_unstable();
+    report.fact(format_args!("{label}.ping_us"), times[PINGS / 2].as_micros());
+    Ok(())
+}
