@@ -57,7 +57,7 @@ pub unsafe fn start(fdt: usize, ordinary: usize, image: &mut impl Image) -> ! {
 unsafe fn boot(fdt: usize, image: &mut impl Image, report: &mut Report) -> Result<Outcome, Stop> {
     // SAFETY: nothing has turned translation on or started a CPU yet, and `boot` looked where the tree lies.
     let (machine, own) = unsafe { tree::read(fdt)? };
-    platform::adopt(&machine);
+    platform::init(&machine);
     let options = mode::options(&machine, image)?;
     report.machine(image.name(), &machine);
     let mode = mode::decide_mode(&machine, &options, image, report)?;

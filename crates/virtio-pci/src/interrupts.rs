@@ -8,14 +8,14 @@
 //!
 //! The controller is XICS, by hcalls (PAPR+ 14.5.4.4), which needs no memory shared with the host.
 
-mod line;
+mod halt_poll;
+mod irq_source;
 mod msi;
 mod router;
-mod spin;
 mod xirr;
 
-pub use line::{Delivery, Line};
+pub use halt_poll::HaltPoll;
+pub use irq_source::{Delivery, IrqSource};
 pub use msi::{MsiError, MsiServices};
 pub use router::{Router, Statistics};
-pub use spin::Spin;
 pub use xirr::{Arrival, Xirr};

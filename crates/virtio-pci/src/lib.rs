@@ -1,7 +1,7 @@
 //! virtio 1.x over PCI for a guest that does not trust its devices: config space, windows and BARs, MSI-X, the
 //! transport, the split ring, and drivers for disks (virtio-blk) and network cards (virtio-net).
 //!
-//! Each word that a device writes is read once and judged ([`virtio::lie`] lists the verdicts). A device that breaks the
+//! Each word that a device writes is read once and judged ([`virtio::violation`] lists the verdicts). A device that breaks the
 //! rules is stopped, reset, and its memory kept out of use until the reset is confirmed. All memory that a device sees
 //! comes from [`svm_dma`], which decides about bouncing and translation.
 //!

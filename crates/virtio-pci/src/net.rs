@@ -4,9 +4,9 @@
 pub mod driver;
 pub mod error;
 pub mod features;
-mod lane;
+mod in_flight;
 pub mod link;
-mod order;
+mod queue;
 mod rx;
 pub mod statistics;
 mod tx;

@@ -2,9 +2,9 @@
 
 pub mod error;
 pub mod features;
-pub mod lie;
 pub mod queue;
 pub mod regions;
 pub mod registers;
 pub mod ring;
 pub mod transport;
+pub mod violation;

@@ -241,7 +241,7 @@ impl Run {
             }
             looks = looks.wrapping_add(1);
             if looks.is_multiple_of(LOOKS) {
-                disk.tend();
+                disk.check_device();
             }
             if disk.broken().is_none() && deadline.expired(disk.dma().platform()) {
                 disk.break_device(BreakReason::Timeout);

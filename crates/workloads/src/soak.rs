@@ -110,7 +110,7 @@ impl Soak {
                 self.submitted(submitted, 0, 0, Vec::new())?;
             }
             2 => while self.transfer(disk, LARGE as u64)? {},
-            3 => disk.tend(),
+            3 => disk.check_device(),
             _ => {
                 let most = self.random(USUAL).saturating_add(1);
                 self.transfer(disk, most)?;

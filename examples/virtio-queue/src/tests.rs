@@ -3,9 +3,9 @@
 use super::*;
 use disk::Request;
 use virtio_pci::blk::error::BreakReason;
-use virtio_pci::virtio::lie::Lie;
 use virtio_pci::virtio::queue::Queue;
 use virtio_pci::virtio::ring::{Descriptor, Used};
+use virtio_pci::virtio::violation::Violation;
 use virtio_queue::QueueT;
 
 fn content() -> Vec<u8> {
@@ -104,7 +104,10 @@ fn each_side_understands_the_event_index_of_the_other() {
 fn an_answer_for_a_request_that_was_not_made_breaks_the_device() {
     let (disk, mut driver) = connect(content()).unwrap();
     disk.answer_another(true);
-    assert_eq!(driver.read(0, 512), Err(BlkError::Broken(BreakReason::Lie(Lie::NotPosted { id: 9 }))));
+    assert_eq!(
+        driver.read(0, 512),
+        Err(BlkError::Broken(BreakReason::Violation(Violation::NotPosted { id: 9 })))
+    );
     disk.answer_another(false);
     assert!(driver.read(0, 512).is_err(), "a broken device stays so");
 }

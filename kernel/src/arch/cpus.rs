@@ -1,6 +1,6 @@
 //! The other CPUs: started by RTAS, parked in H_CEDE, woken by interrupts from each other, and given work.
 
-use crate::devices::masters;
+use crate::devices::bus_masters;
 use crate::memory::layout::{self, SECONDARIES};
 use crate::platform::pseries::{self, Pseries};
 use crate::platform::{interrupts, power, rtas};
@@ -238,7 +238,7 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
 
 /// The hypervisor has stopped the CPU that booted, at anything, and a parked one ends the run in its place.
 fn nobody_works() -> ! {
-    masters::silence();
+    bus_masters::disable_all();
     let booted = BOOT_SERVER.load(Ordering::Relaxed);
     log::error!("cpu {booted}: stands still: no CPU has done anything for {QUIET:?}");
     power::exit(ExitStatus::CpuStopped)

@@ -1,7 +1,7 @@
 //! The report of an exception that nobody expected.
 
 use crate::arch::{backtrace, disclosure, nmi};
-use crate::devices::masters;
+use crate::devices::bus_masters;
 use crate::memory::layout;
 use crate::platform::power;
 use crate::println;
@@ -64,7 +64,7 @@ extern "C" fn postern_exception(frame: &ExceptionFrame) -> ! {
             power::exit(ExitStatus::UnexpectedException)
         }
     }
-    masters::silence();
+    bus_masters::disable_all();
     let (vector, registered) = (frame.vector & !1, frame.vector & 1 != 0);
     let image = layout::image();
     let place = Place { offset: frame.srr0.wrapping_sub(image.start.0), len: image.len };

@@ -1,7 +1,7 @@
 //! A panic: a mistake of ours, reported with what led to it.
 
 use crate::arch::{backtrace, disclosure};
-use crate::devices::masters;
+use crate::devices::bus_masters;
 use crate::memory::heap;
 use crate::platform::power;
 use crate::platform::pseries::Pseries;
@@ -26,7 +26,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
             power::exit(status)
         }
     }
-    masters::silence();
+    bus_masters::disable_all();
     // A message may hold values.
     if disclosure::is_full() {
         log::error!("PANIC: {}", info.message());

@@ -1,6 +1,6 @@
 //! A PCI host bridge: its functions silenced, its DMA window set up, its devices given addresses.
 
-use crate::devices::{DeviceError, masters};
+use crate::devices::{DeviceError, bus_masters};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::vec::Vec;
@@ -87,7 +87,7 @@ impl Bridge {
             core::iter::once(function.at).chain(self.found.upstream(function.at)).collect();
         path.reverse();
         for at in path {
-            masters::enable(&self.config, at)?;
+            bus_masters::enable(&self.config, at)?;
         }
         Ok(dma)
     }

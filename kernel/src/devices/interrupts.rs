@@ -12,7 +12,7 @@ use papr::device_id::DeviceId;
 use papr::platform::Width;
 use papr::rtas::RtasError;
 use postern_core::cmdline::Irq;
-use virtio_pci::interrupts::{Line, MsiError};
+use virtio_pci::interrupts::{IrqSource, MsiError};
 use virtio_pci::pci::bars::Bars;
 use virtio_pci::pci::command::{self, CommandError};
 use virtio_pci::pci::config::{ConfigError, ConfigSpace};
@@ -91,7 +91,7 @@ fn messages(
     bars: &Bars,
     transport: &Transport<Pseries>,
     queues: u16,
-) -> Result<Vec<Arc<Line>>, None> {
+) -> Result<Vec<Arc<IrqSource>>, None> {
     let msix = Msix::find(bridge.config(), at, bars).map_err(None::Capability)?;
     let services = bridge.message_services();
     let sources = services.grant(at, queues.min(msix.entries())).map_err(None::Grant)?;
@@ -110,7 +110,7 @@ fn use_messages(
     msix: &Msix,
     sources: &[u32],
     transport: &Transport<Pseries>,
-) -> Result<Vec<Arc<Line>>, None> {
+) -> Result<Vec<Arc<IrqSource>>, None> {
     let vectors = u16::try_from(sources.len()).unwrap_or(u16::MAX);
     msix.enable(bridge.config(), &Pseries, vectors).map_err(None::Capability)?;
     let mut lines = Vec::new();
@@ -118,19 +118,19 @@ fn use_messages(
         if !transport.use_vector(queue).map_err(None::Transport)? {
             return Err(None::VectorRefused(queue));
         }
-        let line = Arc::new(Line::message(*source));
+        let line = Arc::new(IrqSource::message(*source));
         interrupts::register(line.clone(), cpus::server(queue.into())).map_err(None::Controller)?;
         lines.push(line);
     }
     Ok(lines)
 }
 
-fn level(bridge: &Bridge, at: DeviceId, transport: &Transport<Pseries>) -> Result<Arc<Line>, None> {
+fn level(bridge: &Bridge, at: DeviceId, transport: &Transport<Pseries>) -> Result<Arc<IrqSource>, None> {
     let isr = transport.isr().ok_or(None::Isr)?;
     let pin = bridge.config().read(at, INTERRUPT_PIN, Width::W8).map_err(None::Config)?;
     let number = u8::try_from(pin).ok().filter(|pin| (1..=4).contains(pin)).ok_or(None::Pin(pin))?;
     let source = bridge.level_source(at, number).ok_or(None::Pin(pin))?;
-    let line = Arc::new(Line::level(source, isr));
+    let line = Arc::new(IrqSource::level(source, isr));
     interrupts::register(line.clone(), cpus::server(0)).map_err(None::Controller)?;
     command::enable_pin(bridge.config(), at).map_err(None::Command)?;
     Ok(line)

@@ -1,9 +1,9 @@
 //! Devices: host bridges, and the drivers bound to what is behind them.
 
 pub mod bridge;
+pub mod bus_masters;
 mod error;
 mod interrupts;
-pub mod masters;
 pub mod set;
 
 pub use error::DeviceError;

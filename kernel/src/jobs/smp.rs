@@ -20,7 +20,7 @@ use postern_core::disk::partition;
 use postern_core::disk::pattern::Pattern;
 use postern_core::outcome::Work;
 use virtio_pci::blk::driver::Blk;
-use virtio_pci::interrupts::Line;
+use virtio_pci::interrupts::IrqSource;
 
 /// How long another CPU's share may take once this one's is done.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -111,8 +111,8 @@ fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, 
         let Range { start, end } = share.range;
         report.fact(format_args!("blk{number}.cpu.{index}.range"), format_args!("{start:#x} {end:#x}"));
         let line = back.get(share.queue).and_then(|queue| queue.line());
-        report.fact(format_args!("blk{number}.cpu.{index}.interrupts"), line.map_or(0, Line::arrivals));
-        if let Some(server) = line.and_then(Line::taken_by) {
+        report.fact(format_args!("blk{number}.cpu.{index}.interrupts"), line.map_or(0, IrqSource::arrivals));
+        if let Some(server) = line.and_then(IrqSource::taken_by) {
             report.fact(format_args!("blk{number}.cpu.{index}.interrupted"), server);
         }
         if let Ok(Some(sum)) = &share.outcome {

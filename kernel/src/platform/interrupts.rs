@@ -14,7 +14,7 @@ use papr::lock::Lock;
 use papr::rtas::RtasError;
 use pseries_tree::Machine;
 use pseries_tree::machine::InterruptController;
-use virtio_pci::interrupts::{Line, Router, Statistics};
+use virtio_pci::interrupts::{IrqSource, Router, Statistics};
 
 static ROUTER: Lock<Router> = Lock::new("interrupt controller", Router::new());
 static OPEN: AtomicBool = AtomicBool::new(false);
@@ -72,7 +72,7 @@ pub fn are_open() -> bool {
 ///
 /// # Errors
 /// The controller does not take the source.
-pub fn register(line: Arc<Line>, server: u32) -> Result<(), RtasError> {
+pub fn register(line: Arc<IrqSource>, server: u32) -> Result<(), RtasError> {
     ROUTER.take(&Pseries)?.register(&Pseries, line, server)
 }
 

@@ -1,8 +1,8 @@
 //! What the hypervisor offers: hcalls, RTAS, a console, time, power. Closed enums in, typed results out.
 
-mod adopt;
 pub mod console;
 pub mod entropy;
+mod init;
 pub mod interrupts;
 pub mod lock;
 pub mod logger;
@@ -12,4 +12,4 @@ pub mod pseries;
 pub mod rtas;
 pub mod uart;
 
-pub use adopt::adopt;
+pub use init::init;

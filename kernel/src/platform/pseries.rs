@@ -130,7 +130,7 @@ unsafe impl Platform for Pseries {
     }
 
     fn halt(&self, reason: HaltReason) -> ! {
-        crate::devices::masters::silence();
+        crate::devices::bus_masters::disable_all();
         log::error!("HALT: {reason}");
         power::exit(ExitStatus::ConfidentialityHalt)
     }

@@ -18,7 +18,7 @@ use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::{BlkError, BreakReason};
 use virtio_pci::blk::geometry::MQ;
 use virtio_pci::virtio::error::TransportError;
-use virtio_pci::virtio::lie::Lie;
+use virtio_pci::virtio::violation::Violation;
 
 type One = Blk<VirtioModel, Model>;
 
@@ -134,7 +134,7 @@ fn completion_on_another_queue_than_the_request_breaks_the_device() {
     let head = rig.disk().held[0].head;
     rig.device.registers().queues[1].complete(head.into(), 513);
     assert!(queues[1].poll().is_none());
-    let reason = BreakReason::Lie(Lie::IndexJump { index: 1, last: 0, posted: 0 });
+    let reason = BreakReason::Violation(Violation::IndexJump { index: 1, last: 0, posted: 0 });
     assert_eq!(queues[1].broken(), Some(reason));
     let completion = queues[0].poll().unwrap();
     assert_eq!(completion.result, Err(BlkError::Broken(reason)));
@@ -153,7 +153,7 @@ fn device_that_breaks_at_one_queue_is_broken_at_all_and_reset_once() {
             blk.kick();
         }
         rig.device.registers().queues[1].complete(0x1_0000, 1);
-        let reason = BreakReason::Lie(Lie::IdOutOfRange { id: 0x1_0000, size: 256 });
+        let reason = BreakReason::Violation(Violation::IdOutOfRange { id: 0x1_0000, size: 256 });
         for index in [1, 0, 2] {
             let completion = queues[index].poll().unwrap();
             assert_eq!(completion.result, Err(BlkError::Broken(reason)), "queue {index}");
@@ -225,7 +225,7 @@ fn capacity_that_changes_is_seen_at_every_queue() {
     let mut queues = all(rig.probe_queues(2).unwrap());
     rig.device.registers().config[..8].copy_from_slice(&8u64.to_le_bytes());
     rig.device.registers().generation += 1;
-    queues[0].tend();
+    queues[0].check_device();
     assert_eq!(queues[1].geometry().capacity, 8);
     assert!(matches!(queues[1].read(8, 512), Err(BlkError::OutOfRange { capacity: 8, .. })));
 }

@@ -25,7 +25,7 @@ const LATE: &str = "memory that a device was not seen to let go";
 /// What a device that was not confirmed to be reset may still use, apart from slots of the pool. Dropping it keeps the
 /// memory for ever.
 #[derive(Debug)]
-pub(super) struct Late<M> {
+pub(super) struct PendingReset<M> {
     pub(super) memory: Option<ManuallyDrop<M>>,
     pub(super) iova: Option<Iova>,
     pub(super) buffer: Lent,
@@ -50,7 +50,7 @@ pub(super) struct Device<P: Platform> {
     guard: AddressGuard,
     pub(super) totals: Arc<Counters>,
     pub(super) own: Arc<Counters>,
-    late: Lock<Vec<Late<P::Memory>>>,
+    late: Lock<Vec<PendingReset<P::Memory>>>,
 }
 
 impl<P: Platform> Dma<P> {
@@ -209,7 +209,7 @@ impl<P: Platform> Dma<P> {
             _ => Some(coherent.memory),
         };
         if memory.is_some() || iova.is_some() {
-            self.keep(Late { memory, iova, buffer: Lent::NOTHING });
+            self.defer(PendingReset { memory, iova, buffer: Lent::NOTHING });
         }
     }
 
@@ -226,7 +226,7 @@ impl<P: Platform> Dma<P> {
         let Ok(late) = self.0.late.take(self.platform()).map(|mut late| mem::take(&mut *late)) else {
             return;
         };
-        for Late { memory, iova, mut buffer } in late {
+        for PendingReset { memory, iova, mut buffer } in late {
             if let Some(iova) = iova {
                 self.0.translation.reuse(self.platform(), iova);
             }
@@ -237,7 +237,7 @@ impl<P: Platform> Dma<P> {
 
     /// Keeps memory of a normal guest until the device's reset is confirmed; where nobody waits for that, for ever.
     #[cold]
-    pub(super) fn keep(&self, late: Late<P::Memory>) {
+    pub(super) fn defer(&self, late: PendingReset<P::Memory>) {
         if let Ok(mut all) = self.0.late.take(self.platform()) {
             all.push(late);
         }

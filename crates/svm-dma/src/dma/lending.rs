@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "only the caller knows that a device has let go of a buffer")]
 
 use super::bounce::{Bounce, Shared};
-use super::device::{Dma, Late};
+use super::device::{Dma, PendingReset};
 use super::lent::Lent;
 use super::mapping::{Held, Pieces};
 use super::{DmaError, Mapping, Segment, Unmapped};
@@ -180,9 +180,9 @@ impl<P: Platform> Dma<P> {
             }
             (Held::Iova(iova), _) => {
                 let iova = self.0.translation.close(self.platform(), Some(iova));
-                self.keep(Late { memory: None, iova, buffer });
+                self.defer(PendingReset { memory: None, iova, buffer });
             }
-            (_, _) => self.keep(Late { memory: None, iova: None, buffer }),
+            (_, _) => self.defer(PendingReset { memory: None, iova: None, buffer }),
         }
     }
 

@@ -118,7 +118,7 @@ fn live(
                     judge(completion, &mut waiting, &station);
                 }
             }
-            13 => driver.tend(),
+            13 => driver.check_device(),
             14 if script.below(4) < temper => station.lie(script),
             15 if temper > 0 && script.one_in(8) => {
                 station.honest = false;

@@ -5,7 +5,7 @@ use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::SECTOR;
 use crate::blk::request::{Completion, Token};
 use crate::blk::stream::Plan;
-use crate::interrupts::{Delivery, Line};
+use crate::interrupts::{Delivery, IrqSource};
 use alloc::vec::Vec;
 use core::time::Duration;
 use papr::clock::{Deadline, Wake};
@@ -36,7 +36,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             if let Some(completion) = self.poll() {
                 self.judge_interrupts(unheralded);
                 if slept {
-                    self.spin.slept(self.dma().platform().now().saturating_sub(start));
+                    self.halt_poll.slept(self.dma().platform().now().saturating_sub(start));
                 }
                 return Some(completion);
             }
@@ -51,13 +51,13 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
                 slept |= relied_on;
                 unheralded = None;
                 if wake == Wake::Timer {
-                    unheralded = self.line().filter(|_| relied_on).map(Line::arrivals);
-                    self.tend();
+                    unheralded = self.line().filter(|_| relied_on).map(IrqSource::arrivals);
+                    self.check_device();
                 }
                 over
             } else {
                 if looks.is_multiple_of(LOOKS) {
-                    self.tend();
+                    self.check_device();
                 }
                 self.broken().is_none() && deadline.expired(self.dma().platform())
             };
@@ -82,12 +82,12 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         let waited = clock.now().saturating_sub(start);
         if self.delivery() == Delivery::Poll {
             // Whoever pauses interrupts wants to look all the time.
-            if self.line().is_some_and(Line::is_paused) {
+            if self.line().is_some_and(IrqSource::is_paused) {
                 return None;
             }
-            return self.spin.polled_nap(clock, waited);
+            return self.halt_poll.polled_nap(clock, waited);
         }
-        let early = waited < self.spin.limit() && looks < LOOKS_MOST;
+        let early = waited < self.halt_poll.limit() && looks < LOOKS_MOST;
         (!early && self.arm()).then_some(NAP)
     }
 

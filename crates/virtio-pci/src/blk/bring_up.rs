@@ -62,7 +62,7 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
                 for (dma, live) in parts {
                     if let Some(live) = live {
                         // SAFETY: what the reset of this device answered.
-                        drop(unsafe { live.dismantle(&dma, reset_confirmed) });
+                        drop(unsafe { live.free_memory(&dma, reset_confirmed) });
                     }
                     if reset_confirmed {
                         // SAFETY: the device has said that it is reset.
@@ -106,7 +106,7 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
             Some(BreakReason::Stopped) if self.retry_reset() => {}
             reason => return Err(BlkError::Broken(reason.unwrap_or(BreakReason::Stopped))),
         }
-        let mut transport = self.again()?.begin(self.dma().platform())?;
+        let mut transport = self.reopen()?.begin(self.dma().platform())?;
         transport.negotiate(WANTED)?;
         let Queues { mut first, .. } = Self::start(transport, 1, self.dma().clone())?;
         first.set_patience(self.patience);

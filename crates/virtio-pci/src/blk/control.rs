@@ -2,7 +2,7 @@
 
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::geometry::read_capacity;
-use crate::virtio::transport::{Again, Transport};
+use crate::virtio::transport::{Reopen, Transport};
 use core::sync::atomic::Ordering;
 use papr::clock::Clock;
 use papr::lock::{Lock, Stuck};
@@ -46,8 +46,8 @@ impl<M: Mmio + Clone> Control<M> {
         }
     }
 
-    pub(super) fn again(&self, clock: &impl Clock) -> Result<Again<M>, BreakReason> {
-        Ok(self.registers.take(clock)?.transport.again())
+    pub(super) fn reopen(&self, clock: &impl Clock) -> Result<Reopen<M>, BreakReason> {
+        Ok(self.registers.take(clock)?.transport.reopen())
     }
 }
 
@@ -72,7 +72,7 @@ impl<M: Mmio> Control<M> {
     }
 
     /// Is the device alive, and has its capacity changed?
-    pub(super) fn look_after(&self, clock: &impl Clock) -> Result<(), BreakReason> {
+    pub(super) fn check_health(&self, clock: &impl Clock) -> Result<(), BreakReason> {
         let mut registers = self.registers.take(clock)?;
         if let Some(end) = registers.end {
             return Err(end.reason);

@@ -10,13 +10,13 @@ use crate::blk::control::Control;
 use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::Geometry;
 use crate::blk::request::{Completion, HEADER_BYTES, Operation, Request, Table, Token};
-use crate::interrupts::{Delivery, Line, Spin};
+use crate::interrupts::{Delivery, HaltPoll, IrqSource};
 use crate::virtio::features::Features;
-use crate::virtio::lie::Lie;
 use crate::virtio::queue::Queue;
 use crate::virtio::regions::Regions;
 use crate::virtio::ring::{Descriptor, QueueError, Used};
-use crate::virtio::transport::{Again, Doorbell, Transport};
+use crate::virtio::transport::{Doorbell, Reopen, Transport};
+use crate::virtio::violation::Violation;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
@@ -65,10 +65,10 @@ impl<P: Platform> Live<P> {
     ///
     /// # Safety
     /// `reset_confirmed` is true only if the device's reset was confirmed.
-    pub(super) unsafe fn dismantle(self, dma: &Dma<P>, reset_confirmed: bool) -> Vec<Request> {
+    pub(super) unsafe fn free_memory(self, dma: &Dma<P>, reset_confirmed: bool) -> Vec<Request> {
         let Self { queue, table: Table(table), .. } = self;
         // SAFETY: as the caller promises.
-        let requests = unsafe { queue.dismantle(reset_confirmed) };
+        let requests = unsafe { queue.free_memory(reset_confirmed) };
         if reset_confirmed {
             // SAFETY: the device uses nothing any more, as the caller says.
             unsafe { dma.release(table) };
@@ -85,7 +85,7 @@ impl<P: Platform> Live<P> {
 #[derive(Debug)]
 pub struct Blk<M: Mmio, P: Platform> {
     control: Arc<Control<M>>,
-    line: Option<Arc<Line>>,
+    line: Option<Arc<IrqSource>>,
     features: Features,
     dma: Dma<P>,
     geometry: Geometry,
@@ -100,13 +100,13 @@ pub struct Blk<M: Mmio, P: Platform> {
     queue_size: u16,
     reset_confirmed: bool,
     pub(super) patience: Duration,
-    pub(super) spin: Spin,
+    pub(super) halt_poll: HaltPoll,
 }
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
     pub(super) fn new(
         control: &Arc<Control<M>>,
-        line: Option<Arc<Line>>,
+        line: Option<Arc<IrqSource>>,
         features: Features,
         geometry: &Geometry,
         (dma, live): (Dma<P>, Live<P>),
@@ -114,7 +114,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         let queue_size = live.queue.size();
         // What the device takes, and what the queue and this driver have room for.
         let segments = geometry.segments.min(SEGMENTS).min(queue_size.saturating_sub(2)).max(1);
-        let spin = Spin::new(dma.platform());
+        let halt_poll = HaltPoll::new(dma.platform());
         Self {
             control: Arc::clone(control),
             line,
@@ -130,7 +130,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             live: Ok(live),
             reset_confirmed: false,
             patience: PATIENCE,
-            spin,
+            halt_poll,
         }
     }
 
@@ -158,14 +158,14 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     /// The interrupt that this queue was given.
     #[must_use]
-    pub fn line(&self) -> Option<&Line> {
+    pub fn line(&self) -> Option<&IrqSource> {
         self.line.as_deref()
     }
 
     /// How this queue's completions are to be waited for now.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
-        self.line().map_or(Delivery::Poll, Line::delivery)
+        self.line().map_or(Delivery::Poll, IrqSource::delivery)
     }
 
     /// The device's DMA.
@@ -327,7 +327,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         let Ok(live) = &mut self.live else { return self.poll_broken() };
         match live.queue.take() {
             Ok(used) => self.complete(used?),
-            Err(lie) => self.broken_by(lie),
+            Err(violation) => self.broken_by(violation),
         }
     }
 
@@ -340,8 +340,8 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     }
 
     #[cold]
-    fn broken_by(&mut self, lie: Lie) -> Option<Completion> {
-        self.break_device(BreakReason::Lie(lie));
+    fn broken_by(&mut self, violation: Violation) -> Option<Completion> {
+        self.break_device(BreakReason::Violation(violation));
         self.poll()
     }
 
@@ -352,7 +352,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             let token = request.token?;
             Some((request, token))
         }) else {
-            return self.broken_by(Lie::NotPosted { id: head });
+            return self.broken_by(Violation::NotPosted { id: head });
         };
         let result = match table.status(head) {
             0 => Ok(()),
@@ -365,7 +365,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         let len = request.mapping.as_ref().map_or(0, Mapping::len);
         let needed = u32::try_from(len).unwrap_or(u32::MAX).saturating_add(1);
         if result.is_ok() && operation == Operation::Read && used.written < needed {
-            return self.broken_by(Lie::TooShort { id: head, written: used.written, needed });
+            return self.broken_by(Violation::TooShort { id: head, written: used.written, needed });
         }
         // Of an answer that failed nothing is brought back.
         let data = if result.is_ok() { used.written.saturating_sub(1) } else { 0 };
@@ -398,16 +398,16 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     /// Looks after the device while nothing completes: is it alive, has its capacity changed, and does it
     /// know of what it was given? A notification that was not wanted before, or was lost, is repeated.
-    pub fn tend(&mut self) {
+    pub fn check_device(&mut self) {
         let Ok(live) = &self.live else { return };
         let doorbell = live.doorbell;
-        if let Err(reason) = self.look_after(doorbell) {
+        if let Err(reason) = self.check_health(doorbell) {
             self.break_device(reason);
         }
     }
 
-    fn look_after(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
-        self.control.look_after(self.dma.platform())?;
+    fn check_health(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
+        self.control.check_health(self.dma.platform())?;
         if self.in_flight == 0 {
             return Ok(());
         }
@@ -424,7 +424,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         let Ok(live) = mem::replace(&mut self.live, Err(end.reason)) else { return };
         self.reset_confirmed = end.reset_confirmed;
         // SAFETY: what the reset of this device answered.
-        self.ended = unsafe { live.dismantle(&self.dma, self.reset_confirmed) };
+        self.ended = unsafe { live.free_memory(&self.dma, self.reset_confirmed) };
         self.ended.retain(|request| request.token.is_some());
         self.ended.reverse();
         for request in &mut self.ended {
@@ -467,8 +467,8 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 }
 
 impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
-    pub(super) fn again(&self) -> Result<Again<M>, BlkError> {
-        self.control.again(self.dma.platform()).map_err(BlkError::Broken)
+    pub(super) fn reopen(&self) -> Result<Reopen<M>, BlkError> {
+        self.control.reopen(self.dma.platform()).map_err(BlkError::Broken)
     }
 
     /// Where the device's registers are.
@@ -476,7 +476,7 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
     /// # Errors
     /// Another CPU stands still with them.
     pub fn registers(&self) -> Result<Regions, BlkError> {
-        Ok(self.again()?.regions())
+        Ok(self.reopen()?.regions())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Why a block request, or the whole device, failed.
 
 use crate::virtio::error::TransportError;
-use crate::virtio::lie::Lie;
 use crate::virtio::ring::QueueError;
+use crate::virtio::violation::Violation;
 use alloc::vec::Vec;
 use core::fmt;
 use papr::lock::Stuck;
@@ -12,7 +12,7 @@ use svm_dma::dma::DmaError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakReason {
     /// It contradicted what this kernel recorded.
-    Lie(Lie),
+    Violation(Violation),
     /// It is gone, or wants a reset.
     Transport(TransportError),
     /// A request was not answered in time.
@@ -32,7 +32,7 @@ impl From<Stuck> for BreakReason {
 impl fmt::Display for BreakReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lie(lie) => lie.fmt(f),
+            Self::Violation(violation) => violation.fmt(f),
             Self::Transport(error) => error.fmt(f),
             Self::Timeout => f.write_str("no answer in time"),
             Self::Stopped => f.write_str("stopped"),

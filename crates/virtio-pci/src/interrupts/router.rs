@@ -1,6 +1,6 @@
 //! What is done about each interrupt: acknowledged, given to its line, or masked.
 
-use crate::interrupts::line::Line;
+use crate::interrupts::irq_source::IrqSource;
 use crate::interrupts::xirr::{Arrival, Xirr};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -50,7 +50,7 @@ pub struct Statistics {
 }
 
 struct Registered {
-    line: Arc<Line>,
+    line: Arc<IrqSource>,
     in_tick: u32,
 }
 
@@ -81,7 +81,12 @@ impl Router {
     ///
     /// # Errors
     /// The controller does not take the source; the device is to be polled.
-    pub fn register(&mut self, machine: &impl Rtas, line: Arc<Line>, server: u32) -> Result<(), RtasError> {
+    pub fn register(
+        &mut self,
+        machine: &impl Rtas,
+        line: Arc<IrqSource>,
+        server: u32,
+    ) -> Result<(), RtasError> {
         let args = [xics_number(line.source())?, xics_number(server)?, PRIORITY];
         machine.rtas(Service::SetXive, &args, &mut [])?;
         self.registered.push(Registered { line, in_tick: 0 });

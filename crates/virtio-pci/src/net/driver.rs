@@ -11,7 +11,7 @@ use super::link::{Frame, Link, MacAddr};
 use super::rx::Receiver;
 use super::statistics::NetStatistics;
 use super::tx::Transmitter;
-use crate::interrupts::{Delivery, Line};
+use crate::interrupts::{Delivery, IrqSource};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
 use crate::virtio::transport::Transport;
@@ -112,7 +112,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             Ok(tx) => Ok((config, Queues { rx, tx })),
             Err(error) => {
                 // SAFETY: nothing is given back.
-                unsafe { rx.dismantle(false) };
+                unsafe { rx.free_memory(false) };
                 Err(error)
             }
         }
@@ -198,9 +198,9 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         }
         self.confirm_reset();
         // SAFETY: what the reset of this device answered.
-        unsafe { rx.dismantle(self.reset_confirmed) };
+        unsafe { rx.free_memory(self.reset_confirmed) };
         // SAFETY: as above.
-        unsafe { tx.dismantle(self.reset_confirmed) };
+        unsafe { tx.free_memory(self.reset_confirmed) };
     }
 
     /// Resets the device; what it held can be used again only if it says that it has let go.
@@ -229,7 +229,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             Some(NetError::Stopped) if self.reset_confirmed => {}
             failure => return Err(failure.unwrap_or(NetError::Stopped)),
         }
-        let mut transport = self.transport.again().begin(self.dma.platform())?;
+        let mut transport = self.transport.reopen().begin(self.dma.platform())?;
         transport.negotiate(features::WANTED)?;
         *self = Self::start(transport, self.dma.clone(), seed)?;
         if let Some(patience) = patience {
@@ -324,7 +324,7 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
             self.polled_nap = nap.saturating_mul(2).min(POLLED_NAP_MOST);
             return Some(nap);
         }
-        self.arrivals = self.transport.line().map_or(0, Line::arrivals);
+        self.arrivals = self.transport.line().map_or(0, IrqSource::arrivals);
         (!queues.rx.arm()).then_some(NAP)
     }
 

@@ -1,8 +1,8 @@
 //! Why a virtio-net device is refused, or not used any longer.
 
 use crate::virtio::error::TransportError;
-use crate::virtio::lie::Lie;
 use crate::virtio::ring::QueueError;
+use crate::virtio::violation::Violation;
 use core::fmt;
 use core::time::Duration;
 use svm_dma::dma::DmaError;
@@ -46,7 +46,7 @@ pub enum NetError {
     /// An MTU with which no network can be used.
     Mtu(u16),
     /// The device completed what it was not given.
-    Lie(Direction, Lie),
+    Violation(Direction, Violation),
     /// A chain was not accepted.
     Queue(Direction, QueueError),
     /// A frame was not taken in time.
@@ -78,7 +78,7 @@ impl fmt::Display for NetError {
             Self::Transport(error) => error.fmt(f),
             Self::Dma(error) => error.fmt(f),
             Self::Mtu(mtu) => write!(f, "MTU {mtu} is too small"),
-            Self::Lie(queue, lie) => write!(f, "{queue}: {lie}"),
+            Self::Violation(queue, violation) => write!(f, "{queue}: {violation}"),
             Self::Queue(queue, error) => write!(f, "{queue}: {error}"),
             Self::TransmitStuck { waited, held } => {
                 write!(f, "transmit queue: nothing taken for {} ms, {held} frames held", waited.as_millis())

@@ -1,8 +1,8 @@
 //! Receiving: buffers wait with the device, come back as frames, and go out again together.
 
 use super::error::{Direction, NetError};
-use super::lane::{HEADER, Lane, Refusal};
 use super::link::{ETHERNET_HEADER, Frame};
+use super::queue::{HEADER, NetQueue, Refusal};
 use super::statistics::{NetStatistics, add, count};
 use crate::virtio::transport::Transport;
 use alloc::vec::Vec;
@@ -20,33 +20,33 @@ const LOOKS: usize = 64;
 
 /// The receive queue and the buffers that are not with the device.
 pub(super) struct Receiver<P: Platform> {
-    lane: Lane<P>,
+    queue: NetQueue<P>,
     spare: Vec<Vec<u8>>,
 }
 
 impl<P: Platform> Receiver<P> {
     /// Sets the queue up, with a buffer for each descriptor, none of them posted.
     pub fn new<M: Mmio>(transport: &mut Transport<M>, dma: &Dma<P>, mtu: u16) -> Result<Self, NetError> {
-        let lane = Lane::new(Direction::Receive, transport, dma)?;
+        let queue = NetQueue::new(Direction::Receive, transport, dma)?;
         let len = usize::from(mtu).saturating_add(HEADER + ETHERNET_HEADER + VLAN_TAG).max(LEAST_BUFFER);
-        let spare = (0..lane.size()).map(|_| alloc::vec![0; len]).collect();
-        Ok(Self { lane, spare })
+        let spare = (0..queue.size()).map(|_| alloc::vec![0; len]).collect();
+        Ok(Self { queue, spare })
     }
 
     /// Descriptors in the queue.
     pub fn size(&self) -> u16 {
-        self.lane.size()
+        self.queue.size()
     }
 
     /// Buffers that the device holds.
     pub fn posted(&self) -> u16 {
-        self.lane.posted()
+        self.queue.posted()
     }
 
     /// The next frame that has arrived.
     pub fn receive(&mut self, statistics: &mut NetStatistics) -> Result<Option<Frame>, NetError> {
         for _ in 0..LOOKS {
-            let Some(done) = self.lane.take()? else { return Ok(None) };
+            let Some(done) = self.queue.take()? else { return Ok(None) };
             // Of the header nothing is needed: its flags and sizes are about offloads, which were refused.
             let reason = match done.written.checked_sub(HEADER) {
                 None => &mut statistics.rx_no_header,
@@ -71,10 +71,10 @@ impl<P: Platform> Receiver<P> {
     /// Stages as many buffers as there is room for, and does without the others from then on.
     pub fn fill(&mut self) -> Result<(), NetError> {
         let refusal = self.stage();
-        self.spare = Vec::with_capacity(usize::from(self.lane.size()));
+        self.spare = Vec::with_capacity(usize::from(self.queue.size()));
         match refusal {
             Some(Refusal::Broken(error)) => Err(error),
-            Some(Refusal::NoRoom(error)) if self.lane.is_empty() => Err(error),
+            Some(Refusal::NoRoom(error)) if self.queue.is_empty() => Err(error),
             _ => Ok(()),
         }
     }
@@ -87,7 +87,7 @@ impl<P: Platform> Receiver<P> {
     ) -> Result<(), NetError> {
         let refusal = self.stage();
         // What was staged before is the device's, whatever became of the last one.
-        self.lane.publish(transport)?;
+        self.queue.publish(transport)?;
         match refusal {
             Some(Refusal::Broken(error)) => return Err(error),
             Some(Refusal::NoRoom(_)) => count(&mut statistics.rx_no_room),
@@ -98,10 +98,10 @@ impl<P: Platform> Receiver<P> {
 
     /// Stages spare buffers until there are none, or one is refused.
     fn stage(&mut self) -> Option<Refusal> {
-        while self.lane.has_room() {
+        while self.queue.has_room() {
             let buffer = self.spare.pop()?;
             let len = buffer.len();
-            if let Err((buffer, refusal)) = self.lane.stage(buffer, len) {
+            if let Err((buffer, refusal)) = self.queue.stage(buffer, len) {
                 self.spare.push(buffer);
                 return Some(refusal);
             }
@@ -111,21 +111,21 @@ impl<P: Platform> Receiver<P> {
 
     /// Asks for an interrupt at the next frame; true when one is there already.
     pub fn arm(&mut self) -> bool {
-        self.lane.arm()
+        self.queue.arm()
     }
 
     /// Asks for no interrupts any more.
     pub fn disarm(&mut self) {
-        self.lane.disarm();
+        self.queue.disarm();
     }
 
     /// Ends the queue.
     ///
     /// # Safety
-    /// As [`Lane::dismantle`].
+    /// As [`NetQueue::free_memory`].
     #[allow(unsafe_code, reason = "only the caller knows that the device is reset")]
-    pub unsafe fn dismantle(self, reset_confirmed: bool) {
+    pub unsafe fn free_memory(self, reset_confirmed: bool) {
         // SAFETY: as the caller promises.
-        unsafe { self.lane.dismantle(reset_confirmed) };
+        unsafe { self.queue.free_memory(reset_confirmed) };
     }
 }

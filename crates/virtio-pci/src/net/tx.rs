@@ -1,9 +1,9 @@
 //! Sending: a bounded number of frames, each with a time by which the device must have taken it.
 
 use super::error::{Direction, NetError};
-use super::lane::{HEADER, Lane, Refusal};
+use super::in_flight::InFlight;
 use super::link::{ETHERNET_HEADER, Frame};
-use super::order::Order;
+use super::queue::{HEADER, NetQueue, Refusal};
 use super::statistics::{NetStatistics, add, count};
 use crate::virtio::transport::Transport;
 use alloc::collections::VecDeque;
@@ -27,7 +27,7 @@ pub(super) struct Reserved(Vec<Mapping>);
 
 /// The transmit queue and its frames.
 pub(super) struct Transmitter<P: Platform> {
-    lane: Lane<P>,
+    queue: NetQueue<P>,
     dma: Dma<P>,
     /// Longest frame.
     longest: usize,
@@ -36,7 +36,7 @@ pub(super) struct Transmitter<P: Platform> {
     /// Frames that the device has not been given.
     waiting: VecDeque<Frame>,
     /// Those that it has.
-    order: Order,
+    in_flight: InFlight,
     /// The oldest frame with the device, or none of those that wait, and when it is late.
     deadline: Option<(Option<u64>, Deadline)>,
     pub patience: Duration,
@@ -45,18 +45,18 @@ pub(super) struct Transmitter<P: Platform> {
 impl<P: Platform> Transmitter<P> {
     /// Sets the queue up.
     pub fn new<M: Mmio>(transport: &mut Transport<M>, dma: &Dma<P>, mtu: u16) -> Result<Self, NetError> {
-        let lane = Lane::new(Direction::Transmit, transport, dma)?;
-        let order = Order::new(lane.size());
+        let queue = NetQueue::new(Direction::Transmit, transport, dma)?;
+        let in_flight = InFlight::new(queue.size());
         let longest = usize::from(mtu).saturating_add(ETHERNET_HEADER);
-        let frames = FRAMES.min(usize::from(lane.size()));
+        let frames = FRAMES.min(usize::from(queue.size()));
         let spare = (0..frames).map(|_| alloc::vec![0; longest.saturating_add(HEADER)]).collect();
         Ok(Self {
-            lane,
+            queue,
             dma: dma.clone(),
             longest,
             spare,
             waiting: VecDeque::with_capacity(frames),
-            order,
+            in_flight,
             deadline: None,
             patience: PATIENCE,
         })
@@ -64,7 +64,7 @@ impl<P: Platform> Transmitter<P> {
 
     /// Descriptors in the queue.
     pub fn size(&self) -> u16 {
-        self.lane.size()
+        self.queue.size()
     }
 
     /// Keeps room for a few frames until [`Self::release`]: whoever receives must be able to answer.
@@ -127,7 +127,7 @@ impl<P: Platform> Transmitter<P> {
         self.reclaim(statistics)?;
         let staged = self.stage(statistics);
         // What was staged before is the device's, whatever became of the last one.
-        self.lane.publish(transport)?;
+        self.queue.publish(transport)?;
         staged?;
         self.look_at_time()
     }
@@ -137,8 +137,8 @@ impl<P: Platform> Transmitter<P> {
         while let Some(frame) = self.waiting.pop_front() {
             // The 12-byte header before it says that there are no offloads: all zero.
             let len = frame.len().saturating_add(HEADER);
-            match self.lane.stage(frame.into_buffer(), len) {
-                Ok(head) => self.order.add(head),
+            match self.queue.stage(frame.into_buffer(), len) {
+                Ok(head) => self.in_flight.add(head),
                 Err((_, Refusal::Broken(error))) => return Err(error),
                 Err((buffer, Refusal::NoRoom(_))) => {
                     count(&mut statistics.tx_no_room);
@@ -154,9 +154,9 @@ impl<P: Platform> Transmitter<P> {
 
     /// Takes back what the device is done with.
     fn reclaim(&mut self, statistics: &mut NetStatistics) -> Result<(), NetError> {
-        for _ in 0..self.lane.size() {
-            let Some(done) = self.lane.take()? else { break };
-            self.order.remove(done.head);
+        for _ in 0..self.queue.size() {
+            let Some(done) = self.queue.take()? else { break };
+            self.in_flight.remove(done.head);
             count(&mut statistics.tx_frames);
             add(&mut statistics.tx_bytes, done.len.saturating_sub(HEADER));
             self.spare.push(done.buffer);
@@ -165,7 +165,7 @@ impl<P: Platform> Transmitter<P> {
     }
 
     fn look_at_time(&mut self) -> Result<(), NetError> {
-        let oldest = self.order.oldest();
+        let oldest = self.in_flight.oldest();
         if oldest.is_none() && self.waiting.is_empty() {
             self.deadline = None;
             return Ok(());
@@ -174,7 +174,7 @@ impl<P: Platform> Transmitter<P> {
         match &mut self.deadline {
             Some((of, deadline)) if *of == oldest => {
                 if deadline.expired(clock) {
-                    return Err(NetError::TransmitStuck { waited: self.patience, held: self.lane.posted() });
+                    return Err(NetError::TransmitStuck { waited: self.patience, held: self.queue.posted() });
                 }
             }
             other => *other = Some((oldest, Deadline::after(clock, self.patience))),
@@ -185,10 +185,10 @@ impl<P: Platform> Transmitter<P> {
     /// Ends the queue.
     ///
     /// # Safety
-    /// As [`Lane::dismantle`].
+    /// As [`NetQueue::free_memory`].
     #[allow(unsafe_code, reason = "only the caller knows that the device is reset")]
-    pub unsafe fn dismantle(self, reset_confirmed: bool) {
+    pub unsafe fn free_memory(self, reset_confirmed: bool) {
         // SAFETY: as the caller promises.
-        unsafe { self.lane.dismantle(reset_confirmed) };
+        unsafe { self.queue.free_memory(reset_confirmed) };
     }
 }

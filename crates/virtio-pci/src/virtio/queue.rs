@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code, reason = "only the caller knows how long memory is lent")]
 
-use crate::virtio::lie::Lie;
 use crate::virtio::ring::{Descriptor, Layout, QueueError, Ring, Used};
+use crate::virtio::violation::Violation;
 use alloc::vec::Vec;
 use papr::platform::{HaltReason, Platform};
 use svm_dma::dma::BusAddr;
@@ -130,7 +130,7 @@ impl<P: Platform, T: Default> Queue<P, T> {
     /// # Errors
     /// The device lied; the queue is broken from now on.
     #[inline]
-    pub fn take(&mut self) -> Result<Option<Used>, Lie> {
+    pub fn take(&mut self) -> Result<Option<Used>, Violation> {
         self.ring.take(self.dma.platform())
     }
 
@@ -150,7 +150,7 @@ impl<P: Platform, T: Default> Queue<P, T> {
     ///
     /// # Safety
     /// `reset_confirmed` is true only if the device's reset was confirmed, or it was never told of this queue.
-    pub unsafe fn dismantle(self, reset_confirmed: bool) -> Vec<T> {
+    pub unsafe fn free_memory(self, reset_confirmed: bool) -> Vec<T> {
         let Self { dma, coherent, payloads, .. } = self;
         if reset_confirmed {
             // SAFETY: the caller says that the device uses the queue no more.

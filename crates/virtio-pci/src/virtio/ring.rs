@@ -5,7 +5,7 @@
 //! what the device may write live in private memory. Of the device's words only used.idx, used.flags and
 //! one used entry at a time are read, each once.
 
-use crate::virtio::lie::Lie;
+use crate::virtio::violation::Violation;
 use alloc::vec::Vec;
 use core::fmt;
 use core::mem;
@@ -62,7 +62,7 @@ pub enum QueueError {
     /// A device-readable descriptor after a device-writable one (virtio 1.2, 2.7.4.2).
     Order,
     /// The queue is latched broken.
-    Broken(Lie),
+    Broken(Violation),
 }
 
 impl fmt::Display for QueueError {
@@ -72,7 +72,7 @@ impl fmt::Display for QueueError {
             Self::Empty => f.write_str("empty descriptor chain"),
             Self::Length => f.write_str("descriptor length 0, or a chain of 4 GiB"),
             Self::Order => f.write_str("device-readable descriptor after a device-writable one"),
-            Self::Broken(lie) => write!(f, "queue broken: {lie}"),
+            Self::Broken(violation) => write!(f, "queue broken: {violation}"),
         }
     }
 }
@@ -197,7 +197,7 @@ pub struct Ring<M> {
     used_index: u16,
     /// Each side names the index that it wants to hear of, in the word after the other's ring; else it has a flag.
     by_index: bool,
-    broken: Option<Lie>,
+    broken: Option<Violation>,
 }
 
 impl<M: DeviceMemory> Ring<M> {
@@ -268,13 +268,13 @@ impl<M: DeviceMemory> Ring<M> {
 
     /// The lie that broke this ring.
     #[must_use]
-    pub fn broken(&self) -> Option<Lie> {
+    pub fn broken(&self) -> Option<Violation> {
         self.broken
     }
 
     /// Latches the ring broken, unless it is already: nothing of it is read or written any more.
-    pub fn latch(&mut self, lie: Lie) {
-        self.broken.get_or_insert(lie);
+    pub fn latch(&mut self, violation: Violation) {
+        self.broken.get_or_insert(violation);
     }
 
     /// Writes a chain into free descriptors and remembers it; the device does not see it until
@@ -299,8 +299,8 @@ impl<M: DeviceMemory> Ring<M> {
         judge: impl FnMut(&Descriptor),
     ) -> Result<u16, QueueError> {
         let writable = check(chain, judge)?;
-        if let Some(lie) = self.broken {
-            return Err(QueueError::Broken(lie));
+        if let Some(violation) = self.broken {
+            return Err(QueueError::Broken(violation));
         }
         let full = QueueError::Full { want: chain.len(), free: self.free };
         let count = u16::try_from(chain.len()).map_err(|_| full)?;
@@ -397,26 +397,26 @@ impl<M: DeviceMemory> Ring<M> {
     /// # Errors
     /// The device lied: the ring is broken from now on and answers the same lie for ever.
     #[inline]
-    pub fn take(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Lie> {
-        if let Some(lie) = self.broken {
-            return Err(lie);
+    pub fn take(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Violation> {
+        if let Some(violation) = self.broken {
+            return Err(violation);
         }
         let answer = self.take_checked(barriers);
-        if let Err(lie) = answer {
-            self.broken = Some(lie);
+        if let Err(violation) = answer {
+            self.broken = Some(violation);
         }
         answer
     }
 
     #[inline(always)]
-    fn take_checked(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Lie> {
+    fn take_checked(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Violation> {
         if self.taken == self.used_index && !self.look_for_more(barriers)? {
             return Ok(None);
         }
         let slot = self.taken & self.size.wrapping_sub(1);
         let [id, written] = self.memory.load_pair(self.parts.used_entry(slot));
 
-        let out_of_range = Lie::IdOutOfRange { id, size: self.size };
+        let out_of_range = Violation::IdOutOfRange { id, size: self.size };
         let head = u16::try_from(id).map_err(|_| out_of_range)?;
         let entry = self.shadow.get_mut(usize::from(head)).ok_or(out_of_range)?;
         let Shadow { count, last, writable, number, .. } = *entry;
@@ -426,7 +426,7 @@ impl<M: DeviceMemory> Ring<M> {
         // Of a chain that is only read the length says nothing: some devices put there what they have read.
         let written = if writable == 0 { 0 } else { written };
         if written > writable {
-            return Err(Lie::TooLong { id: head, written, allowed: writable });
+            return Err(Violation::TooLong { id: head, written, allowed: writable });
         }
         // The chain's descriptors are free, behind all others that are.
         entry.count = 0;
@@ -444,9 +444,9 @@ impl<M: DeviceMemory> Ring<M> {
 
     /// What is wrong with a used entry for a descriptor that is not the head of a chain that the device holds.
     #[cold]
-    fn not_posted(&self, id: u16) -> Lie {
+    fn not_posted(&self, id: u16) -> Violation {
         let count = self.shadow.get(usize::from(id)).map_or(0, |entry| entry.count);
-        if count > 0 || self.is_free(id) { Lie::NotPosted { id } } else { Lie::NotHead { id } }
+        if count > 0 || self.is_free(id) { Violation::NotPosted { id } } else { Violation::NotHead { id } }
     }
 
     /// Whether a descriptor is in the free list.
@@ -456,11 +456,11 @@ impl<M: DeviceMemory> Ring<M> {
     }
 
     /// Reads used.idx once; true when it uncovers entries.
-    fn look_for_more(&mut self, barriers: &impl Barriers) -> Result<bool, Lie> {
+    fn look_for_more(&mut self, barriers: &impl Barriers) -> Result<bool, Violation> {
         let index = self.memory.load16(self.parts.used_index());
         let ahead = index.wrapping_sub(self.taken);
         if ahead > self.posted {
-            return Err(Lie::IndexJump { index, last: self.taken, posted: self.posted });
+            return Err(Violation::IndexJump { index, last: self.taken, posted: self.posted });
         }
         if ahead > 0 {
             // The index before the entries and the data it uncovers.

@@ -4,7 +4,7 @@
 //! Source: virtio 1.2, sections 2.1, 3.1 and 4.1. Features are read once; the private copy decides from then
 //! on. After an error in a step of the set-up the device has FAILED in its status and is not to be used.
 
-use crate::interrupts::{Delivery, Line};
+use crate::interrupts::{Delivery, IrqSource};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::{Features, Status};
 use crate::virtio::regions::Regions;
@@ -31,7 +31,7 @@ pub struct Transport<M> {
     features: Features,
     status: Status,
     generation: u8,
-    lines: Vec<Arc<Line>>,
+    lines: Vec<Arc<IrqSource>>,
 }
 
 impl<M: Mmio> Transport<M> {
@@ -152,26 +152,26 @@ impl<M: Mmio> Transport<M> {
     }
 
     /// Relies on the interrupts of `line` from now on: the first call's for queue 0, the next one's for queue 1.
-    pub fn add_line(&mut self, line: Arc<Line>) {
+    pub fn add_line(&mut self, line: Arc<IrqSource>) {
         self.lines.push(line);
     }
 
     /// The interrupt that queue 0 was given.
     #[must_use]
-    pub fn line(&self) -> Option<&Line> {
+    pub fn line(&self) -> Option<&IrqSource> {
         self.lines.first().map(Arc::as_ref)
     }
 
     /// The interrupt that queue `index` was given.
     #[must_use]
-    pub fn line_of(&self, index: u16) -> Option<Arc<Line>> {
+    pub fn line_of(&self, index: u16) -> Option<Arc<IrqSource>> {
         self.lines.get(usize::from(index)).cloned()
     }
 
     /// How the device is to be waited for now.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
-        self.line().map_or(Delivery::Poll, Line::delivery)
+        self.line().map_or(Delivery::Poll, IrqSource::delivery)
     }
 
     /// Lets the device work on its queues.
@@ -233,10 +233,10 @@ impl<M: Mmio> Transport<M> {
     }
 }
 
-mod again;
 mod config;
 mod queues;
+mod reopen;
 
-pub use again::Again;
 pub use config::DeviceConfig;
 pub use queues::Doorbell;
+pub use reopen::Reopen;

@@ -54,9 +54,9 @@ fn honest() -> Rig {
     rig(VERSION_1, &[256])
 }
 
-fn dismantle(queue: Queue<Model, ()>, reset_confirmed: bool) {
+fn free_memory(queue: Queue<Model, ()>, reset_confirmed: bool) {
     // SAFETY: the model's devices reach no memory of this process.
-    drop(unsafe { queue.dismantle(reset_confirmed) });
+    drop(unsafe { queue.free_memory(reset_confirmed) });
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn honest_device_is_set_up_in_all_four_cells() {
         drop(registers);
         doorbell.ring(transport.mmio()).unwrap();
         assert_eq!(device.registers().notified, [0]);
-        dismantle(queue, true);
+        free_memory(queue, true);
     }
 }
 
@@ -319,9 +319,9 @@ fn address_outside_the_pool_ends_the_run() {
 fn queue_memory_comes_back_or_stays_in_quarantine() {
     let machine = Model::new(false);
     let dma = machine.dma(false);
-    dismantle(Queue::new(&dma, 256).unwrap(), true);
+    free_memory(Queue::new(&dma, 256).unwrap(), true);
     assert_eq!(machine.pieces_allocated(), 0);
-    dismantle(Queue::new(&dma, 256).unwrap(), false);
+    free_memory(Queue::new(&dma, 256).unwrap(), false);
     assert_eq!(machine.pieces_allocated(), 1);
     Queue::<_, ()>::new(&dma, 256).unwrap().quarantine();
     drop(Queue::<_, ()>::new(&dma, 256).unwrap());

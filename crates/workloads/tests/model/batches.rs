@@ -98,7 +98,7 @@ fn random_work_that_fails_leaves_nothing_in_flight() {
     registers.config = Config::sectors(1024).bytes();
     registers.generation += 1;
     drop(registers);
-    blk.tend();
+    blk.check_device();
     let error = (0..256).find_map(|_| soak.step(&mut blk).err()).unwrap();
     assert!(matches!(error, SoakError::Request(BlkError::OutOfRange { .. })), "{error}");
     assert_eq!((blk.in_flight(), blk.broken()), (0, None));

@@ -15,7 +15,7 @@ use testkit::wire::Random;
 use virtio_pci::net::error::{Direction, NetError};
 use virtio_pci::net::link::Link;
 use virtio_pci::virtio::error::TransportError;
-use virtio_pci::virtio::lie::Lie;
+use virtio_pci::virtio::violation::Violation;
 
 /// A started driver in each of the four cells.
 fn in_every_cell(check: impl Fn(Machine, Driver)) {
@@ -85,9 +85,11 @@ fn net_03_more_than_the_buffer_breaks_the_device() {
         machine.device.borrow_mut().mangle = Some(|_, written| *written = 1531);
         machine.deliver(&test_frame(1, 60));
         assert!(driver.receive().is_none());
-        let Some(NetError::Lie(Direction::Receive, lie)) = driver.failure() else { panic!("no lie seen") };
-        assert!(matches!(lie, Lie::TooLong { written: 1531, allowed: 1530, .. }), "{lie:?}");
-        assert_broken(&machine, &mut driver, NetError::Lie(Direction::Receive, lie));
+        let Some(NetError::Violation(Direction::Receive, lie)) = driver.failure() else {
+            panic!("no lie seen")
+        };
+        assert!(matches!(lie, Violation::TooLong { written: 1531, allowed: 1530, .. }), "{lie:?}");
+        assert_broken(&machine, &mut driver, NetError::Violation(Direction::Receive, lie));
     });
 }
 
@@ -317,8 +319,8 @@ fn a_completion_nobody_asked_for_breaks_the_device() {
         machine.virtio.registers().queues[1].complete(3, 0);
         driver.flush();
         // Nothing was posted: the index is ahead of everything.
-        let lie = Lie::IndexJump { index: 1, last: 0, posted: 0 };
-        assert_broken(&machine, &mut driver, NetError::Lie(Direction::Transmit, lie));
+        let lie = Violation::IndexJump { index: 1, last: 0, posted: 0 };
+        assert_broken(&machine, &mut driver, NetError::Violation(Direction::Transmit, lie));
     });
 }
 
@@ -361,8 +363,8 @@ fn the_stack_reports_why_its_device_was_given_up() {
     let mut stack = Stack::new(link, STATIC, Generator::new(&[1]), &machine.model).unwrap();
     stack.configure(&machine.model, SECOND).unwrap();
     machine.virtio.registers().queues[0].complete(0xffff_ffff, 0);
-    let lie = Lie::IdOutOfRange { id: 0xffff_ffff, size: 128 };
-    let gone = StackError::Link(NetError::Lie(Direction::Receive, lie));
+    let lie = Violation::IdOutOfRange { id: 0xffff_ffff, size: 128 };
+    let gone = StackError::Link(NetError::Violation(Direction::Receive, lie));
     assert_eq!(stack.poll(&machine.model), Err(gone));
 }
 
@@ -413,7 +415,7 @@ fn random_used_entries_end_in_a_named_lie_or_in_frames_that_fit() {
         }
         match driver.failure() {
             None => {}
-            Some(NetError::Lie(..)) => lies += 1,
+            Some(NetError::Violation(..)) => lies += 1,
             other => panic!("{other:?}"),
         }
         drop(driver);

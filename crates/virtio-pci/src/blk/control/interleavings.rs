@@ -122,7 +122,7 @@ fn control() -> (Disk, Arc<Control<Disk>>) {
     (disk, Arc::new(Control::new(transport, BEFORE)))
 }
 
-fn lie() -> BreakReason {
+fn violation() -> BreakReason {
     BreakReason::Timeout
 }
 
@@ -139,11 +139,11 @@ fn end_that_is_noticed(finish: Finish) {
         let (_, control) = control();
         let other = {
             let control = Arc::clone(&control);
-            thread::spawn(move || finish(&control, lie()))
+            thread::spawn(move || finish(&control, violation()))
         };
         if control.has_ended() {
             let end = control.end(BreakReason::Stopped, ID, &clock());
-            assert_eq!(end.reason, lie(), "of what was noticed");
+            assert_eq!(end.reason, violation(), "of what was noticed");
         }
         other.join().unwrap();
         assert!(control.has_ended(), "not noticed");
@@ -181,7 +181,7 @@ fn end_at_two_queues(finish: Finish) {
         let before = disk.resets();
         let other = {
             let control = Arc::clone(&control);
-            thread::spawn(move || finish(&control, lie()))
+            thread::spawn(move || finish(&control, violation()))
         };
         let mine = finish(&control, BreakReason::Stopped);
         let other = other.join().unwrap();
@@ -219,7 +219,7 @@ fn reset_at_two_queues(retry: Retry) {
     model(Wrong::Nothing, move || {
         let (disk, control) = control();
         disk.0.lock().unwrap().ignored = 1;
-        assert!(!finish(&control, lie()).reset_confirmed);
+        assert!(!finish(&control, violation()).reset_confirmed);
         let before = disk.resets();
         let other = {
             let control = Arc::clone(&control);
@@ -248,7 +248,7 @@ fn lock_that_is_let_go_before_the_reset_resets_twice() {
 type Look = fn(&Control<Disk>);
 
 fn look(control: &Control<Disk>) {
-    control.look_after(&clock()).unwrap();
+    control.check_health(&clock()).unwrap();
 }
 
 /// The disk grows; the queue that is told of it looks after the disk, and another one does so meanwhile.

@@ -113,13 +113,13 @@ impl Clock for Controller {
     }
 }
 
-fn router(controller: &Controller, lines: &[Line]) -> (Router, Vec<Arc<Line>>) {
+fn router(controller: &Controller, lines: &[IrqSource]) -> (Router, Vec<Arc<IrqSource>>) {
     let mut router = Router::new();
     let mut kept = Vec::new();
     for line in lines {
         let line = Arc::new(match line.isr() {
-            Some(isr) => Line::level(line.source(), isr),
-            None => Line::message(line.source()),
+            Some(isr) => IrqSource::level(line.source(), isr),
+            None => IrqSource::message(line.source()),
         });
         router.register(controller, line.clone(), 0).unwrap();
         kept.push(line);
@@ -130,7 +130,7 @@ fn router(controller: &Controller, lines: &[Line]) -> (Router, Vec<Arc<Line>>) {
 #[test]
 fn message_is_counted_for_its_device_and_ended() {
     let controller = Controller::of(&[0x1300]);
-    let (mut router, lines) = router(&controller, &[Line::message(0x1300), Line::message(0x1301)]);
+    let (mut router, lines) = router(&controller, &[IrqSource::message(0x1300), IrqSource::message(0x1301)]);
     assert_eq!(router.service(&controller, 0), 1);
     assert_eq!((lines[0].arrivals(), lines[1].arrivals()), (1, 0));
     assert_eq!(*controller.ended.borrow(), [0xff00_1300]);
@@ -139,7 +139,7 @@ fn message_is_counted_for_its_device_and_ended() {
 #[test]
 fn one_interrupt_now_and_then_costs_two_hypercalls() {
     let controller = Controller::of(&[0x1300, 0x1301]);
-    let (mut router, lines) = router(&controller, &[Line::message(0x1300), Line::message(0x1301)]);
+    let (mut router, lines) = router(&controller, &[IrqSource::message(0x1300), IrqSource::message(0x1301)]);
     assert_eq!(router.service(&controller, 0), 1);
     assert_eq!((controller.asked.get(), controller.ended.borrow().len()), (1, 1), "H_XIRR, H_EOI");
     assert_eq!(lines[1].arrivals(), 0, "left pending, and the next sleep ends at once");
@@ -152,7 +152,7 @@ fn source_is_routed_to_the_cpu_asked_for_and_one_that_comes_elsewhere_counts_all
     case!("IRQ-10", Work);
     let controller = Controller::of(&[0x1300, 0x1301]);
     let mut router = Router::new();
-    let lines = [0x1300, 0x1301].map(|source| Arc::new(Line::message(source)));
+    let lines = [0x1300, 0x1301].map(|source| Arc::new(IrqSource::message(source)));
     for (line, server) in lines.iter().zip([8, 9]) {
         assert_eq!(line.taken_by(), None);
         router.register(&controller, line.clone(), server).unwrap();
@@ -168,7 +168,7 @@ fn source_is_routed_to_the_cpu_asked_for_and_one_that_comes_elsewhere_counts_all
 fn level_is_taken_back_at_every_device_that_shares_it_before_it_ends() {
     let controller = Controller::of(&[0x1200]);
     let (mut router, lines) =
-        router(&controller, &[Line::level(0x1200, isr(0x10)), Line::level(0x1200, isr(0x20))]);
+        router(&controller, &[IrqSource::level(0x1200, isr(0x10)), IrqSource::level(0x1200, isr(0x20))]);
     router.service(&controller, 0);
     assert_eq!(*controller.isr_reads.borrow(), [Gpa(0x10), Gpa(0x20)]);
     assert!(lines.iter().all(|line| line.arrivals() == 1));
@@ -178,7 +178,7 @@ fn level_is_taken_back_at_every_device_that_shares_it_before_it_ends() {
 fn unknown_source_is_acknowledged_masked_and_counted_not_dispatched() {
     case!("IRQ-01", Ignore);
     let controller = Controller::of(&[0x1305]);
-    let (mut router, lines) = router(&controller, &[Line::message(0x1300)]);
+    let (mut router, lines) = router(&controller, &[IrqSource::message(0x1300)]);
     router.service(&controller, 0);
     assert_eq!(*controller.off.borrow(), [0x1305]);
     assert_eq!(*controller.ended.borrow(), [0xff00_1305]);
@@ -202,7 +202,8 @@ fn nothing_and_a_request_of_another_cpu_are_no_sources() {
 fn storm_is_masked_and_its_device_polled() {
     case!("IRQ-02", Fallback);
     let controller = Controller::storm(0x1200);
-    let (mut router, lines) = router(&controller, &[Line::level(0x1200, isr(0x10)), Line::message(0x1300)]);
+    let (mut router, lines) =
+        router(&controller, &[IrqSource::level(0x1200, isr(0x10)), IrqSource::message(0x1300)]);
     let mut taken = 0;
     while lines[0].delivery() == Delivery::Level {
         taken += router.service(&controller, 0);
@@ -216,7 +217,7 @@ fn storm_is_masked_and_its_device_polled() {
 #[test]
 fn as_many_interrupts_over_a_longer_time_are_no_storm() {
     let controller = Controller::storm(0x1300);
-    let (mut router, lines) = router(&controller, &[Line::message(0x1300)]);
+    let (mut router, lines) = router(&controller, &[IrqSource::message(0x1300)]);
     for _ in 0..1000 {
         router.service(&controller, 0);
         controller.now.set(controller.now.get() + 10);
@@ -229,7 +230,7 @@ fn storm_with_a_stalled_clock_ends_too() {
     case!("IRQ-02", Fallback);
     case!("IRQ-06", Work);
     let controller = Controller::storm(0x1300);
-    let (mut router, lines) = router(&controller, &[Line::message(0x1300)]);
+    let (mut router, lines) = router(&controller, &[IrqSource::message(0x1300)]);
     (0..1000).for_each(|_| _ = router.service(&controller, 0));
     assert_eq!(lines[0].delivery(), Delivery::Poll);
 }
@@ -243,7 +244,7 @@ fn one_service_is_bounded_whatever_the_controller_says() {
 #[test]
 fn controller_that_does_not_mask_is_not_listened_to_any_more() {
     let controller = Controller { ignores_masks: true, ..Controller::storm(0x1777) };
-    let (mut router, lines) = router(&controller, &[Line::message(0x1300)]);
+    let (mut router, lines) = router(&controller, &[IrqSource::message(0x1300)]);
     let mut services = 0;
     while router.service(&controller, 0) > 0 {
         services += 1;
@@ -260,6 +261,6 @@ fn controller_without_hcalls_has_nothing() {
     let mut router = Router::new();
     assert_eq!(router.service(&controller, 0), 0);
     assert!(!Router::open(&controller));
-    let line = Arc::new(Line::message(0x1300));
+    let line = Arc::new(IrqSource::message(0x1300));
     assert_eq!(router.register(&controller, line, 0), Err(RtasError::Parameter));
 }

@@ -233,7 +233,7 @@ fn capacity_that_changes_is_taken_over() {
         registers.config = Config::sectors(capacity).bytes();
         registers.generation += 1;
         drop(registers);
-        blk.tend();
+        blk.check_device();
         assert_eq!(blk.geometry().capacity, capacity);
         assert!(matches!(blk.read(capacity, 512), Err(BlkError::OutOfRange { .. })));
     }

@@ -10,20 +10,20 @@ use testkit::model::Model;
 use testkit::virtio_model::{VirtioModel, regions};
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::{BlkError, BreakReason};
-use virtio_pci::interrupts::{Delivery, Line};
+use virtio_pci::interrupts::{Delivery, IrqSource};
 use virtio_pci::virtio::transport::Transport;
 
 /// A disk that begins to work when the CPU is given up, and says so or not.
 struct Lazy {
     rig: Rig,
-    line: Arc<Line>,
+    line: Arc<IrqSource>,
     naps: Arc<AtomicU32>,
 }
 
 impl Lazy {
     fn new(announces: bool, ever_answers: bool) -> Self {
         let rig = Rig::secure(Config::sectors(64));
-        let line = Arc::new(Line::message(0x1300));
+        let line = Arc::new(IrqSource::message(0x1300));
         let naps = Arc::new(AtomicU32::new(0));
         let (device, lazy, told, counted) =
             (rig.device.clone(), rig.disk_handle(), line.clone(), naps.clone());

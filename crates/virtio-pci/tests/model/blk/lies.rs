@@ -12,7 +12,7 @@ use testkit::virtio_model::VirtioModel;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::{BlkError, BreakReason};
 use virtio_pci::virtio::error::TransportError;
-use virtio_pci::virtio::lie::Lie;
+use virtio_pci::virtio::violation::Violation;
 
 fn start(rig: &Rig) -> Blk<VirtioModel, Model> {
     let mut blk = rig.start();
@@ -30,7 +30,7 @@ fn assert_broken(rig: &Rig, blk: &mut Blk<VirtioModel, Model>, reason: BreakReas
     assert_eq!(rig.machine.pieces_allocated(), 0);
     let notified = rig.device.registers().notified.len();
     blk.kick();
-    blk.tend();
+    blk.check_device();
     assert!(blk.poll().is_none());
     assert_eq!(rig.device.registers().notified.len(), notified);
 }
@@ -87,7 +87,7 @@ fn used_len_too_short_for_a_read_breaks_the_device() {
             let rig = Rig::new(cell, Config::sectors(64));
             rig.disk().written = Some(written);
             let mut blk = start(&rig);
-            let lie = BreakReason::Lie(Lie::TooShort { id: 0, written, needed: 513 });
+            let lie = BreakReason::Violation(Violation::TooShort { id: 0, written, needed: 513 });
             assert_eq!(blk.read(0, 512), Err(BlkError::Broken(lie)));
             assert_broken(&rig, &mut blk, lie);
         }
@@ -100,7 +100,7 @@ fn used_len_too_long_breaks_the_device() {
     let rig = Rig::secure(Config::sectors(64));
     rig.disk().written = Some(514);
     let mut blk = start(&rig);
-    let lie = BreakReason::Lie(Lie::TooLong { id: 0, written: 514, allowed: 513 });
+    let lie = BreakReason::Violation(Violation::TooLong { id: 0, written: 514, allowed: 513 });
     assert_eq!(blk.read(0, 512), Err(BlkError::Broken(lie)));
     assert_broken(&rig, &mut blk, lie);
 }
@@ -126,7 +126,7 @@ fn used_id_that_is_wrong_breaks_the_device_and_fails_all_requests() {
             blk.submit_read(0, vec![3; 512]).unwrap();
         }
         blk.kick();
-        let reason = BreakReason::Lie(Lie::IdOutOfRange { id: 0x1_0000, size: 256 });
+        let reason = BreakReason::Violation(Violation::IdOutOfRange { id: 0x1_0000, size: 256 });
         for _ in 0..5 {
             let completion = blk.poll().unwrap();
             assert_eq!(completion.result, Err(BlkError::Broken(reason)));
@@ -352,7 +352,7 @@ fn noise_over_the_whole_pool_corrupts_nothing_but_payload() {
     }
     let mut failed = 0;
     while let Some(completion) = blk.wait() {
-        assert!(matches!(completion.result, Err(BlkError::Broken(BreakReason::Lie(_)))));
+        assert!(matches!(completion.result, Err(BlkError::Broken(BreakReason::Violation(_)))));
         failed += 1;
     }
     assert_eq!(failed, 8);

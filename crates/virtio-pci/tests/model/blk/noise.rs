@@ -56,7 +56,7 @@ proptest! {
             prop_assert!(waiting.remove(&completion.token));
             match completion.result {
                 Ok(()) => prop_assert_eq!(completion.buffer, content(512)),
-                Err(BlkError::Broken(BreakReason::Timeout | BreakReason::Lie(_))) => {
+                Err(BlkError::Broken(BreakReason::Timeout | BreakReason::Violation(_))) => {
                     prop_assert!(completion.buffer.is_empty() != resets);
                 }
                 Err(_) => prop_assert_eq!(completion.buffer, vec![0; 512]),

@@ -5,10 +5,10 @@ use postern_cases::case;
 use proptest::prelude::*;
 
 /// Expects `lie`, the latch, and that the ring is left alone afterwards.
-fn assert_broken(ring: &mut Ring<Shared>, lie: Lie) {
-    assert_eq!(ring.take(&Fences), Err(lie));
-    assert_eq!(ring.take(&Fences), Err(lie), "latched");
-    assert_eq!(ring.stage(&request(7)), Err(QueueError::Broken(lie)));
+fn assert_broken(ring: &mut Ring<Shared>, violation: Violation) {
+    assert_eq!(ring.take(&Fences), Err(violation));
+    assert_eq!(ring.take(&Fences), Err(violation), "latched");
+    assert_eq!(ring.stage(&request(7)), Err(QueueError::Broken(violation)));
     let before = ring.memory.bytes.lock().unwrap().clone();
     assert!(!ring.publish(&Fences));
     assert_eq!(before, *ring.memory.bytes.lock().unwrap());
@@ -20,7 +20,7 @@ fn used_id_beyond_the_queue_breaks_it() {
     let (mut ring, mut device) = pair(8);
     post(&mut ring, 1);
     device.complete(8, 1);
-    assert_broken(&mut ring, Lie::IdOutOfRange { id: 8, size: 8 });
+    assert_broken(&mut ring, Violation::IdOutOfRange { id: 8, size: 8 });
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn used_id_with_high_bits_breaks_it() {
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     device.complete(0x1_0000 | u32::from(head), 1);
-    assert_broken(&mut ring, Lie::IdOutOfRange { id: 0x1_0000 | u32::from(head), size: 8 });
+    assert_broken(&mut ring, Violation::IdOutOfRange { id: 0x1_0000 | u32::from(head), size: 8 });
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn used_id_never_posted_breaks_it() {
     let (mut ring, mut device) = pair(8);
     post(&mut ring, 1);
     device.complete(5, 1);
-    assert_broken(&mut ring, Lie::NotPosted { id: 5 });
+    assert_broken(&mut ring, Violation::NotPosted { id: 5 });
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn used_id_of_a_chain_not_yet_published_breaks_it() {
     post(&mut ring, 1);
     let staged = ring.stage(&request(2)).unwrap();
     device.complete(staged.into(), 1);
-    assert_broken(&mut ring, Lie::NotPosted { id: staged });
+    assert_broken(&mut ring, Violation::NotPosted { id: staged });
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn used_id_in_the_middle_of_a_chain_breaks_it() {
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     device.complete(u32::from(head) + 1, 1);
-    assert_broken(&mut ring, Lie::NotHead { id: head + 1 });
+    assert_broken(&mut ring, Violation::NotHead { id: head + 1 });
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn used_id_in_the_middle_of_a_chain_that_has_ended_breaks_it() {
         device.complete(ended.into(), 1);
         ring.take(&Fences).unwrap();
         device.complete(u32::from(ended) + 1, 1);
-        assert_broken(&mut ring, Lie::NotPosted { id: ended + 1 });
+        assert_broken(&mut ring, Violation::NotPosted { id: ended + 1 });
     }
 }
 
@@ -85,7 +85,7 @@ fn same_id_twice_in_one_batch_breaks_it() {
     device.complete(head.into(), 1);
     device.complete(head.into(), 1);
     assert_eq!(ring.take(&Fences), Ok(Some(Used { head, written: 1 })));
-    assert_broken(&mut ring, Lie::NotPosted { id: head });
+    assert_broken(&mut ring, Violation::NotPosted { id: head });
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn same_id_again_in_a_later_batch_breaks_it() {
     ring.take(&Fences).unwrap();
     assert_eq!(ring.take(&Fences), Ok(None));
     device.complete(head.into(), 1);
-    assert_broken(&mut ring, Lie::NotPosted { id: head });
+    assert_broken(&mut ring, Violation::NotPosted { id: head });
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn an_old_id_breaks_it_although_another_chain_was_posted_since() {
     let new = post(&mut ring, 2);
     assert_ne!(new, old, "the head that was free the longest is the next");
     device.complete(old.into(), 1);
-    assert_broken(&mut ring, Lie::NotPosted { id: old });
+    assert_broken(&mut ring, Violation::NotPosted { id: old });
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn used_len_beyond_the_writable_bytes_breaks_it() {
     let (mut ring, mut device) = pair(8);
     let head = post(&mut ring, 1);
     device.complete(head.into(), 514);
-    assert_broken(&mut ring, Lie::TooLong { id: head, written: 514, allowed: 513 });
+    assert_broken(&mut ring, Violation::TooLong { id: head, written: 514, allowed: 513 });
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn device_readable_bytes_do_not_count_as_writable() {
     let head = ring.stage(&[reads(0, 4096), writes(0x2000, 1)]).unwrap();
     ring.publish(&Fences);
     device.complete(head.into(), 2);
-    assert_broken(&mut ring, Lie::TooLong { id: head, written: 2, allowed: 1 });
+    assert_broken(&mut ring, Violation::TooLong { id: head, written: 2, allowed: 1 });
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn used_index_going_back_breaks_it() {
     ring.take(&Fences).unwrap();
     post(&mut ring, 2);
     device.index(0);
-    assert_broken(&mut ring, Lie::IndexJump { index: 0, last: 1, posted: 1 });
+    assert_broken(&mut ring, Violation::IndexJump { index: 0, last: 1, posted: 1 });
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn used_index_too_far_ahead_breaks_it() {
     let (mut ring, device) = pair(8);
     post(&mut ring, 1);
     device.index(2);
-    assert_broken(&mut ring, Lie::IndexJump { index: 2, last: 0, posted: 1 });
+    assert_broken(&mut ring, Violation::IndexJump { index: 2, last: 0, posted: 1 });
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn used_index_moving_before_anything_is_posted_breaks_it() {
     case!("NEG-14", Break);
     let (mut ring, device) = pair(8);
     device.index(1);
-    assert_broken(&mut ring, Lie::IndexJump { index: 1, last: 0, posted: 0 });
+    assert_broken(&mut ring, Violation::IndexJump { index: 1, last: 0, posted: 0 });
 }
 
 #[test]
@@ -245,9 +245,9 @@ fn each_word_of_the_device_is_read_once() {
 #[test]
 fn first_lie_is_the_one_remembered() {
     let (mut ring, _) = pair(8);
-    ring.latch(Lie::NotPosted { id: 1 });
-    ring.latch(Lie::NotPosted { id: 2 });
-    assert_eq!(ring.broken(), Some(Lie::NotPosted { id: 1 }));
+    ring.latch(Violation::NotPosted { id: 1 });
+    ring.latch(Violation::NotPosted { id: 2 });
+    assert_eq!(ring.broken(), Some(Violation::NotPosted { id: 1 }));
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 /// Chains by head, linked in the order in which they came: each comes and leaves in constant time.
-pub(super) struct Order {
+pub(super) struct InFlight {
     links: Vec<Link>,
     first: Option<u16>,
     last: Option<u16>,
@@ -18,7 +18,7 @@ struct Link {
     serial: u64,
 }
 
-impl Order {
+impl InFlight {
     /// For heads below `size`.
     pub fn new(size: u16) -> Self {
         Self { links: alloc::vec![Link::default(); usize::from(size)], first: None, last: None, count: 0 }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_the_least_serial_of_those_held_in_whatever_order_they_leave() {
-        let mut order = Order::new(8);
+        let mut order = InFlight::new(8);
         let mut held = BTreeMap::new();
         let mut random = Random(7);
         let mut serial = 0;

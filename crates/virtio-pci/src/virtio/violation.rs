@@ -4,7 +4,7 @@ use core::fmt;
 
 /// A statement of the device that contradicts what this kernel itself recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lie {
+pub enum Violation {
     /// A used id that no descriptor has; all 32 bits are compared.
     IdOutOfRange {
         /// As read.
@@ -51,7 +51,7 @@ pub enum Lie {
     },
 }
 
-impl fmt::Display for Lie {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::IdOutOfRange { id, size } => write!(f, "used id {id:#x} in a queue of {size}"),

@@ -1,6 +1,6 @@
 //! The CPU that takes a device's interrupt and the one that uses the device, in every order.
 
-use super::{Line, MISSED_MOST};
+use super::{IrqSource, MISSED_MOST};
 use loom::thread;
 use papr::loom_sync::{Wrong, model};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ const TAKER: u32 = 3;
 /// One CPU takes the first interrupt while another asks who did.
 fn who_took_it(wrong: Wrong) {
     model(wrong, || {
-        let line = Arc::new(Line::message(0x1300));
+        let line = Arc::new(IrqSource::message(0x1300));
         let taker = {
             let line = Arc::clone(&line);
             thread::spawn(move || line.arrived(TAKER))
@@ -37,7 +37,7 @@ fn without_order_an_interrupt_is_known_before_its_cpu() {
 /// An interrupt arrives while the driver counts one as missed, two less than it takes: the count begins anew.
 fn arrival_beside_a_miss(wrong: Wrong) {
     model(wrong, || {
-        let line = Arc::new(Line::message(0x1300));
+        let line = Arc::new(IrqSource::message(0x1300));
         let miss = || assert!(!line.missed(), "given up though it fired");
         for _ in 2..MISSED_MOST {
             miss();
@@ -67,12 +67,12 @@ fn miss_that_is_added_in_two_steps_undoes_an_arrival() {
 }
 
 /// What ends a pause.
-type Resume = fn(&Line);
+type Resume = fn(&IrqSource);
 
 /// The router gives a source up while the device's driver pauses it and goes on.
 fn giving_up_beside_a_pause(resume: Resume) {
     model(Wrong::Nothing, move || {
-        let line = Arc::new(Line::message(0x1300));
+        let line = Arc::new(IrqSource::message(0x1300));
         let router = {
             let line = Arc::clone(&line);
             thread::spawn(move || line.give_up())

@@ -37,7 +37,7 @@ fn remember(config: &RtasConfig<Pseries>, at: DeviceId) -> Result<(), DeviceErro
 
 /// Takes memory from every device; before a report that may come from the middle of anything, so nothing is
 /// waited for: when the list is in use, it stays as it is.
-pub fn silence() {
+pub fn disable_all() {
     let Some(mut masters) = MASTERS.try_take(&Pseries) else { return };
     let (mut silent, mut all) = (0u64, 0u64);
     for (config, at) in masters.iter_mut().filter_map(Option::take) {

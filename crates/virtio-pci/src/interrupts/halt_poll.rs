@@ -20,13 +20,13 @@ const POLLED_MOST: Duration = Duration::from_millis(1);
 
 /// What has been learned about one device's answers.
 #[derive(Clone, Copy, Debug)]
-pub struct Spin {
+pub struct HaltPoll {
     price: u64,
     most: u64,
     limit: u64,
 }
 
-impl Spin {
+impl HaltPoll {
     /// Nothing yet, on a machine on which sleep has a price.
     #[must_use]
     pub fn new(clock: &impl Clock) -> Self {
@@ -79,12 +79,12 @@ mod tests {
     }
 
     /// What a wait costs whose answer comes after `latency`, and what the device is remembered by.
-    fn wait(spin: &mut Spin, latency: u64) -> u64 {
-        if latency <= spin.limit() {
+    fn wait(halt_poll: &mut HaltPoll, latency: u64) -> u64 {
+        if latency <= halt_poll.limit() {
             return latency;
         }
-        let waited = latency + spin.price;
-        spin.slept(waited);
+        let waited = latency + halt_poll.price;
+        halt_poll.slept(waited);
         waited
     }
 
@@ -92,14 +92,14 @@ mod tests {
     fn no_answer_costs_more_than_a_quarter_more_once_the_device_is_known() {
         for price in [1, 10, 50, 200, 250] {
             for (latency, before) in (1..5_000).flat_map(|latency| [(latency, 1), (latency, 20_000)]) {
-                let mut spin = Spin::new(&Sleeper(price));
+                let mut halt_poll = HaltPoll::new(&Sleeper(price));
                 for _ in 0..12 {
-                    wait(&mut spin, before);
+                    wait(&mut halt_poll, before);
                 }
                 for _ in 0..2 {
-                    wait(&mut spin, latency);
+                    wait(&mut halt_poll, latency);
                 }
-                let cost = wait(&mut spin, latency);
+                let cost = wait(&mut halt_poll, latency);
                 assert!(cost * 4 <= latency * 5, "price {price}: {latency} after {before} costs {cost}");
             }
         }
@@ -107,36 +107,36 @@ mod tests {
 
     #[test]
     fn slow_device_is_not_looked_for_any_longer() {
-        let mut spin = Spin::new(&Sleeper(50));
-        assert_eq!(spin.limit(), 200);
+        let mut halt_poll = HaltPoll::new(&Sleeper(50));
+        assert_eq!(halt_poll.limit(), 200);
         for _ in 0..8 {
-            wait(&mut spin, 5_000);
+            wait(&mut halt_poll, 5_000);
         }
-        assert_eq!(spin.limit(), 0);
+        assert_eq!(halt_poll.limit(), 0);
     }
 
     #[test]
     fn fast_device_is_looked_for_again_after_a_slow_answer() {
-        let mut spin = Spin::new(&Sleeper(50));
+        let mut halt_poll = HaltPoll::new(&Sleeper(50));
         for _ in 0..8 {
-            wait(&mut spin, 5_000);
+            wait(&mut halt_poll, 5_000);
         }
-        assert_eq!(wait(&mut spin, 100), 150, "slept for once more");
-        assert_eq!(wait(&mut spin, 100), 100, "and then no longer");
+        assert_eq!(wait(&mut halt_poll, 100), 150, "slept for once more");
+        assert_eq!(wait(&mut halt_poll, 100), 100, "and then no longer");
     }
 
     #[test]
     fn price_that_a_host_made_up_does_not_keep_the_cpu_busy() {
-        assert_eq!(Spin::new(&Sleeper(u64::MAX)).limit(), 1000);
-        let free = Spin::new(&Sleeper(0));
+        assert_eq!(HaltPoll::new(&Sleeper(u64::MAX)).limit(), 1000);
+        let free = HaltPoll::new(&Sleeper(0));
         assert_eq!((free.limit(), free.polled_nap(&Sleeper(0), 1_000_000)), (0, None));
     }
 
     #[test]
     fn polled_device_is_looked_at_less_and_less_often_but_a_thousand_times_a_second() {
         let clock = Sleeper(50);
-        let spin = Spin::new(&clock);
-        let nap = |waited| spin.polled_nap(&clock, waited);
+        let halt_poll = HaltPoll::new(&clock);
+        let nap = |waited| halt_poll.polled_nap(&clock, waited);
         assert_eq!(nap(400), None);
         assert_eq!(nap(800), Some(Duration::from_micros(100)));
         assert_eq!(nap(1 << 40), Some(Duration::from_millis(1)));

@@ -7,7 +7,7 @@ use postern_core::vsx::copies_by_vectors;
 use pseries_tree::Machine;
 
 /// Takes over terminal, timebase frequency, RTAS tokens and the interrupt controller.
-pub fn adopt(machine: &Machine) {
+pub fn init(machine: &Machine) {
     pseries::set_timebase_hz(machine.cpus.timebase_hz);
     if let Some(terminal) = &machine.terminal {
         console::set_terminal(terminal.number);

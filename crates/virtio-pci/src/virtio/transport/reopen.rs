@@ -1,7 +1,7 @@
 //! Beginning anew with a device whose driver has ended.
 
 use super::Transport;
-use crate::interrupts::{Delivery, Line};
+use crate::interrupts::{Delivery, IrqSource};
 use crate::virtio::error::TransportError;
 use crate::virtio::regions::Regions;
 use alloc::sync::Arc;
@@ -11,21 +11,21 @@ use papr::registers::Mmio;
 
 /// What outlives a driver: where the registers are, and which interrupts the device was given.
 #[derive(Clone, Debug)]
-pub struct Again<M> {
+pub struct Reopen<M> {
     mmio: M,
     regions: Regions,
-    lines: Vec<Arc<Line>>,
+    lines: Vec<Arc<IrqSource>>,
 }
 
 impl<M: Mmio + Clone> Transport<M> {
     /// What it takes to begin anew.
     #[must_use]
-    pub fn again(&self) -> Again<M> {
-        Again { mmio: self.mmio.clone(), regions: self.regions, lines: self.lines.clone() }
+    pub fn reopen(&self) -> Reopen<M> {
+        Reopen { mmio: self.mmio.clone(), regions: self.regions, lines: self.lines.clone() }
     }
 }
 
-impl<M: Mmio + Clone> Again<M> {
+impl<M: Mmio + Clone> Reopen<M> {
     /// As [`Transport::begin`], with the same interrupts. Their sources and messages are as they were; a reset takes
     /// only the queues' vectors back. A queue that does not take its vector again, and all after it, are polled.
     ///
@@ -43,7 +43,7 @@ impl<M: Mmio + Clone> Again<M> {
     }
 }
 
-impl<M> Again<M> {
+impl<M> Reopen<M> {
     pub(crate) fn regions(&self) -> Regions {
         self.regions
     }

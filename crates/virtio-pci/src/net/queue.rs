@@ -40,7 +40,7 @@ pub(super) enum Refusal {
 }
 
 /// A queue with its buffers.
-pub(super) struct Lane<P: Platform> {
+pub(super) struct NetQueue<P: Platform> {
     direction: Direction,
     dma: Dma<P>,
     /// With what the device holds, by head of chain.
@@ -48,7 +48,7 @@ pub(super) struct Lane<P: Platform> {
     doorbell: Doorbell,
 }
 
-impl<P: Platform> Lane<P> {
+impl<P: Platform> NetQueue<P> {
     /// Sets the direction's queue up.
     pub fn new<M: Mmio>(
         direction: Direction,
@@ -103,7 +103,7 @@ impl<P: Platform> Lane<P> {
             [piece] => {
                 let piece = descriptor(piece);
                 // SAFETY: the piece is the mapping's, for its direction. The mapping stays in this place, which is that
-                // of the chain's head, until `take` has the chain back, or `dismantle` ends it.
+                // of the chain's head, until `take` has the chain back, or `free_memory` ends it.
                 unsafe { queue.stage(&[piece]) }
             }
             pieces => {
@@ -141,8 +141,8 @@ impl<P: Platform> Lane<P> {
 
     /// Takes one buffer back from the device, with what was written already in it.
     pub fn take(&mut self) -> Result<Option<Done>, NetError> {
-        let lie = |lie| NetError::Lie(self.direction, lie);
-        let Some(used) = self.queue.take().map_err(lie)? else { return Ok(None) };
+        let violation = |violation| NetError::Violation(self.direction, violation);
+        let Some(used) = self.queue.take().map_err(violation)? else { return Ok(None) };
         let Some(place) = self.queue.payload(used.head) else { return Ok(None) };
         let Some(len) = place.as_ref().map(Mapping::len) else { return Ok(None) };
         let written = usize::try_from(used.written).unwrap_or(usize::MAX).min(len);
@@ -156,9 +156,9 @@ impl<P: Platform> Lane<P> {
     ///
     /// # Safety
     /// `reset_confirmed` is true only if the device's reset was confirmed.
-    pub unsafe fn dismantle(self, reset_confirmed: bool) {
+    pub unsafe fn free_memory(self, reset_confirmed: bool) {
         // SAFETY: as the caller promises.
-        for mapping in unsafe { self.queue.dismantle(reset_confirmed) }.into_iter().flatten() {
+        for mapping in unsafe { self.queue.free_memory(reset_confirmed) }.into_iter().flatten() {
             if reset_confirmed {
                 // SAFETY: the device uses nothing any more, as the caller says.
                 drop(unsafe { self.dma.unmap(mapping) });
@@ -175,7 +175,7 @@ fn refusal(direction: Direction, size: u16, error: QueueError) -> Refusal {
         QueueError::Full { want, .. } if want <= usize::from(size) => {
             Refusal::NoRoom(NetError::Queue(direction, error))
         }
-        QueueError::Broken(lie) => Refusal::Broken(NetError::Lie(direction, lie)),
+        QueueError::Broken(violation) => Refusal::Broken(NetError::Violation(direction, violation)),
         error => Refusal::Broken(NetError::Queue(direction, error)),
     }
 }

@@ -31,7 +31,7 @@ impl fmt::Display for Delivery {
 
 /// An interrupt source and the device it was given to. All of it is private; a device has no say in it.
 #[derive(Debug)]
-pub struct Line {
+pub struct IrqSource {
     source: u32,
     delivery: Delivery,
     isr: Option<Register>,
@@ -45,7 +45,7 @@ pub struct Line {
     missed: AtomicU32,
 }
 
-impl Line {
+impl IrqSource {
     /// A message source.
     #[must_use]
     pub fn message(source: u32) -> Self {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn silent_source_is_polled_after_eight_misses_in_a_row() {
-        let line = Line::message(0x1300);
+        let line = IrqSource::message(0x1300);
         for _ in 0..7 {
             assert!(!line.missed());
         }
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn source_that_fires_now_and_then_is_kept() {
         let isr = registers(Gpa(0x1000), 1).register(0, Width::W8);
-        let line = Line::level(0x1200, isr.unwrap());
+        let line = IrqSource::level(0x1200, isr.unwrap());
         for _ in 0..100 {
             for _ in 0..7 {
                 assert!(!line.missed());
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn pause_ends_and_giving_up_does_not() {
-        let line = Line::message(1);
+        let line = IrqSource::message(1);
         line.pause(true);
         assert_eq!(line.delivery(), Delivery::Poll);
         line.pause(false);
