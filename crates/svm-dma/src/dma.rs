@@ -9,21 +9,17 @@
 
 mod bounce;
 mod bus_addr;
-mod counters;
 mod device;
 mod error;
-mod guard;
 mod lending;
-mod lent;
 mod mapping;
 mod system;
 mod translate;
 
-pub use bus_addr::BusAddr;
-pub use counters::ByteCounts;
+pub use bounce::ByteCounts;
+pub use bus_addr::{AddressGuard, BusAddr};
 pub use device::Dma;
 pub use error::DmaError;
-pub use guard::AddressGuard;
 pub use mapping::{Coherent, Mapping, Segment, Unmapped};
 pub use papr::device_id::DeviceId;
 pub use system::DmaSystem;

@@ -6,13 +6,11 @@
 
 mod allocator;
 mod frame;
-mod size_class;
 mod slot;
 mod statistics;
 
 pub use allocator::{Account, Pool, PoolExhausted};
-pub use size_class::SizeClass;
-pub use slot::Slot;
+pub use slot::{SizeClass, Slot};
 pub use statistics::{DeviceStatistics, PoolStatistics};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::{DeviceId, DmaError};
 use crate::pool::{Account, Pool, Slot};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 use papr::addr::{FRAME_SIZE, Gpa, GpaRange};
 use papr::clock::Clock;
 use papr::lock::{Lock, Stuck};
@@ -193,6 +194,38 @@ impl<M: DeviceMemory> Shared<M> {
         // Otherwise it stays in quarantine.
         if let Ok(mut pool) = self.pool.take(clock) {
             pool.confirm_reset(account, |slot| self.memory.zero(slot.offset(), slot.class().bytes()));
+        }
+    }
+}
+
+/// Bytes copied between private memory and the pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByteCounts {
+    /// From private memory into the pool.
+    pub to_pool: u64,
+    /// From the pool into private memory.
+    pub from_pool: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    to_pool: AtomicU64,
+    from_pool: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn copied_in(&self, bytes: usize) {
+        self.to_pool.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn copied_out(&self, bytes: usize) {
+        self.from_pool.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> ByteCounts {
+        ByteCounts {
+            to_pool: self.to_pool.load(Ordering::Relaxed),
+            from_pool: self.from_pool.load(Ordering::Relaxed),
         }
     }
 }

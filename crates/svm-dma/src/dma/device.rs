@@ -1,10 +1,10 @@
 //! One device's DMA: bounce first, then translate.
 
 use super::bounce::Bounce;
-use super::counters::Counters;
+use super::bounce::Counters;
 use super::lending::SKIP_BOUNCE;
-use super::lent::Lent;
 use super::mapping::Held;
+use super::mapping::Lent;
 use super::translate::Translation;
 use super::{AddressGuard, ByteCounts, Coherent, DeviceId, DmaError};
 use crate::pool::Slot;

@@ -4,7 +4,7 @@
 
 use super::bounce::{Bounce, Shared};
 use super::device::{Dma, PendingReset};
-use super::lent::Lent;
+use super::mapping::Lent;
 use super::mapping::{Held, Pieces};
 use super::{DmaError, Mapping, Segment, Unmapped};
 use crate::pool::Account;

@@ -1,7 +1,7 @@
 //! The guest's one decision about bouncing, and the devices made under it.
 
+use super::bounce::Counters;
 use super::bounce::{Bounce, Shared};
-use super::counters::Counters;
 use super::translate::Translation;
 use super::{ByteCounts, DeviceId, Dma, DmaError};
 use crate::pool::{DeviceStatistics, Pool, PoolStatistics};
