@@ -54,7 +54,7 @@ for goal in $goals; do
 done
 for name in $(grep -hoE '\$\{[A-Z_]+:[-+]' scripts/* | sed 's/[${:+-]//g' | sort -u); do
     case $name in
-    HOME | CARGO_HOME | CARGO_BUILD_JOBS | CARGO_TARGET_DIR | MAKEFLAGS | SSL_CERT_FILE) ;; # other programs'
+    HOME | LC_ALL | CARGO_HOME | CARGO_BUILD_JOBS | CARGO_TARGET_DIR | MAKEFLAGS | SSL_CERT_FILE) ;; # other programs'
     *) echo "$all" | grep -qxF "$name" || bad "a script reads $name, and no goal knows it" ;;
     esac
 done
