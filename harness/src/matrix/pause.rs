@@ -92,10 +92,10 @@ struct Held {
 
 /// What the second CPU takes by itself. It looks after its mail before it says that it is here, and once again.
 const LOCKS: &[Held] = &[
-    Held { test: "heap", lock: "heap", nth: 1, job: ALONE, status: STOPPED, awaited: true },
+    Held { test: "heap", lock: "heap", nth: 1, job: SHARED, status: STOPPED, awaited: true },
     Held { test: "pool", lock: "pool", nth: 1, job: SHARED, status: FAILED, awaited: true },
     Held { test: "mail", lock: "work of another CPU", nth: 2, job: SHARED, status: FAILED, awaited: true },
-    Held { test: "answer", lock: "answer of another CPU", nth: 1, job: ALONE, status: 0, awaited: true },
+    Held { test: "answer", lock: "answer of another CPU", nth: 1, job: WARMED, status: 0, awaited: true },
     Held { test: "tce-window", lock: TCE, nth: 1, job: SHARED, status: FAILED, awaited: true },
     Held { test: "interrupts", lock: "interrupt controller", nth: 1, job: ALONE, status: 0, awaited: true },
     // What it writes is the report of an exception of its own.
@@ -115,6 +115,8 @@ const TCE: &str = "addresses of the TCE window";
 const BREACH: &str = "breach-other-stack-overflow";
 const ALONE: &str = "blk-digest,blk-pattern";
 const SHARED: &str = "blk-smp";
+/// Words of which `canary` is the test image's. That image gives each CPU work before the job, and goes on without it.
+const WARMED: &str = "blk-digest,blk-pattern canary=7";
 /// Exit statuses: a device or a CPU failed; what all need stays with a CPU that stands still.
 const FAILED: u8 = 6;
 const STOPPED: u8 = 13;
@@ -132,7 +134,7 @@ fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), 
     case!("LCK-03", Halt, Q);
     let pauses =
         Pauses { cpu: 1, count: 1, length: None, place: Place::Lock { name: held.lock, nth: held.nth } };
-    let image = if held.job == BREACH { &context.on_test_image() } else { context };
+    let image = if [BREACH, WARMED].contains(&held.job) { &context.on_test_image() } else { context };
     let (mut scene, seed, ..) = scene_of(image, shape_with(held.lock), held.job)?;
     let trigger = if held.job == BREACH || held.lock == TCE { Trigger::later() } else { Trigger::at_esm() };
     attack_from(&mut scene, seed, trigger.clone(), pauses);

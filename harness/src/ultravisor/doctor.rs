@@ -114,9 +114,11 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
             }
             Edit::Fill(bytes) => {
                 let fdt = Fdt::parse(&tree)?;
+                // Values lie at multiples of four bytes; what is left over is in the property's name.
                 let filled = |bytes: usize| {
                     let mut fdt = fdt.clone();
-                    fdt.add_root_child("fill", &[("fill", &vec![1; bytes])]);
+                    let name = "fill____".get(..4 + bytes % 4).unwrap_or("fill");
+                    fdt.add_root_child("fill", &[(name, &vec![1; bytes - bytes % 4])]);
                     fdt.pack()
                 };
                 filled(bytes.saturating_sub(filled(0).len()))
