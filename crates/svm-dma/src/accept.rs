@@ -165,3 +165,7 @@ impl<M: Unproved> Batch<'_, M> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(unsafe_code, reason = "the ultravisor of these tests reaches no memory of this process")]
+mod tests;

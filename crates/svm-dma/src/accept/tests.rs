@@ -1,10 +1,10 @@
 //! Memory with holes, and ultravisors that say what they did not do.
 
-use svm_dma::accept::{AcceptError, BATCH, PUBLIC, Proof, Unproved, accept};
+use super::{AcceptError, BATCH, PUBLIC, Proof, Unproved, accept};
+use crate::share::ShareError;
 use papr::addr::{FRAME_SIZE, Gfn, Gpa, GpaRange};
 use papr::clock::Clock;
 use papr::platform::Ultravisor;
-use svm_dma::share::ShareError;
 use papr::ultracall::{Ultracall, UvStatus};
 use postern_cases::case;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};

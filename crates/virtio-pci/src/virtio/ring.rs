@@ -272,11 +272,6 @@ impl<M: DeviceMemory> Ring<M> {
         self.broken
     }
 
-    /// Latches the ring broken, unless it is already: nothing of it is read or written any more.
-    pub fn latch(&mut self, violation: Violation) {
-        self.broken.get_or_insert(violation);
-    }
-
     /// Writes a chain into free descriptors and remembers it; the device does not see it until
     /// [`Self::publish`]. Answers the chain's head.
     ///
@@ -501,3 +496,7 @@ fn check(chain: &[Descriptor], mut judge: impl FnMut(&Descriptor)) -> Result<u32
         _ => Err(QueueError::Length),
     }
 }
+
+#[cfg(test)]
+#[allow(unsafe_code, reason = "memory of a test")]
+mod tests;

@@ -1,10 +1,10 @@
 //! The ring against an in-process device.
 
-use testkit::unchecked::bus_addr;
-use virtio_pci::virtio::ring::*;
+use super::*;
 use papr::addr::Gpa;
 use std::sync::{Arc, Mutex};
 use std::vec;
+use testkit::unchecked::bus_addr;
 
 /// Memory that both sides see.
 #[derive(Clone, Debug)]

@@ -244,10 +244,15 @@ fn each_word_of_the_device_is_read_once() {
 
 #[test]
 fn first_lie_is_the_one_remembered() {
-    let (mut ring, _) = pair(8);
-    ring.latch(Violation::NotPosted { id: 1 });
-    ring.latch(Violation::NotPosted { id: 2 });
-    assert_eq!(ring.broken(), Some(Violation::NotPosted { id: 1 }));
+    let (mut ring, mut device) = pair(8);
+    post(&mut ring, 1);
+    post(&mut ring, 2);
+    device.complete(8, 1);
+    let first = Violation::IdOutOfRange { id: 8, size: 8 };
+    assert_broken(&mut ring, first);
+    device.complete(9, 1);
+    assert_broken(&mut ring, first);
+    assert_eq!(ring.broken(), Some(first));
 }
 
 proptest! {
