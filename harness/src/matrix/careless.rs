@@ -4,8 +4,8 @@
 use crate::finding::Finding;
 use crate::matrix::disclosure;
 use crate::matrix::esm;
+use crate::matrix::injection;
 use crate::matrix::pause;
-use crate::matrix::resets;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure};
 use crate::observe::console::Shown;
@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Test> {
             finds(pause::heap_for_ever(&careless(context)), endless)
         }),
         Test::new("sabotage/careless/report", |context| {
-            finds(resets::at_work(&careless(context)), |finding| matches!(finding, Finding::Shown(_)))
+            finds(injection::report(&careless(context)), |finding| matches!(finding, Finding::Shown(_)))
         }),
         Test::new("sabotage/careless/console", |context| {
             let result = disclosure::works(&careless(context), Firmware::Bios);

@@ -69,6 +69,7 @@ pub fn tests() -> Vec<Test> {
         let name = format!("injection/nested/{slot:#x}");
         tests.push(Test::new(name, move |context| nested(context, slot)));
     }
+    tests.push(Test::new("injection/once/product", report));
     for (name, nested) in [("report", None), ("halt", Some(0))] {
         tests.push(Test::new(format!("injection/after-the-end/{name}"), move |context| {
             after_the_end(context, nested)
@@ -98,10 +99,24 @@ fn worker(
     act: impl FnOnce(u64) -> Act,
     gap: Duration,
 ) -> Result<Worker, Failure> {
-    let mut scene = Scene::new(&context.on_test_image(), Shape::new(Firmware::Bios, true, false))?;
+    let mut worker = without_canaries(&context.on_test_image(), job, bytes, act, gap)?;
+    let canary = worker.canary;
+    worker.scene.word(&format!("canary={canary}"));
+    Ok(worker)
+}
+
+/// The same of an image that puts no canaries into its memory: those of the registers are the host's.
+fn without_canaries(
+    context: &Context,
+    job: &str,
+    bytes: u64,
+    act: impl FnOnce(u64) -> Act,
+    gap: Duration,
+) -> Result<Worker, Failure> {
+    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
     let canary = seed();
     let data = scene.data_disk(bytes)?;
-    scene.word(&format!("run={job} canary={canary}"));
+    scene.word(&format!("run={job}"));
     // Low memory is the host's until the kernel's first instructions have written to it: it speaks after that.
     let trigger = Trigger::later();
     let seed = seed();
@@ -272,6 +287,18 @@ fn once(context: &Context, slot: u64) -> Result<(), Failure> {
         Act::Interrupt(Interrupts { slots: vec![slot], count, nested: None, secret })
     };
     let mut worker = worker(context, DIGEST, DATA_BYTES, act, Duration::from_millis(100))?;
+    let finished = worker.run(LIMIT)?;
+    let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
+    worker.verdict(finished, findings)
+}
+
+/// A system reset while the registers hold secrets: the report shows none of them.
+pub(super) fn report(context: &Context) -> Result<(), Failure> {
+    case!("INJ-05", Halt, Q);
+    let act = |canary| {
+        Act::Interrupt(Interrupts { slots: vec![SYSTEM_RESET], count: 1, nested: None, secret: Some(canary) })
+    };
+    let mut worker = without_canaries(context, DIGEST, DATA_BYTES, act, Duration::from_millis(100))?;
     let finished = worker.run(LIMIT)?;
     let findings = done_or_halted(&finished, &worker.data, worker.canary)?;
     worker.verdict(finished, findings)

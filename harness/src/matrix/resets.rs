@@ -68,12 +68,6 @@ fn test(name: &str, expected: Expected, when: impl Fn() -> When + Send + Sync + 
     Test::new(name, move |context| tried(context, expected, &when))
 }
 
-/// As `injection/reset/work`.
-pub(super) fn at_work(context: &Context) -> Result<(), Failure> {
-    let when = || When::Before(Subject::Hcall(H_LOGICAL_CI_STORE), INTO_WORK);
-    tried(context, Expected::Exception, &when)
-}
-
 /// On a busy machine the moment may be over before it is looked for: then no reset came, and nothing was tried.
 fn tried(context: &Context, expected: Expected, when: &dyn Fn() -> When) -> Result<(), Failure> {
     let missed =
