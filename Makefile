@@ -80,7 +80,7 @@ setup:
 
 tools:
 	@scripts/setup.sh --quiet
-	@scripts/writable.sh build "$${CARGO_TARGET_DIR:-target}"
+	@scripts/writable.sh build "$${CARGO_TARGET_DIR:-target}" "$${CARGO_HOME:-$${HOME:-/root}/.cargo}"
 
 # Left alone when nothing changed: cargo looks at what is in it.
 build/profile.toml: kernel/profile.toml Cargo.lock scripts/profile.sh | tools

@@ -45,7 +45,8 @@ their_ways() {
     done
     [ "$(MAKEFLAGS=' -j3 --jobserver-auth=3,4' scripts/cargo -q run -p postern-cases -- gaps 2>&1)" = "" ] || return 1
     ! grep -nE '(^|[ "=])target/(debug|release)' Makefile scripts/* .ci/run || return 1
-    scripts/writable.sh build && ! scripts/writable.sh README.md/target
+    scripts/writable.sh build && ! scripts/writable.sh README.md/target || return 1
+    CARGO_HOME=/dev/null/cargo make tools 2>&1 | grep -q '^postern: /dev/null/cargo: cannot be written'
 }
 locked() {
     scripts/cargo metadata --locked --format-version 1 >/dev/null &&
