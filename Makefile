@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench soak help setup tools image product test-image sabotage second-kernel virtio-drivers run test test-targets check cases versions fuzz fmt clippy doc book gdb clean
+.PHONY: bench soak help setup tools image product test-image sabotage second-kernel virtio-drivers run test test-targets check cases lists versions fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -157,6 +157,10 @@ check: image
 
 cases: tools
 	@$(CARGO) -q run -p postern-cases -- write
+
+# The lists of docs/ that are tables of the code.
+lists: tools
+	@$(CARGO) -q run -p postern-tables -- write
 
 # docs/qemu-versions.md with what the boot tests of the last `make test` came to.
 versions: tools

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The lists that people and scripts rely on name everything there is: each step of `run=`, each option of the
-# command line and each exit status in docs/help.txt, and each fact both there and in docs/guest-contract.md.
+# command line and each exit status. Facts are in generated lists, which postern-tables checks.
 set -eu
 cd "$(dirname "$0")/.."
 core=crates/postern-core/src
@@ -17,14 +17,7 @@ steps=$(sed -n 's/^    ("\([a-z-]*\)", Step::.*/\1/p' $core/cmdline.rs
 options=$(sed -n '/^pub const OPTIONS: /,/;/p' $core/cmdline.rs | grep -o 'b"[a-z]*"' | sed 's/^b//; s/"//g' | sort -u
     sed -n 's/^pub const TEST_OPTIONS: .* = \[\(.*\)\];/\1/p' $core/cmdline/extra.rs | tr -d '",')
 statuses=$(sed -n 's/^    [A-Z][A-Za-z]* = \([0-9]*\),$/\1/p' $core/exit.rs)
-facts=$(cat kernel/src/report/*.rs kernel/src/jobs/*.rs kernel/src/*.rs kernel/test/src/*.rs | tr -s ' \n' ' ' |
-    grep -oE '\bfact(_now)?\( ?(format_args!\( ?)?"[^"]+"' | sed 's/.*"\(.*\)"/\1/' |
-    sed 's/^blk{[a-z]*}/blkN/; s/^net{[a-z]*}/net0/; s/^{label}/net0/; s/\.{key}$//; s/{[a-z]*}/N/' |
-    grep -vE '^(blkN|net0)$' | sort -u)
-# The boot stage states its own, without a heap.
-facts="$facts $(cat boot/src/*.rs kernel/src/*.rs kernel/test/src/*.rs | grep -oE 'postern: [a-z.]+=' | sed 's/postern: //; s/=//' | sort -u)"
-
-for list in "$steps" "$options" "$statuses" "$facts"; do
+for list in "$steps" "$options" "$statuses"; do
     [ -n "$list" ] || { echo "check-docs: a list was not found in the sources"; exit 1; }
 done
 for s in $steps; do named "$s" step docs/help.txt; done
@@ -41,14 +34,9 @@ listed() { # file, first words of the sentence
 same_statuses docs/help.txt "$(listed docs/help.txt '^A run ends with `EXIT: STATUS=n`')"
 same_statuses README.md "$(listed README.md '^`EXIT: STATUS=n` is the last line')"
 same_statuses docs/exit-codes.md "$(sed -n 's/^| \([0-9]*\) |.*/\1/p' docs/exit-codes.md)"
-for f in $facts; do
-    # A key without a dot is one of a disk's or card's.
-    case "$f" in *.* | entropy | entry | mode | ultracalls) ;; *) f="[a-z]*[N0].$f" ;; esac
-    named "$f" fact docs/help.txt docs/guest-contract.md
-done
 # A row for each group of boot tests, and a cell for each version.
 if ! scripts/cargo -q run -p postern-harness -- table | diff docs/qemu-versions.md - >/dev/null; then
     echo "check-docs: docs/qemu-versions.md is not the table of today's groups of boot tests; run 'make versions'"; failed=1
 fi
-[ "$failed" = 0 ] && echo "check-docs: $(echo "$steps $options $statuses $facts" | wc -w) names, all there"
+[ "$failed" = 0 ] && echo "check-docs: $(echo "$steps $options $statuses" | wc -w) names, all there"
 exit "$failed"

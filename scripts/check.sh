@@ -87,6 +87,7 @@ check "formatting" scripts/cargo fmt --all --check
 check "formatting of the fuzz targets" scripts/cargo fmt --manifest-path fuzz/Cargo.toml --check
 check "Cargo.lock is up to date" locked
 check "docs/hostile-cases.md is what the tests say" scripts/cargo -q run -p postern-cases -- check
+check "lists in docs/ are the tables of the code" scripts/cargo -q run -p postern-tables -- check
 check "clippy, every crate" make clippy
 check "documentation without warnings" make doc
 check "the image check finds what it looks for" scripts/check-image-test.sh

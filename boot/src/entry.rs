@@ -15,6 +15,7 @@ use papr::hcall::{Hcall, HcallError, HcallReturn};
 use postern_arch as arch;
 use postern_core::cmdline::{self, Fault};
 use postern_core::exit::ExitStatus;
+use postern_core::facts;
 use postern_core::secure::{Contradiction, Evidence, Plan, decide};
 use pseries_tree::early::{self, BootCpuError, ESM_PROPERTY};
 use pseries_tree::{FdtError, Tree, guard};
@@ -191,8 +192,8 @@ fn boot(
         Some(unsafe { tree_outside(fdt) }?)
     };
     let bytes = outside.map_or_else(|| tree_in(buffer), Ok)?;
-    say!("postern: fdt.addr={fdt:#x}");
-    say!("postern: fdt.bytes={}", bytes.len());
+    say!("{}", facts::boot::FDT_ADDR.line(format_args!("{fdt:#x}")));
+    say!("{}", facts::boot::FDT_BYTES.line(bytes.len()));
     let tree = Tree::check(bytes).map_err(BootError::Tree)?;
     *os_term = early::rtas_token(&tree, "ibm,os-term");
     // An older CPU ended in entry.S. This one is held to the mode of an older one, or to hash translation.

@@ -2,6 +2,7 @@
 
 use crate::disk;
 use crate::observe::console;
+use crate::observe::contract;
 use crate::observe::exposure::Violation;
 use crate::observe::leaks::Leak;
 use crate::observe::map::MapViolation;
@@ -69,6 +70,8 @@ pub enum Finding {
         /// The value it had.
         found: Option<String>,
     },
+    /// A plain line that docs/guest-contract.md does not have.
+    Contract(contract::Breach),
     /// The console never showed what was waited for.
     NeverSaid(&'static str),
     /// The console showed what it must not.
@@ -188,6 +191,7 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start(error) => write!(f, "{error}"),
+            Self::Contract(breach) => write!(f, "{breach}"),
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Ended { expected, found, errors } if errors.is_empty() => {
                 write!(f, "{found}, expected: {expected}")

@@ -1,6 +1,7 @@
 //! Judgement of a finished guest: its end, its plain lines, and what was observed outside of it.
 
 use crate::finding::Finding;
+use crate::observe::contract;
 use crate::observe::exposure::{self, Violation};
 use crate::observe::proofs;
 use crate::observe::rings::{self, Translation};
@@ -61,6 +62,7 @@ fn said(finished: &Finished, status: u8) -> Vec<Finding> {
             findings.push(Finding::NotLast(last));
         }
     }
+    findings.extend(contract::breaches(&finished.report).map(Finding::Contract));
     findings
 }
 

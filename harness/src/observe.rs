@@ -1,6 +1,7 @@
 //! What is seen from outside the guest, and the judgement on it.
 
 pub mod console;
+pub mod contract;
 pub mod counts;
 pub mod exposure;
 pub mod hcalls;

@@ -7,7 +7,8 @@ mod status;
 
 pub use status::UvStatus;
 
-/// Every ultracall this kernel makes.
+/// The ultracalls that have a name here. Postern makes all but the last: it shares its pool for good, and
+/// unshares only what it shared to prove that memory is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Ultracall {

@@ -30,6 +30,7 @@ pub mod dcbz;
 pub mod disk;
 pub mod entropy;
 pub mod exit;
+pub mod facts;
 pub mod mailbox;
 pub mod nmi;
 pub mod outcome;

@@ -39,6 +39,11 @@ impl Report {
         self.facts.get(key).map(String::as_str)
     }
 
+    /// Every key with the last value that was stated for it.
+    pub fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.facts.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
     /// A fact that is a number, decimal or with `0x`.
     #[must_use]
     pub fn number(&self, key: &str) -> Option<u64> {

@@ -8,6 +8,7 @@ use crate::println;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::exit::ExitStatus;
+use postern_core::facts::crash;
 
 /// The interrupted state, as `boot/src/vectors.S` lays it out.
 #[repr(C)]
@@ -72,14 +73,14 @@ extern "C" fn postern_exception(frame: &ExceptionFrame) -> ! {
     log::error!("EXCEPTION {vector:#x} ({}) at {place}{way}", name(vector));
     let full = disclosure::is_full();
     let r3 = if full { registers(frame, registered) } else { 0 };
-    println!("postern: exception={vector:#x}");
-    println!("postern: exception.offset={place}");
+    println!("{}", crash::EXCEPTION.line(format_args!("{vector:#x}")));
+    println!("{}", crash::OFFSET.line(place));
     if full {
-        println!("postern: exception.srr0={:#x}", frame.srr0);
-        println!("postern: exception.dar={:#x}", frame.dar);
-        println!("postern: exception.r3={r3:#x}");
+        println!("{}", crash::SRR0.line(format_args!("{:#x}", frame.srr0)));
+        println!("{}", crash::DAR.line(format_args!("{:#x}", frame.dar)));
+        println!("{}", crash::R3.line(format_args!("{r3:#x}")));
     }
-    println!("postern: exception.way={}", if registered { "registered" } else { "vector" });
+    println!("{}", crash::WAY.line(if registered { "registered" } else { "vector" }));
     power::exit(ExitStatus::UnexpectedException)
 }
 

@@ -11,6 +11,7 @@ use papr::clock::{Clock, duration};
 use postern_core::cmdline::Options;
 use postern_core::disk::jobs;
 use postern_core::disk::pattern::Pattern;
+use postern_core::facts;
 use postern_core::outcome::Work;
 use virtio_pci::blk::stream::Plan;
 
@@ -23,7 +24,7 @@ pub fn first_mib(devices: &mut Devices, report: &mut Report) -> Work {
     each(devices.disks.iter_mut(), |disk| {
         let (sum, _) = jobs::digest(&mut disk.driver, MIB, Plan::default())?;
         report.step(&format!("blk{}", disk.number), format_args!("SHA-256 of the first MiB {sum}"));
-        report.fact(format_args!("blk{}.sha256_1m", disk.number), sum);
+        report.fact(facts::disk::SHA256_1M.at(disk.number), sum);
         Ok(())
     })
 }
@@ -35,7 +36,7 @@ pub fn digest(options: &Options, devices: &mut Devices, report: &mut Report) -> 
     let data = devices.disks.iter_mut().filter(|disk| match writer.filter(|_| disk.id == SCRATCH) {
         Some(step) => {
             log::info!("blk{}: named scratch, left to {step}", disk.number);
-            report.fact(format_args!("blk{}.left_to", disk.number), step);
+            report.fact(facts::disk::LEFT_TO.at(disk.number), step);
             false
         }
         None => true,
@@ -52,8 +53,8 @@ pub fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), DeviceErro
     let ((sum, bytes), rate) =
         timed(disk, |disk| Ok(jobs::digest(&mut disk.driver, u64::MAX, Plan::default())?))?;
     report.step(&format!("blk{}", disk.number), format_args!("SHA-256 {sum} of {bytes} bytes ({rate})"));
-    report.fact(format_args!("blk{}.sha256", disk.number), sum);
-    report.fact(format_args!("blk{}.sha256_bytes", disk.number), bytes);
+    report.fact(facts::disk::SHA256.at(disk.number), sum);
+    report.fact(facts::disk::SHA256_BYTES.at(disk.number), bytes);
     Ok(())
 }
 
@@ -72,7 +73,7 @@ fn pattern_one(options: &Options, disk: &mut Disk, report: &mut Report) -> Resul
         &format!("blk{}", disk.number),
         format_args!("{bytes} bytes of pattern (seed {}) written and read back equal ({rate})", options.seed),
     );
-    report.fact(format_args!("blk{}.pattern_bytes", disk.number), bytes);
+    report.fact(facts::disk::PATTERN_BYTES.at(disk.number), bytes);
     Ok(())
 }
 

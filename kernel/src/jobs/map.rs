@@ -3,14 +3,15 @@
 use crate::memory::mmu;
 use crate::report::Report;
 use crate::stop::Stop;
+use postern_core::facts;
 
 /// States each run of equal mappings: `map.N=start end rights`.
 pub fn state(report: &mut Report) -> Result<(), Stop> {
-    let mut number = 0u32;
+    let mut number = 0usize;
     mmu::walk(|run| {
         let right = |allowed: bool, letter: char| if allowed { letter } else { '-' };
         report.fact(
-            format_args!("map.{number}"),
+            facts::end::MAP.at(number),
             format_args!(
                 "{:#x} {:#x} {}{}{}",
                 run.range.start.0,

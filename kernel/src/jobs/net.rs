@@ -11,6 +11,7 @@ use core::time::Duration;
 use netstack::settings::Settings;
 use papr::clock::{Clock, ticks};
 use postern_core::cmdline::{Options, Step};
+use postern_core::facts;
 use postern_core::outcome::Work;
 
 const LEASE_WAIT: Duration = Duration::from_secs(15);
@@ -42,7 +43,7 @@ fn lease_and_ping_one(card: &mut Card, report: &mut Report) -> Result<(), Device
     };
     let time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
     report.step(&label, format_args!("gateway {gateway} answers a ping in {} us", time.as_micros()));
-    report.fact(format_args!("{label}.ping_us"), time.as_micros());
+    report.fact(facts::card::PING_US.at(card.number), time.as_micros());
     Ok(())
 }
 
@@ -92,7 +93,7 @@ pub fn serve_and(
     mut typed: impl FnMut(u8),
 ) -> Result<(), DeviceError> {
     let label = format!("net{}", card.number);
-    report.fact_now(format_args!("{label}.serve"), "ready");
+    report.fact_now(facts::card::SERVE.at(card.number), "ready");
     let wait = options.serve.unwrap_or(LONGEST_SERVE);
     // A look at the console is a hypercall; under load there would be one for every few frames.
     let mut next_look = 0;
@@ -109,10 +110,10 @@ pub fn serve_and(
             byte == QUIT
         })
     })?;
-    report.fact_now(format_args!("{label}.serve"), "done");
-    report.fact(format_args!("{label}.fragments"), counters.frames.fragments);
+    report.fact_now(facts::card::SERVE.at(card.number), "done");
+    report.fact(facts::card::FRAGMENTS.at(card.number), counters.frames.fragments);
     let echo = counters.echo;
-    report.fact(format_args!("{label}.displaced"), echo.displaced);
+    report.fact(facts::card::DISPLACED.at(card.number), echo.displaced);
     report.step(
         &label,
         format_args!(
@@ -134,10 +135,10 @@ pub fn configure(card: &mut Card, report: &mut Report) -> Result<Settings, Devic
     let settings = card.stack.configure(&Pseries, LEASE_WAIT)?;
     let label = format!("net{}", card.number);
     report.step(&label, format_args!("address {settings}"));
-    report.fact(format_args!("{label}.ip"), settings.address);
+    report.fact(facts::card::IP.at(card.number), settings.address);
     match settings.gateway {
-        Some(gateway) => report.fact(format_args!("{label}.gateway"), gateway),
-        None => report.fact(format_args!("{label}.gateway"), "none"),
+        Some(gateway) => report.fact(facts::card::GATEWAY.at(card.number), gateway),
+        None => report.fact(facts::card::GATEWAY.at(card.number), "none"),
     }
     Ok(settings)
 }

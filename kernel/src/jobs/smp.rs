@@ -18,6 +18,7 @@ use postern_core::cmdline::Options;
 use postern_core::disk::jobs::{self, Sha256Digest};
 use postern_core::disk::partition;
 use postern_core::disk::pattern::Pattern;
+use postern_core::facts;
 use postern_core::outcome::Work;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::interrupts::IrqSource;
@@ -106,17 +107,17 @@ fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, 
         return (None, Err(DeviceError::Missing("queue that was lent to a CPU")));
     };
     for (index, share) in shares.iter().enumerate() {
-        report.fact(format_args!("blk{number}.cpu.{index}.server"), share.server);
-        report.fact(format_args!("blk{number}.cpu.{index}.queue"), share.queue);
+        report.fact(facts::disk::CPU_SERVER.at([number, index]), share.server);
+        report.fact(facts::disk::CPU_QUEUE.at([number, index]), share.queue);
         let Range { start, end } = share.range;
-        report.fact(format_args!("blk{number}.cpu.{index}.range"), format_args!("{start:#x} {end:#x}"));
+        report.fact(facts::disk::CPU_RANGE.at([number, index]), format_args!("{start:#x} {end:#x}"));
         let line = back.get(share.queue).and_then(|queue| queue.line());
-        report.fact(format_args!("blk{number}.cpu.{index}.interrupts"), line.map_or(0, IrqSource::arrivals));
+        report.fact(facts::disk::CPU_INTERRUPTS.at([number, index]), line.map_or(0, IrqSource::arrivals));
         if let Some(server) = line.and_then(IrqSource::taken_by) {
-            report.fact(format_args!("blk{number}.cpu.{index}.interrupted"), server);
+            report.fact(facts::disk::CPU_INTERRUPTED.at([number, index]), server);
         }
         if let Ok(Some(sum)) = &share.outcome {
-            report.fact(format_args!("blk{number}.cpu.{index}.sha256"), sum);
+            report.fact(facts::disk::CPU_SHA256.at([number, index]), sum);
         }
     }
     let result = worst(shares.into_iter().map(|share| share.outcome), format_args!("blk{number}"));

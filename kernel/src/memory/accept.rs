@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use papr::addr::{FRAME_SIZE, GpaRange};
 use papr::clock::{Clock, duration};
 use papr::parts::index;
+use postern_core::facts;
 use svm_dma::accept::{AcceptError, Unproved, accept};
 use svm_dma::memory_map::OwnedFrames;
 
@@ -122,9 +123,12 @@ pub fn report(report: &mut Report) {
         return;
     }
     let took = duration(&Pseries, TICKS.load(Ordering::Relaxed));
-    report.fact("memory.accepted", ACCEPTED.load(Ordering::Relaxed));
-    report.fact("memory.refused", REFUSED.load(Ordering::Relaxed));
-    report.fact("memory.accept_calls", CALLS.load(Ordering::Relaxed));
-    report.fact("memory.accept_us", took.as_micros());
-    report.fact("memory.accept_by", if postern_arch::vectors_are_on() { "vectors" } else { "words" });
+    report.fact(facts::boot::MEMORY_ACCEPTED, ACCEPTED.load(Ordering::Relaxed));
+    report.fact(facts::boot::MEMORY_REFUSED, REFUSED.load(Ordering::Relaxed));
+    report.fact(facts::boot::MEMORY_ACCEPT_CALLS, CALLS.load(Ordering::Relaxed));
+    report.fact(facts::boot::MEMORY_ACCEPT_US, took.as_micros());
+    report.fact(
+        facts::boot::MEMORY_ACCEPT_BY,
+        if postern_arch::vectors_are_on() { "vectors" } else { "words" },
+    );
 }

@@ -8,6 +8,7 @@ use crate::report::Report;
 use crate::stop::Stop;
 use core::sync::atomic::{AtomicBool, Ordering};
 use papr::clock::{Clock, duration};
+use postern_core::facts;
 use pseries_tree::Machine;
 use svm_dma::memory_map::{Kind, MapError, MemoryMap, Own, OwnedFrames};
 use svm_dma::share::{SharedPool, share_pool};
@@ -56,7 +57,7 @@ pub fn open(map: &mut MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -
     let pool = place.map(|place| share(map, place)).transpose()?;
     if pool.is_some() {
         let took = duration(&Pseries, Pseries.now().wrapping_sub(start));
-        report.fact("pool.share_us", took.as_micros());
+        report.fact(facts::pool::SHARE_US, took.as_micros());
     }
     heap::init_main(prove(map, heap)?);
     let rest = map.take_rest()?;

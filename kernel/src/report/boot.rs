@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use core::fmt::{Display, Write};
 use postern_core::entropy::Quality;
+use postern_core::facts;
 use postern_core::secure::{Decision, Mode, SecureKind};
 use pseries_tree::Machine;
 use pseries_tree::early::Entry;
@@ -44,12 +45,12 @@ impl Report {
             hex
         });
         self.step("image", format_args!("{image} {}, build {build}", env!("CARGO_PKG_VERSION")));
-        self.fact("image.name", image);
-        self.fact("image.build", build);
+        self.fact(facts::boot::IMAGE_NAME, image);
+        self.fact(facts::boot::IMAGE_BUILD, build);
         let cas = machine.cas.word();
         self.step("firmware", format_args!("{firmware}; entered by {}; negotiation: {cas}", machine.entry));
-        self.fact("firmware.cas", cas);
-        self.fact("entry", machine.entry);
+        self.fact(facts::boot::FIRMWARE_CAS, cas);
+        self.fact(facts::boot::ENTRY, machine.entry);
         let cpus = &machine.cpus;
         let version = postern_arch::pvr();
         self.step(
@@ -62,9 +63,9 @@ impl Report {
                 cpus.timebase_hz / 1_000_000
             ),
         );
-        self.fact("cpu.pvr", format_args!("{version:#010x}"));
-        self.fact("cpu.threads", cpus.servers.len());
-        self.fact("memory.bytes", machine.memory_bytes());
+        self.fact(facts::boot::CPU_PVR, format_args!("{version:#010x}"));
+        self.fact(facts::boot::CPU_THREADS, cpus.servers.len());
+        self.fact(facts::boot::MEMORY_BYTES, machine.memory_bytes());
         let image = layout::image();
         self.step(
             "memory",
@@ -80,24 +81,24 @@ impl Report {
 
     /// What random numbers are worth.
     pub fn entropy(&mut self, quality: Quality) {
-        self.fact("entropy", quality);
+        self.fact(facts::boot::ENTROPY, quality);
     }
 
     /// Who gets to know of a system reset or machine check.
     pub fn handlers(&mut self, handlers: Handlers) {
         match handlers {
             Handlers::Registered(area) => {
-                self.fact("nmi.handlers", "registered");
-                self.fact_now("nmi.area", format_args!("{:#x}", area.start.0));
+                self.fact(facts::boot::NMI_HANDLERS, "registered");
+                self.fact_now(facts::boot::NMI_AREA, format_args!("{:#x}", area.start.0));
             }
-            Handlers::Vectors => self.fact("nmi.handlers", "vectors"),
+            Handlers::Vectors => self.fact(facts::boot::NMI_HANDLERS, "vectors"),
         }
     }
 
     /// The mode and why.
     pub fn mode(&mut self, mode: Mode, decision: &Decision, machine: &Machine) {
         self.step("mode", format_args!("{mode}: {decision}"));
-        self.fact("mode", mode);
+        self.fact(facts::boot::MODE, mode);
         if let (Mode::Secure(kind), Some(base)) = (mode, machine.esm_base) {
             let by = match kind {
                 SecureKind::Hardware => "the ultravisor",
@@ -110,7 +111,7 @@ impl Report {
                     machine.reserved.len()
                 ),
             );
-            self.fact("esm.base", format_args!("{base:#x}"));
+            self.fact(facts::boot::ESM_BASE, format_args!("{base:#x}"));
         }
     }
 
@@ -120,9 +121,9 @@ impl Report {
             let Online { online, answered, .. } = cpus;
             self.step("cpus", format_args!("{online} online, {answered} of them woken by a request"));
         }
-        self.fact("cpu.online", cpus.online);
-        self.fact("cpu.answered", cpus.answered);
-        self.fact("cpu.vectors", cpus.vectors);
+        self.fact(facts::boot::CPU_ONLINE, cpus.online);
+        self.fact(facts::boot::CPU_ANSWERED, cpus.answered);
+        self.fact(facts::boot::CPU_VECTORS, cpus.vectors);
     }
 
     /// The pool, and how memory is protected.
@@ -141,9 +142,9 @@ impl Report {
                         if pool.ultracalls() == 1 { "" } else { "s" },
                     ),
                 );
-                self.fact("pool.base", format_args!("{:#x}", range.start.0));
-                self.fact("pool.bytes", range.len);
-                self.fact("pool.frames", pool.frames());
+                self.fact(facts::pool::BASE, format_args!("{:#x}", range.start.0));
+                self.fact(facts::pool::BYTES, range.len);
+                self.fact(facts::pool::FRAMES, pool.frames());
             }
             None => self.step("pool", "none: devices use private memory directly"),
         }

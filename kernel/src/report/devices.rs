@@ -8,9 +8,11 @@ use crate::platform::interrupts;
 use crate::platform::pseries::{self, Pseries};
 use alloc::format;
 use alloc::string::String;
+use core::fmt::Display;
 use core::time::Duration;
 use papr::addr::FRAME_SHIFT;
 use papr::clock::duration;
+use postern_core::facts::{self, Key};
 use postern_core::outcome::{Exposure, Outcome};
 use svm_dma::dma::Dma;
 use svm_dma::tce::{TceError, WindowReport};
@@ -33,11 +35,12 @@ impl Report {
     /// A host bridge's DMA window, and how long it took to map it.
     pub fn window(&mut self, bridge: &pseries_tree::Bridge, window: &WindowReport, took: Duration) {
         let domain = bridge.domain;
+        let number = usize::from(domain);
         self.step("tce", format_args!("host bridge {domain:04x}, {}: {window}", bridge.name));
-        self.fact(format_args!("tce{domain}.liobn"), format_args!("{:#x}", window.liobn));
-        self.fact(format_args!("tce{domain}.kind"), window.kind);
-        self.fact(format_args!("tce{domain}.pages"), window.pages_mapped);
-        self.fact(format_args!("tce{domain}.map_us"), took.as_micros());
+        self.fact(facts::window::LIOBN.at(number), format_args!("{:#x}", window.liobn));
+        self.fact(facts::window::KIND.at(number), window.kind);
+        self.fact(facts::window::PAGES.at(number), window.pages_mapped);
+        self.fact(facts::window::MAP_US.at(number), took.as_micros());
     }
 
     /// A disk that was brought up.
@@ -63,17 +66,16 @@ impl Report {
                 driver.delivery(),
             ),
         );
-        let mut fact =
-            |key: &str, value: &dyn core::fmt::Display| self.fact(format_args!("blk{number}.{key}"), value);
-        fact("capacity_bytes", &bytes);
-        fact("read_only", &if geometry.read_only { "yes" } else { "no" });
-        fact("id", &disk.id);
-        fact("device", &dma.id());
-        fact("translation", &translation(dma));
-        fact("bounced", &bounced(dma));
-        fact("interrupts", &driver.delivery());
-        fact("queues", &disk.others.len().saturating_add(1));
-        fact("tail_bytes", &geometry.tail_bytes());
+        let mut fact = |key: Key<1>, value: &dyn Display| self.fact(key.at(number), value);
+        fact(facts::disk::CAPACITY_BYTES, &bytes);
+        fact(facts::disk::READ_ONLY, &if geometry.read_only { "yes" } else { "no" });
+        fact(facts::disk::ID, &disk.id);
+        fact(facts::disk::DEVICE, &dma.id());
+        fact(facts::disk::TRANSLATION, &translation(dma));
+        fact(facts::disk::BOUNCED, &bounced(dma));
+        fact(facts::disk::INTERRUPTS, &driver.delivery());
+        fact(facts::disk::QUEUES, &disk.others.len().saturating_add(1));
+        fact(facts::disk::TAIL_BYTES, &geometry.tail_bytes());
         if geometry.tail_bytes() != 0 {
             log::warn!("blk{number}: the last {} bytes are no whole block", geometry.tail_bytes());
         }
@@ -82,7 +84,7 @@ impl Report {
     /// A card that was brought up.
     pub fn card(&mut self, number: usize, driver: &NetDriver<Pseries, Pseries>) {
         // Whoever plays the other end of the wire waits for it.
-        self.fact_now(format_args!("net{number}.mac"), driver.mac());
+        self.fact_now(facts::card::MAC.at(number), driver.mac());
         let dma = driver.dma();
         let (rx, tx) = driver.queue_sizes();
         self.step(
@@ -99,12 +101,11 @@ impl Report {
                 driver.transport().delivery(),
             ),
         );
-        let mut fact =
-            |key: &str, value: &dyn core::fmt::Display| self.fact(format_args!("net{number}.{key}"), value);
-        fact("device", &dma.id());
-        fact("translation", &translation(dma));
-        fact("bounced", &bounced(dma));
-        fact("interrupts", &driver.transport().delivery());
+        let mut fact = |key: Key<1>, value: &dyn Display| self.fact(key.at(number), value);
+        fact(facts::card::DEVICE, &dma.id());
+        fact(facts::card::TRANSLATION, &translation(dma));
+        fact(facts::card::BOUNCED, &bounced(dma));
+        fact(facts::card::INTERRUPTS, &driver.transport().delivery());
     }
 
     /// What went through the pool, what was asked of ultravisor and hypervisor, and what the host was shown.
@@ -114,9 +115,9 @@ impl Report {
             "bounced",
             format_args!("{} bytes to the pool, {} bytes from it", counts.to_pool, counts.from_pool),
         );
-        self.fact("devices.unused", devices.unused);
-        self.fact("bytes.to_pool", counts.to_pool);
-        self.fact("bytes.from_pool", counts.from_pool);
+        self.fact(facts::end::DEVICES_UNUSED, devices.unused);
+        self.fact(facts::end::BYTES_TO_POOL, counts.to_pool);
+        self.fact(facts::end::BYTES_FROM_POOL, counts.from_pool);
         if let Some(pool) = devices.dma.pool_statistics() {
             self.step(
                 "pool use",
@@ -140,43 +141,43 @@ impl Report {
                         seen.taken, seen.unknown, seen.masked, seen.storms
                     ),
                 );
-                self.fact("irq.taken", seen.taken);
-                self.fact("irq.unknown", seen.unknown);
+                self.fact(facts::end::IRQ_TAKEN, seen.taken);
+                self.fact(facts::end::IRQ_UNKNOWN, seen.unknown);
             }
             None => log::warn!("interrupts: a CPU stands still in the middle of one"),
         }
         let price = duration(&Pseries, interrupts::sleep_price());
-        self.fact("irq.sleep_price_ns", price.as_nanos());
+        self.fact(facts::end::IRQ_SLEEP_PRICE_NS, price.as_nanos());
         self.step(
             "calls",
             format_args!("{} ultracalls, {} hcalls", pseries::ultracalls(), pseries::hcalls()),
         );
-        self.fact("ultracalls", pseries::ultracalls());
+        self.fact(facts::end::ULTRACALLS, pseries::ultracalls());
         accept::report(self);
         let (used, free) = heap::usage();
-        self.fact("heap.used", used);
-        self.fact("heap.free", free);
-        self.fact("heap.unused", heap::unused());
+        self.fact(facts::end::HEAP_USED, used);
+        self.fact(facts::end::HEAP_FREE, free);
+        self.fact(facts::end::HEAP_UNUSED, heap::unused());
     }
 
     /// What became of `console=uart`.
     pub fn uart(&mut self, attached: bool) {
-        self.fact("console.uart", if attached { "attached" } else { "none" });
+        self.fact(facts::end::CONSOLE_UART, if attached { "attached" } else { "none" });
     }
 
     /// What was asked for and what was done: what decides how the run ends.
     pub fn outcome(&mut self, outcome: &Outcome) {
         self.step("work", outcome);
-        self.fact("work.asked", outcome.work.asked());
-        self.fact("work.done", outcome.work.done());
-        self.fact("devices.refused", outcome.refused);
+        self.fact(facts::end::WORK_ASKED, outcome.work.asked());
+        self.fact(facts::end::WORK_DONE, outcome.work.done());
+        self.fact(facts::end::DEVICES_REFUSED, outcome.refused);
     }
 
     /// Reads the DMA windows back: the pool, and nothing else, is what the host can reach.
     pub fn exposure(&mut self, devices: &Devices) -> Exposure {
         let Some(pool) = devices.pool else { return Exposure::Ordinary };
         let shared = pool.len >> FRAME_SHIFT;
-        self.fact("pages.shared", shared);
+        self.fact(facts::pool::PAGES_SHARED, shared);
         let exposed = devices
             .reach
             .iter()
@@ -187,12 +188,12 @@ impl Report {
                     "exposed",
                     format_args!("{shared} frames shared; {exposed} pages reachable besides them"),
                 );
-                self.fact("pages.exposed", exposed);
+                self.fact(facts::pool::PAGES_EXPOSED, exposed);
                 Exposure::Pages(exposed)
             }
             Err::<_, TceError>(error) => {
                 log::error!("exposure cannot be told: {error}");
-                self.fact("pages.exposed", "unknown");
+                self.fact(facts::pool::PAGES_EXPOSED, "unknown");
                 Exposure::Unknown
             }
         }

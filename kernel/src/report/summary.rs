@@ -1,5 +1,5 @@
 //! What a run has to say: steps for a person, facts for a script. A step is logged when it happens and
-//! again in the summary; a fact is a plain line `postern: key=value` after it.
+//! again in the summary; a fact is a plain line after it, and its name is a row of [`postern_core::facts`].
 
 use crate::println;
 use alloc::borrow::ToOwned;
@@ -7,12 +7,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{Display, Write};
 use papr::text::SingleLine;
+use postern_core::facts::Name;
 
 /// The summary under construction.
 #[derive(Debug, Default)]
 pub struct Report {
     steps: Vec<(String, String)>,
-    facts: Vec<(String, String)>,
+    facts: Vec<(Name, String)>,
 }
 
 impl Report {
@@ -24,14 +25,15 @@ impl Report {
     }
 
     /// Something a script wants to know. The last statement of a key counts.
-    pub fn fact(&mut self, key: impl Display, value: impl Display) {
-        self.facts.push((single_line(key), single_line(value)));
+    pub fn fact(&mut self, name: impl Into<Name>, value: impl Display) {
+        self.facts.push((name.into(), single_line(value)));
     }
 
     /// A fact that somebody waits for: stated now, and again with the others.
-    pub fn fact_now(&mut self, key: impl Display, value: impl Display) {
-        println!("postern: {key}={value}");
-        self.fact(key, value);
+    pub fn fact_now(&mut self, name: impl Into<Name>, value: impl Display) {
+        let (name, value) = (name.into(), single_line(value));
+        println!("{}", name.line(&value));
+        self.facts.push((name, value));
     }
 
     /// Prints the summary and the facts.
@@ -46,8 +48,8 @@ impl Report {
             last = label;
         }
         println!("");
-        for (key, value) in &self.facts {
-            println!("postern: {key}={value}");
+        for (name, value) in &self.facts {
+            println!("{}", name.line(value));
         }
     }
 }

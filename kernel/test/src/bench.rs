@@ -9,6 +9,7 @@ use papr::addr::FRAME_SHIFT;
 use papr::clock::{Clock, duration};
 use postern_core::cmdline::{Options, Step};
 use postern_core::disk::pattern::Pattern;
+use postern_core::facts;
 use postern_core::outcome::Work;
 use postern_kernel::arch::cpus::{self, Pending};
 use postern_kernel::devices::DeviceError;
@@ -53,8 +54,8 @@ where
     M: FnMut(&mut Disk, DiskWork, Content) -> Result<Option<Vec<Measured>>, E>,
 {
     // Whoever measures the time until drivers are ready waits for this.
-    report.fact_now("bench.ready", Pseries.now());
-    report.fact("bench.timebase_hz", Pseries.frequency());
+    report.fact_now(facts::bench::READY, Pseries.now());
+    report.fact(facts::bench::TIMEBASE_HZ, Pseries.frequency());
     let mut done = Work::default();
     let (disk, content, mut measure) = match scratch(options, devices, begin) {
         Ok(all) => all,
@@ -100,14 +101,14 @@ fn state(label: &str, number: usize, work: &DiskWork, all: &[Measured], report: 
         format_args!("{work}: {requests} requests, {per_second} a second, by {} of the CPUs", all.len()),
     );
     let longest = |part: fn(&Measured) -> u64| all.iter().map(part).max().unwrap_or(0);
-    report.fact("bench.cpus", all.len());
-    report.fact(format_args!("bench.{number}.work"), work);
-    report.fact(format_args!("bench.{number}.requests"), requests);
-    report.fact(format_args!("bench.{number}.ticks"), longest(|one| one.ticks));
-    report.fact(format_args!("bench.{number}.idle"), longest(|one| one.idle));
-    report.fact(format_args!("bench.{number}.depth"), all.iter().map(|one| one.depth).sum::<usize>());
-    report.fact(format_args!("bench.{number}.iops"), per_second);
-    report.fact(format_args!("bench.{number}.kb_s"), per_second.saturating_mul(work.bytes.into()) / 1000);
+    report.fact(facts::bench::CPUS, all.len());
+    report.fact(facts::bench::WORK.at(number), work);
+    report.fact(facts::bench::REQUESTS.at(number), requests);
+    report.fact(facts::bench::TICKS.at(number), longest(|one| one.ticks));
+    report.fact(facts::bench::IDLE.at(number), longest(|one| one.idle));
+    report.fact(facts::bench::DEPTH.at(number), all.iter().map(|one| one.depth).sum::<usize>());
+    report.fact(facts::bench::IOPS.at(number), per_second);
+    report.fact(facts::bench::KB_S.at(number), per_second.saturating_mul(work.bytes.into()) / 1000);
 }
 
 /// How long another CPU may take beyond the time of its work.
@@ -181,9 +182,9 @@ pub fn pool(options: &Options, report: &mut Report) -> Result<(), DeviceError> {
             "pool",
             format_args!("a slot taken and given back with {fill} % of {slots} in use: {per_pair} ns"),
         );
-        report.fact(format_args!("bench.slot.{number}.fill"), fill);
-        report.fact(format_args!("bench.slot.{number}.pairs"), PAIRS);
-        report.fact(format_args!("bench.slot.{number}.ticks"), ticks);
+        report.fact(facts::bench::SLOT_FILL.at(number), fill);
+        report.fact(facts::bench::SLOT_PAIRS.at(number), PAIRS);
+        report.fact(facts::bench::SLOT_TICKS.at(number), ticks);
     }
     Ok(())
 }

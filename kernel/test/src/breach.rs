@@ -5,6 +5,7 @@ use core::arch::asm;
 use core::hint::black_box;
 use core::time::Duration;
 use papr::addr::GpaRange;
+use postern_core::facts;
 use postern_kernel::arch::cpus;
 use postern_kernel::devices::DeviceError;
 use postern_kernel::memory::layout;
@@ -38,7 +39,7 @@ pub fn breach(rule: Breach, pool: Option<GpaRange>, report: &mut Report) -> Resu
             other.stack().start.0
         }
     };
-    report.fact_now("breach.address", format_args!("{at:#x}"));
+    report.fact_now(facts::end::BREACH_ADDRESS, format_args!("{at:#x}"));
     match rule {
         // SAFETY: `at` is an aligned word of the image's own text. The MMU refuses the store; were it not to, the word
         // written is the one read, and no text changes.

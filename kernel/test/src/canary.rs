@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicU64, Ordering};
 use postern_core::disk::pattern::Pattern;
+use postern_core::facts;
 use postern_kernel::report::Report;
 
 const BYTES: usize = 4096;
@@ -27,13 +28,13 @@ pub fn plant(seed: u64, report: &mut Report) -> OnStack {
     };
     let sprayed: Vec<Vec<u8>> = (0..FREED).map(|_| black_box(filled())).collect();
     let heap = Box::leak(filled().into_boxed_slice());
-    report.fact("canary.heap", format_args!("{:p}", heap.as_ptr()));
+    report.fact(facts::end::CANARY_HEAP, format_args!("{:p}", heap.as_ptr()));
     drop(black_box(sprayed));
     let (words, _) = heap.as_chunks();
     for (into, word) in IMAGE.iter().zip(words) {
         into.store(u64::from_ne_bytes(*word), Ordering::Relaxed);
     }
-    report.fact("canary.image", format_args!("{:p}", black_box(IMAGE.as_ptr())));
+    report.fact(facts::end::CANARY_IMAGE, format_args!("{:p}", black_box(IMAGE.as_ptr())));
     let mut stack = [0; 512];
     pattern.fill(0, &mut stack);
     stack

@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 use papr::clock::{Clock, duration};
+use postern_core::facts;
 use postern_kernel::devices::DeviceError;
 use postern_kernel::devices::set::Devices;
 use postern_kernel::platform::pseries::{self, Pseries};
@@ -42,11 +43,11 @@ pub fn irq_cost(devices: &mut Devices, report: &mut Report) -> Result<(), Device
             polled.0, polled.1, interrupt.0, interrupt.1
         ),
     );
-    report.fact(format_args!("blk{}.read_polled_ns", disk.number), polled.0);
-    report.fact(format_args!("blk{}.read_polled_hcalls", disk.number), polled.1);
-    report.fact(format_args!("blk{}.read_interrupt_ns", disk.number), interrupt.0);
-    report.fact(format_args!("blk{}.read_interrupt_hcalls", disk.number), interrupt.1);
-    report.fact(format_args!("blk{}.read_interrupts", disk.number), arrivals);
+    report.fact(facts::disk::READ_POLLED_NS.at(disk.number), polled.0);
+    report.fact(facts::disk::READ_POLLED_HCALLS.at(disk.number), polled.1);
+    report.fact(facts::disk::READ_INTERRUPT_NS.at(disk.number), interrupt.0);
+    report.fact(facts::disk::READ_INTERRUPT_HCALLS.at(disk.number), interrupt.1);
+    report.fact(facts::disk::READ_INTERRUPTS.at(disk.number), arrivals);
     Ok(())
 }
 

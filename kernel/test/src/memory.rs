@@ -3,6 +3,7 @@
 use crate::TestError;
 use alloc::vec::Vec;
 use postern_core::disk::pattern::splitmix64;
+use postern_core::facts;
 use postern_kernel::report::Report;
 
 /// The largest and the smallest block that [`fill`] asks for.
@@ -52,8 +53,8 @@ pub fn fill(report: &mut Report) -> Result<(), TestError> {
         }
         bytes = bytes.saturating_add(block.capacity().saturating_mul(WORD));
     }
-    report.fact("memory.filled_bytes", bytes);
-    report.fact("memory.filled_top", format_args!("{top:#x}"));
+    report.fact(facts::end::MEMORY_FILLED_BYTES, bytes);
+    report.fact(facts::end::MEMORY_FILLED_TOP, format_args!("{top:#x}"));
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use alloc::format;
 use core::time::Duration;
 use papr::clock::Clock;
 use postern_core::cmdline::{Options, Step};
+use postern_core::facts::card::{DISCARDED, MARK_IDLE, MARK_TICKS, PING_US};
 use postern_core::outcome::Work;
 use postern_kernel::devices::DeviceError;
 use postern_kernel::devices::set::{Card, Devices};
@@ -22,20 +23,21 @@ const MARK: u8 = b'm';
 pub fn bench(step: Step, options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = Work::default();
     let Some(card) = first_with_address(step, devices, &mut work, report) else { return work };
-    let label = format!("net{}", card.number);
+    let number = card.number;
+    let label = format!("net{number}");
     ended(&mut work, &label, ping_median(card, report));
     card.stack.offer_one_way(true);
-    let mut marks = 0u64;
+    let mut marks = 0usize;
     let served = serve_and(options, card, report, |typed| {
         if typed == MARK {
             // Not part of the report, which would grow with what is typed.
-            println!("postern: {label}.mark.{marks}.ticks={}", Pseries.now());
-            println!("postern: {label}.mark.{marks}.idle={}", interrupts::given_up());
+            println!("{}", MARK_TICKS.at([number, marks]).line(Pseries.now()));
+            println!("{}", MARK_IDLE.at([number, marks]).line(interrupts::given_up()));
             marks = marks.wrapping_add(1);
         }
     });
     ended(&mut work, &label, served);
-    report.fact(format_args!("{label}.discarded"), card.stack.counters().one_way.discarded_datagrams);
+    report.fact(DISCARDED.at(card.number), card.stack.counters().one_way.discarded_datagrams);
     card.stack.offer_one_way(false);
     work
 }
@@ -51,6 +53,6 @@ fn ping_median(card: &mut Card, report: &mut Report) -> Result<(), DeviceError> 
         *time = card.stack.ping(&Pseries, gateway, PING_WAIT)?;
     }
     times.sort_unstable();
-    report.fact(format_args!("{label}.ping_us"), times[PINGS / 2].as_micros());
+    report.fact(PING_US.at(card.number), times[PINGS / 2].as_micros());
     Ok(())
 }

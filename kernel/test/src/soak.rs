@@ -10,6 +10,7 @@ use papr::clock::{Clock, Deadline, ticks};
 use papr::parts::index;
 use postern_core::cmdline::Options;
 use postern_core::disk::pattern::splitmix64;
+use postern_core::facts;
 use postern_core::outcome;
 use postern_kernel::devices::set::{Card, Devices, Disk};
 use postern_kernel::jobs::blk::{SCRATCH, at_least_one, digest_one, pattern};
@@ -75,9 +76,9 @@ fn disturb(options: &Options, devices: &mut Devices, report: &mut Report) -> out
         let card = which.checked_sub(work.disks.len()).and_then(|card| work.devices.cards.get_mut(card));
         card.map_or(Ok(()), |card| Ok(configure(card, report).map(drop)?))
     });
-    report.fact_now("soak.state", "disturbed");
+    report.fact_now(facts::soak::STATE, "disturbed");
     work.go_on(options.serve.unwrap_or(USUAL), true);
-    report.fact_now("soak.state", "calm");
+    report.fact_now(facts::soak::STATE, "calm");
     work.go_on(CALM, false);
     work.finish(report)
 }
@@ -204,12 +205,12 @@ impl Work<'_> {
                 bytes >> 20
             ),
         );
-        report.fact("soak.requests", requests);
-        report.fact("soak.resets", resets);
-        report.fact("soak.lost", lost);
-        report.fact("soak.refused", refused);
-        report.fact("soak.resizes", resizes);
-        report.fact("soak.link_changes", links);
+        report.fact(facts::soak::REQUESTS, requests);
+        report.fact(facts::soak::RESETS, resets);
+        report.fact(facts::soak::LOST, lost);
+        report.fact(facts::soak::REFUSED, refused);
+        report.fact(facts::soak::RESIZES, resizes);
+        report.fact(facts::soak::LINK_CHANGES, links);
         self.pieces
     }
 }
@@ -226,8 +227,8 @@ fn give_back(devices: &mut Devices, report: &mut Report) -> Result<(), TestError
             pool.bytes_in_use, pool.bytes_quarantined, pool.mistakes
         ),
     );
-    report.fact("soak.pool_in_use", pool.bytes_in_use);
-    report.fact("soak.pool_quarantined", pool.bytes_quarantined);
+    report.fact(facts::soak::POOL_IN_USE, pool.bytes_in_use);
+    report.fact(facts::soak::POOL_QUARANTINED, pool.bytes_quarantined);
     if (pool.slots_in_use, pool.bytes_quarantined, pool.mistakes) == (0, 0, 0) {
         Ok(())
     } else {

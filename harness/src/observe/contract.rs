@@ -1,0 +1,87 @@
+//! Whether a guest states facts as the table of docs/guest-contract.md says: known keys, values of their form, and
+//! nothing that another kind of guest or image states.
+
+use crate::guest::report::Report;
+use postern_core::facts::{self, Stated, Value};
+use std::fmt;
+
+/// A plain line that is not as the table says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    line: String,
+    wrong: Wrong,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    NoRow,
+    Value(Value),
+    OrdinaryGuest,
+    Product,
+    Missing,
+}
+
+impl fmt::Display for Breach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "fact {}: ", self.line)?;
+        match self.wrong {
+            Wrong::NoRow => f.write_str("no row of the table has this key"),
+            Wrong::Value(form) => write!(f, "the value is not: {form}"),
+            Wrong::OrdinaryGuest => f.write_str("only a secure guest states it"),
+            Wrong::Product => f.write_str("only the test image states it"),
+            Wrong::Missing => f.write_str("every boot that succeeds states it"),
+        }
+    }
+}
+
+/// Facts that a boot which ends with status 0 may lack: the table says when.
+const SOMETIMES: [&str; 2] = ["nmi.area", "esm.base"];
+
+/// Each line that is not as the table says; and, after status 0, each that is missing.
+pub fn breaches(report: &Report) -> impl Iterator<Item = Breach> {
+    let ordinary = report.fact("mode") == Some("normal");
+    let product = report.fact("image.name") == Some("postern");
+    let stated = report.facts().filter_map(move |(key, value)| {
+        let wrong = match facts::find(key) {
+            None => Wrong::NoRow,
+            Some(fact) if !fact.value.accepts(value) => Wrong::Value(fact.value),
+            Some(fact) if ordinary && fact.stated.only_secure() => Wrong::OrdinaryGuest,
+            Some(fact) if product && fact.stated.only_test_image() => Wrong::Product,
+            Some(_) => return None,
+        };
+        Some(Breach { line: format!("{key}={value}"), wrong })
+    });
+    let done = report.exit_status == Some(0);
+    let missing = facts::all().filter(move |fact| {
+        let due = fact.stated == Stated::Boot || (!ordinary && fact.stated == Stated::SecureBoot);
+        done && due && !SOMETIMES.contains(&fact.key) && report.fact(fact.key).is_none()
+    });
+    stated.chain(missing.map(|fact| Breach { line: fact.key.to_owned(), wrong: Wrong::Missing }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Wrong, breaches};
+    use crate::guest::report::Report;
+
+    fn wrong(log: &str) -> Vec<Wrong> {
+        breaches(&Report::parse(log)).map(|breach| breach.wrong).collect()
+    }
+
+    #[test]
+    fn a_fact_that_is_not_as_the_table_says_is_found() {
+        let normal = "postern: mode=normal\npostern: image.name=postern\n";
+        assert_eq!(wrong(&format!("{normal}postern: blk0.id=x y\npostern: map.3=0x0 0x1 r--\n")), []);
+        assert_eq!(wrong(&format!("{normal}postern: blk0.serial=x\n")), [Wrong::NoRow]);
+        assert_eq!(wrong(&format!("{normal}postern: pool.frames=128\n")), [Wrong::OrdinaryGuest]);
+        assert_eq!(wrong(&format!("{normal}postern: soak.requests=1\n")), [Wrong::Product]);
+        assert!(matches!(wrong("postern: cpu.online=one\n")[..], [Wrong::Value(_)]));
+    }
+
+    #[test]
+    fn a_boot_that_succeeds_states_what_every_boot_states() {
+        let missing = wrong("postern: mode=normal\nEXIT: STATUS=0\n");
+        assert!(missing.len() > 20 && missing.iter().all(|wrong| *wrong == Wrong::Missing));
+        assert_eq!(wrong("postern: mode=normal\nEXIT: STATUS=6\n"), []);
+    }
+}

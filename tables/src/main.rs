@@ -1,0 +1,76 @@
+//! `postern-tables write`: writes the lists of docs/ that are tables of the code. `postern-tables check`: whether they
+//! are up to date, and whether a fact is stated that is in no table. Both run at the top of the repository.
+
+mod facts;
+mod place;
+mod strays;
+
+use place::{Missing, Place};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A document, and the lists that are in it.
+type Document = (&'static str, Vec<(Place, String)>);
+
+fn documents() -> Vec<Document> {
+    vec![
+        ("docs/guest-contract.md", vec![(facts::TABLE, facts::table())]),
+        ("docs/help.txt", vec![(facts::SENTENCE, facts::sentence())]),
+    ]
+}
+
+fn main() -> ExitCode {
+    let write = match std::env::args().nth(1).as_deref() {
+        Some("write") => true,
+        Some("check") => false,
+        _ => return fail(&["usage: postern-tables write|check".to_owned()]),
+    };
+    let mut wrong = Vec::new();
+    for (file, lists) in documents() {
+        if let Err(error) = document(file, &lists, write) {
+            wrong.push(format!("{file}: {error}"));
+        }
+    }
+    match strays::find(Path::new(".")) {
+        Ok(strays) => wrong.extend(strays),
+        Err(error) => wrong.push(error.to_string()),
+    }
+    if wrong.is_empty() { ExitCode::SUCCESS } else { fail(&wrong) }
+}
+
+/// Why a document is not what it has to be.
+enum Wrong {
+    Io(std::io::Error),
+    Missing(Missing),
+    Stale,
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Io(error) => write!(f, "{error}"),
+            Self::Missing(error) => write!(f, "{error}"),
+            Self::Stale => f.write_str("is not what the tables of the code say: run 'make lists'"),
+        }
+    }
+}
+
+fn document(file: &str, lists: &[(Place, String)], write: bool) -> Result<(), Wrong> {
+    let old = std::fs::read_to_string(file).map_err(Wrong::Io)?;
+    let mut new = old.clone();
+    for (place, list) in lists {
+        new = place.replace(&new, list).map_err(Wrong::Missing)?;
+    }
+    match (new == old, write) {
+        (true, _) => Ok(()),
+        (false, true) => std::fs::write(file, new).map_err(Wrong::Io),
+        (false, false) => Err(Wrong::Stale),
+    }
+}
+
+fn fail(lines: &[String]) -> ExitCode {
+    for line in lines {
+        eprintln!("tables: {line}");
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,50 @@
+//! Facts that are printed past the table. Code that states a fact has its name from the table, which is the only place
+//! that prints `postern: `; a text that begins so anywhere else in an image would be a fact that is in no list.
+
+use std::io;
+use std::path::Path;
+
+/// Folders with sources of the images.
+const FOLDERS: [&str; 3] = ["boot", "kernel", "crates"];
+/// Where names become lines, and what is about such lines and prints none.
+const TABLE: &str = "crates/postern-core/src/facts";
+
+/// A line for each text that begins with `postern: ` where none may.
+pub fn find(top: &Path) -> io::Result<Vec<String>> {
+    let mut strays = Vec::new();
+    for folder in FOLDERS {
+        look(top, &top.join(folder), &mut strays)?;
+    }
+    Ok(strays)
+}
+
+fn look(top: &Path, folder: &Path, strays: &mut Vec<String>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.strip_prefix(top).unwrap_or(&path).to_string_lossy().into_owned();
+        if path.is_dir() {
+            look(top, &path, strays)?;
+        } else if name.ends_with(".rs") && !name.starts_with(TABLE) {
+            let text = std::fs::read_to_string(&path)?;
+            strays.extend(lines(&text).map(|line| format!("{name}:{line}: a fact is stated past its table")));
+        }
+    }
+    Ok(())
+}
+
+/// Numbers of the lines of code that hold such a text.
+fn lines(text: &str) -> impl Iterator<Item = usize> {
+    let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+    code.filter(|(_, line)| line.contains("\"postern: ")).map(|(index, _)| index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lines;
+
+    #[test]
+    fn a_printed_fact_is_found_and_a_sentence_about_one_is_not() {
+        let text = "/// \"postern: mode=\"\nfn a() {\n    println!(\"postern: mode={}\", 1);\n}\n";
+        assert_eq!(lines(text).collect::<Vec<_>>(), [3]);
+    }
+}
