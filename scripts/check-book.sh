@@ -40,7 +40,7 @@ for page in docs/*.md README.md; do
         # mdBook turns the name of each page into .html, also of those that are not in the book.
         case "$page $file" in docs/*..*.md) bad "$page: $link leads out of the book" ;; esac
     done <"$work/links"
-    prose "$page" | grep -oE '`(boot|crates|kernel|harness|scripts|docs)/[A-Za-z0-9_./-]*`' | tr -d '`' | sort -u >"$work/files" || true
+    prose "$page" | grep -oE '`(boot|crates|kernel|harness|ultravisor|scripts|docs)/[A-Za-z0-9_./-]*`' | tr -d '`' | sort -u >"$work/files" || true
     while read -r file; do
         [ -e "$file" ] || bad "$page: no file $file"
     done <"$work/files"
@@ -53,7 +53,7 @@ done
 scripts/check-svg.sh docs/*.svg >>"$work/bad" || true
 
 if [ $# -gt 0 ]; then cat "$1" >"$work/list"; else scripts/cargo -q run -p postern-harness -- list >"$work/list"; fi
-find adversary bench boot cases crates examples harness kernel -name '*.rs' -exec cat {} + | awk '
+find adversary bench boot cases crates examples harness kernel ultravisor -name '*.rs' -exec cat {} + | awk '
     /#\[test\]/ { test = 1 }
     test && match($0, /fn [a-z0-9_]+\(/) { print substr($0, RSTART + 3, RLENGTH - 4); test = 0 }' | sort -u >"$work/functions"
 # One line for each choice of what stands in braces.
@@ -71,7 +71,7 @@ for page in docs/conformance.md docs/porting-hardware.md docs/threat-model.md; d
     grep '^|' "$page" | grep -oE '`[]A-Za-z0-9_:=/.…{},+[-]+`' | tr -d '`' | sort -u | choices >"$work/names"
     while read -r name; do
         case "$name" in
-        boot/* | crates/* | kernel/* | harness/* | scripts/* | docs/*) ;;
+        boot/* | crates/* | kernel/* | harness/* | ultravisor/* | scripts/* | docs/*) ;;
         /*) ;; # a node of the device tree
         */*) grep -qE "^$(printf '%s' "$name" | sed 's/[].[*^$+]/\\&/g; s/…/.*/g')" "$work/list" || bad "$page: no boot test $name" ;;
         *_*_*) grep -qx "$name" "$work/functions" || bad "$page: no test $name" ;;

@@ -32,7 +32,7 @@ found=$(
         missing "$crate lacks papr's" lints.clippy $model lints.clippy "$crate/Cargo.toml"
         missing "papr lacks $crate's" lints.clippy "$crate/Cargo.toml" lints.clippy $model
     done
-    for crate in adversary bench cases crates/testkit esm-blob harness; do
+    for crate in adversary bench cases crates/testkit esm-blob harness ultravisor; do
         grep -A1 -x '\[lints\]' "$crate/Cargo.toml" | grep -qx 'workspace = true' || echo "$crate does not inherit the workspace's"
     done
 )

@@ -49,7 +49,7 @@ for file; do
     }
     END { if (!wrong && depth) print "check-svg: " file ": " open[depth] " is not closed"; exit wrong || depth || !roots }
     ' "$file" || failed=1
-    for path in $(grep -oE '(boot|kernel|harness|scripts)/[A-Za-z0-9_./-]*' "$file" | sort -u); do
+    for path in $(grep -oE '(boot|kernel|harness|ultravisor|scripts)/[A-Za-z0-9_./-]*' "$file" | sort -u); do
         [ -e "$path" ] || { echo "check-svg: $file: no file $path"; failed=1; }
     done
 done

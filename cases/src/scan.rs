@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// Folders with sources of tests.
-const FOLDERS: [&str; 7] = ["boot", "crates", "kernel", "harness", "adversary", "fuzz", "scripts"];
+const FOLDERS: [&str; 8] =
+    ["boot", "crates", "kernel", "harness", "ultravisor", "adversary", "fuzz", "scripts"];
 
 /// One mark.
 #[derive(Clone, Debug, PartialEq, Eq)]

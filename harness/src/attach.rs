@@ -3,9 +3,9 @@
 use crate::options::Options;
 use crate::run::{FAILED, INTERRUPTED};
 use crate::say;
-use crate::ultravisor::{self, Config, UvError};
 use crate::variable::Firmware;
 use crate::{interrupt, out};
+use postern_ultravisor::{Config, UvError};
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -61,7 +61,7 @@ pub fn attach(options: &Options) -> Result<u8, AttachError> {
         log: options.log.clone(),
         publish_node: options.firmware == Firmware::Bios,
     };
-    let ultravisor = ultravisor::attach(gdb, ram, bytes, config).map_err(AttachError::Ultravisor)?;
+    let ultravisor = postern_ultravisor::attach(gdb, ram, bytes, config).map_err(AttachError::Ultravisor)?;
     say!("ultravisor: attached; the guest runs");
     while !ultravisor.has_ended() {
         if interrupt::requested() || out::is_unheard() {
@@ -79,11 +79,11 @@ pub fn attach(options: &Options) -> Result<u8, AttachError> {
     for violation in &report.violations {
         say!("ultravisor: {violation}");
     }
-    let address = |frame: u64| frame.saturating_mul(ultravisor::FRAME_SIZE);
+    let address = |frame: u64| frame.saturating_mul(postern_ultravisor::FRAME_SIZE);
     let shown = |run: &Range<u64>| format!("{:#x} to {:#x}", address(run.start), address(run.end));
     let shared: Vec<_> = report.shared.iter().map(shown).collect();
     say!("ultravisor: shared: {}", if shared.is_empty() { "nothing".to_owned() } else { shared.join(", ") });
-    if let ultravisor::End::Failed(error) = &report.end {
+    if let postern_ultravisor::End::Failed(error) = &report.end {
         eprintln!("postern: {error}");
         return Ok(FAILED);
     }

@@ -9,8 +9,8 @@ use crate::observe::strict;
 use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Ended;
 use crate::session::{Finished, Session, last_line};
-use crate::ultravisor::{End, call};
 use crate::variable::{Firmware, Net};
+use postern_ultravisor::{End, call};
 use std::fs::File;
 
 /// The ultracalls of a whole secure run, in order, beside those that prove memory.

@@ -1,9 +1,8 @@
-//! Host side of Postern: starts QEMU, is the ultravisor, is the network peer, observes, runs the boot tests.
+//! Host side of Postern: starts QEMU and the ultravisor, is the network peer, observes, runs the boot tests.
 
 pub mod attach;
 pub mod disk;
 pub mod finding;
-pub mod gdb;
 pub mod guest;
 pub mod interrupt;
 pub mod judge;
@@ -21,7 +20,6 @@ pub mod session;
 pub mod shares;
 pub mod tree;
 pub mod twin;
-pub mod ultravisor;
 pub mod variable;
 pub mod versions;
 pub mod workdir;

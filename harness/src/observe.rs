@@ -2,9 +2,7 @@
 
 pub mod console;
 pub mod contract;
-pub mod counts;
 pub mod exposure;
-pub mod hcalls;
 pub mod leaks;
 pub mod log;
 pub mod map;
@@ -14,4 +12,3 @@ pub mod proofs;
 pub mod requests;
 pub mod rings;
 pub mod strict;
-pub mod trace;

@@ -1,7 +1,7 @@
 //! The command line of the harness: a subcommand, variables (`NAME=VALUE` or `--name VALUE`), filters.
 
-use crate::ultravisor::{Behaviour, FaultError, Faults};
 use crate::variable::{BadVariable, Cpu, Firmware, Net, Value, split};
+use postern_ultravisor::{Behaviour, FaultError, Faults};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;

@@ -3,8 +3,6 @@
 use crate::disk::Disk;
 use crate::qemu::monitor::Ring;
 use crate::session::Session;
-use crate::ultravisor::frames::FrameState;
-use crate::ultravisor::{FRAME_SHIFT, ShareMap};
 use postern_adversary::blk::Blk;
 use postern_adversary::cable::Cable;
 use postern_adversary::gate::{Gate, Open};
@@ -13,6 +11,8 @@ use postern_adversary::ledger::Ledger;
 use postern_adversary::lie::Lie;
 use postern_adversary::net::Net;
 use postern_adversary::server::{Server, ServerError};
+use postern_ultravisor::frames::FrameState;
+use postern_ultravisor::{FRAME_SHIFT, ShareMap};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -135,7 +135,7 @@ impl Servers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ultravisor::FRAME_SIZE;
+    use postern_ultravisor::FRAME_SIZE;
 
     #[test]
     fn a_keeper_without_an_ultravisor_refuses_everything() {

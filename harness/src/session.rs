@@ -8,15 +8,15 @@ use crate::observe::naps::Naps;
 use crate::observe::proofs;
 use crate::observe::requests::Requests;
 use crate::observe::strict::Block;
-use crate::observe::trace::Trace;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
-use crate::ultravisor::doctor::Edit;
-use crate::ultravisor::host::Rule;
-use crate::ultravisor::inject::Attack;
-use crate::ultravisor::{self, Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
 use crate::variable::Firmware;
 use crate::workdir::Workdir;
+use postern_ultravisor::doctor::Edit;
+use postern_ultravisor::host::Rule;
+use postern_ultravisor::inject::Attack;
+use postern_ultravisor::trace::Trace;
+use postern_ultravisor::{Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -127,7 +127,7 @@ pub struct Finished {
     /// What the guest stated.
     pub report: Report,
     /// What the ultravisor saw.
-    pub ultravisor: Option<ultravisor::Report>,
+    pub ultravisor: Option<postern_ultravisor::Report>,
     /// What QEMU's trace shows.
     pub trace: Trace,
     /// Beside an ultravisor: what the guest asked of the host.
@@ -207,16 +207,12 @@ impl Session {
             host: protection.host,
             attack: protection.attack,
             registers: protection.registers,
-            firmware: match machine.firmware {
-                Firmware::Slof => ultravisor::Firmware::Slof,
-                Firmware::Vof => ultravisor::Firmware::Vof,
-                Firmware::Bios => ultravisor::Firmware::Bios,
-            },
+            firmware: machine.firmware,
             kernel_elf: machine.kernel.clone(),
             log: protection.log,
             publish_node: protection.publish_node && machine.firmware == Firmware::Bios,
         };
-        match ultravisor::attach(&attachment.gdb, &attachment.memory, machine.memory, config) {
+        match postern_ultravisor::attach(&attachment.gdb, &attachment.memory, machine.memory, config) {
             Ok(ultravisor) => Ok(Self { qemu, machine, log, ultravisor: Some(ultravisor) }),
             // A QEMU that refuses its command line closes the server first and ends a moment later.
             Err(UvError::Gdb(_)) if ends(&qemu, LAST_WORDS) => Err(died(qemu)),

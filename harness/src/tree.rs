@@ -3,8 +3,8 @@
 //! They must say the same, node for node and byte for byte, up to a written list: [`EXPECTED`], which
 //! `docs/device-tree.md` explains.
 
-use crate::ultravisor::fdt::{Fdt, Node};
 use crate::variable::Firmware;
+use postern_ultravisor::fdt::{Fdt, Node};
 use std::collections::BTreeMap;
 use std::fmt;
 

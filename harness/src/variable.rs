@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use postern_ultravisor::Firmware;
+
 /// A variable whose value cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadVariable {
@@ -24,32 +26,6 @@ impl fmt::Display for BadVariable {
 }
 
 impl std::error::Error for BadVariable {}
-
-/// Who takes the machine from reset to the kernel's first instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Firmware {
-    /// SLOF, QEMU's default.
-    Slof,
-    /// QEMU's virtual Open Firmware (`x-vof=on`).
-    Vof,
-    /// Our own ROM, which jumps to the kernel with a flat device tree in r3.
-    Bios,
-}
-
-impl Firmware {
-    /// Every firmware.
-    pub const ALL: [Self; 3] = [Self::Slof, Self::Vof, Self::Bios];
-
-    /// The word that `FIRMWARE=` takes.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Slof => "slof",
-            Self::Vof => "vof",
-            Self::Bios => "bios",
-        }
-    }
-}
 
 /// The vCPU model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use crate::finding::Finding;
 use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
-use crate::ultravisor::doctor::Edit;
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::doctor::Edit;
 
 /// Exit statuses: bad device tree; bad command line.
 const BAD_TREE: u8 = 2;

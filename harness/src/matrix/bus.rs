@@ -8,9 +8,9 @@ use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict}
 use crate::peer::echo;
 use crate::qemu::monitor::{Monitor, MonitorError};
 use crate::session::Finished;
-use crate::ultravisor::host::{H_PUT_TCE, Rule, Seen, Subject, Value, What};
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
+use postern_ultravisor::host::{H_PUT_TCE, Rule, Seen, Subject, Value, What};
 
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;

@@ -8,10 +8,10 @@ use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict}
 use crate::observe::console::{self, Machine};
 use crate::pattern::splitmix64;
 use crate::session::Finished;
-use crate::ultravisor::image::KernelImage;
-use crate::ultravisor::inject::{Act, Attack, Interrupts, Trigger};
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
+use postern_ultravisor::image::KernelImage;
+use postern_ultravisor::inject::{Act, Attack, Interrupts, Trigger};
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;

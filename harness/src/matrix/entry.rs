@@ -4,7 +4,6 @@
 //! through the gdb server, in an ordinary guest: the ultravisor has the server of a secure one.
 
 use crate::finding::Finding;
-use crate::gdb::{Client, GdbError};
 use crate::judge;
 use crate::matrix::cells::SERVING;
 use crate::matrix::runner::Test;
@@ -13,6 +12,7 @@ use crate::qemu::monitor::Monitor;
 use crate::session::Session;
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
+use postern_ultravisor::gdb::{Client, GdbError};
 use std::path::Path;
 use std::time::Duration;
 

@@ -5,9 +5,9 @@ use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::observe::exposure;
-use crate::ultravisor::Behaviour;
 use crate::variable::Firmware;
 use postern_cases::{Observation, case};
+use postern_ultravisor::Behaviour;
 
 /// Exit status: UV_ESM failed.
 const NOT_SECURE: u8 = 4;
@@ -184,7 +184,7 @@ fn no_bootargs(context: &Context) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ultravisor::Faults;
+    use postern_ultravisor::Faults;
 
     #[test]
     fn every_fault_is_spelt_right() {

@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::matrix::scene::{Context, Failure};
-use crate::ultravisor::FRAME_SIZE;
-use crate::ultravisor::image::KernelImage;
+use postern_ultravisor::FRAME_SIZE;
+use postern_ultravisor::image::KernelImage;
 use std::io;
 
 /// Where QEMU puts a kernel.

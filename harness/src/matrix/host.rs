@@ -6,12 +6,12 @@ use crate::judge;
 use crate::matrix::cells::SERVING;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
-use crate::ultravisor::host::Subject::{ConfigRead, Hcall, Load, Rtas, Store};
-use crate::ultravisor::host::Value::{Is, With, Without};
-use crate::ultravisor::host::What::{Answer, Argument, R3, Result as Changed};
-use crate::ultravisor::host::{H_GET_TCE, H_PUT_TCE, H_RTAS, H_STUFF_TCE, H_XIRR, Rule, Subject};
 use crate::variable::{Firmware, Net};
 use postern_cases::{Observation, case};
+use postern_ultravisor::host::Subject::{ConfigRead, Hcall, Load, Rtas, Store};
+use postern_ultravisor::host::Value::{Is, With, Without};
+use postern_ultravisor::host::What::{Answer, Argument, R3, Result as Changed};
+use postern_ultravisor::host::{H_GET_TCE, H_PUT_TCE, H_RTAS, H_STUFF_TCE, H_XIRR, Rule, Subject};
 use std::fs::File;
 
 const DATA_BYTES: u64 = (4 << 20) + 512;

@@ -8,13 +8,13 @@ use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern::{self, splitmix64};
 use crate::session::{Finished, Session};
-use crate::ultravisor::End;
-use crate::ultravisor::host::{H_RTAS, Rule, Subject, What};
-use crate::ultravisor::inject::{
-    Act, Attack, Attacked, Interrupts, Moment, Random, SLOT, SLOTS_END, Trigger,
-};
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
+use postern_ultravisor::End;
+use postern_ultravisor::host::{H_RTAS, Rule, Subject, What};
+use postern_ultravisor::inject::{
+    Act, Attack, Attacked, Interrupts, Moment, Random, SLOT, SLOTS_END, Trigger,
+};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -5,9 +5,9 @@ use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::session::Finished;
-use crate::ultravisor::doctor::Edit;
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::doctor::Edit;
 use std::time::Duration;
 
 /// Exit statuses: secure mode failed, bad device tree.

@@ -1,16 +1,16 @@
 //! A host that hands over a bad device tree: the guest names what is wrong and ends with a failure.
 
 use crate::finding::Finding;
-use crate::gdb::Client;
 use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::qemu::command::Attachment;
 use crate::session::{Finished, SessionError};
-use crate::ultravisor::image::KernelImage;
-use crate::ultravisor::{UvError, fdt};
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::gdb::Client;
+use postern_ultravisor::image::KernelImage;
+use postern_ultravisor::{UvError, fdt};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;

@@ -6,8 +6,8 @@ use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::run::INITRD;
-use crate::ultravisor::image::sha512;
 use crate::variable::Firmware;
+use postern_ultravisor::image::sha512;
 
 /// On a frame boundary, and on no larger one.
 const ELSEWHERE: u64 = 0x234_0000;

@@ -6,9 +6,9 @@ use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::observe::map;
 use crate::session::Finished;
-use crate::ultravisor::FRAME_SIZE;
-use crate::ultravisor::doctor::Edit;
 use crate::variable::{Cpu, Firmware};
+use postern_ultravisor::FRAME_SIZE;
+use postern_ultravisor::doctor::Edit;
 use std::ops::Range;
 
 /// Exit status: an exception that nobody handles.

@@ -4,7 +4,6 @@
 //! brought about by hand: through the gdb server, in the state that the hypervisor and the CPU would leave.
 
 use crate::finding::Finding;
-use crate::gdb::{Client, GdbError};
 use crate::judge;
 use crate::matrix::cells::SERVING;
 use crate::matrix::runner::Test;
@@ -13,6 +12,7 @@ use crate::qemu::monitor::Monitor;
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
+use postern_ultravisor::gdb::{Client, GdbError};
 use std::path::Path;
 use std::time::Duration;
 

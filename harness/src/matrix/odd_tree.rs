@@ -5,11 +5,11 @@ use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::session::Finished;
-use crate::ultravisor::doctor::Edit;
-use crate::ultravisor::host::What::{Look, Result as Changed};
-use crate::ultravisor::host::{Rule, Subject, Value};
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::doctor::Edit;
+use postern_ultravisor::host::What::{Look, Result as Changed};
+use postern_ultravisor::host::{Rule, Subject, Value};
 
 /// MiB of a guest whose memory goes beyond 4 GiB.
 const LARGE: u64 = 6 << 10;

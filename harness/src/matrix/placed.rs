@@ -1,16 +1,16 @@
 //! An image where it cannot run: too high for RTAS, or over the exception vectors. It says so and ends.
 
 use crate::finding::Finding;
-use crate::gdb::{Client, GdbError, Stop};
 use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::qemu::command::Attachment;
 use crate::session::SessionError;
-use crate::ultravisor::UvError;
-use crate::ultravisor::image::KernelImage;
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::UvError;
+use postern_ultravisor::gdb::{Client, GdbError, Stop};
+use postern_ultravisor::image::KernelImage;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;

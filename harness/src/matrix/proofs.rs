@@ -7,9 +7,9 @@ use crate::matrix::footprint;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::session::Finished;
-use crate::ultravisor::{FRAME_SHIFT, FRAME_SIZE, shown};
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::{FRAME_SHIFT, FRAME_SIZE, shown};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -161,7 +161,7 @@ fn seen(finished: &Finished, memory: &Path, outside: &[(u64, u64)]) -> Result<Op
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ultravisor::Faults;
+    use postern_ultravisor::Faults;
 
     #[test]
     fn every_fault_is_spelt_right() {

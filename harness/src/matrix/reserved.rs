@@ -6,9 +6,9 @@ use crate::judge;
 use crate::matrix::footprint;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
-use crate::ultravisor::publish::MARK;
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::publish::MARK;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

@@ -7,11 +7,11 @@ use crate::matrix::injection::shown;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
 use crate::session::Finished;
-use crate::ultravisor::host::What::{Answer, Look};
-use crate::ultravisor::host::{H_LOGICAL_CI_STORE, H_RTAS, Rule, Subject};
-use crate::ultravisor::inject::{Act, Attack, Random, Reset, Trigger, When};
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::host::What::{Answer, Look};
+use postern_ultravisor::host::{H_LOGICAL_CI_STORE, H_RTAS, Rule, Subject};
+use postern_ultravisor::inject::{Act, Attack, Random, Reset, Trigger, When};
 use std::time::Duration;
 
 /// Enough that a reset in the middle of the work leaves some of it.

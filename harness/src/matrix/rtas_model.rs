@@ -7,12 +7,12 @@ use crate::matrix::leak_hunt::planted;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::session::Finished;
-use crate::ultravisor::Violation;
-use crate::ultravisor::doctor::Edit;
-use crate::ultravisor::host::What::{Look, Noise};
-use crate::ultravisor::host::{H_RTAS, Rule, Subject, What};
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::Violation;
+use postern_ultravisor::doctor::Edit;
+use postern_ultravisor::host::What::{Look, Noise};
+use postern_ultravisor::host::{H_RTAS, Rule, Subject, What};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 

@@ -6,11 +6,11 @@ use crate::judge;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
-use crate::ultravisor::host::What::Look;
-use crate::ultravisor::host::{H_RTAS, Rule, Subject};
-use crate::ultravisor::inject::{Act, Attack, Stray, Trigger};
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::host::What::Look;
+use postern_ultravisor::host::{H_RTAS, Rule, Subject};
+use postern_ultravisor::inject::{Act, Attack, Stray, Trigger};
 use std::fs::File;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The judgement: may what the outside saw be what a secure guest allowed?
 
 use crate::guest::report::Report;
-use crate::observe::trace::{Event, Trace};
+use postern_ultravisor::trace::{Event, Trace};
 use std::fmt;
 use std::ops::Range;
 

@@ -4,7 +4,7 @@
 use crate::observe::naps::{self, Naps};
 use crate::observe::requests::Requests;
 use crate::observe::strict::Block;
-use crate::observe::trace::Trace;
+use postern_ultravisor::trace::Trace;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! The judgement of the memory map that `run=map` states: start, end and rights of each run of pages.
 
 use crate::guest::report::Report;
-use crate::ultravisor::{FRAME_SHIFT, FRAME_SIZE};
+use postern_ultravisor::{FRAME_SHIFT, FRAME_SIZE};
 use std::fmt;
 use std::ops::Range;
 

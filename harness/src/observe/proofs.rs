@@ -1,9 +1,9 @@
 //! Memory that a guest shared for a moment to prove that it is its own: UV_SHARE_PAGE and, as the very next call,
 //! UV_UNSHARE_PAGE of the same frames, both made as asked. The ultravisor itself looks at what was in them when they are
-//! taken back ([`crate::ultravisor::shown`]).
+//! taken back ([`postern_ultravisor::shown`]).
 
-use crate::ultravisor::CallRecord;
-use crate::ultravisor::call::{Code, Number};
+use postern_ultravisor::CallRecord;
+use postern_ultravisor::call::{Code, Number};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -74,7 +74,7 @@ pub fn without_proofs(ever: &[Range<u64>], calls: &[CallRecord]) -> Vec<Range<u6
 #[expect(clippy::single_range_in_vec_init, reason = "runs of frames are compared with lists of runs")]
 mod tests {
     use super::*;
-    use crate::ultravisor::machine::{Call, Resume, Verdict};
+    use postern_ultravisor::machine::{Call, Resume, Verdict};
     use std::time::Duration;
 
     fn call(number: Number, first: u64, count: u64) -> CallRecord {

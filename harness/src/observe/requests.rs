@@ -7,9 +7,9 @@
 //! syscall r0=... r3=000000000000f110 ... nip=0000000000400290      (any other `sc`, `sc 2` among them)
 //! ```
 
-use crate::observe::counts::{Counts, counts};
-use crate::observe::hcalls::{self, Hands};
-use crate::ultravisor::call::Number;
+use postern_ultravisor::call::Number;
+use postern_ultravisor::counts::{Counts, counts};
+use postern_ultravisor::hcalls::{self, Hands};
 use std::collections::BTreeSet;
 
 /// A hypercall, less what differs from call to call and matters to nobody.

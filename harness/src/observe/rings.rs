@@ -1,8 +1,8 @@
 //! The rings themselves, read from guest memory while the guest runs: what the host could reach through them.
 
 use crate::observe::exposure::{Shared, Violation};
-use crate::observe::trace::{Event, Trace};
 use crate::qemu::monitor::Ring;
+use postern_ultravisor::trace::{Event, Trace};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;

@@ -2,9 +2,9 @@
 //! machine does not do, though QEMU lets it pass.
 
 use crate::observe::exposure::Shared;
-use crate::observe::hcalls::{self, Hands, Listed};
 use crate::observe::requests::{Hcall, Part, Requests};
-use crate::ultravisor::FRAME_SIZE;
+use postern_ultravisor::FRAME_SIZE;
+use postern_ultravisor::hcalls::{self, Hands, Listed};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;

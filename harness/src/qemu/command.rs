@@ -1,9 +1,9 @@
 //! A machine, and the command line that makes QEMU be it.
 
 use crate::disk::{self, Disk};
-use crate::observe::trace::EVENTS;
-use crate::ultravisor::slof_arguments;
 use crate::variable::{Cpu, Firmware, Net};
+use postern_ultravisor::slof_arguments;
+use postern_ultravisor::trace::EVENTS;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 

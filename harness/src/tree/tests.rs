@@ -1,8 +1,8 @@
 //! The comparison finds what is lost, new or changed, and its list is the written one.
 
 use super::{EXPECTED, Kind, compare, difference, unexpected};
-use crate::ultravisor::fdt::Fdt;
 use crate::variable::Firmware;
+use postern_ultravisor::fdt::Fdt;
 
 /// A tree in the words of a small language: `{ name` begins a node, `}` ends one, `name=value` is a property
 /// whose value is the bytes of the text, or one cell after `#`.

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postern_harness::ultravisor::{Config, Report, ShareMap, Ultravisor, attach};
+use postern_ultravisor::{Config, Report, ShareMap, Ultravisor, attach};
 use tempfile::TempDir;
 
 use super::asm::Asm;

@@ -1,12 +1,12 @@
 //! Hypercalls of a secure guest, stopped at before they are made: where the host's own lies are told.
 
 use super::{Order, Server};
+use crate::UvError;
+use crate::esm::{read_tree, servers};
 use crate::gdb::{GdbError, Stop};
-use crate::ultravisor::UvError;
-use crate::ultravisor::esm::{read_tree, servers};
-use crate::ultravisor::host::{Value, What};
-use crate::ultravisor::tap::Call;
-use crate::ultravisor::{locks, sites};
+use crate::host::{Value, What};
+use crate::tap::Call;
+use crate::{locks, sites};
 
 impl Server {
     /// After UV_ESM: stops the kernel at each of the calls that rules are about.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::pattern::splitmix64;
+use crate::random::splitmix64;
 
 /// Addresses below this can be named by the hypervisor, in steps of [`SLOT`].
 pub const SLOTS_END: u64 = 0x2000;

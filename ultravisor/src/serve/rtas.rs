@@ -1,12 +1,12 @@
 //! RTAS as a hostile host has it: the published handlers, reached by a token alone, and answers of any kind.
 
 use super::{Order, Server};
-use crate::ultravisor::UvError;
-use crate::ultravisor::frames::{FRAME_SHIFT, FrameState};
-use crate::ultravisor::inject::Random;
-use crate::ultravisor::machine::Violation;
-use crate::ultravisor::rtas::{BUFFER, HANDLERS};
-use crate::ultravisor::tap::Call;
+use crate::UvError;
+use crate::frames::{FRAME_SHIFT, FrameState};
+use crate::inject::Random;
+use crate::machine::Violation;
+use crate::rtas::{BUFFER, HANDLERS};
+use crate::tap::Call;
 
 /// Statuses that have a meaning, or look as if (PAPR+ 7.3): done, failures, busy, wait so long.
 const STATUSES: [u32; 8] = [0, 1, 0xffff_ffff, 0xffff_fffe, 0xffff_fffd, 9900, 9902, 0x8000_0000];

@@ -2,7 +2,7 @@
 
 mod uv;
 
-use postern_harness::ultravisor::{Behaviour, Config, End, Firmware, Violation};
+use postern_ultravisor::{Behaviour, Config, End, Firmware, Violation};
 use uv::asm::{Asm, ME, SF};
 use uv::vm::{KERNEL_BASE, RAM_SIZE, RESULTS, Vm};
 

@@ -1,13 +1,11 @@
 //! The moments of an attack: the guest is stopped somewhere, something is done to it, and it goes on.
 
 use super::{MSR_EE, MSR_IR, MSR_LE, Order, Server, VECTORS};
+use crate::UvError;
 use crate::gdb::{GdbError, Stop};
-use crate::pattern::splitmix64;
-use crate::ultravisor::UvError;
-use crate::ultravisor::general::General;
-use crate::ultravisor::inject::{
-    Act, Attack, Attacked, Interrupts, Moment, Place as Where, Random, STATUS_BITS,
-};
+use crate::general::General;
+use crate::inject::{Act, Attack, Attacked, Interrupts, Moment, Place as Where, Random, STATUS_BITS};
+use crate::random::splitmix64;
 use std::time::{Duration, Instant};
 
 const MSR_DR: u64 = 1 << 4;
@@ -299,7 +297,7 @@ pub(super) fn kept(msr: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ultravisor::inject::{Pauses, Trigger};
+    use crate::inject::{Pauses, Trigger};
 
     #[test]
     fn calls_of_every_level_are_no_place_to_step() {

@@ -2,10 +2,10 @@
 
 use super::attacks::{Attacker, Place};
 use super::{MSR_IR, Server};
-use crate::ultravisor::UvError;
-use crate::ultravisor::inject::{Act, Moment, Pauses, Place as Where, Weakness};
-use crate::ultravisor::locks;
-use crate::ultravisor::tap::Call;
+use crate::UvError;
+use crate::inject::{Act, Moment, Pauses, Place as Where, Weakness};
+use crate::locks;
+use crate::tap::Call;
 use std::time::{Duration, Instant};
 
 /// Bytes of an RTAS argument block: token, counts, 16 words.
@@ -23,7 +23,7 @@ pub(super) struct Frozen {
 
 impl Server {
     /// Lets the guest go on, all of it that may.
-    pub(in crate::ultravisor) fn resume(&mut self) -> Result<(), UvError> {
+    pub(crate) fn resume(&mut self) -> Result<(), UvError> {
         let Some(frozen) = &self.frozen else { return Ok(self.client.resume()?) };
         let frozen = frozen.thread.clone();
         let others: Vec<_> = self.client.threads()?.into_iter().filter(|thread| *thread != frozen).collect();

@@ -146,8 +146,8 @@ impl ShareMap {
         runs
     }
 
-    /// Changes a frame; false outside RAM.
-    pub(crate) fn set(&self, gfn: u64, state: FrameState) -> bool {
+    /// Changes a frame; false outside RAM. The ultravisor alone does this, and tests.
+    pub fn set(&self, gfn: u64, state: FrameState) -> bool {
         let Some(frame) = self.frame(gfn) else { return false };
         let ever = match state {
             FrameState::Shared => EVER_SHARED,
@@ -158,7 +158,7 @@ impl ShareMap {
     }
 
     /// Makes every frame of the VM's slots Secure: what UV_ESM does to a normal VM.
-    pub(crate) fn secure_all(&self) {
+    pub fn secure_all(&self) {
         for gfn in 0..self.len() {
             if self.state(gfn) != Some(FrameState::Outside) {
                 self.set(gfn, FrameState::Secure);

@@ -56,7 +56,7 @@ pub fn counts(number: u64) -> Option<Counts> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::hcalls::listed;
+    use crate::hcalls::listed;
 
     #[test]
     fn numbers_ascend_and_are_the_ultravisors() {

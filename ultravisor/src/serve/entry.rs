@@ -2,11 +2,11 @@
 
 use super::attacks::HANDLER_MSR;
 use super::{MSR_LE, Order, Server};
+use crate::UvError;
+use crate::condition::Poison;
+use crate::esm::{EsmReport, read_tree};
 use crate::gdb::{GdbError, Stop};
-use crate::ultravisor::UvError;
-use crate::ultravisor::condition::Poison;
-use crate::ultravisor::esm::{EsmReport, read_tree};
-use crate::ultravisor::{poison, publish, sites};
+use crate::{poison, publish, sites};
 
 /// Every general, floating-point and vector register but r3, r4 and r5, which UV_ESM defines; and the special purpose
 /// registers that a guest may write, or that keep what it wrote. Left out: what makes time and what a hypervisor keeps to

@@ -1,10 +1,10 @@
 //! System resets of one vCPU, at a stage of its life, while another one works.
 
 use super::Server;
-use crate::ultravisor::UvError;
-use crate::ultravisor::host::H_SIGNAL_SYS_RESET;
-use crate::ultravisor::inject::{Act, Moment, Reset, When};
-use crate::ultravisor::tap::Call;
+use crate::UvError;
+use crate::host::H_SIGNAL_SYS_RESET;
+use crate::inject::{Act, Moment, Reset, When};
+use crate::tap::Call;
 
 /// Where a system reset leads.
 const SYSTEM_RESET: u64 = 0x100;

@@ -7,25 +7,25 @@ use super::super::scratch::ScratchRam;
 use super::tree::RTAS_TOKENS;
 use super::*;
 
-pub(in crate::ultravisor) const BASE: u64 = 0x40_0000;
-pub(in crate::ultravisor) const TREE: u64 = 0x80_0000;
-pub(in crate::ultravisor) const RAM: u64 = 64 << 20;
-pub(in crate::ultravisor) const INITRD: u64 = 0x60_0000;
-pub(in crate::ultravisor) const RTAS_BASE: u64 = 0x70_0000;
+pub(crate) const BASE: u64 = 0x40_0000;
+pub(crate) const TREE: u64 = 0x80_0000;
+pub(crate) const RAM: u64 = 64 << 20;
+pub(crate) const INITRD: u64 = 0x60_0000;
+pub(crate) const RTAS_BASE: u64 = 0x70_0000;
 /// The text that SLOF installs, in the bytes of svm-tools' constant.
-pub(in crate::ultravisor) const RTAS_TEXT: [u8; 20] =
+pub(crate) const RTAS_TEXT: [u8; 20] =
     [0x7c, 0x64, 0x1b, 0x78, 0x3c, 0x60, 0, 0, 0x60, 0x63, 0xf0, 0, 0x44, 0, 0, 0x22, 0x4e, 0x80, 0, 0x20];
 
 /// What a tree says, where tests want it otherwise.
 #[derive(Clone, Copy)]
-pub(in crate::ultravisor) struct Says<'a> {
-    pub(in crate::ultravisor) without: &'a [&'a str],
-    pub(in crate::ultravisor) reserved: &'a [(u64, u64)],
-    pub(in crate::ultravisor) root_cells: u32,
-    pub(in crate::ultravisor) capacity: &'a [u32],
-    pub(in crate::ultravisor) servers: &'a [u32],
-    pub(in crate::ultravisor) boot_cpu: u32,
-    pub(in crate::ultravisor) memory: u64,
+pub(crate) struct Says<'a> {
+    pub(crate) without: &'a [&'a str],
+    pub(crate) reserved: &'a [(u64, u64)],
+    pub(crate) root_cells: u32,
+    pub(crate) capacity: &'a [u32],
+    pub(crate) servers: &'a [u32],
+    pub(crate) boot_cpu: u32,
+    pub(crate) memory: u64,
 }
 
 impl Default for Says<'_> {
@@ -44,11 +44,11 @@ impl Default for Says<'_> {
 }
 
 /// A tree that meets everything, without the properties named.
-pub(in crate::ultravisor) fn tree(without: &[&str], reserved: &[(u64, u64)]) -> Vec<u8> {
+pub(crate) fn tree(without: &[&str], reserved: &[(u64, u64)]) -> Vec<u8> {
     tree_that(Says { without, reserved, ..Says::default() })
 }
 
-pub(in crate::ultravisor) fn tree_that(says: Says<'_>) -> Vec<u8> {
+pub(crate) fn tree_that(says: Says<'_>) -> Vec<u8> {
     let mut builder = Builder::default().begin("");
     let cell = |builder: Builder, name: &str, cells: &[u32]| {
         if says.without.contains(&name) { builder } else { builder.cells(name, cells) }

@@ -2,9 +2,9 @@
 
 use super::attacks::Attacker;
 use super::{Order, Server};
-use crate::ultravisor::UvError;
-use crate::ultravisor::inject::{Act, Moment, Stray, Weakness};
-use crate::ultravisor::tap::Call;
+use crate::UvError;
+use crate::inject::{Act, Moment, Stray, Weakness};
+use crate::tap::Call;
 
 /// start-cpu's block: token, three arguments, one result, server, address, argument, status.
 const BLOCK: u64 = 4 * 7;

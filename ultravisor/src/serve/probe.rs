@@ -2,10 +2,10 @@
 
 use super::attacks::{Attacker, FRAME_0, Place, RED_ZONE, STACK, is_call, is_handlers, kept};
 use super::{Order, Server};
+use crate::UvError;
 use crate::gdb::target::Register;
-use crate::ultravisor::UvError;
-use crate::ultravisor::general::General;
-use crate::ultravisor::inject::{Moment, SLOT, SLOTS_END, Weakness};
+use crate::general::General;
+use crate::inject::{Moment, SLOT, SLOTS_END, Weakness};
 
 /// Instructions within which a handler that returns has returned.
 const MOST: u32 = 20;

@@ -15,7 +15,7 @@ use super::image::KernelImage;
 use super::ram::GuestRam;
 use super::shown;
 pub use super::violation::Violation;
-use crate::variable::Firmware;
+use crate::Firmware;
 
 /// MSR\[PR\]: the caller runs in problem state.
 const MSR_PR: u64 = 1 << 14;

@@ -9,12 +9,16 @@
 
 pub mod call;
 pub mod condition;
+pub mod counts;
 pub mod doctor;
 pub mod esm;
 pub mod fault;
 pub mod fdt;
+pub mod firmware;
 pub mod frames;
+pub mod gdb;
 mod general;
+pub mod hcalls;
 pub mod host;
 pub mod image;
 pub mod inject;
@@ -24,6 +28,7 @@ pub mod machine;
 pub mod poison;
 pub mod publish;
 mod ram;
+pub mod random;
 mod rtas;
 #[cfg(test)]
 mod scratch;
@@ -31,6 +36,7 @@ mod serve;
 pub mod shown;
 mod sites;
 mod tap;
+pub mod trace;
 pub mod violation;
 
 use std::fmt;
@@ -43,6 +49,7 @@ use std::thread::JoinHandle;
 pub use condition::{Conditions, Poison};
 pub use esm::{EsmReport, Outcome, Requirement};
 pub use fault::{FaultError, Faults};
+pub use firmware::Firmware;
 pub use frames::{FRAME_SHIFT, FRAME_SIZE, ShareMap};
 pub use image::ImageError;
 pub use log::CallRecord;
@@ -50,7 +57,6 @@ pub use machine::{Behaviour, Violation};
 pub use publish::slof_arguments;
 
 use crate::gdb::GdbError;
-pub use crate::variable::Firmware;
 
 /// How an ultravisor behaves in one run.
 #[derive(Clone, Debug)]

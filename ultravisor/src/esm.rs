@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::call::Code;
 use super::fdt::FdtError;
 use super::image::KernelMeasurement;
-use crate::variable::Firmware;
+use crate::Firmware;
 
 mod paging;
 mod reserve;

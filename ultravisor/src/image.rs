@@ -194,10 +194,10 @@ impl KernelImage {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::ultravisor::scratch::ScratchRam;
+    use crate::scratch::ScratchRam;
 
     /// A little-endian ppc64 ELF file with segments of (physical address, bytes).
-    pub(in crate::ultravisor) fn elf(segments: &[(u64, &[u8])]) -> Vec<u8> {
+    pub(crate) fn elf(segments: &[(u64, &[u8])]) -> Vec<u8> {
         let mut file = vec![0; 64 + 56 * segments.len()];
         file[..6].copy_from_slice(b"\x7fELF\x02\x01");
         file[18..20].copy_from_slice(&21u16.to_le_bytes());

@@ -2,7 +2,7 @@ use super::*;
 
 /// Builds trees for tests.
 #[derive(Default)]
-pub(in crate::ultravisor) struct Builder {
+pub(crate) struct Builder {
     structure: Vec<u8>,
     strings: Vec<u8>,
 }
@@ -13,13 +13,13 @@ impl Builder {
         self.structure.resize(self.structure.len().next_multiple_of(4), 0);
     }
 
-    pub(in crate::ultravisor) fn begin(mut self, name: &str) -> Self {
+    pub(crate) fn begin(mut self, name: &str) -> Self {
         self.put(&BEGIN_NODE.to_be_bytes());
         self.put(&[name.as_bytes(), &[0]].concat());
         self
     }
 
-    pub(in crate::ultravisor) fn bytes(mut self, name: &str, value: &[u8]) -> Self {
+    pub(crate) fn bytes(mut self, name: &str, value: &[u8]) -> Self {
         self.put(&PROPERTY.to_be_bytes());
         self.put(&(value.len() as u32).to_be_bytes());
         self.put(&(self.strings.len() as u32).to_be_bytes());
@@ -29,22 +29,22 @@ impl Builder {
         self
     }
 
-    pub(in crate::ultravisor) fn cells(self, name: &str, cells: &[u32]) -> Self {
+    pub(crate) fn cells(self, name: &str, cells: &[u32]) -> Self {
         let value: Vec<u8> = cells.iter().flat_map(|cell| cell.to_be_bytes()).collect();
         self.bytes(name, &value)
     }
 
-    pub(in crate::ultravisor) fn nop(mut self) -> Self {
+    pub(crate) fn nop(mut self) -> Self {
         self.put(&NOP.to_be_bytes());
         self
     }
 
-    pub(in crate::ultravisor) fn end(mut self) -> Self {
+    pub(crate) fn end(mut self) -> Self {
         self.put(&END_NODE.to_be_bytes());
         self
     }
 
-    pub(in crate::ultravisor) fn finish(mut self, reserved: &[(u64, u64)]) -> Vec<u8> {
+    pub(crate) fn finish(mut self, reserved: &[(u64, u64)]) -> Vec<u8> {
         self.put(&END.to_be_bytes());
         let fdt = Fdt {
             reserved: reserved.to_vec(),

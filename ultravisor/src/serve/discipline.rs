@@ -2,14 +2,14 @@
 //! arguments on and shows the host random numbers in all the others; what comes back are r3 and the results.
 
 use super::{MSR_EE, Order, Server};
+use crate::UvError;
+use crate::call::Number;
+use crate::counts::{Counts, counts};
 use crate::gdb::{GdbError, Stop};
-use crate::observe::counts::{Counts, counts};
-use crate::ultravisor::UvError;
-use crate::ultravisor::call::Number;
-use crate::ultravisor::general::General;
-use crate::ultravisor::host::H_RTAS;
-use crate::ultravisor::inject::Random;
-use crate::ultravisor::machine::{Call, Violation};
+use crate::general::General;
+use crate::host::H_RTAS;
+use crate::inject::Random;
+use crate::machine::{Call, Violation};
 use std::collections::HashSet;
 
 const H_CEDE: u64 = 0xe0;

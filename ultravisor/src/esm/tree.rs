@@ -4,9 +4,9 @@ use std::io;
 
 use super::Requirement;
 use super::reserve::RMO_LIMIT;
-use crate::ultravisor::fdt::{Fdt, Node, claimed_size};
-use crate::ultravisor::frames::FRAME_SIZE;
-use crate::ultravisor::ram::GuestRam;
+use crate::fdt::{Fdt, Node, claimed_size};
+use crate::frames::FRAME_SIZE;
+use crate::ram::GuestRam;
 
 /// A tree is worked on in 2 MiB, and needs twice its size there.
 const WORK_AREA: u64 = 2 << 20;
@@ -33,7 +33,7 @@ pub(super) const RTAS_TOKENS: [&str; 12] = [
 ///
 /// # Errors
 /// Outside: guest RAM cannot be read. Inside: what the tree lacks to be one.
-pub(in crate::ultravisor) fn read_tree(ram: &GuestRam, address: u64) -> io::Result<Result<Fdt, Requirement>> {
+pub(crate) fn read_tree(ram: &GuestRam, address: u64) -> io::Result<Result<Fdt, Requirement>> {
     let Some(header) = ram.read(address, 8)? else { return Ok(Err(Requirement::TreeInRam)) };
     let size = match claimed_size(&header) {
         Ok(size) => u64::from(size),
@@ -93,7 +93,7 @@ pub(super) fn max_cpus(fdt: &Fdt) -> Result<u32, NoCpus> {
 }
 
 /// Interrupt server numbers of all threads of all CPUs.
-pub(in crate::ultravisor) fn servers(fdt: &Fdt) -> Vec<u32> {
+pub(crate) fn servers(fdt: &Fdt) -> Vec<u32> {
     let Some(cpus) = fdt.node("/cpus") else { return Vec::new() };
     let is_cpu = |node: &&Node| node.text("device_type") == Some(b"cpu");
     let servers = |node: &Node| {

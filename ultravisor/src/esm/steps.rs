@@ -7,12 +7,12 @@ use super::paging::Paging;
 use super::reserve::{ESMB, RTAS, TSS, place};
 use super::tree::{NoCpus, RTAS_TOKENS, max_cpus, number, read_tree, rmo_top};
 use super::{EsmReport, Outcome, Requirement, cannot_meet};
-use crate::ultravisor::call::Code;
-use crate::ultravisor::fdt::{Fdt, Node, claimed_size};
-use crate::ultravisor::frames::{FRAME_SIZE, ShareMap};
-use crate::ultravisor::image::{KernelImage, sha512};
-use crate::ultravisor::ram::GuestRam;
-use crate::variable::Firmware;
+use crate::Firmware;
+use crate::call::Code;
+use crate::fdt::{Fdt, Node, claimed_size};
+use crate::frames::{FRAME_SIZE, ShareMap};
+use crate::image::{KernelImage, sha512};
+use crate::ram::GuestRam;
 
 /// SHA-512 of the only RTAS text that firmware installs: `mr r4,r3; lis r3,0; ori r3,r3,0xf000; sc 1; blr`. svm-tools
 /// has it as a constant.
@@ -21,7 +21,7 @@ const RTAS_TEXT: [u32; 5] = [0x7c64_1b78, 0x3c60_0000, 0x6063_f000, 0x4400_0022,
 /// What UV_ESM is called with. There is no ESM blob here: the one that is imagined holds the digest of the kernel's
 /// file and of the RTAS text, and any command line and initrd will do. A development build finds no blob, says so, and
 /// goes on.
-pub(in crate::ultravisor) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// Guest memory.
     pub ram: &'a GuestRam,
     /// What each frame is.
@@ -76,7 +76,7 @@ impl Entry<'_> {
     ///
     /// # Errors
     /// Guest RAM cannot be accessed.
-    pub(in crate::ultravisor) fn run(&self, kernel_base: u64, fdt: u64) -> io::Result<EsmReport> {
+    pub(crate) fn run(&self, kernel_base: u64, fdt: u64) -> io::Result<EsmReport> {
         let mut report = EsmReport {
             kernel_base,
             fdt,
