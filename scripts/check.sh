@@ -80,6 +80,7 @@ check "results of tests are JUnit's" scripts/junit-test.sh
 check "the docs are a book that holds together" scripts/check-book.sh
 check "the check of pictures finds what it looks for" scripts/check-svg-test.sh
 check "the workflow keeps what a run leaves" workflow_keeps
+check "workflows call what there is" scripts/check-workflows.sh
 check "libraries use those below them alone" scripts/check-crates.sh
 check "every package may be used, by its licence" scripts/check-licences.sh
 check "the crates of the image have the same lints" scripts/check-lints.sh
