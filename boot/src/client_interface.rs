@@ -4,6 +4,7 @@
 //! Source: IEEE 1275-1994, 6.3.2.2.
 
 use core::fmt;
+use thiserror::Error;
 
 /// Firmware's name for a node; never 0.
 pub type Phandle = u32;
@@ -57,27 +58,20 @@ impl fmt::Debug for Name {
 }
 
 /// What went wrong in a call into firmware.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ClientError {
     /// Firmware does not have the service, or refused it.
+    #[error("Open Firmware refused {0}")]
     Refused(&'static str),
     /// The service gave a result that it cannot give.
+    #[error("Open Firmware answered {1:#x} to {0}")]
     Nonsense(&'static str, u32),
     /// An address, or an end of a range, that firmware's 32 bits cannot hold.
+    #[error("{0:#x} is beyond Open Firmware's 32 bits")]
     BeyondFirmware(u64),
     /// A property name of this many bytes.
+    #[error("a property name of {0} bytes")]
     NameTooLong(usize),
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(service) => write!(f, "Open Firmware refused {service}"),
-            Self::Nonsense(service, result) => write!(f, "Open Firmware answered {result:#x} to {service}"),
-            Self::BeyondFirmware(address) => write!(f, "{address:#x} is beyond Open Firmware's 32 bits"),
-            Self::NameTooLong(len) => write!(f, "a property name of {len} bytes"),
-        }
-    }
 }
 
 /// Walking firmware's tree.

@@ -6,7 +6,6 @@ use crate::fdt_edit::{self, EditError};
 use crate::firmware_tree::{self, FirmwareError, Handover, SPARE};
 use crate::open_firmware::OpenFirmware;
 use crate::stop::stop;
-use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use papr::addr::{Gpa, GpaRange};
 use papr::cas::{Processor, Request, Unasked};
@@ -19,6 +18,7 @@ use postern_core::facts;
 use postern_core::secure::{Contradiction, Evidence, Plan, decide};
 use pseries_tree::early::{self, BootCpuError, ESM_PROPERTY};
 use pseries_tree::{FdtError, Tree, guard};
+use thiserror::Error;
 
 // One piece, so that what is first in it is first in the image, and its parts are near each other.
 core::arch::global_asm!(
@@ -55,21 +55,37 @@ const IMAGE_ALIGN: usize = 0x1_0000;
 const MSR_S: u64 = 1 << 22;
 
 /// Why the boot does not reach the kernel.
+#[derive(Debug, Error)]
 enum BootError {
+    #[error("image loaded at {0:#x}, over the exception vectors")]
     OverVectors(usize),
+    #[error("image loaded at {0:#x}, not on a 64 KiB boundary")]
     Misaligned(usize),
+    #[error("image loaded at {0:#x}, not below 4 GiB, where RTAS can reach it")]
     AboveFirstGiBs(usize),
+    #[error("entered by Open Firmware in a secure VM")]
     FirmwareInSecureVm,
+    #[error("H_SET_MODE: no little-endian interrupts: {0}")]
     InterruptOrder(HcallError),
+    #[error("{0}")]
     Firmware(FirmwareError),
+    #[error("entered without a device tree")]
     NoTree,
+    #[error("device tree at {0:#x}, over the image or its stacks")]
     TreeOverImage(usize),
+    #[error("{0}")]
     Tree(FdtError),
+    #[error("{0}")]
     NoRadix(Processor),
+    #[error("{0}")]
     BootCpu(BootCpuError),
+    #[error("UV_ESM not issued: {0}")]
     Edit(EditError),
+    #[error("UV_ESM not issued: device tree of {0} bytes, an ultravisor takes at most {ESM_TREE}")]
     EsmTree(usize),
+    #[error("{0}")]
     Contradiction(Contradiction),
+    #[error("{0}")]
     Esm(esm::EsmError),
 }
 
@@ -91,35 +107,6 @@ impl BootError {
             | Self::EsmTree(_)
             | Self::Contradiction(_)
             | Self::Esm(_) => ExitStatus::SecureModeFailed,
-        }
-    }
-}
-
-impl fmt::Display for BootError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OverVectors(base) => write!(f, "image loaded at {base:#x}, over the exception vectors"),
-            Self::Misaligned(base) => write!(f, "image loaded at {base:#x}, not on a 64 KiB boundary"),
-            Self::AboveFirstGiBs(base) => {
-                write!(f, "image loaded at {base:#x}, not below 4 GiB, where RTAS can reach it")
-            }
-            Self::FirmwareInSecureVm => f.write_str("entered by Open Firmware in a secure VM"),
-            Self::InterruptOrder(error) => write!(f, "H_SET_MODE: no little-endian interrupts: {error}"),
-            Self::Firmware(error) => error.fmt(f),
-            Self::NoTree => f.write_str("entered without a device tree"),
-            Self::TreeOverImage(at) => write!(f, "device tree at {at:#x}, over the image or its stacks"),
-            Self::Tree(error) => error.fmt(f),
-            Self::NoRadix(processor) => processor.fmt(f),
-            Self::BootCpu(error) => error.fmt(f),
-            Self::Edit(error) => write!(f, "UV_ESM not issued: {error}"),
-            Self::EsmTree(size) => {
-                write!(
-                    f,
-                    "UV_ESM not issued: device tree of {size} bytes, an ultravisor takes at most {ESM_TREE}"
-                )
-            }
-            Self::Contradiction(why) => why.fmt(f),
-            Self::Esm(error) => error.fmt(f),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! UV_ESM: the image, byte for byte the file, becomes a secure VM.
 
-use core::fmt;
 use papr::ultracall::{Ultracall, UvStatus};
+use thiserror::Error;
 
 unsafe extern "C" {
     /// See `esm.S`.
@@ -9,14 +9,9 @@ unsafe extern "C" {
 }
 
 /// UV_ESM came back: the VM is not secure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Error)]
+#[error("UV_ESM failed: {0}")]
 pub struct EsmError(UvStatus);
-
-impl fmt::Display for EsmError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UV_ESM failed: {}", self.0)
-    }
-}
 
 /// Issues UV_ESM for the image at `base` and the device tree at `fdt`. On success the image is entered anew.
 ///

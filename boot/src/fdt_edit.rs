@@ -3,34 +3,21 @@
 use crate::fdt_writer::{
     BEGIN_NODE, END, END_NODE, HEADER_SIZE, Header, MAGIC, NOP, PROP, VERSION, WriteError, find_name,
 };
-use core::fmt;
 use core::ops::Range;
+use thiserror::Error;
 
 /// Why a tree could not be copied or edited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum EditError {
     /// The tree is malformed at this byte.
+    #[error("device tree malformed at byte {0:#x}")]
     Malformed(usize),
     /// There is no such node below the root.
+    #[error("device tree lacks the node to edit")]
     NoNode,
     /// It does not fit.
-    Write(WriteError),
-}
-
-impl fmt::Display for EditError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(at) => write!(f, "device tree malformed at byte {at:#x}"),
-            Self::NoNode => f.write_str("device tree lacks the node to edit"),
-            Self::Write(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<WriteError> for EditError {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
+    #[error(transparent)]
+    Write(#[from] WriteError),
 }
 
 /// Copies `from` into `into`, blocks in canonical order, with `spare` bytes to grow counted into its size.

@@ -4,7 +4,7 @@
 //! header, reservations, structure, strings. Names are collected beside the buffer and appended at the end,
 //! and the header is written last: a buffer that was given up has no magic number.
 
-use core::fmt;
+use thiserror::Error;
 
 /// `0xd00dfeed`
 pub const MAGIC: u32 = 0xd00d_feed;
@@ -24,30 +24,23 @@ pub const NOP: u32 = 4;
 pub const END: u32 = 9;
 
 /// Why a tree could not be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WriteError {
     /// The buffer has this many bytes, too few for the structure.
+    #[error("device tree does not fit into {0} bytes")]
     TreeFull(usize),
     /// There is room for this many bytes of property names, too few.
+    #[error("property names do not fit into {0} bytes")]
     NamesFull(usize),
     /// A name or value of this many bytes is not representable.
+    #[error("a device tree value of {0} bytes")]
     TooLong(usize),
     /// A node name or property name with a NUL inside.
+    #[error("a device tree name with NUL inside")]
     NulInName,
     /// Nodes ended that were not begun, or the other way round.
+    #[error("device tree nodes do not nest")]
     Unbalanced,
-}
-
-impl fmt::Display for WriteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TreeFull(size) => write!(f, "device tree does not fit into {size} bytes"),
-            Self::NamesFull(size) => write!(f, "property names do not fit into {size} bytes"),
-            Self::TooLong(len) => write!(f, "a device tree value of {len} bytes"),
-            Self::NulInName => f.write_str("a device tree name with NUL inside"),
-            Self::Unbalanced => f.write_str("device tree nodes do not nest"),
-        }
-    }
 }
 
 /// A tree being written.

@@ -6,10 +6,10 @@ use crate::fdt_writer::{WriteError, Writer};
 use crate::flatten::{Addition, FlattenError, flatten};
 use crate::open_firmware::OpenFirmware;
 use arrayvec::ArrayVec;
-use core::fmt;
 use papr::addr::{Gpa, GpaRange};
 use papr::cas::{Outcome, PLATFORM_SUPPORT, Request};
 use pseries_tree::early::{CAS_PROPERTY, ENTRY_PROPERTY, Entry};
+use thiserror::Error;
 
 /// Bytes that a tree can still grow by where it is: our note before UV_ESM, the ultravisor's reservations.
 pub const SPARE: usize = 4096;
@@ -21,11 +21,13 @@ const RTAS_ALIGN: u32 = 0x1_0000;
 const SLOF_MODEL: &[u8] = b"SLOF";
 
 /// What went wrong with firmware.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Error)]
 pub enum FirmwareError {
     /// Flattening its tree.
-    Flatten(FlattenError),
+    #[error(transparent)]
+    Flatten(#[from] FlattenError),
     /// RTAS was put, or was to be put, where something else is.
+    #[error("Open Firmware gave {base:#x}+{size:#x} for RTAS, which is in use")]
     RtasOverlaps {
         /// First byte.
         base: u32,
@@ -34,26 +36,9 @@ pub enum FirmwareError {
     },
 }
 
-impl fmt::Display for FirmwareError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flatten(error) => error.fmt(f),
-            Self::RtasOverlaps { base, size } => {
-                write!(f, "Open Firmware gave {base:#x}+{size:#x} for RTAS, which is in use")
-            }
-        }
-    }
-}
-
 impl From<ClientError> for FirmwareError {
     fn from(error: ClientError) -> Self {
         Self::Flatten(FlattenError::Client(error))
-    }
-}
-
-impl From<FlattenError> for FirmwareError {
-    fn from(error: FlattenError) -> Self {
-        Self::Flatten(error)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::client_interface::{ClientError, ClientInterface, Name, Phandle};
 use crate::fdt_writer::{WriteError, Writer};
-use core::fmt;
+use thiserror::Error;
 
 /// Most nodes below each other.
 const MAX_DEPTH: usize = 32;
@@ -17,50 +17,29 @@ const MAX_PATH: usize = 1024;
 const OWN_PREFIX: &[u8] = b"postern,";
 
 /// Why firmware's tree could not be flattened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FlattenError {
     /// A call into firmware.
-    Client(ClientError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// Writing the result.
-    Write(WriteError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
     /// More than this many nodes below each other.
+    #[error("device tree nodes nest deeper than {0}")]
     TooDeep(usize),
     /// More than this many nodes.
+    #[error("device tree has more than {0} nodes")]
     TooManyNodes(usize),
     /// A node with more than this many properties.
+    #[error("a device tree node has more than {0} properties")]
     TooManyProperties(usize),
     /// A node's path has this many bytes.
+    #[error("a device tree path of {0} bytes")]
     PathTooLong(usize),
     /// A node's property was listed and is not there.
+    #[error("a listed property of node {0:#x} is not there")]
     PropertyGone(Phandle),
-}
-
-impl fmt::Display for FlattenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(error) => error.fmt(f),
-            Self::Write(error) => error.fmt(f),
-            Self::TooDeep(limit) => write!(f, "device tree nodes nest deeper than {limit}"),
-            Self::TooManyNodes(limit) => write!(f, "device tree has more than {limit} nodes"),
-            Self::TooManyProperties(limit) => {
-                write!(f, "a device tree node has more than {limit} properties")
-            }
-            Self::PathTooLong(len) => write!(f, "a device tree path of {len} bytes"),
-            Self::PropertyGone(node) => write!(f, "a listed property of node {node:#x} is not there"),
-        }
-    }
-}
-
-impl From<ClientError> for FlattenError {
-    fn from(error: ClientError) -> Self {
-        Self::Client(error)
-    }
-}
-
-impl From<WriteError> for FlattenError {
-    fn from(error: WriteError) -> Self {
-        Self::Write(error)
-    }
 }
 
 /// A property that the flattened tree gets whatever firmware's has.

@@ -10,30 +10,41 @@ use pseries_tree::MachineError;
 use svm_dma::accept::AcceptError;
 use svm_dma::memory_map::MapError;
 use svm_dma::share::ShareError;
+use thiserror::Error;
 
 /// An error that ends the run.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum Stop {
     /// The tree is malformed.
-    Tree(FdtError),
+    #[error("bad device tree: {0}")]
+    Tree(#[from] FdtError),
     /// The tree describes no machine that can be run.
-    Machine(MachineError),
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// That many words of the command line cannot be followed; each was reported.
+    #[error("bad command line: {0} words")]
     CommandLine(usize),
     /// What the platform says about secure mode contradicts itself.
-    Secure(Contradiction),
+    #[error(transparent)]
+    Secure(#[from] Contradiction),
     /// UV_ESM is due, but the boot stage has not issued it.
+    #[error("UV_ESM is due, but was not issued")]
     EsmNotIssued,
     /// Owners of memory overlap, or there is no room for heap or pool.
-    Map(MapError),
+    #[error(transparent)]
+    Map(#[from] MapError),
     /// No range could be shared.
-    Pool(ShareError),
+    #[error("no pool: {0}")]
+    Pool(#[from] ShareError),
     /// No memory could be proved to be this VM's.
-    Accept(AcceptError),
+    #[error("no private memory: {0}")]
+    Accept(#[from] AcceptError),
     /// Translation cannot be turned on.
-    Mmu(MmuError),
+    #[error(transparent)]
+    Mmu(#[from] MmuError),
     /// A device, or a job on it.
-    Device(DeviceError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// A failure that stands for an exit status.
@@ -69,42 +80,4 @@ impl Stop {
             Self::Device(error) => error.status(),
         }
     }
-}
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tree(error) => write!(f, "bad device tree: {error}"),
-            Self::Machine(error) => error.fmt(f),
-            Self::CommandLine(words) => write!(f, "bad command line: {words} words"),
-            Self::Secure(error) => error.fmt(f),
-            Self::EsmNotIssued => f.write_str("UV_ESM is due, but was not issued"),
-            Self::Map(error) => error.fmt(f),
-            Self::Pool(error) => write!(f, "no pool: {error}"),
-            Self::Accept(error) => write!(f, "no private memory: {error}"),
-            Self::Mmu(error) => error.fmt(f),
-            Self::Device(error) => error.fmt(f),
-        }
-    }
-}
-
-macro_rules! from {
-    ($($error:ty => $variant:ident),* $(,)?) => {$(
-        impl From<$error> for Stop {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        }
-    )*};
-}
-
-from! {
-    FdtError => Tree,
-    MachineError => Machine,
-    Contradiction => Secure,
-    MapError => Map,
-    ShareError => Pool,
-    AcceptError => Accept,
-    MmuError => Mmu,
-    DeviceError => Device,
 }

@@ -7,11 +7,11 @@ use super::dhcp_options;
 use super::settings::{Settings, SettingsError};
 use crate::random::Generator;
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use papr::parts::{low_u8, low_u32};
 use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress};
+use thiserror::Error;
 use virtio_pci::net::link::MacAddr;
 
 /// Where clients and servers listen.
@@ -30,36 +30,29 @@ const RENEWALS: Duration = Duration::from_secs(60);
 const WANTED: [u8; 2] = [1, 3];
 
 /// What was wrong with a server's answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LeaseError {
     /// An address or a gateway that cannot be.
+    #[error("{0}")]
     Settings(SettingsError),
     /// No subnet mask.
+    #[error("the server gives no subnet mask")]
     NoMask,
     /// A subnet mask whose ones are not all in front.
+    #[error("the server gives the subnet mask {0}")]
     Mask(Ipv4Addr),
     /// The answer does not say which server it is from.
+    #[error("the server does not name itself")]
     NoServer,
     /// An answer with our question's id that is no DHCP message.
+    #[error("the server's answer is malformed")]
     Malformed,
     /// A lease of so few seconds.
+    #[error("the server gives a lease of {0} s")]
     Short(u32),
     /// The server took its offer, or the lease, back (DHCPNAK).
+    #[error("the server refuses the lease")]
     Refused,
-}
-
-impl fmt::Display for LeaseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Settings(error) => error.fmt(f),
-            Self::NoMask => f.write_str("the server gives no subnet mask"),
-            Self::Mask(mask) => write!(f, "the server gives the subnet mask {mask}"),
-            Self::NoServer => f.write_str("the server does not name itself"),
-            Self::Malformed => f.write_str("the server's answer is malformed"),
-            Self::Short(seconds) => write!(f, "the server gives a lease of {seconds} s"),
-            Self::Refused => f.write_str("the server refuses the lease"),
-        }
-    }
 }
 
 /// A message to be sent.

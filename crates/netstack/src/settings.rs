@@ -3,6 +3,7 @@
 use super::ingress::is_station;
 use core::fmt;
 use core::net::Ipv4Addr;
+use thiserror::Error;
 
 /// Where the address comes from: `ip=`, `gw=` of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,24 +26,17 @@ pub struct Settings {
 }
 
 /// Why a configuration cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SettingsError {
     /// Not an address of one machine: of a group, of everyone, of this machine alone, or the network's own.
+    #[error("{0} cannot be the address of a machine")]
     Address(Ipv4Addr),
     /// Not 1 to 32 bits.
+    #[error("/{0} is no prefix of an IPv4 address")]
     Prefix(u8),
     /// Not an address of one machine, ours, or not in our network.
+    #[error("{0} cannot be reached as a gateway")]
     Gateway(Ipv4Addr),
-}
-
-impl fmt::Display for SettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Address(address) => write!(f, "{address} cannot be the address of a machine"),
-            Self::Prefix(prefix) => write!(f, "/{prefix} is no prefix of an IPv4 address"),
-            Self::Gateway(gateway) => write!(f, "{gateway} cannot be reached as a gateway"),
-        }
-    }
 }
 
 impl Settings {

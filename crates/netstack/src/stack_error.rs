@@ -9,7 +9,7 @@ use virtio_pci::net::features::MIN_MTU;
 use virtio_pci::net::link::MacAddr;
 
 /// Why the network does not do what was asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StackError<E> {
     /// The link is gone.
     Link(E),

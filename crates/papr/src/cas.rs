@@ -5,6 +5,7 @@
 
 use core::ffi::CStr;
 use core::fmt;
+use thiserror::Error;
 
 /// Property of `/chosen`: pairs of a byte's number in option vector 5 and what the platform supports of it.
 pub const PLATFORM_SUPPORT: &str = "ibm,arch-vec-5-platform-support";
@@ -37,21 +38,14 @@ const INVALIDATES: u8 = 0x40;
 const LEN: usize = PROCESSORS.len() * 8 + 1 + ARCHITECTURES.len() + 3 * IGNORED.len() + 1 + PLATFORM as usize;
 
 /// Why firmware is not asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unasked {
     /// The platform does not say what it supports.
+    #[error("firmware does not say what can be negotiated")]
     NoOffer,
     /// It does not support radix translation. This kernel has no other; to ask for it could end the machine.
+    #[error("the platform does not offer radix translation")]
     NoRadix,
-}
-
-impl fmt::Display for Unasked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoOffer => "firmware does not say what can be negotiated",
-            Self::NoRadix => "the platform does not offer radix translation",
-        })
-    }
 }
 
 /// The processor on which the platform offers no radix translation, and the mode that it is held to.

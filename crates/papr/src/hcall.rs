@@ -3,9 +3,9 @@
 //! Numbers and codes: PAPR+ 14.5; QEMU `include/hw/ppc/spapr.h`. The list is closed because the published
 //! ultravisor aborts the host at a number outside its own table (`core/hcall.c`).
 
-pub mod calls;
+use thiserror::Error;
 
-use core::fmt;
+pub mod calls;
 
 /// Every hcall this kernel makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,52 +44,44 @@ pub enum Hcall {
 }
 
 /// An hcall that did not succeed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HcallError {
     /// H_BUSY (1) or H_LONG_BUSY_* (9900..=9905): try again later.
+    #[error("H_BUSY ({0})")]
     Busy(i64),
     /// H_CLOSED (2)
+    #[error("H_CLOSED")]
     Closed,
     /// H_NOT_AVAILABLE (3)
+    #[error("H_NOT_AVAILABLE")]
     NotAvailable,
     /// H_HARDWARE (-1)
+    #[error("H_HARDWARE")]
     Hardware,
     /// H_FUNCTION (-2)
+    #[error("H_FUNCTION")]
     Function,
     /// H_PRIVILEGE (-3)
+    #[error("H_PRIVILEGE")]
     Privilege,
     /// H_PARAMETER (-4), H_P2..H_P5 (-55..=-58): which argument was wrong, the first counted 1.
+    #[error("H_P{0}")]
     Parameter(u8),
     /// H_AUTHORITY (-10)
+    #[error("H_AUTHORITY")]
     Authority,
     /// H_PERMISSION (-11)
+    #[error("H_PERMISSION")]
     Permission,
     /// H_RESOURCE (-16)
+    #[error("H_RESOURCE")]
     Resource,
     /// H_UNSUPPORTED (-67)
+    #[error("H_UNSUPPORTED")]
     Unsupported,
     /// A code this call does not have.
+    #[error("unknown hcall status {0}")]
     Unknown(i64),
-}
-
-impl fmt::Display for HcallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Busy(code) => write!(f, "H_BUSY ({code})"),
-            Self::Closed => f.write_str("H_CLOSED"),
-            Self::NotAvailable => f.write_str("H_NOT_AVAILABLE"),
-            Self::Hardware => f.write_str("H_HARDWARE"),
-            Self::Function => f.write_str("H_FUNCTION"),
-            Self::Privilege => f.write_str("H_PRIVILEGE"),
-            Self::Parameter(1) => f.write_str("H_PARAMETER"),
-            Self::Parameter(n) => write!(f, "H_P{n}"),
-            Self::Authority => f.write_str("H_AUTHORITY"),
-            Self::Permission => f.write_str("H_PERMISSION"),
-            Self::Resource => f.write_str("H_RESOURCE"),
-            Self::Unsupported => f.write_str("H_UNSUPPORTED"),
-            Self::Unknown(code) => write!(f, "unknown hcall status {code}"),
-        }
-    }
 }
 
 /// What came back in r3 and r4..r7, unjudged.

@@ -31,8 +31,10 @@ extern crate std;
 pub mod addr;
 pub mod cas;
 pub mod clock;
+pub mod described;
 pub mod device_id;
 pub mod hcall;
+pub mod host_bridge;
 pub mod lock;
 #[cfg(loom)]
 pub mod loom_sync;

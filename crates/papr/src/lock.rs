@@ -14,6 +14,7 @@ use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering;
 use core::time::Duration;
+use thiserror::Error;
 
 /// How long another CPU is waited for: much longer than any holds a lock that is not stopped in the middle.
 pub const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,16 +30,9 @@ const SOMEBODY: u64 = 1;
 const GIVEN_UP: u64 = 1 << 63;
 
 /// Another CPU holds what this lock guards, and does not go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("another CPU stands still with the {0}")]
 pub struct Stuck(pub &'static str);
-
-impl fmt::Display for Stuck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "another CPU stands still with the {}", self.0)
-    }
-}
-
-impl core::error::Error for Stuck {}
 
 /// A value that one CPU uses at a time. The holder comes first, and then the name: tests look for both in a guest's memory.
 #[repr(C)]

@@ -8,6 +8,7 @@ use crate::hcall::{Hcall, HcallReturn};
 use crate::rtas::{RtasError, Service};
 use crate::ultracall::Ultracall;
 use core::fmt;
+use thiserror::Error;
 
 /// The hypervisor, through `sc 1`. [`crate::hcall::calls`] has a typed function for each call.
 pub trait Hypervisor {
@@ -134,25 +135,16 @@ pub unsafe trait Barriers {
 }
 
 /// Why the kernel must not go on: confidentiality or memory integrity cannot be promised any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HaltReason {
     /// In secure mode an address outside the shared pool was about to reach a device.
+    #[error("address outside the shared pool about to reach a device: {bus:#x}+{len:#x}")]
     AddressOutsidePool {
         /// The address, as the device would have seen it.
         bus: u64,
         /// Bytes from there on.
         len: u64,
     },
-}
-
-impl fmt::Display for HaltReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::AddressOutsidePool { bus, len } => {
-                write!(f, "address outside the shared pool about to reach a device: {bus:#x}+{len:#x}")
-            }
-        }
-    }
 }
 
 /// What DMA and the drivers need of the machine they run on.

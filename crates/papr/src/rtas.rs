@@ -6,7 +6,7 @@
 use crate::hcall::calls;
 use crate::lock::Stuck;
 use crate::platform::{DeviceMemory, Hypervisor};
-use core::fmt;
+use thiserror::Error;
 
 pub use service::Service;
 
@@ -26,51 +26,38 @@ pub fn xics_number(number: u32) -> Result<u32, RtasError> {
 }
 
 /// An RTAS call that did not succeed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RtasError {
     /// The tree has no token for the service.
+    #[error("no RTAS service {0}")]
     NotThere(&'static str),
     /// -1: hardware error.
+    #[error("RTAS hardware error")]
     Hardware,
     /// -2, or 9900..=9905: still busy after every retry ([`busy`]).
+    #[error("RTAS busy ({0})")]
     Busy(i32),
     /// -3: parameter error, or not supported.
+    #[error("RTAS parameter error")]
     Parameter,
     /// -9002: not authorised.
+    #[error("RTAS not authorized")]
     NotAuthorized,
     /// A status that is none of these.
+    #[error("unknown RTAS status {0}")]
     Unknown(i32),
     /// More words than [`MAX_WORDS`] or [`MOST_TOGETHER`]: a mistake of the caller.
+    #[error("{0} RTAS words")]
     TooManyWords(usize),
     /// Another number of arguments than the service takes: a mistake of the caller. The call was not made.
+    #[error("{} arguments for RTAS service {}", .1, .0.name())]
     Arguments(Service, usize),
     /// Another CPU stands still in a call, or with what this one is about. The call was not made.
-    Stuck(Stuck),
+    #[error(transparent)]
+    Stuck(#[from] Stuck),
     /// An interrupt source or a server that is none: they have 24 bits. The call was not made.
+    #[error("{0:#x} is no interrupt source and no server")]
     NoSuchNumber(u32),
-}
-
-impl From<Stuck> for RtasError {
-    fn from(stuck: Stuck) -> Self {
-        Self::Stuck(stuck)
-    }
-}
-
-impl fmt::Display for RtasError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotThere(name) => write!(f, "no RTAS service {name}"),
-            Self::Hardware => f.write_str("RTAS hardware error"),
-            Self::Busy(code) => write!(f, "RTAS busy ({code})"),
-            Self::Parameter => f.write_str("RTAS parameter error"),
-            Self::NotAuthorized => f.write_str("RTAS not authorized"),
-            Self::Unknown(code) => write!(f, "unknown RTAS status {code}"),
-            Self::Arguments(service, n) => write!(f, "{n} arguments for RTAS service {}", service.name()),
-            Self::TooManyWords(n) => write!(f, "{n} RTAS words"),
-            Self::Stuck(stuck) => stuck.fmt(f),
-            Self::NoSuchNumber(number) => write!(f, "{number:#x} is no interrupt source and no server"),
-        }
-    }
 }
 
 /// Judges the first return word.

@@ -1,29 +1,22 @@
 //! Whether memory may be cleared a cache block at a time (`dcbz`): only where a block is what the loops were written for.
 
-use core::fmt;
+use thiserror::Error;
 
 /// Bytes of a data cache block of POWER8, 9 and 10.
 pub const BLOCK: usize = 128;
 
 /// Why memory is cleared word by word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unusual {
     /// The tree does not say how long a block is.
+    #[error("the tree does not say how long a data cache block is")]
     Unsaid,
     /// It says so many bytes.
+    #[error("the tree says that a data cache block has {0} bytes")]
     Said(u32),
     /// One `dcbz` has cleared so many bytes.
+    #[error("dcbz clears {0} bytes")]
     Cleared(usize),
-}
-
-impl fmt::Display for Unusual {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsaid => f.write_str("the tree does not say how long a data cache block is"),
-            Self::Said(bytes) => write!(f, "the tree says that a data cache block has {bytes} bytes"),
-            Self::Cleared(bytes) => write!(f, "dcbz clears {bytes} bytes"),
-        }
-    }
 }
 
 /// Judges what the tree says (`d-cache-block-size` of the processor that booted) and what one `dcbz` did, since the tree

@@ -4,6 +4,7 @@
 //! secure guest behave as an ordinary one, because then a host could switch the bounce pool off.
 
 use core::fmt;
+use thiserror::Error;
 
 /// The option `svm=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,23 +94,14 @@ impl Plan {
 }
 
 /// Why the platform cannot be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Contradiction {
     /// UV_ESM came back as a success, MSR\[S\] is clear, and nothing announced an emulation.
+    #[error("UV_ESM succeeded, but MSR[S]=0 and nothing announces an emulated ultravisor")]
     EsmWithoutSecureBit,
     /// UV_ESM is said to have succeeded, but the command line forbids it.
+    #[error("UV_ESM succeeded, but MSR[S]=0 and svm=off forbids it")]
     EsmAgainstOption,
-}
-
-impl fmt::Display for Contradiction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::EsmWithoutSecureBit => {
-                "UV_ESM succeeded, but MSR[S]=0 and nothing announces an emulated ultravisor"
-            }
-            Self::EsmAgainstOption => "UV_ESM succeeded, but MSR[S]=0 and svm=off forbids it",
-        })
-    }
 }
 
 /// A request that was not followed.

@@ -1,7 +1,7 @@
 //! Whether memory may be copied by vector registers: only where the processor has the instructions that the loops
 //! were written with.
 
-use core::fmt;
+use thiserror::Error;
 
 /// Processors that have `lxv` and `stxv` (Power ISA 3.0 and later), by the upper half of their version: POWER9, 10
 /// and 11.
@@ -10,24 +10,17 @@ const KNOWN: [u32; 3] = [0x004e, 0x0080, 0x0082];
 const VSX: u32 = 2;
 
 /// Why memory is copied by doublewords.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Without {
     /// The tree does not say that there are vector registers.
+    #[error("the tree does not say that there are vector registers")]
     Unsaid,
     /// It says so much of them.
+    #[error("ibm,vmx is {0}, not {VSX}")]
     Said(u32),
     /// A processor of this version is not known to have the instructions.
+    #[error("processor version {0:#010x} is not known to have lxv")]
     Unknown(u32),
-}
-
-impl fmt::Display for Without {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unsaid => f.write_str("the tree does not say that there are vector registers"),
-            Self::Said(level) => write!(f, "ibm,vmx is {level}, not {VSX}"),
-            Self::Unknown(version) => write!(f, "processor version {version:#010x} is not known to have lxv"),
-        }
-    }
 }
 
 /// Judges the processor's own version and `ibm,vmx`, by which the hypervisor says whether it lets a guest use them.

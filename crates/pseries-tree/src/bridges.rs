@@ -7,10 +7,9 @@ use super::read::{self, Node};
 use super::warnings::{Fault, Warnings};
 use alloc::vec::Vec;
 use papr::addr::{Gpa, GpaRange};
+use papr::host_bridge::{self, DefaultDmaWindow, Space, Window, WindowError};
 use papr::parts::low_u16;
 use papr::text::HostText;
-use svm_dma::tce::DmaWindow;
-use virtio_pci::pci::windows::{self, Space, Window, WindowError};
 
 /// Most host bridges that are used (QEMU's own limit is 31).
 const MAX_BRIDGES: usize = 32;
@@ -67,7 +66,7 @@ pub struct Bridge {
     /// Where the bridge's addresses are in the guest's; sane and clear of memory.
     pub windows: Vec<Window>,
     /// The default DMA window, `ibm,dma-window`.
-    pub dma: DmaWindow,
+    pub dma: DefaultDmaWindow,
     /// How to make another DMA window, when the bridge offers it.
     pub ddw: Option<DdwTokens>,
     /// Where interrupt pins lead.
@@ -129,7 +128,7 @@ fn bridge(node: Node<'_, '_>, memory: &[GpaRange]) -> Result<Bridge, Fault> {
     let property = |name: &'static str| read::bytes(node, name).ok_or(Fault::Missing(name));
     let buid = property("reg")?.first_chunk().map(|buid| u64::from_be_bytes(*buid));
     let windows = windows(property("ranges")?).ok_or(Fault::Malformed("ranges"))?;
-    windows::check(&windows, memory).map_err(Fault::Windows)?;
+    host_bridge::check(&windows, memory).map_err(Fault::Windows)?;
     Ok(Bridge {
         name: HostText::new(node.name.as_bytes()),
         domain: 0,
@@ -184,13 +183,13 @@ fn windows(value: &[u8]) -> Option<Vec<Window>> {
 }
 
 /// `ibm,dma-window`: LIOBN, then address and size of as many cells as the bridge says.
-fn dma_window(node: Node<'_, '_>, value: &[u8]) -> Result<DmaWindow, Fault> {
+fn dma_window(node: Node<'_, '_>, value: &[u8]) -> Result<DefaultDmaWindow, Fault> {
     let malformed = Fault::Malformed("ibm,dma-window");
     let cells = |name| read::word(node, name).map_or(2, |cells| cells as usize);
     let cells = read::Cells { address: cells("ibm,#dma-address-cells"), size: cells("ibm,#dma-size-cells") };
     let Some((liobn, window)) = value.split_first_chunk() else { return Err(malformed) };
     let (base, size) = cells.ranges(window).and_then(|mut list| list.next()).ok_or(malformed)?;
-    DmaWindow::new(u32::from_be_bytes(*liobn), base, size).map_err(|_| Fault::DmaWindow { base, size })
+    DefaultDmaWindow::new(u32::from_be_bytes(*liobn), base, size).map_err(|_| Fault::DmaWindow { base, size })
 }
 
 fn ddw(value: &[u8]) -> Option<DdwTokens> {

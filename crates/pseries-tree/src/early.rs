@@ -4,6 +4,7 @@ use super::guard::Tree;
 use super::{cpus, read};
 use core::fmt;
 use papr::cas::{Outcome, PLATFORM_SUPPORT};
+use thiserror::Error;
 
 /// Property of `/chosen` by which the boot stage tells the kernel which firmware started it.
 pub const ENTRY_PROPERTY: &str = "postern,entry";
@@ -40,30 +41,19 @@ impl fmt::Display for Entry {
 }
 
 /// A CPU that cannot be the one that booted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BootCpuError {
     /// No processor of the tree has this server number. The kernel would start the CPU that runs.
+    #[error("device tree names CPU {0} as the one that booted, and describes no such CPU")]
     Unknown(u32),
     /// The ultravisor reckons with numbers below the limit, and aborts UV_ESM at its end for another one.
+    #[error("CPU {server} booted, and the ultravisor takes only numbers below {limit}")]
     NoRoom {
         /// The number that the tree names.
         server: u32,
         /// Cores in `ibm,lrdr-capacity` times threads of the first processor.
         limit: u32,
     },
-}
-
-impl fmt::Display for BootCpuError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(server) => {
-                write!(f, "device tree names CPU {server} as the one that booted, and describes no such CPU")
-            }
-            Self::NoRoom { server, limit } => {
-                write!(f, "CPU {server} booted, and the ultravisor takes only numbers below {limit}")
-            }
-        }
-    }
 }
 
 /// Looks at the CPU that the tree names as the one that booted, in `boot_cpuid_phys` of its header. A tree without

@@ -2,6 +2,7 @@
 
 use super::guard::{MAGIC, MAX_DEPTH, MAX_NODES, MAX_PROPERTIES, MAX_SIZE, VERSION};
 use core::fmt;
+use thiserror::Error;
 
 /// A part of the blob that the header points at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +29,10 @@ impl fmt::Display for Block {
 }
 
 /// What is wrong with a blob. `at` is an offset into the blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FdtError {
     /// Fewer bytes than the header says, or than a header has.
+    #[error("device tree of {need} bytes, only {have} there")]
     Truncated {
         /// Bytes there are.
         have: usize,
@@ -38,8 +40,10 @@ pub enum FdtError {
         need: usize,
     },
     /// The first word is not [`MAGIC`].
+    #[error("device tree magic is {0:#x}, not {MAGIC:#x}")]
     Magic(u32),
     /// A version that cannot be read.
+    #[error("device tree version {version} (compatible with {compatible}), not {VERSION}")]
     Version {
         /// Of the tree.
         version: u32,
@@ -47,8 +51,10 @@ pub enum FdtError {
         compatible: u32,
     },
     /// `totalsize` is less than a header or more than [`MAX_SIZE`].
+    #[error("device tree totalsize {0:#x}, at most {MAX_SIZE:#x}")]
     TotalSize(u32),
     /// A block does not lie within the blob.
+    #[error("device tree {block} at {at:#x}+{len:#x} is outside")]
     Outside {
         /// Which.
         block: Block,
@@ -58,6 +64,7 @@ pub enum FdtError {
         len: u32,
     },
     /// A block starts at an offset that is not aligned.
+    #[error("device tree {block} at {at:#x} is misaligned")]
     Misaligned {
         /// Which.
         block: Block,
@@ -65,10 +72,13 @@ pub enum FdtError {
         at: u32,
     },
     /// Two blocks share bytes.
+    #[error("device tree {0} and {1} overlap")]
     Overlap(Block, Block),
     /// The memory reservations have no end.
+    #[error("device tree memory reservations have no end")]
     ReservationsUnterminated,
     /// A token that is not one, or not one that may stand there.
+    #[error("device tree token {word:#x} at {at:#x}")]
     Token {
         /// Where.
         at: usize,
@@ -76,26 +86,31 @@ pub enum FdtError {
         word: u32,
     },
     /// FDT_NOP, which is not accepted.
+    #[error("device tree has an FDT_NOP at {at:#x}, which is not supported")]
     Nop {
         /// Where.
         at: usize,
     },
     /// The structure block ends within a token.
+    #[error("device tree structure block ends too early at {at:#x}")]
     StructureEnds {
         /// Where.
         at: usize,
     },
     /// A property after a child node.
+    #[error("device tree property after a child node at {at:#x}")]
     PropertyAfterChild {
         /// Where.
         at: usize,
     },
     /// A name without end, too long, empty, not UTF-8, or with a `/`.
+    #[error("device tree has a bad name at {at:#x}")]
     Name {
         /// Where.
         at: usize,
     },
     /// A property's name lies outside the strings block.
+    #[error("device tree property at {at:#x} has its name at {offset:#x}, outside the strings")]
     NameOffset {
         /// Where the property is.
         at: usize,
@@ -103,6 +118,7 @@ pub enum FdtError {
         offset: u32,
     },
     /// A property with more bytes than are left.
+    #[error("device tree property at {at:#x} has {len:#x} bytes")]
     PropertyLength {
         /// Where.
         at: usize,
@@ -110,6 +126,7 @@ pub enum FdtError {
         len: u32,
     },
     /// `#address-cells` or `#size-cells` is not one word.
+    #[error("device tree cell count at {at:#x} has {len} bytes, not 4")]
     Cells {
         /// Where.
         at: usize,
@@ -117,53 +134,15 @@ pub enum FdtError {
         len: u32,
     },
     /// Deeper than [`MAX_DEPTH`].
+    #[error("device tree deeper than {MAX_DEPTH} nodes at {at:#x}")]
     TooDeep {
         /// Where.
         at: usize,
     },
     /// More than [`MAX_NODES`] or [`MAX_PROPERTIES`].
+    #[error("device tree of more than {MAX_NODES} nodes or {MAX_PROPERTIES} properties at {at:#x}")]
     TooMany {
         /// Where the one too many is.
         at: usize,
     },
-}
-
-impl fmt::Display for FdtError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Truncated { have, need } => write!(f, "device tree of {need} bytes, only {have} there"),
-            Self::Magic(word) => write!(f, "device tree magic is {word:#x}, not {MAGIC:#x}"),
-            Self::Version { version, compatible } => {
-                write!(f, "device tree version {version} (compatible with {compatible}), not {VERSION}")
-            }
-            Self::TotalSize(size) => write!(f, "device tree totalsize {size:#x}, at most {MAX_SIZE:#x}"),
-            Self::Outside { block, at, len } => {
-                write!(f, "device tree {block} at {at:#x}+{len:#x} is outside")
-            }
-            Self::Misaligned { block, at } => write!(f, "device tree {block} at {at:#x} is misaligned"),
-            Self::Overlap(one, other) => write!(f, "device tree {one} and {other} overlap"),
-            Self::ReservationsUnterminated => f.write_str("device tree memory reservations have no end"),
-            Self::Token { at, word } => write!(f, "device tree token {word:#x} at {at:#x}"),
-            Self::Nop { at } => write!(f, "device tree has an FDT_NOP at {at:#x}, which is not supported"),
-            Self::StructureEnds { at } => write!(f, "device tree structure block ends too early at {at:#x}"),
-            Self::PropertyAfterChild { at } => {
-                write!(f, "device tree property after a child node at {at:#x}")
-            }
-            Self::Name { at } => write!(f, "device tree has a bad name at {at:#x}"),
-            Self::NameOffset { at, offset } => {
-                write!(f, "device tree property at {at:#x} has its name at {offset:#x}, outside the strings")
-            }
-            Self::PropertyLength { at, len } => {
-                write!(f, "device tree property at {at:#x} has {len:#x} bytes")
-            }
-            Self::Cells { at, len } => write!(f, "device tree cell count at {at:#x} has {len} bytes, not 4"),
-            Self::TooDeep { at } => write!(f, "device tree deeper than {MAX_DEPTH} nodes at {at:#x}"),
-            Self::TooMany { at } => {
-                write!(
-                    f,
-                    "device tree of more than {MAX_NODES} nodes or {MAX_PROPERTIES} properties at {at:#x}"
-                )
-            }
-        }
-    }
 }

@@ -10,54 +10,45 @@ use super::rtas::{self, Rtas, TokenError};
 use super::warnings::{Fault, Warnings};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 use papr::addr::GpaRange;
 use papr::cas::Outcome;
+use papr::described::Described;
 use papr::text::HostText;
-use svm_dma::memory_map::Described;
+use thiserror::Error;
 
 /// Why a tree that is well-formed describes no machine that can be run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MachineError {
     /// No usable memory.
+    #[error("device tree describes no usable memory")]
     NoMemory,
     /// The lowest memory is here, and exception vectors lie at 0.
+    #[error("device tree describes no memory at 0, where vectors lie, but from {0:#x} on")]
     NoMemoryAtZero(u64),
     /// No processor.
+    #[error("device tree describes no processor")]
     NoCpu,
     /// The boot processor has no timebase frequency, or 0.
+    #[error("device tree gives no timebase frequency")]
     NoTimebase,
     /// A timebase of so many ticks a second, by which no time can be told.
+    #[error("device tree gives a timebase frequency of {0} Hz")]
     Timebase(u64),
     /// More reservations than can be kept, and none may be left out.
+    #[error("device tree reserves more than {0} ranges")]
     TooManyReservations(usize),
     /// A child of `/reserved-memory` whose `reg` cannot be read, so that it cannot be honoured.
+    #[error("device tree has an unreadable /reserved-memory node")]
     MalformedReservation,
     /// Services that must not be called.
+    #[error("{0}")]
     Rtas(Box<TokenError>),
     /// Several nodes of this name below the root, of which an ultravisor may read another one.
+    #[error("device tree has several /{0} nodes")]
     SeveralNodes(&'static str),
     /// Several properties of this name in `/chosen`, of which an ultravisor may measure another one.
+    #[error("device tree has several /chosen/{0}")]
     SeveralProperties(&'static str),
-}
-
-impl fmt::Display for MachineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoMemory => f.write_str("device tree describes no usable memory"),
-            Self::NoMemoryAtZero(first) => {
-                write!(f, "device tree describes no memory at 0, where vectors lie, but from {first:#x} on")
-            }
-            Self::NoCpu => f.write_str("device tree describes no processor"),
-            Self::NoTimebase => f.write_str("device tree gives no timebase frequency"),
-            Self::Timebase(hz) => write!(f, "device tree gives a timebase frequency of {hz} Hz"),
-            Self::TooManyReservations(most) => write!(f, "device tree reserves more than {most} ranges"),
-            Self::MalformedReservation => f.write_str("device tree has an unreadable /reserved-memory node"),
-            Self::Rtas(error) => error.fmt(f),
-            Self::SeveralNodes(name) => write!(f, "device tree has several /{name} nodes"),
-            Self::SeveralProperties(name) => write!(f, "device tree has several /chosen/{name}"),
-        }
-    }
 }
 
 /// Nodes that an ultravisor reads, too: it measures what `/chosen` names, dispatches by the tokens of `/rtas` and counts

@@ -11,9 +11,9 @@ use super::read::{self, Node};
 use super::warnings::{Fault, Warnings};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::fmt;
 use papr::addr::GpaRange;
 use papr::text::HostText;
+use thiserror::Error;
 
 /// Services that the kernel may call.
 const CALLED: [&str; 18] = [
@@ -74,34 +74,23 @@ pub const POWER_OFF: u32 = 0x2003;
 pub const OS_TERM: u32 = 0x201f;
 
 /// Why the services of a tree are not called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TokenError {
     /// A service with token 0.
+    #[error("RTAS service {0} has token 0")]
     Zero(HostText),
     /// A service whose token is not one word.
+    #[error("RTAS service {0} has a token that is not one word")]
     NotOneWord(HostText),
     /// Two services with one token.
+    #[error("RTAS services {0} and {1} have one token, {2:#x}")]
     Shared(HostText, HostText, u32),
     /// A service with the number that the kernel ends a run by.
+    #[error("RTAS service {0} has the token of an exit, {1:#x}")]
     Reserved(HostText, u32),
     /// More services than can be compared.
+    #[error("more than {0} RTAS services")]
     TooMany(usize),
-}
-
-impl fmt::Display for TokenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Zero(name) => write!(f, "RTAS service {name} has token 0"),
-            Self::NotOneWord(name) => write!(f, "RTAS service {name} has a token that is not one word"),
-            Self::Shared(one, other, token) => {
-                write!(f, "RTAS services {one} and {other} have one token, {token:#x}")
-            }
-            Self::Reserved(name, token) => {
-                write!(f, "RTAS service {name} has the token of an exit, {token:#x}")
-            }
-            Self::TooMany(most) => write!(f, "more than {most} RTAS services"),
-        }
-    }
 }
 
 /// Run-time abstraction services.

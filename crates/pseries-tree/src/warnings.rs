@@ -40,7 +40,7 @@ pub enum Fault {
     /// What `name` names is not there.
     Dangling(&'static str),
     /// The windows of a host bridge cannot be used.
-    Windows(virtio_pci::pci::windows::WindowError),
+    Windows(papr::host_bridge::WindowError),
     /// The default DMA window has no page, is not aligned to pages, or wraps.
     DmaWindow {
         /// First bus address.

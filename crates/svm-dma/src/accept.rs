@@ -41,7 +41,7 @@ pub unsafe trait Unproved {
 }
 
 /// Which half of the proof failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
     /// UV_SHARE_PAGE, or what it should have done.
     Share(ShareError),
@@ -72,8 +72,6 @@ impl fmt::Display for AcceptError {
         }
     }
 }
-
-impl core::error::Error for AcceptError {}
 
 /// What was proved, by how many calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,16 +6,15 @@
 //! None of them may overlap what is ours.
 
 mod claim;
-mod described;
 pub mod frames;
 mod own;
 mod owned;
 
 pub use claim::{Claim, Kind, MapError};
-pub use described::Described;
 pub use frames::Frames;
 pub use own::Own;
 pub use owned::OwnedFrames;
+pub use papr::described::Described;
 
 use alloc::vec::Vec;
 use papr::addr::{FRAME_SIZE, Gpa, GpaRange};

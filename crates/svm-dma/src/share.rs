@@ -11,6 +11,7 @@ use papr::addr::{FRAME_SIZE, Gfn, Gpa, GpaRange};
 use papr::clock::{Clock, Deadline};
 use papr::platform::{DeviceMemory, Ultravisor};
 use papr::ultracall::{Ultracall, UvStatus};
+use thiserror::Error;
 
 /// Calls made at most while the ultravisor answers that it is busy.
 pub const MOST_CALLS: u32 = 16;
@@ -75,29 +76,40 @@ impl<M: DeviceMemory> Quarantined<M> {
 }
 
 /// Why a range is not a pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ShareError {
     /// The range does not start at a multiple of 64 KiB.
+    #[error("pool at {:#x} is not aligned to 64 KiB", .0.0)]
     Misaligned(Gpa),
     /// The length, in bytes, is zero or not a multiple of 64 KiB.
+    #[error("pool of {0} bytes is not whole 64 KiB frames")]
     NotWholeFrames(usize),
     /// The range wraps around or has more frames than one call can name.
+    #[error("pool of {0} bytes is too long to share")]
     TooLong(usize),
     /// The range is not inside any memory of this guest.
+    #[error("pool {:#x}+{:#x} is not inside memory", .0.start.0, .0.len)]
     OutsideMemory(GpaRange),
     /// The device memory that was made of the frames lies elsewhere.
+    #[error("device memory at {:#x}+{:#x} is not the pool's frames", .0.start.0, .0.len)]
     OtherMemory(GpaRange),
     /// U_FUNCTION: there is no ultravisor, although this guest believes that it is secure.
+    #[error("UV_SHARE_PAGE: U_FUNCTION: no ultravisor answers, yet this guest was told it is secure")]
     NoUltravisor,
     /// U_PERMISSION: the ultravisor says that this guest is not secure.
+    #[error("UV_SHARE_PAGE: U_PERMISSION: the ultravisor does not hold this guest to be secure")]
     NotSecure,
     /// Still busy after that many calls.
+    #[error("UV_SHARE_PAGE: still {0} after {1} calls")]
     StillBusy(UvStatus, u32),
     /// Any other error by its name.
+    #[error("UV_SHARE_PAGE: {0}")]
     Refused(UvStatus),
     /// No error was reported, but this guest's pattern is still in the frame: it was not shared.
+    #[error("UV_SHARE_PAGE reported no error but did not share frame {:#x}", .0.0)]
     PatternIntact(Gfn),
     /// No error was reported, and the frame holds neither zeros nor the pattern at this offset.
+    #[error("UV_SHARE_PAGE left frame {:#x} not zeroed at {:#x}", .0.0, .1)]
     NotZeroed(Gfn, usize),
 }
 
@@ -108,38 +120,6 @@ impl ShareError {
         !matches!(self, Self::NoUltravisor | Self::NotSecure)
     }
 }
-
-impl fmt::Display for ShareError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Misaligned(at) => write!(f, "pool at {:#x} is not aligned to 64 KiB", at.0),
-            Self::NotWholeFrames(len) => write!(f, "pool of {len} bytes is not whole 64 KiB frames"),
-            Self::TooLong(len) => write!(f, "pool of {len} bytes is too long to share"),
-            Self::OutsideMemory(range) => {
-                write!(f, "pool {:#x}+{:#x} is not inside memory", range.start.0, range.len)
-            }
-            Self::OtherMemory(range) => {
-                write!(f, "device memory at {:#x}+{:#x} is not the pool's frames", range.start.0, range.len)
-            }
-            Self::NoUltravisor => f.write_str(
-                "UV_SHARE_PAGE: U_FUNCTION: no ultravisor answers, yet this guest was told it is secure",
-            ),
-            Self::NotSecure => f.write_str(
-                "UV_SHARE_PAGE: U_PERMISSION: the ultravisor does not hold this guest to be secure",
-            ),
-            Self::StillBusy(status, calls) => write!(f, "UV_SHARE_PAGE: still {status} after {calls} calls"),
-            Self::Refused(status) => write!(f, "UV_SHARE_PAGE: {status}"),
-            Self::PatternIntact(gfn) => {
-                write!(f, "UV_SHARE_PAGE reported no error but did not share frame {:#x}", gfn.0)
-            }
-            Self::NotZeroed(gfn, offset) => {
-                write!(f, "UV_SHARE_PAGE left frame {:#x} not zeroed at {offset:#x}", gfn.0)
-            }
-        }
-    }
-}
-
-impl core::error::Error for ShareError {}
 
 /// A share that failed.
 #[derive(Debug)]

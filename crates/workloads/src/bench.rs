@@ -3,11 +3,11 @@
 
 use crate::work::{Access, Order, Work};
 use alloc::vec::Vec;
-use core::fmt;
 use papr::clock::{Deadline, ticks};
 use papr::platform::Platform;
 use papr::registers::Mmio;
 use postern_core::disk::pattern::{Pattern, splitmix64};
+use thiserror::Error;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::{BlkError, BreakReason, Rejected};
 use virtio_pci::blk::geometry::SECTOR;
@@ -64,30 +64,23 @@ pub struct Measured {
 }
 
 /// Work that could not be done, or came out wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BenchError {
     /// A request.
+    #[error("{0}")]
     Request(BlkError),
     /// The disk is smaller than one request.
+    #[error("the disk is smaller than one request")]
     TooSmall,
     /// No request was made in the time.
+    #[error("no request was made in the time")]
     Nothing,
     /// So many requests overtook one that its place is forgotten.
+    #[error("a request was overtaken by thousands of others")]
     Overtaken,
     /// The answer at this byte offset of the disk is not what is there.
+    #[error("the answer for byte {0} is not what the disk holds")]
     Mismatch(u64),
-}
-
-impl fmt::Display for BenchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Request(error) => error.fmt(f),
-            Self::Nothing => f.write_str("no request was made in the time"),
-            Self::TooSmall => f.write_str("the disk is smaller than one request"),
-            Self::Overtaken => f.write_str("a request was overtaken by thousands of others"),
-            Self::Mismatch(offset) => write!(f, "the answer for byte {offset} is not what the disk holds"),
-        }
-    }
 }
 
 /// What the disk's first block says of its content.

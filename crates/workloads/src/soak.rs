@@ -2,10 +2,10 @@
 //! now and then. What every block holds is remembered by its sum, so that a wrong answer is found whenever it comes.
 
 use alloc::vec::Vec;
-use core::fmt;
 use papr::platform::Platform;
 use papr::registers::Mmio;
 use postern_core::disk::pattern::{Pattern, splitmix64};
+use thiserror::Error;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::{BlkError, BreakReason, Rejected};
 use virtio_pci::blk::geometry::SECTOR;
@@ -34,21 +34,14 @@ pub struct Counters {
 }
 
 /// Work that came out wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SoakError {
     /// A request.
+    #[error("{0}")]
     Request(BlkError),
     /// The block at this byte of the disk is not what was last seen or written there.
+    #[error("byte {0} of the disk is not what was last seen there")]
     Mismatch(u64),
-}
-
-impl fmt::Display for SoakError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Request(error) => error.fmt(f),
-            Self::Mismatch(offset) => write!(f, "byte {offset} of the disk is not what was last seen there"),
-        }
-    }
 }
 
 /// A request in flight.

@@ -9,7 +9,7 @@ use papr::clock::{Clock, duration};
 use papr::device_id::DeviceId;
 use svm_dma::dma::{Dma, DmaSystem};
 use svm_dma::memory_map::MemoryMap;
-use svm_dma::tce::{Ddw, PhbWindow, Reach};
+use svm_dma::tce::{Ddw, DmaWindow, PhbWindow, Reach};
 use virtio_pci::interrupts::MsiServices;
 use virtio_pci::pci::bars::Bars;
 use virtio_pci::pci::command::{self, Command};
@@ -55,7 +55,7 @@ impl Bridge {
             }
             quiet.is_ok()
         });
-        description.dma.clear(&Pseries)?;
+        DmaWindow::from(description.dma).clear(&Pseries)?;
         let wanted = |function: &Function| DeviceType::of(function).is_some() || is_serial(function);
         let places = place(&config, &found.functions, &wanted, &mut windows);
         Ok(Self { description: description.clone(), config, found, places, left_alone, window: None })
@@ -94,8 +94,11 @@ impl Bridge {
 
     fn open_window(&self, ram: &[GpaRange], system: &DmaSystem<Pseries>) -> Result<PhbWindow, DeviceError> {
         let ddw = Ddw { rtas: &Pseries, buid: self.description.buid, config_address: 0 };
-        let window =
-            system.bridge(self.description.dma, self.description.ddw.is_some().then_some(&ddw), ram)?;
+        let window = system.bridge(
+            self.description.dma.into(),
+            self.description.ddw.is_some().then_some(&ddw),
+            ram,
+        )?;
         #[cfg(sabotage_map_private)]
         {
             let image = crate::memory::layout::image().start;
@@ -107,7 +110,7 @@ impl Bridge {
 
     /// What devices can reach through the bridge's windows.
     pub fn reach(&self) -> Reach {
-        self.window.as_ref().map_or(Reach::of(self.description.dma), PhbWindow::reach)
+        self.window.as_ref().map_or(Reach::of(self.description.dma.into()), PhbWindow::reach)
     }
 
     /// The functions that could be silenced.

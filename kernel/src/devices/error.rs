@@ -1,11 +1,11 @@
 //! What can go wrong with a device, and what it means for the run.
 
-use core::fmt;
 use netstack::stack::StackError;
 use postern_core::disk::jobs::JobError;
 use postern_core::exit::ExitStatus;
 use svm_dma::dma::DmaError;
 use svm_dma::tce::TceError;
+use thiserror::Error;
 use virtio_pci::blk::error::BlkError;
 use virtio_pci::blk::stream::TransferError;
 use virtio_pci::net::error::NetError;
@@ -16,41 +16,58 @@ use virtio_pci::virtio::error::TransportError;
 use virtio_pci::virtio::regions::RegionError;
 
 /// A device that cannot be used, or a job on one that failed.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum DeviceError {
     /// The host bridge's windows.
-    Windows(WindowError),
+    #[error(transparent)]
+    Windows(#[from] WindowError),
     /// The DMA window.
-    Tce(TceError),
+    #[error(transparent)]
+    Tce(#[from] TceError),
     /// The device's addresses.
-    Place(PlaceError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The device was not among those that were given addresses.
+    #[error("has no addresses")]
     NotPlaced,
     /// The command register.
-    Command(CommandError),
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// The virtio capabilities.
-    Regions(RegionError),
+    #[error(transparent)]
+    Regions(#[from] RegionError),
     /// The virtio registers.
-    Transport(TransportError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// DMA for the device.
-    Dma(DmaError),
+    #[error(transparent)]
+    Dma(#[from] DmaError),
     /// The block driver.
-    Blk(BlkError),
+    #[error(transparent)]
+    Blk(#[from] BlkError),
     /// The network driver.
-    Net(NetError),
+    #[error(transparent)]
+    Net(#[from] NetError),
     /// Reading a disk.
-    Transfer(TransferError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// Writing a disk and reading it back.
-    Job(JobError),
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// The network.
-    Stack(StackError<NetError>),
+    #[error(transparent)]
+    Stack(#[from] StackError<NetError>),
     /// More functions that access memory than can be remembered, which is this many.
+    #[error("more than {0} functions access memory")]
     TooManyMasters(usize),
     /// The serial card has no 16550 that answers.
+    #[error("no 16550 answers")]
     NoUart,
     /// A device that was asked for is not there.
+    #[error("there is no {0}")]
     Missing(&'static str),
     /// A CPU, by its server number, did not finish its share of the work.
+    #[error("cpu {0} does not finish")]
     Cpu(u32),
 }
 
@@ -62,53 +79,4 @@ impl DeviceError {
             _ => ExitStatus::DeviceFailed,
         }
     }
-}
-
-impl fmt::Display for DeviceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Windows(error) => error.fmt(f),
-            Self::Tce(error) => error.fmt(f),
-            Self::Place(error) => error.fmt(f),
-            Self::NotPlaced => f.write_str("has no addresses"),
-            Self::Command(error) => error.fmt(f),
-            Self::Regions(error) => error.fmt(f),
-            Self::Transport(error) => error.fmt(f),
-            Self::Dma(error) => error.fmt(f),
-            Self::Blk(error) => error.fmt(f),
-            Self::Net(error) => error.fmt(f),
-            Self::Transfer(error) => error.fmt(f),
-            Self::Job(error) => error.fmt(f),
-            Self::Stack(error) => error.fmt(f),
-            Self::TooManyMasters(most) => write!(f, "more than {most} functions access memory"),
-            Self::NoUart => f.write_str("no 16550 answers"),
-            Self::Missing(what) => write!(f, "there is no {what}"),
-            Self::Cpu(server) => write!(f, "cpu {server} does not finish"),
-        }
-    }
-}
-
-macro_rules! from {
-    ($($error:ty => $variant:ident),* $(,)?) => {$(
-        impl From<$error> for DeviceError {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        }
-    )*};
-}
-
-from! {
-    WindowError => Windows,
-    TceError => Tce,
-    PlaceError => Place,
-    CommandError => Command,
-    RegionError => Regions,
-    TransportError => Transport,
-    DmaError => Dma,
-    BlkError => Blk,
-    NetError => Net,
-    TransferError => Transfer,
-    JobError => Job,
-    StackError<NetError> => Stack,
 }

@@ -97,7 +97,7 @@ impl Devices {
                         description.name
                     );
                     refused = refused.saturating_add(1);
-                    reach.push(Reach::of(description.dma));
+                    reach.push(Reach::of(description.dma.into()));
                 }
             }
         }

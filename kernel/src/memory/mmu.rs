@@ -7,7 +7,6 @@ use crate::memory::layout;
 use crate::platform::lock;
 use crate::platform::pseries::Pseries;
 use alloc::vec::Vec;
-use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use papr::addr::{FRAME_SIZE, Gpa, GpaRange};
 use papr::hcall::{HcallError, calls};
@@ -15,6 +14,7 @@ use papr::lock::Lock;
 use papr::parts;
 use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_entry};
 use svm_dma::memory_map::MemoryMap;
+use thiserror::Error;
 
 /// Room for tables: the root's 64 KiB, the process table, and 4 KiB or 256 bytes for each other. The many
 /// small pieces are the image's; RAM takes pages of 1 GiB and 2 MiB.
@@ -64,30 +64,17 @@ impl Tables for ArenaTables {
 }
 
 /// Translation that cannot be turned on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MmuError {
     /// The map cannot be made.
-    Map(MapError),
+    #[error("memory map: {0}")]
+    Map(#[from] MapError),
     /// H_REGISTER_PROC_TBL was refused.
+    #[error("H_REGISTER_PROC_TBL: {0}")]
     Register(HcallError),
     /// The tables are in use already.
+    #[error("memory map: translation was turned on before")]
     Twice,
-}
-
-impl fmt::Display for MmuError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Map(error) => write!(f, "memory map: {error}"),
-            Self::Register(error) => write!(f, "H_REGISTER_PROC_TBL: {error}"),
-            Self::Twice => f.write_str("memory map: translation was turned on before"),
-        }
-    }
-}
-
-impl From<MapError> for MmuError {
-    fn from(error: MapError) -> Self {
-        Self::Map(error)
-    }
 }
 
 static TREE: Lock<Option<Tree<ArenaTables>>> = Lock::new("translation tables", None);

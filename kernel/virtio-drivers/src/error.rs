@@ -1,20 +1,22 @@
 //! How the measurement of another driver fails.
 
-use core::fmt;
 use postern_core::exit::ExitStatus;
 use postern_kernel::Failed;
 use postern_kernel::devices::DeviceError;
 use postern_test::TestError;
+use thiserror::Error;
 use virtio_pci::blk::error::BlkError;
 use workloads::bench::BenchError;
 
 /// A measurement that failed.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum OtherError {
     /// As the test image's.
-    Test(TestError),
+    #[error(transparent)]
+    Test(#[from] TestError),
     /// The crate's own.
-    Driver(virtio_drivers::Error),
+    #[error("virtio-drivers: {0}")]
+    Driver(#[from] virtio_drivers::Error),
 }
 
 impl Failed for OtherError {
@@ -23,21 +25,6 @@ impl Failed for OtherError {
             Self::Test(error) => error.status(),
             Self::Driver(_) => ExitStatus::DeviceFailed,
         }
-    }
-}
-
-impl fmt::Display for OtherError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Test(error) => error.fmt(f),
-            Self::Driver(error) => write!(f, "virtio-drivers: {error}"),
-        }
-    }
-}
-
-impl From<TestError> for OtherError {
-    fn from(error: TestError) -> Self {
-        Self::Test(error)
     }
 }
 
@@ -56,11 +43,5 @@ impl From<BenchError> for OtherError {
 impl From<BlkError> for OtherError {
     fn from(error: BlkError) -> Self {
         Self::Test(error.into())
-    }
-}
-
-impl From<virtio_drivers::Error> for OtherError {
-    fn from(error: virtio_drivers::Error) -> Self {
-        Self::Driver(error)
     }
 }

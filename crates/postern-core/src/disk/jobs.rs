@@ -5,6 +5,7 @@ use core::fmt;
 use papr::platform::Platform;
 use papr::registers::Mmio;
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::BlkError;
 use virtio_pci::blk::geometry::SECTOR;
@@ -21,40 +22,25 @@ impl fmt::Display for Sha256Digest {
 }
 
 /// A disk job that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum JobError {
     /// The disk, before any of its bytes was touched.
+    #[error("{0}")]
     Disk(BlkError),
     /// A read or a write.
-    Transfer(TransferError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// The flush between writing and reading back.
+    #[error("flush: {0}")]
     Flush(BlkError),
     /// What was read is not what was written.
+    #[error("sector {sector} (byte {offset}) does not read back as written")]
     Mismatch {
         /// The first sector that differs.
         sector: u64,
         /// Byte offset on the disk of the first 8-byte word that differs.
         offset: u64,
     },
-}
-
-impl From<TransferError> for JobError {
-    fn from(error: TransferError) -> Self {
-        Self::Transfer(error)
-    }
-}
-
-impl fmt::Display for JobError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Disk(error) => error.fmt(f),
-            Self::Transfer(error) => error.fmt(f),
-            Self::Flush(error) => write!(f, "flush: {error}"),
-            Self::Mismatch { sector, offset } => {
-                write!(f, "sector {sector} (byte {offset}) does not read back as written")
-            }
-        }
-    }
 }
 
 /// SHA-256 of the first `limit` bytes of the disk, or of all of it when it is shorter, and how many bytes that are. The

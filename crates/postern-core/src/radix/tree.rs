@@ -1,9 +1,9 @@
 //! Building a radix tree of 64 KiB, 2 MiB and 1 GiB pages: levels of 13, 9, 9 and 5 bits.
 
 use super::entry::{Entry, Kind, PAGE_ADDRESS, TABLE_ADDRESS};
-use core::fmt;
 use papr::addr::{FRAME_SIZE, Gpa, GpaRange};
 use papr::parts;
+use thiserror::Error;
 
 /// Log2 of the entries at each level, root first.
 const LEVELS: [u32; 4] = [13, 9, 9, 5];
@@ -21,26 +21,17 @@ pub trait Tables {
 }
 
 /// A mapping that cannot be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MapError {
     /// Not whole 64 KiB frames, empty, or beyond 52 bits.
+    #[error("{:#x}+{:#x} is not a range of 64 KiB frames", .0.start.0, .0.len)]
     BadRange(GpaRange),
     /// The address has a mapping already.
+    #[error("{:#x} is mapped already", .0.0)]
     AlreadyMapped(Gpa),
     /// No memory for a table of 2^n entries.
+    #[error("no memory for a table of 2^{0} entries")]
     NoMemory(u32),
-}
-
-impl fmt::Display for MapError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::BadRange(range) => {
-                write!(f, "{:#x}+{:#x} is not a range of 64 KiB frames", range.start.0, range.len)
-            }
-            Self::AlreadyMapped(at) => write!(f, "{:#x} is mapped already", at.0),
-            Self::NoMemory(log2) => write!(f, "no memory for a table of 2^{log2} entries"),
-        }
-    }
 }
 
 /// One run of equal mappings, as found in the finished tree.

@@ -3,18 +3,21 @@
 use super::DeviceId;
 use crate::pool::PoolExhausted;
 use crate::tce::TceError;
-use core::fmt;
 use papr::addr::Gpa;
 use papr::lock::Stuck;
+use thiserror::Error;
 
 /// A request for DMA that failed. No memory has become reachable by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DmaError {
     /// No room in the shared pool.
-    Pool(PoolExhausted),
+    #[error(transparent)]
+    Pool(#[from] PoolExhausted),
     /// A buffer of no bytes.
+    #[error("a buffer of no bytes")]
     Empty,
     /// Longer than one mapping or one piece of coherent memory may be.
+    #[error("{len} bytes are more than the {max} possible at once")]
     TooLong {
         /// Bytes asked for.
         len: usize,
@@ -22,6 +25,7 @@ pub enum DmaError {
         max: usize,
     },
     /// No private memory left for the device to use in place.
+    #[error("no memory: device {device} wants {want} bytes")]
     NoMemory {
         /// Who asked.
         device: DeviceId,
@@ -29,6 +33,7 @@ pub enum DmaError {
         want: usize,
     },
     /// The memory lies outside what the window maps.
+    #[error("memory at {:#x}+{len:#x} is outside the TCE window's mapping", .gpa.0)]
     Unreachable {
         /// First byte.
         gpa: Gpa,
@@ -36,19 +41,17 @@ pub enum DmaError {
         len: u64,
     },
     /// The device wants translated addresses and its host bridge has no usable window.
+    #[error("device {0} needs a TCE window and there is none")]
     NoWindow(DeviceId),
     /// The host bridge's window was set up for the other mode.
+    #[error("the TCE window of device {0} was set up for another mode")]
     WrongWindow(DeviceId),
     /// The window could not be used.
-    Tce(TceError),
+    #[error(transparent)]
+    Tce(#[from] TceError),
     /// Another CPU stands still with the pool.
-    Stuck(Stuck),
-}
-
-impl From<Stuck> for DmaError {
-    fn from(stuck: Stuck) -> Self {
-        Self::Stuck(stuck)
-    }
+    #[error(transparent)]
+    Stuck(#[from] Stuck),
 }
 
 impl DmaError {
@@ -58,37 +61,3 @@ impl DmaError {
         matches!(self, Self::Pool(_) | Self::Tce(TceError::NoRoom { .. }))
     }
 }
-
-impl From<PoolExhausted> for DmaError {
-    fn from(exhausted: PoolExhausted) -> Self {
-        Self::Pool(exhausted)
-    }
-}
-
-impl From<TceError> for DmaError {
-    fn from(error: TceError) -> Self {
-        Self::Tce(error)
-    }
-}
-
-impl fmt::Display for DmaError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pool(exhausted) => exhausted.fmt(f),
-            Self::Empty => f.write_str("a buffer of no bytes"),
-            Self::TooLong { len, max } => write!(f, "{len} bytes are more than the {max} possible at once"),
-            Self::NoMemory { device, want } => write!(f, "no memory: device {device} wants {want} bytes"),
-            Self::Unreachable { gpa, len } => {
-                write!(f, "memory at {:#x}+{len:#x} is outside the TCE window's mapping", gpa.0)
-            }
-            Self::NoWindow(device) => write!(f, "device {device} needs a TCE window and there is none"),
-            Self::WrongWindow(device) => {
-                write!(f, "the TCE window of device {device} was set up for another mode")
-            }
-            Self::Tce(error) => error.fmt(f),
-            Self::Stuck(stuck) => stuck.fmt(f),
-        }
-    }
-}
-
-impl core::error::Error for DmaError {}

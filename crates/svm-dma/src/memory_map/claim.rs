@@ -2,6 +2,7 @@
 
 use core::fmt;
 use papr::addr::{Gpa, GpaRange};
+use thiserror::Error;
 
 /// Whose memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +78,10 @@ impl fmt::Display for Claim {
 }
 
 /// Why memory cannot be used as described or as asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MapError {
     /// Two owners have a frame in common.
+    #[error("memory map: {claim} overlaps {other}")]
     Overlap {
         /// The one that was entered.
         claim: Claim,
@@ -87,10 +89,13 @@ pub enum MapError {
         other: Claim,
     },
     /// Not inside one region of memory.
+    #[error("{0} is not inside one region of memory")]
     OutsideMemory(Claim),
     /// The image ends above 4 GiB.
+    #[error("image at {:#x}+{:#x} ends above 4 GiB", .0.start.0, .0.len)]
     ImageTooHigh(GpaRange),
     /// A bridge's window lies over memory.
+    #[error("memory map: PCI window at {:#x}+{:#x} overlaps memory at {:#x}+{:#x}", .window.start.0, .window.len, .memory.start.0, .memory.len)]
     WindowOverMemory {
         /// The window.
         window: GpaRange,
@@ -98,10 +103,13 @@ pub enum MapError {
         memory: GpaRange,
     },
     /// The machine has a map already.
+    #[error("memory map: there is one already")]
     SecondMap,
     /// A range from here on wraps.
+    #[error("memory map: a range from {:#x} on wraps", .0.0)]
     Wraps(Gpa),
     /// A size of 0, or of so much that it wraps when rounded to 64 KiB.
+    #[error("{kind} of {len:#x} bytes")]
     Size {
         /// Of what.
         kind: Kind,
@@ -109,6 +117,7 @@ pub enum MapError {
         len: u64,
     },
     /// No free stretch of memory is long enough.
+    #[error("no room for a {kind} of {len:#x} bytes; the longest free stretch is {longest:#x}")]
     NoRoom {
         /// For what.
         kind: Kind,
@@ -126,28 +135,3 @@ impl MapError {
         matches!(self, Self::Size { .. } | Self::NoRoom { .. })
     }
 }
-
-impl fmt::Display for MapError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Overlap { claim, other } => write!(f, "memory map: {claim} overlaps {other}"),
-            Self::OutsideMemory(claim) => write!(f, "{claim} is not inside one region of memory"),
-            Self::ImageTooHigh(image) => {
-                write!(f, "image at {:#x}+{:#x} ends above 4 GiB", image.start.0, image.len)
-            }
-            Self::WindowOverMemory { window, memory } => write!(
-                f,
-                "memory map: PCI window at {:#x}+{:#x} overlaps memory at {:#x}+{:#x}",
-                window.start.0, window.len, memory.start.0, memory.len
-            ),
-            Self::SecondMap => f.write_str("memory map: there is one already"),
-            Self::Wraps(start) => write!(f, "memory map: a range from {:#x} on wraps", start.0),
-            Self::Size { kind, len } => write!(f, "{kind} of {len:#x} bytes"),
-            Self::NoRoom { kind, len, longest } => {
-                write!(f, "no room for a {kind} of {len:#x} bytes; the longest free stretch is {longest:#x}")
-            }
-        }
-    }
-}
-
-impl core::error::Error for MapError {}

@@ -5,16 +5,20 @@ use super::{DeviceStatistics, PoolStatistics, SizeClass, Slot};
 use crate::dma::DeviceId;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
 use papr::addr::FRAME_SIZE;
 use papr::parts::low_u8;
+use thiserror::Error;
 
 /// A device's account with the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Account(pub(super) u16);
 
 /// The pool, or the device's share of it, has no slot left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "pool exhausted: device {device} wants {want} bytes, {free} bytes free, \
+     the device holds {held_frames} of its {quota_frames} frames"
+)]
 pub struct PoolExhausted {
     /// Who asked.
     pub device: DeviceId,
@@ -27,19 +31,6 @@ pub struct PoolExhausted {
     /// Frames it may hold.
     pub quota_frames: u32,
 }
-
-impl fmt::Display for PoolExhausted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { device, want, free, held_frames, quota_frames } = self;
-        write!(
-            f,
-            "pool exhausted: device {device} wants {want} bytes, {free} bytes free, \
-             the device holds {held_frames} of its {quota_frames} frames"
-        )
-    }
-}
-
-impl core::error::Error for PoolExhausted {}
 
 /// Slots in one frame at most, hence the stride of the generation table.
 const MAX_SLOTS: usize = 128;

@@ -10,6 +10,7 @@ use papr::clock::Clock;
 use papr::parts::cells;
 use papr::platform::{Hypervisor, Rtas};
 use papr::rtas::{RtasError, Service};
+use thiserror::Error;
 
 /// Page sizes by their bit in the answer of `ibm,query-pe-dma-window`, as log2 (PAPR+ 7.3.31.1; QEMU
 /// `include/hw/ppc/spapr.h`), largest first.
@@ -46,13 +47,16 @@ impl fmt::Debug for Ddw<'_> {
 }
 
 /// Why there is no dynamic window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DdwError {
     /// `ibm,query-pe-dma-window` failed.
+    #[error("ibm,query-pe-dma-window: {0}")]
     Query(RtasError),
     /// The bridge has no window left.
+    #[error("the bridge has none left")]
     NoneLeft,
     /// No page size on offer maps this memory exactly with few enough entries.
+    #[error("no page size of {mask:#x} fits, with {entries:#x} entries at most")]
     NoPageSize {
         /// Sizes on offer, as a mask.
         mask: u32,
@@ -60,29 +64,17 @@ pub enum DdwError {
         entries: u32,
     },
     /// `ibm,create-pe-dma-window` failed.
+    #[error("ibm,create-pe-dma-window: {0}")]
     Create(RtasError),
     /// The window it made wraps, or its base is not aligned to its pages.
+    #[error("the window made at {0:#x} is malformed")]
     BadWindow(u64),
     /// The memory could not be mapped; the window was removed again, or not.
+    #[error("{0}")]
     Map(TceError),
     /// There is no memory, or more than addresses.
+    #[error("no memory to map")]
     BadMemory,
-}
-
-impl fmt::Display for DdwError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Query(error) => write!(f, "ibm,query-pe-dma-window: {error}"),
-            Self::NoneLeft => f.write_str("the bridge has none left"),
-            Self::NoPageSize { mask, entries } => {
-                write!(f, "no page size of {mask:#x} fits, with {entries:#x} entries at most")
-            }
-            Self::Create(error) => write!(f, "ibm,create-pe-dma-window: {error}"),
-            Self::BadWindow(base) => write!(f, "the window made at {base:#x} is malformed"),
-            Self::Map(error) => error.fmt(f),
-            Self::BadMemory => f.write_str("no memory to map"),
-        }
-    }
 }
 
 impl Ddw<'_> {

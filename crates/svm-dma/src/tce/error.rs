@@ -1,19 +1,23 @@
 //! Why a window could not be used.
 
-use core::fmt;
 use papr::addr::FRAME_SIZE;
 use papr::hcall::HcallError;
+use papr::host_bridge::BadDmaWindow;
 use papr::lock::Stuck;
 use papr::rtas::RtasError;
+use thiserror::Error;
 
 /// What went wrong with one entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MapCause {
     /// H_PUT_TCE was refused.
+    #[error("H_PUT_TCE: {0}")]
     Put(HcallError),
     /// H_GET_TCE was refused.
+    #[error("H_GET_TCE: {0}")]
     Get(HcallError),
     /// H_GET_TCE names another entry than was put.
+    #[error("H_GET_TCE reads {got:#x} where {put:#x} was put")]
     Differs {
         /// What was put.
         put: u64,
@@ -23,36 +27,24 @@ pub enum MapCause {
 }
 
 /// Why no dynamic window took the place of the default one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ReplaceCause {
     /// `ibm,create-pe-dma-window` failed.
+    #[error("ibm,create-pe-dma-window: {0}")]
     Create(RtasError),
     /// The window made at this bus address wraps, or its base is not aligned to its pages.
+    #[error("the window made at {0:#x} is malformed")]
     BadWindow(u64),
 }
 
-impl fmt::Display for ReplaceCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Create(error) => write!(f, "ibm,create-pe-dma-window: {error}"),
-            Self::BadWindow(base) => write!(f, "the window made at {base:#x} is malformed"),
-        }
-    }
-}
-
 /// A window, or a mapping in it, that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TceError {
-    /// `ibm,dma-window` has no whole page, is not aligned to pages, wraps, or is absurdly large.
-    BadWindow {
-        /// The table's number.
-        liobn: u32,
-        /// First bus address.
-        base: u64,
-        /// Bytes.
-        size: u64,
-    },
+    /// Numbers that make no window.
+    #[error(transparent)]
+    BadWindow(#[from] BadDmaWindow),
     /// The window has fewer bytes than the pool.
+    #[error("TCE window of {window} bytes is smaller than the pool of {pool} bytes; the largest that it has room for is pool={}K", largest_pool(*.window))]
     TooSmall {
         /// Bytes of the pool.
         pool: u64,
@@ -60,6 +52,7 @@ pub enum TceError {
         window: u64,
     },
     /// An entry could not be mapped; what had been mapped before it was cleared, or not.
+    #[error("TCE at {ioba:#x} not mapped: {cause}; {}", after(*.undone))]
     NotMapped {
         /// Bus address of the entry.
         ioba: u64,
@@ -69,6 +62,7 @@ pub enum TceError {
         undone: bool,
     },
     /// H_STUFF_TCE was refused: entries may still be mapped.
+    #[error("TCEs from {ioba:#x} not cleared: H_STUFF_TCE: {error}")]
     NotCleared {
         /// Bus address of the first such entry.
         ioba: u64,
@@ -76,6 +70,7 @@ pub enum TceError {
         error: HcallError,
     },
     /// H_STUFF_TCE said success, and H_GET_TCE reads an entry that still maps a page.
+    #[error("TCE at {ioba:#x} reads {tce:#x} after H_STUFF_TCE cleared it")]
     StillMapped {
         /// Bus address of the entry.
         ioba: u64,
@@ -83,13 +78,16 @@ pub enum TceError {
         tce: u64,
     },
     /// The default window was removed and is there all the same: entries in it can be read.
+    #[error("TCE window {liobn:#x} was removed and can be read")]
     NotRemoved {
         /// The table's number.
         liobn: u32,
     },
     /// The default window was removed, and no dynamic one took its place.
+    #[error("the default TCE window is removed, and no other made: {0}")]
     NotReplaced(ReplaceCause),
     /// H_GET_TCE was refused.
+    #[error("TCE at {ioba:#x} not read: H_GET_TCE: {error}")]
     NotRead {
         /// Bus address of the entry.
         ioba: u64,
@@ -97,6 +95,7 @@ pub enum TceError {
         error: HcallError,
     },
     /// The window has no run of that many free pages.
+    #[error("TCE window has no {pages} free pages in a row ({free} free in all)")]
     NoRoom {
         /// Pages wanted.
         pages: u64,
@@ -104,58 +103,15 @@ pub enum TceError {
         free: u64,
     },
     /// Another CPU stands still with the addresses of the window.
-    Stuck(Stuck),
+    #[error(transparent)]
+    Stuck(#[from] Stuck),
 }
 
-impl From<Stuck> for TceError {
-    fn from(stuck: Stuck) -> Self {
-        Self::Stuck(stuck)
-    }
+/// The largest `pool=`, in KiB, that a window of so many bytes has room for.
+const fn largest_pool(window: u64) -> u64 {
+    (window & !(FRAME_SIZE as u64).wrapping_sub(1)).wrapping_shr(10)
 }
 
-impl fmt::Display for MapCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Put(error) => write!(f, "H_PUT_TCE: {error}"),
-            Self::Get(error) => write!(f, "H_GET_TCE: {error}"),
-            Self::Differs { put, got } => write!(f, "H_GET_TCE reads {got:#x} where {put:#x} was put"),
-        }
-    }
+const fn after(undone: bool) -> &'static str {
+    if undone { "the mapping was undone" } else { "and the mapping could not be undone" }
 }
-
-impl fmt::Display for TceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stuck(stuck) => stuck.fmt(f),
-            Self::BadWindow { liobn, base, size } => {
-                write!(f, "TCE window {liobn:#x} at {base:#x}+{size:#x} is malformed")
-            }
-            Self::TooSmall { pool, window } => {
-                let most = (window & !(FRAME_SIZE as u64).wrapping_sub(1)).wrapping_shr(10);
-                write!(f, "TCE window of {window} bytes is smaller than the pool of {pool} bytes; ")?;
-                write!(f, "the largest that it has room for is pool={most}K")
-            }
-            Self::NotMapped { ioba, cause, undone } => {
-                let rest =
-                    if *undone { "the mapping was undone" } else { "and the mapping could not be undone" };
-                write!(f, "TCE at {ioba:#x} not mapped: {cause}; {rest}")
-            }
-            Self::NotCleared { ioba, error } => {
-                write!(f, "TCEs from {ioba:#x} not cleared: H_STUFF_TCE: {error}")
-            }
-            Self::StillMapped { ioba, tce } => {
-                write!(f, "TCE at {ioba:#x} reads {tce:#x} after H_STUFF_TCE cleared it")
-            }
-            Self::NotRemoved { liobn } => write!(f, "TCE window {liobn:#x} was removed and can be read"),
-            Self::NotReplaced(cause) => {
-                write!(f, "the default TCE window is removed, and no other made: {cause}")
-            }
-            Self::NotRead { ioba, error } => write!(f, "TCE at {ioba:#x} not read: H_GET_TCE: {error}"),
-            Self::NoRoom { pages, free } => {
-                write!(f, "TCE window has no {pages} free pages in a row ({free} free in all)")
-            }
-        }
-    }
-}
-
-impl core::error::Error for TceError {}

@@ -10,21 +10,23 @@
 
 use super::table::Table;
 use super::{Ddw, DmaWindow, ReplaceCause, TceError};
-use core::fmt;
 use papr::clock::Clock;
 use papr::platform::Hypervisor;
 use papr::rtas::RtasError;
+use thiserror::Error;
 
 /// Page sizes by their bit in the answer of `ibm,query-pe-dma-window`, as log2: the pool's frames, else the default
 /// window's.
 const PAGE_SHIFTS: [(u32, u32); 2] = [(0x02, 16), (0x01, 12)];
 
 /// Why the default window was not replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum Kept {
     /// `ibm,query-pe-dma-window` failed.
+    #[error("ibm,query-pe-dma-window: {0}")]
     Query(RtasError),
     /// No page size on offer suits the pool with few enough entries.
+    #[error("no page size of {mask:#x} fits, with {entries:#x} entries at most")]
     NoPageSize {
         /// Sizes on offer, as a mask.
         mask: u32,
@@ -32,25 +34,14 @@ pub(super) enum Kept {
         entries: u32,
     },
     /// `ibm,remove-pe-dma-window` failed.
+    #[error("ibm,remove-pe-dma-window: {0}")]
     Remove(RtasError),
     /// It was removed, and its entries can still be read.
+    #[error("{0:#x} can be read after it was removed")]
     Stays(u32),
     /// It is gone, and there is no other: no device behind the bridge can be used.
+    #[error("{0}")]
     Lost(TceError),
-}
-
-impl fmt::Display for Kept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Query(error) => write!(f, "ibm,query-pe-dma-window: {error}"),
-            Self::NoPageSize { mask, entries } => {
-                write!(f, "no page size of {mask:#x} fits, with {entries:#x} entries at most")
-            }
-            Self::Remove(error) => write!(f, "ibm,remove-pe-dma-window: {error}"),
-            Self::Stays(liobn) => write!(f, "{liobn:#x} can be read after it was removed"),
-            Self::Lost(error) => error.fmt(f),
-        }
-    }
 }
 
 /// Removes the default window and makes one with room for `bytes` and the page at bus address 0.

@@ -7,13 +7,8 @@ use super::{Ddw, OnDemand, TceError, TceFlags, WindowKind, WindowReport};
 use alloc::sync::Arc;
 use papr::addr::{Gpa, GpaRange};
 use papr::clock::Clock;
+use papr::host_bridge::{DEFAULT_PAGE_SHIFT, DefaultDmaWindow, check_dma_window};
 use papr::platform::Hypervisor;
-
-/// Log2 of the bytes that an entry of the default window maps.
-const PAGE_SHIFT: u32 = 12;
-
-/// Pages of a window at most, 64 GiB: each is cleared by a call, and the host may claim any size.
-const MOST_PAGES: u64 = 1 << 24;
 
 /// A window of a bridge, found to be sane: the default one, as `ibm,dma-window` describes it, or a dynamic one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,22 +19,25 @@ pub struct DmaWindow {
     page_shift: u32,
 }
 
+impl From<DefaultDmaWindow> for DmaWindow {
+    fn from(window: DefaultDmaWindow) -> Self {
+        let (liobn, base, size) = (window.liobn(), window.base(), window.size());
+        Self { liobn, base, size, page_shift: DEFAULT_PAGE_SHIFT }
+    }
+}
+
 impl DmaWindow {
     /// Judges `ibm,dma-window`: table number, first bus address, bytes.
     ///
     /// # Errors
     /// No whole page, not aligned to pages, wrapping, or more than 64 GiB.
     pub fn new(liobn: u32, base: u64, size: u64) -> Result<Self, TceError> {
-        Self::with_pages(liobn, base, size, PAGE_SHIFT)
+        Self::with_pages(liobn, base, size, DEFAULT_PAGE_SHIFT)
     }
 
     /// As [`Self::new`], of pages of `2^page_shift` bytes.
     pub(super) fn with_pages(liobn: u32, base: u64, size: u64, page_shift: u32) -> Result<Self, TceError> {
-        let page = 1u64.wrapping_shl(page_shift);
-        let whole = size >= page && size.is_multiple_of(page) && base.is_multiple_of(page);
-        if !whole || base.checked_add(size).is_none() || size.wrapping_shr(page_shift) > MOST_PAGES {
-            return Err(TceError::BadWindow { liobn, base, size });
-        }
+        check_dma_window(liobn, base, size, page_shift)?;
         Ok(Self { liobn, base, size, page_shift })
     }
 

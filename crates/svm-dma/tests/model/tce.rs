@@ -5,6 +5,7 @@
 use papr::addr::{Gpa, GpaRange};
 use papr::clock::Clock;
 use papr::hcall::{Hcall, HcallError, HcallReturn};
+use papr::host_bridge::BadDmaWindow;
 use papr::rtas::RtasError;
 use postern_cases::case;
 use std::string::ToString;
@@ -215,7 +216,7 @@ fn a_window_that_wraps_has_no_whole_page_or_would_take_for_ever_to_clear_is_malf
         (1 << 63, 1 << 63),
         (0, 1 << 60),
     ] {
-        assert_eq!(DmaWindow::new(1, base, size), Err(TceError::BadWindow { liobn: 1, base, size }));
+        assert_eq!(DmaWindow::new(1, base, size), Err(BadDmaWindow { liobn: 1, base, size }.into()));
     }
     assert!(DmaWindow::new(1, 0, 4096).is_ok());
 }

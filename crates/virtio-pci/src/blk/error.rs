@@ -4,53 +4,44 @@ use crate::virtio::error::TransportError;
 use crate::virtio::ring::QueueError;
 use crate::virtio::violation::Violation;
 use alloc::vec::Vec;
-use core::fmt;
 use papr::lock::Stuck;
 use svm_dma::dma::DmaError;
+use thiserror::Error;
 
 /// Why a device is not used any longer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BreakReason {
     /// It contradicted what this kernel recorded.
+    #[error("{0}")]
     Violation(Violation),
     /// It is gone, or wants a reset.
+    #[error("{0}")]
     Transport(TransportError),
     /// A request was not answered in time.
+    #[error("no answer in time")]
     Timeout,
     /// The driver itself stopped it.
+    #[error("stopped")]
     Stopped,
     /// Another CPU stands still with what all queues of the device share.
-    Stuck(Stuck),
-}
-
-impl From<Stuck> for BreakReason {
-    fn from(stuck: Stuck) -> Self {
-        Self::Stuck(stuck)
-    }
-}
-
-impl fmt::Display for BreakReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Violation(violation) => violation.fmt(f),
-            Self::Transport(error) => error.fmt(f),
-            Self::Timeout => f.write_str("no answer in time"),
-            Self::Stopped => f.write_str("stopped"),
-            Self::Stuck(stuck) => stuck.fmt(f),
-        }
-    }
+    #[error(transparent)]
+    Stuck(#[from] Stuck),
 }
 
 /// A block request that did not succeed, or a device that is not bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BlkError {
     /// Set-up of the device failed.
-    Transport(TransportError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// A capacity, in sectors, whose bytes do not fit 64 bits.
+    #[error("capacity of {0} sectors")]
     Capacity(u64),
     /// A logical block size that is no power of two from 512 up.
+    #[error("logical block size {0}")]
     BlockSize(u32),
     /// A logical block that is larger than this driver or one request of the device can carry.
+    #[error("logical block size {block}, a request carries {most} bytes")]
     BlockTooLarge {
         /// Bytes in a logical block.
         block: u32,
@@ -58,8 +49,10 @@ pub enum BlkError {
         most: u64,
     },
     /// A disk without a byte.
+    #[error("the disk holds no bytes")]
     Empty,
     /// The disk's last bytes are no whole logical block, so that they cannot be read or written.
+    #[error("the disk's last {bytes} bytes are no whole block of {block} and cannot be reached")]
     Tail {
         /// How many.
         bytes: u64,
@@ -67,10 +60,13 @@ pub enum BlkError {
         block: u32,
     },
     /// A size_max below one sector.
+    #[error("size_max {0}")]
     SizeMax(u32),
     /// VIRTIO_BLK_F_MQ, and no queues.
+    #[error("num_queues 0")]
     NoQueues,
     /// Beyond the end of the disk.
+    #[error("{bytes} bytes at sector {sector} of {capacity}")]
     OutOfRange {
         /// First sector.
         sector: u64,
@@ -80,6 +76,7 @@ pub enum BlkError {
         capacity: u64,
     },
     /// Not whole logical blocks, or none.
+    #[error("{bytes} bytes at sector {sector} are not whole blocks of {block}")]
     Unaligned {
         /// First sector.
         sector: u64,
@@ -89,12 +86,16 @@ pub enum BlkError {
         block: u32,
     },
     /// The disk is read-only.
+    #[error("read-only")]
     ReadOnly,
     /// The device does not offer this kind of request.
+    #[error("kind of request not offered")]
     NotOffered,
     /// No room for a request before another one completes.
+    #[error("all request slots in use")]
     Busy,
     /// More pieces than the device takes in one request.
+    #[error("{need} segments, device takes {most}")]
     Segments {
         /// Pieces needed.
         need: usize,
@@ -102,18 +103,25 @@ pub enum BlkError {
         most: u16,
     },
     /// The buffer could not be made reachable.
+    #[error("{0}")]
     Dma(DmaError),
     /// The queue refused the chain.
+    #[error("{0}")]
     Queue(QueueError),
     /// VIRTIO_BLK_S_IOERR
+    #[error("I/O error")]
     Io,
     /// VIRTIO_BLK_S_UNSUPP
+    #[error("request not supported by the device")]
     Unsupported,
     /// A status that is none.
+    #[error("undefined status {0:#x}")]
     Status(u8),
     /// Another CPU stands still with the queue.
+    #[error("{0}")]
     Stuck(Stuck),
     /// The device is latched broken.
+    #[error("device broken: {0}")]
     Broken(BreakReason),
 }
 
@@ -135,48 +143,6 @@ impl BlkError {
             Self::Segments { .. } | Self::Queue(QueueError::Full { .. }) => true,
             Self::Dma(error) => error.is_exhausted() || matches!(error, DmaError::TooLong { .. }),
             _ => false,
-        }
-    }
-}
-
-impl From<TransportError> for BlkError {
-    fn from(error: TransportError) -> Self {
-        Self::Transport(error)
-    }
-}
-
-impl fmt::Display for BlkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Transport(error) => error.fmt(f),
-            Self::Capacity(sectors) => write!(f, "capacity of {sectors} sectors"),
-            Self::BlockSize(bytes) => write!(f, "logical block size {bytes}"),
-            Self::BlockTooLarge { block, most } => {
-                write!(f, "logical block size {block}, a request carries {most} bytes")
-            }
-            Self::Empty => f.write_str("the disk holds no bytes"),
-            Self::Tail { bytes, block } => {
-                write!(f, "the disk's last {bytes} bytes are no whole block of {block} and cannot be reached")
-            }
-            Self::NoQueues => f.write_str("num_queues 0"),
-            Self::SizeMax(bytes) => write!(f, "size_max {bytes}"),
-            Self::OutOfRange { sector, bytes, capacity } => {
-                write!(f, "{bytes} bytes at sector {sector} of {capacity}")
-            }
-            Self::Unaligned { sector, bytes, block } => {
-                write!(f, "{bytes} bytes at sector {sector} are not whole blocks of {block}")
-            }
-            Self::ReadOnly => f.write_str("read-only"),
-            Self::NotOffered => f.write_str("kind of request not offered"),
-            Self::Busy => f.write_str("all request slots in use"),
-            Self::Segments { need, most } => write!(f, "{need} segments, device takes {most}"),
-            Self::Dma(error) => error.fmt(f),
-            Self::Queue(error) => error.fmt(f),
-            Self::Io => f.write_str("I/O error"),
-            Self::Unsupported => f.write_str("request not supported by the device"),
-            Self::Status(status) => write!(f, "undefined status {status:#x}"),
-            Self::Stuck(stuck) => stuck.fmt(f),
-            Self::Broken(reason) => write!(f, "device broken: {reason}"),
         }
     }
 }

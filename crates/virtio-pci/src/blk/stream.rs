@@ -6,10 +6,10 @@ use crate::blk::geometry::SECTOR;
 use crate::blk::request::{Completion, Token};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ops::Range;
 use papr::platform::Platform;
 use papr::registers::Mmio;
+use thiserror::Error;
 
 /// How a long transfer is cut into requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +27,13 @@ impl Default for Plan {
 }
 
 /// A transfer that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("sector {sector}: {error}")]
 pub struct TransferError {
     /// First sector of the request that failed.
     pub sector: u64,
     /// Why.
     pub error: BlkError,
-}
-
-impl fmt::Display for TransferError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sector {}: {}", self.sector, self.error)
-    }
 }
 
 /// A request of a transfer, in the order of the disk.

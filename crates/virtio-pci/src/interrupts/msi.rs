@@ -2,11 +2,11 @@
 //! writes the device's table, this kernel gets the source numbers.
 
 use alloc::vec::Vec;
-use core::fmt;
 use papr::device_id::DeviceId;
 use papr::parts::cells;
 use papr::platform::Rtas;
 use papr::rtas::{RtasError, Service};
+use thiserror::Error;
 
 /// `ibm,change-msi` functions: as many message interrupts, of any kind, as the count says; MSI-X only.
 const SET_ANY: u32 = 1;
@@ -15,33 +15,20 @@ const SET_MSI_X: u32 = 4;
 const SEQUENCE: u32 = 1;
 
 /// No message source for a function.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MsiError {
     /// What RTAS answered.
-    Rtas(RtasError),
+    #[error(transparent)]
+    Rtas(#[from] RtasError),
     /// The firmware grants none.
+    #[error("no message interrupt granted")]
     None,
     /// A source number that XICS does not have.
+    #[error("interrupt source {0:#x}")]
     Source(u32),
     /// A source that is no message.
+    #[error("message interrupt of type {0}")]
     NotEdge(u32),
-}
-
-impl From<RtasError> for MsiError {
-    fn from(error: RtasError) -> Self {
-        Self::Rtas(error)
-    }
-}
-
-impl fmt::Display for MsiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Rtas(error) => error.fmt(f),
-            Self::None => f.write_str("no message interrupt granted"),
-            Self::Source(source) => write!(f, "interrupt source {source:#x}"),
-            Self::NotEdge(kind) => write!(f, "message interrupt of type {kind}"),
-        }
-    }
 }
 
 /// The services of one host bridge.

@@ -6,6 +6,7 @@ use crate::virtio::violation::Violation;
 use core::fmt;
 use core::time::Duration;
 use svm_dma::dma::DmaError;
+use thiserror::Error;
 
 /// One of the two queues (virtio 1.2, 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,19 +38,25 @@ impl fmt::Display for Direction {
 }
 
 /// What ended, or kept from starting, the use of a network device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NetError {
     /// The registers.
-    Transport(TransportError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// The device's memory.
-    Dma(DmaError),
+    #[error(transparent)]
+    Dma(#[from] DmaError),
     /// An MTU with which no network can be used.
+    #[error("MTU {0} is too small")]
     Mtu(u16),
     /// The device completed what it was not given.
+    #[error("{0}: {1}")]
     Violation(Direction, Violation),
     /// A chain was not accepted.
+    #[error("{0}: {1}")]
     Queue(Direction, QueueError),
     /// A frame was not taken in time.
+    #[error("transmit queue: nothing taken for {} ms, {held} frames held", .waited.as_millis())]
     TransmitStuck {
         /// How long was waited.
         waited: Duration,
@@ -57,35 +64,6 @@ pub enum NetError {
         held: u16,
     },
     /// The driver was shut down.
+    #[error("shut down")]
     Stopped,
 }
-
-impl From<TransportError> for NetError {
-    fn from(error: TransportError) -> Self {
-        Self::Transport(error)
-    }
-}
-
-impl From<DmaError> for NetError {
-    fn from(error: DmaError) -> Self {
-        Self::Dma(error)
-    }
-}
-
-impl fmt::Display for NetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Transport(error) => error.fmt(f),
-            Self::Dma(error) => error.fmt(f),
-            Self::Mtu(mtu) => write!(f, "MTU {mtu} is too small"),
-            Self::Violation(queue, violation) => write!(f, "{queue}: {violation}"),
-            Self::Queue(queue, error) => write!(f, "{queue}: {error}"),
-            Self::TransmitStuck { waited, held } => {
-                write!(f, "transmit queue: nothing taken for {} ms, {held} frames held", waited.as_millis())
-            }
-            Self::Stopped => f.write_str("shut down"),
-        }
-    }
-}
-
-impl core::error::Error for NetError {}

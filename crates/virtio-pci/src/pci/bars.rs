@@ -4,11 +4,11 @@
 
 use crate::pci::config::{ConfigError, ConfigSpace};
 use crate::pci::windows::{Placement, Space, Windows};
-use core::fmt;
 use papr::device_id::DeviceId;
 use papr::parts::{low_u8, low_u32};
 use papr::platform::Width;
 use papr::registers::Registers;
+use thiserror::Error;
 
 const FIRST_BAR: u16 = 0x10;
 /// Offset of the expansion ROM's base address register (PCI 3.0, 6.2.5.2).
@@ -31,11 +31,13 @@ pub struct Bar {
 }
 
 /// A BAR that cannot be used; the function is not to be bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BarError {
     /// The access failed.
-    Config(ConfigError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Type bits without meaning: bits 3..0 as read.
+    #[error("BAR {bar}: reserved type {bits:#x}")]
     ReservedType {
         /// Which BAR.
         bar: u8,
@@ -43,11 +45,13 @@ pub enum BarError {
         bits: u8,
     },
     /// Type bits, but no address bits.
+    #[error("BAR {bar}: no size")]
     NoSize {
         /// Which BAR.
         bar: u8,
     },
     /// Address bits with holes.
+    #[error("BAR {bar}: size mask {mask:#x} has holes")]
     Holes {
         /// Which BAR.
         bar: u8,
@@ -55,11 +59,13 @@ pub enum BarError {
         mask: u64,
     },
     /// A 64-bit BAR in the last place.
+    #[error("BAR {bar}: 64-bit, in the last place")]
     NoSecondHalf {
         /// Which BAR.
         bar: u8,
     },
     /// No room in the windows.
+    #[error("BAR {bar}: no {space} room for {len:#x} bytes")]
     NoRoom {
         /// Which BAR.
         bar: u8,
@@ -69,6 +75,7 @@ pub enum BarError {
         len: u64,
     },
     /// The address did not read back.
+    #[error("BAR {bar}: {wanted:#x} written, {found:#x} read back")]
     NotTaken {
         /// Which BAR.
         bar: u8,
@@ -77,28 +84,6 @@ pub enum BarError {
         /// As read, without type bits.
         found: u64,
     },
-}
-
-impl From<ConfigError> for BarError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
-}
-
-impl fmt::Display for BarError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::ReservedType { bar, bits } => write!(f, "BAR {bar}: reserved type {bits:#x}"),
-            Self::NoSize { bar } => write!(f, "BAR {bar}: no size"),
-            Self::Holes { bar, mask } => write!(f, "BAR {bar}: size mask {mask:#x} has holes"),
-            Self::NoSecondHalf { bar } => write!(f, "BAR {bar}: 64-bit, in the last place"),
-            Self::NoRoom { bar, space, len } => write!(f, "BAR {bar}: no {space} room for {len:#x} bytes"),
-            Self::NotTaken { bar, wanted, found } => {
-                write!(f, "BAR {bar}: {wanted:#x} written, {found:#x} read back")
-            }
-        }
-    }
 }
 
 /// The BARs of one function. The second half of a 64-bit BAR is none.

@@ -6,10 +6,10 @@
 use crate::pci::command::{CommandError, quiesce};
 use crate::pci::config::{ConfigError, ConfigSpace};
 use crate::pci::windows::{Forwards, Span, Spans};
-use core::fmt;
 use papr::device_id::DeviceId;
 use papr::parts::low_u32;
 use papr::platform::Width;
+use thiserror::Error;
 
 /// Most bridges between a device and its host bridge.
 pub const MAX_DEPTH: usize = 8;
@@ -34,19 +34,25 @@ const MEMORY_CLOSED: u32 = 0x0000_fff0;
 const ADDRESS_BITS: u32 = 0xfff0_fff0;
 
 /// A bridge that cannot be used: nothing behind it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BridgeError {
     /// The access failed.
-    Config(ConfigError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The bridge's own command register.
-    Command(CommandError),
+    #[error(transparent)]
+    Command(#[from] CommandError),
     /// Behind more bridges than [`MAX_DEPTH`].
+    #[error("behind more than {MAX_DEPTH} bridges")]
     TooDeep,
     /// The host bridge has no bus number left.
+    #[error("no bus number left")]
     NoBusNumber,
     /// Another bridge of the same bus, which cannot be shut, may answer for what is behind this one.
+    #[error("{0} may answer for what is behind it")]
     HiddenBy(DeviceId),
     /// A register that did not read back as written.
+    #[error("bridge register {register:#x}: {wanted:#x} written, {found:#x} read back")]
     NotTaken {
         /// Offset in config space.
         register: u16,
@@ -55,33 +61,6 @@ pub enum BridgeError {
         /// As read.
         found: u32,
     },
-}
-
-impl From<ConfigError> for BridgeError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
-}
-
-impl From<CommandError> for BridgeError {
-    fn from(error: CommandError) -> Self {
-        Self::Command(error)
-    }
-}
-
-impl fmt::Display for BridgeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Command(error) => error.fmt(f),
-            Self::TooDeep => write!(f, "behind more than {MAX_DEPTH} bridges"),
-            Self::NoBusNumber => f.write_str("no bus number left"),
-            Self::HiddenBy(other) => write!(f, "{other} may answer for what is behind it"),
-            Self::NotTaken { register, wanted, found } => {
-                write!(f, "bridge register {register:#x}: {wanted:#x} written, {found:#x} read back")
-            }
-        }
-    }
 }
 
 /// Takes bus mastering, decoders, bus numbers and windows from the bridge: nothing reaches what is behind it, and

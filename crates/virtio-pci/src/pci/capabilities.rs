@@ -2,10 +2,10 @@
 
 use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace};
 use alloc::vec::Vec;
-use core::fmt;
 use papr::device_id::DeviceId;
 use papr::parts::low_u8;
 use papr::platform::Width;
+use thiserror::Error;
 
 const STATUS: u16 = 0x06;
 /// Bit of the status register: there is a list of capabilities (PCI 3.0, 6.2.3).
@@ -29,27 +29,14 @@ pub struct Capability {
 }
 
 /// A list that cannot be used at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ListError {
     /// More capabilities than fit: the list loops.
+    #[error("capability list loops")]
     Loop,
     /// A read failed, or the function is gone.
-    Config(ConfigError),
-}
-
-impl From<ConfigError> for ListError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
-}
-
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Loop => f.write_str("capability list loops"),
-            Self::Config(error) => error.fmt(f),
-        }
-    }
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 /// All capabilities of a function. A pointer that leads into the header, is not aligned or leads outside

@@ -5,10 +5,10 @@
 
 use crate::pci::config::{ConfigError, ConfigSpace};
 use bitflags::bitflags;
-use core::fmt;
 use papr::device_id::DeviceId;
 use papr::parts::low_u16;
 use papr::platform::Width;
+use thiserror::Error;
 
 /// Offset of the command register in config space (PCI 3.0, 6.1).
 pub const COMMAND: u16 = 0x04;
@@ -30,34 +30,19 @@ bitflags! {
 }
 
 /// A command register that could not be set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum CommandError {
     /// The access failed.
-    Config(ConfigError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The register did not read back as written.
+    #[error("command register {:#06x} reads back {:#06x}", .wanted.bits(), .found.bits())]
     NotTaken {
         /// As written.
         wanted: Command,
         /// As read.
         found: Command,
     },
-}
-
-impl From<ConfigError> for CommandError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
-}
-
-impl fmt::Display for CommandError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::NotTaken { wanted, found } => {
-                write!(f, "command register {:#06x} reads back {:#06x}", wanted.bits(), found.bits())
-            }
-        }
-    }
 }
 
 /// Clears bus mastering and both decoders, and turns INTx off.

@@ -1,18 +1,19 @@
 //! Config space: addresses, and reads and writes through the host bridge's RTAS services.
 
-use core::fmt;
 use papr::device_id::DeviceId;
 use papr::parts::cells;
 use papr::platform::{Rtas, Width};
 use papr::rtas::{RtasError, Service};
+use thiserror::Error;
 
 /// Bytes of config space that this kernel uses. The extended part holds nothing it needs.
 pub const CONFIG_BYTES: u16 = 256;
 
 /// A config access that did not happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
     /// A register that is not aligned to its width, outside of config space, or 8 bytes wide.
+    #[error("no {bytes}-byte config register {register:#x}")]
     Register {
         /// Offset in config space.
         register: u16,
@@ -20,28 +21,14 @@ pub enum ConfigError {
         bytes: u64,
     },
     /// What RTAS answered.
-    Rtas(RtasError),
+    #[error(transparent)]
+    Rtas(#[from] RtasError),
     /// A header read as all ones: nothing is there (any more).
+    #[error("config space reads as all ones")]
     Gone,
     /// The device is behind another host bridge.
+    #[error("{0} is behind another host bridge")]
     OtherHostBridge(DeviceId),
-}
-
-impl From<RtasError> for ConfigError {
-    fn from(error: RtasError) -> Self {
-        Self::Rtas(error)
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Register { register, bytes } => write!(f, "no {bytes}-byte config register {register:#x}"),
-            Self::Rtas(error) => error.fmt(f),
-            Self::Gone => f.write_str("config space reads as all ones"),
-            Self::OtherHostBridge(device) => write!(f, "{device} is behind another host bridge"),
-        }
-    }
 }
 
 /// Config space of all functions below one host bridge.

@@ -6,12 +6,12 @@
 use crate::pci::bars::Bars;
 use crate::pci::capabilities::{Capability, ListError, list};
 use crate::pci::config::{CONFIG_BYTES, ConfigError, ConfigSpace};
-use core::fmt;
 use papr::device_id::DeviceId;
 use papr::hcall::HcallError;
 use papr::platform::Width;
 use papr::registers::Mmio;
 use papr::registers::Registers;
+use thiserror::Error;
 
 const CAPABILITY: u8 = 0x11;
 /// Bytes of the capability.
@@ -25,19 +25,25 @@ const VECTOR_CONTROL: u32 = 12;
 const MASKED: u64 = 1;
 
 /// MSI-X that cannot be used; the device is as it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MsixError {
     /// The capability list.
-    List(ListError),
+    #[error(transparent)]
+    List(#[from] ListError),
     /// Config space.
-    Config(ConfigError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The table cannot be reached.
-    Mmio(HcallError),
+    #[error("MSI-X table: {0}")]
+    Mmio(#[from] HcallError),
     /// The function has no such capability.
+    #[error("no MSI-X")]
     None,
     /// The capability does not fit into config space.
+    #[error("MSI-X capability at {0:#x} does not fit")]
     Short(u8),
     /// The table is not wholly inside a memory BAR.
+    #[error("MSI-X table at {offset:#x} of BAR {bar}, which has no room for it")]
     Table {
         /// BAR number as read.
         bar: u8,
@@ -45,6 +51,7 @@ pub enum MsixError {
         offset: u32,
     },
     /// The control word did not read back as written.
+    #[error("MSI-X control {wanted:#06x} reads back {found:#06x}")]
     NotTaken {
         /// As written.
         wanted: u32,
@@ -52,51 +59,13 @@ pub enum MsixError {
         found: u32,
     },
     /// A vector stays masked.
+    #[error("MSI-X vector {vector} stays masked ({control:#x})")]
     StaysMasked {
         /// Its number.
         vector: u16,
         /// Its control word as read.
         control: u64,
     },
-}
-
-impl From<ListError> for MsixError {
-    fn from(error: ListError) -> Self {
-        Self::List(error)
-    }
-}
-
-impl From<ConfigError> for MsixError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
-}
-
-impl From<HcallError> for MsixError {
-    fn from(error: HcallError) -> Self {
-        Self::Mmio(error)
-    }
-}
-
-impl fmt::Display for MsixError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::List(error) => error.fmt(f),
-            Self::Config(error) => error.fmt(f),
-            Self::Mmio(error) => write!(f, "MSI-X table: {error}"),
-            Self::None => f.write_str("no MSI-X"),
-            Self::Short(offset) => write!(f, "MSI-X capability at {offset:#x} does not fit"),
-            Self::Table { bar, offset } => {
-                write!(f, "MSI-X table at {offset:#x} of BAR {bar}, which has no room for it")
-            }
-            Self::NotTaken { wanted, found } => {
-                write!(f, "MSI-X control {wanted:#06x} reads back {found:#06x}")
-            }
-            Self::StaysMasked { vector, control } => {
-                write!(f, "MSI-X vector {vector} stays masked ({control:#x})")
-            }
-        }
-    }
 }
 
 /// A function's MSI-X.

@@ -7,28 +7,21 @@ use crate::pci::config::ConfigSpace;
 use crate::pci::functions::{Function, Header};
 use crate::pci::windows::Windows;
 use alloc::collections::BTreeMap;
-use core::fmt;
 use papr::device_id::DeviceId;
+use thiserror::Error;
 
 /// A function without addresses: it is not to be bound.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PlaceError {
     /// One of its BARs.
+    #[error("{0}")]
     Bar(BarError),
     /// One of the BARs of a bridge before it.
+    #[error("bridge {0}: {1}")]
     BridgeBar(DeviceId, BarError),
     /// A bridge before it does not forward.
+    #[error("bridge {0}: {1}")]
     Bridge(DeviceId, BridgeError),
-}
-
-impl fmt::Display for PlaceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bar(error) => error.fmt(f),
-            Self::BridgeBar(bridge, error) => write!(f, "bridge {bridge}: {error}"),
-            Self::Bridge(bridge, error) => write!(f, "bridge {bridge}: {error}"),
-        }
-    }
 }
 
 /// What each of the functions that were asked for got.

@@ -1,68 +1,10 @@
 //! The host bridge's windows onto the bus, and which part of each has been given away.
 
-use core::fmt;
-use papr::addr::{Gpa, GpaRange};
+use papr::addr::GpaRange;
+use papr::host_bridge::check;
+pub use papr::host_bridge::{Space, Window, WindowError};
 use papr::registers::Registers;
 use svm_dma::memory_map::MemoryMap;
-
-/// Kinds of bus address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Space {
-    /// I/O ports.
-    Io,
-    /// Memory that a 32-bit BAR can hold.
-    Memory32,
-    /// Memory that needs a 64-bit BAR.
-    Memory64,
-}
-
-impl fmt::Display for Space {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Io => "I/O",
-            Self::Memory32 => "32-bit memory",
-            Self::Memory64 => "64-bit memory",
-        })
-    }
-}
-
-/// One entry of the host bridge's `ranges`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// Which bus addresses these are.
-    pub space: Space,
-    /// First address on the bus.
-    pub bus: u64,
-    /// Where the CPU finds it.
-    pub gpa: Gpa,
-    /// Bytes.
-    pub len: u64,
-}
-
-/// `ranges` that no device may be placed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WindowError {
-    /// No bytes.
-    Empty(Window),
-    /// The end wraps, or a 32-bit window goes beyond 4 GiB on the bus.
-    Wraps(Window),
-    /// In the way of guest memory.
-    OverMemory(Window),
-    /// In the way of another window.
-    Overlap(Window, Window),
-}
-
-impl fmt::Display for WindowError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (window, wrong) = match self {
-            Self::Empty(window) => (window, "is empty"),
-            Self::Wraps(window) => (window, "wraps"),
-            Self::OverMemory(window) => (window, "lies over guest memory"),
-            Self::Overlap(window, _) => (window, "overlaps another window"),
-        };
-        write!(f, "PCI {} window {:#x}+{:#x} {wrong}", window.space, window.gpa.0, window.len)
-    }
-}
 
 /// A window and the next bus address of it that is free.
 #[derive(Clone, Copy, Debug)]
@@ -234,42 +176,4 @@ fn rest(cursor: Cursor) -> Option<Cursor> {
     let len = end.checked_sub(bus).filter(|len| *len > 0)?;
     let gpa = window.gpa.checked_add(bus.checked_sub(window.bus)?)?;
     Some(Cursor { window: Window { bus, gpa, len, ..window }, next: bus })
-}
-
-/// Checks `ranges` against each other and against `memory`.
-///
-/// # Errors
-/// The first bad window.
-pub fn check(ranges: &[Window], memory: &[GpaRange]) -> Result<(), WindowError> {
-    for (i, window) in ranges.iter().enumerate() {
-        let cpu = span(window)?;
-        if memory.iter().any(|ram| ram.overlaps(&cpu)) {
-            return Err(WindowError::OverMemory(*window));
-        }
-        for other in ranges.iter().take(i) {
-            if span(other)?.overlaps(&cpu) || bus_overlap(window, other) {
-                return Err(WindowError::Overlap(*window, *other));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The window as the CPU sees it.
-fn span(window: &Window) -> Result<GpaRange, WindowError> {
-    if window.len == 0 {
-        return Err(WindowError::Empty(*window));
-    }
-    let end = window.bus.checked_add(window.len).ok_or(WindowError::Wraps(*window))?;
-    if window.space != Space::Memory64 && end > 1 << 32 {
-        return Err(WindowError::Wraps(*window));
-    }
-    GpaRange::new(window.gpa, window.len).ok_or(WindowError::Wraps(*window))
-}
-
-/// Whether two windows claim the same bus addresses. I/O is a space of its own.
-fn bus_overlap(a: &Window, b: &Window) -> bool {
-    (a.space == Space::Io) == (b.space == Space::Io)
-        && a.bus < b.bus.saturating_add(b.len)
-        && b.bus < a.bus.saturating_add(a.len)
 }

@@ -12,6 +12,7 @@ use core::fmt;
 use papr::device_id::DeviceId;
 use papr::platform::Width;
 use papr::registers::Registers;
+use thiserror::Error;
 
 /// Capability ID "vendor specific".
 const VENDOR_SPECIFIC: u8 = 0x09;
@@ -68,13 +69,16 @@ impl fmt::Display for Structure {
 }
 
 /// Why a device's description of itself is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RegionError {
     /// The capability list itself.
+    #[error("{0}")]
     List(ListError),
     /// A read failed.
-    Config(ConfigError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The BAR number is none, or that BAR does not exist.
+    #[error("{structure} in BAR {bar}, which does not exist")]
     NoBar {
         /// What was to be there.
         structure: Structure,
@@ -82,6 +86,7 @@ pub enum RegionError {
         bar: u8,
     },
     /// In I/O space, which this kernel does not use.
+    #[error("{structure} in I/O BAR {bar}")]
     IoBar {
         /// What was to be there.
         structure: Structure,
@@ -89,6 +94,7 @@ pub enum RegionError {
         bar: u8,
     },
     /// Not wholly inside its BAR.
+    #[error("{structure} at {offset:#x}+{len:#x} is outside its BAR")]
     Outside {
         /// What was to be there.
         structure: Structure,
@@ -98,6 +104,7 @@ pub enum RegionError {
         len: u32,
     },
     /// Too short for the structure.
+    #[error("{structure} of {len} bytes")]
     Short {
         /// What was to be there.
         structure: Structure,
@@ -105,6 +112,7 @@ pub enum RegionError {
         len: u32,
     },
     /// Not aligned as the structure must be.
+    #[error("{structure} misaligned at {offset:#x}")]
     Misaligned {
         /// What was to be there.
         structure: Structure,
@@ -112,36 +120,14 @@ pub enum RegionError {
         offset: u32,
     },
     /// Two structures claim the same bytes.
+    #[error("{0} overlaps {1}")]
     Overlap(Structure, Structure),
     /// A notify_off_multiplier that is odd, or no power of two.
+    #[error("notify_off_multiplier {0}")]
     Multiplier(u32),
     /// A structure that every modern device has is not there: the device has only the legacy interface.
+    #[error("legacy interface only: no {0}")]
     LegacyOnly(Structure),
-}
-
-impl From<ConfigError> for RegionError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
-}
-
-impl fmt::Display for RegionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::List(error) => error.fmt(f),
-            Self::Config(error) => error.fmt(f),
-            Self::NoBar { structure, bar } => write!(f, "{structure} in BAR {bar}, which does not exist"),
-            Self::IoBar { structure, bar } => write!(f, "{structure} in I/O BAR {bar}"),
-            Self::Outside { structure, offset, len } => {
-                write!(f, "{structure} at {offset:#x}+{len:#x} is outside its BAR")
-            }
-            Self::Short { structure, len } => write!(f, "{structure} of {len} bytes"),
-            Self::Misaligned { structure, offset } => write!(f, "{structure} misaligned at {offset:#x}"),
-            Self::Overlap(a, b) => write!(f, "{a} overlaps {b}"),
-            Self::Multiplier(multiplier) => write!(f, "notify_off_multiplier {multiplier}"),
-            Self::LegacyOnly(structure) => write!(f, "legacy interface only: no {structure}"),
-        }
-    }
 }
 
 /// All registers of one device.

@@ -7,11 +7,11 @@
 
 use crate::virtio::violation::Violation;
 use alloc::vec::Vec;
-use core::fmt;
 use core::mem;
 use papr::parts::low_u16;
 use papr::platform::{Barriers, DeviceMemory};
 use svm_dma::dma::BusAddr;
+use thiserror::Error;
 
 /// VIRTQ_DESC_F_NEXT: the chain goes on.
 const DESC_NEXT: u64 = 1;
@@ -46,9 +46,10 @@ pub struct Used {
 }
 
 /// A chain that was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum QueueError {
     /// Not enough free descriptors now.
+    #[error("{want} descriptors wanted, {free} free")]
     Full {
         /// Descriptors asked for.
         want: usize,
@@ -56,25 +57,17 @@ pub enum QueueError {
         free: u16,
     },
     /// A chain without descriptors.
+    #[error("empty descriptor chain")]
     Empty,
     /// A descriptor without bytes, or a chain of 4 GiB or more.
+    #[error("descriptor length 0, or a chain of 4 GiB")]
     Length,
     /// A device-readable descriptor after a device-writable one (virtio 1.2, 2.7.4.2).
+    #[error("device-readable descriptor after a device-writable one")]
     Order,
     /// The queue is latched broken.
+    #[error("queue broken: {0}")]
     Broken(Violation),
-}
-
-impl fmt::Display for QueueError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full { want, free } => write!(f, "{want} descriptors wanted, {free} free"),
-            Self::Empty => f.write_str("empty descriptor chain"),
-            Self::Length => f.write_str("descriptor length 0, or a chain of 4 GiB"),
-            Self::Order => f.write_str("device-readable descriptor after a device-writable one"),
-            Self::Broken(violation) => write!(f, "queue broken: {violation}"),
-        }
-    }
 }
 
 /// Where the three parts lie in one piece of memory, in bytes from its start.

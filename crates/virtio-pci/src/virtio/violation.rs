@@ -1,11 +1,12 @@
 //! What a used ring can say that is not true. The first one latches its queue broken.
 
-use core::fmt;
+use thiserror::Error;
 
 /// A statement of the device that contradicts what this kernel itself recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Violation {
     /// A used id that no descriptor has; all 32 bits are compared.
+    #[error("used id {id:#x} in a queue of {size}")]
     IdOutOfRange {
         /// As read.
         id: u32,
@@ -13,16 +14,19 @@ pub enum Violation {
         size: u16,
     },
     /// A used id of a descriptor that is free, completed already, or staged and not published yet.
+    #[error("used id {id} was not posted")]
     NotPosted {
         /// As read.
         id: u16,
     },
     /// A used id from the middle of a chain.
+    #[error("used id {id} is not the head of a chain")]
     NotHead {
         /// As read.
         id: u16,
     },
     /// More bytes written than the chain allowed the device to write.
+    #[error("chain {id}: {written} bytes written where {allowed} were allowed")]
     TooLong {
         /// Head of the chain.
         id: u16,
@@ -32,6 +36,7 @@ pub enum Violation {
         allowed: u32,
     },
     /// Fewer bytes written than a request that was answered with success needs.
+    #[error("chain {id}: {written} bytes written where {needed} were needed")]
     TooShort {
         /// Head of the chain.
         id: u16,
@@ -41,6 +46,7 @@ pub enum Violation {
         needed: u32,
     },
     /// used.idx went back, or further ahead than there are chains to complete.
+    #[error("used index went from {last} to {index} with {posted} chains posted")]
     IndexJump {
         /// As read.
         index: u16,
@@ -49,23 +55,4 @@ pub enum Violation {
         /// Chains that the device held.
         posted: u16,
     },
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::IdOutOfRange { id, size } => write!(f, "used id {id:#x} in a queue of {size}"),
-            Self::NotPosted { id } => write!(f, "used id {id} was not posted"),
-            Self::NotHead { id } => write!(f, "used id {id} is not the head of a chain"),
-            Self::TooLong { id, written, allowed } => {
-                write!(f, "chain {id}: {written} bytes written where {allowed} were allowed")
-            }
-            Self::TooShort { id, written, needed } => {
-                write!(f, "chain {id}: {written} bytes written where {needed} were needed")
-            }
-            Self::IndexJump { index, last, posted } => {
-                write!(f, "used index went from {last} to {index} with {posted} chains posted")
-            }
-        }
-    }
 }

@@ -4,11 +4,10 @@ use super::{cells, faults, machine, with};
 use crate::bridges::{Bridge, DdwTokens};
 use crate::warnings::Fault;
 use papr::addr::Gpa;
+use papr::host_bridge::{DefaultDmaWindow, Space, Window, WindowError};
 use postern_cases::case;
 use std::string::ToString;
-use svm_dma::tce::DmaWindow;
 use testkit::trees::{POWER9_256M, POWER9_TWO_PHBS};
-use virtio_pci::pci::windows::{Space, Window, WindowError};
 
 const PHB: &str = "/pci@800000020000000";
 
@@ -33,7 +32,7 @@ fn the_default_bridge_of_qemu() {
             window(Space::Memory64, 0x2100_0000_0000, 0x2100_0000_0000, 0x100_0000_0000),
         ]
     );
-    assert_eq!(bridge.dma, DmaWindow::new(0x8000_0000, 0, 1 << 30).unwrap());
+    assert_eq!(bridge.dma, DefaultDmaWindow::new(0x8000_0000, 0, 1 << 30).unwrap());
     assert_eq!(bridge.ddw, Some(DdwTokens { query: 0x2026, create: 0x2027, remove: 0x2028 }));
 }
 

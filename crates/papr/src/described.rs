@@ -1,18 +1,18 @@
 //! What the platform says about memory, in plain ranges.
 
+use crate::addr::{Gpa, GpaRange};
 use alloc::vec::Vec;
-use papr::addr::{Gpa, GpaRange};
 
 /// The ranges that a machine's description names; any of them may be a lie. In bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Described {
-    /// Memory, in ascending order.
+    /// Memory, by ascending address.
     pub memory: Vec<GpaRange>,
-    /// Memory that somebody else uses.
+    /// Ranges that the tree reserves.
     pub reserved: Vec<GpaRange>,
     /// Start and length of each window of each host bridge; an end may wrap.
     pub windows: Vec<(Gpa, u64)>,
-    /// What RTAS uses.
+    /// The range that RTAS uses.
     pub rtas: Option<GpaRange>,
     /// The initial RAM disk.
     pub initrd: Option<GpaRange>,
