@@ -130,7 +130,11 @@ impl Tap {
 
     /// Looks at every call of RTAS from now on, for [`Self::started`].
     pub(super) fn follow_starts(&mut self) {
-        self.rules.push(Rule::always(Subject::Hcall(H_RTAS), What::Look));
+        let look = Rule::always(Subject::Hcall(H_RTAS), What::Look);
+        if self.rules.contains(&look) {
+            return;
+        }
+        self.rules.push(look);
         self.counts.push(0);
     }
 

@@ -9,21 +9,30 @@ use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
 use crate::session::Finished;
 use crate::variable::Firmware;
 use postern_cases::case;
-use postern_ultravisor::host::What::{Answer, Look};
-use postern_ultravisor::host::{H_LOGICAL_CI_STORE, H_RTAS, Rule, Subject};
+use postern_ultravisor::End;
+use postern_ultravisor::host::What::{Answer, Look, Result as Changed};
+use postern_ultravisor::host::{H_LOGICAL_CI_STORE, H_RTAS, H_XIRR, Rule, Subject, Value};
 use postern_ultravisor::inject::{Act, Attack, Random, Reset, Trigger, When};
 use std::time::Duration;
 
 /// Enough that a reset in the middle of the work leaves some of it.
 const DATA_BYTES: u64 = (16 << 20) + 512;
-/// Longest that a guest may run: several times what one takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+/// The same where the moment comes by itself: each lock that the other CPU takes meanwhile is a stop.
+const FEW_BYTES: u64 = (256 << 10) + 512;
+/// Longest that a guest may run: many times what one takes on a busy machine.
+const LIMIT: Duration = Duration::from_secs(300);
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
 /// Instructions of a CPU that starts until it is parked, about.
 const START: u64 = 400;
-/// Calls into the work of both CPUs.
+/// A request to the disk of the CPU that booted, which is device 0.
+const DOORBELL: Subject = Subject::Store { device: 0, register: 0x3000, bytes: 2 };
+/// Requests into the work of both CPUs.
 const INTO_WORK: u32 = 4;
+/// The lock of a CPU that asks RTAS and has its answer. The second CPU asks when an interrupt comes to it whose source no
+/// device has.
+const RTAS: &str = "RTAS call";
+const NOBODYS: u64 = 0x0500_1234;
 /// How often the host does not end the machine when it is told to.
 const REFUSALS: u64 = 3;
 
@@ -38,26 +47,22 @@ enum Expected {
     Done,
 }
 
-/// How often a moment that passed too soon is waited for again.
-const TRIES: u32 = 3;
-
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
     let start = Subject::Rtas("start-cpu");
     let config = Subject::Rtas("ibm,read-pci-config");
-    let stores = Subject::Hcall(H_LOGICAL_CI_STORE);
     let any = || Random::new(seed()).below(START);
     let mut tests = vec![
         test("before-start", Expected::Either, move || When::Before(start, 1)),
         test("start", Expected::Exception, move || When::After(start, 0)),
         test("start/any", Expected::Exception, move || When::After(start, any())),
         test("idle", Expected::Exception, move || When::Before(config, 3)),
-        test("work", Expected::Exception, move || When::Before(stores, INTO_WORK)),
+        test("work", Expected::Exception, move || When::Before(DOORBELL, INTO_WORK)),
         test("end", Expected::Done, || When::Before(Subject::End, 1)),
     ];
     tests.extend(
-        ["heap", "pool", "work of another CPU", "interrupt controller"]
+        ["heap", "pool", "work of another CPU", "answer of another CPU", "interrupt controller", RTAS]
             .map(|lock| test(&format!("lock/{lock}"), Expected::Exception, move || When::Lock(lock))),
     );
     tests
@@ -65,50 +70,34 @@ pub fn tests() -> Vec<Test> {
 
 fn test(name: &str, expected: Expected, when: impl Fn() -> When + Send + Sync + 'static) -> Test {
     let name = format!("injection/reset/{}", name.replace(' ', "-"));
-    Test::new(name, move |context| tried(context, expected, &when))
-}
-
-/// On a busy machine the moment may be over before it is looked for: then no reset came, and nothing was tried.
-fn tried(context: &Context, expected: Expected, when: &dyn Fn() -> When) -> Result<(), Failure> {
-    let missed =
-        |failure: &Failure| failure.findings.iter().any(|finding| matches!(finding, Finding::Unnoticed));
-    let mut result = reset(context, expected, when());
-    for _ in 1..TRIES {
-        match result {
-            Err(failure) if missed(&failure) => result = reset(context, expected, when()),
-            reached => return reached,
-        }
-    }
-    result
+    Test::new(name, move |context| reset(context, expected, when()))
 }
 
 fn reset(context: &Context, expected: Expected, when: When) -> Result<(), Failure> {
     case!("INJ-10", Halt, Q);
     let shape = Shape { smp: 2, ..Shape::new(Firmware::Bios, true, false) };
     let mut scene = Scene::new(context, shape)?;
-    let data = scene.data_disk(DATA_BYTES)?;
+    let bytes = if matches!(when, When::Lock(_)) { FEW_BYTES } else { DATA_BYTES };
+    let data = scene.data_disk(bytes)?;
     let job = if expected == Expected::Exception { "blk-smp" } else { "blk-digest" };
     scene.word(&format!("run={job}"));
-    let at_work = matches!(when, When::Before(Subject::Hcall(_), _));
-    let trigger = if at_work { Trigger::later() } else { Trigger::at_esm() };
     let seed = seed();
     if let Some(protection) = &mut scene.protection {
         let act = Act::Reset(Reset { cpu: 1, when });
         protection.attack =
-            Some(Attack { seed, trigger: trigger.clone(), gap: Duration::from_millis(100), act });
+            Some(Attack { seed, trigger: Trigger::at_esm(), gap: Duration::from_millis(100), act });
         if expected == Expected::Done {
             let refused = Answer { status: -1, value: 0 };
             protection.host.extend((1..=REFUSALS).map(|nth| Rule::nth(Subject::End, nth, refused)));
         }
+        if when == When::Lock(RTAS) {
+            protection.host.push(Rule::nth(Subject::Hcall(H_XIRR), 1, Changed(Value::Is(NOBODYS))));
+        }
+        let at_work = matches!(when, When::Before(DOORBELL, _));
         let seen = if at_work { H_LOGICAL_CI_STORE } else { H_RTAS };
         protection.host.push(Rule::always(Subject::Hcall(seen), Look));
     }
-    let session = scene.start()?;
-    if at_work {
-        drop(session.qemu.console().wait_for(LIMIT, |line| line.contains("blk0: virtio-blk")));
-        trigger.pull();
-    }
-    let finished = session.finish(LIMIT);
+    let finished = scene.start()?.finish(LIMIT);
     let mut findings = judge(&finished, expected);
     if finished.report.exit_status == Some(0) {
         findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));
@@ -126,6 +115,9 @@ fn judge(finished: &Finished, expected: Expected) -> Vec<Finding> {
         Expected::Done => judge::end_in_any_way(finished, 0),
     };
     let attacked = finished.ultravisor.as_ref().map(|report| report.attacked.clone()).unwrap_or_default();
+    if let Some(End::Failed(error)) = finished.ultravisor.as_ref().map(|report| &report.end) {
+        findings.push(Finding::Ultravisor(error.to_string()));
+    }
     if attacked.moments.is_empty() {
         findings.push(Finding::Unnoticed);
     }

@@ -11,6 +11,7 @@ use super::packet::{Decoder, Item, encode, from_hex, to_hex};
 use super::target::{Register, Registers, included};
 
 mod control;
+mod rest;
 
 /// How long an answer to a command may take while the guest is stopped.
 const ANSWER_TIME: Duration = Duration::from_secs(120);

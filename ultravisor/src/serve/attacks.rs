@@ -20,6 +20,8 @@ const STEPS: u64 = 12;
 /// Bytes around the stack pointer that belong to the interrupted code: its red zone, and its frames.
 pub(super) const RED_ZONE: u64 = 288;
 pub(super) const STACK: u64 = 1024;
+/// Longest that the host waits for a vCPU to come back from a call.
+const CALL_TIME: Duration = Duration::from_secs(20);
 /// Most looks at the stacks of CPUs.
 const LOOKS: u32 = 200;
 /// How often an attack that has not begun looks whether it may.
@@ -37,6 +39,8 @@ pub(super) struct Attacker {
     next: Option<Instant>,
     /// Places at which the guest stops for it are watched. Each stop costs time, so locks are watched from the trigger on.
     armed: bool,
+    /// They are from the moment on at which another CPU is started.
+    at_start: bool,
     /// The argument of the last CPU that the guest started, and the thread of the one that it did not.
     pub(super) earlier: Option<u64>,
     pub(super) stray: Option<String>,
@@ -60,6 +64,7 @@ impl Attacker {
             left,
             next: None,
             armed,
+            at_start: false,
             earlier: None,
             stray: None,
             seen: Attacked::default(),
@@ -80,7 +85,7 @@ impl Attacker {
             Act::Reset(_) => true,
             _ => false,
         };
-        if self.left == 0 || (at_calls && self.armed) {
+        if self.left == 0 || (at_calls && (self.armed || self.at_start)) {
             return None;
         }
         if !self.attack.trigger.is_pulled() {
@@ -169,6 +174,18 @@ impl Server {
         Ok(true)
     }
 
+    /// Does so once another CPU is about to be started.
+    pub(super) fn arm_at_start(&mut self) {
+        self.tap.follow_starts();
+        if let Some(attacker) = &mut self.attacker {
+            attacker.at_start = true;
+        }
+    }
+
+    pub(super) fn waits_for_start(&self) -> bool {
+        self.attacker.as_ref().is_some_and(|attacker| attacker.at_start && !attacker.armed)
+    }
+
     /// The vCPU that booted, at a random instruction. QEMU stops it at the start of a translated block only.
     pub(super) fn somewhere(&mut self, random: &mut Random, thread: &str) -> Result<Place, UvError> {
         self.client.select_thread(thread)?;
@@ -200,6 +217,31 @@ impl Server {
         let bytes = self.client.read_memory(pc.wrapping_sub(4), 8)?.unwrap_or_default();
         let words = bytes.as_chunks::<4>().0;
         Ok(words.is_empty() || words.iter().any(|word| is_call(u32::from_le_bytes(*word))))
+    }
+
+    /// Lets the selected vCPU, alone, come back from the call that it makes or is in, if there is one. False when it does
+    /// not, or cannot be looked at.
+    pub(super) fn finish_call(&mut self, thread: &str) -> Result<bool, UvError> {
+        let pc = self.general()?.pc();
+        let bytes = self.client.read_memory(pc.wrapping_sub(4), 8)?.unwrap_or_default();
+        let after = match bytes.as_chunks::<4>().0 {
+            [_, next] if is_call(u32::from_le_bytes(*next)) => pc + 4,
+            [last, _] if is_call(u32::from_le_bytes(*last)) => pc,
+            [_, _] => return Ok(true),
+            _ => return Ok(false),
+        };
+        self.client.set_breakpoint(after)?;
+        self.client.resume_only(&[thread.to_owned()])?;
+        let stop = match self.client.wait_within(CALL_TIME)? {
+            Some(stop) => stop,
+            None => self.client.interrupt()?,
+        };
+        if stop == Stop::Exited {
+            return Err(GdbError::Gone.into());
+        }
+        self.client.clear_breakpoint(after)?;
+        self.client.select_thread(thread)?;
+        Ok(self.general()?.pc() == after)
     }
 
     pub(super) fn step_here(&mut self, thread: &str) -> Result<(), UvError> {

@@ -12,8 +12,12 @@ impl Server {
     /// After UV_ESM: stops the kernel at each of the calls that rules are about.
     pub(super) fn watch_hypercalls(&mut self, kernel_base: u64, fdt: u64) -> Result<(), UvError> {
         let image = self.find_locks(kernel_base)?;
-        if self.wanted_lock().is_some() && self.is_pulled() {
-            self.arm()?;
+        let victim = self.wanted_lock().filter(|_| self.is_pulled()).map(|(cpu, ..)| cpu);
+        match victim {
+            Some(0) => _ = self.arm()?,
+            // Before it is started, each stop at a lock is one for nothing, and there are hundreds.
+            Some(_) => self.arm_at_start(),
+            None => {}
         }
         let sites = sites::find(kernel_base, &image);
         self.call_site = sites.first().map(|site| site.at);
@@ -62,6 +66,9 @@ impl Server {
             && self.machine.start_cpu(server).is_err()
         {
             self.end_machine()?;
+        }
+        if self.tap.started(&call).is_some() && self.waits_for_start() {
+            self.arm()?;
         }
         if call.is_end() {
             self.look_at_missing(thread)?;

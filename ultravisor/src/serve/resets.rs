@@ -43,13 +43,12 @@ impl Server {
         Ok(())
     }
 
-    /// `holder` has just taken a lock. False when no other vCPU can make a call now.
+    /// `holder` has just taken a lock. False when no other vCPU can make a call before it goes on.
     pub(super) fn reset_holder(&mut self, reset: Reset, holder: &str) -> Result<bool, UvError> {
         let helper = self.client.threads()?.into_iter().find(|thread| thread != holder);
         let Some((helper, site)) = helper.zip(self.call_site) else { return Ok(false) };
         self.client.select_thread(&helper)?;
-        let pc = self.general()?.pc();
-        let free = !self.near_call(pc)?;
+        let free = self.finish_call(&helper)?;
         if free {
             self.reset(reset, site, &helper)?;
         }
@@ -87,6 +86,8 @@ impl Server {
                 asks.set_gpr(3, H_SIGNAL_SYS_RESET);
                 asks.set_gpr(4, reset.cpu as u64);
                 self.client.write_general(asks.bytes())?;
+                // The call waits for the victim's thread.
+                self.client.rest();
                 self.step_here(thread)?;
                 if self.general()?.gpr(3) == 0 {
                     attacker.seen.entries += 1;
