@@ -1,34 +1,53 @@
-//! The checksums of TCP and UDP over IPv4 (RFC 1071, RFC 768, RFC 9293 section 3.1), made and verified here, eight
-//! bytes with an addition: the stack above, which would add two, is told that its device does it.
+//! The checksums of IPv4 headers, and of TCP and UDP over IPv4 (RFC 1071, RFC 791, RFC 768, RFC 9293 section 3.1), made
+//! and verified here, eight bytes with an addition: the stack above, which would add two, is told that its device does
+//! it.
 
 use super::ingress::{IPV4_HEADER, Kind, Reject};
 use core::ops::Range;
 use virtio_pci::net::link::ETHERNET_HEADER;
 
-/// Protocol numbers of IPv4, and where TCP and UDP have their checksums.
+/// Protocol numbers of IPv4; where its header has its checksum in a frame, and TCP and UDP theirs in what it carries.
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
+const HEADER_CHECKSUM: usize = ETHERNET_HEADER + 10;
 const TCP_CHECKSUM: usize = 16;
 const UDP_CHECKSUM: usize = 6;
 /// Bytes of the shortest headers.
 const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 
-/// Judges what an admitted frame carries; what is neither TCP nor UDP is left to the stack.
+/// Judges the IPv4 header of an admitted frame and what it carries; what is neither TCP nor UDP is left to the stack.
 pub(super) fn verify(frame: &[u8], kind: Kind) -> Result<(), Reject> {
+    if kind == Kind::Arp {
+        return Ok(());
+    }
+    let (header, packet) = ipv4(frame).ok_or(Reject::Malformed)?;
+    if header_sum(header, packet).ok_or(Reject::Malformed)? != u16::MAX {
+        return Err(Reject::Checksum);
+    }
     if !matches!(kind, Kind::Tcp | Kind::Udp) {
         return Ok(());
     }
-    let Some(Covered { bytes, at, pseudo }) = Covered::of(frame) else { return Err(Reject::Malformed) };
+    let Covered { bytes, at, pseudo } = Covered::of(header, packet).ok_or(Reject::Malformed)?;
     let body = frame.get(bytes).unwrap_or_default();
     // Of UDP alone, 0 says that there is no checksum.
     let none = kind == Kind::Udp && frame.get(at..).and_then(<[u8]>::first_chunk) == Some(&[0; 2]);
     if none || fold(sum(body, pseudo)) == u16::MAX { Ok(()) } else { Err(Reject::Checksum) }
 }
 
-/// Writes the checksum into a frame that the stack made, if there is one in it.
+/// Writes the checksums into a frame that the stack made, if there are any in it.
 pub(super) fn fill(frame: &mut [u8]) {
-    let Some(Covered { bytes, at, pseudo }) = Covered::of(frame) else { return };
+    let Some((header, packet)) = ipv4(frame) else { return };
+    let covered = Covered::of(header, packet);
+    // Without the word that is there: what is taken from a sum is its complement (RFC 1624).
+    let [.., old_a, old_b, _, _, _, _, _, _, _, _] = *header;
+    let old = u64::from(!u16::from_ne_bytes([old_a, old_b]));
+    if let Some(sum) = header_sum(header, packet)
+        && let Some(place) = frame.get_mut(HEADER_CHECKSUM..).and_then(<[u8]>::first_chunk_mut)
+    {
+        *place = (!fold(u64::from(sum).wrapping_add(old))).to_ne_bytes();
+    }
+    let Some(Covered { bytes, at, pseudo }) = covered else { return };
     let Some(place) = frame.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<2>) else { return };
     *place = [0; 2];
     let checksum = !fold(sum(frame.get(bytes).unwrap_or_default(), pseudo));
@@ -36,6 +55,29 @@ pub(super) fn fill(frame: &mut [u8]) {
         // The two zeros of this arithmetic are equal, and UDP has a use for the other one. TCP does not mind.
         *place = if checksum == 0 { [0xff; 2] } else { checksum.to_ne_bytes() };
     }
+}
+
+/// The header without options of an IPv4 packet in a frame, and the whole packet.
+#[inline]
+fn ipv4(frame: &[u8]) -> Option<(&[u8; IPV4_HEADER], &[u8])> {
+    let (ethernet, packet) = frame.split_at_checked(ETHERNET_HEADER)?;
+    let header: &[u8; IPV4_HEADER] = packet.first_chunk()?;
+    let [version_ihl, ..] = header;
+    (matches!(ethernet, [.., 0x08, 0x00]) && version_ihl >> 4 == 4).then_some((header, packet))
+}
+
+/// The sum of the words of an IPv4 header with its options; `None` if the packet is shorter.
+#[inline]
+fn header_sum(header: &[u8; IPV4_HEADER], packet: &[u8]) -> Option<u16> {
+    let (words, _) = header.as_chunks::<4>();
+    // Five words of 32 bits: their sum does not wrap.
+    let plain = words.iter().fold(0u64, |sum, word| sum.wrapping_add(u32::from_ne_bytes(*word).into()));
+    let [version_ihl, ..] = header;
+    let options = match usize::from(version_ihl & 0xf).saturating_mul(4) {
+        ..=IPV4_HEADER => plain,
+        len => sum(packet.get(IPV4_HEADER..len)?, plain),
+    };
+    Some(fold(options))
 }
 
 /// What a checksum is of, and where in the frame it is.
@@ -48,13 +90,9 @@ struct Covered {
 
 impl Covered {
     /// `None` without TCP or UDP in it, or if it is shorter than its headers say.
-    fn of(frame: &[u8]) -> Option<Self> {
-        let packet = frame.get(ETHERNET_HEADER..)?;
-        let header: &[u8; IPV4_HEADER] = packet.first_chunk()?;
+    #[inline]
+    fn of(header: &[u8; IPV4_HEADER], packet: &[u8]) -> Option<Self> {
         let [version_ihl, _, total_a, total_b, _, _, _, _, _, protocol, _, _, addresses @ ..] = header;
-        if frame.get(12..14) != Some(&[0x08, 0x00]) || version_ihl >> 4 != 4 {
-            return None;
-        }
         let start = usize::from(version_ihl & 0xf).saturating_mul(4);
         let total = usize::from(u16::from_be_bytes([*total_a, *total_b]));
         let body = packet.get(start.max(IPV4_HEADER)..total)?;
@@ -69,9 +107,11 @@ impl Covered {
         let start = start.saturating_add(ETHERNET_HEADER);
         let length = u16::try_from(len).ok()?.to_be_bytes();
         let ([from, to], _) = addresses.as_chunks::<4>() else { return None };
-        let words = [*from, *to].map(|address| u64::from(u32::from_ne_bytes(address)));
-        let others = [[0, *protocol], length].map(|word| u64::from(u16::from_ne_bytes(word)));
-        let pseudo = words.into_iter().chain(others).fold(0, u64::wrapping_add);
+        // Sums of 32 and 16 bits, which do not wrap.
+        let addresses = u64::from(u32::from_ne_bytes(*from)).wrapping_add(u32::from_ne_bytes(*to).into());
+        let others =
+            u64::from(u16::from_ne_bytes([0, *protocol])).wrapping_add(u16::from_ne_bytes(length).into());
+        let pseudo = addresses.wrapping_add(others);
         Some(Self { bytes: start..start.saturating_add(len), at: start.saturating_add(offset), pseudo })
     }
 }
@@ -81,16 +121,25 @@ impl Covered {
 fn sum(bytes: &[u8], start: u64) -> u64 {
     // Doublewords, added with their carries; what is carried out of the highest bit counts as 1 (section 2 (C)).
     let (mut all, mut carried) = (0u64, 0u64);
-    let mut more = |words: &[[u8; 8]]| {
+    let (lines, rest) = bytes.as_chunks::<256>();
+    for line in lines {
+        // Unrolled, as the length of a quarter is known; each hands its carry to the next.
+        let (half, other) = line.split_at(128);
+        let ((a, b), (c, d)) = (half.split_at(64), other.split_at(64));
         let mut carry = false;
-        for word in words {
-            (all, carry) = all.carrying_add(u64::from_ne_bytes(*word), carry);
-        }
+        (all, carry) = add(a.as_chunks().0, all, carry);
+        (all, carry) = add(b.as_chunks().0, all, carry);
+        (all, carry) = add(c.as_chunks().0, all, carry);
+        (all, carry) = add(d.as_chunks().0, all, carry);
+        carried = carried.wrapping_add(carry.into());
+    }
+    let mut more = |words: &[[u8; 8]]| {
+        let carry;
+        (all, carry) = add(words, all, false);
         carried = carried.wrapping_add(carry.into());
     };
-    let (lines, rest) = bytes.as_chunks::<64>();
+    let (lines, rest) = rest.as_chunks::<64>();
     for line in lines {
-        // Unrolled, as its length is known.
         more(line.as_chunks().0);
     }
     let (words, rest) = rest.as_chunks();
@@ -104,6 +153,15 @@ fn sum(bytes: &[u8], start: u64) -> u64 {
     }
     // Each half has 32 bits, and no packet is so long that it carries that often.
     (all >> 32).wrapping_add(all & 0xffff_ffff).wrapping_add(carried).wrapping_add(start)
+}
+
+/// Adds doublewords and a carry; answers the carry out of the last.
+#[inline(always)]
+fn add(words: &[[u8; 8]], mut all: u64, mut carry: bool) -> (u64, bool) {
+    for word in words {
+        (all, carry) = all.carrying_add(u64::from_ne_bytes(*word), carry);
+    }
+    (all, carry)
 }
 
 /// The sum of the four words of a sum.
@@ -150,7 +208,7 @@ mod tests {
     }
 
     /// RFC 1071 as it is written, in bytes.
-    fn plain(bytes: &[u8]) -> u16 {
+    fn plain_sum(bytes: &[u8]) -> u16 {
         let mut total = 0u32;
         for pair in bytes.chunks(2) {
             total += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));
@@ -173,7 +231,11 @@ mod tests {
             for len in 0..bytes.len() {
                 for start in 0..3.min(len) {
                     let part = &bytes[start..len];
-                    assert_eq!(fold(sum(part, 0)).to_ne_bytes(), plain(part).to_be_bytes(), "{start}..{len}");
+                    assert_eq!(
+                        fold(sum(part, 0)).to_ne_bytes(),
+                        plain_sum(part).to_be_bytes(),
+                        "{start}..{len}"
+                    );
                 }
             }
         }
@@ -185,16 +247,20 @@ mod tests {
             let payload: Vec<u8> = (0..len).map(|i| (i * 7 + len) as u8).collect();
             let mut frame = udp(FROM, TO, (5000, 7), &payload);
             frame[14 + 20 + UDP_CHECKSUM..][..2].fill(0x55);
+            frame[HEADER_CHECKSUM..][..2].fill(0x55);
             fill(&mut frame);
             assert_eq!(verify(&frame, Kind::Udp), Ok(()));
             let packet = Ipv4Packet::new_checked(&frame[14..]).unwrap();
+            assert!(packet.verify_checksum());
             let datagram = UdpPacket::new_checked(packet.payload()).unwrap();
             assert!(datagram.checksum() != 0 && datagram.verify_checksum(&FROM.into(), &TO.into()), "{len}");
             let mut frame = tcp(&payload);
             frame[14 + 20 + TCP_CHECKSUM..][..2].fill(0x55);
+            frame[HEADER_CHECKSUM..][..2].fill(0x55);
             fill(&mut frame);
             assert_eq!(verify(&frame, Kind::Tcp), Ok(()));
             let packet = Ipv4Packet::new_checked(&frame[14..]).unwrap();
+            assert!(packet.verify_checksum());
             let segment = TcpPacket::new_checked(packet.payload()).unwrap();
             assert!(segment.verify_checksum(&IpAddress::Ipv4(FROM), &IpAddress::Ipv4(TO)), "{len}");
         }
@@ -205,8 +271,7 @@ mod tests {
         for (frame, kind) in [(udp(FROM, TO, (5000, 7), b"payload"), Kind::Udp), (tcp(b"payload"), Kind::Tcp)]
         {
             assert_eq!(verify(&frame, kind), Ok(()));
-            // Of the header before it, the addresses.
-            for bit in 8 * (14 + 12)..8 * frame.len() {
+            for bit in 8 * 14..8 * frame.len() {
                 let mut wrong = frame.clone();
                 wrong[bit / 8] ^= 1 << (bit % 8);
                 assert!(verify(&wrong, kind).is_err(), "{kind:?}, bit {bit}");
@@ -214,6 +279,28 @@ mod tests {
             let mut padded = frame;
             padded.extend([0xaa; 7]);
             assert_eq!(verify(&padded, kind), Ok(()));
+        }
+    }
+
+    #[test]
+    fn the_checksum_of_a_header_covers_its_options_and_is_looked_at_whatever_it_carries() {
+        let plain = udp(FROM, TO, (5000, 7), b"payload");
+        let mut frame = plain[..34].to_vec();
+        frame.extend([0x94, 4, 0, 0]);
+        frame.extend(&plain[34..]);
+        frame[14] = 0x46;
+        let total = frame.len() as u16 - 14;
+        frame[16..18].copy_from_slice(&total.to_be_bytes());
+        frame[HEADER_CHECKSUM..][..2].fill(0);
+        let checksum = !plain_sum(&frame[14..38]);
+        frame[HEADER_CHECKSUM..][..2].copy_from_slice(&checksum.to_be_bytes());
+        for kind in [Kind::Udp, Kind::EchoRequest, Kind::Other] {
+            assert_eq!(verify(&frame, kind), Ok(()), "{kind:?}");
+            for bit in 8 * 34..8 * 38 {
+                let mut wrong = frame.clone();
+                wrong[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(verify(&wrong, kind), Err(Reject::Checksum), "{kind:?}, bit {bit}");
+            }
         }
     }
 
@@ -237,6 +324,9 @@ mod tests {
             for total in 0..20 + least {
                 let mut wrong = frame.clone();
                 wrong[16..18].copy_from_slice(&(total as u16).to_be_bytes());
+                wrong[HEADER_CHECKSUM..][..2].fill(0);
+                let checksum = !plain_sum(&wrong[14..34]);
+                wrong[HEADER_CHECKSUM..][..2].copy_from_slice(&checksum.to_be_bytes());
                 assert_eq!(verify(&wrong, kind), Err(Reject::Malformed), "{total}");
             }
         }

@@ -37,7 +37,7 @@ pub(super) enum Reject {
     Source,
     /// A fragment; nothing is reassembled.
     Fragment,
-    /// A checksum of TCP or UDP that is wrong.
+    /// A checksum of an IPv4 header, of TCP or UDP that is wrong.
     Checksum,
 }
 

@@ -26,7 +26,7 @@ pub struct FrameCounters {
     pub bad_source: u64,
     /// Dropped: IPv4 fragments.
     pub fragments: u64,
-    /// Dropped: TCP or UDP with a wrong checksum.
+    /// Dropped: an IPv4 header, TCP or UDP with a wrong checksum.
     pub bad_checksum: u64,
     /// Made by the stack, but longer than the link takes or without a free buffer.
     pub unsent: u64,
@@ -135,6 +135,7 @@ impl<L: Link> phy::Device for Phy<L> {
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = usize::from(self.link.mtu()).saturating_add(ETHERNET_HEADER);
         // By us: the host that could do it is not trusted.
+        capabilities.checksum.ipv4 = Checksum::None;
         capabilities.checksum.tcp = Checksum::None;
         capabilities.checksum.udp = Checksum::None;
         capabilities

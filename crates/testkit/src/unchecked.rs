@@ -111,6 +111,8 @@ unsafe impl Platform for AtZero {
 pub trait LetGo {
     /// [`Dma::finish`].
     fn finished(&self, mapping: Mapping, written: usize) -> alloc::vec::Vec<u8>;
+    /// [`Dma::finish_keeping`].
+    fn finished_keeping(&self, place: &mut Option<Mapping>, written: usize) -> alloc::vec::Vec<u8>;
     /// [`Dma::unmap`].
     fn unmapped(&self, mapping: Mapping) -> alloc::vec::Vec<u8>;
     /// [`Dma::release`].
@@ -123,6 +125,11 @@ impl LetGo for Dma<Model> {
     fn finished(&self, mapping: Mapping, written: usize) -> alloc::vec::Vec<u8> {
         // SAFETY: the model's devices write to the model's memory alone, whatever they still do with the mapping.
         unsafe { self.finish(mapping, written) }
+    }
+
+    fn finished_keeping(&self, place: &mut Option<Mapping>, written: usize) -> alloc::vec::Vec<u8> {
+        // SAFETY: as in `finished`.
+        unsafe { self.finish_keeping(place, written) }
     }
 
     fn unmapped(&self, mapping: Mapping) -> alloc::vec::Vec<u8> {

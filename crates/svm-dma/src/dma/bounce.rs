@@ -11,6 +11,10 @@ use papr::clock::Clock;
 use papr::lock::{Lock, Stuck};
 use papr::platform::DeviceMemory;
 
+/// Slots are cleared in pieces of so many bytes, of which each slot is a whole number: clearing such a piece, a cache
+/// block, takes no longer than clearing a part of it.
+const CLEARED: usize = 128;
+
 /// The pool's bytes and, apart from them and private, who uses which.
 #[derive(Debug)]
 pub(super) struct Shared<M> {
@@ -131,6 +135,9 @@ impl<M: DeviceMemory> Shared<M> {
     }
 
     pub(super) fn copy_in(&self, slots: &[Slot], data: &[u8]) {
+        if let [slot] = slots {
+            return self.memory.write(slot.offset(), data);
+        }
         for (slot, part) in Self::parts(slots, data.len()) {
             if let Some(bytes) = data.get(part) {
                 self.memory.write(slot.offset(), bytes);
@@ -161,19 +168,32 @@ impl<M: DeviceMemory> Shared<M> {
 
     /// Brings the first bytes of a slot into `out` and clears `len`.
     #[inline(always)]
-    fn take_one(&self, slot: &Slot, len: usize, out: &mut [u8]) {
-        let at = slot.offset();
-        self.memory.take(at, out);
-        if let Some(rest @ 1..) = len.checked_sub(out.len()) {
-            self.memory.zero(at.saturating_add(out.len()), rest);
+    pub(super) fn take_one(&self, slot: &Slot, len: usize, out: &mut [u8]) {
+        if out.len() < len {
+            self.take_part(slot, len, out);
+        } else {
+            self.memory.take(slot.offset(), out);
         }
+    }
+
+    /// What is brought back is not all that is cleared.
+    #[inline(never)]
+    fn take_part(&self, slot: &Slot, len: usize, out: &mut [u8]) {
+        self.memory.read(slot.offset(), out);
+        self.clear(slot, len);
+    }
+
+    /// Clears the first `len` bytes of a slot.
+    #[inline(always)]
+    fn clear(&self, slot: &Slot, len: usize) {
+        self.memory.zero(slot.offset(), len.checked_next_multiple_of(CLEARED).unwrap_or(len));
     }
 
     /// Clears the `len` bytes that were lent and gives the slots back. A free slot is zero, so no device is
     /// ever lent what another request left behind.
     pub(super) fn give_back(&self, clock: &impl Clock, held: Held, len: usize) {
         for (slot, part) in Self::parts(held.slots(), len) {
-            self.memory.zero(slot.offset(), part.len());
+            self.clear(slot, part.len());
         }
         self.release(clock, held);
     }

@@ -63,7 +63,15 @@ impl<P: Platform> Dma<P> {
             _ => self.map_slow(buffer.get_mut(..len).unwrap_or_default(), device_writes)?,
         };
         let buffer = Lent::from(buffer);
-        let mapping = place.insert(Mapping { owner: self.0.id, device_writes, len, segment, held, buffer });
+        let mapping = place.insert(Mapping {
+            owner: self.0.id,
+            device_writes,
+            kept: false,
+            len,
+            segment,
+            held,
+            buffer,
+        });
         if !device_writes {
             self.copy_in(mapping);
         }
@@ -241,6 +249,74 @@ impl<P: Platform> Dma<P> {
     }
 }
 
+/// For a driver that lends buffers of one length for ever, as a card does for what it receives: their slots stay with
+/// the places where they are lent.
+impl<P: Platform> Dma<P> {
+    /// [`Self::map_at`] of a buffer that the device writes, into the slot that [`Self::finish_keeping`] left in `place`,
+    /// if there is one of this length.
+    ///
+    /// # Errors
+    /// As for [`Self::map_at`].
+    #[inline(always)]
+    pub fn map_again_at(
+        &self,
+        place: &mut Option<Mapping>,
+        buffer: &mut Vec<u8>,
+        len: usize,
+    ) -> Result<(), DmaError> {
+        match place {
+            Some(Mapping { owner, kept: kept @ true, len: mapped, buffer: lent, .. })
+                if *owner == self.0.id && *mapped == len && len <= buffer.len() =>
+            {
+                *kept = false;
+                *lent = Lent::from(buffer);
+                Ok(())
+            }
+            _ => self.map_other_at(place, buffer, len),
+        }
+    }
+
+    #[inline(never)]
+    fn map_other_at(
+        &self,
+        place: &mut Option<Mapping>,
+        buffer: &mut Vec<u8>,
+        len: usize,
+    ) -> Result<(), DmaError> {
+        if place.as_ref().is_some_and(|mapping| mapping.kept) {
+            // SAFETY: who kept it has said that no device uses it any more, and nobody has lent it since.
+            drop(unsafe { self.finish_at(place, 0) });
+        }
+        self.map_at(place, buffer, len, true)
+    }
+
+    /// [`Self::finish_at`] of a buffer that the device wrote. Its slot of the pool, if it is in one, is cleared and stays
+    /// in `place`, until it is mapped again or finished.
+    ///
+    /// # Safety
+    /// As [`Self::finish`].
+    #[inline(always)]
+    #[must_use]
+    pub unsafe fn finish_keeping(&self, place: &mut Option<Mapping>, written: usize) -> Vec<u8> {
+        match (&self.0.bounce, &mut *place) {
+            (
+                Bounce::Pool { shared, .. },
+                Some(Mapping {
+                    owner, device_writes: true, kept, len, held: Held::Slot(slot), buffer, ..
+                }),
+            ) if *owner == self.0.id && !*kept => {
+                let mut buffer = buffer.back();
+                let out = self.out(&mut buffer, *len, written);
+                shared.take_one(slot, *len, out);
+                *kept = true;
+                buffer
+            }
+            // SAFETY: as the caller promises.
+            _ => unsafe { self.finish_at(place, written) },
+        }
+    }
+}
+
 /// For a driver that keeps its buffers: the pool lends copies. The device reaches nothing else, so that whatever it does
 /// late changes slots of the pool and no buffer.
 impl<P: Platform> Dma<P> {
@@ -262,7 +338,8 @@ impl<P: Platform> Dma<P> {
             self.0.own.copied_in(len);
             self.0.totals.copied_in(len);
         }
-        Ok(Mapping { owner: self.0.id, device_writes, len, segment, held, buffer: Lent::NOTHING })
+        let buffer = Lent::NOTHING;
+        Ok(Mapping { owner: self.0.id, device_writes, kept: false, len, segment, held, buffer })
     }
 
     /// Ends what [`Self::lend_copy`] began, and brings what the device wrote into `out`.

@@ -75,6 +75,8 @@ impl Held {
 pub struct Mapping {
     pub(super) owner: DeviceId,
     pub(super) device_writes: bool,
+    /// The buffer has gone back, and what the device used is kept for the next one.
+    pub(super) kept: bool,
     /// Of the buffer's bytes the first so many.
     pub(super) len: usize,
     /// The only piece, unless there are [`Held::Slots`].

@@ -98,6 +98,7 @@ pub struct Slot {
 
 impl Slot {
     /// Bytes from the start of the pool.
+    #[inline(always)]
     #[must_use]
     pub fn offset(&self) -> usize {
         let frame = (self.frame as usize).wrapping_shl(FRAME_SHIFT);

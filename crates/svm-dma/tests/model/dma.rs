@@ -1,5 +1,6 @@
 //! The four combinations of mode and translation, and devices that do more than they were asked to.
 
+mod again;
 mod kept;
 
 use papr::addr::FRAME_SIZE;

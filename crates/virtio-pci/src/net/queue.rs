@@ -46,6 +46,8 @@ pub(super) struct NetQueue<P: Platform> {
     /// With what the device holds, by head of chain.
     queue: Queue<P, Option<Mapping>>,
     doorbell: Doorbell,
+    /// Each descriptor has a buffer with the device, so that each place may keep its slot of the pool.
+    keeps: bool,
 }
 
 impl<P: Platform> NetQueue<P> {
@@ -56,7 +58,7 @@ impl<P: Platform> NetQueue<P> {
         dma: &Dma<P>,
     ) -> Result<Self, NetError> {
         let (queue, doorbell) = transport.queue(direction.queue(), QUEUE_SIZE, dma)?;
-        Ok(Self { direction, dma: dma.clone(), queue, doorbell })
+        Ok(Self { direction, dma: dma.clone(), queue, doorbell, keeps: false })
     }
 
     /// Descriptors in the queue.
@@ -74,6 +76,12 @@ impl<P: Platform> NetQueue<P> {
         self.queue.free() == self.queue.size()
     }
 
+    /// From now on each received buffer's slot of the pool stays with its descriptor, where there are as many buffers as
+    /// descriptors. With fewer, slots would lie with descriptors that are not used next.
+    pub fn keep_slots(&mut self) {
+        self.keeps = self.direction == Direction::Receive && !self.has_room();
+    }
+
     /// Whether a buffer in one piece could be handed over.
     pub fn has_room(&self) -> bool {
         self.queue.free() > 0
@@ -87,7 +95,10 @@ impl<P: Platform> NetQueue<P> {
             let full = QueueError::Full { want: 1, free: queue.free() };
             return Err((buffer, Refusal::NoRoom(NetError::Queue(*direction, full))));
         };
-        let mapped = dma.map_at(place, &mut buffer, len, *direction == Direction::Receive);
+        let mapped = match direction {
+            Direction::Receive => dma.map_again_at(place, &mut buffer, len),
+            Direction::Transmit => dma.map_at(place, &mut buffer, len, false),
+        };
         let mapping = match (mapped, &*place) {
             (Ok(()), Some(mapping)) => mapping,
             (Err(error), _) if error.is_exhausted() => return Err((buffer, Refusal::NoRoom(error.into()))),
@@ -147,7 +158,13 @@ impl<P: Platform> NetQueue<P> {
         let Some(len) = place.as_ref().map(Mapping::len) else { return Ok(None) };
         let written = usize::try_from(used.written).unwrap_or(usize::MAX).min(len);
         // SAFETY: the queue has taken the chain back from the device.
-        let buffer = unsafe { self.dma.finish_at(place, written) };
+        let buffer = unsafe {
+            if self.keeps {
+                self.dma.finish_keeping(place, written)
+            } else {
+                self.dma.finish_at(place, written)
+            }
+        };
         Ok(Some(Done { head: used.head, buffer, len, written }))
     }
 

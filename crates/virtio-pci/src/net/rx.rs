@@ -71,6 +71,7 @@ impl<P: Platform> Receiver<P> {
     /// Stages as many buffers as there is room for, and does without the others from then on.
     pub fn fill(&mut self) -> Result<(), NetError> {
         let refusal = self.stage();
+        self.queue.keep_slots();
         self.spare = Vec::with_capacity(usize::from(self.queue.size()));
         match refusal {
             Some(Refusal::Broken(error)) => Err(error),
