@@ -1,9 +1,11 @@
 //! `postern-tables write`: writes the lists of docs/ that are tables of the code. `postern-tables check`: whether they
 //! are up to date, and whether a fact is stated that is in no table. Both run at the top of the repository.
 
+mod exit;
 mod facts;
 mod place;
 mod strays;
+mod words;
 
 use place::{Missing, Place};
 use std::path::Path;
@@ -15,7 +17,16 @@ type Document = (&'static str, Vec<(Place, String)>);
 fn documents() -> Vec<Document> {
     vec![
         ("docs/guest-contract.md", vec![(facts::TABLE, facts::table())]),
-        ("docs/help.txt", vec![(facts::SENTENCE, facts::sentence())]),
+        (
+            "docs/help.txt",
+            vec![
+                (words::PRODUCT, words::product()),
+                (words::TEST_IMAGE, words::test_image()),
+                (exit::SENTENCE, exit::sentence()),
+                (facts::SENTENCE, facts::sentence()),
+            ],
+        ),
+        ("docs/exit-codes.md", vec![(exit::TABLE, exit::table())]),
     ]
 }
 
@@ -30,6 +41,12 @@ fn main() -> ExitCode {
         if let Err(error) = document(file, &lists, write) {
             wrong.push(format!("{file}: {error}"));
         }
+    }
+    match std::fs::read_to_string("README.md").map(|text| exit::names_all(&text)) {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => wrong.push("README.md: not exactly the exit statuses of the kernel".to_owned()),
+        Ok(Err(error)) => wrong.push(format!("README.md: {error}")),
+        Err(error) => wrong.push(format!("README.md: {error}")),
     }
     match strays::find(Path::new(".")) {
         Ok(strays) => wrong.extend(strays),

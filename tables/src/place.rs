@@ -25,13 +25,25 @@ impl fmt::Display for Missing {
 impl Place {
     /// `text` with `list` in this place.
     pub fn replace(self, text: &str, list: &str) -> Result<String, Missing> {
+        let (lines, start, len) = self.lines(text)?;
+        Ok(lines[..start].concat() + list + &lines[start + len..].concat())
+    }
+
+    /// What is in this place.
+    pub fn find(self, text: &str) -> Result<String, Missing> {
+        let (lines, start, len) = self.lines(text)?;
+        Ok(lines[start..start + len].concat())
+    }
+
+    /// All lines, the number of the first in this place, and how many there are.
+    fn lines(self, text: &str) -> Result<(Vec<&str>, usize, usize), Missing> {
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let starts: Vec<usize> = (0..lines.len()).filter(|&n| lines[n].starts_with(self.first)).collect();
         let [start] = starts[..] else { return Err(Missing(self.first)) };
         let ends =
             |line: &&str| if self.after.is_empty() { *line == "\n" } else { line.starts_with(self.after) };
         let len = lines[start..].iter().position(ends).ok_or(Missing(self.first))?;
-        Ok(lines[..start].concat() + list + &lines[start + len..].concat())
+        Ok((lines, start, len))
     }
 }
 

@@ -73,6 +73,86 @@ impl ExitStatus {
     }
 }
 
+/// What a status means to whoever reads it in docs/exit-codes.md.
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation {
+    /// The status.
+    pub status: ExitStatus,
+    /// What it means.
+    pub meaning: &'static str,
+    /// Where to look for the cause.
+    pub look_at: &'static str,
+}
+
+const fn explain(status: ExitStatus, meaning: &'static str, look_at: &'static str) -> Explanation {
+    Explanation { status, meaning, look_at }
+}
+
+/// Every status with its meaning. No image has this: `make lists` writes docs/exit-codes.md from it.
+pub const EXPLANATIONS: [Explanation; 13] = [
+    explain(
+        ExitStatus::Done,
+        "everything asked for was done: `work.done` equals `work.asked`, no device was left out, nothing is exposed",
+        "",
+    ),
+    explain(
+        ExitStatus::BadDeviceTree,
+        "the device tree is malformed, or describes no machine that can be run",
+        "the named error above it; for memory with two owners, both and their ranges",
+    ),
+    explain(
+        ExitStatus::BadCommandLine,
+        "the command line has an unknown option or a malformed value",
+        "the option and value are named; `make help` lists them",
+    ),
+    explain(
+        ExitStatus::SecureModeFailed,
+        "UV_ESM failed, or what the platform says about secure mode contradicts itself",
+        "the ultracall's return code, by name; see [the decision table](design.md#secure-or-not)",
+    ),
+    explain(
+        ExitStatus::PoolNotShared,
+        "the pool could not be shared",
+        "the range and the code; after a share that reported no error: the frames that did not read back as zeros",
+    ),
+    explain(
+        ExitStatus::DeviceFailed,
+        "a device that was asked for is missing, refused or broken, or its I/O failed; a step of `run=` found nothing to work on, or could not do all of its work",
+        "the device and the reason: a refused feature, the first lie it told, a time-out, a full pool, an empty disk, last bytes that are no whole block",
+    ),
+    explain(ExitStatus::VerificationFailed, "data came back other than it was written", "the offset"),
+    explain(
+        ExitStatus::UnexpectedException,
+        "an exception that nobody handles",
+        "the offset in the image, which `powerpc64le-linux-gnu-addr2line -e build/postern.elf` names the line of; in an ordinary guest also registers and the back-chain. `halt: vector` instead: it came where none can be handled, or big-endian",
+    ),
+    explain(
+        ExitStatus::Panic,
+        "a panic",
+        "file and line; in an ordinary guest also its message and the back-chain",
+    ),
+    explain(
+        ExitStatus::OutOfMemory,
+        "no memory is left",
+        "in a secure VM also: no memory could be proved to be the VM's own; each run that failed is named",
+    ),
+    explain(
+        ExitStatus::ConfidentialityHalt,
+        "an address outside the shared pool was about to reach a device, or pages besides the pool are mapped for devices at the end",
+        "nothing went out: the check stands before the descriptor is written; or `pages.exposed`, which is not 0, or `unknown` when the hypervisor does not let the windows be read",
+    ),
+    explain(
+        ExitStatus::PlatformRefused,
+        "the CPU is older than POWER9, or held to the mode of one, or the hypervisor refused what every pseries offers: little-endian interrupts, radix translation",
+        "the CPU by name and version (PVR), and what is wanted: `-cpu power9`, no `max-cpu-compat=power8`; or the call and its return code",
+    ),
+    explain(
+        ExitStatus::CpuStopped,
+        "a CPU stands still with what the others need (the heap), and they cannot go on; or the CPU that booted does, and a parked one has seen nobody do anything for 20 s",
+        "what it stands still with; a hypervisor that stopped a vCPU for good. Where they can go on, they do: 6, with the same error",
+    ),
+];
+
 impl fmt::Display for ExitStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -1,6 +1,6 @@
 //! Words that only some images know. The product knows those of the parent module; the test image adds its own.
 
-use super::{Fault, Options};
+use super::{Fault, Options, TEST_OPTIONS, TEST_STEPS};
 
 /// A step of `run=` that an image adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,28 +61,6 @@ impl Extra for () {
         Ok(())
     }
 }
-
-/// The options that only the test image has. Every image can name them, so that whoever gives one to the product reads
-/// which image takes it.
-pub const TEST_OPTIONS: [&str; 2] = ["bench", "canary"];
-
-/// The steps that only the test image has.
-pub const TEST_STEPS: [&str; 14] = [
-    "soak",
-    "irq-cost",
-    "net-bench",
-    "bench-blk",
-    "bench-smp",
-    "bench-pool",
-    "memory",
-    "breach-text-write",
-    "breach-data-execute",
-    "breach-pool-execute",
-    "breach-stack-execute",
-    "breach-null-read",
-    "breach-stack-overflow",
-    "breach-other-stack-overflow",
-];
 
 /// What is wrong with an option that this image does not know.
 pub(super) fn unknown_option(option: &[u8]) -> Fault {

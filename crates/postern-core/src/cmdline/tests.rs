@@ -332,3 +332,16 @@ proptest! {
         assert!(!parsed.options.run.is_empty());
     }
 }
+
+#[test]
+fn an_unknown_step_is_answered_with_the_list_of_steps() {
+    let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
+    let error = parse(b"run=x").errors.first().map(ToString::to_string);
+    assert_eq!(error, Some(format!("run=x: expected a list of {}", names.join(", "))));
+}
+
+#[test]
+fn every_status_is_explained_once() {
+    use crate::exit::{EXPLANATIONS, ExitStatus};
+    assert_eq!(EXPLANATIONS.map(|row| row.status), ExitStatus::ALL);
+}

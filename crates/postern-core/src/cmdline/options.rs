@@ -1,0 +1,107 @@
+//! What a command line can ask for, as types.
+
+use super::steps::Step;
+use crate::secure::SvmOption;
+use arrayvec::ArrayVec;
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use log::LevelFilter;
+
+/// Most steps in one `run=`.
+pub const MAX_STEPS: usize = 8;
+/// Bytes of the pool when `pool=` is not given.
+pub const DEFAULT_POOL: u64 = 8 << 20;
+/// `seed=` when it is not given.
+pub const DEFAULT_SEED: u64 = 1;
+
+/// Where the log goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// The hypervisor console.
+    Hvc,
+    /// The hypervisor console and a 16550 on `pci-serial`.
+    Uart,
+}
+
+/// What the report of a crash shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportOption {
+    /// All, in an ordinary guest; vector, place and status in a secure one.
+    Auto,
+    /// All, unless the hardware makes this a secure VM.
+    Full,
+}
+
+/// Which interrupts devices may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Irq {
+    /// The best that each has.
+    Auto,
+    /// Level interrupts, else none.
+    Lsi,
+    /// None.
+    Poll,
+}
+
+/// How the network device gets its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ip {
+    /// From a DHCP server.
+    Dhcp,
+    /// This one.
+    Static {
+        /// The address.
+        address: Ipv4Addr,
+        /// Bits of the network, 1..=32.
+        prefix: u8,
+        /// `gw=`, inside the network.
+        gateway: Option<Ipv4Addr>,
+    },
+}
+
+/// What the command line says, but for the options of an image's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `svm=on|off|emulated`, when given.
+    pub svm: Option<SvmOption>,
+    /// `pool=SIZE`: bytes, whole 64 KiB frames, at least one, at most [`MAX_POOL`].
+    pub pool: u64,
+    /// `loglevel=off|error|warn|info|debug|trace`
+    pub loglevel: LevelFilter,
+    /// `console=hvc|uart`
+    pub console: Console,
+    /// `run=a,b,..`, in order; not empty.
+    pub run: ArrayVec<Step, MAX_STEPS>,
+    /// `ip=dhcp|A.B.C.D/len`, with `gw=A.B.C.D`
+    pub ip: Ip,
+    /// `irq=auto|lsi|poll`
+    pub irq: Irq,
+    /// `report=auto|full`
+    pub report: ReportOption,
+    /// `seed=N`: of the pattern that `blk-pattern` writes.
+    pub seed: u64,
+    /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for.
+    pub serve: Option<Duration>,
+    /// `patience=SECONDS`: how long a device may take over a request; not given: what each driver allows.
+    pub patience: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let mut run = ArrayVec::new();
+        run.push(Step::Demo);
+        Self {
+            svm: None,
+            pool: DEFAULT_POOL,
+            loglevel: LevelFilter::Info,
+            console: Console::Hvc,
+            run,
+            ip: Ip::Dhcp,
+            irq: Irq::Auto,
+            report: ReportOption::Auto,
+            seed: DEFAULT_SEED,
+            serve: None,
+            patience: None,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Steps of `run=`.
+
+use super::extra::ExtraStep;
+use super::words::STEPS;
+use core::fmt;
+
+/// One thing to do after boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// What a person wants to see.
+    Demo,
+    /// SHA-256 of each whole data disk.
+    BlkDigest,
+    /// A seeded pattern over the whole of the scratch disk, read back.
+    BlkPattern,
+    /// Each data disk read and each scratch disk overwritten, every CPU a share of its own.
+    BlkSmp,
+    /// Answer ARP, ICMP, UDP and TCP echo.
+    NetServe,
+    /// State the memory map, for a check from outside.
+    Map,
+    /// A step of this image's own.
+    Extra(ExtraStep),
+}
+
+impl Step {
+    /// Whether it writes to disks named `scratch`.
+    #[must_use]
+    pub const fn writes_scratch(self) -> bool {
+        match self {
+            Self::BlkPattern | Self::BlkSmp => true,
+            Self::Extra(step) => step.writes_scratch,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Extra(step) => f.write_str(step.name),
+            own => f.write_str(STEPS.iter().find(|(_, step)| step == own).map_or("", |(name, _)| name)),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The words of the command line with their help: what `make help` shows is generated from these lists (`make lists`).
+
+use super::Step;
+
+/// A word with its help.
+#[derive(Clone, Copy, Debug)]
+pub struct Help {
+    /// The step's name, or the option with the form of its value.
+    pub word: &'static str,
+    /// What it is for, in a few words.
+    pub help: &'static str,
+}
+
+/// Lists of names, which images have, beside lists of help, which they do not have.
+macro_rules! words {
+    ($(#[$meta:meta])* options $names:ident, $helps:ident: [$len:literal] $($name:literal $form:literal $help:literal;)*) => {
+        $(#[$meta])*
+        pub const $names: [&[u8]; $len] = [$($name.as_bytes()),*];
+        /// Their help.
+        pub const $helps: [Help; $len] = [$(Help { word: concat!($name, "=", $form), help: $help }),*];
+    };
+    ($(#[$meta:meta])* steps $names:ident, $helps:ident: [$len:literal] $($name:literal $help:literal;)*) => {
+        $(#[$meta])*
+        pub const $names: [&str; $len] = [$($name),*];
+        /// Their help.
+        pub const $helps: [Help; $len] = [$(Help { word: $name, help: $help }),*];
+    };
+    ($(#[$meta:meta])* product $names:ident, $helps:ident: [$len:literal] $($step:ident $name:literal $help:literal;)*) => {
+        $(#[$meta])*
+        pub const $names: [(&str, Step); $len] = [$(($name, Step::$step)),*];
+        /// Their help.
+        pub const $helps: [Help; $len] = [$(Help { word: $name, help: $help }),*];
+    };
+}
+
+words! {
+    /// Every step of the product with the name it has in `run=`.
+    product STEPS, STEP_HELP: [6]
+    Demo "demo" "what make run shows: each device, the first MiB of the disk, the network";
+    BlkDigest "blk-digest" "SHA-256 of every whole disk, but of those that another step of run= may write to";
+    BlkPattern "blk-pattern" "writes a seeded pattern over the whole scratch disk and reads it back";
+    BlkSmp "blk-smp" "reads every data disk and overwrites every scratch disk, all CPUs at the same time, each a part of it";
+    NetServe "net-serve" "answers ARP, ICMP echo, UDP and TCP echo on port 7 of the first card that gets an address until q \
+        is typed or serve= passes";
+    Map "map" "states the memory map: each run of pages with its rights";
+}
+
+words! {
+    /// Every option of the product; what is neither here nor one of an image's own is unknown.
+    options OPTIONS, OPTION_HELP: [12]
+    "svm" "on|off|emulated" "ask for secure mode, never, or where firmware cannot publish /ibm,ultravisor";
+    "pool" "8M" "size of the shared pool, whole 64 KiB frames, up to 1G; behind a host bridge that makes no dynamic \
+        windows, up to its DMA window less one frame for devices with ACCESS_PLATFORM";
+    "loglevel" "info" "off, error, warn, info, debug or trace";
+    "console" "hvc|uart" "uart: also on a 16550 behind pci-serial; without one, status 6";
+    "run" "STEP,STEP,..." "what to do after boot, in order; default demo";
+    "ip" "dhcp|A.B.C.D/len" "the card's address";
+    "gw" "A.B.C.D" "the gateway, with the second form of ip=";
+    "irq" "auto|lsi|poll" "the interrupts that devices may use: the best they have, level interrupts, none";
+    "report" "auto|full" "full: crash reports of an emulated secure VM show registers, stack and log, too";
+    "seed" "1" "of the pattern of blk-pattern and blk-smp; in the test image also of soak, bench-blk and bench-smp";
+    "serve" "SECONDS" "how long net-serve lasts; in the test image also net-bench and soak";
+    "patience" "SECONDS" "how long a device may take over a request before it counts as broken; default: 30 for a disk, \
+        60 for a card";
+}
+
+words! {
+    /// The steps that only the test image has.
+    steps TEST_STEPS, TEST_STEP_HELP: [14]
+    "soak" "random work on all devices, which are reset now and then for serve= seconds; goes on undisturbed until q is \
+        typed or two minutes have passed; compares all, gives all back";
+    "irq-cost" "times 4 KiB reads of the first disk, polled and by interrupt";
+    "net-bench" "net-serve after pinging the gateway, and UDP and TCP one way: port 9 discards, port 19 sends";
+    "bench-blk" "measures the pieces of work of bench= on the scratch disk; writes keep what it holds";
+    "bench-smp" "the same on all queues of the scratch disk at once, each by a CPU of its own; figures are sums";
+    "bench-pool" "measures taking and giving back a 4 KiB slot of a pool that is 0, 25, 50, 75 and 95 % full";
+    "memory" "takes all memory, marks it, finds the marks again, gives it back";
+    "breach-text-write" "writes to instructions; this and the others end with status 8";
+    "breach-data-execute" "executes data";
+    "breach-pool-execute" "executes from the shared pool";
+    "breach-stack-execute" "executes from the stack";
+    "breach-null-read" "reads near address 0";
+    "breach-stack-overflow" "uses more stack than there is";
+    "breach-other-stack-overflow" "the same on another CPU";
+}
+
+/// The options that only the test image has. Every image can name them, so that whoever gives one to the product reads
+/// which image takes it.
+pub const TEST_OPTIONS: [&str; 2] = ["bench", "canary"];
+/// Their help.
+pub const TEST_OPTION_HELP: [Help; 2] = [
+    Help {
+        word: "bench=WORK,...",
+        help: "of bench-blk and bench-smp: read|write:SIZE:DEPTH:seq|random:MILLISECONDS",
+    },
+    Help {
+        word: "canary=N",
+        help: "plant secrets of this seed in private memory, for a search from outside",
+    },
+];
