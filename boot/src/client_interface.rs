@@ -12,7 +12,7 @@ pub type Phandle = u32;
 /// Room for a property name. The standard's limit is 31 characters, and trees in use are beyond it.
 pub const NAME_SIZE: usize = 128;
 
-/// The name of a property.
+/// The name of a property, with its NUL.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Name {
     /// Everything after the name is NUL, and there is at least one.
@@ -74,14 +74,14 @@ pub enum ClientError {
     NameTooLong(usize),
 }
 
-/// Walking firmware's tree.
+/// Open Firmware's client interface, as far as it serves to walk the tree.
 pub trait ClientInterface {
-    /// The root.
+    /// The root node.
     ///
     /// # Errors
     /// As for every method: see [`ClientError`].
     fn root(&mut self) -> Result<Phandle, ClientError>;
-    /// The first child.
+    /// The first child of `node`, if it has one.
     ///
     /// # Errors
     /// See [`ClientError`].

@@ -35,7 +35,7 @@ core::arch::global_asm!(
 unsafe extern "C" {
     /// The kernel proper; gets the flattened device tree, and 1 when this is known to be an ordinary guest.
     fn kernel_main(fdt: usize, ordinary: usize) -> !;
-    /// See `low_memory.S`.
+    /// Defined in `low_memory.S`.
     fn postern_own_low_memory(base: usize);
     static __image_start: u8;
     static __image_end: u8;
@@ -51,7 +51,7 @@ const ESM_TREE: usize = 1 << 20;
 const VECTORS_END: usize = 0x1_0000;
 /// What the linker script aligns the image to.
 const IMAGE_ALIGN: usize = 0x1_0000;
-/// MSR\[S\].
+/// MSR\[S\]: the CPU runs in a secure VM.
 const MSR_S: u64 = 1 << 22;
 
 /// Why the boot does not reach the kernel.

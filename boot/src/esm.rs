@@ -4,7 +4,7 @@ use papr::ultracall::{Ultracall, UvStatus};
 use thiserror::Error;
 
 unsafe extern "C" {
-    /// See `esm.S`.
+    /// Defined in `esm.S`.
     fn postern_enter_esm(base: usize, fdt: usize) -> i64;
 }
 

@@ -15,7 +15,7 @@ pub enum EditError {
     /// There is no such node below the root.
     #[error("device tree lacks the node to edit")]
     NoNode,
-    /// It does not fit.
+    /// The edited tree does not fit.
     #[error(transparent)]
     Write(#[from] WriteError),
 }

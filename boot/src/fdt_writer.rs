@@ -6,21 +6,21 @@
 
 use thiserror::Error;
 
-/// `0xd00dfeed`
+/// Magic number of a flattened tree, `0xd00dfeed`.
 pub const MAGIC: u32 = 0xd00d_feed;
 /// Bytes of the header, version 17.
 pub const HEADER_SIZE: usize = 40;
 /// Version written, and the oldest it can be read as.
 pub const VERSION: (u32, u32) = (17, 16);
-/// A node begins.
+/// FDT_BEGIN_NODE
 pub const BEGIN_NODE: u32 = 1;
-/// A node ends.
+/// FDT_END_NODE
 pub const END_NODE: u32 = 2;
-/// A property.
+/// FDT_PROP
 pub const PROP: u32 = 3;
-/// Nothing.
+/// FDT_NOP
 pub const NOP: u32 = 4;
-/// The structure ends.
+/// FDT_END
 pub const END: u32 = 9;
 
 /// Why a tree could not be written.
@@ -43,7 +43,7 @@ pub enum WriteError {
     Unbalanced,
 }
 
-/// A tree being written.
+/// Writes a flattened tree into a buffer.
 #[derive(Debug)]
 pub struct Writer<'a> {
     tree: &'a mut [u8],
@@ -51,7 +51,7 @@ pub struct Writer<'a> {
     names: &'a mut [u8],
     names_len: usize,
     structure_at: usize,
-    /// Where the next token goes.
+    /// Offset of the next token.
     at: usize,
     depth: usize,
 }

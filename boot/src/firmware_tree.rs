@@ -23,15 +23,15 @@ const SLOF_MODEL: &[u8] = b"SLOF";
 /// What went wrong with firmware.
 #[derive(Clone, Copy, Debug, Error)]
 pub enum FirmwareError {
-    /// Flattening its tree.
+    /// Firmware's tree could not be flattened.
     #[error(transparent)]
     Flatten(#[from] FlattenError),
     /// RTAS was put, or was to be put, where something else is.
     #[error("Open Firmware gave {base:#x}+{size:#x} for RTAS, which is in use")]
     RtasOverlaps {
-        /// First byte.
+        /// Address of the first byte.
         base: u32,
-        /// Bytes.
+        /// Length in bytes.
         size: u32,
     },
 }
@@ -53,7 +53,7 @@ impl From<WriteError> for FirmwareError {
 pub struct Handover {
     /// The initrd, when there is one.
     pub initrd: Option<GpaRange>,
-    /// The image in memory.
+    /// The guest physical addresses of the image.
     pub image: GpaRange,
 }
 

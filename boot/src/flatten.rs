@@ -19,10 +19,10 @@ const OWN_PREFIX: &[u8] = b"postern,";
 /// Why firmware's tree could not be flattened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FlattenError {
-    /// A call into firmware.
+    /// A call into firmware failed.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// Writing the result.
+    /// The flattened tree could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// More than this many nodes below each other.
@@ -47,9 +47,9 @@ pub enum FlattenError {
 pub struct Addition<'a> {
     /// The node's full path.
     pub path: &'a [u8],
-    /// The property.
+    /// The property's name.
     pub name: &'a [u8],
-    /// Its value.
+    /// The property's value.
     pub value: &'a [u8],
 }
 

@@ -5,7 +5,7 @@ use core::ffi::CStr;
 use papr::cas::Vectors;
 
 unsafe extern "C" {
-    /// See `client_call.S`.
+    /// Defined in `client_call.S`.
     fn postern_client_call(cells: *mut u32, entry: u32, msr: u64) -> i64;
 }
 
@@ -87,7 +87,7 @@ impl OpenFirmware {
         Ok(Some(answer).filter(|&node| node != 0 && node != MINUS_ONE))
     }
 
-    /// A property of one cell.
+    /// The value of a property that has one cell.
     pub fn cell(&mut self, node: Phandle, name: &[u8]) -> Result<Option<u32>, ClientError> {
         let name = Name::new(name)?;
         let mut value = [0; 4];

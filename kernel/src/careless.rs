@@ -3,7 +3,7 @@
 use crate::devices::set::Devices;
 
 unsafe extern "C" {
-    /// Where the tree is, in `linker.ld`.
+    /// The buffer of the tree, defined in `linker.ld`.
     static __fdt_buffer: u8;
 }
 

@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-/// Where `boot` hands over.
+/// Called by the boot stage.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(fdt: usize, ordinary: usize) -> ! {
     // SAFETY: `boot` calls this once, with the machine as it left it.

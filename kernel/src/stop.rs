@@ -15,13 +15,13 @@ use thiserror::Error;
 /// An error that ends the run.
 #[derive(Debug, Error)]
 pub enum Stop {
-    /// The tree is malformed.
+    /// The device tree is malformed.
     #[error("bad device tree: {0}")]
     Tree(#[from] FdtError),
     /// The tree describes no machine that can be run.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// That many words of the command line cannot be followed; each was reported.
+    /// This many words of the command line cannot be followed; each was reported.
     #[error("bad command line: {0} words")]
     CommandLine(usize),
     /// What the platform says about secure mode contradicts itself.
@@ -33,7 +33,7 @@ pub enum Stop {
     /// Owners of memory overlap, or there is no room for heap or pool.
     #[error(transparent)]
     Map(#[from] MapError),
-    /// No range could be shared.
+    /// No range could be shared as the pool.
     #[error("no pool: {0}")]
     Pool(#[from] ShareError),
     /// No memory could be proved to be this VM's.
@@ -42,14 +42,14 @@ pub enum Stop {
     /// Translation cannot be turned on.
     #[error(transparent)]
     Mmu(#[from] MmuError),
-    /// A device, or a job on it.
+    /// A device failed, or a job on it.
     #[error(transparent)]
     Device(#[from] DeviceError),
 }
 
 /// A failure that stands for an exit status.
 pub trait Failed: fmt::Display {
-    /// The status to exit with.
+    /// The exit status that the failure leads to.
     fn status(&self) -> ExitStatus;
 }
 
@@ -66,7 +66,7 @@ impl Failed for Stop {
 }
 
 impl Stop {
-    /// The status to exit with.
+    /// The exit status that the error leads to.
     pub fn status(&self) -> ExitStatus {
         match self {
             Self::Tree(_) | Self::Machine(_) => ExitStatus::BadDeviceTree,

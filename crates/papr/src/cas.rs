@@ -10,8 +10,8 @@ use thiserror::Error;
 /// Property of `/chosen`: pairs of a byte's number in option vector 5 and what the platform supports of it.
 pub const PLATFORM_SUPPORT: &str = "ibm,arch-vec-5-platform-support";
 
-/// Processors that the image runs on, without a compatibility mode: mask and value of the version register. The value of
-/// the last has a bit that its mask has not, which ends the list; it fits no processor.
+/// Processors that the image runs on without a compatibility mode: mask and value of the version register. The last
+/// entry ends the list: `value & !mask != 0` matches no processor.
 const PROCESSORS: [(u32, u32); 4] = [
     (0xffff_0000, 0x004e_0000), // POWER9
     (0xffff_0000, 0x0080_0000), // POWER10
@@ -24,7 +24,7 @@ const VECTORS: u8 = 4;
 const ARCHITECTURES: [u8; 4] = [2, 0, 0, 0xc0];
 /// Vectors 2 to 4: nothing is asked of memory that firmware lives in, of units, or of the partition.
 const IGNORED: [u8; 2] = [0, 0x80];
-/// Bytes of vector 5.
+/// Length of vector 5 in bytes.
 const PLATFORM: u8 = 26;
 /// Byte 2 of it: a logical partition; messages as interrupts.
 const PARTITION: u8 = 0x81;
@@ -43,7 +43,7 @@ pub enum Unasked {
     /// The platform does not say what it supports.
     #[error("firmware does not say what can be negotiated")]
     NoOffer,
-    /// It does not support radix translation. This kernel has no other; to ask for it could end the machine.
+    /// The platform does not support radix translation. This kernel has no other; asking for it could end the machine.
     #[error("the platform does not offer radix translation")]
     NoRadix,
 }
@@ -51,7 +51,7 @@ pub enum Unasked {
 /// The processor on which the platform offers no radix translation, and the mode that it is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Processor {
-    /// Its version register.
+    /// The processor version register (PVR).
     pub version: u32,
     /// The logical version of the compatibility mode, if there is one.
     pub compatibility: Option<u32>,
@@ -86,7 +86,7 @@ pub struct Request {
     /// XIVE in exploitation mode, where there is nothing else: its devices are polled, but to ask for XICS would end
     /// the machine (QEMU).
     pub xive: bool,
-    /// That the guest invalidates translations itself.
+    /// Whether the guest invalidates translations itself.
     pub invalidates: bool,
 }
 
@@ -145,7 +145,7 @@ impl Request {
 pub struct Vectors([u8; LEN]);
 
 impl Vectors {
-    /// As they lie in memory.
+    /// The bytes of the structure, in the order that firmware reads.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -157,11 +157,11 @@ impl Vectors {
 pub enum Outcome {
     /// Firmware took the vectors; its tree has changed.
     Agreed,
-    /// It did not, or has no such method. Nothing has changed.
+    /// Firmware refused the vectors, or has no such method. Its tree is unchanged.
     Refused,
-    /// It was not asked.
+    /// Firmware was not asked: see [`Unasked`].
     Unasked,
-    /// There was no firmware.
+    /// The kernel was entered without firmware.
     NoFirmware,
 }
 
@@ -179,13 +179,13 @@ impl Outcome {
         }
     }
 
-    /// The same, as the plain line has it.
+    /// The word of the fact `firmware.cas`.
     #[must_use]
     pub fn word(self) -> &'static str {
         self.note().to_str().unwrap_or_default()
     }
 
-    /// What a word stands for.
+    /// The outcome that a word of [`Self::word`] stands for.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.word() == word)

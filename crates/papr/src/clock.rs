@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-/// The timebase.
+/// A clock: on a pseries the timebase.
 pub trait Clock {
     /// Ticks since some fixed moment.
     fn now(&self) -> u64;
-    /// Ticks a second; not 0.
+    /// Ticks per second; not 0.
     fn frequency(&self) -> u64;
     /// Called once a turn of a waiting loop.
     fn relax(&self) {
@@ -34,7 +34,7 @@ pub trait Clock {
 pub enum Wake {
     /// An interrupt of a device or of another CPU, or nothing that is known.
     Event,
-    /// The timer.
+    /// The decrementer reached the end of the sleep.
     Timer,
 }
 

@@ -36,21 +36,21 @@ impl DeviceId {
         self.domain
     }
 
-    /// The bus.
+    /// The bus number, 0..=255.
     #[must_use]
     pub const fn bus(self) -> u8 {
         let [bus, _] = self.routing.to_be_bytes();
         bus
     }
 
-    /// The device, 0..=31.
+    /// The device number on its bus, 0..=31.
     #[must_use]
     pub const fn device(self) -> u8 {
         let [_, low] = self.routing.to_be_bytes();
         low >> 3
     }
 
-    /// The function, 0..=7.
+    /// The function number in its device, 0..=7.
     #[must_use]
     pub const fn function(self) -> u8 {
         let [_, low] = self.routing.to_be_bytes();

@@ -11,13 +11,13 @@ pub mod calls;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Hcall {
-    /// liobn, ioba -> tce
+    /// H_GET_TCE: liobn, ioba -> tce
     GetTce = 0x1c,
-    /// liobn, ioba, tce
+    /// H_PUT_TCE: liobn, ioba, tce
     PutTce = 0x20,
     /// size, address -> value, as a big-endian CPU would see it
     LogicalCiLoad = 0x3c,
-    /// size, address, value
+    /// H_LOGICAL_CI_STORE: size, address, value
     LogicalCiStore = 0x40,
     /// terminal -> length, 16 bytes
     GetTermChar = 0x54,
@@ -33,7 +33,7 @@ pub enum Hcall {
     Xirr = 0x74,
     /// Gives the CPU up until an interrupt; returns with MSR\[EE\] set
     Cede = 0xe0,
-    /// liobn, ioba, tce, count
+    /// H_STUFF_TCE: liobn, ioba, tce, count
     StuffTce = 0x138,
     /// flags, resource, value 1, value 2
     SetMode = 0x31c,
@@ -49,34 +49,34 @@ pub enum HcallError {
     /// H_BUSY (1) or H_LONG_BUSY_* (9900..=9905): try again later.
     #[error("H_BUSY ({0})")]
     Busy(i64),
-    /// H_CLOSED (2)
+    /// H_CLOSED (2): the resource is closed.
     #[error("H_CLOSED")]
     Closed,
-    /// H_NOT_AVAILABLE (3)
+    /// H_NOT_AVAILABLE (3): the resource is not available.
     #[error("H_NOT_AVAILABLE")]
     NotAvailable,
-    /// H_HARDWARE (-1)
+    /// H_HARDWARE (-1): a hardware error.
     #[error("H_HARDWARE")]
     Hardware,
-    /// H_FUNCTION (-2)
+    /// H_FUNCTION (-2): the hypervisor does not have this call.
     #[error("H_FUNCTION")]
     Function,
-    /// H_PRIVILEGE (-3)
+    /// H_PRIVILEGE (-3): the caller must not make this call.
     #[error("H_PRIVILEGE")]
     Privilege,
     /// H_PARAMETER (-4), H_P2..H_P5 (-55..=-58): which argument was wrong, the first counted 1.
     #[error("H_P{0}")]
     Parameter(u8),
-    /// H_AUTHORITY (-10)
+    /// H_AUTHORITY (-10): the caller has no authority over the resource.
     #[error("H_AUTHORITY")]
     Authority,
-    /// H_PERMISSION (-11)
+    /// H_PERMISSION (-11): the caller has no permission.
     #[error("H_PERMISSION")]
     Permission,
-    /// H_RESOURCE (-16)
+    /// H_RESOURCE (-16): the hypervisor is short of a resource.
     #[error("H_RESOURCE")]
     Resource,
-    /// H_UNSUPPORTED (-67)
+    /// H_UNSUPPORTED (-67): the call is not supported in this state.
     #[error("H_UNSUPPORTED")]
     Unsupported,
     /// A code this call does not have.
@@ -87,9 +87,9 @@ pub enum HcallError {
 /// What came back in r3 and r4..r7, unjudged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HcallReturn {
-    /// r3
+    /// r3: the status.
     pub status: i64,
-    /// r4..r7
+    /// r4..r7: the outputs.
     pub out: [u64; 4],
 }
 

@@ -163,7 +163,7 @@ impl DefaultDmaWindow {
 /// Whether a DMA window of pages of `2^page_shift` bytes can be used.
 ///
 /// # Errors
-/// It cannot.
+/// The numbers make no window.
 pub fn check_dma_window(liobn: u32, base: u64, size: u64, page_shift: u32) -> Result<(), BadDmaWindow> {
     let page = 1u64.wrapping_shl(page_shift);
     let whole = size >= page && size.is_multiple_of(page) && base.is_multiple_of(page);

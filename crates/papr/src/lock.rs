@@ -22,7 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(2);
 /// Whether this is the build that waits for a lock as long as another CPU keeps it.
 const WAITS_FOR_EVER: bool = cfg!(sabotage_careless);
 
-/// Nobody.
+/// The lock is free.
 const FREE: u64 = 0;
 /// Holder of a lock that nobody steals: which CPU that is does not matter.
 const SOMEBODY: u64 = 1;
@@ -59,7 +59,7 @@ impl<T> fmt::Debug for Lock<T> {
 pub struct Guard<'a, T> {
     lock: &'a Lock<T>,
     here: u64,
-    /// It stays on its CPU.
+    /// Keeps the guard from being sent to another CPU.
     stays: PhantomData<*const ()>,
 }
 
@@ -127,7 +127,7 @@ impl<T> Lock<T> {
         self.holder.compare_exchange(FREE, here, Ordering::Acquire, Ordering::Relaxed).map(drop)
     }
 
-    /// Of a lock that `here` holds.
+    /// The guard of a lock that `here` has taken.
     #[inline]
     const fn guard(&self, here: u64) -> Guard<'_, T> {
         Guard { lock: self, here, stays: PhantomData }

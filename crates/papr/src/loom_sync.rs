@@ -22,7 +22,7 @@ use std::thread_local;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
     Nothing,
-    /// Every access is relaxed.
+    /// The processor treats every access as relaxed.
     Unordered,
     /// An addition is a load and a store.
     Separate,
@@ -153,7 +153,7 @@ impl AtomicU64 {
 #[derive(Clone)]
 pub struct Interrupt {
     pending: Arc<Mutex<bool>>,
-    /// Nobody raises it any more.
+    /// Set when no thread raises the interrupt any more.
     over: Arc<loom::sync::atomic::AtomicBool>,
 }
 

@@ -31,7 +31,7 @@ pub const fn high_u32(word: u64) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
-/// Both halves, the upper one first: how RTAS and Open Firmware take a 64-bit number in cells.
+/// Both 32-bit halves, the upper one first: RTAS and Open Firmware take a 64-bit number as two cells.
 #[must_use]
 pub const fn cells(word: u64) -> [u32; 2] {
     [high_u32(word), low_u32(word)]

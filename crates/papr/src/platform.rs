@@ -78,13 +78,13 @@ impl Width {
 /// piece or any clone or part of it lives. [`Self::gpa`] and [`Self::len`] name those bytes and no others: devices are
 /// given them to write to. No call touches a byte outside.
 pub unsafe trait DeviceMemory: Clone + fmt::Debug {
-    /// Bytes in this piece.
+    /// Length of this piece in bytes.
     fn len(&self) -> usize;
     /// Whether the piece has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
-    /// Where the piece lies.
+    /// The guest physical address of the first byte.
     fn gpa(&self) -> Gpa;
     /// A part of this piece; `None` when it is not wholly inside.
     fn part(&self, offset: usize, len: usize) -> Option<Self>;
@@ -92,7 +92,7 @@ pub unsafe trait DeviceMemory: Clone + fmt::Debug {
     fn read(&self, offset: usize, out: &mut [u8]);
     /// Copies in, from private memory.
     fn write(&self, offset: usize, data: &[u8]);
-    /// Writes zeros.
+    /// Writes `len` zeros from `offset` on.
     fn zero(&self, offset: usize, len: usize);
     /// Copies out, into private memory, and writes zeros to where it read.
     fn take(&self, offset: usize, out: &mut [u8]) {
@@ -142,7 +142,7 @@ pub enum HaltReason {
     AddressOutsidePool {
         /// The address, as the device would have seen it.
         bus: u64,
-        /// Bytes from there on.
+        /// Length in bytes.
         len: u64,
     },
 }

@@ -38,13 +38,13 @@ impl Registers {
         Self { start, len }
     }
 
-    /// First byte.
+    /// The guest physical address of the first byte.
     #[must_use]
     pub const fn gpa(&self) -> Gpa {
         self.start
     }
 
-    /// Bytes.
+    /// Length in bytes.
     #[must_use]
     pub const fn len(&self) -> u64 {
         self.len
@@ -80,13 +80,13 @@ impl Registers {
 }
 
 impl Register {
-    /// Where it is.
+    /// The guest physical address of the register.
     #[must_use]
     pub const fn gpa(&self) -> Gpa {
         self.at
     }
 
-    /// Its width.
+    /// The width of the register.
     #[must_use]
     pub const fn width(&self) -> Width {
         self.width

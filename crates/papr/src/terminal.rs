@@ -13,7 +13,7 @@ use core::time::Duration;
 /// what it does not take at the first try is dropped.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// One terminal.
+/// One hypervisor terminal.
 #[derive(Debug)]
 pub struct Terminal {
     number: AtomicU32,
@@ -29,7 +29,7 @@ struct Typed {
     end: usize,
 }
 
-/// The name of their lock.
+/// What the lock of typed bytes is called in errors.
 const TYPED: &str = "keyboard";
 
 const NOTHING: Typed = Typed { bytes: [0; calls::TERMINAL_BYTES], next: 0, end: 0 };

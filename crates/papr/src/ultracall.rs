@@ -14,10 +14,10 @@ pub use status::UvStatus;
 pub enum Ultracall {
     /// kernel base, FDT: become a secure VM
     Esm = 0xf110,
-    /// gfn, count
+    /// First frame, number of frames: let the hypervisor access them; clears them.
     SharePage = 0xf130,
-    /// gfn, count
+    /// First frame, number of frames: take the access back.
     UnsharePage = 0xf134,
-    /// no arguments
+    /// No arguments: take back the access to everything that is shared.
     UnshareAllPages = 0xf140,
 }

@@ -25,14 +25,14 @@ use pseries_tree::machine::MAX_LINE;
 /// Most problems that are kept; more are only counted.
 pub const MAX_ERRORS: usize = 8;
 
-/// What a command line says.
+/// What a command line says, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parsed<'a> {
     /// The options; those not given, and those in error, have their defaults.
     pub options: Options,
     /// The words that cannot be followed, in order, the first [`MAX_ERRORS`] of them.
     pub errors: ArrayVec<CmdlineError<'a>, MAX_ERRORS>,
-    /// How many more there were.
+    /// Number of further errors.
     pub errors_left_out: usize,
 }
 

@@ -11,7 +11,7 @@ pub enum Unusual {
     /// The tree does not say how long a block is.
     #[error("the tree does not say how long a data cache block is")]
     Unsaid,
-    /// It says so many bytes.
+    /// The tree states this size in bytes.
     #[error("the tree says that a data cache block has {0} bytes")]
     Said(u32),
     /// One `dcbz` has cleared so many bytes.

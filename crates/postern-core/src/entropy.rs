@@ -19,7 +19,7 @@ const LOOKS: usize = 64;
 pub enum Quality {
     /// The CPU's generator answered.
     Darn,
-    /// It did not, or always with the same number: all there is are times, which the host can guess.
+    /// The generator gave nothing, or always the same number. Only times are left, which the host can guess.
     Weak,
 }
 

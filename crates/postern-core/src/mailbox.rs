@@ -9,7 +9,7 @@ use papr::sync::AtomicU64;
 #[cfg(all(test, loom))]
 mod interleavings;
 
-/// A place for one value.
+/// A place for one value that another CPU sends.
 pub type Slot<T> = Lock<Option<T>>;
 
 /// Hands `value` over to a CPU that is in [`next`], and wakes it. In this order: a CPU that was woken before the
@@ -52,14 +52,14 @@ const MISSED: u64 = 2;
 pub struct Arrival(AtomicU64);
 
 impl Arrival {
-    /// Nobody is here yet.
+    /// An empty mailbox.
     #[must_use]
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self(AtomicU64::new(AWAITED))
     }
 
-    /// Nobody is here yet.
+    /// An empty mailbox.
     #[must_use]
     #[cfg(loom)]
     pub fn new() -> Self {
@@ -72,12 +72,12 @@ impl Arrival {
         self.0.compare_exchange(AWAITED, HERE, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether it is here.
+    /// Whether the value has arrived.
     pub fn is_here(&self) -> bool {
         self.0.load(Ordering::Acquire) == HERE
     }
 
-    /// It is not waited for any longer. False when it has come at the last moment.
+    /// Ends the wait. False when the value has arrived at the last moment.
     #[must_use]
     pub fn miss(&self) -> bool {
         self.0.compare_exchange(AWAITED, MISSED, Ordering::Relaxed, Ordering::Acquire).is_ok()

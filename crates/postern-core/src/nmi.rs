@@ -19,7 +19,7 @@ pub fn place(r3: u64, rtas: GpaRange) -> Option<Gpa> {
     (r3.is_multiple_of(8) && rtas.contains(at, SAVED_BYTES as u64)).then_some(at)
 }
 
-/// What was there.
+/// What the hypervisor left in the RTAS area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// The interrupted r3.

@@ -30,13 +30,13 @@ impl Work {
         self.worst = worse(self.worst, other.worst);
     }
 
-    /// Pieces asked for.
+    /// Number of pieces asked for.
     #[must_use]
     pub fn asked(&self) -> u64 {
         self.asked
     }
 
-    /// Pieces done.
+    /// Number of pieces done.
     #[must_use]
     pub fn done(&self) -> u64 {
         self.done
@@ -51,7 +51,7 @@ impl Work {
     }
 }
 
-/// Of two failures the one that decides. Wrong data is worse than none.
+/// The failure that decides the exit status. Wrong data is worse than no data.
 fn worse(one: Option<ExitStatus>, other: Option<ExitStatus>) -> Option<ExitStatus> {
     let rank = |status: Option<ExitStatus>| match status {
         None => 0,
@@ -69,7 +69,7 @@ fn worse(one: Option<ExitStatus>, other: Option<ExitStatus>) -> Option<ExitStatu
 pub enum Exposure {
     /// An ordinary guest: all its memory is the host's.
     Ordinary,
-    /// That many pages of a secure guest; 0 is what has to be.
+    /// The host can reach this many pages of a secure guest outside the pool; it has to be 0.
     Pages(u64),
     /// The windows of a secure guest could not be read back.
     Unknown,
@@ -78,11 +78,11 @@ pub enum Exposure {
 /// Everything that decides how the run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What `run=` asked for.
+    /// The pieces of work that `run=` asked for.
     pub work: Work,
     /// Devices with a driver, and host bridges, that were left out because of an error.
     pub refused: u64,
-    /// What the host can reach.
+    /// What the host can reach at the end.
     pub exposure: Exposure,
 }
 

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// The option `svm=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SvmOption {
-    /// Issue UV_ESM.
+    /// Issue UV_ESM and become a secure VM.
     On,
     /// Stay an ordinary guest.
     Off,
@@ -68,12 +68,12 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What to do now.
+/// What the kernel has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// Go on as an ordinary guest.
     Normal,
-    /// Go on as a secure VM.
+    /// The guest is secure: go on as a secure VM.
     Secure(SecureKind),
     /// Issue UV_ESM; should it fail, stop.
     EnterEsm,
@@ -122,7 +122,7 @@ impl fmt::Display for Warning {
 /// The plan and what led to it. Displays as the evidence, in one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// What to do now.
+    /// What the kernel has to do.
     pub plan: Plan,
     /// What was asked for and not followed.
     pub warning: Option<Warning>,

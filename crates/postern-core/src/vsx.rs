@@ -15,7 +15,7 @@ pub enum Without {
     /// The tree does not say that there are vector registers.
     #[error("the tree does not say that there are vector registers")]
     Unsaid,
-    /// It says so much of them.
+    /// The tree states this value of `ibm,vmx`.
     #[error("ibm,vmx is {0}, not {VSX}")]
     Said(u32),
     /// A processor of this version is not known to have the instructions.

@@ -18,7 +18,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Nothing yet.
+    /// A watch that has seen nothing yet.
     #[must_use]
     pub const fn new() -> Self {
         Self { acts: 0, since: 0, sleeps: 0 }

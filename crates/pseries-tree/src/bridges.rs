@@ -63,13 +63,13 @@ pub struct Bridge {
     pub buid: u64,
     /// First and last bus number.
     pub buses: (u8, u8),
-    /// Where the bridge's addresses are in the guest's; sane and clear of memory.
+    /// The bridge's windows in the CPU's addresses. They were checked: none lies over memory or another window.
     pub windows: Vec<Window>,
     /// The default DMA window, `ibm,dma-window`.
     pub dma: DefaultDmaWindow,
     /// How to make another DMA window, when the bridge offers it.
     pub ddw: Option<DdwTokens>,
-    /// Where interrupt pins lead.
+    /// The interrupt source of each pin.
     pub interrupts: InterruptMap,
 }
 

@@ -1,4 +1,4 @@
-//! The processors.
+//! The processors that a tree describes, and the number of the one that booted.
 
 use super::guard::Tree;
 use super::machine::MachineError;

@@ -18,7 +18,7 @@ pub const MARKER: &str = "ibm,ultravisor";
 /// Highest byte of a logical processor version (PAPR+ B.6.2.1).
 const LOGICAL: u32 = 0x0f;
 
-/// Who started the image.
+/// What entered the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// SLOF, with the Open Firmware client interface.

@@ -7,13 +7,13 @@ use thiserror::Error;
 /// A part of the blob that the header points at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Block {
-    /// The header itself.
+    /// The header of the blob.
     Header,
-    /// The memory reservations.
+    /// The memory reservation block.
     Reservations,
-    /// The tokens.
+    /// The structure block: tokens.
     Structure,
-    /// The property names.
+    /// The strings block: names of properties.
     Strings,
 }
 
@@ -34,9 +34,9 @@ pub enum FdtError {
     /// Fewer bytes than the header says, or than a header has.
     #[error("device tree of {need} bytes, only {have} there")]
     Truncated {
-        /// Bytes there are.
+        /// Bytes that are there.
         have: usize,
-        /// Bytes there should be.
+        /// Bytes that the tree needs.
         need: usize,
     },
     /// The first word is not [`MAGIC`].
@@ -45,7 +45,7 @@ pub enum FdtError {
     /// A version that cannot be read.
     #[error("device tree version {version} (compatible with {compatible}), not {VERSION}")]
     Version {
-        /// Of the tree.
+        /// The version that the header states.
         version: u32,
         /// The oldest one that a reader may know to read it.
         compatible: u32,
@@ -56,19 +56,19 @@ pub enum FdtError {
     /// A block does not lie within the blob.
     #[error("device tree {block} at {at:#x}+{len:#x} is outside")]
     Outside {
-        /// Which.
+        /// The block that does not fit.
         block: Block,
-        /// Where it starts.
+        /// Its first byte, from the start of the blob.
         at: u32,
-        /// Its bytes.
+        /// Its length in bytes.
         len: u32,
     },
     /// A block starts at an offset that is not aligned.
     #[error("device tree {block} at {at:#x} is misaligned")]
     Misaligned {
-        /// Which.
+        /// The block that is misaligned.
         block: Block,
-        /// Where it starts.
+        /// Its first byte, from the start of the blob.
         at: u32,
     },
     /// Two blocks share bytes.
@@ -80,39 +80,39 @@ pub enum FdtError {
     /// A token that is not one, or not one that may stand there.
     #[error("device tree token {word:#x} at {at:#x}")]
     Token {
-        /// Where.
+        /// Offset of the token in the structure block, in bytes.
         at: usize,
-        /// The word.
+        /// The word that is no token.
         word: u32,
     },
     /// FDT_NOP, which is not accepted.
     #[error("device tree has an FDT_NOP at {at:#x}, which is not supported")]
     Nop {
-        /// Where.
+        /// Offset in the structure block, in bytes.
         at: usize,
     },
     /// The structure block ends within a token.
     #[error("device tree structure block ends too early at {at:#x}")]
     StructureEnds {
-        /// Where.
+        /// Offset in the structure block, in bytes.
         at: usize,
     },
     /// A property after a child node.
     #[error("device tree property after a child node at {at:#x}")]
     PropertyAfterChild {
-        /// Where.
+        /// Offset in the structure block, in bytes.
         at: usize,
     },
     /// A name without end, too long, empty, not UTF-8, or with a `/`.
     #[error("device tree has a bad name at {at:#x}")]
     Name {
-        /// Where.
+        /// Offset in the structure block, in bytes.
         at: usize,
     },
     /// A property's name lies outside the strings block.
     #[error("device tree property at {at:#x} has its name at {offset:#x}, outside the strings")]
     NameOffset {
-        /// Where the property is.
+        /// Offset of the property in the structure block, in bytes.
         at: usize,
         /// The offset into the strings block.
         offset: u32,
@@ -120,29 +120,29 @@ pub enum FdtError {
     /// A property with more bytes than are left.
     #[error("device tree property at {at:#x} has {len:#x} bytes")]
     PropertyLength {
-        /// Where.
+        /// Offset of the property in the structure block, in bytes.
         at: usize,
-        /// Its length.
+        /// The length that it states, in bytes.
         len: u32,
     },
     /// `#address-cells` or `#size-cells` is not one word.
     #[error("device tree cell count at {at:#x} has {len} bytes, not 4")]
     Cells {
-        /// Where.
+        /// Offset of the property in the structure block, in bytes.
         at: usize,
-        /// Its length.
+        /// The length that it states, in bytes.
         len: u32,
     },
     /// Deeper than [`MAX_DEPTH`].
     #[error("device tree deeper than {MAX_DEPTH} nodes at {at:#x}")]
     TooDeep {
-        /// Where.
+        /// Offset in the structure block, in bytes.
         at: usize,
     },
     /// More than [`MAX_NODES`] or [`MAX_PROPERTIES`].
     #[error("device tree of more than {MAX_NODES} nodes or {MAX_PROPERTIES} properties at {at:#x}")]
     TooMany {
-        /// Where the one too many is.
+        /// Offset of the first that is too many, in the structure block, in bytes.
         at: usize,
     },
 }

@@ -20,7 +20,7 @@ pub const VERSION: u32 = 17;
 pub const MAX_SIZE: usize = 2 << 20;
 /// Deepest node; the root is at depth 1.
 pub const MAX_DEPTH: u32 = 32;
-/// Most nodes.
+/// Most nodes that a tree may have.
 pub const MAX_NODES: u32 = 8192;
 /// Most properties of all nodes together.
 pub const MAX_PROPERTIES: u32 = 1 << 17;
@@ -33,7 +33,7 @@ const PROP: u32 = 3;
 const NOP: u32 = 4;
 const END: u32 = 9;
 
-/// A well-formed tree.
+/// A blob that was found to be a well-formed tree.
 #[derive(Clone, Copy, Debug)]
 pub struct Tree<'a> {
     pub(super) fdt: fdt::Fdt<'a>,

@@ -19,13 +19,13 @@ use thiserror::Error;
 /// Why a tree that is well-formed describes no machine that can be run.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MachineError {
-    /// No usable memory.
+    /// The tree describes no usable memory.
     #[error("device tree describes no usable memory")]
     NoMemory,
     /// The lowest memory is here, and exception vectors lie at 0.
     #[error("device tree describes no memory at 0, where vectors lie, but from {0:#x} on")]
     NoMemoryAtZero(u64),
-    /// No processor.
+    /// The tree describes no processor.
     #[error("device tree describes no processor")]
     NoCpu,
     /// The boot processor has no timebase frequency, or 0.
@@ -72,18 +72,18 @@ pub struct Terminal {
 /// Kinds of interrupt controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterruptController {
-    /// XICS, by hcalls.
+    /// XICS, which the kernel drives by hypercalls.
     Xics,
     /// XIVE in exploitation mode.
     Xive,
 }
 
-/// The machine.
+/// A machine, as its tree describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// `model` of the root.
     pub model: HostText,
-    /// Who started the image.
+    /// What entered the image.
     pub entry: Entry,
     /// How the negotiation with it ended.
     pub cas: Outcome,
@@ -168,14 +168,14 @@ impl Machine {
         }
     }
 
-    /// Bytes of memory.
+    /// Size of all memory in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.memory.iter().fold(0, |sum, region| sum.saturating_add(region.len))
     }
 }
 
-/// Whoever reads the tree finds the same.
+/// Refuses a tree in which two readers could find different nodes under one name.
 fn unambiguous(tree: &Tree<'_>) -> Result<(), MachineError> {
     let several = |name: &&str| read::root(tree).is_some_and(|root| read::children(root, name).count() > 1);
     if let Some(name) = ONLY_ONCE.iter().find(|name| several(name)) {

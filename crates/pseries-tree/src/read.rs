@@ -17,7 +17,7 @@ pub(super) fn children<'b, 'a>(node: Node<'b, 'a>, name: &str) -> impl Iterator<
     node.children().filter(move |child| child.name == name || base_name(child.name) == name)
 }
 
-/// The first of them.
+/// The first child of this name.
 pub(super) fn child<'b, 'a>(node: Node<'b, 'a>, name: &str) -> Option<Node<'b, 'a>> {
     children(node, name).next()
 }
@@ -33,7 +33,7 @@ pub(super) fn base_name(name: &str) -> &str {
     name.split('@').next().unwrap_or(name)
 }
 
-/// A property's bytes.
+/// The value of a property.
 pub(super) fn bytes<'a>(node: Node<'_, 'a>, name: &str) -> Option<&'a [u8]> {
     Some(node.property(name)?.value)
 }

@@ -97,7 +97,7 @@ pub enum TokenError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rtas {
     tokens: Vec<(&'static str, u32)>,
-    /// Where the services lie when firmware has instantiated them.
+    /// The memory of the services, once firmware has instantiated them.
     pub range: Option<GpaRange>,
 }
 

@@ -14,27 +14,27 @@ pub enum Fault {
     Missing(&'static str),
     /// The property's value is not of the form it must have.
     Malformed(&'static str),
-    /// A range of no bytes.
+    /// A range has no bytes.
     Empty,
     /// A range whose end wraps, or lies beyond what a CPU can address.
     Wraps {
         /// First byte.
         start: u64,
-        /// Bytes.
+        /// Length in bytes.
         len: u64,
     },
     /// A range that has bytes in common with one before it.
     Overlaps {
         /// First byte.
         start: u64,
-        /// Bytes.
+        /// Length in bytes.
         len: u64,
     },
     /// A range that is not in guest memory.
     OutsideMemory {
         /// First byte.
         start: u64,
-        /// Bytes.
+        /// Length in bytes.
         len: u64,
     },
     /// What `name` names is not there.
@@ -45,14 +45,14 @@ pub enum Fault {
     DmaWindow {
         /// First bus address.
         base: u64,
-        /// Bytes.
+        /// Size in bytes.
         size: u64,
     },
     /// Two host bridges with the same number of that name.
     Shared {
-        /// The name.
+        /// Which kind of number it is.
         what: &'static str,
-        /// The number.
+        /// The number that two bridges have.
         number: u64,
     },
 }
@@ -77,9 +77,9 @@ impl fmt::Display for Fault {
 /// One oddity of a tree. None of them stops the boot by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeWarning {
-    /// The node's name.
+    /// Name of the node.
     pub node: HostText,
-    /// What is odd about it.
+    /// What is odd about the node.
     pub fault: Fault,
 }
 
@@ -105,13 +105,13 @@ impl Warnings {
         }
     }
 
-    /// The first of them.
+    /// The first oddities, at most as many as are kept.
     #[must_use]
     pub fn list(&self) -> &[TreeWarning] {
         &self.list
     }
 
-    /// How many more there were.
+    /// How many more oddities there were.
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.left_out

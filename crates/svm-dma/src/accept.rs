@@ -32,7 +32,7 @@ pub const PUBLIC: u64 = u64::from_le_bytes(*b"postern!");
 /// bytes exists: they are zeroed. No call touches a byte outside of them.
 #[allow(unsafe_code, reason = "the frames that an implementor names are zeroed")]
 pub unsafe trait Unproved {
-    /// Where it lies.
+    /// The frames' guest physical addresses.
     fn range(&self) -> GpaRange;
     /// Writes at `offset`, a multiple of 16.
     fn put(&self, offset: usize, word: [u64; 2]);
@@ -76,7 +76,7 @@ impl fmt::Display for AcceptError {
 /// What was proved, by how many calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
-    /// Ultracalls made.
+    /// Number of ultracalls made.
     pub calls: u32,
 }
 

@@ -117,7 +117,7 @@ impl MemoryMap {
         }
     }
 
-    /// All memory.
+    /// All memory of the machine, by ascending address.
     #[must_use]
     pub fn memory(&self) -> &[GpaRange] {
         &self.memory

@@ -37,12 +37,12 @@ pub struct SharedPool<M> {
 }
 
 impl<M: DeviceMemory> SharedPool<M> {
-    /// The bytes.
+    /// The shared memory.
     pub fn memory(&self) -> &M {
         &self.memory
     }
 
-    /// Where they lie.
+    /// The guest physical addresses of the shared frames.
     #[must_use]
     pub fn range(&self) -> GpaRange {
         GpaRange { start: self.memory.gpa(), len: self.memory.len() as u64 }
@@ -68,7 +68,7 @@ pub struct Quarantined<M> {
 }
 
 impl<M: DeviceMemory> Quarantined<M> {
-    /// Where the range lies.
+    /// The guest physical addresses of the range.
     #[must_use]
     pub fn range(&self) -> GpaRange {
         GpaRange { start: self.memory.gpa(), len: self.memory.len() as u64 }
@@ -121,14 +121,14 @@ impl ShareError {
     }
 }
 
-/// A share that failed.
+/// A range that could not be shared, with what is left of its memory.
 #[derive(Debug)]
 pub struct ShareFailure<M> {
-    /// Why.
+    /// Why the range could not be shared.
     pub error: ShareError,
     /// The range, if an ultracall was made for it.
     pub quarantined: Option<Quarantined<M>>,
-    /// Ultracalls made.
+    /// Number of ultracalls made.
     pub ultracalls: u32,
 }
 
@@ -279,7 +279,8 @@ fn verify_zeros(memory: &impl DeviceMemory) -> Result<(), ShareError> {
     Ok(())
 }
 
-/// By cache blocks of doublewords: bytes one by one took four fifths of the time that sharing took.
+/// Whether a chunk holds zeros alone. It compares doublewords of a cache block: by single bytes, this took four fifths
+/// of the time of sharing.
 fn is_zero(chunk: &[u8; CHUNK]) -> bool {
     let (blocks, _) = chunk.as_chunks::<128>();
     blocks.iter().all(|block| {

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes that `dcbz` clears where it is used: the cache block of POWER8 and later.
 pub(crate) const BLOCK: usize = 128;
-/// Whether it is used.
+/// Whether `dcbz` is used to clear memory.
 static BY_BLOCKS: AtomicBool = AtomicBool::new(false);
 
 /// From now on memory is cleared a cache block at a time.
@@ -16,7 +16,7 @@ pub unsafe fn clear_by_blocks() {
     BY_BLOCKS.store(true, Ordering::Relaxed);
 }
 
-/// Whether that is so.
+/// Whether memory is cleared by `dcbz`.
 #[inline]
 pub(crate) fn clears_by_blocks() -> bool {
     BY_BLOCKS.load(Ordering::Relaxed)

@@ -40,9 +40,9 @@ struct Secondary {
     arrival: Arrival,
     /// Requests of other CPUs that it has seen.
     answered: AtomicU32,
-    /// It answered when it was started, so that work may be given to it.
+    /// Set when the CPU answered its start: it can be given work.
     ready: AtomicBool,
-    /// Its place here.
+    /// The CPU's index in [`CPUS`].
     index: AtomicU32,
 }
 
@@ -51,7 +51,7 @@ const ARMED: u64 = 0x41;
 
 const _: () = assert!(size_of::<Secondary>() == 128 && SECONDARIES == 7);
 
-/// By this name `entry.S` compares what a CPU arrives with.
+/// The CPUs beside the boot CPU. `entry.S` uses this symbol to look up a CPU that arrives.
 #[unsafe(export_name = "postern_secondary_slots")]
 static CPUS: [Secondary; SECONDARIES] = [const {
     Secondary {
@@ -81,7 +81,7 @@ static BOOT_SERVER: AtomicU32 = AtomicU32::new(0);
 static VECTORS: AtomicUsize = AtomicUsize::new(0);
 
 unsafe extern "C" {
-    /// In `entry.S`.
+    /// Defined in `entry.S`.
     static postern_secondary_entry: u8;
 }
 
@@ -300,7 +300,7 @@ pub struct Worker(&'static Secondary);
 pub struct Pending<T>(Arc<Slot<T>>);
 
 impl Worker {
-    /// Its server number.
+    /// The CPU's interrupt server number.
     pub fn server(self) -> u32 {
         self.0.server.load(Ordering::Relaxed)
     }

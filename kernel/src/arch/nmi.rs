@@ -11,10 +11,10 @@ use spin::Once;
 /// Where `boot/src/vectors.S` has them.
 const RESET: u32 = 0x1c00;
 const CHECK: u32 = 0x1c20;
-/// The vectors' frame.
+/// End of the frame that holds the exception vectors.
 const LOW_MEMORY: u64 = 0x1_0000;
 
-/// Where the hypervisor leaves what it has to say, once it was told of the handlers.
+/// The RTAS area, where the hypervisor leaves the interrupted r3 and its error log once the handlers are registered.
 static AREA: Once<GpaRange> = Once::new();
 
 /// Who gets to know of a system reset or machine check.

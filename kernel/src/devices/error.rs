@@ -21,40 +21,40 @@ pub enum DeviceError {
     /// The host bridge's windows.
     #[error(transparent)]
     Windows(#[from] WindowError),
-    /// The DMA window.
+    /// The DMA window failed.
     #[error(transparent)]
     Tce(#[from] TceError),
-    /// The device's addresses.
+    /// The device got no addresses.
     #[error(transparent)]
     Place(#[from] PlaceError),
     /// The device was not among those that were given addresses.
     #[error("has no addresses")]
     NotPlaced,
-    /// The command register.
+    /// The command register failed.
     #[error(transparent)]
     Command(#[from] CommandError),
-    /// The virtio capabilities.
+    /// The virtio capabilities are unusable.
     #[error(transparent)]
     Regions(#[from] RegionError),
-    /// The virtio registers.
+    /// The virtio registers failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// DMA for the device.
+    /// DMA for the device failed.
     #[error(transparent)]
     Dma(#[from] DmaError),
-    /// The block driver.
+    /// The block driver failed.
     #[error(transparent)]
     Blk(#[from] BlkError),
-    /// The network driver.
+    /// The network driver failed.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// Reading a disk.
+    /// A disk could not be read.
     #[error(transparent)]
     Transfer(#[from] TransferError),
     /// Writing a disk and reading it back.
     #[error(transparent)]
     Job(#[from] JobError),
-    /// The network.
+    /// The network failed.
     #[error(transparent)]
     Stack(#[from] StackError<NetError>),
     /// More functions that access memory than can be remembered, which is this many.
@@ -72,7 +72,7 @@ pub enum DeviceError {
 }
 
 impl DeviceError {
-    /// The status to exit with.
+    /// The exit status that the error leads to.
     pub fn status(&self) -> ExitStatus {
         match self {
             Self::Job(JobError::Mismatch { .. }) => ExitStatus::VerificationFailed,

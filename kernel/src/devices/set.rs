@@ -38,7 +38,7 @@ pub struct Disk {
     pub id: HostText,
     /// The driver, by queue 0: for the CPU that booted.
     pub driver: Blk<Pseries, Pseries>,
-    /// By the other queues: there are none, or one for each further CPU as far as the device has them.
+    /// Drivers of the other queues: none, or one for each further CPU as far as the device has queues.
     pub others: Vec<Blk<Pseries, Pseries>>,
 }
 
@@ -56,11 +56,11 @@ pub struct Devices {
     pub pool: Option<GpaRange>,
     /// What each of the machine's bridges lets devices reach, those that were refused among them.
     pub reach: Vec<Reach>,
-    /// DMA for all of them.
+    /// DMA of all devices.
     pub dma: DmaSystem<Pseries>,
-    /// The disks.
+    /// The disks, by number.
     pub disks: Vec<Disk>,
-    /// The network cards.
+    /// The network cards, by number.
     pub cards: Vec<Card>,
     /// Devices that this kernel has a driver for, and bridges, that cannot be used; each was reported.
     pub refused: u64,

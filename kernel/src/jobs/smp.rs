@@ -26,12 +26,12 @@ use virtio_pci::interrupts::IrqSource;
 /// How long another CPU's share may take once this one's is done.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The same once this one's has failed: there is nothing to be gained.
+/// The wait for other CPUs after this CPU's own part has failed: the result cannot become better.
 const SHORT: Duration = Duration::from_secs(5);
 
 type Queue = Arc<Lock<Blk<Pseries, Pseries>>>;
 
-/// One CPU's share.
+/// What one CPU did with its part of a disk.
 struct Share {
     server: u32,
     /// Which of the disk's queues.

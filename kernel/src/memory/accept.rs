@@ -29,7 +29,7 @@ pub const MOST_REFUSED: u64 = 8;
 struct Run(OwnedFrames);
 
 impl Run {
-    /// Where 16 bytes of the run lie.
+    /// The address of 16 bytes of the run.
     fn at(&self, offset: usize) -> *mut u8 {
         let GpaRange { start, len } = self.0.range();
         assert!(offset.checked_add(16).is_some_and(|end| end as u64 <= len), "a word inside the run");
@@ -56,7 +56,7 @@ unsafe impl Unproved for Run {
     }
 }
 
-/// From now on memory is proved: this is a secure VM.
+/// Has memory proved from now on: this is a secure VM.
 pub fn require() {
     NEEDED.store(true, Ordering::Relaxed);
 }

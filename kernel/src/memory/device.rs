@@ -17,7 +17,7 @@ const PAGE: usize = 4096;
 pub struct DeviceBytes {
     base: *mut u8,
     len: usize,
-    /// Of memory that comes from the heap: the block goes back with the last handle.
+    /// The heap block of private memory, which is freed with the last handle; none for the pool.
     _block: Option<Arc<HeapBlock>>,
 }
 
@@ -80,7 +80,7 @@ impl DeviceBytes {
         Some(Self { base, len, _block: Some(Arc::new(HeapBlock { at: base, layout })) })
     }
 
-    /// The first byte.
+    /// Address of the first byte.
     pub fn as_ptr(&self) -> *mut u8 {
         self.base
     }

@@ -110,7 +110,7 @@ pub fn init_early() {
     }
 }
 
-/// Opens the main piece.
+/// Gives the heap its main piece of memory.
 pub fn init_main(frames: OwnedFrames) {
     main().add(frames);
 }

@@ -18,7 +18,7 @@ static WRITING: Lock<()> = Lock::new("console", ());
 /// The last line is out, or about to be: nothing follows it, whatever another CPU is still at.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Nothing is written any more: the last line is out, be it by [`print_last_line`] or by `halt` (`boot/src/vectors.S`).
+/// Whether the console is closed: [`print_last_line`] or `halt` (`boot/src/vectors.S`) wrote the last line.
 fn is_closed() -> bool {
     CLOSED.load(Ordering::Acquire) || postern_arch::last_line_is_claimed()
 }

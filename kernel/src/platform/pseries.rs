@@ -40,7 +40,7 @@ pub fn hcalls() -> u64 {
     HCALLS.load(Ordering::Relaxed)
 }
 
-/// A number that changes with whatever a CPU does that is not parked.
+/// A number that changes whenever a CPU that is not parked does something.
 pub fn acts() -> u64 {
     hcalls().wrapping_add(ultracalls()).wrapping_add(TURNS.load(Ordering::Relaxed))
 }

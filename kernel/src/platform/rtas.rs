@@ -22,7 +22,7 @@ pub fn set_tokens(services: pseries_tree::Rtas) {
 /// CPUs, the one that booted first.
 const CPUS: usize = cpus::MOST;
 
-/// An argument block.
+/// An argument block of RTAS (PAPR+ 7.2.1).
 #[repr(C, align(128))]
 #[derive(Clone, Copy)]
 struct Block([u32; BLOCK_WORDS]);

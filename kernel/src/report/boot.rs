@@ -95,7 +95,7 @@ impl Report {
         }
     }
 
-    /// The mode and why.
+    /// The mode, and why it was chosen.
     pub fn mode(&mut self, mode: Mode, decision: &Decision, machine: &Machine) {
         self.step("mode", format_args!("{mode}: {decision}"));
         self.fact(facts::boot::MODE, mode);

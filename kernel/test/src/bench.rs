@@ -148,7 +148,7 @@ fn on_queues(
     worst(all.into_iter(), format_args!("blk{} {work}", disk.number))
 }
 
-/// Requests a second.
+/// The rate in requests per second.
 fn rate(measured: &Measured) -> u128 {
     let time = duration(&Pseries, measured.ticks).as_nanos().max(1);
     u128::from(measured.requests).saturating_mul(1_000_000_000).checked_div(time).unwrap_or(0)
@@ -156,7 +156,7 @@ fn rate(measured: &Measured) -> u128 {
 
 /// Percent of the slots that are in use while one more is taken and given back.
 const FILLS: [usize; 5] = [0, 25, 50, 75, 95];
-/// How often that is done.
+/// How often a slot is taken and given back.
 const PAIRS: usize = 10_000;
 
 /// Measures the bookkeeping of a pool of the size that `pool=` says, by how full it is. It is a pool without memory:

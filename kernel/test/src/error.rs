@@ -17,10 +17,10 @@ pub enum TestError {
     /// A device, or a job on one.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// Measuring a disk.
+    /// Measuring a disk failed.
     #[error(transparent)]
     Bench(#[from] BenchError),
-    /// Random work on a disk.
+    /// Random work on a disk failed.
     #[error(transparent)]
     Soak(#[from] SoakError),
     /// The devices let go, and part of the pool is still in use.

@@ -9,7 +9,7 @@ use postern_kernel::devices::set::Devices;
 use postern_kernel::platform::pseries::{self, Pseries};
 use postern_kernel::report::Report;
 
-/// Reads of each kind.
+/// Number of reads of each kind.
 const READS: usize = 500;
 
 /// What a read of 4 KiB costs when the driver looks for its completion all the time, and when it looks for a while and
@@ -51,7 +51,7 @@ pub fn irq_cost(devices: &mut Devices, report: &mut Report) -> Result<(), Device
     Ok(())
 }
 
-/// Of each read: nanoseconds, and hypercalls.
+/// Costs of each read: nanoseconds, and hypercalls.
 struct Costs {
     times: Vec<u128>,
     hcalls: Vec<u128>,

@@ -41,7 +41,7 @@ struct Work<'a> {
     resizes: u64,
 }
 
-/// Does all of it.
+/// Runs the step `soak`.
 pub fn soak(options: &Options, devices: &mut Devices, report: &mut Report) -> outcome::Work {
     let mut work = outcome::Work::default();
     if devices.disks.is_empty() && devices.cards.is_empty() {

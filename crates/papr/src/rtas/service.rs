@@ -12,7 +12,7 @@
 pub enum Service {
     /// Reads a register of a PCI function's configuration space.
     ReadPciConfig,
-    /// Writes one.
+    /// Writes a register of a PCI function's configuration space.
     WritePciConfig,
     /// Sets how many message interrupts a PCI function has.
     ChangeMsi,
@@ -26,12 +26,12 @@ pub enum Service {
     QueryDmaWindow,
     /// Makes a dynamic DMA window.
     CreateDmaWindow,
-    /// Removes a DMA window.
+    /// Removes a DMA window of a host bridge.
     RemoveDmaWindow,
 }
 
 impl Service {
-    /// All of them.
+    /// Every service.
     pub const ALL: [Self; 9] = [
         Self::ReadPciConfig,
         Self::WritePciConfig,

@@ -7,7 +7,7 @@ use core::fmt;
 /// the one that can reach a guest is used (`include/uapi_uvcall.h`; `asm/ultravisor-api.h`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UvStatus {
-    /// 0
+    /// U_SUCCESS: 0.
     Success,
     /// r3 still holds the opcode: the published ultravisor writes no status once a call's body runs,
     /// whether it succeeds or fails (`core/uvcall.c`).
@@ -18,23 +18,23 @@ pub enum UvStatus {
     NotAvailable,
     /// -2. U_BUSY has the same number inside the ultravisor and never reaches a guest.
     Function,
-    /// -4
+    /// U_PARAMETER: -4.
     Parameter,
-    /// -5
+    /// U_RETRY: -5.
     Retry,
-    /// -6
+    /// U_HARDWARE: -6.
     Hardware,
-    /// -7
+    /// U_UNSUPPORTED: -7.
     Unsupported,
-    /// -11
+    /// U_PERMISSION: -11.
     Permission,
-    /// -14
+    /// U_WRONG_STATE: -14.
     WrongState,
-    /// -55..=-58, counted from 2
+    /// U_P2 to U_P5, -55..=-58: which argument was wrong, counted from 2.
     BadArgument(u8),
-    /// -59
+    /// U_BAD_MODE: -59.
     BadMode,
-    /// -75
+    /// U_STATE: -75.
     State,
     /// A number that no source gives a name.
     Unknown(i64),

@@ -11,14 +11,14 @@ pub struct CmdlineError<'a> {
     pub option: &'a [u8],
     /// What stands after `=`.
     pub value: Option<&'a [u8]>,
-    /// What is wrong with it.
+    /// What is wrong with the word.
     pub fault: Fault,
 }
 
 /// What can be wrong with a word of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// There is no such option.
+    /// No image has this option.
     Unknown,
     /// The option needs a value.
     NoValue,

@@ -24,10 +24,10 @@ pub struct ExtraOption {
 
 /// The words that an image adds to those of the product.
 pub trait Extra {
-    /// Its steps.
+    /// The steps that the image adds.
     fn steps(&self) -> impl Iterator<Item = ExtraStep>;
 
-    /// Its options.
+    /// The options that the image adds.
     fn options(&self) -> &'static [ExtraOption];
 
     /// Reads the value of one of its options.

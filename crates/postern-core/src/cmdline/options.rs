@@ -17,7 +17,7 @@ pub const DEFAULT_SEED: u64 = 1;
 /// Where the log goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
-    /// The hypervisor console.
+    /// The hypervisor's terminal.
     Hvc,
     /// The hypervisor console and a 16550 on `pci-serial`.
     Uart,
@@ -35,22 +35,22 @@ pub enum ReportOption {
 /// Which interrupts devices may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Irq {
-    /// The best that each has.
+    /// The best interrupts that each device has.
     Auto,
     /// Level interrupts, else none.
     Lsi,
-    /// None.
+    /// No interrupts: devices are polled.
     Poll,
 }
 
 /// How the network device gets its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ip {
-    /// From a DHCP server.
+    /// The address comes from a DHCP server.
     Dhcp,
-    /// This one.
+    /// The address is given.
     Static {
-        /// The address.
+        /// The card's address.
         address: Ipv4Addr,
         /// Bits of the network, 1..=32.
         prefix: u8,
@@ -64,7 +64,7 @@ pub enum Ip {
 pub struct Options {
     /// `svm=on|off|emulated`, when given.
     pub svm: Option<SvmOption>,
-    /// `pool=SIZE`: bytes, whole 64 KiB frames, at least one, at most [`MAX_POOL`].
+    /// `pool=SIZE`: bytes, whole 64 KiB frames, at least one, at most [`MAX_POOL`](super::MAX_POOL).
     pub pool: u64,
     /// `loglevel=off|error|warn|info|debug|trace`
     pub loglevel: LevelFilter,

@@ -9,7 +9,7 @@ use papr::text::Escaped;
 pub struct Unused<'a> {
     /// The word.
     pub word: &'a [u8],
-    /// Why.
+    /// Why the word has no effect.
     pub why: Why,
 }
 
@@ -18,7 +18,7 @@ pub struct Unused<'a> {
 pub enum Why {
     /// No step of `run=` looks at it.
     NoStep,
-    /// The same option comes again.
+    /// The same option follows later on the line.
     GivenAgain,
     /// An ordinary guest has no pool.
     NoPool,

@@ -27,7 +27,7 @@ pub enum JobError {
     /// The disk, before any of its bytes was touched.
     #[error("{0}")]
     Disk(BlkError),
-    /// A read or a write.
+    /// A read or a write failed.
     #[error(transparent)]
     Transfer(#[from] TransferError),
     /// The flush between writing and reading back.

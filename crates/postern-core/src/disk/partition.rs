@@ -33,7 +33,7 @@ pub fn part(geometry: &Geometry, index: usize, count: usize) -> Range<u64> {
     bound(index)..bound(index.saturating_add(1))
 }
 
-/// SHA-256 of `range`.
+/// Reads `range`, in bytes of the disk, and computes its SHA-256.
 ///
 /// # Errors
 /// The read that failed.

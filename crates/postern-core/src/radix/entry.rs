@@ -8,7 +8,7 @@ bitflags! {
     /// A page directory or page table entry, without its address.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(super) struct Entry: u64 {
-        /// Valid.
+        /// The entry is valid.
         const VALID = 1 << 63;
         /// A leaf: maps a page rather than naming a table.
         const LEAF = 1 << 62;
@@ -20,7 +20,7 @@ bitflags! {
         const CHANGED = 0x80;
         /// Attribute: non-idempotent I/O.
         const NON_IDEMPOTENT = 0x20;
-        /// Only privileged code.
+        /// Only privileged code may use the page.
         const PRIVILEGED = 0x8;
         /// Loads are allowed.
         const READ = 0x4;
@@ -41,7 +41,7 @@ pub(super) const TABLE_ADDRESS: u64 = 0x0fff_ffff_ffff_ff00;
 pub enum Kind {
     /// Instructions: read and execute.
     Text,
-    /// Constants: read.
+    /// Constants, which can only be read.
     ReadOnly,
     /// Data, heap, stacks: read and write.
     Data,

@@ -10,7 +10,7 @@ const LEVELS: [u32; 4] = [13, 9, 9, 5];
 /// Log2 of the bytes that one entry covers at each level.
 const SHIFTS: [u32; 4] = [39, 30, 21, 16];
 
-/// Memory for tables.
+/// The memory that tables are made of.
 pub trait Tables {
     /// A zeroed table of 2^`entries_log2` doublewords, aligned to its size; `None` when memory is out.
     fn allocate(&mut self, entries_log2: u32) -> Option<Gpa>;
@@ -23,7 +23,7 @@ pub trait Tables {
 /// A mapping that cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MapError {
-    /// Not whole 64 KiB frames, empty, or beyond 52 bits.
+    /// A range that is not whole 64 KiB frames, is empty, or goes beyond 52 bits.
     #[error("{:#x}+{:#x} is not a range of 64 KiB frames", .0.start.0, .0.len)]
     BadRange(GpaRange),
     /// The address has a mapping already.
@@ -45,9 +45,9 @@ pub struct Mapped {
     pub write: bool,
     /// Instruction fetches are allowed.
     pub execute: bool,
-    /// Device memory.
+    /// Registers of a device: caching is inhibited.
     pub device: bool,
-    /// The shared pool.
+    /// Memory of the shared pool.
     pub shared: bool,
 }
 
@@ -72,7 +72,7 @@ impl<T: Tables> Tree<T> {
         Ok(Self { tables, root })
     }
 
-    /// Where the root table lies.
+    /// The guest physical address of the root table.
     pub const fn root(&self) -> Gpa {
         self.root
     }

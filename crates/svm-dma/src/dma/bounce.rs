@@ -221,9 +221,9 @@ impl<M: DeviceMemory> Shared<M> {
 /// Bytes copied between private memory and the pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByteCounts {
-    /// From private memory into the pool.
+    /// Bytes copied from private memory into the pool.
     pub to_pool: u64,
-    /// From the pool into private memory.
+    /// Bytes copied from the pool into private memory.
     pub from_pool: u64,
 }
 

@@ -114,13 +114,13 @@ impl<P: Platform> Dma<P> {
         })))
     }
 
-    /// The machine.
+    /// The machine that the device is part of.
     #[must_use]
     pub fn platform(&self) -> &P {
         &self.0.platform
     }
 
-    /// The device.
+    /// The device's PCI function.
     #[must_use]
     pub fn id(&self) -> DeviceId {
         self.0.id

@@ -13,31 +13,31 @@ pub enum DmaError {
     /// No room in the shared pool.
     #[error(transparent)]
     Pool(#[from] PoolExhausted),
-    /// A buffer of no bytes.
+    /// The buffer has no bytes.
     #[error("a buffer of no bytes")]
     Empty,
     /// Longer than one mapping or one piece of coherent memory may be.
     #[error("{len} bytes are more than the {max} possible at once")]
     TooLong {
-        /// Bytes asked for.
+        /// Bytes that were asked for.
         len: usize,
-        /// Most bytes possible.
+        /// Most bytes that one mapping can have.
         max: usize,
     },
     /// No private memory left for the device to use in place.
     #[error("no memory: device {device} wants {want} bytes")]
     NoMemory {
-        /// Who asked.
+        /// The device whose quota is meant.
         device: DeviceId,
-        /// Bytes asked for.
+        /// Bytes that were asked for.
         want: usize,
     },
     /// The memory lies outside what the window maps.
     #[error("memory at {:#x}+{len:#x} is outside the TCE window's mapping", .gpa.0)]
     Unreachable {
-        /// First byte.
+        /// Guest physical address of the first byte.
         gpa: Gpa,
-        /// Bytes from there on.
+        /// Length in bytes.
         len: u64,
     },
     /// The device wants translated addresses and its host bridge has no usable window.

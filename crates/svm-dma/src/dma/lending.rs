@@ -163,7 +163,7 @@ impl<P: Platform> Dma<P> {
         buffer.get_mut(..most).unwrap_or_default()
     }
 
-    /// [`Self::finish`] of a buffer into which nothing is brought back.
+    /// [`Self::finish`] without copying data back: for a failed request.
     ///
     /// # Safety
     /// As [`Self::finish`].

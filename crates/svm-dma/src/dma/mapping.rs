@@ -13,7 +13,7 @@ use core::slice;
 /// One contiguous piece of a mapping, as the device sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// First byte.
+    /// The first byte, as the device addresses it.
     pub bus: BusAddr,
     /// Length in bytes, not 0.
     pub len: u32,
@@ -24,7 +24,7 @@ pub struct Segment {
 pub(super) enum Held {
     /// The device reaches the buffer whether it is mapped or not.
     Nothing,
-    /// A slot of the pool.
+    /// A slot of the pool, where the buffer's bytes are copied.
     Slot(Slot),
     /// More than one, for a buffer of more than a frame.
     Slots(Box<Pieces>),
@@ -117,9 +117,9 @@ impl Mapping {
 /// A buffer that was not mapped.
 #[derive(Debug)]
 pub struct Unmapped {
-    /// Why.
+    /// Why the buffer could not be mapped.
     pub error: DmaError,
-    /// The buffer.
+    /// The buffer, given back to the caller.
     pub buffer: Vec<u8>,
 }
 
@@ -129,7 +129,7 @@ pub struct Unmapped {
 #[must_use = "coherent memory that is dropped is never given back"]
 pub struct Coherent<M> {
     pub(super) memory: ManuallyDrop<M>,
-    /// Where the device finds it.
+    /// The address at which the device finds it.
     pub bus: BusAddr,
     pub(super) owner: DeviceId,
     pub(super) slot: Option<Slot>,
@@ -137,7 +137,7 @@ pub struct Coherent<M> {
 }
 
 impl<M> Coherent<M> {
-    /// The bytes.
+    /// The memory that the device accesses.
     #[inline]
     #[must_use]
     pub fn memory(&self) -> &M {
@@ -150,7 +150,7 @@ impl<M> Coherent<M> {
 pub(super) struct Lent(ManuallyDrop<Vec<u8>>);
 
 impl Lent {
-    /// No memory.
+    /// A reservation of no memory.
     pub(super) const NOTHING: Self = Self(ManuallyDrop::new(Vec::new()));
 
     /// Takes `buffer` from its owner, who has an empty one then.

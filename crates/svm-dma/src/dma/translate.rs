@@ -8,7 +8,7 @@ use papr::addr::{Gpa, GpaRange};
 use papr::clock::Clock;
 use papr::platform::Hypervisor;
 
-/// From guest physical to bus addresses, for one device.
+/// How a guest physical address becomes a bus address, for one device.
 #[derive(Clone, Debug)]
 pub(super) enum Translation {
     /// The device uses guest physical addresses.

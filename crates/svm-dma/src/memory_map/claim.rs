@@ -4,7 +4,7 @@ use core::fmt;
 use papr::addr::{Gpa, GpaRange};
 use thiserror::Error;
 
-/// Whose memory.
+/// The owner of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The frame of the exception vectors.
@@ -13,9 +13,9 @@ pub enum Kind {
     Image,
     /// A host bridge's window. It is no memory.
     Window,
-    /// Reserved by the tree.
+    /// A reservation of the tree.
     Reservation,
-    /// The RTAS area.
+    /// The area that RTAS runs in.
     Rtas,
     /// The initial RAM disk.
     Initrd,
@@ -53,12 +53,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A range and its owner.
+/// A range of memory with its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// Whose.
+    /// The owner.
     pub kind: Kind,
-    /// Whole frames.
+    /// The range, in whole frames.
     pub range: GpaRange,
 }
 
@@ -83,12 +83,12 @@ pub enum MapError {
     /// Two owners have a frame in common.
     #[error("memory map: {claim} overlaps {other}")]
     Overlap {
-        /// The one that was entered.
+        /// The claim that was entered.
         claim: Claim,
-        /// The one that was there.
+        /// The claim that was there before.
         other: Claim,
     },
-    /// Not inside one region of memory.
+    /// A range that is not inside one region of memory.
     #[error("{0} is not inside one region of memory")]
     OutsideMemory(Claim),
     /// The image ends above 4 GiB.
@@ -97,9 +97,9 @@ pub enum MapError {
     /// A bridge's window lies over memory.
     #[error("memory map: PCI window at {:#x}+{:#x} overlaps memory at {:#x}+{:#x}", .window.start.0, .window.len, .memory.start.0, .memory.len)]
     WindowOverMemory {
-        /// The window.
+        /// The window's range, as the CPU sees it.
         window: GpaRange,
-        /// The memory.
+        /// The memory that it overlaps.
         memory: GpaRange,
     },
     /// The machine has a map already.
@@ -111,17 +111,17 @@ pub enum MapError {
     /// A size of 0, or of so much that it wraps when rounded to 64 KiB.
     #[error("{kind} of {len:#x} bytes")]
     Size {
-        /// Of what.
+        /// The owner of the range.
         kind: Kind,
-        /// Bytes.
+        /// Length of the range in bytes.
         len: u64,
     },
     /// No free stretch of memory is long enough.
     #[error("no room for a {kind} of {len:#x} bytes; the longest free stretch is {longest:#x}")]
     NoRoom {
-        /// For what.
+        /// The owner that asked.
         kind: Kind,
-        /// Bytes wanted.
+        /// Bytes that were asked for.
         len: u64,
         /// Bytes of the longest stretch.
         longest: u64,

@@ -37,7 +37,7 @@ impl OwnedFrames {
         Self(range)
     }
 
-    /// Where the frames lie.
+    /// The frames' guest physical addresses.
     #[must_use]
     pub const fn range(&self) -> GpaRange {
         self.0

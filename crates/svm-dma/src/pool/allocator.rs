@@ -20,15 +20,15 @@ pub struct Account(pub(super) u16);
      the device holds {held_frames} of its {quota_frames} frames"
 )]
 pub struct PoolExhausted {
-    /// Who asked.
+    /// The device that asked.
     pub device: DeviceId,
-    /// Bytes asked for.
+    /// Bytes that were asked for.
     pub want: usize,
     /// Bytes of the pool that nobody uses.
     pub free: usize,
     /// Frames the device holds already.
     pub held_frames: u32,
-    /// Frames it may hold.
+    /// Frames that the device may hold.
     pub quota_frames: u32,
 }
 
@@ -38,7 +38,7 @@ const MAX_SLOTS: usize = 128;
 #[derive(Debug)]
 struct Holder {
     statistics: DeviceStatistics,
-    /// For each size, the list of the device's frames that have a free slot.
+    /// Lists of the device's frames with a free slot, one for each size of slot.
     partial: [u32; SizeClass::ALL.len()],
 }
 

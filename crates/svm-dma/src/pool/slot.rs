@@ -12,9 +12,9 @@ pub enum SizeClass {
     B2048,
     /// One page: rings, small blocks.
     B4096,
-    /// A run of blocks.
+    /// 16 KiB: several blocks of 4 KiB in a row.
     B16384,
-    /// A whole frame.
+    /// 64 KiB: a whole frame.
     B65536,
 }
 
@@ -105,13 +105,13 @@ impl Slot {
         frame.saturating_add(usize::from(self.index).saturating_mul(self.class.bytes()))
     }
 
-    /// Size of the slot.
+    /// The size of the slot.
     #[must_use]
     pub fn class(&self) -> SizeClass {
         self.class
     }
 
-    /// Whose slot it is.
+    /// The account of the device that holds the slot.
     #[must_use]
     pub fn account(&self) -> Account {
         self.account

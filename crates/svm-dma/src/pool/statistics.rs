@@ -2,7 +2,7 @@
 
 use crate::dma::DeviceId;
 
-/// The whole pool.
+/// Use of the whole pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStatistics {
     /// Frames in the pool.
@@ -11,7 +11,7 @@ pub struct PoolStatistics {
     pub frames_free: u32,
     /// Slots in use, without quarantined ones.
     pub slots_in_use: u64,
-    /// Bytes of those slots.
+    /// Bytes in the slots that are in use.
     pub bytes_in_use: u64,
     /// Most bytes ever in use at once.
     pub high_water_bytes: u64,
@@ -23,18 +23,18 @@ pub struct PoolStatistics {
     pub mistakes: u64,
 }
 
-/// One device's part.
+/// Use of the pool by one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceStatistics {
-    /// The device.
+    /// The device's PCI function.
     pub device: DeviceId,
-    /// Most frames it may hold.
+    /// Frames that the device may hold.
     pub quota_frames: u32,
-    /// Frames it holds.
+    /// Frames that the device holds.
     pub frames: u32,
     /// Slots in use, without quarantined ones.
     pub slots_in_use: u64,
-    /// Bytes of those slots.
+    /// Bytes in the slots that the device uses.
     pub bytes_in_use: u64,
     /// Most bytes ever in use at once.
     pub high_water_bytes: u64,

@@ -32,7 +32,7 @@ const MOST_ENTRIES: u64 = 1 << 16;
 /// A bridge that may offer a dynamic window: its RTAS services are named in `ibm,ddw-applicable`.
 #[derive(Clone, Copy)]
 pub struct Ddw<'a> {
-    /// RTAS.
+    /// The machine's RTAS services.
     pub rtas: &'a dyn Rtas,
     /// The bridge's unit identifier.
     pub buid: u64,
@@ -159,7 +159,7 @@ impl Ddw<'_> {
         Ok((liobn, u64::from(base_high) << 32 | u64::from(base_low)))
     }
 
-    /// Takes a window away.
+    /// Removes the window with this number.
     pub(super) fn remove(&self, liobn: u32) -> Result<(), RtasError> {
         self.rtas.rtas(Service::RemoveDmaWindow, &[liobn], &mut [])
     }

@@ -10,18 +10,18 @@ use thiserror::Error;
 /// What went wrong with one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MapCause {
-    /// H_PUT_TCE was refused.
+    /// H_PUT_TCE failed.
     #[error("H_PUT_TCE: {0}")]
     Put(HcallError),
-    /// H_GET_TCE was refused.
+    /// H_GET_TCE failed.
     #[error("H_GET_TCE: {0}")]
     Get(HcallError),
     /// H_GET_TCE names another entry than was put.
     #[error("H_GET_TCE reads {got:#x} where {put:#x} was put")]
     Differs {
-        /// What was put.
+        /// The entry that was put.
         put: u64,
-        /// What was read.
+        /// The entry that was read back.
         got: u64,
     },
 }
@@ -46,9 +46,9 @@ pub enum TceError {
     /// The window has fewer bytes than the pool.
     #[error("TCE window of {window} bytes is smaller than the pool of {pool} bytes; the largest that it has room for is pool={}K", largest_pool(*.window))]
     TooSmall {
-        /// Bytes of the pool.
+        /// Size of the pool in bytes.
         pool: u64,
-        /// Bytes of the window.
+        /// Size of the window in bytes.
         window: u64,
     },
     /// An entry could not be mapped; what had been mapped before it was cleared, or not.
@@ -66,7 +66,7 @@ pub enum TceError {
     NotCleared {
         /// Bus address of the first such entry.
         ioba: u64,
-        /// Why.
+        /// The hypervisor's answer.
         error: HcallError,
     },
     /// H_STUFF_TCE said success, and H_GET_TCE reads an entry that still maps a page.
@@ -74,30 +74,30 @@ pub enum TceError {
     StillMapped {
         /// Bus address of the entry.
         ioba: u64,
-        /// The entry.
+        /// The entry that was read.
         tce: u64,
     },
     /// The default window was removed and is there all the same: entries in it can be read.
     #[error("TCE window {liobn:#x} was removed and can be read")]
     NotRemoved {
-        /// The table's number.
+        /// Number of the window's table.
         liobn: u32,
     },
     /// The default window was removed, and no dynamic one took its place.
     #[error("the default TCE window is removed, and no other made: {0}")]
     NotReplaced(ReplaceCause),
-    /// H_GET_TCE was refused.
+    /// H_GET_TCE failed.
     #[error("TCE at {ioba:#x} not read: H_GET_TCE: {error}")]
     NotRead {
         /// Bus address of the entry.
         ioba: u64,
-        /// Why.
+        /// The hypervisor's answer.
         error: HcallError,
     },
     /// The window has no run of that many free pages.
     #[error("TCE window has no {pages} free pages in a row ({free} free in all)")]
     NoRoom {
-        /// Pages wanted.
+        /// Pages that were asked for.
         pages: u64,
         /// Pages free, in runs that may be shorter.
         free: u64,

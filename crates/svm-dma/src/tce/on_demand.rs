@@ -142,7 +142,7 @@ impl OnDemand {
         }
     }
 
-    /// Clears the entries.
+    /// Clears the entries of a mapping.
     ///
     /// # Errors
     /// What the hypervisor answered; the device may still reach the pages.
@@ -150,7 +150,7 @@ impl OnDemand {
         self.table().clear(platform, self.ioba(iova), iova.pages)
     }
 
-    /// Gives cleared pages back.
+    /// Makes cleared pages free for other mappings.
     #[allow(clippy::needless_pass_by_value, reason = "the right to the pages ends here")]
     pub fn reuse(&self, clock: &impl Clock, iova: Iova) {
         // Behind a CPU that stands still with them they are nobody's any more.

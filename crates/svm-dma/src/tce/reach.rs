@@ -14,7 +14,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// By way of the default window alone.
+    /// What devices reach through the default window alone.
     #[must_use]
     pub const fn of(window: DmaWindow) -> Self {
         Self { window, removed: None }

@@ -36,10 +36,10 @@ pub(super) enum Kept {
     /// `ibm,remove-pe-dma-window` failed.
     #[error("ibm,remove-pe-dma-window: {0}")]
     Remove(RtasError),
-    /// It was removed, and its entries can still be read.
+    /// The window with this number was removed, and its entries can still be read.
     #[error("{0:#x} can be read after it was removed")]
     Stays(u32),
-    /// It is gone, and there is no other: no device behind the bridge can be used.
+    /// The default window is gone, and no other could be made: no device behind the bridge can be used.
     #[error("{0}")]
     Lost(TceError),
 }

@@ -5,11 +5,11 @@ use core::fmt;
 /// How a window is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowKind {
-    /// It maps the shared pool, page by page, and nothing else.
+    /// The window maps the shared pool, page by page, and nothing else.
     Pool,
     /// A dynamic window that maps all memory.
     Direct,
-    /// It maps a buffer while a device uses it.
+    /// The window maps a buffer while a device uses it.
     OnDemand,
 }
 
@@ -26,17 +26,17 @@ impl fmt::Display for WindowKind {
 /// One window after it was set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WindowReport {
-    /// The table's number.
+    /// Number of the window's table.
     pub liobn: u32,
     /// First bus address.
     pub base: u64,
-    /// Bytes.
+    /// Size of the window in bytes.
     pub size: u64,
     /// Log2 of the bytes one entry maps.
     pub page_shift: u32,
     /// Entries mapped when it was set up.
     pub pages_mapped: u64,
-    /// How it is used.
+    /// What the window maps.
     pub kind: WindowKind,
 }
 

@@ -41,7 +41,7 @@ impl DmaWindow {
         Ok(Self { liobn, base, size, page_shift })
     }
 
-    /// The table's number.
+    /// Number of the window's table.
     #[must_use]
     pub const fn liobn(&self) -> u32 {
         self.liobn
@@ -53,7 +53,7 @@ impl DmaWindow {
         self.base
     }
 
-    /// Bytes.
+    /// Size of the window in bytes.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
@@ -135,16 +135,16 @@ impl DmaWindow {
 pub enum Route {
     /// The shared pool was mapped once.
     Pool {
-        /// The pool.
+        /// The pool's guest physical addresses.
         gpa: GpaRange,
-        /// Its first bus address.
+        /// Bus address of the pool's first byte.
         bus: u64,
     },
     /// All memory was mapped once.
     Direct {
-        /// The memory.
+        /// The memory's guest physical addresses.
         gpa: GpaRange,
-        /// Its first bus address.
+        /// Bus address of the memory's first byte.
         bus: u64,
     },
     /// Buffers are mapped while they are lent.
@@ -244,13 +244,13 @@ impl PhbWindow {
         self.reach
     }
 
-    /// How devices reach memory.
+    /// The way from a guest physical address to a bus address.
     #[must_use]
     pub fn route(&self) -> &Route {
         &self.route
     }
 
-    /// What was set up.
+    /// What was set up, for the summary.
     #[must_use]
     pub fn report(&self) -> WindowReport {
         self.report
