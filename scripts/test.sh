@@ -19,7 +19,7 @@ part() { # name, command...
     { "$@" 2>&1; echo $? >"$results/status"; } | tee "$results/$name.log"
     status=$(cat "$results/status")
     counts=$(sed -n 's/^test result: [a-zA-Z]*\. \([0-9]*\) passed; \([0-9]*\) failed;.*/\1 \2/p
-                     s/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$results/$name.log" |
+                     s/^\([0-9]*\) passed, \([0-9]*\) failed\(, [0-9]* skipped\)*$/\1 \2/p' "$results/$name.log" |
         awk '{ p += $1; f += $2 } END { print p + 0, f + 0 }')
     p=${counts% *} f=${counts#* }
     if [ "$f" = 0 ] && { [ "$status" != 0 ] || [ "$p" = 0 ]; }; then

@@ -28,6 +28,8 @@ use std::path::PathBuf;
 /// One thing that is not as it has to be.
 #[derive(Debug)]
 pub enum Finding {
+    /// Nothing is wrong: the test cannot be run on this machine, for this reason.
+    Skipped(String),
     /// The guest could not be started.
     Start(SessionError),
     /// A file of the run could not be made or read.
@@ -218,6 +220,7 @@ impl fmt::Display for Finding {
             }
             Self::Frames { what, found } => write!(f, "{found} frames are {what}"),
             Self::NoTree(error) => write!(f, "device tree in memory: {error}"),
+            Self::Skipped(why) => f.write_str(why),
             Self::NeverSaid(what) => write!(f, "the console never showed: {what}"),
             Self::Exposure(violation) => write!(f, "observer: {violation}"),
             Self::Map(violation) => write!(f, "memory map: {violation}"),

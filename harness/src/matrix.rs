@@ -52,3 +52,4 @@ pub mod soak;
 pub mod strays;
 pub mod strict;
 pub mod strings;
+pub mod through_time;

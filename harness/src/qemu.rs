@@ -3,3 +3,4 @@
 pub mod command;
 pub mod monitor;
 pub mod process;
+pub mod whole_vm;

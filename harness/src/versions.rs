@@ -70,6 +70,8 @@ pub fn table(files: &[String]) -> Result<String, TableError> {
 
 /// Tests of a group, those that failed with the reason.
 type Cell = String;
+/// Why a test did not pass: `failed` or `skipped`, and the reason.
+type NotPassed<'a> = Option<(&'a str, &'a str)>;
 
 /// Versions and, by group and version, what is stated.
 #[derive(Debug, Default)]
@@ -129,7 +131,7 @@ impl Table {
     /// # Errors
     /// A text that is no list of results, or one that leaves out a test of a group that it has.
     pub fn merge(&mut self, tests: &[String], results: &[(PathBuf, String)]) -> Result<(), TableError> {
-        let mut by_version: BTreeMap<&str, BTreeMap<&str, Option<&str>>> = BTreeMap::new();
+        let mut by_version: BTreeMap<&str, BTreeMap<&str, NotPassed>> = BTreeMap::new();
         for (path, text) in results {
             let mut lines = text.lines();
             let version = lines.next().and_then(|line| line.strip_prefix(QEMU));
@@ -138,16 +140,16 @@ impl Table {
             for line in lines {
                 let mut fields = line.split('\t');
                 let (word, name, reason) = (fields.next(), fields.next(), fields.nth(1));
-                let failure = match (word, reason) {
+                let other = match (word, reason) {
                     (Some("passed"), Some(_)) => None,
-                    (Some("failed"), Some(reason)) => Some(reason),
+                    (Some(word @ ("failed" | "skipped")), Some(reason)) => Some((word, reason)),
                     _ => return Err(TableError::NoResult(path.clone(), line.to_owned())),
                 };
                 let name = name.unwrap_or_default();
                 if !tests.iter().any(|test| test == name) {
                     return Err(TableError::UnknownTest(name.to_owned()));
                 }
-                outcomes.insert(name, failure);
+                outcomes.insert(name, other);
             }
         }
         for (version, outcomes) in by_version {
@@ -179,33 +181,51 @@ impl Table {
         let mut page = ABOVE.to_owned();
         page += &row("tests", versions.iter().map(|version| (*version).to_owned()).collect());
         page += &format!("|{}\n", "---|".repeat(versions.len() + 1));
-        let mut sums = vec![(0, 0); versions.len()];
+        let mut sums = vec![(0, 0, 0); versions.len()];
         for group in groups {
             let cells = versions.iter().zip(&mut sums).map(|(version, sum)| {
                 let cell = self.cells.get(group).and_then(|row| row.get(*version));
                 let cell = cell.map_or(NOT_RUN, String::as_str);
-                *sum = (sum.0 + count(cell, "passed"), sum.1 + count(cell, "failed"));
+                *sum = (
+                    sum.0 + count(cell, "passed"),
+                    sum.1 + count(cell, "failed"),
+                    sum.2 + count(cell, "skipped"),
+                );
                 cell.to_owned()
             });
             page += &row(&format!("`{group}/…`"), cells.collect());
         }
         page += &row(
             "all",
-            sums.iter().map(|(passed, failed)| format!("{passed} passed, {failed} failed")).collect(),
+            sums.iter()
+                .map(|(passed, failed, skipped)| match skipped {
+                    0 => format!("{passed} passed, {failed} failed"),
+                    _ => format!("{passed} passed, {failed} failed, {skipped} skipped"),
+                })
+                .collect(),
         );
         page
     }
 }
 
-/// What a group came to: how many passed, and each that failed with its reason.
-fn cell(outcomes: &[(&str, Option<&str>)]) -> Cell {
-    let failed: Vec<_> = outcomes.iter().filter_map(|(name, failure)| Some((name, (*failure)?))).collect();
-    let mut text = format!("{} passed", outcomes.len() - failed.len());
-    if !failed.is_empty() {
-        let plain = |reason: &str| reason.replace(['|', '`', '<', '>'], " ");
-        let each: Vec<_> =
-            failed.iter().map(|(name, reason)| format!("`{name}` ({})", plain(reason))).collect();
-        text += &format!(", {} failed: {}", failed.len(), each.join("; "));
+/// What a group came to: how many passed, and each that did not with its reason.
+fn cell(outcomes: &[(&str, NotPassed)]) -> Cell {
+    let others = |wanted| {
+        let of_word = move |(name, other): &(&str, NotPassed)| match other {
+            Some((word, reason)) if *word == wanted => Some(((*name).to_owned(), (*reason).to_owned())),
+            _ => None,
+        };
+        outcomes.iter().filter_map(of_word).collect::<Vec<_>>()
+    };
+    let (failed, skipped) = (others("failed"), others("skipped"));
+    let mut text = format!("{} passed", outcomes.len() - failed.len() - skipped.len());
+    for (word, tests) in [("failed", failed), ("skipped", skipped)] {
+        if !tests.is_empty() {
+            let plain = |reason: &str| reason.replace(['|', '`', '<', '>'], " ");
+            let each: Vec<_> =
+                tests.iter().map(|(name, reason)| format!("`{name}` ({})", plain(reason))).collect();
+            text += &format!(", {} {word}: {}", tests.len(), each.join("; "));
+        }
     }
     text
 }

@@ -11,8 +11,30 @@ pub struct Outcome {
     pub name: String,
     /// How long it took.
     pub seconds: f32,
-    /// Why it failed, if it did; on one line.
-    pub failure: Option<String>,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What became of a boot test; reasons are on one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passed.
+    Passed,
+    /// It could not be run on this machine.
+    Skipped(String),
+    /// It failed.
+    Failed(String),
+}
+
+impl Verdict {
+    /// Its word in `boot.tsv`, and the reason.
+    fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::Passed => ("passed", ""),
+            Self::Skipped(reason) => ("skipped", reason),
+            Self::Failed(reason) => ("failed", reason),
+        }
+    }
 }
 
 /// Begins the line of a `boot.tsv` that names its QEMU.
@@ -47,36 +69,37 @@ pub fn write(dir: &Path, qemu: &str, outcomes: &[Outcome]) -> Result<(), Finding
 
 fn table(qemu: &str, outcomes: &[Outcome]) -> String {
     let mut text = format!("{QEMU}{qemu}\n");
-    for Outcome { name, seconds, failure } in outcomes {
-        let (word, reason) = match failure {
-            None => ("passed", String::new()),
-            Some(reason) => ("failed", reason.replace(char::is_control, " ")),
-        };
+    for Outcome { name, seconds, verdict } in outcomes {
+        let (word, reason) = verdict.parts();
+        let reason = reason.replace(char::is_control, " ");
         text += &format!("{word}\t{name}\t{seconds:.1}\t{reason}\n");
     }
     text
 }
 
 fn junit(qemu: &str, outcomes: &[Outcome]) -> String {
-    let failures = outcomes.iter().filter(|outcome| outcome.failure.is_some()).count();
+    let count = |word| outcomes.iter().filter(|outcome| outcome.verdict.parts().0 == word).count();
+    let (failures, skipped) = (count("failed"), count("skipped"));
     let time: f32 = outcomes.iter().map(|outcome| outcome.seconds).sum();
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <testsuite name=\"boot\" tests=\"{}\" failures=\"{failures}\" time=\"{time:.1}\">\n\
+         <testsuite name=\"boot\" tests=\"{}\" failures=\"{failures}\" skipped=\"{skipped}\" time=\"{time:.1}\">\n\
          <properties><property name=\"qemu\" value=\"{}\"/></properties>\n",
         outcomes.len(),
         escaped(qemu)
     );
-    for Outcome { name, seconds, failure } in outcomes {
+    for Outcome { name, seconds, verdict } in outcomes {
         let group = name.split('/').next().unwrap_or_default();
         let case = format!(
             "<testcase classname=\"boot.{}\" name=\"{}\" time=\"{seconds:.1}\"",
             escaped(group),
             escaped(name)
         );
-        text += &match failure {
-            None => format!("{case}/>\n"),
-            Some(reason) => format!("{case}><failure message=\"{}\"/></testcase>\n", escaped(reason)),
+        let child = |tag, reason| format!("{case}><{tag} message=\"{}\"/></testcase>\n", escaped(reason));
+        text += &match verdict {
+            Verdict::Passed => format!("{case}/>\n"),
+            Verdict::Skipped(reason) => child("skipped", reason),
+            Verdict::Failed(reason) => child("failure", reason),
         };
     }
     text.push_str("</testsuite>\n");
@@ -103,14 +126,15 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn outcomes() -> [Outcome; 2] {
+    fn outcomes() -> [Outcome; 3] {
         [
-            Outcome { name: "vof/normal/ap-off".into(), seconds: 1.25, failure: None },
+            Outcome { name: "vof/normal/ap-off".into(), seconds: 1.25, verdict: Verdict::Passed },
             Outcome {
                 name: "lie/blk/x".into(),
                 seconds: 2.0,
-                failure: Some("r3 < \"4\" & \x1b[2J\nmore".into()),
+                verdict: Verdict::Failed("r3 < \"4\" & \x1b[2J\nmore".into()),
             },
+            Outcome { name: "x/y".into(), seconds: 0.0, verdict: Verdict::Skipped("no such QEMU".into()) },
         ]
     }
 
@@ -121,15 +145,20 @@ mod tests {
         assert_eq!(lines[0], "# QEMU 10.0.13");
         assert_eq!(lines[1], "passed\tvof/normal/ap-off\t1.2\t");
         assert_eq!(lines[2], "failed\tlie/blk/x\t2.0\tr3 < \"4\" &  [2J more");
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[3], "skipped\tx/y\t0.0\tno such QEMU");
+        assert_eq!(lines.len(), 4);
     }
 
     #[test]
     fn junit_counts_and_escapes() {
         let text = junit("10.0.13", &outcomes());
-        assert!(text.contains("<testsuite name=\"boot\" tests=\"2\" failures=\"1\" time=\"3.2\">"), "{text}");
+        assert!(
+            text.contains("<testsuite name=\"boot\" tests=\"3\" failures=\"1\" skipped=\"1\" time=\"3.2\">"),
+            "{text}"
+        );
         assert!(text.contains("<testcase classname=\"boot.vof\" name=\"vof/normal/ap-off\" time=\"1.2\"/>"));
         assert!(text.contains("message=\"r3 &lt; &quot;4&quot; &amp;  [2J more\""), "{text}");
+        assert!(text.contains("<skipped message=\"no such QEMU\"/>"), "{text}");
         assert!(text.bytes().all(|byte| byte == b'\n' || byte >= b' '));
     }
 

@@ -2,7 +2,7 @@
 
 use crate::guest::console::tail;
 use crate::interrupt;
-use crate::matrix::results::{self, Outcome};
+use crate::matrix::results::{self, Outcome, Verdict};
 use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
     bus, by_hand, cells, device_tree, disk_names, entry, esm, faults, honesty, host, idle, injection, input,
@@ -94,6 +94,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(leak_hunt::tests());
     tests.extend(noise::tests());
     tests.extend(soak::tests());
+    tests.extend(super::through_time::tests());
     tests.extend(super::second_kernel::tests());
     tests.retain(|test| filters.is_empty() || filters.iter().any(|word| fits(word, &test.name)));
     tests
@@ -151,7 +152,7 @@ fn context(options: &Options) -> Context {
 #[must_use]
 pub fn soak(options: &Options) -> u8 {
     let test = soak::long(options.time, options.seed);
-    let passed = shown(one(&test, &context(options))).failure.is_none();
+    let passed = shown(one(&test, &context(options))).verdict == Verdict::Passed;
     if interrupt::requested() {
         return INTERRUPTED;
     }
@@ -205,12 +206,20 @@ pub fn test(options: &Options) -> u8 {
     if let Err(error) = &kept {
         eprintln!("postern: {error}");
     }
-    let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();
-    for outcome in &failed {
-        say!("failed: {}", outcome.name);
+    let (mut failed, mut skipped) = (0, 0);
+    for outcome in &outcomes {
+        match outcome.verdict {
+            Verdict::Failed(_) => {
+                failed += 1;
+                say!("failed: {}", outcome.name);
+            }
+            Verdict::Skipped(_) => skipped += 1,
+            Verdict::Passed => {}
+        }
     }
-    say!("{} passed, {} failed", outcomes.len() - failed.len(), failed.len());
-    if failed.is_empty() && kept.is_ok() { 0 } else { FAILED }
+    let more = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    say!("{} passed, {failed} failed{more}", outcomes.len() - failed - skipped);
+    if failed == 0 && kept.is_ok() { 0 } else { FAILED }
 }
 
 /// Prints the lines of a test in one piece.
@@ -229,11 +238,20 @@ fn one(test: &Test, context: &Context) -> (Outcome, Vec<u8>) {
     drop(match &result {
         Ok(()) => writeln!(text, "ok   {:<40} {seconds:5.1} s", test.name),
         Err(_) if interrupt::requested() => Ok(()),
+        Err(failure) if let Some(why) = failure.skipped() => writeln!(text, "skip {:<40} {why}", test.name),
         Err(failure) => describe(&mut text, &test.name, seconds, failure),
     });
-    let reasons =
-        |failure: Failure| failure.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    (Outcome { name: test.name.clone(), seconds, failure: result.err().map(reasons) }, text)
+    let verdict = match &result {
+        Ok(()) => Verdict::Passed,
+        Err(failure) => match failure.skipped() {
+            Some(why) => Verdict::Skipped(why.to_owned()),
+            None => {
+                let reasons: Vec<_> = failure.findings.iter().map(ToString::to_string).collect();
+                Verdict::Failed(reasons.join("; "))
+            }
+        },
+    };
+    (Outcome { name: test.name.clone(), seconds, verdict }, text)
 }
 
 fn describe(text: &mut Vec<u8>, name: &str, seconds: f32, failure: &Failure) -> io::Result<()> {
@@ -267,6 +285,7 @@ fn keep(name: &str, log: &str) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Finding;
     use std::collections::BTreeSet;
 
     #[test]
@@ -309,10 +328,14 @@ mod tests {
     #[test]
     fn failures_make_the_status() {
         let context = Context::for_tests();
-        assert_eq!(one(&Test::new("good", |_| Ok(())), &context).0.failure, None);
+        assert_eq!(one(&Test::new("good", |_| Ok(())), &context).0.verdict, Verdict::Passed);
         let bad = Test::new("bad", |_| Err(Failure { findings: vec![], output: None }));
         let (outcome, text) = one(&bad, &context);
-        assert_eq!(outcome.failure.as_deref(), Some(""));
+        assert_eq!(outcome.verdict, Verdict::Failed(String::new()));
         assert!(text.starts_with(b"FAIL bad "));
+        let cannot = Test::new("cannot", |_| Err(Finding::Skipped("no QEMU".into()).into()));
+        let (outcome, text) = one(&cannot, &context);
+        assert_eq!(outcome.verdict, Verdict::Skipped("no QEMU".into()));
+        assert!(text.starts_with(b"skip cannot ") && text.ends_with(b" no QEMU\n"));
     }
 }

@@ -69,6 +69,17 @@ pub struct Failure {
     pub output: Option<Output>,
 }
 
+impl Failure {
+    /// Why the test was not run, if that is all.
+    #[must_use]
+    pub fn skipped(&self) -> Option<&str> {
+        match &self.findings[..] {
+            [Finding::Skipped(why)] => Some(why),
+            _ => None,
+        }
+    }
+}
+
 impl From<Finding> for Failure {
     fn from(finding: Finding) -> Self {
         Self { findings: vec![finding], output: None }

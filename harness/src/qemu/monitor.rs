@@ -176,7 +176,7 @@ impl Monitor {
     }
 
     /// Makes one request; greeting and events are passed over.
-    fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, MonitorError> {
+    pub(super) fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, MonitorError> {
         let request = json!({ "execute": command, "arguments": arguments });
         self.out.write_all(format!("{request}\n").as_bytes())?;
         loop {

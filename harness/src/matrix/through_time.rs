@@ -1,0 +1,319 @@
+//! Guests that are moved to another QEMU, saved and put back, stopped and reset in the middle of their work: every byte
+//! is right, and the run ends as any other.
+
+use crate::finding::{Finding, digest};
+use crate::guest::report::Report;
+use crate::judge;
+use crate::matrix::cells::{self, SERVING};
+use crate::matrix::results;
+use crate::matrix::runner::Test;
+use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
+use crate::pattern;
+use crate::peer::echo;
+use crate::qemu::command::Machine;
+use crate::qemu::monitor::Monitor;
+use crate::qemu::process::{Ended, Output, Qemu};
+use crate::session::{Finished, Session, SessionError};
+use crate::variable::{Firmware, Net};
+use postern_ultravisor::inject::Random;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A migration lets the requests in flight, a MiB or two, pass a disk's limit.
+const DATA_BYTES: u64 = 48 << 20;
+const SCRATCH_BYTES: u64 = 2 << 20;
+/// Migrations of each guest while its disks work, and while it serves the network: with six guests, more than a hundred.
+const AT_DISKS: u32 = 12;
+const AT_NETWORK: u32 = 6;
+/// The oldest QEMU that was seen to move a running pseries guest under TCG without harm. 7.2 does not restart the
+/// decrementer, so that a guest in H_CEDE sleeps for ever, and loses stores that are made while it sends pages.
+const MIGRATES: (u32, u32) = (10, 0);
+/// Resets of one QEMU.
+const RESETS: usize = 50;
+/// Bytes a second of a disk that must not be finished before it was disturbed.
+const SLOW: u32 = 32 << 10;
+/// Longest pause between two disturbances, in milliseconds.
+const PAUSE: u64 = 40;
+/// How long a stopped machine stands still: several times what the guest waits for a single answer from the monitor.
+const STOPPED: Duration = Duration::from_secs(2);
+/// What the guest says when a disk's work is done, and what it begins with.
+const DIGESTED: &str = "blk0: SHA-256 ";
+const FIRST_LINE: &str = "postern: fdt.addr=";
+/// Most lines of a boot after which a reset comes.
+const LINES: u64 = 16;
+/// What it says of its second disk, before the work begins.
+const DISK: &str = "blk1: virtio-blk";
+/// What a saved machine is called.
+const NAME: &str = "middle";
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for firmware in Firmware::ALL {
+        for ap in [true, false] {
+            let shape = Shape { smp: 2, ..Shape::new(firmware, false, ap) };
+            let name =
+                format!("through-time/migration/{}/ap-{}", firmware.name(), if ap { "on" } else { "off" });
+            tests.push(Test::new(name, move |context| migration(context, shape)));
+        }
+    }
+    tests.push(Test::new("through-time/saved-and-loaded", saved_and_loaded));
+    tests.push(Test::new("through-time/stopped", stopped));
+    tests.push(Test::new("through-time/fifty-resets", fifty_resets));
+    tests
+}
+
+/// What a guest of these tests has and has to do.
+struct Work {
+    scene: Scene,
+    digest: String,
+    scratch: PathBuf,
+    seed: u64,
+}
+
+impl Work {
+    fn new(context: &Context, shape: Shape) -> Result<Self, Failure> {
+        let mut scene = Scene::new(context, shape)?;
+        let data = scene.data_disk(DATA_BYTES)?;
+        let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
+        let seed = seed();
+        scene.machine.net = Net::User;
+        scene.word(&format!("run=blk-digest,blk-pattern,net-serve ip=10.0.2.15/24 gw=10.0.2.2 seed={seed}"));
+        Ok(Self { digest: digest(&data)?, scene, scratch, seed })
+    }
+
+    /// What the guest and its disk say at the end.
+    fn judge(&self, finished: Finished) -> Result<(), Failure> {
+        let mut findings = judge::end(&finished, 0);
+        findings.extend(judge::fact(&finished, "blk0.sha256", &self.digest));
+        findings.extend(judge::fact(&finished, "blk1.pattern_bytes", &SCRATCH_BYTES.to_string()));
+        if self.scene.machine.disks.iter().any(|disk| disk.image == self.scratch && disk.write) {
+            match File::open(&self.scratch) {
+                Ok(file) => findings.extend(pattern::verify(self.seed, file).err().map(Finding::Pattern)),
+                Err(error) => findings.push(Finding::File(self.scratch.clone(), error)),
+            }
+        }
+        findings.extend((!findings.is_empty()).then_some(Finding::Seed(self.seed)));
+        verdict(finished, findings)
+    }
+}
+
+/// One after the other of the QEMUs that a guest is moved through.
+struct Place {
+    qemu: Qemu,
+    monitor: Monitor,
+}
+
+impl Place {
+    /// A QEMU with the guest's machine; an empty one, if somebody is to move the guest there.
+    fn new(machine: &Machine, socket: &Path, incoming: bool) -> Result<Self, Finding> {
+        let mut machine = Machine { monitor: Some(socket.to_path_buf()), ..machine.clone() };
+        if incoming {
+            machine.extra.extend(["-incoming", "defer"].map(str::to_owned));
+        }
+        let start = |error| Finding::Start(SessionError::Qemu(error));
+        let qemu = Qemu::start(&machine, None).map_err(start)?;
+        let monitor = Monitor::connect(socket).map_err(Finding::Monitor)?;
+        Ok(Self { qemu, monitor })
+    }
+
+    /// Limits each disk to so many bytes a second; 0 is no limit. A limit does not move with the guest.
+    fn slow_down(&mut self, bytes: u32) -> Result<(), Finding> {
+        (0..2).try_for_each(|disk| self.monitor.throttle_bytes(disk, bytes)).map_err(Finding::Monitor)
+    }
+}
+
+/// Through many QEMUs.
+fn migration(context: &Context, shape: Shape) -> Result<(), Failure> {
+    let version = results::version(&context.qemu)?;
+    if major_and_minor(&version) < MIGRATES {
+        return Err(
+            Finding::Skipped(format!("QEMU {version} loses stores and the decrementer under TCG")).into()
+        );
+    }
+    let work = Work::new(context, shape)?;
+    let mut here = Place::new(&work.scene.machine, &work.scene.dir.path("monitor"), false)?;
+    let mut said = String::new();
+    let moved = moved_around(&work, &mut here, &mut said);
+    drop(here.qemu.type_in(b"q"));
+    let (ended, output) = match &moved {
+        Ok(()) => here.qemu.wait(LIMIT),
+        Err(_) => (Ended::Interrupted, here.qemu.stop()),
+    };
+    let output = Output { console: said + &output.console, ..output };
+    match moved {
+        Ok(()) => work.judge(finished(&work.scene.machine, ended, output)),
+        Err(finding) => Err(Failure { findings: vec![finding], output: Some(output) }),
+    }
+}
+
+/// The first two numbers of a version; one that has none is new.
+fn major_and_minor(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(u32::MAX));
+    (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0))
+}
+
+/// From `here` on, with what was said in each place.
+fn moved_around(work: &Work, here: &mut Place, said: &mut String) -> Result<(), Finding> {
+    let mut random = Random::new(work.seed);
+    if here.qemu.console().wait_for(LIMIT, |line| line.contains(DISK)).is_none() {
+        return Err(Finding::NeverSaid(DISK));
+    }
+    here.slow_down(SLOW)?;
+    for number in 0..AT_DISKS + AT_NETWORK {
+        if number >= AT_DISKS {
+            talk(here, said, work.seed ^ u64::from(number))?;
+        }
+        std::thread::sleep(Duration::from_millis(random.below(PAUSE)));
+        let path = |name: &str| work.scene.dir.path(&format!("{name}-{number}"));
+        let mut there = Place::new(&work.scene.machine, &path("monitor"), true)?;
+        there.slow_down(if number + 1 < AT_DISKS { SLOW } else { 0 })?;
+        there.monitor.listen(&path("way")).map_err(Finding::Monitor)?;
+        here.monitor.migrate(&path("way")).map_err(Finding::Monitor)?;
+        there.monitor.wait_until_running().map_err(Finding::Monitor)?;
+        said.push_str(&std::mem::replace(here, there).qemu.stop().console);
+        if number + 1 == AT_DISKS && said.contains(SERVING) {
+            let least = AT_DISKS.into();
+            return Err(Finding::TooFew { what: "migrations while disks work", least, found: 0 });
+        }
+    }
+    talk(here, said, work.seed)
+}
+
+/// UDP and TCP echo, as soon as the guest serves.
+fn talk(place: &mut Place, said: &str, seed: u64) -> Result<(), Finding> {
+    let serves = |line: &str| line == SERVING;
+    if !said.lines().any(serves) && place.qemu.console().wait_for(LIMIT, serves).is_none() {
+        return Err(Finding::NeverSaid(SERVING));
+    }
+    let ports = place.monitor.forwarded().map_err(Finding::Monitor)?;
+    echo::all(ports, seed).map_err(Finding::Echo)?;
+    Ok(())
+}
+
+fn finished(machine: &Machine, ended: Ended, output: Output) -> Finished {
+    Finished {
+        ended,
+        report: Report::parse(&output.console),
+        output,
+        ultravisor: None,
+        trace: Default::default(),
+        requests: Default::default(),
+        rtas_blocks: Default::default(),
+        naps: Default::default(),
+        memory: machine.memory,
+    }
+}
+
+/// A session and its monitor, past the start of its disks.
+fn started(work: &mut Work) -> Result<(Session, Monitor), Failure> {
+    let session = work.scene.start()?;
+    let socket = session.machine.monitor.clone().unwrap_or_default();
+    let mut monitor = Monitor::connect(&socket).map_err(Finding::Monitor)?;
+    if session.qemu.console().wait_for(LIMIT, |line| line.contains(DISK)).is_none() {
+        return Err(Failure { findings: vec![Finding::NeverSaid(DISK)], output: Some(session.qemu.stop()) });
+    }
+    (0..2).try_for_each(|disk| monitor.throttle_bytes(disk, SLOW)).map_err(Finding::Monitor)?;
+    Ok((session, monitor))
+}
+
+/// The rest of the work, at full speed, and the last words.
+fn ended(session: Session, mut monitor: Monitor, seed: u64) -> Result<(Finished, Vec<Finding>), Failure> {
+    (0..2).try_for_each(|disk| monitor.throttle_bytes(disk, 0)).map_err(Finding::Monitor)?;
+    drop(monitor);
+    let mut session = session;
+    let findings = cells::exchange(&mut session, seed);
+    Ok((session.finish(LIMIT), findings))
+}
+
+/// The guest goes back to the middle of a digest when that is done already.
+fn saved_and_loaded(context: &Context) -> Result<(), Failure> {
+    let mut work = Work::new(context, Shape { smp: 2, ..Shape::new(Firmware::Vof, false, true) })?;
+    // What is saved needs images that can hold it: QEMU's temporary ones, of disks that are snapshots.
+    work.scene.machine.disks.iter_mut().for_each(|disk| disk.write = false);
+    let (session, mut monitor) = started(&mut work)?;
+    monitor.save(NAME).map_err(Finding::Monitor)?;
+    (0..2).try_for_each(|disk| monitor.throttle_bytes(disk, 0)).map_err(Finding::Monitor)?;
+    if session.qemu.console().wait_for(LIMIT, |line| line.contains(DIGESTED)).is_none() {
+        return Err(Finding::NeverSaid(DIGESTED).into());
+    }
+    monitor.load(NAME).map_err(Finding::Monitor)?;
+    let (finished, findings) = ended(session, monitor, work.seed)?;
+    let digests = finished.output.console.matches(DIGESTED).count();
+    if !findings.is_empty() || digests != 2 {
+        let mut findings = findings;
+        findings.extend((digests != 2).then(|| Finding::Times { text: DIGESTED.to_owned(), times: digests }));
+        return Err(Failure { findings, output: Some(finished.output) });
+    }
+    work.judge(finished)
+}
+
+/// Every CPU and device stands still for a while, again and again.
+fn stopped(context: &Context) -> Result<(), Failure> {
+    let mut work = Work::new(context, Shape { smp: 2, ..Shape::new(Firmware::Vof, false, true) })?;
+    let (session, mut monitor) = started(&mut work)?;
+    for length in [STOPPED, Duration::ZERO, STOPPED, Duration::ZERO] {
+        monitor.stop().map_err(Finding::Monitor)?;
+        std::thread::sleep(length);
+        monitor.cont().map_err(Finding::Monitor)?;
+        std::thread::sleep(Duration::from_millis(PAUSE));
+    }
+    let (finished, findings) = ended(session, monitor, work.seed)?;
+    if !findings.is_empty() {
+        return Err(Failure { findings, output: Some(finished.output) });
+    }
+    work.judge(finished)
+}
+
+/// Fifty boots of one QEMU that are reset after any line of the log, and one that does all its work.
+fn fifty_resets(context: &Context) -> Result<(), Failure> {
+    let mut work = Work::new(context, Shape { smp: 2, ..Shape::new(Firmware::Vof, false, true) })?;
+    work.scene.machine.extra.extend(["-action", "reboot=reset"].map(str::to_owned));
+    let mut random = Random::new(work.seed);
+    let session = work.scene.start()?;
+    let socket = session.machine.monitor.clone().unwrap_or_default();
+    let mut monitor = Monitor::connect(&socket).map_err(Finding::Monitor)?;
+    for number in 1..=RESETS {
+        if !reached(&session.qemu, number, random.below(LINES)) {
+            return Err(Failure {
+                findings: vec![Finding::NeverSaid(FIRST_LINE)],
+                output: Some(session.qemu.stop()),
+            });
+        }
+        monitor.reset().map_err(Finding::Monitor)?;
+    }
+    let mut findings =
+        if reached(&session.qemu, RESETS + 1, 0) { Vec::new() } else { vec![Finding::NeverSaid(FIRST_LINE)] };
+    drop(monitor);
+    let mut session = session;
+    findings.extend(cells::exchange(&mut session, work.seed));
+    let finished = session.finish(LIMIT);
+    let boots = finished.output.console.matches(FIRST_LINE).count();
+    findings
+        .extend((boots != RESETS + 1).then(|| Finding::Times { text: FIRST_LINE.to_owned(), times: boots }));
+    if !findings.is_empty() {
+        return Err(Failure { findings, output: Some(finished.output) });
+    }
+    work.judge(finished)
+}
+
+/// Waits until boot number `boot`, counted from 1, has said so many lines more than its first.
+fn reached(qemu: &Qemu, boot: usize, lines: u64) -> bool {
+    let mut last = None;
+    let is_there = |text: &str| {
+        let begin = text.match_indices(FIRST_LINE).nth(boot - 1).map(|(at, _)| at);
+        begin.is_some_and(|at| text[at..].lines().count() as u64 > lines)
+    };
+    let deadline = Instant::now() + LIMIT;
+    while Instant::now() < deadline && !qemu.has_ended() {
+        let text = qemu.console().text();
+        if last.as_ref() != Some(&text.len()) && is_there(&text) {
+            return true;
+        }
+        last = Some(text.len());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    false
+}
