@@ -106,10 +106,14 @@ fn a_guest_that_claims_success_while_qemu_fails_is_not_believed() {
 
 #[test]
 fn a_wrong_digest_is_not_believed() {
-    let stage = Stage::new("echo 'postern: blk0.sha256_1m=00'; echo 'EXIT: STATUS=0'");
+    let stage = Stage::new(
+        "echo 'postern: blk0.sha256_1m=0000000000000000000000000000000000000000000000000000000000000000'; echo 'EXIT: STATUS=0'",
+    );
     let output = stage.run(&[]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).starts_with("postern: blk0.sha256_1m=00, expected "));
+    assert!(text(&output.stderr).starts_with(
+        "postern: blk0.sha256_1m=0000000000000000000000000000000000000000000000000000000000000000, expected "
+    ));
 }
 
 #[test]
