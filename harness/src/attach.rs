@@ -56,6 +56,7 @@ pub fn attach(options: &Options) -> Result<u8, AttachError> {
         host: Vec::new(),
         attack: None,
         registers: None,
+        guest: postern_ultravisor::Guest::Strict,
         firmware: options.firmware,
         kernel_elf: options.kernel.clone(),
         log: options.log.clone(),

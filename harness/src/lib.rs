@@ -22,4 +22,3 @@ pub mod tree;
 pub mod twin;
 pub mod variable;
 pub mod versions;
-pub mod workdir;

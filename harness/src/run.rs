@@ -14,7 +14,7 @@ use crate::qemu::process::Ended;
 use crate::say;
 use crate::session::{Finished, Protection, Session, SessionError, last_line};
 use crate::variable::{Firmware, Net};
-use crate::workdir::Workdir;
+use postern_ultravisor::workdir::Workdir;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};

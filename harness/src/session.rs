@@ -11,12 +11,12 @@ use crate::observe::strict::Block;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
 use crate::variable::Firmware;
-use crate::workdir::Workdir;
 use postern_ultravisor::doctor::Edit;
 use postern_ultravisor::host::Rule;
 use postern_ultravisor::inject::Attack;
 use postern_ultravisor::trace::Trace;
-use postern_ultravisor::{Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
+use postern_ultravisor::workdir::Workdir;
+use postern_ultravisor::{Behaviour, Config, Faults, Guest, ShareMap, Ultravisor, UvError};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -207,6 +207,7 @@ impl Session {
             host: protection.host,
             attack: protection.attack,
             registers: protection.registers,
+            guest: Guest::Strict,
             firmware: machine.firmware,
             kernel_elf: machine.kernel.clone(),
             log: protection.log,

@@ -116,7 +116,7 @@ fn digest(image: &Path, start: u64, end: u64) -> io::Result<String> {
 mod tests {
     use super::*;
     use crate::disk;
-    use crate::workdir::Workdir;
+    use postern_ultravisor::workdir::Workdir;
 
     const BYTES: u64 = 4096;
 

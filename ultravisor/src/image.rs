@@ -78,13 +78,13 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// Reads numbers of either byte order at offsets of a file.
-struct Fields<'a> {
-    file: &'a [u8],
-    little: bool,
+pub(crate) struct Fields<'a> {
+    pub(crate) file: &'a [u8],
+    pub(crate) little: bool,
 }
 
 impl Fields<'_> {
-    fn number(&self, offset: u64, size: u64) -> Result<u64, ImageError> {
+    pub(crate) fn number(&self, offset: u64, size: u64) -> Result<u64, ImageError> {
         let bytes = slice(self.file, offset, size)?;
         let shift = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
         Ok(if self.little { bytes.iter().rev().fold(0, shift) } else { bytes.iter().fold(0, shift) })

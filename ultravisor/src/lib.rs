@@ -10,6 +10,7 @@
 pub mod call;
 pub mod condition;
 pub mod counts;
+pub mod devices;
 pub mod doctor;
 pub mod esm;
 pub mod fault;
@@ -18,6 +19,7 @@ pub mod firmware;
 pub mod frames;
 pub mod gdb;
 mod general;
+pub mod guest;
 pub mod hcalls;
 pub mod host;
 pub mod image;
@@ -32,12 +34,17 @@ pub mod random;
 mod rtas;
 #[cfg(test)]
 mod scratch;
+pub mod secure_bit;
 mod serve;
 pub mod shown;
 mod sites;
+pub mod symbols;
 mod tap;
+pub mod tool;
 pub mod trace;
+mod ultracalls;
 pub mod violation;
+pub mod workdir;
 
 use std::fmt;
 use std::io;
@@ -51,6 +58,7 @@ pub use esm::{EsmReport, Outcome, Requirement};
 pub use fault::{FaultError, Faults};
 pub use firmware::Firmware;
 pub use frames::{FRAME_SHIFT, FRAME_SIZE, ShareMap};
+pub use guest::Guest;
 pub use image::ImageError;
 pub use log::CallRecord;
 pub use machine::{Behaviour, Violation};
@@ -76,6 +84,8 @@ pub struct Config {
     pub attack: Option<inject::Attack>,
     /// Whether each hypercall's registers are kept to what it has, and the seed of what the others become.
     pub registers: Option<u64>,
+    /// What kind of guest it is.
+    pub guest: Guest,
     /// What started the guest, which decides what UV_ESM may ask of the tree.
     pub firmware: Firmware,
     /// The kernel's file, for comparison at UV_ESM.
@@ -157,6 +167,12 @@ pub struct Report {
     pub shared: Vec<Range<u64>>,
     /// Frames shared at any time, as runs.
     pub ever_shared: Vec<Range<u64>>,
+    /// Where a guest of any kind reads MSR, and tests MSR\[S\].
+    pub secure_bit: secure_bit::SecureBit,
+    /// Those tests that were changed, by function.
+    pub patched: Vec<String>,
+    /// A guest of any kind ran programs before any UV_ESM: none was waited for any more.
+    pub ordinary: bool,
 }
 
 /// An ultravisor at work in a thread of its own.

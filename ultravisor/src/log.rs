@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -22,10 +22,14 @@ pub struct CallRecord {
     pub verdict: Verdict,
     /// Whether a fault stood in for the call's work.
     pub faulted: bool,
+    /// When it was done, just before the guest went on.
+    pub at: SystemTime,
     /// From the stop of the guest to its resumption.
     pub duration: Duration,
     /// The vCPU, as the gdb server names it.
     pub thread: String,
+    /// Who made it, innermost first; looked for in a guest of any kind alone.
+    pub callers: Vec<String>,
 }
 
 impl CallRecord {
@@ -37,6 +41,13 @@ impl CallRecord {
             Resume::Untouched | Resume::Never => self.call.opcode,
             Resume::Reenter { fdt, .. } => fdt,
         }
+    }
+
+    /// When it was done, in microseconds since 1970.
+    #[must_use]
+    pub fn micros(&self) -> u64 {
+        let since = self.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
 
     fn to_json(&self) -> Value {
@@ -53,6 +64,8 @@ impl CallRecord {
             "fault": self.faulted,
             "micros": u64::try_from(self.duration.as_micros()).unwrap_or(u64::MAX),
             "thread": self.thread,
+            "at": self.micros(),
+            "callers": self.callers,
         })
     }
 }
@@ -128,7 +141,8 @@ mod tests {
         let call = Call { opcode: 0xf130, arguments: [0x100, 0x80, 3, 0, 0, 0, 0, 0, 0], msr: 0 };
         let verdict = Verdict { code: Code::P2, resume: Resume::Untouched };
         let duration = Duration::from_micros(750);
-        let record = CallRecord { n: 2, call, verdict, faulted: false, duration, thread: "01".to_owned() };
+        let (at, thread, callers) = (UNIX_EPOCH, "01".to_owned(), Vec::new());
+        let record = CallRecord { n: 2, call, verdict, faulted: false, at, duration, thread, callers };
         let value = record.to_json();
         assert!(!value.to_string().contains('\n'));
         assert_eq!(value["call"], "UV_SHARE_PAGE");

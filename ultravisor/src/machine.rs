@@ -76,6 +76,8 @@ pub struct Machine {
     map: Arc<ShareMap>,
     secure: bool,
     warn_only: bool,
+    /// The guest may leave the place where it was entered, and use it.
+    moves: bool,
     /// Kernel, with its stack, and tree of a secure guest: address and size.
     in_use: Vec<(u64, u64)>,
     /// Every UV_ESM that got as far as reading the tree.
@@ -95,6 +97,7 @@ impl Machine {
             map,
             secure: false,
             warn_only: false,
+            moves: false,
             in_use: Vec::new(),
             esm: Vec::new(),
             violations: Vec::new(),
@@ -104,6 +107,11 @@ impl Machine {
     /// A development build: a wrong ESM blob is only logged.
     pub fn warn_only(&mut self) {
         self.warn_only = true;
+    }
+
+    /// The guest may move: what it does with the place where it was entered, and what it shows, is its own affair.
+    pub fn permit_moves(&mut self) {
+        self.moves = true;
     }
 
     /// What a CPU with this server number, started by RTAS, makes of the ultravisor.
@@ -242,7 +250,8 @@ impl Machine {
             Err(code) => return Ok(self.finished(code)),
         };
         let (start, end) = (range.start << FRAME_SHIFT, range.end << FRAME_SHIFT);
-        if let Some((address, _)) = self.in_use.iter().find(|(at, size)| *at < end && start < at + size) {
+        let hit = |(at, size): &&(u64, u64)| *at < end && start < at + size;
+        if let Some((address, _)) = self.in_use.iter().find(hit).filter(|_| !self.moves) {
             self.violations.push(Violation::SharesItself(*address));
         }
         self.note_reserved(opcode, &range);
@@ -276,7 +285,10 @@ impl Machine {
         }
         for run in self.runs(range) {
             let shared = self.map.is_shared(run.start);
-            if shared && let Some(at) = shown::data(ram, &run)? {
+            if shared
+                && !self.moves
+                && let Some(at) = shown::data(ram, &run)?
+            {
                 self.violations.push(Violation::ShowedData(at));
             }
             if shared || self.behaviour == Behaviour::Documented {

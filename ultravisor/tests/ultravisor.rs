@@ -2,7 +2,7 @@
 
 mod uv;
 
-use postern_ultravisor::{Behaviour, Config, End, Firmware, Violation};
+use postern_ultravisor::{Behaviour, Config, End, Firmware, Guest, Violation};
 use uv::asm::{Asm, ME, SF};
 use uv::vm::{KERNEL_BASE, RAM_SIZE, RESULTS, Vm};
 
@@ -46,6 +46,7 @@ fn config(behaviour: Behaviour, faults: &str) -> Config {
         host: Vec::new(),
         attack: None,
         registers: None,
+        guest: Guest::Strict,
         firmware: Firmware::Bios,
         kernel_elf: "set by the VM".into(),
         log: None,

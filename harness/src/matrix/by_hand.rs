@@ -6,7 +6,7 @@ use crate::finding::Finding;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure};
 use crate::qemu::process::Output;
-use crate::workdir::Workdir;
+use postern_ultravisor::workdir::Workdir;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;

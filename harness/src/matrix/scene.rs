@@ -7,7 +7,7 @@ use crate::qemu::process::Output;
 use crate::run::INITRD;
 use crate::session::{Finished, Protection, Session};
 use crate::variable::{Cpu, Firmware};
-use crate::workdir::Workdir;
+use postern_ultravisor::workdir::Workdir;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 

@@ -85,8 +85,10 @@ mod tests {
             call: Call { opcode: number as u64, arguments, msr: 0 },
             verdict: Verdict { code: Code::SUCCESS, resume: Resume::Untouched },
             faulted: false,
+            at: std::time::UNIX_EPOCH,
             duration: Duration::ZERO,
             thread: "1".to_owned(),
+            callers: Vec::new(),
         }
     }
 

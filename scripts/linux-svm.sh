@@ -1,0 +1,77 @@
+#!/bin/sh
+# Builds the small Linux that runs as a secure VM:
+#   scripts/linux-svm.sh FOLDER
+# leaves FOLDER/vmlinux, FOLDER/initramfs.gz and FOLDER/version. Source and busybox are Debian's newest packages; what is
+# built is kept until ultravisor/linux/config changes. Compiler and tools are installed, by name, when one is missing.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+[ $# = 1 ] || { echo "usage: scripts/linux-svm.sh FOLDER" >&2; exit 2; }
+mkdir -p "$1"
+to=$(cd "$1" && pwd)
+say() { echo "linux-svm: $*" >&2; }
+config=$top/ultravisor/linux/config
+init=$top/ultravisor/linux/init
+cross=powerpc64le-linux-gnu-
+
+tools() {
+    wanted=''
+    command -v ${cross}gcc >/dev/null || wanted="$wanted gcc-powerpc64le-linux-gnu"
+    for program in make flex bison bc; do command -v $program >/dev/null || wanted="$wanted $program"; done
+    command -v xz >/dev/null || wanted="$wanted xz-utils"
+    [ -e /usr/include/libelf.h ] || wanted="$wanted libelf-dev"
+    echo 'int main(void){return 0;}' | cc -xc -o /dev/null - 2>/dev/null || wanted="$wanted gcc libc6-dev"
+    [ -z "$wanted" ] && return
+    run=''; [ "$(id -u)" = 0 ] || run=sudo
+    say "apt-get install$wanted"
+    # The names are words.
+    # shellcheck disable=SC2086
+    $run env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $wanted >"$to/install.log" 2>&1 || {
+        say "cannot install$wanted: $to/install.log"; return 1; }
+}
+
+# Says which options of the list the kernel's own rules dropped.
+lost() {
+    grep '^CONFIG' "$config" | grep -vxFf "$1" >"$to/lost" || { rm "$to/lost"; return 0; }
+    say "this kernel does not take: $(tr '\n' ' ' <"$to/lost")"
+    ! grep -q PPC_SVM "$to/lost"
+}
+
+kernel() {
+    package=$("$top/scripts/foreign-deb.sh" "$to/apt" '^linux-source-[0-9.]+$')
+    say "unpacking $package"
+    rm -rf "$to/source" && mkdir "$to/source"
+    tar -xJf "$to/apt/root/usr/src/${package%% *}.tar.xz" -C "$to/source" --strip-components=1
+    rm -rf "$to/apt/root"
+    build() { make -s -C "$to/source" ARCH=powerpc CROSS_COMPILE=$cross KCFLAGS=-w "$@" >>"$to/build.log" 2>&1; }
+    : >"$to/build.log"
+    build KCONFIG_ALLCONFIG="$config" allnoconfig && lost "$to/source/.config" || { say "no configuration: $to/build.log"; return 1; }
+    say "building vmlinux, ten minutes"
+    build -j"${JOBS:-$(nproc)}" vmlinux usr/gen_init_cpio || build -j"${JOBS:-$(nproc)}" vmlinux || { say "not built: $to/build.log"; return 1; }
+    cp "$to/source/usr/gen_init_cpio" "$to/gen_init_cpio"
+    echo "$package" >"$to/version"
+    cp "$config" "$to/config"
+    mv "$to/source/vmlinux" "$to/vmlinux"
+    rm -rf "$to/source"
+}
+
+initramfs() {
+    [ -e "$to/busybox" ] || {
+        "$top/scripts/foreign-deb.sh" "$to/apt" '^busybox-static$' >>"$to/version"
+        cp "$to"/apt/root/*bin/busybox "$to/busybox" 2>/dev/null || cp "$to"/apt/root/usr/bin/busybox "$to/busybox"
+    }
+    # The nodes are in the archive's list: none is made here.
+    "$to/gen_init_cpio" - <<END | gzip -9n >"$to/initramfs.new"
+dir /dev 755 0 0
+nod /dev/console 600 0 0 c 5 1
+dir /proc 755 0 0
+dir /sys 755 0 0
+dir /bin 755 0 0
+file /bin/busybox $to/busybox 755 0 0
+file /init $init 755 0 0
+END
+    mv "$to/initramfs.new" "$to/initramfs.gz"
+}
+
+[ -e "$to/vmlinux" ] && cmp -s "$config" "$to/config" || { tools && kernel; }
+[ "$to/initramfs.gz" -nt "$init" ] || initramfs
+rm -rf "$to/apt"

@@ -1,0 +1,52 @@
+#!/bin/sh
+# Boots the small Linux of scripts/linux-svm.sh as a secure VM, with work for three disks and a card, and judges what it
+# did and what its devices reached:
+#   scripts/linux.sh [FOLDER]
+# FOLDER, build/linux by default, has the kernel. From the environment: QEMU; SMP; APPEND, the kernel's command line.
+set -eu
+top=$(cd "$(dirname "$0")/.." && pwd)
+from=${1:-$top/build/linux}
+qemu=${QEMU:-qemu-system-ppc64}
+append=${APPEND-svm=on swiotlb=force}
+tool=$top/target/debug/postern-ultravisor
+[ -e "$from/vmlinux" ] && [ -e "$from/initramfs.gz" ] || { echo "linux: no kernel in $from; \`make linux\` builds it" >&2; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+mkdir "$work/tftp"
+head -c 8388608 /dev/urandom >"$work/data"
+head -c 8388608 /dev/zero >"$work/scratch"
+head -c 16777216 /dev/zero >"$work/ext4"
+head -c 65536 /dev/urandom >"$work/tftp/pattern"
+PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -F "$work/ext4"
+disk() { echo "-drive if=none,id=$1,format=raw,file=$work/$1 -device virtio-blk-pci,drive=$1,iommu_platform=on,disable-legacy=on"; }
+# Lists of words without spaces: the folder is mktemp's.
+# shellcheck disable=SC2046
+{
+    code=0
+    "$tool" run --check --json "$work/calls" -- "$qemu" \
+        -M pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off -cpu power9 \
+        -smp "${SMP:-2}" -m 1G -nodefaults -nographic -vga none -no-reboot -serial stdio \
+        -kernel "$from/vmlinux" -initrd "$from/initramfs.gz" -append "console=hvc0 panic=-1 $append" \
+        $(disk data) $(disk scratch) $(disk ext4) \
+        -netdev "user,id=net,tftp=$work/tftp,guestfwd=tcp:10.0.2.100:7-cmd:cat" \
+        -device virtio-net-pci,netdev=net,romfile=,iommu_platform=on,disable-legacy=on </dev/null 2>&1 || code=$?
+    echo "$code" >"$work/status"
+} | tr -d '\r' | tee "$work/console"
+
+bad=$(cat "$work/status")
+# check KEY EXPECTED: what Linux said against what the host knows.
+check() {
+    said=$(sed -n "s/^linux: $1=//p" "$work/console" | head -n 1)
+    [ "$said" = "$2" ] || { echo "linux: $1 is '$said', not $2"; [ "$bad" != 0 ] || bad=1; }
+}
+sum() { sha256sum | cut -d' ' -f1; }
+check svm 1
+check vda.sha256 "$(sum <"$work/data")"
+check vdb.read "$(head -c 1048576 "$work/scratch" | sum)"
+check ext4 "$(head -c 1048576 "$work/scratch" | sum)"
+check udp "$(sum <"$work/tftp/pattern")"
+check tcp.back "$(head -c 262144 "$work/scratch" | sum)"
+check done 1
+[ "$bad" = 0 ] && echo "linux: disks, file system, UDP and TCP as the host has them"
+exit "$bad"

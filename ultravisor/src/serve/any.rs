@@ -1,0 +1,114 @@
+//! A guest of which nothing is known: stopped at its ultracalls, and made to see that it is secure.
+
+use super::{MSR_LE, Order, Server};
+use crate::UvError;
+use crate::call::Number;
+use crate::gdb::Stop;
+use crate::guest::Guest;
+use crate::secure_bit;
+use crate::ultracalls::{SC_2, addresses, offsets};
+use std::time::Instant;
+
+/// MSR\[PR\]: a program runs.
+const MSR_PR: u64 = 1 << 14;
+/// Frames of a back-trace, at most.
+const DEPTH: usize = 6;
+
+impl Server {
+    /// UV_ESM succeeded: from here on the vectors are the guest's own.
+    pub(super) fn enter_any(&mut self, kernel_base: u64, msr: u64, patch: bool) -> Result<(), UvError> {
+        let little = msr & MSR_LE != 0;
+        let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
+        let image = image.unwrap_or_default();
+        self.secure_bit = secure_bit::find(&image, little);
+        if patch {
+            for (offset, word) in &self.secure_bit.tests {
+                let bytes = if little { word.to_le_bytes() } else { word.to_be_bytes() };
+                self.ram.write(kernel_base + offset, &bytes).map_err(UvError::Ram)?;
+                self.patched.push(self.symbols.name(*offset, 0));
+            }
+        }
+        for vector in super::VECTORS {
+            self.client.clear_breakpoint(vector)?;
+        }
+        let places = offsets(&image, little).into_iter().flat_map(|offset| addresses(kernel_base, offset));
+        self.ultracalls = places.collect();
+        for at in self.ultracalls.keys().copied().collect::<Vec<_>>() {
+            self.client.set_breakpoint(at)?;
+        }
+        Ok(())
+    }
+
+    /// A vCPU is where the kernel's `sc 2` is, in the kernel or in a program that has the same address. False when
+    /// somebody else stopped the guest meanwhile.
+    pub(super) fn meet_at_call(
+        &mut self,
+        order: Order,
+        pc: u64,
+        thread: &str,
+        stopped: Instant,
+    ) -> Result<bool, UvError> {
+        let msr = self.read(order, self.registers.msr)?;
+        let little = msr & MSR_LE != 0;
+        let word = self.client.read_memory(pc, 4)?.and_then(|bytes| bytes.try_into().ok());
+        let word = word.map(|word| if little { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) });
+        if word == Some(SC_2) {
+            self.serve(order, pc.wrapping_add(4), msr, thread, stopped)?;
+            return Ok(true);
+        }
+        match self.client.step(thread)? {
+            Stop::Trap { .. } => Ok(true),
+            Stop::Other { .. } => Ok(false),
+            Stop::Exited => Err(crate::gdb::GdbError::Gone.into()),
+        }
+    }
+
+    /// A program makes system calls: no UV_ESM will come, and each of its calls would be stopped at.
+    pub(super) fn see_program(&mut self, srr1: u64) -> Result<(), UvError> {
+        if matches!(self.guest, Guest::Any { .. })
+            && srr1 & MSR_PR != 0
+            && !self.machine.is_secure()
+            && !self.ordinary
+        {
+            self.ordinary = true;
+            for vector in super::VECTORS {
+                self.client.clear_breakpoint(vector)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who makes the call, innermost first: the link register, then what the stack frames hold (ELF ABI v2, 2.2.2).
+    pub(super) fn callers(&mut self, order: Order, number: Option<Number>) -> Result<Vec<String>, UvError> {
+        if self.guest == Guest::Strict {
+            return Ok(Vec::new());
+        }
+        // Until UV_ESM the kernel is where firmware loaded it.
+        let base = match number {
+            Some(Number::Esm) => self.read(order, self.registers.gpr[1])?,
+            _ => {
+                let pc = self.read(order, self.registers.pc)?;
+                self.ultracalls.get(&pc).copied().unwrap_or(0)
+            }
+        };
+        let (link, stack) = (self.client.register("lr")?, self.client.register("r1")?);
+        let mut callers = vec![self.read(order, link)?];
+        let mut frame = self.read(order, stack)?;
+        while callers.len() < DEPTH {
+            let Some(next) = self.doubleword(order, frame)?.filter(|next| *next > frame) else { break };
+            let Some(caller) = self.doubleword(order, next.wrapping_add(16))?.filter(|caller| *caller != 0)
+            else {
+                break;
+            };
+            callers.push(caller);
+            frame = next;
+        }
+        // A function that has not called another one keeps its caller in both places.
+        callers.dedup();
+        Ok(callers.into_iter().map(|caller| self.symbols.name(caller, base)).collect())
+    }
+
+    fn doubleword(&mut self, order: Order, address: u64) -> Result<Option<u64>, UvError> {
+        Ok(self.client.read_memory(address, 8)?.map(|bytes| order.decode(&bytes)))
+    }
+}

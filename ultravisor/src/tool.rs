@@ -1,0 +1,5 @@
+//! The command: an ultravisor put before somebody's own QEMU command line.
+
+pub mod qemu;
+pub mod run;
+pub mod summary;

@@ -1,0 +1,196 @@
+//! What a run came to, for a person and for a program.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::call;
+use crate::devices::Devices;
+use crate::frames::FRAME_SIZE;
+use crate::{CallRecord, End, Report};
+
+/// Frames and runs that are listed.
+const LISTED: usize = 6;
+
+/// All that was seen.
+#[derive(Debug)]
+pub struct Summary {
+    /// The ultravisor's part.
+    pub report: Report,
+    /// What devices reached.
+    pub devices: Devices,
+    /// The kernel's command line.
+    pub append: String,
+    /// virtio devices whose accesses nobody sees.
+    pub bypassing: Vec<String>,
+}
+
+impl Summary {
+    /// What is wrong, a sentence each; empty for a secure guest whose devices kept to what it shared.
+    #[must_use]
+    pub fn findings(&self) -> Vec<String> {
+        let mut findings: Vec<String> = self.report.violations.iter().map(ToString::to_string).collect();
+        if !self.report.secure {
+            findings.push(self.never_secure());
+        }
+        if let Some(first) = &self.devices.first {
+            let (private, all) = (self.devices.private_accesses(), self.accesses());
+            findings.push(format!(
+                "{private} of {all} device accesses were to memory that was not shared, the first {} after UV_ESM: \
+                 guest address {:#x}, by I/O address {:#x} of bus {:#x}",
+                self.since(first.at),
+                first.address,
+                first.ioba,
+                first.liobn
+            ));
+        }
+        if self.devices.unread > 0 {
+            findings.push(format!("{} lines of QEMU's trace cannot be read", self.devices.unread));
+        }
+        if let End::Failed(error) = &self.report.end {
+            findings.push(error.to_string());
+        }
+        findings
+    }
+
+    fn never_secure(&self) -> String {
+        if !self.report.esm.is_empty() {
+            return "UV_ESM failed: the guest is an ordinary VM".to_owned();
+        }
+        let asked = self.append.split_whitespace().any(|word| word == "svm=on" || word == "svm=1");
+        if asked {
+            "the kernel made no UV_ESM though svm=on was given: Linux needs CONFIG_PPC_SVM, which Debian's kernels have not"
+                .to_owned()
+        } else {
+            "the kernel made no UV_ESM; Linux makes one with svm=on in its command line".to_owned()
+        }
+    }
+
+    fn accesses(&self) -> u64 {
+        self.devices.shared + self.devices.private_accesses()
+    }
+
+    /// A time since UV_ESM.
+    fn since(&self, at: u64) -> String {
+        let entered = self.report.calls.iter().rfind(|record| call::name(record.call.opcode) == "UV_ESM");
+        let micros = at.saturating_sub(entered.map_or(at, CallRecord::micros));
+        format!("{}.{:03} s", micros / 1_000_000, micros / 1000 % 1000)
+    }
+
+    /// Calls by who made them: name of the call, callers, how many, and how many frames.
+    fn by_caller(&self) -> BTreeMap<(&str, String), (u64, u64)> {
+        let mut table = BTreeMap::new();
+        for record in &self.report.calls {
+            let name = call::name(record.call.opcode);
+            let entry: &mut (u64, u64) = table.entry((name, record.callers.join(" < "))).or_default();
+            entry.0 += 1;
+            entry.1 += if name.ends_with("SHARE_PAGE") { record.call.arguments[1] } else { 0 };
+        }
+        table
+    }
+
+    fn shared_frames(&self) -> u64 {
+        self.report.shared.iter().map(|run| run.end - run.start).sum()
+    }
+
+    /// Appends the summary to the file that has the calls.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write_json(&self, path: &Path) -> io::Result<()> {
+        let runs = self.report.shared.iter().map(|run| json!([run.start, run.end])).collect::<Vec<_>>();
+        let callers = self.by_caller().into_iter().map(|((name, by), (calls, frames))| {
+            json!({ "call": name, "by": by, "calls": calls, "frames": frames })
+        });
+        let first = self.devices.first.as_ref().map(|first| {
+            json!({
+                "at": first.at,
+                "liobn": format!("{:#x}", first.liobn),
+                "ioba": format!("{:#x}", first.ioba),
+                "address": format!("{:#x}", first.address),
+            })
+        });
+        let value = json!({
+            "summary": {
+                "secure": self.report.secure,
+                "callers": callers.collect::<Vec<_>>(),
+                "shared_frames": runs,
+                "mfmsr": self.report.secure_bit.reads,
+                "patched": self.report.patched,
+                "device_accesses": {
+                    "before_esm": self.devices.before,
+                    "shared": self.devices.shared,
+                    "private": self.devices.private_accesses(),
+                    "first_private": first,
+                },
+                "unseen_devices": self.bypassing,
+                "findings": self.findings(),
+            }
+        });
+        writeln!(OpenOptions::new().append(true).open(path)?, "{value}")
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for esm in &self.report.esm {
+            writeln!(f, "{esm}")?;
+        }
+        let bit = &self.report.secure_bit;
+        if self.report.secure {
+            let (patched, tests) = (&self.report.patched, bit.tests.len());
+            writeln!(
+                f,
+                "MSR[S]: {} reads of MSR, {tests} of them tested for it, {} changed to find it set",
+                bit.reads,
+                patched.len()
+            )?;
+            if tests == 0 {
+                writeln!(
+                    f,
+                    "  the kernel has no test that is known here: it may not notice that it is secure"
+                )?;
+            }
+            for name in patched {
+                writeln!(f, "  {name}")?;
+            }
+        }
+        for ((name, by), (calls, frames)) in self.by_caller() {
+            write!(f, "{name}: {calls} calls")?;
+            if frames > 0 {
+                write!(f, ", {frames} frames")?;
+            }
+            writeln!(f, ", by {by}")?;
+        }
+        if self.report.secure {
+            let show = |run: &std::ops::Range<u64>| {
+                format!("{:#x} to {:#x}", run.start * FRAME_SIZE, run.end * FRAME_SIZE)
+            };
+            let runs: Vec<_> = self.report.shared.iter().take(LISTED).map(show).collect();
+            let more = self.report.shared.len().saturating_sub(LISTED);
+            write!(f, "shared at the end: {} frames of 64 KiB: {}", self.shared_frames(), runs.join(", "))?;
+            writeln!(f, "{}", if more > 0 { format!(" and {more} more ranges") } else { String::new() })?;
+            let devices = &self.devices;
+            writeln!(
+                f,
+                "devices: {} accesses, {} of them to shared memory",
+                self.accesses(),
+                devices.shared
+            )?;
+            for (gfn, count) in devices.private.iter().take(LISTED) {
+                writeln!(f, "  private frame {:#x}: {count} accesses", gfn * FRAME_SIZE)?;
+            }
+            if self.accesses() > 0 && devices.all_shared() && self.bypassing.is_empty() {
+                writeln!(f, "every device access was shared")?;
+            }
+        }
+        for finding in self.findings() {
+            writeln!(f, "FOUND: {finding}")?;
+        }
+        Ok(())
+    }
+}

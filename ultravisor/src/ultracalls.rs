@@ -1,0 +1,41 @@
+//! Where a kernel makes ultracalls: its `sc 2` instructions.
+
+/// `sc 2`.
+pub(crate) const SC_2: u32 = 0x4400_0042;
+/// The linear mapping of a 64-bit Linux.
+const LINEAR: u64 = 0xc000_0000_0000_0000;
+
+/// Words of an image in the byte order of its kernel.
+pub(crate) fn words(image: &[u8], little: bool) -> impl Iterator<Item = u32> + '_ {
+    let word =
+        move |bytes: &[u8; 4]| if little { u32::from_le_bytes(*bytes) } else { u32::from_be_bytes(*bytes) };
+    image.as_chunks::<4>().0.iter().map(word)
+}
+
+/// Offsets of all `sc 2` in an image.
+pub(crate) fn offsets(image: &[u8], little: bool) -> Vec<u64> {
+    (0..).step_by(4).zip(words(image, little)).filter(|(_, word)| *word == SC_2).map(|(at, _)| at).collect()
+}
+
+/// Each address at which a CPU may come to an instruction of a kernel that was entered at `base`, and where the kernel
+/// is then: there, or at 0, where Linux copies itself; each in real mode and in the linear mapping.
+pub(crate) fn addresses(base: u64, offset: u64) -> [(u64, u64); 4] {
+    let moved = base + offset;
+    [(moved, base), (offset, 0), (LINEAR | offset, 0), (LINEAR | moved, base)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_found_in_either_byte_order_and_in_no_other() {
+        let image: Vec<u8> =
+            [0x6000_0000, SC_2, 0x4400_0022, SC_2].into_iter().flat_map(u32::to_le_bytes).collect();
+        assert_eq!(offsets(&image, true), [4, 12]);
+        assert!(offsets(&image, false).is_empty());
+        assert_eq!(offsets(&SC_2.to_be_bytes(), false), [0]);
+        let expected = [(0x40_0004, 0x40_0000), (4, 0), (0xc000_0000_0000_0004, 0)];
+        assert_eq!(addresses(0x40_0000, 4)[..3], expected);
+    }
+}
