@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench soak help setup tools image product test-image sabotage second-kernel virtio-drivers run test test-targets check cases lists versions fuzz fmt clippy doc book gdb clean
+.PHONY: bench soak help setup tools image product test-image sabotage second-kernel virtio-drivers run linux test test-targets check cases lists versions fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -14,6 +14,7 @@ knows_bench := QUICK KEEP ONLY
 knows_soak := TIME SEED QEMU
 knows_fuzz := TIME FUZZ
 knows_setup := QEMU
+knows_linux := QEMU SMP APPEND
 knows_gdb := FIRMWARE CPU MEM QEMU APPEND PORT
 ifeq ($(MAKELEVEL),0)
 known := $(sort $(foreach goal,$(MAKECMDGOALS),$(knows_$(goal))))
@@ -131,6 +132,11 @@ virtio-drivers: tools build/profile.toml
 run: product
 	@$(RUNNER)
 	@exec $(HOST) run $(WORDS)
+
+# A small Linux, built once, as a secure VM; APPEND=svm=on shows what happens without its swiotlb.
+linux: tools
+	@scripts/linux-svm.sh build/linux
+	@scripts/linux.sh build/linux
 
 test: image sabotage second-kernel
 	@scripts/test.sh

@@ -13,26 +13,8 @@ say() { echo "linux-guest: $*" >&2; }
 cc=powerpc64le-linux-gnu-gcc
 
 fetch() {
-    command -v apt-get >/dev/null && command -v dpkg >/dev/null || { say "no apt-get: not a Debian"; return 1; }
-    mkdir -p "$to/apt/lists/partial" "$to/apt/cache/archives/partial" "$to/apt/packages"
-    : >"$to/apt/status"
-    cat >"$to/apt/conf" <<END
-APT::Architecture "ppc64el";
-APT::Architectures { "ppc64el"; };
-APT::Sandbox::User "";
-Dir::State "$to/apt";
-Dir::State::Lists "$to/apt/lists";
-Dir::State::status "$to/apt/status";
-Dir::Cache "$to/apt/cache";
-END
-    export APT_CONFIG="$to/apt/conf"
-    # One suite's broken index does not matter when another has the package.
-    apt-get -q update >"$to/apt/log" 2>&1 || say "apt-get update reported errors, going on"
-    name=$(apt-cache search --names-only '^linux-image-6\.1\.0-[0-9]*-powerpc64le$' | cut -d' ' -f1 | sort -V | tail -n 1)
-    [ -n "$name" ] || { say "no linux-image-6.1.0-*-powerpc64le"; return 1; }
-    say "fetching $name"
-    (cd "$to/apt/packages" && apt-get -q download "$name" >>"$to/apt/log" 2>&1) || { say "$name cannot be had"; return 1; }
-    dpkg -x "$to/apt/packages/$name"_*.deb "$to/apt/root"
+    package=$("$top/scripts/foreign-deb.sh" "$to/apt" '^linux-image-6\.1\.0-[0-9]*-powerpc64le$') || return 1
+    name=${package%% *}
     mkdir -p "$to/modules"
     for m in virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk failover net_failover virtio_net; do
         find "$to/apt/root/lib/modules" -name "$m.ko" -exec cp {} "$to/modules/" \;
@@ -40,7 +22,6 @@ END
     done
     echo "${name#linux-image-}" >"$to/version"
     mv "$to/apt/root/boot/vmlinux-${name#linux-image-}" "$to/vmlinux"
-    unset APT_CONFIG
     rm -rf "$to/apt"
 }
 

@@ -46,7 +46,7 @@ kernel() {
     : >"$to/build.log"
     build KCONFIG_ALLCONFIG="$config" allnoconfig && lost "$to/source/.config" || { say "no configuration: $to/build.log"; return 1; }
     say "building vmlinux, ten minutes"
-    build -j"${JOBS:-$(nproc)}" vmlinux usr/gen_init_cpio || build -j"${JOBS:-$(nproc)}" vmlinux || { say "not built: $to/build.log"; return 1; }
+    build -j"${JOBS:-$(nproc)}" vmlinux || { say "not built: $to/build.log"; return 1; }
     cp "$to/source/usr/gen_init_cpio" "$to/gen_init_cpio"
     echo "$package" >"$to/version"
     cp "$config" "$to/config"

@@ -8,8 +8,9 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 from=${1:-$top/build/linux}
 qemu=${QEMU:-qemu-system-ppc64}
 append=${APPEND-svm=on swiotlb=force}
-tool=$top/target/debug/postern-ultravisor
+tool=${CARGO_TARGET_DIR:-$top/target}/debug/postern-ultravisor
 [ -e "$from/vmlinux" ] && [ -e "$from/initramfs.gz" ] || { echo "linux: no kernel in $from; \`make linux\` builds it" >&2; exit 1; }
+(cd "$top" && scripts/cargo -q build -p postern-ultravisor)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
@@ -41,7 +42,7 @@ check() {
     [ "$said" = "$2" ] || { echo "linux: $1 is '$said', not $2"; [ "$bad" != 0 ] || bad=1; }
 }
 sum() { sha256sum | cut -d' ' -f1; }
-check svm 1
+[ "$(sed -n "s/^linux: svm=//p" "$work/console")" = 1 ] || { echo "linux: not secure"; [ "$bad" != 0 ] || bad=1; }
 check vda.sha256 "$(sum <"$work/data")"
 check vdb.read "$(head -c 1048576 "$work/scratch" | sum)"
 check ext4 "$(head -c 1048576 "$work/scratch" | sum)"

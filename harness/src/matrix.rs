@@ -22,6 +22,7 @@ pub mod interrupts;
 pub mod large_tree;
 pub mod leak_hunt;
 pub mod lies;
+pub mod linux;
 pub mod malformed_tree;
 pub mod measured;
 pub mod memory;
