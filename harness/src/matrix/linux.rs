@@ -3,7 +3,6 @@
 use crate::finding::Finding;
 use crate::matrix::runner::Test;
 use crate::matrix::scene::{Context, Failure};
-use crate::say;
 use std::path::Path;
 use std::process::Command;
 
@@ -32,12 +31,10 @@ pub fn tests() -> Vec<Test> {
 
 /// A boot with these words for Linux has to end with this status and to say all of this. Without a kernel it is skipped.
 fn test(name: &str, append: &'static str, status: i32, said: &'static [&'static str]) -> Test {
-    let name = format!("linux/{name}");
-    let skipped = name.clone();
-    Test::new(name, move |context: &Context| {
+    Test::new(format!("linux/{name}"), move |context: &Context| {
         if !Path::new(KERNEL).exists() {
-            say!("skip {skipped}: no {KERNEL}; `make linux` builds it, in about ten minutes");
-            return Ok(());
+            let why = format!("no {KERNEL}; `make linux` builds it, in about ten minutes");
+            return Err(Finding::Skipped(why).into());
         }
         let run = Command::new(SCRIPT).env("APPEND", append).env("QEMU", &context.qemu).output();
         let run = run.map_err(|error| Finding::File(SCRIPT.into(), error))?;
