@@ -7,5 +7,6 @@ mod control;
 pub mod driver;
 pub mod error;
 pub mod geometry;
+mod life;
 pub mod request;
 pub mod stream;

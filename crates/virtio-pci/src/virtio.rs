@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod features;
+pub(crate) mod life;
 pub mod queue;
 pub mod regions;
 pub mod registers;

@@ -3,9 +3,10 @@
 #![allow(unsafe_code, reason = "what the device held is given back once its reset is confirmed")]
 
 use crate::blk::control::Control;
-use crate::blk::driver::{Blk, Live};
+use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::geometry::{Geometry, MQ, WANTED};
+use crate::blk::life::Live;
 use crate::virtio::transport::Transport;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -102,10 +103,10 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         if self.in_flight() > 0 {
             return Err(BlkError::Busy);
         }
-        match self.broken() {
-            Some(BreakReason::Stopped) if self.retry_reset() => {}
-            reason => return Err(BlkError::Broken(reason.unwrap_or(BreakReason::Stopped))),
+        if self.broken() == Some(BreakReason::Stopped) {
+            self.retry_reset();
         }
+        self.life.may_restart(BreakReason::Stopped).map_err(BlkError::Broken)?;
         let mut transport = self.reopen()?.begin(self.dma().platform())?;
         transport.negotiate(WANTED)?;
         let Queues { mut first, .. } = Self::start(transport, 1, self.dma().clone())?;

@@ -9,13 +9,13 @@
 use crate::blk::control::Control;
 use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::Geometry;
-use crate::blk::request::{Completion, HEADER_BYTES, Operation, Request, Table, Token};
+use crate::blk::life::Live;
+use crate::blk::request::{Completion, HEADER_BYTES, Operation, Request, Token};
 use crate::interrupts::{Delivery, HaltPoll, IrqSource};
 use crate::virtio::features::Features;
+use crate::virtio::life::Life;
 use crate::virtio::queue::Queue;
-use crate::virtio::regions::Regions;
 use crate::virtio::ring::{Descriptor, QueueError, Used};
-use crate::virtio::transport::{Doorbell, Reopen, Transport};
 use crate::virtio::violation::Violation;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,7 +26,7 @@ use papr::registers::Mmio;
 use svm_dma::dma::{Dma, Mapping, Segment};
 
 /// Descriptors that the driver asks for, where the device has so many: a queue of more would not fit one frame.
-const QUEUE_SIZE: u16 = 1024;
+pub(super) const QUEUE_SIZE: u16 = 1024;
 /// Requests in flight: each needs at least a header and a status descriptor.
 const SLOTS: u16 = 256;
 /// Data segments in a request: bounds what one chain takes of the queue.
@@ -36,69 +36,25 @@ pub(super) const ID_BYTES: usize = 20;
 /// How long a request may take, unless [`Blk::set_patience`] says otherwise.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What the driver has for as long as the device is not broken.
-#[derive(Debug)]
-pub(super) struct Live<P: Platform> {
-    queue: Queue<P, Request>,
-    doorbell: Doorbell,
-    table: Table<P::Memory>,
-}
-
-impl<P: Platform> Live<P> {
-    /// Sets queue `index` up, in memory of `dma`.
-    pub(super) fn set_up<M: Mmio>(
-        transport: &mut Transport<M>,
-        index: u16,
-        dma: &Dma<P>,
-    ) -> Result<Self, BlkError> {
-        let (queue, doorbell) = transport.queue(index, QUEUE_SIZE, dma)?;
-        match dma.coherent(Table::<P::Memory>::bytes(queue.size())) {
-            Ok(table) => Ok(Self { queue, doorbell, table: Table(table) }),
-            Err(error) => {
-                queue.quarantine();
-                Err(BlkError::Dma(error))
-            }
-        }
-    }
-
-    /// Gives the memory back, or keeps it from use until a reset is confirmed. Answers what was in flight.
-    ///
-    /// # Safety
-    /// `reset_confirmed` is true only if the device's reset was confirmed.
-    pub(super) unsafe fn free_memory(self, dma: &Dma<P>, reset_confirmed: bool) -> Vec<Request> {
-        let Self { queue, table: Table(table), .. } = self;
-        // SAFETY: as the caller promises.
-        let requests = unsafe { queue.free_memory(reset_confirmed) };
-        if reset_confirmed {
-            // SAFETY: the device uses nothing any more, as the caller says.
-            unsafe { dma.release(table) };
-        } else {
-            dma.quarantine_coherent(table);
-        }
-        requests
-    }
-}
-
 /// A block device, through one of its queues. One CPU at a time uses it, and what it uses to submit and to
 /// complete is its own. A device with several queues has one of these for each ([`Blk::probe_queues`]): when it
 /// breaks at one of them it is broken at all, and each gives back its own memory when it next looks.
 #[derive(Debug)]
 pub struct Blk<M: Mmio, P: Platform> {
-    control: Arc<Control<M>>,
+    pub(super) control: Arc<Control<M>>,
     line: Option<Arc<IrqSource>>,
     features: Features,
-    dma: Dma<P>,
+    pub(super) dma: Dma<P>,
     geometry: Geometry,
-    live: Result<Live<P>, BreakReason>,
+    pub(super) life: Life<Live<P>, BreakReason>,
     /// What was in flight when the device broke, and has not been polled; the next one last.
-    ended: Vec<Request>,
-    in_flight: u16,
+    pub(super) ended: Vec<Request>,
+    pub(super) in_flight: u16,
     /// Requests that may be in flight.
     most: u16,
     chain: Vec<Descriptor>,
     next_token: u64,
     queue_size: u16,
-    reset_confirmed: bool,
     pub(super) patience: Duration,
     pub(super) halt_poll: HaltPoll,
 }
@@ -127,8 +83,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             chain: Vec::with_capacity(usize::from(SEGMENTS).saturating_add(2)),
             next_token: 0,
             queue_size,
-            live: Ok(live),
-            reset_confirmed: false,
+            life: Life::new(live),
             patience: PATIENCE,
             halt_poll,
         }
@@ -145,7 +100,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// # Errors
     /// The device is broken, or its capacity cannot be read or used.
     pub fn refresh(&mut self) -> Result<Geometry, BlkError> {
-        self.live.as_ref().map_err(|reason| BlkError::Broken(*reason))?;
+        self.life.live().map_err(BlkError::Broken)?;
         self.control.refresh(self.dma.platform())?;
         Ok(self.geometry())
     }
@@ -183,7 +138,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// Why the device is not used any longer.
     #[must_use]
     pub fn broken(&self) -> Option<BreakReason> {
-        self.live.as_ref().err().copied()
+        self.life.ended()
     }
 
     /// Requests that were submitted and whose completion was not polled yet.
@@ -254,7 +209,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     /// Maps the buffer and stages the chain: header, data, status. The buffer is taken when that has worked.
     fn stage(&mut self, operation: Operation, sector: u64, buffer: &mut Vec<u8>) -> Result<Token, BlkError> {
-        let Live { queue, table, .. } = self.live.as_mut().map_err(|reason| BlkError::Broken(*reason))?;
+        let Live { queue, table, .. } = self.life.live_mut().map_err(BlkError::Broken)?;
         if self.in_flight >= self.most {
             return Err(BlkError::Busy);
         }
@@ -310,7 +265,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     /// Shows the device everything submitted since the last kick, with at most one notification.
     pub fn kick(&mut self) {
-        let Ok(live) = &mut self.live else { return };
+        let Ok(live) = self.life.live_mut() else { return };
         if live.queue.publish()
             && let Err(error) = live.doorbell.ring(self.control.mmio())
         {
@@ -324,7 +279,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             // At another queue, unless it is known here: then this changes nothing.
             self.break_device(BreakReason::Stopped);
         }
-        let Ok(live) = &mut self.live else { return self.poll_broken() };
+        let Ok(live) = self.life.live_mut() else { return self.poll_broken() };
         match live.queue.take() {
             Ok(used) => self.complete(used?),
             Err(violation) => self.broken_by(violation),
@@ -347,7 +302,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 
     fn complete(&mut self, used: Used) -> Option<Completion> {
         let head = used.head;
-        let Live { queue, table, .. } = self.live.as_mut().ok()?;
+        let Live { queue, table, .. } = self.life.live_mut().ok()?;
         let Some((request, token)) = queue.payload(head).and_then(|request| {
             let token = request.token?;
             Some((request, token))
@@ -386,75 +341,14 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         if self.delivery() == Delivery::Poll {
             return false;
         }
-        self.live.as_mut().is_ok_and(|live| !live.queue.arm())
+        self.life.live_mut().is_ok_and(|live| !live.queue.arm())
     }
 
     /// Asks for no interrupts any more.
     pub(super) fn disarm(&mut self) {
-        if let Ok(live) = &mut self.live {
+        if let Ok(live) = self.life.live_mut() {
             live.queue.disarm();
         }
-    }
-
-    /// Looks after the device while nothing completes: is it alive, has its capacity changed, and does it
-    /// know of what it was given? A notification that was not wanted before, or was lost, is repeated.
-    pub fn check_device(&mut self) {
-        let Ok(live) = &self.live else { return };
-        let doorbell = live.doorbell;
-        if let Err(reason) = self.check_health(doorbell) {
-            self.break_device(reason);
-        }
-    }
-
-    fn check_health(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
-        self.control.check_health(self.dma.platform())?;
-        if self.in_flight == 0 {
-            return Ok(());
-        }
-        doorbell.ring(self.control.mmio()).map_err(BreakReason::Transport)
-    }
-
-    /// Stops using the device for good. Its requests complete with an error at the next polls. Buffers of
-    /// requests come back only if the device confirmed its reset: otherwise it may still write to them.
-    pub fn break_device(&mut self, reason: BreakReason) {
-        if self.live.is_err() {
-            return;
-        }
-        let end = self.control.end(reason, self.dma.id(), self.dma.platform());
-        let Ok(live) = mem::replace(&mut self.live, Err(end.reason)) else { return };
-        self.reset_confirmed = end.reset_confirmed;
-        // SAFETY: what the reset of this device answered.
-        self.ended = unsafe { live.free_memory(&self.dma, self.reset_confirmed) };
-        self.ended.retain(|request| request.token.is_some());
-        self.ended.reverse();
-        for request in &mut self.ended {
-            if let Some(mapping) = request.mapping.take() {
-                if self.reset_confirmed {
-                    // SAFETY: the device has said that it is reset.
-                    request.returned = unsafe { self.dma.unmap(mapping) };
-                    if request.operation.device_writes() {
-                        request.returned.fill(0);
-                    }
-                } else {
-                    self.dma.quarantine(mapping);
-                }
-            }
-        }
-        if self.reset_confirmed {
-            // SAFETY: the device has said that it is reset.
-            unsafe { self.dma.confirm_reset() };
-        }
-    }
-
-    /// Of a broken device whose reset was not confirmed: tries once more. True when it is confirmed now; then
-    /// this queue's slots of the pool are free again.
-    pub fn retry_reset(&mut self) -> bool {
-        if self.live.is_err() && !self.reset_confirmed && self.control.retry_reset(self.dma.platform()) {
-            self.reset_confirmed = true;
-            // SAFETY: the device has said that it is reset, now.
-            unsafe { self.dma.confirm_reset() };
-        }
-        self.reset_confirmed
     }
 }
 
@@ -463,27 +357,6 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     #[must_use]
     pub const fn patience(&self) -> Duration {
         self.patience
-    }
-}
-
-impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
-    pub(super) fn reopen(&self) -> Result<Reopen<M>, BlkError> {
-        self.control.reopen(self.dma.platform()).map_err(BlkError::Broken)
-    }
-
-    /// Where the device's registers are.
-    ///
-    /// # Errors
-    /// Another CPU stands still with them.
-    pub fn registers(&self) -> Result<Regions, BlkError> {
-        Ok(self.reopen()?.regions())
-    }
-}
-
-/// A driver that goes away takes its device with it: no buffer is freed that the device may use.
-impl<M: Mmio, P: Platform> Drop for Blk<M, P> {
-    fn drop(&mut self) {
-        self.break_device(BreakReason::Stopped);
     }
 }
 

@@ -14,9 +14,10 @@ use super::tx::Transmitter;
 use crate::interrupts::{Delivery, IrqSource};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
+use crate::virtio::life::Life;
 use crate::virtio::transport::Transport;
 use core::time::Duration;
-use papr::clock::Wake;
+use papr::clock::{Clock, Wake};
 use papr::platform::Platform;
 use papr::registers::Mmio;
 use svm_dma::dma::Dma;
@@ -40,11 +41,9 @@ pub struct NetDriver<M: Mmio, P: Platform> {
     dma: Dma<P>,
     config: NetConfig,
     queue_sizes: (u16, u16),
-    queues: Option<Queues<P>>,
+    life: Life<Queues<P>, NetError>,
     link_up: bool,
     statistics: NetStatistics,
-    failure: Option<NetError>,
-    reset_confirmed: bool,
     /// Interrupts so far, when one was last waited for.
     arrivals: u32,
     /// The next nap while there are no interrupts.
@@ -84,11 +83,9 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             dma,
             config,
             queue_sizes: (rx.size(), tx.size()),
-            queues: Some(Queues { rx, tx }),
+            life: Life::new(Queues { rx, tx }),
             link_up: false,
             statistics: NetStatistics::default(),
-            failure: None,
-            reset_confirmed: false,
             arrivals: 0,
             polled_nap: POLLED_NAP,
         };
@@ -120,7 +117,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
 
     /// Buffers first, then DRIVER_OK, then the first notification (virtio 1.2, 3.1.1).
     fn go(&mut self) -> Result<(), NetError> {
-        let Some(queues) = &mut self.queues else { return Ok(()) };
+        let queues = self.life.live_mut()?;
         let reserved = queues.tx.reserve()?;
         let filled = queues.rx.fill();
         queues.tx.release(reserved);
@@ -170,49 +167,43 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
     /// Receive buffers that the device holds.
     #[must_use]
     pub fn receive_buffers_posted(&self) -> u16 {
-        self.queues.as_ref().map_or(0, |queues| queues.rx.posted())
+        self.life.live().map_or(0, |queues| queues.rx.posted())
     }
 
     /// Sets how long a frame may stay with the device before that is taken for broken.
     pub fn set_patience(&mut self, patience: Duration) {
-        if let Some(queues) = &mut self.queues {
+        if let Ok(queues) = self.life.live_mut() {
             queues.tx.patience = patience;
         }
     }
 
     /// Resets the device and gives everything back that it held. Dropping the driver does the same.
     pub fn shut_down(&mut self) {
-        if self.queues.is_some() {
-            self.end(NetError::Stopped);
-        } else if !self.reset_confirmed {
-            self.confirm_reset();
+        if self.life.ended().is_none() {
+            return self.end(NetError::Stopped);
         }
+        let Self { life, transport, dma, .. } = self;
+        // SAFETY: this is the device's reset, and what it answered.
+        unsafe { life.retry_reset(dma, || is_reset(transport, dma.platform())) };
     }
 
     /// Ends the use of the device for `reason`.
     fn end(&mut self, reason: NetError) {
-        let Some(Queues { rx, tx }) = self.queues.take() else { return };
-        self.failure = Some(reason);
-        if reason != NetError::Stopped {
-            log::error!("net: {reason}; the device is not used any more");
-        }
-        self.confirm_reset();
-        // SAFETY: what the reset of this device answered.
-        unsafe { rx.free_memory(self.reset_confirmed) };
-        // SAFETY: as above.
-        unsafe { tx.free_memory(self.reset_confirmed) };
-    }
-
-    /// Resets the device; what it held can be used again only if it says that it has let go.
-    fn confirm_reset(&mut self) {
-        match self.transport.reset(self.dma.platform()) {
-            Ok(()) => {
-                self.reset_confirmed = true;
-                // SAFETY: the device has said that it is reset.
-                unsafe { self.dma.confirm_reset() };
+        let Self { life, transport, dma, .. } = self;
+        let reset = || {
+            if reason != NetError::Stopped {
+                log::error!("net: {reason}; the device is not used any more");
             }
-            Err(error) => log::error!("net: {error}; what the device held is not used any more"),
-        }
+            (reason, is_reset(transport, dma.platform()))
+        };
+        let free = |Queues { rx, tx }: Queues<P>, reset_confirmed| {
+            // SAFETY: what the reset of this device answered.
+            unsafe { rx.free_memory(reset_confirmed) };
+            // SAFETY: as above.
+            unsafe { tx.free_memory(reset_confirmed) };
+        };
+        // SAFETY: this is the device's reset, and what it answered.
+        unsafe { life.end(dma, reset, free) };
     }
 
     /// Resets the device, whatever it is doing, and brings it up anew. Frames under way are lost.
@@ -223,12 +214,9 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
     where
         M: Clone,
     {
-        let patience = self.queues.as_ref().map(|queues| queues.tx.patience);
+        let patience = self.life.live().ok().map(|queues| queues.tx.patience);
         self.shut_down();
-        match self.failure {
-            Some(NetError::Stopped) if self.reset_confirmed => {}
-            failure => return Err(failure.unwrap_or(NetError::Stopped)),
-        }
+        self.life.may_restart(NetError::Stopped)?;
         let mut transport = self.transport.reopen().begin(self.dma.platform())?;
         transport.negotiate(features::WANTED)?;
         *self = Self::start(transport, self.dma.clone(), seed)?;
@@ -243,7 +231,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         &mut self,
         work: impl FnOnce(&mut Queues<P>, &mut Transport<M>, &mut NetStatistics) -> Result<R, NetError>,
     ) -> Option<R> {
-        let queues = self.queues.as_mut()?;
+        let queues = self.life.live_mut().ok()?;
         match work(queues, &mut self.transport, &mut self.statistics) {
             Ok(result) => Some(result),
             Err(error) => {
@@ -289,7 +277,7 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
     }
 
     fn recycle(&mut self, frame: Frame) {
-        if let Some(queues) = &mut self.queues {
+        if let Ok(queues) = self.life.live_mut() {
             queues.rx.recycle(frame);
         }
     }
@@ -299,11 +287,11 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
     }
 
     fn frame(&mut self, len: usize) -> Option<Frame> {
-        self.queues.as_mut()?.tx.frame(len)
+        self.life.live_mut().ok()?.tx.frame(len)
     }
 
     fn transmit(&mut self, frame: Frame) {
-        if let Some(queues) = &mut self.queues {
+        if let Ok(queues) = self.life.live_mut() {
             queues.tx.transmit(frame);
         }
     }
@@ -318,7 +306,7 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
     /// Only reception is waited for by interrupt. Whoever waits for room to transmit has something to do.
     fn arm(&mut self) -> Option<Duration> {
         let delivery = self.transport.delivery();
-        let queues = self.queues.as_mut()?;
+        let queues = self.life.live_mut().ok()?;
         if delivery == Delivery::Poll {
             let nap = self.polled_nap;
             self.polled_nap = nap.saturating_mul(2).min(POLLED_NAP_MOST);
@@ -329,7 +317,7 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
     }
 
     fn disarm(&mut self, wake: Wake) {
-        let (Some(queues), Some(line)) = (&mut self.queues, self.transport.line()) else { return };
+        let (Ok(queues), Some(line)) = (self.life.live_mut(), self.transport.line()) else { return };
         // What has come by now, and was not announced.
         let missed = wake == Wake::Timer && line.delivery() != Delivery::Poll && queues.rx.arm();
         queues.rx.disarm();
@@ -339,7 +327,7 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
     }
 
     fn failure(&self) -> Option<NetError> {
-        self.failure
+        self.life.ended()
     }
 }
 
@@ -347,4 +335,13 @@ impl<M: Mmio, P: Platform> Drop for NetDriver<M, P> {
     fn drop(&mut self) {
         self.shut_down();
     }
+}
+
+/// Resets the device; what it held can be used again only if it says that it has let go.
+fn is_reset<M: Mmio>(transport: &mut Transport<M>, clock: &impl Clock) -> bool {
+    let reset = transport.reset(clock);
+    if let Err(error) = reset {
+        log::error!("net: {error}; what the device held is not used any more");
+    }
+    reset.is_ok()
 }

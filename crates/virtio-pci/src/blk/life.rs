@@ -1,0 +1,148 @@
+//! A disk's queue from its setting up to its end: what it has while the device works, how it is looked after, and what
+//! becomes of its requests when the device breaks.
+
+#![allow(unsafe_code, reason = "what the device held is given back once it has let go")]
+
+use crate::blk::driver::{Blk, QUEUE_SIZE};
+use crate::blk::error::{BlkError, BreakReason};
+use crate::blk::request::{Request, Table};
+use crate::virtio::queue::Queue;
+use crate::virtio::regions::Regions;
+use crate::virtio::transport::{Doorbell, Reopen, Transport};
+use alloc::vec::Vec;
+use papr::platform::Platform;
+use papr::registers::Mmio;
+use svm_dma::dma::Dma;
+
+/// What the driver has for as long as the device is not broken.
+#[derive(Debug)]
+pub(super) struct Live<P: Platform> {
+    pub(super) queue: Queue<P, Request>,
+    pub(super) doorbell: Doorbell,
+    pub(super) table: Table<P::Memory>,
+}
+
+impl<P: Platform> Live<P> {
+    /// Sets queue `index` up, in memory of `dma`.
+    pub(super) fn set_up<M: Mmio>(
+        transport: &mut Transport<M>,
+        index: u16,
+        dma: &Dma<P>,
+    ) -> Result<Self, BlkError> {
+        let (queue, doorbell) = transport.queue(index, QUEUE_SIZE, dma)?;
+        match dma.coherent(Table::<P::Memory>::bytes(queue.size())) {
+            Ok(table) => Ok(Self { queue, doorbell, table: Table(table) }),
+            Err(error) => {
+                queue.quarantine();
+                Err(BlkError::Dma(error))
+            }
+        }
+    }
+
+    /// Gives the memory back, or keeps it from use until a reset is confirmed. Answers what was in flight.
+    ///
+    /// # Safety
+    /// `reset_confirmed` is true only if the device's reset was confirmed.
+    pub(super) unsafe fn free_memory(self, dma: &Dma<P>, reset_confirmed: bool) -> Vec<Request> {
+        let Self { queue, table: Table(table), .. } = self;
+        // SAFETY: as the caller promises.
+        let requests = unsafe { queue.free_memory(reset_confirmed) };
+        if reset_confirmed {
+            // SAFETY: the device uses nothing any more, as the caller says.
+            unsafe { dma.release(table) };
+        } else {
+            dma.quarantine_coherent(table);
+        }
+        requests
+    }
+
+    /// [`Self::free_memory`], and of each request in flight its buffer, or a quarantine for it. The next one to be
+    /// answered is the last.
+    ///
+    /// # Safety
+    /// As for [`Self::free_memory`].
+    unsafe fn end_requests(self, dma: &Dma<P>, reset_confirmed: bool) -> Vec<Request> {
+        // SAFETY: as the caller promises.
+        let mut ended = unsafe { self.free_memory(dma, reset_confirmed) };
+        ended.retain(|request| request.token.is_some());
+        ended.reverse();
+        for request in &mut ended {
+            let Some(mapping) = request.mapping.take() else { continue };
+            if !reset_confirmed {
+                dma.quarantine(mapping);
+                continue;
+            }
+            // SAFETY: the device has said that it is reset.
+            request.returned = unsafe { dma.unmap(mapping) };
+            if request.operation.device_writes() {
+                request.returned.fill(0);
+            }
+        }
+        ended
+    }
+}
+
+impl<M: Mmio, P: Platform> Blk<M, P> {
+    /// Looks after the device while nothing completes: is it alive, has its capacity changed, and does it
+    /// know of what it was given? A notification that was not wanted before, or was lost, is repeated.
+    pub fn check_device(&mut self) {
+        let Ok(live) = self.life.live() else { return };
+        let doorbell = live.doorbell;
+        if let Err(reason) = self.check_health(doorbell) {
+            self.break_device(reason);
+        }
+    }
+
+    fn check_health(&self, doorbell: Doorbell) -> Result<(), BreakReason> {
+        self.control.check_health(self.dma.platform())?;
+        if self.in_flight == 0 {
+            return Ok(());
+        }
+        doorbell.ring(self.control.mmio()).map_err(BreakReason::Transport)
+    }
+
+    /// Stops using the device for good. Its requests complete with an error at the next polls. Buffers of
+    /// requests come back only if the device confirmed its reset: otherwise it may still write to them.
+    pub fn break_device(&mut self, reason: BreakReason) {
+        let Self { life, control, dma, .. } = self;
+        let reset = || {
+            let end = control.end(reason, dma.id(), dma.platform());
+            (end.reason, end.reset_confirmed)
+        };
+        // SAFETY: what the reset of this device answered.
+        let free = |live: Live<P>, reset_confirmed| unsafe { live.end_requests(dma, reset_confirmed) };
+        // SAFETY: `control` resets this device, or knows what another queue's reset answered.
+        if let Some(ended) = unsafe { life.end(dma, reset, free) } {
+            self.ended = ended;
+        }
+    }
+
+    /// Of a broken device whose reset was not confirmed: tries once more. True when it is confirmed now; then
+    /// this queue's slots of the pool are free again.
+    pub fn retry_reset(&mut self) -> bool {
+        let Self { life, control, dma, .. } = self;
+        // SAFETY: `control` answers what the reset of this device did.
+        unsafe { life.retry_reset(dma, || control.retry_reset(dma.platform())) }
+    }
+}
+
+impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
+    pub(super) fn reopen(&self) -> Result<Reopen<M>, BlkError> {
+        self.control.reopen(self.dma.platform()).map_err(BlkError::Broken)
+    }
+
+    /// Where the device's registers are.
+    ///
+    /// # Errors
+    /// Another CPU stands still with them.
+    pub fn registers(&self) -> Result<Regions, BlkError> {
+        Ok(self.reopen()?.regions())
+    }
+}
+
+/// A driver that goes away takes its device with it: no buffer is freed that the device may use.
+impl<M: Mmio, P: Platform> Drop for Blk<M, P> {
+    fn drop(&mut self) {
+        self.break_device(BreakReason::Stopped);
+    }
+}

@@ -1,0 +1,99 @@
+//! The life of a device's queues: at work, then ended for a reason, reset, and perhaps brought up anew. What the device
+//! held is used again only once it has said that it is reset; until then it stays in quarantine.
+
+#![allow(unsafe_code, reason = "only the caller knows what the reset of its device answered")]
+
+use core::mem;
+use papr::platform::Platform;
+use svm_dma::dma::Dma;
+
+/// What a driver has of a device that works (`L`), or why it is not used any more (`R`).
+#[derive(Debug)]
+pub(crate) struct Life<L, R> {
+    state: Result<L, R>,
+    reset_confirmed: bool,
+}
+
+impl<L, R: Copy> Life<L, R> {
+    /// Of a device that works.
+    pub(crate) fn new(live: L) -> Self {
+        Self { state: Ok(live), reset_confirmed: false }
+    }
+
+    /// What there is while the device works.
+    ///
+    /// # Errors
+    /// Why it is not used any more.
+    #[inline]
+    pub(crate) fn live(&self) -> Result<&L, R> {
+        self.state.as_ref().map_err(|reason| *reason)
+    }
+
+    /// [`Self::live`], to be changed.
+    ///
+    /// # Errors
+    /// As for [`Self::live`].
+    #[inline]
+    pub(crate) fn live_mut(&mut self) -> Result<&mut L, R> {
+        self.state.as_mut().map_err(|reason| *reason)
+    }
+
+    /// Why the device is not used any more.
+    pub(crate) fn ended(&self) -> Option<R> {
+        self.state.as_ref().err().copied()
+    }
+
+    /// Ends the use of the device: `reset` resets it and answers the reason that counts and whether the reset was
+    /// confirmed; `free` then gives back what the driver had, or keeps it from use. `None` when the use had ended before.
+    ///
+    /// # Safety
+    /// `reset` answers true only if the device has said that it is reset.
+    pub(crate) unsafe fn end<P: Platform, T>(
+        &mut self,
+        dma: &Dma<P>,
+        reset: impl FnOnce() -> (R, bool),
+        free: impl FnOnce(L, bool) -> T,
+    ) -> Option<T> {
+        self.state.as_ref().ok()?;
+        let (reason, confirmed) = reset();
+        let live = mem::replace(&mut self.state, Err(reason)).ok()?;
+        self.reset_confirmed = confirmed;
+        let freed = free(live, confirmed);
+        if confirmed {
+            // SAFETY: as the caller promises.
+            unsafe { dma.confirm_reset() };
+        }
+        Some(freed)
+    }
+
+    /// Of a device whose reset was not confirmed when its use ended: tries once more. Whether it is confirmed now.
+    ///
+    /// # Safety
+    /// As for [`Self::end`].
+    pub(crate) unsafe fn retry_reset<P: Platform>(
+        &mut self,
+        dma: &Dma<P>,
+        reset: impl FnOnce() -> bool,
+    ) -> bool {
+        if self.state.is_err() && !self.reset_confirmed && reset() {
+            self.reset_confirmed = true;
+            // SAFETY: as the caller promises.
+            unsafe { dma.confirm_reset() };
+        }
+        self.reset_confirmed
+    }
+
+    /// Whether the device may be brought up anew: it was `stopped` by its driver, and its reset was confirmed.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn may_restart(&self, stopped: R) -> Result<(), R>
+    where
+        R: PartialEq,
+    {
+        match self.ended() {
+            Some(reason) if reason == stopped && self.reset_confirmed => Ok(()),
+            reason => Err(reason.unwrap_or(stopped)),
+        }
+    }
+}
