@@ -13,7 +13,9 @@ tool=${CARGO_TARGET_DIR:-$top/target}/debug/postern-ultravisor
 (cd "$top" && scripts/cargo -q build -p postern-ultravisor)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM HUP
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 mkdir "$work/tftp"
 head -c 8388608 /dev/urandom >"$work/data"
 head -c 8388608 /dev/zero >"$work/scratch"
