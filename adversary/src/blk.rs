@@ -3,11 +3,11 @@
 use crate::cable::Cable;
 use crate::chain::Chain;
 use crate::hold::Hold;
-use crate::lie::{Liar, Lie};
 use crate::memory::Guarded;
 use crate::noise::Noise;
 use crate::ring::Ring;
 use crate::server::{Device, Interrupts};
+use crate::violation::{ProtocolViolation, Violator};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 const SECTOR: u64 = 512;
 const HEADER: usize = 16;
 const ID_BYTES: usize = 20;
-/// Completions before a lie: the identifier and a read.
+/// Completions before a violation: the identifier and a read.
 const HONEST: u32 = 2;
 
 const F_SIZE_MAX: u64 = 1 << 1;
@@ -41,7 +41,7 @@ pub struct Blk {
     image: File,
     bytes: u64,
     id: [u8; ID_BYTES],
-    liar: Liar,
+    violator: Violator,
     hold: Option<Arc<Hold>>,
 }
 
@@ -50,14 +50,19 @@ impl Blk {
     ///
     /// # Errors
     /// The file cannot be opened.
-    pub fn open(image: &Path, id: &str, write: bool, lie: Option<Lie>) -> io::Result<Self> {
+    pub fn open(
+        image: &Path,
+        id: &str,
+        write: bool,
+        violation: Option<ProtocolViolation>,
+    ) -> io::Result<Self> {
         let image = OpenOptions::new().read(true).write(write).open(image)?;
         let bytes = image.metadata()?.len();
         let mut name = [0; ID_BYTES];
         for (to, from) in name.iter_mut().zip(id.bytes()) {
             *to = from;
         }
-        Ok(Self { image, bytes, id: name, liar: Liar::new(lie, HONEST), hold: None })
+        Ok(Self { image, bytes, id: name, violator: Violator::new(violation, HONEST), hold: None })
     }
 
     /// The same disk, whose reads wait for `hold`.
@@ -68,9 +73,9 @@ impl Blk {
     }
 
     fn capacity(&self) -> u64 {
-        match self.liar.lie() {
-            Some(Lie::Blk05Empty) => 0,
-            Some(Lie::Blk05Huge) => u64::MAX,
+        match self.violator.violation() {
+            Some(ProtocolViolation::Blk05Empty) => 0,
+            Some(ProtocolViolation::Blk05Huge) => u64::MAX,
             _ => self.bytes / SECTOR,
         }
     }
@@ -95,8 +100,8 @@ impl Blk {
                 memory.ledger().ask(at);
                 let mut bytes = vec![0; usize::try_from(room).unwrap_or(0)];
                 let read = self.image.read_exact_at(&mut bytes, at);
-                if self.liar.once(Lie::Blk10) {
-                    memory.ledger().lie();
+                if self.violator.once(ProtocolViolation::Blk10) {
+                    memory.ledger().violation();
                     memory.ledger().skip(at, room);
                 } else {
                     chain.write(memory, 0, &bytes);
@@ -104,8 +109,8 @@ impl Blk {
                 written = room;
                 if read.is_ok() { OK } else { IOERR }
             }
-            1 if self.liar.lie() == Some(Lie::Blk09) => {
-                memory.ledger().lie();
+            1 if self.violator.violation() == Some(ProtocolViolation::Blk09) => {
+                memory.ledger().violation();
                 IOERR
             }
             1 if inside(data.len() as u64) => match self.image.write_all_at(data, at) {
@@ -115,8 +120,8 @@ impl Blk {
             0 | 1 => IOERR,
             4 => OK,
             8 => {
-                let id = if self.liar.lie() == Some(Lie::Blk12) {
-                    memory.ledger().lie();
+                let id = if self.violator.violation() == Some(ProtocolViolation::Blk12) {
+                    memory.ledger().violation();
                     [0xff; ID_BYTES]
                 } else {
                     self.id
@@ -127,8 +132,8 @@ impl Blk {
             }
             _ => UNSUPP,
         };
-        let status = if self.liar.once(Lie::Blk01) {
-            memory.ledger().lie();
+        let status = if self.violator.once(ProtocolViolation::Blk01) {
+            memory.ledger().violation();
             0x77
         } else {
             status
@@ -140,16 +145,16 @@ impl Blk {
     /// Changes what was published.
     fn afterthought(&self, chain: &Chain, memory: &Guarded<'_>) {
         let Some(room) = chain.bytes(true).checked_sub(1) else { return };
-        match self.liar.now() {
-            Some(Lie::Blk03) => chain.write(memory, room, &[IOERR]),
-            Some(Lie::Blk11) => {
+        match self.violator.now() {
+            Some(ProtocolViolation::Blk03) => chain.write(memory, room, &[IOERR]),
+            Some(ProtocolViolation::Blk11) => {
                 let mut bytes = vec![0; usize::try_from(room).unwrap_or(0)];
                 Noise::new(room).fill(&mut bytes);
                 chain.write(memory, 0, &bytes);
             }
             _ => return,
         }
-        memory.ledger().lie();
+        memory.ledger().violation();
     }
 }
 
@@ -160,10 +165,10 @@ impl Device for Blk {
 
     fn features(&self) -> u64 {
         let honest = F_VERSION_1 | F_BLK_SIZE | F_FLUSH;
-        match self.liar.lie() {
-            Some(Lie::Neg02) => honest & !F_VERSION_1,
-            Some(Lie::Neg05) => !NOT_A_LIE,
-            Some(Lie::Blk08) => honest | F_SIZE_MAX | F_SEG_MAX,
+        match self.violator.violation() {
+            Some(ProtocolViolation::Neg02) => honest & !F_VERSION_1,
+            Some(ProtocolViolation::Neg05) => !NOT_A_LIE,
+            Some(ProtocolViolation::Blk08) => honest | F_SIZE_MAX | F_SEG_MAX,
             _ => honest,
         }
     }
@@ -172,7 +177,7 @@ impl Device for Blk {
         let mut config = vec![0; 60];
         config[..8].copy_from_slice(&self.capacity().to_le_bytes());
         // Both limits stay 0 for whoever asks for them, except in a device that offers everything.
-        if self.liar.lie() != Some(Lie::Blk08) {
+        if self.violator.violation() != Some(ProtocolViolation::Blk08) {
             config[8..12].copy_from_slice(&0x1_0000_u32.to_le_bytes());
             config[12..16].copy_from_slice(&126_u32.to_le_bytes());
         }
@@ -181,24 +186,24 @@ impl Device for Blk {
     }
 
     fn interrupts(&self) -> Interrupts {
-        match self.liar.lie() {
-            Some(Lie::Irq02) => Interrupts::Storm,
-            Some(Lie::Irq04) => Interrupts::Never,
+        match self.violator.violation() {
+            Some(ProtocolViolation::Irq02) => Interrupts::Storm,
+            Some(ProtocolViolation::Irq04) => Interrupts::Never,
             _ => Interrupts::Honest,
         }
     }
 
     fn serve(&mut self, _: usize, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
         let mut batch: Vec<Chain> = std::iter::from_fn(|| ring.pop(memory)).collect();
-        if self.liar.lie() == Some(Lie::Rng17) {
+        if self.violator.violation() == Some(ProtocolViolation::Rng17) {
             batch.reverse();
-            memory.ledger().lie();
+            memory.ledger().violation();
         }
         let mut rest = batch.as_slice();
         while let Some((chain, later)) = rest.split_first() {
             let written = self.answer(chain, memory);
             let busy: Vec<u16> = later.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
-            self.liar.complete(ring, memory, chain, written, &busy);
+            self.violator.complete(ring, memory, chain, written, &busy);
             self.afterthought(chain, memory);
             rest = later;
         }
@@ -206,7 +211,7 @@ impl Device for Blk {
     }
 
     fn stopped(&mut self, _: usize, memory: &Guarded<'_>) {
-        self.liar.given_up(memory);
+        self.violator.given_up(memory);
     }
 
     fn cable(&self) -> Option<&Arc<Cable>> {

@@ -1,4 +1,4 @@
-//! The cable between the network server and a station in the harness: frames both ways.
+//! The cable between the network server and a peer in the harness: frames both ways.
 
 use std::collections::VecDeque;
 use std::io;
@@ -36,7 +36,7 @@ impl Cable {
         }))
     }
 
-    /// The station sends a frame.
+    /// The peer sends a frame.
     pub fn send(&self, frame: Vec<u8>) {
         let mut queue = lock(&self.to_guest);
         if queue.len() < DEPTH {
@@ -47,7 +47,7 @@ impl Cable {
         drop(self.kick.write(1));
     }
 
-    /// The station takes a frame of the guest's, if one comes within `patience`.
+    /// The peer takes a frame of the guest's, if one comes within `patience`.
     #[must_use]
     pub fn receive(&self, patience: Duration) -> Option<Vec<u8>> {
         let deadline = Instant::now() + patience;

@@ -62,7 +62,7 @@ pub struct Ledger {
     bytes: AtomicU64,
     refused: AtomicU64,
     requests: AtomicU64,
-    lies: AtomicU64,
+    violations: AtomicU64,
     refusals: Mutex<Vec<Refusal>>,
     skipped: Mutex<Vec<(u64, u64)>>,
     asked: AtomicU64,
@@ -87,8 +87,8 @@ impl Ledger {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn lie(&self) {
-        self.lies.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn violation(&self) {
+        self.violations.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn skip(&self, at: u64, bytes: u64) {
@@ -146,10 +146,10 @@ impl Ledger {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Lies that were told.
+    /// Violations that happened.
     #[must_use]
-    pub fn lies(&self) -> u64 {
-        self.lies.load(Ordering::Relaxed)
+    pub fn violations(&self) -> u64 {
+        self.violations.load(Ordering::Relaxed)
     }
 
     /// The first refusals.

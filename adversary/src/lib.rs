@@ -1,5 +1,5 @@
 //! The devices that a secure guest really meets: vhost-user servers in a process of their own, which see of
-//! guest memory what the guest shared and nothing else, and which lie when told to.
+//! guest memory what the guest shared and nothing else, and which violate the protocol when told to.
 //!
 //! A server asks its [gate](gate::Gate) before every access, to rings, descriptors and data alike. An access that is
 //! refused reads noise or writes nothing, and stands in the [ledger](ledger::Ledger).
@@ -10,10 +10,10 @@ pub mod chain;
 pub mod gate;
 pub mod hold;
 pub mod ledger;
-pub mod lie;
 pub mod memory;
 pub mod net;
 pub mod noise;
 mod relay;
 pub mod ring;
 pub mod server;
+pub mod violation;

@@ -3,11 +3,11 @@
 use crate::blk::F_VERSION_1;
 use crate::cable::Cable;
 use crate::chain::Chain;
-use crate::lie::{Liar, Lie};
 use crate::memory::Guarded;
 use crate::noise::Noise;
 use crate::ring::Ring;
 use crate::server::{Device, Interrupts};
+use crate::violation::{ProtocolViolation, Violator};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const RECEIVE: usize = 0;
 const HEADER: usize = 12;
 /// The longest frame without its checksum.
 const LONGEST: usize = 1514;
-/// Completions before a lie: the guest has an ARP answer by then.
+/// Completions before a violation: the guest has an ARP answer by then.
 const HONEST: u32 = 4;
 /// Frames of a flood for each honest one.
 const FLOOD: usize = 6;
@@ -26,22 +26,22 @@ const HARMLESS: u64 = F_VERSION_1 | 1 << 0 | 1 << 1 | 1 << 7 | 1 << 8 | 1 << 10 
 #[derive(Debug)]
 pub struct Net {
     cable: Arc<Cable>,
-    receive: Liar,
-    transmit: Liar,
+    receive: Violator,
+    transmit: Violator,
     posted: VecDeque<Chain>,
 }
 
 impl Net {
     /// A card on a cable.
     #[must_use]
-    pub fn new(cable: Arc<Cable>, lie: Option<Lie>) -> Self {
+    pub fn new(cable: Arc<Cable>, violation: Option<ProtocolViolation>) -> Self {
         // What can be lied about a transmission is lied about there, everything else about a reception.
-        let transmits = matches!(lie, Some(Lie::Net12 | Lie::Rng03));
-        let [receive, transmit] = if transmits { [None, lie] } else { [lie, None] };
+        let transmits = matches!(violation, Some(ProtocolViolation::Net12 | ProtocolViolation::Rng03));
+        let [receive, transmit] = if transmits { [None, violation] } else { [violation, None] };
         Self {
             cable,
-            receive: Liar::new(receive, HONEST),
-            transmit: Liar::new(transmit, HONEST),
+            receive: Violator::new(receive, HONEST),
+            transmit: Violator::new(transmit, HONEST),
             posted: VecDeque::new(),
         }
     }
@@ -51,7 +51,9 @@ impl Net {
         let mut bytes = self.header(memory);
         bytes.extend_from_slice(frame);
         let split = match (self.receive.now(), self.posted.front()) {
-            (Some(Lie::Neg07), Some(_)) if frame.len() > 40 => Some(bytes.split_off(HEADER + 30)),
+            (Some(ProtocolViolation::Neg07), Some(_)) if frame.len() > 40 => {
+                Some(bytes.split_off(HEADER + 30))
+            }
             _ => None,
         };
         if bytes.len() as u64 > chain.bytes(true) {
@@ -62,7 +64,7 @@ impl Net {
         if let Some(rest) = split
             && let Some(chain) = self.posted.pop_front()
         {
-            memory.ledger().lie();
+            memory.ledger().violation();
             self.finish(ring, memory, &chain, &rest);
         }
         true
@@ -72,26 +74,26 @@ impl Net {
         chain.write(memory, 0, bytes);
         let busy: Vec<u16> = self.posted.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
         let written = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let rewrite = self.receive.now() == Some(Lie::Net14);
+        let rewrite = self.receive.now() == Some(ProtocolViolation::Net14);
         self.receive.complete(ring, memory, chain, written, &busy);
         if rewrite {
             let mut noise = vec![0; bytes.len()];
             Noise::new(7).fill(&mut noise);
             chain.write(memory, 0, &noise);
-            memory.ledger().lie();
+            memory.ledger().violation();
         }
     }
 
     fn header(&self, memory: &Guarded<'_>) -> Vec<u8> {
         let (flags, gso, lengths, buffers): (u8, u8, [u16; 4], u16) = match self.receive.now() {
-            Some(Lie::Neg07) => (0, 0, [0; 4], 2),
-            Some(Lie::Net05) => (0, 0, [0; 4], u16::MAX),
-            Some(Lie::Net06) => (1, 0, [0, 0, 0xfff0, 0xfff0], 1),
-            Some(Lie::Net07) => (0, 0x81, [0xffff, 0, 0, 0], 1),
+            Some(ProtocolViolation::Neg07) => (0, 0, [0; 4], 2),
+            Some(ProtocolViolation::Net05) => (0, 0, [0; 4], u16::MAX),
+            Some(ProtocolViolation::Net06) => (1, 0, [0, 0, 0xfff0, 0xfff0], 1),
+            Some(ProtocolViolation::Net07) => (0, 0x81, [0xffff, 0, 0, 0], 1),
             _ => (0, 0, [0; 4], 1),
         };
         if flags | gso != 0 || buffers == u16::MAX {
-            memory.ledger().lie();
+            memory.ledger().violation();
         }
         let mut header = vec![flags, gso];
         header.extend(lengths.into_iter().chain([buffers]).flat_map(u16::to_le_bytes));
@@ -105,11 +107,11 @@ impl Net {
         let mut delivered = false;
         while !self.posted.is_empty() {
             let Some(frame) = self.cable.next() else { break };
-            if self.receive.now() == Some(Lie::Net13) {
+            if self.receive.now() == Some(ProtocolViolation::Net13) {
                 let mut noise = [0xff; LONGEST];
                 Noise::new(frame.len() as u64).fill(&mut noise[14..]);
                 for _ in 0..FLOOD {
-                    memory.ledger().lie();
+                    memory.ledger().violation();
                     self.deliver(ring, memory, &noise);
                 }
             }
@@ -140,9 +142,9 @@ impl Device for Net {
     }
 
     fn features(&self) -> u64 {
-        match self.receive.lie() {
-            Some(Lie::Neg02) => 0,
-            Some(Lie::Neg05) => HARMLESS,
+        match self.receive.violation() {
+            Some(ProtocolViolation::Neg02) => 0,
+            Some(ProtocolViolation::Neg05) => HARMLESS,
             _ => F_VERSION_1,
         }
     }
@@ -152,9 +154,9 @@ impl Device for Net {
     }
 
     fn interrupts(&self) -> Interrupts {
-        match self.receive.lie() {
-            Some(Lie::Irq02) => Interrupts::Storm,
-            Some(Lie::Irq04) => Interrupts::Never,
+        match self.receive.violation() {
+            Some(ProtocolViolation::Irq02) => Interrupts::Storm,
+            Some(ProtocolViolation::Irq04) => Interrupts::Never,
             _ => Interrupts::Honest,
         }
     }

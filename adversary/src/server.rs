@@ -192,7 +192,7 @@ impl<D: Device> Handle<D> {
             let blow = move || {
                 while !backend.ended.load(Ordering::Relaxed) {
                     vrings.iter().for_each(|vring| drop(vring.signal_used_queue()));
-                    backend.ledger.lie();
+                    backend.ledger.violation();
                     std::thread::sleep(STORM);
                 }
             };

@@ -9,8 +9,8 @@ use crate::observe::map::MapViolation;
 use crate::observe::pci::Misplaced;
 use crate::observe::strict::Breach;
 use crate::pattern::Mismatch;
+use crate::peer::cable_peer::CablePeerError;
 use crate::peer::echo::EchoError;
-use crate::peer::station::StationError;
 use crate::peer::wire::WireError;
 use crate::qemu::monitor::MonitorError;
 use crate::qemu::process::Ended;
@@ -131,7 +131,7 @@ pub enum Finding {
     /// Raw frames.
     Wire(WireError),
     /// Echo over the cable of a vhost-user server.
-    Station(StationError),
+    CablePeer(CablePeerError),
     /// A vhost-user server.
     Server(ServerError),
     /// A device was refused memory that the guest had not shared.
@@ -168,8 +168,8 @@ pub enum Finding {
         /// How often it did.
         found: u64,
     },
-    /// The device never came to tell its lie.
-    NoLie,
+    /// The device never came to violate the protocol.
+    NoViolation,
     /// What UV_ESM measured is not what was given to QEMU.
     Measured(&'static str),
     /// A device tree that cannot be read.
@@ -242,7 +242,7 @@ impl fmt::Display for Finding {
             Self::ImageChanged => f.write_str("a disk image changed that nobody may write"),
             Self::Echo(error) => write!(f, "{error}"),
             Self::Wire(error) => write!(f, "{error}"),
-            Self::Station(error) => write!(f, "{error}"),
+            Self::CablePeer(error) => write!(f, "{error}"),
             Self::Server(error) => write!(f, "{error}"),
             Self::Refused(device, refusal) => write!(f, "{device}: {refusal}"),
             Self::Leak(leak) => write!(f, "{leak}"),
@@ -259,7 +259,7 @@ impl fmt::Display for Finding {
             Self::Quarantine { expected: false } => f.write_str("memory is in quarantine, or nobody says"),
             Self::Overwritten(at) => write!(f, "reserved memory at {at:#x} was written to"),
             Self::TooFew { what, least, found } => write!(f, "{what}: {found}, expected at least {least}"),
-            Self::NoLie => f.write_str("the device never came to tell its lie"),
+            Self::NoViolation => f.write_str("the device never came to violate the protocol"),
             Self::Measured(what) => write!(f, "UV_ESM measured another {what} than QEMU was given"),
             Self::Fdt(error) => write!(f, "{error}"),
             Self::Tree(difference) => write!(f, "device tree: {difference}"),

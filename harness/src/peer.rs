@@ -1,7 +1,7 @@
 //! The other end of the guest's network: a host process that sends and checks what comes back.
 
+pub mod cable_peer;
 pub mod echo;
 pub mod flood;
 pub mod frames;
-pub mod station;
 pub mod wire;

@@ -6,7 +6,7 @@ use crate::guest::{console, firmware};
 use crate::interrupt;
 use crate::judge::{self, SECURE_CALLS};
 use crate::keyboard::{self, Up};
-use crate::matrix::cells::SERVING;
+use crate::matrix::boot_matrix::SERVING;
 use crate::options::Options;
 use crate::qemu::command::Machine;
 use crate::qemu::monitor::Monitor;

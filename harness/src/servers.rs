@@ -8,9 +8,9 @@ use postern_adversary::cable::Cable;
 use postern_adversary::gate::{Gate, Open};
 use postern_adversary::hold::Hold;
 use postern_adversary::ledger::Ledger;
-use postern_adversary::lie::Lie;
 use postern_adversary::net::Net;
 use postern_adversary::server::{Server, ServerError};
+use postern_adversary::violation::ProtocolViolation;
 use postern_ultravisor::frames::FrameState;
 use postern_ultravisor::{FRAME_SHIFT, ShareMap};
 use std::path::Path;
@@ -85,10 +85,11 @@ impl Servers {
         &mut self,
         disk: &mut Disk,
         socket: &Path,
-        lie: Option<Lie>,
+        violation: Option<ProtocolViolation>,
         hold: Option<Arc<Hold>>,
     ) -> Result<(), ServerError> {
-        let device = Blk::open(&disk.image, &disk.serial, disk.write, lie).map_err(ServerError::System)?;
+        let device =
+            Blk::open(&disk.image, &disk.serial, disk.write, violation).map_err(ServerError::System)?;
         let device = device.held(hold);
         disk.server = Some(socket.to_path_buf());
         let server = Server::start(socket, device, self.gate())?;
@@ -100,9 +101,13 @@ impl Servers {
     ///
     /// # Errors
     /// See [`ServerError`].
-    pub fn card(&mut self, socket: &Path, lie: Option<Lie>) -> Result<Arc<Cable>, ServerError> {
+    pub fn card(
+        &mut self,
+        socket: &Path,
+        violation: Option<ProtocolViolation>,
+    ) -> Result<Arc<Cable>, ServerError> {
         let cable = Cable::new().map_err(ServerError::System)?;
-        let server = Server::start(socket, Net::new(Arc::clone(&cable), lie), self.gate())?;
+        let server = Server::start(socket, Net::new(Arc::clone(&cable), violation), self.gate())?;
         self.running.push(("net", server));
         Ok(cable)
     }

@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     fn tests() -> Vec<String> {
-        ["vof/a", "vof/b", "lie/c"].map(str::to_owned).to_vec()
+        ["vof/a", "vof/b", "violation/c"].map(str::to_owned).to_vec()
     }
 
     fn results(text: &str) -> Vec<(PathBuf, String)> {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     const SEVEN: &str =
-        "# QEMU 7.2.22\npassed\tvof/a\t1.0\t\nfailed\tvof/b\t1.0\tr3 is 4 | 5\npassed\tlie/c\t1.0\t\n";
+        "# QEMU 7.2.22\npassed\tvof/a\t1.0\t\nfailed\tvof/b\t1.0\tr3 is 4 | 5\npassed\tviolation/c\t1.0\t\n";
 
     #[test]
     fn each_version_has_a_column_and_a_later_run_takes_its_place() {
@@ -265,7 +265,7 @@ mod tests {
             [
                 "| tests | 7.2.22 | 10.0.13 |",
                 "|---|---|---|",
-                "| `lie/…` | 1 passed | not run |",
+                "| `violation/…` | 1 passed | not run |",
                 "| `vof/…` | 1 passed, 1 failed: `vof/b` (r3 is 4   5) | 2 passed |",
                 "| all | 2 passed, 1 failed | 2 passed, 0 failed |",
             ]
@@ -286,7 +286,7 @@ mod tests {
         let fresh = Table::read(&page).unwrap().page(&more);
         assert_ne!(fresh, page);
         assert!(fresh.contains("| `new/…` | not run |"));
-        assert!(!Table::read(&page).unwrap().page(&tests()[..2]).contains("lie"));
+        assert!(!Table::read(&page).unwrap().page(&tests()[..2]).contains("violation"));
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub const EXPLANATIONS: [Explanation; 13] = [
     explain(
         ExitStatus::DeviceFailed,
         "a device that was asked for is missing, refused or broken, or its I/O failed; a step of `run=` found nothing to work on, or could not do all of its work",
-        "the device and the reason: a refused feature, the first lie it told, a time-out, a full pool, an empty disk, last bytes that are no whole block",
+        "the device and the reason: a refused feature, its first violation of the protocol, a time-out, a full pool, an empty disk, last bytes that are no whole block",
     ),
     explain(ExitStatus::VerificationFailed, "data came back other than it was written", "the offset"),
     explain(

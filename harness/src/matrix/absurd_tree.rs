@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::variable::Firmware;
 use postern_cases::case;
 use postern_ultravisor::doctor::Edit;
@@ -25,16 +25,16 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-fn scene(context: &Context, edits: Vec<Edit>) -> Result<Scene, Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    if let Some(protection) = &mut scene.protection {
+fn fixture(context: &Context, edits: Vec<Edit>) -> Result<Fixture, Failure> {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
+    if let Some(protection) = &mut fixture.protection {
         protection.edits = edits;
     }
-    Ok(scene)
+    Ok(fixture)
 }
 
-fn refused(mut scene: Scene, status: u8, says: &'static str) -> Result<(), Failure> {
-    let finished = scene.boot()?;
+fn refused(mut fixture: Fixture, status: u8, says: &'static str) -> Result<(), Failure> {
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, status);
     if !finished.output.console.contains(says) {
         findings.push(Finding::NeverSaid(says));
@@ -48,7 +48,7 @@ fn services(context: &Context) -> Result<(), Failure> {
     let service = |n: u32| (format!("s{n}"), (0x10_0000 + n).to_be_bytes().to_vec());
     let services = (0..SERVICES).map(service).collect();
     refused(
-        scene(context, vec![Edit::Properties("rtas", services)])?,
+        fixture(context, vec![Edit::Properties("rtas", services)])?,
         BAD_TREE,
         "more than 512 RTAS services",
     )
@@ -58,18 +58,18 @@ fn services(context: &Context) -> Result<(), Failure> {
 /// the token of another one, which ends nothing.
 fn last_token(context: &Context) -> Result<(), Failure> {
     case!("RTA-07", Halt, Q);
-    let mut scene = scene(context, vec![Edit::Token("ibm,os-term", "nvram-store")])?;
-    scene.word("nonsense");
-    refused(scene, BAD_WORDS, "the command line cannot be followed")
+    let mut fixture = fixture(context, vec![Edit::Token("ibm,os-term", "nvram-store")])?;
+    fixture.word("nonsense");
+    refused(fixture, BAD_WORDS, "the command line cannot be followed")
 }
 
 /// Two command lines, of which one is measured.
 fn two_chosen(context: &Context) -> Result<(), Failure> {
     case!("DT-21", Halt, Q);
     let other = ("bootargs".to_owned(), b"report=full run=map\0".to_vec());
-    let mut scene = scene(context, vec![Edit::Twin("chosen", vec![other])])?;
-    scene.word("run=map");
-    refused(scene, BAD_TREE, "several /chosen nodes")
+    let mut fixture = fixture(context, vec![Edit::Twin("chosen", vec![other])])?;
+    fixture.word("run=map");
+    refused(fixture, BAD_TREE, "several /chosen nodes")
 }
 
 /// Two lists of services: what one calls `ibm,set-xive` starts a CPU by the other.
@@ -77,7 +77,7 @@ fn two_rtas(context: &Context) -> Result<(), Failure> {
     case!("DT-21", Halt, Q);
     let token = |name: &str, token: u32| (name.to_owned(), token.to_be_bytes().to_vec());
     let swapped = vec![token("ibm,set-xive", 0x2006), token("start-cpu", 0x2005)];
-    let mut scene = scene(context, vec![Edit::Twin("rtas", swapped)])?;
-    scene.word("run=map");
-    refused(scene, BAD_TREE, "several /rtas nodes")
+    let mut fixture = fixture(context, vec![Edit::Twin("rtas", swapped)])?;
+    fixture.word("run=map");
+    refused(fixture, BAD_TREE, "several /rtas nodes")
 }

@@ -3,8 +3,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::variable::Firmware;
 use postern_cases::case;
 use postern_ultravisor::Faults;
@@ -68,13 +68,16 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-fn scene(context: &Context, faults: Faults) -> Result<Scene, Failure> {
-    let mut scene = Scene::new(context, Shape { mebibytes: 256, ..Shape::new(Firmware::Bios, true, true) })?;
-    if let Some(protection) = &mut scene.protection {
+fn fixture(context: &Context, faults: Faults) -> Result<Fixture, Failure> {
+    let mut fixture = Fixture::new(
+        context,
+        GuestConfig { mebibytes: 256, ..GuestConfig::new(Firmware::Bios, true, true) },
+    )?;
+    if let Some(protection) = &mut fixture.protection {
         protection.faults = faults;
     }
-    scene.word("run=map");
-    Ok(scene)
+    fixture.word("run=map");
+    Ok(fixture)
 }
 
 /// The call returns to where it was made.
@@ -82,7 +85,7 @@ fn answers(context: &Context) -> Result<(), Failure> {
     case!("ESM-10", Halt, M);
     for (number, name) in ANSWERS {
         let faults = format!("esm:before={number}").parse().unwrap_or_default();
-        let finished = scene(context, faults)?.boot()?;
+        let finished = fixture(context, faults)?.boot()?;
         let mut findings = judge::end(&finished, NOT_SECURE);
         if !finished.output.console.contains(&format!("UV_ESM failed: {name}\r\n")) {
             findings.push(Finding::NeverSaid(name));
@@ -102,7 +105,7 @@ fn other_tree(context: &Context, tree: u64, status: u8, said: &'static str) -> R
     case!("ESM-11", Halt, M);
     let mut faults = Faults::none();
     faults.conditions.enter_with = Some(tree);
-    let finished = scene(context, faults)?.boot()?;
+    let finished = fixture(context, faults)?.boot()?;
     let checked = tree == NOWHERE && finished.report.exit_status == Some(EXCEPTION);
     let (status, said) = if checked { (EXCEPTION, MACHINE_CHECK) } else { (status, said) };
     let mut findings = judge::end(&finished, status);
@@ -119,12 +122,12 @@ fn other_tree(context: &Context, tree: u64, status: u8, said: &'static str) -> R
 fn unannounced(context: &Context) -> Result<(), Failure> {
     const SAID: &str = "UV_ESM succeeded, but MSR[S]=0 and nothing announces an emulated ultravisor";
     case!("DT-11", Halt, M);
-    let mut scene = scene(context, Faults::none())?;
-    if let Some(protection) = &mut scene.protection {
+    let mut fixture = fixture(context, Faults::none())?;
+    if let Some(protection) = &mut fixture.protection {
         protection.publish_node = false;
     }
-    scene.word("svm=on");
-    let finished = scene.boot()?;
+    fixture.word("svm=on");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, NOT_SECURE);
     if !finished.output.console.contains(SAID) {
         findings.push(Finding::NeverSaid(SAID));

@@ -2,9 +2,9 @@
 
 use crate::finding::Finding;
 use crate::judge;
-use crate::matrix::cells::SERVING;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::peer::echo;
 use crate::qemu::monitor::{Monitor, MonitorError};
 use crate::session::Finished;
@@ -32,14 +32,14 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-fn scene(context: &Context) -> Result<Scene, Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    scene.data_disk(64 << 10)?;
-    scene.scratch_disk(64 << 10)?;
-    scene.machine.net = Net::User;
-    scene.machine.dma_window = Some(4 << 20);
-    scene.word("pool=1M ip=10.0.2.15/24");
-    Ok(scene)
+fn fixture(context: &Context) -> Result<Fixture, Failure> {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
+    fixture.data_disk(64 << 10)?;
+    fixture.scratch_disk(64 << 10)?;
+    fixture.machine.net = Net::User;
+    fixture.machine.dma_window = Some(4 << 20);
+    fixture.word("pool=1M ip=10.0.2.15/24");
+    Ok(fixture)
 }
 
 /// Looks at what is written to the command register of each slot.
@@ -62,18 +62,18 @@ fn masters(seen: &Seen) -> bool {
 /// Firmware let every function access memory. That ends before anything is mapped, and begins anew, function by
 /// function, when the pool is.
 fn left_on(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context)?;
-    scene.word("run=blk-digest");
+    let mut fixture = fixture(context)?;
+    fixture.word("run=blk-digest");
     let mut rules = commands();
     rules.push(Rule::always(Subject::Hcall(H_PUT_TCE), What::Look));
     for slot in 0..SLOTS as u8 {
         let read = Subject::ConfigRead { slot, register: Some(COMMAND) };
         rules.push(Rule::nth(read, 1, What::Result(Value::With(BUS_MASTER))));
     }
-    if let Some(protection) = &mut scene.protection {
+    if let Some(protection) = &mut fixture.protection {
         protection.host = rules;
     }
-    let finished = scene.boot()?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::exposure(&finished, true));
     let puts = of(&finished, SLOTS);
@@ -93,12 +93,12 @@ fn left_on(context: &Context) -> Result<(), Failure> {
 
 /// An exception while every device has buffers: each loses memory before the guest ends.
 fn exception(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(&context.on_test_image())?;
-    scene.word("run=blk-digest,breach-null-read");
-    if let Some(protection) = &mut scene.protection {
+    let mut fixture = fixture(&context.on_test_image())?;
+    fixture.word("run=blk-digest,breach-null-read");
+    if let Some(protection) = &mut fixture.protection {
         protection.host = commands();
     }
-    let finished = scene.boot()?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, EXCEPTION);
     for slot in 0..SLOTS {
         let writes = of(&finished, slot);
@@ -117,15 +117,15 @@ fn exception(context: &Context) -> Result<(), Failure> {
 
 /// A disk that appears while the guest serves: nobody touches it, and all else goes on.
 fn hot_plug(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context)?;
+    let mut fixture = fixture(context)?;
     let seed = seed();
-    scene.word("run=blk-digest,net-serve serve=60");
+    fixture.word("run=blk-digest,net-serve serve=60");
     let slot = u8::try_from(SLOTS).unwrap_or(0);
-    if let Some(protection) = &mut scene.protection {
+    if let Some(protection) = &mut fixture.protection {
         let of = |register| Subject::ConfigWrite { slot, register };
         protection.host = vec![Rule::always(of(None), What::Look)];
     }
-    let mut session = scene.start()?;
+    let mut session = fixture.start()?;
     let mut findings = Vec::new();
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         findings.push(Finding::NeverSaid(SERVING));

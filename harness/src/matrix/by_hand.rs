@@ -3,8 +3,8 @@
 
 use crate::disk;
 use crate::finding::Finding;
+use crate::matrix::fixture::{Context, Failure};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure};
 use crate::qemu::process::Output;
 use postern_ultravisor::workdir::Workdir;
 use std::io;

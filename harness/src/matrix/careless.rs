@@ -4,10 +4,10 @@
 use crate::finding::Finding;
 use crate::matrix::disclosure;
 use crate::matrix::esm;
+use crate::matrix::fixture::{Context, Failure};
 use crate::matrix::injection;
 use crate::matrix::pause;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure};
 use crate::observe::console::Shown;
 use crate::qemu::process::Ended;
 use crate::variable::Firmware;

@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::guest::report;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape};
 use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Qemu;
 use crate::session::{Session, SessionError};
@@ -25,33 +25,34 @@ const MOST_BYTES: u64 = 2 << 20;
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for firmware in [Firmware::Slof, Firmware::Vof] {
-        let small = Shape::new(firmware, false, false);
-        let large = Shape { cpu: Cpu::Power10, smp: 2, mebibytes: 1024, access_platform: true, ..small };
-        for (suffix, shape) in [("", small), ("/power10", large)] {
+        let small = GuestConfig::new(firmware, false, false);
+        let large =
+            GuestConfig { cpu: Cpu::Power10, smp: 2, mebibytes: 1024, access_platform: true, ..small };
+        for (suffix, config) in [("", small), ("/power10", large)] {
             let name = format!("device-tree/{}{suffix}", firmware.name());
-            tests.push(Test::new(name, move |context| agrees(context, shape)));
+            tests.push(Test::new(name, move |context| agrees(context, config)));
         }
     }
     tests
 }
 
-fn agrees(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    scene.data_disk(1 << 20)?;
-    scene.machine.net = Net::User;
-    scene.machine.uart = Some(scene.dir.path("uart"));
-    scene.word("run=blk-digest");
-    let memory = scene.dir.memory(scene.machine.memory);
-    scene.machine.memory_file =
-        Some(memory.map_err(|error| Finding::File(scene.dir.root().to_path_buf(), error))?);
+fn agrees(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    fixture.data_disk(1 << 20)?;
+    fixture.machine.net = Net::User;
+    fixture.machine.uart = Some(fixture.dir.path("uart"));
+    fixture.word("run=blk-digest");
+    let memory = fixture.dir.memory(fixture.machine.memory);
+    fixture.machine.memory_file =
+        Some(memory.map_err(|error| Finding::File(fixture.dir.root().to_path_buf(), error))?);
 
-    let given = given(&scene)?;
-    let session = scene.start()?;
-    let flattened = flattened(&scene, &session);
+    let given = given(&fixture)?;
+    let session = fixture.start()?;
+    let flattened = flattened(&fixture, &session);
     let output = session.qemu.stop();
     let findings = match flattened {
         Ok(flattened) => {
-            let differences = tree::unexpected(shape.firmware, &given, &flattened);
+            let differences = tree::unexpected(config.firmware, &given, &flattened);
             differences.into_iter().map(Finding::Tree).chain(agreed(&flattened)).collect()
         }
         Err(finding) => vec![finding],
@@ -74,10 +75,10 @@ fn agreed(flattened: &Fdt) -> Option<Finding> {
 
 /// The tree as QEMU makes it for this machine, asked of its monitor at reset: `-machine dumpdtb=` of QEMU 10 looks
 /// before there is one.
-fn given(scene: &Scene) -> Result<Fdt, Failure> {
-    let path = scene.dir.path("given.dtb");
-    let socket = scene.dir.path("monitor");
-    let mut machine = scene.machine.clone();
+fn given(fixture: &Fixture) -> Result<Fdt, Failure> {
+    let path = fixture.dir.path("given.dtb");
+    let socket = fixture.dir.path("monitor");
+    let mut machine = fixture.machine.clone();
     machine.at_reset = true;
     machine.monitor = Some(socket.clone());
     let qemu = Qemu::start(&machine, None).map_err(|error| Finding::Start(SessionError::Qemu(error)))?;
@@ -95,7 +96,7 @@ fn given(scene: &Scene) -> Result<Fdt, Failure> {
 }
 
 /// The tree in the guest's memory, as soon as the guest says where.
-fn flattened(scene: &Scene, session: &Session) -> Result<Fdt, Finding> {
+fn flattened(fixture: &Fixture, session: &Session) -> Result<Fdt, Finding> {
     const SIZE: &str = "postern: fdt.bytes=";
     let console = session.qemu.console();
     console.wait_for(LIMIT, |line| line.starts_with(SIZE)).ok_or(Finding::NeverSaid(SIZE))?;
@@ -105,7 +106,7 @@ fn flattened(scene: &Scene, session: &Session) -> Result<Fdt, Finding> {
     let address = address.ok_or(Finding::NeverSaid("postern: fdt.addr="))?;
     let size = report.number("fdt.bytes").filter(|size| *size <= MOST_BYTES);
     let size = size.ok_or(Finding::NeverSaid(SIZE))?;
-    let file = scene.machine.memory_file.as_deref().unwrap_or(Path::new("memory"));
+    let file = fixture.machine.memory_file.as_deref().unwrap_or(Path::new("memory"));
     let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
     let read = File::open(file).and_then(|memory| memory.read_exact_at(&mut bytes, address));
     read.map_err(|error| Finding::File(file.to_path_buf(), error))?;

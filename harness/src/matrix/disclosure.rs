@@ -3,8 +3,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::observe::console::{self, Machine};
 use crate::pattern::splitmix64;
 use crate::session::Finished;
@@ -42,13 +42,14 @@ pub fn tests() -> Vec<Test> {
 /// A guest on two CPUs that does all kinds of work.
 pub(super) fn works(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     case!("OUT-09", Work, Q);
-    let mut scene = Scene::new(context, Shape { smp: 2, ..Shape::new(firmware, true, true) })?;
-    let data = scene.data_disk(DATA_BYTES)?;
-    scene.scratch_disk(SCRATCH_BYTES)?;
-    scene.machine.net = Net::User;
+    let mut fixture =
+        Fixture::new(context, GuestConfig { smp: 2, ..GuestConfig::new(firmware, true, true) })?;
+    let data = fixture.data_disk(DATA_BYTES)?;
+    fixture.scratch_disk(SCRATCH_BYTES)?;
+    fixture.machine.net = Net::User;
     let seed = seed();
-    scene.word(&format!("run=demo,blk-digest,blk-pattern,blk-smp seed={seed}"));
-    let finished = scene.boot()?;
+    fixture.word(&format!("run=demo,blk-digest,blk-pattern,blk-smp seed={seed}"));
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(shown(context, &finished, &data, seed)?);
     verdict(finished, findings)
@@ -57,16 +58,16 @@ pub(super) fn works(context: &Context, firmware: Firmware) -> Result<(), Failure
 /// A system reset while a guest works on its disk and every register holds a secret.
 fn crash(context: &Context) -> Result<(), Failure> {
     case!("OUT-09", Halt, Q);
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
-    let data = scene.data_disk(LONG_BYTES)?;
-    scene.word("run=blk-digest");
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, false))?;
+    let data = fixture.data_disk(LONG_BYTES)?;
+    fixture.word("run=blk-digest");
     let (seed, trigger) = (seed(), Trigger::later());
-    if let Some(protection) = &mut scene.protection {
+    if let Some(protection) = &mut fixture.protection {
         let interrupts = Interrupts { slots: vec![SYSTEM_RESET], count: 1, nested: None, secret: Some(seed) };
         let (trigger, gap) = (trigger.clone(), Duration::from_millis(100));
         protection.attack = Some(Attack { seed, trigger, gap, act: Act::Interrupt(interrupts) });
     }
-    let session = scene.start()?;
+    let session = fixture.start()?;
     drop(session.qemu.console().wait_for(LIMIT, |line| line.contains("blk0: virtio-blk")));
     trigger.pull();
     let finished = session.finish(LIMIT);

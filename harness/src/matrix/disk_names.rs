@@ -3,8 +3,8 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::variable::Firmware;
 
 const BYTES: u64 = 256 << 10;
@@ -21,25 +21,25 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-fn scene(context: &Context, words: &str) -> Result<Scene, Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, true))?;
-    scene.word(words);
-    Ok(scene)
+fn fixture(context: &Context, words: &str) -> Result<Fixture, Failure> {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
+    fixture.word(words);
+    Ok(fixture)
 }
 
 /// A disk of data that the host calls `scratch`.
-fn renamed(scene: &mut Scene) -> Result<String, Failure> {
-    let path = scene.data_disk(BYTES)?;
-    if let Some(disk) = scene.machine.disks.last_mut() {
+fn renamed(fixture: &mut Fixture) -> Result<String, Failure> {
+    let path = fixture.data_disk(BYTES)?;
+    if let Some(disk) = fixture.machine.disks.last_mut() {
         disk.serial = "scratch".to_owned();
     }
     Ok(digest(&path)?)
 }
 
 fn read(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context, "run=blk-digest")?;
-    let expected = renamed(&mut scene)?;
-    let finished = scene.boot()?;
+    let mut fixture = fixture(context, "run=blk-digest")?;
+    let expected = renamed(&mut fixture)?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
     verdict(finished, findings)
@@ -47,10 +47,10 @@ fn read(context: &Context) -> Result<(), Failure> {
 
 /// The other disk is read.
 fn left(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context, "run=blk-digest,blk-pattern")?;
-    let expected = digest(&scene.data_disk(BYTES)?)?;
-    scene.scratch_disk(BYTES)?;
-    let finished = scene.boot()?;
+    let mut fixture = fixture(context, "run=blk-digest,blk-pattern")?;
+    let expected = digest(&fixture.data_disk(BYTES)?)?;
+    fixture.scratch_disk(BYTES)?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
     findings.extend(judge::fact(&finished, "blk1.left_to", "blk-pattern"));
@@ -60,9 +60,9 @@ fn left(context: &Context) -> Result<(), Failure> {
 
 /// The only disk that was to be read is called `scratch`: what was asked for is not done, and the status says so.
 fn only(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context, "run=blk-digest,blk-pattern")?;
-    renamed(&mut scene)?;
-    let finished = scene.boot()?;
+    let mut fixture = fixture(context, "run=blk-digest,blk-pattern")?;
+    renamed(&mut fixture)?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, MISSING);
     findings.extend(judge::fact(&finished, "blk0.left_to", "blk-pattern"));
     says(&mut findings, &finished.output.console, "there is no data disk");

@@ -5,9 +5,9 @@
 
 use crate::finding::Finding;
 use crate::judge;
-use crate::matrix::cells::SERVING;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::qemu::monitor::Monitor;
 use crate::session::Session;
 use crate::variable::{Firmware, Net};
@@ -56,8 +56,8 @@ pub fn tests() -> Vec<Test> {
 /// The reset button of a secure guest at work.
 fn report(context: &Context, words: &str, full: bool) -> Result<(), Failure> {
     case!("VEC-04", Halt, Q);
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, true, true))?;
-    let (session, mut findings) = serving(&mut scene, words)?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, true, true))?;
+    let (session, mut findings) = serving(&mut fixture, words)?;
     if let Some(socket) = session.machine.monitor.as_deref().filter(|_| findings.is_empty()) {
         let pressed = Monitor::connect(socket).and_then(|mut monitor| monitor.inject_nmi());
         findings.extend(pressed.err().map(Finding::Monitor));
@@ -80,11 +80,11 @@ fn report(context: &Context, words: &str, full: bool) -> Result<(), Failure> {
 
 /// An interrupt at `vector` out of nowhere, in a guest that could survive one or, without `recoverable`, could not.
 fn interrupted(context: &Context, vector: u64, recoverable: u64, said: &'static str) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, true))?;
-    let socket = scene.dir.path("gdb");
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
+    let socket = fixture.dir.path("gdb");
     let server = format!("socket,id=gdb,server=on,wait=off,path={}", socket.display());
-    scene.machine.extra.extend(["-chardev", &server, "-gdb", "chardev:gdb"].map(str::to_owned));
-    let (session, mut findings) = serving(&mut scene, "")?;
+    fixture.machine.extra.extend(["-chardev", &server, "-gdb", "chardev:gdb"].map(str::to_owned));
+    let (session, mut findings) = serving(&mut fixture, "")?;
     if findings.is_empty() {
         let done = enter(&socket, vector, recoverable);
         findings.extend(done.err().map(|error| Finding::Ultravisor(error.to_string())));
@@ -98,11 +98,11 @@ fn interrupted(context: &Context, vector: u64, recoverable: u64, said: &'static 
 }
 
 /// A guest that serves a network on which nothing happens.
-fn serving(scene: &mut Scene, words: &str) -> Result<(Session, Vec<Finding>), Failure> {
-    scene.machine.net = Net::User;
-    scene.word("run=net-serve serve=20 ip=10.0.2.15/24 gw=10.0.2.2");
-    scene.word(words);
-    let session = scene.start()?;
+fn serving(fixture: &mut Fixture, words: &str) -> Result<(Session, Vec<Finding>), Failure> {
+    fixture.machine.net = Net::User;
+    fixture.word("run=net-serve serve=20 ip=10.0.2.15/24 gw=10.0.2.2");
+    fixture.word(words);
+    let session = fixture.start()?;
     let said = session.qemu.console().wait_for(LIMIT, |line| line == SERVING);
     let missing = said.is_none().then_some(Finding::NeverSaid(SERVING));
     Ok((session, missing.into_iter().collect()))

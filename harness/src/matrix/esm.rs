@@ -3,8 +3,8 @@
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::observe::map;
 use crate::session::Finished;
 use crate::variable::{Firmware, Net};
@@ -68,21 +68,22 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-fn scene(context: &Context, firmware: Firmware, mebibytes: u64, faults: &str) -> Result<Scene, Failure> {
-    let mut scene = Scene::new(context, Shape { mebibytes, ..Shape::new(firmware, true, true) })?;
-    if let Some(protection) = &mut scene.protection {
+fn fixture(context: &Context, firmware: Firmware, mebibytes: u64, faults: &str) -> Result<Fixture, Failure> {
+    let mut fixture =
+        Fixture::new(context, GuestConfig { mebibytes, ..GuestConfig::new(firmware, true, true) })?;
+    if let Some(protection) = &mut fixture.protection {
         protection.faults = faults.parse().unwrap_or_default();
     }
-    Ok(scene)
+    Ok(fixture)
 }
 
 /// The same disk in every run, whose digest is taken.
-fn work(scene: &mut Scene) -> Result<(), Failure> {
-    let path = scene.dir.path("same");
+fn work(fixture: &mut Fixture) -> Result<(), Failure> {
+    let path = fixture.dir.path("same");
     disk::make(&path, 1 << 20, SEED).map_err(|error| Finding::File(path.clone(), error))?;
-    scene.machine.disks.push(Disk::data(path));
-    scene.machine.net = Net::None;
-    scene.word("run=blk-digest,map");
+    fixture.machine.disks.push(Disk::data(path));
+    fixture.machine.net = Net::None;
+    fixture.word("run=blk-digest,map");
     Ok(())
 }
 
@@ -91,14 +92,14 @@ struct Seen {
     finished: Finished,
     memory: File,
     // The file goes with its directory.
-    _scene: Scene,
+    _scene: Fixture,
 }
 
-fn watch(mut scene: Scene) -> Result<Seen, Failure> {
-    let session = scene.start()?;
+fn watch(mut fixture: Fixture) -> Result<Seen, Failure> {
+    let session = fixture.start()?;
     let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
     let memory = File::open(&path).map_err(|error| Finding::File(path, error))?;
-    Ok(Seen { finished: session.finish(LIMIT), memory, _scene: scene })
+    Ok(Seen { finished: session.finish(LIMIT), memory, _scene: fixture })
 }
 
 impl Seen {
@@ -134,9 +135,9 @@ impl Seen {
 /// Memory was full of something at reset, and the guest finds zeros everywhere but where UV_ESM was told to look.
 fn forgets(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     let mebibytes = if firmware == Firmware::Vof { 1024 } else { 512 };
-    let mut scene = scene(context, firmware, mebibytes, "ram:fill=0x5a")?;
-    work(&mut scene)?;
-    let seen = watch(scene)?;
+    let mut fixture = fixture(context, firmware, mebibytes, "ram:fill=0x5a")?;
+    work(&mut fixture)?;
+    let seen = watch(fixture)?;
     let mut findings = judge::end(&seen.finished, 0);
     findings.extend(judge::fact(&seen.finished, "mode", "secure-emulated"));
     findings.extend(judge::exposure(&seen.finished, true));
@@ -156,9 +157,9 @@ fn forgets(context: &Context, firmware: Firmware) -> Result<(), Failure> {
 /// A development build beside a guest without an ESM blob keeps all memory: the guest works there, too, and most of
 /// memory is as it was at reset, which is what [`forgets`] has to be able to see.
 fn warn_only(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context, Firmware::Bios, 512, "ram:fill=0x5a,esm:warn-only")?;
-    work(&mut scene)?;
-    let seen = watch(scene)?;
+    let mut fixture = fixture(context, Firmware::Bios, 512, "ram:fill=0x5a,esm:warn-only")?;
+    work(&mut fixture)?;
+    let seen = watch(fixture)?;
     let mut findings = judge::end(&seen.finished, 0);
     findings.extend(judge::exposure(&seen.finished, true));
     findings.extend(judge::ultracalls(&seen.finished, &judge::SECURE_CALLS));
@@ -173,9 +174,9 @@ fn warn_only(context: &Context) -> Result<(), Failure> {
 /// beside a development build all other memory, too: the run is the same, word for word.
 fn poisoned(context: &Context, firmware: Firmware, faults: &[&str]) -> Result<(), Failure> {
     let run = |faults: &str| -> Result<Finished, Failure> {
-        let mut scene = scene(context, firmware, 256, faults)?;
-        work(&mut scene)?;
-        Ok(watch(scene)?.finished)
+        let mut fixture = fixture(context, firmware, 256, faults)?;
+        work(&mut fixture)?;
+        Ok(watch(fixture)?.finished)
     };
     let plain = run("")?;
     let words = said(&plain.output.console);
@@ -239,12 +240,12 @@ fn difference(plain: &[String], poisoned: &[String]) -> Option<Finding> {
 /// A guest that is entered in the poison says so: what [`poisoned`] looks for can be seen.
 fn marker(context: &Context) -> Result<(), Failure> {
     for entry in [ENTRY, 0x500, 0xc20] {
-        let mut scene = scene(context, Firmware::Bios, 256, "esm:poison=code")?;
-        if let Some(protection) = &mut scene.protection {
+        let mut fixture = fixture(context, Firmware::Bios, 256, "esm:poison=code")?;
+        if let Some(protection) = &mut fixture.protection {
             protection.faults.conditions.enter_at = Some(entry);
         }
-        work(&mut scene)?;
-        let finished = watch(scene)?.finished;
+        work(&mut fixture)?;
+        let finished = watch(fixture)?.finished;
         if !finished.output.console.contains(MARKER) {
             return verdict(finished, vec![Finding::NeverSaid(MARKER)]);
         }
@@ -254,7 +255,7 @@ fn marker(context: &Context) -> Result<(), Failure> {
 
 /// UV_ESM is aborted as late as can be: the guest ends by name, by H_RTAS, with the RTAS stub gone.
 fn aborted(context: &Context, firmware: Firmware) -> Result<(), Failure> {
-    let seen = watch(scene(context, firmware, 512, "esm:after")?)?;
+    let seen = watch(fixture(context, firmware, 512, "esm:after")?)?;
     let mut findings = judge::end(&seen.finished, NOT_SECURE);
     if seen.esm()?.outcome != Outcome::Aborted(Code::PARAMETER) {
         findings.push(Finding::Secure { expected: false });
@@ -275,12 +276,12 @@ fn aborted(context: &Context, firmware: Firmware) -> Result<(), Failure> {
 fn odd_reservation(context: &Context) -> Result<(), Failure> {
     const TOP: u64 = 512 << 20;
     // Below the two frames of the ESM blob, where RTAS's six would lie.
-    let mut scene = scene(context, Firmware::Bios, TOP >> 20, "")?;
-    if let Some(protection) = &mut scene.protection {
+    let mut fixture = fixture(context, Firmware::Bios, TOP >> 20, "")?;
+    if let Some(protection) = &mut fixture.protection {
         protection.reserve = vec![(TOP - 0x2_8123, 0x123)];
     }
-    work(&mut scene)?;
-    let seen = watch(scene)?;
+    work(&mut fixture)?;
+    let seen = watch(fixture)?;
     let mut findings = judge::end(&seen.finished, 0);
     findings.extend(judge::exposure(&seen.finished, true));
     findings.extend(judge::ultracalls(&seen.finished, &judge::SECURE_CALLS));
@@ -303,9 +304,9 @@ fn odd_reservation(context: &Context) -> Result<(), Failure> {
 /// One frame of the place that the pool has in another run is none of the VM's: the pool goes elsewhere.
 fn outside(context: &Context) -> Result<(), Failure> {
     let run = |faults: &str| -> Result<Finished, Failure> {
-        let mut scene = scene(context, Firmware::Bios, 256, faults)?;
-        work(&mut scene)?;
-        Ok(watch(scene)?.finished)
+        let mut fixture = fixture(context, Firmware::Bios, 256, faults)?;
+        work(&mut fixture)?;
+        Ok(watch(fixture)?.finished)
     };
     let plain = run("")?;
     let base = plain.report.number("pool.base").filter(|base| base % FRAME_SIZE == 0);
@@ -324,11 +325,12 @@ fn outside(context: &Context) -> Result<(), Failure> {
 
 /// The second CPU has a server number that the ultravisor has no room for: starting it would be the end of the machine.
 fn sparse(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape { smp: 2, ..Shape::new(Firmware::Vof, true, true) })?;
-    scene.machine.extra.extend(["-machine", "vsmt=8"].map(str::to_owned));
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-smp");
-    let seen = watch(scene)?;
+    let mut fixture =
+        Fixture::new(context, GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Vof, true, true) })?;
+    fixture.machine.extra.extend(["-machine", "vsmt=8"].map(str::to_owned));
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-smp");
+    let seen = watch(fixture)?;
     let mut findings = judge::end(&seen.finished, 0);
     findings.extend(judge::fact(&seen.finished, "cpu.online", "1"));
     findings.extend(judge::ultracalls(&seen.finished, &judge::SECURE_CALLS));
@@ -340,7 +342,7 @@ fn sparse(context: &Context) -> Result<(), Failure> {
 
 /// The host names a boot CPU that there is not: noticed after H_SVM_INIT_DONE, so that the abort fails, too.
 fn boot_cpu(context: &Context, firmware: Firmware) -> Result<(), Failure> {
-    let seen = watch(scene(context, firmware, 256, "esm:boot-cpu=1")?)?;
+    let seen = watch(fixture(context, firmware, 256, "esm:boot-cpu=1")?)?;
     let mut findings = judge::end(&seen.finished, NOT_SECURE);
     if seen.esm()?.outcome != Outcome::Aborted(Code::STATE) {
         findings.push(Finding::Secure { expected: false });

@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::observe::exposure;
 use crate::variable::Firmware;
 use postern_cases::{Observation, case};
@@ -80,7 +80,7 @@ const CASES: [Case; 16] = [
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    // The node in the tree, MSR[S] = 0, and an ultravisor: what `documented` and the secure cells boot from.
+    // The node in the tree, MSR[S] = 0, and an ultravisor: what `documented` and the secure combinations boot from.
     let _ = case!("DT-11", Work, M);
     let _ = case!("UV-16", Work, M);
     let mut tests: Vec<Test> = CASES
@@ -103,14 +103,14 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn fault(context: &Context, case: &Case) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(case.firmware, true, true))?;
-    if let Some(protection) = &mut scene.protection {
+    let mut fixture = Fixture::new(context, GuestConfig::new(case.firmware, true, true))?;
+    if let Some(protection) = &mut fixture.protection {
         protection.behaviour = case.behaviour;
         protection.faults = case.faults.parse().unwrap_or_default();
     }
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest");
-    let finished = scene.boot()?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, case.status);
     if let Some(name) = case.names.filter(|name| !finished.output.console.contains(name)) {
         findings.push(Finding::NeverSaid(name));
@@ -133,13 +133,13 @@ fn fault(context: &Context, case: &Case) -> Result<(), Failure> {
 
 /// The same guest under the other description of the ultravisor.
 fn documented(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    if let Some(protection) = &mut scene.protection {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
+    if let Some(protection) = &mut fixture.protection {
         protection.behaviour = Behaviour::Documented;
     }
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest");
-    let finished = scene.boot()?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "mode", "secure-emulated"));
     findings.extend(judge::exposure(&finished, true));
@@ -149,9 +149,9 @@ fn documented(context: &Context) -> Result<(), Failure> {
 
 /// `sc 2` without any ultravisor lands on the guest's own vector, and the boot ends: `svm=on` was asked for.
 fn nobody(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, true))?;
-    scene.word("svm=on");
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, false, true))?;
+    fixture.word("svm=on");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, NOT_SECURE);
     if !finished.output.console.contains("U_FUNCTION") {
         findings.push(Finding::NeverSaid("U_FUNCTION"));
@@ -161,9 +161,9 @@ fn nobody(context: &Context) -> Result<(), Failure> {
 
 /// UV_ESM refuses a tree without an initrd, and the boot ends.
 fn no_initrd(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    scene.machine.initrd = None;
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
+    fixture.machine.initrd = None;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, NOT_SECURE);
     if finished.ultravisor.as_ref().is_none_or(|report| report.secure) {
         findings.push(Finding::Secure { expected: false });
@@ -173,9 +173,9 @@ fn no_initrd(context: &Context) -> Result<(), Failure> {
 
 /// A person who gives no command line has none measured: the boot stage puts an empty one into the tree.
 fn no_bootargs(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    scene.data_disk(1 << 20)?;
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
+    fixture.data_disk(1 << 20)?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::ultracalls(&finished, &judge::SECURE_CALLS));
     verdict(finished, findings)

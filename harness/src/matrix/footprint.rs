@@ -1,7 +1,7 @@
 //! Where the image under test ends in guest memory: what a test puts behind it moves with its size.
 
 use crate::finding::Finding;
-use crate::matrix::scene::{Context, Failure};
+use crate::matrix::fixture::{Context, Failure};
 use postern_ultravisor::FRAME_SIZE;
 use postern_ultravisor::image::KernelImage;
 use std::io;

@@ -3,13 +3,13 @@
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
 use crate::judge;
-use crate::matrix::cells::SERVING;
-use crate::matrix::refusing::{self, Lies, Served};
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
+use crate::matrix::refusing::{self, Served, Violations};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::qemu::monitor::Monitor;
 use crate::variable::{Firmware, Net};
-use postern_adversary::lie::Lie;
+use postern_adversary::violation::ProtocolViolation;
 use postern_cases::case;
 use sha2::{Digest, Sha256};
 
@@ -60,9 +60,9 @@ pub fn tests() -> Vec<Test> {
 /// A machine without a device.
 fn nothing(context: &Context, step: &str, said: &'static str) -> Result<(), Failure> {
     let _ = case!("OUT-05", Fail, Q);
-    let mut scene = Scene::new(&image_for(context, step), Shape::new(Firmware::Vof, true, true))?;
-    scene.word(&format!("run=map,{step} serve=1"));
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(&image_for(context, step), GuestConfig::new(Firmware::Vof, true, true))?;
+    fixture.word(&format!("run=map,{step} serve=1"));
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, DEVICE);
     findings.extend(judge::fact(&finished, "work.done", "1"));
     if !finished.output.console.contains(said) {
@@ -71,17 +71,17 @@ fn nothing(context: &Context, step: &str, said: &'static str) -> Result<(), Fail
     verdict(finished, findings)
 }
 
-/// The first disk lies; the error names it, and the second one is read all the same.
+/// The first disk violates the protocol; the error names it, and the second one is read all the same.
 fn each_disk(context: &Context) -> Result<(), Failure> {
     let _ = case!("OUT-06", Fail, Q);
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
-    scene.data_disk(DATA_BYTES)?;
-    let other = scene.dir.path("other");
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, false))?;
+    fixture.data_disk(DATA_BYTES)?;
+    let other = fixture.dir.path("other");
     disk::make(&other, DATA_BYTES, seed()).map_err(|error| Finding::File(other.clone(), error))?;
-    scene.machine.disks.push(Disk::data(other.clone()));
-    scene.word("run=demo");
-    let lies = Lies { disk: Some(Lie::Blk01), ..Lies::default() };
-    let Served { session, servers, .. } = refusing::start(&mut scene, lies)?;
+    fixture.machine.disks.push(Disk::data(other.clone()));
+    fixture.word("run=demo");
+    let violations = Violations { disk: Some(ProtocolViolation::Blk01), ..Violations::default() };
+    let Served { session, servers, .. } = refusing::start(&mut fixture, violations)?;
     let finished = session.finish(LIMIT);
     servers.finish().map_err(Finding::Server)?;
     let mut findings = judge::end(&finished, DEVICE);
@@ -100,18 +100,19 @@ fn each_disk(context: &Context) -> Result<(), Failure> {
 /// As [`each_disk`]; the step is one whose disks are worked on together, and `pieces` of work are asked for and done.
 fn other_disk(context: &Context, steps: &str, pieces: (u32, u32)) -> Result<(), Failure> {
     let _ = case!("OUT-06", Fail, Q);
-    let mut scene = Scene::new(&image_for(context, steps), Shape::new(Firmware::Bios, true, false))?;
-    scene.machine.smp = 2;
-    scene.data_disk(DATA_BYTES)?;
-    let other = scene.dir.path("other");
+    let mut fixture =
+        Fixture::new(&image_for(context, steps), GuestConfig::new(Firmware::Bios, true, false))?;
+    fixture.machine.smp = 2;
+    fixture.data_disk(DATA_BYTES)?;
+    let other = fixture.dir.path("other");
     disk::make(&other, DATA_BYTES, seed()).map_err(|error| Finding::File(other.clone(), error))?;
-    scene.machine.disks.push(Disk::data(other.clone()));
-    scene.word(&format!("run={steps}"));
+    fixture.machine.disks.push(Disk::data(other.clone()));
+    fixture.word(&format!("run={steps}"));
     if steps == "soak" {
-        scene.word("serve=2");
+        fixture.word("serve=2");
     }
-    let lies = Lies { disk: Some(Lie::Blk01), ..Lies::default() };
-    let Served { mut session, servers, .. } = refusing::start(&mut scene, lies)?;
+    let violations = Violations { disk: Some(ProtocolViolation::Blk01), ..Violations::default() };
+    let Served { mut session, servers, .. } = refusing::start(&mut fixture, violations)?;
     if steps == "soak" {
         const CALM: &str = "postern: soak.state=calm";
         drop(session.qemu.console().wait_for(LIMIT, |line| line == CALM));
@@ -134,12 +135,12 @@ fn other_disk(context: &Context, steps: &str, pieces: (u32, u32)) -> Result<(), 
 /// A disk of 4 KiB blocks that ends in the middle of one.
 fn tail(context: &Context) -> Result<(), Failure> {
     let _ = case!("BLK-15", Fail, Q);
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, true, true))?;
-    scene.data_disk(DATA_BYTES + 3 * 512)?;
-    scene.machine.extra.extend(["-global", "virtio-blk-pci.logical_block_size=4096"].map(str::to_owned));
-    scene.machine.extra.extend(["-global", "virtio-blk-pci.physical_block_size=4096"].map(str::to_owned));
-    scene.word("run=blk-digest");
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, true, true))?;
+    fixture.data_disk(DATA_BYTES + 3 * 512)?;
+    fixture.machine.extra.extend(["-global", "virtio-blk-pci.logical_block_size=4096"].map(str::to_owned));
+    fixture.machine.extra.extend(["-global", "virtio-blk-pci.physical_block_size=4096"].map(str::to_owned));
+    fixture.word("run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, DEVICE);
     findings.extend(judge::fact(&finished, "blk0.tail_bytes", "1536"));
     const SAID: &str = "blk0: the disk's last 1536 bytes are no whole block of 4096";
@@ -152,15 +153,15 @@ fn tail(context: &Context) -> Result<(), Failure> {
 /// The disk gets another size while the guest does something else.
 fn resize(context: &Context, bytes: u64) -> Result<(), Failure> {
     let _ = case!("BLK-16", Work, Q);
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, true, true))?;
-    let image = scene.data_disk(DATA_BYTES)?;
-    scene.machine.net = Net::User;
-    scene.machine.monitor = Some(scene.dir.path("monitor"));
-    scene.word("run=net-serve,blk-digest serve=60 ip=10.0.2.15/24");
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, true, true))?;
+    let image = fixture.data_disk(DATA_BYTES)?;
+    fixture.machine.net = Net::User;
+    fixture.machine.monitor = Some(fixture.dir.path("monitor"));
+    fixture.word("run=net-serve,blk-digest serve=60 ip=10.0.2.15/24");
     let mut content = std::fs::read(&image).map_err(|error| Finding::File(image, error))?;
     content.resize(usize::try_from(bytes).unwrap_or(0), 0);
     let expected: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut session = scene.start()?;
+    let mut session = fixture.start()?;
     let mut findings = Vec::new();
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         findings.push(Finding::NeverSaid(SERVING));

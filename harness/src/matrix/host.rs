@@ -1,11 +1,11 @@
-//! A hypervisor that lies itself: it answers the hypercalls by which a secure guest reaches config space, device
-//! registers and TCEs. Each lie is a row of the case list.
+//! A hypervisor that answers wrongly itself: it answers the hypercalls by which a secure guest reaches config space, device
+//! registers and TCEs. Each wrong answer is a row of the case list.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
-use crate::matrix::cells::SERVING;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::variable::{Firmware, Net};
 use postern_cases::{Observation, case};
 use postern_ultravisor::host::Subject::{ConfigRead, Hcall, Load, Rtas, Store};
@@ -29,7 +29,7 @@ const UNHEARD: Rule = Rule {
     what: Answer { status: 0, value: 0 },
 };
 
-/// What a lie comes to.
+/// What a wrong answer leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// The first disk is given up, and the log has these words; the other devices work.
@@ -42,14 +42,14 @@ enum Outcome {
     Exposed(&'static [&'static str]),
 }
 
-/// One lie.
+/// One wrong answer.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     row: Observation,
     /// What tells cases of one row apart.
     suffix: &'static str,
     waits: bool,
-    /// MiB of DMA window, of which a quarter is the pool's; each TCE of a lie about TCEs costs a millisecond.
+    /// MiB of DMA window, of which a quarter is the pool's; each wrong TCE costs a millisecond.
     window: Option<u64>,
     /// The bridge makes windows, of which the pool gets one of 64 KiB pages.
     dynamic: bool,
@@ -321,25 +321,26 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn run(context: &Context, case: &Case) -> Result<(), Failure> {
-    let shape = Shape { dynamic_windows: case.dynamic, ..Shape::new(Firmware::Bios, true, true) };
-    let mut scene = Scene::new(context, shape)?;
+    let config =
+        GuestConfig { dynamic_windows: case.dynamic, ..GuestConfig::new(Firmware::Bios, true, true) };
+    let mut fixture = Fixture::new(context, config)?;
     let seed = seed();
-    let data = scene.data_disk(DATA_BYTES)?;
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    scene.machine.net = Net::User;
-    scene.word(&format!("run=blk-digest,blk-pattern,net-serve serve=20 seed={seed} patience=2"));
-    scene.word("ip=10.0.2.15/24");
+    let data = fixture.data_disk(DATA_BYTES)?;
+    let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
+    fixture.machine.net = Net::User;
+    fixture.word(&format!("run=blk-digest,blk-pattern,net-serve serve=20 seed={seed} patience=2"));
+    fixture.word("ip=10.0.2.15/24");
     if let Some(mebibytes) = case.window {
-        scene.machine.dma_window = Some(mebibytes << 20);
-        scene.word(&format!("pool={}K", mebibytes << 8));
+        fixture.machine.dma_window = Some(mebibytes << 20);
+        fixture.word(&format!("pool={}K", mebibytes << 8));
     }
     // QEMU would look at queues by itself whenever a hypercall is stopped at.
-    scene.machine.extra = ["-global", "virtio-blk-pci.ioeventfd=off"].map(str::to_owned).to_vec();
-    if let Some(protection) = &mut scene.protection {
+    fixture.machine.extra = ["-global", "virtio-blk-pci.ioeventfd=off"].map(str::to_owned).to_vec();
+    if let Some(protection) = &mut fixture.protection {
         protection.host = case.rules.to_vec();
         protection.host.extend(case.waits.then_some(UNHEARD));
     }
-    let mut session = scene.start()?;
+    let mut session = fixture.start()?;
     // A guest without a card ends by itself.
     session.qemu.console().wait_for(LIMIT, |line| line == SERVING);
     drop(session.qemu.type_in(b"q"));
@@ -354,10 +355,10 @@ fn run(context: &Context, case: &Case) -> Result<(), Failure> {
     findings.extend(unsaid.map(|word| Finding::NeverSaid(word)));
     let lied = |rule| finished.ultravisor.iter().flat_map(|uv| &uv.host).any(|s| s.rule == rule && s.lied);
     if !(0..case.rules.len() + usize::from(case.waits)).all(lied) {
-        findings.push(Finding::NoLie);
+        findings.push(Finding::NoViolation);
     }
     if let Outcome::Exposed(_) = case.outcome {
-        // What devices reach is the lie itself.
+        // What devices reach is the wrong answer itself.
         return verdict(finished, findings);
     }
     if !matches!(case.outcome, Outcome::Disk(_) | Outcome::All(_)) {
@@ -372,7 +373,7 @@ fn run(context: &Context, case: &Case) -> Result<(), Failure> {
     if matches!(case.outcome, Outcome::Disk(_) | Outcome::Works(_)) {
         findings.extend(judge::fact(&finished, "net0.serve", "done"));
     }
-    // The lie has opened nothing, and memory stays out of use exactly if no reset was confirmed.
+    // The wrong answer has opened nothing, and memory stays out of use exactly if no reset was confirmed.
     findings.extend(judge::exposure(&finished, true));
     let expected = words.contains(&QUARANTINE);
     if judge::quarantined(&finished) != Some(expected) {

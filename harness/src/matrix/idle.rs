@@ -3,8 +3,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::observe::naps::{self, Naps};
 use crate::session::Finished;
 use crate::twin;
@@ -36,53 +36,53 @@ const PARKED: std::ops::RangeInclusive<usize> = 9..=14;
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    let shape = Shape::new(Firmware::Vof, false, true);
+    let config = GuestConfig::new(Firmware::Vof, false, true);
     let kinds = [("idle", 1, "auto"), ("idle/smp-4", 4, "auto"), ("idle/poll", 1, "poll")];
     let mut tests: Vec<Test> = kinds
         .into_iter()
         .map(|(name, smp, irq)| {
-            let shape = Shape { smp, ..shape };
+            let config = GuestConfig { smp, ..config };
             Test::new(format!("interrupts/{name}"), move |context| {
-                let (finished, findings) = idle(context, shape, irq)?;
+                let (finished, findings) = idle(context, config, irq)?;
                 verdict(finished, findings)
             })
         })
         .collect();
-    tests.push(Test::new("interrupts/idle/twin", move |context| awake(context, shape)));
+    tests.push(Test::new("interrupts/idle/twin", move |context| awake(context, config)));
     tests
 }
 
 /// A guest that serves a network on which nothing happens.
-fn idle(context: &Context, shape: Shape, irq: &str) -> Result<(Finished, Vec<Finding>), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    let finished = serve(&mut scene, irq, SERVED)?;
+fn idle(context: &Context, config: GuestConfig, irq: &str) -> Result<(Finished, Vec<Finding>), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    let finished = serve(&mut fixture, irq, SERVED)?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "net0.serve", "done"));
-    findings.extend(slept(&finished.naps, SERVED, irq, shape.smp));
+    findings.extend(slept(&finished.naps, SERVED, irq, config.smp));
     Ok((finished, findings))
 }
 
 /// A twin of the kernel that never gives its CPU up, and does everything else: it does not pass.
-fn awake(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    let kernel = scene.dir.path("twin");
+fn awake(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    let kernel = fixture.dir.path("twin");
     twin::without_cede(&context.kernel, &kernel).map_err(|error| Finding::File(kernel.clone(), error))?;
-    scene.machine.kernel = kernel;
-    let finished = serve(&mut scene, "auto", TWIN_SERVED)?;
+    fixture.machine.kernel = kernel;
+    let finished = serve(&mut fixture, "auto", TWIN_SERVED)?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "net0.serve", "done"));
-    if slept(&finished.naps, TWIN_SERVED, "auto", shape.smp).is_empty() {
+    if slept(&finished.naps, TWIN_SERVED, "auto", config.smp).is_empty() {
         findings.push(Finding::Unnoticed);
     }
     verdict(finished, findings)
 }
 
-fn serve(scene: &mut Scene, irq: &str, seconds: u64) -> Result<Finished, Failure> {
-    scene.machine.net = Net::User;
-    scene.word(&format!("irq={irq} run=net-serve serve={seconds} ip=10.0.2.15/24 gw=10.0.2.2"));
+fn serve(fixture: &mut Fixture, irq: &str, seconds: u64) -> Result<Finished, Failure> {
+    fixture.machine.net = Net::User;
+    fixture.word(&format!("irq={irq} run=net-serve serve={seconds} ip=10.0.2.15/24 gw=10.0.2.2"));
     let words = ["-icount", CLOCK, "-trace", naps::EVENT, "-d", "int"];
-    scene.machine.extra.extend(words.map(str::to_owned));
-    scene.boot()
+    fixture.machine.extra.extend(words.map(str::to_owned));
+    fixture.boot()
 }
 
 /// The CPU that served slept, and did not wake often; the others, which are parked, slept all the time.

@@ -3,9 +3,9 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
-use crate::matrix::cells::{SERVING, last_words};
+use crate::matrix::boot_matrix::{SERVING, last_words};
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern::{self, splitmix64};
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
@@ -84,7 +84,7 @@ fn at(name: &str, slot: u64) -> Test {
 
 /// A guest whose time is spent on a digest, and what that has to be.
 struct Worker {
-    scene: Scene,
+    fixture: Fixture,
     trigger: Trigger,
     data: PathBuf,
     canary: u64,
@@ -101,7 +101,7 @@ fn worker(
 ) -> Result<Worker, Failure> {
     let mut worker = without_canaries(&context.on_test_image(), job, bytes, act, gap)?;
     let canary = worker.canary;
-    worker.scene.word(&format!("canary={canary}"));
+    worker.fixture.word(&format!("canary={canary}"));
     Ok(worker)
 }
 
@@ -113,24 +113,24 @@ fn without_canaries(
     act: impl FnOnce(u64) -> Act,
     gap: Duration,
 ) -> Result<Worker, Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, false))?;
     let canary = seed();
-    let data = scene.data_disk(bytes)?;
-    scene.word(&format!("run={job}"));
+    let data = fixture.data_disk(bytes)?;
+    fixture.word(&format!("run={job}"));
     // Low memory is the host's until the kernel's first instructions have written to it: it speaks after that.
     let trigger = Trigger::later();
     let seed = seed();
     let attack = Attack { seed, trigger: trigger.clone(), gap, act: act(canary) };
-    if let Some(protection) = &mut scene.protection {
+    if let Some(protection) = &mut fixture.protection {
         protection.attack = Some(attack);
     }
-    Ok(Worker { scene, trigger, data, canary, seed })
+    Ok(Worker { fixture, trigger, data, canary, seed })
 }
 
 impl Worker {
     /// Starts it, and the attack.
     fn start(&mut self, limit: Duration) -> Result<Session, Failure> {
-        let session = self.scene.start()?;
+        let session = self.fixture.start()?;
         // A guest that never speaks is judged by its end.
         drop(session.qemu.console().wait_for(limit, |line| line.starts_with('[')));
         self.trigger.pull();
@@ -245,9 +245,9 @@ fn many(context: &Context) -> Result<(), Failure> {
     };
     let mut worker = worker(context, ALL, MANY_BYTES, act, Duration::from_micros(100))?;
     let seed = worker.canary;
-    let scratch = worker.scene.scratch_disk(SCRATCH_BYTES)?;
-    worker.scene.machine.net = Net::User;
-    worker.scene.word(&format!("serve=100 seed={seed}"));
+    let scratch = worker.fixture.scratch_disk(SCRATCH_BYTES)?;
+    worker.fixture.machine.net = Net::User;
+    worker.fixture.word(&format!("serve=100 seed={seed}"));
     let mut session = worker.start(LIMIT)?;
     let mut findings = Vec::new();
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_some() {
@@ -311,14 +311,14 @@ fn after_the_end(context: &Context, nested: Option<u32>) -> Result<(), Failure> 
     case!("RTA-09", Halt, Q);
     let act = |_| Act::Interrupt(Interrupts { slots: vec![SYSTEM_RESET], count: 1, nested, secret: None });
     let mut worker = worker(context, DIGEST, SCRATCH_BYTES, act, Duration::from_millis(100))?;
-    if let Some(protection) = &mut worker.scene.protection {
+    if let Some(protection) = &mut worker.fixture.protection {
         let refused = What::Answer { status: -1, value: 0 };
         // Power-off, and what the guest asks for next, for some seconds.
         protection.host = (1..=REFUSALS).map(|nth| Rule::nth(Subject::End, nth, refused)).collect();
         // Keeps the place of all such calls in sight.
         protection.host.push(Rule::always(Subject::Hcall(H_RTAS), What::Look));
     }
-    let session = worker.scene.start()?;
+    let session = worker.fixture.start()?;
     drop(session.qemu.console().wait_for(LIMIT, |line| line.starts_with("EXIT: ")));
     worker.trigger.pull();
     let finished = session.finish(LIMIT);

@@ -3,9 +3,9 @@
 use crate::disk::Disk;
 use crate::finding::{Finding, digest};
 use crate::judge;
-use crate::matrix::cells::SERVING;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::variable::{Firmware, Net};
 
 /// Exit status: bad command line.
@@ -49,9 +49,9 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn refused(context: &Context, word: &str, names: &'static str) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
-    scene.word(word);
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, false, false))?;
+    fixture.word(word);
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, BAD_COMMAND_LINE);
     if !finished.output.console.contains(names) {
         findings.push(Finding::NeverSaid(names));
@@ -61,10 +61,10 @@ fn refused(context: &Context, word: &str, names: &'static str) -> Result<(), Fai
 
 /// Words that are right and that nothing looks at are named, and change nothing.
 fn without_use(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, false))?;
-    scene.data_disk(1 << 20)?;
-    scene.word("run=map run=blk-digest serve=5 seed=7 pool=2M ip=10.0.2.15/24");
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, false))?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=map run=blk-digest serve=5 seed=7 pool=2M ip=10.0.2.15/24");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     const NAMED: [&str; 5] = [
         "command line: run=map: not used: a later one counts",
@@ -79,10 +79,10 @@ fn without_use(context: &Context) -> Result<(), Failure> {
 }
 
 fn pool_size(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    scene.data_disk(1 << 20)?;
-    scene.word("pool=2M run=blk-digest");
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("pool=2M run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::exposure(&finished, true));
     let found = finished.report.number("pool.bytes");
@@ -94,14 +94,14 @@ fn pool_size(context: &Context) -> Result<(), Failure> {
 
 /// `blk-pattern` never overwrites a disk that is not named for it.
 fn no_scratch(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
-    let path = scene.scratch_disk(1 << 20)?;
-    for disk in &mut scene.machine.disks {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, false, false))?;
+    let path = fixture.scratch_disk(1 << 20)?;
+    for disk in &mut fixture.machine.disks {
         disk.serial = "data".to_owned();
     }
     let before = digest(&path)?;
-    scene.word("run=blk-pattern");
-    let finished = scene.boot()?;
+    fixture.word("run=blk-pattern");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, DEVICE);
     if digest(&path)? != before {
         findings.push(Finding::ImageChanged);
@@ -110,22 +110,22 @@ fn no_scratch(context: &Context) -> Result<(), Failure> {
 }
 
 fn no_card(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
-    scene.word("run=net-serve serve=1");
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, false, false))?;
+    fixture.word("run=net-serve serve=1");
+    let finished = fixture.boot()?;
     let findings = judge::end(&finished, DEVICE);
     verdict(finished, findings)
 }
 
 fn read_only(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    let path = scene.scratch_disk(1 << 20)?;
-    for disk in &mut scene.machine.disks {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
+    let path = fixture.scratch_disk(1 << 20)?;
+    for disk in &mut fixture.machine.disks {
         *disk = Disk { read_only: true, ..disk.clone() };
     }
     let before = digest(&path)?;
-    scene.word("run=blk-pattern");
-    let finished = scene.boot()?;
+    fixture.word("run=blk-pattern");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, DEVICE);
     findings.extend(judge::fact(&finished, "blk0.read_only", "yes"));
     if digest(&path)? != before {
@@ -136,10 +136,10 @@ fn read_only(context: &Context) -> Result<(), Failure> {
 
 /// A person's `svm=off` wins over the node in the tree: no ultracall is made.
 fn svm_off(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Slof, true, true))?;
-    scene.data_disk(1 << 20)?;
-    scene.word("svm=off run=blk-digest");
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Slof, true, true))?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("svm=off run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "mode", "normal"));
     findings.extend(judge::ultracalls(&finished, &[]));
@@ -148,13 +148,13 @@ fn svm_off(context: &Context) -> Result<(), Failure> {
 
 /// A device that offers notifications in I/O space first, and then as this driver takes them.
 fn io_notify(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, true, true))?;
-    let image = scene.data_disk(1 << 20)?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, true, true))?;
+    let image = fixture.data_disk(1 << 20)?;
     let option = "virtio-blk-pci.modern-pio-notify=on";
-    scene.machine.extra.extend(["-global", option].map(str::to_owned));
-    scene.word("run=blk-digest");
+    fixture.machine.extra.extend(["-global", option].map(str::to_owned));
+    fixture.word("run=blk-digest");
     let expected = digest(&image)?;
-    let finished = scene.boot()?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
     verdict(finished, findings)
@@ -162,12 +162,12 @@ fn io_notify(context: &Context) -> Result<(), Failure> {
 
 /// The second console says what the first one says.
 fn uart(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    let path = scene.dir.path("uart");
-    scene.machine.uart = Some(path.clone());
-    scene.data_disk(1 << 20)?;
-    scene.word("console=uart run=blk-digest");
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
+    let path = fixture.dir.path("uart");
+    fixture.machine.uart = Some(path.clone());
+    fixture.data_disk(1 << 20)?;
+    fixture.word("console=uart run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     match std::fs::read(&path) {
         Ok(bytes) => {
@@ -189,10 +189,10 @@ const TOGETHER: usize = LETTERS / 2;
 const LOOK_TICKS: u64 = 512_000_000 / 1000 * 5;
 
 fn many_characters(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(&context.on_test_image(), Shape::new(Firmware::Vof, false, false))?;
-    scene.machine.net = Net::User;
-    scene.word("run=net-bench serve=100 ip=10.0.2.15/24");
-    let mut session = scene.start()?;
+    let mut fixture = Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Vof, false, false))?;
+    fixture.machine.net = Net::User;
+    fixture.word("run=net-bench serve=100 ip=10.0.2.15/24");
+    let mut session = fixture.start()?;
     let mut findings = Vec::new();
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         findings.push(Finding::NeverSaid(SERVING));

@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::session::Finished;
 use crate::variable::{Firmware, Net};
 
@@ -22,38 +22,40 @@ const SLEPT: u64 = 50;
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for (irq, delivery) in [("auto", "msi-x"), ("lsi", "lsi"), ("poll", "poll")] {
-        let shapes = [
-            ("secure", Shape::new(Firmware::Bios, true, true)),
-            ("normal", Shape::new(Firmware::Vof, false, false)),
+        let configs = [
+            ("secure", GuestConfig::new(Firmware::Bios, true, true)),
+            ("normal", GuestConfig::new(Firmware::Vof, false, false)),
         ];
-        for (mode, shape) in shapes {
+        for (mode, config) in configs {
             tests.push(Test::new(format!("interrupts/{irq}/{mode}"), move |context| {
-                job(context, shape, irq, delivery)
+                job(context, config, irq, delivery)
             }));
         }
     }
     for smp in [1, 2, 4] {
-        for shape in [Shape::new(Firmware::Bios, true, true), Shape::new(Firmware::Bios, false, false)] {
-            let mode = if shape.secure { "secure" } else { "normal" };
-            let shape = Shape { smp, ..shape };
-            tests.push(Test::new(format!("cpus/{smp}/{mode}"), move |context| cpus(context, shape)));
+        for config in
+            [GuestConfig::new(Firmware::Bios, true, true), GuestConfig::new(Firmware::Bios, false, false)]
+        {
+            let mode = if config.secure { "secure" } else { "normal" };
+            let config = GuestConfig { smp, ..config };
+            tests.push(Test::new(format!("cpus/{smp}/{mode}"), move |context| cpus(context, config)));
         }
     }
-    let shape = Shape::new(Firmware::Vof, false, true);
+    let config = GuestConfig::new(Firmware::Vof, false, true);
     for (name, slow) in [("cost", false), ("cost/slow-disk", true)] {
-        tests.push(Test::new(format!("interrupts/{name}"), move |context| cost(context, shape, slow)));
+        tests.push(Test::new(format!("interrupts/{name}"), move |context| cost(context, config, slow)));
     }
     tests
 }
 
 /// Disk and network with interrupts of one kind.
-fn job(context: &Context, shape: Shape, irq: &str, delivery: &str) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    scene.data_disk(1 << 20)?;
-    scene.scratch_disk(1 << 20)?;
-    scene.machine.net = Net::User;
-    scene.word(&format!("irq={irq} run=demo,blk-pattern"));
-    let finished = scene.boot()?;
+fn job(context: &Context, config: GuestConfig, irq: &str, delivery: &str) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    fixture.data_disk(1 << 20)?;
+    fixture.scratch_disk(1 << 20)?;
+    fixture.machine.net = Net::User;
+    fixture.word(&format!("irq={irq} run=demo,blk-pattern"));
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(delivered(&finished, irq, delivery));
     verdict(finished, findings)
@@ -74,34 +76,34 @@ pub(super) fn delivered(finished: &Finished, irq: &str, delivery: &str) -> Vec<F
 }
 
 /// Every CPU runs, and answers an interrupt from the one that booted; all keep to the rules of a secure guest.
-fn cpus(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    scene.data_disk(1 << 20)?;
-    scene.word("run=map,blk-digest");
-    let finished = scene.boot()?;
+fn cpus(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=map,blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
-    let (online, answered) = (shape.smp.to_string(), (shape.smp - 1).to_string());
+    let (online, answered) = (config.smp.to_string(), (config.smp - 1).to_string());
     findings.extend(judge::fact(&finished, "cpu.online", &online));
     findings.extend(judge::fact(&finished, "cpu.answered", &answered));
     findings.extend(judge::strict(&finished));
-    if shape.secure {
-        findings.extend(judge::exposure(&finished, shape.access_platform));
+    if config.secure {
+        findings.extend(judge::exposure(&finished, config.access_platform));
     }
     verdict(finished, findings)
 }
 
 /// The guest's own count for 4 KiB reads, of a disk as `make run` has it or of a slow one.
-fn cost(context: &Context, shape: Shape, slow: bool) -> Result<(), Failure> {
-    let mut scene = Scene::new(&context.on_test_image(), shape)?;
+fn cost(context: &Context, config: GuestConfig, slow: bool) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(&context.on_test_image(), config)?;
     if slow {
         let device = "virtio-blk-pci,drive=slow,iothread=io,disable-legacy=on,iommu_platform=on";
         let words = ["-object", "iothread,id=io", "-drive", SLOW, "-device", device];
-        scene.machine.extra.extend(words.map(str::to_owned));
+        fixture.machine.extra.extend(words.map(str::to_owned));
     } else {
-        scene.data_disk(1 << 20)?;
+        fixture.data_disk(1 << 20)?;
     }
-    scene.word("run=irq-cost");
-    let finished = scene.boot()?;
+    fixture.word("run=irq-cost");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(dear(&finished, slow));
     verdict(finished, findings)

@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::session::Finished;
 use crate::variable::Firmware;
 use postern_cases::case;
@@ -35,7 +35,9 @@ pub fn tests() -> Vec<Test> {
         for secure in [true, false] {
             let mode = if secure { "secure" } else { "normal" };
             let name = format!("large-tree/bridges/{}/{mode}", firmware.name());
-            tests.push(Test::new(name, move |context| bridges(context, Shape::new(firmware, secure, true))));
+            tests.push(Test::new(name, move |context| {
+                bridges(context, GuestConfig::new(firmware, secure, true))
+            }));
         }
     }
     tests.extend([
@@ -49,14 +51,14 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// As many host bridges as QEMU has. A disk behind the first is read, and all of them are named.
-fn bridges(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    scene.data_disk(1 << 20)?;
+fn bridges(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    fixture.data_disk(1 << 20)?;
     // A window that is small is given and read back in little time.
-    scene.machine.dma_window = Some(4 << 20);
-    scene.machine.bridges = (1..=BRIDGES).map(|n| format!("spapr-pci-host-bridge,index={n}")).collect();
-    scene.word("pool=1M run=blk-digest");
-    let finished = scene.start()?.finish(BRIDGES_LIMIT);
+    fixture.machine.dma_window = Some(4 << 20);
+    fixture.machine.bridges = (1..=BRIDGES).map(|n| format!("spapr-pci-host-bridge,index={n}")).collect();
+    fixture.word("pool=1M run=blk-digest");
+    let finished = fixture.start()?.finish(BRIDGES_LIMIT);
     let mut findings = judge::end(&finished, 0);
     if finished.report.number("fdt.bytes").is_none_or(|bytes| bytes <= LARGE) {
         findings.push(Finding::NeverSaid("postern: fdt.bytes= of a large tree"));
@@ -66,15 +68,15 @@ fn bridges(context: &Context, shape: Shape) -> Result<(), Failure> {
 
 /// A disk is read by a guest whose tree was changed before its first instruction.
 fn changed(context: &Context, edits: Vec<Edit>, words: &str) -> Result<Finished, Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
     // QEMU puts its tree 2 MiB below 2 GiB or the end of memory. A larger one needs memory behind it.
-    scene.machine.memory = 4 << 30;
-    scene.data_disk(1 << 20)?;
-    if let Some(protection) = &mut scene.protection {
+    fixture.machine.memory = 4 << 30;
+    fixture.data_disk(1 << 20)?;
+    if let Some(protection) = &mut fixture.protection {
         protection.edits = edits;
     }
-    scene.word(words);
-    scene.boot()
+    fixture.word(words);
+    fixture.boot()
 }
 
 fn judged(finished: Finished, status: u8, says: &'static str) -> Result<(), Failure> {

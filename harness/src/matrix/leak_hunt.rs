@@ -4,15 +4,15 @@
 
 use crate::finding::Finding;
 use crate::judge;
-use crate::matrix::cells::SERVING;
-use crate::matrix::refusing::{self, Lies, Served, refusals};
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
+use crate::matrix::refusing::{self, Served, Violations, refusals};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::observe::leaks::{Leak, Secret, Secrets, outside};
 use crate::observe::rings::{Translation, numbers};
 use crate::pattern;
+use crate::peer::cable_peer::{self, CablePeer};
 use crate::peer::echo;
-use crate::peer::station::{self, Station};
 use crate::qemu::monitor::{Monitor, MonitorError};
 use crate::servers::Account;
 use crate::session::{Finished, Session};
@@ -55,11 +55,11 @@ const WRITTEN: &str = " bytes of pattern ";
 pub fn tests() -> Vec<Test> {
     let _ = case!("UV-11", Ignore, Q);
     vec![
-        Test::new("leak/bios/ap-off", |context| hunt(context, Shape::new(Firmware::Bios, true, false))),
-        Test::new("leak/bios/ap-on", |context| hunt(context, Shape::new(Firmware::Bios, true, true))),
+        Test::new("leak/bios/ap-off", |context| hunt(context, GuestConfig::new(Firmware::Bios, true, false))),
+        Test::new("leak/bios/ap-on", |context| hunt(context, GuestConfig::new(Firmware::Bios, true, true))),
         // A parked CPU has a stack of its own, and each disk a second queue with a part of the pool.
         Test::new("leak/bios/ap-on/smp-2", |context| {
-            hunt(context, Shape { smp: 2, ..Shape::new(Firmware::Bios, true, true) })
+            hunt(context, GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Bios, true, true) })
         }),
     ]
 }
@@ -227,23 +227,23 @@ impl Hunt {
     }
 }
 
-fn hunt(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let access_platform = shape.access_platform;
-    let mut scene = Scene::new(&context.on_test_image(), shape)?;
+fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let access_platform = config.access_platform;
+    let mut fixture = Fixture::new(&context.on_test_image(), config)?;
     let (seed, canary) = (seed(), seed());
-    let data = scene.data_disk(DATA_BYTES)?;
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    scene.word(&format!(
+    let data = fixture.data_disk(DATA_BYTES)?;
+    let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
+    fixture.word(&format!(
         "run=blk-digest,blk-pattern,net-serve serve=100 patience=120 seed={seed} canary={canary}"
     ));
     let (mut session, served, first) = if access_platform {
         // QEMU's own devices: rust-vmm knows no IOMMU.
-        scene.machine.net = Net::User;
-        (scene.start()?, None, First::Limit)
+        fixture.machine.net = Net::User;
+        (fixture.start()?, None, First::Limit)
     } else {
         let hold = Arc::new(Hold::default());
         let Served { session, servers, cable } =
-            refusing::start_held(&mut scene, Lies::default(), Some(&hold))?;
+            refusing::start_held(&mut fixture, Violations::default(), Some(&hold))?;
         (session, Some((servers, cable)), First::Server(hold))
     };
     let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
@@ -284,11 +284,11 @@ fn hunt(context: &Context, shape: Shape) -> Result<(), Failure> {
     let peer = seed ^ 0x5eed_0000_0000;
     let servers = match served {
         Some((servers, cable)) => {
-            let mut station = Station::new(cable);
-            findings.extend(station.udp(peer).err().map(Finding::Station));
-            let datagrams: Vec<_> = station::udp_datagrams(peer).collect();
+            let mut cable_peer = CablePeer::new(cable);
+            findings.extend(cable_peer.udp(peer).err().map(Finding::CablePeer));
+            let datagrams: Vec<_> = cable_peer::udp_datagrams(peer).collect();
             findings.extend(hunt.exchanged(&session, "a datagram", &datagrams));
-            findings.extend(station.tcp(peer, STREAM).err().map(Finding::Station));
+            findings.extend(cable_peer.tcp(peer, STREAM).err().map(Finding::CablePeer));
             Some(servers)
         }
         None => {

@@ -1,8 +1,8 @@
 //! Unmodified Linux as a secure VM under `postern-ultravisor`, where its kernel is: `make linux` builds it.
 
 use crate::finding::Finding;
+use crate::matrix::fixture::{Context, Failure};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure};
 use std::path::Path;
 use std::process::Command;
 

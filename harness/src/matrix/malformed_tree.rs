@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::qemu::command::Attachment;
 use crate::session::{Finished, SessionError};
 use crate::variable::Firmware;
@@ -90,9 +90,9 @@ fn over_stack(context: &Context) -> Result<(), Failure> {
 fn unsaid_cache_block(context: &Context) -> Result<(), Failure> {
     const SAID: &str = "cleared word by word";
     let unsaid = Damage::Replace(b"d-cache-block-size\0", b"d-cache-block-sort\0");
-    let finished = handed_over(context, &[unsaid], |scene| {
-        scene.word("run=blk-digest");
-        scene.data_disk(1 << 20).map(drop)
+    let finished = handed_over(context, &[unsaid], |fixture| {
+        fixture.word("run=blk-digest");
+        fixture.data_disk(1 << 20).map(drop)
     })?;
     let mut findings = judge::end(&finished, 0);
     if !finished.output.console.contains(SAID) {
@@ -104,8 +104,8 @@ fn unsaid_cache_block(context: &Context) -> Result<(), Failure> {
 /// Where the tree names no RTAS services no device is found, and the guest still powers off.
 fn no_services(context: &Context) -> Result<(), Failure> {
     let none = Damage::Replace(b"\0\0\0\x01rtas\0", b"\0\0\0\x01rats\0");
-    let finished = handed_over(context, &[none], |scene| {
-        scene.word("run=map");
+    let finished = handed_over(context, &[none], |fixture| {
+        fixture.word("run=map");
         Ok(())
     })?;
     let mut findings = judge::end(&finished, 0);
@@ -130,15 +130,15 @@ fn refused(context: &Context, damage: Damage, names: &'static str) -> Result<(),
 pub fn handed_over(
     context: &Context,
     damages: &[Damage],
-    equip: impl FnOnce(&mut Scene) -> Result<(), Failure>,
+    equip: impl FnOnce(&mut Fixture) -> Result<(), Failure>,
 ) -> Result<Finished, Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, false, false))?;
-    equip(&mut scene)?;
-    let root = scene.dir.root().to_path_buf();
-    let memory = scene.dir.memory(scene.machine.memory).map_err(|error| Finding::File(root, error))?;
-    let gdb = scene.dir.path("gdb");
-    scene.machine.attachment = Some(Attachment { gdb: gdb.clone(), memory: memory.clone() });
-    let session = scene.start()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, false, false))?;
+    equip(&mut fixture)?;
+    let root = fixture.dir.root().to_path_buf();
+    let memory = fixture.dir.memory(fixture.machine.memory).map_err(|error| Finding::File(root, error))?;
+    let gdb = fixture.dir.path("gdb");
+    fixture.machine.attachment = Some(Attachment { gdb: gdb.clone(), memory: memory.clone() });
+    let session = fixture.start()?;
     // QEMU has written the tree and waits before the guest's first instruction.
     let client = tree_address(&gdb).map_err(|error| Finding::Start(SessionError::Ultravisor(error)));
     let (mut client, address) = client?;

@@ -3,8 +3,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::run::INITRD;
 use crate::variable::Firmware;
 use postern_ultravisor::image::sha512;
@@ -40,12 +40,12 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn measured(context: &Context, firmware: Firmware, address: Option<u64>) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(firmware, true, true))?;
-    scene.machine.kernel_address = address;
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest");
-    let bootargs = sha512(scene.machine.bootargs.as_bytes());
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(firmware, true, true))?;
+    fixture.machine.kernel_address = address;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest");
+    let bootargs = sha512(fixture.machine.bootargs.as_bytes());
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "mode", "secure-emulated"));
     let file =

@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::observe::map;
 use crate::session::Finished;
 use crate::variable::{Cpu, Firmware};
@@ -59,36 +59,37 @@ pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for secure in [true, false] {
         for firmware in Firmware::ALL {
-            tests.push(test("map", Shape::new(firmware, secure, true), map_is_sound));
+            tests.push(test("map", GuestConfig::new(firmware, secure, true), map_is_sound));
         }
         for (name, points) in BREACHES {
-            let shape = Shape::new(Firmware::Bios, secure, true);
-            tests.push(test(name, shape, move |context, shape| breach(context, shape, name, points)));
+            let config = GuestConfig::new(Firmware::Bios, secure, true);
+            tests.push(test(name, config, move |context, config| breach(context, config, name, points)));
         }
     }
-    for shape in [Shape::new(Firmware::Bios, true, true), Shape::new(Firmware::Vof, false, true)] {
-        let run = |context: &Context, shape| {
-            breach(context, shape, "other-stack-overflow", Points::DataInGuardBelow)
+    for config in [GuestConfig::new(Firmware::Bios, true, true), GuestConfig::new(Firmware::Vof, false, true)]
+    {
+        let run = |context: &Context, config| {
+            breach(context, config, "other-stack-overflow", Points::DataInGuardBelow)
         };
-        tests.push(test("other-stack-overflow", Shape { smp: 3, ..shape }, run));
+        tests.push(test("other-stack-overflow", GuestConfig { smp: 3, ..config }, run));
     }
     for (secure, mebibytes) in [(true, 512), (false, 256)] {
-        let shape = Shape { mebibytes, ..Shape::new(Firmware::Bios, secure, true) };
-        tests.push(test("filled", shape, |context, shape| fill(context, shape, &[], 0)));
+        let config = GuestConfig { mebibytes, ..GuestConfig::new(Firmware::Bios, secure, true) };
+        tests.push(test("filled", config, |context, config| fill(context, config, &[], 0)));
     }
-    let large = Shape { mebibytes: LARGE, ..Shape::new(Firmware::Bios, true, true) };
+    let large = GuestConfig { mebibytes: LARGE, ..GuestConfig::new(Firmware::Bios, true, true) };
     tests.push(test("proved-lazily/64G", large, lazy));
     // Each frame is proved: between 4 GiB and the top, most are taken away.
-    tests.push(test("filled/64G", large, |context, shape| fill(context, shape, &[], MIDDLE)));
-    let shape = Shape { mebibytes: LARGE, ..Shape::new(Firmware::Vof, false, true) };
-    tests.push(test("filled/64G", shape, |context, shape| fill(context, shape, &[LARGE << 20], 0)));
+    tests.push(test("filled/64G", large, |context, config| fill(context, config, &[], MIDDLE)));
+    let config = GuestConfig { mebibytes: LARGE, ..GuestConfig::new(Firmware::Vof, false, true) };
+    tests.push(test("filled/64G", config, |context, config| fill(context, config, &[LARGE << 20], 0)));
     let nodes = [1 << 30, 3 << 30, 28 << 30, 32 << 30];
-    tests.push(test("filled/64G/numa", shape, move |context, shape| fill(context, shape, &nodes, 0)));
+    tests.push(test("filled/64G/numa", config, move |context, config| fill(context, config, &nodes, 0)));
     // The rules are the image's, whoever loaded it and whatever runs it.
-    let vof = Shape { cpu: Cpu::Power10, ..Shape::new(Firmware::Vof, true, true) };
+    let vof = GuestConfig { cpu: Cpu::Power10, ..GuestConfig::new(Firmware::Vof, true, true) };
     tests.push(test("map/power10", vof, map_is_sound));
     for (name, points) in [("pool-execute", Points::FetchAt), ("text-write", Points::DataAt)] {
-        let run = move |context: &Context, shape| breach(context, shape, name, points);
+        let run = move |context: &Context, config| breach(context, config, name, points);
         tests.push(test(&format!("{name}/power10"), vof, run));
     }
     tests
@@ -96,18 +97,18 @@ pub fn tests() -> Vec<Test> {
 
 fn test(
     name: &str,
-    shape: Shape,
-    body: impl Fn(&Context, Shape) -> Result<(), Failure> + Send + Sync + 'static,
+    config: GuestConfig,
+    body: impl Fn(&Context, GuestConfig) -> Result<(), Failure> + Send + Sync + 'static,
 ) -> Test {
-    let mode = if shape.secure { "secure" } else { "normal" };
-    let name = format!("memory/{}/{mode}/{name}", shape.firmware.name());
-    Test::new(name, move |context| body(context, shape))
+    let mode = if config.secure { "secure" } else { "normal" };
+    let name = format!("memory/{}/{mode}/{name}", config.firmware.name());
+    Test::new(name, move |context| body(context, config))
 }
 
-fn map_is_sound(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    scene.word("run=map");
-    let finished = scene.boot()?;
+fn map_is_sound(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    fixture.word("run=map");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     let memory = judge::memory(&finished);
     let found = map::violations(&finished.report, memory.bytes, &memory.shared.now, &memory.reserved);
@@ -117,12 +118,12 @@ fn map_is_sound(context: &Context, shape: Shape) -> Result<(), Failure> {
 }
 
 /// A guest proves what it uses, and no more.
-fn lazy(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    scene.dir.touches_little();
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest");
-    let finished = scene.boot()?;
+fn lazy(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    fixture.dir.touches_little();
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::exposure(&finished, true));
     findings.extend(judge::ultracalls(&finished, &judge::SECURE_CALLS));
@@ -133,15 +134,15 @@ fn lazy(context: &Context, shape: Shape) -> Result<(), Failure> {
 
 /// The heap reaches all of memory, whatever its size and number of nodes, but for what the tree reserves: so many bytes
 /// from [`MIDDLE_START`] on.
-fn fill(context: &Context, shape: Shape, nodes: &[u64], reserved: u64) -> Result<(), Failure> {
-    let mut scene = Scene::new(&context.on_test_image(), shape)?;
-    if let Some(protection) = scene.protection.as_mut().filter(|_| reserved > 0) {
+fn fill(context: &Context, config: GuestConfig, nodes: &[u64], reserved: u64) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(&context.on_test_image(), config)?;
+    if let Some(protection) = fixture.protection.as_mut().filter(|_| reserved > 0) {
         protection.edits.push(Edit::Reserve(MIDDLE_START, reserved));
     }
-    scene.machine.nodes = nodes.to_vec();
-    scene.dir.touches_little();
-    scene.word("run=memory,map");
-    let finished = scene.boot()?;
+    fixture.machine.nodes = nodes.to_vec();
+    fixture.dir.touches_little();
+    fixture.word("run=memory,map");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::strict(&finished));
     let memory = judge::memory(&finished);
@@ -150,7 +151,7 @@ fn fill(context: &Context, shape: Shape, nodes: &[u64], reserved: u64) -> Result
     // Image, pool, initrd, tree, what firmware keeps, and what the ultravisor takes under 768 MiB.
     let whole = finished.memory - reserved;
     findings.extend(within(&finished, "memory.filled_bytes", whole - USED..whole));
-    if shape.secure {
+    if config.secure {
         findings.extend(within(&finished, "memory.accepted", whole - USED..whole));
         findings.extend(within(
             &finished,
@@ -162,11 +163,11 @@ fn fill(context: &Context, shape: Shape, nodes: &[u64], reserved: u64) -> Result
     verdict(finished, findings)
 }
 
-fn breach(context: &Context, shape: Shape, name: &str, points: Points) -> Result<(), Failure> {
-    let mut scene = Scene::new(&context.on_test_image(), shape)?;
+fn breach(context: &Context, config: GuestConfig, name: &str, points: Points) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(&context.on_test_image(), config)?;
     // In a secure VM no report shows an address unless it is asked to.
-    scene.word(&format!("run=breach-{name} report=full"));
-    let finished = scene.boot()?;
+    fixture.word(&format!("run=breach-{name} report=full"));
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, EXCEPTION);
     findings.extend(exception(&finished, name, points));
     verdict(finished, findings)

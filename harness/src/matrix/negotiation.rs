@@ -3,8 +3,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::variable::Firmware;
 
 /// A machine, as `-machine` options say it, and what the guest makes of it.
@@ -34,11 +34,11 @@ pub fn tests() -> Vec<Test> {
 
 /// Whatever comes of it, the work is done.
 fn negotiates(context: &Context, offer: &Offer) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, true))?;
-    scene.data_disk(1 << 20)?;
-    scene.machine.extra.extend(["-machine", offer.machine].map(str::to_owned));
-    scene.word("run=blk-digest");
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
+    fixture.data_disk(1 << 20)?;
+    fixture.machine.extra.extend(["-machine", offer.machine].map(str::to_owned));
+    fixture.word("run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings: Vec<Finding> = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "firmware.cas", offer.cas));
     findings.extend(judge::fact(&finished, "blk0.interrupts", offer.interrupts));

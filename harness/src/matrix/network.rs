@@ -2,9 +2,9 @@
 
 use crate::finding::Finding;
 use crate::judge;
-use crate::matrix::cells::SERVING;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::peer::flood::Flood;
 use crate::peer::frames::Mac;
 use crate::peer::wire::Wire;
@@ -23,30 +23,30 @@ const MAC_TEXT: &str = "52:54:00:12:34:56";
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    let shapes = [
-        ("secure/ap-on", Shape::new(Firmware::Bios, true, true)),
-        ("normal/ap-off", Shape::new(Firmware::Vof, false, false)),
+    let configs = [
+        ("secure/ap-on", GuestConfig::new(Firmware::Bios, true, true)),
+        ("normal/ap-off", GuestConfig::new(Firmware::Vof, false, false)),
     ];
-    let mut tests: Vec<Test> = shapes
+    let mut tests: Vec<Test> = configs
         .iter()
-        .map(|&(name, shape)| Test::new(format!("wire/{name}"), move |context| wire(context, shape)))
+        .map(|&(name, config)| Test::new(format!("wire/{name}"), move |context| wire(context, config)))
         .collect();
-    tests.extend(shapes.map(|(name, shape)| {
-        Test::new(format!("wire/half-open-flood/{name}"), move |context| half_open_flood(context, shape))
+    tests.extend(configs.map(|(name, config)| {
+        Test::new(format!("wire/half-open-flood/{name}"), move |context| half_open_flood(context, config))
     }));
     tests.push(Test::new("wire/no-address-on-the-first-card", second_card));
     tests
 }
 
 /// Many more connections are asked for than there are sockets, and none is completed: clients are served meanwhile.
-fn half_open_flood(context: &Context, shape: Shape) -> Result<(), Failure> {
+fn half_open_flood(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let _ = case!("NET-18", Work, Q);
-    let mut scene = Scene::new(context, shape)?;
-    let root = scene.dir.root().to_path_buf();
+    let mut fixture = Fixture::new(context, config)?;
+    let root = fixture.dir.root().to_path_buf();
     let mut wire = Wire::new(&root).map_err(|error| Finding::File(root.clone(), error))?;
-    scene.machine.net = Net::Netdev(Wire::netdev(&root));
-    scene.word("ip=192.0.2.2/24 run=net-serve serve=100");
-    let mut session = scene.start()?;
+    fixture.machine.net = Net::Netdev(Wire::netdev(&root));
+    fixture.word("ip=192.0.2.2/24 run=net-serve serve=100");
+    let mut session = fixture.start()?;
     let mut findings = Vec::new();
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         findings.push(Finding::NeverSaid(SERVING));
@@ -64,20 +64,20 @@ fn half_open_flood(context: &Context, shape: Shape) -> Result<(), Failure> {
 /// The first card has no address, and is named; the second one serves.
 fn second_card(context: &Context) -> Result<(), Failure> {
     let _ = case!("OUT-06", Fail, Q);
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, false))?;
-    let root = scene.dir.root().to_path_buf();
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, false))?;
+    let root = fixture.dir.root().to_path_buf();
     // Nobody answers at this end.
     let _silent = Wire::new(&root).map_err(|error| Finding::File(root.clone(), error))?;
-    scene.machine.net = Net::Netdev(Wire::netdev(&root));
+    fixture.machine.net = Net::Netdev(Wire::netdev(&root));
     let second = [
         "-netdev",
         "user,id=second",
         "-device",
         "virtio-net-pci,netdev=second,disable-legacy=on,romfile=,addr=1f",
     ];
-    scene.machine.extra.extend(second.map(str::to_owned));
-    scene.word("run=net-serve serve=1");
-    let finished = scene.boot()?;
+    fixture.machine.extra.extend(second.map(str::to_owned));
+    fixture.word("run=net-serve serve=1");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 6);
     const NAMED: &str = "error: net0: no DHCP lease within 15000 ms";
     if !finished.output.console.contains(NAMED) {
@@ -89,14 +89,14 @@ fn second_card(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-fn wire(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    let root = scene.dir.root().to_path_buf();
+fn wire(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    let root = fixture.dir.root().to_path_buf();
     let mut wire = Wire::new(&root).map_err(|error| Finding::File(root.clone(), error))?;
-    scene.machine.net = Net::Netdev(Wire::netdev(&root));
+    fixture.machine.net = Net::Netdev(Wire::netdev(&root));
     // The demo pings its gateway, which is us.
-    scene.word("ip=192.0.2.2/24 gw=192.0.2.1 run=demo,net-serve serve=60");
-    let mut session = scene.start()?;
+    fixture.word("ip=192.0.2.2/24 gw=192.0.2.1 run=demo,net-serve serve=60");
+    let mut session = fixture.start()?;
     let mut findings = Vec::new();
     match wire.be_pinged(LIMIT) {
         Ok(()) => findings.extend(probe(&mut wire, &session)),
@@ -107,8 +107,8 @@ fn wire(context: &Context, shape: Shape) -> Result<(), Failure> {
     findings.extend(judge::end(&finished, 0));
     findings.extend(judge::fact(&finished, "net0.ip", "192.0.2.2"));
     findings.extend(judge::fact(&finished, "net0.mac", MAC_TEXT));
-    if shape.secure {
-        findings.extend(judge::exposure(&finished, shape.access_platform));
+    if config.secure {
+        findings.extend(judge::exposure(&finished, config.access_platform));
     }
     verdict(finished, findings)
 }

@@ -5,9 +5,9 @@
 
 use crate::finding::Finding;
 use crate::judge;
-use crate::matrix::cells::SERVING;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::qemu::monitor::Monitor;
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
@@ -35,27 +35,27 @@ const MSR: u64 = 1 << 63 | 1;
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    let vof = Shape::new(Firmware::Vof, false, true);
+    let vof = GuestConfig::new(Firmware::Vof, false, true);
     let mut tests = Vec::new();
-    for (suffix, shape, way) in [
+    for (suffix, config, way) in [
         ("", vof, "registered"),
-        ("/secure", Shape { secure: true, ..vof }, "registered"),
-        ("/smp-4", Shape { smp: 4, ..vof }, "registered"),
+        ("/secure", GuestConfig { secure: true, ..vof }, "registered"),
+        ("/smp-4", GuestConfig { smp: 4, ..vof }, "registered"),
         // No firmware, no RTAS area, no error log: the plain vector.
-        ("/bios", Shape { firmware: Firmware::Bios, ..vof }, "vector"),
+        ("/bios", GuestConfig { firmware: Firmware::Bios, ..vof }, "vector"),
     ] {
         let name = format!("interrupts/system-reset{suffix}");
-        tests.push(Test::new(name, move |context| system_reset(context, shape, way)));
+        tests.push(Test::new(name, move |context| system_reset(context, config, way)));
     }
     tests.push(Test::new("interrupts/machine-check", move |context| machine_check(context, vof)));
     tests
 }
 
 /// The operator's reset button.
-fn system_reset(context: &Context, shape: Shape, way: &str) -> Result<(), Failure> {
+fn system_reset(context: &Context, config: GuestConfig, way: &str) -> Result<(), Failure> {
     case!("IRQ-05", Halt, Q);
-    let mut scene = Scene::new(context, shape)?;
-    let (session, mut findings) = serving(&mut scene)?;
+    let mut fixture = Fixture::new(context, config)?;
+    let (session, mut findings) = serving(&mut fixture)?;
     if let Some(socket) = session.machine.monitor.as_deref().filter(|_| findings.is_empty()) {
         let pressed = Monitor::connect(socket).and_then(|mut monitor| monitor.inject_nmi());
         findings.extend(pressed.err().map(Finding::Monitor));
@@ -66,11 +66,11 @@ fn system_reset(context: &Context, shape: Shape, way: &str) -> Result<(), Failur
     verdict(finished, findings)
 }
 
-fn machine_check(context: &Context, shape: Shape) -> Result<(), Failure> {
+fn machine_check(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     case!("IRQ-05", Halt, Q);
-    let mut scene = Scene::new(context, shape)?;
-    let socket = scene.dir.path("gdb");
-    scene.machine.extra.extend(
+    let mut fixture = Fixture::new(context, config)?;
+    let socket = fixture.dir.path("gdb");
+    fixture.machine.extra.extend(
         [
             "-chardev",
             &format!("socket,id=gdb,server=on,wait=off,path={}", socket.display()),
@@ -79,7 +79,7 @@ fn machine_check(context: &Context, shape: Shape) -> Result<(), Failure> {
         ]
         .map(str::to_owned),
     );
-    let (session, mut findings) = serving(&mut scene)?;
+    let (session, mut findings) = serving(&mut fixture)?;
     let mut interrupted = 0;
     if findings.is_empty() {
         let area = area(&session);
@@ -99,10 +99,10 @@ fn machine_check(context: &Context, shape: Shape) -> Result<(), Failure> {
 }
 
 /// A guest that serves a network on which nothing happens.
-fn serving(scene: &mut Scene) -> Result<(Session, Vec<Finding>), Failure> {
-    scene.machine.net = Net::User;
-    scene.word("run=net-serve serve=100 ip=10.0.2.15/24 gw=10.0.2.2");
-    let session = scene.start()?;
+fn serving(fixture: &mut Fixture) -> Result<(Session, Vec<Finding>), Failure> {
+    fixture.machine.net = Net::User;
+    fixture.word("run=net-serve serve=100 ip=10.0.2.15/24 gw=10.0.2.2");
+    let session = fixture.start()?;
     let said = session.qemu.console().wait_for(LIMIT, |line| line == SERVING);
     let missing = said.is_none().then_some(Finding::NeverSaid(SERVING));
     Ok((session, missing.into_iter().collect()))

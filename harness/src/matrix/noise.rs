@@ -4,10 +4,10 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::leak_hunt::planted;
-use crate::matrix::refusing::{self, Lies, Served};
+use crate::matrix::refusing::{self, Served, Violations};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::observe::exposure::{self, Violation};
 use crate::servers::{Account, Servers};
 use crate::session::Session;
@@ -61,18 +61,19 @@ pub fn tests() -> Vec<Test> {
 /// Without ACCESS_PLATFORM, QEMU's devices would follow a forged descriptor anywhere, as no IOMMU is between them
 /// and memory: there the devices are servers, which follow it no further than an ultravisor lets them.
 fn run(context: &Context, kind: Kind, access_platform: bool) -> Result<(), Failure> {
-    let mut scene = Scene::new(&context.on_test_image(), Shape::new(Firmware::Bios, true, access_platform))?;
+    let mut fixture =
+        Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Bios, true, access_platform))?;
     let canary = seed();
-    scene.data_disk(8 << 20)?;
-    scene.scratch_disk(4 << 20)?;
-    scene.word("run=blk-digest,blk-pattern,net-serve serve=1 patience=2");
-    scene.word(&format!("canary={canary}"));
+    fixture.data_disk(8 << 20)?;
+    fixture.scratch_disk(4 << 20)?;
+    fixture.word("run=blk-digest,blk-pattern,net-serve serve=1 patience=2");
+    fixture.word(&format!("canary={canary}"));
     let (session, servers) = if access_platform {
-        scene.machine.net = Net::User;
-        scene.word("ip=10.0.2.15/24 gw=10.0.2.2");
-        (scene.start()?, None)
+        fixture.machine.net = Net::User;
+        fixture.word("ip=10.0.2.15/24 gw=10.0.2.2");
+        (fixture.start()?, None)
     } else {
-        let Served { session, servers, .. } = refusing::start(&mut scene, Lies::default())?;
+        let Served { session, servers, .. } = refusing::start(&mut fixture, Violations::default())?;
         (session, Some(servers))
     };
     let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
@@ -103,7 +104,7 @@ fn run(context: &Context, kind: Kind, access_platform: bool) -> Result<(), Failu
     let rings: Vec<Vec<Finding>> = accounts.iter().map(of).collect();
     findings.extend(rings.into_iter().flatten());
     if rounds == 0 {
-        findings.push(Finding::NoLie);
+        findings.push(Finding::NoViolation);
     }
     verdict(finished, findings)
 }

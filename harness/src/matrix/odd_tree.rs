@@ -2,8 +2,8 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::session::Finished;
 use crate::variable::Firmware;
 use postern_cases::case;
@@ -69,22 +69,25 @@ fn disabled(prefix: &'static str) -> Vec<Edit> {
 fn odd(context: &Context, smp: u32, secure: bool, edits: &[Edit], ends: Ends) -> Result<(), Failure> {
     let is_high = edits.iter().any(|edit| matches!(edit, Edit::Move(_)));
     let mebibytes = if is_high { LARGE } else { 512 };
-    let mut scene = Scene::new(context, Shape { smp, mebibytes, ..Shape::new(Firmware::Bios, true, false) })?;
+    let mut fixture = Fixture::new(
+        context,
+        GuestConfig { smp, mebibytes, ..GuestConfig::new(Firmware::Bios, true, false) },
+    )?;
     if is_high {
         // QEMU starts a CPU in 32-bit mode, in which r3 has no such address.
-        scene.machine.rom = scene.dir.path("rom");
-        let written = std::fs::write(&scene.machine.rom, wide_rom());
-        written.map_err(|error| Finding::File(scene.machine.rom.clone(), error))?;
+        fixture.machine.rom = fixture.dir.path("rom");
+        let written = std::fs::write(&fixture.machine.rom, wide_rom());
+        written.map_err(|error| Finding::File(fixture.machine.rom.clone(), error))?;
     }
-    let data = scene.data_disk(1 << 20)?;
+    let data = fixture.data_disk(1 << 20)?;
     if !secure {
-        scene.word("svm=off");
+        fixture.word("svm=off");
     }
-    scene.word("run=blk-digest");
-    if let Some(protection) = &mut scene.protection {
+    fixture.word("run=blk-digest");
+    if let Some(protection) = &mut fixture.protection {
         protection.edits = edits.to_vec();
     }
-    let finished = scene.boot()?;
+    let finished = fixture.boot()?;
     let mut findings = Vec::new();
     match ends {
         Ends::Done(cpus) => {
@@ -126,14 +129,14 @@ fn one_source(context: &Context) -> Result<(), Failure> {
     case!("IRQ-12", Work, Q);
     const QUERY: Subject = Subject::Rtas("ibm,query-interrupt-source-number");
     let run = |rule: Rule| -> Result<(Finished, Vec<Finding>), Failure> {
-        let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
-        let data = scene.data_disk(1 << 20)?;
-        scene.scratch_disk(1 << 20)?;
-        scene.word("run=blk-digest,blk-pattern");
-        if let Some(protection) = &mut scene.protection {
+        let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, false))?;
+        let data = fixture.data_disk(1 << 20)?;
+        fixture.scratch_disk(1 << 20)?;
+        fixture.word("run=blk-digest,blk-pattern");
+        if let Some(protection) = &mut fixture.protection {
             protection.host = vec![rule];
         }
-        let finished = scene.boot()?;
+        let finished = fixture.boot()?;
         let mut findings = judge::end(&finished, 0);
         findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));
         findings.extend(judge::exposure(&finished, false));

@@ -3,8 +3,8 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
 use crate::qemu::process::Ended;
 use crate::session::Finished;
@@ -135,10 +135,10 @@ fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), 
     let pauses =
         Pauses { cpu: 1, count: 1, length: None, place: Place::Lock { name: held.lock, nth: held.nth } };
     let image = if [BREACH, WARMED].contains(&held.job) { &context.on_test_image() } else { context };
-    let (mut scene, seed, ..) = scene_of(image, shape_with(held.lock), held.job)?;
+    let (mut fixture, seed, ..) = fixture_of(image, shape_with(held.lock), held.job)?;
     let trigger = if held.job == BREACH || held.lock == TCE { Trigger::later() } else { Trigger::at_esm() };
-    attack_from(&mut scene, seed, trigger.clone(), pauses);
-    let session = scene.start()?;
+    attack_from(&mut fixture, seed, trigger.clone(), pauses);
+    let session = fixture.start()?;
     if held.job == BREACH || held.lock == TCE {
         drop(session.qemu.console().wait_for(QUIET_LIMIT, |line| line.contains("] cpus: 2 online")));
         trigger.pull();
@@ -162,9 +162,9 @@ fn boot_cpu(context: &Context, place: Place) -> Result<(), Failure> {
     case!("LCK-06", Halt, Q);
     let trigger = Trigger::later();
     let lock = if let Place::Lock { name, .. } = place { name } else { "" };
-    let (mut scene, seed, ..) = scene_of(context, shape_with(lock), "blk-digest,blk-pattern,map")?;
-    attack_from(&mut scene, seed, trigger.clone(), Pauses { cpu: 0, count: 1, length: None, place });
-    let session = scene.start()?;
+    let (mut fixture, seed, ..) = fixture_of(context, shape_with(lock), "blk-digest,blk-pattern,map")?;
+    attack_from(&mut fixture, seed, trigger.clone(), Pauses { cpu: 0, count: 1, length: None, place });
+    let session = fixture.start()?;
     drop(session.qemu.console().wait_for(QUIET_LIMIT, |line| line.contains("] cpus: 2 online")));
     trigger.pull();
     let finished = session.finish(QUIET_LIMIT);
@@ -180,12 +180,12 @@ fn boot_cpu(context: &Context, place: Place) -> Result<(), Failure> {
 fn late(context: &Context) -> Result<(), Failure> {
     case!("LCK-05", Ignore, Q);
     let pauses = Pauses { cpu: 1, count: 1, length: None, place: Place::Start };
-    let (mut scene, seed, data, scratch) = scene(context, 2, ALONE)?;
-    attack(&mut scene, seed, pauses);
-    if let Some(protection) = &mut scene.protection {
+    let (mut fixture, seed, data, scratch) = fixture(context, 2, ALONE)?;
+    attack(&mut fixture, seed, pauses);
+    if let Some(protection) = &mut fixture.protection {
         protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];
     }
-    let finished = scene.start()?.finish(LIMIT);
+    let finished = fixture.start()?.finish(LIMIT);
     let mut findings = unnoticed(&finished);
     findings.extend(judge::end(&finished, 0));
     findings.extend(judge::fact(&finished, "cpu.online", "1"));
@@ -211,40 +211,44 @@ fn anywhere(cpu: usize, count: u32, length: Option<Duration>) -> Pauses {
     Pauses { cpu, count, length, place: Place::Anywhere }
 }
 
-fn shape(smp: u32) -> Shape {
-    Shape { smp, ..Shape::new(Firmware::Bios, true, false) }
+fn config(smp: u32) -> GuestConfig {
+    GuestConfig { smp, ..GuestConfig::new(Firmware::Bios, true, false) }
 }
 
 /// Two CPUs that use this lock.
-fn shape_with(lock: &str) -> Shape {
+fn shape_with(lock: &str) -> GuestConfig {
     let ordinary = lock == TCE;
-    Shape { access_platform: ordinary, dynamic_windows: !ordinary, ..shape(2) }
+    GuestConfig { access_platform: ordinary, dynamic_windows: !ordinary, ..config(2) }
 }
 
-fn scene(context: &Context, smp: u32, job: &str) -> Result<(Scene, u64, PathBuf, PathBuf), Failure> {
-    scene_of(context, shape(smp), job)
+fn fixture(context: &Context, smp: u32, job: &str) -> Result<(Fixture, u64, PathBuf, PathBuf), Failure> {
+    fixture_of(context, config(smp), job)
 }
 
 /// A guest with a job, its seed, and its disks. It is an ordinary one if devices have no other way to its memory than
 /// the bridge's first window.
-fn scene_of(context: &Context, shape: Shape, job: &str) -> Result<(Scene, u64, PathBuf, PathBuf), Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    if !shape.dynamic_windows {
-        scene.word("svm=off");
+fn fixture_of(
+    context: &Context,
+    config: GuestConfig,
+    job: &str,
+) -> Result<(Fixture, u64, PathBuf, PathBuf), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    if !config.dynamic_windows {
+        fixture.word("svm=off");
     }
     let seed = seed();
-    let data = scene.data_disk(DATA_BYTES)?;
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    scene.word(&format!("run={job} patience=3 seed={seed}"));
-    Ok((scene, seed, data, scratch))
+    let data = fixture.data_disk(DATA_BYTES)?;
+    let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
+    fixture.word(&format!("run={job} patience=3 seed={seed}"));
+    Ok((fixture, seed, data, scratch))
 }
 
-fn attack(scene: &mut Scene, seed: u64, pauses: Pauses) {
-    attack_from(scene, seed, Trigger::at_esm(), pauses);
+fn attack(fixture: &mut Fixture, seed: u64, pauses: Pauses) {
+    attack_from(fixture, seed, Trigger::at_esm(), pauses);
 }
 
-fn attack_from(scene: &mut Scene, seed: u64, trigger: Trigger, pauses: Pauses) {
-    if let Some(protection) = &mut scene.protection {
+fn attack_from(fixture: &mut Fixture, seed: u64, trigger: Trigger, pauses: Pauses) {
+    if let Some(protection) = &mut fixture.protection {
         let gap = Duration::from_millis(10);
         protection.attack = Some(Attack { seed, trigger, gap, act: Act::Pause(pauses) });
     }
@@ -275,22 +279,22 @@ fn judged(
     // Work that was given to a CPU is waited for two minutes; where it never comes back, it is given none.
     let shared = pauses.length.is_some();
     let job = if shared { "blk-smp" } else { "blk-digest,blk-pattern" };
-    let (mut scene, seed, data, scratch) = scene(context, smp, job)?;
-    attack(&mut scene, seed, pauses);
-    if let Some(protection) = scene.protection.as_mut().filter(|_| pauses.place == Place::Rtas) {
+    let (mut fixture, seed, data, scratch) = fixture(context, smp, job)?;
+    attack(&mut fixture, seed, pauses);
+    if let Some(protection) = fixture.protection.as_mut().filter(|_| pauses.place == Place::Rtas) {
         protection.host = vec![
             Rule::nth(Subject::Hcall(H_XIRR), 1, Changed(Value::Is(NOBODYS))),
             Rule::always(Subject::Hcall(H_RTAS), Look),
         ];
     }
-    let finished = scene.start()?.finish(limit);
+    let finished = fixture.start()?.finish(limit);
     let mut findings = unnoticed(&finished);
     findings.extend(judge::strict(&finished));
     match finished.report.exit_status {
         None | Some(0) => {
             findings.extend(judge::end(&finished, 0));
             let shared = shared && finished.report.fact("cpu.answered") == Some("1");
-            findings.extend(work(&finished, shared.then(|| shape(smp)), &data, &scratch, seed)?);
+            findings.extend(work(&finished, shared.then(|| config(smp)), &data, &scratch, seed)?);
         }
         Some(named) => findings.extend(judge::end(&finished, named)),
     }
@@ -302,15 +306,15 @@ fn judged(
 fn last_call(context: &Context) -> Result<(), Failure> {
     case!("INJ-06", Halt, Q);
     case!("LCK-04", Halt, Q);
-    let mut scene = Scene::new(&context.on_test_image(), shape(2))?;
-    scene.word("run=breach-other-stack-overflow");
-    if let Some(protection) = &mut scene.protection {
+    let mut fixture = Fixture::new(&context.on_test_image(), config(2))?;
+    fixture.word("run=breach-other-stack-overflow");
+    if let Some(protection) = &mut fixture.protection {
         let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, place: Place::Rtas });
         let (trigger, gap) = (Trigger::at_esm(), Duration::from_millis(100));
         protection.attack = Some(Attack { seed: seed(), trigger, gap, act });
         protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];
     }
-    let finished = scene.start()?.finish(LIMIT);
+    let finished = fixture.start()?.finish(LIMIT);
     let mut findings = judge::end(&finished, EXCEPTION);
     if finished.ultravisor.as_ref().is_none_or(|report| report.attacked.moments.is_empty()) {
         findings.push(Finding::Unnoticed);
@@ -318,16 +322,16 @@ fn last_call(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The work that a run with status 0 says is done: by all CPUs of a shape, or by the one that booted.
+/// The work that a run with status 0 says is done: by all CPUs of a configuration, or by the one that booted.
 fn work(
     finished: &Finished,
-    by_all: Option<Shape>,
+    by_all: Option<GuestConfig>,
     data: &Path,
     scratch: &Path,
     seed: u64,
 ) -> Result<Vec<Finding>, Finding> {
     let mut findings: Vec<Finding> = match by_all {
-        Some(Shape { smp, .. }) => {
+        Some(GuestConfig { smp, .. }) => {
             let read = shares::judge(&finished.report, "blk0", smp, smp, DATA_BYTES, Some(data));
             read.into_iter().map(Finding::Share).collect()
         }

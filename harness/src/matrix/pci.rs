@@ -3,10 +3,10 @@
 use crate::finding::{Finding, digest};
 use crate::guest::firmware;
 use crate::judge;
-use crate::matrix::cells::{SERVING, disks, exchange};
+use crate::matrix::boot_matrix::{SERVING, disks, exchange};
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::interrupts;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::observe::pci::{Misplaced, functions, registers};
 use crate::qemu::monitor::{Monitor, MonitorError};
 use crate::qemu::process::Ended;
@@ -79,16 +79,16 @@ pub fn tests() -> Vec<Test> {
             }
             for secure in [true, false] {
                 let mode = if secure { "secure" } else { "normal" };
-                let shape = Shape::new(firmware, secure, true);
+                let config = GuestConfig::new(firmware, secure, true);
                 let name = format!("pci/{}/{}/{mode}", layout.name, firmware.name());
-                tests.push(Test::new(name, move |context| whole_job(context, shape, layout)));
+                tests.push(Test::new(name, move |context| whole_job(context, config, layout)));
             }
         }
     }
     for (irq, delivery) in [("auto", "msi-x"), ("lsi", "lsi"), ("poll", "poll")] {
-        let shape = Shape::new(Firmware::Vof, true, true);
+        let config = GuestConfig::new(Firmware::Vof, true, true);
         let name = format!("pci/interrupts/{irq}");
-        tests.push(Test::new(name, move |context| interrupts(context, shape, irq, delivery)));
+        tests.push(Test::new(name, move |context| interrupts(context, config, irq, delivery)));
     }
     tests.push(Test::new("pci/bridge-each/slof/no-start", no_start));
     tests.push(Test::new("pci/unused", unused));
@@ -99,22 +99,22 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-fn scene(context: &Context, shape: Shape, layout: Layout) -> Result<Scene, Failure> {
-    let mut scene = Scene::new(context, shape)?;
-    scene.machine.net = Net::User;
-    scene.machine.bridges = layout.bridges.iter().map(|bridge| (*bridge).to_owned()).collect();
-    scene.machine.buses = layout.buses.iter().map(|bus| (*bus).to_owned()).collect();
-    Ok(scene)
+fn fixture(context: &Context, config: GuestConfig, layout: Layout) -> Result<Fixture, Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    fixture.machine.net = Net::User;
+    fixture.machine.bridges = layout.bridges.iter().map(|bridge| (*bridge).to_owned()).collect();
+    fixture.machine.buses = layout.buses.iter().map(|bus| (*bus).to_owned()).collect();
+    Ok(fixture)
 }
 
 /// SLOF begins anew without end: that is told by name, long before any limit. Without `-no-reboot`, as most people start
 /// QEMU.
 fn no_start(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context, Shape::new(Firmware::Slof, false, true), BRIDGE_EACH)?;
-    scene.data_disk(BYTES)?;
-    scene.scratch_disk(BYTES)?;
-    scene.machine.extra.extend(["-action", "reboot=reset"].map(str::to_owned));
-    let finished = scene.boot()?;
+    let mut fixture = fixture(context, GuestConfig::new(Firmware::Slof, false, true), BRIDGE_EACH)?;
+    fixture.data_disk(BYTES)?;
+    fixture.scratch_disk(BYTES)?;
+    fixture.machine.extra.extend(["-action", "reboot=reset"].map(str::to_owned));
+    let finished = fixture.boot()?;
     let mut findings = Vec::new();
     let expected = Ended::Firmware(firmware::LIMIT);
     if finished.ended != expected {
@@ -128,12 +128,12 @@ fn no_start(context: &Context) -> Result<(), Failure> {
 }
 
 /// Each kind of interrupt comes through two bridges.
-fn interrupts(context: &Context, shape: Shape, irq: &str, delivery: &str) -> Result<(), Failure> {
-    let mut scene = scene(context, shape, TWO_LEVELS)?;
-    scene.data_disk(BYTES)?;
-    scene.scratch_disk(BYTES)?;
-    scene.word(&format!("pool=4M irq={irq} run=demo,blk-pattern"));
-    let finished = scene.boot()?;
+fn interrupts(context: &Context, config: GuestConfig, irq: &str, delivery: &str) -> Result<(), Failure> {
+    let mut fixture = fixture(context, config, TWO_LEVELS)?;
+    fixture.data_disk(BYTES)?;
+    fixture.scratch_disk(BYTES)?;
+    fixture.word(&format!("pool=4M irq={irq} run=demo,blk-pattern"));
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(interrupts::delivered(&finished, irq, delivery));
     verdict(finished, findings)
@@ -141,16 +141,16 @@ fn interrupts(context: &Context, shape: Shape, irq: &str, delivery: &str) -> Res
 
 /// Devices without a driver, on either side of a bridge, are named and counted, and are no failure.
 fn unused(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(context, Shape::new(Firmware::Vof, false, true), TWO_LEVELS)?;
-    scene.data_disk(BYTES)?;
-    scene.scratch_disk(BYTES)?;
-    scene.machine.extra.extend(
+    let mut fixture = fixture(context, GuestConfig::new(Firmware::Vof, false, true), TWO_LEVELS)?;
+    fixture.data_disk(BYTES)?;
+    fixture.scratch_disk(BYTES)?;
+    fixture.machine.extra.extend(
         ["-device", "qemu-xhci,bus=p,addr=1", "-device", "virtio-rng-pci,bus=pci.0,addr=9"]
             .map(str::to_owned),
     );
-    scene.machine.uart = Some(scene.dir.path("uart"));
-    scene.word("run=blk-digest");
-    let finished = scene.boot()?;
+    fixture.machine.uart = Some(fixture.dir.path("uart"));
+    fixture.word("run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "devices.unused", "3"));
     findings.extend(judge::fact(&finished, "devices.refused", "0"));
@@ -169,11 +169,12 @@ fn unused(context: &Context) -> Result<(), Failure> {
 /// An exception while devices behind bridges have buffers: each of them, and each bridge before them, loses memory
 /// before the guest ends.
 fn masters(context: &Context) -> Result<(), Failure> {
-    let mut scene = scene(&context.on_test_image(), Shape::new(Firmware::Vof, true, true), TWO_LEVELS)?;
-    scene.data_disk(BYTES)?;
-    scene.scratch_disk(BYTES)?;
-    scene.word("pool=4M run=blk-digest,breach-null-read");
-    let finished = scene.boot()?;
+    let mut fixture =
+        fixture(&context.on_test_image(), GuestConfig::new(Firmware::Vof, true, true), TWO_LEVELS)?;
+    fixture.data_disk(BYTES)?;
+    fixture.scratch_disk(BYTES)?;
+    fixture.word("pool=4M run=blk-digest,breach-null-read");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, EXCEPTION);
     let said = "memory taken from 5 of 5";
     if !finished.output.console.contains(said) {
@@ -184,17 +185,17 @@ fn masters(context: &Context) -> Result<(), Failure> {
 
 /// `console=uart` writes to a card behind a bridge, and is missed where there is none.
 fn uart(context: &Context, card: bool) -> Result<(), Failure> {
-    let mut scene = scene(context, Shape::new(Firmware::Vof, false, true), TWO_LEVELS)?;
-    scene.data_disk(BYTES)?;
-    scene.scratch_disk(BYTES)?;
-    let written = scene.dir.path("uart");
+    let mut fixture = fixture(context, GuestConfig::new(Firmware::Vof, false, true), TWO_LEVELS)?;
+    fixture.data_disk(BYTES)?;
+    fixture.scratch_disk(BYTES)?;
+    let written = fixture.dir.path("uart");
     if card {
         let chardev = format!("file,id=serial,path={}", written.display());
         let words = ["-chardev", &chardev, "-device", "pci-serial,chardev=serial,bus=q,addr=4"];
-        scene.machine.extra.extend(words.map(str::to_owned));
+        fixture.machine.extra.extend(words.map(str::to_owned));
     }
-    scene.word("console=uart run=blk-digest");
-    let finished = scene.boot()?;
+    fixture.word("console=uart run=blk-digest");
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, if card { 0 } else { MISSING });
     findings.extend(judge::fact(&finished, "console.uart", if card { "attached" } else { "none" }));
     let end = format!("EXIT: STATUS={}", if card { 0 } else { MISSING });
@@ -210,14 +211,14 @@ fn uart(context: &Context, card: bool) -> Result<(), Failure> {
 }
 
 /// Reads a disk, overwrites a disk and answers the network, and holds all three to what the host sees.
-fn whole_job(context: &Context, shape: Shape, layout: Layout) -> Result<(), Failure> {
-    let mut scene = scene(context, shape, layout)?;
+fn whole_job(context: &Context, config: GuestConfig, layout: Layout) -> Result<(), Failure> {
+    let mut fixture = fixture(context, config, layout)?;
     let seed = seed();
-    let data = scene.data_disk(BYTES)?;
-    let scratch = scene.scratch_disk(BYTES)?;
-    scene.word(&format!("pool=4M run=blk-digest,blk-pattern,net-serve serve=100 seed={seed}"));
+    let data = fixture.data_disk(BYTES)?;
+    let scratch = fixture.scratch_disk(BYTES)?;
+    fixture.word(&format!("pool=4M run=blk-digest,blk-pattern,net-serve serve=100 seed={seed}"));
     let expected = digest(&data)?;
-    let mut session = scene.start()?;
+    let mut session = fixture.start()?;
     let (qemu, mut findings) = placed(&session);
     findings.extend(exchange(&mut session, seed));
     let finished = session.finish(LIMIT);
@@ -227,7 +228,7 @@ fn whole_job(context: &Context, shape: Shape, layout: Layout) -> Result<(), Fail
     findings.extend(names(&finished, layout));
     findings.extend(same_functions(&finished, qemu));
     findings.extend(disks(&data, &expected, &scratch, seed));
-    if shape.secure {
+    if config.secure {
         findings.extend(judge::exposure(&finished, true));
         findings.extend(judge::fact(&finished, "pages.exposed", "0"));
     }

@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::qemu::command::Attachment;
 use crate::session::SessionError;
 use crate::variable::Firmware;
@@ -56,15 +56,16 @@ fn placed(
     secure: bool,
     said: &'static str,
 ) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape { mebibytes, ..Shape::new(Firmware::Bios, false, false) })?;
-    let root = scene.dir.root().to_path_buf();
-    scene.dir.touches_little();
-    let memory = scene.dir.memory(scene.machine.memory).map_err(|error| Finding::File(root, error))?;
-    let gdb = scene.dir.path("gdb");
-    scene.machine.attachment = Some(Attachment { gdb: gdb.clone(), memory: memory.clone() });
+    let mut fixture =
+        Fixture::new(context, GuestConfig { mebibytes, ..GuestConfig::new(Firmware::Bios, false, false) })?;
+    let root = fixture.dir.root().to_path_buf();
+    fixture.dir.touches_little();
+    let memory = fixture.dir.memory(fixture.machine.memory).map_err(|error| Finding::File(root, error))?;
+    let gdb = fixture.dir.path("gdb");
+    fixture.machine.attachment = Some(Attachment { gdb: gdb.clone(), memory: memory.clone() });
     let ultravisor = |error| Finding::Start(SessionError::Ultravisor(error));
     let image = KernelImage::load(&context.kernel).map_err(|error| ultravisor(UvError::Kernel(error)))?;
-    let session = scene.start()?;
+    let session = fixture.start()?;
     let entered = Client::connect(&gdb, PATIENCE).map(|client| {
         let file = OpenOptions::new().write(true).open(&memory);
         let written = file.and_then(|file| file.write_all_at(&image.flat(), base));

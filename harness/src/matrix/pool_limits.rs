@@ -3,8 +3,8 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::variable::Firmware;
 
 /// Bytes of the window.
@@ -26,21 +26,22 @@ pub fn tests() -> Vec<Test> {
             ("ap-off", false, false, "8M", 0),
         ];
         for (name, translated, dynamic, pool, status) in cases {
-            let shape = Shape { dynamic_windows: dynamic, ..Shape::new(firmware, true, translated) };
+            let config =
+                GuestConfig { dynamic_windows: dynamic, ..GuestConfig::new(firmware, true, translated) };
             let name = format!("pool-limits/{}/{name}", firmware.name());
-            tests.push(Test::new(name, move |context| limit(context, shape, pool, status)));
+            tests.push(Test::new(name, move |context| limit(context, config, pool, status)));
         }
     }
     tests
 }
 
-fn limit(context: &Context, shape: Shape, pool: &str, status: u8) -> Result<(), Failure> {
+fn limit(context: &Context, config: GuestConfig, pool: &str, status: u8) -> Result<(), Failure> {
     const SAYS: &str = "the largest that it has room for is pool=4032K";
-    let mut scene = Scene::new(context, shape)?;
-    scene.machine.dma_window = Some(WINDOW);
-    let expected = digest(&scene.data_disk(1 << 20)?)?;
-    scene.word(&format!("pool={pool} run=blk-digest"));
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, config)?;
+    fixture.machine.dma_window = Some(WINDOW);
+    let expected = digest(&fixture.data_disk(1 << 20)?)?;
+    fixture.word(&format!("pool={pool} run=blk-digest"));
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, status);
     if status == 0 {
         findings.extend(judge::fact(&finished, "blk0.sha256", &expected));

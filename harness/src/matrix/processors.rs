@@ -3,9 +3,9 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::malformed_tree::{Damage, handed_over};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::variable::Firmware;
 use std::process::Command;
 
@@ -73,19 +73,19 @@ fn refused(
     firmware: Firmware,
     rom: Option<&[u8]>,
 ) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(firmware, false, true))?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(firmware, false, true))?;
     if let Some(bytes) = rom {
-        scene.machine.rom = scene.dir.path("rom");
-        let written = std::fs::write(&scene.machine.rom, bytes);
-        written.map_err(|error| Finding::File(scene.machine.rom.clone(), error))?;
+        fixture.machine.rom = fixture.dir.path("rom");
+        let written = std::fs::write(&fixture.machine.rom, bytes);
+        written.map_err(|error| Finding::File(fixture.machine.rom.clone(), error))?;
     }
-    scene.machine.extra.extend(processor.options.iter().map(|word| (*word).to_owned()));
-    judged(scene, processor.said)
+    fixture.machine.extra.extend(processor.options.iter().map(|word| (*word).to_owned()));
+    judged(fixture, processor.said)
 }
 
 /// Boots the guest, which ends by name.
-fn judged(mut scene: Scene, said: &'static str) -> Result<(), Failure> {
-    let finished = scene.boot()?;
+fn judged(mut fixture: Fixture, said: &'static str) -> Result<(), Failure> {
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, REFUSED);
     if !finished.output.console.contains(said) {
         findings.push(Finding::NeverSaid(said));
@@ -132,11 +132,11 @@ fn old_machines(context: &Context) -> Result<(), Failure> {
         return Err(Finding::NeverSaid("pseries-3.0").into());
     }
     for machine in machines {
-        let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, true))?;
+        let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
         // The oldest ask for transactional memory, which TCG has not.
         let machine = format!("{machine},cap-htm=off");
-        scene.machine.extra.extend(["-machine", &machine, "-cpu", "power8"].map(str::to_owned));
-        judged(scene, POWER8)?;
+        fixture.machine.extra.extend(["-machine", &machine, "-cpu", "power8"].map(str::to_owned));
+        judged(fixture, POWER8)?;
     }
     Ok(())
 }
@@ -153,11 +153,11 @@ fn newest(context: &Context) -> Result<(), Failure> {
     let listed = listed(context, "-cpu")?;
     let has = |name: &str| listed.split_whitespace().any(|word| word == name);
     let name = if has("power11") { "power11" } else { "power10" };
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, false, true))?;
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest");
-    scene.machine.extra.extend(["-cpu", name].map(str::to_owned));
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest");
+    fixture.machine.extra.extend(["-cpu", name].map(str::to_owned));
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "firmware.cas", "agreed"));
     verdict(finished, findings)

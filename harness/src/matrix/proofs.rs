@@ -3,9 +3,9 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::footprint;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::session::Finished;
 use crate::variable::Firmware;
 use postern_cases::case;
@@ -21,7 +21,7 @@ const MEBIBYTES: u64 = 256;
 /// What fills memory that is not the VM's.
 const FILL: u8 = 0x5a;
 
-/// One lie about memory.
+/// One wrong answer about memory.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
@@ -95,32 +95,32 @@ const CASES: [Case; 7] = [
 pub fn tests() -> Vec<Test> {
     let _ = case!("MEM-07", Quarantine, M);
     let _ = case!("MEM-08", Quarantine, M);
-    let test = |case: Case| Test::new(format!("proofs/{}", case.name), move |context| lied(context, case));
+    let test = |case: Case| Test::new(format!("proofs/{}", case.name), move |context| run(context, case));
     let mut tests: Vec<Test> = CASES.into_iter().map(test).collect();
     tests.push(Test::new("proofs/nothing-is-ours", |context| {
         let case =
             Case { name: "", faults: "", outside: NEARLY_ALL, status: NO_MEMORY, names: "no private memory" };
-        lied(context, case)
+        run(context, case)
     }));
     tests
 }
 
 /// The guest fills its heap; in what it gave up there is what the host left there, or the public word.
-fn lied(context: &Context, case: Case) -> Result<(), Failure> {
-    let shape = Shape { mebibytes: MEBIBYTES, ..Shape::new(Firmware::Bios, true, true) };
+fn run(context: &Context, case: Case) -> Result<(), Failure> {
+    let config = GuestConfig { mebibytes: MEBIBYTES, ..GuestConfig::new(Firmware::Bios, true, true) };
     let context = &context.on_test_image();
-    let mut scene = Scene::new(context, shape)?;
+    let mut fixture = Fixture::new(context, config)?;
     let end = footprint::end(context)?;
     let outside: Vec<_> = case.outside.iter().map(|(offset, size)| (end + offset, *size)).collect();
     let faults = outside.iter().map(|(start, size)| format!("ram:outside={start:#x}+{size:#x}"));
     let faults = faults.chain([format!("ram:fill={FILL:#x}"), case.faults.to_owned()]);
     let faults = faults.collect::<Vec<_>>().join(",");
-    if let Some(protection) = &mut scene.protection {
+    if let Some(protection) = &mut fixture.protection {
         protection.faults = faults.parse().unwrap_or_default();
     }
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest,memory canary=7");
-    let session = scene.start()?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest,memory canary=7");
+    let session = fixture.start()?;
     let memory = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
     let finished = session.finish(LIMIT);
     let mut findings = judge::end(&finished, case.status);

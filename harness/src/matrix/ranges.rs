@@ -3,8 +3,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::variable::Firmware;
 use postern_cases::case;
 use postern_ultravisor::doctor::Edit;
@@ -44,13 +44,13 @@ pub fn tests() -> Vec<Test> {
 
 /// The guest names the overlap, ends with status 2 and has shared nothing.
 fn refused(context: &Context, edits: Vec<Edit>, names: &'static str) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest");
-    if let Some(protection) = &mut scene.protection {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest");
+    if let Some(protection) = &mut fixture.protection {
         protection.edits = edits;
     }
-    let finished = scene.boot()?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, BAD_TREE);
     if !finished.output.console.contains(names) {
         findings.push(Finding::NeverSaid(names));

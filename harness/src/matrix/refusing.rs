@@ -1,19 +1,19 @@
-//! Devices that see only what was shared: the cells without ACCESS_PLATFORM, which no TCE table can prove,
+//! Devices that see only what was shared: the combinations without ACCESS_PLATFORM, which no TCE table can prove,
 //! on vhost-user servers that ask the ultravisor before each access.
 
 use crate::finding::{Finding, digest};
 use crate::judge::{self, SECURE_CALLS};
-use crate::matrix::cells::SERVING;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
-use crate::peer::station::{Station, WORDS};
+use crate::peer::cable_peer::{CablePeer, WORDS};
 use crate::servers::{Account, Servers};
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use postern_adversary::cable::Cable;
 use postern_adversary::hold::Hold;
-use postern_adversary::lie::Lie;
+use postern_adversary::violation::ProtocolViolation;
 use postern_cases::case;
 use std::fs::File;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ const SCRATCH_BYTES: u64 = (1 << 20) + 512;
 #[must_use]
 pub fn tests() -> Vec<Test> {
     let _ = case!("NEG-03", Work, Q);
-    let cells = [
+    let combinations = [
         (Firmware::Slof, true),
         (Firmware::Vof, true),
         (Firmware::Bios, true),
@@ -33,12 +33,12 @@ pub fn tests() -> Vec<Test> {
         (Firmware::Vof, false),
         (Firmware::Bios, false),
     ];
-    let cell = |(firmware, secure): (Firmware, bool)| {
+    let combination = |(firmware, secure): (Firmware, bool)| {
         let mode = if secure { "secure" } else { "normal" };
-        let shape = Shape::new(firmware, secure, false);
-        Test::new(format!("refusing/{}/{mode}", firmware.name()), move |context| run(context, shape))
+        let config = GuestConfig::new(firmware, secure, false);
+        Test::new(format!("refusing/{}/{mode}", firmware.name()), move |context| run(context, config))
     };
-    cells.into_iter().map(cell).collect()
+    combinations.into_iter().map(combination).collect()
 }
 
 /// A guest on servers, and the other end of its cable.
@@ -51,48 +51,53 @@ pub struct Served {
     pub cable: Arc<Cable>,
 }
 
-/// Puts a server in the place of every device of a scene, and starts its guest.
+/// Puts a server in the place of every device of a fixture, and starts its guest.
 ///
 /// # Errors
 /// A server or the guest did not start.
-pub fn start(scene: &mut Scene, lies: Lies) -> Result<Served, Failure> {
-    start_held(scene, lies, None)
+pub fn start(fixture: &mut Fixture, violations: Violations) -> Result<Served, Failure> {
+    start_held(fixture, violations, None)
 }
 
 /// As [`start`]; the first disk's reads wait for a hold.
 ///
 /// # Errors
 /// As [`start`].
-pub fn start_held(scene: &mut Scene, lies: Lies, hold: Option<&Arc<Hold>>) -> Result<Served, Failure> {
-    let mut servers = Servers::new(scene.protection.is_some());
-    for (number, disk) in scene.machine.disks.iter_mut().enumerate() {
-        let socket = scene.dir.path(&format!("blk{number}"));
-        let (lie, hold) = if number == 0 { (lies.disk, hold.cloned()) } else { (lies.scratch, None) };
-        servers.disk(disk, &socket, lie, hold).map_err(Finding::Server)?;
+pub fn start_held(
+    fixture: &mut Fixture,
+    violations: Violations,
+    hold: Option<&Arc<Hold>>,
+) -> Result<Served, Failure> {
+    let mut servers = Servers::new(fixture.protection.is_some());
+    for (number, disk) in fixture.machine.disks.iter_mut().enumerate() {
+        let socket = fixture.dir.path(&format!("blk{number}"));
+        let (violation, hold) =
+            if number == 0 { (violations.disk, hold.cloned()) } else { (violations.scratch, None) };
+        servers.disk(disk, &socket, violation, hold).map_err(Finding::Server)?;
     }
-    let socket = scene.dir.path("net");
-    let cable = servers.card(&socket, lies.card).map_err(Finding::Server)?;
-    scene.machine.net = Net::Server(socket);
-    if scene.protection.is_none() {
-        let memory = scene.dir.memory(scene.machine.memory);
-        let memory = memory.map_err(|error| Finding::File(scene.dir.root().to_path_buf(), error))?;
-        scene.machine.memory_file = Some(memory);
+    let socket = fixture.dir.path("net");
+    let cable = servers.card(&socket, violations.card).map_err(Finding::Server)?;
+    fixture.machine.net = Net::Server(socket);
+    if fixture.protection.is_none() {
+        let memory = fixture.dir.memory(fixture.machine.memory);
+        let memory = memory.map_err(|error| Finding::File(fixture.dir.root().to_path_buf(), error))?;
+        fixture.machine.memory_file = Some(memory);
     }
-    scene.word(WORDS);
-    let session = scene.start()?;
+    fixture.word(WORDS);
+    let session = fixture.start()?;
     servers.ask(&session);
     Ok(Served { session, servers, cable })
 }
 
-/// What the devices of a scene lie about.
+/// The violations of a fixture's devices.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Lies {
+pub struct Violations {
     /// Of the first disk.
-    pub disk: Option<Lie>,
+    pub disk: Option<ProtocolViolation>,
     /// Of the disks after it.
-    pub scratch: Option<Lie>,
+    pub scratch: Option<ProtocolViolation>,
     /// Of the card.
-    pub card: Option<Lie>,
+    pub card: Option<ProtocolViolation>,
 }
 
 /// Every access of every device was to memory that the guest had shared.
@@ -105,25 +110,25 @@ pub fn refusals(accounts: &[Account]) -> Vec<Finding> {
     accounts.iter().flat_map(of).collect()
 }
 
-fn run(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
+fn run(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
     let seed = seed();
-    let data = scene.data_disk(DATA_BYTES)?;
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    scene.word(&format!("run=blk-digest,blk-pattern,net-serve serve=100 seed={seed}"));
+    let data = fixture.data_disk(DATA_BYTES)?;
+    let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
+    fixture.word(&format!("run=blk-digest,blk-pattern,net-serve serve=100 seed={seed}"));
     let expected = digest(&data)?;
-    let Served { mut session, servers, cable } = start(&mut scene, Lies::default())?;
+    let Served { mut session, servers, cable } = start(&mut fixture, Violations::default())?;
     let mut findings = Vec::new();
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         findings.push(Finding::NeverSaid(SERVING));
     } else {
-        findings.extend(Station::new(cable).echo(seed).err().map(Finding::Station));
+        findings.extend(CablePeer::new(cable).echo(seed).err().map(Finding::CablePeer));
     }
     drop(session.qemu.type_in(b"q"));
     let finished = session.finish(LIMIT);
     let accounts = servers.finish().map_err(Finding::Server)?;
     findings.extend(judge::end(&finished, 0));
-    let bounced = if shape.secure { "yes" } else { "no" };
+    let bounced = if config.secure { "yes" } else { "no" };
     for (key, value) in [
         ("blk0.sha256", expected.as_str()),
         ("blk0.translation", "gpa"),
@@ -139,7 +144,7 @@ fn run(context: &Context, shape: Shape) -> Result<(), Failure> {
     }
     findings.extend(refusals(&accounts));
     findings.extend(idle(&accounts));
-    if shape.secure {
+    if config.secure {
         findings.extend(secure(&finished));
     }
     verdict(finished, findings)

@@ -1,11 +1,11 @@
 //! Registers at hypercalls, as the published ultravisor treats them: a guest that hands over more than its
 //! arguments, or relies on more than its results, is found. Each hypercall is stopped at, which a whole matrix
-//! has no time for: these are a sample of its cells.
+//! has no time for: these are a sample of its combinations.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
 use crate::observe::strict::Breach;
 use crate::pattern;
 use crate::variable::Firmware;
@@ -20,32 +20,32 @@ const WINDOW: u64 = 2 << 20;
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    let shapes = [
-        ("vof/ap-on", Shape::new(Firmware::Vof, true, true)),
-        ("bios/ap-off", Shape::new(Firmware::Bios, true, false)),
+    let configs = [
+        ("vof/ap-on", GuestConfig::new(Firmware::Vof, true, true)),
+        ("bios/ap-off", GuestConfig::new(Firmware::Bios, true, false)),
     ];
-    let test = |(name, shape)| {
-        Test::new(format!("registers/{name}"), move |context: &Context| disciplined(context, shape))
+    let test = |(name, config)| {
+        Test::new(format!("registers/{name}"), move |context: &Context| disciplined(context, config))
     };
-    shapes.into_iter().map(test).collect()
+    configs.into_iter().map(test).collect()
 }
 
-fn disciplined(context: &Context, shape: Shape) -> Result<(), Failure> {
+fn disciplined(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     case!("INJ-01", Ignore, Q);
-    let mut scene = Scene::new(context, shape)?;
+    let mut fixture = Fixture::new(context, config)?;
     let seed = seed();
-    let data = scene.data_disk(DATA_BYTES)?;
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    scene.machine.dma_window = Some(WINDOW);
-    scene.word(&format!("run=blk-digest,blk-pattern seed={seed} pool=1M"));
-    if let Some(protection) = &mut scene.protection {
+    let data = fixture.data_disk(DATA_BYTES)?;
+    let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
+    fixture.machine.dma_window = Some(WINDOW);
+    fixture.word(&format!("run=blk-digest,blk-pattern seed={seed} pool=1M"));
+    if let Some(protection) = &mut fixture.protection {
         protection.registers = Some(seed);
     }
-    let finished = scene.boot()?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
     // QEMU's log has the random numbers in it; what the guest left there is the ultravisor's to find.
     let logged = |finding: &Finding| !matches!(finding, Finding::Strict(Breach::Excess(_)));
-    findings.extend(judge::exposure(&finished, shape.access_platform).into_iter().filter(logged));
+    findings.extend(judge::exposure(&finished, config.access_platform).into_iter().filter(logged));
     findings.extend(judge::ultracalls(&finished, &judge::SECURE_CALLS));
     findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));
     match File::open(&scratch) {

@@ -3,9 +3,9 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::footprint;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::variable::Firmware;
 use postern_cases::case;
 use postern_ultravisor::publish::MARK;
@@ -63,12 +63,12 @@ fn ragged(context: &Context) -> Result<(), Failure> {
     let start = free + 3 * FRAME;
     // The last bytes of one frame and the first of another, with exactly the pool in between.
     reserve.extend([(start - 16, 16), (start + POOL, 16)]);
-    let (mut scene, reserve) = scene(context, &reserve)?;
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest");
-    let session = scene.start()?;
+    let (mut fixture, reserve) = fixture(context, &reserve)?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest");
+    let session = fixture.start()?;
     let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
-    let finished = session.finish(crate::matrix::scene::LIMIT);
+    let finished = session.finish(crate::matrix::fixture::LIMIT);
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "pool.base", &format!("{start:#x}")));
     findings.extend(judge::exposure(&finished, true));
@@ -89,8 +89,8 @@ fn nowhere(
     names: &'static str,
 ) -> Result<(), Failure> {
     let reserve = reserve(footprint::end(context)? + BEHIND);
-    let (mut scene, _) = scene(context, &reserve)?;
-    let finished = scene.boot()?;
+    let (mut fixture, _) = fixture(context, &reserve)?;
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, NO_MEMORY);
     if !finished.output.console.contains(names) {
         findings.push(Finding::NeverSaid(names));
@@ -101,12 +101,12 @@ fn nowhere(
     verdict(finished, findings)
 }
 
-fn scene(context: &Context, reserve: &[(u64, u64)]) -> Result<(Scene, Vec<(u64, u64)>), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, true))?;
+fn fixture(context: &Context, reserve: &[(u64, u64)]) -> Result<(Fixture, Vec<(u64, u64)>), Failure> {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
     let kept = footprint::BASE..footprint::end(context)? + KEEP_OUT;
     let reserve: Vec<_> = reserve.iter().copied().filter(|(at, _)| !kept.contains(at)).collect();
-    if let Some(protection) = &mut scene.protection {
+    if let Some(protection) = &mut fixture.protection {
         protection.reserve = reserve.clone();
     }
-    Ok((scene, reserve))
+    Ok((fixture, reserve))
 }

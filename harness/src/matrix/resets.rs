@@ -3,9 +3,9 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, seed, verdict};
 use crate::matrix::injection::shown;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
 use crate::session::Finished;
 use crate::variable::Firmware;
 use postern_cases::case;
@@ -75,14 +75,14 @@ fn test(name: &str, expected: Expected, when: impl Fn() -> When + Send + Sync + 
 
 fn reset(context: &Context, expected: Expected, when: When) -> Result<(), Failure> {
     case!("INJ-10", Halt, Q);
-    let shape = Shape { smp: 2, ..Shape::new(Firmware::Bios, true, false) };
-    let mut scene = Scene::new(context, shape)?;
+    let config = GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Bios, true, false) };
+    let mut fixture = Fixture::new(context, config)?;
     let bytes = if matches!(when, When::Lock(_)) { FEW_BYTES } else { DATA_BYTES };
-    let data = scene.data_disk(bytes)?;
+    let data = fixture.data_disk(bytes)?;
     let job = if expected == Expected::Exception { "blk-smp" } else { "blk-digest" };
-    scene.word(&format!("run={job}"));
+    fixture.word(&format!("run={job}"));
     let seed = seed();
-    if let Some(protection) = &mut scene.protection {
+    if let Some(protection) = &mut fixture.protection {
         let act = Act::Reset(Reset { cpu: 1, when });
         protection.attack =
             Some(Attack { seed, trigger: Trigger::at_esm(), gap: Duration::from_millis(100), act });
@@ -97,7 +97,7 @@ fn reset(context: &Context, expected: Expected, when: When) -> Result<(), Failur
         let seen = if at_work { H_LOGICAL_CI_STORE } else { H_RTAS };
         protection.host.push(Rule::always(Subject::Hcall(seen), Look));
     }
-    let finished = scene.start()?.finish(LIMIT);
+    let finished = fixture.start()?.finish(LIMIT);
     let mut findings = judge(&finished, expected);
     if finished.report.exit_status == Some(0) {
         findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));

@@ -130,7 +130,7 @@ mod tests {
         [
             Outcome { name: "vof/normal/ap-off".into(), seconds: 1.25, verdict: Verdict::Passed },
             Outcome {
-                name: "lie/blk/x".into(),
+                name: "violation/blk/x".into(),
                 seconds: 2.0,
                 verdict: Verdict::Failed("r3 < \"4\" & \x1b[2J\nmore".into()),
             },
@@ -144,7 +144,7 @@ mod tests {
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[0], "# QEMU 10.0.13");
         assert_eq!(lines[1], "passed\tvof/normal/ap-off\t1.2\t");
-        assert_eq!(lines[2], "failed\tlie/blk/x\t2.0\tr3 < \"4\" &  [2J more");
+        assert_eq!(lines[2], "failed\tviolation/blk/x\t2.0\tr3 < \"4\" &  [2J more");
         assert_eq!(lines[3], "skipped\tx/y\t0.0\tno such QEMU");
         assert_eq!(lines.len(), 4);
     }

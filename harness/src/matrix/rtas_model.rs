@@ -3,9 +3,9 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::leak_hunt::planted;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::session::Finished;
 use crate::variable::Firmware;
 use postern_cases::case;
@@ -71,8 +71,8 @@ const FAILED: u8 = 6;
 /// A service answers nothing but "busy": it is asked with pauses, and not waited for twice.
 fn busy(context: &Context, service: &'static str, left: Left) -> Result<(), Failure> {
     case!("RTA-08", Fail, Q);
-    let (mut scene, _, data) = scene(context, Rule::always(Subject::Rtas(service), BUSY_ANSWER), 2)?;
-    let finished = scene.start()?.finish(LIMIT);
+    let (mut fixture, _, data) = fixture(context, Rule::always(Subject::Rtas(service), BUSY_ANSWER), 2)?;
+    let finished = fixture.start()?.finish(LIMIT);
     let calls = finished.ultravisor.as_ref().map_or(0, |report| report.host.len());
     let mut findings = Vec::new();
     match left {
@@ -96,25 +96,25 @@ fn busy(context: &Context, service: &'static str, left: Left) -> Result<(), Fail
 fn busy_end(context: &Context) -> Result<(), Failure> {
     case!("RTA-08", Fail, Q);
     case!("RTA-09", Halt, Q);
-    let (mut scene, ..) = scene(context, Rule::nth(Subject::End, 1, BUSY_ANSWER), 1)?;
-    if let Some(protection) = &mut scene.protection {
+    let (mut fixture, ..) = fixture(context, Rule::nth(Subject::End, 1, BUSY_ANSWER), 1)?;
+    if let Some(protection) = &mut fixture.protection {
         protection.host.push(Rule::nth(Subject::End, 2, BUSY_ANSWER));
     }
-    let finished = scene.start()?.finish(LIMIT);
+    let finished = fixture.start()?.finish(LIMIT);
     let findings = judge::end(&finished, 0);
     verdict(finished, findings)
 }
 
-fn scene(context: &Context, rule: Rule, smp: u32) -> Result<(Scene, u64, std::path::PathBuf), Failure> {
-    let shape = Shape { smp, ..Shape::new(Firmware::Bios, true, false) };
-    let mut scene = Scene::new(&context.on_test_image(), shape)?;
+fn fixture(context: &Context, rule: Rule, smp: u32) -> Result<(Fixture, u64, std::path::PathBuf), Failure> {
+    let config = GuestConfig { smp, ..GuestConfig::new(Firmware::Bios, true, false) };
+    let mut fixture = Fixture::new(&context.on_test_image(), config)?;
     let canary = seed();
-    let data = scene.data_disk(DATA_BYTES)?;
-    scene.word(&format!("run=blk-digest canary={canary}"));
-    if let Some(protection) = &mut scene.protection {
+    let data = fixture.data_disk(DATA_BYTES)?;
+    fixture.word(&format!("run=blk-digest canary={canary}"));
+    if let Some(protection) = &mut fixture.protection {
         protection.host = vec![rule];
     }
-    Ok((scene, canary, data))
+    Ok((fixture, canary, data))
 }
 
 /// What the handlers did.
@@ -125,11 +125,11 @@ fn handled(violations: &[Violation]) -> impl Iterator<Item = Finding> {
 fn alias(context: &Context, one: &'static str, other: &'static str) -> Result<(), Failure> {
     case!("INJ-08", Halt, Q);
     case!("RTA-01", Halt, Q);
-    let (mut scene, ..) = scene(context, Rule::always(Subject::Hcall(H_RTAS), Look), 2)?;
-    if let Some(protection) = &mut scene.protection {
+    let (mut fixture, ..) = fixture(context, Rule::always(Subject::Hcall(H_RTAS), Look), 2)?;
+    if let Some(protection) = &mut fixture.protection {
         protection.edits = vec![Edit::Token(one, other)];
     }
-    let finished = scene.start()?.finish(LIMIT);
+    let finished = fixture.start()?.finish(LIMIT);
     let mut findings: Vec<Finding> =
         finished.ultravisor.iter().flat_map(|report| handled(&report.violations)).collect();
     findings.extend(judge::end(&finished, BAD_TREE));
@@ -141,8 +141,9 @@ fn alias(context: &Context, one: &'static str, other: &'static str) -> Result<()
 
 fn any_answer(context: &Context) -> Result<(), Failure> {
     case!("INJ-09", Halt, Q);
-    let (mut scene, canary, data) = scene(context, Rule::always(Subject::Hcall(H_RTAS), Noise(seed())), 2)?;
-    let session = scene.start()?;
+    let (mut fixture, canary, data) =
+        fixture(context, Rule::always(Subject::Hcall(H_RTAS), Noise(seed())), 2)?;
+    let session = fixture.start()?;
     let path = session.machine.attachment.as_ref().map(|attachment| attachment.memory.clone());
     let finished = session.finish(LIMIT);
     let mut findings: Vec<Finding> =

@@ -2,13 +2,13 @@
 
 use crate::guest::console::tail;
 use crate::interrupt;
+use crate::matrix::fixture::{Context, Failure};
 use crate::matrix::results::{self, Outcome, Verdict};
-use crate::matrix::scene::{Context, Failure};
 use crate::matrix::{
-    bus, by_hand, cells, device_tree, disk_names, entry, esm, faults, honesty, host, idle, injection, input,
-    interrupts, large_tree, leak_hunt, lies, malformed_tree, measured, memory, negotiation, network, nmi,
+    boot_matrix, bus, by_hand, device_tree, disk_names, entry, esm, faults, honesty, host, idle, injection,
+    input, interrupts, large_tree, leak_hunt, malformed_tree, measured, memory, negotiation, network, nmi,
     noise, pause, pci, pool_limits, processors, proofs, ranges, refusing, registers, reserved, resets,
-    rtas_model, sabotage, smp, soak, strays, strict, strings,
+    rtas_model, sabotage, smp, soak, strays, strict, strings, violations,
 };
 use crate::options::Options;
 use crate::out;
@@ -47,7 +47,7 @@ impl Test {
 }
 
 fn all(filters: &[String]) -> Vec<Test> {
-    let mut tests = cells::tests();
+    let mut tests = boot_matrix::tests();
     tests.extend(device_tree::tests());
     tests.extend(super::absurd_tree::tests());
     tests.extend(super::odd_tree::tests());
@@ -76,7 +76,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(strict::tests());
     tests.extend(strings::tests());
     tests.extend(refusing::tests());
-    tests.extend(lies::tests());
+    tests.extend(violations::tests());
     tests.extend(honesty::tests());
     tests.extend(host::tests());
     tests.extend(injection::tests());

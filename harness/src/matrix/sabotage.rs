@@ -3,9 +3,9 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
-use crate::matrix::refusing::{Lies, Served, refusals, start};
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
+use crate::matrix::refusing::{Served, Violations, refusals, start};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, verdict};
 use crate::observe::exposure::Violation;
 use crate::variable::Firmware;
 use postern_adversary::ledger::Part;
@@ -29,11 +29,11 @@ pub fn tests() -> Vec<Test> {
 
 /// Every byte of data that the devices were to see or write is refused, and none gets through.
 fn skip_bounce(context: &Context) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Bios, true, false))?;
-    scene.machine.kernel = context.skip_bounce.clone();
-    let data = scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest");
-    let Served { session, servers, .. } = start(&mut scene, Lies::default())?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, false))?;
+    fixture.machine.kernel = context.skip_bounce.clone();
+    let data = fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest");
+    let Served { session, servers, .. } = start(&mut fixture, Violations::default())?;
     let finished = session.finish(LIMIT);
     let accounts = servers.finish().map_err(Finding::Server)?;
     let mut findings = Vec::new();
@@ -51,11 +51,11 @@ fn skip_bounce(context: &Context) -> Result<(), Failure> {
 }
 
 fn map_private(context: &Context, firmware: Firmware) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(firmware, true, true))?;
-    scene.machine.kernel = context.sabotage.clone();
-    scene.data_disk(1 << 20)?;
-    scene.word("run=blk-digest");
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(firmware, true, true))?;
+    fixture.machine.kernel = context.sabotage.clone();
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest");
+    let finished = fixture.boot()?;
     // In all else it is the same guest: it works, and what it works on is right. It finds the page itself, too.
     let mut findings = judge::end(&finished, EXPOSED);
     let found = judge::exposure(&finished, true);

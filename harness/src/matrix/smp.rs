@@ -2,8 +2,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
 use crate::pattern;
 use crate::session::Finished;
 use crate::variable::Firmware;
@@ -22,34 +22,34 @@ const GIVEN_UP: &str = ": broken: no answer in time";
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    let shapes = [
-        ("secure", Shape { smp: 4, ..Shape::new(Firmware::Bios, true, true) }),
-        ("normal", Shape { smp: 2, ..Shape::new(Firmware::Vof, false, false) }),
+    let configs = [
+        ("secure", GuestConfig { smp: 4, ..GuestConfig::new(Firmware::Bios, true, true) }),
+        ("normal", GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Vof, false, false) }),
     ];
-    let test = |(mode, shape): (_, Shape)| {
-        Test::new(format!("cpus/{}/{mode}/silent-disk", shape.smp), move |context| silent(context, shape))
+    let test = |(mode, config): (_, GuestConfig)| {
+        Test::new(format!("cpus/{}/{mode}/silent-disk", config.smp), move |context| silent(context, config))
     };
-    shapes.into_iter().map(test).collect()
+    configs.into_iter().map(test).collect()
 }
 
-fn silent(context: &Context, shape: Shape) -> Result<(), Failure> {
+fn silent(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     case!("MQ-04", Break, Q);
-    let mut scene = Scene::new(context, shape)?;
+    let mut fixture = Fixture::new(context, config)?;
     let seed = seed();
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    let on = if shape.access_platform { "on" } else { "off" };
+    let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
+    let on = if config.access_platform { "on" } else { "off" };
     let device = format!("virtio-blk-pci,drive=silent,serial=silent,disable-legacy=on,iommu_platform={on}");
-    scene.machine.extra.extend(["-drive", SILENT, "-device", &device].map(str::to_owned));
-    scene.word(&format!("run=blk-smp patience=1 seed={seed}"));
-    let finished = scene.boot()?;
+    fixture.machine.extra.extend(["-drive", SILENT, "-device", &device].map(str::to_owned));
+    fixture.word(&format!("run=blk-smp patience=1 seed={seed}"));
+    let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, DEVICE_FAILED);
     findings.extend(given_up_once(&finished));
     match File::open(&scratch) {
         Ok(file) => findings.extend(pattern::verify(seed, file).err().map(Finding::Pattern)),
         Err(error) => findings.push(Finding::File(scratch, error)),
     }
-    if shape.secure {
-        findings.extend(judge::exposure(&finished, shape.access_platform));
+    if config.secure {
+        findings.extend(judge::exposure(&finished, config.access_platform));
     }
     verdict(finished, findings)
 }

@@ -3,9 +3,9 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge::{self, SECURE_CALLS};
-use crate::matrix::cells;
+use crate::matrix::boot_matrix;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern::{self, splitmix64};
 use crate::peer::echo::{self, EchoError};
 use crate::qemu::monitor::{Monitor, MonitorError};
@@ -66,22 +66,22 @@ fn run(context: &Context, until: Until, seed: u64) -> Result<(), Failure> {
         Until::Time(time) => (time, false),
         Until::Enough => (SHORT, true),
     };
-    let mut scene = Scene::new(&context.on_test_image(), Shape::new(Firmware::Bios, true, true))?;
-    let data = scene.data_disk(DATA_BYTES)?;
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
+    let mut fixture = Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Bios, true, true))?;
+    let data = fixture.data_disk(DATA_BYTES)?;
+    let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
     let expected = digest(&data)?;
-    scene.machine.net = Net::User;
+    fixture.machine.net = Net::User;
     // A pool that the work fills now and then.
-    scene.word("run=soak pool=2M ip=10.0.2.15/24 gw=10.0.2.2");
-    scene.word(&format!("serve={} seed={seed}", time.as_secs()));
+    fixture.word("run=soak pool=2M ip=10.0.2.15/24 gw=10.0.2.2");
+    fixture.word(&format!("serve={} seed={seed}", time.as_secs()));
     let mut session = if observed {
-        scene.start()?
+        fixture.start()?
     } else {
-        Session::start_unobserved(scene.machine.clone(), scene.protection.clone(), &mut scene.dir)
+        Session::start_unobserved(fixture.machine.clone(), fixture.protection.clone(), &mut fixture.dir)
             .map_err(Finding::Start)?
     };
     let mut findings = disturb(&mut session, seed, time + LIMIT, until);
-    findings.extend(cells::last_words(&mut session, seed, observed));
+    findings.extend(boot_matrix::last_words(&mut session, seed, observed));
     let finished = session.finish(time + LIMIT);
     if !observed {
         // What a person who waited so long wants to know.

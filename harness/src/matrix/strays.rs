@@ -3,8 +3,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
 use crate::variable::Firmware;
 use postern_cases::case;
@@ -38,18 +38,18 @@ pub fn tests() -> Vec<Test> {
 
 fn started(context: &Context, stray: Stray) -> Result<(), Failure> {
     case!("INJ-07", Ignore, Q);
-    let shape = Shape { smp: CPUS, ..Shape::new(Firmware::Bios, true, false) };
-    let mut scene = Scene::new(context, shape)?;
+    let config = GuestConfig { smp: CPUS, ..GuestConfig::new(Firmware::Bios, true, false) };
+    let mut fixture = Fixture::new(context, config)?;
     let seed = seed();
-    scene.data_disk(DATA_BYTES)?;
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    scene.word(&format!("run=blk-smp seed={seed}"));
-    if let Some(protection) = &mut scene.protection {
+    fixture.data_disk(DATA_BYTES)?;
+    let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
+    fixture.word(&format!("run=blk-smp seed={seed}"));
+    if let Some(protection) = &mut fixture.protection {
         let (trigger, gap) = (Trigger::at_esm(), Duration::from_millis(10));
         protection.attack = Some(Attack { seed, trigger, gap, act: Act::Stray(stray) });
         protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];
     }
-    let finished = scene.start()?.finish(LIMIT);
+    let finished = fixture.start()?.finish(LIMIT);
     let Some(report) = &finished.ultravisor else { return Err(Finding::Secure { expected: true }.into()) };
     let mut findings: Vec<Finding> =
         report.attacked.weaknesses.iter().cloned().map(Finding::Weakness).collect();

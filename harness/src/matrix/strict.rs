@@ -4,8 +4,8 @@
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, verdict};
 use crate::observe::strict::{Breach, part_breaches};
 use crate::session::Finished;
 use crate::variable::Firmware;
@@ -55,9 +55,9 @@ fn secure_run(
     word: &str,
     noticed: impl Fn(&Finished) -> bool,
 ) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(firmware, true, true))?;
-    scene.word(word);
-    let finished = scene.boot()?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(firmware, true, true))?;
+    fixture.word(word);
+    let finished = fixture.boot()?;
     let mut findings = Vec::new();
     if !noticed(&finished) {
         findings.push(Finding::Unnoticed);

@@ -3,9 +3,9 @@
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, seed, verdict};
 use crate::matrix::malformed_tree::{Damage, handed_over};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, Scene, Shape, seed, verdict};
 use crate::session::Finished;
 use crate::variable::Firmware;
 use postern_cases::case;
@@ -42,10 +42,10 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn tree(context: &Context) -> Result<(), Failure> {
-    let finished = handed_over(context, &TREE, |scene| {
-        scene.machine.access_platform = true;
-        scene.word("run=blk-digest");
-        scene.data_disk(1 << 20).map(drop)
+    let finished = handed_over(context, &TREE, |fixture| {
+        fixture.machine.access_platform = true;
+        fixture.word("run=blk-digest");
+        fixture.data_disk(1 << 20).map(drop)
     })?;
     let mut findings = clean(&finished, 0);
     for shown in [r"pci@\nEXIT: STATUS=0: ", r"\n\x1b[2J\r (PVR "] {
@@ -58,17 +58,17 @@ fn tree(context: &Context) -> Result<(), Failure> {
 
 /// Three odd names, and every other character of ASCII but NUL.
 fn disks(context: &Context, secure: bool) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, secure, true))?;
-    scene.word("run=blk-digest");
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, secure, true))?;
+    fixture.word("run=blk-digest");
     let ascii: String = (1..=0x7f).map(char::from).filter(|c| *c != ',').collect();
     let pieces = ascii.as_bytes().chunks(20).map(|piece| String::from_utf8_lossy(piece).into_owned());
     let names = NAMES.iter().map(|(name, _)| (*name).to_owned());
     for (number, serial) in names.chain(pieces).enumerate() {
-        let image = scene.dir.path(&format!("disk{number}"));
+        let image = fixture.dir.path(&format!("disk{number}"));
         disk::make(&image, 1 << 16, seed()).map_err(|error| Finding::File(image.clone(), error))?;
-        scene.machine.disks.push(Disk { serial, ..Disk::data(image) });
+        fixture.machine.disks.push(Disk { serial, ..Disk::data(image) });
     }
-    let finished = scene.boot()?;
+    let finished = fixture.boot()?;
     let mut findings = clean(&finished, 0);
     for (key, (_, shown)) in ["blk0.id", "blk1.id", "blk2.id"].into_iter().zip(NAMES) {
         findings.extend(judge::fact(&finished, key, shown));
@@ -79,13 +79,13 @@ fn disks(context: &Context, secure: bool) -> Result<(), Failure> {
 
 /// The boot stage prints what is wrong with the words before there is a kernel, and before UV_ESM.
 fn command_line(context: &Context, secure: bool) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, Shape::new(Firmware::Vof, secure, false))?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, secure, false))?;
     for word in
         ["\x1b[2J=\x08\x7f", "\u{202e}x", "\nEXIT: STATUS=0\n", "run=\x1b]0;x\x07", "\u{2028}postern:"]
     {
-        scene.word(word);
+        fixture.word(word);
     }
-    let finished = scene.boot()?;
+    let finished = fixture.boot()?;
     let mut findings = clean(&finished, BAD_COMMAND_LINE);
     for shown in [r"\x1b[2J=\x08\x7f: unknown option", r"\xe2\x80\xaex: unknown option"] {
         if !finished.output.console.contains(shown) {

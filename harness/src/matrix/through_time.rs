@@ -4,10 +4,10 @@
 use crate::finding::{Finding, digest};
 use crate::guest::report::Report;
 use crate::judge;
-use crate::matrix::cells::{self, SERVING};
+use crate::matrix::boot_matrix::{self, SERVING};
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::results;
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
 use crate::peer::echo;
 use crate::qemu::command::Machine;
@@ -53,10 +53,10 @@ pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for firmware in Firmware::ALL {
         for ap in [true, false] {
-            let shape = Shape { smp: 2, ..Shape::new(firmware, false, ap) };
+            let config = GuestConfig { smp: 2, ..GuestConfig::new(firmware, false, ap) };
             let name =
                 format!("through-time/migration/{}/ap-{}", firmware.name(), if ap { "on" } else { "off" });
-            tests.push(Test::new(name, move |context| migration(context, shape)));
+            tests.push(Test::new(name, move |context| migration(context, config)));
         }
     }
     tests.push(Test::new("through-time/saved-and-loaded", saved_and_loaded));
@@ -67,21 +67,22 @@ pub fn tests() -> Vec<Test> {
 
 /// What a guest of these tests has and has to do.
 struct Work {
-    scene: Scene,
+    fixture: Fixture,
     digest: String,
     scratch: PathBuf,
     seed: u64,
 }
 
 impl Work {
-    fn new(context: &Context, shape: Shape) -> Result<Self, Failure> {
-        let mut scene = Scene::new(context, shape)?;
-        let data = scene.data_disk(DATA_BYTES)?;
-        let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
+    fn new(context: &Context, config: GuestConfig) -> Result<Self, Failure> {
+        let mut fixture = Fixture::new(context, config)?;
+        let data = fixture.data_disk(DATA_BYTES)?;
+        let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
         let seed = seed();
-        scene.machine.net = Net::User;
-        scene.word(&format!("run=blk-digest,blk-pattern,net-serve ip=10.0.2.15/24 gw=10.0.2.2 seed={seed}"));
-        Ok(Self { digest: digest(&data)?, scene, scratch, seed })
+        fixture.machine.net = Net::User;
+        fixture
+            .word(&format!("run=blk-digest,blk-pattern,net-serve ip=10.0.2.15/24 gw=10.0.2.2 seed={seed}"));
+        Ok(Self { digest: digest(&data)?, fixture, scratch, seed })
     }
 
     /// What the guest and its disk say at the end.
@@ -89,7 +90,7 @@ impl Work {
         let mut findings = judge::end(&finished, 0);
         findings.extend(judge::fact(&finished, "blk0.sha256", &self.digest));
         findings.extend(judge::fact(&finished, "blk1.pattern_bytes", &SCRATCH_BYTES.to_string()));
-        if self.scene.machine.disks.iter().any(|disk| disk.image == self.scratch && disk.write) {
+        if self.fixture.machine.disks.iter().any(|disk| disk.image == self.scratch && disk.write) {
             match File::open(&self.scratch) {
                 Ok(file) => findings.extend(pattern::verify(self.seed, file).err().map(Finding::Pattern)),
                 Err(error) => findings.push(Finding::File(self.scratch.clone(), error)),
@@ -126,15 +127,15 @@ impl Place {
 }
 
 /// Through many QEMUs.
-fn migration(context: &Context, shape: Shape) -> Result<(), Failure> {
+fn migration(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let version = results::version(&context.qemu)?;
     if major_and_minor(&version) < MIGRATES {
         return Err(
             Finding::Skipped(format!("QEMU {version} loses stores and the decrementer under TCG")).into()
         );
     }
-    let work = Work::new(context, shape)?;
-    let mut here = Place::new(&work.scene.machine, &work.scene.dir.path("monitor"), false)?;
+    let work = Work::new(context, config)?;
+    let mut here = Place::new(&work.fixture.machine, &work.fixture.dir.path("monitor"), false)?;
     let mut said = String::new();
     let moved = moved_around(&work, &mut here, &mut said);
     drop(here.qemu.type_in(b"q"));
@@ -144,7 +145,7 @@ fn migration(context: &Context, shape: Shape) -> Result<(), Failure> {
     };
     let output = Output { console: said + &output.console, ..output };
     match moved {
-        Ok(()) => work.judge(finished(&work.scene.machine, ended, output)),
+        Ok(()) => work.judge(finished(&work.fixture.machine, ended, output)),
         Err(finding) => Err(Failure { findings: vec![finding], output: Some(output) }),
     }
 }
@@ -167,8 +168,8 @@ fn moved_around(work: &Work, here: &mut Place, said: &mut String) -> Result<(), 
             talk(here, said, work.seed ^ u64::from(number))?;
         }
         std::thread::sleep(Duration::from_millis(random.below(PAUSE)));
-        let path = |name: &str| work.scene.dir.path(&format!("{name}-{number}"));
-        let mut there = Place::new(&work.scene.machine, &path("monitor"), true)?;
+        let path = |name: &str| work.fixture.dir.path(&format!("{name}-{number}"));
+        let mut there = Place::new(&work.fixture.machine, &path("monitor"), true)?;
         there.slow_down(if number + 1 < AT_DISKS { SLOW } else { 0 })?;
         there.monitor.listen(&path("way")).map_err(Finding::Monitor)?;
         here.monitor.migrate(&path("way")).map_err(Finding::Monitor)?;
@@ -209,7 +210,7 @@ fn finished(machine: &Machine, ended: Ended, output: Output) -> Finished {
 
 /// A session and its monitor, past the start of its disks.
 fn started(work: &mut Work) -> Result<(Session, Monitor), Failure> {
-    let session = work.scene.start()?;
+    let session = work.fixture.start()?;
     let socket = session.machine.monitor.clone().unwrap_or_default();
     let mut monitor = Monitor::connect(&socket).map_err(Finding::Monitor)?;
     if session.qemu.console().wait_for(LIMIT, |line| line.contains(DISK)).is_none() {
@@ -224,15 +225,16 @@ fn ended(session: Session, mut monitor: Monitor, seed: u64) -> Result<(Finished,
     (0..2).try_for_each(|disk| monitor.throttle_bytes(disk, 0)).map_err(Finding::Monitor)?;
     drop(monitor);
     let mut session = session;
-    let findings = cells::exchange(&mut session, seed);
+    let findings = boot_matrix::exchange(&mut session, seed);
     Ok((session.finish(LIMIT), findings))
 }
 
 /// The guest goes back to the middle of a digest when that is done already.
 fn saved_and_loaded(context: &Context) -> Result<(), Failure> {
-    let mut work = Work::new(context, Shape { smp: 2, ..Shape::new(Firmware::Vof, false, true) })?;
+    let mut work =
+        Work::new(context, GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Vof, false, true) })?;
     // What is saved needs images that can hold it: QEMU's temporary ones, of disks that are snapshots.
-    work.scene.machine.disks.iter_mut().for_each(|disk| disk.write = false);
+    work.fixture.machine.disks.iter_mut().for_each(|disk| disk.write = false);
     let (session, mut monitor) = started(&mut work)?;
     monitor.save(NAME).map_err(Finding::Monitor)?;
     (0..2).try_for_each(|disk| monitor.throttle_bytes(disk, 0)).map_err(Finding::Monitor)?;
@@ -252,7 +254,8 @@ fn saved_and_loaded(context: &Context) -> Result<(), Failure> {
 
 /// Every CPU and device stands still for a while, again and again.
 fn stopped(context: &Context) -> Result<(), Failure> {
-    let mut work = Work::new(context, Shape { smp: 2, ..Shape::new(Firmware::Vof, false, true) })?;
+    let mut work =
+        Work::new(context, GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Vof, false, true) })?;
     let (session, mut monitor) = started(&mut work)?;
     for length in [STOPPED, Duration::ZERO, STOPPED, Duration::ZERO] {
         monitor.stop().map_err(Finding::Monitor)?;
@@ -269,10 +272,11 @@ fn stopped(context: &Context) -> Result<(), Failure> {
 
 /// Fifty boots of one QEMU that are reset after any line of the log, and one that does all its work.
 fn fifty_resets(context: &Context) -> Result<(), Failure> {
-    let mut work = Work::new(context, Shape { smp: 2, ..Shape::new(Firmware::Vof, false, true) })?;
-    work.scene.machine.extra.extend(["-action", "reboot=reset"].map(str::to_owned));
+    let mut work =
+        Work::new(context, GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Vof, false, true) })?;
+    work.fixture.machine.extra.extend(["-action", "reboot=reset"].map(str::to_owned));
     let mut random = Random::new(work.seed);
-    let session = work.scene.start()?;
+    let session = work.fixture.start()?;
     let socket = session.machine.monitor.clone().unwrap_or_default();
     let mut monitor = Monitor::connect(&socket).map_err(Finding::Monitor)?;
     for number in 1..=RESETS {
@@ -288,7 +292,7 @@ fn fifty_resets(context: &Context) -> Result<(), Failure> {
         if reached(&session.qemu, RESETS + 1, 0) { Vec::new() } else { vec![Finding::NeverSaid(FIRST_LINE)] };
     drop(monitor);
     let mut session = session;
-    findings.extend(cells::exchange(&mut session, work.seed));
+    findings.extend(boot_matrix::exchange(&mut session, work.seed));
     let finished = session.finish(LIMIT);
     let boots = finished.output.console.matches(FIRST_LINE).count();
     findings

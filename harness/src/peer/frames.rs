@@ -5,7 +5,7 @@ pub type Mac = [u8; 6];
 /// An IPv4 address.
 pub type Ip = [u8; 4];
 
-/// All stations.
+/// All peers.
 pub const BROADCAST: Mac = [0xff; 6];
 /// ICMP type of an echo request.
 pub const ECHO_REQUEST: u8 = 8;

@@ -1,4 +1,4 @@
-//! A station at the other end of the guest's cable: raw frames over a pair of UNIX datagram sockets.
+//! A peer at the other end of the guest's cable: raw frames over a pair of UNIX datagram sockets.
 
 use crate::interrupt;
 use crate::peer::frames::{self, ECHO_REPLY, ECHO_REQUEST, Frame, Ip, Mac};
@@ -8,7 +8,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Where our station is.
+/// Where our peer is.
 pub const US: (Mac, Ip) = ([0x52, 0x54, 0, 0xee, 0, 1], [192, 0, 2, 1]);
 /// The guest's address on this cable.
 pub const GUEST_IP: Ip = [192, 0, 2, 2];

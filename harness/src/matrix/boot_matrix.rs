@@ -1,11 +1,11 @@
 //! The matrix: {slof, vof, bios} x {secure, normal} x {ACCESS_PLATFORM on, off}, and machines of other sizes.
-//! In each cell the guest reads a disk, overwrites a disk and answers the network, and the host checks all
+//! In each combination the guest reads a disk, overwrites a disk and answers the network, and the host checks all
 //! three and what was exposed.
 
 use crate::finding::{Finding, digest};
 use crate::judge::{self, SECURE_CALLS};
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::matrix::scene::{Context, Failure, LIMIT, Scene, Shape, seed, verdict};
 use crate::pattern;
 use crate::peer::echo;
 use crate::qemu::monitor::Monitor;
@@ -22,77 +22,84 @@ const SCRATCH_BYTES: u64 = (2 << 20) + 512;
 /// The line that says that the network is served.
 pub const SERVING: &str = "postern: net0.serve=ready";
 
-/// All cells.
+/// All combinations.
 #[must_use]
 pub fn tests() -> Vec<Test> {
     let mut tests = Vec::new();
     for firmware in Firmware::ALL {
         for secure in [true, false] {
             for ap in [true, false] {
-                tests.push(cell("", Shape { whole_window: true, ..Shape::new(firmware, secure, ap) }));
+                tests.push(combination(
+                    "",
+                    GuestConfig { whole_window: true, ..GuestConfig::new(firmware, secure, ap) },
+                ));
             }
         }
     }
     let others = [
-        Shape::new(Firmware::Slof, true, true),
-        Shape::new(Firmware::Vof, true, false),
-        Shape::new(Firmware::Vof, false, true),
-        Shape::new(Firmware::Bios, true, true),
-        Shape::new(Firmware::Bios, false, false),
+        GuestConfig::new(Firmware::Slof, true, true),
+        GuestConfig::new(Firmware::Vof, true, false),
+        GuestConfig::new(Firmware::Vof, false, true),
+        GuestConfig::new(Firmware::Bios, true, true),
+        GuestConfig::new(Firmware::Bios, false, false),
     ];
-    for shape in others {
-        tests.push(cell("/power10", Shape { cpu: Cpu::Power10, ..shape }));
-        tests.push(cell("/smp-2", Shape { smp: 2, ..shape }));
-        tests.push(cell("/smp-4", Shape { smp: 4, ..shape }));
-        tests.push(cell("/256M", Shape { mebibytes: 256, ..shape }));
-        tests.push(cell("/4G", Shape { mebibytes: 4096, ..shape }));
+    for config in others {
+        tests.push(combination("/power10", GuestConfig { cpu: Cpu::Power10, ..config }));
+        tests.push(combination("/smp-2", GuestConfig { smp: 2, ..config }));
+        tests.push(combination("/smp-4", GuestConfig { smp: 4, ..config }));
+        tests.push(combination("/256M", GuestConfig { mebibytes: 256, ..config }));
+        tests.push(combination("/4G", GuestConfig { mebibytes: 4096, ..config }));
     }
     // Without vector registers, memory is copied by doublewords.
     for secure in [true, false] {
-        let shape = Shape { vectors: false, smp: 2, ..Shape::new(Firmware::Bios, secure, true) };
-        tests.push(cell("/smp-2/no-vectors", shape));
+        let config = GuestConfig { vectors: false, smp: 2, ..GuestConfig::new(Firmware::Bios, secure, true) };
+        tests.push(combination("/smp-2/no-vectors", config));
     }
-    tests.push(cell("/no-vectors", Shape { vectors: false, ..Shape::new(Firmware::Vof, true, true) }));
+    tests.push(combination(
+        "/no-vectors",
+        GuestConfig { vectors: false, ..GuestConfig::new(Firmware::Vof, true, true) },
+    ));
     // Fewer queues than CPUs are shared, more are left alone; both kinds of completion.
     for (secure, smp, queues) in [(true, 4, 2), (false, 4, 1), (true, 2, 8)] {
-        let shape = Shape { smp, queues: Some(queues), ..Shape::new(Firmware::Bios, secure, true) };
-        tests.push(cell(&format!("/smp-{smp}/queues-{queues}"), shape));
+        let config =
+            GuestConfig { smp, queues: Some(queues), ..GuestConfig::new(Firmware::Bios, secure, true) };
+        tests.push(combination(&format!("/smp-{smp}/queues-{queues}"), config));
     }
     // Without a 64-bit window, buffers are mapped one by one.
     for firmware in Firmware::ALL {
-        let shape = Shape::new(firmware, false, true);
+        let config = GuestConfig::new(firmware, false, true);
         let smp = if firmware == Firmware::Bios { 2 } else { 1 };
-        tests.push(cell("/no-ddw", Shape { dynamic_windows: false, smp, ..shape }));
+        tests.push(combination("/no-ddw", GuestConfig { dynamic_windows: false, smp, ..config }));
     }
     tests
 }
 
-fn cell(suffix: &str, shape: Shape) -> Test {
-    let mode = if shape.secure { "secure" } else { "normal" };
-    let ap = if shape.access_platform { "ap-on" } else { "ap-off" };
-    Test::new(format!("{}/{mode}/{ap}{suffix}", shape.firmware.name()), move |context| run(context, shape))
+fn combination(suffix: &str, config: GuestConfig) -> Test {
+    let mode = if config.secure { "secure" } else { "normal" };
+    let ap = if config.access_platform { "ap-on" } else { "ap-off" };
+    Test::new(format!("{}/{mode}/{ap}{suffix}", config.firmware.name()), move |context| run(context, config))
 }
 
-fn run(context: &Context, shape: Shape) -> Result<(), Failure> {
-    let mut scene = Scene::new(context, shape)?;
+fn run(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
     let seed = seed();
-    let data = scene.data_disk(DATA_BYTES)?;
-    let scratch = scene.scratch_disk(SCRATCH_BYTES)?;
-    scene.machine.net = Net::User;
+    let data = fixture.data_disk(DATA_BYTES)?;
+    let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
+    fixture.machine.net = Net::User;
     // The guest ends serving when told so; the limit only keeps a test that went wrong from lasting.
-    let disk_work = if shape.smp == 1 { "blk-digest,blk-pattern" } else { "blk-smp" };
-    scene.word(&format!("run={disk_work},net-serve serve=100 seed={seed}"));
+    let disk_work = if config.smp == 1 { "blk-digest,blk-pattern" } else { "blk-smp" };
+    fixture.word(&format!("run={disk_work},net-serve serve=100 seed={seed}"));
     let expected = digest(&data)?;
-    let mut session = scene.start()?;
+    let mut session = fixture.start()?;
     let mut findings = exchange(&mut session, seed);
     let finished = session.finish(LIMIT);
     findings.extend(judge::end(&finished, 0));
-    findings.extend(facts(&finished, shape, &expected));
-    if shape.smp > 1 {
-        findings.extend(work_of_all(&finished, shape, &data));
+    findings.extend(facts(&finished, config, &expected));
+    if config.smp > 1 {
+        findings.extend(work_of_all(&finished, config, &data));
     }
     findings.extend(disks(&data, &expected, &scratch, seed));
-    findings.extend(mode(&finished, shape));
+    findings.extend(mode(&finished, config));
     verdict(finished, findings)
 }
 
@@ -123,18 +130,18 @@ pub fn last_words(session: &mut Session, seed: u64, observed: bool) -> Vec<Findi
     findings
 }
 
-fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
-    let translation = if shape.access_platform { "tce" } else { "gpa" };
-    let bounced = if shape.secure { "yes" } else { "no" };
+fn facts(finished: &Finished, config: GuestConfig, digest: &str) -> Vec<Finding> {
+    let translation = if config.access_platform { "tce" } else { "gpa" };
+    let bounced = if config.secure { "yes" } else { "no" };
     let capacity = DATA_BYTES.to_string();
-    let (online, answered) = (shape.smp.to_string(), (shape.smp - 1).to_string());
-    let vectors = if shape.vectors { online.as_str() } else { "0" };
+    let (online, answered) = (config.smp.to_string(), (config.smp - 1).to_string());
+    let vectors = if config.vectors { online.as_str() } else { "0" };
     let mut wanted = vec![
-        ("entry", judge::entry(shape.firmware)),
-        ("mode", if shape.secure { "secure-emulated" } else { "normal" }),
-        ("firmware.cas", if shape.firmware == Firmware::Bios { "none" } else { "agreed" }),
+        ("entry", judge::entry(config.firmware)),
+        ("mode", if config.secure { "secure-emulated" } else { "normal" }),
+        ("firmware.cas", if config.firmware == Firmware::Bios { "none" } else { "agreed" }),
         // Without firmware there is no RTAS area, so that the hypervisor does not take the handlers.
-        ("nmi.handlers", if shape.firmware == Firmware::Bios { "vectors" } else { "registered" }),
+        ("nmi.handlers", if config.firmware == Firmware::Bios { "vectors" } else { "registered" }),
         ("cpu.online", &online),
         ("cpu.answered", &answered),
         ("cpu.vectors", vectors),
@@ -144,7 +151,7 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
         ("net0.ip", "10.0.2.15"),
         ("net0.serve", "done"),
     ];
-    if shape.smp == 1 {
+    if config.smp == 1 {
         wanted.push(("blk0.sha256", digest));
     }
     for (translated, copied) in [
@@ -154,24 +161,24 @@ fn facts(finished: &Finished, shape: Shape, digest: &str) -> Vec<Finding> {
     ] {
         wanted.extend([(translated, translation), (copied, bounced)]);
     }
-    if shape.access_platform {
-        wanted.push(("tce0.kind", window(shape)));
+    if config.access_platform {
+        wanted.push(("tce0.kind", window(config)));
     }
-    if !shape.secure {
+    if !config.secure {
         wanted.extend([("ultracalls", "0"), ("bytes.to_pool", "0"), ("bytes.from_pool", "0")]);
     }
     wanted.into_iter().filter_map(|(key, value)| judge::fact(finished, key, value)).collect()
 }
 
 /// Every CPU did its share of both disks, on a queue of its own as far as there are queues.
-fn work_of_all(finished: &Finished, shape: Shape, data: &Path) -> Vec<Finding> {
-    let queues = shape.queues.unwrap_or(shape.smp).min(shape.smp);
+fn work_of_all(finished: &Finished, config: GuestConfig, data: &Path) -> Vec<Finding> {
+    let queues = config.queues.unwrap_or(config.smp).min(config.smp);
     let report = &finished.report;
-    let read = shares::judge(report, "blk0", shape.smp, queues, DATA_BYTES, Some(data));
-    let written = shares::judge(report, "blk1", shape.smp, queues, SCRATCH_BYTES, None);
+    let read = shares::judge(report, "blk0", config.smp, queues, DATA_BYTES, Some(data));
+    let written = shares::judge(report, "blk1", config.smp, queues, SCRATCH_BYTES, None);
     let mut findings: Vec<Finding> = read.into_iter().chain(written).map(Finding::Share).collect();
-    let interrupts = |disk| shares::interrupts(report, disk, shape.smp);
-    if queues == shape.smp && interrupts("blk0") + interrupts("blk1") == 0 {
+    let interrupts = |disk| shares::interrupts(report, disk, config.smp);
+    if queues == config.smp && interrupts("blk0") + interrupts("blk1") == 0 {
         let (key, expected) = ("blkN.cpu.N.interrupts", "more than 0 in all".to_owned());
         findings.push(Finding::Fact { key, expected, found: Some("0".to_owned()) });
     }
@@ -179,8 +186,8 @@ fn work_of_all(finished: &Finished, shape: Shape, data: &Path) -> Vec<Finding> {
 }
 
 /// How devices reach memory through the bridge's windows.
-const fn window(shape: Shape) -> &'static str {
-    match (shape.secure, shape.dynamic_windows) {
+const fn window(config: GuestConfig) -> &'static str {
+    match (config.secure, config.dynamic_windows) {
         (true, _) => "pool",
         (false, true) => "direct",
         (false, false) => "on-demand",
@@ -203,11 +210,11 @@ pub fn disks(data: &Path, expected: &str, scratch: &Path, seed: u64) -> Vec<Find
     findings
 }
 
-fn mode(finished: &Finished, shape: Shape) -> Vec<Finding> {
-    if !shape.secure {
+fn mode(finished: &Finished, config: GuestConfig) -> Vec<Finding> {
+    if !config.secure {
         return Vec::new();
     }
-    let mut findings = judge::exposure(finished, shape.access_platform);
+    let mut findings = judge::exposure(finished, config.access_platform);
     findings.extend(judge::ultracalls(finished, &SECURE_CALLS));
     findings.extend(judge::counted(finished));
     // Every byte of the disks went through the pool, each way.

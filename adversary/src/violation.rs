@@ -1,4 +1,4 @@
-//! The lies, each the row of the case list that its name begins with, and how they are told.
+//! Violations of the protocol, each the row of the case list that its name begins with, and how a device commits them.
 
 use crate::chain::Chain;
 use crate::memory::Guarded;
@@ -8,7 +8,7 @@ use crate::ring::Ring;
 /// A thing that a device does although it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is described by its text")]
-pub enum Lie {
+pub enum ProtocolViolation {
     Rng01,
     Rng02,
     Rng03,
@@ -59,7 +59,7 @@ pub struct Told {
     pub text: &'static str,
 }
 
-impl Lie {
+impl ProtocolViolation {
     /// All of them.
     pub const ALL: [Self; 39] = [
         Self::Rng01,
@@ -152,7 +152,7 @@ impl Lie {
         Told { id, text }
     }
 
-    /// Whether it lies in what the device offers or leaves out, rather than in what it does to a request.
+    /// Whether it is about what the device offers or leaves out, rather than in what it does to a request.
     #[must_use]
     pub const fn is_offer(self) -> bool {
         matches!(
@@ -161,7 +161,7 @@ impl Lie {
         )
     }
 
-    /// What tells lies of the same row apart.
+    /// What tells violations of the same row apart.
     #[must_use]
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -174,41 +174,41 @@ impl Lie {
     }
 }
 
-/// Completes requests, and lies about them from the `after`th one on.
+/// Completes requests, and violates the protocol from the `after`th one on.
 #[derive(Debug)]
-pub struct Liar {
-    lie: Option<Lie>,
+pub struct Violator {
+    violation: Option<ProtocolViolation>,
     after: u32,
     completed: u32,
     withheld: Vec<(Ring, Chain)>,
 }
 
-impl Liar {
-    /// One that lies from the `after`th completion on, or an honest one.
+impl Violator {
+    /// One that violates the protocol from the `after`th completion on, or an honest one.
     #[must_use]
-    pub fn new(lie: Option<Lie>, after: u32) -> Self {
-        Self { lie, after, completed: 0, withheld: Vec::new() }
+    pub fn new(violation: Option<ProtocolViolation>, after: u32) -> Self {
+        Self { violation, after, completed: 0, withheld: Vec::new() }
     }
 
-    /// The lie.
+    /// The violation.
     #[must_use]
-    pub fn lie(&self) -> Option<Lie> {
-        self.lie
+    pub fn violation(&self) -> Option<ProtocolViolation> {
+        self.violation
     }
 
-    /// The lie, when its time has come.
+    /// The violation, when its time has come.
     #[must_use]
-    pub fn now(&self) -> Option<Lie> {
-        self.lie.filter(|_| self.completed >= self.after)
+    pub fn now(&self) -> Option<ProtocolViolation> {
+        self.violation.filter(|_| self.completed >= self.after)
     }
 
-    /// Whether this is the one completion that a lie told once is about.
+    /// Whether this is the one completion that a violation that happens once is about.
     #[must_use]
-    pub fn once(&self, lie: Lie) -> bool {
-        self.lie == Some(lie) && self.completed == self.after
+    pub fn once(&self, violation: ProtocolViolation) -> bool {
+        self.violation == Some(violation) && self.completed == self.after
     }
 
-    /// Completes a request, in the way of the lie if there is one. `busy` are the descriptors of the other
+    /// Completes a request, in the way of the violation if there is one. `busy` are the descriptors of the other
     /// requests that the device holds.
     pub fn complete(
         &mut self,
@@ -223,55 +223,55 @@ impl Liar {
         self.completed = self.completed.saturating_add(1);
         let head = u32::from(chain.head);
         let told = match now {
-            Some(Lie::Rng01) if once => {
+            Some(ProtocolViolation::Rng01) if once => {
                 ring.push(memory, u32::from(ring.size) + 3, written);
                 true
             }
-            Some(Lie::Rng02) if once => {
+            Some(ProtocolViolation::Rng02) if once => {
                 ring.push(memory, 0x1_0000 | head, written);
                 true
             }
-            Some(Lie::Rng03) if once => {
+            Some(ProtocolViolation::Rng03) if once => {
                 ring.push(memory, free(ring, chain, busy), written);
                 true
             }
-            Some(Lie::Rng04) if once && chain.segments.len() > 1 => {
+            Some(ProtocolViolation::Rng04) if once && chain.segments.len() > 1 => {
                 ring.push(memory, chain.segments.last().map_or(head, |s| s.descriptor.into()), written);
                 true
             }
-            Some(Lie::Rng05) if once => {
+            Some(ProtocolViolation::Rng05) if once => {
                 ring.push(memory, head, written);
                 ring.push(memory, head, written);
                 true
             }
-            Some(Lie::Rng07 | Lie::Net03) if once => {
+            Some(ProtocolViolation::Rng07 | ProtocolViolation::Net03) if once => {
                 let most = u32::try_from(chain.bytes(true)).unwrap_or(u32::MAX);
                 ring.push(memory, head, most.saturating_add(1));
                 true
             }
-            Some(Lie::Rng08) if once => {
+            Some(ProtocolViolation::Rng08) if once => {
                 ring.push(memory, head, 0);
                 true
             }
-            Some(Lie::Rng09) if chain.bytes(true) == 1 => {
+            Some(ProtocolViolation::Rng09) if chain.bytes(true) == 1 => {
                 ring.push(memory, head, 0);
                 true
             }
-            Some(Lie::Rng11Back) => {
+            Some(ProtocolViolation::Rng11Back) => {
                 ring.publish(memory, ring.next_used.wrapping_sub(3));
                 true
             }
-            Some(Lie::Rng11Ahead) => {
+            Some(ProtocolViolation::Rng11Ahead) => {
                 ring.publish(memory, ring.next_used.wrapping_add(1000));
                 true
             }
-            Some(Lie::Rng12) => {
+            Some(ProtocolViolation::Rng12) => {
                 let entry = ring.next_used;
                 ring.push(memory, head, written);
                 ring.write_entry(memory, entry, 0xffff_fff0, u32::MAX);
                 true
             }
-            Some(Lie::Rng13) => {
+            Some(ProtocolViolation::Rng13) => {
                 let mut noise = Noise::new(head.into());
                 for segment in &chain.segments {
                     let mut raw = [0; 16];
@@ -281,23 +281,23 @@ impl Liar {
                 ring.push(memory, head, written);
                 true
             }
-            Some(Lie::Rng15) => {
+            Some(ProtocolViolation::Rng15) => {
                 // Mostly unwanted; the bits beside the one that means so are noise.
                 let wanted = self.completed.is_multiple_of(4);
                 ring.write_flags(memory, 0xa5a4 | u16::from(!wanted));
                 ring.push(memory, head, written);
                 true
             }
-            Some(Lie::Rng19 | Lie::Net12) => true,
-            Some(Lie::Rng20) => {
+            Some(ProtocolViolation::Rng19 | ProtocolViolation::Net12) => true,
+            Some(ProtocolViolation::Rng20) => {
                 self.withheld.push((*ring, chain.clone()));
                 true
             }
-            Some(Lie::Net01) if once => {
+            Some(ProtocolViolation::Net01) if once => {
                 ring.push(memory, head, 7);
                 true
             }
-            Some(Lie::Net02) if once => {
+            Some(ProtocolViolation::Net02) if once => {
                 ring.push(memory, head, 12);
                 true
             }
@@ -307,7 +307,7 @@ impl Liar {
             }
         };
         if told {
-            memory.ledger().lie();
+            memory.ledger().violation();
         }
     }
 
@@ -320,7 +320,7 @@ impl Liar {
             noise.fill(&mut bytes);
             chain.write(memory, 0, &bytes);
             ring.push(memory, chain.head.into(), u32::try_from(most).unwrap_or(u32::MAX));
-            memory.ledger().lie();
+            memory.ledger().violation();
         }
     }
 }

@@ -88,7 +88,7 @@ impl From<Finding> for Failure {
 
 /// A guest to be.
 #[derive(Clone, Copy, Debug)]
-pub struct Shape {
+pub struct GuestConfig {
     /// Firmware.
     pub firmware: Firmware,
     /// Whether there is an ultravisor, and the guest is told to use it.
@@ -112,7 +112,7 @@ pub struct Shape {
     pub mebibytes: u64,
 }
 
-impl Shape {
+impl GuestConfig {
     /// A POWER9 with one vCPU and 512 MiB.
     #[must_use]
     pub const fn new(firmware: Firmware, secure: bool, access_platform: bool) -> Self {
@@ -133,7 +133,7 @@ impl Shape {
 
 /// One test's files and machine.
 #[derive(Debug)]
-pub struct Scene {
+pub struct Fixture {
     /// Its files.
     pub dir: Workdir,
     /// Its machine; tests add to it.
@@ -142,30 +142,30 @@ pub struct Scene {
     pub protection: Option<Protection>,
 }
 
-impl Scene {
-    /// A machine of this shape without devices.
+impl Fixture {
+    /// A machine of this configuration without devices.
     ///
     /// # Errors
     /// A file could not be made.
-    pub fn new(context: &Context, shape: Shape) -> Result<Self, Failure> {
+    pub fn new(context: &Context, config: GuestConfig) -> Result<Self, Failure> {
         let dir = Workdir::new().map_err(|error| Finding::File(std::env::temp_dir(), error))?;
         let initrd = dir.path("initrd");
         std::fs::write(&initrd, INITRD).map_err(|error| Finding::File(initrd.clone(), error))?;
-        let publish_node = shape.firmware != Firmware::Vof;
+        let publish_node = config.firmware != Firmware::Vof;
         let machine = Machine {
-            firmware: shape.firmware,
+            firmware: config.firmware,
             initrd: Some(initrd),
-            cpu: shape.cpu,
-            smp: shape.smp,
-            extra: queues(shape.queues).into_iter().chain(without_vectors(shape.vectors)).collect(),
-            memory: shape.mebibytes << 20,
-            access_platform: shape.access_platform,
-            dynamic_windows: shape.dynamic_windows,
-            dma_window: (!shape.whole_window).then_some(SMALL_WINDOW),
-            bootargs: if shape.secure && !publish_node { "svm=emulated".to_owned() } else { String::new() },
+            cpu: config.cpu,
+            smp: config.smp,
+            extra: queues(config.queues).into_iter().chain(without_vectors(config.vectors)).collect(),
+            memory: config.mebibytes << 20,
+            access_platform: config.access_platform,
+            dynamic_windows: config.dynamic_windows,
+            dma_window: (!config.whole_window).then_some(SMALL_WINDOW),
+            bootargs: if config.secure && !publish_node { "svm=emulated".to_owned() } else { String::new() },
             ..Machine::new(context.qemu.clone(), context.kernel.clone(), context.rom.clone())
         };
-        let protection = shape.secure.then(|| Protection::honest(publish_node));
+        let protection = config.secure.then(|| Protection::honest(publish_node));
         Ok(Self { dir, machine, protection })
     }
 

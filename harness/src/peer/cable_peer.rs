@@ -29,7 +29,7 @@ const LONGEST: usize = 1514;
 
 /// Why an exchange failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StationError {
+pub enum CablePeerError {
     /// No answer to a datagram of this many bytes.
     Lost(usize),
     /// A datagram or stream that differs.
@@ -38,12 +38,12 @@ pub enum StationError {
     Short(usize),
 }
 
-impl fmt::Display for StationError {
+impl fmt::Display for CablePeerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost(bytes) => write!(f, "station: no echo of a UDP datagram of {bytes} bytes"),
-            Self::Wrong(protocol) => write!(f, "station: the {protocol} echo differs"),
-            Self::Short(bytes) => write!(f, "station: the TCP echo ended after {bytes} bytes"),
+            Self::Lost(bytes) => write!(f, "cable peer: no echo of a UDP datagram of {bytes} bytes"),
+            Self::Wrong(protocol) => write!(f, "cable peer: the {protocol} echo differs"),
+            Self::Short(bytes) => write!(f, "cable peer: the TCP echo ended after {bytes} bytes"),
         }
     }
 }
@@ -96,7 +96,7 @@ impl phy::TxToken for Sending<'_> {
 }
 
 /// The host.
-pub struct Station {
+pub struct CablePeer {
     port: Port,
     interface: Interface,
     sockets: SocketSet<'static>,
@@ -107,7 +107,7 @@ fn datagrams() -> udp::PacketBuffer<'static> {
     udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 16], vec![0; 1 << 15])
 }
 
-/// The datagrams of [`Station::udp`].
+/// The datagrams of [`CablePeer::udp`].
 pub fn udp_datagrams(seed: u64) -> impl Iterator<Item = Vec<u8>> {
     (0..).zip(DATAGRAMS).map(move |(round, length)| {
         let mut sent = vec![0; length];
@@ -116,7 +116,7 @@ pub fn udp_datagrams(seed: u64) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-impl Station {
+impl CablePeer {
     /// A host at this end of a cable.
     #[must_use]
     pub fn new(cable: Arc<Cable>) -> Self {
@@ -144,7 +144,7 @@ impl Station {
     ///
     /// # Errors
     /// The first that does not come back as it was sent.
-    pub fn udp(&mut self, seed: u64) -> Result<(), StationError> {
+    pub fn udp(&mut self, seed: u64) -> Result<(), CablePeerError> {
         let mut socket = udp::Socket::new(datagrams(), datagrams());
         // A port that is not 0 can be bound.
         let _ = socket.bind(5007);
@@ -172,7 +172,7 @@ impl Station {
         self.sockets.remove(handle);
     }
 
-    fn datagram(&mut self, handle: SocketHandle, sent: &[u8]) -> Result<(), StationError> {
+    fn datagram(&mut self, handle: SocketHandle, sent: &[u8]) -> Result<(), CablePeerError> {
         let guest = IpEndpoint::new(GUEST.into(), ECHO_PORT);
         for _ in 0..ATTEMPTS {
             let socket = self.sockets.get_mut::<udp::Socket<'_>>(handle);
@@ -188,19 +188,19 @@ impl Station {
                     }
                     // A late echo of an earlier attempt has another length.
                     if answer.len() == sent.len() {
-                        return Err(StationError::Wrong("UDP"));
+                        return Err(CablePeerError::Wrong("UDP"));
                     }
                 }
             }
         }
-        Err(StationError::Lost(sent.len()))
+        Err(CablePeerError::Lost(sent.len()))
     }
 
     /// A stream there and back, then a close from our side.
     ///
     /// # Errors
     /// The first byte that is not the one sent, or a connection that fails or stops.
-    pub fn tcp(&mut self, seed: u64, bytes: usize) -> Result<(), StationError> {
+    pub fn tcp(&mut self, seed: u64, bytes: usize) -> Result<(), CablePeerError> {
         let buffer = || tcp::SocketBuffer::new(vec![0; 1 << 15]);
         let handle = self.sockets.add(tcp::Socket::new(buffer(), buffer()));
         let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
@@ -208,13 +208,13 @@ impl Station {
         let opened = socket.connect(self.interface.context(), (GUEST, ECHO_PORT), local);
         let result = match opened {
             Ok(()) => self.stream(handle, seed, bytes),
-            Err(_) => Err(StationError::Short(0)),
+            Err(_) => Err(CablePeerError::Short(0)),
         };
         self.sockets.remove(handle);
         result
     }
 
-    fn stream(&mut self, handle: SocketHandle, seed: u64, bytes: usize) -> Result<(), StationError> {
+    fn stream(&mut self, handle: SocketHandle, seed: u64, bytes: usize) -> Result<(), CablePeerError> {
         let mut data = vec![0; bytes];
         pattern::fill(seed, &mut data);
         let (mut sent, mut got) = (0, 0);
@@ -237,7 +237,7 @@ impl Station {
                 });
                 match checked {
                     Ok(Some(n)) => got += n,
-                    Ok(None) => return Err(StationError::Wrong("TCP")),
+                    Ok(None) => return Err(CablePeerError::Wrong("TCP")),
                     Err(_) => break,
                 }
             }
@@ -251,14 +251,14 @@ impl Station {
                 break;
             }
         }
-        Err(StationError::Short(got))
+        Err(CablePeerError::Short(got))
     }
 
     /// Datagrams and a stream.
     ///
     /// # Errors
     /// The first failure.
-    pub fn echo(&mut self, seed: u64) -> Result<(), StationError> {
+    pub fn echo(&mut self, seed: u64) -> Result<(), CablePeerError> {
         self.udp(seed)?;
         self.tcp(seed, 100_000)
     }

@@ -1,0 +1,280 @@
+//! Devices that violate the protocol, each violation a row of the case list: the guest survives it, ends in the way that is
+//! documented, names the violation, and its other device goes on working.
+
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
+use crate::matrix::refusing::{self, Served, Violations, refusals};
+use crate::matrix::runner::Test;
+use crate::peer::cable_peer::CablePeer;
+use crate::servers::Account;
+use crate::session::Finished;
+use crate::variable::Firmware;
+use postern_adversary::violation::ProtocolViolation;
+use postern_cases::{Observation, case};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+const DATA_BYTES: u64 = (1 << 20) + 512;
+/// Longest that the driver of a card waits for it, and more.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Exit status: a device is missing, refused or broken.
+const DEVICE: u8 = 6;
+
+/// Which device violates the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Violator {
+    Disk,
+    Scratch,
+    Card,
+}
+
+impl Violator {
+    const fn device(self) -> &'static str {
+        match self {
+            Self::Disk | Self::Scratch => "blk",
+            Self::Card => "net",
+        }
+    }
+}
+
+/// What the violation may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The device is not used any more, or not at all: status 6, and the log has one of these words.
+    Given(&'static str),
+    /// Nothing depends on it: status 0, and the device works.
+    Works,
+    /// The device works, and what it did not write reads as zeros.
+    Blank,
+    /// The device works; what it carries is its own to change, and is not compared.
+    Changed,
+    /// A race that the guest cannot win and need not: it has read a word before it changed, and the device works; or
+    /// after that, and the device is given up with one of these words. There is no third end.
+    Race(&'static str),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    violation: ProtocolViolation,
+    row: Observation,
+    violator: Violator,
+    outcome: Outcome,
+}
+
+const fn disk(violation: ProtocolViolation, row: Observation, outcome: Outcome) -> Case {
+    Case { violation, row, violator: Violator::Disk, outcome }
+}
+
+const fn scratch(violation: ProtocolViolation, row: Observation, outcome: Outcome) -> Case {
+    Case { violation, row, violator: Violator::Scratch, outcome }
+}
+
+const fn card(violation: ProtocolViolation, row: Observation, outcome: Outcome) -> Case {
+    Case { violation, row, violator: Violator::Card, outcome }
+}
+
+const CASES: [Case; 50] = [
+    disk(ProtocolViolation::Rng01, case!("RNG-01", Break, Q), Outcome::Given("used id")),
+    disk(ProtocolViolation::Rng02, case!("RNG-02", Break, Q), Outcome::Given("used id")),
+    disk(ProtocolViolation::Rng03, case!("RNG-03", Break, Q), Outcome::Given("was not posted")),
+    disk(ProtocolViolation::Rng04, case!("RNG-04", Break, Q), Outcome::Given("not the head")),
+    disk(ProtocolViolation::Rng05, case!("RNG-05", Break, Q), Outcome::Given("used i")),
+    disk(ProtocolViolation::Rng07, case!("RNG-07", Break, Q), Outcome::Given("were allowed")),
+    disk(ProtocolViolation::Rng08, case!("RNG-08", Break, Q), Outcome::Given("were needed")),
+    disk(ProtocolViolation::Rng11Back, case!("RNG-11", Break, Q), Outcome::Given("used index went")),
+    disk(ProtocolViolation::Rng11Ahead, case!("RNG-11", Break, Q), Outcome::Given("used index went")),
+    disk(ProtocolViolation::Rng12, case!("RNG-12", Ignore, Q), Outcome::Race("used id")),
+    disk(ProtocolViolation::Rng13, case!("RNG-13", Ignore, Q), Outcome::Works),
+    disk(ProtocolViolation::Rng15, case!("RNG-15", Work, Q), Outcome::Works),
+    disk(ProtocolViolation::Rng17, case!("RNG-17", Work, Q), Outcome::Works),
+    disk(ProtocolViolation::Rng19, case!("RNG-19", Break, Q), Outcome::Given("no answer in time")),
+    disk(ProtocolViolation::Rng20, case!("RNG-20", Quarantine, Q), Outcome::Given("no answer in time")),
+    disk(ProtocolViolation::Neg05, case!("NEG-05", Clamp, Q), Outcome::Works),
+    disk(ProtocolViolation::Blk01, case!("BLK-01", Fail, Q), Outcome::Given("undefined status")),
+    disk(ProtocolViolation::Blk03, case!("BLK-03", Ignore, Q), Outcome::Race("I/O error")),
+    disk(ProtocolViolation::Blk05Empty, case!("BLK-05", Fail, Q), Outcome::Given("holds no bytes")),
+    disk(ProtocolViolation::Blk05Huge, case!("BLK-05", Refuse, Q), Outcome::Given("capacity")),
+    disk(ProtocolViolation::Blk08, case!("BLK-08", Refuse, Q), Outcome::Given("size_max")),
+    scratch(ProtocolViolation::Blk09, case!("BLK-09", Fail, Q), Outcome::Given("I/O error")),
+    scratch(ProtocolViolation::Rng09, case!("RNG-09", Ignore, Q), Outcome::Works),
+    disk(ProtocolViolation::Blk10, case!("BLK-10", Ignore, Q), Outcome::Blank),
+    disk(ProtocolViolation::Blk11, case!("BLK-11", Ignore, Q), Outcome::Changed),
+    disk(ProtocolViolation::Blk12, case!("BLK-12", Clamp, Q), Outcome::Works),
+    disk(ProtocolViolation::Irq02, case!("IRQ-02", Fallback, Q), Outcome::Works),
+    disk(ProtocolViolation::Irq04, case!("IRQ-04", Work, Q), Outcome::Works),
+    card(ProtocolViolation::Rng01, case!("RNG-01", Break, Q), Outcome::Given("used id")),
+    card(ProtocolViolation::Rng02, case!("RNG-02", Break, Q), Outcome::Given("used id")),
+    card(ProtocolViolation::Rng03, case!("RNG-03", Break, Q), Outcome::Given("was not posted")),
+    card(ProtocolViolation::Rng05, case!("RNG-05", Break, Q), Outcome::Given("used i")),
+    card(ProtocolViolation::Rng11Back, case!("RNG-11", Break, Q), Outcome::Given("used index went")),
+    card(ProtocolViolation::Rng11Ahead, case!("RNG-11", Break, Q), Outcome::Given("used index went")),
+    card(ProtocolViolation::Rng12, case!("RNG-12", Ignore, Q), Outcome::Race("used id")),
+    card(ProtocolViolation::Rng13, case!("RNG-13", Ignore, Q), Outcome::Works),
+    card(ProtocolViolation::Rng15, case!("RNG-15", Work, Q), Outcome::Works),
+    card(ProtocolViolation::Neg05, case!("NEG-05", Clamp, Q), Outcome::Works),
+    card(ProtocolViolation::Neg07, case!("NEG-07", Ignore, Q), Outcome::Changed),
+    card(ProtocolViolation::Net01, case!("NET-01", Drop, Q), Outcome::Works),
+    card(ProtocolViolation::Net02, case!("NET-02", Drop, Q), Outcome::Works),
+    card(ProtocolViolation::Net03, case!("NET-03", Break, Q), Outcome::Given("were allowed")),
+    card(ProtocolViolation::Net05, case!("NET-05", Ignore, Q), Outcome::Works),
+    card(ProtocolViolation::Net06, case!("NET-06", Ignore, Q), Outcome::Works),
+    card(ProtocolViolation::Net07, case!("NET-07", Ignore, Q), Outcome::Works),
+    card(ProtocolViolation::Net12, case!("NET-12", Break, Q), Outcome::Given("nothing taken")),
+    card(ProtocolViolation::Net13, case!("NET-13", Work, Q), Outcome::Works),
+    card(ProtocolViolation::Net14, case!("NET-14", Ignore, Q), Outcome::Changed),
+    card(ProtocolViolation::Irq02, case!("IRQ-02", Fallback, Q), Outcome::Works),
+    card(ProtocolViolation::Irq04, case!("IRQ-04", Work, Q), Outcome::Works),
+];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let test = |case: &'static Case| {
+        let name =
+            format!("violation/{}/{}{}", case.violator.device(), case.row.case.id, case.violation.suffix());
+        Test::new(name, move |context| run(context, *case))
+    };
+    CASES.iter().map(test).collect()
+}
+
+fn run(context: &Context, case: Case) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, false))?;
+    let seed = seed();
+    // The violator is the first disk; the second one is honest.
+    let image = fixture.data_disk(DATA_BYTES)?;
+    let other = fixture.scratch_disk(DATA_BYTES)?;
+    let expected = digest(&image)?;
+    // A card that broke ends serving by itself; a disk that broke is not to keep the card from serving.
+    fixture.word("run=blk-digest,blk-pattern,net-serve serve=60 patience=2");
+    fixture.word(&format!("seed={seed}"));
+    let mut violations = Violations::default();
+    match case.violator {
+        Violator::Disk => violations.disk = Some(case.violation),
+        Violator::Scratch => violations.scratch = Some(case.violation),
+        Violator::Card => violations.card = Some(case.violation),
+    }
+    let Served { mut session, servers, cable } = refusing::start(&mut fixture, violations)?;
+    let mut findings = Vec::new();
+    let serves = session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_some();
+    let works = case.violator != Violator::Card || case.outcome == Outcome::Works;
+    if serves {
+        let mut cable_peer = CablePeer::new(cable);
+        if works {
+            findings.extend(cable_peer.echo(seed).err().map(Finding::CablePeer));
+        } else {
+            cable_peer.poke(seed);
+            if let Outcome::Given(word) = case.outcome {
+                session.qemu.console().wait_for(PATIENCE, |line| line.contains(word));
+            }
+        }
+    } else if works {
+        findings.push(Finding::NeverSaid(SERVING));
+    }
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    let accounts = servers.finish().map_err(Finding::Server)?;
+    findings.extend(violator(case, &finished, &accounts, &image)?);
+    findings.extend(others(case, &finished, &expected, &other, seed));
+    // QEMU confirms every reset, so nothing stays out of use.
+    if judge::quarantined(&finished) != Some(false) {
+        findings.push(Finding::Quarantine { expected: false });
+    }
+    findings.extend(refusals(&accounts));
+    findings.extend(judge::exposure(&finished, false));
+    verdict(finished, findings)
+}
+
+/// What became of the device that violated the protocol.
+fn violator(
+    case: Case,
+    finished: &Finished,
+    accounts: &[Account],
+    image: &Path,
+) -> Result<Vec<Finding>, Finding> {
+    let mut findings = Vec::new();
+    let status = match case.outcome {
+        Outcome::Given(_) => DEVICE,
+        Outcome::Works | Outcome::Blank | Outcome::Changed => 0,
+        Outcome::Race(_) if finished.report.exit_status == Some(DEVICE) => DEVICE,
+        Outcome::Race(_) => 0,
+    };
+    findings.extend(judge::end(finished, status));
+    match case.outcome {
+        Outcome::Given(word) | Outcome::Race(word)
+            if status == DEVICE && !finished.output.console.contains(word) =>
+        {
+            findings.push(Finding::NeverSaid(word));
+        }
+        Outcome::Works | Outcome::Blank | Outcome::Race(_)
+            if status == 0 && case.violator == Violator::Disk =>
+        {
+            // All that was not written reads as zeros: nothing of an earlier request was in its place.
+            let skipped: Vec<_> = accounts.iter().flat_map(|account| account.ledger.skipped()).collect();
+            let expected = blanked(image, &skipped)?;
+            findings.extend(judge::fact(finished, "blk0.sha256", &expected));
+        }
+        _ => {}
+    }
+    let device = case.violator.device();
+    let told = accounts.iter().any(|account| account.device == device && account.ledger.violations() > 0);
+    if !told && !case.violation.is_offer() {
+        findings.push(Finding::NoViolation);
+    }
+    Ok(findings)
+}
+
+/// SHA-256 of an image with parts of it set to zero.
+fn blanked(image: &Path, parts: &[(u64, u64)]) -> Result<String, Finding> {
+    let failed = |error| Finding::File(image.to_path_buf(), error);
+    let mut bytes = std::fs::read(image).map_err(failed)?;
+    for &(start, length) in parts {
+        let [start, length] = [start, length].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        if let Some(part) = bytes.get_mut(start..start.saturating_add(length)) {
+            part.fill(0);
+        }
+    }
+    Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// The devices that told the truth did their work.
+fn others(case: Case, finished: &Finished, expected: &str, scratch: &Path, seed: u64) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match File::open(scratch) {
+        _ if case.violator == Violator::Scratch && case.outcome != Outcome::Works => {}
+        Ok(file) => findings.extend(crate::pattern::verify(seed, file).err().map(Finding::Pattern)),
+        Err(error) => findings.push(Finding::File(scratch.to_path_buf(), error)),
+    }
+    if case.violator != Violator::Disk {
+        findings.extend(judge::fact(finished, "blk0.sha256", expected));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lie_is_told_under_the_row_that_it_names() {
+        for case in &CASES {
+            assert_eq!(case.row.case.id, case.violation.told().id, "{:?}", case.violation);
+        }
+    }
+
+    #[test]
+    fn every_lie_is_told_to_a_guest() {
+        // QEMU itself refuses to be such a device.
+        let untold = [ProtocolViolation::Neg02];
+        for violation in ProtocolViolation::ALL {
+            assert_eq!(
+                CASES.iter().any(|case| case.violation == violation),
+                !untold.contains(&violation),
+                "{violation:?}"
+            );
+        }
+    }
+}
