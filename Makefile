@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
 # looked at before anything is installed or built.
-VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET PORT QEMU APPEND TIMEOUT BEHAVIOUR FAULTS LOG
+VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET PORT QEMU APPEND TIMEOUT BLOB BEHAVIOUR FAULTS LOG
 # A word of make's command line that no goal knows is a slip of the finger, and a run without it another run.
 knows_run := $(VARIABLES)
 knows_test := QEMU JOBS RESULTS
@@ -34,6 +34,7 @@ $(call one_of,FIRMWARE,slof vof bios)
 $(call one_of,SVM,on off)
 $(call one_of,AP,on off)
 $(call one_of,CPU,power9 power10 power11)
+$(if $(BLOB),$(call one_of,BLOB,demo none))
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 GROUPS := disk network start instructions scaling
 $(if $(QUICK),$(call one_of,QUICK,1))

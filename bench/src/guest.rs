@@ -10,7 +10,7 @@ use postern_harness::qemu::process::{Ended, Qemu, StartError};
 use postern_harness::run::INITRD;
 use postern_harness::session::{Protection, Session, SessionError, last_line};
 use postern_harness::variable::{Firmware, Net};
-use postern_harness::workdir::Workdir;
+use postern_ultravisor::workdir::Workdir;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -49,6 +49,7 @@ pub fn attach(options: &Options) -> Result<u8, AttachError> {
     let ram = options.ram.as_deref().ok_or(AttachError::NotGiven("RAM"))?;
     let bytes = size(ram).map_err(|error| AttachError::Ram(ram.to_path_buf(), error))?;
     let config = Config {
+        tpm: None,
         behaviour: options.behaviour,
         faults: options.faults.clone(),
         reserve: Vec::new(),

@@ -1,5 +1,6 @@
 //! What a run got wrong, one value per finding.
 
+use crate::blob::BlobError;
 use crate::disk;
 use crate::observe::console;
 use crate::observe::contract;
@@ -32,6 +33,10 @@ pub enum Finding {
     Skipped(String),
     /// The guest could not be started.
     Start(SessionError),
+    /// The guest's ESM blob could not be made.
+    Blob(BlobError),
+    /// A part of a secret is still in guest memory, at this address.
+    SecretLeft(u64),
     /// A file of the run could not be made or read.
     File(PathBuf, io::Error),
     /// QEMU ended in another way than it had to.
@@ -193,6 +198,8 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start(error) => write!(f, "{error}"),
+            Self::Blob(error) => write!(f, "{error}"),
+            Self::SecretLeft(at) => write!(f, "a part of the secret is left in memory at {at:#x}"),
             Self::Contract(breach) => write!(f, "{breach}"),
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Ended { expected, found, errors } if errors.is_empty() => {

@@ -31,6 +31,7 @@ Variables (`--name VALUE` means the same)       default
   QEMU=PROGRAM                                  qemu-system-ppc64
   APPEND=WORDS           kernel command line
   TIMEOUT=SECONDS        of run                 300; none when it serves
+  BLOB=none|demo                                 none
   BEHAVIOUR=published|documented                published
   FAULTS=CALL:WHEN=WHAT,...                     none; docs/ultravisor.md lists what a run can be like
   LOG=PATH               ultracalls, JSON lines

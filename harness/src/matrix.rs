@@ -2,6 +2,7 @@
 
 pub mod absurd_tree;
 pub mod answers;
+pub mod blob;
 pub mod boot_matrix;
 pub mod bus;
 pub mod by_hand;

@@ -41,7 +41,7 @@ const TESTS: &[Action] = &[Action::Test, Action::Soak];
 const GUESTS: &[Action] = &[Action::Run, Action::Test, Action::Soak];
 
 /// Every variable, with the subcommands that it means something to.
-pub const VARIABLES: [(&str, &[Action]); 28] = [
+pub const VARIABLES: [(&str, &[Action]); 29] = [
     ("FIRMWARE", BOTH),
     ("SVM", RUN),
     ("AP", RUN),
@@ -61,6 +61,7 @@ pub const VARIABLES: [(&str, &[Action]); 28] = [
     ("SABOTAGE", TEST),
     ("SKIP_BOUNCE", TEST),
     ("CARELESS", TEST),
+    ("BLOB", RUN),
     ("BEHAVIOUR", BOTH),
     ("FAULTS", BOTH),
     ("LOG", BOTH),
@@ -147,6 +148,8 @@ pub struct Options {
     pub careless: PathBuf,
     /// `ROM=PATH`
     pub rom: PathBuf,
+    /// `BLOB=demo|none`: whether the guest gets an ESM blob with a secret in it.
+    pub blob: bool,
     /// `BEHAVIOUR=published|documented`
     pub behaviour: Behaviour,
     /// `FAULTS=SPEC`
@@ -192,6 +195,7 @@ impl Default for Options {
             skip_bounce: "build/postern-skip-bounce.elf".into(),
             careless: "build/postern-careless.elf".into(),
             rom: "build/rom.bin".into(),
+            blob: false,
             behaviour: Behaviour::Published,
             faults: Faults::none(),
             log: None,
@@ -319,6 +323,7 @@ impl Options {
         let useless = [
             ("FAULTS", "SVM=on", !self.svm),
             ("BEHAVIOUR", "SVM=on", !self.svm),
+            ("BLOB", "SVM=on", !self.svm && self.blob),
             ("LOG", "SVM=on", !self.svm && self.log.is_some()),
             ("DISK_WRITE", "DISK", self.disk_write && self.disk.is_none()),
             ("PORT", "NET=user", self.net != Net::User),
@@ -359,6 +364,13 @@ impl Options {
             "SKIP_BOUNCE" => self.skip_bounce = PathBuf::from(text),
             "CARELESS" => self.careless = PathBuf::from(text),
             "ROM" => self.rom = PathBuf::from(text),
+            "BLOB" => {
+                self.blob = match text.to_str() {
+                    Some("demo") => true,
+                    Some("none" | "") => false,
+                    _ => return Err(value.bad("demo or none").into()),
+                }
+            }
             "BEHAVIOUR" => {
                 self.behaviour = match text.to_str() {
                     Some("published") => Behaviour::Published,

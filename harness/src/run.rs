@@ -1,5 +1,6 @@
 //! `run`: one guest in front of a person, with its console live and the runner's verdict after it.
 
+use crate::blob::{self, BlobError};
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
 use crate::guest::{console, firmware};
@@ -8,6 +9,7 @@ use crate::judge::{self, SECURE_CALLS};
 use crate::keyboard::{self, Up};
 use crate::matrix::boot_matrix::SERVING;
 use crate::options::Options;
+use crate::pattern;
 use crate::qemu::command::Machine;
 use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Ended;
@@ -45,11 +47,17 @@ pub const FINDINGS: usize = 12;
 /// Where the console log of a failed run stays.
 const LOG: &str = "build/logs/run.log";
 
+/// The file of the blob of `BLOB=demo`, and its length: four calls.
+const SECRET_NAME: &str = "demo";
+const SECRET_BYTES: usize = 200;
+
 /// Why a run came to nothing; one line each.
 #[derive(Debug)]
 pub enum RunError {
     /// A file of the run.
     File(PathBuf, io::Error),
+    /// The ESM blob.
+    Blob(BlobError),
     /// The guest did not start.
     Session(SessionError),
 }
@@ -58,6 +66,7 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Blob(error) => write!(f, "{error}"),
             Self::Session(error) => write!(f, "{error}"),
         }
     }
@@ -70,6 +79,12 @@ impl fmt::Display for RunError {
 pub fn run(options: &Options) -> Result<u8, RunError> {
     let mut dir = Workdir::new().map_err(|error| RunError::File(std::env::temp_dir(), error))?;
     let machine = machine(options, &dir)?;
+    let tpm = options.blob.then(|| blob::demo(&machine, INITRD, demo_files())).transpose()?;
+    if options.blob {
+        say!(
+            "runner: made a key and an ESM blob for this guest; its file {SECRET_NAME} has {SECRET_BYTES} bytes"
+        );
+    }
     let protection = options.svm.then(|| Protection {
         behaviour: options.behaviour,
         faults: options.faults.clone(),
@@ -79,6 +94,7 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
         attack: None,
         registers: None,
         publish_node: options.firmware != Firmware::Vof,
+        tpm,
         log: options.log.clone(),
     });
     let image = machine.disks.first().map(|disk| disk.image.clone());
@@ -112,6 +128,19 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
     Ok(status)
 }
 
+impl From<BlobError> for RunError {
+    fn from(error: BlobError) -> Self {
+        Self::Blob(error)
+    }
+}
+
+/// One file that is as good as a secret.
+fn demo_files() -> Vec<(String, Vec<u8>)> {
+    let mut secret = vec![0; SECRET_BYTES];
+    pattern::fill(DISK_SEED, &mut secret);
+    vec![(SECRET_NAME.to_owned(), secret)]
+}
+
 fn machine(options: &Options, dir: &Workdir) -> Result<Machine, RunError> {
     let file = |path: &Path, made: io::Result<()>| made.map_err(|e| RunError::File(path.to_path_buf(), e));
     let initrd = dir.path("initrd");
@@ -125,10 +154,11 @@ fn machine(options: &Options, dir: &Workdir) -> Result<Machine, RunError> {
     };
     // VOF has no way to publish the node.
     let svm = if options.svm && options.firmware == Firmware::Vof { "svm=emulated" } else { "" };
+    let secret = if options.blob { "secret=demo" } else { "" };
     Ok(Machine {
         firmware: options.firmware,
         initrd: Some(initrd),
-        bootargs: [svm, &options.append].join(" ").trim().to_owned(),
+        bootargs: [svm, secret, &options.append].join(" ").trim().to_owned(),
         cpu: options.cpu,
         smp: options.smp,
         memory: options.memory,

@@ -11,6 +11,7 @@ use crate::observe::strict::Block;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
 use crate::variable::Firmware;
+use esm_blob::PrivateKey;
 use postern_ultravisor::doctor::Edit;
 use postern_ultravisor::host::Rule;
 use postern_ultravisor::inject::Attack;
@@ -50,6 +51,8 @@ pub struct Protection {
     pub registers: Option<u64>,
     /// Whether the tree tells the guest; if not, its command line has to.
     pub publish_node: bool,
+    /// The private key in the TPM's place: the guest has to bring an ESM blob for it.
+    pub tpm: Option<PrivateKey>,
     /// JSON lines, one per ultracall.
     pub log: Option<PathBuf>,
 }
@@ -67,6 +70,7 @@ impl Protection {
             attack: None,
             registers: None,
             publish_node,
+            tpm: None,
             log: None,
         }
     }
@@ -200,6 +204,7 @@ impl Session {
             std::thread::sleep(TICK);
         }
         let config = Config {
+            tpm: protection.tpm,
             behaviour: protection.behaviour,
             faults: protection.faults,
             reserve: protection.reserve,

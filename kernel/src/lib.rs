@@ -18,6 +18,7 @@ pub mod memory;
 mod mode;
 pub mod platform;
 pub mod report;
+mod secret;
 mod stop;
 mod tree;
 
@@ -66,6 +67,7 @@ unsafe fn boot(fdt: usize, image: &mut impl Image, report: &mut Report) -> Resul
     let mut map = memory::open::map(&machine, &own, mode.is_secure())?;
     report.entropy(platform::entropy::open());
     report.handlers(arch::nmi::register(map.rtas()));
+    let secret = secret::fetch(&options, mode, report)?;
     let pool = memory::open::open(&mut map, mode.is_secure().then_some(options.pool), report)?;
     report.memory(pool.as_ref());
     report.cpus(arch::cpus::start(&machine, mode.is_secure()));
@@ -74,6 +76,7 @@ unsafe fn boot(fdt: usize, image: &mut impl Image, report: &mut Report) -> Resul
     #[cfg(sabotage_careless)]
     careless::say_what_is_private(&mut devices);
     let work = jobs::run(&options, image, &mut devices, report);
+    drop(secret);
     report.counters(&devices);
     let outcome = Outcome { work, refused: devices.refused, exposure: report.exposure(&devices) };
     report.outcome(&outcome);

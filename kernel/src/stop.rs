@@ -3,6 +3,7 @@
 use crate::devices::DeviceError;
 use crate::memory::mmu::MmuError;
 use core::fmt;
+use papr::ultracall::file::{FileError, FileName};
 use postern_core::exit::ExitStatus;
 use postern_core::secure::Contradiction;
 use pseries_tree::FdtError;
@@ -42,6 +43,9 @@ pub enum Stop {
     /// Translation cannot be turned on.
     #[error(transparent)]
     Mmu(#[from] MmuError),
+    /// The file of the ESM blob that was asked for was not given.
+    #[error("secret {0}: {1}")]
+    Secret(FileName, FileError),
     /// A device failed, or a job on it.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -74,7 +78,7 @@ impl Stop {
             Self::Map(_) => ExitStatus::BadDeviceTree,
             Self::Accept(_) => ExitStatus::OutOfMemory,
             Self::CommandLine(_) => ExitStatus::BadCommandLine,
-            Self::Secure(_) | Self::EsmNotIssued => ExitStatus::SecureModeFailed,
+            Self::Secure(_) | Self::EsmNotIssued | Self::Secret(..) => ExitStatus::SecureModeFailed,
             Self::Pool(_) => ExitStatus::PoolNotShared,
             Self::Mmu(_) => ExitStatus::PlatformRefused,
             Self::Device(error) => error.status(),

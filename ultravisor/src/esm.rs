@@ -5,11 +5,15 @@
 use std::fmt;
 use std::ops::Range;
 
+use esm_blob::ReadError;
+use esm_blob::archive::ArchiveError;
+
 use super::call::Code;
 use super::fdt::FdtError;
 use super::image::KernelMeasurement;
 use crate::Firmware;
 
+pub(crate) mod blob;
 mod paging;
 mod reserve;
 mod steps;
@@ -66,6 +70,10 @@ pub enum Requirement {
     KernelInRam,
     /// An ESM blob. Only the development build misses it here: see [`Entry`].
     Blob,
+    /// The initrd has an ESM blob in front of it.
+    BlobFound(ArchiveError),
+    /// The blob can be read, and the machine's key opens it.
+    BlobRead(ReadError),
     /// What is measured has the digest of the ESM blob.
     Digest(&'static str),
     /// This many bytes below the top of the real mode area that no entry of the memory map reserves.
@@ -91,6 +99,8 @@ impl fmt::Display for Requirement {
             Self::InitrdInRam => write!(f, "a non-empty initrd inside the VM's memory"),
             Self::KernelInRam => write!(f, "a kernel inside the VM's memory"),
             Self::Blob => write!(f, "an ESM blob"),
+            Self::BlobFound(error) => write!(f, "an ESM blob ({error})"),
+            Self::BlobRead(error) => write!(f, "an ESM blob for this machine ({error})"),
             Self::Digest(what) => write!(f, "the blob's digest of the {what}"),
             Self::RoomForReservation(size) => write!(f, "{size:#x} bytes that are not reserved"),
             Self::RoomInTree => write!(f, "room in the tree for four reservations"),
@@ -131,6 +141,8 @@ pub struct EsmReport {
     pub warned: Vec<Requirement>,
     /// Requirements that are not met: UV_ESM was aborted for them.
     pub unmet: Vec<Requirement>,
+    /// Whether there was an ESM blob that the machine's key opened.
+    pub blob: bool,
     /// What was added to the tree's memory map, as address and size, in order.
     pub reservations: Vec<(u64, u64)>,
     /// Guest physical addresses of the frames that the ultravisor took.
@@ -162,6 +174,9 @@ impl fmt::Display for EsmReport {
             Some(address) => format!("DIFFERS from the file, first at {address:#x}"),
         };
         writeln!(f, "UV_ESM kernel base {:#x}, device tree {:#x}", self.kernel_base, self.fdt)?;
+        if self.blob {
+            writeln!(f, "  blob     opened with this machine's key")?;
+        }
         writeln!(f, "  kernel   sha512 {} ({equal})", self.kernel.memory_sha512)?;
         writeln!(f, "  bootargs sha512 {}", self.bootargs_sha512.as_deref().unwrap_or("none"))?;
         writeln!(f, "  initrd   sha512 {}", self.initrd_sha512.as_deref().unwrap_or("none"))?;

@@ -14,7 +14,7 @@
 //! | `esm:before=U_RETRY` | UV_ESM refused with a code before H_SVM_INIT_START |
 //! | `esm:after` | UV_ESM aborted just before H_SVM_INIT_DONE: the guest goes on as a normal VM with r3 = -4 |
 //!
-//! Calls are `share`, `unshare`, `unshare-all`, `esm` and `any`; codes are names (`U_P2`) or signed numbers. What is
+//! Calls are `share`, `unshare`, `unshare-all`, `esm`, `file` (UV_ESMB_GET_FILE) and `any`; codes are names (`U_P2`) or signed numbers. What is
 //! about a whole run, not about one call, is in [`super::condition`].
 
 use std::fmt;
@@ -115,7 +115,7 @@ impl Faults {
 pub enum FaultError {
     /// No `:` between the call and the rest.
     NoCall(String),
-    /// Not one of `share`, `unshare`, `unshare-all`, `esm`, `any`.
+    /// Not one of `share`, `unshare`, `unshare-all`, `esm`, `file`, `any`.
     UnknownCall(String),
     /// Not a count from 1, `all`, `retry`, `before`, `silent` or `after`.
     UnknownMoment(String),
@@ -134,7 +134,7 @@ impl fmt::Display for FaultError {
         match self {
             Self::NoCall(text) => write!(f, "fault `{text}`: expected CALL:WHEN=WHAT"),
             Self::UnknownCall(text) => {
-                write!(f, "fault `{text}`: the call is one of share, unshare, unshare-all, esm, any")
+                write!(f, "fault `{text}`: the call is one of share, unshare, unshare-all, esm, file, any")
             }
             Self::UnknownMoment(text) => write!(
                 f,
@@ -159,11 +159,12 @@ impl fmt::Display for FaultError {
 
 impl std::error::Error for FaultError {}
 
-const CALLS: [(&str, Target); 5] = [
+const CALLS: [(&str, Target); 6] = [
     ("share", Target::Call(Number::SharePage)),
     ("unshare", Target::Call(Number::UnsharePage)),
     ("unshare-all", Target::Call(Number::UnshareAllPages)),
     ("esm", Target::Call(Number::Esm)),
+    ("file", Target::Call(Number::EsmbGetFile)),
     ("any", Target::Any),
 ];
 
@@ -179,7 +180,8 @@ impl FromStr for Fault {
             .map(|(_, target)| *target)
             .ok_or_else(|| FaultError::UnknownCall(whole()))?;
         let is_esm = target == Target::Call(Number::Esm);
-        let can_be_silent = matches!(target, Target::Call(number) if number != Number::Esm);
+        let can_be_silent =
+            matches!(target, Target::Call(number) if !matches!(number, Number::Esm | Number::EsmbGetFile));
 
         let code = |text: &str| text.parse::<Code>().map_err(|_| FaultError::UnknownCode(whole()));
         let effect = |what: &str| match what {
@@ -272,6 +274,8 @@ mod tests {
             "share:2=silent",
             "esm:before=U_P2",
             "esm:after",
+            "file:2=65",
+            "file:all=64",
             "share:1=U_P2,esm:after",
             "share:silent,esm:warn-only",
         ] {
@@ -293,6 +297,7 @@ mod tests {
         assert_eq!(error("share:retry=0"), FaultError::BadRetry("share:retry=0".into()));
         assert_eq!(error("share:after"), FaultError::WrongCall("share:after".into()));
         assert_eq!(error("share:before=U_P2"), FaultError::WrongCall("share:before=U_P2".into()));
+        assert_eq!(error("file:silent"), FaultError::WrongCall("file:silent".into()));
         assert_eq!(error("esm:silent"), FaultError::WrongCall("esm:silent".into()));
     }
 

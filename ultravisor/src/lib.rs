@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod esm;
 pub mod fault;
 pub mod fdt;
+mod files;
 pub mod firmware;
 pub mod frames;
 pub mod gdb;
@@ -90,6 +91,8 @@ pub struct Config {
     pub firmware: Firmware,
     /// The kernel's file, for comparison at UV_ESM.
     pub kernel_elf: PathBuf,
+    /// The private key in the TPM's place: the guest has to bring an ESM blob with a lockbox for it.
+    pub tpm: Option<esm_blob::PrivateKey>,
     /// Where the call log goes, as JSON lines.
     pub log: Option<PathBuf>,
     /// With [`Firmware::Bios`]: add the node `/ibm,ultravisor` to the tree before the first instruction. SLOF

@@ -37,7 +37,7 @@ impl CallRecord {
     #[must_use]
     pub fn r3(&self) -> u64 {
         match self.verdict.resume {
-            Resume::Answer(code) => code.register(),
+            Resume::Answer(code) | Resume::Data(code) => code.register(),
             Resume::Untouched | Resume::Never => self.call.opcode,
             Resume::Reenter { fdt, .. } => fdt,
         }
@@ -92,6 +92,7 @@ fn esm_json(esm: &EsmReport) -> Value {
             "bootargs_sha512": esm.bootargs_sha512,
             "initrd_sha512": esm.initrd_sha512,
             "rtas_sha512": esm.rtas_sha512,
+            "blob": esm.blob,
             "outcome": format!("{:?}", esm.outcome),
             "forgotten": esm.forgotten,
             "warned": texts(&esm.warned),
@@ -138,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_call_is_one_line_with_what_r3_showed() {
-        let call = Call { opcode: 0xf130, arguments: [0x100, 0x80, 3, 0, 0, 0, 0, 0, 0], msr: 0 };
+        let call = Call { opcode: 0xf130, arguments: [0x100, 0x80, 3, 0, 0, 0, 0, 0, 0], msr: 0, pidr: 0 };
         let verdict = Verdict { code: Code::P2, resume: Resume::Untouched };
         let duration = Duration::from_micros(750);
         let (at, thread, callers) = (UNIX_EPOCH, "01".to_owned(), Vec::new());

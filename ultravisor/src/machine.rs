@@ -7,9 +7,13 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use esm_blob::PrivateKey;
+
 use super::call::{self, Code, Number};
+use super::esm::blob::Esmb;
 use super::esm::{self, EsmReport, Outcome};
 use super::fault::Effect;
+use super::files::{Answer, BlobFiles};
 use super::frames::{FRAME_SHIFT, FRAME_SIZE, FrameState, ShareMap};
 use super::image::KernelImage;
 use super::ram::GuestRam;
@@ -38,6 +42,8 @@ pub struct Call {
     pub arguments: [u64; 9],
     /// The caller's MSR.
     pub msr: u64,
+    /// The caller's PIDR; of UV_ESMB_GET_FILE alone.
+    pub pidr: u64,
 }
 
 /// How the guest goes on.
@@ -45,6 +51,8 @@ pub struct Call {
 pub enum Resume {
     /// After `sc 2`, with this in r3.
     Answer(Code),
+    /// The same, and [`Machine::take_data`] has what goes into r4 to r11.
+    Data(Code),
     /// After `sc 2`, with r3 as it was.
     Untouched,
     /// At the kernel base, as UV_ESM does.
@@ -78,6 +86,10 @@ pub struct Machine {
     warn_only: bool,
     /// The guest may leave the place where it was entered, and use it.
     moves: bool,
+    tpm: Option<PrivateKey>,
+    files: Option<BlobFiles>,
+    /// Kept apart from the verdict, which is logged.
+    data: Option<[u64; 8]>,
     /// Kernel, with its stack, and tree of a secure guest: address and size.
     in_use: Vec<(u64, u64)>,
     /// Every UV_ESM that got as far as reading the tree.
@@ -98,6 +110,9 @@ impl Machine {
             secure: false,
             warn_only: false,
             moves: false,
+            tpm: None,
+            files: None,
+            data: None,
             in_use: Vec::new(),
             esm: Vec::new(),
             violations: Vec::new(),
@@ -112,6 +127,16 @@ impl Machine {
     /// The guest may move: what it does with the place where it was entered, and what it shows, is its own affair.
     pub fn permit_moves(&mut self) {
         self.moves = true;
+    }
+
+    /// This key is in the TPM's place: guests need an ESM blob.
+    pub fn use_key(&mut self, tpm: PrivateKey) {
+        self.tpm = Some(tpm);
+    }
+
+    /// The data of the last answer, once.
+    pub fn take_data(&mut self) -> Option<[u64; 8]> {
+        self.data.take()
     }
 
     /// What a CPU with this server number, started by RTAS, makes of the ultravisor.
@@ -197,9 +222,26 @@ impl Machine {
                 }
                 Ok(self.finished(Code::SUCCESS))
             }
-            // There is no ESM blob, hence no file.
-            Number::EsmbGetFile => Ok(answered(Code::PARAMETER)),
+            Number::EsmbGetFile => self.get_file(ram, call),
         }
+    }
+
+    fn get_file(&mut self, ram: &GuestRam, call: &Call) -> io::Result<Verdict> {
+        let Some(files) = self.files.as_mut().filter(|_| self.secure) else {
+            return Ok(answered(Code::PARAMETER));
+        };
+        Ok(match files.read(ram, call.arguments, call.pidr)? {
+            Answer::Code(code) => answered(code),
+            Answer::Data(data, count) => {
+                self.data = Some(data);
+                let code = Code(i32::try_from(count).unwrap_or_default());
+                Verdict { code, resume: Resume::Data(code) }
+            }
+            Answer::Dead(reason) => {
+                self.violations.push(Violation::Dead(reason));
+                Verdict { code: Code::STATE, resume: Resume::Never }
+            }
+        })
     }
 
     /// The end of a share call whose body has run.
@@ -332,7 +374,8 @@ impl Machine {
             return Ok(answered(if published { Code::RETRY } else { Code::SUCCESS }));
         }
         let (image, firmware, warn_only) = (&self.image, self.firmware, self.warn_only);
-        let entry = esm::Entry { ram, map: &self.map, image, firmware, warn_only, abort };
+        let tpm = self.tpm.as_ref();
+        let entry = esm::Entry { ram, map: &self.map, image, tpm, firmware, warn_only, abort };
         let report = entry.run(kernel_base, fdt)?;
         if let Some(address) = report.kernel.first_difference {
             self.violations.push(Violation::KernelDiffers(address));
@@ -364,6 +407,8 @@ impl Machine {
                 self.violations.push(Violation::ReservationHits(*address));
             }
         }
+        // Without a blob there is no file.
+        self.files = Esmb::of(report).filter(|_| self.tpm.is_some()).map(BlobFiles::new);
         self.secure = true;
         Ok(())
     }

@@ -155,6 +155,9 @@ impl Server {
                 Symbols::load(&config.kernel_elf)
             }
         };
+        if let Some(tpm) = config.tpm {
+            machine.use_key(tpm);
+        }
         if let Some(byte) = conditions.fill {
             poison::fill(&ram, byte).map_err(UvError::Ram)?;
         }
@@ -358,7 +361,8 @@ impl Server {
         for index in 0..number.map_or(0, Number::arguments) {
             arguments[index] = self.read(order, self.registers.gpr[index + 1])?;
         }
-        let call = Call { opcode, arguments, msr: srr1 };
+        let pidr = if number == Some(Number::EsmbGetFile) { self.process(order)? } else { 0 };
+        let call = Call { opcode, arguments, msr: srr1, pidr };
         if self.guest == Guest::Strict {
             self.check_scrubbed(order, &call, number)?;
         }
@@ -375,6 +379,13 @@ impl Server {
         let (pc, msr) = match verdict.resume {
             Resume::Answer(code) => {
                 self.write(order, self.registers.gpr[0], code.register())?;
+                (srr0, srr1)
+            }
+            Resume::Data(code) => {
+                self.write(order, self.registers.gpr[0], code.register())?;
+                for (register, value) in (1..).zip(self.machine.take_data().unwrap_or_default()) {
+                    self.write(order, self.registers.gpr[register], value)?;
+                }
                 (srr0, srr1)
             }
             Resume::Untouched | Resume::Never => (srr0, srr1),
@@ -407,6 +418,16 @@ impl Server {
             self.end_machine()?;
         }
         Ok(())
+    }
+
+    /// PIDR of the stopped vCPU; 0 where QEMU 7.2 shows it nowhere, which is of every vCPU but the first.
+    fn process(&mut self, order: Order) -> Result<u64, UvError> {
+        let pid = self.client.register("pid")?;
+        match self.client.read_register(pid) {
+            Ok(bytes) => Ok(order.decode(&bytes)),
+            Err(GdbError::Unexpected { .. }) => Ok(0),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn note(&mut self, record: &CallRecord, entries: usize) -> io::Result<()> {

@@ -39,6 +39,7 @@ fn esm(asm: &mut Asm) {
 
 fn config(behaviour: Behaviour, faults: &str) -> Config {
     Config {
+        tpm: None,
         behaviour,
         faults: faults.parse().expect("faults"),
         reserve: Vec::new(),

@@ -1,6 +1,6 @@
 //! UV_ESM: what a host leaves in memory and registers, and what the ultravisor makes of it.
 
-use super::{M, tried};
+use super::{HM, M, tried};
 use crate::Case;
 use crate::Response::{Halt, Work};
 
@@ -82,5 +82,33 @@ pub(super) const CASES: &[Case] = &[
         "after UV_ESM the guest is entered with another tree: none, memory that was forgotten, the image, the vectors, \
          no memory",
         "status 2 with what is there, or 8 where the access fails; nothing of before UV_ESM stands in for it, and nothing is shared",
+    ),
+    tried(
+        M,
+        "ESM-20",
+        &[Halt],
+        "kernel, command line, initrd, RTAS text or key are not those of the ESM blob, or somebody changed it",
+        "the ultravisor answers -4; the guest stays an ordinary one, names the code, and ends with status 4",
+    ),
+    tried(
+        HM,
+        "ESM-21",
+        &[Halt],
+        "UV_ESMB_GET_FILE claims more bytes than its registers hold",
+        "the number is named, nothing is copied; status 4",
+    ),
+    tried(
+        HM,
+        "ESM-22",
+        &[Halt],
+        "UV_ESMB_GET_FILE fails, at once or in the middle of the file",
+        "the offset and the code are named, what was read is cleared; status 4",
+    ),
+    tried(
+        HM,
+        "ESM-23",
+        &[Halt],
+        "UV_ESMB_GET_FILE gives full chunks without end",
+        "given up before the offset at which the ultravisor would assert; status 4",
     ),
 ];

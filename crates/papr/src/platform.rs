@@ -30,6 +30,14 @@ pub trait Ultravisor {
     unsafe fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64;
 }
 
+/// The files of the ESM blob, through UV_ESMB_GET_FILE. [`crate::ultracall::file`] reads them.
+pub trait BlobFiles {
+    /// Makes one call for a file's bytes from `offset` on. `name` is registers: the first byte is the most significant one
+    /// of the first; `data` is what the answer's registers hold in that order. Returns r3, unjudged. Nothing else keeps
+    /// anything of the answer, no register and no memory.
+    fn get_file(&self, offset: u64, name: &[u64; 8], data: &mut [u8; 64]) -> i64;
+}
+
 /// Run-time abstraction services, through H_RTAS.
 pub trait Rtas {
     /// Calls a service by the token that the tree has for it, and copies as many return words as `rets` has,

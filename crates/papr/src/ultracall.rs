@@ -3,6 +3,7 @@
 //! Source: open-power/ultravisor `include/uapi_uvcall.h`, `core/uvcall.c`; Linux
 //! `arch/powerpc/include/asm/ultravisor-api.h`.
 
+pub mod file;
 mod status;
 
 pub use status::UvStatus;
@@ -20,4 +21,6 @@ pub enum Ultracall {
     UnsharePage = 0xf134,
     /// No arguments: take back the access to everything that is shared.
     UnshareAllPages = 0xf140,
+    /// offset, file name in eight registers: [`file`]
+    EsmbGetFile = 0xf14c,
 }

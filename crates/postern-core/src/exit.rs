@@ -107,7 +107,8 @@ pub const EXPLANATIONS: [Explanation; 13] = [
     ),
     explain(
         ExitStatus::SecureModeFailed,
-        "UV_ESM failed, or what the platform says about secure mode contradicts itself",
+        "UV_ESM failed, what the platform says about secure mode contradicts itself, or the ultravisor does not give the \
+            file that `secret=` names",
         "the ultracall's return code, by name; see [the decision table](design.md#secure-or-not)",
     ),
     explain(

@@ -60,6 +60,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(network::tests());
     tests.extend(faults::tests());
     tests.extend(esm::tests());
+    tests.extend(super::blob::tests());
     tests.extend(super::answers::tests());
     tests.extend(super::placed::tests());
     tests.extend(input::tests());

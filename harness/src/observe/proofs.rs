@@ -82,7 +82,7 @@ mod tests {
         arguments[..2].copy_from_slice(&[first, count]);
         CallRecord {
             n: 1,
-            call: Call { opcode: number as u64, arguments, msr: 0 },
+            call: Call { opcode: number as u64, arguments, msr: 0, pidr: 0 },
             verdict: Verdict { code: Code::SUCCESS, resume: Resume::Untouched },
             faulted: false,
             at: std::time::UNIX_EPOCH,

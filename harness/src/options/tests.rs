@@ -26,6 +26,8 @@ fn what_cannot_be_followed_is_one_line_with_its_name() {
         (&["run", "JOBS=2"], "JOBS: no variable of `run`; `help` lists them"),
         (&["test", "MEM=1G"], "MEM: no variable of `test`; `help` lists them"),
         (&["run", "SVM=off", "FAULTS=share:silent"], "FAULTS: has no effect without SVM=on"),
+        (&["run", "BLOB=demo", "SVM=off"], "BLOB: has no effect without SVM=on"),
+        (&["run", "BLOB=x"], "BLOB=x: expected demo or none"),
         (&["run", "LOG=calls", "SVM=off"], "LOG: has no effect without SVM=on"),
         (&["run", "DISK_WRITE=yes"], "DISK_WRITE: has no effect without DISK"),
         (&["run", "PORT=5555", "NET=none"], "PORT: has no effect without NET=user"),

@@ -82,3 +82,53 @@ pub unsafe fn ultracall(number: u64, args: [u64; 2]) -> i64 {
     }
     r3
 }
+
+/// UV_ESMB_GET_FILE: offset in r4, name in r5..r12; what r3 holds afterwards, and r4..r11 in `data`, the most
+/// significant byte of each first.
+///
+/// The registers go to memory and are cleared before anything else happens: what they hold is a secret, and the host sees
+/// every register that a later hypercall does not overwrite. MSR\[EE\] as for [`ultracall`].
+///
+/// # Safety
+/// An interrupt that came now could be returned from (MSR\[RI\]).
+#[inline(never)]
+pub unsafe fn get_file(offset: u64, name: &[u64; 8], data: &mut [u8; 64]) -> i64 {
+    const UV_ESMB_GET_FILE: u64 = 0xf14c;
+    let r3: i64;
+    // SAFETY: the call writes registers only. `name` is read and `data` is written within their 64 bytes. MSR and SPRG3 as
+    // in `ultracall`.
+    unsafe {
+        asm!(
+            "ld 5, 0({name})", "ld 6, 8({name})", "ld 7, 16({name})", "ld 8, 24({name})",
+            "ld 9, 32({name})", "ld 10, 40({name})", "ld 11, 48({name})", "ld 12, 56({name})",
+            "mtmsrd {recoverable}, 1",
+            "mtctr 0",
+            "mtxer 0",
+            "mtsprg 3, {expected}",
+            "sc 2",
+            "li 0, 0",
+            "mtsprg 3, 0",
+            "stdbrx 4, 0, {data}", "addi {data}, {data}, 8",
+            "stdbrx 5, 0, {data}", "addi {data}, {data}, 8",
+            "stdbrx 6, 0, {data}", "addi {data}, {data}, 8",
+            "stdbrx 7, 0, {data}", "addi {data}, {data}, 8",
+            "stdbrx 8, 0, {data}", "addi {data}, {data}, 8",
+            "stdbrx 9, 0, {data}", "addi {data}, {data}, 8",
+            "stdbrx 10, 0, {data}", "addi {data}, {data}, 8",
+            "stdbrx 11, 0, {data}", "addi {data}, {data}, 8",
+            "li 4, 0", "li 5, 0", "li 6, 0", "li 7, 0", "li 8, 0", "li 9, 0", "li 10, 0", "li 11, 0", "li 12, 0",
+            name = in(reg_nonzero) name.as_ptr(),
+            data = inout(reg_nonzero) data.as_mut_ptr() => _,
+            recoverable = in(reg) MSR_RI,
+            expected = in(reg) SC_EXPECTED,
+            inout("r3") UV_ESMB_GET_FILE => r3,
+            inout("r4") offset => _,
+            inout("r0") 0u64 => _, out("r5") _, out("r6") _, out("r7") _, out("r8") _, out("r9") _,
+            out("r10") _, out("r11") _, out("r12") _,
+            out("ctr") _, out("xer") _, out("cr0") _, out("cr1") _, out("cr5") _,
+            out("cr6") _, out("cr7") _,
+            options(nostack),
+        );
+    }
+    r3
+}

@@ -13,7 +13,7 @@ mod memory;
 mod probe;
 mod registers;
 
-pub use calls::{hcall, ultracall};
+pub use calls::{get_file, hcall, ultracall};
 pub use clear::{clear_by_blocks, cleared_by_one, set, zero};
 pub use copy::{copy, copy_shared, take};
 pub use idle::cede;

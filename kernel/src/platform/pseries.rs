@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use papr::addr::Gpa;
 use papr::clock::{Clock, Wake};
 use papr::hcall::{Hcall, HcallReturn};
-use papr::platform::{Barriers, HaltReason, Hypervisor, Platform, Ultravisor};
+use papr::platform::{Barriers, BlobFiles, HaltReason, Hypervisor, Platform, Ultravisor};
 use papr::ultracall::Ultracall;
 use postern_core::exit::ExitStatus;
 
@@ -64,6 +64,14 @@ impl Ultravisor for Pseries {
         ULTRACALLS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: as the caller promises.
         unsafe { postern_arch::ultracall(call as u64, args) }
+    }
+}
+
+impl BlobFiles for Pseries {
+    fn get_file(&self, offset: u64, name: &[u64; 8], data: &mut [u8; 64]) -> i64 {
+        ULTRACALLS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: this kernel runs with MSR[RI] on wherever it makes a call.
+        unsafe { postern_arch::get_file(offset, name, data) }
     }
 }
 

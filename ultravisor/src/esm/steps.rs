@@ -3,10 +3,13 @@
 
 use std::io;
 
+use esm_blob::PrivateKey;
+
+use super::blob::{Contents, Esmb};
 use super::paging::Paging;
 use super::reserve::{ESMB, RTAS, TSS, place};
 use super::tree::{NoCpus, RTAS_TOKENS, max_cpus, number, read_tree, rmo_top};
-use super::{EsmReport, Outcome, Requirement, cannot_meet};
+use super::{EsmReport, Outcome, Requirement, blob, cannot_meet};
 use crate::Firmware;
 use crate::call::Code;
 use crate::fdt::{Fdt, Node, claimed_size};
@@ -18,9 +21,9 @@ use crate::ram::GuestRam;
 /// has it as a constant.
 const RTAS_TEXT: [u32; 5] = [0x7c64_1b78, 0x3c60_0000, 0x6063_f000, 0x4400_0022, 0x4e80_0020];
 
-/// What UV_ESM is called with. There is no ESM blob here: the one that is imagined holds the digest of the kernel's
-/// file and of the RTAS text, and any command line and initrd will do. A development build finds no blob, says so, and
-/// goes on.
+/// What UV_ESM is called with. With a key in the TPM's place the guest has to bring an ESM blob that it opens. Without, a
+/// blob is imagined: it holds the digest of the kernel's file and of the RTAS text, and any command line and initrd will
+/// do. A development build says what is wrong with the blob, and goes on.
 pub(crate) struct Entry<'a> {
     /// Guest memory.
     pub ram: &'a GuestRam,
@@ -28,6 +31,8 @@ pub(crate) struct Entry<'a> {
     pub map: &'a ShareMap,
     /// The kernel's file.
     pub image: &'a KernelImage,
+    /// The private key in the TPM's place.
+    pub tpm: Option<&'a PrivateKey>,
     /// What started the guest.
     pub firmware: Firmware,
     /// ESM_BLOB_CHK_WARN_ONLY: whatever the check of the blob finds is logged, and all memory is kept.
@@ -87,6 +92,7 @@ impl Entry<'_> {
             waived: Vec::new(),
             warned: Vec::new(),
             unmet: Vec::new(),
+            blob: false,
             reservations: Vec::new(),
             reserved: Vec::new(),
             kept: Vec::new(),
@@ -153,10 +159,11 @@ impl Entry<'_> {
             paging.share(buffer)?;
         }
 
-        let missing = self.check_blob(&fdt, report, paging)?;
+        let mut contents = Contents::default();
+        let missing = self.check_blob(&fdt, report, paging, &mut contents)?;
         if self.warn_only {
             report.warned = missing;
-            report.warned.push(Requirement::Blob);
+            report.warned.extend(self.tpm.is_none().then_some(Requirement::Blob));
             paging.page_in_everything();
         } else if !missing.is_empty() {
             return Err(Stop::Unmet(missing));
@@ -170,6 +177,9 @@ impl Entry<'_> {
         }
         report.forgotten = paging.commit()?;
         report.kept = paging.kept();
+        if let Some(esmb) = Esmb::of(report) {
+            esmb.keep(self.ram, &contents)?;
+        }
         // Packed, and still it may end above the old one.
         let packed = fdt.pack();
         report.needed.push(report.fdt..report.fdt.saturating_add(packed.len() as u64));
@@ -219,6 +229,7 @@ impl Entry<'_> {
         fdt: &Fdt,
         report: &mut EsmReport,
         paging: &mut Paging<'_>,
+        contents: &mut Contents,
     ) -> Result<Vec<Requirement>, Stop> {
         let (chosen, rtas) = (fdt.node("/chosen"), fdt.node("/rtas"));
         let property = |node: Option<&Node>, name: &str| {
@@ -265,12 +276,17 @@ impl Entry<'_> {
             return Ok(vec![Requirement::InitrdInRam]);
         }
         report.needed.push(initrd[0]..initrd[1]);
-        report.initrd_sha512 = self.ram.read(initrd[0], length)?.as_deref().map(sha512);
+        let found = self.ram.read(initrd[0], length)?.unwrap_or_default();
+        report.initrd_sha512 = Some(sha512(&found));
         let Some(bootargs) = chosen.and_then(|chosen| chosen.property("bootargs")) else {
             return Ok(vec![Requirement::Chosen("bootargs")]);
         };
-        report.bootargs_sha512 = Some(sha512(bootargs.split_last().map_or(&[][..], |(_, text)| text)));
-        Ok(self.digests(base, text, report, paging)?)
+        let bootargs = bootargs.split_last().map_or(&[][..], |(_, text)| text);
+        report.bootargs_sha512 = Some(sha512(bootargs));
+        let Some(tpm) = self.tpm else { return Ok(self.digests(base, text, report, paging)?) };
+        let guest =
+            blob::Guest { ram: self.ram, rtas: base.zip(text), bootargs, initrd: &found, at: initrd[0] };
+        Ok(guest.check(tpm, report, paging, contents)?)
     }
 
     /// The digests themselves; all of them are looked at.

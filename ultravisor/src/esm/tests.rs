@@ -26,6 +26,7 @@ pub(crate) struct Says<'a> {
     pub(crate) servers: &'a [u32],
     pub(crate) boot_cpu: u32,
     pub(crate) memory: u64,
+    pub(crate) initrd: u32,
 }
 
 impl Default for Says<'_> {
@@ -39,6 +40,7 @@ impl Default for Says<'_> {
             servers: &[0],
             boot_cpu: 0,
             memory: RAM,
+            initrd: 6,
         }
     }
 }
@@ -75,13 +77,13 @@ pub(crate) fn tree_that(says: Says<'_>) -> Vec<u8> {
         builder = builder.bytes("bootargs", b"svm=on\0");
     }
     builder = cell(builder, "linux,initrd-start", &[INITRD as u32]);
-    builder = cell(builder, "linux,initrd-end", &[INITRD as u32 + 6]);
+    builder = cell(builder, "linux,initrd-end", &[INITRD as u32 + says.initrd]);
     let mut bytes = builder.end().end().finish(says.reserved);
     bytes[28..32].copy_from_slice(&says.boot_cpu.to_be_bytes());
     bytes
 }
 
-fn image() -> KernelImage {
+pub(crate) fn image() -> KernelImage {
     KernelImage::parse(&elf(&[(0, b"kernel")])).expect("image")
 }
 
@@ -113,7 +115,7 @@ const PUBLISHED: Build = Build { firmware: Firmware::Slof, warn_only: false, abo
 fn enter_at(ram: ScratchRam, map: ShareMap, build: Build, at: u64) -> Entered {
     let Build { firmware, warn_only, abort } = build;
     let image = image();
-    let entry = Entry { ram: &ram, map: &map, image: &image, firmware, warn_only, abort };
+    let entry = Entry { ram: &ram, map: &map, image: &image, tpm: None, firmware, warn_only, abort };
     let report = entry.run(BASE, at).expect("RAM");
     Entered { ram, map, report }
 }

@@ -36,7 +36,7 @@ impl Guest {
     fn call_with(&mut self, opcode: u64, given: &[u64], msr: u64, fault: Option<Effect>) -> Verdict {
         let mut arguments = [0; 9];
         arguments[..given.len()].copy_from_slice(given);
-        self.machine.serve(&self.ram, &Call { opcode, arguments, msr }, fault).expect("RAM")
+        self.machine.serve(&self.ram, &Call { opcode, arguments, msr, pidr: 0 }, fault).expect("RAM")
     }
 
     fn call(&mut self, opcode: u64, given: &[u64]) -> Verdict {
@@ -60,7 +60,7 @@ fn shown(verdict: Verdict) -> (Code, Option<Code>) {
     match verdict.resume {
         Resume::Answer(code) => (verdict.code, Some(code)),
         Resume::Untouched => (verdict.code, None),
-        Resume::Reenter { .. } | Resume::Never => panic!("no answer"),
+        Resume::Data(_) | Resume::Reenter { .. } | Resume::Never => panic!("no answer"),
     }
 }
 

@@ -104,6 +104,7 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         std::thread::sleep(TICK);
     }
     let config = Config {
+        tpm: None,
         behaviour: options.behaviour,
         faults: options.faults.clone(),
         reserve: Vec::new(),

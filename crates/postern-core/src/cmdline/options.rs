@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use log::LevelFilter;
+use papr::ultracall::file::FileName;
 
 /// Most steps in one `run=`.
 pub const MAX_STEPS: usize = 8;
@@ -84,6 +85,8 @@ pub struct Options {
     pub serve: Option<Duration>,
     /// `patience=SECONDS`: how long a device may take over a request; not given: what each driver allows.
     pub patience: Option<Duration>,
+    /// `secret=NAME`: a file of the ESM blob.
+    pub secret: Option<FileName>,
 }
 
 impl Default for Options {
@@ -102,6 +105,7 @@ impl Default for Options {
             seed: DEFAULT_SEED,
             serve: None,
             patience: None,
+            secret: None,
         }
     }
 }

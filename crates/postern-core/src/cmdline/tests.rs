@@ -7,6 +7,7 @@ use crate::secure::SvmOption;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use log::LevelFilter;
+use papr::ultracall::file::FileName;
 use postern_cases::case;
 use proptest::prelude::{any, proptest};
 use std::format;
@@ -41,7 +42,7 @@ fn an_empty_line_gives_the_defaults() {
 #[test]
 fn every_option_is_read() {
     let all = "svm=on pool=512K loglevel=trace console=uart run=blk-digest,blk-pattern,net-serve \
-               gw=10.0.2.2 ip=10.0.2.15/24 irq=lsi seed=0xfeed serve=30 patience=2\0";
+               gw=10.0.2.2 ip=10.0.2.15/24 irq=lsi seed=0xfeed serve=30 patience=2 secret=disk-key\0";
     let options = options(all);
     assert_eq!(options.svm, Some(SvmOption::On));
     assert_eq!(options.pool, 512 << 10);
@@ -54,6 +55,7 @@ fn every_option_is_read() {
     assert_eq!(options.seed, 0xfeed);
     assert_eq!(options.serve, Some(Duration::from_secs(30)));
     assert_eq!(options.patience, Some(Duration::from_secs(2)));
+    assert_eq!(options.secret, FileName::new("disk-key").ok());
 }
 
 #[test]
@@ -180,6 +182,7 @@ fn each_option_and_step_misspelt_is_an_error_that_names_it() {
         ("seed", "1"),
         ("serve", "1"),
         ("patience", "1"),
+        ("secret", "disk-key"),
     ];
     for option in OPTIONS {
         let option = core::str::from_utf8(option).unwrap();

@@ -22,6 +22,8 @@ pub enum Why {
     GivenAgain,
     /// An ordinary guest has no pool.
     NoPool,
+    /// An ordinary guest has no ultravisor to ask.
+    NoUltravisor,
 }
 
 impl fmt::Display for Unused<'_> {
@@ -31,6 +33,7 @@ impl fmt::Display for Unused<'_> {
             Why::NoStep => "no step of run= looks at it",
             Why::GivenAgain => "a later one counts",
             Why::NoPool => "an ordinary guest has no pool",
+            Why::NoUltravisor => "an ordinary guest has no ultravisor to ask",
         })
     }
 }
@@ -51,6 +54,8 @@ pub fn unused<'a>(
             Some(Why::GivenAgain)
         } else if !secure && name(word) == b"pool" && !options.run.iter().any(measures_pool) {
             Some(Why::NoPool)
+        } else if !secure && name(word) == b"secret" {
+            Some(Why::NoUltravisor)
         } else {
             let own = OPTIONS.contains(&name(word));
             let added = extra.options().iter().find(|option| option.name == name(word));
@@ -172,5 +177,14 @@ mod tests {
         let named = ["pool=2M: not used: an ordinary guest has no pool"];
         assert_eq!(said("pool=2M", true), [""; 0]);
         assert_eq!(said("pool=2M", false), named);
+    }
+
+    #[test]
+    fn a_secret_is_for_a_secure_guest() {
+        assert_eq!(said("secret=disk-key", true), [""; 0]);
+        assert_eq!(
+            said("secret=disk-key", false),
+            ["secret=disk-key: not used: an ordinary guest has no ultravisor to ask"]
+        );
     }
 }

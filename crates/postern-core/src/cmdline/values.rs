@@ -9,6 +9,7 @@ use core::time::Duration;
 use log::LevelFilter;
 use netstack::settings::{Settings, SettingsError};
 use papr::addr::FRAME_SIZE;
+use papr::ultracall::file::FileName;
 
 /// Most bytes that `pool=` may ask for: what the default TCE window of a PHB covers.
 pub const MAX_POOL: u64 = 1 << 30;
@@ -121,6 +122,10 @@ pub(super) fn set_gateway(ip: &mut Ip, wanted: Ipv4Addr) -> Result<(), Fault> {
     settings.check().map_err(|_| Fault::GatewayOutside)?;
     *gateway = Some(wanted);
     Ok(())
+}
+
+pub(super) fn file(value: &str) -> Result<FileName, Fault> {
+    FileName::new(value).map_err(|_| Fault::Expected("a file of the ESM blob, 1 to 63 of A-Za-z0-9,._+-"))
 }
 
 pub(super) fn seconds(value: &str) -> Result<Duration, Fault> {

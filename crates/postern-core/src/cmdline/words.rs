@@ -47,7 +47,7 @@ words! {
 
 words! {
     /// Every option of the product; what is neither here nor one of an image's own is unknown.
-    options OPTIONS, OPTION_HELP: [12]
+    options OPTIONS, OPTION_HELP: [13]
     "svm" "on|off|emulated" "ask for secure mode, never, or where firmware cannot publish /ibm,ultravisor";
     "pool" "8M" "size of the shared pool, whole 64 KiB frames, up to 1G; behind a host bridge that makes no dynamic \
         windows, up to its DMA window less one frame for devices with ACCESS_PLATFORM";
@@ -62,6 +62,8 @@ words! {
     "serve" "SECONDS" "how long net-serve lasts; in the test image also net-bench and soak";
     "patience" "SECONDS" "how long a device may take over a request before it counts as broken; default: 30 for a disk, \
         60 for a card";
+    "secret" "NAME" "a file of the ESM blob, fetched once before devices come up, cleared after the work; status 4 where \
+        the ultravisor does not give it";
 }
 
 words! {

@@ -1,7 +1,7 @@
 //! Image, firmware, processors, memory and mode.
 
-use super::Stated::{Boot, SecureBoot};
-use super::Value::{Count, Digits, Hex, OneOf};
+use super::Stated::{Boot, SecureBoot, Words};
+use super::Value::{Count, Digits, Hex, OneOf, Text};
 use super::facts;
 
 facts! {
@@ -25,6 +25,8 @@ facts! {
         "address of the RTAS area, where the hypervisor leaves the interrupted r3 and an error log; absent with `nmi.handlers=vectors`";
     MODE: 0 = "mode", OneOf(&["normal", "secure-hardware", "secure-emulated"]), Boot, "whether this is a secure guest, and of what";
     ESM_BASE: 0 = "esm.base", Hex, SecureBoot, "address at which UV_ESM was entered; absent when it was not";
+    SECRET_FILE: 0 = "secret.file", Text("name"), Words(&["secret="]), "file of the ESM blob that arrived in private memory";
+    SECRET_BYTES: 0 = "secret.bytes", Count("bytes"), Words(&["secret="]), "its length; what it holds is never shown";
     CPU_ONLINE: 0 = "cpu.online", Count("CPUs"), Boot, "CPUs that run";
     CPU_ANSWERED: 0 = "cpu.answered", Count("CPUs"), Boot, "CPUs besides the boot CPU that answered an interrupt from it";
     CPU_VECTORS: 0 = "cpu.vectors", Count("CPUs"), Boot, "CPUs that copy to and from the pool by vector registers";

@@ -73,7 +73,7 @@ fn page_call(state: &mut State, call: Ultracall, [gfn, count]: [u64; 2]) -> i64 
         let changed = match call {
             Ultracall::SharePage => state.shared.insert(frame),
             Ultracall::UnsharePage => state.shared.remove(&frame),
-            Ultracall::Esm | Ultracall::UnshareAllPages => return -2,
+            Ultracall::Esm | Ultracall::UnshareAllPages | Ultracall::EsmbGetFile => return -2,
         };
         let from = usize::try_from(frame).unwrap_or(usize::MAX).wrapping_mul(FRAME_SIZE);
         if let (true, Some(bytes)) = (changed, state.ram.get_mut(from..from.saturating_add(FRAME_SIZE))) {

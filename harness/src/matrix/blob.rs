@@ -1,0 +1,286 @@
+//! ESM blobs: a guest that is what its blob says becomes secure and gets its secret; any other stays a normal VM.
+
+use crate::blob::{self, BlobError};
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
+use crate::matrix::runner::Test;
+use crate::run::INITRD;
+use crate::session::Finished;
+use crate::variable::{Firmware, Net};
+use esm_blob::archive::{ArchiveError, prepend};
+use esm_blob::{MACHINE_LOCKBOX, PrivateKey, ReadError, Recipe};
+use postern_cases::case;
+use postern_ultravisor::call::Code;
+use postern_ultravisor::{Outcome, Requirement};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+/// Exit status: not secure, or no secret.
+const NOT_SECURE: u8 = 4;
+/// The file that guests ask for.
+const NAME: &str = "disk-key";
+/// What it holds: two full chunks and a part of one, found nowhere else.
+pub const SECRET: &[u8] =
+    b"q7Zt-0fWx#Lk93Vb!uYpE2mR@8sNjC6hGd%4TaQ^1oXzB5v&KiJw*MeFyU+rHcS=PgDl~nA0tQ?xW9bZ<kV3>jR7|mL2{sY6}pN8_\
+    cT1:hG4;fE5,dX0.uB9/aK3vQ7wJ2zM6oI8rC1yS4tP5eH0gU9nF3lD7";
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let _ = case!("ESM-20", Halt, M);
+    let _ = case!("ESM-21", Halt, M);
+    let _ = case!("ESM-22", Halt, M);
+    let _ = case!("ESM-23", Halt, M);
+    let mut tests = Vec::new();
+    for firmware in Firmware::ALL {
+        let name = format!("blob/secret/{}", firmware.name());
+        tests.push(Test::new(name, move |context| secret(context, firmware)));
+    }
+    for (name, wrong) in WRONG {
+        // Only SLOF installs the text of RTAS and says how long it is.
+        let firmware = if name == "rtas" { Firmware::Slof } else { Firmware::Vof };
+        let name = format!("blob/wrong/{name}");
+        tests.push(Test::new(name, move |context| refused(context, firmware, wrong)));
+    }
+    for (name, faults, said) in HOSTILE {
+        tests.push(Test::new(format!("blob/hostile/{name}"), move |context| hostile(context, faults, said)));
+    }
+    tests.push(Test::new("blob/no-such-file", no_such_file));
+    tests.push(Test::new("blob/ordinary-guest", ordinary));
+    tests
+}
+
+/// What an ultravisor, or whoever answers in its place, makes of the calls for a file; and what the guest says.
+const HOSTILE: [(&str, &str, &str); 6] = [
+    ("too-long", "file:1=65", "claims 65 bytes"),
+    ("growing", "file:2=4096", "claims 4096 bytes"),
+    ("opcode", "file:1=61772", "claims 61772 bytes"),
+    ("negative", "file:1=U_RETRY", "at offset 0x0: U_RETRY"),
+    ("cut-off", "file:2=U_PARAMETER", "at offset 0x40: U_PARAMETER"),
+    ("endless", "file:all=64", "no end within 65536 bytes"),
+];
+
+fn key(which: &str) -> PrivateKey {
+    let pem = match which {
+        "machine" => include_str!("../../../esm-blob/tests/data/machine.pem"),
+        _ => include_str!("../../../esm-blob/tests/data/other.pem"),
+    };
+    // A key that is part of the program.
+    PrivateKey::from_pem(pem).unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+/// A guest, and its blob before that is made.
+struct Plan {
+    fixture: Fixture,
+    recipe: Recipe,
+    /// What follows the blob.
+    initrd: Vec<u8>,
+    /// Changes the blob that was made.
+    tamper: fn(&mut Vec<u8>),
+}
+
+impl Plan {
+    fn new(context: &Context, firmware: Firmware, words: &str) -> Result<Self, Failure> {
+        let mut fixture =
+            Fixture::new(context, GuestConfig { mebibytes: 256, ..GuestConfig::new(firmware, true, true) })?;
+        fixture.machine.net = Net::None;
+        fixture.data_disk(1 << 20)?;
+        fixture.word(words);
+        if let Some(protection) = &mut fixture.protection {
+            protection.tpm = Some(key("machine"));
+        }
+        let digests = blob::digests(&fixture.machine, INITRD).map_err(Finding::Blob)?;
+        let mut recipe = Recipe::new(key("other").to_public(), digests);
+        recipe.recipients.push(key("machine").to_public());
+        recipe.files.push((NAME.to_owned(), SECRET.to_vec()));
+        Ok(Self { fixture, recipe, initrd: INITRD.to_vec(), tamper: |_| {} })
+    }
+
+    /// Makes the blob and boots. The guest's memory can be read as long as the fixture is there.
+    fn boot(self) -> Result<(Finished, File, Fixture), Failure> {
+        let Self { mut fixture, recipe, initrd, tamper } = self;
+        let path = fixture.machine.initrd.clone().unwrap_or_default();
+        let mut made = recipe.make().map_err(|error| Finding::Blob(BlobError::Make(error)))?;
+        tamper(&mut made);
+        let whole = prepend(&made, &initrd).map_err(|error| Finding::Blob(BlobError::Archive(error)))?;
+        std::fs::write(&path, whole).map_err(|error| Finding::File(path.clone(), error))?;
+        let session = fixture.start()?;
+        let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
+        let memory = OpenOptions::new().read(true).write(true).open(&path);
+        let memory = memory.map_err(|error| Finding::File(path, error))?;
+        Ok((session.finish(LIMIT), memory, fixture))
+    }
+}
+
+/// The secret arrives, and is nowhere when the run is over; nobody ever showed it.
+fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
+    let (finished, memory, _fixture) =
+        Plan::new(context, firmware, "run=blk-digest secret=disk-key")?.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "mode", "secure-emulated"));
+    findings.extend(judge::fact(&finished, "secret.file", NAME));
+    findings.extend(judge::fact(&finished, "secret.bytes", &SECRET.len().to_string()));
+    findings.extend(judge::exposure(&finished, true));
+    let calls = ["UV_ESM", "UV_ESMB_GET_FILE", "UV_ESMB_GET_FILE", "UV_ESMB_GET_FILE", "UV_SHARE_PAGE"];
+    findings.extend(judge::ultracalls(&finished, &calls));
+    if finished.ultravisor.as_ref().is_none_or(|report| report.esm.iter().all(|esm| !esm.blob)) {
+        findings.push(Finding::Secure { expected: true });
+    }
+    // Any 16 bytes of it would be too many.
+    for part in SECRET.chunks_exact(16) {
+        let part = String::from_utf8_lossy(part);
+        if finished.output.console.contains(&*part) {
+            findings.push(Finding::Said("a part of the secret"));
+        }
+    }
+    findings.extend(nowhere(&finished, &memory)?);
+    // The search that found nothing could have.
+    let put = memory.write_all_at(&SECRET[64..80], finished.memory / 2 + 8);
+    put.map_err(|error| Finding::File("guest memory".into(), error))?;
+    if nowhere(&finished, &memory)?.is_none() {
+        findings.push(Finding::Unnoticed);
+    }
+    verdict(finished, findings)
+}
+
+/// Where a word of the secret is in guest memory, as bytes or as a register holds it.
+fn nowhere(finished: &Finished, memory: &File) -> Result<Option<Finding>, Failure> {
+    const PAGE: usize = 4096;
+    let words = SECRET.as_chunks().0;
+    let mut wanted: Vec<u64> =
+        words.iter().flat_map(|word| [u64::from_le_bytes(*word), u64::from_be_bytes(*word)]).collect();
+    wanted.sort_unstable();
+    let (mut piece, empty) = (vec![0; 256 * PAGE], [0; PAGE]);
+    for at in (0..finished.memory).step_by(piece.len()) {
+        let read = memory.read_exact_at(&mut piece, at);
+        read.map_err(|error| Finding::File("guest memory".into(), error))?;
+        // Most of memory was never written.
+        for (page, bytes) in piece.chunks_exact(PAGE).enumerate().filter(|(_, bytes)| *bytes != empty) {
+            let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+            if let Some(word) = words.clone().position(|word| wanted.binary_search(&word).is_ok()) {
+                return Ok(Some(Finding::SecretLeft(at + (page * PAGE + 8 * word) as u64)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+type Wrong = fn(&mut Plan, &Context) -> Result<Requirement, Failure>;
+
+/// What is not as the blob says, and what the ultravisor calls it.
+const WRONG: [(&str, Wrong); 9] = [
+    ("kernel", |plan, context| {
+        // The blob is another image's.
+        let other = crate::qemu::command::Machine {
+            kernel: context.test_image.clone(),
+            ..plan.fixture.machine.clone()
+        };
+        let digests = blob::digests(&other, INITRD).map_err(Finding::Blob)?;
+        (plan.recipe.digests.kernel, plan.recipe.digests.kernel_size) = (digests.kernel, digests.kernel_size);
+        Ok(Requirement::Digest("kernel"))
+    }),
+    ("command-line", |plan, _| {
+        plan.fixture.word("loglevel=debug");
+        Ok(Requirement::Digest("command line"))
+    }),
+    ("initrd", |plan, _| {
+        plan.initrd.push(b'\n');
+        Ok(Requirement::Digest("initrd"))
+    }),
+    ("rtas", |plan, _| {
+        plan.recipe.digests.rtas[0] ^= 1;
+        Ok(Requirement::Digest("RTAS text"))
+    }),
+    ("key", |plan, _| {
+        if let Some(protection) = &mut plan.fixture.protection {
+            protection.tpm = Some(key("other"));
+        }
+        Ok(Requirement::BlobRead(ReadError::Lockbox(MACHINE_LOCKBOX.to_owned())))
+    }),
+    ("second-lockbox", |plan, _| {
+        plan.recipe.recipients.insert(0, key("other").to_public());
+        Ok(Requirement::BlobRead(ReadError::Lockbox(MACHINE_LOCKBOX.to_owned())))
+    }),
+    ("no-lockbox", |plan, _| {
+        plan.recipe.recipients.clear();
+        Ok(Requirement::BlobRead(ReadError::NoNode(format!("/lockboxes/{MACHINE_LOCKBOX}"))))
+    }),
+    ("tampered", |plan, _| {
+        plan.tamper = |made| {
+            // Behind the node's name and two short properties: the ciphertext.
+            let node = made.windows(12).position(|bytes| bytes == b"digests-fdt\0");
+            if let Some(byte) = node.and_then(|node| made.get_mut(node + 120)) {
+                *byte ^= 1;
+            }
+        };
+        Ok(Requirement::BlobRead(ReadError::Sealed("digests-fdt".to_owned())))
+    }),
+    ("no-blob", |plan, _| {
+        plan.tamper = |made| made.fill(b'x');
+        Ok(Requirement::BlobFound(ArchiveError::NoBlob))
+    }),
+];
+
+/// One thing is not as the blob says: UV_ESM answers -4, and a normal VM ends by name.
+fn refused(context: &Context, firmware: Firmware, wrong: Wrong) -> Result<(), Failure> {
+    let mut plan = Plan::new(context, firmware, "run=blk-digest")?;
+    let expected = wrong(&mut plan, context)?;
+    let (finished, ..) = plan.boot()?;
+    let mut findings = judge::end(&finished, NOT_SECURE);
+    let report = finished.ultravisor.as_ref();
+    if report.is_none_or(|report| report.secure) {
+        findings.push(Finding::Secure { expected: false });
+    }
+    match report.and_then(|report| report.esm.first()) {
+        Some(esm) if esm.unmet == [expected.clone()] && esm.outcome == Outcome::Aborted(Code::PARAMETER) => {}
+        Some(esm) => findings.push(Finding::Requirements(esm.unmet.clone())),
+        None => findings.push(Finding::Requirements(Vec::new())),
+    }
+    if !finished.output.console.contains("U_PARAMETER") {
+        findings.push(Finding::NeverSaid("U_PARAMETER"));
+    }
+    verdict(finished, findings)
+}
+
+/// The answers to a call for the secret lie: the run ends by name before devices come up, and nothing of it stays.
+fn hostile(context: &Context, faults: &str, said: &'static str) -> Result<(), Failure> {
+    let mut plan = Plan::new(context, Firmware::Vof, "run=blk-digest secret=disk-key")?;
+    if let Some(protection) = &mut plan.fixture.protection {
+        protection.faults = faults.parse().map_err(|_| Finding::NeverSaid("a fault"))?;
+    }
+    let (finished, memory, _fixture) = plan.boot()?;
+    let mut findings = judge::end(&finished, NOT_SECURE);
+    if !finished.output.console.contains(said) {
+        findings.push(Finding::NeverSaid(said));
+    }
+    if finished.report.fact("secret.bytes").is_some() || finished.report.fact("blk0.capacity_bytes").is_some()
+    {
+        findings.push(Finding::Said("a secret, or a disk"));
+    }
+    findings.extend(nowhere(&finished, &memory)?);
+    verdict(finished, findings)
+}
+
+/// The blob has files, and not this one.
+fn no_such_file(context: &Context) -> Result<(), Failure> {
+    let (finished, ..) = Plan::new(context, Firmware::Vof, "run=blk-digest secret=other")?.boot()?;
+    let mut findings = judge::end(&finished, NOT_SECURE);
+    if !finished.output.console.contains("secret other: the ESM blob has no such file") {
+        findings.push(Finding::NeverSaid("the ESM blob has no such file"));
+    }
+    verdict(finished, findings)
+}
+
+/// A guest without an ultravisor is told that the word has no effect, and works.
+fn ordinary(context: &Context) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, false))?;
+    fixture.data_disk(1 << 20)?;
+    fixture.word("run=blk-digest secret=disk-key");
+    let finished = fixture.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    if !finished.output.console.contains("not used: an ordinary guest has no ultravisor to ask") {
+        findings.push(Finding::NeverSaid("not used: an ordinary guest has no ultravisor to ask"));
+    }
+    verdict(finished, findings)
+}
