@@ -24,12 +24,18 @@ pub fn post<T>(slot: &Slot<T>, clock: &impl Clock, value: T, wake: impl FnOnce()
 }
 
 /// Waits for a value. `sleep` gives this CPU up until it is woken, and returns at once if that has happened since it
-/// last returned; `None` when it answers that the wait is over. Behind a CPU that stands still with the slot there is
-/// nothing.
-pub fn next<T>(slot: &Slot<T>, clock: &impl Clock, mut sleep: impl FnMut() -> bool) -> Option<T> {
+/// last returned; `None` when it answers that the wait is over.
+///
+/// # Errors
+/// Another CPU stands still with the slot: nothing comes any more.
+pub fn next<T>(
+    slot: &Slot<T>,
+    clock: &impl Clock,
+    mut sleep: impl FnMut() -> bool,
+) -> Result<Option<T>, Stuck> {
     loop {
-        if let Some(value) = look(slot, clock) {
-            return Some(value);
+        if let Some(value) = look(slot, clock)? {
+            return Ok(Some(value));
         }
         if !sleep() {
             return look(slot, clock);
@@ -38,8 +44,8 @@ pub fn next<T>(slot: &Slot<T>, clock: &impl Clock, mut sleep: impl FnMut() -> bo
 }
 
 /// What is there, if something is. The slot is free again before anything is done with it.
-fn look<T>(slot: &Slot<T>, clock: &impl Clock) -> Option<T> {
-    slot.take(clock).ok()?.take()
+fn look<T>(slot: &Slot<T>, clock: &impl Clock) -> Result<Option<T>, Stuck> {
+    Ok(slot.take(clock)?.take())
 }
 
 const AWAITED: u64 = 0;
@@ -104,8 +110,8 @@ mod tests {
     #[test]
     fn value_that_is_there_is_taken_without_sleeping() {
         let (slot, clock) = (slot(Some(7)), Model::new(false));
-        assert_eq!(next(&slot, &clock, || panic!("slept")), Some(7));
-        assert_eq!(look(&slot, &clock), None);
+        assert_eq!(next(&slot, &clock, || panic!("slept")), Ok(Some(7)));
+        assert_eq!(look(&slot, &clock), Ok(None));
     }
 
     #[test]
@@ -114,7 +120,7 @@ mod tests {
         let woken = Cell::new(false);
         let posted = post(&slot, &clock, 7, || {
             woken.set(true);
-            assert_eq!(look(&slot, &clock), Some(7));
+            assert_eq!(look(&slot, &clock), Ok(Some(7)));
         });
         assert_eq!((posted, woken.get()), (Ok(()), true));
     }
@@ -127,12 +133,12 @@ mod tests {
             naps += 1;
             naps < 3
         });
-        assert_eq!((waited, naps), (None, 3));
+        assert_eq!((waited, naps), (Ok(None), 3));
         let late = next(&slot, &clock, || {
             post(&slot, &clock, 7, || ()).unwrap();
             false
         });
-        assert_eq!(late, Some(7));
+        assert_eq!(late, Ok(Some(7)));
     }
 
     #[test]
@@ -152,12 +158,8 @@ mod tests {
         let held = slot.take(&clock).unwrap();
         let posted = post(&slot, &clock, 7, || panic!("woken for nothing"));
         assert_eq!(posted, Err(Stuck("slot")));
-        let mut naps = 0;
-        let waited = next(&slot, &clock, || {
-            naps += 1;
-            naps < 3
-        });
-        assert_eq!((waited, naps), (None, 3));
+        let waited = next(&slot, &clock, || panic!("sleeps over what will never come"));
+        assert_eq!(waited, Err(Stuck("slot")));
         drop(held);
     }
 }

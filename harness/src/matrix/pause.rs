@@ -96,6 +96,14 @@ const LOCKS: &[Held] = &[
     Held { test: "pool", lock: "pool", nth: 1, job: SHARED, status: FAILED, awaited: true },
     Held { test: "mail", lock: "work of another CPU", nth: 2, job: SHARED, status: FAILED, awaited: true },
     Held { test: "answer", lock: "answer of another CPU", nth: 1, job: WARMED, status: 0, awaited: true },
+    Held {
+        test: "answer-of-a-share",
+        lock: "answer of another CPU",
+        nth: 1,
+        job: SHARED,
+        status: FAILED,
+        awaited: true,
+    },
     Held { test: "tce-window", lock: TCE, nth: 1, job: SHARED, status: FAILED, awaited: true },
     Held { test: "interrupts", lock: "interrupt controller", nth: 1, job: ALONE, status: 0, awaited: true },
     // What it writes is the report of an exception of its own.

@@ -11,12 +11,13 @@ use core::time::Duration;
 use papr::addr::GpaRange;
 use papr::clock::{Clock, Deadline, ticks};
 use papr::hcall::calls;
-use papr::lock::Lock;
+use papr::lock::{Lock, Stuck};
 use papr::parts::low_u32;
 use postern_core::exit::ExitStatus;
 use postern_core::mailbox::{self, Arrival, Slot};
 use postern_core::watch::{QUIET, Watch};
 use pseries_tree::Machine;
+use thiserror::Error;
 
 /// How long a CPU may take to arrive, and to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -230,8 +231,11 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         }
     };
     loop {
-        if let Some(work) = mailbox::next(mail, &Pseries, &mut park) {
-            work();
+        match mailbox::next(mail, &Pseries, &mut park) {
+            Ok(Some(work)) => work(),
+            Ok(None) => {}
+            // Nobody gives it work, but it looks whether anybody works at all.
+            Err(Stuck(_)) => _ = park(),
         }
     }
 }
@@ -297,7 +301,21 @@ pub fn server(number: usize) -> u32 {
 pub struct Worker(&'static Secondary);
 
 /// Work given to a CPU.
-pub struct Pending<T>(Arc<Slot<T>>);
+pub struct Pending<T> {
+    answer: Arc<Slot<T>>,
+    cpu: &'static Secondary,
+}
+
+/// Why work that was given to a CPU led to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unanswered {
+    /// It is not done in time, or will never be.
+    #[error("does not finish")]
+    Late,
+    /// The CPU stands still with its answer.
+    #[error("stands still with its answer")]
+    Stuck,
+}
 
 impl Worker {
     /// The CPU's interrupt server number.
@@ -326,16 +344,26 @@ impl Worker {
             // work, and its answer never comes.
             let _ = mailbox::post(mail, &Pseries, work, || _ = request(self.server()));
         }
-        Pending(result)
+        Pending { answer: result, cpu: self.0 }
     }
 }
 
 impl<T> Pending<T> {
-    /// What the work led to, on the CPU that booted; `None` when it is not done within `patience`, or will never be.
-    pub fn wait(self, patience: Duration) -> Option<T> {
+    /// What the work led to, on the CPU that booted.
+    ///
+    /// # Errors
+    /// It is not done within `patience`, or will never be. A CPU that stands still with its answer is given no more work.
+    pub fn wait(self, patience: Duration) -> Result<T, Unanswered> {
         let mut deadline = Deadline::after(&Pseries, patience);
         // Once nobody else knows of the slot, nobody answers any more.
-        let awaited = || Arc::strong_count(&self.0) > 1;
-        mailbox::next(&self.0, &Pseries, || awaited() && !deadline.expired_after_nap(&Pseries, LOOK).0)
+        let awaited = || Arc::strong_count(&self.answer) > 1;
+        let sleep = || awaited() && !deadline.expired_after_nap(&Pseries, LOOK).0;
+        match mailbox::next(&self.answer, &Pseries, sleep) {
+            Ok(answer) => answer.ok_or(Unanswered::Late),
+            Err(Stuck(_)) => {
+                self.cpu.ready.store(false, Ordering::Relaxed);
+                Err(Unanswered::Stuck)
+            }
+        }
     }
 }

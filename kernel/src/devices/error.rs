@@ -1,5 +1,6 @@
 //! What can go wrong with a device, and what it means for the run.
 
+use crate::arch::cpus::Unanswered;
 use netstack::stack::StackError;
 use postern_core::disk::jobs::JobError;
 use postern_core::exit::ExitStatus;
@@ -67,8 +68,8 @@ pub enum DeviceError {
     #[error("there is no {0}")]
     Missing(&'static str),
     /// A CPU, by its server number, did not finish its share of the work.
-    #[error("cpu {0} does not finish")]
-    Cpu(u32),
+    #[error("cpu {0} {1}")]
+    Cpu(u32, Unanswered),
 }
 
 impl DeviceError {

@@ -90,8 +90,8 @@ fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, 
     let mut silent = Vec::new();
     for (server, pending) in pending {
         match pending.wait(if silent.is_empty() { patience } else { SHORT }) {
-            Some(share) => shares.push(share),
-            None => silent.push(DeviceError::Cpu(server)),
+            Ok(share) => shares.push(share),
+            Err(why) => silent.push(DeviceError::Cpu(server, why)),
         }
     }
     pause(&queues, false);

@@ -137,11 +137,11 @@ fn on_queues(
     for (server, lent) in lent {
         let patience = PATIENCE.saturating_add(work.time);
         match lent.wait(patience) {
-            Some((queue, measured)) => {
+            Ok((queue, measured)) => {
                 disk.others.push(queue);
                 all.push(measured.map_err(TestError::from));
             }
-            None => all.push(Err(DeviceError::Cpu(server).into())),
+            Err(why) => all.push(Err(DeviceError::Cpu(server, why).into())),
         }
     }
     disk.others.extend(queues);

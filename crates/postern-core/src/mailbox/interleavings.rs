@@ -58,7 +58,7 @@ fn hand_over(give: Give, cede: fn(&Interrupt)) {
             cede(&parked);
             true
         });
-        assert_eq!(work, Some(7));
+        assert_eq!(work, Ok(Some(7)));
         other.join().unwrap();
     });
 }
