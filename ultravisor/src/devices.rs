@@ -153,7 +153,7 @@ mod tests {
         all[..2].copy_from_slice(&arguments);
         CallRecord {
             n: 1,
-            call: Call { opcode: number as u64, arguments: all, msr: 0 },
+            call: Call { opcode: number as u64, arguments: all, msr: 0, pidr: 0 },
             verdict: Verdict { code: Code::SUCCESS, resume: Resume::Untouched },
             faulted: false,
             at: UNIX_EPOCH + Duration::from_micros(micros),

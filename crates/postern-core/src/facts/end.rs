@@ -15,8 +15,8 @@ facts! {
         "whether a 16550 has the console, too; `none` counts as a device that is missing (status 6)";
     BYTES_TO_POOL: 0 = "bytes.to_pool", Count("bytes"), Boot, "bytes copied to the pool for all devices";
     BYTES_FROM_POOL: 0 = "bytes.from_pool", Count("bytes"), Boot, "bytes copied from the pool for all devices";
-    IRQ_TAKEN: 0 = "irq.taken", Count("interrupts"), Boot, "interrupts of devices";
-    IRQ_UNKNOWN: 0 = "irq.unknown", Count("interrupts"), Boot, "interrupts of sources that belong to nothing here, each of which was masked";
+    IRQ_TAKEN: 0 = "irq.taken", Count("interrupts"), Boot, "interrupts of devices; not stated when a CPU stands still in the middle of one";
+    IRQ_UNKNOWN: 0 = "irq.unknown", Count("interrupts"), Boot, "interrupts of sources that belong to nothing here, each of which was masked; as `irq.taken`";
     IRQ_SLEEP_PRICE_NS: 0 = "irq.sleep_price_ns", Count("nanoseconds"), Boot, "time from the end of a sleep until the CPU runs again, measured at boot";
     HEAP_USED: 0 = "heap.used", Count("bytes"), Boot, "private heap in use at the end";
     HEAP_FREE: 0 = "heap.free", Count("bytes"), Boot, "private heap that is free at the end";
