@@ -1,15 +1,16 @@
 //! `postern-ultravisor`: an ultravisor for a QEMU command line that one has already.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use postern_ultravisor::tool::blob::{self, BlobError, Boots, Make};
 use postern_ultravisor::tool::run::{Run, code, run};
 use postern_ultravisor::{Behaviour, Faults};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// There was no run, or it could not be judged.
+/// There was no run or no blob, or it could not be judged.
 const FAILED: u8 = 125;
-/// With `--check`: something was found.
+/// With `--check`: something was found; of a blob: a part differs.
 const FOUND: u8 = 3;
 
 /// Runs any pseries guest as a secure VM (PEF) on stock QEMU, with an emulated ultravisor beside it. It keeps nothing
@@ -28,6 +29,73 @@ enum Action {
     /// The exit status is QEMU's; 125 when there was no run, 2 for a wrong option, and 3 with --check when something
     /// was found.
     Run(RunArguments),
+    /// Makes, shows and tries ESM blobs: what UV_ESM compares a guest with, and files for that guest alone.
+    #[command(subcommand)]
+    Blob(BlobAction),
+}
+
+#[derive(Debug, Subcommand)]
+enum BlobAction {
+    /// Writes an initrd with a blob in front of it.
+    Make {
+        #[command(flatten)]
+        boots: BootsArguments,
+        /// Initrd to measure and to put the blob in front of.
+        #[arg(long, value_name = "FILE")]
+        initrd: Option<PathBuf>,
+        /// Your own key, as PEM, public or private.
+        #[arg(long, value_name = "PEM")]
+        origin: PathBuf,
+        /// Key of a machine that may start the guest. An ultravisor opens the first machine's lockbox only.
+        #[arg(long, value_name = "PEM", required = true)]
+        to: Vec<PathBuf>,
+        /// A file that only this guest gets.
+        #[arg(long = "file", value_name = "NAME=FILE", value_parser = named)]
+        files: Vec<(String, PathBuf)>,
+        /// A line for people, in the clear.
+        #[arg(long, default_value = "")]
+        comment: String,
+        /// The new initrd; a file that is there already is left alone.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Says what is in a blob, or in the blob in front of an initrd.
+    Show {
+        /// Initrd or blob.
+        file: PathBuf,
+        /// Private key of a machine or of the maker: shows the digests, too.
+        #[arg(long, value_name = "PEM")]
+        key: Option<PathBuf>,
+    },
+    /// Compares the blob in front of an initrd with what boots. Exits 3 when a part differs.
+    Verify {
+        /// Initrd.
+        file: PathBuf,
+        #[command(flatten)]
+        boots: BootsArguments,
+        /// Private key of a machine or of the maker.
+        #[arg(long, value_name = "PEM")]
+        key: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct BootsArguments {
+    /// ELF file of the kernel.
+    #[arg(long, value_name = "FILE")]
+    kernel: PathBuf,
+    /// Command line of the kernel, to the letter.
+    #[arg(long, default_value = "")]
+    append: String,
+    /// RTAS text, if not SLOF's.
+    #[arg(long, value_name = "FILE")]
+    rtas: Option<PathBuf>,
+}
+
+impl From<BootsArguments> for Boots {
+    fn from(BootsArguments { kernel, append, rtas }: BootsArguments) -> Self {
+        Self { kernel, append, rtas }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -47,6 +115,9 @@ struct RunArguments {
     /// Writes each call as a line of JSON, and the summary as the last one.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Private key in the TPM's place: UV_ESM opens the ESM blob in the initrd with it, and compares.
+    #[arg(long, value_name = "PEM")]
+    key: Option<PathBuf>,
     /// Exits 3 when the guest was not secure, broke a rule, or let a device reach what it had not shared.
     #[arg(long)]
     check: bool,
@@ -67,8 +138,45 @@ fn faults(text: &str) -> Result<Faults, String> {
     text.parse().map_err(|error: postern_ultravisor::FaultError| error.to_string())
 }
 
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("expected NAME=FILE")?;
+    Ok((name.to_owned(), path.into()))
+}
+
 fn main() -> ExitCode {
-    let Action::Run(arguments) = Arguments::parse().action;
+    match Arguments::parse().action {
+        Action::Run(arguments) => serve(arguments),
+        Action::Blob(action) => match blob(action) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => {
+                eprintln!("postern-ultravisor: {error}");
+                ExitCode::from(FAILED)
+            }
+        },
+    }
+}
+
+fn blob(action: BlobAction) -> Result<u8, BlobError> {
+    match action {
+        BlobAction::Make { boots, initrd, origin, to, files, comment, out } => {
+            Make { boots: boots.into(), initrd, origin, to, files, comment }.write(&out)?;
+            Ok(0)
+        }
+        BlobAction::Show { file, key } => {
+            print!("{}", blob::show(&file, key.as_deref())?);
+            Ok(0)
+        }
+        BlobAction::Verify { file, boots, key } => {
+            let parts = blob::compare(&file, &key, &boots.into())?;
+            for (what, same) in &parts {
+                println!("{what}: {}", if *same { "equal" } else { "DIFFERENT" });
+            }
+            Ok(if parts.iter().all(|(_, same)| *same) { 0 } else { FOUND })
+        }
+    }
+}
+
+fn serve(arguments: RunArguments) -> ExitCode {
     let options = Run {
         qemu: arguments.qemu,
         kernel: arguments.kernel,
@@ -79,6 +187,7 @@ fn main() -> ExitCode {
         },
         faults: arguments.faults,
         json: arguments.json,
+        key: arguments.key,
     };
     match run(&options, |line| eprintln!("postern-ultravisor: {line}")) {
         Ok((status, summary)) => {

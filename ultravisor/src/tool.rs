@@ -1,5 +1,6 @@
 //! The command: an ultravisor put before somebody's own QEMU command line.
 
+pub mod blob;
 pub mod qemu;
 pub mod run;
 pub mod summary;

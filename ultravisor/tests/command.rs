@@ -79,3 +79,84 @@ fn what_cannot_be_read_on_its_own_command_line_is_status_2() {
         help.status.success() && ["--no-patch", "--json", "--check"].iter().all(|word| text.contains(word))
     );
 }
+
+/// A file below the crate of blobs: keys of tests.
+fn key(name: &str) -> String {
+    format!("{}/../esm-blob/tests/data/{name}.pem", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What the command says on standard output, if it ends with this status.
+fn says(status: i32, arguments: &[&str]) -> String {
+    let output = command(arguments);
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}{errors}");
+    said.into_owned()
+}
+
+#[test]
+fn a_blob_is_made_shown_and_compared_with_what_boots() {
+    let (kernel, folder) = (kernel(), tempfile::tempdir().expect("folder"));
+    let path = |name: &str| folder.path().join(name).to_str().expect("name").to_owned();
+    std::fs::write(path("initrd"), "an initrd").expect("initrd");
+    std::fs::write(path("secret"), "for the guest alone").expect("secret");
+    let kernel = kernel.path().to_str().expect("name");
+    let (machine, other, out) = (key("machine"), key("other"), path("out"));
+    let (initrd, file) = (path("initrd"), format!("disk-key={}", path("secret")));
+    let make = [
+        "blob",
+        "make",
+        "--kernel",
+        kernel,
+        "--append",
+        "svm=on",
+        "--initrd",
+        &initrd,
+        "--origin",
+        &other,
+        "--to",
+        &machine,
+        "--file",
+        &file,
+        "--comment",
+        "a test",
+        "--out",
+        &out,
+    ];
+    assert_eq!(says(0, &make), "");
+    assert!(std::fs::read(&out).expect("out").ends_with(b"an initrd"));
+
+    let shown = says(0, &["blob", "show", &out]);
+    for line in
+        ["origin-lockbox: for the key", "lockbox-1: for the key", "(a test)", "file disk-key: 19 bytes"]
+    {
+        assert!(shown.contains(line), "{shown}");
+    }
+    assert!(!shown.contains("SHA-512"), "{shown}");
+    for key in [&machine, &other] {
+        let shown = says(0, &["blob", "show", &out, "--key", key]);
+        assert!(
+            shown.contains(&format!("initrd: SHA-512 {}", postern_ultravisor::image::sha512(b"an initrd")))
+        );
+    }
+
+    let verify = |status, append: &str| {
+        says(status, &["blob", "verify", &out, "--kernel", kernel, "--append", append, "--key", &machine])
+    };
+    assert_eq!(
+        verify(0, "svm=on"),
+        "kernel: equal\ncommand line: equal\ninitrd: equal\nRTAS text: equal\nkernel-size: equal\n"
+    );
+    assert!(verify(3, "svm=off").contains("command line: DIFFERENT\n"));
+    let mut bytes = std::fs::read(&out).expect("out");
+    *bytes.last_mut().expect("bytes") ^= 1;
+    std::fs::write(&out, bytes).expect("out");
+    assert!(verify(3, "svm=on").contains("initrd: DIFFERENT\n"));
+
+    // A file that is there is left alone, and what is no blob is named.
+    let (status, said) = ends(&make);
+    assert_eq!(status, Some(125), "{said}");
+    let (status, said) = ends(&["blob", "show", &initrd]);
+    assert!(status == Some(125) && said.contains(&initrd), "{said}");
+    let (status, said) = ends(&["blob", "show", &out, "--key", &initrd]);
+    assert!(status == Some(125) && said.contains(&initrd), "{said}");
+}

@@ -83,17 +83,17 @@ pub unsafe fn ultracall(number: u64, args: [u64; 2]) -> i64 {
     r3
 }
 
-/// UV_ESMB_GET_FILE: offset in r4, name in r5..r12; what r3 holds afterwards, and r4..r11 in `data`, the most
+/// UV_ESMB_GET_FILE: number in r3, offset in r4, name in r5..r12; what r3 holds afterwards, and r4..r11 in `data`, the most
 /// significant byte of each first.
 ///
 /// The registers go to memory and are cleared before anything else happens: what they hold is a secret, and the host sees
 /// every register that a later hypercall does not overwrite. MSR\[EE\] as for [`ultracall`].
 ///
 /// # Safety
-/// An interrupt that came now could be returned from (MSR\[RI\]).
+/// `number` is that of UV_ESMB_GET_FILE; another call could change memory. An interrupt that came now could be returned
+/// from (MSR\[RI\]).
 #[inline(never)]
-pub unsafe fn get_file(offset: u64, name: &[u64; 8], data: &mut [u8; 64]) -> i64 {
-    const UV_ESMB_GET_FILE: u64 = 0xf14c;
+pub unsafe fn get_file(number: u64, offset: u64, name: &[u64; 8], data: &mut [u8; 64]) -> i64 {
     let r3: i64;
     // SAFETY: the call writes registers only. `name` is read and `data` is written within their 64 bytes. MSR and SPRG3 as
     // in `ultracall`.
@@ -121,7 +121,7 @@ pub unsafe fn get_file(offset: u64, name: &[u64; 8], data: &mut [u8; 64]) -> i64
             data = inout(reg_nonzero) data.as_mut_ptr() => _,
             recoverable = in(reg) MSR_RI,
             expected = in(reg) SC_EXPECTED,
-            inout("r3") UV_ESMB_GET_FILE => r3,
+            inout("r3") number => r3,
             inout("r4") offset => _,
             inout("r0") 0u64 => _, out("r5") _, out("r6") _, out("r7") _, out("r8") _, out("r9") _,
             out("r10") _, out("r11") _, out("r12") _,

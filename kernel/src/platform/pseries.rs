@@ -70,8 +70,8 @@ impl Ultravisor for Pseries {
 impl BlobFiles for Pseries {
     fn get_file(&self, offset: u64, name: &[u64; 8], data: &mut [u8; 64]) -> i64 {
         ULTRACALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: this kernel runs with MSR[RI] on wherever it makes a call.
-        unsafe { postern_arch::get_file(offset, name, data) }
+        // SAFETY: the number is the call's, and this kernel runs with MSR[RI] on wherever it makes a call.
+        unsafe { postern_arch::get_file(Ultracall::EsmbGetFile as u64, offset, name, data) }
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::blob::{BlobError, private_key};
 use super::qemu::{CommandLine, Refused, shown};
 use super::summary::Summary;
 use crate::devices::{Devices, judge};
@@ -35,6 +36,8 @@ pub struct Run {
     pub faults: Faults,
     /// Where calls go, and the summary, as JSON lines.
     pub json: Option<PathBuf>,
+    /// The private key in the TPM's place, as PEM: UV_ESM opens the guest's ESM blob with it.
+    pub key: Option<PathBuf>,
 }
 
 /// Why there was no run.
@@ -50,6 +53,8 @@ pub enum RunError {
     Ended(ExitStatus),
     /// No signals can be waited for.
     Signals(io::Error),
+    /// The key in the TPM's place.
+    Key(BlobError),
     /// The ultravisor.
     Ultravisor(UvError),
     /// QEMU's log, or the JSON file.
@@ -64,6 +69,7 @@ impl fmt::Display for RunError {
             Self::Qemu(error) => write!(f, "QEMU cannot be started: {error}"),
             Self::Ended(status) => write!(f, "QEMU ended before its guest began: {status}"),
             Self::Signals(error) => write!(f, "signals: {error}"),
+            Self::Key(error) => write!(f, "{error}"),
             Self::Ultravisor(error) => write!(f, "{error}"),
             Self::Log(error) => write!(f, "log: {error}"),
         }
@@ -82,6 +88,7 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         options.kernel.clone().or(line.kernel.clone()).ok_or(RunError::Refused(Refused::NoKernel))?;
     // Looked at before QEMU starts: the message is the same, and nothing has to be taken down.
     crate::image::KernelImage::load(&kernel).map_err(|error| RunError::Ultravisor(UvError::Kernel(error)))?;
+    let tpm = options.key.as_deref().map(private_key).transpose().map_err(RunError::Key)?;
     let mut files = Workdir::new().map_err(RunError::File)?;
     let (socket, own_log) = (files.path("gdb"), files.path("log"));
     let ram = files.memory(line.memory).map_err(RunError::File)?;
@@ -104,7 +111,7 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         std::thread::sleep(TICK);
     }
     let config = Config {
-        tpm: None,
+        tpm,
         behaviour: options.behaviour,
         faults: options.faults.clone(),
         reserve: Vec::new(),
