@@ -21,6 +21,6 @@ pub enum Ultracall {
     UnsharePage = 0xf134,
     /// No arguments: take back the access to everything that is shared.
     UnshareAllPages = 0xf140,
-    /// offset, file name in eight registers: [`file`]
+    /// offset, file name in eight registers: [`mod@file`]
     EsmbGetFile = 0xf14c,
 }
