@@ -208,23 +208,25 @@ impl Table {
     }
 }
 
-/// What a group came to: how many passed, and each that did not with its reason.
+/// What a group came to: how many passed, and each that did not; those that share a reason stand before it.
 fn cell(outcomes: &[(&str, NotPassed)]) -> Cell {
-    let others = |wanted| {
-        let of_word = move |(name, other): &(&str, NotPassed)| match other {
-            Some((word, reason)) if *word == wanted => Some(((*name).to_owned(), (*reason).to_owned())),
-            _ => None,
-        };
-        outcomes.iter().filter_map(of_word).collect::<Vec<_>>()
-    };
-    let (failed, skipped) = (others("failed"), others("skipped"));
-    let mut text = format!("{} passed", outcomes.len() - failed.len() - skipped.len());
-    for (word, tests) in [("failed", failed), ("skipped", skipped)] {
-        if !tests.is_empty() {
+    let passed = outcomes.iter().filter(|(_, other)| other.is_none()).count();
+    let mut text = format!("{passed} passed");
+    for wanted in ["failed", "skipped"] {
+        let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (name, other) in outcomes {
+            if let Some((word, reason)) = other
+                && *word == wanted
+            {
+                by_reason.entry(reason).or_default().push(format!("`{name}`"));
+            }
+        }
+        let count: usize = by_reason.values().map(Vec::len).sum();
+        if count > 0 {
             let plain = |reason: &str| reason.replace(['|', '`', '<', '>'], " ");
-            let each: Vec<_> =
-                tests.iter().map(|(name, reason)| format!("`{name}` ({})", plain(reason))).collect();
-            text += &format!(", {} {word}: {}", tests.len(), each.join("; "));
+            let each =
+                by_reason.iter().map(|(reason, names)| format!("{} ({})", names.join(", "), plain(reason)));
+            text += &format!(", {count} {wanted}: {}", each.collect::<Vec<_>>().join("; "));
         }
     }
     text
@@ -275,6 +277,18 @@ mod tests {
         let mended = SEVEN.replace("failed\tvof/b\t1.0\tr3 is 4 | 5", "passed\tvof/b\t1.0\t");
         again.merge(&tests(), &results(&mended)).unwrap();
         assert!(again.page(&tests()).contains("| `vof/…` | 2 passed | 2 passed |"));
+    }
+
+    #[test]
+    fn tests_that_were_skipped_for_one_reason_stand_before_it() {
+        let skipped = SEVEN.replace("passed\tvof/a\t1.0\t", "skipped\tvof/a\t0.0\tno KVM");
+        let skipped = skipped.replace("failed\tvof/b\t1.0\tr3 is 4 | 5", "skipped\tvof/b\t0.0\tno KVM");
+        let mut table = Table::default();
+        table.merge(&tests(), &results(&skipped)).unwrap();
+        let page = table.page(&tests());
+        assert!(page.contains("| `vof/…` | 0 passed, 2 skipped: `vof/a`, `vof/b` (no KVM) |"), "{page}");
+        assert!(page.contains("| all | 1 passed, 0 failed, 2 skipped |"), "{page}");
+        assert_eq!(Table::read(&page).unwrap().page(&tests()), page);
     }
 
     #[test]
