@@ -1,6 +1,7 @@
 //! Judgement of a finished guest: its end, its plain lines, and what was observed outside of it.
 
 use crate::finding::Finding;
+use crate::guest::report::Report;
 use crate::observe::contract;
 use crate::observe::exposure::{self, Violation};
 use crate::observe::proofs;
@@ -15,6 +16,8 @@ use std::fs::File;
 
 /// The ultracalls of a whole secure run, in order, beside those that prove memory.
 pub const SECURE_CALLS: [&str; 2] = ["UV_ESM", "UV_SHARE_PAGE"];
+/// Most bytes of a file that one UV_ESMB_GET_FILE brings.
+const FILE_CHUNK: u64 = 64;
 
 /// QEMU's exit status for a guest that ended with this status of its own: power-off, or `ibm,os-term`
 /// under `-action panic=exit-failure`.
@@ -170,6 +173,16 @@ pub fn counted(finished: &Finished) -> Option<Finding> {
     let calls = finished.ultravisor.iter().flat_map(|report| &report.calls);
     let count = calls.filter(|record| call::name(record.call.opcode) != SECURE_CALLS[0]).count();
     fact(finished, "ultracalls", &count.to_string())
+}
+
+/// The ultracalls of a whole secure run of the product, in order, with those for the file that it states.
+#[must_use]
+pub fn secure_calls(report: &Report) -> Vec<&'static str> {
+    let [esm, share] = SECURE_CALLS;
+    // The last call brings less than a whole chunk, or nothing.
+    let files = report.number("secret.bytes").map_or(0, |bytes| bytes / FILE_CHUNK + 1);
+    let files = (0..files).map(|_| "UV_ESMB_GET_FILE");
+    [esm].into_iter().chain(files).chain([share]).collect()
 }
 
 /// The ultravisor worked to the end and has nothing against the guest, which made exactly these calls.

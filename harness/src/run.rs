@@ -5,7 +5,7 @@ use crate::disk::{self, Disk};
 use crate::finding::Finding;
 use crate::guest::{console, firmware};
 use crate::interrupt;
-use crate::judge::{self, SECURE_CALLS};
+use crate::judge;
 use crate::keyboard::{self, Up};
 use crate::matrix::boot_matrix::SERVING;
 use crate::options::Options;
@@ -232,7 +232,7 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
         }
         findings.extend(exposed);
         if options.faults.is_empty() {
-            findings.extend(judge::ultracalls(finished, &SECURE_CALLS));
+            findings.extend(judge::ultracalls(finished, &judge::secure_calls(&finished.report)));
         }
     }
     if let (Some(expected), Some(found)) = (digest, finished.report.fact("blk0.sha256_1m")) {

@@ -5,6 +5,7 @@ use crate::finding::Finding;
 use crate::judge;
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
+use crate::qemu::process::Output;
 use crate::run::INITRD;
 use crate::session::Finished;
 use crate::variable::{Firmware, Net};
@@ -14,7 +15,11 @@ use postern_cases::case;
 use postern_ultravisor::call::Code;
 use postern_ultravisor::{Outcome, Requirement};
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 /// Exit status: not secure, or no secret.
 const NOT_SECURE: u8 = 4;
@@ -46,9 +51,38 @@ pub fn tests() -> Vec<Test> {
     for (name, faults, said) in HOSTILE {
         tests.push(Test::new(format!("blob/hostile/{name}"), move |context| hostile(context, faults, said)));
     }
+    tests.push(Test::new("blob/make-run", make_run));
     tests.push(Test::new("blob/no-such-file", no_such_file));
     tests.push(Test::new("blob/ordinary-guest", ordinary));
     tests
+}
+
+/// What `make run BLOB=demo` starts ends well, and shows the file's length.
+fn make_run(context: &Context) -> Result<(), Failure> {
+    let failed = |path: &Path| {
+        let path = path.to_path_buf();
+        move |error: io::Error| Finding::File(path, error)
+    };
+    let me = std::env::current_exe().map_err(failed(Path::new("postern-harness")))?;
+    let started = Instant::now();
+    let output = Command::new(&me)
+        .args(["run", "BLOB=demo", "FIRMWARE=vof"])
+        .arg(format!("QEMU={}", context.qemu.display()))
+        .arg(format!("KERNEL={}", context.kernel.display()))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(failed(&me))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (console, errors) = (text(&output.stdout), text(&output.stderr));
+    let said = Output { console, errors, elapsed: started.elapsed() };
+    let mut findings = Vec::new();
+    if !output.status.success() {
+        let (expected, found) = ("success".to_owned(), Some(output.status.to_string()));
+        findings.push(Finding::Fact { key: "exit status of the runner", expected, found });
+    }
+    let fact = "postern: secret.bytes=200";
+    findings.extend((!said.console.contains(fact)).then_some(Finding::NeverSaid(fact)));
+    if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(said) }) }
 }
 
 /// What an ultravisor, or whoever answers in its place, makes of the calls for a file; and what the guest says.
