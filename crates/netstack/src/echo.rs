@@ -1,8 +1,9 @@
 //! Echo on port 7 over UDP and TCP (RFC 862): everything received goes back to where it came from.
 
 use super::isn::Ends;
-use super::listeners::{Listeners, Shape};
+use super::listeners::{ListenerConfig, Listeners};
 use super::sockets::Sockets;
+use super::udp_queue::UdpQueue;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -26,8 +27,6 @@ const UDP_BUFFER: usize = 128 * 1024;
 const CHUNK: usize = 16 * 1024;
 /// Bytes of an IPv4 and a UDP header.
 const UDP_HEADERS: usize = 28;
-/// How long the first answer in the queue may take to leave.
-const STALL: Duration = Duration::from_secs(2);
 
 /// What the echo service has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +69,7 @@ impl Echo {
         let mut udp = udp::Socket::new(datagrams(), datagrams());
         open_udp(&mut udp);
         let udp = sockets.udp.change().add(udp);
-        let shape = Shape {
+        let config = ListenerConfig {
             port: ECHO_PORT,
             most: CONNECTIONS,
             spare: SPARE,
@@ -78,7 +77,7 @@ impl Echo {
             send: TCP_BUFFER,
             nagle: false,
         };
-        let connections = Listeners::new(&mut sockets.tcp, &shape);
+        let connections = Listeners::new(&mut sockets.tcp, &config);
         let (counters, queue) = (EchoCounters::default(), UdpQueue::default());
         let longest = usize::from(mtu).saturating_sub(UDP_HEADERS);
         Self { counters, udp, queue, longest, connections, chunk: alloc::vec![0; CHUNK] }
@@ -160,44 +159,6 @@ impl Echo {
 fn open_udp(socket: &mut udp::Socket<'static>) {
     // The port is not 0 and the socket is closed: nothing that `bind` would refuse.
     let _ = socket.bind(ECHO_PORT);
-}
-
-/// Watches the queue of UDP answers. An answer to a host whose hardware address nobody tells stays first in
-/// it for ever, so a forged sender would end the service.
-#[derive(Default)]
-pub(super) struct UdpQueue {
-    /// Bytes put into the queue, ever.
-    bytes: u64,
-    /// How many of them had left when last looked at.
-    left: u64,
-    /// An empty answer was put into the queue, so that 0 bytes do not mean that it is empty.
-    unsure: bool,
-    /// When an answer was put into the empty queue, or the last one left.
-    since: Option<Duration>,
-}
-
-impl UdpQueue {
-    /// Notes an answer of `len` bytes.
-    pub fn enqueued(&mut self, len: usize, now: Duration) {
-        self.bytes = self.bytes.wrapping_add(len as u64);
-        self.unsure |= len == 0;
-        self.since = self.since.or(Some(now));
-    }
-
-    /// Whether nothing has left for too long, with `waiting` bytes in the queue, and whether more answers
-    /// are `coming`.
-    pub fn stalled(&mut self, waiting: usize, coming: bool, now: Duration) -> bool {
-        let left = self.bytes.wrapping_sub(waiting as u64);
-        let moved = left != self.left;
-        self.left = left;
-        self.unsure &= !(moved && waiting == 0);
-        if waiting == 0 && !self.unsure {
-            self.since = None;
-        } else if moved || waiting == 0 && coming {
-            self.since = Some(now);
-        }
-        self.since.is_some_and(|since| now.saturating_sub(since) >= STALL)
-    }
 }
 
 fn send_back(socket: &mut tcp::Socket<'static>, chunk: &mut [u8], counters: &mut EchoCounters) {

@@ -24,8 +24,10 @@ const ACK: u8 = 0x10;
 
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
+pub struct Ends {
+    /// Here.
     pub local: SocketAddrV4,
+    /// The peer.
     pub remote: SocketAddrV4,
 }
 

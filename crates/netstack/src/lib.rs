@@ -2,7 +2,8 @@
 //! hostile: frames are checked before `smoltcp` sees them, sequence numbers follow RFC 6528, ids and ports come from a
 //! keyed generator.
 //!
-//! It serves echo, discard and chargen-like streams, and pings. It has no IPv6, no routing, and no sockets for others.
+//! It answers ARP and ping, serves echo on port 7, asks for an address by DHCP and sends pings. Other services are added
+//! through [`service::Service`]. It has no IPv6, no routing and no fragments.
 //!
 //! ```
 //! use netstack::settings::Settings;
@@ -34,13 +35,18 @@ mod dhcp_options;
 pub mod echo;
 mod ingress;
 mod isn;
+mod lease;
+mod link_state;
 mod listeners;
-pub mod one_way;
 mod phy;
 mod ping;
 pub mod random;
+pub mod service;
 pub mod settings;
 mod sockets;
 pub mod stack;
 mod stack_error;
 mod stack_time;
+mod udp_queue;
+
+pub use smoltcp;

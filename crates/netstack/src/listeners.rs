@@ -13,13 +13,15 @@ use smoltcp::time::Duration;
 use smoltcp::wire::IpEndpoint;
 
 /// How long a handshake may take: the answer to a SYN is sent after 0, 1 and 3 seconds, then the connection is reset.
-pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// A silent peer is asked for a sign of life, and given up without one.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const GIVE_UP: Duration = Duration::from_secs(30);
 
-/// What a service is given.
-pub(super) struct Shape {
+/// The port, the limits and the buffers of a TCP service.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerConfig {
+    /// Where it listens.
     pub port: u16,
     /// Connections served at once; the next one is refused.
     pub most: usize,
@@ -33,8 +35,8 @@ pub(super) struct Shape {
     pub nagle: bool,
 }
 
-/// The sockets.
-pub(super) struct Listeners {
+/// The sockets of one port.
+pub struct Listeners {
     port: u16,
     most: usize,
     places: Vec<Place>,
@@ -54,16 +56,16 @@ struct Place {
 
 impl Listeners {
     /// Opens the service.
-    pub fn new(sockets: &mut Group, shape: &Shape) -> Self {
+    pub fn new(sockets: &mut Group, config: &ListenerConfig) -> Self {
         let place = |_| {
             let buffer = |bytes| tcp::SocketBuffer::new(alloc::vec![0; bytes]);
-            let mut socket = tcp::Socket::new(buffer(shape.receive), buffer(shape.send));
+            let mut socket = tcp::Socket::new(buffer(config.receive), buffer(config.send));
             socket.set_keep_alive(Some(KEEP_ALIVE));
-            socket.set_nagle_enabled(shape.nagle);
+            socket.set_nagle_enabled(config.nagle);
             Place { handle: sockets.change().add(socket), half_open: None, served: false }
         };
-        let places = (0..shape.most.saturating_add(shape.spare)).map(place).collect();
-        let mut listeners = Self { port: shape.port, most: shape.most, places, asked: 0, displaced: 0 };
+        let places = (0..config.most.saturating_add(config.spare)).map(place).collect();
+        let mut listeners = Self { port: config.port, most: config.most, places, asked: 0, displaced: 0 };
         listeners.listen(sockets.change());
         listeners
     }
@@ -75,8 +77,7 @@ impl Listeners {
         }
     }
 
-    /// Sees to it that a socket listens for the connection that is about to be asked for, unless all that may be served
-    /// are.
+    /// Makes a socket listen for the connection that `asker` is about to ask for, unless `most` connections are served.
     pub fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends) {
         if asker.local.port() != self.port {
             return;
@@ -114,7 +115,7 @@ impl Listeners {
         self.listen(sockets);
     }
 
-    /// Has `work` done on each socket; it is told whether the socket's connection is a new one.
+    /// Calls `work` for each socket: its index, the socket, and whether its connection is new.
     pub fn step(
         &mut self,
         sockets: &mut SocketSet<'static>,
@@ -137,7 +138,7 @@ impl Listeners {
         }
     }
 
-    /// Has sockets whose connection is over listen for the next peer, while fewer are served than may be.
+    /// Makes sockets whose connection is over listen for the next peer, while fewer than `most` connections are served.
     pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
         let full = self.served(sockets) >= self.most;
         for place in &mut self.places {

@@ -10,16 +10,19 @@ use smoltcp::time::Instant;
 /// Frames sent for each socket, at most, in one [`Sockets::send`].
 const ROUNDS: usize = 32;
 
-/// All sockets.
-pub(super) struct Sockets {
+/// All sockets of the stack.
+pub struct Sockets {
+    /// UDP.
     pub udp: Group,
+    /// TCP.
     pub tcp: Group,
-    pub icmp: Group,
+    /// ICMP.
+    pub(super) icmp: Group,
 }
 
 /// The sockets of one protocol.
-pub(super) struct Group {
-    pub set: SocketSet<'static>,
+pub struct Group {
+    pub(super) set: SocketSet<'static>,
     /// Something has come for them, or was changed.
     active: bool,
     due: Due,
@@ -39,14 +42,14 @@ impl Group {
         Self { set: SocketSet::new(alloc::vec::Vec::new()), active: true, due: Due::Unknown }
     }
 
-    /// The sockets, to be changed: they have to be looked at then.
+    /// The sockets, to be changed; the next step polls all of them.
     pub fn change(&mut self) -> &mut SocketSet<'static> {
         self.active = true;
         &mut self.set
     }
 
     /// Whether there may be something to do for the sockets.
-    pub fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.active
     }
 
@@ -66,7 +69,7 @@ impl Group {
 
 impl Sockets {
     /// None.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { udp: Group::new(), tcp: Group::new(), icmp: Group::new() }
     }
 
@@ -74,22 +77,22 @@ impl Sockets {
         [&mut self.udp, &mut self.tcp, &mut self.icmp]
     }
 
-    /// Has all sockets looked at: what they all depend on has changed.
-    pub fn change_all(&mut self) {
+    /// Marks all sockets active: what they all depend on has changed.
+    pub(super) fn change_all(&mut self) {
         for group in self.all() {
             group.active = true;
         }
     }
 
     /// Finds out which sockets are due.
-    pub fn begin(&mut self, interface: &mut Interface, now: Instant) {
+    pub(super) fn begin(&mut self, interface: &mut Interface, now: Instant) {
         for group in self.all() {
             group.active = group.due(interface, now).is_some_and(|due| due <= now);
         }
     }
 
     /// The sockets that a frame is for.
-    pub fn of(&mut self, kind: Kind) -> &mut SocketSet<'static> {
+    pub(super) fn of(&mut self, kind: Kind) -> &mut SocketSet<'static> {
         match kind {
             Kind::Tcp => self.tcp.change(),
             Kind::Udp => self.udp.change(),
@@ -104,7 +107,13 @@ impl Sockets {
 
     /// Sends what sockets have to send, a frame of each in turn, as far as the device takes it. `left` says of UDP
     /// that more was there to be done than could be.
-    pub fn send(&mut self, interface: &mut Interface, device: &mut impl Device, now: Instant, left: bool) {
+    pub(super) fn send(
+        &mut self,
+        interface: &mut Interface,
+        device: &mut impl Device,
+        now: Instant,
+        left: bool,
+    ) {
         let mut sending = self.all().map(|group| group.active);
         for _ in 0..ROUNDS {
             for (group, sending) in self.all().into_iter().zip(&mut sending) {
@@ -123,7 +132,7 @@ impl Sockets {
     }
 
     /// When the first socket has something to do: long ago if now, `None` if never by itself.
-    pub fn due(&mut self, interface: &mut Interface, now: Instant) -> Option<Instant> {
+    pub(super) fn due(&mut self, interface: &mut Interface, now: Instant) -> Option<Instant> {
         self.all().into_iter().filter_map(|group| group.due(interface, now)).min()
     }
 }

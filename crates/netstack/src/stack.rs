@@ -1,33 +1,31 @@
-//! The network stack over a [`Link`]: addresses, ping, and the echo service.
+//! The network stack over a [`Link`]: one bounded step, and what repeats it: to get an address, to ping, to serve.
 
-use super::dhcp::{self, LeaseError, Message};
+use super::dhcp::{self, LeaseError};
 use super::echo::{Echo, EchoCounters};
-use super::one_way::{OneWay, OneWayCounters};
+use super::lease::Dhcp;
+use super::link_state::{LINK_LOOK, LinkState};
 use super::phy::{FrameCounters, Phy};
 use super::ping::{Pinger, Question};
+use super::service::Service;
 use super::settings::{Addressing, Settings, SettingsError};
 use super::sockets::Sockets;
 pub use super::stack_error::StackError;
 use super::stack_time::StackTime;
 use crate::random::Generator;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 use papr::clock::{Clock, Deadline, duration};
 use papr::parts::low_u16;
-use smoltcp::iface::{Config, Interface, SocketHandle};
-use smoltcp::socket::{Socket, udp};
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Cidr};
+use smoltcp::iface::{Config, Interface};
+use smoltcp::socket::Socket;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Cidr};
 use virtio_pci::net::features::MIN_MTU;
 use virtio_pci::net::link::Link;
 
 /// Frames received, at most, in one [`Stack::poll`].
 const FRAMES_PER_POLL: usize = 64;
-/// DHCP messages that may wait.
-const DHCP_DATAGRAMS: usize = 4;
-/// How often the link's state is read: it may cost a hypercall.
-const LINK_LOOK: Duration = Duration::from_millis(100);
-/// Changes of the link's state that are logged; a link that flaps on is only counted.
-const LINK_CHANGES_LOGGED: u64 = 8;
 
 /// What has happened so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +34,6 @@ pub struct Counters {
     pub frames: FrameCounters,
     /// The echo service.
     pub echo: EchoCounters,
-    /// The one-way services, while they are open.
-    pub one_way: OneWayCounters,
     /// Times that the link came up or went down.
     pub link_changes: u64,
     /// Leases that were refused as unusable.
@@ -53,19 +49,11 @@ pub struct Stack<L> {
     dhcp: Option<Dhcp>,
     random: Generator,
     echo: Echo,
-    one_way: Option<OneWay>,
+    services: Vec<Box<dyn Service>>,
     pinger: Pinger,
     settings: Option<Settings>,
     time: StackTime,
-    link_up: bool,
-    next_look: Duration,
-    link_changes: u64,
-}
-
-/// The DHCP client and its socket.
-struct Dhcp {
-    socket: SocketHandle,
-    client: dhcp::Client,
+    link_state: LinkState,
 }
 
 impl<L: Link> Stack<L> {
@@ -104,14 +92,12 @@ impl<L: Link> Stack<L> {
             dhcp: None,
             random,
             echo: Echo::new(&mut sockets, mtu),
-            one_way: None,
+            services: Vec::new(),
             pinger,
             sockets,
             settings: None,
             time,
-            link_up: false,
-            next_look: Duration::ZERO,
-            link_changes: 0,
+            link_state: LinkState::default(),
         })
     }
 
@@ -141,7 +127,7 @@ impl<L: Link> Stack<L> {
     /// Whether the link was up when last looked at.
     #[must_use]
     pub fn link_up(&self) -> bool {
-        self.link_up
+        self.link_state.up
     }
 
     /// What has happened so far.
@@ -150,8 +136,7 @@ impl<L: Link> Stack<L> {
         Counters {
             frames: self.phy.counters,
             echo: self.echo.counters,
-            one_way: self.one_way.as_ref().map_or_else(OneWayCounters::default, |services| services.counters),
-            link_changes: self.link_changes,
+            link_changes: self.link_state.changes,
             leases_refused: self.dhcp.as_ref().map_or(0, |dhcp| dhcp.client.refusals),
         }
     }
@@ -162,7 +147,7 @@ impl<L: Link> Stack<L> {
     /// The link is gone.
     pub fn poll(&mut self, clock: &impl Clock) -> Result<(), StackError<L::Error>> {
         let now = self.time.instant(clock);
-        self.look_at_link();
+        self.link_state.look(self.time.elapsed, || self.phy.link.is_up());
         self.phy.begin(FRAMES_PER_POLL, self.time.elapsed);
         self.forget_connections();
         self.interface.poll_maintenance(now);
@@ -210,14 +195,14 @@ impl<L: Link> Stack<L> {
         if self.sockets.udp.is_active() {
             let own = self.settings.map(|settings| settings.address);
             left = self.echo.step_udp(&mut self.sockets.udp.set, own, self.time.elapsed);
-            if let Some(services) = &mut self.one_way {
-                left |= services.step_udp(&mut self.sockets.udp.set, self.settings, self.time.elapsed);
+            for service in &mut self.services {
+                left |= service.step_udp(&mut self.sockets.udp.set, self.settings, self.time.elapsed);
             }
         }
         if self.sockets.tcp.is_active() {
             self.echo.step_tcp(&mut self.sockets.tcp.set);
-            if let Some(services) = &mut self.one_way {
-                services.step_tcp(&mut self.sockets.tcp.set);
+            for service in &mut self.services {
+                service.step_tcp(&mut self.sockets.tcp.set);
             }
         }
         left
@@ -227,25 +212,29 @@ impl<L: Link> Stack<L> {
     fn make_room(&mut self) {
         let Some(asker) = self.phy.asked.take() else { return };
         self.echo.make_room(&mut self.sockets.tcp.set, asker);
-        if let Some(services) = &mut self.one_way {
-            services.make_room(&mut self.sockets.tcp.set, asker);
+        for service in &mut self.services {
+            service.make_room(&mut self.sockets.tcp.set, asker);
         }
     }
 
     /// Connections may be over by what has come, by a timer, or by what was sent.
     fn listen(&mut self) {
         self.echo.listen(&mut self.sockets.tcp.set);
-        if let Some(services) = &mut self.one_way {
-            services.listen(&mut self.sockets.tcp.set);
+        for service in &mut self.services {
+            service.listen(&mut self.sockets.tcp.set);
         }
     }
 
-    /// Opens or closes the services of ports 9 and 19.
-    pub fn offer_one_way(&mut self, open: bool) {
-        if let Some(services) = self.one_way.take() {
-            services.end(&mut self.sockets);
+    /// Adds a service to the echo service. `open` makes its sockets.
+    pub fn offer<S: Service + 'static>(&mut self, open: impl FnOnce(&mut Sockets) -> S) {
+        self.services.push(Box::new(open(&mut self.sockets)));
+    }
+
+    /// Closes every service that was added.
+    pub fn close_services(&mut self) {
+        for service in self.services.drain(..) {
+            service.close(&mut self.sockets);
         }
-        self.one_way = open.then(|| OneWay::new(&mut self.sockets));
     }
 
     /// Gets an address: a lease within `wait`, or at once the static one.
@@ -263,7 +252,7 @@ impl<L: Link> Stack<L> {
         }
         if self.dhcp.is_none() {
             let client = dhcp::Client::new(self.phy.link.mac(), self.random.fork());
-            self.dhcp = Some(Dhcp { socket: self.sockets.udp.change().add(dhcp_socket()), client });
+            self.dhcp = Some(Dhcp::new(client, &mut self.sockets.udp));
         }
         let mut deadline = Deadline::after(clock, wait);
         loop {
@@ -274,7 +263,7 @@ impl<L: Link> Stack<L> {
             if self.rest(clock, &mut deadline) {
                 return Err(StackError::NoLease {
                     waited: wait,
-                    link_up: self.link_up,
+                    link_up: self.link_state.up,
                     refused: self.refused(),
                 });
             }
@@ -364,8 +353,8 @@ impl<L: Link> Stack<L> {
             let micros = due.total_micros().saturating_sub(now.total_micros());
             Duration::from_micros(u64::try_from(micros).unwrap_or(0))
         });
-        let asks = self.dhcp.as_ref().map_or(self.next_look, |dhcp| dhcp.client.due());
-        let due = due.min(self.next_look.min(asks).saturating_sub(self.time.elapsed));
+        let asks = self.dhcp.as_ref().map_or(self.link_state.next_look, |dhcp| dhcp.client.due());
+        let due = due.min(self.link_state.next_look.min(asks).saturating_sub(self.time.elapsed));
         if due.is_zero() {
             return deadline.expired(clock);
         }
@@ -375,50 +364,10 @@ impl<L: Link> Stack<L> {
         over
     }
 
-    /// Reads the link's state now and then, and logs a change.
-    fn look_at_link(&mut self) {
-        if self.time.elapsed < self.next_look {
-            return;
-        }
-        self.next_look = self.time.elapsed.saturating_add(LINK_LOOK);
-        let up = self.phy.link.is_up();
-        if up == self.link_up {
-            return;
-        }
-        self.link_up = up;
-        self.link_changes = self.link_changes.wrapping_add(1);
-        match self.link_changes {
-            ..LINK_CHANGES_LOGGED => log::info!("net: link is {}", if up { "up" } else { "down" }),
-            LINK_CHANGES_LOGGED => log::warn!("net: link changes too often, no more is said about it"),
-            _ => {}
-        }
-    }
-
     /// Gives the DHCP client what has come, and sends what it has to say.
     fn follow_dhcp(&mut self) {
-        let (Some(client), now) = (&mut self.dhcp, self.time.elapsed) else { return };
-        let socket = self.sockets.udp.set.get_mut::<udp::Socket<'_>>(client.socket);
-        let mut events = [None; DHCP_DATAGRAMS];
-        for event in &mut events {
-            let Ok((datagram, from)) = socket.recv() else { break };
-            if from.endpoint.port == dhcp::SERVER_PORT {
-                *event = client.client.take(datagram, now);
-            }
-        }
-        let (message, event) = client.client.step(now);
-        if let Some(Message { bytes, to }) = message {
-            // A message that could not leave yet is older than this one.
-            socket.close();
-            let _ = socket.bind(dhcp::CLIENT_PORT);
-            let to = to.unwrap_or(Ipv4Addr::BROADCAST);
-            let mut to = udp::UdpMetadata::from((IpAddress::Ipv4(to), dhcp::SERVER_PORT));
-            let own = self.settings.map_or(Ipv4Addr::UNSPECIFIED, |settings| settings.address);
-            to.local_address = Some(IpAddress::Ipv4(own));
-            // There is room: the queue was emptied just now.
-            let _ = socket.send_slice(&bytes, to);
-            self.sockets.udp.change();
-        }
-        for event in events.into_iter().chain([event]).flatten() {
+        let Some(dhcp) = &mut self.dhcp else { return };
+        for event in dhcp.step(&mut self.sockets.udp, self.settings, self.time.elapsed) {
             match event {
                 dhcp::Event::Leased(settings) if self.settings == Some(settings) => {}
                 dhcp::Event::Leased(settings) => self.apply(settings),
@@ -450,16 +399,4 @@ impl<L: Link> Stack<L> {
         self.settings = None;
         self.sockets.change_all();
     }
-}
-
-/// Room for a few datagrams each way; servers may send 576 bytes (RFC 2131, section 2).
-fn dhcp_socket() -> udp::Socket<'static> {
-    let datagrams = || {
-        let records = alloc::vec![udp::PacketMetadata::EMPTY; DHCP_DATAGRAMS];
-        udp::PacketBuffer::new(records, alloc::vec![0; DHCP_DATAGRAMS.saturating_mul(1500)])
-    };
-    let mut socket = udp::Socket::new(datagrams(), datagrams());
-    // The port is not 0 and the socket is new: nothing that `bind` would refuse.
-    let _ = socket.bind(dhcp::CLIENT_PORT);
-    socket
 }

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
-    Icmpv4Packet, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket, UdpPacket, UdpRepr,
+    Icmpv4Packet, IpAddress, IpProtocol, Ipv4Packet, Ipv4Repr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
+    UdpPacket, UdpRepr,
 };
 
 /// The guest's.
@@ -78,4 +79,26 @@ pub fn fill_checksums(frame: &mut [u8]) {
         }
         _ => {}
     }
+}
+
+/// A segment that asks for a connection and does not go on.
+pub fn syn(from: (Ipv4Addr, u16), to_port: u16) -> Vec<u8> {
+    let segment = TcpRepr {
+        src_port: from.1,
+        dst_port: to_port,
+        control: TcpControl::Syn,
+        seq_number: TcpSeqNumber(i32::from(from.1) << 8),
+        ack_number: None,
+        window_len: 64240,
+        window_scale: Some(7),
+        max_seg_size: Some(1460),
+        sack_permitted: true,
+        sack_ranges: [None; 3],
+        timestamp: None,
+        payload: b"",
+    };
+    let mut bytes = std::vec![0; segment.buffer_len()];
+    let (source, to) = (IpAddress::Ipv4(from.0), IpAddress::Ipv4(STACK_IP));
+    segment.emit(&mut TcpPacket::new_unchecked(&mut bytes), &source, &to, &ChecksumCapabilities::default());
+    ipv4(from.0, STACK_IP, IpProtocol::Tcp, &bytes)
 }

@@ -27,6 +27,7 @@ pub mod freed;
 pub mod hostile;
 pub mod model;
 pub mod net_device;
+pub mod network;
 pub mod pci_model;
 pub mod peer;
 pub mod trees;

@@ -1,4 +1,4 @@
-//! What the test image has beyond the product: its words of the command line, soak and benchmarks of a disk.
+//! What the test image has beyond the product: its words of the command line, soak and benchmarks of a disk, and network services to be measured.
 #![no_std]
 #![cfg_attr(
     test,
@@ -16,6 +16,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod bench;
+pub mod one_way;
 pub mod soak;
 pub mod words;
 pub mod work;

@@ -14,6 +14,7 @@ use postern_kernel::platform::interrupts;
 use postern_kernel::platform::pseries::Pseries;
 use postern_kernel::println;
 use postern_kernel::report::Report;
+use workloads::one_way;
 
 const PINGS: usize = 101;
 /// What a script types to learn how much time has passed so far, and how much of it idle.
@@ -26,7 +27,7 @@ pub fn bench(step: Step, options: &Options, devices: &mut Devices, report: &mut 
     let number = card.number;
     let label = format!("net{number}");
     ended(&mut work, &label, ping_median(card, report));
-    card.stack.offer_one_way(true);
+    let one_way = one_way::offer(&mut card.stack);
     let mut marks = 0usize;
     let served = serve_and(options, card, report, |typed| {
         if typed == MARK {
@@ -37,8 +38,8 @@ pub fn bench(step: Step, options: &Options, devices: &mut Devices, report: &mut 
         }
     });
     ended(&mut work, &label, served);
-    report.fact(DISCARDED.at(card.number), card.stack.counters().one_way.discarded_datagrams);
-    card.stack.offer_one_way(false);
+    card.stack.close_services();
+    report.fact(DISCARDED.at(card.number), one_way.get().discarded_datagrams);
     work
 }
 

@@ -6,7 +6,6 @@ mod half_open;
 mod hostile_device;
 pub mod hostile_frames;
 mod hostile_segments;
-mod one_way;
 mod paces;
 mod secrets;
 mod stack;

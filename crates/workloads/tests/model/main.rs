@@ -17,4 +17,5 @@
 
 mod batches;
 mod bench;
+mod one_way;
 mod soak;

@@ -1,6 +1,5 @@
 //! The DHCP client's pace and ids, by what is seen on the wire.
 
-use super::stack::{Bench, SECOND, bench};
 use netstack::settings::{Addressing, SettingsError};
 use netstack::stack::StackError;
 use papr::clock::Clock;
@@ -9,6 +8,7 @@ use smoltcp::wire::{
     DhcpMessageType, DhcpPacket, DhcpRepr, EthernetFrame, IpProtocol, Ipv4Packet, UdpPacket,
 };
 use std::vec::Vec;
+use testkit::network::{Bench, SECOND, bench};
 use testkit::peer::Offer;
 use testkit::wire::TestLink;
 

@@ -1,70 +1,10 @@
 //! The echo service on an ideal and on a bad wire.
 
-use super::stack::{Bench, configured, configured_with_mtu};
 use netstack::echo::CONNECTIONS;
-use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp;
 use smoltcp::wire::IpAddress;
 use std::vec::Vec;
-use testkit::peer::STACK_IP;
-use testkit::wire::Random;
-use virtio_pci::net::link::Link;
-
-const SERVICE: (IpAddress, u16) = (IpAddress::Ipv4(STACK_IP), 7);
-
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut random = Random(seed);
-    (0..len).map(|_| random.next() as u8).collect()
-}
-
-impl<L: Link> Bench<L> {
-    /// Sends one datagram of each size and compares what comes back.
-    pub fn exchange_datagrams(&mut self, sizes: &[usize]) {
-        let handle = self.peer.borrow_mut().udp(5000);
-        for &size in sizes {
-            let data = noise(size as u64, size);
-            self.peer.borrow_mut().udp_socket(handle).send_slice(&data, SERVICE).unwrap();
-            let back = self.until(2, |peer| match peer.udp_socket(handle).recv() {
-                Ok((echo, from)) => {
-                    assert_eq!(echo, data);
-                    assert_eq!((from.endpoint.addr, from.endpoint.port), SERVICE);
-                    true
-                }
-                Err(_) => false,
-            });
-            assert!(back, "{size}");
-        }
-    }
-
-    /// Sends `len` bytes over each connection, closes the sending half, and compares what comes back.
-    pub fn exchange(&mut self, connections: &[SocketHandle], len: usize, seconds: u64) {
-        let data = noise(9, len);
-        let mut sent = std::vec![0; connections.len()];
-        let mut back: Vec<Vec<u8>> = std::vec![Vec::new(); connections.len()];
-        let done = self.until(seconds, |peer| {
-            let mut finished = true;
-            for (i, &handle) in connections.iter().enumerate() {
-                let socket = peer.tcp_socket(handle);
-                if socket.can_send() {
-                    sent[i] += socket.send_slice(&data[sent[i]..]).unwrap();
-                    if sent[i] == len {
-                        socket.close();
-                    }
-                }
-                while socket.can_recv() {
-                    let into = &mut back[i];
-                    socket.recv(|bytes| (bytes.len(), into.extend_from_slice(bytes))).unwrap();
-                }
-                finished &= sent[i] == len && !socket.may_recv();
-            }
-            finished
-        });
-        assert!(done, "sent {sent:?}, got {:?}", back.iter().map(Vec::len).collect::<Vec<_>>());
-        for got in &back {
-            assert!(*got == data, "content differs; {} of {len} bytes", got.len());
-        }
-    }
-}
+use testkit::network::{SERVICE, configured, configured_with_mtu};
 
 #[test]
 fn udp_echo_returns_every_size_up_to_the_mtu() {

@@ -1,61 +1,23 @@
 //! Peers that begin a connection and go no further.
 
-use super::stack::{Bench, configured};
-use core::net::Ipv4Addr;
 use netstack::echo::CONNECTIONS;
-use netstack::one_way::DISCARD_PORT;
 use papr::clock::Clock;
 use postern_cases::case;
-use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::tcp;
-use smoltcp::wire::{
-    EthernetFrame, IpAddress, IpProtocol, Ipv4Packet, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber,
-};
+use smoltcp::wire::{EthernetFrame, IpProtocol, Ipv4Packet, TcpPacket};
 use std::vec::Vec;
-use testkit::frames::ipv4;
-use testkit::peer::{PEER_IP, STACK_IP};
+use testkit::network::{Bench, NOBODY, SECOND, configured};
+use testkit::peer::PEER_IP;
 use testkit::wire::TestLink;
-
-/// A host behind the gateway that says nothing more.
-const NOBODY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
-
-fn syn(from: (Ipv4Addr, u16), to_port: u16) -> Vec<u8> {
-    let segment = TcpRepr {
-        src_port: from.1,
-        dst_port: to_port,
-        control: TcpControl::Syn,
-        seq_number: TcpSeqNumber(i32::from(from.1) << 8),
-        ack_number: None,
-        window_len: 64240,
-        window_scale: Some(7),
-        max_seg_size: Some(1460),
-        sack_permitted: true,
-        sack_ranges: [None; 3],
-        timestamp: None,
-        payload: b"",
-    };
-    let mut bytes = std::vec![0; segment.buffer_len()];
-    let (source, to) = (IpAddress::Ipv4(from.0), IpAddress::Ipv4(STACK_IP));
-    segment.emit(&mut TcpPacket::new_unchecked(&mut bytes), &source, &to, &ChecksumCapabilities::default());
-    ipv4(from.0, STACK_IP, IpProtocol::Tcp, &bytes)
-}
 
 /// A bench on which so many have asked for a connection to `port`.
 fn flooded(port: u16, flood: u16) -> Bench<TestLink> {
     let mut b = configured();
     // The gateway's address is known: nothing waits for it.
-    b.stack.ping(&b.clock, PEER_IP, super::stack::SECOND).unwrap();
+    b.stack.ping(&b.clock, PEER_IP, SECOND).unwrap();
     b.wire.borrow_mut().seen = Some(Vec::new());
-    ask(&mut b, port, 20_000..20_000 + flood);
+    b.ask(port, 20_000..20_000 + flood);
     b
-}
-
-fn ask(b: &mut Bench<TestLink>, port: u16, from: core::ops::Range<u16>) {
-    for from in from {
-        b.wire.borrow_mut().to_stack.push_back(syn((NOBODY, from), port));
-        b.stack.poll(&b.clock).unwrap();
-        b.clock.advance_us(2000);
-    }
 }
 
 /// SYN-ACKs and RSTs that were sent to the port of `NOBODY`.
@@ -91,7 +53,7 @@ fn a_flood_that_goes_on_leaves_the_echo_within_reach() {
     for round in 0..20 {
         let honest = b.peer.borrow_mut().connect(40_000 + round);
         for from in 0..3 {
-            ask(&mut b, 7, 21_000 + 3 * round + from..21_001 + 3 * round + from);
+            b.ask(7, 21_000 + 3 * round + from..21_001 + 3 * round + from);
         }
         b.exchange(&[honest], 5000, 2);
     }
@@ -114,7 +76,7 @@ fn a_half_open_connection_holds_its_socket_for_five_seconds_and_is_answered_thre
 fn whoever_asks_again_gets_no_second_socket_and_displaces_nobody() {
     let mut b = flooded(7, 12);
     for _ in 0..20 {
-        ask(&mut b, 7, 20_000..20_012);
+        b.ask(7, 20_000..20_012);
     }
     assert_eq!(b.stack.counters().echo.displaced, 0);
 }
@@ -126,7 +88,7 @@ fn connections_that_are_served_are_not_displaced_by_a_flood() {
     let most = CONNECTIONS as u16;
     let served: Vec<_> = (0..most - 1).map(|i| b.peer.borrow_mut().connect(40000 + i)).collect();
     assert!(b.until(5, |peer| served.iter().all(|&handle| peer.tcp_socket(handle).may_send())));
-    ask(&mut b, 7, 20_000..20_060);
+    b.ask(7, 20_000..20_060);
     let last = b.peer.borrow_mut().connect(40000 + most);
     b.exchange(&[last], 10_000, 2);
     b.exchange(&served, 10_000, 5);
@@ -168,14 +130,4 @@ fn peers_that_vanish_after_their_last_byte_make_room() {
             b.peer.borrow_mut().sockets.remove(handle);
         }
     }
-}
-
-#[test]
-fn a_flood_leaves_the_sink_within_reach() {
-    let mut b = configured();
-    b.stack.offer_one_way(true);
-    b.stack.ping(&b.clock, PEER_IP, super::stack::SECOND).unwrap();
-    ask(&mut b, DISCARD_PORT, 20_000..20_050);
-    let honest = b.peer.borrow_mut().connect_to(DISCARD_PORT, 40000);
-    assert!(b.until(1, |peer| peer.tcp_socket(honest).may_send()));
 }

@@ -1,6 +1,5 @@
 //! The driver with a device that lies: each row of the NET cases, and noise.
 
-use crate::net::stack::{SECOND, STATIC};
 use core::time::Duration;
 use netstack::random::Generator;
 use netstack::stack::Stack;
@@ -11,6 +10,7 @@ use std::boxed::Box;
 use std::vec::Vec;
 use testkit::model::{Cell, POOL_BASE};
 use testkit::net_device::{Attached, Driver, Machine, NetDevice, SECURE, Shape, send, test_frame};
+use testkit::network::{SECOND, STATIC};
 use testkit::wire::Random;
 use virtio_pci::net::error::{Direction, NetError};
 use virtio_pci::net::link::Link;

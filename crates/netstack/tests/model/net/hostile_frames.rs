@@ -1,6 +1,5 @@
 //! NET-15: whatever is in a frame, the stack drops or answers it, and goes on serving.
 
-use super::stack::{SECOND, STATIC, configured};
 use core::net::Ipv4Addr;
 use netstack::random::Generator;
 use netstack::settings::Addressing;
@@ -14,6 +13,7 @@ use std::boxed::Box;
 use std::vec::Vec;
 use testkit::frames::fill_checksums;
 use testkit::frames::{arp, ipv4, udp};
+use testkit::network::{SECOND, STATIC, configured};
 use testkit::peer::{Offer, PEER_IP, Peer, STACK_IP};
 use testkit::wire::{Random, TestClock, TestLink, Wire};
 

@@ -1,13 +1,13 @@
 //! A peer that completes the handshake and then lies: the sequence numbers are right or nearly so, and nothing else has
 //! to be. The stack goes on serving.
 
-use super::stack::{SECOND, configured};
 use postern_cases::case;
 use smoltcp::wire::IpProtocol;
 use std::boxed::Box;
 use std::vec::Vec;
 use testkit::frames::fill_checksums;
 use testkit::frames::{arp, ipv4};
+use testkit::network::{SECOND, configured};
 use testkit::peer::{PEER_IP, STACK_IP};
 use testkit::wire::Random;
 

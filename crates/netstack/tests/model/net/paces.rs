@@ -1,7 +1,6 @@
 //! The pace of everything that is sent without being asked for again, by what is counted on the wire: towards peers that
 //! are silent, that stop reading, and that refuse. What `smoltcp` does counts as ours. docs/paces.md is the table.
 
-use super::stack::{Bench, SECOND, configured};
 use core::net::Ipv4Addr;
 use netstack::stack::StackError;
 use smoltcp::iface::SocketHandle;
@@ -10,6 +9,7 @@ use smoltcp::wire::{
 };
 use std::vec::Vec;
 use testkit::frames::udp;
+use testkit::network::{Bench, SECOND, configured};
 use testkit::peer::{PEER_IP, STACK_IP};
 use testkit::wire::TestLink;
 

@@ -1,6 +1,5 @@
 //! What a peer that keeps everything it sees can predict.
 
-use super::stack::{Bench, SECOND, configured};
 use papr::clock::Clock;
 use postern_cases::case;
 use smoltcp::phy::ChecksumCapabilities;
@@ -12,6 +11,7 @@ use smoltcp::wire::{
 use std::collections::BTreeSet;
 use std::vec::Vec;
 use testkit::frames::ipv4;
+use testkit::network::{Bench, SECOND, configured};
 use testkit::peer::{PEER_IP, STACK_IP};
 use testkit::wire::{TestClock, TestLink, Wire};
 

@@ -12,66 +12,10 @@ use smoltcp::socket::icmp;
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, IpAddress};
 use std::boxed::Box;
 use std::vec::Vec;
-use testkit::peer::{Offer, PEER_IP, Peer, STACK_IP, SharedPeer};
-use testkit::wire::{SharedWire, TestClock, TestLink, Wire};
-use virtio_pci::net::link::{Link, MacAddr};
-
-pub const SECOND: Duration = Duration::from_secs(1);
-pub const STATIC: Addressing =
-    Addressing::Static(Settings { address: STACK_IP, prefix: 24, gateway: Some(PEER_IP) });
-
-/// A stack, a wire and a peer.
-pub struct Bench<L> {
-    pub clock: TestClock,
-    pub wire: SharedWire,
-    pub peer: SharedPeer,
-    pub stack: Stack<L>,
-}
-
-pub fn bench(addressing: Addressing) -> Bench<TestLink> {
-    bench_with_mtu(addressing, 1500)
-}
-
-fn bench_with_mtu(addressing: Addressing, mtu: u16) -> Bench<TestLink> {
-    let (clock, wire) = (TestClock::default(), Wire::shared());
-    let peer = Peer::shared(&wire, &clock);
-    let turn = Box::new({
-        let peer = peer.clone();
-        move || peer.borrow_mut().turn()
-    });
-    let link = TestLink { mtu, ..TestLink::new(&wire, turn) };
-    let stack = Stack::new(link, addressing, Generator::new(&[1]), &clock).unwrap();
-    Bench { clock, wire, peer, stack }
-}
-
-pub fn configured() -> Bench<TestLink> {
-    configured_with_mtu(1500)
-}
-
-pub fn configured_with_mtu(mtu: u16) -> Bench<TestLink> {
-    let mut b = bench_with_mtu(STATIC, mtu);
-    b.stack.configure(&b.clock, SECOND).unwrap();
-    b
-}
-
-impl<L: Link> Bench<L> {
-    /// Polls every 100 us until `done` says so, at most `seconds` of the model's time.
-    pub fn until(&mut self, seconds: u64, done: impl FnMut(&mut Peer) -> bool) -> bool {
-        self.until_every(100, seconds, done)
-    }
-
-    pub fn until_every(&mut self, us: u64, seconds: u64, mut done: impl FnMut(&mut Peer) -> bool) -> bool {
-        let end = self.clock.now() + seconds * self.clock.frequency();
-        while self.clock.now() < end {
-            self.stack.poll(&self.clock).unwrap();
-            if done(&mut self.peer.borrow_mut()) {
-                return true;
-            }
-            self.clock.advance_us(us);
-        }
-        false
-    }
-}
+use testkit::network::{SECOND, STATIC, bench, configured};
+use testkit::peer::{Offer, PEER_IP, STACK_IP};
+use testkit::wire::{TestClock, TestLink, Wire};
+use virtio_pci::net::link::MacAddr;
 
 #[test]
 fn dhcp_gives_address_prefix_and_gateway() {

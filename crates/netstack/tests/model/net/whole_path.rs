@@ -1,6 +1,5 @@
 //! Stack, driver, rings, pool and device in one, against a host on the other side of the wire.
 
-use super::stack::{Bench, SECOND};
 use netstack::random::Generator;
 use netstack::settings::{Addressing, Settings};
 use netstack::stack::Stack;
@@ -8,6 +7,7 @@ use std::boxed::Box;
 use std::vec::Vec;
 use testkit::model::Cell;
 use testkit::net_device::{Attached, Machine};
+use testkit::network::{Bench, SECOND};
 use testkit::peer::{Offer, PEER_IP, Peer, STACK_IP};
 use testkit::wire::TestClock;
 

@@ -1,17 +1,20 @@
 //! One-way traffic to be measured: what comes to port 9 is thrown away (RFC 863), port 19 sends (RFC 864), both over
 //! UDP and TCP. Open only while somebody measures.
 
-use super::echo::{ECHO_PORT, UdpQueue};
-use super::isn::Ends;
-use super::listeners::{Listeners, Shape};
-use super::settings::Settings;
-use super::sockets::Sockets;
+use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::time;
+use core::cell::Cell;
+use core::time::Duration;
+use netstack::echo::ECHO_PORT;
+use netstack::service::{Ends, ListenerConfig, Listeners, Service, Sockets, UdpQueue};
+use netstack::settings::Settings;
+use netstack::stack::Stack;
 use papr::parts::low_u8;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::{tcp, udp};
 use smoltcp::wire::IpAddress;
+use virtio_pci::net::link::Link;
 
 /// Throws away what comes.
 pub const DISCARD_PORT: u16 = 9;
@@ -54,9 +57,16 @@ pub struct OneWayCounters {
     pub unanswered: u64,
 }
 
+/// Opens both services. The counters are kept up to date until [`Stack::close_services`].
+pub fn offer<L: Link>(stack: &mut Stack<L>) -> Rc<Cell<OneWayCounters>> {
+    let counters = Rc::default();
+    stack.offer(|sockets| OneWay::new(sockets, Rc::clone(&counters)));
+    counters
+}
+
 /// The sockets of both services.
-pub(super) struct OneWay {
-    pub counters: OneWayCounters,
+struct OneWay {
+    counters: Rc<Cell<OneWayCounters>>,
     udp_sink: SocketHandle,
     udp_source: SocketHandle,
     queue: UdpQueue,
@@ -69,8 +79,7 @@ pub(super) struct OneWay {
 }
 
 impl OneWay {
-    /// Opens both services.
-    pub fn new(sockets: &mut Sockets) -> Self {
+    fn new(sockets: &mut Sockets, counters: Rc<Cell<OneWayCounters>>) -> Self {
         let mut datagrams = |port| {
             let buffer = || {
                 let records = alloc::vec![udp::PacketMetadata::EMPTY; DATAGRAMS];
@@ -83,62 +92,79 @@ impl OneWay {
         };
         let (udp_sink, udp_source) = (datagrams(DISCARD_PORT), datagrams(SOURCE_PORT));
         let mut stream = |port, receive, send| {
-            let shape = Shape { port, most: CONNECTIONS, spare: SPARE, receive, send, nagle: true };
-            Listeners::new(&mut sockets.tcp, &shape)
+            let config = ListenerConfig { port, most: CONNECTIONS, spare: SPARE, receive, send, nagle: true };
+            Listeners::new(&mut sockets.tcp, &config)
         };
         let sinks = stream(DISCARD_PORT, STREAM, OTHER_WAY);
         let sources = stream(SOURCE_PORT, OTHER_WAY, STREAM);
         let at = alloc::vec![0; CONNECTIONS.saturating_add(SPARE)];
         let pattern = (0..PERIOD).map(pattern_byte).cycle().take(PERIOD.saturating_mul(4)).collect();
-        let (counters, queue) = (OneWayCounters::default(), UdpQueue::default());
+        let queue = UdpQueue::default();
         Self { counters, udp_sink, udp_source, queue, sinks, sources, at, pattern }
     }
 
-    /// Closes both.
-    pub fn end(self, sockets: &mut Sockets) {
-        self.sinks.end(&mut sockets.tcp);
-        self.sources.end(&mut sockets.tcp);
-        for handle in [self.udp_sink, self.udp_source] {
-            drop(sockets.udp.change().remove(handle));
+    /// One datagram for each that came from our own network: whoever forges a sender elsewhere would have it
+    /// answered with more than was asked.
+    fn answer(&mut self, socket: &mut udp::Socket<'static>, own: Option<Settings>, now: Duration) {
+        if self.queue.stalled(socket.send_queue(), socket.can_recv(), now) {
+            socket.close();
+            let _ = socket.bind(SOURCE_PORT);
+            self.queue = UdpQueue::default();
+        }
+        for _ in 0..DATAGRAMS {
+            if !socket.can_send() || socket.send_queue().saturating_add(DATAGRAM) > UDP_BUFFER {
+                return;
+            }
+            let Ok((_, mut to)) = socket.recv() else { return };
+            let IpAddress::Ipv4(asker) = to.endpoint.addr;
+            let Some(own) = own.filter(|own| own.is_local(asker)) else {
+                count(&self.counters, |counters| add(&mut counters.unanswered, 1));
+                continue;
+            };
+            to.local_address = to.local_address.filter(|&at| at == IpAddress::Ipv4(own.address));
+            let service = [ECHO_PORT, SOURCE_PORT].contains(&to.endpoint.port);
+            let data = self.pattern.get(..DATAGRAM).unwrap_or_default();
+            if service || socket.send_slice(data, to).is_err() {
+                count(&self.counters, |counters| add(&mut counters.unanswered, 1));
+            } else {
+                self.queue.enqueued(DATAGRAM, now);
+                count(&self.counters, |counters| add(&mut counters.sent_datagrams, 1));
+            }
         }
     }
+}
 
-    /// Takes and answers the datagrams that have come; true when some have to wait.
-    pub fn step_udp(
-        &mut self,
-        sockets: &mut SocketSet<'static>,
-        own: Option<Settings>,
-        now: time::Duration,
-    ) -> bool {
+impl Service for OneWay {
+    fn step_udp(&mut self, sockets: &mut SocketSet<'static>, own: Option<Settings>, now: Duration) -> bool {
         let socket = sockets.get_mut::<udp::Socket<'_>>(self.udp_sink);
+        let mut discarded: usize = 0;
         for _ in 0..DATAGRAMS {
             if socket.recv().is_err() {
                 break;
             }
-            add(&mut self.counters.discarded_datagrams, 1);
+            discarded = discarded.wrapping_add(1);
         }
+        count(&self.counters, |counters| add(&mut counters.discarded_datagrams, discarded));
         let more = socket.can_recv();
         let socket = sockets.get_mut(self.udp_source);
         self.answer(socket, own, now);
         more || socket.can_recv()
     }
 
-    /// Makes room for a peer that is about to connect.
-    pub fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends) {
+    fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends) {
         self.sinks.make_room(sockets, asker);
         self.sources.make_room(sockets, asker);
     }
 
-    /// Has connections that are over wait for the next peer.
-    pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
+    fn listen(&mut self, sockets: &mut SocketSet<'static>) {
         self.sinks.listen(sockets);
         self.sources.listen(sockets);
     }
 
-    /// Takes and gives as much as the buffers of connections hold.
-    pub fn step_tcp(&mut self, sockets: &mut SocketSet<'static>) {
+    fn step_tcp(&mut self, sockets: &mut SocketSet<'static>) {
         let Self { sinks, sources, at, pattern, counters, .. } = self;
-        sinks.step(sockets, |_, socket, _| add(&mut counters.discarded_bytes, swallow(socket)));
+        let (mut discarded, mut sent_bytes) = (0, 0);
+        sinks.step(sockets, |_, socket, _| add(&mut discarded, swallow(socket)));
         sources.step(sockets, |index, socket, new| {
             // What is said to a source is not listened to.
             swallow(socket);
@@ -152,38 +178,20 @@ impl OneWay {
                     break;
                 }
                 *at = at.saturating_add(sent).checked_rem(PERIOD).unwrap_or(0);
-                add(&mut counters.sent_bytes, sent);
+                add(&mut sent_bytes, sent);
             }
+        });
+        count(counters, |counters| {
+            counters.discarded_bytes = counters.discarded_bytes.wrapping_add(discarded);
+            counters.sent_bytes = counters.sent_bytes.wrapping_add(sent_bytes);
         });
     }
 
-    /// One datagram for each that came from our own network: whoever forges a sender elsewhere would have it
-    /// answered with more than was asked.
-    fn answer(&mut self, socket: &mut udp::Socket<'static>, own: Option<Settings>, now: time::Duration) {
-        if self.queue.stalled(socket.send_queue(), socket.can_recv(), now) {
-            socket.close();
-            let _ = socket.bind(SOURCE_PORT);
-            self.queue = UdpQueue::default();
-        }
-        for _ in 0..DATAGRAMS {
-            if !socket.can_send() || socket.send_queue().saturating_add(DATAGRAM) > UDP_BUFFER {
-                return;
-            }
-            let Ok((_, mut to)) = socket.recv() else { return };
-            let IpAddress::Ipv4(asker) = to.endpoint.addr;
-            let Some(own) = own.filter(|own| own.is_local(asker)) else {
-                add(&mut self.counters.unanswered, 1);
-                continue;
-            };
-            to.local_address = to.local_address.filter(|&at| at == IpAddress::Ipv4(own.address));
-            let service = [ECHO_PORT, SOURCE_PORT].contains(&to.endpoint.port);
-            let data = self.pattern.get(..DATAGRAM).unwrap_or_default();
-            if service || socket.send_slice(data, to).is_err() {
-                add(&mut self.counters.unanswered, 1);
-            } else {
-                self.queue.enqueued(DATAGRAM, now);
-                add(&mut self.counters.sent_datagrams, 1);
-            }
+    fn close(self: Box<Self>, sockets: &mut Sockets) {
+        self.sinks.end(&mut sockets.tcp);
+        self.sources.end(&mut sockets.tcp);
+        for handle in [self.udp_sink, self.udp_source] {
+            drop(sockets.udp.change().remove(handle));
         }
     }
 }
@@ -199,8 +207,14 @@ pub fn pattern_byte(index: usize) -> u8 {
     }
 }
 
-fn add(counter: &mut u64, count: usize) {
-    *counter = counter.wrapping_add(count as u64);
+fn add(counter: &mut u64, more: usize) {
+    *counter = counter.wrapping_add(more as u64);
+}
+
+fn count(counters: &Cell<OneWayCounters>, change: impl FnOnce(&mut OneWayCounters)) {
+    let mut now = counters.get();
+    change(&mut now);
+    counters.set(now);
 }
 
 /// Throws away what has come, and closes when the peer has.

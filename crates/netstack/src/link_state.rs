@@ -1,0 +1,39 @@
+//! Whether the link is up: read now and then, and logged when it changes.
+
+use core::time::Duration;
+
+/// How often the link's state is read: it may cost a hypercall.
+pub(super) const LINK_LOOK: Duration = Duration::from_millis(100);
+/// Changes of the link's state that are logged; a link that flaps on is only counted.
+const LINK_CHANGES_LOGGED: u64 = 8;
+
+/// The link's state as last read.
+#[derive(Default)]
+pub(super) struct LinkState {
+    pub up: bool,
+    /// When it is read again.
+    pub next_look: Duration,
+    /// Times that it changed.
+    pub changes: u64,
+}
+
+impl LinkState {
+    /// Reads the state if it is time to, and logs a change.
+    pub fn look(&mut self, now: Duration, is_up: impl FnOnce() -> bool) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now.saturating_add(LINK_LOOK);
+        let up = is_up();
+        if up == self.up {
+            return;
+        }
+        self.up = up;
+        self.changes = self.changes.wrapping_add(1);
+        match self.changes {
+            ..LINK_CHANGES_LOGGED => log::info!("net: link is {}", if up { "up" } else { "down" }),
+            LINK_CHANGES_LOGGED => log::warn!("net: link changes too often, further changes are not logged"),
+            _ => {}
+        }
+    }
+}
