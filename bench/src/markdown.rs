@@ -107,7 +107,7 @@ enum Column {
 
 impl Column {
     fn all() -> impl Iterator<Item = Self> {
-        let bases = [System::LinuxBounced, System::VirtioDrivers, System::PosternDirect];
+        let bases = [System::LinuxBounced, System::VirtioDrivers, System::PosternDirect, System::PrivateCopy];
         System::ALL.into_iter().map(Self::Of).chain(bases.map(Self::Times))
     }
 

@@ -36,7 +36,10 @@ pub fn disk(
     results: &mut Results,
 ) -> Result<(), GuestError> {
     let time = effort.milliseconds;
-    let words = words("bench-blk", DISK.iter().map(|work| format!("{}:{time}", work.spec)));
+    // Where the disk costs nothing, what is left to compare with is a copy.
+    let copies = (system, backend) == (System::PosternBounced, Backend::Null);
+    let job = if copies { "bench-blk,bench-copy" } else { "bench-blk" };
+    let words = words(job, DISK.iter().map(|work| format!("{}:{time}", work.spec)));
     let Some(guest) = Guest::start(parts, &Shape::disk(system, backend, words))? else { return Ok(()) };
     let ready = guest.until("postern: bench.ready=")?;
     let row = Row {
@@ -54,6 +57,9 @@ pub fn disk(
         let row =
             Row { group: backend.name().to_owned(), name: work.name.to_owned(), unit, more_is_better: true };
         results.add(&row, system, figure as f64 * scale);
+        if let (true, Some(kb_s)) = (work.in_bytes, report.number(&format!("bench.copy.{number}.kb_s"))) {
+            results.add(&row, System::PrivateCopy, kb_s as f64 * scale);
+        }
     }
     Ok(())
 }

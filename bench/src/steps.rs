@@ -57,6 +57,11 @@ impl Step {
         matches!(self, Self::Network | Self::Slof | Self::Packets)
     }
 
+    /// Whether it measures nothing but the throughput of a disk that has no content.
+    const fn is_without_content(self) -> bool {
+        matches!(self, Self::Disk(Backend::Null) | Self::Threaded | Self::Scaling)
+    }
+
     fn measure(
         self,
         parts: &Parts,
@@ -92,8 +97,15 @@ fn order(systems: &[System], rounds: usize, only: &[Group]) -> Vec<(System, Step
     let mut all: Vec<_> = (0..rounds).flat_map(|_| each(round)).chain(each(once)).collect();
     // The pool that is measured has no memory, so that an ordinary guest will do.
     all.push((System::PosternDirect, Step::Slots));
-    all.extend([System::PosternBounced, System::PosternDirect].map(|system| (system, Step::Scaling)));
-    let possible = |system, step: Step| system != System::VirtioDrivers || !step.needs_network();
+    all.push((System::PosternBounced, Step::Scaling));
+    let possible = |system, step: Step| match system {
+        // No guest of its own.
+        System::PrivateCopy => false,
+        System::VirtioDrivers => !step.needs_network(),
+        // On a disk without content they copy nothing, and say nothing.
+        System::PosternDirect | System::LinuxDirect => !step.is_without_content(),
+        _ => true,
+    };
     all.retain(|(system, step)| wanted(only, step.group()) && possible(*system, *step));
     all
 }
@@ -104,6 +116,7 @@ pub fn all(parts: &Parts, effort: Effort, only: &[Group], results: &mut Results)
         System::LinuxBounced | System::LinuxDirect => parts.linux.is_some(),
         System::VirtioDrivers => parts.virtio_drivers.is_some(),
         System::PosternBounced | System::PosternDirect => true,
+        System::PrivateCopy => false,
     };
     let systems: Vec<_> = System::ALL.into_iter().filter(there).collect();
     let steps = order(&systems, effort.rounds, only);
@@ -161,6 +174,9 @@ mod tests {
         let steps = order(&System::ALL, 3, &[]);
         let count = |system, step| steps.iter().filter(|other| **other == (system, step)).count();
         assert_eq!(count(System::LinuxDirect, Step::Network), 3);
+        assert_eq!(count(System::LinuxDirect, Step::Disk(Backend::Raw)), 3);
+        assert_eq!(count(System::PosternDirect, Step::Disk(Backend::Null)), 0);
+        assert_eq!(count(System::PosternDirect, Step::Requests), 1);
         assert_eq!(count(System::PosternBounced, Step::Slof), 1);
         assert_eq!(count(System::VirtioDrivers, Step::Threaded), 1);
         assert_eq!(count(System::LinuxBounced, Step::Scaling), 0);
@@ -171,20 +187,21 @@ mod tests {
             .filter(|(_, step)| *step == Step::Disk(Backend::Null))
             .map(|(system, _)| *system)
             .collect();
-        assert_eq!(disk, System::ALL.repeat(3));
+        let bounced: Vec<_> = System::ALL.into_iter().filter(|system| system.is_bounced()).collect();
+        assert_eq!(disk, bounced.repeat(3));
     }
 
     #[test]
     fn only_what_is_asked_for_is_measured() {
         let steps =
             order(&[System::PosternBounced, System::PosternDirect], 5, &[Group::Start, Group::Scaling]);
-        let of = |system| [(system, Step::Slof), (system, Step::Scaling)];
-        assert_eq!(steps.len(), 4);
-        assert!(
-            of(System::PosternBounced)
-                .iter()
-                .chain(&of(System::PosternDirect))
-                .all(|step| steps.contains(step))
+        assert_eq!(
+            steps,
+            [
+                (System::PosternBounced, Step::Slof),
+                (System::PosternDirect, Step::Slof),
+                (System::PosternBounced, Step::Scaling),
+            ]
         );
     }
 

@@ -4,7 +4,8 @@ use crate::machine::Description;
 use crate::measure::{INSTRUCTIONS, NETWORK, OPENING, START};
 use crate::plan::{Backend, System};
 use crate::results::Results;
-use System::{LinuxBounced, PosternBounced, PosternDirect, VirtioDrivers};
+use crate::scaling::POOL;
+use System::{LinuxBounced, PosternBounced, PosternDirect, PrivateCopy, VirtioDrivers};
 use Wanted::{AtLeast, AtMost};
 
 /// A bound, in the unit of what is judged.
@@ -21,14 +22,14 @@ pub enum Wanted {
 pub enum Judged {
     /// How many times better the first system did than the second, in the row of this group and name.
     Times(&'static str, &'static str, System, System),
-    /// Postern's bounced median in the row of this group and name.
-    Median(&'static str, &'static str),
+    /// The median of one system in the row of this group and name.
+    Median(&'static str, &'static str, System),
     /// KiB of the image without symbols.
     Image,
 }
 
 /// Every target.
-const TARGETS: [(&str, Judged, Wanted); 14] = [
+const TARGETS: [(&str, Judged, Wanted); 19] = [
     (
         "4 KiB random read, depth 32, bounced: times Linux bounced",
         Judged::Times(NULL, "4 KiB random read, depth 32", PosternBounced, LinuxBounced),
@@ -50,8 +51,13 @@ const TARGETS: [(&str, Judged, Wanted); 14] = [
         AtLeast(2.0),
     ),
     (
-        "4 KiB random read, depth 32: bounced as a part of direct",
-        Judged::Times(NULL, "4 KiB random read, depth 32", PosternBounced, PosternDirect),
+        "64 KiB read, depth 8, bounced: as a part of a private copy",
+        Judged::Times(NULL, "64 KiB read, depth 8", PosternBounced, PrivateCopy),
+        AtLeast(0.9),
+    ),
+    (
+        "1 MiB read, depth 8, bounced: as a part of a private copy",
+        Judged::Times(NULL, "1 MiB read, depth 8", PosternBounced, PrivateCopy),
         AtLeast(0.9),
     ),
     (
@@ -61,8 +67,23 @@ const TARGETS: [(&str, Judged, Wanted); 14] = [
     ),
     (
         "guest instructions of a bounced 4 KiB read at depth 32",
-        Judged::Median(INSTRUCTIONS, "4 KiB random read, depth 32, each"),
-        AtMost(3000.0),
+        Judged::Median(INSTRUCTIONS, "4 KiB random read, depth 32, each", PosternBounced),
+        AtMost(1700.0),
+    ),
+    (
+        "guest instructions of a direct 4 KiB read at depth 32",
+        Judged::Median(INSTRUCTIONS, "4 KiB random read, depth 32, each", PosternDirect),
+        AtMost(1050.0),
+    ),
+    (
+        "guest instructions of a bounced UDP echo of 64 bytes, 32 on their way",
+        Judged::Median(INSTRUCTIONS, "UDP echo, 64 bytes, 32 on their way, each", PosternBounced),
+        AtMost(4500.0),
+    ),
+    (
+        "guest instructions of a bounced TCP segment to the guest",
+        Judged::Median(INSTRUCTIONS, "TCP to the guest, each 1460 bytes", PosternBounced),
+        AtMost(3500.0),
     ),
     (
         "UDP echo of 64 bytes: times Linux bounced",
@@ -79,13 +100,22 @@ const TARGETS: [(&str, Judged, Wanted); 14] = [
         Judged::Times(NETWORK, "TCP from the guest", PosternBounced, LinuxBounced),
         AtLeast(1.0),
     ),
-    ("QEMU start to drivers ready, VOF, seconds", Judged::Median(START, VOF), AtMost(0.3)),
+    ("QEMU start to drivers ready, VOF, seconds", Judged::Median(START, VOF, PosternBounced), AtMost(0.3)),
     (
         "QEMU start to drivers ready, VOF: times faster than Linux bounced",
         Judged::Times(START, VOF, PosternBounced, LinuxBounced),
         AtLeast(12.0),
     ),
-    ("pool of 8 MiB, 128 frames shared, verified, mapped: ms", Judged::Median(START, OPENING), AtMost(20.0)),
+    (
+        "pool of 8 MiB, 128 frames shared, verified, mapped: ms",
+        Judged::Median(START, OPENING, PosternBounced),
+        AtMost(12.0),
+    ),
+    (
+        "pool of 256 MiB shared, verified, mapped: ms",
+        Judged::Median(POOL, "pool of 256 MiB: shared, verified, mapped", PosternBounced),
+        AtMost(250.0),
+    ),
     ("image without symbols, KiB", Judged::Image, AtMost(512.0)),
 ];
 
@@ -119,7 +149,7 @@ impl Target {
 pub fn judge(results: &Results, machine: &Description) -> Vec<Target> {
     let found = |judged| match judged {
         Judged::Times(group, row, this, base) => results.find(group, row)?.times(this, base),
-        Judged::Median(group, row) => results.find(group, row)?.median(PosternBounced),
+        Judged::Median(group, row, system) => results.find(group, row)?.median(system),
         Judged::Image => {
             let (_, bytes) = machine.iter().find(|(name, _)| *name == "Postern image stripped, bytes")?;
             Some(bytes.parse::<f64>().ok()? / 1024.0)
@@ -152,7 +182,7 @@ mod tests {
         let (results, machine, _) = json::read(include_str!("../../docs/benchmarks.json")).unwrap();
         for (name, judged, _) in TARGETS {
             match judged {
-                Judged::Times(group, row, ..) | Judged::Median(group, row) => {
+                Judged::Times(group, row, ..) | Judged::Median(group, row, _) => {
                     assert!(results.find(group, row).is_some(), "{name}: {group}, {row}");
                 }
                 Judged::Image => {

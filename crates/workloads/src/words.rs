@@ -19,6 +19,8 @@ pub enum TestStep {
     BenchSmp,
     /// Measure taking and giving back slots of a pool, by how full it is.
     BenchPool,
+    /// Copy private memory to private memory, as much as the work of `bench=` reads or writes.
+    BenchCopy,
     /// Take all memory there is, mark it, find the marks again.
     Memory,
     /// Break a rule of the memory map, to see that it is kept: the run ends with an exception.
@@ -48,13 +50,14 @@ const SERVES: &[&[u8]] = &[b"ip", b"gw", b"serve"];
 const MEASURES: &[&[u8]] = &[b"seed", b"bench"];
 
 /// Every step of the test image.
-pub const STEPS: [(ExtraStep, TestStep); 14] = [
+pub const STEPS: [(ExtraStep, TestStep); 15] = [
     step("soak", true, &[b"ip", b"gw", b"seed", b"serve"], TestStep::Soak),
     step("irq-cost", false, &[], TestStep::IrqCost),
     step("net-bench", false, SERVES, TestStep::NetBench),
     step("bench-blk", true, MEASURES, TestStep::BenchBlk),
     step("bench-smp", true, MEASURES, TestStep::BenchSmp),
     step("bench-pool", false, &[b"pool"], TestStep::BenchPool),
+    step("bench-copy", false, &[b"bench"], TestStep::BenchCopy),
     step("memory", false, &[], TestStep::Memory),
     breach("breach-text-write", Breach::TextWrite),
     breach("breach-data-execute", Breach::DataExecute),
@@ -88,7 +91,7 @@ pub fn test_step(step: Step) -> Option<TestStep> {
 /// The options that the test image adds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TestOptions {
-    /// `bench=WORK,..`: what `bench-blk` and `bench-smp` measure, in order.
+    /// `bench=WORK,..`: what `bench-blk`, `bench-smp` and `bench-copy` measure, in order.
     pub bench: ArrayVec<Work, MAX_WORK>,
     /// `canary=N`: plant secrets of this seed in private memory, for a search from outside.
     pub canary: Option<u64>,

@@ -8,6 +8,7 @@ extern crate alloc;
 pub mod bench;
 mod breach;
 mod canary;
+mod copy;
 mod error;
 mod irq_cost;
 mod memory;
@@ -82,6 +83,7 @@ impl Image for TestImage {
             Some(TestStep::BenchSmp) => {
                 work.add(bench::blk(step, bench, options, devices, usize::MAX, report))
             }
+            Some(TestStep::BenchCopy) => ended(&mut work, step, copy::measure(bench, report)),
             Some(TestStep::BenchPool) => ended(&mut work, step, bench::pool(options, report)),
             Some(TestStep::Memory) => ended(&mut work, step, memory::fill(report)),
             Some(TestStep::Breach(rule)) => {

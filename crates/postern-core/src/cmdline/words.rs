@@ -68,7 +68,7 @@ words! {
 
 words! {
     /// The steps that only the test image has.
-    steps TEST_STEPS, TEST_STEP_HELP: [14]
+    steps TEST_STEPS, TEST_STEP_HELP: [15]
     "soak" "random work on all devices, which are reset now and then for serve= seconds; goes on undisturbed until q is \
         typed or two minutes have passed; compares all, gives all back";
     "irq-cost" "times 4 KiB reads of the first disk, polled and by interrupt";
@@ -76,6 +76,7 @@ words! {
     "bench-blk" "measures the pieces of work of bench= on the scratch disk; writes keep what it holds";
     "bench-smp" "the same on all queues of the scratch disk at once, each by a CPU of its own; figures are sums";
     "bench-pool" "measures taking and giving back a 4 KiB slot of a pool that is 0, 25, 50, 75 and 95 % full";
+    "bench-copy" "measures how fast private memory is copied to private memory, in buffers as bench= says";
     "memory" "takes all memory, marks it, finds the marks again, gives it back";
     "breach-text-write" "writes to instructions; this and the others end with status 8";
     "breach-data-execute" "executes data";

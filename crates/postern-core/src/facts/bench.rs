@@ -5,6 +5,7 @@ use super::Value::{Count, Text};
 use super::{Stated, facts};
 
 const BLK: Stated = TestWords(&["bench-blk", "bench-smp"]);
+const COPY: Stated = TestWords(&["bench-copy"]);
 const SLOTS: Stated = TestWords(&["bench-pool"]);
 
 facts! {
@@ -19,6 +20,7 @@ facts! {
     DEPTH: 1 = "bench.N.depth", Count("requests"), BLK, "most requests in flight";
     IOPS: 1 = "bench.N.iops", Count("requests a second"), BLK, "rate of requests";
     KB_S: 1 = "bench.N.kb_s", Count("thousand bytes a second"), BLK, "rate of bytes";
+    COPY_KB_S: 1 = "bench.copy.N.kb_s", Count("thousand bytes a second"), COPY, "rate at which private memory is copied to private memory, in pieces and as many buffers as the N-th piece of work has";
     SLOT_FILL: 1 = "bench.slot.N.fill", Count("percent"), SLOTS, "part of a pool's 4 KiB slots that is in use in the N-th measurement";
     SLOT_PAIRS: 1 = "bench.slot.N.pairs", Count("times"), SLOTS, "how often one more slot was taken and given back";
     SLOT_TICKS: 1 = "bench.slot.N.ticks", Count("ticks"), SLOTS, "time of all that";

@@ -50,7 +50,7 @@ fn every_step_is_read_and_shown_by_its_name() {
 
 #[test]
 fn a_benchmark_of_nothing_is_no_command_line() {
-    for step in ["bench-blk", "bench-smp", "demo,bench-blk"] {
+    for step in ["bench-blk", "bench-smp", "bench-copy", "demo,bench-blk"] {
         assert_eq!(errors(&format!("run={step}")), ["run: needs bench=WORK,.."]);
     }
     assert_eq!(errors("run=bench-pool"), [""; 0]);
@@ -90,11 +90,12 @@ fn a_malformed_or_misspelt_word_is_named() {
 /// Options that some steps look at and others do not.
 const SOMETIMES: [&str; 5] = ["ip", "gw", "seed", "serve", "bench"];
 /// What each step looks at of those, from docs/help.txt.
-const LOOKED_AT: [(&str, &str); 4] = [
+const LOOKED_AT: [(&str, &str); 5] = [
     ("soak", "ip gw seed serve"),
     ("net-bench", "ip gw serve"),
     ("bench-blk", "seed bench"),
     ("bench-smp", "seed bench"),
+    ("bench-copy", "bench"),
 ];
 
 fn value(option: &str) -> &'static str {
@@ -128,7 +129,7 @@ fn every_option_with_every_step_has_an_effect_or_is_named() {
             let word = format!("{option}={}", value(option));
             // What has to be there with it or with the step.
             let with = if *option == "gw" { "ip=10.0.2.15/24 " } else { "" };
-            let measures = matches!(step, "bench-blk" | "bench-smp") && *option != "bench";
+            let measures = matches!(step, "bench-blk" | "bench-smp" | "bench-copy") && *option != "bench";
             let more = if measures { "bench=read:512:1:seq:1 " } else { "" };
             let used = !SOMETIMES.contains(option) || of_step.split(' ').any(|used| used == *option);
             let said = said(&format!("{more}{with}{word} run={step}"), true);
