@@ -1,7 +1,7 @@
 # The single entry for developers and CI: `make help` lists it.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: bench soak help setup tools image product test-image sabotage second-kernel virtio-drivers run linux test test-targets check cases lists versions fuzz fmt clippy doc book gdb clean
+.PHONY: bench release soak help setup tools image product test-image sabotage second-kernel virtio-drivers run linux test test-targets check cases lists versions fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
@@ -101,6 +101,10 @@ test-image: product
 	@$(call build_image,postern-test,postern-test) $(BARE)
 	@$(call install_if_changed,$(BUILT)/postern-test,build/postern-test.elf)
 
+# build/release: what somebody else's CI pins.
+release: image
+	@scripts/release.sh
+
 # A profile in which the kernel and its library are compiled with a word that is no feature: nothing else can switch
 # it on, not even cargo's --all-features.
 sabotaged = -Zprofile-rustflags $(foreach crate,papr svm-dma postern-kernel,--config 'profile.$1.package.$(crate).rustflags=["--cfg=$2"]')
@@ -139,7 +143,7 @@ linux: tools
 	@scripts/linux-svm.sh build/linux
 	@scripts/linux.sh build/linux
 
-test: image sabotage second-kernel
+test: release sabotage second-kernel
 	@scripts/test.sh
 
 # The libraries' tests on a machine of 32 bits and on one of the other byte order.
@@ -159,7 +163,7 @@ soak: test-image
 	@$(RUNNER)
 	@exec $(HOST) soak $(foreach v,TIME SEED QEMU,$(if $(call given,$v),"$v=$$$v"))
 
-check: image
+check: release
 	@scripts/check.sh
 
 cases: tools

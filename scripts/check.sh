@@ -97,7 +97,7 @@ check "instructions of the test image" scripts/check-image.sh build/postern-test
 check "nothing of the test image in the product" scripts/check-product.sh build/postern.elf build/postern-test.elf
 check "no path of this machine in the images" no_paths
 check "no compiler flag of the user's in the images" no_flags
-check "the same images from another folder, whatever cargo is told there" scripts/same-bytes.sh
+check "the same release from another folder, whatever cargo is told there" scripts/same-bytes.sh
 check "cargo and editors, without make" scripts/check-cargo.sh
 check "make gdb stops at kernel_main, with its source" scripts/gdb.sh --check
 check "a QEMU that cannot be used is named" scripts/check-qemu.sh

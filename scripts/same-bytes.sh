@@ -1,14 +1,14 @@
 #!/bin/sh
-# Builds the images a second time, from a copy of the source in another folder, under a cargo configuration that changes
-# all that it can: the bytes must be those of build/postern.elf and build/postern-test.elf. The copy's own build folder
-# stays, so that the next time takes as long as what has changed; images that were found to agree are not built again.
+# Makes the release a second time, from a copy of the source in another folder, under a cargo configuration that changes
+# all that it can: the bytes of every file must be those of build/release. The copy's own build folder stays, so that
+# the next time takes as long as what has changed; what was found to agree is not built again.
 set -eu
 cd "$(dirname "$0")/.."
 copy=build/elsewhere/a-folder-of-another-name
-sums() { (cd "$1/build" && sha256sum postern.elf postern-test.elf); }
+sums() { (cd "$1/build" && sha256sum postern.elf postern-test.elf && cat release/SHA256SUMS); }
 wanted=$(sums .)
 # What decides how they are built counts, too.
-agreed=$({ echo "$wanted"; cat Makefile kernel/profile.toml scripts/profile.sh scripts/same-bytes.sh; } | sha256sum)
+agreed=$({ echo "$wanted"; cat Makefile kernel/profile.toml scripts/profile.sh scripts/release.sh scripts/same-bytes.sh; } | sha256sum)
 if [ "$(cat build/elsewhere/agreed 2>/dev/null)" = "$agreed" ]; then
     printf 'same-bytes: found to agree before:\n%s\n' "$wanted"
     exit 0
@@ -44,12 +44,14 @@ rustflags = ["-C", "opt-level=1"]
 linker = "/nonexistent/linker"
 END
 # What the person who builds has set is of no consequence there either.
-env -u MAKEFLAGS -u MFLAGS -u CARGO_TARGET_DIR make -C "$copy" image
+env -u MAKEFLAGS -u MFLAGS -u CARGO_TARGET_DIR make -C "$copy" release
 found=$(sums "$copy")
 if [ "$found" != "$wanted" ]; then
     printf 'same-bytes: here\n%s\nand from %s\n%s\n' "$wanted" "$copy" "$found" >&2
-    for image in postern.elf postern-test.elf; do cmp "build/$image" "$copy/build/$image" | head -n 1 >&2; done
+    (cd build && find postern.elf postern-test.elf release -type f) | while read -r file; do
+        cmp "build/$file" "$copy/build/$file" | head -n 1 >&2
+    done
     exit 1
 fi
 echo "$agreed" >build/elsewhere/agreed
-printf 'same-bytes: two folders and two cargo configurations, the same images:\n%s\n' "$wanted"
+printf 'same-bytes: two folders and two cargo configurations, the same files:\n%s\n' "$wanted"

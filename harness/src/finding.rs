@@ -177,6 +177,8 @@ pub enum Finding {
     NoViolation,
     /// What UV_ESM measured is not what was given to QEMU.
     Measured(&'static str),
+    /// A list of the release says what is not so.
+    Bill(PathBuf, Vec<String>),
     /// A device tree that cannot be read.
     Fdt(FdtError),
     /// The guest's device tree is not the one that QEMU gave to firmware.
@@ -267,6 +269,7 @@ impl fmt::Display for Finding {
             Self::Overwritten(at) => write!(f, "reserved memory at {at:#x} was written to"),
             Self::TooFew { what, least, found } => write!(f, "{what}: {found}, expected at least {least}"),
             Self::NoViolation => f.write_str("the device never came to violate the protocol"),
+            Self::Bill(list, wrong) => write!(f, "{} says: {}", list.display(), wrong.join("; ")),
             Self::Measured(what) => write!(f, "UV_ESM measured another {what} than QEMU was given"),
             Self::Fdt(error) => write!(f, "{error}"),
             Self::Tree(difference) => write!(f, "device tree: {difference}"),

@@ -41,6 +41,7 @@ pub mod proofs;
 pub mod ranges;
 pub mod refusing;
 pub mod registers;
+pub mod release;
 pub mod reserved;
 pub mod resets;
 pub mod results;

@@ -16,7 +16,7 @@ const ELSEWHERE: u64 = 0x234_0000;
 const BUILD_NOTE: [u8; 16] = *b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
 
 /// The build id of an image's file, in hexadecimal; nothing without one.
-fn build_id(file: &[u8]) -> String {
+pub(super) fn build_id(file: &[u8]) -> String {
     let at = file.windows(BUILD_NOTE.len()).position(|bytes| bytes == BUILD_NOTE);
     let id = at.and_then(|at| file.get(at + BUILD_NOTE.len()..)?.get(..20)).unwrap_or_default();
     id.iter().map(|byte| format!("{byte:02x}")).collect()

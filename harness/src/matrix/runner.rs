@@ -56,6 +56,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(large_tree::tests());
     tests.extend(malformed_tree::tests());
     tests.extend(measured::tests());
+    tests.extend(super::release::tests());
     tests.extend(memory::tests());
     tests.extend(network::tests());
     tests.extend(faults::tests());

@@ -1,0 +1,37 @@
+#!/bin/sh
+# build/release: what somebody else's CI needs. The images without symbols, their symbols, the ROM, what the images are
+# made of (CycloneDX), the licences, and the digests of it all. Expects what `make image` builds.
+set -eu
+cd "$(dirname "$0")/.."
+out=build/release
+rm -rf "$out.new"
+mkdir -p "$out.new"
+trap 'rm -rf "$out.new"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+objcopy=powerpc64le-linux-gnu-objcopy
+for image in postern:postern-kernel postern-test:postern-test; do
+    name=${image%:*} crate=${image#*:}
+    $objcopy --strip-all "build/$name.elf" "$out.new/$name.elf"
+    # gdb finds it by the build id, which both have.
+    $objcopy --only-keep-debug "build/$name.elf" "$out.new/$name.debug"
+    # The target of the image has no operating system; none of these packages asks for one.
+    scripts/cargo tree -q --locked -p "$crate" --features "$crate/image" --target powerpc64le-unknown-linux-gnu \
+        -e normal --prefix depth --no-dedupe -f '{p}|{l}' >"$out.new/tree"
+    scripts/cargo -q run -p postern-release -- "$out.new/$name.elf" <"$out.new/tree" >"$out.new/$name.cdx.json"
+    rm "$out.new/tree"
+done
+cp build/rom.bin LICENSE-MIT LICENSE-APACHE "$out.new"
+(
+    cd "$out.new"
+    {
+        grep '^#' ../SHA256SUMS
+        echo "# stripped by: $($objcopy --version | head -n 1)"
+        sha256sum -- *.elf *.debug *.json rom.bin LICENSE-*
+    } >SHA256SUMS
+)
+rm -rf "$out"
+mv "$out.new" "$out"
+sed 's/^/release: /' "$out/SHA256SUMS"
