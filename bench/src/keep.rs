@@ -95,7 +95,7 @@ fn table(results: &Results, machine: &Description, effort: Effort, charted: bool
     let of = |name| machine.iter().find(|(key, _)| *key == name).map_or("unknown", |(_, value)| value);
     let _ = writeln!(
         text,
-        "\n{met} of {} targets are met; [docs/benchmarking.md](docs/benchmarking.md#targets-that-are-not-met) says why \
+        "\n{met} of {} targets are met; [docs/performance.md](docs/performance.md#targets-that-are-not-met) says why \
          others are not. Medians of {} rounds, systems in turn, {}, {} CPUs ({}), {}; Linux is Debian's {} with \
          `swiotlb=force`. Everything else: [docs/benchmarks.md](docs/benchmarks.md).",
         targets.len(),
