@@ -24,12 +24,27 @@ const F_SIZE_MAX: u64 = 1 << 1;
 const F_SEG_MAX: u64 = 1 << 2;
 const F_BLK_SIZE: u64 = 1 << 6;
 const F_FLUSH: u64 = 1 << 9;
+const F_TOPOLOGY: u64 = 1 << 10;
+const F_CONFIG_WCE: u64 = 1 << 11;
+const F_DISCARD: u64 = 1 << 13;
+const F_WRITE_ZEROES: u64 = 1 << 14;
 /// VIRTIO_F_VERSION_1.
 pub(crate) const F_VERSION_1: u64 = 1 << 32;
 /// VIRTIO_F_ACCESS_PLATFORM, which nobody here can serve.
 const F_ACCESS_PLATFORM: u64 = 1 << 33;
 /// VHOST_F_LOG_ALL and VIRTIO_RING_F_EVENT_IDX would change the protocol that this server speaks.
 const NOT_A_LIE: u64 = F_ACCESS_PLATFORM | 1 << 26 | 1 << 29 | 1 << 34;
+
+const DISCARD: u32 = 11;
+const WRITE_ZEROES: u32 = 13;
+/// Bytes of a range in such a request.
+const RANGE: usize = 16;
+
+/// What a request that names ranges may ask for.
+struct Limits {
+    sectors: u32,
+    ranges: u32,
+}
 
 const OK: u8 = 0;
 const IOERR: u8 = 1;
@@ -119,6 +134,7 @@ impl Blk {
             },
             0 | 1 => IOERR,
             4 => OK,
+            kind @ (DISCARD | WRITE_ZEROES) => self.ranges(kind, data, memory),
             8 => {
                 let id = if self.violator.violation() == Some(ProtocolViolation::Blk12) {
                     memory.ledger().violation();
@@ -140,6 +156,57 @@ impl Blk {
         };
         chain.write(memory, room, &[status]);
         u32::try_from(written + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Does what a request asks for that names ranges, each of which is looked at first. Discarded bytes are overwritten:
+    /// nobody may rely on what they hold.
+    fn ranges(&self, kind: u32, data: &[u8], memory: &Guarded<'_>) -> u8 {
+        let limits = self.limits(kind);
+        let mut ranges = Vec::new();
+        for range in data.chunks(RANGE) {
+            let Some(range) = range.first_chunk::<RANGE>() else { return UNSUPP };
+            let [s0, s1, s2, s3, s4, s5, s6, s7, n0, n1, n2, n3, f0, f1, f2, f3] = *range;
+            let sector = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
+            let sectors = u32::from_le_bytes([n0, n1, n2, n3]);
+            let flags = u32::from_le_bytes([f0, f1, f2, f3]);
+            if flags > u32::from(kind == WRITE_ZEROES) {
+                return UNSUPP;
+            }
+            let end = sector.checked_add(sectors.into()).and_then(|end| end.checked_mul(SECTOR));
+            if !(1..=limits.sectors).contains(&sectors) || end.is_none_or(|end| end > self.bytes) {
+                return IOERR;
+            }
+            ranges.push((sector * SECTOR, u64::from(sectors) * SECTOR));
+        }
+        if ranges.is_empty() || ranges.len() > limits.ranges as usize {
+            return IOERR;
+        }
+        let not_done = kind == WRITE_ZEROES && self.violator.violation() == Some(ProtocolViolation::Blk19);
+        if not_done {
+            memory.ledger().violation();
+            return OK;
+        }
+        if kind == DISCARD && self.violator.violation() == Some(ProtocolViolation::Blk20) {
+            memory.ledger().violation();
+            return UNSUPP;
+        }
+        let content = if kind == DISCARD { 0xdd } else { 0 };
+        let write = |&(at, length): &(u64, u64)| {
+            let bytes = vec![content; usize::try_from(length).unwrap_or(0)];
+            self.image.write_all_at(&bytes, at)
+        };
+        if ranges.iter().try_for_each(write).is_ok() { OK } else { IOERR }
+    }
+
+    fn limits(&self, kind: u32) -> Limits {
+        match self.violator.violation() {
+            Some(ProtocolViolation::Blk17Empty | ProtocolViolation::Neg05) => {
+                Limits { sectors: 0, ranges: 0 }
+            }
+            Some(ProtocolViolation::Blk17Huge) => Limits { sectors: u32::MAX, ranges: u32::MAX },
+            _ if kind == DISCARD => Limits { sectors: 256, ranges: 4 },
+            _ => Limits { sectors: 128, ranges: 2 },
+        }
     }
 
     /// Changes what was published.
@@ -164,7 +231,8 @@ impl Device for Blk {
     }
 
     fn features(&self) -> u64 {
-        let honest = F_VERSION_1 | F_BLK_SIZE | F_FLUSH;
+        let honest =
+            F_VERSION_1 | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY | F_CONFIG_WCE | F_DISCARD | F_WRITE_ZEROES;
         match self.violator.violation() {
             Some(ProtocolViolation::Neg02) => honest & !F_VERSION_1,
             Some(ProtocolViolation::Neg05) => !NOT_A_LIE,
@@ -182,6 +250,21 @@ impl Device for Blk {
             config[12..16].copy_from_slice(&126_u32.to_le_bytes());
         }
         config[20..24].copy_from_slice(&512_u32.to_le_bytes());
+        // Physical blocks of 4 KiB, requests of 4 KiB and more, 64 KiB at best; a write cache.
+        config[24] = 3;
+        config[26..28].copy_from_slice(&8_u16.to_le_bytes());
+        config[28..32].copy_from_slice(&128_u32.to_le_bytes());
+        config[32] = 1;
+        if self.violator.violation() == Some(ProtocolViolation::Blk21) {
+            config[24..33].fill(0xff);
+        }
+        for (at, kind) in [(36, DISCARD), (48, WRITE_ZEROES)] {
+            let Limits { sectors, ranges } = self.limits(kind);
+            config[at..at + 4].copy_from_slice(&sectors.to_le_bytes());
+            config[at + 4..at + 8].copy_from_slice(&ranges.to_le_bytes());
+        }
+        config[44..48].copy_from_slice(&8_u32.to_le_bytes());
+        config[56] = 1;
         config
     }
 

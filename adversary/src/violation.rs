@@ -37,6 +37,11 @@ pub enum ProtocolViolation {
     Blk10,
     Blk11,
     Blk12,
+    Blk17Empty,
+    Blk17Huge,
+    Blk19,
+    Blk20,
+    Blk21,
     Net01,
     Net02,
     Net03,
@@ -61,7 +66,7 @@ pub struct Told {
 
 impl ProtocolViolation {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 44] = [
         Self::Rng01,
         Self::Rng02,
         Self::Rng03,
@@ -90,6 +95,11 @@ impl ProtocolViolation {
         Self::Blk10,
         Self::Blk11,
         Self::Blk12,
+        Self::Blk17Empty,
+        Self::Blk17Huge,
+        Self::Blk19,
+        Self::Blk20,
+        Self::Blk21,
         Self::Net01,
         Self::Net02,
         Self::Net03,
@@ -137,6 +147,11 @@ impl ProtocolViolation {
             Self::Blk10 => ("BLK-10", "a read completes that nobody wrote data for"),
             Self::Blk11 => ("BLK-11", "data changes after it was published"),
             Self::Blk12 => ("BLK-12", "an identifier that is not text and does not end"),
+            Self::Blk17Empty => ("BLK-17", "discard and write zeroes of no sector, in no range"),
+            Self::Blk17Huge => ("BLK-17", "discard and write zeroes without a limit"),
+            Self::Blk19 => ("BLK-19", "write zeroes is answered and not done"),
+            Self::Blk20 => ("BLK-20", "discard is offered and not supported"),
+            Self::Blk21 => ("BLK-21", "hints of all ones"),
             Self::Net01 => ("NET-01", "fewer bytes than a header has"),
             Self::Net02 => ("NET-02", "a header without a frame"),
             Self::Net03 => ("NET-03", "a frame longer than its buffer"),
@@ -157,7 +172,15 @@ impl ProtocolViolation {
     pub const fn is_offer(self) -> bool {
         matches!(
             self,
-            Self::Neg02 | Self::Neg05 | Self::Blk05Empty | Self::Blk05Huge | Self::Blk08 | Self::Irq04
+            Self::Neg02
+                | Self::Neg05
+                | Self::Blk05Empty
+                | Self::Blk05Huge
+                | Self::Blk08
+                | Self::Blk17Empty
+                | Self::Blk17Huge
+                | Self::Blk21
+                | Self::Irq04
         )
     }
 
@@ -167,8 +190,8 @@ impl ProtocolViolation {
         match self {
             Self::Rng11Back => "-back",
             Self::Rng11Ahead => "-ahead",
-            Self::Blk05Empty => "-empty",
-            Self::Blk05Huge => "-huge",
+            Self::Blk05Empty | Self::Blk17Empty => "-empty",
+            Self::Blk05Huge | Self::Blk17Huge => "-huge",
             _ => "",
         }
     }

@@ -17,6 +17,8 @@ pub struct Disk {
     pub write: bool,
     /// Whether the device is read-only to the guest.
     pub read_only: bool,
+    /// Whether what the guest discards is let go of in the image.
+    pub unmap: bool,
     /// The socket of the vhost-user server that is the device, if QEMU is not.
     pub server: Option<PathBuf>,
 }
@@ -25,13 +27,20 @@ impl Disk {
     /// A disk that the guest reads and whose image never changes.
     #[must_use]
     pub fn data(image: PathBuf) -> Self {
-        Self { image, serial: "data".to_owned(), write: false, read_only: false, server: None }
+        Self { image, serial: "data".to_owned(), write: false, read_only: false, unmap: false, server: None }
     }
 
     /// A disk whose image takes what the guest writes.
     #[must_use]
     pub fn scratch(image: PathBuf) -> Self {
-        Self { image, serial: "scratch".to_owned(), write: true, read_only: false, server: None }
+        Self {
+            image,
+            serial: "scratch".to_owned(),
+            write: true,
+            read_only: false,
+            unmap: false,
+            server: None,
+        }
     }
 }
 

@@ -131,6 +131,8 @@ pub enum Finding {
     Pattern(Mismatch),
     /// A disk that must not be written was.
     ImageChanged,
+    /// A disk image does not hold what the guest wrote to it.
+    ImageContent,
     /// Echo over UDP or TCP.
     Echo(EchoError),
     /// Raw frames.
@@ -248,6 +250,7 @@ impl fmt::Display for Finding {
             Self::Secure { expected: false } => f.write_str("the guest became secure"),
             Self::Share(error) => write!(f, "{error}"),
             Self::Pattern(mismatch) => write!(f, "scratch disk: {mismatch}"),
+            Self::ImageContent => f.write_str("a disk image does not hold what the guest wrote to it"),
             Self::ImageChanged => f.write_str("a disk image changed that nobody may write"),
             Self::Echo(error) => write!(f, "{error}"),
             Self::Wire(error) => write!(f, "{error}"),

@@ -8,6 +8,7 @@ pub mod bus;
 pub mod by_hand;
 pub mod careless;
 pub mod device_tree;
+pub mod discard;
 pub mod disclosure;
 pub mod disk_names;
 pub mod entry;

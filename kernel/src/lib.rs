@@ -77,6 +77,7 @@ unsafe fn boot(fdt: usize, image: &mut impl Image, report: &mut Report) -> Resul
     careless::say_what_is_private(&mut devices);
     let work = jobs::run(&options, image, &mut devices, report);
     drop(secret);
+    report.resizes(&devices);
     report.counters(&devices);
     let outcome = Outcome { work, refused: devices.refused, exposure: report.exposure(&devices) };
     report.outcome(&outcome);

@@ -33,6 +33,10 @@ pub struct Disk {
     pub corrupt_from: Option<u64>,
     pub name: Vec<u8>,
     pub flushes: u32,
+    /// Sectors and ranges that one request to discard, and one to write zeroes, may have; none of these is served else.
+    pub limits: [Option<(u32, u32)>; 2],
+    /// The ranges of all such requests: type of request, first sector, sectors, flags.
+    pub ranges: Vec<(u32, u64, u32, u32)>,
     /// Data segments of the longest request, and the longest of them.
     pub most_segments: usize,
     pub longest_segment: u32,
@@ -54,6 +58,8 @@ impl Disk {
             corrupt_from: None,
             name: b"disk".to_vec(),
             flushes: 0,
+            limits: [None; 2],
+            ranges: vec![],
             most_segments: 0,
             longest_segment: 0,
             most_held: 0,
@@ -96,10 +102,19 @@ impl Disk {
         let mut at = sector as usize * 512;
         let mut written = 1;
         let mut answer = 0;
+        let mut ranges = Vec::new();
         for buffer in data {
-            assert_eq!(buffer.device_writes, kind != 1, "direction in a request of type {kind}");
+            assert_eq!(
+                buffer.device_writes,
+                ![1, 11, 13].contains(&kind),
+                "direction in a request of type {kind}"
+            );
             let range = at..at + buffer.len as usize;
             match kind {
+                11 | 13 => {
+                    let bytes = bus.read(buffer.bus, buffer.len as usize).unwrap();
+                    ranges.extend(bytes);
+                }
                 0 => {
                     let mut bytes = self.bytes[range].to_vec();
                     if self.corrupt_from.is_some_and(|from| sector >= from) {
@@ -123,12 +138,32 @@ impl Disk {
             }
             at += buffer.len as usize;
         }
+        if kind == 11 || kind == 13 {
+            self.serve_ranges(kind, &ranges);
+        }
         if kind == 4 {
             assert!(data.is_empty());
             self.flushes += 1;
         }
         bus.write(status.bus, &[self.status.unwrap_or(answer)]).unwrap();
         queue.complete(u32::from(chain.head) + self.id_offset, self.written.unwrap_or(written));
+    }
+}
+
+impl Disk {
+    /// Nobody may rely on what discarded blocks hold: here they hold something else.
+    fn serve_ranges(&mut self, kind: u32, ranges: &[u8]) {
+        let (sectors, count) = self.limits[usize::from(kind == 13)].expect("a request that was not offered");
+        assert!(ranges.len().is_multiple_of(16) && (1..=count as usize).contains(&(ranges.len() / 16)));
+        for range in ranges.chunks(16) {
+            let word = |at: usize| u32::from_le_bytes(range[at..at + 4].try_into().unwrap());
+            let (sector, length, flags) = (u64::from(word(0)) | u64::from(word(4)) << 32, word(8), word(12));
+            assert!((1..=sectors).contains(&length), "{length} sectors of {sectors}");
+            assert!(flags == 0 || kind == 13 && flags == 1, "flags {flags:#x}");
+            self.ranges.push((kind, sector, length, flags));
+            let bytes = sector as usize * 512..(sector as usize + length as usize) * 512;
+            self.bytes[bytes].fill(if kind == 13 { 0 } else { 0xdd });
+        }
     }
 }
 
@@ -153,6 +188,13 @@ pub struct Config {
     pub queues: u16,
     /// Queues that it says there are; with it VIRTIO_BLK_F_MQ is offered.
     pub num_queues: Option<u16>,
+    /// Exponent of the physical block, offset, least and best length.
+    pub topology: Option<(u8, u8, u16, u32)>,
+    pub writeback: Option<u8>,
+    /// Sectors, ranges, alignment.
+    pub discard: Option<(u32, u32, u32)>,
+    /// Sectors, ranges, whether blocks may be let go.
+    pub write_zeroes: Option<(u32, u32, u8)>,
 }
 
 impl Config {
@@ -167,6 +209,10 @@ impl Config {
             queue: 256,
             queues: 1,
             num_queues: None,
+            topology: None,
+            writeback: None,
+            discard: None,
+            write_zeroes: None,
         }
     }
 
@@ -176,9 +222,17 @@ impl Config {
         bytes.extend(self.seg_max.unwrap_or(0).to_le_bytes());
         bytes.extend([0; 4]);
         bytes.extend(self.blk_size.unwrap_or(0).to_le_bytes());
-        // Topology and write cache, which are not offered.
-        bytes.extend([0; 10]);
+        let (exponent, offset, least, best) = self.topology.unwrap_or_default();
+        bytes.extend([exponent, offset]);
+        bytes.extend(least.to_le_bytes());
+        bytes.extend(best.to_le_bytes());
+        bytes.extend([self.writeback.unwrap_or_default(), 0]);
         bytes.extend(self.num_queues.unwrap_or(0).to_le_bytes());
+        let (sectors, ranges, alignment) = self.discard.unwrap_or_default();
+        [sectors, ranges, alignment].iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+        let (sectors, ranges, unmap) = self.write_zeroes.unwrap_or_default();
+        [sectors, ranges].iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+        bytes.extend([unmap, 0, 0, 0]);
         bytes
     }
 
@@ -188,7 +242,11 @@ impl Config {
             | bit(self.size_max.is_some(), 1)
             | bit(self.seg_max.is_some(), 2)
             | bit(self.blk_size.is_some(), 6)
+            | bit(self.topology.is_some(), 10)
+            | bit(self.writeback.is_some(), 11)
             | bit(self.num_queues.is_some(), 12)
+            | bit(self.discard.is_some(), 13)
+            | bit(self.write_zeroes.is_some(), 14)
     }
 }
 
@@ -204,7 +262,9 @@ impl Rig {
         let queues = vec![config.queue; config.queues.into()];
         let device = VirtioModel::new(&machine, features, &queues, &config.bytes());
         let backing = usize::try_from(config.capacity.min(1 << 15)).unwrap() * 512;
-        let disk = Arc::new(Mutex::new(Disk::new(content(backing))));
+        let mut disk = Disk::new(content(backing));
+        disk.limits = [config.discard.map(|(s, r, _)| (s, r)), config.write_zeroes.map(|(s, r, _)| (s, r))];
+        let disk = Arc::new(Mutex::new(disk));
         let served = Arc::clone(&disk);
         device.on_notify(move |queue, _| served.lock().unwrap().notified(queue));
         Self { machine, device, disk, access_platform: cell.access_platform }

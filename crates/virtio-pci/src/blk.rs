@@ -1,6 +1,7 @@
 //! virtio-blk: submit and complete apart from each other, blocking helpers on top, and the disk jobs of
 //! `run=`.
 
+pub mod abilities;
 pub mod blocking;
 pub mod bring_up;
 mod control;
@@ -8,5 +9,6 @@ pub mod driver;
 pub mod error;
 pub mod geometry;
 mod life;
+pub mod ranges;
 pub mod request;
 pub mod stream;

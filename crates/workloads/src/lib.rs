@@ -1,4 +1,4 @@
-//! What the test image has beyond the product: its words of the command line, soak and benchmarks of a disk, and network services to be measured.
+//! What the test image has beyond the product: its words of the command line, soak, benchmarks and range requests of a disk, and network services to be measured.
 #![no_std]
 #![cfg_attr(
     test,
@@ -17,6 +17,7 @@ extern crate std;
 
 pub mod bench;
 pub mod one_way;
+pub mod ranges;
 pub mod soak;
 pub mod words;
 pub mod work;

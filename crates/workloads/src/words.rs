@@ -13,6 +13,8 @@ pub enum TestStep {
     IrqCost,
     /// Answer as `net-serve` does, and one-way traffic to be measured.
     NetBench,
+    /// Discard and write zeroes on the scratch disk.
+    Discard,
     /// Measure the disk work of `bench=` on the scratch disk.
     BenchBlk,
     /// The same on all its queues at once, each by a CPU of its own.
@@ -50,10 +52,11 @@ const SERVES: &[&[u8]] = &[b"ip", b"gw", b"serve"];
 const MEASURES: &[&[u8]] = &[b"seed", b"bench"];
 
 /// Every step of the test image.
-pub const STEPS: [(ExtraStep, TestStep); 15] = [
+pub const STEPS: [(ExtraStep, TestStep); 16] = [
     step("soak", true, &[b"ip", b"gw", b"seed", b"serve"], TestStep::Soak),
     step("irq-cost", false, &[], TestStep::IrqCost),
     step("net-bench", false, SERVES, TestStep::NetBench),
+    step("blk-discard", true, &[b"seed"], TestStep::Discard),
     step("bench-blk", true, MEASURES, TestStep::BenchBlk),
     step("bench-smp", true, MEASURES, TestStep::BenchSmp),
     step("bench-pool", false, &[b"pool"], TestStep::BenchPool),

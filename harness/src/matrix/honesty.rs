@@ -18,11 +18,12 @@ const DEVICE: u8 = 6;
 const DATA_BYTES: u64 = 2 << 20;
 
 /// Steps for which there is no device, and what the guest says then.
-const NOTHING: [(&str, &str); 8] = [
+const NOTHING: [(&str, &str); 9] = [
     ("demo", "there is no disk or network card"),
     ("blk-digest", "there is no data disk"),
     ("blk-pattern", "there is no disk with serial number scratch"),
     ("blk-smp", "there is no disk"),
+    ("blk-discard", "there is no disk with serial number scratch"),
     ("irq-cost", "there is no disk"),
     ("net-serve", "there is no network card"),
     ("net-bench", "there is no network card"),
@@ -30,7 +31,7 @@ const NOTHING: [(&str, &str); 8] = [
 ];
 
 /// Steps that the test image alone knows.
-const TEST_STEPS: [&str; 3] = ["irq-cost", "net-bench", "soak"];
+const TEST_STEPS: [&str; 4] = ["blk-discard", "irq-cost", "net-bench", "soak"];
 
 /// The image that knows the step.
 fn image_for(context: &Context, step: &str) -> Context {

@@ -52,6 +52,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(super::absurd_tree::tests());
     tests.extend(super::odd_tree::tests());
     tests.extend(disk_names::tests());
+    tests.extend(super::discard::tests());
     tests.extend(pool_limits::tests());
     tests.extend(large_tree::tests());
     tests.extend(malformed_tree::tests());

@@ -23,6 +23,15 @@ const DATA_BYTES: u64 = (1 << 20) + 512;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Exit status: a device is missing, refused or broken.
 const DEVICE: u8 = 6;
+/// Exit status: data came back other than it was written.
+const WRONG: u8 = 7;
+/// Violations that only the test image's `blk-discard` meets.
+const RANGES: [ProtocolViolation; 4] = [
+    ProtocolViolation::Blk17Empty,
+    ProtocolViolation::Blk17Huge,
+    ProtocolViolation::Blk19,
+    ProtocolViolation::Blk20,
+];
 
 /// Which device violates the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +55,8 @@ impl Violator {
 enum Outcome {
     /// The device is not used any more, or not at all: status 6, and the log has one of these words.
     Given(&'static str),
+    /// Wrong data is found: status 7, and the log has these words.
+    Wrong(&'static str),
     /// Nothing depends on it: status 0, and the device works.
     Works,
     /// The device works, and what it did not write reads as zeros.
@@ -77,7 +88,7 @@ const fn card(violation: ProtocolViolation, row: Observation, outcome: Outcome) 
     Case { violation, row, violator: Violator::Card, outcome }
 }
 
-const CASES: [Case; 50] = [
+const CASES: [Case; 55] = [
     disk(ProtocolViolation::Rng01, case!("RNG-01", Break, Q), Outcome::Given("used id")),
     disk(ProtocolViolation::Rng02, case!("RNG-02", Break, Q), Outcome::Given("used id")),
     disk(ProtocolViolation::Rng03, case!("RNG-03", Break, Q), Outcome::Given("was not posted")),
@@ -104,6 +115,23 @@ const CASES: [Case; 50] = [
     disk(ProtocolViolation::Blk10, case!("BLK-10", Ignore, Q), Outcome::Blank),
     disk(ProtocolViolation::Blk11, case!("BLK-11", Ignore, Q), Outcome::Changed),
     disk(ProtocolViolation::Blk12, case!("BLK-12", Clamp, Q), Outcome::Works),
+    scratch(
+        ProtocolViolation::Blk17Empty,
+        case!("BLK-17", Ignore, Q),
+        Outcome::Given("a request of 0 sectors, blocks of 512 bytes"),
+    ),
+    scratch(ProtocolViolation::Blk17Huge, case!("BLK-17", Clamp, Q), Outcome::Works),
+    scratch(
+        ProtocolViolation::Blk19,
+        case!("BLK-19", Fail, Q),
+        Outcome::Wrong("does not read back as written"),
+    ),
+    scratch(
+        ProtocolViolation::Blk20,
+        case!("BLK-20", Fail, Q),
+        Outcome::Given("request not supported by the device"),
+    ),
+    disk(ProtocolViolation::Blk21, case!("BLK-21", Ignore, Q), Outcome::Works),
     disk(ProtocolViolation::Irq02, case!("IRQ-02", Fallback, Q), Outcome::Works),
     disk(ProtocolViolation::Irq04, case!("IRQ-04", Work, Q), Outcome::Works),
     card(ProtocolViolation::Rng01, case!("RNG-01", Break, Q), Outcome::Given("used id")),
@@ -142,14 +170,17 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn run(context: &Context, case: Case) -> Result<(), Failure> {
-    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, false))?;
+    let ranges = RANGES.contains(&case.violation);
+    let image = if ranges { context.on_test_image() } else { context.clone() };
+    let mut fixture = Fixture::new(&image, GuestConfig::new(Firmware::Bios, true, false))?;
     let seed = seed();
     // The violator is the first disk; the second one is honest.
     let image = fixture.data_disk(DATA_BYTES)?;
     let other = fixture.scratch_disk(DATA_BYTES)?;
     let expected = digest(&image)?;
     // A card that broke ends serving by itself; a disk that broke is not to keep the card from serving.
-    fixture.word("run=blk-digest,blk-pattern,net-serve serve=60 patience=2");
+    let work = if ranges { "blk-discard" } else { "blk-pattern" };
+    fixture.word(&format!("run=blk-digest,{work},net-serve serve=60 patience=2"));
     fixture.word(&format!("seed={seed}"));
     let mut violations = Violations::default();
     match case.violator {
@@ -198,14 +229,15 @@ fn violator(
     let mut findings = Vec::new();
     let status = match case.outcome {
         Outcome::Given(_) => DEVICE,
+        Outcome::Wrong(_) => WRONG,
         Outcome::Works | Outcome::Blank | Outcome::Changed => 0,
         Outcome::Race(_) if finished.report.exit_status == Some(DEVICE) => DEVICE,
         Outcome::Race(_) => 0,
     };
     findings.extend(judge::end(finished, status));
     match case.outcome {
-        Outcome::Given(word) | Outcome::Race(word)
-            if status == DEVICE && !finished.output.console.contains(word) =>
+        Outcome::Given(word) | Outcome::Wrong(word) | Outcome::Race(word)
+            if status != 0 && !finished.output.console.contains(word) =>
         {
             findings.push(Finding::NeverSaid(word));
         }
@@ -245,6 +277,7 @@ fn others(case: Case, finished: &Finished, expected: &str, scratch: &Path, seed:
     let mut findings = Vec::new();
     match File::open(scratch) {
         _ if case.violator == Violator::Scratch && case.outcome != Outcome::Works => {}
+        _ if RANGES.contains(&case.violation) => {}
         Ok(file) => findings.extend(crate::pattern::verify(seed, file).err().map(Finding::Pattern)),
         Err(error) => findings.push(Finding::File(scratch.to_path_buf(), error)),
     }

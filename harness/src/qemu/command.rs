@@ -208,8 +208,10 @@ impl Machine {
             let format = if disk::is_qcow2(&disk.image).unwrap_or(false) { "qcow2" } else { "raw" };
             let snapshot = if disk.write { "off" } else { "on" };
             let read_only = if disk.read_only { "on" } else { "off" };
-            let drive =
-                format!("if=none,id=disk{i},format={format},snapshot={snapshot},readonly={read_only},file=");
+            let unmap = if disk.unmap { "discard=unmap," } else { "" };
+            let drive = format!(
+                "if=none,id=disk{i},format={format},snapshot={snapshot},readonly={read_only},{unmap}file="
+            );
             args.with_path("-drive", &drive, &disk.image);
             args.add("-device", format!("virtio-blk-pci,drive=disk{i},serial={},{virtio}", disk.serial));
         }

@@ -78,7 +78,7 @@ fn pattern_one(options: &Options, disk: &mut Disk, report: &mut Report) -> Resul
 }
 
 /// Does `job` on each disk, whatever became of the others.
-fn each<'a>(
+pub fn each<'a>(
     disks: impl Iterator<Item = &'a mut Disk>,
     mut job: impl FnMut(&mut Disk) -> Result<(), DeviceError>,
 ) -> Work {

@@ -16,6 +16,8 @@ use postern_core::facts::{self, Key};
 use postern_core::outcome::{Exposure, Outcome};
 use svm_dma::dma::Dma;
 use svm_dma::tce::{TceError, WindowReport};
+use virtio_pci::blk::abilities::{Abilities, Offer, WriteCache};
+use virtio_pci::blk::geometry::SECTOR;
 use virtio_pci::net::driver::NetDriver;
 use virtio_pci::net::link::Link;
 
@@ -47,7 +49,7 @@ impl Report {
     pub fn disk(&mut self, disk: &Disk) {
         let (number, driver) = (disk.number, &disk.driver);
         let (geometry, dma) = (driver.geometry(), driver.dma());
-        let bytes = geometry.capacity.saturating_mul(512);
+        let bytes = geometry.capacity.saturating_mul(SECTOR);
         self.step(
             &format!("blk{number}"),
             format_args!(
@@ -76,8 +78,43 @@ impl Report {
         fact(facts::disk::INTERRUPTS, &driver.delivery());
         fact(facts::disk::QUEUES, &disk.others.len().saturating_add(1));
         fact(facts::disk::TAIL_BYTES, &geometry.tail_bytes());
+        fact(facts::disk::BLOCK_BYTES, &geometry.block);
+        self.abilities(number, driver.abilities());
         if geometry.tail_bytes() != 0 {
             log::warn!("blk{number}: the last {} bytes are no whole block", geometry.tail_bytes());
+        }
+    }
+
+    /// What a disk offers beyond reading and writing.
+    fn abilities(&mut self, number: usize, abilities: Abilities) {
+        let Abilities { discard, write_zeroes, write_cache, topology } = abilities;
+        let cache = match write_cache {
+            WriteCache::Back => "back",
+            WriteCache::Through => "through",
+        };
+        self.fact(facts::disk::PHYSICAL_BYTES.at(number), topology.physical_block);
+        self.fact(facts::disk::OPTIMAL_BYTES.at(number), topology.optimal_io);
+        self.fact(facts::disk::WRITE_CACHE.at(number), cache);
+        for (key, what, offer) in [
+            (facts::disk::DISCARD_BYTES, "discard", discard),
+            (facts::disk::ZEROES_BYTES, "write zeroes", write_zeroes),
+        ] {
+            if let Offer::Unusable(why) = offer {
+                log::warn!("blk{number}: {what} is not used: {why}");
+            }
+            match offer.limits() {
+                Some(limits) => self.fact(key.at(number), u64::from(limits.sectors).saturating_mul(SECTOR)),
+                None => self.fact(key.at(number), "none"),
+            }
+        }
+    }
+
+    /// The sizes that the disks have at the end.
+    pub fn resizes(&mut self, devices: &Devices) {
+        for Disk { number, driver, .. } in &devices.disks {
+            self.fact(facts::disk::RESIZES.at(*number), driver.resizes());
+            let bytes = driver.geometry().capacity.saturating_mul(SECTOR);
+            self.fact(facts::disk::END_BYTES.at(*number), bytes);
         }
     }
 

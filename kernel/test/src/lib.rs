@@ -9,6 +9,7 @@ pub mod bench;
 mod breach;
 mod canary;
 mod copy;
+mod discard;
 mod error;
 mod irq_cost;
 mod memory;
@@ -79,6 +80,7 @@ impl Image for TestImage {
             Some(TestStep::Soak) => work.add(soak::soak(options, devices, report)),
             Some(TestStep::IrqCost) => ended(&mut work, step, irq_cost::irq_cost(devices, report)),
             Some(TestStep::NetBench) => work.add(net_bench::bench(step, options, devices, report)),
+            Some(TestStep::Discard) => work.add(discard::discard(options, devices, report)),
             Some(TestStep::BenchBlk) => work.add(bench::blk(step, bench, options, devices, 1, report)),
             Some(TestStep::BenchSmp) => {
                 work.add(bench::blk(step, bench, options, devices, usize::MAX, report))

@@ -58,7 +58,7 @@ words! {
     "gw" "A.B.C.D" "the gateway, with the second form of ip=";
     "irq" "auto|lsi|poll" "the interrupts that devices may use: the best they have, level interrupts, none";
     "report" "auto|full" "full: crash reports of an emulated secure VM show registers, stack and log, too";
-    "seed" "1" "of the pattern of blk-pattern and blk-smp; in the test image also of soak, bench-blk and bench-smp";
+    "seed" "1" "of the pattern of blk-pattern and blk-smp; in the test image also of soak, blk-discard, bench-blk and bench-smp";
     "serve" "SECONDS" "how long net-serve lasts; in the test image also net-bench and soak";
     "patience" "SECONDS" "how long a device may take over a request before it counts as broken; default: 30 for a disk, \
         60 for a card";
@@ -68,11 +68,13 @@ words! {
 
 words! {
     /// The steps that only the test image has.
-    steps TEST_STEPS, TEST_STEP_HELP: [15]
+    steps TEST_STEPS, TEST_STEP_HELP: [16]
     "soak" "random work on all devices, which are reset now and then for serve= seconds; goes on undisturbed until q is \
         typed or two minutes have passed; compares all, gives all back";
     "irq-cost" "times 4 KiB reads of the first disk, polled and by interrupt";
     "net-bench" "net-serve after pinging the gateway, and UDP and TCP one way: port 9 discards, port 19 sends";
+    "blk-discard" "writes a seeded pattern over the whole scratch disk, discards a quarter of it, writes zeros over two, reads \
+        all of it back";
     "bench-blk" "measures the pieces of work of bench= on the scratch disk; writes keep what it holds";
     "bench-smp" "the same on all queues of the scratch disk at once, each by a CPU of its own; figures are sums";
     "bench-pool" "measures taking and giving back a 4 KiB slot of a pool that is 0, 25, 50, 75 and 95 % full";

@@ -151,11 +151,11 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         Ok(name(&buffer))
     }
 
-    fn idle(&self) -> Result<(), BlkError> {
+    pub(super) fn idle(&self) -> Result<(), BlkError> {
         if self.in_flight() == 0 { Ok(()) } else { Err(BlkError::Busy) }
     }
 
-    fn finish(&mut self, submitted: Result<Token, Rejected>) -> Result<Vec<u8>, BlkError> {
+    pub(super) fn finish(&mut self, submitted: Result<Token, Rejected>) -> Result<Vec<u8>, BlkError> {
         submitted.map_err(|rejected| rejected.error)?;
         let Completion { result, buffer, .. } = self.wait().ok_or(BlkError::Busy)?;
         result.map(|()| buffer)

@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "what the device held is given back once its reset is confirmed")]
 
+use crate::blk::abilities::Abilities;
 use crate::blk::control::Control;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
@@ -56,8 +57,8 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
 
     fn start(mut transport: Transport<M>, most: u16, dma: Dma<P>) -> Result<Queues<M, P>, BlkError> {
         let mut parts = Vec::new();
-        let geometry = match Self::set_up(&mut transport, most, dma.clone(), &mut parts) {
-            Ok(geometry) => geometry,
+        let (geometry, abilities) = match Self::set_up(&mut transport, most, dma.clone(), &mut parts) {
+            Ok(told) => told,
             Err(error) => {
                 let reset_confirmed = transport.reset(dma.platform()).is_ok();
                 for (dma, live) in parts {
@@ -75,7 +76,7 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         };
         let lines: Vec<_> = (0..).map(|index| transport.line_of(index)).take(parts.len()).collect();
         let features = transport.features();
-        let control = Arc::new(Control::new(transport, geometry.capacity));
+        let control = Arc::new(Control::new(transport, geometry.capacity, abilities));
         let mut queues = parts.into_iter().zip(lines).filter_map(|((dma, live), line)| {
             live.map(|live| Self::new(&control, line, features, &geometry, (dma, live)))
         });
@@ -121,8 +122,8 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         most: u16,
         dma: Dma<P>,
         parts: &mut Vec<Part<P>>,
-    ) -> Result<Geometry, BlkError> {
-        let geometry = Geometry::read(transport)?;
+    ) -> Result<(Geometry, Abilities), BlkError> {
+        let (geometry, abilities) = Geometry::read(transport)?;
         let handles = dma.split(most.min(geometry.queues)).map_err(|stuck| BlkError::Dma(stuck.into()))?;
         for (index, dma) in (0..).zip(handles) {
             parts.push((dma, None));
@@ -130,6 +131,6 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
                 *part = Some(Live::set_up(transport, index, dma)?);
             }
         }
-        Ok(geometry)
+        Ok((geometry, abilities))
     }
 }

@@ -1,5 +1,6 @@
 //! What the queues of one disk have in common: its registers, its capacity, and whether it is used at all.
 
+use crate::blk::abilities::Abilities;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::geometry::read_capacity;
 use crate::virtio::transport::{Reopen, Transport};
@@ -17,6 +18,9 @@ pub(super) struct Control<M> {
     mmio: M,
     /// Sectors; follows the device's configuration.
     capacity: AtomicU64,
+    /// How often it did.
+    resizes: AtomicU64,
+    abilities: Abilities,
     /// A hint that `end` is there.
     ended: AtomicBool,
     registers: Lock<Registers<M>>,
@@ -37,10 +41,12 @@ pub(super) struct End {
 }
 
 impl<M: Mmio + Clone> Control<M> {
-    pub(super) fn new(transport: Transport<M>, capacity: u64) -> Self {
+    pub(super) fn new(transport: Transport<M>, capacity: u64, abilities: Abilities) -> Self {
         Self {
             mmio: transport.mmio().clone(),
             capacity: AtomicU64::new(capacity),
+            resizes: AtomicU64::new(0),
+            abilities,
             ended: AtomicBool::new(false),
             registers: Lock::new("disk's registers", Registers { transport, end: None }),
         }
@@ -54,6 +60,23 @@ impl<M: Mmio + Clone> Control<M> {
 impl<M: Mmio> Control<M> {
     pub(super) fn capacity(&self) -> u64 {
         self.capacity.load(Ordering::Relaxed)
+    }
+
+    /// Changes of the capacity that were noticed.
+    pub(super) fn resizes(&self) -> u64 {
+        self.resizes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn abilities(&self) -> Abilities {
+        self.abilities
+    }
+
+    /// Takes a capacity over, with the registers locked.
+    fn take_over(&self, capacity: u64) {
+        if self.capacity() != capacity {
+            self.capacity.store(capacity, Ordering::Relaxed);
+            self.resizes.store(self.resizes().saturating_add(1), Ordering::Relaxed);
+        }
     }
 
     /// Whether some queue ended the use of the device.
@@ -81,7 +104,7 @@ impl<M: Mmio> Control<M> {
         if registers.transport.config_changed().map_err(BreakReason::Transport)? {
             // A configuration that cannot be read keeps its old value here.
             if let Ok(capacity) = read_capacity(&mut registers.transport) {
-                self.capacity.store(capacity, Ordering::Relaxed);
+                self.take_over(capacity);
             }
         }
         Ok(())
@@ -94,7 +117,7 @@ impl<M: Mmio> Control<M> {
             return Err(BlkError::Broken(end.reason));
         }
         let capacity = read_capacity(&mut registers.transport)?;
-        self.capacity.store(capacity, Ordering::Relaxed);
+        self.take_over(capacity);
         Ok(capacity)
     }
 

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "what the device held is given back once it has let go")]
 
+use crate::blk::abilities::Abilities;
 use crate::blk::control::Control;
 use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::Geometry;
@@ -101,8 +102,22 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// The device is broken, or its capacity cannot be read or used.
     pub fn refresh(&mut self) -> Result<Geometry, BlkError> {
         self.life.live().map_err(BlkError::Broken)?;
+        let before = self.control.capacity();
         self.control.refresh(self.dma.platform())?;
+        self.note_resize(before);
         Ok(self.geometry())
+    }
+
+    /// What the disk offers beyond reading and writing, as it said when it was brought up.
+    #[must_use]
+    pub fn abilities(&self) -> Abilities {
+        self.control.abilities()
+    }
+
+    /// Changes of the capacity that were noticed since then.
+    #[must_use]
+    pub fn resizes(&self) -> u64 {
+        self.control.resizes()
     }
 
     /// The features agreed on.
@@ -196,7 +211,12 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.submit(Operation::GetId, 0, alloc::vec![0; ID_BYTES])
     }
 
-    fn submit(&mut self, operation: Operation, sector: u64, mut buffer: Vec<u8>) -> Result<Token, Rejected> {
+    pub(super) fn submit(
+        &mut self,
+        operation: Operation,
+        sector: u64,
+        mut buffer: Vec<u8>,
+    ) -> Result<Token, Rejected> {
         match self.stage(operation, sector, &mut buffer) {
             Ok(token) => {
                 // The request has it: nothing is left here to be freed.

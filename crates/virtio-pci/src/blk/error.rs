@@ -85,6 +85,22 @@ pub enum BlkError {
         /// Bytes in a logical block.
         block: u32,
     },
+    /// No range, or more of them than a request may have.
+    #[error("{count} ranges, a request takes 1 to {most}")]
+    Ranges {
+        /// How many.
+        count: usize,
+        /// Most that are taken.
+        most: u16,
+    },
+    /// A range that is longer than a request may ask for.
+    #[error("a range of {sectors} sectors, the device takes {most}")]
+    RangeTooLong {
+        /// Sectors asked for.
+        sectors: u64,
+        /// Most that are taken.
+        most: u32,
+    },
     /// The disk is read-only.
     #[error("read-only")]
     ReadOnly,

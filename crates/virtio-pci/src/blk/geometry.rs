@@ -1,5 +1,6 @@
 //! Feature bits and device configuration of virtio-blk (virtio 1.2, 5.2).
 
+use crate::blk::abilities::{self, Abilities, CONFIG_WCE, DISCARD, TOPOLOGY, WRITE_ZEROES};
 use crate::blk::error::BlkError;
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
@@ -23,7 +24,15 @@ pub const FLUSH: Features = Features::from_bits_retain(1 << 9);
 pub const MQ: Features = Features::from_bits_retain(1 << 12);
 
 /// What this driver accepts if it is offered; [`MQ`] as well where it has a use for more than one queue.
-pub const WANTED: Features = SIZE_MAX.union(SEG_MAX).union(RO).union(BLK_SIZE).union(FLUSH);
+pub const WANTED: Features = SIZE_MAX
+    .union(SEG_MAX)
+    .union(RO)
+    .union(BLK_SIZE)
+    .union(FLUSH)
+    .union(TOPOLOGY)
+    .union(CONFIG_WCE)
+    .union(DISCARD)
+    .union(WRITE_ZEROES);
 
 const CAPACITY_AT: u32 = 0;
 const SIZE_MAX_AT: u32 = 8;
@@ -58,9 +67,12 @@ impl Geometry {
     ///
     /// # Errors
     /// The device must not be bound.
-    pub fn read<M: Mmio>(transport: &mut Transport<M>) -> Result<Self, BlkError> {
+    pub fn read<M: Mmio>(transport: &mut Transport<M>) -> Result<(Self, Abilities), BlkError> {
         let features = transport.features();
-        let raw = transport.config(|config| Raw::read(config, features))?;
+        let read = |config: &DeviceConfig<'_, M>| {
+            Ok((Raw::read(config, features)?, abilities::Raw::read(config, features)?))
+        };
+        let (raw, further) = transport.config(read)?;
         if !raw.block.is_power_of_two() || u64::from(raw.block) < SECTOR {
             return Err(BlkError::BlockSize(raw.block));
         }
@@ -74,7 +86,7 @@ impl Geometry {
         if raw.queues == 0 {
             return Err(BlkError::NoQueues);
         }
-        Ok(Self {
+        let geometry = Self {
             capacity: checked_capacity(raw.capacity)?,
             block: raw.block,
             segment_bytes: raw.size_max,
@@ -82,7 +94,8 @@ impl Geometry {
             read_only: features.contains(RO),
             flush: features.contains(FLUSH),
             queues: raw.queues,
-        })
+        };
+        Ok((geometry, further.judge(raw.block)))
     }
 
     /// Bytes of whole logical blocks.
@@ -118,7 +131,21 @@ impl Geometry {
     /// # Errors
     /// Outside of the disk, or not whole blocks. No number of the device is used but the checked capacity.
     pub fn check(&self, sector: u64, bytes: usize) -> Result<(), BlkError> {
-        let bytes = bytes as u64;
+        self.check_bytes(sector, bytes as u64)
+    }
+
+    /// [`Self::check`] of a request that names `sectors` sectors.
+    ///
+    /// # Errors
+    /// As for [`Self::check`].
+    pub fn check_sectors(&self, sector: u64, sectors: u64) -> Result<(), BlkError> {
+        let bytes = u64::MAX;
+        let out = BlkError::OutOfRange { sector, bytes, capacity: self.capacity };
+        self.check_bytes(sector, sectors.checked_mul(SECTOR).ok_or(out)?)
+    }
+
+    #[inline]
+    fn check_bytes(&self, sector: u64, bytes: u64) -> Result<(), BlkError> {
         let out = BlkError::OutOfRange { sector, bytes, capacity: self.capacity };
         let start = sector.checked_mul(SECTOR).ok_or(out)?;
         let end = start.checked_add(bytes).ok_or(out)?;

@@ -88,8 +88,18 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     pub fn check_device(&mut self) {
         let Ok(live) = self.life.live() else { return };
         let doorbell = live.doorbell;
+        let before = self.control.capacity();
         if let Err(reason) = self.check_health(doorbell) {
             self.break_device(reason);
+        }
+        self.note_resize(before);
+    }
+
+    /// Says that the capacity is not what it was.
+    pub(super) fn note_resize(&self, before: u64) {
+        let now = self.control.capacity();
+        if now != before {
+            log::info!("blk {}: {before} sectors became {now}", self.dma.id());
         }
     }
 

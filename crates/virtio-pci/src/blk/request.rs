@@ -29,6 +29,10 @@ pub enum Operation {
     Flush = 4,
     /// VIRTIO_BLK_T_GET_ID
     GetId = 8,
+    /// VIRTIO_BLK_T_DISCARD
+    Discard = 11,
+    /// VIRTIO_BLK_T_WRITE_ZEROES
+    WriteZeroes = 13,
 }
 
 impl Operation {

@@ -131,7 +131,7 @@ impl Transfer {
             }
             let mut completion = disk.wait();
             while let Some(one) = completion {
-                self.note(one)?;
+                self.note(disk, one)?;
                 completion = disk.poll();
             }
             self.hand_over(direction);
@@ -175,11 +175,17 @@ impl Transfer {
         Err(TransferError { sector: sector(offset), error })
     }
 
-    fn note(&mut self, completion: Completion) -> Result<(), TransferError> {
+    fn note<M: Mmio, P: Platform>(
+        &mut self,
+        disk: &mut Blk<M, P>,
+        completion: Completion,
+    ) -> Result<(), TransferError> {
         let Some(pending) = self.pending.iter_mut().find(|p| p.token == completion.token) else {
             return Ok(());
         };
-        completion.result.map_err(|error| TransferError { sector: sector(pending.offset), error })?;
+        if let Err(error) = completion.result {
+            return Err(failed(disk, pending.offset, completion.buffer.len(), error));
+        }
         pending.done = Some(completion.buffer);
         Ok(())
     }
@@ -195,6 +201,21 @@ impl Transfer {
             self.spare.push(buffer);
         }
     }
+}
+
+/// Why the request at this byte failed. A disk that has shrunk meanwhile says only that it failed: its capacity, read
+/// anew, says why.
+#[cold]
+fn failed<M: Mmio, P: Platform>(
+    disk: &mut Blk<M, P>,
+    offset: u64,
+    bytes: usize,
+    error: BlkError,
+) -> TransferError {
+    let sector = sector(offset);
+    let beyond = |disk: &mut Blk<M, P>| disk.refresh().ok()?.check(sector, bytes).err();
+    let error = if error == BlkError::Io { beyond(disk).unwrap_or(error) } else { error };
+    TransferError { sector, error }
 }
 
 fn sector(offset: u64) -> u64 {

@@ -4,3 +4,4 @@ mod honest;
 mod interrupts;
 mod lies;
 mod noise;
+mod ranges;

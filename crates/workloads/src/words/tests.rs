@@ -90,7 +90,8 @@ fn a_malformed_or_misspelt_word_is_named() {
 /// Options that some steps look at and others do not.
 const SOMETIMES: [&str; 5] = ["ip", "gw", "seed", "serve", "bench"];
 /// What each step looks at of those, from docs/help.txt.
-const LOOKED_AT: [(&str, &str); 5] = [
+const LOOKED_AT: [(&str, &str); 6] = [
+    ("blk-discard", "seed"),
     ("soak", "ip gw seed serve"),
     ("net-bench", "ip gw serve"),
     ("bench-blk", "seed bench"),

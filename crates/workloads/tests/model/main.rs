@@ -18,4 +18,5 @@
 mod batches;
 mod bench;
 mod one_way;
+mod ranges;
 mod soak;

@@ -1,6 +1,7 @@
 //! The queues of one disk on several CPUs, in every order.
 
 use super::{Control, End};
+use crate::blk::abilities::Abilities;
 use crate::blk::error::BreakReason;
 use crate::blk::geometry::read_capacity;
 use crate::virtio::regions::Regions;
@@ -119,7 +120,7 @@ fn control() -> (Disk, Arc<Control<Disk>>) {
     let registers = Registers { capacity: BEFORE, ..Registers::default() };
     let disk = Disk(Arc::new(Mutex::new(registers)));
     let transport = Transport::begin(disk.clone(), regions(), &clock()).unwrap();
-    (disk, Arc::new(Control::new(transport, BEFORE)))
+    (disk, Arc::new(Control::new(transport, BEFORE, Abilities::default())))
 }
 
 fn violation() -> BreakReason {

@@ -1,0 +1,161 @@
+//! Requests that name ranges of sectors instead of carrying their data: discard and write zeroes (virtio 1.2, 5.2.6).
+
+use crate::blk::driver::Blk;
+use crate::blk::error::{BlkError, Rejected};
+use crate::blk::request::{Operation, Token};
+use alloc::vec::Vec;
+use papr::platform::Platform;
+use papr::registers::Mmio;
+
+/// Most ranges that this driver puts into a request: the longest buffer that the least size_max still carries.
+pub const MAX_RANGES: u16 = 32;
+/// struct virtio_blk_discard_write_zeroes: le64 sector, le32 num_sectors, le32 flags.
+const RANGE_BYTES: usize = 16;
+/// VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP
+const UNMAP: u32 = 1;
+
+/// Sectors of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SectorRange {
+    /// The first.
+    pub sector: u64,
+    /// How many.
+    pub sectors: u64,
+}
+
+/// What one request that names ranges may ask for, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeLimits {
+    /// Most sectors of a range; whole logical blocks, at least one.
+    pub sectors: u32,
+    /// Most ranges; at least 1, at most [`MAX_RANGES`].
+    pub ranges: u16,
+    /// A range that has to be cut is best cut at a multiple of this many sectors. Whole logical blocks, at most `sectors`.
+    pub alignment: u32,
+    /// Whether zeros may be had by letting go of what the blocks hold.
+    pub may_unmap: bool,
+}
+
+impl RangeLimits {
+    /// How much of a range its first piece takes.
+    fn first(&self, range: SectorRange) -> u64 {
+        let most = u64::from(self.sectors);
+        if range.sectors <= most {
+            return range.sectors;
+        }
+        let end = range.sector.saturating_add(most);
+        let beyond = end.checked_rem(self.alignment.into()).unwrap_or(0);
+        most.saturating_sub(beyond).max(1)
+    }
+
+    /// The next request's ranges: as many pieces from the front of `rest` as it may have, which `rest` loses.
+    fn take(&self, rest: &mut SectorRange) -> Vec<SectorRange> {
+        let mut pieces = Vec::new();
+        while rest.sectors > 0 && pieces.len() < usize::from(self.ranges) {
+            let sectors = self.first(*rest);
+            pieces.push(SectorRange { sector: rest.sector, sectors });
+            rest.sector = rest.sector.saturating_add(sectors);
+            rest.sectors = rest.sectors.saturating_sub(sectors);
+        }
+        pieces
+    }
+}
+
+impl<M: Mmio, P: Platform> Blk<M, P> {
+    /// Tells the disk that nobody needs what these ranges hold: what they read as from then on is undefined.
+    ///
+    /// # Errors
+    /// Nothing was submitted.
+    pub fn submit_discard(&mut self, ranges: &[SectorRange]) -> Result<Token, Rejected> {
+        let limits = self.abilities().discard.limits();
+        self.submit_ranges(Operation::Discard, limits, ranges, 0)
+    }
+
+    /// Makes these ranges zeros. With `unmap` the disk may let go of the blocks, if it says that it can.
+    ///
+    /// # Errors
+    /// Nothing was submitted.
+    pub fn submit_write_zeroes(&mut self, ranges: &[SectorRange], unmap: bool) -> Result<Token, Rejected> {
+        let limits = self.abilities().write_zeroes.limits();
+        let unmap = unmap && limits.is_some_and(|limits| limits.may_unmap);
+        self.submit_ranges(Operation::WriteZeroes, limits, ranges, if unmap { UNMAP } else { 0 })
+    }
+
+    fn submit_ranges(
+        &mut self,
+        operation: Operation,
+        limits: Option<RangeLimits>,
+        ranges: &[SectorRange],
+        flags: u32,
+    ) -> Result<Token, Rejected> {
+        match self.encode(limits, ranges, flags) {
+            Ok(buffer) => self.submit(operation, 0, buffer),
+            Err(error) => Err(Rejected { error, buffer: Vec::new() }),
+        }
+    }
+
+    /// The ranges as the device reads them, each judged.
+    fn encode(
+        &self,
+        limits: Option<RangeLimits>,
+        ranges: &[SectorRange],
+        flags: u32,
+    ) -> Result<Vec<u8>, BlkError> {
+        let limits = limits.ok_or(BlkError::NotOffered)?;
+        let geometry = self.geometry();
+        if geometry.read_only {
+            return Err(BlkError::ReadOnly);
+        }
+        if ranges.is_empty() || ranges.len() > usize::from(limits.ranges) {
+            return Err(BlkError::Ranges { count: ranges.len(), most: limits.ranges });
+        }
+        let mut buffer = Vec::with_capacity(ranges.len().saturating_mul(RANGE_BYTES));
+        for SectorRange { sector, sectors } in ranges {
+            geometry.check_sectors(*sector, *sectors)?;
+            let too_long = BlkError::RangeTooLong { sectors: *sectors, most: limits.sectors };
+            let sectors = u32::try_from(*sectors).map_err(|_| too_long)?;
+            if sectors > limits.sectors {
+                return Err(too_long);
+            }
+            buffer.extend(sector.to_le_bytes());
+            buffer.extend(sectors.to_le_bytes());
+            buffer.extend(flags.to_le_bytes());
+        }
+        Ok(buffer)
+    }
+
+    /// [`Self::submit_discard`] of a range of any length, in as many requests as that takes, to its end.
+    ///
+    /// # Errors
+    /// The first request that failed; others may have been carried out.
+    pub fn discard(&mut self, range: SectorRange) -> Result<(), BlkError> {
+        let limits = self.abilities().discard.limits();
+        self.range_by_range(limits, range, Self::submit_discard)
+    }
+
+    /// [`Self::submit_write_zeroes`] of a range of any length, in as many requests as that takes, to its end.
+    ///
+    /// # Errors
+    /// The first request that failed; others may have been carried out.
+    pub fn write_zeroes(&mut self, range: SectorRange, unmap: bool) -> Result<(), BlkError> {
+        let limits = self.abilities().write_zeroes.limits();
+        self.range_by_range(limits, range, |disk, ranges| disk.submit_write_zeroes(ranges, unmap))
+    }
+
+    fn range_by_range(
+        &mut self,
+        limits: Option<RangeLimits>,
+        mut range: SectorRange,
+        mut submit: impl FnMut(&mut Self, &[SectorRange]) -> Result<Token, Rejected>,
+    ) -> Result<(), BlkError> {
+        let limits = limits.ok_or(BlkError::NotOffered)?;
+        self.geometry().check_sectors(range.sector, range.sectors)?;
+        self.idle()?;
+        while range.sectors > 0 {
+            let pieces = limits.take(&mut range);
+            let submitted = submit(self, &pieces);
+            self.finish(submitted)?;
+        }
+        Ok(())
+    }
+}
