@@ -45,21 +45,15 @@ fn between(text: &str, table: &str) -> Option<String> {
 }
 
 /// The rows that a reader wants first.
-const ROWS: [(&str, &str); 15] = [
+const ROWS: [(&str, &str); 9] = [
     (Backend::Null.name(), "4 KiB random read, depth 1"),
     (Backend::Null.name(), "4 KiB random read, depth 32"),
-    (Backend::Null.name(), "4 KiB random write, depth 32"),
     (Backend::Null.name(), "64 KiB read, depth 8"),
     (Backend::Null.name(), "1 MiB read, depth 8"),
     (INSTRUCTIONS, "4 KiB random read, depth 32, each"),
-    (INSTRUCTIONS, "UDP echo, 64 bytes, 32 on their way, each"),
-    (INSTRUCTIONS, "TCP to the guest, each 1460 bytes"),
     (NETWORK, "UDP echo, 64 bytes"),
-    (NETWORK, "UDP echo, 64 bytes, time of one"),
     (NETWORK, "TCP to the guest"),
-    (NETWORK, "TCP from the guest"),
     (START, "QEMU start to drivers ready, VOF"),
-    (START, "QEMU start to drivers ready, SLOF"),
     (START, "memory that QEMU holds when the guest is idle"),
 ];
 const SHOWN: [System; 2] = [System::PosternBounced, System::LinuxBounced];
