@@ -3,3 +3,4 @@
 pub mod console;
 pub mod firmware;
 pub mod report;
+pub mod tiny;

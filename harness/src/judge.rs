@@ -6,11 +6,11 @@ use crate::observe::contract;
 use crate::observe::exposure::{self, Violation};
 use crate::observe::proofs;
 use crate::observe::rings::{self, Translation};
-use crate::observe::strict;
 use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Ended;
 use crate::session::{Finished, Session, last_line};
 use crate::variable::{Firmware, Net};
+use postern_ultravisor::strict;
 use postern_ultravisor::{End, call};
 use std::fs::File;
 

@@ -1,6 +1,5 @@
 //! Host side of Postern: starts QEMU and the ultravisor, is the network peer, observes, runs the boot tests.
 
-pub mod attach;
 pub mod blob;
 pub mod disk;
 pub mod finding;

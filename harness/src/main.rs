@@ -1,7 +1,7 @@
-//! Host side of Postern, as a program: `run`, `attach`, `test`, `soak`, `list`, `table`, `version`, `help`.
+//! Host side of Postern, as a program: `run`, `test`, `soak`, `list`, `table`, `version`, `help`.
 
 use postern_harness::options::{self, Action};
-use postern_harness::{attach, interrupt, matrix, out, run, say, versions};
+use postern_harness::{interrupt, matrix, out, run, say, versions};
 use std::process::ExitCode;
 
 /// The command line could not be followed.
@@ -9,7 +9,6 @@ const USAGE: u8 = 2;
 
 const HELP: &str = "\
 postern-harness run  [NAME=VALUE]...            boot one guest and show its console
-postern-harness attach GDB=SOCKET RAM=FILE [NAME=VALUE]...   be the ultravisor of a QEMU that you started
 postern-harness test [NAME=VALUE]... [PART]...  run the boot tests whose names contain a PART; =NAME is one test
 postern-harness soak [NAME=VALUE]...            random work and disturbances for TIME seconds, all given back
 postern-harness list [PART]...                  name them
@@ -41,8 +40,6 @@ Variables (`--name VALUE` means the same)       default
   CARELESS=PATH                                 build/postern-careless.elf
   JOBS=N                 tests at a time        2
   RESULTS=DIR            leave boot.xml (JUnit) and boot.tsv there
-  GDB=SOCKET RAM=FILE    of attach; docs/qemu-by-hand.md has QEMU's side. It takes FIRMWARE, KERNEL, BEHAVIOUR,
-                         FAULTS and LOG, too
                          ROM and QEMU are for run, test and soak, KERNEL for run and test, TEST_IMAGE for test and
                          soak, TIME and SEED for a soak, JOBS, RESULTS, SABOTAGE, SKIP_BOUNCE and CARELESS for a test,
                          the others for a run
@@ -72,10 +69,6 @@ fn main() -> ExitCode {
             out::write(format_args!("{HELP}"));
             0
         }
-        Action::Attach => attach::attach(&options).unwrap_or_else(|error| {
-            eprintln!("postern: {error}");
-            run::FAILED
-        }),
         Action::Version => {
             say!("postern-harness {}", env!("CARGO_PKG_VERSION"));
             0

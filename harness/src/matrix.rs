@@ -56,4 +56,5 @@ pub mod strays;
 pub mod strict;
 pub mod strings;
 pub mod through_time;
+pub mod tool;
 pub mod violations;

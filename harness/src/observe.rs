@@ -9,6 +9,4 @@ pub mod map;
 pub mod naps;
 pub mod pci;
 pub mod proofs;
-pub mod requests;
 pub mod rings;
-pub mod strict;

@@ -15,8 +15,6 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 pub enum Action {
     /// Boot one guest in front of a person.
     Run,
-    /// Be the ultravisor of a QEMU that somebody started.
-    Attach,
     /// Run the boot tests.
     Test,
     /// Run the long soak.
@@ -32,17 +30,15 @@ pub enum Action {
 }
 
 const RUN: &[Action] = &[Action::Run];
-const ATTACH: &[Action] = &[Action::Attach];
-const BOTH: &[Action] = &[Action::Run, Action::Attach];
 const TEST: &[Action] = &[Action::Test];
 const SOAK: &[Action] = &[Action::Soak];
-const IMAGE: &[Action] = &[Action::Run, Action::Test, Action::Attach];
+const IMAGE: &[Action] = &[Action::Run, Action::Test];
 const TESTS: &[Action] = &[Action::Test, Action::Soak];
 const GUESTS: &[Action] = &[Action::Run, Action::Test, Action::Soak];
 
 /// Every variable, with the subcommands that it means something to.
-pub const VARIABLES: [(&str, &[Action]); 29] = [
-    ("FIRMWARE", BOTH),
+pub const VARIABLES: [(&str, &[Action]); 27] = [
+    ("FIRMWARE", RUN),
     ("SVM", RUN),
     ("AP", RUN),
     ("CPU", RUN),
@@ -62,28 +58,25 @@ pub const VARIABLES: [(&str, &[Action]); 29] = [
     ("SKIP_BOUNCE", TEST),
     ("CARELESS", TEST),
     ("BLOB", RUN),
-    ("BEHAVIOUR", BOTH),
-    ("FAULTS", BOTH),
-    ("LOG", BOTH),
+    ("BEHAVIOUR", RUN),
+    ("FAULTS", RUN),
+    ("LOG", RUN),
     ("TIME", SOAK),
     ("SEED", SOAK),
     ("JOBS", TEST),
     ("RESULTS", TEST),
-    ("GDB", ATTACH),
-    ("RAM", ATTACH),
 ];
 
 impl Action {
     /// Every subcommand.
-    pub const ALL: [Self; 8] =
-        [Self::Run, Self::Attach, Self::Test, Self::Soak, Self::List, Self::Table, Self::Version, Self::Help];
+    pub const ALL: [Self; 7] =
+        [Self::Run, Self::Test, Self::Soak, Self::List, Self::Table, Self::Version, Self::Help];
 
     /// Its word.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Run => "run",
-            Self::Attach => "attach",
             Self::Test => "test",
             Self::Soak => "soak",
             Self::List => "list",
@@ -162,10 +155,6 @@ pub struct Options {
     pub seed: Option<u64>,
     /// `JOBS=N`: tests at a time.
     pub jobs: usize,
-    /// `GDB=SOCKET`: QEMU's gdb server, for `attach`.
-    pub gdb: Option<PathBuf>,
-    /// `RAM=FILE`: QEMU's guest memory, for `attach`.
-    pub ram: Option<PathBuf>,
     /// `RESULTS=DIR`: where what became of each test is left.
     pub results: Option<PathBuf>,
     /// Words that are no variables: of `test` and `list` parts of test names, or whole names after `=`; of `table`
@@ -202,8 +191,6 @@ impl Default for Options {
             time: Duration::from_secs(180),
             seed: None,
             jobs: 2,
-            gdb: None,
-            ram: None,
             results: None,
             words: Vec::new(),
         }
@@ -236,11 +223,9 @@ pub enum UsageError {
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAction => {
-                f.write_str("what to do? run, attach, test, soak, list, table, version or help")
-            }
+            Self::NoAction => f.write_str("what to do? run, test, soak, list, table, version or help"),
             Self::UnknownAction(word) => {
-                write!(f, "{word}: expected run, attach, test, soak, list, table, version or help")
+                write!(f, "{word}: expected run, test, soak, list, table, version or help")
             }
             Self::UnknownVariable(name) => write!(f, "{name}: no such variable; `help` lists them"),
             Self::NoValue(name) => write!(f, "{name}: no value given"),
@@ -384,9 +369,6 @@ impl Options {
             "TIME" => self.time = value.seconds()?,
             "SEED" => self.seed = Some(value.number()?),
             "JOBS" => self.jobs = value.jobs()?,
-            "GDB" | "RAM" if text.is_empty() => return Err(value.bad("a path").into()),
-            "GDB" => self.gdb = Some(PathBuf::from(text)),
-            "RAM" => self.ram = Some(PathBuf::from(text)),
             "RESULTS" if text.is_empty() => return Err(value.bad("a folder").into()),
             "RESULTS" => self.results = Some(PathBuf::from(text)),
             _ => return Err(UsageError::UnknownVariable(name.to_owned())),

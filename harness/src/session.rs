@@ -6,8 +6,6 @@ use crate::observe::exposure::Shared;
 use crate::observe::log::Log;
 use crate::observe::naps::Naps;
 use crate::observe::proofs;
-use crate::observe::requests::Requests;
-use crate::observe::strict::Block;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
 use crate::variable::Firmware;
@@ -15,9 +13,11 @@ use esm_blob::PrivateKey;
 use postern_ultravisor::doctor::Edit;
 use postern_ultravisor::host::Rule;
 use postern_ultravisor::inject::Attack;
+use postern_ultravisor::requests::Requests;
+use postern_ultravisor::strict::Block;
 use postern_ultravisor::trace::Trace;
 use postern_ultravisor::workdir::Workdir;
-use postern_ultravisor::{Behaviour, Config, Faults, Guest, ShareMap, Ultravisor, UvError};
+use postern_ultravisor::{Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -212,11 +212,9 @@ impl Session {
             host: protection.host,
             attack: protection.attack,
             registers: protection.registers,
-            guest: Guest::Strict,
-            firmware: machine.firmware,
-            kernel_elf: machine.kernel.clone(),
             log: protection.log,
             publish_node: protection.publish_node && machine.firmware == Firmware::Bios,
+            ..Config::new(machine.kernel.clone(), machine.firmware)
         };
         match postern_ultravisor::attach(&attachment.gdb, &attachment.memory, machine.memory, config) {
             Ok(ultravisor) => Ok(Self { qemu, machine, log, ultravisor: Some(ultravisor) }),

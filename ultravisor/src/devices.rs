@@ -48,6 +48,12 @@ impl Devices {
         self.private.values().sum()
     }
 
+    /// Accesses since the guest was secure.
+    #[must_use]
+    pub fn accesses(&self) -> u64 {
+        self.shared + self.private_accesses()
+    }
+
     /// Whether there were accesses, and all of them to what was shared.
     #[must_use]
     pub fn all_shared(&self) -> bool {

@@ -59,6 +59,27 @@ impl FrameState {
     }
 }
 
+/// Frames that an ultravisor holds as shared, as runs of 64 KiB frame numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shared {
+    /// Shared now.
+    pub now: Vec<Range<u64>>,
+    /// Shared at any time.
+    pub ever: Vec<Range<u64>>,
+}
+
+impl Shared {
+    /// Whether every byte lies in a frame that is shared.
+    #[must_use]
+    pub fn allows(&self, address: u64, bytes: u64) -> bool {
+        let Some(last) = bytes.checked_sub(1).and_then(|most| address.checked_add(most)) else {
+            return false;
+        };
+        let inside = |gfn: u64| self.now.iter().any(|run| run.contains(&gfn));
+        (address >> FRAME_SHIFT..=last >> FRAME_SHIFT).all(inside)
+    }
+}
+
 /// The map of all frames. One thread, the ultravisor, changes it; any thread may ask while the guest runs.
 #[derive(Debug)]
 pub struct ShareMap {

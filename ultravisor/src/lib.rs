@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod esm;
 pub mod fault;
 pub mod fdt;
+pub mod fifo;
 mod files;
 pub mod firmware;
 pub mod frames;
@@ -32,6 +33,7 @@ pub mod poison;
 pub mod publish;
 mod ram;
 pub mod random;
+pub mod requests;
 mod rtas;
 #[cfg(test)]
 mod scratch;
@@ -39,6 +41,7 @@ pub mod secure_bit;
 mod serve;
 pub mod shown;
 mod sites;
+pub mod strict;
 pub mod symbols;
 mod tap;
 pub mod tool;
@@ -98,6 +101,28 @@ pub struct Config {
     /// With [`Firmware::Bios`]: add the node `/ibm,ultravisor` to the tree before the first instruction. SLOF
     /// is told by [`slof_arguments`] instead; VOF cannot be told.
     pub publish_node: bool,
+}
+
+impl Config {
+    /// An honest host, the published ultravisor, and the guest that this project is about.
+    #[must_use]
+    pub fn new(kernel_elf: PathBuf, firmware: Firmware) -> Self {
+        Self {
+            behaviour: Behaviour::Published,
+            faults: Faults::none(),
+            reserve: Vec::new(),
+            edits: Vec::new(),
+            host: Vec::new(),
+            attack: None,
+            registers: None,
+            guest: Guest::Strict,
+            firmware,
+            kernel_elf,
+            tpm: None,
+            log: None,
+            publish_node: firmware == Firmware::Bios,
+        }
+    }
 }
 
 /// Why there is no ultravisor, or none any more.
@@ -174,6 +199,8 @@ pub struct Report {
     pub secure_bit: secure_bit::SecureBit,
     /// Those tests that were changed, by function.
     pub patched: Vec<String>,
+    /// Where the kernel was when it made its last ultracall.
+    pub kernel: u64,
     /// A guest of any kind ran programs before any UV_ESM: none was waited for any more.
     pub ordinary: bool,
 }

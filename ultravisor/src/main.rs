@@ -1,15 +1,20 @@
 //! `postern-ultravisor`: an ultravisor for a QEMU command line that one has already.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use postern_ultravisor::tool::attach::{Attach, attach};
 use postern_ultravisor::tool::blob::{self, BlobError, Boots, Make};
 use postern_ultravisor::tool::run::{Run, code, run};
-use postern_ultravisor::{Behaviour, Faults};
+use postern_ultravisor::tool::settings::Settings;
+use postern_ultravisor::tool::summary::Summary;
+use postern_ultravisor::{Behaviour, Faults, Firmware};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// There was no run or no blob, or it could not be judged.
 const FAILED: u8 = 125;
+/// A signal ended the ultravisor and not QEMU.
+const INTERRUPTED: u8 = 130;
 /// With `--check`: something was found; of a blob: a part differs.
 const FOUND: u8 = 3;
 
@@ -29,6 +34,12 @@ enum Action {
     /// The exit status is QEMU's; 125 when there was no run, 2 for a wrong option, and 3 with --check when something
     /// was found.
     Run(RunArguments),
+    /// Takes its place under a QEMU that you started, with -S, a gdb server on a socket and memory in a file.
+    ///
+    /// docs/qemu-by-hand.md has QEMU's side. The exit status is 0 when QEMU has ended, 125 when its guest was not served, 2
+    /// for a wrong option, 3 with --check when something was found, and 130 when it was interrupted: QEMU then goes on
+    /// without an ultravisor.
+    Attach(AttachArguments),
     /// Makes, shows and tries ESM blobs: what UV_ESM compares a guest with, and files for that guest alone.
     #[command(subcommand)]
     Blob(BlobAction),
@@ -103,6 +114,42 @@ struct RunArguments {
     /// ELF file of the kernel that UV_ESM has to find; by default QEMU's -kernel.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
+    /// Ends the guest within hundredths of a second at its first hypercall that is wrong, as a real ultravisor would, and
+    /// exits 3. Without it such calls are counted, and listed at the end.
+    #[arg(long, conflicts_with = "warn_only")]
+    live_hcalls: bool,
+    #[command(flatten)]
+    common: CommonArguments,
+    /// QEMU's command line, after --.
+    #[arg(last = true, required = true, value_name = "QEMU COMMAND LINE")]
+    qemu: Vec<OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+struct AttachArguments {
+    /// Socket of QEMU's gdb server.
+    #[arg(long, value_name = "SOCKET")]
+    gdb: PathBuf,
+    /// File that is QEMU's memory.
+    #[arg(long, value_name = "FILE")]
+    ram: PathBuf,
+    /// ELF file of the kernel.
+    #[arg(long, value_name = "FILE")]
+    kernel: PathBuf,
+    /// What starts the guest.
+    #[arg(long, value_enum, default_value_t = Start::Slof)]
+    firmware: Start,
+    /// QEMU's log, if it was started with -D FILE -d int -trace spapr_iommu_xlate -msg timestamp=on. Without it devices and
+    /// hypercalls are not looked at.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+/// What `run` and `attach` have in common.
+#[derive(Debug, clap::Args)]
+struct CommonArguments {
     /// Leaves the kernel's tests of MSR[S] alone. TCG reads that bit as 0, so a Linux will not notice that it is secure.
     #[arg(long)]
     no_patch: bool,
@@ -118,12 +165,39 @@ struct RunArguments {
     /// Private key in the TPM's place: UV_ESM opens the ESM blob in the initrd with it, and compares.
     #[arg(long, value_name = "PEM")]
     key: Option<PathBuf>,
-    /// Exits 3 when the guest was not secure, broke a rule, or let a device reach what it had not shared.
-    #[arg(long)]
+    /// Exits 3 when the guest was not secure, broke a rule, made a hypercall that a secure guest must not, or let a device
+    /// reach what it had not shared.
+    #[arg(long, conflicts_with = "warn_only")]
     check: bool,
-    /// QEMU's command line, after --.
-    #[arg(last = true, required = true, value_name = "QEMU COMMAND LINE")]
-    qemu: Vec<OsString>,
+    /// Says what was found and nothing more: the exit status is QEMU's, 0 for a guest that powers off. This is how it is
+    /// without --check, but for `warning:` in the place of `FOUND:`.
+    #[arg(long)]
+    warn_only: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Start {
+    /// QEMU's default.
+    Slof,
+    /// Virtual Open Firmware (-machine x-vof=on).
+    Vof,
+    /// A ROM that jumps to the kernel with a tree in r3 (-bios).
+    Bios,
+}
+
+impl From<&CommonArguments> for Settings {
+    fn from(common: &CommonArguments) -> Self {
+        Self {
+            patch: !common.no_patch,
+            behaviour: match common.behaviour {
+                Source::Published => Behaviour::Published,
+                Source::Documented => Behaviour::Documented,
+            },
+            faults: common.faults.clone(),
+            json: common.json.clone(),
+            key: common.key.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -146,6 +220,7 @@ fn named(text: &str) -> Result<(String, PathBuf), String> {
 fn main() -> ExitCode {
     match Arguments::parse().action {
         Action::Run(arguments) => serve(arguments),
+        Action::Attach(arguments) => join(arguments),
         Action::Blob(action) => match blob(action) {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
@@ -180,26 +255,51 @@ fn serve(arguments: RunArguments) -> ExitCode {
     let options = Run {
         qemu: arguments.qemu,
         kernel: arguments.kernel,
-        patch: !arguments.no_patch,
-        behaviour: match arguments.behaviour {
-            Source::Published => Behaviour::Published,
-            Source::Documented => Behaviour::Documented,
-        },
-        faults: arguments.faults,
-        json: arguments.json,
-        key: arguments.key,
+        settings: Settings::from(&arguments.common),
+        live: arguments.live_hcalls,
     };
-    match run(&options, |line| eprintln!("postern-ultravisor: {line}")) {
-        Ok((status, summary)) => {
-            for line in summary.to_string().lines() {
-                eprintln!("postern-ultravisor: {line}");
-            }
-            let found = arguments.check && !summary.findings().is_empty();
-            ExitCode::from(if found { FOUND } else { code(status) })
-        }
+    match run(&options, say) {
+        Ok((status, summary)) => ended(&summary, &arguments.common, code(status)),
         Err(error) => {
-            eprintln!("postern-ultravisor: {error}");
+            say(&error.to_string());
             ExitCode::from(FAILED)
         }
     }
+}
+
+fn join(arguments: AttachArguments) -> ExitCode {
+    let settings = Settings::from(&arguments.common);
+    let AttachArguments { gdb, ram, kernel, firmware, log, common } = arguments;
+    let firmware = match firmware {
+        Start::Slof => Firmware::Slof,
+        Start::Vof => Firmware::Vof,
+        Start::Bios => Firmware::Bios,
+    };
+    match attach(&Attach { gdb, ram, kernel, firmware, log, settings }, say) {
+        Ok(Some(summary)) => ended(&summary, &common, 0),
+        Ok(None) => {
+            say("interrupted; QEMU goes on without an ultravisor");
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) => {
+            say(&error.to_string());
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Shows the summary. The exit status is 3 for what was found and was to be, otherwise this one.
+fn ended(summary: &Summary, common: &CommonArguments, status: u8) -> ExitCode {
+    for line in summary.to_string().lines() {
+        match line.strip_prefix("FOUND: ").filter(|_| common.warn_only) {
+            Some(finding) => say(&format!("warning: {finding}")),
+            None => say(line),
+        }
+    }
+    let found = summary.cut_short.is_some() || common.check && !summary.findings().is_empty();
+    ExitCode::from(if found { FOUND } else { status })
+}
+
+fn say(line: &str) {
+    eprintln!("postern-ultravisor: {line}");
 }

@@ -125,6 +125,8 @@ pub(super) struct Server {
     patched: Vec<String>,
     /// Programs ran before any UV_ESM.
     ordinary: bool,
+    /// Where the kernel was at its last ultracall.
+    kernel: u64,
 }
 
 impl Server {
@@ -193,6 +195,7 @@ impl Server {
             secure_bit: SecureBit::default(),
             patched: Vec::new(),
             ordinary: false,
+            kernel: 0,
         };
         if config.firmware == Firmware::Bios {
             // An ordinary guest makes no UV_ESM that would tell where it is.
@@ -261,6 +264,7 @@ impl Server {
             secure_bit: self.secure_bit,
             patched: self.patched,
             ordinary: self.ordinary,
+            kernel: self.kernel,
         }
     }
 
@@ -393,6 +397,7 @@ impl Server {
                 if let Guest::Any { patch_msr } = self.guest {
                     self.enter_any(kernel_base, srr1, patch_msr)?;
                 }
+                self.kernel = kernel_base;
                 let pc = self.prepare_entry(order, kernel_base)?;
                 let tree = self.faults.conditions.enter_with.unwrap_or(fdt);
                 for (register, value) in (0..).zip([tree, kernel_base, 0]) {

@@ -1,6 +1,10 @@
 //! The command: an ultravisor put before somebody's own QEMU command line.
 
+pub mod attach;
 pub mod blob;
+pub mod hypercalls;
+pub mod log;
 pub mod qemu;
 pub mod run;
+pub mod settings;
 pub mod summary;

@@ -6,10 +6,10 @@ use crate::finding::{Finding, digest};
 use crate::judge;
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, seed, verdict};
 use crate::matrix::runner::Test;
-use crate::observe::strict::Breach;
 use crate::pattern;
 use crate::variable::Firmware;
 use postern_cases::case;
+use postern_ultravisor::strict::Breach;
 use std::fs::File;
 
 const DATA_BYTES: u64 = (1 << 20) + 512;

@@ -100,6 +100,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(super::through_time::tests());
     tests.extend(super::second_kernel::tests());
     tests.extend(super::linux::tests());
+    tests.extend(super::tool::tests());
     tests.retain(|test| filters.is_empty() || filters.iter().any(|word| fits(word, &test.name)));
     tests
 }

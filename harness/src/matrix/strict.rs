@@ -6,9 +6,9 @@ use crate::finding::Finding;
 use crate::judge;
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::observe::strict::{Breach, part_breaches};
 use crate::session::Finished;
 use crate::variable::Firmware;
+use postern_ultravisor::strict::{Breach, part_breaches};
 
 /// Firmware's calls (`include/hw/ppc/spapr.h`).
 const H_CAS: u64 = 0xf002;

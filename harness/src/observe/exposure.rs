@@ -1,33 +1,13 @@
 //! The judgement: may what the outside saw be what a secure guest allowed?
 
 use crate::guest::report::Report;
+pub use postern_ultravisor::frames::Shared;
 use postern_ultravisor::trace::{Event, Trace};
 use std::fmt;
 use std::ops::Range;
 
 /// Sharing is counted in 64 KiB frames.
 const FRAME_SHIFT: u32 = 16;
-
-/// What the ultravisor holds as shared, as runs of 64 KiB frame numbers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shared {
-    /// Shared now.
-    pub now: Vec<Range<u64>>,
-    /// Shared at any time.
-    pub ever: Vec<Range<u64>>,
-}
-
-impl Shared {
-    /// Whether every byte lies in a frame that is shared.
-    #[must_use]
-    pub fn allows(&self, address: u64, bytes: u64) -> bool {
-        let Some(last) = bytes.checked_sub(1).and_then(|most| address.checked_add(most)) else {
-            return false;
-        };
-        let inside = |gfn: u64| self.now.iter().any(|run| run.contains(&gfn));
-        (address >> FRAME_SHIFT..=last >> FRAME_SHIFT).all(inside)
-    }
-}
 
 /// A finding against a secure guest.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,23 +1,18 @@
-//! QEMU's log, read while it is written. It goes through a FIFO and not to a file: a guest that polls its
-//! console for a day would fill the disk.
+//! QEMU's log, read from its FIFO while it is written.
 
 use crate::observe::naps::{self, Naps};
-use crate::observe::requests::Requests;
-use crate::observe::strict::Block;
+use postern_ultravisor::fifo::Fifo;
+use postern_ultravisor::requests::Requests;
+use postern_ultravisor::requests::is_interrupt;
+use postern_ultravisor::strict::Block;
 use postern_ultravisor::trace::Trace;
-use rustix::fs::{CWD, FileType, Mode, OFlags};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
-
-/// How often the reader looks whether QEMU has begun to write.
-const TICK: Duration = Duration::from_millis(5);
 
 /// All that a log said.
 #[derive(Clone, Debug, Default)]
@@ -56,19 +51,13 @@ impl Log {
     /// # Errors
     /// What the file system said.
     pub fn open(path: PathBuf, memory: Option<PathBuf>) -> io::Result<Self> {
-        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-        // Not to wait for QEMU's opening it: that one may never start.
-        let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
-        let fifo = File::options().read(true).custom_flags(flags).open(&path)?;
-        let (ended, events) = (Arc::default(), Arc::default());
-        let reader = Reader {
-            fifo,
-            memory,
-            ended: Arc::clone(&ended),
-            events: Arc::clone(&events),
-            account: Account::default(),
-        };
-        let thread = std::thread::Builder::new().name("log".to_owned()).spawn(move || reader.run())?;
+        let fifo = Fifo::make(&path)?;
+        let (ended, events): (Arc<AtomicBool>, _) = (Arc::default(), Arc::default());
+        let reader =
+            Reader { memory, opened: None, events: Arc::clone(&events), account: Account::default() };
+        let mark = Arc::clone(&ended);
+        let run = move || reader.run(fifo, &mark);
+        let thread = std::thread::Builder::new().name("log".to_owned()).spawn(run)?;
         Ok(Self { path, ended, events, thread: Some(thread) })
     }
 
@@ -105,67 +94,35 @@ impl Drop for Log {
 }
 
 struct Reader {
-    fifo: File,
     memory: Option<PathBuf>,
-    ended: Arc<AtomicBool>,
+    opened: Option<File>,
     events: Arc<Mutex<String>>,
     account: Account,
 }
 
 impl Reader {
     /// Reads to the end. An error ends the log, which no observer takes for a good one.
-    fn run(mut self) -> Account {
-        if let Ok(Some(first)) = self.wait() {
-            let blocking = rustix::fs::fcntl_getfl(&self.fifo)
-                .and_then(|flags| rustix::fs::fcntl_setfl(&self.fifo, flags - OFlags::NONBLOCK));
-            if let (Ok(()), Ok(fifo)) = (blocking, self.fifo.try_clone()) {
-                self.lines(BufReader::with_capacity(1 << 16, io::Cursor::new([first]).chain(fifo)));
-            }
-        }
+    fn run(mut self, fifo: Fifo, ended: &AtomicBool) -> Account {
+        drop(fifo.lines(ended, |line| self.take(line)));
         self.account
     }
 
-    /// The first byte; nothing when QEMU ended without one.
-    fn wait(&mut self) -> io::Result<Option<u8>> {
-        let mut byte = [0];
-        loop {
-            let ended = self.ended.load(Ordering::Acquire);
-            match self.fifo.read(&mut byte) {
-                Ok(1..) => return Ok(Some(byte[0])),
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ if ended => return Ok(None),
-                _ => std::thread::sleep(TICK),
+    fn take(&mut self, line: &str) {
+        self.account.naps.take(line);
+        if line.starts_with(naps::EVENT) {
+            // There are too many to be kept.
+        } else if !is_interrupt(line) {
+            let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            events.push_str(line);
+            events.push('\n');
+        } else if let Some(address) = self.account.requests.take(line) {
+            if self.opened.is_none() {
+                self.opened = self.memory.as_ref().and_then(|path| File::open(path).ok());
             }
+            let read = self.opened.as_ref().and_then(|memory| Block::read(memory, address));
+            self.account.blocks.extend(read);
         }
     }
-
-    fn lines(&mut self, mut from: impl BufRead) {
-        let mut bytes = Vec::new();
-        let mut memory = None;
-        while matches!(from.read_until(b'\n', &mut bytes), Ok(1..)) {
-            let line = String::from_utf8_lossy(&bytes);
-            let line = line.strip_suffix('\n').unwrap_or(&line);
-            self.account.naps.take(line);
-            if line.starts_with(naps::EVENT) {
-                // There are too many to be kept.
-            } else if !is_interrupt(line) {
-                let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-                events.push_str(line);
-                events.push('\n');
-            } else if let Some(address) = self.account.requests.take(line) {
-                if memory.is_none() {
-                    memory = self.memory.as_ref().and_then(|path| File::open(path).ok());
-                }
-                self.account.blocks.extend(memory.as_ref().and_then(|memory| Block::read(memory, address)));
-            }
-            bytes.clear();
-        }
-    }
-}
-
-/// Whether the line is of the interrupt log.
-fn is_interrupt(line: &str) -> bool {
-    ["hypercall ", "Raise exception ", "syscall "].iter().any(|start| line.starts_with(start))
 }
 
 #[cfg(test)]

@@ -34,9 +34,9 @@ fn what_cannot_be_followed_is_one_line_with_its_name() {
         (&["run", "COLOUR=red"], "COLOUR: no such variable; `help` lists them"),
         (&["run", "--mem"], "MEM: no value given"),
         (&["run", "fast"], "fast: expected NAME=VALUE"),
-        (&["walk"], "walk: expected run, attach, test, soak, list, table, version or help"),
+        (&["walk"], "walk: expected run, test, soak, list, table, version or help"),
         (&["run", "FAULTS=share"], "FAULTS: fault `share`: expected CALL:WHEN=WHAT"),
-        (&[], "what to do? run, attach, test, soak, list, table, version or help"),
+        (&[], "what to do? run, test, soak, list, table, version or help"),
     ] {
         assert_eq!(parsed(words).unwrap_err().to_string(), line);
     }

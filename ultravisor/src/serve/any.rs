@@ -91,6 +91,9 @@ impl Server {
                 self.ultracalls.get(&pc).copied().unwrap_or(0)
             }
         };
+        if number != Some(Number::Esm) {
+            self.kernel = base;
+        }
         let (link, stack) = (self.client.register("lr")?, self.client.register("r1")?);
         let mut callers = vec![self.read(order, link)?];
         let mut frame = self.read(order, stack)?;

@@ -65,6 +65,8 @@ pub struct CommandLine {
     pub firmware: Firmware,
     /// `-D`, which then is where the trace goes, too.
     pub log: Option<PathBuf>,
+    /// `-d`, to which the interrupts are added.
+    pub logged: Option<String>,
     /// virtio devices without ACCESS_PLATFORM: they pass the I/O memory management unit by.
     pub bypassing: Vec<String>,
 }
@@ -86,6 +88,7 @@ impl CommandLine {
             memory: DEFAULT_MEMORY,
             firmware: Firmware::Slof,
             log: None,
+            logged: None,
             bypassing: Vec::new(),
         };
         let mut rest = words[1..].iter();
@@ -115,6 +118,7 @@ impl CommandLine {
                     value()?;
                     line.firmware = Firmware::Bios;
                 }
+                "d" => line.logged = Some(value()?.to_string_lossy().into_owned()),
                 "D" => line.log = Some(value()?.into()),
                 "m" => line.memory = memory(&value()?.to_string_lossy())?,
                 "M" | "machine" => line.machine(&value()?.to_string_lossy())?,
@@ -130,6 +134,9 @@ impl CommandLine {
                 }
                 _ => {}
             }
+        }
+        if line.logged.is_some() && line.log.is_none() {
+            return Err(Refused::Option("-d".to_owned(), "its log would be lost; add -D FILE"));
         }
         Ok(line)
     }
@@ -167,7 +174,7 @@ impl CommandLine {
         Ok(())
     }
 
-    /// What is added: the gdb server, memory in a file, and the trace of what devices reach.
+    /// What is added: the gdb server, memory in a file, the trace of what devices reach, the log of hypercalls.
     #[must_use]
     pub fn added(&self, socket: &Path, ram: &Path, log: &Path) -> Vec<OsString> {
         let mut added: Vec<OsString> = vec!["-S".into(), "-chardev".into()];
@@ -176,6 +183,8 @@ impl CommandLine {
         let memory = format!("memory-backend-file,id=postern-ram,share=on,size={},mem-path=", self.memory);
         added.push(with_path(&memory, ram));
         added.extend(["-machine", "memory-backend=postern-ram", "-trace", EVENT].map(OsString::from));
+        let logged = self.logged.iter().map(String::as_str).chain(["int"]).collect::<Vec<_>>().join(",");
+        added.extend(["-d".into(), OsString::from(logged)]);
         added.extend(["-msg", "timestamp=on"].map(OsString::from));
         if self.log.is_none() {
             added.push("-D".into());
@@ -264,6 +273,7 @@ mod tests {
             ("q -m lots", "lots"),
             ("q -m 0", "0"),
             ("q -kernel", "-kernel"),
+            ("q -d cpu_reset", "-D FILE"),
             ("q -machine pseries,memory-backend=m", "memory-backend=m"),
             ("q -device vhost-user-blk-pci,chardev=c", "vhost-user-blk-pci"),
         ] {
@@ -288,5 +298,7 @@ mod tests {
         assert!(added("q").ends_with("-D l") && added("q").contains("path=g,,1"));
         assert!(added("q -m 1G").contains("size=1073741824,mem-path=r"));
         assert!(!added("q -D mine").contains("-D"));
+        // QEMU takes the last -d alone.
+        assert!(added("q").contains(" -d int ") && added("q -D mine -d in_asm").contains(" -d in_asm,int "));
     }
 }

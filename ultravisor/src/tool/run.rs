@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
@@ -11,15 +11,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::blob::{BlobError, private_key};
+use super::blob::BlobError;
+use super::hypercalls::{Hypercalls, Live};
+use super::log::Log;
 use super::qemu::{CommandLine, Refused, shown};
+use super::settings::Settings;
 use super::summary::Summary;
-use crate::devices::{Devices, judge};
+use crate::UvError;
+use crate::symbols::Symbols;
 use crate::workdir::Workdir;
-use crate::{Behaviour, Config, Faults, Firmware, Guest, UvError};
 
 /// How often QEMU is looked at.
-const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// How a guest is run.
 #[derive(Clone, Debug)]
@@ -28,16 +31,10 @@ pub struct Run {
     pub qemu: Vec<OsString>,
     /// The kernel that UV_ESM has to find, where it is not `-kernel`.
     pub kernel: Option<PathBuf>,
-    /// Whether tests of MSR\[S\] are changed.
-    pub patch: bool,
-    /// Which description the ultravisor follows.
-    pub behaviour: Behaviour,
-    /// What goes wrong on purpose.
-    pub faults: Faults,
-    /// Where calls go, and the summary, as JSON lines.
-    pub json: Option<PathBuf>,
-    /// The private key in the TPM's place, as PEM: UV_ESM opens the guest's ESM blob with it.
-    pub key: Option<PathBuf>,
+    /// What is said about the ultravisor.
+    pub settings: Settings,
+    /// Whether the first hypercall that is wrong ends the guest.
+    pub live: bool,
 }
 
 /// Why there was no run.
@@ -47,6 +44,8 @@ pub enum RunError {
     Refused(Refused),
     /// A file of the run's own.
     File(io::Error),
+    /// The file of guest memory that QEMU was given.
+    Ram(PathBuf, io::Error),
     /// QEMU did not start.
     Qemu(io::Error),
     /// QEMU ended before the guest began, in this way.
@@ -66,6 +65,7 @@ impl fmt::Display for RunError {
         match self {
             Self::Refused(refused) => write!(f, "{refused}"),
             Self::File(error) => write!(f, "temporary files: {error}"),
+            Self::Ram(path, error) => write!(f, "guest memory {}: {error}", path.display()),
             Self::Qemu(error) => write!(f, "QEMU cannot be started: {error}"),
             Self::Ended(status) => write!(f, "QEMU ended before its guest began: {status}"),
             Self::Signals(error) => write!(f, "signals: {error}"),
@@ -88,12 +88,22 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         options.kernel.clone().or(line.kernel.clone()).ok_or(RunError::Refused(Refused::NoKernel))?;
     // Looked at before QEMU starts: the message is the same, and nothing has to be taken down.
     crate::image::KernelImage::load(&kernel).map_err(|error| RunError::Ultravisor(UvError::Kernel(error)))?;
-    let tpm = options.key.as_deref().map(private_key).transpose().map_err(RunError::Key)?;
+    let config = options.settings.config(&kernel, line.firmware).map_err(RunError::Key)?;
     let mut files = Workdir::new().map_err(RunError::File)?;
-    let (socket, own_log) = (files.path("gdb"), files.path("log"));
+    let (socket, fifo) = (files.path("gdb"), files.path("log"));
     let ram = files.memory(line.memory).map_err(RunError::File)?;
     File::create(&ram).and_then(|file| file.set_len(line.memory)).map_err(RunError::File)?;
-    let added = line.added(&socket, &ram, &own_log);
+    let log = match &line.log {
+        Some(_) if options.live => {
+            return Err(RunError::Refused(Refused::Option(
+                "-D".to_owned(),
+                "--live-hcalls reads the log as it is written; leave -D out",
+            )));
+        }
+        Some(path) => Log::File(path.clone()),
+        None => Log::pipe(&fifo, files.path("events")).map_err(RunError::File)?,
+    };
+    let added = line.added(&socket, &ram, &fifo);
     say(&format!("added to QEMU's command line: {}", shown(&added)));
     for device in &line.bypassing {
         say(&format!(
@@ -110,25 +120,21 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         }
         std::thread::sleep(TICK);
     }
-    let config = Config {
-        tpm,
-        behaviour: options.behaviour,
-        faults: options.faults.clone(),
-        reserve: Vec::new(),
-        edits: Vec::new(),
-        host: Vec::new(),
-        attack: None,
-        registers: None,
-        guest: Guest::Any { patch_msr: options.patch },
-        firmware: line.firmware,
-        kernel_elf: kernel,
-        log: options.json.clone(),
-        publish_node: line.firmware == Firmware::Bios,
-    };
     let ultravisor = crate::attach(&socket, &ram, line.memory, config).map_err(RunError::Ultravisor)?;
+    let mut live = options.live.then(|| Live::new(ultravisor.share_map(), line.memory));
+    let mut cut_short = None;
     let status = loop {
         if let Some(status) = qemu.0.try_wait().map_err(RunError::Qemu)? {
             break status;
+        }
+        if cut_short.is_none()
+            && let (Some(live), Some(requests)) = (&mut live, log.requests())
+        {
+            cut_short = live.look(&requests);
+            if cut_short.is_some() {
+                // Not killed: whatever stands before QEMU in its command line has to pass it on.
+                qemu.end();
+            }
         }
         if stop.swap(false, Ordering::Relaxed) {
             qemu.end();
@@ -136,9 +142,17 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         std::thread::sleep(TICK);
     };
     let report = ultravisor.join();
-    let devices = devices(&line.log.clone().unwrap_or(own_log), &report).map_err(RunError::Log)?;
-    let summary = Summary { report, devices, append: line.append, bypassing: line.bypassing };
-    if let Some(path) = &options.json {
+    let said = log.finish(&report.calls).map_err(RunError::Log)?;
+    let hypercalls = Hypercalls::judge(&said.requests, &report, line.memory, &Symbols::load(&kernel));
+    let summary = Summary {
+        report,
+        devices: Some(said.devices),
+        hypercalls: Some(hypercalls),
+        cut_short,
+        append: line.append,
+        bypassing: line.bypassing,
+    };
+    if let Some(path) = &options.settings.json {
         summary.write_json(path).map_err(RunError::Log)?;
     }
     Ok((status, summary))
@@ -151,16 +165,7 @@ pub fn code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
-fn devices(log: &PathBuf, report: &crate::Report) -> io::Result<Devices> {
-    match File::open(log) {
-        Ok(file) => judge(BufReader::new(file), &report.calls),
-        // QEMU makes it with its first line.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Devices::default()),
-        Err(error) => Err(error),
-    }
-}
-
-fn signals() -> io::Result<Arc<AtomicBool>> {
+pub(super) fn signals() -> io::Result<Arc<AtomicBool>> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mark = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::hypercalls::Hypercalls;
 use crate::call;
 use crate::devices::Devices;
 use crate::frames::FRAME_SIZE;
@@ -21,8 +22,12 @@ const LISTED: usize = 6;
 pub struct Summary {
     /// The ultravisor's part.
     pub report: Report,
-    /// What devices reached.
-    pub devices: Devices,
+    /// What devices reached, if there was a log of it.
+    pub devices: Option<Devices>,
+    /// The hypercalls that it made, likewise.
+    pub hypercalls: Option<Hypercalls>,
+    /// The hypercall for which the run was ended.
+    pub cut_short: Option<String>,
     /// The kernel's command line.
     pub append: String,
     /// virtio devices whose accesses nobody sees.
@@ -37,8 +42,10 @@ impl Summary {
         if !self.report.secure {
             findings.push(self.never_secure());
         }
-        if let Some(first) = &self.devices.first {
-            let (private, all) = (self.devices.private_accesses(), self.accesses());
+        if let Some(devices) = &self.devices
+            && let Some(first) = &devices.first
+        {
+            let (private, all) = (devices.private_accesses(), devices.accesses());
             findings.push(format!(
                 "{private} of {all} device accesses were to memory that was not shared, the first {} after UV_ESM: \
                  guest address {:#x}, by I/O address {:#x} of bus {:#x}",
@@ -48,8 +55,18 @@ impl Summary {
                 first.liobn
             ));
         }
-        if self.devices.unread > 0 {
-            findings.push(format!("{} lines of QEMU's trace cannot be read", self.devices.unread));
+        if let Some(hypercalls) = &self.hypercalls {
+            findings.extend(hypercalls.wrong.iter().map(ToString::to_string));
+            if hypercalls.unread > 0 {
+                findings.push(format!("{} lines of QEMU's interrupt log cannot be read", hypercalls.unread));
+            }
+        }
+        findings.extend(
+            self.cut_short.iter().map(|call| format!("the guest was ended for this at once: {call}")),
+        );
+        if let Some(unread) = self.devices.as_ref().map(|devices| devices.unread).filter(|unread| *unread > 0)
+        {
+            findings.push(format!("{unread} lines of QEMU's trace cannot be read"));
         }
         if let End::Failed(error) = &self.report.end {
             findings.push(error.to_string());
@@ -68,10 +85,6 @@ impl Summary {
         } else {
             "the kernel made no UV_ESM; Linux makes one with svm=on in its command line".to_owned()
         }
-    }
-
-    fn accesses(&self) -> u64 {
-        self.devices.shared + self.devices.private_accesses()
     }
 
     /// A time since UV_ESM.
@@ -106,7 +119,7 @@ impl Summary {
         let callers = self.by_caller().into_iter().map(|((name, by), (calls, frames))| {
             json!({ "call": name, "by": by, "calls": calls, "frames": frames })
         });
-        let first = self.devices.first.as_ref().map(|first| {
+        let first = self.devices.iter().find_map(|devices| devices.first.as_ref()).map(|first| {
             json!({
                 "at": first.at,
                 "liobn": format!("{:#x}", first.liobn),
@@ -121,17 +134,37 @@ impl Summary {
                 "shared_frames": runs,
                 "mfmsr": self.report.secure_bit.reads,
                 "patched": self.report.patched,
-                "device_accesses": {
-                    "before_esm": self.devices.before,
-                    "shared": self.devices.shared,
-                    "private": self.devices.private_accesses(),
+                "device_accesses": self.devices.as_ref().map(|devices| json!({
+                    "before_esm": devices.before,
+                    "shared": devices.shared,
+                    "private": devices.private_accesses(),
                     "first_private": first,
-                },
+                })),
+                "hypercalls": self.hypercalls.as_ref().map(|hypercalls| json!({
+                    "made": hypercalls.made,
+                    "wrong": hypercalls.json(),
+                })),
+                "cut_short": self.cut_short,
                 "unseen_devices": self.bypassing,
                 "findings": self.findings(),
             }
         });
         writeln!(OpenOptions::new().append(true).open(path)?, "{value}")
+    }
+}
+
+impl Summary {
+    fn show_devices(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(devices) = &self.devices else { return Ok(()) };
+        let all = devices.accesses();
+        writeln!(f, "devices: {all} accesses, {} of them to shared memory", devices.shared)?;
+        for (gfn, count) in devices.private.iter().take(LISTED) {
+            writeln!(f, "  private frame {:#x}: {count} accesses", gfn * FRAME_SIZE)?;
+        }
+        if all > 0 && devices.all_shared() && self.bypassing.is_empty() {
+            writeln!(f, "every device access was shared")?;
+        }
+        Ok(())
     }
 }
 
@@ -174,18 +207,12 @@ impl fmt::Display for Summary {
             let more = self.report.shared.len().saturating_sub(LISTED);
             write!(f, "shared at the end: {} frames of 64 KiB: {}", self.shared_frames(), runs.join(", "))?;
             writeln!(f, "{}", if more > 0 { format!(" and {more} more ranges") } else { String::new() })?;
-            let devices = &self.devices;
-            writeln!(
-                f,
-                "devices: {} accesses, {} of them to shared memory",
-                self.accesses(),
-                devices.shared
-            )?;
-            for (gfn, count) in devices.private.iter().take(LISTED) {
-                writeln!(f, "  private frame {:#x}: {count} accesses", gfn * FRAME_SIZE)?;
+            self.show_devices(f)?;
+            if let Some(hypercalls) = &self.hypercalls {
+                writeln!(f, "{hypercalls}")?;
             }
-            if self.accesses() > 0 && devices.all_shared() && self.bypassing.is_empty() {
-                writeln!(f, "every device access was shared")?;
+            if self.devices.is_none() || self.hypercalls.is_none() {
+                writeln!(f, "devices and hypercalls: not looked at, without QEMU's log")?;
             }
         }
         for finding in self.findings() {

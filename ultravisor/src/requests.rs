@@ -7,10 +7,10 @@
 //! syscall r0=... r3=000000000000f110 ... nip=0000000000400290      (any other `sc`, `sc 2` among them)
 //! ```
 
-use postern_ultravisor::call::Number;
-use postern_ultravisor::counts::{Counts, counts};
-use postern_ultravisor::hcalls::{self, Hands};
-use std::collections::BTreeSet;
+use crate::call::Number;
+use crate::counts::{Counts, counts};
+use crate::hcalls::{self, Hands};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A hypercall, less what differs from call to call and matters to nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +23,15 @@ pub struct Hcall {
     pub nip: u64,
     /// Whether a register beyond its arguments, up to r12, holds anything.
     pub excess: bool,
+}
+
+/// How often a hypercall was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// How often.
+    pub count: u64,
+    /// Its place among all hypercalls of its part when it was made first, from 1.
+    pub first: usize,
 }
 
 /// An exception.
@@ -38,7 +47,7 @@ pub struct Taken {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
     /// Hypercalls.
-    pub hcalls: BTreeSet<Hcall>,
+    pub hcalls: BTreeMap<Hcall, Times>,
     /// Exceptions.
     pub taken: BTreeSet<Taken>,
     /// Hypercalls, each time counted.
@@ -52,6 +61,10 @@ pub struct Requests {
     pub before: Part,
     /// From there on, or nothing when there was none.
     pub after: Option<Part>,
+    /// Whether programs make system calls.
+    programs: bool,
+    /// The arguments of the first UV_ESM.
+    entry: Option<[u64; 2]>,
     /// The last exception's line: one hypercall after the other raises the same.
     last: String,
     /// Lines that could not be read. An observer that cannot read must not nod.
@@ -69,6 +82,13 @@ impl Requests {
         requests
     }
 
+    /// Of a guest whose programs make system calls, of which one may look like UV_ESM. None runs before the first UV_ESM, and
+    /// whoever repeats that one has the same arguments.
+    #[must_use]
+    pub fn of_any_guest() -> Self {
+        Self { programs: true, ..Self::default() }
+    }
+
     /// Reads one line; answers the address of the argument block if it is a secure guest's RTAS call.
     pub fn take(&mut self, line: &str) -> Option<u64> {
         let secure = self.after.is_some();
@@ -76,8 +96,7 @@ impl Requests {
         if let Some(rest) = line.strip_prefix("hypercall ") {
             match hcall(rest) {
                 Some(call) => {
-                    part.count += 1;
-                    part.hcalls.insert(call);
+                    part.add(call);
                     let rtas = hcalls::listed(call.number).is_some_and(|c| c.hands == Hands::RtasBlock);
                     return (secure && rtas).then_some(call.arguments[0]);
                 }
@@ -87,6 +106,10 @@ impl Requests {
             match register(rest, "r3") {
                 // One that failed is no boundary, but only the last one counts.
                 Some(opcode) if opcode == Number::Esm as u64 => {
+                    let arguments = ["r4", "r5"].map(|name| register(rest, name).unwrap_or_default());
+                    if self.programs && *self.entry.get_or_insert(arguments) != arguments {
+                        return None;
+                    }
                     if let Some(part) = self.after.replace(Part::default()) {
                         self.before.absorb(part);
                     }
@@ -110,8 +133,17 @@ impl Requests {
 }
 
 impl Part {
+    fn add(&mut self, call: Hcall) {
+        self.count += 1;
+        let times = self.hcalls.entry(call).or_insert(Times { count: 0, first: self.count });
+        times.count += 1;
+    }
+
     fn absorb(&mut self, other: Self) {
-        self.hcalls.extend(other.hcalls);
+        for (call, times) in other.hcalls {
+            let first = self.count + times.first;
+            self.hcalls.entry(call).or_insert(Times { count: 0, first }).count += times.count;
+        }
         self.taken.extend(other.taken);
         self.count += other.count;
     }
@@ -138,6 +170,12 @@ fn excess(number: u64, text: &str) -> bool {
     let registers = text.rsplit(' ').filter_map(|word| word.strip_prefix('r')?.split_once('='));
     let beyond = registers.take_while(|(name, _)| name.parse().is_ok_and(|n: usize| n >= 3 + passed));
     beyond.into_iter().any(|(_, value)| value.bytes().any(|digit| digit != b'0'))
+}
+
+/// Whether a line is of the interrupt log.
+#[must_use]
+pub fn is_interrupt(line: &str) -> bool {
+    ["hypercall ", "Raise exception ", "syscall "].iter().any(|start| line.starts_with(start))
 }
 
 fn taken(text: &str) -> Option<Taken> {
@@ -169,10 +207,10 @@ Raise exception at 0000000000499cd8 => ISI (3) error=10000000
     #[test]
     fn calls_before_and_after_esm_are_told_apart() {
         let requests = Requests::parse(LOG);
-        let before: Vec<_> = requests.before.hcalls.iter().map(|call| call.number).collect();
+        let before: Vec<_> = requests.before.hcalls.keys().map(|call| call.number).collect();
         assert_eq!(before, [0xf005]);
         let after = requests.after.unwrap();
-        let calls: Vec<_> = after.hcalls.iter().map(|c| (c.number, c.arguments[0], c.nip)).collect();
+        let calls: Vec<_> = after.hcalls.keys().map(|c| (c.number, c.arguments[0], c.nip)).collect();
         assert_eq!(calls, [(0x58, 0, 0x40_0200), (0xf000, 0x56_0200, 0x40_0210)]);
         assert_eq!(after.count, 3);
         assert_eq!(after.taken.first(), Some(&Taken { nip: 0x49_9cd8, name: "ISI".to_owned() }));
@@ -184,6 +222,24 @@ Raise exception at 0000000000499cd8 => ISI (3) error=10000000
         let requests = Requests::parse(&[LOG, LOG].concat());
         assert_eq!(requests.before.count, 5);
         assert_eq!(requests.after.unwrap().count, 3);
+    }
+
+    #[test]
+    fn a_program_cannot_move_the_boundary() {
+        let program = "syscall r0=4 r3=000000000000f110 r4=7 r5=0 nip=10000000\n";
+        let mut requests = Requests::of_any_guest();
+        for line in [LOG, program, LOG, program].concat().lines() {
+            let _ = requests.take(line);
+        }
+        assert_eq!((requests.before.count, requests.after.map(|part| part.count)), (5, Some(3)));
+        assert_eq!(Requests::parse(&[LOG, program].concat()).after.expect("part").count, 0);
+    }
+
+    #[test]
+    fn calls_are_counted_and_keep_the_place_of_the_first() {
+        let after = Requests::parse(LOG).after.expect("part");
+        let times: Vec<_> = after.hcalls.values().map(|times| (times.count, times.first)).collect();
+        assert_eq!(times, [(2, 1), (1, 3)]);
     }
 
     #[test]

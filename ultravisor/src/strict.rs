@@ -1,10 +1,10 @@
 //! Strict mode: what a guest did after UV_ESM that the published ultravisor does not survive or the real
 //! machine does not do, though QEMU lets it pass.
 
-use crate::observe::exposure::Shared;
-use crate::observe::requests::{Hcall, Part, Requests};
-use postern_ultravisor::FRAME_SIZE;
-use postern_ultravisor::hcalls::{self, Hands, Listed};
+use crate::FRAME_SIZE;
+use crate::frames::Shared;
+use crate::hcalls::{self, Hands, Listed};
+use crate::requests::{Hcall, Part, Requests};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
@@ -20,6 +20,7 @@ const RTAS_WORDS: u32 = 16;
 const RTAS_BLOCK: u64 = 4 * (3 + 2 * RTAS_WORDS as u64);
 /// Bytes of a virtual processor area at least (PAPR+ 14.11.3.2).
 const VPA_BYTES: u64 = 640;
+const INT_SET_QUEUE_CONFIG: u64 = 0x3b8;
 /// QEMU's name for an instruction that does not exist, or not for a guest.
 const ILLEGAL: &str = "HV_EMU";
 
@@ -144,18 +145,20 @@ pub fn breaches(requests: &Requests, memory: &Memory, blocks: &BTreeSet<Block>) 
 /// Judges one part of a run as if the guest had been secure in it.
 #[must_use]
 pub fn part_breaches(part: &Part, memory: &Memory) -> Vec<Breach> {
-    let mut found: Vec<_> = part.hcalls.iter().filter_map(|call| of_hcall(call, memory)).collect();
-    found.extend(part.hcalls.iter().filter(|call| call.excess).copied().map(Breach::Excess));
+    let mut found: Vec<_> = part.hcalls.keys().filter_map(|call| of_hcall(call, memory)).collect();
+    found.extend(part.hcalls.keys().filter(|call| call.excess).copied().map(Breach::Excess));
     let shared = |nip: &u64| memory.ever_shared(nip & ADDRESS, 1);
     let nips: BTreeSet<u64> =
-        part.hcalls.iter().map(|call| call.nip).chain(part.taken.iter().map(|taken| taken.nip)).collect();
+        part.hcalls.keys().map(|call| call.nip).chain(part.taken.iter().map(|taken| taken.nip)).collect();
     found.extend(nips.into_iter().filter(shared).map(Breach::ExecutesShared));
     let illegal = part.taken.iter().filter(|taken| taken.name == ILLEGAL);
     found.extend(illegal.map(|taken| Breach::Illegal(taken.nip)));
     found
 }
 
-fn of_hcall(call: &Hcall, memory: &Memory) -> Option<Breach> {
+/// Judges one hypercall by its number and by the memory that it hands the host.
+#[must_use]
+pub fn of_hcall(call: &Hcall, memory: &Memory) -> Option<Breach> {
     let Some(&Listed { name, hands, .. }) = hcalls::listed(call.number) else {
         let firmwares = hcalls::is_firmwares(call.number);
         return Some(if firmwares { Breach::Firmware(*call) } else { Breach::Unlisted(*call) });
@@ -166,7 +169,13 @@ fn of_hcall(call: &Hcall, memory: &Memory) -> Option<Breach> {
     };
     match hands {
         Hands::Values => None,
-        Hands::Addresses => Some(Breach::Addresses(name, *call)),
+        Hands::Addresses | Hands::IoAddresses => Some(Breach::Addresses(name, *call)),
+        // With no page a queue is taken back (PAPR+, H_INT_SET_QUEUE_CONFIG).
+        Hands::Buffer { address, .. }
+            if call.number == INT_SET_QUEUE_CONFIG && call.arguments.get(address) == Some(&0) =>
+        {
+            None
+        }
         Hands::Buffer { address, bytes } => buffer(address, bytes),
         // Sub-functions 1 to 3 register, 5 to 7 take back.
         Hands::Vpa(address) if (1..=3).contains(&(call.arguments[0] >> 45 & 7)) => buffer(address, VPA_BYTES),
@@ -219,6 +228,8 @@ mod tests {
             (0xdc, [1 << 45, 0, 0x70_0000, 0]),
             (0xdc, [5 << 45, 0, 0, 0]),
             (0x13c, [0x8000_0000, 0, 0x71_0000, 512]),
+            (0x3b8, [0, 0, 6, 0x70_0000]),
+            (0x3b8, [0, 0, 6, 0]),
         ] {
             assert_eq!(hcall(number, arguments), [], "{number:#x}");
         }
@@ -247,6 +258,9 @@ mod tests {
             (0xdc, [1 << 45, 0, 0x56_0000, 0]),
             (0xdc, [2 << 45, 0, 0xef_ff00, 0]),
             (0x3b8, [0, 0, 6, 0x56_0000]),
+            (0x2c, [0, 0x56_0000, 0, 0]),
+            (0x150, [0, 0, 0, 0x56_0000]),
+            (0xf080, [0x56_0000, 4096, 0, 0]),
         ] {
             assert!(matches!(hcall(number, arguments)[..], [Breach::PrivateAddress(..)]), "{number:#x}");
         }

@@ -1,0 +1,151 @@
+//! The smallest secure guest, in either byte order: it makes UV_ESM and hypercalls of a test's choice. The kernel of this
+//! project makes no wrong one, so an observer of wrong ones needs a guest that does.
+//!
+//! Source of the words: Power ISA 3.1, Book I (encodings); the change of byte order is that of Linux's `FIXUP_ENDIAN`.
+
+/// Where QEMU loads it and a ROM enters it. Its file says 0, as those of all kernels do that QEMU moves.
+pub const BASE: u64 = 0x40_0000;
+/// Where its block for RTAS is, behind the code.
+const BLOCK: u32 = 0x1000;
+/// QEMU's token of `power-off` (`include/hw/ppc/spapr.h`).
+const POWER_OFF: u32 = 0x2003;
+const H_RTAS: u32 = 0xf000;
+const UV_ESM: u32 = 0xf110;
+
+const SC_1: u32 = 0x4400_0022;
+const SC_2: u32 = 0x4400_0042;
+/// `or r5,r3,r3`: the tree's address.
+const TREE_TO_R5: u32 = 0x7c65_1b78;
+/// `cmpdi r4,0`: an ultravisor enters with the kernel's address there, a ROM with 0.
+const IS_R4_ZERO: u32 = 0x2c24_0000;
+/// `bne` by so many bytes.
+const BNE: u32 = 0x4082_0000;
+/// `b .`
+const STAY: u32 = 0x4800_0000;
+/// For a CPU of the other byte order: it reads the first word as a branch over the second, and the rest as it was meant.
+const TURN: [u32; 12] = [
+    0x0800_0048,
+    0x4800_002c,
+    0xa600_607d,
+    0x0100_6b69,
+    0x0000_4039,
+    0x6401_417d,
+    0x0500_9f42,
+    0xa602_487d,
+    0x1400_4a39,
+    0xa603_5a7d,
+    0xa603_7b7d,
+    0x2400_004c,
+];
+
+/// How it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// It powers off.
+    PowersOff,
+    /// It does nothing for ever.
+    Stays,
+}
+
+/// `lis` and `ori`: a value below 2 GiB.
+fn load(register: u32, value: u32) -> [u32; 2] {
+    [
+        0x3c00_0000 | register << 21 | value >> 16,
+        0x6000_0000 | register << 21 | register << 16 | value & 0xffff,
+    ]
+}
+
+fn code(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u32> {
+    let mut end = Vec::new();
+    if last == Last::PowersOff {
+        let block = u32::try_from(BASE).unwrap_or(0) + BLOCK;
+        end.extend([load(3, H_RTAS), load(4, block)].concat());
+        end.push(SC_1);
+    }
+    end.push(STAY);
+    let mut words = if little { TURN.to_vec() } else { Vec::new() };
+    let ask = [load(4, BASE as u32).as_slice(), &[TREE_TO_R5], &load(3, UV_ESM), &[SC_2]].concat();
+    let offset = 4 * (1 + ask.len() + end.len()) as u32;
+    words.extend([IS_R4_ZERO, BNE | offset]);
+    words.extend(ask);
+    words.extend(&end);
+    for call in calls {
+        words.extend((3..).zip(call).flat_map(|(register, value)| load(register, *value)));
+        words.push(SC_1);
+    }
+    words.extend(&end);
+    words
+}
+
+/// Its ELF file. Each call is r3 and what follows it, each below 2 GiB.
+#[must_use]
+pub fn elf(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u8> {
+    let word = |word: &u32| if little { word.to_le_bytes() } else { word.to_be_bytes() };
+    let mut image: Vec<u8> = code(little, calls, last).iter().flat_map(word).collect();
+    image.resize(BLOCK as usize, 0);
+    // Token, two arguments, one result: big-endian in any guest.
+    image.extend([POWER_OFF, 2, 1, 0, 0, 0].into_iter().flat_map(u32::to_be_bytes));
+    let mut file = vec![0; 120];
+    let order = |bytes: &mut [u8]| {
+        if little {
+            bytes.reverse();
+        }
+    };
+    let mut put = |at: usize, size: usize, value: u64| {
+        let bytes = &mut file[at..at + size];
+        bytes.copy_from_slice(&value.to_be_bytes()[8 - size..]);
+        order(bytes);
+    };
+    let size = image.len() as u64;
+    // The file's header: a program for 64-bit POWER, one segment right behind.
+    for (at, bytes, value) in [
+        (16, 2, 2),
+        (18, 2, 21),
+        (20, 4, 1),
+        (24, 8, 0),
+        (32, 8, 64),
+        (48, 4, 2),
+        (52, 2, 64),
+        (54, 2, 56),
+        (56, 2, 1),
+    ] {
+        put(at, bytes, value);
+    }
+    // The segment: loaded, all rights, the bytes behind the headers.
+    for (at, bytes, value) in [
+        (64, 4, 1),
+        (68, 4, 7),
+        (72, 8, 120),
+        (80, 8, 0),
+        (88, 8, 0),
+        (96, 8, size),
+        (104, 8, size),
+        (112, 8, 8),
+    ] {
+        put(at, bytes, value);
+    }
+    file[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, if little { 1 } else { 2 }, 1]);
+    file.extend(image);
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postern_ultravisor::image::KernelImage;
+
+    #[test]
+    fn a_value_is_loaded_as_the_assembler_would() {
+        // lis r4,64; ori r4,r4,4096
+        assert_eq!(load(4, 0x40_1000), [0x3c80_0040, 0x6084_1000]);
+    }
+
+    #[test]
+    fn either_file_is_a_kernel_of_one_segment() {
+        for little in [false, true] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), elf(little, &[vec![0x44, 1]], Last::PowersOff)).unwrap();
+            assert!(KernelImage::load(file.path()).is_ok(), "little-endian: {little}");
+        }
+    }
+}
