@@ -7,8 +7,8 @@ cd "$(dirname "$0")/.."
 product=${1:?usage: scripts/check-product.sh PRODUCT TEST_IMAGE} test_image=${2:?usage: scripts/check-product.sh PRODUCT TEST_IMAGE}
 # Symbols of the crate and of its modules; those of the library of soak and benchmarks; the facts.
 symbols='postern_test postern_test..soak postern_test..bench postern_test..canary postern_test..breach
-postern_test..warm workloads..soak workloads..bench workloads..one_way'
-facts='soak\.requests bench\.ready breach\.address canary\.heap memory\.filled_bytes read_polled_ns'
+postern_test..warm postern_test..registry workloads..soak workloads..bench workloads..one_way workloads..registry'
+facts='soak\.requests bench\.ready breach\.address canary\.heap memory\.filled_bytes read_polled_ns tests\.skipped'
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 129' HUP

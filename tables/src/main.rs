@@ -3,6 +3,7 @@
 
 mod exit;
 mod facts;
+mod guest_tests;
 mod place;
 mod strays;
 mod words;
@@ -41,6 +42,9 @@ fn main() -> ExitCode {
         if let Err(error) = document(file, &lists, write) {
             wrong.push(format!("{file}: {error}"));
         }
+    }
+    if let Err(error) = whole(guest_tests::FILE, &guest_tests::table(), write) {
+        wrong.push(format!("{}: {error}", guest_tests::FILE));
     }
     match std::fs::read_to_string("README.md").map(|text| exit::names_all(&text)) {
         Ok(Ok(true)) => {}
@@ -83,6 +87,14 @@ fn document(file: &str, lists: &[(Place, String)], write: bool) -> Result<(), Wr
         (false, true) => std::fs::write(file, new).map_err(Wrong::Io),
         (false, false) => Err(Wrong::Stale),
     }
+}
+
+/// A file that is generated as a whole.
+fn whole(file: &str, new: &str, write: bool) -> Result<(), Wrong> {
+    if std::fs::read_to_string(file).is_ok_and(|old| old == new) {
+        return Ok(());
+    }
+    if write { std::fs::write(file, new).map_err(Wrong::Io) } else { Err(Wrong::Stale) }
 }
 
 fn fail(lines: &[String]) -> ExitCode {

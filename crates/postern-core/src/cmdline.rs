@@ -67,10 +67,11 @@ pub fn parse_with<'a>(line: &'a [u8], extra: &mut impl Extra) -> Parsed<'a> {
         parsed.report(Word { option: b"", value: None }, Fault::LineTooLong(line.len()));
         return parsed;
     }
-    let mut gateway = None;
+    let (mut gateway, mut steps_given) = (None, false);
     for word in line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
         let mut halves = word.splitn(2, |&byte| byte == b'=');
         let word = Word { option: halves.next().unwrap_or_default(), value: halves.next() };
+        steps_given |= word.option == b"run";
         if let Err(fault) = apply(&mut parsed.options, extra, &mut gateway, word) {
             parsed.report(word, fault);
         }
@@ -79,6 +80,9 @@ pub fn parse_with<'a>(line: &'a [u8], extra: &mut impl Extra) -> Parsed<'a> {
         && let Err(fault) = values::set_gateway(&mut parsed.options.ip, address)
     {
         parsed.report(word, fault);
+    }
+    if let Some(step) = extra.default_step().filter(|_| !steps_given) {
+        parsed.options.run = core::iter::once(Step::Extra(step)).collect();
     }
     if let Err(fault) = extra.check(&parsed.options) {
         parsed.report(Word { option: b"run", value: None }, fault);

@@ -34,11 +34,13 @@ pub enum ExitStatus {
     PlatformRefused = 12,
     /// A CPU stands still with what the others need.
     CpuStopped = 13,
+    /// A test of `test=` failed.
+    TestFailed = 14,
 }
 
 impl ExitStatus {
     /// Every status.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Done,
         Self::BadDeviceTree,
         Self::BadCommandLine,
@@ -52,6 +54,7 @@ impl ExitStatus {
         Self::ConfidentialityHalt,
         Self::PlatformRefused,
         Self::CpuStopped,
+        Self::TestFailed,
     ];
 
     /// The number.
@@ -89,7 +92,7 @@ const fn explain(status: ExitStatus, meaning: &'static str, look_at: &'static st
 }
 
 /// Every status with its meaning. No image has this: `make lists` writes docs/exit-codes.md from it.
-pub const EXPLANATIONS: [Explanation; 13] = [
+pub const EXPLANATIONS: [Explanation; 14] = [
     explain(
         ExitStatus::Done,
         "everything asked for was done: `work.done` equals `work.asked`, no device was left out, nothing is exposed",
@@ -152,6 +155,11 @@ pub const EXPLANATIONS: [Explanation; 13] = [
         "a CPU stands still with what the others need (the heap), and they cannot go on; or the CPU that booted does, and a parked one has seen nobody do anything for 20 s",
         "what it stands still with; a hypervisor that stopped a vCPU for good. Where they can go on, they do: 6, with the same error",
     ),
+    explain(
+        ExitStatus::TestFailed,
+        "a test of `test=` failed (test image only)",
+        "the line `not ok` with the test's name, and the message after it; `docs/tests.tsv` says what the test shows",
+    ),
 ];
 
 impl fmt::Display for ExitStatus {
@@ -170,6 +178,7 @@ impl fmt::Display for ExitStatus {
             Self::ConfidentialityHalt => "address outside the shared pool",
             Self::PlatformRefused => "CPU too old, or a service of the platform refused",
             Self::CpuStopped => "a CPU stands still with what the others need",
+            Self::TestFailed => "a test of test= failed",
         })
     }
 }
@@ -182,7 +191,7 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_protocol() {
         let codes: Vec<u8> = ExitStatus::ALL.iter().map(|status| status.code()).collect();
-        assert_eq!(codes, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        assert_eq!(codes, [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
     }
 
     #[test]

@@ -178,8 +178,8 @@ mod tests {
                 }
             }
         }
-        // 1 + 14 + 196 + 2744 sequences; of them three all done, with two harmless exposures.
-        assert_eq!((tried, done), (2955 * 12, 3 * 2));
+        // 1 + 15 + 225 + 3375 sequences; of them three all done, with two harmless exposures.
+        assert_eq!((tried, done), (3616 * 12, 3 * 2));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What the test image has beyond the product: its words of the command line, soak, benchmarks and range requests of a disk, and network services to be measured.
+//! What the test image has beyond the product: its words of the command line, the table of its tests, soak, benchmarks and
+//! range requests of a disk, and network services to be measured.
 #![no_std]
 #![cfg_attr(
     test,
@@ -18,6 +19,7 @@ extern crate std;
 pub mod bench;
 pub mod one_way;
 pub mod ranges;
+pub mod registry;
 pub mod soak;
 pub mod words;
 pub mod work;

@@ -1,5 +1,6 @@
 //! The words that the test image adds to the command line: its steps, `bench=` and `canary=`.
 
+use crate::registry::{NoSuchTest, Selection};
 use crate::work::{MAX_WORK, Work};
 use arrayvec::ArrayVec;
 use postern_core::cmdline::{Extra, ExtraOption, ExtraStep, Fault, Options, Step, number};
@@ -25,6 +26,8 @@ pub enum TestStep {
     BenchCopy,
     /// Take all memory there is, mark it, find the marks again.
     Memory,
+    /// The tests of `test=`.
+    Tests,
     /// Break a rule of the memory map, to see that it is kept: the run ends with an exception.
     Breach(Breach),
 }
@@ -52,7 +55,7 @@ const SERVES: &[&[u8]] = &[b"ip", b"gw", b"serve"];
 const MEASURES: &[&[u8]] = &[b"seed", b"bench"];
 
 /// Every step of the test image.
-pub const STEPS: [(ExtraStep, TestStep); 16] = [
+pub const STEPS: [(ExtraStep, TestStep); 17] = [
     step("soak", true, &[b"ip", b"gw", b"seed", b"serve"], TestStep::Soak),
     step("irq-cost", false, &[], TestStep::IrqCost),
     step("net-bench", false, SERVES, TestStep::NetBench),
@@ -62,6 +65,7 @@ pub const STEPS: [(ExtraStep, TestStep); 16] = [
     step("bench-pool", false, &[b"pool"], TestStep::BenchPool),
     step("bench-copy", false, &[b"bench"], TestStep::BenchCopy),
     step("memory", false, &[], TestStep::Memory),
+    (TESTS_STEP, TestStep::Tests),
     breach("breach-text-write", Breach::TextWrite),
     breach("breach-data-execute", Breach::DataExecute),
     breach("breach-pool-execute", Breach::PoolExecute),
@@ -70,6 +74,10 @@ pub const STEPS: [(ExtraStep, TestStep); 16] = [
     breach("breach-stack-overflow", Breach::StackOverflow),
     breach("breach-other-stack-overflow", Breach::OtherStackOverflow),
 ];
+
+/// The step that `test=` makes the default.
+const TESTS_STEP: ExtraStep =
+    ExtraStep { name: "tests", writes_scratch: true, looks_at: &[b"ip", b"gw", b"seed", b"test"] };
 
 const fn step(
     name: &'static str,
@@ -98,6 +106,8 @@ pub struct TestOptions {
     pub bench: ArrayVec<Work, MAX_WORK>,
     /// `canary=N`: plant secrets of this seed in private memory, for a search from outside.
     pub canary: Option<u64>,
+    /// `test=NAME,..`: what `tests` runs.
+    pub tests: Selection,
 }
 
 impl Extra for TestOptions {
@@ -109,25 +119,43 @@ impl Extra for TestOptions {
         &[
             ExtraOption { name: b"bench", with_any_step: false },
             ExtraOption { name: b"canary", with_any_step: true },
+            ExtraOption { name: b"test", with_any_step: false },
         ]
     }
 
     fn set(&mut self, option: &[u8], value: &str) -> Result<(), Fault> {
         match option {
             b"bench" => self.bench = bench(value)?,
+            b"test" => self.tests = tests(value)?,
             _ => self.canary = Some(number(value).ok_or(Fault::Expected("a 64-bit number"))?),
         }
         Ok(())
     }
 
+    fn default_step(&self) -> Option<ExtraStep> {
+        (!self.tests.is_empty()).then_some(TESTS_STEP)
+    }
+
     fn check(&self, options: &Options) -> Result<(), Fault> {
-        let measures =
-            |step: &Step| matches!(step, Step::Extra(step) if step.looks_at.contains(&&b"bench"[..]));
-        if self.bench.is_empty() && options.run.iter().any(measures) {
+        let looks_at = |option: &'static [u8]| {
+            options
+                .run
+                .iter()
+                .any(|step| matches!(step, Step::Extra(step) if step.looks_at.contains(&option)))
+        };
+        if self.bench.is_empty() && looks_at(b"bench") {
             return Err(Fault::Needs("bench=WORK,.."));
+        }
+        if self.tests.is_empty() && looks_at(b"test") {
+            return Err(Fault::Needs("test=NAME,.. or test=all"));
         }
         Ok(())
     }
+}
+
+fn tests(value: &str) -> Result<Selection, Fault> {
+    const FORM: &str = "the name of a test, a pattern such as blk/*, or all";
+    Selection::parse(value).map_err(|NoSuchTest(number)| Fault::Item(number, FORM))
 }
 
 fn bench(value: &str) -> Result<ArrayVec<Work, MAX_WORK>, Fault> {

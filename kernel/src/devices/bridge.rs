@@ -108,6 +108,11 @@ impl Bridge {
         Ok(window)
     }
 
+    /// The DMA window that was set up, if a device translates its addresses.
+    pub fn window(&self) -> Option<&PhbWindow> {
+        self.window.as_ref()
+    }
+
     /// What devices can reach through the bridge's windows.
     pub fn reach(&self) -> Reach {
         self.window.as_ref().map_or(Reach::of(self.description.dma.into()), PhbWindow::reach)

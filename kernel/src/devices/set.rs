@@ -20,10 +20,11 @@ use postern_core::cmdline::{Console, Ip, Irq, Options};
 use pseries_tree::Machine;
 use svm_dma::dma::DmaSystem;
 use svm_dma::memory_map::MemoryMap;
-use svm_dma::tce::Reach;
+use svm_dma::tce::{PhbWindow, Reach};
 use virtio_pci::blk::bring_up::Queues;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::net::driver::NetDriver;
+use virtio_pci::pci::config::RtasConfig;
 use virtio_pci::pci::functions::{Function, Header};
 use virtio_pci::virtio::features::DeviceType;
 use virtio_pci::virtio::regions::Regions;
@@ -50,10 +51,21 @@ pub struct Card {
     pub stack: Stack<NetDriver<Pseries, Pseries>>,
 }
 
+/// What is kept of a host bridge that is used.
+#[derive(Debug)]
+pub struct HostBridge {
+    /// Config space of the functions behind it.
+    pub config: RtasConfig<Pseries>,
+    /// The DMA window that was set up, if a device translates its addresses.
+    pub window: Option<PhbWindow>,
+}
+
 /// The devices that can be used.
 pub struct Devices {
     /// The shared pool; none in normal mode.
     pub pool: Option<GpaRange>,
+    /// The host bridges that are used: config space, and the DMA window if a device has use for one.
+    pub bridges: Vec<HostBridge>,
     /// What each of the machine's bridges lets devices reach, those that were refused among them.
     pub reach: Vec<Reach>,
     /// DMA of all devices.
@@ -112,6 +124,7 @@ impl Devices {
         };
         let mut devices = Self {
             pool: pool_range,
+            bridges: Vec::new(),
             reach,
             dma,
             disks: Vec::new(),
@@ -126,6 +139,7 @@ impl Devices {
         for bridge in &mut bridges {
             devices.bring_up_behind(bridge, ram, &mut uart, report);
             devices.reach.push(bridge.reach());
+            devices.bridges.push(HostBridge { config: *bridge.config(), window: bridge.window().cloned() });
         }
         if let Some(outcome) = uart {
             report.uart(outcome == UartOutcome::Attached);

@@ -14,6 +14,7 @@ mod error;
 mod irq_cost;
 mod memory;
 mod net_bench;
+mod registry;
 mod soak;
 pub mod warm;
 
@@ -46,6 +47,10 @@ impl Extra for TestImage {
 
     fn set(&mut self, option: &[u8], value: &str) -> Result<(), Fault> {
         self.options.set(option, value)
+    }
+
+    fn default_step(&self) -> Option<ExtraStep> {
+        self.options.default_step()
     }
 
     fn check(&self, options: &Options) -> Result<(), Fault> {
@@ -88,6 +93,9 @@ impl Image for TestImage {
             Some(TestStep::BenchCopy) => ended(&mut work, step, copy::measure(bench, report)),
             Some(TestStep::BenchPool) => ended(&mut work, step, bench::pool(options, report)),
             Some(TestStep::Memory) => ended(&mut work, step, memory::fill(report)),
+            Some(TestStep::Tests) => {
+                work.add(registry::run(self.options.tests, options, devices, report));
+            }
             Some(TestStep::Breach(rule)) => {
                 ended(&mut work, step, breach::breach(rule, devices.pool, report))
             }

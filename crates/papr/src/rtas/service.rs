@@ -28,11 +28,13 @@ pub enum Service {
     CreateDmaWindow,
     /// Removes a DMA window of a host bridge.
     RemoveDmaWindow,
+    /// Reads the clock of the platform: year, month, day, hour, minute, second, nanosecond.
+    GetTimeOfDay,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ReadPciConfig,
         Self::WritePciConfig,
         Self::ChangeMsi,
@@ -42,6 +44,7 @@ impl Service {
         Self::QueryDmaWindow,
         Self::CreateDmaWindow,
         Self::RemoveDmaWindow,
+        Self::GetTimeOfDay,
     ];
 
     /// The property of the tree's `/rtas` that holds its token.
@@ -57,6 +60,7 @@ impl Service {
             Self::QueryDmaWindow => "ibm,query-pe-dma-window",
             Self::CreateDmaWindow => "ibm,create-pe-dma-window",
             Self::RemoveDmaWindow => "ibm,remove-pe-dma-window",
+            Self::GetTimeOfDay => "get-time-of-day",
         }
     }
 
@@ -65,6 +69,7 @@ impl Service {
     #[must_use]
     pub const fn arguments(self) -> usize {
         match self {
+            Self::GetTimeOfDay => 0,
             Self::InterruptOff | Self::RemoveDmaWindow => 1,
             Self::SetXive | Self::QueryDmaWindow => 3,
             Self::ReadPciConfig | Self::QueryInterruptSource => 4,

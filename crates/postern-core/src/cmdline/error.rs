@@ -24,6 +24,8 @@ pub enum Fault {
     NoValue,
     /// The value is not of this form.
     Expected(&'static str),
+    /// This item of a list, counted from 1, is not of this form.
+    Item(usize, &'static str),
     /// The gateway is no other machine in the network of `ip=`.
     GatewayOutside,
     /// A step of `run=` needs this beside it.
@@ -49,6 +51,7 @@ impl fmt::Display for CmdlineError<'_> {
             Fault::Unknown => f.write_str(": unknown option"),
             Fault::NoValue => f.write_str(": needs a value"),
             Fault::Expected(what) => write!(f, ": expected {what}"),
+            Fault::Item(number, what) => write!(f, ": item {number}: expected {what}"),
             Fault::GatewayOutside => f.write_str(": no other host in the network of ip="),
             Fault::Needs(what) => write!(f, ": needs {what}"),
             Fault::TestImage(word) => write!(f, ": only the test image (postern-test) knows {word}"),

@@ -36,6 +36,11 @@ pub trait Extra {
     /// The value is not of the form that the option has.
     fn set(&mut self, option: &[u8], value: &str) -> Result<(), Fault>;
 
+    /// The step that is run where the command line has no `run=`; else the product's default is.
+    fn default_step(&self) -> Option<ExtraStep> {
+        None
+    }
+
     /// What is missing beside the steps of `run=`.
     ///
     /// # Errors

@@ -58,7 +58,8 @@ words! {
     "gw" "A.B.C.D" "the gateway, with the second form of ip=";
     "irq" "auto|lsi|poll" "the interrupts that devices may use: the best they have, level interrupts, none";
     "report" "auto|full" "full: crash reports of an emulated secure VM show registers, stack and log, too";
-    "seed" "1" "of the pattern of blk-pattern and blk-smp; in the test image also of soak, blk-discard, bench-blk and bench-smp";
+    "seed" "1" "of the pattern of blk-pattern and blk-smp; in the test image also of soak, blk-discard, bench-blk, bench-smp \
+        and tests";
     "serve" "SECONDS" "how long net-serve lasts; in the test image also net-bench and soak";
     "patience" "SECONDS" "how long a device may take over a request before it counts as broken; default: 30 for a disk, \
         60 for a card";
@@ -68,7 +69,7 @@ words! {
 
 words! {
     /// The steps that only the test image has.
-    steps TEST_STEPS, TEST_STEP_HELP: [16]
+    steps TEST_STEPS, TEST_STEP_HELP: [17]
     "soak" "random work on all devices, which are reset now and then for serve= seconds; goes on undisturbed until q is \
         typed or two minutes have passed; compares all, gives all back";
     "irq-cost" "times 4 KiB reads of the first disk, polled and by interrupt";
@@ -80,6 +81,8 @@ words! {
     "bench-pool" "measures taking and giving back a 4 KiB slot of a pool that is 0, 25, 50, 75 and 95 % full";
     "bench-copy" "measures how fast private memory is copied to private memory, in buffers as bench= says";
     "memory" "takes all memory, marks it, finds the marks again, gives it back";
+    "tests" "the tests of test=, by TAP 13; without run= the default where there is a test=; a test that writes, writes \
+        to the scratch disk";
     "breach-text-write" "writes to instructions; this and the others end with status 8";
     "breach-data-execute" "executes data";
     "breach-pool-execute" "executes from the shared pool";
@@ -91,9 +94,9 @@ words! {
 
 /// The options that only the test image has. Every image can name them, so that whoever gives one to the product reads
 /// which image takes it.
-pub const TEST_OPTIONS: [&str; 2] = ["bench", "canary"];
+pub const TEST_OPTIONS: [&str; 3] = ["bench", "canary", "test"];
 /// Their help.
-pub const TEST_OPTION_HELP: [Help; 2] = [
+pub const TEST_OPTION_HELP: [Help; 3] = [
     Help {
         word: "bench=WORK,...",
         help: "of bench-blk and bench-smp: read|write:SIZE:DEPTH:seq|random:MILLISECONDS",
@@ -101,5 +104,10 @@ pub const TEST_OPTION_HELP: [Help; 2] = [
     Help {
         word: "canary=N",
         help: "plant secrets of this seed in private memory, for a search from outside",
+    },
+    Help {
+        word: "test=NAME,...|all",
+        help: "tests of docs/tests.tsv by name or by a pattern such as blk/*; status 14 when one fails, 6 when nothing but \
+            skips is left",
     },
 ];

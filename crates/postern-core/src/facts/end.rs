@@ -24,6 +24,10 @@ facts! {
     MAP: 1 = "map.N", Text("`START END RIGHTS`"), Words(&["map"]), "the N-th run of pages with the same rights, such as `0x0 0x10000 r-x`";
     CANARY_HEAP: 0 = "canary.heap", Hex, TestWords(&["canary="]), "address of the secrets that were planted in the heap";
     CANARY_IMAGE: 0 = "canary.image", Hex, TestWords(&["canary="]), "address of the secrets that were planted in the image";
+    TESTS_ASKED: 0 = "tests.asked", Count("tests"), TestWords(&["tests"]), "tests that `test=` names";
+    TESTS_OK: 0 = "tests.ok", Count("tests"), TestWords(&["tests"]), "tests that were ok";
+    TESTS_FAILED: 0 = "tests.failed", Count("tests"), TestWords(&["tests"]), "tests that were not ok; any of them makes status 14";
+    TESTS_SKIPPED: 0 = "tests.skipped", Count("tests"), TestWords(&["tests"]), "tests that this machine lacks something for; each names it";
     MEMORY_FILLED_BYTES: 0 = "memory.filled_bytes", Count("bytes"), TestWords(&["memory"]), "memory that was taken and marked";
     MEMORY_FILLED_TOP: 0 = "memory.filled_top", Hex, TestWords(&["memory"]), "one past the highest address of it";
     BREACH_ADDRESS: 0 = "breach.address", Hex, TestWords(&["breach-*"]), "where a rule of the memory map is about to be broken; printed at once";

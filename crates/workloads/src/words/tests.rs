@@ -42,7 +42,7 @@ fn every_word_is_read_beside_those_of_the_product() {
 #[test]
 fn every_step_is_read_and_shown_by_its_name() {
     for (extra, does) in STEPS {
-        let (options, _) = parsed(&format!("bench=read:512:1:seq:1 run={}", extra.name));
+        let (options, _) = parsed(&format!("bench=read:512:1:seq:1 test=all run={}", extra.name));
         let [step] = options.run[..] else { panic!("{:?}", options.run) };
         assert_eq!((test_step(step), step.to_string()), (Some(does), extra.name.to_string()));
     }
@@ -54,6 +54,17 @@ fn a_benchmark_of_nothing_is_no_command_line() {
         assert_eq!(errors(&format!("run={step}")), ["run: needs bench=WORK,.."]);
     }
     assert_eq!(errors("run=bench-pool"), [""; 0]);
+}
+
+#[test]
+fn tests_without_a_list_are_no_command_line_and_a_list_makes_them_the_default() {
+    assert_eq!(errors("run=tests"), ["run: needs test=NAME,.. or test=all"]);
+    let (options, test) = parsed("test=blk/read");
+    let [step] = options.run[..] else { panic!("{:?}", options.run) };
+    assert_eq!(test_step(step), Some(TestStep::Tests));
+    assert_eq!(test.tests.entries().count(), 1);
+    assert_eq!(parsed("test=all run=map").0.run[..], [Step::Map]);
+    assert_eq!(said("test=all run=map", true), ["test=all: not used: no step of run= looks at it"]);
 }
 
 #[test]
@@ -75,6 +86,11 @@ fn a_malformed_or_misspelt_word_is_named() {
         ("canary=x", "canary=x: expected a 64-bit number"),
         ("canary", "canary: needs a value"),
         ("bench=read", "bench=read: expected a list of read|write:SIZE:DEPTH:seq|random:MILLISECONDS"),
+        ("test", "test: needs a value"),
+        (
+            "test=all,blk/reed",
+            "test=all,blk/reed: item 2: expected the name of a test, a pattern such as blk/*, or all",
+        ),
         ("benches=read:512:1:seq:1", "benches=read:512:1:seq:1: unknown option"),
     ] {
         assert_eq!(errors(line), [error]);
@@ -88,15 +104,16 @@ fn a_malformed_or_misspelt_word_is_named() {
 }
 
 /// Options that some steps look at and others do not.
-const SOMETIMES: [&str; 5] = ["ip", "gw", "seed", "serve", "bench"];
+const SOMETIMES: [&str; 6] = ["ip", "gw", "seed", "serve", "bench", "test"];
 /// What each step looks at of those, from docs/help.txt.
-const LOOKED_AT: [(&str, &str); 6] = [
+const LOOKED_AT: [(&str, &str); 7] = [
     ("blk-discard", "seed"),
     ("soak", "ip gw seed serve"),
     ("net-bench", "ip gw serve"),
     ("bench-blk", "seed bench"),
     ("bench-smp", "seed bench"),
     ("bench-copy", "bench"),
+    ("tests", "ip gw seed test"),
 ];
 
 fn value(option: &str) -> &'static str {
@@ -110,6 +127,7 @@ fn value(option: &str) -> &'static str {
         "irq" => "poll",
         "report" => "full",
         "bench" => "read:4096:1:seq:1",
+        "test" => "blk/read",
         _ => "7",
     }
 }
@@ -131,7 +149,14 @@ fn every_option_with_every_step_has_an_effect_or_is_named() {
             // What has to be there with it or with the step.
             let with = if *option == "gw" { "ip=10.0.2.15/24 " } else { "" };
             let measures = matches!(step, "bench-blk" | "bench-smp" | "bench-copy") && *option != "bench";
-            let more = if measures { "bench=read:512:1:seq:1 " } else { "" };
+            let tests = step == "tests" && *option != "test";
+            let more = if measures {
+                "bench=read:512:1:seq:1 "
+            } else if tests {
+                "test=all "
+            } else {
+                ""
+            };
             let used = !SOMETIMES.contains(option) || of_step.split(' ').any(|used| used == *option);
             let said = said(&format!("{more}{with}{word} run={step}"), true);
             let line = format!("{word}: not used: no step of run= looks at it");

@@ -1,0 +1,63 @@
+//! What a test requires of a machine.
+
+use core::fmt;
+
+/// Something that a machine may lack. A test that lacks one is skipped, and says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// A disk of any kind.
+    Disk,
+    /// A disk that may be overwritten.
+    ScratchDisk,
+    /// A disk that may be overwritten and has a write cache to flush.
+    WriteCache,
+    /// A disk that refuses writes.
+    ReadOnlyDisk,
+    /// A disk with a queue for a second CPU.
+    SecondQueue,
+    /// A network card.
+    Card,
+    /// A network card that asks for its address (`ip=dhcp`).
+    Dhcp,
+    /// A network with a gateway.
+    Gateway,
+    /// A disk or a card.
+    Device,
+    /// A disk whose completions come by interrupt.
+    Interrupts,
+    /// A CPU besides the one that booted.
+    SecondCpu,
+    /// An ordinary guest.
+    Ordinary,
+    /// A secure guest.
+    Secure,
+    /// A DMA window that maps the pool.
+    PoolWindow,
+    /// A DMA window that maps all memory.
+    DirectWindow,
+    /// A DMA window in which buffers are mapped one by one.
+    OnDemandWindow,
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disk => "a disk",
+            Self::ScratchDisk => "a disk named scratch",
+            Self::WriteCache => "a disk named scratch with a write cache",
+            Self::ReadOnlyDisk => "a read-only disk",
+            Self::SecondQueue => "a disk with two queues, and 2 CPUs",
+            Self::Card => "a network card",
+            Self::Dhcp => "a network card with ip=dhcp",
+            Self::Gateway => "a network with a gateway",
+            Self::Device => "a disk or a network card",
+            Self::Interrupts => "a disk with interrupts",
+            Self::SecondCpu => "2 CPUs",
+            Self::Ordinary => "an ordinary guest",
+            Self::Secure => "a secure guest",
+            Self::PoolWindow => "a host bridge whose window maps the pool",
+            Self::DirectWindow => "a host bridge whose window maps all memory",
+            Self::OnDemandWindow => "a host bridge whose window maps buffers one by one",
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! The hypervisor's terminals.
+
+use super::not_ok::NotOk;
+use core::time::Duration;
+use papr::clock::Deadline;
+use papr::hcall::{HcallError, calls};
+use postern_kernel::platform::pseries::Pseries;
+
+/// Stands for the first terminal there is (QEMU `hw/char/spapr_vty.c`).
+const FIRST: u32 = 0;
+/// No terminal has this number.
+const NONE: u32 = 0x7fff_fff0;
+/// A whole call's worth: a comment of TAP.
+const TEXT: &[u8; calls::TERMINAL_BYTES] = b"# 16 bytes here\n";
+/// How long a terminal may be full.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The first terminal takes text, and one that there is not does not.
+pub fn terminal() -> Result<(), NotOk> {
+    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    loop {
+        match calls::put_term_char(&Pseries, FIRST, TEXT) {
+            Ok(()) => break,
+            Err(HcallError::Busy(_)) if !deadline.expired(&Pseries) => {}
+            Err(error) => return Err(NotOk::Hcall("H_PUT_TERM_CHAR", error)),
+        }
+    }
+    match calls::put_term_char(&Pseries, NONE, TEXT) {
+        Err(HcallError::Parameter(_)) => Ok(()),
+        Err(error) => Err(NotOk::Hcall("H_PUT_TERM_CHAR of no terminal", error)),
+        Ok(()) => Err(NotOk::NotRefused("text for a terminal that is not there")),
+    }
+}

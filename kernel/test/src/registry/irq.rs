@@ -1,0 +1,109 @@
+//! Interrupts, by each kind.
+
+use super::faults;
+use super::not_ok::NotOk;
+use super::requirements::has_interrupts;
+use super::run::Guest;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use papr::clock::{Clock, Deadline, Wake, ticks};
+use postern_kernel::arch::cpus;
+use postern_kernel::platform::interrupts;
+use postern_kernel::platform::pseries::Pseries;
+use virtio_pci::interrupts::IrqSource;
+
+/// How long something may take that takes no time.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// H_SIGNAL_SYS_RESET (PAPR+ 14.5.4.5.5): the target CPU's number.
+const SIGNAL_SYS_RESET: u64 = 0x380;
+
+/// Naps end by the timer, and none before its time.
+pub fn decrementer() -> Result<(), NotOk> {
+    const NAP: Duration = Duration::from_millis(2);
+    let (mut by_timer, mut deadline) = (0u8, Deadline::after(&Pseries, PATIENCE));
+    while by_timer < 3 {
+        let until = Pseries.now().saturating_add(ticks(&Pseries, NAP));
+        let wake = Pseries.idle(until);
+        let now = Pseries.now();
+        if wake == Wake::Timer {
+            by_timer = by_timer.saturating_add(1);
+            if now < until {
+                let what = "timebase at the end of a nap";
+                return Err(NotOk::Outside { what, found: now, least: until, most: u64::MAX });
+            }
+        }
+        if deadline.expired(&Pseries) {
+            return Err(NotOk::Late("a decrementer interrupt"));
+        }
+    }
+    Ok(())
+}
+
+/// Reads until one was slept for and an interrupt ended the sleep.
+pub fn device(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    let mut disks = guest.devices.disks.iter_mut().filter(|disk| has_interrupts(disk));
+    let disk = disks.next().ok_or(NotOk::Missing("disk with interrupts"))?;
+    let arrivals = |line: Option<&IrqSource>| line.map_or(0, IrqSource::arrivals);
+    let before = arrivals(disk.driver.line());
+    let bytes = disk.driver.geometry().usable_bytes().min(1 << 20);
+    let bytes = usize::try_from(bytes).unwrap_or(0);
+    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    while arrivals(disk.driver.line()) == before {
+        disk.driver.read(0, bytes)?;
+        if deadline.expired(&Pseries) {
+            return Err(NotOk::Late("an interrupt of the disk"));
+        }
+    }
+    Ok(())
+}
+
+/// Requests that CPUs have taken.
+fn requests() -> Result<u64, NotOk> {
+    interrupts::statistics().map(|seen| seen.ipis).ok_or(NotOk::Late("a look at the interrupt controller"))
+}
+
+/// A parked CPU takes a request, and answers.
+pub fn ipi() -> Result<(), NotOk> {
+    let worker = cpus::workers().next().ok_or(NotOk::Missing("second CPU"))?;
+    let before = requests()?;
+    worker.start(|| ()).wait(PATIENCE).map_err(|why| NotOk::Cpu(worker.server(), why))?;
+    // The work may have been found before the interrupt was taken, which is pending then.
+    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    while requests()? == before {
+        if deadline.expired(&Pseries) {
+            return Err(NotOk::Late("an interrupt by H_IPI"));
+        }
+    }
+    Ok(())
+}
+
+/// Another CPU is at work, is interrupted, and finishes its work.
+pub fn system_reset() -> Result<(), NotOk> {
+    static AT_WORK: AtomicBool = AtomicBool::new(false);
+    const WHAT: &str = "a system reset";
+    let worker = cpus::workers().next().ok_or(NotOk::Missing("second CPU"))?;
+    AT_WORK.store(false, Ordering::Relaxed);
+    let pending = worker.start(|| {
+        faults::expect();
+        AT_WORK.store(true, Ordering::Release);
+        let mut deadline = Deadline::after(&Pseries, PATIENCE);
+        while faults::seen().is_none() && !deadline.expired(&Pseries) {}
+        faults::taken()
+    });
+    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    while !AT_WORK.load(Ordering::Acquire) {
+        if deadline.expired(&Pseries) {
+            return Err(NotOk::Late("a CPU that is given work"));
+        }
+    }
+    // SAFETY: the call interrupts a CPU that expects it, and changes no memory but the RTAS area, which is the
+    // hypervisor's.
+    let (status, _) = unsafe { postern_arch::hcall(SIGNAL_SYS_RESET, [worker.server().into(), 0, 0, 0]) };
+    super::not_ok::same("the status of H_SIGNAL_SYS_RESET", status.cast_unsigned(), 0)?;
+    let fault = pending.wait(PATIENCE.saturating_mul(2)).map_err(|why| NotOk::Cpu(worker.server(), why))?;
+    match fault {
+        Some(fault) if fault.vector == 0x100 => Ok(()),
+        Some(fault) => Err(NotOk::OtherInterrupt(WHAT, fault)),
+        None => Err(NotOk::NoInterrupt(WHAT)),
+    }
+}

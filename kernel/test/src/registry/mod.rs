@@ -1,0 +1,20 @@
+//! The tests of `test=`: each shows one thing of the machine, or says what it found instead.
+
+mod blk;
+mod clock;
+mod console;
+mod dma;
+mod exceptions;
+mod faults;
+mod hcalls;
+mod irq;
+mod memory;
+mod mmu;
+mod net;
+mod not_ok;
+mod pci;
+mod requirements;
+mod run;
+mod smp;
+
+pub use run::run;

@@ -1,0 +1,74 @@
+//! The first network card.
+
+use super::not_ok::NotOk;
+use super::run::Guest;
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use netstack::settings::Settings;
+use netstack::stack::StackError;
+use postern_kernel::devices::set::Card;
+use postern_kernel::jobs::net::{PING_WAIT, configure};
+use postern_kernel::platform::pseries::Pseries;
+use virtio_pci::net::link::Link;
+
+/// How long an address that nobody has is asked for.
+const NOBODY_WAIT: Duration = Duration::from_millis(300);
+
+fn card<'a>(guest: &'a mut Guest<'_>) -> Result<(&'a mut Card, Settings), NotOk> {
+    let card = guest.devices.cards.first_mut().ok_or(NotOk::Missing("network card"))?;
+    let settings = configure(card, guest.report)?;
+    Ok((card, settings))
+}
+
+fn gateway(settings: Settings) -> Result<Ipv4Addr, NotOk> {
+    settings.gateway.ok_or(NotOk::Missing("gateway"))
+}
+
+/// The device says that its link is up.
+pub fn link(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    let card = guest.devices.cards.first_mut().ok_or(NotOk::Missing("network card"))?;
+    if card.stack.link().is_up() {
+        Ok(())
+    } else {
+        Err(NotOk::Missing("link: the card says that it is down"))
+    }
+}
+
+/// A lease, which takes four datagrams.
+pub fn udp(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    card(guest).map(drop)
+}
+
+/// The gateway has a hardware address. An address that nobody has does not get as far as a ping.
+pub fn arp(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    let (card, settings) = card(guest)?;
+    let gateway = gateway(settings)?;
+    match card.stack.ping(&Pseries, gateway, PING_WAIT) {
+        // Whether it answers is another test's.
+        Ok(_) | Err(StackError::NoAnswer { sent: true, .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let nobody = nobody(settings, gateway);
+    match card.stack.ping(&Pseries, nobody, NOBODY_WAIT) {
+        Err(StackError::NoAnswer { sent: false, .. }) => Ok(()),
+        Ok(_) | Err(StackError::NoAnswer { .. }) => Err(NotOk::Reached(nobody)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An address of the network that is neither ours nor the gateway's, near its end.
+fn nobody(settings: Settings, gateway: Ipv4Addr) -> Ipv4Addr {
+    let host_bits = 32u32.saturating_sub(settings.prefix.into());
+    let hosts = u32::MAX.checked_shr(32u32.saturating_sub(host_bits)).unwrap_or(0);
+    let network = settings.address.to_bits() & !hosts;
+    let candidates = (1..=3).map(|back| Ipv4Addr::from_bits(network | hosts.saturating_sub(back)));
+    let mut free = candidates.filter(|address| *address != settings.address && *address != gateway);
+    free.next().unwrap_or(gateway)
+}
+
+/// The gateway answers.
+pub fn icmp(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    let (card, settings) = card(guest)?;
+    card.stack.ping(&Pseries, gateway(settings)?, PING_WAIT)?;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! Why a test is not ok.
+
+use super::faults::Fault;
+use alloc::string::String;
+use core::net::Ipv4Addr;
+use netstack::stack::StackError;
+use papr::hcall::HcallError;
+use papr::rtas::RtasError;
+use postern_core::disk::jobs::{JobError, Sha256Digest};
+use postern_kernel::arch::cpus::Unanswered;
+use postern_kernel::devices::DeviceError;
+use svm_dma::dma::DmaError;
+use svm_dma::tce::TceError;
+use thiserror::Error;
+use virtio_pci::blk::error::BlkError;
+use virtio_pci::blk::stream::TransferError;
+use virtio_pci::net::error::NetError;
+use virtio_pci::pci::config::ConfigError;
+
+/// What a test found instead of what it is to show.
+#[derive(Debug, Error)]
+pub enum NotOk {
+    /// A number is another one.
+    #[error("{what} is {found:#x}, not {wanted:#x}")]
+    Differs {
+        /// What it is.
+        what: &'static str,
+        /// The number.
+        found: u64,
+        /// What it has to be.
+        wanted: u64,
+    },
+    /// A number is too small or too large.
+    #[error("{what}: {found}, not {least} to {most}")]
+    Outside {
+        /// What it counts.
+        what: &'static str,
+        /// The number.
+        found: u64,
+        /// The least that is right.
+        least: u64,
+        /// The most.
+        most: u64,
+    },
+    /// What has to be refused was done.
+    #[error("{0} was not refused")]
+    NotRefused(&'static str),
+    /// What has to raise an interrupt raised none.
+    #[error("{0} raised no interrupt")]
+    NoInterrupt(&'static str),
+    /// It raised another one than it has to.
+    #[error("{0} raised {1}")]
+    OtherInterrupt(&'static str, Fault),
+    /// It does not come within its time.
+    #[error("{0} did not come in time")]
+    Late(&'static str),
+    /// Two digests of the same bytes.
+    #[error("SHA-256 {1} by {0}, {2} otherwise")]
+    Digest(&'static str, Sha256Digest, Sha256Digest),
+    /// A disk's name.
+    #[error("GET_ID answers {0}, and {1} at boot")]
+    Name(String, String),
+    /// A host that nobody has was reached.
+    #[error("{0} has a hardware address, and nobody has it")]
+    Reached(Ipv4Addr),
+    /// A hypercall.
+    #[error("{0}: {1}")]
+    Hcall(&'static str, HcallError),
+    /// A service of RTAS.
+    #[error(transparent)]
+    Rtas(#[from] RtasError),
+    /// Config space.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A DMA window.
+    #[error(transparent)]
+    Tce(#[from] TceError),
+    /// DMA.
+    #[error(transparent)]
+    Dma(#[from] DmaError),
+    /// A disk.
+    #[error(transparent)]
+    Blk(#[from] BlkError),
+    /// A transfer.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// A job on a disk.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// The network.
+    #[error(transparent)]
+    Net(#[from] StackError<NetError>),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A CPU.
+    #[error("cpu {0} {1}")]
+    Cpu(u32, Unanswered),
+    /// Memory does not keep what was written.
+    #[error("memory at {0:#x} does not hold what was written")]
+    Memory(u64),
+    /// There is no memory for the test.
+    #[error("no memory for {0} bytes")]
+    NoMemory(usize),
+    /// What the table says is there is not.
+    #[error("there is no {0}")]
+    Missing(&'static str),
+}
+
+/// Whether a number is the right one.
+///
+/// # Errors
+/// It is another one.
+pub fn same(what: &'static str, found: u64, wanted: u64) -> Result<(), NotOk> {
+    if found == wanted { Ok(()) } else { Err(NotOk::Differs { what, found, wanted }) }
+}

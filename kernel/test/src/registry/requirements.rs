@@ -1,0 +1,63 @@
+//! Whether this machine has what a test requires.
+
+use super::run::Guest;
+use postern_core::cmdline::Ip;
+use postern_kernel::arch::cpus;
+use postern_kernel::devices::set::Disk;
+use postern_kernel::jobs::blk::SCRATCH;
+use postern_kernel::jobs::net::configure;
+use svm_dma::tce::{PhbWindow, WindowKind};
+use virtio_pci::interrupts::Delivery;
+use workloads::registry::Requirement;
+
+/// Whether the machine has it.
+pub fn met(requirement: Requirement, guest: &mut Guest<'_>) -> bool {
+    let secure = guest.devices.pool.is_some();
+    let disks = &guest.devices.disks;
+    let any = |has: fn(&Disk) -> bool| disks.iter().any(has);
+    match requirement {
+        Requirement::Disk => !disks.is_empty(),
+        Requirement::ScratchDisk => any(is_scratch),
+        Requirement::WriteCache => any(|disk| is_scratch(disk) && disk.driver.geometry().flush),
+        Requirement::ReadOnlyDisk => any(|disk| disk.driver.geometry().read_only),
+        Requirement::SecondQueue => any(|disk| !disk.others.is_empty()),
+        Requirement::Interrupts => any(has_interrupts),
+        Requirement::Card => !guest.devices.cards.is_empty(),
+        Requirement::Dhcp => !guest.devices.cards.is_empty() && guest.options.ip == Ip::Dhcp,
+        Requirement::Gateway => has_gateway(guest),
+        Requirement::Device => !disks.is_empty() || !guest.devices.cards.is_empty(),
+        Requirement::SecondCpu => cpus::workers().next().is_some(),
+        Requirement::Ordinary => !secure,
+        Requirement::Secure => secure,
+        Requirement::PoolWindow => window(guest, WindowKind::Pool).is_some(),
+        Requirement::DirectWindow => window(guest, WindowKind::Direct).is_some(),
+        Requirement::OnDemandWindow => window(guest, WindowKind::OnDemand).is_some(),
+    }
+}
+
+/// Whether a disk may be overwritten.
+pub fn is_scratch(disk: &Disk) -> bool {
+    disk.id == *SCRATCH && !disk.driver.geometry().read_only
+}
+
+/// Whether completions of a disk come by interrupt.
+pub fn has_interrupts(disk: &Disk) -> bool {
+    disk.driver.line().is_some() && disk.driver.delivery() != Delivery::Poll
+}
+
+/// The first window of this kind.
+pub fn window<'a>(guest: &'a Guest<'_>, kind: WindowKind) -> Option<&'a PhbWindow> {
+    let mut windows = guest.devices.bridges.iter().filter_map(|bridge| bridge.window.as_ref());
+    windows.find(|window| window.report().kind == kind)
+}
+
+/// Whether the first card's network has a gateway. A card that gets no address may have one: the test says what is wrong.
+fn has_gateway(guest: &mut Guest<'_>) -> bool {
+    let Guest { options, devices, report, .. } = guest;
+    let Some(card) = devices.cards.first_mut() else { return false };
+    match (options.ip, configure(card, report)) {
+        (_, Ok(settings)) => settings.gateway.is_some(),
+        (Ip::Static { gateway, .. }, Err(_)) => gateway.is_some(),
+        (Ip::Dhcp, Err(_)) => true,
+    }
+}

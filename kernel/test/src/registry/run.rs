@@ -1,0 +1,116 @@
+//! Runs the tests that `test=` names, each by itself, and says by TAP what they came to.
+
+use super::not_ok::NotOk;
+use super::requirements::met;
+use super::{blk, clock, console, dma, exceptions, hcalls, irq, memory, mmu, net, pci, smp};
+use postern_core::cmdline::Options;
+use postern_core::exit::ExitStatus;
+use postern_core::facts::end;
+use postern_core::outcome::Work;
+use postern_kernel::devices::set::Devices;
+use postern_kernel::println;
+use postern_kernel::report::Report;
+use workloads::registry::tap::{BLOCK, Line, Plan, Reason, VERSION, Verdict};
+use workloads::registry::{Selection, Test};
+
+/// What a test works on.
+pub struct Guest<'a> {
+    /// The command line.
+    pub options: &'a Options,
+    /// The devices.
+    pub devices: &'a mut Devices,
+    /// Where an address by DHCP is stated.
+    pub report: &'a mut Report,
+}
+
+/// Runs the tests. A skipped one is no piece of work: a run of nothing else has found nothing to do.
+pub fn run(selection: Selection, options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
+    let mut guest = Guest { options, devices, report };
+    let (mut work, mut counts) = (Work::default(), [0u64; 3]);
+    println!("{VERSION}");
+    println!("{}", Plan(selection.entries().count()));
+    for (number, entry) in (1..).zip(selection.entries()) {
+        let missing = entry.requires.iter().find(|requirement| !met(**requirement, &mut guest));
+        let verdict = match missing {
+            Some(requirement) => Verdict::Skip(*requirement),
+            None => match one(entry.test, &mut guest) {
+                Ok(()) => Verdict::Ok,
+                Err(reason) => Verdict::NotOk(reason),
+            },
+        };
+        println!("{}", Line { number, entry, verdict: &verdict });
+        let [ok, failed, skipped] = &mut counts;
+        let count = match &verdict {
+            Verdict::Ok => ok,
+            Verdict::NotOk(_) => failed,
+            Verdict::Skip(_) => skipped,
+        };
+        *count = count.saturating_add(1);
+        match &verdict {
+            Verdict::Ok => work.note(Ok(())),
+            Verdict::NotOk(reason) => {
+                let [open, close] = BLOCK;
+                println!("{open}");
+                println!("{}", Reason(reason));
+                println!("{close}");
+                work.note(Err(ExitStatus::TestFailed));
+            }
+            Verdict::Skip(_) => {}
+        }
+    }
+    let [ok, failed, skipped] = counts;
+    let asked = ok.saturating_add(failed).saturating_add(skipped);
+    println!("# {asked} tests: {ok} ok, {failed} not ok, {skipped} skipped");
+    let facts = [
+        (end::TESTS_ASKED, asked),
+        (end::TESTS_OK, ok),
+        (end::TESTS_FAILED, failed),
+        (end::TESTS_SKIPPED, skipped),
+    ];
+    for (name, count) in facts {
+        guest.report.fact(name, count);
+    }
+    work
+}
+
+/// The code of each test.
+fn one(test: Test, guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    match test {
+        Test::ConsoleTerminal => console::terminal(),
+        Test::ClockTimebase => clock::timebase(),
+        Test::ClockDate => clock::date(),
+        Test::MemoryMarks => memory::marks(),
+        Test::MmuTextWrite => mmu::text_write(),
+        Test::MmuDataExecute => mmu::data_execute(),
+        Test::MmuStackExecute => mmu::stack_execute(),
+        Test::MmuPoolExecute => mmu::pool_execute(guest),
+        Test::MmuNullRead => mmu::null_read(),
+        Test::MmuGuardWrite => mmu::guard_write(),
+        Test::ExceptionTrap => exceptions::trap(),
+        Test::ExceptionAlignment => exceptions::alignment(),
+        Test::ExceptionUltracall => exceptions::ultracall(),
+        Test::HcallUnknown => hcalls::unknown(),
+        Test::HcallParameter => hcalls::parameter(),
+        Test::IrqDecrementer => irq::decrementer(),
+        Test::IrqDevice => irq::device(guest),
+        Test::IrqIpi => irq::ipi(),
+        Test::IrqSystemReset => irq::system_reset(),
+        Test::SmpWork => smp::work(guest),
+        Test::PciConfig => pci::config(guest),
+        Test::PciAbsent => pci::absent(guest),
+        Test::TcePool => dma::pool_window(guest),
+        Test::TceDirect => dma::direct_window(guest),
+        Test::TceOnDemand => dma::on_demand_window(guest),
+        Test::BlkRead => blk::read(guest),
+        Test::BlkId => blk::id(guest),
+        Test::BlkLimits => blk::limits(guest),
+        Test::BlkReadOnly => blk::read_only(guest),
+        Test::BlkWrite => blk::write(guest),
+        Test::BlkFlush => blk::flush(guest),
+        Test::BlkQueues => blk::queues(guest),
+        Test::NetLink => net::link(guest),
+        Test::NetUdp => net::udp(guest),
+        Test::NetArp => net::arp(guest),
+        Test::NetIcmp => net::icmp(guest),
+    }
+}
