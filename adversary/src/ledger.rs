@@ -4,7 +4,7 @@ use crate::ring::Ring;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Refusals that are kept word for word; the others are counted.
 const KEPT: usize = 32;
@@ -55,6 +55,27 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// What a driver did after a violation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AfterLie {
+    /// Violations.
+    pub told: u64,
+    /// Requests after the first, with the one that it was about.
+    pub requests: u64,
+    /// Queues that the driver gave up: at a reset of the device, or at the end.
+    pub given_up: u64,
+}
+
+impl fmt::Display for AfterLie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.told == 0 {
+            return f.write_str("not told, the guest did not come so far");
+        }
+        let Self { told, requests, given_up } = self;
+        write!(f, "told {told} times; then {requests} requests, {given_up} queues given up")
+    }
+}
+
 /// One server's account, filled while it runs.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -63,6 +84,10 @@ pub struct Ledger {
     refused: AtomicU64,
     requests: AtomicU64,
     violations: AtomicU64,
+    /// Requests before the first violation.
+    before: OnceLock<u64>,
+    /// Queues that the driver gave up after it.
+    given_up: AtomicU64,
     refusals: Mutex<Vec<Refusal>>,
     skipped: Mutex<Vec<(u64, u64)>>,
     asked: AtomicU64,
@@ -88,7 +113,14 @@ impl Ledger {
     }
 
     pub(crate) fn violation(&self) {
+        self.before.get_or_init(|| self.requests());
         self.violations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn give_up(&self) {
+        if self.before.get().is_some() {
+            self.given_up.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn skip(&self, at: u64, bytes: u64) {
@@ -146,6 +178,17 @@ impl Ledger {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// What the driver did once there was a violation.
+    #[must_use]
+    pub fn after_lie(&self) -> AfterLie {
+        let since = |before: &u64| self.requests().saturating_sub(*before);
+        AfterLie {
+            told: self.violations(),
+            requests: self.before.get().map_or(0, since),
+            given_up: self.given_up.load(Ordering::Relaxed),
+        }
+    }
+
     /// Violations that happened.
     #[must_use]
     pub fn violations(&self) -> u64 {
@@ -156,5 +199,24 @@ impl Ledger {
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusal> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_driver_does_counts_from_the_first_violation_on() {
+        let ledger = Ledger::default();
+        ledger.request();
+        ledger.give_up();
+        assert!(ledger.after_lie().to_string().starts_with("not told"));
+        ledger.violation();
+        ledger.request();
+        ledger.violation();
+        ledger.request();
+        ledger.give_up();
+        assert_eq!(ledger.after_lie(), AfterLie { told: 2, requests: 2, given_up: 1 });
     }
 }

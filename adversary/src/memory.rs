@@ -41,10 +41,14 @@ impl<'a> Guarded<'a> {
     /// Fills `into` from guest memory; with noise when refused.
     pub fn read(&self, address: u64, into: &mut [u8], part: Part) {
         let length = into.len() as u64;
-        if length == 0 {
-            return;
+        if length != 0 {
+            self.fill(self.passes(address, length), address, into, part);
         }
-        if self.passes(address, length) && self.memory.read_slice(into, GuestAddress(address)).is_ok() {
+    }
+
+    fn fill(&self, passed: bool, address: u64, into: &mut [u8], part: Part) {
+        let length = into.len() as u64;
+        if passed && self.memory.read_slice(into, GuestAddress(address)).is_ok() {
             self.ledger.allow(length);
         } else {
             Noise::new(address).fill(into);
@@ -55,11 +59,13 @@ impl<'a> Guarded<'a> {
     /// Reads `length` bytes of guest memory. Of what is refused, however much it is, there is a page of noise.
     #[must_use]
     pub fn take(&self, address: u64, length: u32, part: Part) -> Vec<u8> {
-        let seen = if self.passes(address, length.into()) { length } else { length.min(REFUSED) };
+        // Asked once: a gate may count.
+        let passed = self.passes(address, length.into());
+        let seen = if passed { length } else { length.min(REFUSED) };
         let mut bytes = vec![0; seen as usize];
-        if seen == length {
-            self.read(address, &mut bytes, part);
-        } else {
+        if seen == length && length != 0 {
+            self.fill(passed, address, &mut bytes, part);
+        } else if length != 0 {
             Noise::new(address).fill(&mut bytes);
             self.refuse(address, length.into(), part, false);
         }
@@ -158,6 +164,23 @@ mod tests {
         assert_eq!(view.take(0x800, u32::MAX, Part::Used).len(), REFUSED as usize);
         assert_eq!(ledger.refusals()[0].length, u64::from(u32::MAX));
         assert_eq!((view.take(0x800, 16, Part::Used), ledger.refused()), (vec![0; 16], 1));
+    }
+
+    #[test]
+    fn the_gate_is_asked_once_for_an_access() {
+        struct Counting(std::sync::atomic::AtomicU64);
+        impl Gate for Counting {
+            fn allows(&self, _: u64, _: u64) -> bool {
+                self.0.fetch_add(1, Ordering::Relaxed);
+                true
+            }
+        }
+        let (memory, ledger, gate) = (memory(), Ledger::default(), Counting(0.into()));
+        let view = Guarded::new(&memory, &gate, &ledger, 0);
+        let _ = view.take(0x800, 16, Part::Used);
+        view.read(0x800, &mut [0; 4], Part::Used);
+        view.store(0x800, 1, Part::Used);
+        assert_eq!((gate.0.load(Ordering::Relaxed), ledger.accesses()), (3, 3));
     }
 
     #[test]

@@ -162,6 +162,7 @@ impl<D: Device> VhostUserBackend for Handle<D> {
         let map = self.0.memory.memory();
         let memory = Guarded::new(&map, &*self.0.gate, &self.0.ledger, index);
         self.0.device().stopped(index, &memory);
+        self.0.ledger.give_up();
         Ok(())
     }
 
@@ -299,12 +300,24 @@ impl Server {
         &self.ledger
     }
 
+    /// Waits for a connection and for its end.
+    ///
+    /// # Errors
+    /// The protocol was broken.
+    pub fn wait(mut self) -> Result<Arc<Ledger>, ServerError> {
+        self.join()
+    }
+
     /// Waits for the end of the connection, which is QEMU's; a server that nobody connected to ends.
     ///
     /// # Errors
     /// The protocol was broken.
     pub fn finish(mut self) -> Result<Arc<Ledger>, ServerError> {
         self.release();
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<Arc<Ledger>, ServerError> {
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(served)) => served.map_err(ServerError::Daemon)?,
             Some(Err(panic)) => std::panic::resume_unwind(panic),

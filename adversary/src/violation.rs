@@ -5,6 +5,8 @@ use crate::memory::Guarded;
 use crate::noise::Noise;
 use crate::ring::Ring;
 
+pub use crate::lies::UnknownLie;
+
 /// A thing that a device does although it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is described by its text")]

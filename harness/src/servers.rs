@@ -11,25 +11,9 @@ use postern_adversary::ledger::Ledger;
 use postern_adversary::net::Net;
 use postern_adversary::server::{Server, ServerError};
 use postern_adversary::violation::ProtocolViolation;
-use postern_ultravisor::frames::FrameState;
-use postern_ultravisor::{FRAME_SHIFT, ShareMap};
+use postern_ultravisor::keeper::Keeper;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
-
-/// Asks the ultravisor. Before UV_ESM the host sees everything; before there is an ultravisor, nothing.
-#[derive(Debug, Default)]
-pub struct Keeper(OnceLock<Arc<ShareMap>>);
-
-impl Gate for Keeper {
-    fn allows(&self, address: u64, length: u64) -> bool {
-        let Some(map) = self.0.get() else { return false };
-        let Some(last) = length.checked_sub(1).and_then(|most| address.checked_add(most)) else {
-            return false;
-        };
-        let seen = |gfn| matches!(map.state(gfn), Some(FrameState::Normal | FrameState::Shared));
-        (address >> FRAME_SHIFT..=last >> FRAME_SHIFT).all(seen)
-    }
-}
+use std::sync::Arc;
 
 /// What a server saw.
 #[derive(Clone, Debug)]
@@ -115,8 +99,7 @@ impl Servers {
     /// The guest has an ultravisor now.
     pub fn ask(&self, session: &Session) {
         if let (Some(keeper), Some(map)) = (&self.keeper, session.share_map()) {
-            // One guest to a set of servers.
-            drop(keeper.0.set(map));
+            keeper.ask(map);
         }
     }
 
@@ -134,31 +117,5 @@ impl Servers {
     pub fn finish(self) -> Result<Vec<Account>, ServerError> {
         let servers = self.running.into_iter();
         servers.map(|(device, server)| Ok(Account { device, ledger: server.finish()? })).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use postern_ultravisor::FRAME_SIZE;
-
-    #[test]
-    fn a_keeper_without_an_ultravisor_refuses_everything() {
-        assert!(!Keeper::default().allows(0, 1));
-    }
-
-    #[test]
-    fn a_keeper_allows_what_is_shared_and_what_is_nobodys() {
-        let keeper = Keeper::default();
-        let map = Arc::new(ShareMap::new(4 * FRAME_SIZE));
-        keeper.0.set(Arc::clone(&map)).unwrap();
-        assert!(keeper.allows(0, 4 * FRAME_SIZE));
-        assert!(!keeper.allows(0, 4 * FRAME_SIZE + 1));
-        map.secure_all();
-        assert!(!keeper.allows(0, 1));
-        map.set(1, FrameState::Shared);
-        assert!(keeper.allows(FRAME_SIZE, FRAME_SIZE));
-        assert!(!keeper.allows(FRAME_SIZE, FRAME_SIZE + 1));
-        assert!(!keeper.allows(FRAME_SIZE, 0));
     }
 }

@@ -26,6 +26,7 @@ pub mod hcalls;
 pub mod host;
 pub mod image;
 pub mod inject;
+pub mod keeper;
 mod locks;
 pub mod log;
 pub mod machine;

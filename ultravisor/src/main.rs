@@ -1,9 +1,11 @@
 //! `postern-ultravisor`: an ultravisor for a QEMU command line that one has already.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use postern_adversary::violation::{ProtocolViolation, UnknownLie};
 use postern_ultravisor::tool::attach::{Attach, attach};
 use postern_ultravisor::tool::blob::{self, BlobError, Boots, Make};
 use postern_ultravisor::tool::run::{Run, code, run};
+use postern_ultravisor::tool::servers::Devices;
 use postern_ultravisor::tool::settings::Settings;
 use postern_ultravisor::tool::summary::Summary;
 use postern_ultravisor::{Behaviour, Faults, Firmware};
@@ -114,6 +116,14 @@ struct RunArguments {
     /// ELF file of the kernel that UV_ESM has to find; by default QEMU's -kernel.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
+    /// What the guest's virtio-blk-pci and virtio-net-pci devices are; refusing: vhost-user servers that see what the guest
+    /// shared and nothing else.
+    #[arg(long, value_enum)]
+    devices: Option<Which>,
+    /// What these servers do although they must not, to whatever guest it is; alone it means --devices seeing.
+    /// `postern-adversary lies` names them, and so does a wrong name here.
+    #[arg(long, value_name = "NAME", value_parser = lie)]
+    lie: Option<ProtocolViolation>,
     /// Ends the guest within hundredths of a second at its first hypercall that is wrong, as a real ultravisor would, and
     /// exits 3. Without it such calls are counted, and listed at the end.
     #[arg(long, conflicts_with = "warn_only")]
@@ -176,6 +186,16 @@ struct CommonArguments {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum Which {
+    /// QEMU's.
+    Own,
+    /// Servers that refuse what is not shared.
+    Refusing,
+    /// Servers that see everything, and count what was not shared.
+    Seeing,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Start {
     /// QEMU's default.
     Slof,
@@ -210,6 +230,10 @@ enum Source {
 
 fn faults(text: &str) -> Result<Faults, String> {
     text.parse().map_err(|error: postern_ultravisor::FaultError| error.to_string())
+}
+
+fn lie(name: &str) -> Result<ProtocolViolation, String> {
+    name.parse().map_err(|error: UnknownLie| error.to_string())
 }
 
 fn named(text: &str) -> Result<(String, PathBuf), String> {
@@ -252,10 +276,21 @@ fn blob(action: BlobAction) -> Result<u8, BlobError> {
 }
 
 fn serve(arguments: RunArguments) -> ExitCode {
+    let devices = match (arguments.devices, arguments.lie) {
+        (Some(Which::Refusing), _) => Devices::Refusing,
+        (Some(Which::Seeing), _) | (None, Some(_)) => Devices::Seeing,
+        (Some(Which::Own), Some(_)) => {
+            say("--lie: QEMU's own devices tell none; leave --devices own out");
+            return ExitCode::from(2);
+        }
+        (Some(Which::Own) | None, None) => Devices::Own,
+    };
     let options = Run {
         qemu: arguments.qemu,
         kernel: arguments.kernel,
         settings: Settings::from(&arguments.common),
+        devices,
+        lie: arguments.lie,
         live: arguments.live_hcalls,
     };
     match run(&options, say) {

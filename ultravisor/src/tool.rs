@@ -6,5 +6,7 @@ pub mod hypercalls;
 pub mod log;
 pub mod qemu;
 pub mod run;
+pub mod servers;
 pub mod settings;
+pub mod stand_in;
 pub mod summary;

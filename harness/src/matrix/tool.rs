@@ -1,5 +1,6 @@
 //! The command `postern-ultravisor` as a person calls it, with guests that do what it has to find.
 
+use crate::disk;
 use crate::finding::Finding;
 use crate::guest::tiny::{self, Last};
 use crate::matrix::fixture::{Context, Failure};
@@ -7,16 +8,32 @@ use crate::matrix::runner::Test;
 use crate::qemu::process::Output;
 use postern_ultravisor::workdir::Workdir;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Exit status of `postern-ultravisor run` that found something.
 const FOUND: i32 = 3;
 /// What makes QEMU's machine one that TCG has without warnings.
 const MACHINE: &str = "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off";
+
+/// A disk and a card as a person writes them.
+const DEVICES: [&str; 6] = [
+    "-device",
+    "virtio-blk-pci,drive=d,disable-legacy=on,iommu_platform=on",
+    "-netdev",
+    "user,id=n",
+    "-device",
+    "virtio-net-pci,netdev=n,romfile=,disable-legacy=on,iommu_platform=on",
+];
+const DISK_BYTES: u64 = 1 << 20;
+/// How often a socket is looked for.
+const TICK: Duration = Duration::from_millis(10);
+/// How long a server may take to make it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The tests.
 #[must_use]
@@ -24,7 +41,14 @@ pub fn tests() -> Vec<Test> {
     let hypercalls = [("little-endian", true), ("big-endian", false)].map(|(name, little)| {
         Test::new(format!("tool/hypercalls/{name}"), move |context| hypercalls(context, little))
     });
-    hypercalls.into_iter().chain([Test::new("tool/live-hcalls", live)]).collect()
+    let others = [
+        Test::new("tool/live-hcalls", live),
+        Test::new("tool/devices/refusing", refusing),
+        Test::new("tool/devices/private-buffers-are-refused", private_buffers),
+        Test::new("tool/devices/lie", lie),
+        Test::new("tool/adversary", adversary),
+    ];
+    hypercalls.into_iter().chain(others).collect()
 }
 
 /// The command, built once for all tests.
@@ -32,9 +56,15 @@ pub fn tests() -> Vec<Test> {
 /// # Errors
 /// It cannot be built.
 pub fn command() -> Result<PathBuf, Finding> {
+    program("postern-ultravisor")
+}
+
+fn program(name: &str) -> Result<PathBuf, Finding> {
     static BUILT: OnceLock<Result<(), String>> = OnceLock::new();
     let build = || {
-        let cargo = Command::new("scripts/cargo").args(["-q", "build", "-p", "postern-ultravisor"]).output();
+        let cargo = Command::new("scripts/cargo")
+            .args(["-q", "build", "-p", "postern-ultravisor", "-p", "postern-adversary"])
+            .output();
         let cargo = cargo.map_err(|error| error.to_string())?;
         let said = String::from_utf8_lossy(&cargo.stderr).into_owned();
         if cargo.status.success() { Ok(()) } else { Err(said) }
@@ -42,7 +72,7 @@ pub fn command() -> Result<PathBuf, Finding> {
     let failed = |error: &str| Finding::File("scripts/cargo".into(), io::Error::other(error.to_owned()));
     BUILT.get_or_init(build).as_ref().map_err(|error| failed(error))?;
     let me = std::env::current_exe().map_err(|error| failed(&error.to_string()))?;
-    Ok(me.with_file_name("postern-ultravisor"))
+    Ok(me.with_file_name(name))
 }
 
 /// What the command left.
@@ -53,15 +83,43 @@ struct Said {
     output: Output,
 }
 
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> Finding {
+    let path = path.to_path_buf();
+    move |error| Finding::File(path, error)
+}
+
 /// Runs the smallest guest under the command.
 fn run(context: &Context, guest: &[u8], options: &[&str]) -> Result<Said, Failure> {
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |error: io::Error| Finding::File(path, error)
-    };
     let dir = Workdir::new().map_err(failed(&std::env::temp_dir()))?;
-    let (kernel, initrd, json) = (dir.path("kernel"), dir.path("initrd"), dir.path("json"));
+    let kernel = dir.path("kernel");
     std::fs::write(&kernel, guest).map_err(failed(&kernel))?;
+    let rom = std::path::absolute(&context.rom).map_err(failed(&context.rom))?;
+    let qemu = ["-M", MACHINE, "-append", "svm=on", "-bios"].map(OsString::from);
+    start(context, &dir, options, qemu.into_iter().chain([rom.into(), "-kernel".into(), kernel.into()]))
+}
+
+/// Runs this project's image under the command, with a disk and a card that servers stand in for.
+fn run_image(context: &Context, image: &Path, options: &[&str], words: &str) -> Result<Said, Failure> {
+    let dir = Workdir::new().map_err(failed(&std::env::temp_dir()))?;
+    let disk = dir.path("disk");
+    disk::make(&disk, DISK_BYTES, 7).map_err(failed(&disk))?;
+    let image = std::path::absolute(image).map_err(failed(image))?;
+    let machine = format!("{MACHINE},x-vof=on");
+    let drive = format!("if=none,id=d,format=raw,file={}", disk.display());
+    let words = format!("svm=emulated {words}");
+    let qemu =
+        ["-M", &machine, "-append", &words, "-drive", &drive].into_iter().chain(DEVICES).map(OsString::from);
+    let options = [&["--no-patch"], options].concat();
+    start(context, &dir, &options, qemu.chain(["-kernel".into(), image.into()]))
+}
+
+fn start(
+    context: &Context,
+    dir: &Workdir,
+    options: &[&str],
+    qemu: impl Iterator<Item = OsString>,
+) -> Result<Said, Failure> {
+    let (initrd, json) = (dir.path("initrd"), dir.path("json"));
     std::fs::write(&initrd, [0x5a; 4096]).map_err(failed(&initrd))?;
     let started = Instant::now();
     let output = Command::new(command()?)
@@ -73,14 +131,23 @@ fn run(context: &Context, guest: &[u8], options: &[&str]) -> Result<Said, Failur
         // A guest that nobody ends is given an end.
         .args(["timeout", "120"])
         .arg(&context.qemu)
-        .args(["-M", MACHINE, "-cpu", "power9", "-m", "256M", "-nodefaults", "-nographic", "-vga", "none"])
-        .args(["-no-reboot", "-append", "svm=on", "-bios"])
-        .arg(std::path::absolute(&context.rom).map_err(failed(&context.rom))?)
-        .arg("-kernel")
-        .arg(&kernel)
+        .args([
+            "-cpu",
+            "power9",
+            "-m",
+            "256M",
+            "-nodefaults",
+            "-nographic",
+            "-vga",
+            "none",
+            "-serial",
+            "stdio",
+        ])
+        .args(["-no-reboot", "-action", "panic=exit-failure"])
+        .args(qemu)
         .arg("-initrd")
         .arg(&initrd)
-        .stdin(std::process::Stdio::null())
+        .stdin(Stdio::null())
         .output()
         .map_err(failed(Path::new("postern-ultravisor")))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -153,4 +220,121 @@ fn live(context: &Context) -> Result<(), Failure> {
         findings.extend(differs("cut_short", "hcall 0x44(0x1, 0x2, ...", call));
     }
     verdict(said, findings)
+}
+
+/// A stand-in's account, by its name.
+fn account<'a>(said: &'a Said, device: &str) -> &'a Value {
+    let accounts = said.summary["stand_ins"].as_array();
+    accounts.into_iter().flatten().find(|one| one["device"] == device).unwrap_or(&Value::Null)
+}
+
+fn positive(key: &'static str, value: &Value) -> Option<Finding> {
+    let none = value.as_u64().is_none_or(|value| value == 0);
+    none.then(|| Finding::Fact { key, expected: "more than 0".to_owned(), found: Some(value.to_string()) })
+}
+
+fn says(said: &Said, text: &'static str) -> Option<Finding> {
+    (!said.output.console.contains(text) && !said.output.errors.contains(text))
+        .then_some(Finding::NeverSaid(text))
+}
+
+/// A good guest works on servers that refuse, over the network that QEMU's own card would have had, and the command says
+/// what it put in the devices' places.
+fn refusing(context: &Context) -> Result<(), Failure> {
+    let said = run_image(context, &context.kernel, &["--devices", "refusing", "--check"], "run=demo")?;
+    let mut findings = Vec::new();
+    findings.extend(differs("status", "Some(0)", &format!("{:?}", said.status)));
+    for device in ["blk0", "net0"] {
+        findings.extend(positive("requests", &account(&said, device)["requests"]));
+        findings.extend(differs("refused", "0", &account(&said, device)["refused"].to_string()));
+    }
+    findings.extend(says(&said, "became -chardev socket,id=postern-blk0,"));
+    findings.extend(says(&said, "postern: net0.ip=10.0.2.15"));
+    findings.extend(says(&said, "every device access was shared"));
+    findings.extend(says(&said, "EXIT: STATUS=0"));
+    verdict(said, findings)
+}
+
+/// A guest that lends its devices private buffers is found out; its disk brings it nothing.
+fn private_buffers(context: &Context) -> Result<(), Failure> {
+    let options = ["--devices", "refusing", "--check"];
+    let said = run_image(context, &context.skip_bounce, &options, "run=blk-digest patience=2")?;
+    let mut findings = Vec::new();
+    findings.extend(differs("status", &format!("{:?}", Some(FOUND)), &format!("{:?}", said.status)));
+    findings.extend(positive("refused", &account(&said, "blk0")["refused"]));
+    findings.extend(says(&said, "FOUND: blk0 was given memory that was not shared in "));
+    verdict(said, findings)
+}
+
+/// A lie is told to the guest, and what the guest did then is said.
+fn lie(context: &Context) -> Result<(), Failure> {
+    let options = ["--devices", "refusing", "--lie", "rng-01"];
+    let said = run_image(context, &context.kernel, &options, "run=blk-digest patience=2")?;
+    let mut findings = Vec::new();
+    let disk = account(&said, "blk0");
+    findings.extend(differs("lie", "\"rng-01\"", &disk["lie"].to_string()));
+    findings.extend(differs("told", "1", &disk["told"].to_string()));
+    findings.extend(positive("given up", &disk["given_up"]));
+    findings.extend(says(&said, "rng-01 (used id beyond the queue): told 1 times; then "));
+    // Which is what this kernel makes of it.
+    findings.extend(says(&said, "used id"));
+    verdict(said, findings)
+}
+
+/// The adversary as a command, for a QEMU that a person starts: its disk works, and lies when told to.
+fn adversary(context: &Context) -> Result<(), Failure> {
+    let dir = Workdir::new().map_err(failed(&std::env::temp_dir()))?;
+    let (disk, socket) = (dir.path("disk"), dir.path("socket"));
+    disk::make(&disk, DISK_BYTES, 7).map_err(failed(&disk))?;
+    let mut findings = Vec::new();
+    let mut last = Output { console: String::new(), errors: String::new(), elapsed: Duration::ZERO };
+    for (lie, guest, server) in [
+        (None, "EXIT: STATUS=0", " requests, "),
+        (Some("blk-01"), "undefined status", "\nblk-01: told 1 times; then "),
+    ] {
+        // A server that no QEMU came to is given an end.
+        let mut served = Command::new("timeout");
+        served.arg("150").arg(program("postern-adversary")?);
+        served.arg("blk").arg("--socket").arg(&socket).arg("--image").arg(&disk);
+        if let Some(lie) = lie {
+            served.args(["--lie", lie]);
+        }
+        let served = served.stdout(Stdio::piped()).spawn().map_err(failed(Path::new("postern-adversary")))?;
+        let begun = Instant::now();
+        while !socket.exists() && begun.elapsed() < PATIENCE {
+            std::thread::sleep(TICK);
+        }
+        let started = Instant::now();
+        let qemu = Command::new("timeout")
+            .arg("120")
+            .arg(&context.qemu)
+            .args(["-M", &format!("{MACHINE},x-vof=on,memory-backend=m"), "-cpu", "power9", "-m", "256M"])
+            .arg("-object")
+            .arg(format!(
+                "memory-backend-file,id=m,share=on,size=256M,mem-path={}",
+                dir.path("memory").display()
+            ))
+            .args(["-nodefaults", "-nographic", "-vga", "none", "-serial", "stdio", "-no-reboot"])
+            .args(["-append", "svm=off run=blk-digest", "-chardev"])
+            .arg(format!("socket,id=c,path={}", socket.display()))
+            .args(["-device", "vhost-user-blk-pci,chardev=c,num-queues=1", "-kernel"])
+            .arg(&context.kernel)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(failed(&context.qemu))?;
+        let account = served.wait_with_output().map_err(failed(Path::new("postern-adversary")))?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        last = Output {
+            console: text(&qemu.stdout) + &text(&account.stdout),
+            errors: text(&qemu.stderr),
+            elapsed: started.elapsed(),
+        };
+        let missing = [guest, server].into_iter().filter(|text| !last.console.contains(text));
+        findings.extend(missing.map(Finding::NeverSaid));
+        findings.extend(differs("server", "Some(0)", &format!("{:?}", account.status.code())));
+        if !findings.is_empty() {
+            break;
+        }
+    }
+    if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(last) }) }
 }

@@ -60,7 +60,8 @@ pub fn attach(options: &Attach, mut say: impl FnMut(&str)) -> Result<Option<Summ
         devices = Some(said.devices);
     }
     let (append, bypassing) = (String::new(), Vec::new());
-    let summary = Summary { report, devices, hypercalls, cut_short: None, append, bypassing };
+    let accounts = Vec::new();
+    let summary = Summary { report, devices, hypercalls, accounts, cut_short: None, append, bypassing };
     if let Some(path) = &settings.json {
         summary.write_json(path).map_err(RunError::Log)?;
     }

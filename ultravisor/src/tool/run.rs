@@ -5,17 +5,22 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use postern_adversary::server::ServerError;
+use postern_adversary::violation::ProtocolViolation;
+
 use super::blob::BlobError;
 use super::hypercalls::{Hypercalls, Live};
 use super::log::Log;
 use super::qemu::{CommandLine, Refused, shown};
+use super::servers::{Devices, Servers};
 use super::settings::Settings;
+use super::stand_in::Plan;
 use super::summary::Summary;
 use crate::UvError;
 use crate::symbols::Symbols;
@@ -33,6 +38,10 @@ pub struct Run {
     pub kernel: Option<PathBuf>,
     /// What is said about the ultravisor.
     pub settings: Settings,
+    /// What its virtio disks and cards are.
+    pub devices: Devices,
+    /// What those do wrong that are not QEMU's own.
+    pub lie: Option<ProtocolViolation>,
     /// Whether the first hypercall that is wrong ends the guest.
     pub live: bool,
 }
@@ -46,6 +55,8 @@ pub enum RunError {
     File(io::Error),
     /// The file of guest memory that QEMU was given.
     Ram(PathBuf, io::Error),
+    /// A server in a device's place.
+    Server(ServerError),
     /// QEMU did not start.
     Qemu(io::Error),
     /// QEMU ended before the guest began, in this way.
@@ -66,6 +77,7 @@ impl fmt::Display for RunError {
             Self::Refused(refused) => write!(f, "{refused}"),
             Self::File(error) => write!(f, "temporary files: {error}"),
             Self::Ram(path, error) => write!(f, "guest memory {}: {error}", path.display()),
+            Self::Server(error) => write!(f, "{error}"),
             Self::Qemu(error) => write!(f, "QEMU cannot be started: {error}"),
             Self::Ended(status) => write!(f, "QEMU ended before its guest began: {status}"),
             Self::Signals(error) => write!(f, "signals: {error}"),
@@ -83,13 +95,14 @@ impl std::error::Error for RunError {}
 /// # Errors
 /// [`RunError`]; no QEMU is left behind.
 pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summary), RunError> {
-    let line = CommandLine::read(&options.qemu).map_err(RunError::Refused)?;
+    let mut line = CommandLine::read(&options.qemu).map_err(RunError::Refused)?;
     let kernel =
         options.kernel.clone().or(line.kernel.clone()).ok_or(RunError::Refused(Refused::NoKernel))?;
     // Looked at before QEMU starts: the message is the same, and nothing has to be taken down.
     crate::image::KernelImage::load(&kernel).map_err(|error| RunError::Ultravisor(UvError::Kernel(error)))?;
     let config = options.settings.config(&kernel, line.firmware).map_err(RunError::Key)?;
     let mut files = Workdir::new().map_err(RunError::File)?;
+    let servers = stand_in(options, &mut line, files.root(), &mut say)?;
     let (socket, fifo) = (files.path("gdb"), files.path("log"));
     let ram = files.memory(line.memory).map_err(RunError::File)?;
     File::create(&ram).and_then(|file| file.set_len(line.memory)).map_err(RunError::File)?;
@@ -121,6 +134,7 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         std::thread::sleep(TICK);
     }
     let ultravisor = crate::attach(&socket, &ram, line.memory, config).map_err(RunError::Ultravisor)?;
+    servers.ask(&ultravisor.share_map());
     let mut live = options.live.then(|| Live::new(ultravisor.share_map(), line.memory));
     let mut cut_short = None;
     let status = loop {
@@ -142,12 +156,14 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         std::thread::sleep(TICK);
     };
     let report = ultravisor.join();
+    let accounts = servers.finish().map_err(RunError::Server)?;
     let said = log.finish(&report.calls).map_err(RunError::Log)?;
     let hypercalls = Hypercalls::judge(&said.requests, &report, line.memory, &Symbols::load(&kernel));
     let summary = Summary {
         report,
         devices: Some(said.devices),
         hypercalls: Some(hypercalls),
+        accounts,
         cut_short,
         append: line.append,
         bypassing: line.bypassing,
@@ -156,6 +172,28 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         summary.write_json(path).map_err(RunError::Log)?;
     }
     Ok((status, summary))
+}
+
+/// Starts servers, and puts them into the command line.
+fn stand_in(
+    options: &Run,
+    line: &mut CommandLine,
+    dir: &Path,
+    say: &mut impl FnMut(&str),
+) -> Result<Servers, RunError> {
+    if options.devices == Devices::Own {
+        return Ok(Servers::default());
+    }
+    let plan = Plan::read(&line.words, dir).map_err(RunError::Refused)?;
+    for device in &plan.devices {
+        say(&format!("{} in QEMU's command line: {} became {}", device.name, device.replaced, device.by));
+    }
+    let refuse = options.devices == Devices::Refusing;
+    let servers = Servers::start(&plan.devices, refuse, options.lie, dir).map_err(RunError::Server)?;
+    line.words = plan.words;
+    // Servers account for what passes the unit by.
+    line.bypassing.clear();
+    Ok(servers)
 }
 
 /// QEMU's exit status as a shell shows it.

@@ -9,6 +9,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::hypercalls::Hypercalls;
+use super::servers::Account;
 use crate::call;
 use crate::devices::Devices;
 use crate::frames::FRAME_SIZE;
@@ -26,6 +27,8 @@ pub struct Summary {
     pub devices: Option<Devices>,
     /// The hypercalls that it made, likewise.
     pub hypercalls: Option<Hypercalls>,
+    /// What came of servers in its devices' places.
+    pub accounts: Vec<Account>,
     /// The hypercall for which the run was ended.
     pub cut_short: Option<String>,
     /// The kernel's command line.
@@ -55,6 +58,7 @@ impl Summary {
                 first.liobn
             ));
         }
+        findings.extend(self.accounts.iter().flat_map(Account::findings));
         if let Some(hypercalls) = &self.hypercalls {
             findings.extend(hypercalls.wrong.iter().map(ToString::to_string));
             if hypercalls.unread > 0 {
@@ -144,6 +148,7 @@ impl Summary {
                     "made": hypercalls.made,
                     "wrong": hypercalls.json(),
                 })),
+                "stand_ins": self.accounts.iter().map(Account::json).collect::<Vec<_>>(),
                 "cut_short": self.cut_short,
                 "unseen_devices": self.bypassing,
                 "findings": self.findings(),
@@ -161,7 +166,13 @@ impl Summary {
         for (gfn, count) in devices.private.iter().take(LISTED) {
             writeln!(f, "  private frame {:#x}: {count} accesses", gfn * FRAME_SIZE)?;
         }
-        if all > 0 && devices.all_shared() && self.bypassing.is_empty() {
+        for account in &self.accounts {
+            writeln!(f, "{account}")?;
+        }
+        let all = all + self.accounts.iter().map(Account::accesses).sum::<u64>();
+        let kept_to =
+            devices.all_shared() && self.accounts.iter().all(|account| account.findings().is_empty());
+        if all > 0 && kept_to && self.bypassing.is_empty() {
             writeln!(f, "every device access was shared")?;
         }
         Ok(())
