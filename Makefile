@@ -14,7 +14,7 @@ knows_bench := QUICK KEEP ONLY
 knows_soak := TIME SEED QEMU
 knows_fuzz := TIME FUZZ
 knows_setup := QEMU
-knows_linux := QEMU SMP APPEND
+knows_linux := QEMU SMP APPEND KERNEL MACHINE TOOL CONFIG
 knows_gdb := FIRMWARE CPU MEM QEMU APPEND PORT
 ifeq ($(MAKELEVEL),0)
 known := $(sort $(foreach goal,$(MAKECMDGOALS),$(knows_$(goal))))
@@ -138,10 +138,13 @@ run: product
 	@$(RUNNER)
 	@exec $(HOST) run $(WORDS)
 
-# A small Linux, built once, as a secure VM; APPEND=svm=on shows what happens without its swiotlb.
+# A small Linux, built once, as a secure VM; APPEND=svm=on shows what happens without its swiotlb. With another
+# configuration it stays in a folder of that name.
+empty :=
+linux = build/linux$(if $(CONFIG),-$(subst $(empty) $(empty),-,$(strip $(CONFIG))))
 linux: tools
-	@scripts/linux-svm.sh build/linux
-	@scripts/linux.sh build/linux
+	@scripts/linux-svm.sh $(linux) $(CONFIG)
+	@scripts/linux.sh $(linux)
 
 test: release sabotage second-kernel
 	@scripts/test.sh

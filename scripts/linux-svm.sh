@@ -1,15 +1,26 @@
 #!/bin/sh
 # Builds the small Linux that runs as a secure VM:
-#   scripts/linux-svm.sh FOLDER
+#   scripts/linux-svm.sh FOLDER [OPTION=VALUE]...
 # leaves FOLDER/vmlinux, FOLDER/initramfs.gz and FOLDER/version. Source and busybox are Debian's newest packages; what is
-# built is kept until ultravisor/linux/config changes. Compiler and tools are installed, by name, when one is missing.
+# built is kept until the configuration changes: ultravisor/linux/config, with each OPTION (NR_CPUS=8, PPC_4K_PAGES=y) in
+# place of its own. Compiler and tools are installed, by name, when one is missing.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
-[ $# = 1 ] || { echo "usage: scripts/linux-svm.sh FOLDER" >&2; exit 2; }
+[ $# -ge 1 ] || { echo "usage: scripts/linux-svm.sh FOLDER [OPTION=VALUE]..." >&2; exit 2; }
 mkdir -p "$1"
 to=$(cd "$1" && pwd)
+shift
 say() { echo "linux-svm: $*" >&2; }
-config=$top/ultravisor/linux/config
+config=$to/config.new
+cp "$top/ultravisor/linux/config" "$config"
+for option; do
+    case $option in
+        [A-Z0-9]*=?*) name=${option%%=*} ;;
+        *) say "$option: wanted an option of Linux's configuration, as NR_CPUS=8"; exit 2 ;;
+    esac
+    sed -i "/^CONFIG_$name=/d" "$config"
+    echo "CONFIG_$option" >>"$config"
+done
 init=$top/ultravisor/linux/init
 cross=powerpc64le-linux-gnu-
 
@@ -31,7 +42,7 @@ tools() {
 
 # Says which options of the list the kernel's own rules dropped.
 lost() {
-    grep '^CONFIG' "$config" | grep -vxFf "$1" >"$to/lost" || { rm "$to/lost"; return 0; }
+    grep '^CONFIG.*[^n]$' "$config" | grep -vxFf "$1" >"$to/lost" || { rm "$to/lost"; return 0; }
     say "this kernel does not take: $(tr '\n' ' ' <"$to/lost")"
     ! grep -q PPC_SVM "$to/lost"
 }
@@ -74,4 +85,4 @@ END
 
 [ -e "$to/vmlinux" ] && cmp -s "$config" "$to/config" || { tools && kernel; }
 [ "$to/initramfs.gz" -nt "$init" ] || initramfs
-rm -rf "$to/apt"
+rm -rf "$to/apt" "$config"

@@ -1,5 +1,6 @@
 //! The command: an ultravisor put before somebody's own QEMU command line.
 
+pub mod absent;
 pub mod attach;
 pub mod blob;
 pub mod hypercalls;

@@ -9,42 +9,105 @@ use std::process::Command;
 /// What `make linux` leaves, and what boots it.
 const KERNEL: &str = "build/linux/vmlinux";
 const SCRIPT: &str = "scripts/linux.sh";
+/// Debian's own kernel, which `make bench` measures.
+const DEBIAN: &str = "build/bench/linux/vmlinux";
 /// Exit status of `postern-ultravisor run --check` that found something.
 const FOUND: i32 = 3;
+
+/// A boot of Linux: what the script is told in its environment, and how that has to end.
+#[derive(Clone, Copy)]
+struct Boot {
+    environment: &'static [(&'static str, &'static str)],
+    status: i32,
+    said: &'static [&'static str],
+}
 
 /// The tests.
 #[must_use]
 pub fn tests() -> Vec<Test> {
     vec![
         // Linux's own words about disks, a file system, UDP and TCP are compared by the script with the host's.
-        test("job", "svm=on swiotlb=force", 0, &["linux: svm=1", "every device access was shared"]),
+        test(
+            "job",
+            Boot {
+                environment: &[("APPEND", "svm=on swiotlb=force")],
+                status: 0,
+                said: &["linux: svm=1", "every device access was shared"],
+            },
+        ),
+        // Another interrupt controller, and firmware that has no RTAS text to measure.
+        test(
+            "vof-xics",
+            Boot {
+                environment: &[("APPEND", "svm=on swiotlb=force"), ("MACHINE", "x-vof=on,ic-mode=xics")],
+                status: 0,
+                said: &[
+                    "linux: svm=1",
+                    "every device access was shared",
+                    "not met, cannot be under this firmware: /rtas/slof,rtas-size",
+                ],
+            },
+        ),
         // mem_init() asks for swiotlb before init_svm() wants it: with memory below 4 GiB alone there is none.
         test(
             "no-swiotlb",
-            "svm=on",
-            FOUND,
-            &["linux: svm=1", "device accesses were to memory that was not shared"],
+            Boot {
+                environment: &[("APPEND", "svm=on"), ("MACHINE", "x-vof=on")],
+                status: FOUND,
+                said: &["linux: svm=1", "device accesses were to memory that was not shared, the first "],
+            },
         ),
-        test("not-asked", "svm=off", FOUND, &["linux: svm=0", "the kernel made no UV_ESM"]),
+        test(
+            "not-asked",
+            Boot {
+                environment: &[("APPEND", "svm=off"), ("MACHINE", "x-vof=on")],
+                status: FOUND,
+                said: &["linux: svm=0", "the guest never called UV_ESM", "svm=on in its command line"],
+            },
+        ),
+        test(
+            "not-told",
+            Boot {
+                environment: &[
+                    ("APPEND", "svm=on swiotlb=force"),
+                    ("MACHINE", "x-vof=on"),
+                    ("TOOL", "--no-patch"),
+                ],
+                status: FOUND,
+                said: &["linux: svm=0", "does not know that it is secure"],
+            },
+        ),
+        test(
+            "debian",
+            Boot {
+                environment: &[("APPEND", "svm=on"), ("MACHINE", "x-vof=on"), ("KERNEL", DEBIAN)],
+                status: FOUND,
+                said: &["linux: svm=0", "the guest never called UV_ESM", "built without CONFIG_PPC_SVM"],
+            },
+        ),
     ]
 }
 
-/// A boot with these words for Linux has to end with this status and to say all of this. Without a kernel it is skipped.
-fn test(name: &str, append: &'static str, status: i32, said: &'static [&'static str]) -> Test {
+/// Without the kernels that it needs a test is skipped.
+fn test(name: &str, boot: Boot) -> Test {
     Test::new(format!("linux/{name}"), move |context: &Context| {
         if !Path::new(KERNEL).exists() {
             let why = format!("no {KERNEL}; `make linux` builds it, in about ten minutes");
             return Err(Finding::Skipped(why).into());
         }
-        let run = Command::new(SCRIPT).env("APPEND", append).env("QEMU", &context.qemu).output();
+        if boot.environment.contains(&("KERNEL", DEBIAN)) && !Path::new(DEBIAN).exists() {
+            let why = format!("no {DEBIAN}; `scripts/linux-guest.sh build/bench/linux` fetches it");
+            return Err(Finding::Skipped(why).into());
+        }
+        let run = Command::new(SCRIPT).envs(boot.environment.to_vec()).env("QEMU", &context.qemu).output();
         let run = run.map_err(|error| Finding::File(SCRIPT.into(), error))?;
         let output = String::from_utf8_lossy(&run.stdout);
         let mut findings = Vec::new();
-        if run.status.code() != Some(status) {
+        if run.status.code() != Some(boot.status) {
             let found = run.status.code().map(|code| code.to_string());
-            findings.push(Finding::Fact { key: "status", expected: status.to_string(), found });
+            findings.push(Finding::Fact { key: "status", expected: boot.status.to_string(), found });
         }
-        let unsaid = said.iter().filter(|words| !output.contains(**words));
+        let unsaid = boot.said.iter().filter(|words| !output.contains(**words));
         findings.extend(unsaid.map(|words| Finding::Fact {
             key: "said",
             expected: (*words).to_owned(),

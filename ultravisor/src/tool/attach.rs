@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::absent::Kernel;
 use super::hypercalls::Hypercalls;
 use super::log::Log;
 use super::run::{RunError, TICK, signals};
@@ -60,8 +61,18 @@ pub fn attach(options: &Attach, mut say: impl FnMut(&str)) -> Result<Option<Summ
         devices = Some(said.devices);
     }
     let (append, bypassing) = (String::new(), Vec::new());
-    let accounts = Vec::new();
-    let summary = Summary { report, devices, hypercalls, accounts, cut_short: None, append, bypassing };
+    let (kernel, firmware, accounts) = (Kernel::load(kernel), *firmware, Vec::new());
+    let summary = Summary {
+        report,
+        devices,
+        hypercalls,
+        accounts,
+        cut_short: None,
+        append,
+        kernel,
+        firmware,
+        bypassing,
+    };
     if let Some(path) = &settings.json {
         summary.write_json(path).map_err(RunError::Log)?;
     }

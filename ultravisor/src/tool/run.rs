@@ -14,6 +14,7 @@ use std::time::Duration;
 use postern_adversary::server::ServerError;
 use postern_adversary::violation::ProtocolViolation;
 
+use super::absent::Kernel;
 use super::blob::BlobError;
 use super::hypercalls::{Hypercalls, Live};
 use super::log::Log;
@@ -166,6 +167,8 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         accounts,
         cut_short,
         append: line.append,
+        kernel: Kernel::load(&kernel),
+        firmware: line.firmware,
         bypassing: line.bypassing,
     };
     if let Some(path) = &options.settings.json {

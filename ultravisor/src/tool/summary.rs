@@ -8,8 +8,10 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::absent::{Absent, Kernel};
 use super::hypercalls::Hypercalls;
 use super::servers::Account;
+use crate::Firmware;
 use crate::call;
 use crate::devices::Devices;
 use crate::frames::FRAME_SIZE;
@@ -33,6 +35,10 @@ pub struct Summary {
     pub cut_short: Option<String>,
     /// The kernel's command line.
     pub append: String,
+    /// What the kernel's file says about it.
+    pub kernel: Kernel,
+    /// What started the guest.
+    pub firmware: Firmware,
     /// virtio devices whose accesses nobody sees.
     pub bypassing: Vec<String>,
 }
@@ -57,6 +63,7 @@ impl Summary {
                 first.ioba,
                 first.liobn
             ));
+            findings.extend(self.unaware());
         }
         findings.extend(self.accounts.iter().flat_map(Account::findings));
         if let Some(hypercalls) = &self.hypercalls {
@@ -78,17 +85,19 @@ impl Summary {
         findings
     }
 
+    /// Why a guest shares nothing that could know that it is secure.
+    fn unaware(&self) -> Option<String> {
+        let tests = self.report.secure_bit.tests.len();
+        (self.report.secure && tests > 0 && self.report.patched.is_empty()).then(|| {
+            format!("the kernel tests MSR[S] in {tests} places and finds 0 there (--no-patch): it does not know that it is secure")
+        })
+    }
+
     fn never_secure(&self) -> String {
         if !self.report.esm.is_empty() {
             return "UV_ESM failed: the guest is an ordinary VM".to_owned();
         }
-        let asked = self.append.split_whitespace().any(|word| word == "svm=on" || word == "svm=1");
-        if asked {
-            "the kernel made no UV_ESM though svm=on was given: Linux needs CONFIG_PPC_SVM, which Debian's kernels have not"
-                .to_owned()
-        } else {
-            "the kernel made no UV_ESM; Linux makes one with svm=on in its command line".to_owned()
-        }
+        Absent { kernel: &self.kernel, firmware: self.firmware, append: &self.append }.to_string()
     }
 
     /// A time since UV_ESM.
