@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
 # looked at before anything is installed or built.
-VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET PORT QEMU APPEND TIMEOUT BLOB BEHAVIOUR FAULTS LOG
+VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET PORT ECHO_PORT QEMU APPEND TIMEOUT BLOB BEHAVIOUR FAULTS LOG
 # A word of make's command line that no goal knows is a slip of the finger, and a run without it another run.
 knows_run := $(VARIABLES)
 knows_test := QEMU JOBS RESULTS
@@ -65,7 +65,7 @@ SECOND_BARE := --target $(SECOND) -Zbuild-std=core,alloc -Zbuild-std-features=co
 # So does the profile on the command line, which cargo puts before both; `incremental` is cargo's to set outside of it.
 SETTINGS := CARGO_ENCODED_RUSTFLAGS= CARGO_INCREMENTAL=0 RUSTC_BOOTSTRAP=1
 # The libraries that the image is made of.
-LIBRARIES := papr svm-dma virtio-pci pseries-tree netstack postern-core workloads
+LIBRARIES := papr svm-dma virtio-pci pseries-tree netstack status-page postern-core workloads
 IMAGE := $(SETTINGS) $(CARGO)
 # Each image is a crate: kernel/, kernel/test, kernel/virtio-drivers.
 build_image = $(SETTINGS) $(WAITING) 'building the image $2, one to two minutes the first time' '' \

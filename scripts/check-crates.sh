@@ -8,7 +8,7 @@ says() { failed=1; echo "check-crates: $1"; }
 
 # The packages that a package's build compiles, without its tests.
 compiles() { scripts/cargo tree -q --locked -e normal --prefix none -f '{p}' -p "$1" 2>&1 | cut -d' ' -f1 | sort -u; }
-ours='netstack papr postern-core pseries-tree svm-dma testkit virtio-pci workloads'
+ours='netstack papr postern-core pseries-tree status-page svm-dma testkit virtio-pci workloads'
 below() { # library, the libraries that it may use
     used=$(compiles "$1")
     case $used in *error:*) says "$1: $used"; return ;; esac
@@ -23,6 +23,7 @@ below svm-dma 'papr'
 below virtio-pci 'papr svm-dma'
 below pseries-tree 'papr'
 below netstack 'papr svm-dma virtio-pci'
+below status-page ''
 below postern-core 'papr svm-dma virtio-pci pseries-tree netstack'
 below workloads 'papr svm-dma virtio-pci pseries-tree netstack postern-core'
 
@@ -42,10 +43,10 @@ for manifest in crates/*/Cargo.toml; do
     grep -q '^\[features\]' "$manifest" && says "$manifest has features"
 done
 # What cargo package wants of each: a description and a licence, and a version of every library that it uses.
-for name in papr svm-dma virtio-pci pseries-tree netstack postern-core workloads; do
+for name in papr svm-dma virtio-pci pseries-tree netstack status-page postern-core workloads; do
     packed=$(scripts/cargo package -q --list --offline --allow-dirty -p "$name" 2>&1) || says "$name: $packed"
     echo "$packed" | grep -qx src/lib.rs || says "$name is packed without its source"
     grep -q "^$name = { path = \"crates/$name\", version = \"" Cargo.toml || says "$name has no version for those that use it"
 done
-[ "$failed" = 0 ] && echo "check-crates: 8 crates, arrows in one direction, no features"
+[ "$failed" = 0 ] && echo "check-crates: 9 crates, arrows in one direction, no features"
 exit "$failed"

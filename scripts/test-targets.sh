@@ -22,6 +22,6 @@ for target in ${targets:-i686 s390x}; do
     echo "== libraries on $target"
     # Optimised, since an emulator makes it slow enough; overflow checks and assertions stay.
     RUSTC_BOOTSTRAP=1 CARGO_PROFILE_TEST_OPT_LEVEL=1 CARGO_PROFILE_TEST_DEBUG=0 \
-        scripts/cargo test -p papr -p svm-dma -p virtio-pci -p pseries-tree -p netstack -p postern-core -p workloads -Zbuild-std --target "$target-unknown-linux-gnu" \
+        scripts/cargo test -p papr -p svm-dma -p virtio-pci -p pseries-tree -p netstack -p status-page -p postern-core -p workloads -Zbuild-std --target "$target-unknown-linux-gnu" \
         --target-dir build/targets -- "$@"
 done

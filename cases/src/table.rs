@@ -57,6 +57,7 @@ const M: &[Level] = &[Level::M];
 const HF: &[Level] = &[Level::H, Level::F];
 const HM: &[Level] = &[Level::H, Level::M];
 const HQ: &[Level] = &[Level::H, Level::Q];
+const HFQ: &[Level] = &[Level::H, Level::F, Level::Q];
 
 /// A case that is tried.
 const fn tried(

@@ -11,6 +11,7 @@ use crate::observe::pci::Misplaced;
 use crate::pattern::Mismatch;
 use crate::peer::cable_peer::CablePeerError;
 use crate::peer::echo::EchoError;
+use crate::peer::page::PageError;
 use crate::peer::wire::WireError;
 use crate::qemu::monitor::MonitorError;
 use crate::qemu::process::Ended;
@@ -135,6 +136,8 @@ pub enum Finding {
     ImageContent,
     /// Echo over UDP or TCP.
     Echo(EchoError),
+    /// A client of the status page.
+    Page(PageError),
     /// Raw frames.
     Wire(WireError),
     /// Echo over the cable of a vhost-user server.
@@ -253,6 +256,7 @@ impl fmt::Display for Finding {
             Self::ImageContent => f.write_str("a disk image does not hold what the guest wrote to it"),
             Self::ImageChanged => f.write_str("a disk image changed that nobody may write"),
             Self::Echo(error) => write!(f, "{error}"),
+            Self::Page(error) => write!(f, "{error}"),
             Self::Wire(error) => write!(f, "{error}"),
             Self::CablePeer(error) => write!(f, "{error}"),
             Self::Server(error) => write!(f, "{error}"),

@@ -26,7 +26,8 @@ Variables (`--name VALUE` means the same)       default
   DISK=PATH              never written          an image made on the spot
   DISK_WRITE=yes|no      unless told so         no
   NET=user|none|NETDEV   a -netdev argument     user
-  PORT=N                 on loopback, to port 7 any free one
+  PORT=N                 on loopback, to port 80 any free one
+  ECHO_PORT=N            the same, to port 7    any free one
   QEMU=PROGRAM                                  qemu-system-ppc64
   APPEND=WORDS           kernel command line
   TIMEOUT=SECONDS        of run                 300; none when it serves

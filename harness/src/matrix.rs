@@ -52,6 +52,7 @@ pub mod sabotage;
 pub mod second_kernel;
 pub mod smp;
 pub mod soak;
+pub mod status_page;
 pub mod strays;
 pub mod strict;
 pub mod strings;

@@ -37,7 +37,7 @@ const TESTS: &[Action] = &[Action::Test, Action::Soak];
 const GUESTS: &[Action] = &[Action::Run, Action::Test, Action::Soak];
 
 /// Every variable, with the subcommands that it means something to.
-pub const VARIABLES: [(&str, &[Action]); 27] = [
+pub const VARIABLES: [(&str, &[Action]); 28] = [
     ("FIRMWARE", RUN),
     ("SVM", RUN),
     ("AP", RUN),
@@ -48,6 +48,7 @@ pub const VARIABLES: [(&str, &[Action]); 27] = [
     ("DISK_WRITE", RUN),
     ("NET", RUN),
     ("PORT", RUN),
+    ("ECHO_PORT", RUN),
     ("QEMU", GUESTS),
     ("APPEND", RUN),
     ("TIMEOUT", RUN),
@@ -121,8 +122,10 @@ pub struct Options {
     pub disk_write: bool,
     /// `NET=user|none|NETDEV`
     pub net: Net,
-    /// `PORT=N`: where the guest's port 7 is reached on loopback.
-    pub port: Option<u16>,
+    /// `PORT=N`: where the guest's status page, port 80, is reached on loopback.
+    pub page_port: Option<u16>,
+    /// `ECHO_PORT=N`: the same for its port 7.
+    pub echo_port: Option<u16>,
     /// `QEMU=PROGRAM`
     pub qemu: PathBuf,
     /// `APPEND=WORDS`, added to the kernel command line.
@@ -174,7 +177,8 @@ impl Default for Options {
             disk: None,
             disk_write: false,
             net: Net::User,
-            port: None,
+            page_port: None,
+            echo_port: None,
             qemu: "qemu-system-ppc64".into(),
             append: String::new(),
             timeout: None,
@@ -312,6 +316,7 @@ impl Options {
             ("LOG", "SVM=on", !self.svm && self.log.is_some()),
             ("DISK_WRITE", "DISK", self.disk_write && self.disk.is_none()),
             ("PORT", "NET=user", self.net != Net::User),
+            ("ECHO_PORT", "NET=user", self.net != Net::User),
         ];
         let is_given = |name: &str| given.iter().any(|other| other == name);
         match useless.into_iter().find(|(name, _, useless)| *useless && is_given(name)) {
@@ -338,7 +343,8 @@ impl Options {
             "DISK" => self.disk = Some(value.file()?),
             "DISK_WRITE" => self.disk_write = value.yes_no()?,
             "NET" => self.net = value.net()?,
-            "PORT" => self.port = Some(value.port()?),
+            "PORT" => self.page_port = Some(value.port()?),
+            "ECHO_PORT" => self.echo_port = Some(value.port()?),
             "QEMU" if text.is_empty() => return Err(value.bad("a program").into()),
             "QEMU" => self.qemu = PathBuf::from(text),
             "APPEND" => self.append = value.line()?,

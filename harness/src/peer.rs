@@ -4,4 +4,5 @@ pub mod cable_peer;
 pub mod echo;
 pub mod flood;
 pub mod frames;
+pub mod page;
 pub mod wire;

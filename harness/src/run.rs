@@ -7,7 +7,7 @@ use crate::guest::{console, firmware};
 use crate::interrupt;
 use crate::judge;
 use crate::keyboard::{self, Up};
-use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::boot_matrix::{PAGE, SERVING};
 use crate::options::Options;
 use crate::pattern;
 use crate::qemu::command::Machine;
@@ -102,14 +102,15 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
     let (mut show, up) = (console::terminal(io::stdout().is_terminal()), Arc::new(Up::default()));
     let seen = Arc::clone(&up);
     let socket = dir.path("monitor");
-    let mut to_tell = options.net == Net::User;
+    let (mut to_tell, mut page) = (options.net == Net::User, false);
     let live = Box::new(move |line: &str| {
         show(line);
         if line.starts_with(KERNEL) {
             seen.set();
         }
+        page |= line == PAGE;
         if line == SERVING && std::mem::take(&mut to_tell) {
-            say_where(&socket);
+            say_where(&socket, page);
         }
     });
     let mut session =
@@ -165,7 +166,8 @@ fn machine(options: &Options, dir: &Workdir) -> Result<Machine, RunError> {
         access_platform: options.access_platform,
         disks: vec![disk],
         net: options.net.clone(),
-        port: options.port,
+        page_port: options.page_port,
+        echo_port: options.echo_port,
         ..Machine::new(options.qemu.clone(), options.kernel.clone(), options.rom.clone())
     })
 }
@@ -180,9 +182,13 @@ fn expectation(path: &Path) -> Result<Option<String>, RunError> {
 }
 
 /// Says how the guest is reached.
-fn say_where(monitor: &Path) {
+fn say_where(monitor: &Path, page: bool) {
     // A person who has no such line can still ask QEMU's monitor.
-    if let Ok(ports) = Monitor::connect(monitor).and_then(|mut monitor| monitor.forwarded()) {
+    let Ok(mut monitor) = Monitor::connect(monitor) else { return };
+    if page && let Ok(port) = monitor.page() {
+        say!("runner: the status page is at http://127.0.0.1:{port}/");
+    }
+    if let Ok(ports) = monitor.forwarded() {
         say!("runner: the guest's port 7 is reached with: nc 127.0.0.1 {}", ports.tcp);
         say!("runner: and by UDP with: nc -u 127.0.0.1 {}; q ends the guest", ports.udp);
     }

@@ -1,8 +1,8 @@
 //! Network devices.
 
-use super::{F, H, HF, HQ, tried};
+use super::{F, H, HF, HFQ, HQ, tried};
 use crate::Case;
-use crate::Response::{Break, Clamp, Drop, Fallback, Ignore, Work};
+use crate::Response::{Break, Clamp, Drop, Fail, Fallback, Ignore, Work};
 
 pub(super) const CASES: &[Case] = &[
     tried(HF, "NET-01", &[Drop], "used length below the header's", "counted"),
@@ -85,5 +85,19 @@ pub(super) const CASES: &[Case] = &[
         &[Work, Clamp],
         "connections that are asked for and never completed, dozens and ever more",
         "each holds a socket for five seconds at most; the oldest makes room for whoever asks next; what is served stays",
+    ),
+    tried(
+        HFQ,
+        "NET-30",
+        &[Work, Fail],
+        "any bytes where a request for the status page is due, in any pieces, too many of them",
+        "the answer depends on the bytes alone; what is no request for a page gets a status of the 400s, and the connection ends",
+    ),
+    tried(
+        HQ,
+        "NET-31",
+        &[Work, Fail, Clamp],
+        "peers that ask slowly, read slowly or do neither, in every place",
+        "5 s for a request, 10 s for its answer; after 1 s a slow request makes room for whoever asks next",
     ),
 ];

@@ -3,7 +3,8 @@
 //! keyed generator.
 //!
 //! It answers ARP and ping, serves echo on port 7, asks for an address by DHCP and sends pings. Other services are added
-//! through [`service::Service`]. It has no IPv6, no routing and no fragments.
+//! through [`service::Service`]; a service of one request and one answer for each connection, such as a page, only needs
+//! somebody who answers ([`requests`]). It has no IPv6, no routing and no fragments.
 //!
 //! ```
 //! use netstack::settings::Settings;
@@ -41,6 +42,7 @@ mod listeners;
 mod phy;
 mod ping;
 pub mod random;
+pub mod requests;
 pub mod service;
 pub mod settings;
 mod sockets;

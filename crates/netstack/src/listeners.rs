@@ -156,6 +156,19 @@ impl Listeners {
         }
     }
 
+    /// Ends a connection that is served, so that its socket is free for another peer.
+    pub fn abort(&mut self, sockets: &mut SocketSet<'static>, index: usize) {
+        if let Some(place) = self.places.get(index) {
+            sockets.get_mut::<tcp::Socket<'_>>(place.handle).abort();
+            self.displaced = self.displaced.wrapping_add(1);
+        }
+    }
+
+    /// Whether as many are served as may be.
+    pub fn is_full(&self, sockets: &SocketSet<'static>) -> bool {
+        self.served(sockets) >= self.most
+    }
+
     /// Connections that are being served.
     fn served(&self, sockets: &SocketSet<'static>) -> usize {
         let is_open = |place: &&Place| sockets.get::<tcp::Socket<'_>>(place.handle).is_open();

@@ -6,6 +6,7 @@ use super::lease::Dhcp;
 use super::link_state::{LINK_LOOK, LinkState};
 use super::phy::{FrameCounters, Phy};
 use super::ping::{Pinger, Question};
+use super::requests::{Asked, RequestCounters, Requests};
 use super::service::Service;
 use super::settings::{Addressing, Settings, SettingsError};
 use super::sockets::Sockets;
@@ -34,6 +35,8 @@ pub struct Counters {
     pub frames: FrameCounters,
     /// The echo service.
     pub echo: EchoCounters,
+    /// The service of requests, while it is open.
+    pub requests: RequestCounters,
     /// Times that the link came up or went down.
     pub link_changes: u64,
     /// Leases that were refused as unusable.
@@ -50,6 +53,7 @@ pub struct Stack<L> {
     random: Generator,
     echo: Echo,
     services: Vec<Box<dyn Service>>,
+    requests: Option<Requests>,
     pinger: Pinger,
     settings: Option<Settings>,
     time: StackTime,
@@ -93,6 +97,7 @@ impl<L: Link> Stack<L> {
             random,
             echo: Echo::new(&mut sockets, mtu),
             services: Vec::new(),
+            requests: None,
             pinger,
             sockets,
             settings: None,
@@ -136,6 +141,10 @@ impl<L: Link> Stack<L> {
         Counters {
             frames: self.phy.counters,
             echo: self.echo.counters,
+            requests: self
+                .requests
+                .as_ref()
+                .map_or_else(RequestCounters::default, |requests| requests.counters),
             link_changes: self.link_state.changes,
             leases_refused: self.dhcp.as_ref().map_or(0, |dhcp| dhcp.client.refusals),
         }
@@ -152,6 +161,9 @@ impl<L: Link> Stack<L> {
         self.forget_connections();
         self.interface.poll_maintenance(now);
         self.sockets.begin(&mut self.interface, now);
+        if self.requests.as_ref().and_then(Requests::due).is_some_and(|due| due <= self.time.elapsed) {
+            self.sockets.tcp.change();
+        }
         while let Some(kind) = self.phy.next() {
             self.make_room();
             self.interface.poll_ingress_single(now, &mut self.phy, self.sockets.of(kind));
@@ -204,6 +216,9 @@ impl<L: Link> Stack<L> {
             for service in &mut self.services {
                 service.step_tcp(&mut self.sockets.tcp.set);
             }
+            if let Some(requests) = &mut self.requests {
+                requests.step(&mut self.sockets.tcp.set, self.time.elapsed);
+            }
         }
         left
     }
@@ -215,6 +230,9 @@ impl<L: Link> Stack<L> {
         for service in &mut self.services {
             service.make_room(&mut self.sockets.tcp.set, asker);
         }
+        if let Some(requests) = &mut self.requests {
+            requests.make_room(&mut self.sockets.tcp.set, asker, self.time.elapsed);
+        }
     }
 
     /// Connections may be over by what has come, by a timer, or by what was sent.
@@ -222,6 +240,9 @@ impl<L: Link> Stack<L> {
         self.echo.listen(&mut self.sockets.tcp.set);
         for service in &mut self.services {
             service.listen(&mut self.sockets.tcp.set);
+        }
+        if let Some(requests) = &mut self.requests {
+            requests.listen(&mut self.sockets.tcp.set);
         }
     }
 
@@ -234,6 +255,27 @@ impl<L: Link> Stack<L> {
     pub fn close_services(&mut self) {
         for service in self.services.drain(..) {
             service.close(&mut self.sockets);
+        }
+    }
+
+    /// Opens the service of requests on a port, of which at most so many bytes each are kept, or closes it.
+    /// [`Self::answer`] has to be called after each step while it is open.
+    pub fn offer_requests(&mut self, port_and_longest: Option<(u16, usize)>) {
+        if let Some(requests) = self.requests.take() {
+            requests.end(&mut self.sockets);
+        }
+        self.requests =
+            port_and_longest.map(|(port, longest)| Requests::new(&mut self.sockets, port, longest));
+    }
+
+    /// Has `answer` look at what has come for the service of requests: `None` waits for more of it, anything else is
+    /// sent, and then the connection ends. The link is the one below the stack.
+    pub fn answer(&mut self, mut answer: impl FnMut(&mut L, &Counters, Asked<'_>) -> Option<Vec<u8>>) {
+        let counters = self.counters();
+        let Some(requests) = &mut self.requests else { return };
+        let link = &mut self.phy.link;
+        if requests.answer(self.time.elapsed, |asked| answer(link, &counters, asked)) {
+            self.sockets.tcp.change();
         }
     }
 
@@ -322,7 +364,7 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// Answers ARP, ICMP, UDP and TCP until `wait` has passed or `stop`, asked after each step, says so.
+    /// Answers ARP, ICMP, UDP and TCP until `wait` has passed or `stop`, which is given the stack after each step, says so.
     ///
     /// # Errors
     /// The link is gone.
@@ -330,14 +372,13 @@ impl<L: Link> Stack<L> {
         &mut self,
         clock: &impl Clock,
         wait: Duration,
-        mut stop: impl FnMut(&Counters) -> bool,
+        mut stop: impl FnMut(&mut Self) -> bool,
     ) -> Result<Counters, StackError<L::Error>> {
         let mut deadline = Deadline::after(clock, wait);
         loop {
             self.poll(clock)?;
-            let counters = self.counters();
-            if stop(&counters) || self.rest(clock, &mut deadline) {
-                return Ok(counters);
+            if stop(self) || self.rest(clock, &mut deadline) {
+                return Ok(self.counters());
             }
         }
     }
@@ -354,7 +395,8 @@ impl<L: Link> Stack<L> {
             Duration::from_micros(u64::try_from(micros).unwrap_or(0))
         });
         let asks = self.dhcp.as_ref().map_or(self.link_state.next_look, |dhcp| dhcp.client.due());
-        let due = due.min(self.link_state.next_look.min(asks).saturating_sub(self.time.elapsed));
+        let ends = self.requests.as_ref().and_then(Requests::due).unwrap_or(Duration::MAX);
+        let due = due.min(self.link_state.next_look.min(asks).min(ends).saturating_sub(self.time.elapsed));
         if due.is_zero() {
             return deadline.expired(clock);
         }

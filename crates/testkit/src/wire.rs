@@ -111,6 +111,8 @@ pub struct TestLink {
     /// Frames that may wait for a flush.
     pub room: usize,
     pub broken: Option<&'static str>,
+    /// How long a wait for frames may sleep, if it may.
+    pub nap: Option<core::time::Duration>,
     pub staged: Vec<Frame>,
     pub recycled: u64,
 }
@@ -125,6 +127,7 @@ impl TestLink {
             up: true,
             room: 16,
             broken: None,
+            nap: None,
             staged: Vec::new(),
             recycled: 0,
         }
@@ -161,6 +164,9 @@ impl Link for TestLink {
     }
     fn transmit(&mut self, frame: Frame) {
         self.staged.push(frame);
+    }
+    fn arm(&mut self) -> Option<core::time::Duration> {
+        self.nap
     }
     fn flush(&mut self) {
         for frame in self.staged.drain(..) {

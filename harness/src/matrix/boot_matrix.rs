@@ -22,6 +22,9 @@ const SCRATCH_BYTES: u64 = (2 << 20) + 512;
 /// The line that says that the network is served.
 pub const SERVING: &str = "postern: net0.serve=ready";
 
+/// The line before it that says that the status page is served, too.
+pub const PAGE: &str = "postern: net0.page=on";
+
 /// All combinations.
 #[must_use]
 pub fn tests() -> Vec<Test> {

@@ -32,14 +32,20 @@ pub fn tests() -> Vec<Test> {
         .map(|&(name, config)| Test::new(format!("wire/{name}"), move |context| wire(context, config)))
         .collect();
     tests.extend(configs.map(|(name, config)| {
-        Test::new(format!("wire/half-open-flood/{name}"), move |context| half_open_flood(context, config))
+        Test::new(format!("wire/half-open-flood/{name}"), move |context| {
+            half_open_flood(context, config, false)
+        })
+    }));
+    let [_, (_, ordinary)] = configs;
+    tests.push(Test::new("status-page/half-open-flood", move |context| {
+        half_open_flood(context, ordinary, true)
     }));
     tests.push(Test::new("wire/no-address-on-the-first-card", second_card));
     tests
 }
 
 /// Many more connections are asked for than there are sockets, and none is completed: clients are served meanwhile.
-fn half_open_flood(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+fn half_open_flood(context: &Context, config: GuestConfig, page: bool) -> Result<(), Failure> {
     let _ = case!("NET-18", Work, Q);
     let mut fixture = Fixture::new(context, config)?;
     let root = fixture.dir.root().to_path_buf();
@@ -52,12 +58,16 @@ fn half_open_flood(context: &Context, config: GuestConfig) -> Result<(), Failure
         findings.push(Finding::NeverSaid(SERVING));
     }
     let mut flood = Flood::new(&mut wire, MAC);
+    if page {
+        flood = flood.at_page();
+    }
     let served = flood.ask(FLOOD).and_then(|()| (0..CLIENTS).try_for_each(|client| flood.be_served(client)));
     findings.extend(served.err().map(Finding::Wire));
     drop(session.qemu.type_in(b"q"));
     let finished = session.finish(LIMIT);
     findings.extend(judge::end(&finished, 0));
-    findings.extend(judge::positive(&finished, "net0.displaced"));
+    let displaced = if page { "net0.page_displaced" } else { "net0.displaced" };
+    findings.extend(judge::positive(&finished, displaced));
     verdict(finished, findings)
 }
 

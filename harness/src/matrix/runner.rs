@@ -98,6 +98,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(noise::tests());
     tests.extend(soak::tests());
     tests.extend(super::through_time::tests());
+    tests.extend(super::status_page::tests());
     tests.extend(super::second_kernel::tests());
     tests.extend(super::linux::tests());
     tests.extend(super::tool::tests());

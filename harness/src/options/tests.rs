@@ -31,6 +31,7 @@ fn what_cannot_be_followed_is_one_line_with_its_name() {
         (&["run", "LOG=calls", "SVM=off"], "LOG: has no effect without SVM=on"),
         (&["run", "DISK_WRITE=yes"], "DISK_WRITE: has no effect without DISK"),
         (&["run", "PORT=5555", "NET=none"], "PORT: has no effect without NET=user"),
+        (&["run", "ECHO_PORT=5555", "NET=none"], "ECHO_PORT: has no effect without NET=user"),
         (&["run", "COLOUR=red"], "COLOUR: no such variable; `help` lists them"),
         (&["run", "--mem"], "MEM: no value given"),
         (&["run", "fast"], "fast: expected NAME=VALUE"),

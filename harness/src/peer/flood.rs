@@ -14,6 +14,10 @@ const LOOK: Duration = Duration::from_millis(20);
 const ATTEMPTS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(3);
 const TEXT: &[u8] = b"served in spite of them all";
+const PAGE_PORT: u16 = 80;
+/// What the status page refuses in one line.
+const NO_REQUEST: &[u8] = b"\x16\x03\x01: no request\r\n";
+const REFUSED: &[u8] = b"HTTP/1.1 400 ";
 
 /// The peer.
 #[derive(Debug)]
@@ -21,12 +25,22 @@ pub struct Flood<'a> {
     wire: &'a mut Wire,
     mac: Mac,
     asked: u16,
+    port: u16,
+    /// What a client says, and how the answer begins.
+    said: &'static [u8],
+    answer: &'static [u8],
 }
 
 impl<'a> Flood<'a> {
     /// One at the other end of the guest's cable.
     pub fn new(wire: &'a mut Wire, mac: Mac) -> Self {
-        Self { wire, mac, asked: 0 }
+        Self { wire, mac, asked: 0, port: ECHO_PORT, said: TEXT, answer: TEXT }
+    }
+
+    /// The same at the guest's status page.
+    #[must_use]
+    pub fn at_page(self) -> Self {
+        Self { port: PAGE_PORT, said: NO_REQUEST, answer: REFUSED, ..self }
     }
 
     /// Asks for so many more connections, each once, and answers nothing.
@@ -35,7 +49,7 @@ impl<'a> Flood<'a> {
     /// The socket failed.
     pub fn ask(&mut self, connections: u16) -> Result<(), WireError> {
         for number in 0..connections {
-            let ports = (FLOOD + self.asked, ECHO_PORT);
+            let ports = (FLOOD + self.asked, self.port);
             self.send(ports, u32::from(self.asked) << 8, 0, SYN, b"")?;
             self.asked += 1;
             if number % BURST == BURST - 1 {
@@ -45,13 +59,13 @@ impl<'a> Flood<'a> {
         Ok(())
     }
 
-    /// A client that is served: it connects, sends a line and has it back. Between its steps there are more of the
+    /// A client that is served: it connects, sends a line and has its answer. Between its steps there are more of the
     /// flood.
     ///
     /// # Errors
     /// It is not served, or the echo differs.
     pub fn be_served(&mut self, number: u16) -> Result<(), WireError> {
-        let ports = (HONEST + number, ECHO_PORT);
+        let ports = (HONEST + number, self.port);
         for attempt in 0..ATTEMPTS {
             let first = 0x1000 * (attempt + 1);
             self.send(ports, first, 0, SYN, b"")?;
@@ -61,12 +75,17 @@ impl<'a> Flood<'a> {
             if answer.acknowledged != own {
                 continue;
             }
-            self.send(ports, own, theirs, ACK, TEXT)?;
+            self.send(ports, own, theirs, ACK, self.said)?;
             self.ask(4)?;
             let Some(echo) = self.answer(ports, |segment| !segment.data.is_empty())? else { continue };
             let over = theirs.wrapping_add(u32::try_from(echo.data.len()).unwrap_or(0));
-            self.send(ports, own, over, RST | ACK, b"")?;
-            return if echo.data == TEXT { Ok(()) } else { Err(WireError::WrongTcpEcho(ports.0)) };
+            let sent = own.wrapping_add(u32::try_from(self.said.len()).unwrap_or(0));
+            self.send(ports, sent, over, RST | ACK, b"")?;
+            return if echo.data.starts_with(self.answer) {
+                Ok(())
+            } else {
+                Err(WireError::WrongTcpEcho(ports.0))
+            };
         }
         Err(WireError::NotServed(ports.0))
     }

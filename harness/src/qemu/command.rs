@@ -62,7 +62,9 @@ pub struct Machine {
     /// The file that is guest memory, when no ultravisor attaches.
     pub memory_file: Option<PathBuf>,
     /// Port on loopback that reaches the guest's port 7 through QEMU's user networking; any free one if not given.
-    pub port: Option<u16>,
+    pub echo_port: Option<u16>,
+    /// The same for the status page, port 80.
+    pub page_port: Option<u16>,
     /// Whether the machine stands at reset until somebody lets it go.
     pub at_reset: bool,
     /// Where an ultravisor attaches.
@@ -103,7 +105,8 @@ impl Machine {
             net: Net::None,
             kernel_address: None,
             memory_file: None,
-            port: None,
+            echo_port: None,
+            page_port: None,
             at_reset: false,
             attachment: None,
             publish_node: false,
@@ -217,8 +220,8 @@ impl Machine {
         }
         let netdev = match &self.net {
             Net::None => None,
-            Net::User => Some(user(&[(self.port, 7)])),
-            Net::OneWay => Some(user(&[(self.port, 7), (None, 9), (None, 19)])),
+            Net::User => Some(self.user(&[])),
+            Net::OneWay => Some(self.user(&[9, 19])),
             Net::Netdev(argument) => Some(argument.clone()),
             Net::Server(socket) => {
                 args.with_path("-chardev", "socket,id=cable,path=", socket);
@@ -237,6 +240,17 @@ impl Machine {
             args.with_path("-chardev", "file,id=uart,path=", uart);
             args.add("-device", "pci-serial,chardev=uart");
         }
+    }
+
+    /// User networking with the guest's ports of echo, of the page and these, each from a port on loopback.
+    fn user(&self, others: &[u16]) -> String {
+        let forward = |protocol: &str, host: Option<u16>, guest: u16| {
+            format!(",hostfwd={protocol}:127.0.0.1:{}-:{guest}", host.unwrap_or(0))
+        };
+        let echo = core::iter::once((self.echo_port, 7));
+        let both = echo.chain(others.iter().map(|guest| (None, *guest)));
+        let both = both.map(|(host, guest)| forward("udp", host, guest) + &forward("tcp", host, guest));
+        format!("user{}{}", both.collect::<String>(), forward("tcp", self.page_port, 80))
     }
 }
 
@@ -274,15 +288,6 @@ impl Arguments {
     }
 }
 
-/// User networking with these ports of the guest, each from a port on loopback or from whatever is free there.
-fn user(ports: &[(Option<u16>, u16)]) -> String {
-    let forward = |(host, guest): &(Option<u16>, u16)| {
-        let host = host.unwrap_or(0);
-        format!(",hostfwd=udp:127.0.0.1:{host}-:{guest},hostfwd=tcp:127.0.0.1:{host}-:{guest}")
-    };
-    format!("user{}", ports.iter().map(forward).collect::<String>())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,9 +322,11 @@ mod tests {
     }
 
     #[test]
-    fn a_port_on_loopback_reaches_the_guest_s_port_7() {
-        let machine = Machine { net: Net::User, port: Some(5555), ..machine() };
-        assert!(line(&machine).contains("hostfwd=udp:127.0.0.1:5555-:7,hostfwd=tcp:127.0.0.1:5555-:7"));
+    fn a_port_on_loopback_reaches_the_guest_s_port_7_and_another_its_page() {
+        let machine = Machine { net: Net::User, echo_port: Some(5555), page_port: Some(8080), ..machine() };
+        let line = line(&machine);
+        assert!(line.contains("hostfwd=udp:127.0.0.1:5555-:7,hostfwd=tcp:127.0.0.1:5555-:7"));
+        assert!(line.contains("hostfwd=tcp:127.0.0.1:8080-:80") && !line.contains("udp:127.0.0.1:8080"));
     }
 
     #[test]

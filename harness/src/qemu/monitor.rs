@@ -214,6 +214,16 @@ impl Monitor {
         ports(table, guest).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
     }
 
+    /// The port that reaches the guest's status page.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn page(&mut self) -> Result<u16, MonitorError> {
+        let answer = self.ask("human-monitor-command", json!({ "command-line": "info usernet" }))?;
+        let table = answer.as_str().unwrap_or_default();
+        port(table, "TCP", 80).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
+    }
+
     /// QEMU's tree of buses and devices, as text.
     ///
     /// # Errors
@@ -282,14 +292,14 @@ fn ring(device: &str, queue: u16, status: &Value) -> Option<Ring> {
 /// Finds the ports in `info usernet`'s table: protocol and state, file descriptor, host address, host port,
 /// and so on.
 fn ports(table: &str, guest: u16) -> Option<Forwarded> {
-    let port = |protocol: &str| {
-        let kind = format!("{protocol}[HOST_FORWARD]");
-        let mut rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
-        let row =
-            rows.find(|row| row.first() == Some(&&*kind) && row.get(5) == Some(&&*guest.to_string()))?;
-        row.get(3)?.parse::<u16>().ok().filter(|&port| port != 0)
-    };
-    Some(Forwarded { udp: port("UDP")?, tcp: port("TCP")? })
+    Some(Forwarded { udp: port(table, "UDP", guest)?, tcp: port(table, "TCP", guest)? })
+}
+
+fn port(table: &str, protocol: &str, guest: u16) -> Option<u16> {
+    let kind = format!("{protocol}[HOST_FORWARD]");
+    let mut rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let row = rows.find(|row| row.first() == Some(&&*kind) && row.get(5) == Some(&&*guest.to_string()))?;
+    row.get(3)?.parse::<u16>().ok().filter(|&port| port != 0)
 }
 
 #[cfg(test)]
@@ -306,6 +316,7 @@ mod tests {
         assert_eq!(ports(table, 7), Some(Forwarded { udp: 49801, tcp: 38135 }));
         assert_eq!(ports(table, 19), Some(Forwarded { udp: 49802, tcp: 38136 }));
         assert_eq!(ports(table, 9), None);
+        assert_eq!((port(table, "TCP", 19), port(table, "TCP", 80)), (Some(38136), None));
         assert_eq!(ports("", 7), None);
     }
 

@@ -3,6 +3,7 @@
 pub mod blk;
 mod map;
 pub mod net;
+mod page;
 mod smp;
 
 use crate::devices::set::Devices;

@@ -2,17 +2,19 @@
 
 use crate::devices::DeviceError;
 use crate::devices::set::{Card, Devices};
-use crate::jobs::ended;
+use crate::jobs::{ended, page};
 use crate::platform::console;
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
 use alloc::format;
 use core::time::Duration;
 use netstack::settings::Settings;
+use netstack::stack::Stack;
 use papr::clock::{Clock, ticks};
 use postern_core::cmdline::{Options, Step};
 use postern_core::facts;
 use postern_core::outcome::Work;
+use virtio_pci::net::driver::NetDriver;
 
 const LEASE_WAIT: Duration = Duration::from_secs(15);
 /// How long a gateway may take to answer.
@@ -47,12 +49,27 @@ fn lease_and_ping_one(card: &mut Card, report: &mut Report) -> Result<(), Device
     Ok(())
 }
 
-/// Answers ARP, ICMP echo, and UDP and TCP echo on port 7 on the first card that gets an address, until told to end.
+/// The network of a card.
+pub type CardStack = Stack<NetDriver<Pseries, Pseries>>;
+
+/// Answers ARP, ICMP echo, UDP and TCP echo on port 7, and requests for the status page, on the first card that gets an
+/// address, until told to end.
 pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = Work::default();
-    if let Some(card) = first_with_address(Step::NetServe, devices, &mut work, report) {
+    let Devices { cards, disks, dma, pool, .. } = devices;
+    if let Some(card) = first_with_address(Step::NetServe, cards, &mut work, report) {
         let label = format!("net{}", card.number);
-        let served = serve_and(options, card, report, |_| {});
+        let mut page = page::Page::open(options, pool.is_some(), card, report);
+        let served = serve_and(
+            options,
+            card,
+            report,
+            |_| {},
+            |stack, report| {
+                page.answer(stack, disks, dma, report);
+            },
+        );
+        page.close(card, report);
         ended(&mut work, label, served);
     }
     work
@@ -61,15 +78,15 @@ pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> W
 /// The first card that gets an address; those before it have failed, those after it are named.
 pub fn first_with_address<'a>(
     step: Step,
-    devices: &'a mut Devices,
+    cards: &'a mut [Card],
     work: &mut Work,
     report: &mut Report,
 ) -> Option<&'a mut Card> {
-    if devices.cards.is_empty() {
+    if cards.is_empty() {
         ended(work, step, Err(DeviceError::Missing("network card")));
     }
     let mut found: Option<&mut Card> = None;
-    for card in &mut devices.cards {
+    for card in cards {
         if let Some(found) = &found {
             log::info!("net{}: not used: {step} serves one card, net{}", card.number, found.number);
             continue;
@@ -82,7 +99,8 @@ pub fn first_with_address<'a>(
     found
 }
 
-/// [`serve`] on one card; what is typed meanwhile and does not end it is for `typed`.
+/// [`serve`] on one card; what is typed meanwhile and does not end it is for `typed`, and `step` is called after each step
+/// of the network.
 ///
 /// # Errors
 /// The card failed.
@@ -91,13 +109,15 @@ pub fn serve_and(
     card: &mut Card,
     report: &mut Report,
     mut typed: impl FnMut(u8),
+    mut step: impl FnMut(&mut CardStack, &Report),
 ) -> Result<(), DeviceError> {
     let label = format!("net{}", card.number);
     report.fact_now(facts::card::SERVE.at(card.number), "ready");
     let wait = options.serve.unwrap_or(LONGEST_SERVE);
     // A look at the console is a hypercall; under load there would be one for every few frames.
     let mut next_look = 0;
-    let counters = card.stack.serve(&Pseries, wait, |_| {
+    let counters = card.stack.serve(&Pseries, wait, |stack| {
+        step(stack, report);
         let now = Pseries.now();
         if now < next_look {
             return false;

@@ -5,6 +5,7 @@ use crate::platform::console;
 use crate::platform::pseries::Pseries;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::time::Duration;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use papr::clock::{Clock, duration};
 use papr::lock::Lock;
@@ -50,6 +51,11 @@ pub fn init() {
     // A second call would be refused by `log` and change nothing.
     let _ = log::set_logger(&LOGGER);
     log::set_max_level(LevelFilter::Trace);
+}
+
+/// Time since the kernel's entry.
+pub fn since_entry() -> Duration {
+    duration(&Pseries, Pseries.now().wrapping_sub(ENTRY_TICKS.load(Ordering::Relaxed)))
 }
 
 /// What the console shows from now on.
@@ -127,7 +133,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let since = duration(&Pseries, Pseries.now().wrapping_sub(ENTRY_TICKS.load(Ordering::Relaxed)));
+        let since = since_entry();
         let mut line = Line::new();
         let mark = match record.level() {
             Level::Error => "error: ",

@@ -36,6 +36,16 @@ impl Report {
         self.facts.push((name, value));
     }
 
+    /// What was stated so far: of each key the last value.
+    pub fn stated(&self) -> impl Iterator<Item = (&Name, &str)> {
+        let is_last =
+            |at: usize, name: &Name| self.facts.iter().skip(at).skip(1).all(|(later, _)| later != name);
+        let facts = self.facts.iter().enumerate();
+        facts
+            .filter(move |(at, (name, _))| is_last(*at, name))
+            .map(|(_, (name, value))| (name, value.as_str()))
+    }
+
     /// Prints the summary and the facts.
     pub fn print(&self) {
         let width = self.steps.iter().map(|(label, _)| label.len()).max().unwrap_or(0);

@@ -23,20 +23,21 @@ const MARK: u8 = b'm';
 /// The median of several pings, then the services of `net-serve`, and one way.
 pub fn bench(step: Step, options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = Work::default();
-    let Some(card) = first_with_address(step, devices, &mut work, report) else { return work };
+    let Some(card) = first_with_address(step, &mut devices.cards, &mut work, report) else { return work };
     let number = card.number;
     let label = format!("net{number}");
     ended(&mut work, &label, ping_median(card, report));
     let one_way = one_way::offer(&mut card.stack);
     let mut marks = 0usize;
-    let served = serve_and(options, card, report, |typed| {
+    let mark = |typed| {
         if typed == MARK {
             // Not part of the report, which would grow with what is typed.
             println!("{}", MARK_TICKS.at([number, marks]).line(Pseries.now()));
             println!("{}", MARK_IDLE.at([number, marks]).line(interrupts::given_up()));
             marks = marks.wrapping_add(1);
         }
-    });
+    };
+    let served = serve_and(options, card, report, mark, |_, _| {});
     ended(&mut work, &label, served);
     card.stack.close_services();
     report.fact(DISCARDED.at(card.number), one_way.get().discarded_datagrams);

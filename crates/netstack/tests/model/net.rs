@@ -7,6 +7,7 @@ mod hostile_device;
 pub mod hostile_frames;
 mod hostile_segments;
 mod paces;
+mod requests;
 mod secrets;
 mod stack;
 mod whole_path;

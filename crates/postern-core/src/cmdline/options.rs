@@ -83,6 +83,8 @@ pub struct Options {
     pub seed: u64,
     /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for.
     pub serve: Option<Duration>,
+    /// `http=on|off`: whether `net-serve` has a status page; not given: in an ordinary guest alone.
+    pub http: Option<bool>,
     /// `patience=SECONDS`: how long a device may take over a request; not given: what each driver allows.
     pub patience: Option<Duration>,
     /// `secret=NAME`: a file of the ESM blob.
@@ -104,6 +106,7 @@ impl Default for Options {
             report: ReportOption::Auto,
             seed: DEFAULT_SEED,
             serve: None,
+            http: None,
             patience: None,
             secret: None,
         }

@@ -181,6 +181,7 @@ fn each_option_and_step_misspelt_is_an_error_that_names_it() {
         ("report", "full"),
         ("seed", "1"),
         ("serve", "1"),
+        ("http", "on"),
         ("patience", "1"),
         ("secret", "disk-key"),
     ];

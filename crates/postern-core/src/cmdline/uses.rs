@@ -77,6 +77,7 @@ fn name(word: &[u8]) -> &[u8] {
 fn looks_at(step: &Step, option: &[u8]) -> bool {
     match option {
         b"serve" => matches!(step, Step::NetServe) || asks_for(step, option),
+        b"http" => matches!(step, Step::NetServe) || asks_for(step, option),
         b"seed" => matches!(step, Step::BlkPattern | Step::BlkSmp) || asks_for(step, option),
         b"ip" | b"gw" => matches!(step, Step::Demo | Step::NetServe) || asks_for(step, option),
         // Devices are brought up for every step.
@@ -103,14 +104,14 @@ mod tests {
     use std::vec::Vec;
 
     /// Options that some steps look at and others do not.
-    const SOMETIMES: [&str; 4] = ["ip", "gw", "seed", "serve"];
+    const SOMETIMES: [&str; 5] = ["ip", "gw", "http", "seed", "serve"];
     /// What each step looks at of those, from docs/help.txt.
     const LOOKED_AT: [(&str, &str); 6] = [
         ("demo", "ip gw"),
         ("blk-digest", ""),
         ("blk-pattern", "seed"),
         ("blk-smp", "seed"),
-        ("net-serve", "ip gw serve"),
+        ("net-serve", "ip gw http serve"),
         ("map", ""),
     ];
 
@@ -124,6 +125,7 @@ mod tests {
             "gw" => "10.0.2.2",
             "irq" => "poll",
             "report" => "full",
+            "http" => "on",
             _ => "7",
         }
     }

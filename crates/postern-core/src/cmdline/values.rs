@@ -124,6 +124,14 @@ pub(super) fn set_gateway(ip: &mut Ip, wanted: Ipv4Addr) -> Result<(), Fault> {
     Ok(())
 }
 
+pub(super) fn switch(value: &str) -> Result<bool, Fault> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(Fault::Expected("on or off")),
+    }
+}
+
 pub(super) fn file(value: &str) -> Result<FileName, Fault> {
     FileName::new(value).map_err(|_| Fault::Expected("a file of the ESM blob, 1 to 63 of A-Za-z0-9,._+-"))
 }

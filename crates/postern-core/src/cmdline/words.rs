@@ -40,14 +40,14 @@ words! {
     BlkDigest "blk-digest" "SHA-256 of every whole disk, but of those that another step of run= may write to";
     BlkPattern "blk-pattern" "writes a seeded pattern over the whole scratch disk and reads it back";
     BlkSmp "blk-smp" "reads every data disk and overwrites every scratch disk, all CPUs at the same time, each a part of it";
-    NetServe "net-serve" "answers ARP, ICMP echo, UDP and TCP echo on port 7 of the first card that gets an address until q \
-        is typed or serve= passes";
+    NetServe "net-serve" "answers ARP, ICMP echo, UDP and TCP echo on port 7, and a status page on port 80, of the first card \
+        that gets an address until q is typed or serve= passes";
     Map "map" "states the memory map: each run of pages with its rights";
 }
 
 words! {
     /// Every option of the product; what is neither here nor one of an image's own is unknown.
-    options OPTIONS, OPTION_HELP: [13]
+    options OPTIONS, OPTION_HELP: [14]
     "svm" "on|off|emulated" "ask for secure mode, never, or where firmware cannot publish /ibm,ultravisor";
     "pool" "8M" "size of the shared pool, whole 64 KiB frames, up to 1G; behind a host bridge that makes no dynamic \
         windows, up to its DMA window less one frame for devices with ACCESS_PLATFORM";
@@ -61,6 +61,7 @@ words! {
     "seed" "1" "of the pattern of blk-pattern and blk-smp; in the test image also of soak, blk-discard, bench-blk, bench-smp \
         and tests";
     "serve" "SECONDS" "how long net-serve lasts; in the test image also net-bench and soak";
+    "http" "on|off" "whether net-serve has a status page on port 80; default: on in an ordinary guest, off in a secure one";
     "patience" "SECONDS" "how long a device may take over a request before it counts as broken; default: 30 for a disk, \
         60 for a card";
     "secret" "NAME" "a file of the ESM blob, fetched once before devices come up, cleared after the work; status 4 where \

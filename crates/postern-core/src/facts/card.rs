@@ -21,6 +21,10 @@ facts! {
     PING_US: 1 = "netN.ping_us", Count("microseconds"), Words(&["demo", "net-bench"]), "time that the gateway took to answer; the median of several in `net-bench`";
     SERVE: 1 = "netN.serve", OneOf(&["ready", "done"]), SERVED,
         "printed at once: `ready` when ARP, ICMP, UDP and TCP port 7 are answered, `done` when serving ends";
+    PAGE: 1 = "netN.page", OneOf(&["on", "off"]), Words(&["net-serve"]), "whether port 80 has the status page; printed at once, before `netN.serve`";
+    PAGE_ANSWERED: 1 = "netN.page_answered", Count("requests"), Words(&["net-serve"]), "requests for a page that were answered; absent with `netN.page=off`";
+    PAGE_REFUSED: 1 = "netN.page_refused", Count("requests"), Words(&["net-serve"]), "requests that were answered with a status of the 400s; as `netN.page_answered`";
+    PAGE_DISPLACED: 1 = "netN.page_displaced", Count("connections"), Words(&["net-serve"]), "connections to port 80 that made room for another peer; as `netN.page_answered`";
     FRAGMENTS: 1 = "netN.fragments", Count("fragments"), SERVED, "IPv4 fragments that came and were dropped: nothing is reassembled";
     DISPLACED: 1 = "netN.displaced", Count("connections"), SERVED, "half-open or closing TCP connections to port 7 that made room for another peer";
     DISCARDED: 1 = "netN.discarded", Count("datagrams"), BENCH, "UDP datagrams that came to port 9";

@@ -194,7 +194,7 @@ fn serving_ends_by_time_and_on_request() {
     b.stack.serve(&b.clock, SECOND, |_| false).unwrap();
     assert!(b.clock.now() - before >= b.clock.frequency());
     let mut turns = 0;
-    let third = |_: &_| {
+    let third = |_: &mut _| {
         turns += 1;
         turns == 3
     };
