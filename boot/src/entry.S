@@ -166,7 +166,7 @@ postern_secondary_entry:
 # r3 must be the address of one of the SECONDARIES slots of `postern_secondary_slots`, SLOT_SIZE bytes each:
 #   +0 stack, +8 TOC, +16 function, +24 exception stack, +32 SLOT_ARMED while a start is due
 # Whoever takes SLOT_ARMED out has the slot's stacks. A CPU that was not asked for stays at 9: without memory.
-.set SECONDARIES, 7
+.set SECONDARIES, 15
 .set SLOT_SHIFT, 7
 .set SLOT_ARMED, 0x41
 .Lsecondary_turned:

@@ -32,6 +32,8 @@ use std::path::PathBuf;
 pub enum Finding {
     /// Nothing is wrong: the test cannot be run on this machine, for this reason.
     Skipped(String),
+    /// What else is found is of this shape of a machine, one of several of the test.
+    Shape(String),
     /// The guest could not be started.
     Start(SessionError),
     /// The guest's ESM blob could not be made.
@@ -204,6 +206,7 @@ pub enum Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Shape(shape) => write!(f, "in this shape: {shape}"),
             Self::Start(error) => write!(f, "{error}"),
             Self::Blob(error) => write!(f, "{error}"),
             Self::SecretLeft(at) => write!(f, "a part of the secret is left in memory at {at:#x}"),

@@ -82,7 +82,7 @@ const fn of_vof(kind: Kind, path: &'static str, name: &'static str) -> Expected 
 }
 
 /// Every difference that there may be.
-pub const EXPECTED: [Expected; 30] = [
+pub const EXPECTED: [Expected; 31] = [
     // The boot stage's own.
     expected(Kind::PropertyNew, "/chosen", "postern,cas"),
     expected(Kind::PropertyNew, "/chosen", "postern,entry"),
@@ -90,6 +90,8 @@ pub const EXPECTED: [Expected; 30] = [
     expected(Kind::PropertyNew, "/rtas", "linux,rtas-entry"),
     // What was agreed on, and nothing before: judged by itself.
     expected(Kind::Value, "/chosen", "ibm,architecture-vec-5"),
+    // The mode that was agreed on in the place of the processor's own version.
+    expected(Kind::Value, "/cpus/*", "cpu-version"),
     // Drawn anew by QEMU at each reset.
     expected(Kind::Value, "/chosen", "rng-seed"),
     // VOF: what of memory is free has changed since reset: RTAS is in it now.

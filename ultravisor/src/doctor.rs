@@ -142,7 +142,7 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
                 };
                 let all: Vec<_> = (0..*count).map(child).collect();
                 replace(&mut tree, b"\0\0\0\x01cpus\0", b"\0\0\0\x01supc\0");
-                replace(&mut tree, b"cpu\0", b"upc\0");
+                are_no_cpus(&mut tree);
                 let mut fdt = Fdt::parse(&tree)?;
                 fdt.add_root_tree("cpus", &all);
                 fdt.pack()
@@ -220,6 +220,22 @@ fn replace(tree: &mut [u8], old: &[u8], new: &[u8]) {
     }
 }
 
+/// Gives another type to each node of the type `cpu`. Only whole properties are looked at: the four bytes are the end of
+/// a service's name, too.
+fn are_no_cpus(tree: &mut [u8]) {
+    const PROPERTY: [u8; 8] = [0, 0, 0, 3, 0, 0, 0, 4];
+    for at in (0..tree.len()).step_by(4) {
+        let Some((property, rest)) = tree.get_mut(at..).and_then(<[u8]>::split_first_chunk_mut::<12>) else {
+            return;
+        };
+        if property.starts_with(&PROPERTY)
+            && let Some(kind) = rest.first_chunk_mut().filter(|kind| **kind == *b"cpu\0")
+        {
+            *kind = *b"upc\0";
+        }
+    }
+}
+
 fn cells(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
@@ -228,6 +244,19 @@ fn cells(words: &[u32]) -> Vec<u8> {
 mod tests {
     use super::super::esm::tests::tree;
     use super::*;
+
+    #[test]
+    fn another_list_of_cpus_leaves_every_service_its_name() {
+        let given = Fdt::parse(&tree(&[], &[])).expect("tree");
+        let fdt = Fdt::parse(&changed(tree(&[], &[]), &[Edit::Cpus(100)]).expect("tree")).expect("tree");
+        let names = |fdt: &Fdt| -> Vec<String> {
+            let rtas = fdt.node("/rtas").expect("rtas");
+            rtas.properties().map(|(name, _)| name.to_owned()).collect()
+        };
+        assert!(names(&given).contains(&"start-cpu".to_owned()));
+        assert_eq!(names(&fdt), names(&given));
+        assert_eq!(super::super::esm::servers(&fdt), (0..100).collect::<Vec<_>>());
+    }
 
     #[test]
     fn each_change_is_what_a_reader_finds() {

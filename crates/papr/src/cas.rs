@@ -10,12 +10,15 @@ use thiserror::Error;
 /// Property of `/chosen`: pairs of a byte's number in option vector 5 and what the platform supports of it.
 pub const PLATFORM_SUPPORT: &str = "ibm,arch-vec-5-platform-support";
 
-/// Processors that the image runs on without a compatibility mode: mask and value of the version register. The last
-/// entry ends the list: `value & !mask != 0` matches no processor.
-const PROCESSORS: [(u32, u32); 4] = [
+/// Processors that the image runs on, by mask and value of the version register, and the modes that a newer one may be
+/// held to, by logical version. The last entry ends the list: `value & !mask != 0` matches no processor.
+const PROCESSORS: [(u32, u32); 7] = [
     (0xffff_0000, 0x004e_0000), // POWER9
     (0xffff_0000, 0x0080_0000), // POWER10
     (0xffff_0000, 0x0082_0000), // POWER11
+    (0xffff_ffff, 0x0f00_0005), // as a POWER9
+    (0xffff_ffff, 0x0f00_0006), // as a POWER10
+    (0xffff_ffff, 0x0f00_0007), // as a POWER11
     (0xffff_fffe, 0xffff_ffff),
 ];
 /// Vectors that follow, less 1.
@@ -26,8 +29,10 @@ const ARCHITECTURES: [u8; 4] = [2, 0, 0, 0xc0];
 const IGNORED: [u8; 2] = [0, 0x80];
 /// Length of vector 5 in bytes.
 const PLATFORM: u8 = 26;
-/// Byte 2 of it: a logical partition; messages as interrupts.
-const PARTITION: u8 = 0x81;
+/// Byte 2 of it: a logical partition; memory that came or may go by blocks, described; messages as interrupts.
+const PARTITION: u8 = 0xa1;
+/// Byte 22: such memory is described by runs of blocks instead of one by one.
+const RUNS: u8 = 0x80;
 /// What bytes 23 and 24 say in their two highest bits: the old way, which is XICS and hash; the new one, which is XIVE
 /// and radix; or, of an offer only, either.
 const CHOICE: u8 = 0xc0;
@@ -125,6 +130,7 @@ impl Request {
             }
         };
         set(2, PARTITION);
+        set(22, RUNS);
         set(23, if self.xive { NEW } else { 0 });
         set(24, NEW);
         set(26, if self.invalidates { INVALIDATES } else { 0 });
@@ -264,10 +270,14 @@ mod tests {
     #[test]
     fn every_processor_of_the_list_is_one_that_the_image_runs_on() {
         let fits = |pvr: u32| PROCESSORS.iter().any(|(mask, value)| pvr & mask == value & mask);
-        for good in [0x004e_1200, 0x004e_1203, 0x0080_0200, 0x0082_1200] {
+        for good in
+            [0x004e_1200, 0x004e_1203, 0x0080_0200, 0x0082_1200, 0x0f00_0005, 0x0f00_0006, 0x0f00_0007]
+        {
             assert!(fits(good), "{good:#x}");
         }
-        assert!(!fits(0x004d_0200));
+        for other in [0x004d_0200, 0x0f00_0004, 0x0f00_0008] {
+            assert!(!fits(other), "{other:#x}");
+        }
     }
 
     #[test]

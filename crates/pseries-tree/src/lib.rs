@@ -30,6 +30,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod blocks;
 mod bridges;
 mod cpus;
 pub mod early;
@@ -45,6 +46,6 @@ pub use bridges::{Bridge, DdwTokens, InterruptMap};
 pub use cpus::Cpus;
 pub use error::{Block, FdtError};
 pub use guard::{Tree, private_copy};
-pub use machine::{Machine, MachineError};
+pub use machine::{Machine, MachineError, VirtualDevice};
 pub use rtas::{Rtas, TokenError};
 pub use warnings::{Fault, TreeWarning, Warnings};

@@ -60,6 +60,9 @@ const MEASURED: [&str; 3] = ["bootargs", "linux,initrd-start", "linux,initrd-end
 /// Longest command line that is read, in bytes.
 pub const MAX_LINE: usize = 4096;
 
+/// Most devices of the hypervisor's own bus that are named; more are counted.
+const MAX_VIRTUAL_DEVICES: usize = 32;
+
 /// The hypervisor console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terminal {
@@ -67,6 +70,15 @@ pub struct Terminal {
     pub name: HostText,
     /// What H_PUT_TERM_CHAR calls it.
     pub number: u32,
+}
+
+/// A device of the hypervisor's own bus that this kernel has no driver for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualDevice {
+    /// The node's name.
+    pub name: HostText,
+    /// What it is compatible with, first of all.
+    pub kind: HostText,
 }
 
 /// Kinds of interrupt controller.
@@ -101,6 +113,10 @@ pub struct Machine {
     pub bootargs: Vec<u8>,
     /// The console; without one the log stays in memory.
     pub terminal: Option<Terminal>,
+    /// Devices beside it on the hypervisor's own bus, the memory for settings left out: each machine has one.
+    pub virtual_devices: Vec<VirtualDevice>,
+    /// How many more of them there are than are kept.
+    pub virtual_devices_left_out: u64,
     /// The processors.
     pub cpus: Cpus,
     /// Run-time abstraction services.
@@ -133,16 +149,22 @@ impl Machine {
             text.map(|text| HostText::new(text.as_bytes()))
         };
         let (bridges, bridges_left_out) = bridges::read(tree, &memory, &mut warnings);
+        let reserved = memory::reservations(tree, &mut warnings)?;
+        let initrd = initrd(tree, &memory, &mut warnings);
+        let terminal = terminal(tree, &mut warnings);
+        let (virtual_devices, virtual_devices_left_out) = virtual_devices(tree, terminal.as_ref());
         Ok(Self {
             model: text("/", "model").unwrap_or_default(),
             entry: early::entry(tree),
             cas: early::cas(tree),
             firmware: text("/openprom", "model"),
             hypervisor: text("/hypervisor", "compatible"),
-            reserved: memory::reservations(tree, &mut warnings)?,
-            initrd: initrd(tree, &memory, &mut warnings),
+            reserved,
+            initrd,
             bootargs: early::bootargs(tree).iter().take(MAX_LINE.saturating_add(1)).copied().collect(),
-            terminal: terminal(tree, &mut warnings),
+            terminal,
+            virtual_devices,
+            virtual_devices_left_out,
             cpus: cpus::read(tree, &mut warnings)?,
             rtas: rtas::read(tree, &memory, &mut warnings)?,
             bridges,
@@ -226,6 +248,27 @@ fn terminal(tree: &Tree<'_>, warnings: &mut Warnings) -> Option<Terminal> {
         warnings.add("vdevice", Fault::Missing("hvterm1"));
     }
     found
+}
+
+/// What is on the hypervisor's own bus besides the terminal and the memory for settings, and how many more there are than
+/// are kept.
+fn virtual_devices(tree: &Tree<'_>, terminal: Option<&Terminal>) -> (Vec<VirtualDevice>, u64) {
+    let Some(parent) = read::node_at(tree, "/vdevice") else { return (Vec::new(), 0) };
+    let mut kept: Vec<VirtualDevice> = Vec::new();
+    let mut left_out: u64 = 0;
+    for node in parent.children() {
+        let name = HostText::new(node.name.as_bytes());
+        if read::base_name(node.name) == "nvram" || terminal.is_some_and(|terminal| terminal.name == name) {
+            continue;
+        }
+        if kept.len() == MAX_VIRTUAL_DEVICES {
+            left_out = left_out.saturating_add(1);
+            continue;
+        }
+        let kind = read::text(node, "compatible").unwrap_or_default();
+        kept.push(VirtualDevice { name, kind: HostText::new(kind.as_bytes()) });
+    }
+    (kept, left_out)
 }
 
 fn interrupts(tree: &Tree<'_>) -> Option<InterruptController> {

@@ -1,5 +1,6 @@
 //! Guest memory, and which parts of it the tree says are taken.
 
+use super::blocks;
 use super::guard::Tree;
 use super::machine::MachineError;
 use super::read::{self, Cells};
@@ -20,20 +21,27 @@ pub(super) fn regions(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Vec<Gp
     let root = read::root(tree).ok_or(MachineError::NoMemory)?;
     let cells = Cells::below(root);
     let mut regions: Vec<GpaRange> = Vec::new();
+    let mut add = |name: &str, start, len, warnings: &mut Warnings| match region(start, len) {
+        Err(fault) => warnings.add(name, fault),
+        Ok(range) if regions.iter().any(|known| known.overlaps(&range)) => {
+            warnings.add(name, Fault::Overlaps { start, len });
+        }
+        Ok(range) if regions.len() < MAX_REGIONS => regions.push(range),
+        Ok(_) => warnings.add(name, Fault::Malformed("number of regions")),
+    };
     for node in root.children().filter(|node| read::text(*node, "device_type") == Some("memory")) {
         let Some(list) = read::bytes(node, "reg").and_then(|reg| cells.ranges(reg)) else {
             warnings.add(node.name, Fault::Malformed("reg"));
             continue;
         };
         for (start, len) in list {
-            match region(start, len) {
-                Err(fault) => warnings.add(node.name, fault),
-                Ok(range) if regions.iter().any(|known| known.overlaps(&range)) => {
-                    warnings.add(node.name, Fault::Overlaps { start, len });
-                }
-                Ok(range) if regions.len() < MAX_REGIONS => regions.push(range),
-                Ok(_) => warnings.add(node.name, Fault::Malformed("number of regions")),
-            }
+            add(node.name, start, len, warnings);
+        }
+    }
+    if let Some(node) = read::node_at(tree, blocks::NODE) {
+        let read = blocks::assigned(node, |start, len| add(node.name, start, len, warnings));
+        if let Err(fault) = read {
+            warnings.add(node.name, fault);
         }
     }
     regions.sort_unstable_by_key(|region| region.start);

@@ -1,5 +1,6 @@
 //! The negotiation with firmware (`ibm,client-architecture-support`): agreed, refused, or with a machine that has only
-//! what the kernel does not drive. The matrix expects it to be agreed under both firmwares.
+//! what the kernel does not drive. The matrix expects it to be agreed under both firmwares. Machines that hold a processor
+//! to a mode are among the shapes.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -7,20 +8,41 @@ use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
 use crate::variable::Firmware;
 
-/// A machine, as `-machine` options say it, and what the guest makes of it.
+/// A machine, as QEMU's options say it, and what the guest makes of it.
 struct Offer {
     name: &'static str,
-    machine: &'static str,
+    firmware: Firmware,
+    options: &'static [&'static str],
     cas: &'static str,
     interrupts: &'static str,
 }
 
+/// SLOF runs this before the kernel: the root has another method of that name, which answers an error.
+const REFUSES: &str = "nvramrc=\" /\" find-device : ibm,client-architecture-support drop true ; device-end";
+
 const OFFERS: [Offer; 3] = [
-    // A processor held to a compatibility mode that the kernel does not ask for: the method answers an error.
-    Offer { name: "refused", machine: "max-cpu-compat=power9", cas: "refused", interrupts: "msi-x" },
+    Offer {
+        name: "refused",
+        firmware: Firmware::Slof,
+        options: &["-prom-env", "use-nvramrc?=true", "-prom-env", REFUSES],
+        cas: "refused",
+        interrupts: "msi-x",
+    },
     // Without XICS, to ask for it would end the machine.
-    Offer { name: "xive-only", machine: "ic-mode=xive", cas: "agreed", interrupts: "poll" },
-    Offer { name: "xics-only", machine: "ic-mode=xics", cas: "agreed", interrupts: "msi-x" },
+    Offer {
+        name: "xive-only",
+        firmware: Firmware::Vof,
+        options: &["-machine", "ic-mode=xive"],
+        cas: "agreed",
+        interrupts: "poll",
+    },
+    Offer {
+        name: "xics-only",
+        firmware: Firmware::Vof,
+        options: &["-machine", "ic-mode=xics"],
+        cas: "agreed",
+        interrupts: "msi-x",
+    },
 ];
 
 /// The tests.
@@ -34,9 +56,9 @@ pub fn tests() -> Vec<Test> {
 
 /// Whatever comes of it, the work is done.
 fn negotiates(context: &Context, offer: &Offer) -> Result<(), Failure> {
-    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(offer.firmware, false, true))?;
     fixture.data_disk(1 << 20)?;
-    fixture.machine.extra.extend(["-machine", offer.machine].map(str::to_owned));
+    fixture.machine.extra.extend(offer.options.iter().map(|word| (*word).to_owned()));
     fixture.word("run=blk-digest");
     let finished = fixture.boot()?;
     let mut findings: Vec<Finding> = judge::end(&finished, 0);

@@ -55,9 +55,12 @@ pub fn tests() -> Vec<Test> {
         add("other-boot-cpu", 2, Ends::Done("1"), || vec![Edit::BootCpu(1)]);
         add("many-cpus", 1, Ends::Names("more than 8192 nodes"), || vec![Edit::Cpus(MANY)]);
     }
-    tests.push(Test::new("odd-tree/many-cpus-that-fit/normal", |context| {
-        odd(context, 1, false, &[Edit::Cpus(MANY_THAT_FIT)], Ends::Done("1"))
-    }));
+    for secure in [true, false] {
+        let mode = if secure { "secure" } else { "normal" };
+        tests.push(Test::new(format!("odd-tree/many-cpus-that-fit/{mode}"), move |context| {
+            odd(context, 1, secure, &[Edit::Cpus(MANY_THAT_FIT)], Ends::Done("1"))
+        }));
+    }
     tests.push(Test::new("odd-tree/one-source-for-two", one_source));
     tests
 }
@@ -94,6 +97,9 @@ fn odd(context: &Context, smp: u32, secure: bool, edits: &[Edit], ends: Ends) ->
             findings.extend(judge::end(&finished, 0));
             findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));
             findings.extend(judge::fact(&finished, "cpu.online", cpus));
+            let esm = finished.ultravisor.iter().flat_map(|report| &report.esm);
+            let unmet = esm.filter(|esm| !esm.unmet.is_empty());
+            findings.extend(unmet.map(|esm| Finding::Requirements(esm.unmet.clone())));
             let said = format!("postern: fdt.addr={HIGH:#x}\r\n");
             if is_high && !finished.output.console.contains(&said) {
                 findings.push(Finding::NeverSaid("a tree above 4 GiB"));

@@ -96,9 +96,13 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(reserved::tests());
     tests.extend(leak_hunt::tests());
     tests.extend(noise::tests());
+    tests.extend(super::shape_machines::tests());
+    tests.extend(super::shape_memory::tests());
+    tests.extend(super::shape_devices::tests());
     tests.extend(soak::tests());
     tests.extend(super::through_time::tests());
     tests.extend(super::status_page::tests());
+    tests.extend(super::record_replay::tests());
     tests.extend(super::second_kernel::tests());
     tests.extend(super::linux::tests());
     tests.extend(super::tool::tests());

@@ -151,7 +151,7 @@ fn migration(context: &Context, config: GuestConfig) -> Result<(), Failure> {
 }
 
 /// The first two numbers of a version; one that has none is new.
-fn major_and_minor(version: &str) -> (u32, u32) {
+pub(super) fn major_and_minor(version: &str) -> (u32, u32) {
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(u32::MAX));
     (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0))
 }

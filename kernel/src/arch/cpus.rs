@@ -50,7 +50,7 @@ struct Secondary {
 /// A CPU is expected. Any other value makes one that arrives stand still, without a stack.
 const ARMED: u64 = 0x41;
 
-const _: () = assert!(size_of::<Secondary>() == 128 && SECONDARIES == 7);
+const _: () = assert!(size_of::<Secondary>() == 128 && SECONDARIES == 15);
 
 /// The CPUs beside the boot CPU. `entry.S` uses this symbol to look up a CPU that arrives.
 #[unsafe(export_name = "postern_secondary_slots")]

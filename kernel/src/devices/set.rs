@@ -141,6 +141,7 @@ impl Devices {
             devices.reach.push(bridge.reach());
             devices.bridges.push(HostBridge { config: *bridge.config(), window: bridge.window().cloned() });
         }
+        devices.name_virtual_devices(machine);
         if let Some(outcome) = uart {
             report.uart(outcome == UartOutcome::Attached);
             if outcome == UartOutcome::Missing {
@@ -149,6 +150,18 @@ impl Devices {
             }
         }
         devices
+    }
+
+    /// No device of the hypervisor's own bus has a driver.
+    fn name_virtual_devices(&mut self, machine: &Machine) {
+        for device in &machine.virtual_devices {
+            log::info!("vdevice {} {}: not used: no driver", device.name, device.kind);
+        }
+        if machine.virtual_devices_left_out > 0 {
+            log::info!("vdevice: {} more are not used: no driver", machine.virtual_devices_left_out);
+        }
+        let unused = (machine.virtual_devices.len() as u64).saturating_add(machine.virtual_devices_left_out);
+        self.unused = self.unused.saturating_add(unused);
     }
 
     fn bring_up_behind(

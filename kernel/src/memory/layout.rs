@@ -65,7 +65,7 @@ pub fn stack() -> GpaRange {
 }
 
 /// CPUs besides the one that booted that there are stacks for.
-pub const SECONDARIES: usize = 7;
+pub const SECONDARIES: usize = 15;
 const FRAME: u64 = 0x1_0000;
 
 /// The stacks of a CPU that did not boot: for exceptions, and for everything else.

@@ -2,6 +2,8 @@
 
 use super::{cells, faults, machine, memory, small};
 use crate::warnings::Fault;
+use std::borrow::ToOwned;
+use std::string::ToString;
 use std::vec::Vec;
 use testkit::trees::Builder;
 
@@ -65,5 +67,25 @@ fn a_host_bridge_more_than_are_read_is_counted_and_not_looked_at() {
         // None of them has what a bridge needs. Besides, there is neither RTAS nor a terminal.
         let warnings = machine.warnings.list().len() + machine.warnings.left_out();
         assert_eq!((machine.bridges_left_out, warnings), (count, looked_at + 2));
+    }
+}
+
+#[test]
+fn a_virtual_device_more_than_are_kept_is_counted() {
+    for (count, kept, left_out) in [(31, 31, 0), (32, 32, 0), (33, 32, 1)] {
+        let blob = small(|tree| {
+            let tree = memory(tree, "memory@0", &[0, 0, 0, 0x1000_0000]).node("vdevice");
+            let tree = tree.node("nvram@71000000").prop("compatible", b"qemu,spapr-nvram\0").end();
+            let tree = tree.node("vty@71000001").prop("compatible", b"hvterm1\0").cells("reg", &[7]).end();
+            let add = |tree: Builder, n: u32| {
+                tree.node(&std::format!("l-lan@{n:x}")).prop("compatible", b"IBM,l-lan\0").end()
+            };
+            (0..count).fold(tree, add).end()
+        });
+        let machine = machine(&blob);
+        assert_eq!((machine.virtual_devices.len(), machine.virtual_devices_left_out), (kept, left_out));
+        let first =
+            machine.virtual_devices.first().map(|device| (device.name.to_string(), device.kind.to_string()));
+        assert_eq!(first, Some(("l-lan@0".to_owned(), "IBM,l-lan".to_owned())));
     }
 }

@@ -4,6 +4,7 @@ use super::{cells, faults, machine, memory, range, read, small, with};
 use crate::machine::MachineError;
 use crate::warnings::Fault;
 use postern_cases::case;
+use std::vec::Vec;
 use testkit::trees::{Builder, POWER9_256M, POWER9_512M_INITRD};
 
 #[test]
@@ -102,4 +103,51 @@ fn an_initrd_that_is_not_memory_is_left_out() {
     assert_eq!(faults(&machine), [Fault::OutsideMemory { start: 0x42_0000, len: 0x1fbe_0001 }]);
     let wide = with(POWER9_512M_INITRD, "/chosen", "linux,initrd-end", Some(&cells(&[0, 0x43_0000])));
     assert_eq!(self::machine(&wide).initrd, Some(range(0x42_0000, 0x1_0000)));
+}
+
+/// A tree with 256 MiB and a description of blocks of 256 MiB.
+fn with_blocks(name: &str, list: &[u32]) -> Vec<u8> {
+    small(|tree| {
+        let tree = memory(tree, "memory@0", &[0, 0, 0, 0x1000_0000]);
+        let node = tree.node("ibm,dynamic-reconfiguration-memory").cells("ibm,lmb-size", &[0, 0x1000_0000]);
+        node.cells(name, list).end()
+    })
+}
+
+/// As `pc-dimm` makes them: what is reserved, what is assigned, what may come.
+const RUNS: [u32; 19] =
+    [3, 4, 0, 0, 0, 0, 0x80, 2, 0, 0x4000_0000, 0x8000_0004, 0, 8, 26, 0, 0x6000_0000, 0x8000_0006, 0, 0];
+
+#[test]
+fn memory_that_was_added_by_blocks_is_memory() {
+    let whole = [range(0, 0x1000_0000), range(0x4000_0000, 0x2000_0000)];
+    assert_eq!(machine(&with_blocks("ibm,dynamic-memory-v2", &RUNS)).memory, whole);
+    let single = |at: u32, flags: u32| [0, at, 0x8000_0000, 0, 0, flags];
+    let list =
+        [single(0x1000_0000, 0x80), single(0x4000_0000, 8), single(0x5000_0000, 8), single(0x6000_0000, 0)];
+    let list: Vec<u32> = core::iter::once(4).chain(list.concat()).collect();
+    assert_eq!(machine(&with_blocks("ibm,dynamic-memory", &list)).memory, whole);
+}
+
+#[test]
+fn blocks_that_cannot_be_read_or_lie_over_memory_are_left_out_by_name() {
+    case!("DT-09", Ignore);
+    let first = [range(0, 0x1000_0000)];
+    let mut short = RUNS.to_vec();
+    short.pop();
+    let mut more = RUNS;
+    more[0] = 4;
+    for list in [&short[..], &more, &[], &[1]] {
+        let odd = machine(&with_blocks("ibm,dynamic-memory-v2", list));
+        assert_eq!(odd.memory, first);
+        assert!(faults(&odd).contains(&Fault::Malformed("ibm,dynamic-memory-v2")), "{list:x?}");
+    }
+    let mut over = RUNS;
+    over[9] = 0;
+    let odd = machine(&with_blocks("ibm,dynamic-memory-v2", &over));
+    assert_eq!(odd.memory, first);
+    assert!(faults(&odd).contains(&Fault::Overlaps { start: 0, len: 0x2000_0000 }));
+    let mut wraps = RUNS;
+    (wraps[7], wraps[8]) = (u32::MAX, u32::MAX);
+    assert_eq!(machine(&with_blocks("ibm,dynamic-memory-v2", &wraps)).memory, first);
 }

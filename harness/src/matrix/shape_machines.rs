@@ -1,0 +1,187 @@
+//! Every machine version, capability and compatibility mode that this QEMU has: the work is done, or QEMU itself refuses
+//! by name. The lists are QEMU's own, so that none is left out.
+
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
+use crate::matrix::runner::Test;
+use crate::qemu::process::Ended;
+use crate::session::Finished;
+use crate::variable::Firmware;
+use std::process::Command;
+
+/// Bytes of the disk that is read.
+const BYTES: u64 = 1 << 20;
+/// A list of QEMU's that is shorter was not read.
+const FEWEST: usize = 10;
+/// The newest machines whose virtio devices are of the old kind unless they are told.
+const LEGACY: (u32, u32) = (2, 6);
+
+/// Capabilities that TCG has not, and QEMU's words.
+const REFUSED: [(&str, &str); 3] = [
+    ("cap-htm=on", "No Transactional Memory support in TCG"),
+    ("cap-rpt-invalidate=on", "No H_RPT_INVALIDATE support in TCG"),
+    ("cap-dawr1=on", "DAWR1 supported only on POWER10"),
+];
+/// What a guest says of a capability, if not what it says otherwise.
+const SAID: [(&str, &str, &str); 2] =
+    [("cap-fwnmi=off", "nmi.handlers", "vectors"), ("cap-vsx=off", "cpu.vectors", "0")];
+const USUAL: [(&str, &str); 2] = [("nmi.handlers", "registered"), ("cpu.vectors", "1")];
+/// Values of `cap-hpt-max-page-size`: QEMU says of it that it is a number.
+const PAGE_SIZES: [&str; 4] = ["4k", "64k", "16M", "16G"];
+
+/// Processors, and the modes that each may be held to.
+const MODES: [(&str, &str); 4] =
+    [("power9", "power9"), ("power10", "power9"), ("power10", "power10"), ("power11", "power11")];
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("shape/machine-versions", versions),
+        Test::new("shape/capabilities", capabilities),
+        Test::new("shape/processor-modes", modes),
+    ]
+}
+
+/// What QEMU answers to these arguments.
+fn asked(context: &Context, arguments: &[&str]) -> Result<String, Failure> {
+    let output = Command::new(&context.qemu).args(arguments).output();
+    let output = output.map_err(|error| Finding::File(context.qemu.clone(), error))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A guest with these options that reads a disk, and what is wrong with its end.
+pub(super) fn reads(context: &Context, options: &[&str]) -> Result<(Finished, Vec<Finding>), Failure> {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
+    let data = fixture.data_disk(BYTES)?;
+    fixture.machine.extra.extend(options.iter().map(|word| (*word).to_owned()));
+    fixture.word("run=blk-digest");
+    let finished = fixture.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&data)?));
+    Ok((finished, findings))
+}
+
+/// A failure that names the shape, if there is anything to find.
+pub(super) fn named(shape: &str, finished: Finished, mut findings: Vec<Finding>) -> Result<(), Failure> {
+    if !findings.is_empty() {
+        findings.insert(0, Finding::Shape(shape.to_owned()));
+    }
+    verdict(finished, findings)
+}
+
+fn enough(list: &[String], what: &'static str) -> Result<(), Failure> {
+    let found = list.len();
+    if found >= FEWEST {
+        Ok(())
+    } else {
+        Err(Finding::TooFew { what, least: FEWEST as u64, found: found as u64 }.into())
+    }
+}
+
+fn versions(context: &Context) -> Result<(), Failure> {
+    let listed = asked(context, &["-machine", "help"])?;
+    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
+    let machines: Vec<String> = names.filter(|name| name.starts_with("pseries")).map(str::to_owned).collect();
+    enough(&machines, "machines of QEMU's list")?;
+    for machine in machines {
+        // The oldest ask for transactional memory, which TCG has not.
+        let name = format!("{machine},cap-htm=off");
+        let mut options = vec!["-machine", &name];
+        if version(&machine).is_some_and(|version| version <= LEGACY) {
+            let modern =
+                ["-global", "virtio-pci.disable-modern=off", "-global", "virtio-blk-device.scsi=off"];
+            options.extend(modern);
+        }
+        let (finished, mut findings) = reads(context, &options)?;
+        findings.extend(judge::fact(&finished, "firmware.cas", "agreed"));
+        named(&machine, finished, findings)?;
+    }
+    Ok(())
+}
+
+/// The numbers of `pseries-2.12-sxxm`; none of the alias `pseries`.
+fn version(machine: &str) -> Option<(u32, u32)> {
+    let (major, minor) = machine.strip_prefix("pseries-")?.split_once('.')?;
+    let digits = minor.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, digits.parse().ok()?))
+}
+
+fn capabilities(context: &Context) -> Result<(), Failure> {
+    let listed = asked(context, &["-machine", "pseries,help"])?;
+    let all: Vec<String> = listed.lines().flat_map(values).collect();
+    enough(&all, "capabilities of QEMU's list")?;
+    for capability in all {
+        let machine = format!("pseries,{capability}");
+        let (finished, mut findings) = reads(context, &["-machine", &machine])?;
+        let refused = REFUSED.iter().find(|(name, _)| *name == capability);
+        if refused.is_some_and(|(_, words)| is_refused(&finished, words)) {
+            continue;
+        }
+        for (key, usual) in USUAL {
+            let other = SAID.iter().find(|(name, of, _)| *name == capability && *of == key);
+            findings.extend(judge::fact(&finished, key, other.map_or(usual, |(_, _, said)| said)));
+        }
+        named(&capability, finished, findings)?;
+    }
+    Ok(())
+}
+
+/// Each value of the capability in a line of QEMU's, as `  cap-cfpc=<string> - ... (broken, workaround, fixed)`.
+fn values(line: &str) -> Vec<String> {
+    let Some((name, rest)) = line.trim().split_once("=<") else { return Vec::new() };
+    if !name.starts_with("cap-") {
+        return Vec::new();
+    }
+    let values: Vec<&str> = if rest.starts_with("bool") {
+        vec!["on", "off"]
+    } else if name == "cap-hpt-max-page-size" {
+        PAGE_SIZES.to_vec()
+    } else {
+        let list = rest.rsplit_once('(').and_then(|(_, list)| list.split_once(')')).map(|(list, _)| list);
+        list.into_iter().flat_map(|list| list.split(',').map(str::trim)).collect()
+    };
+    values.into_iter().map(|value| format!("{name}={value}")).collect()
+}
+
+/// QEMU ended before the guest began, with these words.
+pub(super) fn is_refused(finished: &Finished, words: &str) -> bool {
+    finished.ended == Ended::Exited(1)
+        && finished.output.errors.contains(words)
+        && finished.report.facts().next().is_none()
+}
+
+/// A processor that is held to a mode is one that firmware and kernel agree on.
+fn modes(context: &Context) -> Result<(), Failure> {
+    let listed = asked(context, &["-cpu", "help"])?;
+    let has = |name: &str| listed.split_whitespace().any(|word| word == name);
+    for (cpu, mode) in MODES.into_iter().filter(|(cpu, _)| has(cpu)) {
+        let machine = format!("pseries,max-cpu-compat={mode}");
+        let (finished, mut findings) = reads(context, &["-machine", &machine, "-cpu", cpu])?;
+        findings.extend(judge::fact(&finished, "firmware.cas", "agreed"));
+        named(&format!("{cpu} as {mode}"), finished, findings)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_read_from_names() {
+        assert_eq!(version("pseries-2.12-sxxm"), Some((2, 12)));
+        assert_eq!(version("pseries-10.0"), Some((10, 0)));
+        assert_eq!(version("pseries"), None);
+    }
+
+    #[test]
+    fn each_value_of_a_capability_is_tried() {
+        let line = "  cap-cfpc=<string>      - Cache Flush on Privilege Change (broken, workaround, fixed)";
+        assert_eq!(values(line), ["cap-cfpc=broken", "cap-cfpc=workaround", "cap-cfpc=fixed"]);
+        assert_eq!(values("  cap-htm=<bool>  - Allow it (HTM)"), ["cap-htm=on", "cap-htm=off"]);
+        assert_eq!(values("  cap-hpt-max-page-size=<int> - x").len(), PAGE_SIZES.len());
+        assert!(values("  usb=<bool>  - Set on/off to enable/disable usb").is_empty());
+    }
+}
