@@ -193,6 +193,65 @@ mod tests {
         assert_eq!((first.at, first.liobn, first.address), (15, 0x8000_0001, 0x20_0000));
     }
 
+    /// Shared and private accesses by these calls.
+    fn counted(calls: &[CallRecord], log: &str) -> (u64, u64) {
+        let devices = judge(log.as_bytes(), calls).expect("log");
+        (devices.shared, devices.private_accesses())
+    }
+
+    #[test]
+    fn a_share_begins_with_its_first_frame_and_ends_with_its_last() {
+        let calls = [call(Number::Esm, [0, 0], 10), call(Number::SharePage, [0x20, 2], 20)];
+        let at = |gfn: u64| line(25, 0, gfn << 16, 0xfff);
+        for (gfn, expected) in [(0x1f, (0, 1)), (0x20, (1, 0)), (0x21, (1, 0)), (0x22, (0, 1))] {
+            assert_eq!(counted(&calls, &at(gfn)), expected, "{gfn:#x}");
+        }
+        // The guest goes on after the call is written down, so an access of that moment is later.
+        assert_eq!(counted(&calls, &line(20, 0, 0x20_0000, 0xfff)), (1, 0));
+    }
+
+    #[test]
+    fn a_share_that_did_not_happen_shares_nothing() {
+        let share = call(Number::SharePage, [0x20, 2], 20);
+        let refused = Verdict { code: Code::P2, ..share.verdict };
+        for share in [
+            CallRecord { faulted: true, ..share.clone() },
+            CallRecord { verdict: refused, ..share.clone() },
+            CallRecord { call: Call { opcode: Number::UnsharePage as u64, ..share.call }, ..share },
+        ] {
+            let calls = [call(Number::Esm, [0, 0], 10), share];
+            assert_eq!(counted(&calls, &line(25, 0, 0x20_0000, 0xfff)), (0, 1));
+        }
+    }
+
+    #[test]
+    fn after_a_call_for_all_pages_nothing_is_shared_until_the_next_share() {
+        let calls = [
+            call(Number::Esm, [0, 0], 10),
+            call(Number::SharePage, [0x20, 2], 20),
+            call(Number::UnshareAllPages, [0, 0], 30),
+            call(Number::SharePage, [0x21, 1], 40),
+        ];
+        let log =
+            [line(35, 0, 0x20_0000, 0xfff), line(35, 0, 0x21_0000, 0xfff), line(45, 0, 0x20_0000, 0xfff)];
+        assert_eq!(counted(&calls, &log.concat()), (0, 3));
+        assert_eq!(counted(&calls, &line(45, 0, 0x21_0000, 0xfff)), (1, 0));
+    }
+
+    #[test]
+    fn in_a_page_of_any_size_the_offset_decides() {
+        let calls = [call(Number::Esm, [0, 0], 10), call(Number::SharePage, [0x123, 1], 20)];
+        // 4 KiB, 64 KiB, 2 MiB, 16 MiB, 256 MiB: what QEMU's host bridge offers.
+        for shift in [12, 16, 21, 24, 28] {
+            let mask: u64 = (1 << shift) - 1;
+            for (address, expected) in [(0x123_4000_u64, (1, 0)), (0x124_0000, (0, 1)), (0x122_f000, (0, 1))]
+            {
+                let line = line(25, 0x800_0000_0000_0000 | address & mask, address & !mask, mask);
+                assert_eq!(counted(&calls, &line), expected, "pages of 2^{shift}, {address:#x}");
+            }
+        }
+    }
+
     #[test]
     fn in_a_page_of_16_mib_the_offset_decides() {
         let shared = line(25, 0x800_0000_0020_0000, 0, 0xff_ffff);

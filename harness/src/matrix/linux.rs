@@ -32,7 +32,12 @@ pub fn tests() -> Vec<Test> {
             Boot {
                 environment: &[("APPEND", "svm=on swiotlb=force")],
                 status: 0,
-                said: &["linux: svm=1", "every device access was shared"],
+                said: &[
+                    "linux: svm=1",
+                    "every device access was shared",
+                    "all in the ultravisor's table, none with private memory",
+                    "1024 frames, by set_memory_decrypted+",
+                ],
             },
         ),
         // Another interrupt controller, and firmware that has no RTAS text to measure.

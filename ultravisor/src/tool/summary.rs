@@ -241,3 +241,7 @@ impl fmt::Display for Summary {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "summary/tests.rs"]
+mod tests;
