@@ -82,6 +82,25 @@ pub fn tests() -> Vec<Test> {
                 said: &["linux: svm=0", "does not know that it is secure"],
             },
         ),
+        // Three disks answer once with a status that does not exist, each in the place of one of QEMU's; so is the card.
+        test(
+            "lie",
+            Boot {
+                environment: &[
+                    ("APPEND", "svm=on swiotlb=force"),
+                    ("MACHINE", "x-vof=on"),
+                    ("TOOL", "--lie blk-01"),
+                ],
+                status: FOUND,
+                said: &[
+                    "I/O error, dev vda",
+                    "linux: ping=3",
+                    "linux: done=1",
+                    "blk-01 (unknown status): told 1 times; then ",
+                    "FOUND: net0 saw memory that was not shared in ",
+                ],
+            },
+        ),
         test(
             "debian",
             Boot {
