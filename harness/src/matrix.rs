@@ -35,6 +35,7 @@ pub mod noise;
 pub mod odd_tree;
 pub mod pause;
 pub mod pci;
+pub mod peers;
 pub mod placed;
 pub mod pool_limits;
 pub mod processors;

@@ -4,5 +4,6 @@ pub mod cable_peer;
 pub mod echo;
 pub mod flood;
 pub mod frames;
+pub mod namespace;
 pub mod page;
 pub mod wire;

@@ -91,6 +91,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(bus::tests());
     tests.extend(by_hand::tests());
     tests.extend(pci::tests());
+    tests.extend(super::peers::tests());
     tests.extend(proofs::tests());
     tests.extend(ranges::tests());
     tests.extend(reserved::tests());

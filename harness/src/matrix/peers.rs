@@ -1,0 +1,208 @@
+//! Ordinary programs as the guest's peers, in a network namespace of the test's own: DHCP servers, ping, arping, curl. Where
+//! a program is missing, or no namespace may be made, a test is skipped and says which.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
+use crate::matrix::runner::Test;
+use crate::pattern;
+use crate::peer::namespace::{GUEST, HOST, Namespace, TAP, is_there};
+use crate::session::Session;
+use crate::variable::Firmware;
+use std::net::Ipv4Addr;
+
+/// A program and the package of Debian's that has it.
+type Program = (&'static str, &'static str);
+
+const PING: Program = ("ping", "iputils-ping");
+const ARPING: Program = ("arping", "iputils-arping");
+const CURL: Program = ("curl", "curl");
+const DNSMASQ: Program = ("dnsmasq", "dnsmasq-base");
+const BUSYBOX: Program = ("busybox", "busybox");
+const DHCPD: Program = ("dhcpd", "isc-dhcp-server");
+
+/// The addresses that each DHCP server gives out.
+const FIRST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
+const LAST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 110);
+/// Bytes that curl sends to the TCP echo.
+const STREAM: usize = 200_000;
+/// Bytes of an echo request that fills a frame, and of one that needs three.
+const WHOLE: &str = "1472";
+const FRAGMENTED: &str = "4000";
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("peers/ping", ping),
+        Test::new("peers/curl", curl),
+        Test::new("peers/dnsmasq", |context| leased(context, DNSMASQ, dnsmasq)),
+        Test::new("peers/udhcpd", |context| leased(context, BUSYBOX, udhcpd)),
+        Test::new("peers/dhcpd", |context| leased(context, DHCPD, dhcpd)),
+    ]
+}
+
+/// A guest inside a network of its own, if there can be one with these programs.
+fn inside(context: &Context, programs: &[Program]) -> Result<(Namespace, Fixture), Failure> {
+    let tools = [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")];
+    let missing = programs.iter().chain(&tools).find(|(program, _)| !is_there(program));
+    if let Some((program, package)) = missing {
+        return Err(Finding::Skipped(format!("no {program} (package {package})")).into());
+    }
+    let namespace = Namespace::new().map_err(|error| Finding::Skipped(error.to_string()))?;
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
+    let root = fixture.dir.root().to_path_buf();
+    namespace.take(&mut fixture).map_err(|error| Finding::File(root, error))?;
+    Ok((namespace, fixture))
+}
+
+/// A guest that serves at [`GUEST`], once it does.
+fn serving(fixture: &mut Fixture) -> Result<Session, Failure> {
+    fixture.word(&format!("run=net-serve serve=100 ip={GUEST}/24 gw={HOST}"));
+    let session = fixture.start()?;
+    match session.qemu.console().wait_for(LIMIT, |line| line == SERVING) {
+        Some(_) => Ok(session),
+        None => Err(Finding::NeverSaid(SERVING).into()),
+    }
+}
+
+/// Runs a peer to its end; what is wrong if its exit status is another one.
+fn peer(namespace: &Namespace, program: &'static str, arguments: &[&str], status: i32) -> Option<Finding> {
+    match namespace.run(program, arguments, &[]) {
+        Ok(output) if output.status.code() == Some(status) => None,
+        Ok(output) => {
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said).trim_end().to_owned();
+            Some(Finding::Shape(format!("{program} {}: {}: {said}", arguments.join(" "), output.status)))
+        }
+        Err(error) => Some(Finding::File(program.into(), error)),
+    }
+}
+
+/// Small and full frames are answered; fragments are dropped and counted, and nothing else suffers.
+fn ping(context: &Context) -> Result<(), Failure> {
+    let (namespace, mut fixture) = inside(context, &[PING, ARPING])?;
+    let mut session = serving(&mut fixture)?;
+    let mut findings = Vec::new();
+    let asks = |size: &'static str, status| {
+        peer(&namespace, "ping", &["-n", "-c", "3", "-i", "0.1", "-W", "2", "-s", size, GUEST], status)
+    };
+    findings.extend(peer(&namespace, "arping", &["-c", "2", "-I", TAP, GUEST], 0));
+    findings.extend(asks("56", 0));
+    findings.extend(asks(WHOLE, 0));
+    findings.extend(asks(FRAGMENTED, 1));
+    findings.extend(asks("56", 0));
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::positive(&finished, "net0.fragments"));
+    verdict(finished, findings)
+}
+
+/// curl as a browser of the status page, and as a plain TCP client of the echo.
+fn curl(context: &Context) -> Result<(), Failure> {
+    let (namespace, mut fixture) = inside(context, &[CURL])?;
+    let mut session = serving(&mut fixture)?;
+    let mut sent = vec![0; STREAM];
+    pattern::fill(7, &mut sent);
+    // Telnet has a meaning for the byte 0xff.
+    sent.iter_mut().for_each(|byte| *byte = b'a' + *byte % 26);
+    let page = format!("http://{GUEST}/facts.json");
+    let page = namespace.run("curl", &["--silent", "--fail", "--max-time", "20", &page], &[]);
+    let url = format!("telnet://{GUEST}:7");
+    // It waits for more after its input has ended, until its time is over: exit status 28.
+    let answer = namespace.run("curl", &["--silent", "--max-time", "5", "--no-buffer", &url], &sent);
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    let mut findings = judge::end(&finished, 0);
+    match page {
+        Ok(output) if String::from_utf8_lossy(&output.stdout).contains("\"image.build\"") => {}
+        Ok(output) => findings.push(Finding::Shape(format!("curl of the status page: {}", output.status))),
+        Err(error) => findings.push(Finding::File("curl".into(), error)),
+    }
+    match answer {
+        Ok(output) if output.stdout == sent => {}
+        Ok(output) => findings.push(Finding::Shape(format!(
+            "curl got {} bytes of {STREAM}, {}: {}",
+            output.stdout.len(),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ))),
+        Err(error) => findings.push(Finding::File("curl".into(), error)),
+    }
+    verdict(finished, findings)
+}
+
+/// The program, its arguments, and the files that they name.
+struct Server {
+    program: &'static str,
+    arguments: Vec<String>,
+}
+
+/// The guest's address, mask and gateway come from this server, and its gateway answers.
+fn leased(
+    context: &Context,
+    program: Program,
+    server: fn(&Fixture) -> Result<Server, Finding>,
+) -> Result<(), Failure> {
+    let (namespace, mut fixture) = inside(context, &[program])?;
+    let Server { program, arguments } = server(&fixture)?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let served =
+        namespace.serve(program, &arguments).map_err(|error| Finding::File(program.into(), error))?;
+    fixture.word("run=demo");
+    let finished = fixture.boot()?;
+    drop(served);
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(judge::fact(&finished, "net0.gateway", HOST));
+    findings.extend(judge::positive(&finished, "net0.ping_us"));
+    let given = finished.report.fact("net0.ip").and_then(|ip| ip.parse::<Ipv4Addr>().ok());
+    if !given.is_some_and(|ip| (FIRST..=LAST).contains(&ip)) {
+        findings.push(Finding::Fact {
+            key: "net0.ip",
+            expected: format!("{FIRST} to {LAST}"),
+            found: finished.report.fact("net0.ip").map(str::to_owned),
+        });
+    }
+    verdict(finished, findings)
+}
+
+fn dnsmasq(fixture: &Fixture) -> Result<Server, Finding> {
+    let leases = format!("--dhcp-leasefile={}", fixture.dir.path("leases").display());
+    let range = format!("--dhcp-range={FIRST},{LAST},255.255.255.0,1h");
+    let router = format!("--dhcp-option=option:router,{HOST}");
+    let interface = format!("--interface={TAP}");
+    let options = ["--no-daemon", "--conf-file=/dev/null", "--port=0", "--bind-interfaces", "--user="];
+    let arguments = options.map(str::to_owned).into_iter().chain([interface, range, router, leases]);
+    Ok(Server { program: "dnsmasq", arguments: arguments.collect() })
+}
+
+fn written(fixture: &Fixture, name: &str, text: &str) -> Result<String, Finding> {
+    let path = fixture.dir.path(name);
+    std::fs::write(&path, text).map_err(|error| Finding::File(path.clone(), error))?;
+    Ok(path.display().to_string())
+}
+
+fn udhcpd(fixture: &Fixture) -> Result<Server, Finding> {
+    let leases = written(fixture, "leases", "")?;
+    let text = format!(
+        "interface {TAP}\nstart {FIRST}\nend {LAST}\noption router {HOST}\noption subnet 255.255.255.0\n\
+         option lease 3600\nlease_file {leases}\npidfile {}\n",
+        fixture.dir.path("pid").display()
+    );
+    let file = written(fixture, "udhcpd.conf", &text)?;
+    Ok(Server { program: "busybox", arguments: ["udhcpd".to_owned(), "-f".to_owned(), file].to_vec() })
+}
+
+fn dhcpd(fixture: &Fixture) -> Result<Server, Finding> {
+    let leases = written(fixture, "leases", "")?;
+    let text = format!(
+        "default-lease-time 3600;\nauthoritative;\nsubnet 192.0.2.0 netmask 255.255.255.0 {{\n  range {FIRST} {LAST};\n  \
+         option routers {HOST};\n}}\n"
+    );
+    let file = written(fixture, "dhcpd.conf", &text)?;
+    let pid = fixture.dir.path("pid").display().to_string();
+    let arguments = ["-4", "-f", "-d", "-cf", &file, "-lf", &leases, "-pf", &pid, TAP].map(str::to_owned);
+    Ok(Server { program: "dhcpd", arguments: arguments.to_vec() })
+}
