@@ -10,6 +10,7 @@ use postern_harness::qemu::process::{Ended, Qemu, StartError};
 use postern_harness::run::INITRD;
 use postern_harness::session::{Protection, Session, SessionError, last_line};
 use postern_harness::variable::{Firmware, Net};
+use postern_ultravisor::Guest as AnyGuest;
 use postern_ultravisor::workdir::Workdir;
 use std::fmt;
 use std::io;
@@ -73,6 +74,8 @@ pub struct Parts {
     pub rom: PathBuf,
     /// Linux, where it can be had.
     pub linux: Option<Linux>,
+    /// Linux that can be a secure guest, where it was built.
+    pub secure_linux: Option<Linux>,
     /// A file that holds the pattern of seed 1.
     pub raw: PathBuf,
 }
@@ -141,21 +144,12 @@ impl Guest {
     /// Starts one; `None` where there is no such guest to start.
     pub fn start(parts: &Parts, shape: &Shape) -> Result<Option<Self>, GuestError> {
         let mut dir = Workdir::new()?;
-        let mut machine = match (shape.system.is_linux(), &parts.linux) {
-            (false, _) => match kernel(parts, shape) {
-                Some(kernel) => postern(parts, kernel, shape, &dir)?,
-                None => return Ok(None),
-            },
-            (true, Some(linux)) => {
-                let swiotlb = if shape.system.is_bounced() { "swiotlb=force" } else { "" };
-                Machine {
-                    initrd: Some(linux.initrd.clone()),
-                    bootargs: format!("console=hvc0 quiet loglevel=0 {swiotlb} {}", shape.words),
-                    ..Machine::new(parts.qemu.clone(), linux.kernel.clone(), parts.rom.clone())
-                }
-            }
-            (true, None) => return Ok(None),
+        let started = if shape.system.is_linux() {
+            linux(parts, shape)
+        } else {
+            kernel(parts, shape).map(|kernel| postern(parts, kernel, shape, &dir)).transpose()?
         };
+        let Some(mut machine) = started else { return Ok(None) };
         machine.firmware = shape.firmware;
         machine.memory = 1 << 30;
         machine.smp = shape.smp;
@@ -176,7 +170,10 @@ impl Guest {
         let monitor = dir.path("monitor");
         let started = Instant::now();
         let running = if shape.system.is_secure() {
-            let protection = Protection::honest(shape.firmware != Firmware::Vof);
+            let mut protection = Protection::honest(shape.firmware != Firmware::Vof);
+            if shape.system.is_linux() {
+                protection.guest = AnyGuest::Any { patch_msr: true };
+            }
             let session = Session::start_unobserved(machine, Some(protection), &mut dir);
             Running::Secure(Box::new(session.map_err(GuestError::Session)?))
         } else {
@@ -252,6 +249,21 @@ impl Guest {
         let line = last_line(&format!("{}\n{}", output.errors, output.console));
         Err(GuestError::Ended(ended, report.exit_status, line))
     }
+}
+
+/// The machine of one of the Linux systems, where that kernel is.
+fn linux(parts: &Parts, shape: &Shape) -> Option<Machine> {
+    let linux = match shape.system {
+        System::LinuxSecure => parts.secure_linux.as_ref()?,
+        _ => parts.linux.as_ref()?,
+    };
+    let secure = if shape.system.is_secure() { "svm=on" } else { "" };
+    let swiotlb = if shape.system.is_bounced() { "swiotlb=force" } else { "" };
+    Some(Machine {
+        initrd: Some(linux.initrd.clone()),
+        bootargs: format!("console=hvc0 quiet loglevel=0 {secure} {swiotlb} {}", shape.words),
+        ..Machine::new(parts.qemu.clone(), linux.kernel.clone(), parts.rom.clone())
+    })
 }
 
 /// The image of one of Postern's systems. The crate's has a disk driver alone.

@@ -7,6 +7,8 @@ use std::process::Command;
 
 /// Where it is kept between runs.
 const CACHE: &str = "build/bench/linux";
+/// Where `make linux` leaves a kernel that can be a secure guest.
+const SECURE: &str = "build/linux";
 /// In the order in which they can be loaded.
 const MODULES: [&str; 9] = [
     "virtio",
@@ -54,5 +56,26 @@ impl Linux {
         std::fs::write(&initrd, disk.finish())?;
         let version = std::fs::read_to_string(cache.join("version"))?.trim().to_owned();
         Ok(Self { kernel: cache.join("vmlinux"), initrd, version })
+    }
+
+    /// The kernel that can be a secure guest, with the same program. Its drivers are not modules.
+    ///
+    /// # Errors
+    /// `make linux` has not built it, or the program is not there.
+    pub fn secure() -> io::Result<Self> {
+        let (folder, cache) = (Path::new(SECURE), Path::new(CACHE));
+        let kernel = folder.join("vmlinux");
+        if !kernel.exists() {
+            let why = format!("no {}; `make linux` builds it, in about ten minutes", kernel.display());
+            return Err(io::Error::other(why));
+        }
+        let mut disk = Initramfs::default();
+        disk.directory("dev");
+        disk.device("dev/console", 5, 1);
+        disk.file("init", &std::fs::read(cache.join("init"))?);
+        let initrd = cache.join("initrd-secure");
+        std::fs::write(&initrd, disk.finish())?;
+        let version = std::fs::read_to_string(folder.join("version"))?;
+        Ok(Self { kernel, initrd, version: version.lines().next().unwrap_or_default().to_owned() })
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 pub type Description = Vec<(&'static str, String)>;
 
 /// The properties, in the order of the report.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "CPU",
     "CPUs",
     "memory",
@@ -16,6 +16,7 @@ pub const NAMES: [&str; 11] = [
     "QEMU",
     "load at the end",
     "Linux guest",
+    "secure Linux guest",
     "date",
     "Postern image with symbols, bytes",
     "Postern image stripped, bytes",
@@ -41,6 +42,7 @@ pub fn describe(parts: &Parts) -> Description {
         "Linux guest" => {
             Some(parts.linux.as_ref().map_or_else(|| "none".to_owned(), |linux| linux.version.clone()))
         }
+        "secure Linux guest" => Some(parts.secure_linux.as_ref()?.version.clone()),
         "date" => Some(first_line("date", &["-u", "+%F"])),
         "Postern image with symbols, bytes" => Some(std::fs::metadata(&parts.kernel).ok()?.len().to_string()),
         "Postern image stripped, bytes" => Some(stripped(&parts.kernel)?.to_string()),

@@ -57,10 +57,11 @@ fn main() -> ExitCode {
 
 fn compare(rounds: usize, images: [PathBuf; 2], only: &[Group]) -> io::Result<()> {
     interrupt::watch()?;
-    compare::run(&parts(None), images, rounds, only).map_err(|error| io::Error::other(error.to_string()))
+    compare::run(&parts(None, None), images, rounds, only)
+        .map_err(|error| io::Error::other(error.to_string()))
 }
 
-fn parts(linux: Option<Linux>) -> Parts {
+fn parts(linux: Option<Linux>, secure_linux: Option<Linux>) -> Parts {
     Parts {
         qemu: std::env::var_os("QEMU").map_or_else(|| "qemu-system-ppc64".into(), PathBuf::from),
         kernel: "build/postern-test.elf".into(),
@@ -68,6 +69,7 @@ fn parts(linux: Option<Linux>) -> Parts {
             .filter(|path: &PathBuf| path.exists()),
         rom: "build/rom.bin".into(),
         linux,
+        secure_linux,
         raw: "build/bench/raw".into(),
     }
 }
@@ -78,12 +80,14 @@ fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(FOLDER)?;
     let mut results = Results::default();
     let others = [Group::Disk, Group::Network, Group::Start, Group::Instructions];
-    let linux = if others.into_iter().any(|group| steps::wanted(only, group)) {
-        Linux::get().map_err(|error| results.miss(format!("Linux: {error}"))).ok()
+    let (linux, secure_linux) = if others.into_iter().any(|group| steps::wanted(only, group)) {
+        let linux = Linux::get().map_err(|error| results.miss(format!("Linux: {error}"))).ok();
+        let secure = Linux::secure();
+        (linux, secure.map_err(|error| results.miss(format!("{}: {error}", System::LinuxSecure.name()))).ok())
     } else {
-        None
+        (None, None)
     };
-    let parts = parts(linux);
+    let parts = parts(linux, secure_linux);
     if parts.virtio_drivers.is_none()
         && [Group::Disk, Group::Instructions].into_iter().any(|group| steps::wanted(only, group))
     {

@@ -107,7 +107,13 @@ enum Column {
 
 impl Column {
     fn all() -> impl Iterator<Item = Self> {
-        let bases = [System::LinuxBounced, System::VirtioDrivers, System::PosternDirect, System::PrivateCopy];
+        let bases = [
+            System::LinuxBounced,
+            System::LinuxSecure,
+            System::VirtioDrivers,
+            System::PosternDirect,
+            System::PrivateCopy,
+        ];
         System::ALL.into_iter().map(Self::Of).chain(bases.map(Self::Times))
     }
 

@@ -9,6 +9,8 @@ pub enum System {
     PosternDirect,
     /// Linux with `swiotlb=force` and ACCESS_PLATFORM.
     LinuxBounced,
+    /// Linux as a secure guest: another kernel than those two, the one of `make linux`.
+    LinuxSecure,
     /// Linux without either.
     LinuxDirect,
     /// The disk driver of the crate virtio-drivers in Postern's kernel, as a secure guest: every byte through the
@@ -21,13 +23,14 @@ pub enum System {
 
 impl System {
     /// All, in the order of the tables.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::PosternBounced,
         Self::PosternDirect,
         Self::LinuxBounced,
         Self::LinuxDirect,
         Self::VirtioDrivers,
         Self::PrivateCopy,
+        Self::LinuxSecure,
     ];
 
     /// A table's heading.
@@ -36,30 +39,31 @@ impl System {
             Self::PosternBounced => "Postern bounced",
             Self::PosternDirect => "Postern direct",
             Self::LinuxBounced => "Linux bounced",
+            Self::LinuxSecure => "Linux secure",
             Self::LinuxDirect => "Linux direct",
             Self::VirtioDrivers => "virtio-drivers bounced",
             Self::PrivateCopy => "private copy",
         }
     }
 
-    /// Whether it needs the Linux guest.
+    /// Whether it is a Linux.
     pub const fn is_linux(self) -> bool {
-        matches!(self, Self::LinuxBounced | Self::LinuxDirect)
+        matches!(self, Self::LinuxBounced | Self::LinuxSecure | Self::LinuxDirect)
     }
 
     /// Whether data goes through bounce buffers.
     pub const fn is_bounced(self) -> bool {
-        matches!(self, Self::PosternBounced | Self::LinuxBounced | Self::VirtioDrivers)
+        matches!(self, Self::PosternBounced | Self::LinuxBounced | Self::LinuxSecure | Self::VirtioDrivers)
     }
 
     /// Whether devices offer ACCESS_PLATFORM, and go through TCEs.
     pub const fn is_translated(self) -> bool {
-        matches!(self, Self::PosternBounced | Self::LinuxBounced)
+        matches!(self, Self::PosternBounced | Self::LinuxBounced | Self::LinuxSecure)
     }
 
     /// Whether it is a secure guest.
     pub const fn is_secure(self) -> bool {
-        matches!(self, Self::PosternBounced | Self::VirtioDrivers)
+        matches!(self, Self::PosternBounced | Self::LinuxSecure | Self::VirtioDrivers)
     }
 }
 

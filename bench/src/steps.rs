@@ -114,6 +114,7 @@ fn order(systems: &[System], rounds: usize, only: &[Group]) -> Vec<(System, Step
 pub fn all(parts: &Parts, effort: Effort, only: &[Group], results: &mut Results) {
     let there = |system: &System| match system {
         System::LinuxBounced | System::LinuxDirect => parts.linux.is_some(),
+        System::LinuxSecure => parts.secure_linux.is_some(),
         System::VirtioDrivers => parts.virtio_drivers.is_some(),
         System::PosternBounced | System::PosternDirect => true,
         System::PrivateCopy => false,

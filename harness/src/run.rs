@@ -88,14 +88,9 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
     let protection = options.svm.then(|| Protection {
         behaviour: options.behaviour,
         faults: options.faults.clone(),
-        reserve: Vec::new(),
-        edits: Vec::new(),
-        host: Vec::new(),
-        attack: None,
-        registers: None,
-        publish_node: options.firmware != Firmware::Vof,
         tpm,
         log: options.log.clone(),
+        ..Protection::honest(options.firmware != Firmware::Vof)
     });
     let image = machine.disks.first().map(|disk| disk.image.clone());
     let expected = image.as_deref().and_then(|path| expectation(path).transpose()).transpose()?;

@@ -17,7 +17,7 @@ use postern_ultravisor::requests::Requests;
 use postern_ultravisor::strict::Block;
 use postern_ultravisor::trace::Trace;
 use postern_ultravisor::workdir::Workdir;
-use postern_ultravisor::{Behaviour, Config, Faults, ShareMap, Ultravisor, UvError};
+use postern_ultravisor::{Behaviour, Config, Faults, Guest, ShareMap, Ultravisor, UvError};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -45,6 +45,8 @@ pub struct Protection {
     pub edits: Vec<Edit>,
     /// What the host does with the guest's hypercalls.
     pub host: Vec<Rule>,
+    /// What kind of kernel the guest is.
+    pub guest: Guest,
     /// What the host does to the guest's CPUs while they run.
     pub attack: Option<Attack>,
     /// Whether each hypercall's registers are kept to what it has, and the seed of what the others become.
@@ -67,6 +69,7 @@ impl Protection {
             reserve: Vec::new(),
             edits: Vec::new(),
             host: Vec::new(),
+            guest: Guest::Strict,
             attack: None,
             registers: None,
             publish_node,
@@ -212,6 +215,7 @@ impl Session {
             host: protection.host,
             attack: protection.attack,
             registers: protection.registers,
+            guest: protection.guest,
             log: protection.log,
             publish_node: protection.publish_node && machine.firmware == Firmware::Bios,
             ..Config::new(machine.kernel.clone(), machine.firmware)
