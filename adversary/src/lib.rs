@@ -7,6 +7,7 @@
 pub mod blk;
 pub mod cable;
 pub mod chain;
+pub mod cut;
 pub mod gate;
 pub mod hold;
 pub mod ledger;

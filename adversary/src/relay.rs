@@ -101,6 +101,11 @@ impl Message {
 /// Relays between whoever connects to `listener` and the server behind `inner`, until one of them is gone.
 pub(crate) fn run(listener: &UnixListener, inner: &Path) -> io::Result<()> {
     let (qemu, _) = listener.accept()?;
+    between(qemu, inner)
+}
+
+/// [`run`], of a QEMU that has connected.
+pub(crate) fn between(qemu: UnixStream, inner: &Path) -> io::Result<()> {
     let server = UnixStream::connect(inner)?;
     let back = (server.try_clone()?, qemu.try_clone()?);
     let answers = std::thread::Builder::new().name("relay".to_owned()).spawn(move || {

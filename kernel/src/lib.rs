@@ -65,7 +65,7 @@ unsafe fn boot(fdt: usize, image: &mut impl Image, report: &mut Report) -> Resul
     #[cfg(sabotage_careless)]
     careless::say_what_is_older();
     let mut map = memory::open::map(&machine, &own, mode.is_secure())?;
-    report.entropy(platform::entropy::open());
+    platform::entropy::open();
     report.handlers(arch::nmi::register(map.rtas()));
     let secret = secret::fetch(&options, mode, report)?;
     let pool = memory::open::open(&mut map, mode.is_secure().then_some(options.pool), report)?;
@@ -73,11 +73,12 @@ unsafe fn boot(fdt: usize, image: &mut impl Image, report: &mut Report) -> Resul
     report.cpus(arch::cpus::start(&machine, mode.is_secure()));
     image.memory_is_open(pool.as_ref(), report);
     let mut devices = Devices::bring_up(&machine, &map, &options, pool, report);
+    report.entropy(platform::entropy::sources(mode.is_secure()));
     #[cfg(sabotage_careless)]
     careless::say_what_is_private(&mut devices);
     let work = jobs::run(&options, image, &mut devices, report);
     drop(secret);
-    report.resizes(&devices);
+    report.resizes(&mut devices);
     report.counters(&devices);
     let outcome = Outcome { work, refused: devices.refused, exposure: report.exposure(&devices) };
     report.outcome(&outcome);

@@ -15,6 +15,20 @@ pub(super) const CASES: &[Case] = &[
     tried(Q, "LIF-03", &[Ignore], "a device appears at run time", "devices are looked for at boot only"),
     tried(
         Q,
+        "LIF-07",
+        &[Ignore],
+        "the host asks for a device to go (`device_del`), which on pseries waits for the guest",
+        "nobody answers hot-plug events: the device stays and works until the machine is reset",
+    ),
+    tried(
+        Q,
+        "LIF-08",
+        &[Break],
+        "the process behind a device goes, in the middle of a request or between two",
+        "the request's time runs out: broken, reset, and everything else goes on",
+    ),
+    tried(
+        Q,
         "LIF-04",
         &[Work],
         "the kernel panics while devices may access memory",

@@ -1,8 +1,8 @@
 //! Numbers that a peer must not predict.
 
-use super::{H, tried};
+use super::{H, HQ, tried};
 use crate::Case;
-use crate::Response::{Ignore, Work};
+use crate::Response::{Ignore, Quarantine, Refuse, Work};
 
 pub(super) const CASES: &[Case] = &[
     tried(
@@ -39,5 +39,19 @@ pub(super) const CASES: &[Case] = &[
         &[Work],
         "a report, a log line or a debug print of a generator",
         "shows nothing of its state",
+    ),
+    tried(
+        H,
+        "RND-06",
+        &[Work, Refuse, Quarantine],
+        "a virtio-rng that answers with fewer bytes, with none, with too many, or not at all",
+        "what came is mixed in; else the device is named and left out; nothing of ours stays with it",
+    ),
+    tried(
+        HQ,
+        "RND-07",
+        &[Work],
+        "a virtio-rng whose every byte the host chooses",
+        "what the generator had before still counts in full; a secure guest that has nothing else says `weak`",
     ),
 ];

@@ -1,5 +1,6 @@
 //! Where random numbers start from: the CPU's own generator (`darn`), with the timebase mixed in. The hypervisor is
-//! never asked: its numbers are its own to choose.
+//! never asked: its numbers are its own to choose. What its devices (virtio-rng) give is mixed in as well: it can only
+//! add, and a secure guest counts it for nothing.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -32,11 +33,33 @@ impl fmt::Display for Quality {
     }
 }
 
+/// Everything that the numbers were started from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// The CPU.
+    pub quality: Quality,
+    /// Whether a device of the host's gave bytes.
+    pub host: bool,
+    /// Whether the host may know the numbers: that of an ordinary guest.
+    pub host_trusted: bool,
+}
+
+impl fmt::Display for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.quality, self.host) {
+            (quality, false) => quality.fmt(f),
+            (Quality::Weak, true) if self.host_trusted => f.write_str("virtio-rng"),
+            (quality, true) => write!(f, "{quality},virtio-rng"),
+        }
+    }
+}
+
 /// The machine's random numbers.
 #[derive(Debug)]
 pub struct Entropy {
     generator: Generator,
     quality: Quality,
+    host: bool,
 }
 
 impl Entropy {
@@ -50,13 +73,26 @@ impl Entropy {
             words.push(clock.now());
             clock.relax();
         }
-        Self { generator: Generator::new(&words), quality }
+        Self { generator: Generator::new(&words), quality, host: false }
     }
 
     /// What the numbers were started from.
     #[must_use]
     pub fn quality(&self) -> Quality {
         self.quality
+    }
+
+    /// [`Self::quality`], and what the host gave since. `host_trusted` in an ordinary guest.
+    #[must_use]
+    pub fn sources(&self, host_trusted: bool) -> Sources {
+        Sources { quality: self.quality, host: self.host, host_trusted }
+    }
+
+    /// Mixes in bytes that the host chose, or may know.
+    pub fn stir_from_host(&mut self, bytes: &[u8]) {
+        let words: Vec<u64> = bytes.chunks(8).map(word).collect();
+        self.generator.stir(&words);
+        self.host |= !bytes.is_empty();
     }
 
     /// A generator of its own for somebody, after fresh numbers were mixed in.
@@ -68,6 +104,11 @@ impl Entropy {
     }
 }
 
+/// Up to eight bytes as a number.
+fn word(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
 /// Up to `count` words.
 fn words(count: usize, darn: &mut dyn FnMut() -> Option<u64>) -> Vec<u64> {
     (0..count).filter_map(|_| (0..TRIES).find_map(|_| darn())).collect()
@@ -75,7 +116,7 @@ fn words(count: usize, darn: &mut dyn FnMut() -> Option<u64>) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entropy, Quality, START};
+    use super::{Entropy, Quality, START, Sources};
     use core::cell::Cell;
     use papr::clock::Clock;
     use postern_cases::case;
@@ -139,7 +180,43 @@ mod tests {
         let clock = TestClock::default();
         let seen: BTreeSet<u64> = (0..1000).map(|_| entropy.fork(&mut || Some(1), &clock).word()).collect();
         assert_eq!(seen.len(), 1000);
-        assert_eq!(format!("{entropy:?}"), "Entropy { generator: Generator(..), quality: Weak }");
+        assert_eq!(
+            format!("{entropy:?}"),
+            "Entropy { generator: Generator(..), quality: Weak, host: false }"
+        );
+    }
+
+    #[test]
+    fn bytes_of_the_hosts_choice_take_nothing_away_and_are_not_counted_in_a_secure_guest() {
+        case!("RND-07", Work);
+        // Two machines whose CPUs differ, and a host that gives both the same: their numbers differ as before.
+        let first = |darn: u64, bytes: &[u8]| {
+            let mut number = darn;
+            let mut entropy = gather(|| {
+                number += 1;
+                Some(number)
+            });
+            entropy.stir_from_host(bytes);
+            entropy.fork(&mut || None, &TestClock::default()).word()
+        };
+        let mut seen = BTreeSet::new();
+        for darn in [0, 100] {
+            for bytes in [&[][..], &[0; 64], &[0; 8], &[0xff; 64], &[1]] {
+                assert!(seen.insert(first(darn, bytes)), "{darn} {bytes:?}");
+            }
+        }
+        let told = |quality, host, host_trusted| format!("{}", Sources { quality, host, host_trusted });
+        for host_trusted in [true, false] {
+            assert_eq!(told(Quality::Darn, true, host_trusted), "darn,virtio-rng");
+            assert_eq!(told(Quality::Weak, false, host_trusted), "weak");
+        }
+        assert_eq!(told(Quality::Weak, true, true), "virtio-rng");
+        assert_eq!(told(Quality::Weak, true, false), "weak,virtio-rng", "never by itself");
+        let mut weak = gather(|| None);
+        weak.stir_from_host(&[]);
+        assert!(!weak.sources(true).host);
+        weak.stir_from_host(&[7]);
+        assert_eq!(weak.sources(false), Sources { quality: Quality::Weak, host: true, host_trusted: false });
     }
 
     #[test]

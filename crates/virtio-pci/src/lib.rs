@@ -1,5 +1,6 @@
 //! virtio 1.x over PCI for a guest that does not trust its devices: config space, windows and BARs, MSI-X, the
-//! transport, the split ring, and drivers for disks (virtio-blk) and network cards (virtio-net).
+//! transport, the split ring, and drivers for disks (virtio-blk), network cards (virtio-net)
+//! and random bytes (virtio-rng).
 //!
 //! Each word that a device writes is read once and judged ([`virtio::violation`] lists the verdicts). A device that breaks the
 //! rules is stopped, reset, and its memory kept out of use until the reset is confirmed. All memory that a device sees
@@ -40,4 +41,5 @@ mod interleavings;
 pub mod interrupts;
 pub mod net;
 pub mod pci;
+pub mod rng;
 pub mod virtio;

@@ -145,7 +145,7 @@ fn unused(context: &Context) -> Result<(), Failure> {
     fixture.data_disk(BYTES)?;
     fixture.scratch_disk(BYTES)?;
     fixture.machine.extra.extend(
-        ["-device", "qemu-xhci,bus=p,addr=1", "-device", "virtio-rng-pci,bus=pci.0,addr=9"]
+        ["-device", "qemu-xhci,bus=p,addr=1", "-device", "virtio-balloon-pci,bus=pci.0,addr=9"]
             .map(str::to_owned),
     );
     fixture.machine.uart = Some(fixture.dir.path("uart"));
@@ -156,7 +156,7 @@ fn unused(context: &Context) -> Result<(), Failure> {
     findings.extend(judge::fact(&finished, "devices.refused", "0"));
     for said in [
         "pci 0000:01:01.0 1b36:000d class 0c0330: not used: no driver",
-        "pci 0000:00:09.0 1af4:1005 class 00ff00: not used: no driver",
+        "pci 0000:00:09.0 1af4:1002 class 00ff00: not used: no driver",
         ": not used: console=uart would use it",
     ] {
         if !finished.output.console.contains(said) {

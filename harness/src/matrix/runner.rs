@@ -82,6 +82,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(violations::tests());
     tests.extend(honesty::tests());
     tests.extend(host::tests());
+    tests.extend(super::hot::tests());
     tests.extend(injection::tests());
     tests.extend(pause::tests());
     tests.extend(strays::tests());
@@ -93,6 +94,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(pci::tests());
     tests.extend(super::peers::tests());
     tests.extend(proofs::tests());
+    tests.extend(super::random_bytes::tests());
     tests.extend(ranges::tests());
     tests.extend(reserved::tests());
     tests.extend(leak_hunt::tests());

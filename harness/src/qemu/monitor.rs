@@ -114,6 +114,15 @@ impl Monitor {
         Ok(())
     }
 
+    /// Asks for a device to go, by its place in QEMU's tree of objects.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn unplug(&mut self, path: &str) -> Result<(), MonitorError> {
+        self.ask("device_del", json!({ "id": path }))?;
+        Ok(())
+    }
+
     /// Writes the device tree that firmware is given to a file. The guest stands at reset.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use virtio_pci::net::error::NetError;
 use virtio_pci::pci::command::CommandError;
 use virtio_pci::pci::placement::PlaceError;
 use virtio_pci::pci::windows::WindowError;
+use virtio_pci::rng::error::RngError;
 use virtio_pci::virtio::error::TransportError;
 use virtio_pci::virtio::regions::RegionError;
 
@@ -49,6 +50,9 @@ pub enum DeviceError {
     /// The network driver failed.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// A source of random bytes gave none.
+    #[error(transparent)]
+    Rng(#[from] RngError),
     /// A disk could not be read.
     #[error(transparent)]
     Transfer(#[from] TransferError),

@@ -24,11 +24,16 @@ use svm_dma::tce::{PhbWindow, Reach};
 use virtio_pci::blk::bring_up::Queues;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::net::driver::NetDriver;
+use virtio_pci::pci::command::disable_bus_master;
 use virtio_pci::pci::config::RtasConfig;
 use virtio_pci::pci::functions::{Function, Header};
+use virtio_pci::rng::reader::read_once;
 use virtio_pci::virtio::features::DeviceType;
 use virtio_pci::virtio::regions::Regions;
 use virtio_pci::virtio::transport::Transport;
+
+/// Longest that a source of random bytes may take.
+const RANDOM: Duration = Duration::from_secs(2);
 
 /// A disk and its driver.
 #[derive(Debug)]
@@ -113,8 +118,11 @@ impl Devices {
                 }
             }
         }
-        let wanted =
-            bridges.iter().flat_map(Bridge::functions).filter(|f| DeviceType::of(f).is_some()).count();
+        // A source of random bytes has given its part of the pool back when the others begin.
+        let stays = |function: &&Function| {
+            matches!(DeviceType::of(function), Some(DeviceType::Block | DeviceType::Net))
+        };
+        let wanted = bridges.iter().flat_map(Bridge::functions).filter(stays).count();
         let platform = Arc::new(Pseries);
         let pool_range = pool.as_ref().map(Pool::range);
         let dma = match pool {
@@ -135,6 +143,10 @@ impl Devices {
             irq: options.irq,
             patience: options.patience,
         };
+        // Cards make addresses and sequence numbers of them.
+        for bridge in &mut bridges {
+            devices.read_random(bridge, ram, report);
+        }
         let mut uart = (options.console == Console::Uart).then_some(UartOutcome::Missing);
         for bridge in &mut bridges {
             devices.bring_up_behind(bridge, ram, &mut uart, report);
@@ -175,6 +187,7 @@ impl Devices {
             let outcome = match DeviceType::of(&function) {
                 Some(DeviceType::Block) => self.bring_up_disk(bridge, &function, ram, report),
                 Some(DeviceType::Net) => self.bring_up_card(bridge, &function, ram, report),
+                Some(DeviceType::Entropy) => Ok(()),
                 None if function.header == Header::Bridge => {
                     log::info!("pci {function}");
                     Ok(())
@@ -195,6 +208,40 @@ impl Devices {
                 self.refused = self.refused.saturating_add(1);
             }
         }
+    }
+
+    /// Mixes the random bytes of each such device behind the bridge into ours.
+    fn read_random(&mut self, bridge: &mut Bridge, ram: &[GpaRange], report: &mut Report) {
+        let functions = bridge.functions().to_vec();
+        for function in functions.iter().filter(|f| DeviceType::of(f) == Some(DeviceType::Entropy)) {
+            match self.read_random_of(bridge, function, ram, report) {
+                Ok(bytes) => {
+                    entropy::stir_from_host(&bytes);
+                    report.rng(function, bytes.len());
+                }
+                Err(error) => {
+                    log::error!("pci {function}: refused: {error}");
+                    self.refused = self.refused.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    fn read_random_of(
+        &self,
+        bridge: &mut Bridge,
+        function: &Function,
+        ram: &[GpaRange],
+        report: &mut Report,
+    ) -> Result<Vec<u8>, DeviceError> {
+        let transport = connect(bridge, function, Irq::Poll, 1)?;
+        let patience = self.patience.unwrap_or(RANDOM).min(RANDOM);
+        let bytes = read_once(transport, patience, |translated| {
+            bridge.dma(function, translated, ram, &self.dma, report)
+        });
+        // It is reset, and gets no further request.
+        let _ = disable_bus_master(bridge.config(), function.at);
+        bytes
     }
 
     fn bring_up_disk(

@@ -8,7 +8,7 @@ use crate::memory::open::Pool;
 use alloc::format;
 use alloc::string::String;
 use core::fmt::{Display, Write};
-use postern_core::entropy::Quality;
+use postern_core::entropy::Sources;
 use postern_core::facts;
 use postern_core::secure::{Decision, Mode, SecureKind};
 use pseries_tree::Machine;
@@ -80,8 +80,8 @@ impl Report {
     }
 
     /// What random numbers are worth.
-    pub fn entropy(&mut self, quality: Quality) {
-        self.fact(facts::boot::ENTROPY, quality);
+    pub fn entropy(&mut self, sources: Sources) {
+        self.fact(facts::boot::ENTROPY, sources);
     }
 
     /// Who gets to know of a system reset or machine check.

@@ -20,6 +20,7 @@ use virtio_pci::blk::abilities::{Abilities, Offer, WriteCache};
 use virtio_pci::blk::geometry::SECTOR;
 use virtio_pci::net::driver::NetDriver;
 use virtio_pci::net::link::Link;
+use virtio_pci::pci::functions::Function;
 
 fn translation(dma: &Dma<Pseries>) -> &'static str {
     if dma.translated() { "tce" } else { "gpa" }
@@ -110,12 +111,19 @@ impl Report {
     }
 
     /// The sizes that the disks have at the end.
-    pub fn resizes(&mut self, devices: &Devices) {
-        for Disk { number, driver, .. } in &devices.disks {
+    pub fn resizes(&mut self, devices: &mut Devices) {
+        for Disk { number, driver, .. } in &mut devices.disks {
+            // A disk that broke has the size that it had then.
+            let _ = driver.refresh();
             self.fact(facts::disk::RESIZES.at(*number), driver.resizes());
             let bytes = driver.geometry().capacity.saturating_mul(SECTOR);
             self.fact(facts::disk::END_BYTES.at(*number), bytes);
         }
+    }
+
+    /// A source of random bytes that was read.
+    pub fn rng(&mut self, function: &Function, bytes: usize) {
+        self.step("rng", format_args!("virtio-rng at {}, {bytes} bytes mixed in", function.at));
     }
 
     /// A card that was brought up.

@@ -17,8 +17,8 @@ facts! {
     CPU_PVR: 0 = "cpu.pvr", Hex, Boot, "processor version register";
     CPU_THREADS: 0 = "cpu.threads", Count("threads"), Boot, "hardware threads that the tree describes";
     MEMORY_BYTES: 0 = "memory.bytes", Count("bytes"), Boot, "memory that the tree describes";
-    ENTROPY: 0 = "entropy", OneOf(&["darn", "weak"]), Boot,
-        "where random numbers start: the CPU's own generator, or the timebase because that generator gives nothing";
+    ENTROPY: 0 = "entropy", OneOf(&["darn", "darn,virtio-rng", "virtio-rng", "weak", "weak,virtio-rng"]), Boot,
+        "where random numbers start: the CPU's own generator (`weak`: it gives nothing, and the timebase is all there is), and bytes of a virtio-rng, which a secure guest mixes in and counts for nothing";
     NMI_HANDLERS: 0 = "nmi.handlers", OneOf(&["registered", "vectors"]), Boot,
         "`registered` when `ibm,nmi-register` took the handlers of system reset and machine check";
     NMI_AREA: 0 = "nmi.area", Hex, Boot,

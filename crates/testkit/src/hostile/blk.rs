@@ -14,12 +14,14 @@ use core::time::Duration;
 use svm_dma::dma::{DeviceId, Dma, DmaSystem};
 use virtio_pci::blk::blocking::name;
 use virtio_pci::blk::driver::Blk;
-use virtio_pci::blk::error::{BlkError, BreakReason};
+use virtio_pci::blk::error::{BlkError, BreakReason, Rejected};
+use virtio_pci::blk::ranges::SectorRange;
 use virtio_pci::blk::request::{Completion, Token};
 use virtio_pci::virtio::transport::Transport;
 
 const SECTORS: u64 = 64;
-const FEATURES: u64 = 1 << 32 | 1 << 9 | 1 << 6 | 1 << 2;
+/// Beside the modern interface: flush, block size, segments, topology, write cache, discard and write zeroes.
+const FEATURES: u64 = 1 << 32 | 1 << 9 | 1 << 6 | 1 << 2 | 1 << 10 | 1 << 11 | 1 << 13 | 1 << 14;
 
 /// Requests that any queue holds; each has a header and a status at least.
 const MOST_REQUESTS: usize = 256;
@@ -78,6 +80,9 @@ fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
     features = features & !(1 << 33) | u64::from(cell.access_platform) << 33;
     let mut config = SECTORS.to_le_bytes().to_vec();
     config.extend([0, 0, 0, 0, 254, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
+    // Hints and a write cache; then discard by 16 sectors in 4 ranges, write zeroes by 8 in 2.
+    config.extend([3, 0, 8, 0, 128, 0, 0, 0, 1, 0, 1, 0]);
+    config.extend([16, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0]);
     if script.one_in(8) {
         for byte in &mut config {
             *byte ^= script.byte();
@@ -154,7 +159,17 @@ fn submit(
 ) {
     let sector = if script.one_in(16) { script.number() } else { script.below(SECTORS as usize) as u64 };
     let len = 64 * (1 + script.below(12));
-    let submitted = match script.below(8) {
+    let ranges: Vec<_> = (0..script.below(4))
+        .map(|n| SectorRange { sector: sector.wrapping_add(8 * n as u64), sectors: script.below(20) as u64 })
+        .collect();
+    // The ranges are the driver's own words.
+    let named = |submitted: Result<Token, Rejected>| match submitted {
+        Ok(token) => Ok((token, Asked::Nothing)),
+        Err(rejected) => Err(Rejected { buffer: Vec::new(), ..rejected }),
+    };
+    let submitted = match script.below(10) {
+        8 => named(driver.submit_discard(&ranges)),
+        9 => named(driver.submit_write_zeroes(&ranges, script.one_in(2))),
         0 => driver.submit_flush().map(|token| (token, Asked::Nothing)),
         1 => driver.submit_get_id().map(|token| (token, Asked::Name)),
         2..=4 => driver.submit_write(sector, WRITTEN.repeat(len)).map(|token| (token, Asked::Nothing)),

@@ -15,6 +15,8 @@ pub enum DeviceType {
     Net,
     /// 5.2
     Block,
+    /// 5.4
+    Entropy,
 }
 
 impl fmt::Display for DeviceType {
@@ -22,6 +24,7 @@ impl fmt::Display for DeviceType {
         f.write_str(match self {
             Self::Net => "virtio-net",
             Self::Block => "virtio-blk",
+            Self::Entropy => "virtio-rng",
         })
     }
 }
@@ -33,12 +36,14 @@ impl DeviceType {
     pub fn of(function: &Function) -> Option<Self> {
         const MODERN_NET: u16 = MODERN_BASE + 1;
         const MODERN_BLOCK: u16 = MODERN_BASE + 2;
+        const MODERN_ENTROPY: u16 = MODERN_BASE + 4;
         if function.header != Header::Endpoint {
             return None;
         }
         match (function.vendor, function.device) {
             (VENDOR, MODERN_NET | 0x1000) => Some(Self::Net),
             (VENDOR, MODERN_BLOCK | 0x1001) => Some(Self::Block),
+            (VENDOR, MODERN_ENTROPY | 0x1005) => Some(Self::Entropy),
             _ => None,
         }
     }
@@ -108,6 +113,9 @@ mod tests {
             (0x1000, Some(DeviceType::Net)),
             (0x1042, Some(DeviceType::Block)),
             (0x1001, Some(DeviceType::Block)),
+            (0x1044, Some(DeviceType::Entropy)),
+            (0x1005, Some(DeviceType::Entropy)),
+            (0x1045, None),
             (0x1048, None),
             (0x1002, None),
         ] {

@@ -22,6 +22,7 @@ mod command;
 mod msix;
 mod placement;
 mod regions;
+mod rng;
 mod scan;
 mod transport;
 mod windows;

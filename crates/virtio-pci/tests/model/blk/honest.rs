@@ -240,6 +240,28 @@ fn capacity_that_changes_is_taken_over() {
 }
 
 #[test]
+fn transfer_that_fails_because_the_disk_has_shrunk_meanwhile_says_so() {
+    case!("BLK-06", Fail);
+    for (capacity, expected) in [
+        // Not a word of it until the device refuses a request.
+        (50, BlkError::OutOfRange { sector: 0, bytes: 51_200, capacity: 50 }),
+        // An error of its own stays one.
+        (2000, BlkError::Io),
+    ] {
+        let rig = Rig::secure(Config::sectors(1000));
+        let mut blk = rig.start();
+        rig.disk().status = Some(1);
+        rig.device.registers().config = Config::sectors(capacity).bytes();
+        let failed = blk.read_range(0..51_200, Plan::default(), |_, _| ()).unwrap_err();
+        assert_eq!((failed.sector, failed.error), (0, expected));
+        let failed = blk.write_range(0..51_200, Plan::default(), |_, _| ()).unwrap_err();
+        assert_eq!(failed.error, expected);
+        assert_eq!((blk.geometry().capacity, blk.in_flight()), (if capacity == 50 { 50 } else { 2000 }, 0));
+        assert_eq!(blk.resizes(), 1);
+    }
+}
+
+#[test]
 fn driver_that_goes_away_resets_its_device_and_returns_all_memory() {
     let rig = Rig::plain(Config::sectors(64));
     rig.disk().silent = true;

@@ -1,0 +1,243 @@
+//! Devices that change while the guest works: a disk grows, shrinks, is asked to go or goes without a word; a cable is
+//! pulled. Each ends as the guest contract says, and nothing hangs.
+
+use crate::finding::{Finding, digest};
+use crate::judge;
+use crate::matrix::boot_matrix::SERVING;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
+use crate::matrix::runner::Test;
+use crate::peer::echo;
+use crate::qemu::monitor::{Monitor, MonitorError};
+use crate::servers::Servers;
+use crate::session::{Finished, Session};
+use crate::variable::{Firmware, Net};
+use postern_adversary::cut::Cut;
+use postern_adversary::hold::Hold;
+use postern_cases::case;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const DATA_BYTES: u64 = 8 << 20;
+const SMALL: u64 = 1 << 20;
+const LARGE: u64 = 12 << 20;
+/// Exit status: a device is missing, refused or broken, or could not do its work.
+const DEVICE: u8 = 6;
+/// Bytes a second of a disk that is not to be finished before something happens to it.
+const SLOW: u32 = 64 << 10;
+const LINK_UP: &str = "net: link is up";
+const LINK_DOWN: &str = "net: link is down";
+const STATIC: &str = "ip=10.0.2.15/24 gw=10.0.2.2";
+/// The first disk, among the devices that have no name of their own.
+const DISK: &str = "/machine/peripheral-anon/device[0]";
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = vec![
+        Test::new("hot/resize/shrinks", |context| resize(context, SMALL)),
+        Test::new("hot/resize/grows", |context| resize(context, LARGE)),
+        Test::new("hot/link", link),
+        Test::new("hot/unplug/busy", unplug_busy),
+        Test::new("hot/back-end-gone/busy", |context| back_end_gone(context, true)),
+        Test::new("hot/back-end-gone/idle", |context| back_end_gone(context, false)),
+    ];
+    for firmware in [Firmware::Vof, Firmware::Slof] {
+        let name = format!("hot/unplug/idle/{}", firmware.name());
+        tests.push(Test::new(name, move |context| unplug_idle(context, firmware)));
+    }
+    tests
+}
+
+/// A guest with a data disk and a monitor.
+fn fixture(context: &Context, firmware: Firmware) -> Result<(Fixture, PathBuf), Failure> {
+    let mut fixture = Fixture::new(context, GuestConfig::new(firmware, false, true))?;
+    let image = fixture.data_disk(DATA_BYTES)?;
+    fixture.machine.monitor = Some(fixture.dir.path("monitor"));
+    Ok((fixture, image))
+}
+
+fn connect(session: &Session) -> Result<Monitor, Finding> {
+    let socket = session.machine.monitor.clone().unwrap_or_default();
+    Monitor::connect(&socket).map_err(Finding::Monitor)
+}
+
+/// Starts a guest whose disk is slow from the first request on, and waits until it has one behind it.
+fn at_work(fixture: &mut Fixture) -> Result<(Session, Monitor), Failure> {
+    fixture.machine.at_reset = true;
+    fixture.word("run=blk-digest");
+    let session = fixture.start()?;
+    let mut monitor = connect(&session)?;
+    let mut begin = || -> Result<bool, MonitorError> {
+        monitor.throttle_bytes(0, SLOW)?;
+        monitor.cont()?;
+        let deadline = Instant::now() + LIMIT;
+        while monitor.disk_requests()? < 2 {
+            if Instant::now() > deadline || session.qemu.has_ended() {
+                return Ok(false);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(true)
+    };
+    match begin() {
+        Ok(true) => Ok((session, monitor)),
+        Ok(false) => {
+            Err(Failure { findings: vec![Finding::Idle("virtio-blk")], output: Some(session.qemu.stop()) })
+        }
+        Err(error) => Err(Finding::Monitor(error).into()),
+    }
+}
+
+/// The disk gets another size in the middle of a digest.
+fn resize(context: &Context, bytes: u64) -> Result<(), Failure> {
+    case!("BLK-06", Fail, Q);
+    let (mut fixture, image) = fixture(context, Firmware::Vof)?;
+    let (session, mut monitor) = at_work(&mut fixture)?;
+    let resized = monitor.resize(0, bytes).and_then(|()| monitor.throttle_bytes(0, 0));
+    drop(monitor);
+    let finished = session.finish(LIMIT);
+    let mut findings: Vec<_> = resized.err().map(Finding::Monitor).into_iter().collect();
+    if bytes < DATA_BYTES {
+        findings.extend(judge::end(&finished, DEVICE));
+        const BEYOND: &str = "of 2048";
+        says(&mut findings, &finished, BEYOND);
+    } else {
+        findings.extend(judge::end(&finished, 0));
+        findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&image)?));
+    }
+    findings.extend(judge::fact(&finished, "blk0.capacity_bytes", &DATA_BYTES.to_string()));
+    findings.extend(judge::fact(&finished, "blk0.end_bytes", &bytes.to_string()));
+    findings.extend(judge::fact(&finished, "blk0.resizes", "1"));
+    verdict(finished, findings)
+}
+
+fn says(findings: &mut Vec<Finding>, finished: &Finished, words: &'static str) {
+    if !finished.output.console.contains(words) {
+        findings.push(Finding::NeverSaid(words));
+    }
+}
+
+/// Until the guest serves; then what `act` does; then `q`.
+fn while_serving(
+    fixture: &mut Fixture,
+    act: impl FnOnce(&Session) -> Result<(), Finding>,
+) -> Result<(Finished, Vec<Finding>), Failure> {
+    let mut session = fixture.start()?;
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
+        findings.push(Finding::NeverSaid(SERVING));
+    } else {
+        findings.extend(act(&session).err());
+    }
+    drop(session.qemu.type_in(b"q"));
+    Ok((session.finish(LIMIT), findings))
+}
+
+/// The cable is pulled and put back while the guest serves.
+fn link(context: &Context) -> Result<(), Failure> {
+    let (mut fixture, _) = fixture(context, Firmware::Vof)?;
+    fixture.machine.net = Net::User;
+    fixture.word(&format!("run=net-serve serve=60 {STATIC}"));
+    let (finished, mut findings) = while_serving(&mut fixture, |session| {
+        // Who looks for the first time when the cable is out has seen no change.
+        if session.qemu.console().wait_for(LIMIT, |line| line.contains(LINK_UP)).is_none() {
+            return Err(Finding::NeverSaid(LINK_UP));
+        }
+        let mut monitor = connect(session)?;
+        monitor.set_link(false).map_err(Finding::Monitor)?;
+        if session.qemu.console().wait_for(LIMIT, |line| line.contains(LINK_DOWN)).is_none() {
+            return Err(Finding::NeverSaid(LINK_DOWN));
+        }
+        monitor.set_link(true).map_err(Finding::Monitor)?;
+        let deadline = Instant::now() + LIMIT;
+        while session.qemu.console().text().matches(LINK_UP).count() < 2 {
+            if Instant::now() > deadline || session.qemu.has_ended() {
+                return Err(Finding::NeverSaid(LINK_UP));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let ports = monitor.forwarded().map_err(Finding::Monitor)?;
+        echo::all(ports, seed()).map(drop).map_err(Finding::Echo)
+    })?;
+    findings.extend(judge::end(&finished, 0));
+    // Up at first, down, and up.
+    findings.extend(judge::fact(&finished, "net0.link_changes", "3"));
+    verdict(finished, findings)
+}
+
+/// QEMU is told to take the disk away, which on pseries is up to the guest. This one is not asked in a way that it
+/// listens to: the disk stays, and works.
+fn unplug(monitor: &mut Monitor) -> Result<(), Finding> {
+    monitor.unplug(DISK).map_err(Finding::Monitor)?;
+    let devices = monitor.devices().map_err(Finding::Monitor)?;
+    if devices.contains("virtio-blk-pci") { Ok(()) } else { Err(Finding::Idle("virtio-blk-pci")) }
+}
+
+fn unplug_idle(context: &Context, firmware: Firmware) -> Result<(), Failure> {
+    case!("LIF-07", Ignore, Q);
+    let (mut fixture, image) = fixture(context, firmware)?;
+    fixture.machine.net = Net::User;
+    fixture.word(&format!("run=net-serve,blk-digest serve=60 {STATIC}"));
+    let (finished, mut findings) = while_serving(&mut fixture, |session| unplug(&mut connect(session)?))?;
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&image)?));
+    verdict(finished, findings)
+}
+
+fn unplug_busy(context: &Context) -> Result<(), Failure> {
+    case!("LIF-07", Ignore, Q);
+    let (mut fixture, image) = fixture(context, Firmware::Vof)?;
+    let (session, mut monitor) = at_work(&mut fixture)?;
+    let mut findings: Vec<_> = unplug(&mut monitor).err().into_iter().collect();
+    findings.extend(monitor.throttle_bytes(0, 0).err().map(Finding::Monitor));
+    drop(monitor);
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&image)?));
+    verdict(finished, findings)
+}
+
+/// The process behind the disk goes: in the middle of a read, or while nobody reads. The device's registers stay, and no
+/// request is answered any more.
+fn back_end_gone(context: &Context, busy: bool) -> Result<(), Failure> {
+    case!("LIF-08", Break, Q);
+    let (mut fixture, _) = fixture(context, Firmware::Vof)?;
+    fixture.machine.access_platform = false;
+    let memory = fixture.dir.memory(fixture.machine.memory);
+    fixture.machine.memory_file =
+        Some(memory.map_err(|error| Finding::File(fixture.dir.root().to_path_buf(), error))?);
+    let mut servers = Servers::new(false);
+    let [outer, inner] = ["blk", "inner"].map(|name| fixture.dir.path(name));
+    let hold = busy.then(Arc::<Hold>::default);
+    if let Some(disk) = fixture.machine.disks.first_mut() {
+        servers.disk(disk, &inner, None, hold.clone()).map_err(Finding::Server)?;
+        disk.server = Some(outer.clone());
+    }
+    let cut = Cut::new(&outer, &inner).map_err(|error| Finding::File(outer, error))?;
+    let (finished, mut findings) = if let Some(hold) = hold {
+        fixture.word("run=blk-digest patience=2");
+        let session = fixture.start()?;
+        let deadline = Instant::now() + LIMIT;
+        while hold.waiting().is_none() && Instant::now() < deadline && !session.qemu.has_ended() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let read = hold.waiting().is_some();
+        cut.now();
+        hold.open();
+        (session.finish(LIMIT), if read { Vec::new() } else { vec![Finding::Idle("virtio-blk")] })
+    } else {
+        fixture.machine.net = Net::User;
+        fixture.word(&format!("run=net-serve,blk-digest serve=60 patience=2 {STATIC}"));
+        while_serving(&mut fixture, |_| {
+            cut.now();
+            Ok(())
+        })?
+    };
+    servers.finish().map_err(Finding::Server)?;
+    findings.extend(judge::end(&finished, DEVICE));
+    const SAID: &str = "broken: no answer in time";
+    says(&mut findings, &finished, SAID);
+    findings.extend(judge::fact(&finished, "work.done", if busy { "0" } else { "1" }));
+    verdict(finished, findings)
+}
