@@ -2,6 +2,7 @@
 
 use crate::blob::BlobError;
 use crate::disk;
+use crate::guest::tap;
 use crate::observe::console;
 use crate::observe::contract;
 use crate::observe::exposure::Violation;
@@ -108,6 +109,24 @@ pub enum Finding {
     Map(MapViolation),
     /// What a real ultravisor would not have let pass.
     Strict(Breach),
+    /// The tests in the guest are not as many as they have to be.
+    Plan {
+        /// As many as the guest said, if it said so.
+        planned: Option<usize>,
+        /// As many as came.
+        came: usize,
+        /// As many as there are.
+        expected: usize,
+    },
+    /// A test in the guest.
+    GuestTest {
+        /// Its name.
+        name: &'static str,
+        /// What it has to say.
+        expected: tap::Verdict,
+        /// What it said, if anything.
+        found: Option<tap::Verdict>,
+    },
     /// The observers let something pass that they had to find.
     Unnoticed,
     /// The ultravisor stopped working, for this reason.
@@ -242,6 +261,12 @@ impl fmt::Display for Finding {
             Self::Exposure(violation) => write!(f, "observer: {violation}"),
             Self::Map(violation) => write!(f, "memory map: {violation}"),
             Self::Strict(breach) => write!(f, "strict: {breach}"),
+            Self::Plan { planned, came, expected } => {
+                write!(f, "{came} tests in the guest, of {planned:?} planned, not {expected}")
+            }
+            Self::GuestTest { name, expected, found } => {
+                write!(f, "{name} in the guest: {found:?}, not {expected:?}")
+            }
             Self::Unnoticed => f.write_str("the observers noticed nothing"),
             Self::Ultravisor(error) => write!(f, "the ultravisor stopped: {error}"),
             Self::Ultracall(violation) => write!(f, "ultravisor: {violation}"),

@@ -3,4 +3,5 @@
 pub mod console;
 pub mod firmware;
 pub mod report;
+pub mod tap;
 pub mod tiny;

@@ -46,6 +46,7 @@ pub mod ranges;
 pub mod record_replay;
 pub mod refusing;
 pub mod registers;
+pub mod registry;
 pub mod release;
 pub mod reserved;
 pub mod resets;

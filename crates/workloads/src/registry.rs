@@ -3,6 +3,7 @@
 //! Here is what needs no machine: the names, what each test requires and shows, which of them `test=` means, and the
 //! lines. The tests themselves are in the test image.
 
+pub mod marks;
 pub mod requirement;
 pub mod select;
 pub mod table;

@@ -87,6 +87,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(pause::tests());
     tests.extend(strays::tests());
     tests.extend(registers::tests());
+    tests.extend(super::registry::tests());
     tests.extend(resets::tests());
     tests.extend(rtas_model::tests());
     tests.extend(bus::tests());

@@ -233,6 +233,14 @@ impl Monitor {
         port(table, "TCP", 80).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
     }
 
+    /// Has QEMU translate code anew: what it translated before was for another way to chain it.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn translate_anew(&mut self) -> Result<(), MonitorError> {
+        self.ask("human-monitor-command", json!({ "command-line": "log nochain" })).map(drop)
+    }
+
     /// QEMU's tree of buses and devices, as text.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ macro_rules! tests {
 }
 
 tests! {
-    36;
+    39;
     ConsoleTerminal "console/terminal" [] "the first terminal takes 16 characters; one that is not there is refused";
     ClockTimebase "clock/timebase" [] "the timebase never goes backwards, and a second of RTAS's clock is a second of it";
     ClockDate "clock/date" [] "RTAS's clock has a date that exists and does not go backwards";
@@ -51,20 +51,23 @@ tests! {
     ExceptionUltracall "exception/ultracall" [Ordinary] "an ultracall that no ultravisor takes answers U_FUNCTION";
     HcallUnknown "hcall/unknown" [Ordinary] "a hypercall that there is not answers H_FUNCTION";
     HcallParameter "hcall/parameter" [] "H_GET_TCE of a table that there is not answers H_PARAMETER";
-    IrqDecrementer "irq/decrementer" [] "a CPU that is given up comes back by its decrementer, not before its time";
     IrqDevice "irq/device" [Interrupts] "a read that is slept for is ended by the disk's interrupt";
     IrqIpi "irq/ipi" [SecondCpu] "a parked CPU is woken by H_IPI";
+    IrqDecrementer "irq/decrementer" [] "a CPU that is given up comes back by its decrementer, not before its time";
     IrqSystemReset "irq/system-reset" [SecondCpu, Ordinary] "H_SIGNAL_SYS_RESET interrupts another CPU, which goes on where it was";
     SmpWork "smp/work" [SecondCpu] "each CPU computes what the CPU that booted computes, and has a number of its own";
     PciConfig "pci/config" [Device] "config space says what each device is, that it masters the bus, and keeps a byte that is written";
-    PciAbsent "pci/absent" [Device] "config space of a function that there is not reads as an error or as ones";
+    PciAbsent "pci/absent" [Device] "config space of device number 31, which nothing has, reads as an error or as ones";
     TcePool "tce/pool" [PoolWindow] "H_GET_TCE reads each page of the pool where it was mapped, and nothing behind it";
     TceDirect "tce/direct" [DirectWindow] "H_GET_TCE reads pages of all memory where they were mapped";
     TceOnDemand "tce/on-demand" [OnDemandWindow] "H_GET_TCE reads a buffer's page while it is lent, and nothing once it is back";
+    PoolSlots "pool/slots" [Secure, Device] "a buffer that is lent takes room of the pool, inside of what the device may reach, and gives it back";
+    PoolBounce "pool/bounce" [Secure, Disk] "a read copies as many bytes out of the pool as it brings";
+    SecureExposed "secure/exposed" [Secure] "H_GET_TCE of each entry of each window names the pool or nothing";
     BlkRead "blk/read" [Disk] "the first MiB read in large and in small requests has the same SHA-256";
     BlkId "blk/id" [Disk] "the disk answers to GET_ID with the same name as at boot";
     BlkLimits "blk/limits" [Disk] "the last block is read; what lies beyond or is no whole block is refused";
-    BlkReadOnly "blk/read-only" [ReadOnlyDisk] "a write to a read-only disk is refused";
+    BlkReadOnly "blk/read-only" [ReadOnlyDisk] "a write to a read-only disk is refused, and its first block reads as before";
     BlkWrite "blk/write" [ScratchDisk] "a pattern that is written is read back, and blocks beside a later write keep it";
     BlkFlush "blk/flush" [WriteCache] "a flush after a write is answered, and the write is there";
     BlkQueues "blk/queues" [SecondQueue] "each CPU reads the same bytes by a queue of its own";

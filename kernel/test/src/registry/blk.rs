@@ -67,15 +67,18 @@ pub fn limits(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     Ok(())
 }
 
-/// A write is refused.
+/// A write is refused, and changes nothing.
 pub fn read_only(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let disk = find(guest.devices, |disk| disk.driver.geometry().read_only)?;
     let block = usize::try_from(disk.driver.geometry().block).unwrap_or(usize::MAX);
+    let before = disk.driver.read(0, block)?;
     match disk.driver.write(0, &alloc::vec![0; block]) {
-        Err(BlkError::ReadOnly) => Ok(()),
-        Err(other) => Err(other.into()),
-        Ok(()) => Err(NotOk::NotRefused("a write")),
+        Err(BlkError::ReadOnly) => {}
+        Err(other) => return Err(other.into()),
+        Ok(()) => return Err(NotOk::NotRefused("a write")),
     }
+    let same = disk.driver.read(0, block)? == before;
+    if same { Ok(()) } else { Err(jobs::JobError::Mismatch { sector: 0, offset: 0 }.into()) }
 }
 
 fn fill(disk: &mut Disk, range: Range<u64>, pattern: Pattern) -> Result<(), NotOk> {

@@ -89,7 +89,12 @@ fn first(mapping: &Mapping) -> Result<u64, NotOk> {
 
 /// The DMA of a device whose addresses are translated.
 fn translated(devices: &mut Devices) -> Option<&Dma<Pseries>> {
+    each(devices).find(|dma| dma.translated())
+}
+
+/// The DMA of each device.
+pub fn each(devices: &mut Devices) -> impl Iterator<Item = &Dma<Pseries>> {
     let disks = devices.disks.iter().map(|disk| disk.driver.dma());
     let cards = devices.cards.iter_mut().map(|card| card.stack.link().dma());
-    disks.chain(cards).find(|dma| dma.translated())
+    disks.chain(cards)
 }

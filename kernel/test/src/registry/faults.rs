@@ -5,7 +5,7 @@
 
 use core::arch::asm;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use postern_kernel::arch::nmi;
 
 /// Where the vectors find the handler's address.
@@ -48,6 +48,8 @@ impl fmt::Display for Fault {
 
 /// The CPU that waits for an interrupt, by its exception stack; 0 for none.
 static WAITING: AtomicU64 = AtomicU64::new(0);
+/// Whether it goes on behind the call that it has made, whatever the interrupt.
+static AFTER_CALL: AtomicBool = AtomicBool::new(false);
 /// What it took, the vector last: 0 for none yet.
 static DAR: AtomicU64 = AtomicU64::new(0);
 static SRR0: AtomicU64 = AtomicU64::new(0);
@@ -132,8 +134,8 @@ extern "C" fn handler(frame: *mut Frame) -> ! {
             }
             saved.srr0
         }
-        // A jump that led nowhere.
-        0x400 | 0x480 => saved.lr,
+        // A jump that led nowhere, or to what is no code.
+        _ if AFTER_CALL.load(Ordering::Relaxed) => saved.lr,
         _ => saved.srr0.wrapping_add(4),
     };
     VECTOR.store(vector, Ordering::Release);
@@ -205,10 +207,13 @@ pub unsafe fn store(at: u64, word: u32) -> Option<Fault> {
 /// # Safety
 /// There is a return, or what is no instruction.
 pub unsafe fn jump(at: u64) -> Option<Fault> {
+    AFTER_CALL.store(true, Ordering::Relaxed);
     expect();
     // SAFETY: as the caller promises; an interrupt is taken by `handler`, which goes on after the call.
     unsafe {
         asm!("mtctr {}", "bctrl", in(reg) at, out("ctr") _, out("lr") _, options(nostack));
     }
-    taken()
+    let taken = taken();
+    AFTER_CALL.store(false, Ordering::Relaxed);
+    taken
 }

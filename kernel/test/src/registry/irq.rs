@@ -13,7 +13,7 @@ use postern_kernel::platform::pseries::Pseries;
 use virtio_pci::interrupts::IrqSource;
 
 /// How long something may take that takes no time.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// H_SIGNAL_SYS_RESET (PAPR+ 14.5.4.5.5): the target CPU's number.
 const SIGNAL_SYS_RESET: u64 = 0x380;
 

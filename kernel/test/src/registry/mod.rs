@@ -13,6 +13,7 @@ mod mmu;
 mod net;
 mod not_ok;
 mod pci;
+mod pool;
 mod requirements;
 mod run;
 mod smp;

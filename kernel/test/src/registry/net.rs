@@ -16,8 +16,13 @@ const NOBODY_WAIT: Duration = Duration::from_millis(300);
 
 fn card<'a>(guest: &'a mut Guest<'_>) -> Result<(&'a mut Card, Settings), NotOk> {
     let card = guest.devices.cards.first_mut().ok_or(NotOk::Missing("network card"))?;
-    let settings = configure(card, guest.report)?;
-    Ok((card, settings))
+    // One wait in vain is enough.
+    if guest.no_address {
+        return Err(NotOk::Missing("address of the card, as before"));
+    }
+    let settings = configure(card, guest.report);
+    guest.no_address = settings.is_err();
+    Ok((card, settings?))
 }
 
 fn gateway(settings: Settings) -> Result<Ipv4Addr, NotOk> {

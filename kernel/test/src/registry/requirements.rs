@@ -5,13 +5,12 @@ use postern_core::cmdline::Ip;
 use postern_kernel::arch::cpus;
 use postern_kernel::devices::set::Disk;
 use postern_kernel::jobs::blk::SCRATCH;
-use postern_kernel::jobs::net::configure;
 use svm_dma::tce::{PhbWindow, WindowKind};
 use virtio_pci::interrupts::Delivery;
 use workloads::registry::Requirement;
 
 /// Whether the machine has it.
-pub fn met(requirement: Requirement, guest: &mut Guest<'_>) -> bool {
+pub fn met(requirement: Requirement, guest: &Guest<'_>) -> bool {
     let secure = guest.devices.pool.is_some();
     let disks = &guest.devices.disks;
     let any = |has: fn(&Disk) -> bool| disks.iter().any(has);
@@ -51,13 +50,12 @@ pub fn window<'a>(guest: &'a Guest<'_>, kind: WindowKind) -> Option<&'a PhbWindo
     windows.find(|window| window.report().kind == kind)
 }
 
-/// Whether the first card's network has a gateway. A card that gets no address may have one: the test says what is wrong.
-fn has_gateway(guest: &mut Guest<'_>) -> bool {
-    let Guest { options, devices, report, .. } = guest;
-    let Some(card) = devices.cards.first_mut() else { return false };
-    match (options.ip, configure(card, report)) {
-        (_, Ok(settings)) => settings.gateway.is_some(),
-        (Ip::Static { gateway, .. }, Err(_)) => gateway.is_some(),
-        (Ip::Dhcp, Err(_)) => true,
+/// Whether the first card's network has a gateway. A card that has no address yet may have one: the test gets it.
+fn has_gateway(guest: &Guest<'_>) -> bool {
+    let Some(card) = guest.devices.cards.first() else { return false };
+    match (guest.options.ip, card.stack.settings()) {
+        (_, Some(settings)) => settings.gateway.is_some(),
+        (Ip::Static { gateway, .. }, None) => gateway.is_some(),
+        (Ip::Dhcp, None) => true,
     }
 }

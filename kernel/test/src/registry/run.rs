@@ -2,7 +2,7 @@
 
 use super::not_ok::NotOk;
 use super::requirements::met;
-use super::{blk, clock, console, dma, exceptions, hcalls, irq, memory, mmu, net, pci, smp};
+use super::{blk, clock, console, dma, exceptions, hcalls, irq, memory, mmu, net, pci, pool, smp};
 use postern_core::cmdline::Options;
 use postern_core::exit::ExitStatus;
 use postern_core::facts::end;
@@ -21,16 +21,18 @@ pub struct Guest<'a> {
     pub devices: &'a mut Devices,
     /// Where an address by DHCP is stated.
     pub report: &'a mut Report,
+    /// Whether the first card was refused an address before.
+    pub no_address: bool,
 }
 
 /// Runs the tests. A skipped one is no piece of work: a run of nothing else has found nothing to do.
 pub fn run(selection: Selection, options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
-    let mut guest = Guest { options, devices, report };
+    let mut guest = Guest { options, devices, report, no_address: false };
     let (mut work, mut counts) = (Work::default(), [0u64; 3]);
     println!("{VERSION}");
     println!("{}", Plan(selection.entries().count()));
     for (number, entry) in (1..).zip(selection.entries()) {
-        let missing = entry.requires.iter().find(|requirement| !met(**requirement, &mut guest));
+        let missing = entry.requires.iter().find(|requirement| !met(**requirement, &guest));
         let verdict = match missing {
             Some(requirement) => Verdict::Skip(*requirement),
             None => match one(entry.test, &mut guest) {
@@ -101,6 +103,9 @@ fn one(test: Test, guest: &mut Guest<'_>) -> Result<(), NotOk> {
         Test::TcePool => dma::pool_window(guest),
         Test::TceDirect => dma::direct_window(guest),
         Test::TceOnDemand => dma::on_demand_window(guest),
+        Test::PoolSlots => pool::slots(guest),
+        Test::PoolBounce => pool::bounce(guest),
+        Test::SecureExposed => pool::exposed(guest),
         Test::BlkRead => blk::read(guest),
         Test::BlkId => blk::id(guest),
         Test::BlkLimits => blk::limits(guest),

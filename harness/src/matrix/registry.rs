@@ -1,0 +1,175 @@
+//! The tests in the guest: on a machine that has everything each is ok, on a bare one each says what it lacks, and each
+//! was seen to fail.
+
+mod edit;
+mod fails;
+mod recipes;
+
+use crate::disk::Disk;
+use crate::finding::Finding;
+use crate::guest::tap::{Tap, Verdict};
+use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
+use crate::matrix::runner::Test;
+use crate::session::Finished;
+use crate::variable::{Firmware, Net};
+use postern_ultravisor::strict::Breach;
+use workloads::registry::{Entry, Requirement, TESTS};
+
+const BYTES: u64 = 2 << 20;
+/// Exit status: there was nothing to work on.
+const NOTHING: u8 = 6;
+/// Exit status: bad command line.
+const BAD_COMMAND_LINE: u8 = 3;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    let mut tests = Vec::new();
+    for (name, secure, dynamic) in WHOLE {
+        let body = move |context: &Context| whole(context, secure, dynamic);
+        tests.push(Test::new(format!("registry/vof/{name}"), body));
+    }
+    tests.push(Test::new("registry/bare", bare));
+    tests.push(Test::new("registry/one-test", one));
+    tests.push(Test::new("registry/nothing-but-skips", skips));
+    tests.push(Test::new("registry/bad-name", bad_name));
+    tests.extend(fails::tests());
+    tests.extend(recipes::tests());
+    tests
+}
+
+/// Machines that have everything that one machine can have: a name, whether it is secure, and whether its bridge makes
+/// windows.
+const WHOLE: [(&str, bool, bool); 3] =
+    [("normal", false, true), ("secure", true, true), ("normal-no-windows", false, false)];
+
+/// A machine with every device, by VOF, on the test image.
+fn machine(context: &Context, secure: bool, dynamic: bool) -> Result<Fixture, Failure> {
+    let config =
+        GuestConfig { smp: 2, dynamic_windows: dynamic, ..GuestConfig::new(Firmware::Vof, secure, true) };
+    let mut fixture = Fixture::new(&context.on_test_image(), config)?;
+    let data = fixture.data_disk(BYTES)?;
+    fixture.scratch_disk(BYTES)?;
+    fixture.machine.disks.push(Disk { read_only: true, serial: "fixed".to_owned(), ..Disk::data(data) });
+    fixture.machine.net = Net::User;
+    Ok(fixture)
+}
+
+/// Whether a machine of [`WHOLE`] has what a test requires.
+const fn has(requirement: Requirement, secure: bool, dynamic: bool) -> bool {
+    match requirement {
+        Requirement::Secure | Requirement::PoolWindow => secure,
+        Requirement::Ordinary => !secure,
+        Requirement::DirectWindow => !secure && dynamic,
+        Requirement::OnDemandWindow => !secure && !dynamic,
+        _ => true,
+    }
+}
+
+fn whole(context: &Context, secure: bool, dynamic: bool) -> Result<(), Failure> {
+    let mut fixture = machine(context, secure, dynamic)?;
+    fixture.word("test=all");
+    let finished = fixture.boot()?;
+    let expected = |entry: &Entry| missing(entry, |requirement| has(requirement, secure, dynamic));
+    let mut findings = judge::end(&finished, 0);
+    findings.extend(compared(&finished, TESTS.iter(), expected));
+    findings.extend(judge::fact(&finished, "tests.failed", "0"));
+    if secure {
+        // The jump into the pool is this test's own.
+        let pool = finished.report.number("pool.base");
+        let own = |finding: &Finding| matches!(finding, Finding::Strict(Breach::ExecutesShared(at)) if Some(*at) == pool);
+        findings.extend(judge::exposure(&finished, true).into_iter().filter(|finding| !own(finding)));
+    }
+    verdict(finished, findings)
+}
+
+/// What a test says on a machine that has what `has` says.
+fn missing(entry: &Entry, has: impl Fn(Requirement) -> bool) -> Verdict {
+    match entry.requires.iter().find(|requirement| !has(**requirement)) {
+        Some(requirement) => Verdict::Skip(format!("needs {requirement}")),
+        None => Verdict::Ok,
+    }
+}
+
+/// Each of these tests, and no other, says what it has to.
+fn compared<'a>(
+    finished: &Finished,
+    entries: impl Iterator<Item = &'a Entry>,
+    expected: impl Fn(&Entry) -> Verdict,
+) -> Vec<Finding> {
+    let tap = Tap::read(&finished.output.console);
+    let entries: Vec<&Entry> = entries.collect();
+    let mut findings = Vec::new();
+    if tap.planned != Some(entries.len()) || !tap.is_whole() {
+        findings.push(Finding::Plan { planned: tap.planned, came: tap.tests.len(), expected: entries.len() });
+    }
+    for entry in entries {
+        let (expected, found) = (expected(entry), tap.verdict(entry.name));
+        if found != Some(&expected) {
+            findings.push(Finding::GuestTest { name: entry.name, expected, found: found.cloned() });
+        }
+    }
+    findings
+}
+
+fn bare(context: &Context) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Vof, false, false))?;
+    fixture.word("test=all");
+    let finished = fixture.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    let expected = |entry: &Entry| missing(entry, |requirement| requirement == Requirement::Ordinary);
+    findings.extend(compared(&finished, TESTS.iter(), expected));
+    verdict(finished, findings)
+}
+
+fn one(context: &Context) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Vof, false, false))?;
+    fixture.data_disk(BYTES)?;
+    fixture.word("test=blk/rea*,blk/read");
+    let finished = fixture.boot()?;
+    let mut findings = judge::end(&finished, 0);
+    let wanted = ["blk/read", "blk/read-only"];
+    let entries = TESTS.iter().filter(|entry| wanted.contains(&entry.name));
+    findings.extend(compared(&finished, entries, |entry| {
+        missing(entry, |requirement| requirement == Requirement::Disk)
+    }));
+    verdict(finished, findings)
+}
+
+fn skips(context: &Context) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Vof, false, false))?;
+    fixture.word("test=net/link");
+    let finished = fixture.boot()?;
+    let mut findings = judge::end(&finished, NOTHING);
+    findings.extend(judge::fact(&finished, "tests.skipped", "1"));
+    verdict(finished, findings)
+}
+
+fn bad_name(context: &Context) -> Result<(), Failure> {
+    const NAMED: &str = "test=blk/read,blk/reed: item 2: expected the name of a test";
+    let mut fixture = Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Vof, false, false))?;
+    fixture.word("test=blk/read,blk/reed");
+    let finished = fixture.boot()?;
+    let mut findings = judge::end(&finished, BAD_COMMAND_LINE);
+    if !finished.output.console.contains(NAMED) {
+        findings.push(Finding::NeverSaid(NAMED));
+    }
+    verdict(finished, findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{WHOLE, has};
+    use workloads::registry::TESTS;
+
+    #[test]
+    fn every_test_is_ok_on_one_of_the_machines() {
+        for entry in TESTS {
+            let runs = |(_, secure, dynamic): (&str, bool, bool)| {
+                entry.requires.iter().all(|requirement| has(*requirement, secure, dynamic))
+            };
+            assert!(WHOLE.into_iter().any(runs), "{} is ok nowhere", entry.name);
+        }
+    }
+}

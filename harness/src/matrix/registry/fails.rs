@@ -1,0 +1,281 @@
+//! Each test of the registry, seen to fail: a machine made for it, a hypervisor that lies, or a host that changes the
+//! guest's memory. A test without a row is an error.
+
+use super::{BYTES, edit::Memory, machine};
+use crate::finding::Finding;
+use crate::guest::tap::{Tap, Verdict};
+use crate::judge;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
+use crate::matrix::runner::Test;
+use crate::qemu::monitor::Monitor;
+use crate::session::Session;
+use crate::variable::{Firmware, Net};
+use postern_ultravisor::host::Subject::{ConfigRead, Hcall, Store};
+use postern_ultravisor::host::Value::Is;
+use postern_ultravisor::host::What::{Answer, R3, Result as Changed};
+use postern_ultravisor::host::{H_GET_TCE, H_PUT_TERM_CHAR, H_XIRR, Rule};
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+use workloads::registry::Test as Guest;
+use workloads::registry::Test::*;
+
+/// Exit status: a test failed.
+const TEST_FAILED: u8 = 14;
+/// Exit status: devices reach more than the pool, as the hypervisor says.
+const EXPOSED: u8 = 11;
+/// A TCE that maps a page of the image.
+const PRIVATE: u64 = 0x40_0003;
+/// H_GET_TCE before the tests, where a window of 32 entries is made for a pool of 16 frames: see `host.rs`.
+const TCES_READ: u64 = 2 + 1 + 32 + 16;
+/// Interrupts that are looked for before the tests, at most; the first test sleeps hundreds of times.
+const LOOKS: u64 = 60;
+
+/// How a machine is to be wrong.
+#[derive(Clone, Copy)]
+enum Way {
+    /// The hypervisor of a secure guest lies.
+    Lies(&'static [Rule]),
+    /// QEMU has further arguments.
+    Arguments(&'static [&'static str]),
+    /// The scratch disk forgets what is written.
+    ForgetfulDisk,
+    /// Nobody is on the wire, and the link goes down once the tests begin.
+    Unplugged,
+    /// Each page may be read, written and executed once the tests begin.
+    OpenPages { secure: bool },
+    /// Vectors return at once; those of the second list to the interrupted instruction.
+    Vectors(&'static [u64], &'static [u64]),
+    /// Hypercalls of the first number become ones of the second.
+    Calls { dynamic: bool, calls: &'static [(u16, u16)] },
+    /// The second CPU has the first one's number.
+    SameServer,
+    /// A host test of this name has seen it.
+    Twin,
+}
+
+/// A way, its name, the tests that fail by it, and how the run ends.
+const ROWS: [(&str, Way, &[Guest], u8); 16] = [
+    (
+        "terminal-that-takes-all",
+        Way::Lies(&[Rule::always(Hcall(H_PUT_TERM_CHAR), R3(0))]),
+        &[ConsoleTerminal],
+        TEST_FAILED,
+    ),
+    (
+        "other-clock",
+        Way::Arguments(&["-icount", "shift=3,sleep=off", "-rtc", "clock=host"]),
+        &[ClockTimebase],
+        TEST_FAILED,
+    ),
+    ("date-before-1970", Way::Arguments(&["-rtc", "base=1960-01-01T00:00:00"]), &[ClockDate], TEST_FAILED),
+    ("changed-word", Way::Twin, &[MemoryMarks, PoolSlots], TEST_FAILED),
+    (
+        "open-pages",
+        Way::OpenPages { secure: false },
+        &[MmuTextWrite, MmuDataExecute, MmuStackExecute, MmuNullRead, MmuGuardWrite],
+        TEST_FAILED,
+    ),
+    ("open-pool", Way::OpenPages { secure: true }, &[MmuPoolExecute], TEST_FAILED),
+    (
+        "vectors-that-return",
+        Way::Vectors(&[0x600, 0x700], &[0xc00]),
+        &[ExceptionTrap, ExceptionAlignment, ExceptionUltracall],
+        TEST_FAILED,
+    ),
+    // H_GET_TERM_CHAR succeeds, or knows no terminal of a table's number.
+    (
+        "other-calls",
+        Way::Calls { dynamic: true, calls: &[(0xeffc, 0x54), (0x1c, 0x54), (0x380, 0x54)] },
+        &[HcallUnknown, TceDirect, IrqSystemReset],
+        TEST_FAILED,
+    ),
+    ("other-table", Way::Calls { dynamic: false, calls: &[(0x1c, 0x54)] }, &[TceOnDemand], TEST_FAILED),
+    (
+        "tables-that-lie",
+        Way::Lies(&[Rule::from(Hcall(H_GET_TCE), TCES_READ + 1, Answer { status: 0, value: PRIVATE })]),
+        &[HcallParameter, TcePool, SecureExposed],
+        EXPOSED,
+    ),
+    (
+        "no-interrupts",
+        Way::Lies(&[Rule::from(Hcall(H_XIRR), LOOKS, Answer { status: 0, value: 0 })]),
+        &[IrqDevice, IrqIpi, IrqDecrementer],
+        TEST_FAILED,
+    ),
+    (
+        "other-config-space",
+        Way::Lies(&[
+            Rule::always(ConfigRead { slot: 0, register: Some(0x3c) }, Changed(Is(0))),
+            Rule::from(ConfigRead { slot: 31, register: Some(0) }, 2, Answer { status: 0, value: 0x1234 }),
+        ]),
+        &[PciConfig, PciAbsent],
+        TEST_FAILED,
+    ),
+    (
+        "deaf-disk",
+        Way::Lies(&[
+            Rule::from(Store { device: 0, register: 0x3000, bytes: 2 }, 2, Answer { status: 0, value: 0 }),
+            Rule::from(Store { device: 2, register: 0x3000, bytes: 2 }, 2, Answer { status: 0, value: 0 }),
+        ]),
+        &[PoolBounce, BlkRead, BlkId, BlkLimits, BlkQueues, BlkReadOnly],
+        TEST_FAILED,
+    ),
+    ("forgetful-disk", Way::ForgetfulDisk, &[BlkWrite, BlkFlush], TEST_FAILED),
+    ("unplugged", Way::Unplugged, &[NetLink, NetUdp, NetArp, NetIcmp], TEST_FAILED),
+    ("cpus-of-one-number", Way::SameServer, &[SmpWork], TEST_FAILED),
+];
+
+/// A boot test for each row but those of host tests.
+pub fn tests() -> Vec<Test> {
+    let booted = ROWS.into_iter().filter(|(_, way, ..)| !matches!(way, Way::Twin));
+    let test = |(name, way, guests, status)| {
+        Test::new(format!("registry/fails/{name}"), move |context| fails(context, way, guests, status))
+    };
+    booted.map(test).collect()
+}
+
+fn fails(context: &Context, way: Way, guests: &[Guest], status: u8) -> Result<(), Failure> {
+    let mut fixture = made(context, way)?;
+    let names: Vec<&str> = guests.iter().filter_map(|test| Some(test.entry()?.name)).collect();
+    // The first lasts a second and more: time for a change from outside.
+    fixture.word(&format!("test=clock/timebase,{}", names.join(",")));
+    let mut session = fixture.start()?;
+    let changed = change(&mut session, way);
+    let finished = session.finish(LIMIT);
+    let mut findings: Vec<Finding> = changed.err().into_iter().collect();
+    findings.extend(judge::end(&finished, status));
+    let tap = Tap::read(&finished.output.console);
+    if !tap.is_whole() {
+        let expected = tap.planned.unwrap_or(0);
+        findings.push(Finding::Plan { planned: tap.planned, came: tap.tests.len(), expected });
+    }
+    for name in names {
+        if !matches!(tap.verdict(name), Some(Verdict::NotOk(reason)) if !reason.is_empty()) {
+            let expected = Verdict::NotOk("any reason".to_owned());
+            findings.push(Finding::GuestTest { name, expected, found: tap.verdict(name).cloned() });
+        }
+    }
+    verdict(finished, findings)
+}
+
+/// The machine of a row.
+fn made(context: &Context, way: Way) -> Result<Fixture, Failure> {
+    if let Way::Lies(rules) = way {
+        let config = GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Bios, true, true) };
+        let mut fixture = Fixture::new(&context.on_test_image(), config)?;
+        let data = fixture.data_disk(BYTES)?;
+        fixture.scratch_disk(BYTES)?;
+        let fixed = crate::disk::Disk { read_only: true, ..crate::disk::Disk::data(data) };
+        fixture.machine.disks.push(fixed);
+        if rules.iter().any(|rule| rule.of == Hcall(H_GET_TCE)) {
+            fixture.machine.dma_window = Some(4 << 20);
+            fixture.word("pool=1M");
+        }
+        fixture.word("patience=1");
+        fixture.machine.extra.extend(["-global", "virtio-blk-pci.ioeventfd=off"].map(str::to_owned));
+        if let Some(protection) = &mut fixture.protection {
+            protection.host = rules.to_vec();
+        }
+        return Ok(fixture);
+    }
+    let (secure, dynamic) = match way {
+        Way::OpenPages { secure } => (secure, true),
+        Way::Calls { dynamic, .. } => (false, dynamic),
+        _ => (false, true),
+    };
+    let mut fixture = machine(context, secure, dynamic)?;
+    if !secure {
+        fixture.machine.memory_file = Some(
+            fixture
+                .dir
+                .memory(fixture.machine.memory)
+                .map_err(|error| Finding::File(std::env::temp_dir(), error))?,
+        );
+    }
+    match way {
+        Way::Arguments(words) => {
+            fixture.machine.extra.extend(words.iter().map(|word| (*word).to_owned()));
+            fixture.machine.smp = 1;
+        }
+        Way::ForgetfulDisk => {
+            fixture.machine.disks.clear();
+            let drive = "driver=null-co,read-zeroes=on,size=2097152,node-name=nothing";
+            let device = "virtio-blk-pci,drive=nothing,serial=scratch,disable-legacy=on,write-cache=on";
+            fixture.machine.extra.extend(["-blockdev", drive, "-device", device].map(str::to_owned));
+        }
+        Way::Unplugged => fixture.machine.net = Net::Netdev("hubport,hubid=0".to_owned()),
+        _ => {}
+    }
+    Ok(fixture)
+}
+
+/// Changes the running machine once the first test has begun.
+fn change(session: &mut Session, way: Way) -> Result<(), Finding> {
+    const BEGUN: &str = "TAP version 13";
+    if !matches!(
+        way,
+        Way::Unplugged | Way::OpenPages { .. } | Way::Vectors(..) | Way::Calls { .. } | Way::SameServer
+    ) {
+        return Ok(());
+    }
+    session.qemu.console().wait_for(LIMIT, |line| line == BEGUN).ok_or(Finding::NeverSaid(BEGUN))?;
+    let socket = session.machine.monitor.clone().unwrap_or_default();
+    let mut monitor = Monitor::connect(&socket).map_err(Finding::Monitor)?;
+    if matches!(way, Way::Unplugged) {
+        return monitor.set_link(false).map_err(Finding::Monitor);
+    }
+    // Beside an ultravisor it is that one which stops and continues; no test is at work in the first second.
+    let secure = session.machine.attachment.is_some();
+    if !secure {
+        monitor.stop().map_err(Finding::Monitor)?;
+    }
+    let attached = session.machine.attachment.as_ref().map(|attachment| attachment.memory.clone());
+    let path = attached.or_else(|| session.machine.memory_file.clone()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).write(true).open(&path);
+    let changed = file.map(Memory).and_then(|memory| match way {
+        Way::OpenPages { .. } => memory.open_all_pages().map(|_| ()),
+        Way::Vectors(past, to) => {
+            past.iter().try_for_each(|vector| memory.return_at(*vector, true))?;
+            to.iter().try_for_each(|vector| memory.return_at(*vector, false))
+        }
+        Way::Calls { calls, .. } => {
+            calls.iter().try_for_each(|(from, to)| match memory.renumber(*from, *to)? {
+                0 => Err(std::io::Error::other(format!("no call {from:#x}"))),
+                _ => Ok(()),
+            })
+        }
+        Way::SameServer => memory.same_server(slots(&session.machine.kernel)?),
+        _ => Ok(()),
+    });
+    changed.map_err(|error| Finding::File(path, error))?;
+    if matches!(way, Way::Calls { .. }) {
+        // A call that was made before was translated as it was.
+        monitor.translate_anew().map_err(Finding::Monitor)?;
+    }
+    if secure { Ok(()) } else { monitor.cont().map_err(Finding::Monitor) }
+}
+
+/// Where the image has what CPUs are started with.
+fn slots(image: &Path) -> io::Result<u64> {
+    let said = Command::new("powerpc64le-linux-gnu-nm").arg(image).output()?;
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let line = said.lines().find(|line| line.ends_with(" postern_secondary_slots"));
+    let address = line.and_then(|line| u64::from_str_radix(line.split(' ').next()?, 16).ok());
+    address.ok_or_else(|| io::Error::other("no postern_secondary_slots"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ROWS;
+    use workloads::registry::TESTS;
+
+    #[test]
+    fn every_test_of_the_registry_has_one_row_by_which_it_fails() {
+        for entry in TESTS {
+            let rows = ROWS.iter().filter(|(_, _, guests, _)| guests.contains(&entry.test)).count();
+            assert_eq!(rows, 1, "{}", entry.name);
+        }
+    }
+}
