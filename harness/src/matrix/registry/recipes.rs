@@ -37,7 +37,7 @@ fn functional(context: &Context) -> Result<(), Failure> {
     let absolute = std::fs::canonicalize(&context.test_image).map_err(file(context.test_image.clone()))?;
     let run = Command::new("python3")
         .arg(FUNCTIONAL)
-        .env("PYTHONPATH", "scripts")
+        .env("PYTHONPATH", "harness/tests")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("POSTERN_IMAGE", absolute)
         .env("POSTERN_SHA256", digest_of(context)?)
