@@ -41,8 +41,8 @@ impl Drop for Keyboard {
 }
 
 /// Passes standard input to the guest until either ends: keys of a terminal as they are typed, other input as soon
-/// as the kernel is up. A terminal that belongs to somebody else is left alone.
-pub fn attach(qemu: &mut Qemu, up: Arc<Up>) -> Keyboard {
+/// as the kernel is up, and after its end `at_end`. A terminal that belongs to somebody else is left alone.
+pub fn attach(qemu: &mut Qemu, up: Arc<Up>, at_end: &'static [u8]) -> Keyboard {
     let terminal = io::stdin().is_terminal();
     if terminal && !in_foreground() {
         return Keyboard(None);
@@ -56,8 +56,12 @@ pub fn attach(qemu: &mut Qemu, up: Arc<Up>) -> Keyboard {
                 up.wait();
             }
             if input.write_all(&block[..n]).and_then(|()| input.flush()).is_err() {
-                break;
+                return;
             }
+        }
+        if !terminal {
+            up.wait();
+            drop(input.write_all(at_end).and_then(|()| input.flush()));
         }
     };
     // It ends with the process. Without it the guest merely hears nothing.

@@ -29,6 +29,7 @@ pub mod linux;
 pub mod malformed_tree;
 pub mod measured;
 pub mod memory;
+pub mod monitor;
 pub mod negotiation;
 pub mod network;
 pub mod nmi;

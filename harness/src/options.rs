@@ -297,10 +297,17 @@ impl Options {
         let mut words = self.append.split_whitespace();
         let serves = |word: &str| {
             let steps = word.strip_prefix("run=").unwrap_or_default();
-            steps.split(',').any(|step| matches!(step, "net-serve" | "net-bench"))
+            steps.split(',').any(|step| matches!(step, "net-serve" | "net-bench" | "monitor"))
         };
         let served = words.clone().any(serves) && !words.any(|word| word.starts_with("serve="));
         self.timeout.unwrap_or(if served { Duration::MAX } else { TIMEOUT })
+    }
+
+    /// Whether the guest follows what is typed.
+    #[must_use]
+    pub fn monitor(&self) -> bool {
+        let mut steps = self.append.split_whitespace().filter_map(|word| word.strip_prefix("run="));
+        steps.next_back().is_some_and(|steps| steps.split(',').any(|step| step == "monitor"))
     }
 
     /// Nothing that was given is without effect.

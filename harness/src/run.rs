@@ -32,6 +32,9 @@ pub const NO_START: u8 = 125;
 /// Exit status after Ctrl-C, as shells have it.
 pub const INTERRUPTED: u8 = 130;
 
+/// What ends the guest's monitor when a pipe has no more commands: the end of a line, and Ctrl-D.
+const HANG_UP: &[u8] = b"\n\x04";
+
 /// Bytes of the disk that is made when none is given.
 const DISK_BYTES: u64 = 8 << 20;
 /// Its content is the same in every run.
@@ -114,7 +117,7 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
             SessionError::Died(words) => RunError::Session(SessionError::Died(last_line(&words))),
             error => RunError::Session(error),
         })?;
-    let keyboard = keyboard::attach(&mut session.qemu, up);
+    let keyboard = keyboard::attach(&mut session.qemu, up, if options.monitor() { HANG_UP } else { b"" });
     let finished = session.finish(options.limit());
     drop(keyboard);
     let status = conclude(options, &finished, expected.as_deref());

@@ -55,4 +55,11 @@ pub(super) const CASES: &[Case] = &[
         "reads the console of a secure guest, and makes it crash",
         "each line is one of a list; no address and no content of private memory is in it",
     ),
+    tried(
+        HQ,
+        "OUT-10",
+        &[Work, Clamp, Fail],
+        "types any bytes at a guest that runs the monitor",
+        "a line has 72 printable characters at most; what is no command is named, escaped; a secure guest shows no block and logs no more",
+    ),
 ];

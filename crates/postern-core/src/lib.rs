@@ -32,6 +32,7 @@ pub mod entropy;
 pub mod exit;
 pub mod facts;
 pub mod mailbox;
+pub mod monitor;
 pub mod nmi;
 pub mod outcome;
 pub mod radix;

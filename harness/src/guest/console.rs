@@ -16,6 +16,9 @@ const KEEP: usize = 16 << 20;
 /// Most bytes of a line that are looked at before its end; a live copy shows it in pieces of this size.
 const LINE: usize = 1 << 20;
 
+/// What the guest's monitor writes before a line that is typed.
+const PROMPT: &[u8] = b"> ";
+
 /// How often a waiter looks at the mark of [`interrupt`].
 const TICK: Duration = Duration::from_millis(50);
 
@@ -112,11 +115,14 @@ fn pump(mut stream: impl Read, mut live: Option<Live>, shared: &Shared) {
     let mut block = [0; 4096];
     let mut line = Vec::new();
     let mut starts = Starts::default();
-    let mut take = |line: &mut Vec<u8>| {
+    let mut typing = Typing { on: live.is_some() && io::stdout().is_terminal(), shown: 0 };
+    let mut take = |line: &mut Vec<u8>, typing: &mut Typing| {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches('\r');
         shared.starts.store(starts.take(text), Ordering::Relaxed);
-        if let Some(show) = live.as_mut() {
+        if let Some(rest) = typing.end(line) {
+            say!("{}", String::from_utf8_lossy(rest));
+        } else if let Some(show) = live.as_mut() {
             show(text);
         }
         line.clear();
@@ -139,15 +145,43 @@ fn pump(mut stream: impl Read, mut live: Option<Live>, shared: &Shared) {
                 line.push(byte);
             }
             if byte == b'\n' || line.len() >= LINE {
-                take(&mut line);
+                take(&mut line, &mut typing);
             }
+        }
+        if let Some(more) = typing.more(&line) {
+            crate::out::write(format_args!("{}", String::from_utf8_lossy(more)));
         }
     }
     if !line.is_empty() {
-        take(&mut line);
+        take(&mut line, &mut typing);
     }
     shared.log().ended = true;
     shared.grew.notify_all();
+}
+
+/// The line of the guest's monitor on which somebody types: a terminal has to show it before it ends.
+struct Typing {
+    on: bool,
+    /// Bytes of the line that were shown.
+    shown: usize,
+}
+
+impl Typing {
+    /// What has to be shown of a line that has not ended.
+    fn more<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+        if !self.on || !line.starts_with(PROMPT) {
+            return None;
+        }
+        let more = line.get(self.shown..).filter(|more| !more.is_empty());
+        self.shown = line.len();
+        more
+    }
+
+    /// What is left to be shown of a line that ends, if some of it was shown.
+    fn end<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
+        let shown = std::mem::take(&mut self.shown);
+        line.get(shown..).filter(|_| shown > 0)
+    }
 }
 
 /// A live copy on standard output, which colours the lines of the kernel when `colour` is set, and takes
@@ -246,6 +280,20 @@ mod tests {
         console.join();
         assert_eq!(*lines.lock().unwrap(), ["one", "two", "last"]);
         assert_eq!(console.text(), "one\r\ntwo\nlast");
+    }
+
+    #[test]
+    fn a_line_that_is_typed_is_shown_piece_by_piece_and_other_lines_when_they_end() {
+        let mut typing = Typing { on: true, shown: 0 };
+        assert_eq!(typing.more(b"[  0.1"), None);
+        assert_eq!(typing.end(b"[  0.1] a line\r"), None);
+        assert_eq!(typing.more(b"> "), Some(&b"> "[..]));
+        assert_eq!(typing.more(b"> "), None);
+        assert_eq!(typing.more(b"> he\x08 "), Some(&b"he\x08 "[..]));
+        assert_eq!(typing.end(b"> he\x08 \r"), Some(&b"\r"[..]));
+        assert_eq!(typing.end(b"an answer\r"), None);
+        let mut piped = Typing { on: false, shown: 0 };
+        assert_eq!((piped.more(b"> x"), piped.end(b"> x\r")), (None, None));
     }
 
     #[test]

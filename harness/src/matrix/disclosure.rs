@@ -80,7 +80,12 @@ fn crash(context: &Context) -> Result<(), Failure> {
 }
 
 /// What the console shows that it must not: content of the disk, words of this seed's canary, addresses, other lines.
-fn shown(context: &Context, finished: &Finished, data: &Path, seed: u64) -> Result<Vec<Finding>, Failure> {
+pub(super) fn shown(
+    context: &Context,
+    finished: &Finished,
+    data: &Path,
+    seed: u64,
+) -> Result<Vec<Finding>, Failure> {
     let bytes = std::fs::read(data).map_err(|error| Finding::File(data.to_path_buf(), error))?;
     let canary = (0..CANARY).map(|n| splitmix64(seed.wrapping_add(n)));
     let secret: HashSet<u64> = console::words(&bytes).chain(canary).filter(|word| *word != 0).collect();

@@ -107,6 +107,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(super::through_time::tests());
     tests.extend(super::status_page::tests());
     tests.extend(super::record_replay::tests());
+    tests.extend(super::monitor::tests());
     tests.extend(super::second_kernel::tests());
     tests.extend(super::linux::tests());
     tests.extend(super::tool::tests());

@@ -24,7 +24,7 @@ pub const QUIT: u8 = b'q';
 /// How often the console is looked at meanwhile.
 const CONSOLE_LOOK: Duration = Duration::from_millis(5);
 /// `net-serve` without `serve=` lasts until it is told to end, but not longer than this.
-const LONGEST_SERVE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+pub const LONGEST_SERVE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// An address for each card, and the time that its gateway takes to answer.
 pub fn lease_and_ping(_: &Options, devices: &mut Devices, report: &mut Report) -> Work {

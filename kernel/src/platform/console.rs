@@ -3,10 +3,12 @@
 use crate::platform::pseries::Pseries;
 use crate::platform::uart;
 use core::fmt::{self, Write};
+use core::slice;
 use core::sync::atomic::{AtomicBool, Ordering};
 use papr::lock::{Guard, Lock};
 use papr::terminal::Terminal;
 use papr::text::{SingleLine, is_plain};
+use postern_core::monitor::editor::Draw;
 
 /// Bytes taken of what was typed in one look.
 const LOOK: usize = 1024;
@@ -57,6 +59,24 @@ fn put_lines(text: &str) {
             }
         }
         put(end);
+    }
+}
+
+/// Does what the editor of a line asks for: the one way in which characters get out that move a cursor.
+pub fn draw(draw: Draw<'_>) {
+    let _guard = turn();
+    if is_closed() {
+        return;
+    }
+    match draw {
+        Draw::Text(text) => {
+            text.iter().for_each(|byte| put(if is_plain(*byte) { slice::from_ref(byte) } else { b"?" }))
+        }
+        Draw::Left(by) => (0..by).for_each(|_| put(b"\x08")),
+        Draw::ClearToEnd => put(b"\x1b[K"),
+        Draw::NewLine => put(b"\r\n"),
+        // A terminal may take a bell for the end of a title: keys that do nothing stay silent.
+        Draw::Bell => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Report;
 use super::boot::size;
+use super::live;
 use crate::devices::set::{Devices, Disk};
 use crate::memory::{accept, heap};
 use crate::platform::interrupts;
@@ -15,7 +16,7 @@ use papr::clock::duration;
 use postern_core::facts::{self, Key};
 use postern_core::outcome::{Exposure, Outcome};
 use svm_dma::dma::Dma;
-use svm_dma::tce::{TceError, WindowReport};
+use svm_dma::tce::WindowReport;
 use virtio_pci::blk::abilities::{Abilities, Offer, WriteCache};
 use virtio_pci::blk::geometry::SECTOR;
 use virtio_pci::net::driver::NetDriver;
@@ -156,36 +157,16 @@ impl Report {
     /// What went through the pool, what was asked of ultravisor and hypervisor, and what the host was shown.
     pub fn counters(&mut self, devices: &Devices) {
         let counts = devices.dma.counts();
-        self.step(
-            "bounced",
-            format_args!("{} bytes to the pool, {} bytes from it", counts.to_pool, counts.from_pool),
-        );
+        self.step("bounced", live::copied(devices));
         self.fact(facts::end::DEVICES_UNUSED, devices.unused);
         self.fact(facts::end::BYTES_TO_POOL, counts.to_pool);
         self.fact(facts::end::BYTES_FROM_POOL, counts.from_pool);
         if let Some(pool) = devices.dma.pool_statistics() {
-            self.step(
-                "pool use",
-                format_args!(
-                    "{} of {} frames held, {} in use, at most {}; {} refusals, {} quarantined",
-                    pool.frames.saturating_sub(pool.frames_free),
-                    pool.frames,
-                    size(pool.bytes_in_use),
-                    size(pool.high_water_bytes),
-                    pool.failures,
-                    size(pool.bytes_quarantined),
-                ),
-            );
+            self.step("pool use", live::pool(&pool));
         }
         match interrupts::statistics() {
             Some(seen) => {
-                self.step(
-                    "interrupts",
-                    format_args!(
-                        "{} taken, {} of unknown and {} of masked sources, {} storms",
-                        seen.taken, seen.unknown, seen.masked, seen.storms
-                    ),
-                );
+                self.step("interrupts", live::interrupts(&seen));
                 self.fact(facts::end::IRQ_TAKEN, seen.taken);
                 self.fact(facts::end::IRQ_UNKNOWN, seen.unknown);
             }
@@ -193,10 +174,7 @@ impl Report {
         }
         let price = duration(&Pseries, interrupts::sleep_price());
         self.fact(facts::end::IRQ_SLEEP_PRICE_NS, price.as_nanos());
-        self.step(
-            "calls",
-            format_args!("{} ultracalls, {} hcalls", pseries::ultracalls(), pseries::hcalls()),
-        );
+        self.step("calls", live::calls());
         self.fact(facts::end::ULTRACALLS, pseries::ultracalls());
         accept::report(self);
         let (used, free) = heap::usage();
@@ -223,12 +201,9 @@ impl Report {
         let Some(pool) = devices.pool else { return Exposure::Ordinary };
         let shared = pool.len >> FRAME_SHIFT;
         self.fact(facts::pool::PAGES_SHARED, shared);
-        let exposed = devices
-            .reach
-            .iter()
-            .try_fold(0u64, |sum, reach| Ok(sum.saturating_add(reach.exposed(&Pseries, pool)?)));
-        match exposed {
+        match live::exposed(devices) {
             Ok(exposed) => {
+                let exposed = exposed.unwrap_or(0);
                 self.step(
                     "exposed",
                     format_args!("{shared} frames shared; {exposed} pages reachable besides them"),
@@ -236,7 +211,7 @@ impl Report {
                 self.fact(facts::pool::PAGES_EXPOSED, exposed);
                 Exposure::Pages(exposed)
             }
-            Err::<_, TceError>(error) => {
+            Err(error) => {
                 log::error!("exposure cannot be told: {error}");
                 self.fact(facts::pool::PAGES_EXPOSED, "unknown");
                 Exposure::Unknown

@@ -2,6 +2,7 @@
 
 pub mod boot;
 mod devices;
+pub mod live;
 mod summary;
 
 pub use summary::Report;

@@ -36,6 +36,11 @@ impl Report {
         self.facts.push((name, value));
     }
 
+    /// The steps so far: label and text.
+    pub fn steps(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.steps.iter().map(|(label, text)| (label.as_str(), text.as_str()))
+    }
+
     /// What was stated so far: of each key the last value.
     pub fn stated(&self) -> impl Iterator<Item = (&Name, &str)> {
         let is_last =

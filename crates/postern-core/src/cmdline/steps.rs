@@ -17,6 +17,8 @@ pub enum Step {
     BlkSmp,
     /// Answer ARP, ICMP, UDP and TCP echo.
     NetServe,
+    /// Follow what a person types on the console.
+    Monitor,
     /// State the memory map, for a check from outside.
     Map,
     /// A step of this image's own.

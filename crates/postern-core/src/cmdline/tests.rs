@@ -132,7 +132,7 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
             "quiet: unknown option",
             "svm=maybe: expected on, off or emulated",
             "swiotlb=force: unknown option",
-            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, blk-smp, net-serve, map",
+            "run=demo,,x: expected a list of demo, blk-digest, blk-pattern, blk-smp, net-serve, monitor, map",
             "pool: needs a value",
         ]
     );

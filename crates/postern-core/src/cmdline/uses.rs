@@ -76,10 +76,12 @@ fn name(word: &[u8]) -> &[u8] {
 /// Whether a step, or what comes before each, looks at an option of the product's.
 fn looks_at(step: &Step, option: &[u8]) -> bool {
     match option {
-        b"serve" => matches!(step, Step::NetServe) || asks_for(step, option),
+        b"serve" => matches!(step, Step::NetServe | Step::Monitor) || asks_for(step, option),
         b"http" => matches!(step, Step::NetServe) || asks_for(step, option),
         b"seed" => matches!(step, Step::BlkPattern | Step::BlkSmp) || asks_for(step, option),
-        b"ip" | b"gw" => matches!(step, Step::Demo | Step::NetServe) || asks_for(step, option),
+        b"ip" | b"gw" => {
+            matches!(step, Step::Demo | Step::NetServe | Step::Monitor) || asks_for(step, option)
+        }
         // Devices are brought up for every step.
         _ => true,
     }
@@ -106,12 +108,13 @@ mod tests {
     /// Options that some steps look at and others do not.
     const SOMETIMES: [&str; 5] = ["ip", "gw", "http", "seed", "serve"];
     /// What each step looks at of those, from docs/help.txt.
-    const LOOKED_AT: [(&str, &str); 6] = [
+    const LOOKED_AT: [(&str, &str); 7] = [
         ("demo", "ip gw"),
         ("blk-digest", ""),
         ("blk-pattern", "seed"),
         ("blk-smp", "seed"),
         ("net-serve", "ip gw http serve"),
+        ("monitor", "ip gw serve"),
         ("map", ""),
     ];
 

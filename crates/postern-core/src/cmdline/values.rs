@@ -85,7 +85,7 @@ pub(super) fn report(value: &str) -> Result<ReportOption, Fault> {
     }
 }
 
-const NO_STEP: &str = "a list of demo, blk-digest, blk-pattern, blk-smp, net-serve, map";
+const NO_STEP: &str = "a list of demo, blk-digest, blk-pattern, blk-smp, net-serve, monitor, map";
 
 pub(super) fn run(value: &str, extra: &impl Extra) -> Result<ArrayVec<Step, MAX_STEPS>, Fault> {
     let mut steps = ArrayVec::new();

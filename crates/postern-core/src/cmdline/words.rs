@@ -35,13 +35,14 @@ macro_rules! words {
 
 words! {
     /// Every step of the product with the name it has in `run=`.
-    product STEPS, STEP_HELP: [6]
+    product STEPS, STEP_HELP: [7]
     Demo "demo" "what make run shows: each device, the first MiB of the disk, the network";
     BlkDigest "blk-digest" "SHA-256 of every whole disk, but of those that another step of run= may write to";
     BlkPattern "blk-pattern" "writes a seeded pattern over the whole scratch disk and reads it back";
     BlkSmp "blk-smp" "reads every data disk and overwrites every scratch disk, all CPUs at the same time, each a part of it";
     NetServe "net-serve" "answers ARP, ICMP echo, UDP and TCP echo on port 7, and a status page on port 80, of the first card \
         that gets an address until q is typed or serve= passes";
+    Monitor "monitor" "follows commands that a person types on the console, until off, Ctrl-D or serve=; help lists them";
     Map "map" "states the memory map: each run of pages with its rights";
 }
 
@@ -60,7 +61,7 @@ words! {
     "report" "auto|full" "full: crash reports of an emulated secure VM show registers, stack and log, too";
     "seed" "1" "of the pattern of blk-pattern and blk-smp; in the test image also of soak, blk-discard, bench-blk, bench-smp \
         and tests";
-    "serve" "SECONDS" "how long net-serve lasts; in the test image also net-bench and soak";
+    "serve" "SECONDS" "how long net-serve and monitor last; in the test image also net-bench and soak";
     "http" "on|off" "whether net-serve has a status page on port 80; default: on in an ordinary guest, off in a secure one";
     "patience" "SECONDS" "how long a device may take over a request before it counts as broken; default: 30 for a disk, \
         60 for a card";

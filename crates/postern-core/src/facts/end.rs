@@ -21,6 +21,7 @@ facts! {
     HEAP_USED: 0 = "heap.used", Count("bytes"), Boot, "private heap in use at the end";
     HEAP_FREE: 0 = "heap.free", Count("bytes"), Boot, "private heap that is free at the end";
     HEAP_UNUSED: 0 = "heap.unused", Count("bytes"), Boot, "memory that the heap has not grown into";
+    MONITOR: 0 = "monitor", OneOf(&["ready", "done"]), Words(&["monitor"]), "printed at once: `ready` when commands are followed, `done` when that ends";
     MAP: 1 = "map.N", Text("`START END RIGHTS`"), Words(&["map"]), "the N-th run of pages with the same rights, such as `0x0 0x10000 r-x`";
     CANARY_HEAP: 0 = "canary.heap", Hex, TestWords(&["canary="]), "address of the secrets that were planted in the heap";
     CANARY_IMAGE: 0 = "canary.image", Hex, TestWords(&["canary="]), "address of the secrets that were planted in the image";

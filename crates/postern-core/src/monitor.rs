@@ -1,0 +1,9 @@
+//! `run=monitor`: what is typed becomes keys, keys become a line, a line becomes a command. The host types, and may type
+//! anything: nothing here grows, waits or panics.
+
+pub mod commands;
+pub mod editor;
+mod keys;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! The monitor: a person, a script and a hostile host type at the guest's console.
+
+use crate::finding::Finding;
+use crate::judge;
+use crate::matrix::disclosure;
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
+use crate::matrix::runner::Test;
+use crate::pattern;
+use crate::session::Finished;
+use crate::variable::{Firmware, Net};
+use postern_cases::case;
+use std::path::PathBuf;
+
+const READY: &str = "postern: monitor=ready";
+/// Random bytes of a host that types without sense.
+const NOISE: usize = 4096;
+
+/// The tests.
+#[must_use]
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("monitor/typed", typed),
+        Test::new("monitor/noise", noise),
+        Test::new("monitor/secure", secure),
+    ]
+}
+
+/// Boots, types when the monitor is ready, and waits for the end.
+fn type_at(
+    context: &Context,
+    config: GuestConfig,
+    keys: &[u8],
+) -> Result<(Finished, PathBuf, Vec<Finding>), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    let data = fixture.data_disk(1 << 20)?;
+    fixture.machine.net = Net::User;
+    fixture.word("run=monitor ip=10.0.2.15/24 gw=10.0.2.2");
+    let mut session = fixture.start()?;
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == READY).is_none() {
+        findings.push(Finding::NeverSaid(READY));
+    }
+    // A guest that has ended says so by itself.
+    drop(session.qemu.type_in(keys));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::fact(&finished, "monitor", "done"));
+    // The image has to be there to be compared with: the folder goes with the fixture.
+    let copy = std::env::temp_dir().join(format!("postern-monitor-{}-{}", std::process::id(), seed()));
+    std::fs::copy(&data, &copy).map_err(|error| Finding::File(data, error))?;
+    Ok((finished, copy, findings))
+}
+
+fn said(finished: &Finished, lines: &[&'static str]) -> Vec<Finding> {
+    let never = lines.iter().filter(|line| !finished.output.console.contains(**line));
+    never.map(|line| Finding::NeverSaid(line)).collect()
+}
+
+/// Commands, with slips of the finger, by completion and from history.
+fn typed(context: &Context) -> Result<(), Failure> {
+    let keys =
+        b"hepl\x7f\x7flp\rirq\x1b[D\x1b[D\x1b[Cx\x7f\rbl\tre\t0\rping 10.0.2.2\rhalp\r\x1b[A\x1b[A\x15net\r\
+                 blk read 0 7\rfacts\roff\r";
+    let (finished, data, mut findings) =
+        type_at(context, GuestConfig::new(Firmware::Vof, false, false), keys)?;
+    findings.extend(said(
+        &finished,
+        &[
+            "help: ping A.B.C.D ",
+            "interrupts: ",
+            "net0: 10.0.2.2 answers a ping in ",
+            "halp: no command; help lists them",
+            "blk read: there is no blk7",
+        ],
+    ));
+    // The sector is the image's.
+    let image = std::fs::read(&data).map_err(|error| Finding::File(data.clone(), error))?;
+    let row: String = image.iter().take(16).map(|byte| format!(" {byte:02x}")).collect();
+    if !finished.output.console.contains(&format!("  000 {row}  ")) {
+        findings.push(Finding::NeverSaid("the first sector of the disk"));
+    }
+    drop(std::fs::remove_file(data));
+    verdict(finished, findings)
+}
+
+/// Whatever is typed, the guest goes on and ends when it is told to.
+fn noise(context: &Context) -> Result<(), Failure> {
+    let _ = case!("OUT-10", Work, Q);
+    let mut keys = vec![0; NOISE];
+    pattern::fill(seed(), &mut keys);
+    // Not the key that ends it, and no word that does: what follows has to be obeyed.
+    keys.iter_mut().filter(|byte| **byte == 4).for_each(|byte| *byte = b'x');
+    keys.extend(b"\x1b[\x03halp\roff\r");
+    let (finished, data, mut findings) =
+        type_at(context, GuestConfig::new(Firmware::Vof, false, false), &keys)?;
+    findings.extend(said(&finished, &["halp: no command; help lists them"]));
+    drop(std::fs::remove_file(data));
+    verdict(finished, findings)
+}
+
+/// In a secure guest the host types: it is shown what the summary shows, and no block.
+fn secure(context: &Context) -> Result<(), Failure> {
+    let _ = case!("OUT-10", Fail, Q);
+    let keys =
+        b"help\rdevices\rpool\rtce\rirq\rcpus\rnet\rblk read 0\rlog trace\rlog warn\rping 10.0.2.2\rfacts\r\
+                 \x1b]0;x\x07EXIT: STATUS=0\roff\r";
+    let (finished, data, mut findings) =
+        type_at(context, GuestConfig::new(Firmware::Bios, true, true), keys)?;
+    findings.extend(said(
+        &finished,
+        &[
+            "blk read: not in a secure guest: the console is the host's",
+            "log: in a secure guest no more than loglevel= asked for",
+            "pool use: ",
+            "exposed: 0 pages reachable besides the pool",
+        ],
+    ));
+    findings.extend(judge::exposure(&finished, true));
+    findings.extend(disclosure::shown(context, &finished, &data, 0)?);
+    drop(std::fs::remove_file(data));
+    verdict(finished, findings)
+}
