@@ -105,7 +105,7 @@ fn bus_overlap(a: &Window, b: &Window) -> bool {
 }
 
 /// Log2 of the bytes that an entry of the default DMA window maps.
-pub const DEFAULT_PAGE_SHIFT: u32 = 12;
+const DEFAULT_PAGE_SHIFT: u32 = 12;
 
 /// Pages of a DMA window at most, 64 GiB of the smallest: each is cleared by a call, and the host may claim any size.
 const MOST_PAGES: u64 = 1 << 24;
@@ -122,23 +122,36 @@ pub struct BadDmaWindow {
     pub size: u64,
 }
 
-/// The default DMA window of a bridge, as `ibm,dma-window` describes it. The numbers make sense; whether the hypervisor
-/// keeps such a table is not known.
+/// What the tree or a service of RTAS says of a DMA window. The numbers make sense; whether the hypervisor keeps such a
+/// table is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DefaultDmaWindow {
+pub struct DmaWindowSpec {
     liobn: u32,
     base: u64,
     size: u64,
+    page_shift: u32,
 }
 
-impl DefaultDmaWindow {
+impl DmaWindowSpec {
     /// Checks `ibm,dma-window`: number of the table, first bus address, length in bytes.
     ///
     /// # Errors
-    /// The window cannot be used.
+    /// No whole page, not aligned to pages, wrapping, or more than 64 GiB.
     pub fn new(liobn: u32, base: u64, size: u64) -> Result<Self, BadDmaWindow> {
-        check_dma_window(liobn, base, size, DEFAULT_PAGE_SHIFT)?;
-        Ok(Self { liobn, base, size })
+        Self::with_pages(liobn, base, size, DEFAULT_PAGE_SHIFT)
+    }
+
+    /// As [`Self::new`], for pages of `2^page_shift` bytes.
+    ///
+    /// # Errors
+    /// As for [`Self::new`]; of larger pages there may be as many as 64 GiB have of the smallest.
+    pub fn with_pages(liobn: u32, base: u64, size: u64, page_shift: u32) -> Result<Self, BadDmaWindow> {
+        let page = 1u64.wrapping_shl(page_shift);
+        let whole = size >= page && size.is_multiple_of(page) && base.is_multiple_of(page);
+        if !whole || base.checked_add(size).is_none() || size.wrapping_shr(page_shift) > MOST_PAGES {
+            return Err(BadDmaWindow { liobn, base, size });
+        }
+        Ok(Self { liobn, base, size, page_shift })
     }
 
     /// The number of its table.
@@ -158,17 +171,23 @@ impl DefaultDmaWindow {
     pub const fn size(&self) -> u64 {
         self.size
     }
-}
 
-/// Whether a DMA window of pages of `2^page_shift` bytes can be used.
-///
-/// # Errors
-/// The numbers make no window.
-pub fn check_dma_window(liobn: u32, base: u64, size: u64, page_shift: u32) -> Result<(), BadDmaWindow> {
-    let page = 1u64.wrapping_shl(page_shift);
-    let whole = size >= page && size.is_multiple_of(page) && base.is_multiple_of(page);
-    if !whole || base.checked_add(size).is_none() || size.wrapping_shr(page_shift) > MOST_PAGES {
-        return Err(BadDmaWindow { liobn, base, size });
+    /// Log2 of the bytes that an entry maps.
+    #[must_use]
+    pub const fn page_shift(&self) -> u32 {
+        self.page_shift
     }
-    Ok(())
+
+    /// Pages of the window, each of which has one TCE.
+    #[must_use]
+    pub const fn pages(&self) -> u64 {
+        self.size.wrapping_shr(self.page_shift)
+    }
+
+    /// The window without its first page. It is empty if it has no other.
+    #[must_use]
+    pub const fn without_first_page(self) -> Self {
+        let page = 1u64.wrapping_shl(self.page_shift);
+        Self { base: self.base.wrapping_add(page), size: self.size.saturating_sub(page), ..self }
+    }
 }

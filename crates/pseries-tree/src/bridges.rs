@@ -7,7 +7,7 @@ use super::read::{self, Node};
 use super::warnings::{Fault, Warnings};
 use alloc::vec::Vec;
 use papr::addr::{Gpa, GpaRange};
-use papr::host_bridge::{self, DefaultDmaWindow, Space, Window, WindowError};
+use papr::host_bridge::{self, DmaWindowSpec, Space, Window, WindowError};
 use papr::parts::low_u16;
 use papr::text::HostText;
 
@@ -66,7 +66,7 @@ pub struct Bridge {
     /// The bridge's windows in the CPU's addresses. They were checked: none lies over memory or another window.
     pub windows: Vec<Window>,
     /// The default DMA window, `ibm,dma-window`.
-    pub dma: DefaultDmaWindow,
+    pub dma: DmaWindowSpec,
     /// How to make another DMA window, when the bridge offers it.
     pub ddw: Option<DdwTokens>,
     /// The interrupt source of each pin.
@@ -183,13 +183,13 @@ fn windows(value: &[u8]) -> Option<Vec<Window>> {
 }
 
 /// `ibm,dma-window`: LIOBN, then address and size of as many cells as the bridge says.
-fn dma_window(node: Node<'_, '_>, value: &[u8]) -> Result<DefaultDmaWindow, Fault> {
+fn dma_window(node: Node<'_, '_>, value: &[u8]) -> Result<DmaWindowSpec, Fault> {
     let malformed = Fault::Malformed("ibm,dma-window");
     let cells = |name| read::word(node, name).map_or(2, |cells| cells as usize);
     let cells = read::Cells { address: cells("ibm,#dma-address-cells"), size: cells("ibm,#dma-size-cells") };
     let Some((liobn, window)) = value.split_first_chunk() else { return Err(malformed) };
     let (base, size) = cells.ranges(window).and_then(|mut list| list.next()).ok_or(malformed)?;
-    DefaultDmaWindow::new(u32::from_be_bytes(*liobn), base, size).map_err(|_| Fault::DmaWindow { base, size })
+    DmaWindowSpec::new(u32::from_be_bytes(*liobn), base, size).map_err(|_| Fault::DmaWindow { base, size })
 }
 
 fn ddw(value: &[u8]) -> Option<DdwTokens> {

@@ -4,6 +4,7 @@
 pub mod abilities;
 pub mod blocking;
 pub mod bring_up;
+mod chain;
 mod control;
 pub mod driver;
 pub mod error;

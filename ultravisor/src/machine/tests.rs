@@ -2,6 +2,7 @@ use super::super::esm::tests::{BASE, INITRD, RAM, RTAS_BASE, RTAS_TEXT, Says, TR
 use super::super::image::tests::elf;
 use super::super::scratch::ScratchRam;
 use super::*;
+use crate::frames::{FRAME_SHIFT, FrameState};
 
 const FRAMES: u64 = RAM >> FRAME_SHIFT;
 

@@ -11,6 +11,7 @@
 use super::table::Table;
 use super::{Ddw, DmaWindow, ReplaceCause, TceError};
 use papr::clock::Clock;
+use papr::host_bridge::DmaWindowSpec;
 use papr::platform::Hypervisor;
 use papr::rtas::RtasError;
 use thiserror::Error;
@@ -66,8 +67,8 @@ pub(super) fn replace(
     let lost = |cause| Kept::Lost(TceError::NotReplaced(cause));
     let (liobn, base) =
         ddw.create(page_shift, size.trailing_zeros()).map_err(|error| lost(ReplaceCause::Create(error)))?;
-    let window = DmaWindow::with_pages(liobn, base, size, page_shift)
-        .map_err(|_| lost(ReplaceCause::BadWindow(base)))?;
+    let spec = DmaWindowSpec::with_pages(liobn, base, size, page_shift);
+    let window = DmaWindow::from(spec.map_err(|_| lost(ReplaceCause::BadWindow(base)))?);
     if answers(platform, &default, Some(&window)) {
         return Err(Kept::Lost(TceError::NotRemoved { liobn: default.liobn() }));
     }

@@ -5,67 +5,48 @@ use super::replace::{Kept, replace};
 use super::table::{Table, is_mapped};
 use super::{Ddw, OnDemand, TceError, TceFlags, WindowKind, WindowReport};
 use alloc::sync::Arc;
+use core::ops::Deref;
 use papr::addr::{Gpa, GpaRange};
 use papr::clock::Clock;
-use papr::host_bridge::{DEFAULT_PAGE_SHIFT, DefaultDmaWindow, check_dma_window};
+use papr::host_bridge::DmaWindowSpec;
 use papr::platform::Hypervisor;
 
-/// A window of a bridge, found to be sane: the default one, as `ibm,dma-window` describes it, or a dynamic one.
+/// A window of a bridge, whose entries can be cleared and read back: the default one, as `ibm,dma-window` describes it, or
+/// a dynamic one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DmaWindow {
-    liobn: u32,
-    base: u64,
-    size: u64,
-    page_shift: u32,
+pub struct DmaWindow(DmaWindowSpec);
+
+impl From<DmaWindowSpec> for DmaWindow {
+    fn from(spec: DmaWindowSpec) -> Self {
+        Self(spec)
+    }
 }
 
-impl From<DefaultDmaWindow> for DmaWindow {
-    fn from(window: DefaultDmaWindow) -> Self {
-        let (liobn, base, size) = (window.liobn(), window.base(), window.size());
-        Self { liobn, base, size, page_shift: DEFAULT_PAGE_SHIFT }
+/// Its numbers.
+impl Deref for DmaWindow {
+    type Target = DmaWindowSpec;
+
+    fn deref(&self) -> &DmaWindowSpec {
+        &self.0
     }
 }
 
 impl DmaWindow {
-    /// Judges `ibm,dma-window`: table number, first bus address, bytes.
+    /// As [`DmaWindowSpec::new`].
     ///
     /// # Errors
-    /// No whole page, not aligned to pages, wrapping, or more than 64 GiB.
+    /// The window cannot be used.
     pub fn new(liobn: u32, base: u64, size: u64) -> Result<Self, TceError> {
-        Self::with_pages(liobn, base, size, DEFAULT_PAGE_SHIFT)
+        Ok(Self(DmaWindowSpec::new(liobn, base, size)?))
     }
 
-    /// As [`Self::new`], of pages of `2^page_shift` bytes.
-    pub(super) fn with_pages(liobn: u32, base: u64, size: u64, page_shift: u32) -> Result<Self, TceError> {
-        check_dma_window(liobn, base, size, page_shift)?;
-        Ok(Self { liobn, base, size, page_shift })
-    }
-
-    /// Number of the window's table.
-    #[must_use]
-    pub const fn liobn(&self) -> u32 {
-        self.liobn
-    }
-
-    /// First bus address.
-    #[must_use]
-    pub const fn base(&self) -> u64 {
-        self.base
-    }
-
-    /// Size of the window in bytes.
-    #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Takes away whatever firmware, or a host that plays it, has left mapped. What is cleared is not read back:
-    /// see [`Self::clear_checked`].
+    /// Clears every entry: firmware, or a host in its place, may have left some. Nothing is read back: see
+    /// [`Self::clear_checked`].
     ///
     /// # Errors
     /// The entries from some address on may still be mapped.
     pub fn clear(&self, platform: &(impl Hypervisor + Clock)) -> Result<(), TceError> {
-        self.table().clear(platform, self.base, self.pages())
+        self.table().clear(platform, self.base(), self.pages())
     }
 
     /// As [`Self::clear`], and reads every entry back: one hcall for each.
@@ -73,7 +54,7 @@ impl DmaWindow {
     /// # Errors
     /// An entry still maps a page, or this cannot be told.
     pub fn clear_checked(&self, platform: &(impl Hypervisor + Clock)) -> Result<(), TceError> {
-        self.table().clear_checked(platform, self.base, self.pages())
+        self.table().clear_checked(platform, self.base(), self.pages())
     }
 
     /// Reads every entry back: pages outside of `pool` that a device could reach through this window.
@@ -85,7 +66,7 @@ impl DmaWindow {
         let page = table.page_size();
         let mut exposed = 0u64;
         for number in 0..self.pages() {
-            let tce = table.get(platform, self.base.wrapping_add(number.wrapping_mul(page)))?;
+            let tce = table.get(platform, self.base().wrapping_add(number.wrapping_mul(page)))?;
             let real = Gpa(tce & !page.wrapping_sub(1));
             if is_mapped(tce) && !pool.contains(real, page) {
                 exposed = exposed.saturating_add(1);
@@ -97,35 +78,25 @@ impl DmaWindow {
     /// The part that is used: never bus address 0, which QEMU's virtio takes for a queue that has not been set
     /// up (`hw/virtio/virtio.c`, `virtio_queue_notify`).
     fn used(self) -> Self {
-        if self.base > 0 {
-            return self;
-        }
-        let page = self.table().page_size();
-        Self { base: page, size: self.size.saturating_sub(page), ..self }
+        if self.base() > 0 { self } else { Self(self.0.without_first_page()) }
     }
 
     /// Whether this window has the bus address.
-    pub(super) const fn has(&self, ioba: u64) -> bool {
-        ioba >= self.base && ioba.wrapping_sub(self.base) < self.size
+    pub(super) fn has(&self, ioba: u64) -> bool {
+        ioba >= self.base() && ioba.wrapping_sub(self.base()) < self.size()
     }
 
     /// Bus address of the last page.
     pub(super) fn last(&self) -> u64 {
-        self.base.wrapping_add(self.size).wrapping_sub(self.table().page_size())
-    }
-
-    /// Pages of the window, each of which has one TCE.
-    #[must_use]
-    pub const fn pages(&self) -> u64 {
-        self.size.wrapping_shr(self.page_shift)
+        self.base().wrapping_add(self.size()).wrapping_sub(self.table().page_size())
     }
 
     pub(super) const fn table(&self) -> Table {
-        Table { liobn: self.liobn, page_shift: self.page_shift }
+        Table { liobn: self.0.liobn(), page_shift: self.0.page_shift() }
     }
 
     fn report(&self, kind: WindowKind, pages_mapped: u64) -> WindowReport {
-        let Self { liobn, base, size, page_shift } = *self;
+        let (liobn, base, size, page_shift) = (self.liobn(), self.base(), self.size(), self.page_shift());
         WindowReport { liobn, base, size, page_shift, pages_mapped, kind }
     }
 }
@@ -188,8 +159,8 @@ impl PhbWindow {
         };
         let window = replacement.unwrap_or(default);
         let used = window.used();
-        if pool.len > used.size {
-            return Err(TceError::TooSmall { pool: pool.len, window: used.size });
+        if pool.len > used.size() {
+            return Err(TceError::TooSmall { pool: pool.len, window: used.size() });
         }
         let table = window.table();
         window.clear_checked(platform)?;
@@ -197,10 +168,10 @@ impl PhbWindow {
         let both = TceFlags::READ | TceFlags::WRITE;
         // SAFETY: the pages are the pool's: device memory for good, by the caller's promise. The pool is whole frames, and
         // a page is a frame or less.
-        unsafe { table.map(platform, used.base, pool.start, pages, both, true)? };
+        unsafe { table.map(platform, used.base(), pool.start, pages, both, true)? };
         let report = used.report(WindowKind::Pool, pages);
         let reach = Reach { window, removed: replacement.map(|_| default) };
-        Ok(Self { route: Route::Pool { gpa: pool, bus: used.base }, report, reach })
+        Ok(Self { route: Route::Pool { gpa: pool, bus: used.base() }, report, reach })
     }
 
     /// A normal guest's: a dynamic window that maps all of `ram` if the bridge offers one, else the default

@@ -2,6 +2,8 @@
 
 mod again;
 mod kept;
+mod late;
+mod reach;
 
 use papr::addr::FRAME_SIZE;
 use papr::platform::{DeviceMemory, Platform};
@@ -191,109 +193,6 @@ fn copying_back_never_exceeds_the_mapping() {
 }
 
 #[test]
-fn the_guard_refuses_every_address_outside_the_pool() {
-    for access_platform in [false, true] {
-        let model = Model::new(true);
-        let dma = model.dma(access_platform);
-        let guard = dma.guard();
-        let start = if access_platform { 0x1000 } else { POOL_BASE.0 };
-        let end = start + POOL_BYTES as u64;
-        assert!(guard.allows(bus_addr(start), POOL_BYTES as u64));
-        assert!(guard.allows(bus_addr(end - 1), 1));
-        for (bus, len) in [
-            (end, 1),
-            (end - 1, 2),
-            (start, POOL_BYTES as u64 + 1),
-            (start, u64::MAX),
-            (u64::MAX, 1),
-            (u64::MAX, u64::MAX),
-            (start, 0),
-            (0x10_0000_0000, 4096),
-        ] {
-            assert!(!guard.allows(bus_addr(bus), len), "{bus:#x}+{len:#x}");
-        }
-        assert!(!guard.allows(bus_addr(start.wrapping_sub(1)), 2));
-    }
-}
-
-#[test]
-fn a_device_of_a_secure_guest_reaches_the_pool_and_nothing_else() {
-    let (_, dma, device) = secure();
-    let mapping = dma.map_to_device(vec![1; 64]).unwrap();
-    assert!(device.read(mapping.segments()[0].bus.raw(), 64).is_ok());
-    for outside in [0xfff, 0x1000 + POOL_BYTES as u64] {
-        assert_eq!(device.read(outside, 1), Err(Refused::NotMapped(outside)));
-    }
-    let untranslated = Model::new(true);
-    let _dma = untranslated.dma(false);
-    let private = papr::addr::Gpa(POOL_BASE.0 - 1);
-    assert_eq!(untranslated.device(false).read(private.0, 1), Err(Refused::NotShared(private)));
-    dma.unmapped(mapping);
-}
-
-#[test]
-fn a_write_that_comes_after_the_request_was_given_up_reaches_no_later_request() {
-    case!("RNG-20", Quarantine);
-    for cell in Cell::ALL {
-        let model = cell.model();
-        let dma = model.dma(cell.access_platform);
-        let device = model.device(cell.access_platform);
-        let mapping = dma.map_from_device(vec![0; 4096]).unwrap();
-        let late = mapping.segments()[0].bus;
-        dma.quarantine(mapping);
-
-        let next = dma.map_from_device(vec![0; 4096]).unwrap();
-        assert_ne!(next.segments()[0].bus, late, "{cell:?}");
-        let _ = device.write(late.raw(), &[0xbd; 4096]);
-        device.write(next.segments()[0].bus.raw(), &[0x11; 4096]).unwrap();
-        assert_eq!(dma.finished(next, 4096), vec![0x11; 4096], "{cell:?}");
-
-        dma.reset_confirmed();
-        assert!(pool_is_zero(&model), "what came back from quarantine was cleared");
-        let mut held = vec![];
-        for _ in 0..16 {
-            held.push(dma.map_from_device(vec![0; 4096]).unwrap());
-        }
-        if cell.secure {
-            assert!(held.iter().any(|mapping| mapping.segments()[0].bus == late), "{cell:?}");
-        }
-        held.into_iter().for_each(|mapping| drop(dma.unmapped(mapping)));
-    }
-}
-
-#[test]
-fn giving_up_a_request_closes_its_translation_at_once_where_there_is_one() {
-    let model = Model::new(false);
-    let dma = model.dma(true);
-    let device = model.device(true);
-    let mapping = dma.map_from_device(vec![0; 4096]).unwrap();
-    let late = mapping.segments()[0].bus.raw();
-    dma.quarantine(mapping);
-    assert_eq!(device.write(late, &[1]), Err(Refused::NotMapped(late)));
-    assert_eq!(model.tces(Model::LIOBN), []);
-}
-
-#[test]
-fn coherent_memory_of_a_device_that_was_not_reset_stays_out_of_use_until_it_is() {
-    for cell in Cell::ALL {
-        let model = cell.model();
-        let dma = model.dma(cell.access_platform);
-        let coherent = dma.coherent(FRAME_SIZE).unwrap();
-        let at = coherent.memory().gpa();
-        dma.quarantine_coherent(coherent);
-        let other = dma.coherent(FRAME_SIZE).unwrap();
-        assert_ne!(other.memory().gpa(), at);
-        dma.released(other);
-        assert_eq!(model.pieces_allocated(), usize::from(!cell.secure));
-        dma.reset_confirmed();
-        assert_eq!(model.pieces_allocated(), 0);
-        let again = dma.coherent(FRAME_SIZE).unwrap();
-        assert_eq!(again.memory().gpa(), at);
-        dma.released(again);
-    }
-}
-
-#[test]
 fn a_mapping_handed_to_another_device_s_handle_is_left_alone() {
     let model = Model::new(true);
     let system = model.dma_system(2);
@@ -303,44 +202,6 @@ fn a_mapping_handed_to_another_device_s_handle_is_left_alone() {
     assert_eq!(two.unmapped(mapping), [], "the buffer does not come back");
     let statistics = system.pool_statistics().unwrap();
     assert_eq!((statistics.bytes_in_use, statistics.mistakes), (512, 0));
-}
-
-#[test]
-fn a_device_that_needs_a_window_is_refused_without_one_or_with_one_of_the_other_mode() {
-    let id = DeviceId::from_routing(0, 8);
-    let secure_system = Model::new(true).dma_system(1);
-    assert_eq!(secure_system.device(id, true, None).unwrap_err(), DmaError::NoWindow(id));
-    let normal = Model::new(false);
-    let normal_window = normal.bridge(&normal.dma_system(1));
-    assert_eq!(normal_window.report().kind, WindowKind::OnDemand);
-    let wrong = secure_system.device(id, true, Some(&normal_window)).unwrap_err();
-    assert_eq!(wrong, DmaError::WrongWindow(id));
-}
-
-#[test]
-fn a_machine_without_windows_gives_every_device_guest_addresses_of_the_pool() {
-    let model = Model::new(true);
-    let system = model.dma_system(1).without_windows();
-    let dma = system.device(DeviceId::from_routing(0, 8), true, None).unwrap();
-    assert_eq!((dma.bounced(), dma.translated()), (true, false));
-    let data = bytes(5000);
-    let mapping = dma.map_to_device(data.clone()).unwrap();
-    for part in mapping.segments() {
-        let at = part.bus.raw();
-        assert!(at >= POOL_BASE.0 && at + u64::from(part.len) <= POOL_BASE.0 + POOL_BYTES as u64, "{at:#x}");
-    }
-    // The device that does not translate: it finds the bytes where the segments say.
-    assert_eq!(device_reads(&model.device(false), &mapping), data);
-    assert_eq!(dma.unmapped(mapping), data);
-}
-
-#[test]
-fn a_dynamic_window_of_a_secure_guest_maps_its_pool_alone() {
-    let model = Model::new(true);
-    model.offer_dynamic_windows();
-    let system = model.dma_system(1);
-    let report = model.bridge(&system).report();
-    assert_eq!((report.kind, report.page_shift, report.pages_mapped), (WindowKind::Pool, 16, 32));
 }
 
 #[test]
@@ -428,21 +289,6 @@ fn noise_over_the_whole_pool_changes_no_decision() {
     held.into_iter().for_each(|mapping| drop(dma.unmapped(mapping)));
     let statistics = system.pool_statistics().unwrap();
     assert_eq!((statistics.frames_free, statistics.mistakes), (32, 0));
-}
-
-#[test]
-fn a_window_too_small_for_the_pool_is_an_error_that_names_both() {
-    case!("TCE-03", Refuse);
-    let system = Model::new(true).dma_system(1);
-    let window = DmaWindow::new(Model::LIOBN, 0, 8192).unwrap();
-    let error = system.bridge(window, None, &Model::ram()).unwrap_err();
-    assert_eq!(
-        std::string::ToString::to_string(&error),
-        std::format!(
-            "TCE window of 4096 bytes is smaller than the pool of {POOL_BYTES} bytes; \
-             the largest that it has room for is pool=0K"
-        )
-    );
 }
 
 proptest! {

@@ -1,13 +1,12 @@
 //! From a transport that has just begun to a disk that can be used: features, geometry, queues.
 
-#![allow(unsafe_code, reason = "what the device held is given back once its reset is confirmed")]
-
 use crate::blk::abilities::Abilities;
 use crate::blk::control::Control;
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, BreakReason};
 use crate::blk::geometry::{Geometry, MQ, WANTED};
 use crate::blk::life::Live;
+use crate::virtio::life::reset_after_failed_set_up;
 use crate::virtio::transport::Transport;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -60,17 +59,8 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         let (geometry, abilities) = match Self::set_up(&mut transport, most, dma.clone(), &mut parts) {
             Ok(told) => told,
             Err(error) => {
-                let reset_confirmed = transport.reset(dma.platform()).is_ok();
-                for (dma, live) in parts {
-                    if let Some(live) = live {
-                        // SAFETY: what the reset of this device answered.
-                        drop(unsafe { live.free_memory(&dma, reset_confirmed) });
-                    }
-                    if reset_confirmed {
-                        // SAFETY: the device has said that it is reset.
-                        unsafe { dma.confirm_reset() };
-                    }
-                }
+                let handles: Vec<_> = parts.into_iter().map(Self::quarantine).collect();
+                reset_after_failed_set_up(&mut transport, dma.platform(), &handles);
                 return Err(error);
             }
         };
@@ -114,6 +104,13 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         first.set_patience(self.patience);
         *self = first;
         Ok(())
+    }
+
+    fn quarantine((dma, live): Part<P>) -> Dma<P> {
+        if let Some(live) = live {
+            live.quarantine(&dma);
+        }
+        dma
     }
 
     /// Sets the queues up, one in each of the `parts`; the last part has none when that failed.

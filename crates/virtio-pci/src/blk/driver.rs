@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "what the device held is given back once it has let go")]
 
 use crate::blk::abilities::Abilities;
+use crate::blk::chain::{in_pieces, stage_all};
 use crate::blk::control::Control;
 use crate::blk::error::{BlkError, BreakReason, Rejected};
 use crate::blk::geometry::Geometry;
@@ -15,7 +16,6 @@ use crate::blk::request::{Completion, HEADER_BYTES, Operation, Request, Token};
 use crate::interrupts::{Delivery, HaltPoll, IrqSource};
 use crate::virtio::features::Features;
 use crate::virtio::life::Life;
-use crate::virtio::queue::Queue;
 use crate::virtio::ring::{Descriptor, QueueError, Used};
 use crate::virtio::violation::Violation;
 use alloc::sync::Arc;
@@ -227,7 +227,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         }
     }
 
-    /// Maps the buffer and stages the chain: header, data, status. The buffer is taken when that has worked.
+    /// Maps the buffer and stages the chain: header, data, status. On success the request owns the buffer's memory.
     fn stage(&mut self, operation: Operation, sector: u64, buffer: &mut Vec<u8>) -> Result<Token, BlkError> {
         let Live { queue, table, .. } = self.life.live_mut().map_err(BlkError::Broken)?;
         if self.in_flight >= self.most {
@@ -296,7 +296,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// One completion, if there is one. Of a broken device every request completes with an error.
     pub fn poll(&mut self) -> Option<Completion> {
         if self.control.has_ended() {
-            // At another queue, unless it is known here: then this changes nothing.
+            // Another queue broke the device. No effect if this queue already knows.
             self.break_device(BreakReason::Stopped);
         }
         let Ok(live) = self.life.live_mut() else { return self.poll_broken() };
@@ -336,13 +336,14 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             other => Err(BlkError::Status(other)),
         };
         let operation = request.operation;
-        // All of the data and the status byte. A write's count is not looked at: only the status is written.
+        // A read must write all of the data and the status byte. Of a write the device writes the status alone, so its
+        // count is not checked.
         let len = request.mapping.as_ref().map_or(0, Mapping::len);
         let needed = u32::try_from(len).unwrap_or(u32::MAX).saturating_add(1);
         if result.is_ok() && operation == Operation::Read && used.written < needed {
             return self.broken_by(Violation::TooShort { id: head, written: used.written, needed });
         }
-        // Of an answer that failed nothing is brought back.
+        // Do not copy data back for a failed request.
         let data = if result.is_ok() { used.written.saturating_sub(1) } else { 0 };
         let data = usize::try_from(data).unwrap_or(usize::MAX);
         // SAFETY: the queue has taken the request's chain back from the device.
@@ -383,49 +384,4 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 /// Requests that a queue of `size` descriptors has room for.
 fn slots(size: u16) -> u16 {
     size.checked_div(2).unwrap_or(0).clamp(1, SLOTS)
-}
-
-/// Stages a chain of any shape.
-///
-/// # Safety
-/// As for [`Queue::stage`].
-#[inline(never)]
-unsafe fn stage_all<P: Platform>(
-    queue: &mut Queue<P, Request>,
-    chain: &[Descriptor],
-) -> Result<u16, BlkError> {
-    // SAFETY: as the caller promises.
-    unsafe { queue.stage(chain) }.map_err(BlkError::Queue)
-}
-
-/// Makes a chain: each segment of the mapping, cut to what the device takes at once, between header and status.
-#[inline(never)]
-fn in_pieces(
-    chain: &mut Vec<Descriptor>,
-    [header, status]: [Descriptor; 2],
-    segments: &[Segment],
-    device_writes: bool,
-    geometry: &Geometry,
-) -> Result<(), BlkError> {
-    let most = geometry.segments;
-    let per_segment = |len: u32| len.div_ceil(geometry.segment_bytes.max(1)) as usize;
-    let need = segments.iter().fold(0usize, |sum, s| sum.saturating_add(per_segment(s.len)));
-    if need > usize::from(most) {
-        return Err(BlkError::Segments { need, most });
-    }
-    chain.clear();
-    chain.push(header);
-    for segment in segments {
-        let mut bus = segment.bus;
-        let mut left = segment.len;
-        while left > 0 {
-            let len = left.min(geometry.segment_bytes);
-            chain.push(Descriptor { bus, len, device_writes });
-            left = left.saturating_sub(len);
-            // A segment does not wrap; if one did, the guard would not let it pass.
-            bus = bus.checked_add(len.into()).unwrap_or(bus);
-        }
-    }
-    chain.push(status);
-    Ok(())
 }

@@ -39,11 +39,17 @@ impl<P: Platform> Live<P> {
         }
     }
 
-    /// Gives the memory back, or keeps it from use until a reset is confirmed. Answers what was in flight.
+    /// Keeps the memory from use until a reset is confirmed.
+    pub(super) fn quarantine(self, dma: &Dma<P>) {
+        self.queue.quarantine();
+        dma.quarantine_coherent(self.table.0);
+    }
+
+    /// Gives the memory back, or keeps it from use until a reset is confirmed. Returns what was in flight.
     ///
     /// # Safety
     /// `reset_confirmed` is true only if the device's reset was confirmed.
-    pub(super) unsafe fn free_memory(self, dma: &Dma<P>, reset_confirmed: bool) -> Vec<Request> {
+    unsafe fn free_memory(self, dma: &Dma<P>, reset_confirmed: bool) -> Vec<Request> {
         let Self { queue, table: Table(table), .. } = self;
         // SAFETY: as the caller promises.
         let requests = unsafe { queue.free_memory(reset_confirmed) };

@@ -14,7 +14,7 @@ use super::tx::Transmitter;
 use crate::interrupts::{Delivery, IrqSource};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
-use crate::virtio::life::Life;
+use crate::virtio::life::{Life, reset_after_failed_set_up};
 use crate::virtio::transport::Transport;
 use core::time::Duration;
 use papr::clock::{Clock, Wake};
@@ -71,10 +71,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         let (config, Queues { rx, tx }) = match Self::set_up(&mut transport, &dma, seed) {
             Ok(set_up) => set_up,
             Err(error) => {
-                if transport.reset(dma.platform()).is_ok() {
-                    // SAFETY: the device has said that it is reset.
-                    unsafe { dma.confirm_reset() };
-                }
+                reset_after_failed_set_up(&mut transport, dma.platform(), [&dma]);
                 return Err(error);
             }
         };

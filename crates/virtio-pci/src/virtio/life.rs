@@ -3,9 +3,26 @@
 
 #![allow(unsafe_code, reason = "only the caller knows what the reset of its device answered")]
 
+use crate::virtio::transport::Transport;
 use core::mem;
 use papr::platform::Platform;
+use papr::registers::Mmio;
 use svm_dma::dma::Dma;
+
+/// Resets a device that could not be set up. The drivers have put what it was told of into quarantine, which ends for
+/// each of its `handles` if the reset is confirmed.
+pub(crate) fn reset_after_failed_set_up<'a, M: Mmio, P: Platform + 'a>(
+    transport: &mut Transport<M>,
+    clock: &P,
+    handles: impl IntoIterator<Item = &'a Dma<P>>,
+) {
+    if transport.reset(clock).is_ok() {
+        for dma in handles {
+            // SAFETY: the device has said that it is reset.
+            unsafe { dma.confirm_reset() };
+        }
+    }
+}
 
 /// What a driver has of a device that works (`L`), or why it is not used any more (`R`).
 #[derive(Debug)]

@@ -5,8 +5,11 @@
 //! what the device may write live in private memory. Of the device's words only used.idx, used.flags and
 //! one used entry at a time are read, each once.
 
+mod chain;
 mod layout;
 
+use self::chain::check;
+pub use self::chain::{Descriptor, QueueError};
 use self::layout::Parts;
 pub use self::layout::{Layout, MAX_SIZE};
 use crate::virtio::violation::Violation;
@@ -14,8 +17,6 @@ use alloc::vec::Vec;
 use core::mem;
 use papr::parts::low_u16;
 use papr::platform::{Barriers, DeviceMemory};
-use svm_dma::dma::BusAddr;
-use thiserror::Error;
 
 /// VIRTQ_DESC_F_NEXT: the chain goes on.
 const DESC_NEXT: u64 = 1;
@@ -26,17 +27,6 @@ const AVAIL_NO_INTERRUPT: u16 = 1;
 /// VIRTQ_USED_F_NO_NOTIFY: the device polls.
 const USED_NO_NOTIFY: u16 = 1;
 
-/// One buffer of a chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Descriptor {
-    /// Where the buffer is, as the device must address it.
-    pub bus: BusAddr,
-    /// Bytes; not 0.
-    pub len: u32,
-    /// The device writes it; else the device reads it.
-    pub device_writes: bool,
-}
-
 /// A completed chain, already checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
@@ -45,31 +35,6 @@ pub struct Used {
     /// Bytes that the device says it wrote; not more than the chain allowed. 0 for a chain that it only reads,
     /// whatever it says.
     pub written: u32,
-}
-
-/// A chain that was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum QueueError {
-    /// Not enough free descriptors now.
-    #[error("{want} descriptors wanted, {free} free")]
-    Full {
-        /// Descriptors asked for.
-        want: usize,
-        /// Descriptors free.
-        free: u16,
-    },
-    /// A chain without descriptors.
-    #[error("empty descriptor chain")]
-    Empty,
-    /// A descriptor without bytes, or a chain of 4 GiB or more.
-    #[error("descriptor length 0, or a chain of 4 GiB")]
-    Length,
-    /// A device-readable descriptor after a device-writable one (virtio 1.2, 2.7.4.2).
-    #[error("device-readable descriptor after a device-writable one")]
-    Order,
-    /// The queue is latched broken.
-    #[error("queue broken: {0}")]
-    Broken(Violation),
 }
 
 /// What this kernel knows of one descriptor, whatever the shared table says.
@@ -379,37 +344,6 @@ impl<M: DeviceMemory> Ring<M> {
         }
         self.used_index = index;
         Ok(ahead > 0)
-    }
-}
-
-/// Judges a chain by the rules of virtio 1.2, 2.7.4, and lets `judge` see it; answers the bytes that the device may
-/// write.
-#[inline(always)]
-fn check(chain: &[Descriptor], mut judge: impl FnMut(&Descriptor)) -> Result<u32, QueueError> {
-    // Sums of lengths of 32 bits, of a chain that is in memory: they do not wrap.
-    let (mut total, mut writable) = (0u64, 0u64);
-    let (mut empty, mut disordered, mut writing) = (false, false, false);
-    for descriptor in chain {
-        judge(descriptor);
-        let len = u64::from(descriptor.len);
-        empty |= len == 0;
-        disordered |= writing && !descriptor.device_writes;
-        writing = descriptor.device_writes;
-        total = total.wrapping_add(len);
-        if writing {
-            writable = writable.wrapping_add(len);
-        }
-    }
-    match u32::try_from(writable) {
-        _ if chain.is_empty() => Err(QueueError::Empty),
-        Ok(writable) if !empty && total <= u32::MAX.into() => {
-            if disordered {
-                Err(QueueError::Order)
-            } else {
-                Ok(writable)
-            }
-        }
-        _ => Err(QueueError::Length),
     }
 }
 

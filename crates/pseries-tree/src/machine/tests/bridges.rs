@@ -4,7 +4,7 @@ use super::{cells, faults, machine, with};
 use crate::bridges::{Bridge, DdwTokens};
 use crate::warnings::Fault;
 use papr::addr::Gpa;
-use papr::host_bridge::{DefaultDmaWindow, Space, Window, WindowError};
+use papr::host_bridge::{DmaWindowSpec, Space, Window, WindowError};
 use postern_cases::case;
 use std::string::ToString;
 use testkit::trees::{POWER9_256M, POWER9_TWO_PHBS};
@@ -32,7 +32,7 @@ fn the_default_bridge_of_qemu() {
             window(Space::Memory64, 0x2100_0000_0000, 0x2100_0000_0000, 0x100_0000_0000),
         ]
     );
-    assert_eq!(bridge.dma, DefaultDmaWindow::new(0x8000_0000, 0, 1 << 30).unwrap());
+    assert_eq!(bridge.dma, DmaWindowSpec::new(0x8000_0000, 0, 1 << 30).unwrap());
     assert_eq!(bridge.ddw, Some(DdwTokens { query: 0x2026, create: 0x2027, remove: 0x2028 }));
 }
 
