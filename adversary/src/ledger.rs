@@ -1,6 +1,6 @@
 //! What a server saw, was refused, and did wrong on purpose.
 
-use crate::ring::Ring;
+use crate::ring_state::Ring;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -17,6 +17,7 @@ pub mod net;
 pub mod noise;
 mod relay;
 pub mod ring;
+mod ring_state;
 pub mod server;
 pub mod violation;
 pub mod wire;

@@ -3,28 +3,12 @@
 use crate::chain::{Chain, Segment};
 use crate::ledger::Part;
 use crate::memory::Guarded;
+pub use crate::ring_state::Ring;
 
 const DESCRIPTOR_BYTES: u64 = 16;
 const NEXT: u16 = 1;
 const WRITE: u16 = 2;
 const NO_INTERRUPT: u16 = 1;
-
-/// Where a queue is, and how far the device is in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ring {
-    /// Number of descriptors.
-    pub size: u16,
-    /// The descriptor table.
-    pub descriptors: u64,
-    /// The available ring.
-    pub available: u64,
-    /// The used ring.
-    pub used: u64,
-    /// Next entry of the available ring.
-    pub next_available: u16,
-    /// Next entry of the used ring.
-    pub next_used: u16,
-}
 
 impl Ring {
     /// The next request, if there is one.

@@ -18,12 +18,13 @@ mod pci;
 mod queues;
 mod random;
 mod ring;
+mod row;
 mod rtas;
 mod tce;
 mod tree;
 mod ultravisor;
 
-use crate::{Case, Family, Level, Response, Scope};
+use crate::Family;
 
 /// Every case, by family.
 pub const FAMILIES: &[Family] = &[
@@ -48,34 +49,3 @@ pub const FAMILIES: &[Family] = &[
     Family { title: "Output and exit status", cases: output::CASES },
     Family { title: "Random numbers", cases: random::CASES },
 ];
-
-const H: &[Level] = &[Level::H];
-const F: &[Level] = &[Level::F];
-const Q: &[Level] = &[Level::Q];
-const C: &[Level] = &[Level::C];
-const M: &[Level] = &[Level::M];
-const HF: &[Level] = &[Level::H, Level::F];
-const HM: &[Level] = &[Level::H, Level::M];
-const HQ: &[Level] = &[Level::H, Level::Q];
-const HFQ: &[Level] = &[Level::H, Level::F, Level::Q];
-
-/// A case that is tried.
-const fn tried(
-    levels: &'static [Level],
-    id: &'static str,
-    required: &'static [Response],
-    input: &'static str,
-    answer: &'static str,
-) -> Case {
-    Case { id, input, required, answer, scope: Scope::Tried(levels) }
-}
-
-/// A case that cannot happen here.
-const fn excluded(id: &'static str, input: &'static str, because: &'static str) -> Case {
-    Case { id, input, required: &[], answer: "", scope: Scope::NotApplicable(because) }
-}
-
-/// A case that the guest can only live with.
-const fn limit(id: &'static str, input: &'static str, consequence: &'static str) -> Case {
-    Case { id, input, required: &[], answer: "", scope: Scope::Limit(consequence) }
-}

@@ -65,6 +65,7 @@ pub mod status_page;
 pub mod strays;
 pub mod strict;
 pub mod strings;
+pub mod test;
 pub mod through_time;
 pub mod tool;
 pub mod violations;

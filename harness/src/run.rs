@@ -7,7 +7,7 @@ use crate::guest::{console, firmware};
 use crate::interrupt;
 use crate::judge;
 use crate::keyboard::{self, Up};
-use crate::matrix::boot_matrix::{PAGE, SERVING};
+use crate::matrix::fixture::{PAGE, SERVING};
 use crate::options::Options;
 use crate::pattern;
 use crate::qemu::command::Machine;

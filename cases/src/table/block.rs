@@ -1,6 +1,6 @@
 //! Block devices.
 
-use super::{H, HF, HQ, tried};
+use super::row::{H, HF, HQ, tried};
 use crate::Case;
 use crate::Response::{Clamp, Fail, Ignore, Refuse, Work};
 

@@ -1,6 +1,6 @@
 //! Hypercalls and RTAS.
 
-use super::{H, HF, HM, HQ, excluded, tried};
+use super::row::{H, HF, HM, HQ, excluded, tried};
 use crate::Case;
 use crate::Response::{Clamp, Drop, Fail, Ignore, Refuse, Retry};
 

@@ -1,6 +1,6 @@
 //! Entry into the image, exception vectors and crash reports.
 
-use super::{C, Q, tried};
+use super::row::{C, Q, tried};
 use crate::Case;
 use crate::Response::{Halt, Refuse};
 

@@ -1,6 +1,6 @@
 //! UV_ESM: what a host leaves in memory and registers, and what the ultravisor makes of it.
 
-use super::{HM, M, tried};
+use super::row::{HM, M, tried};
 use crate::Case;
 use crate::Response::{Halt, Work};
 

@@ -1,6 +1,6 @@
 //! What a hypervisor may do to CPUs that run: registers, interrupts, pauses.
 
-use super::{Q, tried};
+use super::row::{Q, tried};
 use crate::Case;
 use crate::Response::{Halt, Ignore};
 

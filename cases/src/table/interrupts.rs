@@ -1,6 +1,6 @@
 //! Interrupts and time.
 
-use super::{C, H, HQ, Q, excluded, tried};
+use super::row::{C, H, HQ, Q, excluded, tried};
 use crate::Case;
 use crate::Response::{Fallback, Halt, Ignore, Work};
 

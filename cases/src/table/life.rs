@@ -1,6 +1,6 @@
 //! Reset, removal, order.
 
-use super::{H, Q, tried};
+use super::row::{H, Q, tried};
 use crate::Case;
 use crate::Response::{Break, Ignore, Quarantine, Work};
 

@@ -1,6 +1,6 @@
 //! CPUs that the hypervisor stops while they hold a lock.
 
-use super::{H, HQ, Q, tried};
+use super::row::{H, HQ, Q, tried};
 use crate::Case;
 use crate::Response::{Fail, Halt, Ignore};
 

@@ -1,6 +1,6 @@
 //! Memory: who owns which range, and what proves that a frame is the guest's.
 
-use super::{H, HM, tried};
+use super::row::{H, HM, tried};
 use crate::Case;
 use crate::Response::{Halt, Quarantine, Work};
 

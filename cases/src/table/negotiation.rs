@@ -1,6 +1,6 @@
 //! Common configuration, features, queue set-up.
 
-use super::{H, HF, HQ, tried};
+use super::row::{H, HF, HQ, tried};
 use crate::Case;
 use crate::Response::{Break, Clamp, Ignore, Refuse, Retry, Work};
 

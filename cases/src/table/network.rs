@@ -1,6 +1,6 @@
 //! Network devices.
 
-use super::{F, H, HF, HFQ, HQ, tried};
+use super::row::{F, H, HF, HFQ, HQ, tried};
 use crate::Case;
 use crate::Response::{Break, Clamp, Drop, Fail, Fallback, Ignore, Work};
 

@@ -1,6 +1,6 @@
 //! What the guest prints, and how it ends.
 
-use super::{H, HQ, Q, tried};
+use super::row::{H, HQ, Q, tried};
 use crate::Case;
 use crate::Response::{Clamp, Fail, Halt, Work};
 

@@ -1,6 +1,6 @@
 //! Configuration space, capabilities, BARs.
 
-use super::{F, H, HF, HQ, tried};
+use super::row::{F, H, HF, HQ, tried};
 use crate::Case;
 use crate::Response::{Break, Fallback, Ignore, Refuse, Work};
 

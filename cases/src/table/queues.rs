@@ -1,6 +1,6 @@
 //! Devices with several queues.
 
-use super::{H, HQ, tried};
+use super::row::{H, HQ, tried};
 use crate::Case;
 use crate::Response::{Break, Clamp, Quarantine, Refuse};
 

@@ -1,6 +1,6 @@
 //! Numbers that a peer must not predict.
 
-use super::{H, HQ, tried};
+use super::row::{H, HQ, tried};
 use crate::Case;
 use crate::Response::{Ignore, Quarantine, Refuse, Work};
 

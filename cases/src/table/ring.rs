@@ -1,6 +1,6 @@
 //! Used ring, descriptors, notifications.
 
-use super::{H, HF, HQ, limit, tried};
+use super::row::{H, HF, HQ, limit, tried};
 use crate::Case;
 use crate::Response::{Break, Drop, Ignore, Quarantine, Work};
 

@@ -1,6 +1,6 @@
 //! RTAS services that the host names. The ultravisor dispatches by token alone.
 
-use super::{H, HQ, Q, tried};
+use super::row::{H, HQ, Q, tried};
 use crate::Case;
 use crate::Response::{Fail, Halt};
 

@@ -1,6 +1,6 @@
 //! TCE tables.
 
-use super::{H, HQ, Q, tried};
+use super::row::{H, HQ, Q, tried};
 use crate::Case;
 use crate::Response::{Fallback, Halt, Ignore, Refuse};
 

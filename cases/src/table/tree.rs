@@ -1,6 +1,6 @@
 //! Device tree and command line.
 
-use super::{H, HF, HM, tried};
+use super::row::{H, HF, HM, tried};
 use crate::Case;
 use crate::Response::{Clamp, Fallback, Halt, Ignore, Refuse, Work};
 
@@ -70,21 +70,21 @@ pub(super) const CASES: &[Case] = &[
         "words that cannot be followed are named, eight of them; status 3",
     ),
     tried(
-        super::HQ,
+        super::row::HQ,
         "DT-19",
         &[Halt],
         "a timebase of 1 Hz, by which each wait is over at once, or of 2^63 Hz, by which none is",
         "status 2 with the number: a million to ten thousand million ticks a second",
     ),
     tried(
-        super::Q,
+        super::row::Q,
         "DT-20",
         &[Halt],
         "a tree that is handed over on the stack of whoever reads it, so that it changes meanwhile",
         "status 2 with the address, before it is read: only the image's own room for a tree may hold one",
     ),
     tried(
-        super::HQ,
+        super::row::HQ,
         "DT-21",
         &[Halt],
         "two /chosen, /rtas or /cpus nodes, or two command lines: the ultravisor measures one, the guest follows the \
@@ -92,42 +92,42 @@ pub(super) const CASES: &[Case] = &[
         "status 2 with the name: what an ultravisor reads is there once",
     ),
     tried(
-        super::HQ,
+        super::row::HQ,
         "DT-22",
         &[Halt],
         "a tree that names a boot CPU that it does not describe, or one that the ultravisor has no room for",
         "the number is named, with status 2 or, instead of UV_ESM, status 4: the CPU that runs is never started",
     ),
     tried(
-        super::Q,
+        super::row::Q,
         "DT-23",
         &[Work],
         "a tree above 4 GiB, in a machine that is entered in 64-bit mode",
         "it is read where it is; a secure guest's copy is in the image",
     ),
     tried(
-        super::Q,
+        super::row::Q,
         "DT-24",
         &[Halt],
         "10,000 CPUs",
         "status 2, more nodes than a tree may have; of 5,000 those are used that there are stacks for",
     ),
     tried(
-        super::Q,
+        super::row::Q,
         "DT-25",
         &[Work],
         "an interrupt map that leads from the host bridge to itself",
         "it is not followed: an entry's source is taken as it is, and is masked if no device has it",
     ),
     tried(
-        super::Q,
+        super::row::Q,
         "DT-26",
         &[Ignore],
         "a host bridge or a CPU that is disabled",
         "the word is not read: what answers is used, what does not is named",
     ),
     tried(
-        super::Q,
+        super::row::Q,
         "DT-27",
         &[Work],
         "a tree that names another CPU than the one that booted, and that there is",

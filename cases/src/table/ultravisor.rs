@@ -1,6 +1,6 @@
 //! Ultracalls and the pool.
 
-use super::{H, HM, HQ, limit, tried};
+use super::row::{H, HM, HQ, limit, tried};
 use crate::Case;
 use crate::Response::{Clamp, Fail, Halt, Ignore, Quarantine, Refuse, Retry, Work};
 

@@ -4,10 +4,9 @@
 //! opcode, so only the first return word counts (ultravisor `svm/svm-rtas.c`).
 
 use crate::hcall::calls;
-use crate::lock::Stuck;
 use crate::platform::{DeviceMemory, Hypervisor};
-use thiserror::Error;
 
+pub use error::{RtasError, judge};
 pub use service::Service;
 
 /// Most argument words, and most return words, that a call of this kernel has.
@@ -23,56 +22,6 @@ pub const MOST_TOGETHER: usize = 16;
 /// The number has more bits.
 pub fn xics_number(number: u32) -> Result<u32, RtasError> {
     if number >> 24 == 0 { Ok(number) } else { Err(RtasError::NoSuchNumber(number)) }
-}
-
-/// An RTAS call that did not succeed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum RtasError {
-    /// The tree has no token for the service.
-    #[error("no RTAS service {0}")]
-    NotThere(&'static str),
-    /// -1: hardware error.
-    #[error("RTAS hardware error")]
-    Hardware,
-    /// -2, or 9900..=9905: still busy after every retry ([`busy`]).
-    #[error("RTAS busy ({0})")]
-    Busy(i32),
-    /// -3: parameter error, or not supported.
-    #[error("RTAS parameter error")]
-    Parameter,
-    /// -9002: not authorised.
-    #[error("RTAS not authorized")]
-    NotAuthorized,
-    /// A status that is none of these.
-    #[error("unknown RTAS status {0}")]
-    Unknown(i32),
-    /// More words than [`MAX_WORDS`] or [`MOST_TOGETHER`]: a mistake of the caller.
-    #[error("{0} RTAS words")]
-    TooManyWords(usize),
-    /// Another number of arguments than the service takes: a mistake of the caller. The call was not made.
-    #[error("{} arguments for RTAS service {}", .1, .0.name())]
-    Arguments(Service, usize),
-    /// Another CPU stands still in a call, or with what this one is about. The call was not made.
-    #[error(transparent)]
-    Stuck(#[from] Stuck),
-    /// An interrupt source or a server that is none: they have 24 bits. The call was not made.
-    #[error("{0:#x} is no interrupt source and no server")]
-    NoSuchNumber(u32),
-}
-
-/// Judges the first return word.
-///
-/// # Errors
-/// Every status but 0, by its name.
-pub fn judge(status: i32) -> Result<(), RtasError> {
-    match status {
-        0 => Ok(()),
-        -1 => Err(RtasError::Hardware),
-        busy @ (-2 | 9900..=9905) => Err(RtasError::Busy(busy)),
-        -3 => Err(RtasError::Parameter),
-        -9002 => Err(RtasError::NotAuthorized),
-        other => Err(RtasError::Unknown(other)),
-    }
 }
 
 /// Words of an argument block: token, count of arguments, count of returns, both lists, and the status.
@@ -133,4 +82,5 @@ fn word(block: &impl DeviceMemory, index: usize) -> u32 {
 }
 
 pub mod busy;
+mod error;
 mod service;

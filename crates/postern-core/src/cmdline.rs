@@ -11,9 +11,9 @@ mod values;
 pub mod words;
 
 pub use error::{CmdlineError, Fault};
-pub use extra::{Extra, ExtraOption, ExtraStep};
+pub use extra::{Extra, ExtraOption};
 pub use options::{Console, DEFAULT_POOL, DEFAULT_SEED, Ip, Irq, MAX_STEPS, Options, ReportOption};
-pub use steps::Step;
+pub use steps::{ExtraStep, Step};
 pub use uses::{Unused, Why, unused};
 pub use values::{MAX_POOL, MAX_SECONDS, number};
 pub use words::{OPTIONS, STEPS, TEST_OPTIONS, TEST_STEPS};

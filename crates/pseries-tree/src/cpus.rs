@@ -1,7 +1,7 @@
 //! The processors that a tree describes, and the number of the one that booted.
 
 use super::guard::Tree;
-use super::machine::MachineError;
+use super::machine_error::MachineError;
 use super::read::{self, Node};
 use super::warnings::{Fault, Warnings};
 use alloc::vec::Vec;

@@ -4,52 +4,16 @@ use super::bridges::{self, Bridge};
 use super::cpus::{self, Cpus};
 use super::early::{self, Entry};
 use super::guard::Tree;
+pub use super::machine_error::MachineError;
 use super::memory;
 use super::read;
-use super::rtas::{self, Rtas, TokenError};
+use super::rtas::{self, Rtas};
 use super::warnings::{Fault, Warnings};
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use papr::addr::GpaRange;
 use papr::cas::Outcome;
 use papr::described::Described;
 use papr::text::HostText;
-use thiserror::Error;
-
-/// Why a tree that is well-formed describes no machine that can be run.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum MachineError {
-    /// The tree describes no usable memory.
-    #[error("device tree describes no usable memory")]
-    NoMemory,
-    /// The lowest memory is here, and exception vectors lie at 0.
-    #[error("device tree describes no memory at 0, where vectors lie, but from {0:#x} on")]
-    NoMemoryAtZero(u64),
-    /// The tree describes no processor.
-    #[error("device tree describes no processor")]
-    NoCpu,
-    /// The boot processor has no timebase frequency, or 0.
-    #[error("device tree gives no timebase frequency")]
-    NoTimebase,
-    /// A timebase of so many ticks a second, by which no time can be told.
-    #[error("device tree gives a timebase frequency of {0} Hz")]
-    Timebase(u64),
-    /// More reservations than can be kept, and none may be left out.
-    #[error("device tree reserves more than {0} ranges")]
-    TooManyReservations(usize),
-    /// A child of `/reserved-memory` whose `reg` cannot be read, so that it cannot be honoured.
-    #[error("device tree has an unreadable /reserved-memory node")]
-    MalformedReservation,
-    /// Services that must not be called.
-    #[error("{0}")]
-    Rtas(Box<TokenError>),
-    /// Several nodes of this name below the root, of which an ultravisor may read another one.
-    #[error("device tree has several /{0} nodes")]
-    SeveralNodes(&'static str),
-    /// Several properties of this name in `/chosen`, of which an ultravisor may measure another one.
-    #[error("device tree has several /chosen/{0}")]
-    SeveralProperties(&'static str),
-}
 
 /// Nodes that an ultravisor reads, too: it measures what `/chosen` names, dispatches by the tokens of `/rtas` and counts
 /// the CPUs. A tree with two of one name could show each reader another.

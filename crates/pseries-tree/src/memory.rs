@@ -2,7 +2,7 @@
 
 use super::blocks;
 use super::guard::Tree;
-use super::machine::MachineError;
+use super::machine_error::MachineError;
 use super::read::{self, Cells};
 use super::warnings::{Fault, Warnings};
 use alloc::vec::Vec;

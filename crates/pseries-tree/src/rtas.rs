@@ -5,7 +5,7 @@
 //! the other's work: a CPU started by `ibm,set-xive`, memory written by `ibm,read-pci-config`.
 
 use super::guard::Tree;
-use super::machine::MachineError;
+use super::machine_error::{MachineError, TokenError};
 use super::memory;
 use super::read::{self, Node};
 use super::warnings::{Fault, Warnings};
@@ -13,7 +13,6 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use papr::addr::GpaRange;
 use papr::text::HostText;
-use thiserror::Error;
 
 /// Services that the kernel may call.
 const CALLED: [&str; 18] = [
@@ -72,26 +71,6 @@ const MAX_SERVICES: usize = 512;
 pub const POWER_OFF: u32 = 0x2003;
 /// As [`POWER_OFF`], after a failure. The published ultravisor relies on the same number (`svm/svm-rtas.c`).
 pub const OS_TERM: u32 = 0x201f;
-
-/// Why the services of a tree are not called.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum TokenError {
-    /// A service with token 0.
-    #[error("RTAS service {0} has token 0")]
-    Zero(HostText),
-    /// A service whose token is not one word.
-    #[error("RTAS service {0} has a token that is not one word")]
-    NotOneWord(HostText),
-    /// Two services with one token.
-    #[error("RTAS services {0} and {1} have one token, {2:#x}")]
-    Shared(HostText, HostText, u32),
-    /// A service with the number that the kernel ends a run by.
-    #[error("RTAS service {0} has the token of an exit, {1:#x}")]
-    Reserved(HostText, u32),
-    /// More services than can be compared.
-    #[error("more than {0} RTAS services")]
-    TooMany(usize),
-}
 
 /// Run-time abstraction services.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

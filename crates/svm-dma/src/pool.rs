@@ -9,8 +9,8 @@ mod frame;
 mod slot;
 mod statistics;
 
-pub use allocator::{Account, Pool, PoolExhausted};
-pub use slot::{SizeClass, Slot};
+pub use allocator::{Pool, PoolExhausted};
+pub use slot::{Account, SizeClass, Slot};
 pub use statistics::{DeviceStatistics, PoolStatistics};
 
 #[cfg(test)]

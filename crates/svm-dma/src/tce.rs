@@ -4,6 +4,7 @@
 //! Source: PAPR+ 14.5.4.2 (TCE hcalls) and 7.3.31 (dynamic DMA windows); QEMU `hw/ppc/spapr_iommu.c`,
 //! `hw/ppc/spapr_rtas_ddw.c`.
 
+mod dma_window;
 mod dynamic;
 mod error;
 mod on_demand;
@@ -13,10 +14,11 @@ mod report;
 mod table;
 mod window;
 
+pub use dma_window::DmaWindow;
 pub use dynamic::{Ddw, DdwError};
 pub use error::{MapCause, ReplaceCause, TceError};
 pub use on_demand::{Iova, OnDemand};
 pub use reach::Reach;
 pub use report::{WindowKind, WindowReport};
 pub use table::TceFlags;
-pub use window::{DmaWindow, PhbWindow, Route};
+pub use window::{PhbWindow, Route};

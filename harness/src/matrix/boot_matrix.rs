@@ -19,11 +19,8 @@ use std::path::Path;
 const DATA_BYTES: u64 = (4 << 20) + 3 * 512;
 const SCRATCH_BYTES: u64 = (2 << 20) + 512;
 
-/// The line that says that the network is served.
-pub const SERVING: &str = "postern: net0.serve=ready";
+pub use crate::matrix::fixture::{PAGE, SERVING};
 
-/// The line before it that says that the status page is served, too.
-pub const PAGE: &str = "postern: net0.page=on";
 
 /// All combinations.
 #[must_use]

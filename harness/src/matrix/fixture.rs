@@ -14,6 +14,10 @@ use std::time::{Duration, SystemTime};
 /// Longest that one guest may run, from reset to its end: only against one that never ends. A machine that is busy with
 /// ten other things makes two minutes of five seconds of firmware.
 pub const LIMIT: Duration = Duration::from_secs(900);
+/// The line that says that the network is served.
+pub const SERVING: &str = "postern: net0.serve=ready";
+/// The line before it that says that the status page is served, too.
+pub const PAGE: &str = "postern: net0.page=on";
 
 /// Bytes of a DMA window that holds any pool of these tests.
 const SMALL_WINDOW: u64 = 64 << 20;

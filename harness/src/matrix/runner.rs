@@ -4,6 +4,7 @@ use crate::guest::console::tail;
 use crate::interrupt;
 use crate::matrix::fixture::{Context, Failure};
 use crate::matrix::results::{self, Outcome, Verdict};
+pub use crate::matrix::test::{Body, Test};
 use crate::matrix::{
     boot_matrix, bus, by_hand, device_tree, disk_names, entry, esm, faults, honesty, host, idle, injection,
     input, interrupts, large_tree, leak_hunt, malformed_tree, measured, memory, negotiation, network, nmi,
@@ -24,27 +25,6 @@ use std::time::Instant;
 const LOGS: &str = "build/logs";
 /// Lines of them that are shown.
 const TAIL: usize = 30;
-
-/// What a test does.
-pub type Body = Box<dyn Fn(&Context) -> Result<(), Failure> + Send + Sync>;
-
-/// A boot test.
-pub struct Test {
-    /// Words joined by slashes.
-    pub name: String,
-    /// What it does.
-    pub body: Body,
-}
-
-impl Test {
-    /// A test.
-    pub fn new(
-        name: impl Into<String>,
-        body: impl Fn(&Context) -> Result<(), Failure> + Send + Sync + 'static,
-    ) -> Self {
-        Self { name: name.into(), body: Box::new(body) }
-    }
-}
 
 fn all(filters: &[String]) -> Vec<Test> {
     let mut tests = boot_matrix::tests();

@@ -1,82 +1,27 @@
-//! The other CPUs: started by RTAS, parked in H_CEDE, woken by interrupts from each other, and given work.
+//! The other CPUs: started by RTAS, parked in H_CEDE, woken by interrupts from each other.
 
+use super::cpu_table::{ARMED, BOOT_SERVER, CPUS, Secondary};
+pub use super::cpu_table::{MOST, booted_on, number_here, server_here};
+use super::cpu_work::{MAIL, request};
+pub use super::cpu_work::{Pending, Unanswered, Worker, server, workers};
 use crate::devices::bus_masters;
 use crate::memory::layout::{self, SECONDARIES};
-use crate::platform::pseries::{self, Pseries};
-use crate::platform::{interrupts, power, rtas};
-use alloc::boxed::Box;
-use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::platform::pseries::Pseries;
+use crate::platform::{clock, interrupts, power, rtas};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
-use papr::addr::GpaRange;
 use papr::clock::{Clock, Deadline, ticks};
-use papr::hcall::calls;
-use papr::lock::{Lock, Stuck};
+use papr::lock::Stuck;
 use papr::parts::low_u32;
 use postern_core::exit::ExitStatus;
-use postern_core::mailbox::{self, Arrival, Slot};
+use postern_core::mailbox;
 use postern_core::watch::{QUIET, Watch};
 use pseries_tree::Machine;
-use thiserror::Error;
 
 /// How long a CPU may take to arrive, and to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A parked CPU looks around this often although nobody woke it.
 const NAP: Duration = Duration::from_secs(1);
-/// Who waits for another CPU's work looks this often although nobody said that it is done.
-const LOOK: Duration = Duration::from_millis(10);
-/// The priority of a request of another CPU: more urgent than any device.
-const REQUEST: u8 = 4;
-
-/// What a CPU is started with. The first five words are read by `boot/src/entry.S`, which knows the size, too.
-#[repr(C, align(128))]
-struct Secondary {
-    stack: AtomicU64,
-    toc: AtomicU64,
-    function: AtomicU64,
-    exception_stack: AtomicU64,
-    /// [`ARMED`] while a start is due; the CPU that arrives takes it out.
-    armed: AtomicU64,
-    server: AtomicU32,
-    arrival: Arrival,
-    /// Requests of other CPUs that it has seen.
-    answered: AtomicU32,
-    /// Set when the CPU answered its start: it can be given work.
-    ready: AtomicBool,
-    /// The CPU's index in [`CPUS`].
-    index: AtomicU32,
-}
-
-/// A CPU is expected. Any other value makes one that arrives stand still, without a stack.
-const ARMED: u64 = 0x41;
-
-const _: () = assert!(size_of::<Secondary>() == 128 && SECONDARIES == 15);
-
-/// The CPUs beside the boot CPU. `entry.S` uses this symbol to look up a CPU that arrives.
-#[unsafe(export_name = "postern_secondary_slots")]
-static CPUS: [Secondary; SECONDARIES] = [const {
-    Secondary {
-        stack: AtomicU64::new(0),
-        toc: AtomicU64::new(0),
-        function: AtomicU64::new(0),
-        exception_stack: AtomicU64::new(0),
-        armed: AtomicU64::new(0),
-        server: AtomicU32::new(0),
-        arrival: Arrival::new(),
-        answered: AtomicU32::new(0),
-        ready: AtomicBool::new(false),
-        index: AtomicU32::new(0),
-    }
-}; SECONDARIES];
-
-/// What a CPU is to do next.
-type Work = Box<dyn FnOnce() + Send>;
-
-/// Work that is waiting, for each CPU of [`CPUS`].
-static MAIL: [Slot<Work>; SECONDARIES] = [const { Lock::new("work of another CPU", None) }; SECONDARIES];
-
-/// The server number of the CPU that booted.
-static BOOT_SERVER: AtomicU32 = AtomicU32::new(0);
 
 /// How many CPUs copy by vector registers: none, or the one that booted and those that it started.
 static VECTORS: AtomicUsize = AtomicUsize::new(0);
@@ -180,15 +125,6 @@ fn asked(cpu: &Secondary) -> bool {
     answered
 }
 
-/// Wakes CPU `server`.
-fn request(server: u32) -> bool {
-    let asked = calls::ipi(&Pseries, server, REQUEST);
-    if let Err(error) = asked {
-        log::warn!("cpu {server}: H_IPI: {error}");
-    }
-    asked.is_ok()
-}
-
 fn wait(done: impl Fn() -> bool) -> bool {
     let mut deadline = Deadline::after(&Pseries, PATIENCE);
     loop {
@@ -220,7 +156,7 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         if interrupts::park(server, until) {
             cpu.answered.fetch_add(1, Ordering::Release);
         }
-        if watch.is_over(&Pseries, pseries::acts()) {
+        if watch.is_over(&Pseries, clock::acts()) {
             nobody_works();
         }
         true
@@ -255,115 +191,9 @@ fn stand_still() -> ! {
     }
 }
 
-/// Takes the server number of the CPU that booted from the device tree.
-pub fn booted_on(server: u32) {
-    BOOT_SERVER.store(server, Ordering::Relaxed);
-}
-
 /// Lets the CPU that runs this copy by vector registers, which processors of this kind have. Those that are started
 /// later do the same.
 pub fn use_vectors() {
     postern_arch::use_vectors();
     VECTORS.fetch_add(usize::from(postern_arch::vectors_are_on()), Ordering::Relaxed);
-}
-
-/// CPUs that there are stacks for.
-pub const MOST: usize = SECONDARIES + 1;
-
-/// The number of the CPU that runs this, below [`MOST`]: 0 for the one that booted.
-pub fn number_here() -> usize {
-    let stack = postern_arch::exception_stack();
-    let mine = |cpu: &Secondary| cpu.exception_stack.load(Ordering::Relaxed) == stack;
-    CPUS.iter().position(mine).map_or(0, |index| index.saturating_add(1))
-}
-
-/// The server number of the CPU that runs this.
-pub fn server_here() -> u32 {
-    let stack = postern_arch::exception_stack();
-    let mut others = CPUS.iter().filter(|cpu| cpu.exception_stack.load(Ordering::Relaxed) == stack);
-    let server = others.next().map_or(&BOOT_SERVER, |cpu| &cpu.server);
-    server.load(Ordering::Relaxed)
-}
-
-/// The CPUs that work can be given to, besides the one that booted.
-pub fn workers() -> impl Iterator<Item = Worker> {
-    CPUS.iter().filter(|cpu| cpu.ready.load(Ordering::Relaxed)).map(Worker)
-}
-
-/// The server number of the `number`th CPU that works: of the one that booted for 0, and for those there are not.
-pub fn server(number: usize) -> u32 {
-    let other = number.checked_sub(1).and_then(|number| workers().nth(number));
-    other.map_or(BOOT_SERVER.load(Ordering::Relaxed), |worker| worker.server())
-}
-
-/// A CPU that waits for work.
-#[derive(Clone, Copy)]
-pub struct Worker(&'static Secondary);
-
-/// Work given to a CPU.
-pub struct Pending<T> {
-    answer: Arc<Slot<T>>,
-    cpu: &'static Secondary,
-}
-
-/// Why work that was given to a CPU led to nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Unanswered {
-    /// It is not done in time, or will never be.
-    #[error("does not finish")]
-    Late,
-    /// The CPU stands still with its answer.
-    #[error("stands still with its answer")]
-    Stuck,
-}
-
-impl Worker {
-    /// The CPU's interrupt server number.
-    pub fn server(self) -> u32 {
-        self.0.server.load(Ordering::Relaxed)
-    }
-
-    /// The stack that it works on.
-    pub fn stack(self) -> GpaRange {
-        let [_, stack] = layout::secondary_stacks(self.0.index.load(Ordering::Relaxed) as usize);
-        stack
-    }
-
-    /// Hands work over. All that it uses it owns, so that a CPU that never finishes keeps nothing of anybody's.
-    pub fn start<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
-        let result = Arc::new(Lock::new("answer of another CPU", None));
-        let answer = Arc::clone(&result);
-        let boot_server = BOOT_SERVER.load(Ordering::Relaxed);
-        let work: Work = Box::new(move || {
-            // Whoever waits sleeps meanwhile, and looks now and then should this be refused.
-            // Behind a CPU that stands still with the answer nobody wants it any more.
-            let _ = mailbox::post(&answer, &Pseries, work(), || _ = request(boot_server));
-        });
-        if let Some(mail) = MAIL.get(self.0.index.load(Ordering::Relaxed) as usize) {
-            // A CPU that cannot be woken looks by itself after a nap. One that stands still with its mail drops the
-            // work, and its answer never comes.
-            let _ = mailbox::post(mail, &Pseries, work, || _ = request(self.server()));
-        }
-        Pending { answer: result, cpu: self.0 }
-    }
-}
-
-impl<T> Pending<T> {
-    /// What the work led to, on the CPU that booted.
-    ///
-    /// # Errors
-    /// It is not done within `patience`, or will never be. A CPU that stands still with its answer is given no more work.
-    pub fn wait(self, patience: Duration) -> Result<T, Unanswered> {
-        let mut deadline = Deadline::after(&Pseries, patience);
-        // Once nobody else knows of the slot, nobody answers any more.
-        let awaited = || Arc::strong_count(&self.answer) > 1;
-        let sleep = || awaited() && !deadline.expired_after_nap(&Pseries, LOOK).0;
-        match mailbox::next(&self.answer, &Pseries, sleep) {
-            Ok(answer) => answer.ok_or(Unanswered::Late),
-            Err(Stuck(_)) => {
-                self.cpu.ready.store(false, Ordering::Relaxed);
-                Err(Unanswered::Stuck)
-            }
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 pub mod backtrace;
 mod bulk;
+pub(crate) mod cpu_table;
+mod cpu_work;
 pub mod cpus;
 pub mod disclosure;
 mod exceptions;

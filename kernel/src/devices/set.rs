@@ -333,6 +333,7 @@ fn attach_uart(bridge: &Bridge, function: &Function, outcome: &mut UartOutcome) 
     if !uart::attach(registers) {
         return Err(DeviceError::NoUart);
     }
+    logger::replay(uart::put);
     *outcome = UartOutcome::Attached;
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! What the platform layer learns from the device tree, once.
 
 use crate::arch::cpus;
-use crate::platform::{console, interrupts, pseries, rtas};
+use crate::platform::{clock, console, interrupts, rtas};
 use postern_core::dcbz::clears_by_blocks;
 use postern_core::vsx::copies_by_vectors;
 use pseries_tree::Machine;
 
 /// Takes over terminal, timebase frequency, RTAS tokens and the interrupt controller.
 pub fn init(machine: &Machine) {
-    pseries::set_timebase_hz(machine.cpus.timebase_hz);
+    clock::set_timebase_hz(machine.cpus.timebase_hz);
     if let Some(terminal) = &machine.terminal {
         console::set_terminal(terminal.number);
     }

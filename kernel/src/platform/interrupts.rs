@@ -3,7 +3,7 @@
 //! MSR\[EE\] is off except inside [`idle`]. So nothing here or in any driver is ever interrupted, and no lock is
 //! held when an interrupt comes.
 
-use crate::arch::cpus;
+use crate::arch::cpu_table;
 use crate::platform::pseries::{self, Pseries};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -90,7 +90,7 @@ pub fn open_here() {
 
 /// Gives the CPU up until an interrupt or `until`, whichever is first, and takes what arrived.
 pub fn idle(until: u64) -> Wake {
-    let server = cpus::server_here();
+    let server = cpu_table::server_here();
     pseries::count_hcall();
     let Some(timer) = cede(until) else {
         Pseries.relax();

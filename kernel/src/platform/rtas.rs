@@ -1,6 +1,6 @@
 //! RTAS by H_RTAS: the argument block, retries, and the tokens of this machine.
 
-use crate::arch::cpus;
+use crate::arch::cpu_table;
 use crate::memory::device::DeviceBytes;
 use crate::platform::pseries::{Pseries, gpa};
 use core::ffi::CStr;
@@ -20,7 +20,7 @@ pub fn set_tokens(services: pseries_tree::Rtas) {
 }
 
 /// CPUs, the one that booted first.
-const CPUS: usize = cpus::MOST;
+const CPUS: usize = cpu_table::MOST;
 
 /// An argument block of RTAS (PAPR+ 7.2.1).
 #[repr(C, align(128))]
@@ -46,7 +46,7 @@ static IN_VAIN: InVain = InVain::new();
 /// What the service does with these arguments harms nothing that Rust code relies on.
 unsafe fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
     let blocks = (&raw mut BLOCKS).expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff;
-    let offset = cpus::number_here().saturating_mul(size_of::<Block>());
+    let offset = cpu_table::number_here().saturating_mul(size_of::<Block>());
     let range = GpaRange { start: Gpa(blocks.saturating_add(offset as u64)), len: size_of::<Block>() as u64 };
     // SAFETY: the block is RAM for the kernel's life, as a CPU's number is below CPUS. Only this function uses it, on
     // the CPU that runs this: a call in the middle of which this CPU reports a failure is not gone back to. No

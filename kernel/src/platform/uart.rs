@@ -34,7 +34,7 @@ impl Backend for Card {
 
 static UART: Lock<Option<Uart16550<Card>>> = Lock::new("serial card", None);
 
-/// Adds the 16550 with these registers to the consoles and replays the log to it; false when none answers there.
+/// Adds the 16550 with these registers to the consoles; false when none answers there.
 pub fn attach(registers: Registers) -> bool {
     // SAFETY: the backend reaches bytes of `registers` and no others, through hcalls: they lie in a window outside of all
     // memory, and an offset beyond them is refused. Nothing else drives the card: its BAR was given out once.
@@ -45,7 +45,6 @@ pub fn attach(registers: Registers) -> bool {
     let Ok(mut place) = UART.take(&Pseries) else { return false };
     *place = Some(uart);
     drop(place);
-    crate::platform::logger::replay(put);
     true
 }
 

@@ -1,7 +1,7 @@
 //! What a run has to say: steps for a person, facts for a script. A step is logged when it happens and
 //! again in the summary; a fact is a plain line after it, and its name is a row of [`postern_core::facts`].
 
-use crate::println;
+use crate::platform::console::print_line;
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,7 +32,7 @@ impl Report {
     /// A fact that somebody waits for: stated now, and again with the others.
     pub fn fact_now(&mut self, name: impl Into<Name>, value: impl Display) {
         let (name, value) = (name.into(), single_line(value));
-        println!("{}", name.line(&value));
+        print_line(format_args!("{}", name.line(&value)));
         self.facts.push((name, value));
     }
 
@@ -54,17 +54,17 @@ impl Report {
     /// Prints the summary and the facts.
     pub fn print(&self) {
         let width = self.steps.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
-        println!("");
-        println!("=== Postern {} ===", env!("CARGO_PKG_VERSION"));
+        print_line(format_args!(""));
+        print_line(format_args!("=== Postern {} ===", env!("CARGO_PKG_VERSION")));
         let mut last = "";
         for (label, text) in &self.steps {
             let shown = if label == last { "" } else { label };
-            println!("  {shown:width$}  {text}");
+            print_line(format_args!("  {shown:width$}  {text}"));
             last = label;
         }
-        println!("");
+        print_line(format_args!(""));
         for (name, value) in &self.facts {
-            println!("{}", name.line(value));
+            print_line(format_args!("{}", name.line(value)));
         }
     }
 }

@@ -1,17 +1,6 @@
 //! Words that only some images know. The product knows those of the parent module; the test image adds its own.
 
-use super::{Fault, Options, TEST_OPTIONS, TEST_STEPS};
-
-/// A step of `run=` that an image adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExtraStep {
-    /// Its name in `run=`.
-    pub name: &'static str,
-    /// Whether it writes to disks named `scratch`.
-    pub writes_scratch: bool,
-    /// The options that it looks at, of those that not every step looks at.
-    pub looks_at: &'static [&'static [u8]],
-}
+use super::{ExtraStep, Fault, Options, TEST_OPTIONS, TEST_STEPS};
 
 /// An option that an image adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! Steps of `run=`.
 
-use super::extra::ExtraStep;
 use super::words::STEPS;
 use core::fmt;
 
@@ -23,6 +22,17 @@ pub enum Step {
     Map,
     /// A step of this image's own.
     Extra(ExtraStep),
+}
+
+/// A step of `run=` that an image adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExtraStep {
+    /// Its name in `run=`.
+    pub name: &'static str,
+    /// Whether it writes to disks named `scratch`.
+    pub writes_scratch: bool,
+    /// The options that it looks at, of those that not every step looks at.
+    pub looks_at: &'static [&'static [u8]],
 }
 
 impl Step {

@@ -1,17 +1,13 @@
 //! Which slot is whose. Bookkeeping only: nothing here touches the pool's memory.
 
 use super::frame::{Frame, Frames, NIL, Use, bit};
-use super::{DeviceStatistics, PoolStatistics, SizeClass, Slot};
+use super::{Account, DeviceStatistics, PoolStatistics, SizeClass, Slot};
 use crate::dma::DeviceId;
 use alloc::vec;
 use alloc::vec::Vec;
 use papr::addr::FRAME_SIZE;
 use papr::parts::low_u8;
 use thiserror::Error;
-
-/// A device's account with the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Account(pub(super) u16);
 
 /// The pool, or the device's share of it, has no slot left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

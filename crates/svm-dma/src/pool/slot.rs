@@ -1,6 +1,5 @@
-//! Slots: the sizes that they come in, and the right to use one.
+//! Slots: the sizes that they come in, whose they are, and the right to use one.
 
-use super::Account;
 use papr::addr::FRAME_SHIFT;
 
 /// The size of a slot. Every size divides a frame, so a slot is aligned to its own size.
@@ -83,6 +82,10 @@ impl SizeClass {
         }
     }
 }
+
+/// A device's account with the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Account(pub(super) u16);
 
 /// One slot in use: the right to its bytes, which cannot be copied. It names its owner and the slot's
 /// generation, so that a handle that outlived its use is noticed.

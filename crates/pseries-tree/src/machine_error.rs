@@ -1,0 +1,60 @@
+//! Why a tree that is well-formed describes no machine that can be run.
+
+use alloc::boxed::Box;
+use papr::text::HostText;
+use thiserror::Error;
+
+/// Why a tree that is well-formed describes no machine that can be run.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MachineError {
+    /// The tree describes no usable memory.
+    #[error("device tree describes no usable memory")]
+    NoMemory,
+    /// The lowest memory is here, and exception vectors lie at 0.
+    #[error("device tree describes no memory at 0, where vectors lie, but from {0:#x} on")]
+    NoMemoryAtZero(u64),
+    /// The tree describes no processor.
+    #[error("device tree describes no processor")]
+    NoCpu,
+    /// The boot processor has no timebase frequency, or 0.
+    #[error("device tree gives no timebase frequency")]
+    NoTimebase,
+    /// A timebase of so many ticks a second, by which no time can be told.
+    #[error("device tree gives a timebase frequency of {0} Hz")]
+    Timebase(u64),
+    /// More reservations than can be kept, and none may be left out.
+    #[error("device tree reserves more than {0} ranges")]
+    TooManyReservations(usize),
+    /// A child of `/reserved-memory` whose `reg` cannot be read, so that it cannot be honoured.
+    #[error("device tree has an unreadable /reserved-memory node")]
+    MalformedReservation,
+    /// Services that must not be called.
+    #[error("{0}")]
+    Rtas(Box<TokenError>),
+    /// Several nodes of this name below the root, of which an ultravisor may read another one.
+    #[error("device tree has several /{0} nodes")]
+    SeveralNodes(&'static str),
+    /// Several properties of this name in `/chosen`, of which an ultravisor may measure another one.
+    #[error("device tree has several /chosen/{0}")]
+    SeveralProperties(&'static str),
+}
+
+/// Why the services of a tree are not called.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TokenError {
+    /// A service with token 0.
+    #[error("RTAS service {0} has token 0")]
+    Zero(HostText),
+    /// A service whose token is not one word.
+    #[error("RTAS service {0} has a token that is not one word")]
+    NotOneWord(HostText),
+    /// Two services with one token.
+    #[error("RTAS services {0} and {1} have one token, {2:#x}")]
+    Shared(HostText, HostText, u32),
+    /// A service with the number that the kernel ends a run by.
+    #[error("RTAS service {0} has the token of an exit, {1:#x}")]
+    Reserved(HostText, u32),
+    /// More services than can be compared.
+    #[error("more than {0} RTAS services")]
+    TooMany(usize),
+}
