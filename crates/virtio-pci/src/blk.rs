@@ -10,6 +10,7 @@ pub mod driver;
 pub mod error;
 pub mod geometry;
 mod life;
+mod range_limits;
 pub mod ranges;
 pub mod request;
 pub mod stream;

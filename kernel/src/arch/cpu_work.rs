@@ -8,7 +8,7 @@ use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 use papr::addr::GpaRange;
-use papr::clock::{Clock, Deadline};
+use papr::clock::Deadline;
 use papr::hcall::calls;
 use papr::lock::{Lock, Stuck};
 use postern_core::mailbox::{self, Slot};

@@ -6,6 +6,7 @@ use crate::devices::bridge::{Bridge, is_serial};
 use crate::devices::interrupts;
 use crate::memory::open::Pool;
 use crate::platform::entropy;
+use crate::platform::logger;
 use crate::platform::pseries::Pseries;
 use crate::platform::uart;
 use crate::report::Report;

@@ -5,7 +5,7 @@
 //! a hint that makes no sense is passed over.
 
 use crate::blk::geometry::FLUSH;
-use crate::blk::ranges::{MAX_RANGES, RangeLimits};
+use crate::blk::range_limits::{MAX_RANGES, RangeLimits};
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
 use crate::virtio::transport::DeviceConfig;

@@ -2,64 +2,16 @@
 
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, Rejected};
+pub use crate::blk::range_limits::{MAX_RANGES, RangeLimits, SectorRange};
 use crate::blk::request::{Operation, Token};
 use alloc::vec::Vec;
 use papr::platform::Platform;
 use papr::registers::Mmio;
 
-/// Most ranges that this driver puts into a request: the longest buffer that the least size_max still carries.
-pub const MAX_RANGES: u16 = 32;
 /// struct virtio_blk_discard_write_zeroes: le64 sector, le32 num_sectors, le32 flags.
 const RANGE_BYTES: usize = 16;
 /// VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP
 const UNMAP: u32 = 1;
-
-/// Sectors of a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SectorRange {
-    /// The first.
-    pub sector: u64,
-    /// How many.
-    pub sectors: u64,
-}
-
-/// What one request that names ranges may ask for, checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RangeLimits {
-    /// Most sectors of a range; whole logical blocks, at least one.
-    pub sectors: u32,
-    /// Most ranges; at least 1, at most [`MAX_RANGES`].
-    pub ranges: u16,
-    /// A range that has to be cut is best cut at a multiple of this many sectors. Whole logical blocks, at most `sectors`.
-    pub alignment: u32,
-    /// Whether zeros may be had by letting go of what the blocks hold.
-    pub may_unmap: bool,
-}
-
-impl RangeLimits {
-    /// How much of a range its first piece takes.
-    fn first(&self, range: SectorRange) -> u64 {
-        let most = u64::from(self.sectors);
-        if range.sectors <= most {
-            return range.sectors;
-        }
-        let end = range.sector.saturating_add(most);
-        let beyond = end.checked_rem(self.alignment.into()).unwrap_or(0);
-        most.saturating_sub(beyond).max(1)
-    }
-
-    /// The next request's ranges: as many pieces from the front of `rest` as it may have, which `rest` loses.
-    fn take(&self, rest: &mut SectorRange) -> Vec<SectorRange> {
-        let mut pieces = Vec::new();
-        while rest.sectors > 0 && pieces.len() < usize::from(self.ranges) {
-            let sectors = self.first(*rest);
-            pieces.push(SectorRange { sector: rest.sector, sectors });
-            rest.sector = rest.sector.saturating_add(sectors);
-            rest.sectors = rest.sectors.saturating_sub(sectors);
-        }
-        pieces
-    }
-}
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
     /// Tells the disk that nobody needs what these ranges hold: what they read as from then on is undefined.
