@@ -21,7 +21,6 @@ const SCRATCH_BYTES: u64 = (2 << 20) + 512;
 
 pub use crate::matrix::fixture::{PAGE, SERVING};
 
-
 /// All combinations.
 #[must_use]
 pub fn tests() -> Vec<Test> {
