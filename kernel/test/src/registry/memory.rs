@@ -7,15 +7,16 @@ use workloads::registry::marks::{fill, first_wrong};
 /// Bytes that are marked, and of one block.
 const BYTES: usize = 2 << 20;
 const BLOCK: usize = 64 << 10;
+/// Doublewords of a block.
+const WORDS: usize = BLOCK / size_of::<u64>();
 
 /// Each doubleword of many blocks keeps a mark that no other has.
 pub fn marks() -> Result<(), NotOk> {
-    let words = BLOCK / size_of::<u64>();
     let mut blocks: Vec<Vec<u64>> = Vec::new();
     for _ in 0..BYTES / BLOCK {
         let mut block = Vec::new();
-        block.try_reserve_exact(words).map_err(|_| NotOk::NoMemory(BLOCK))?;
-        block.resize(words, 0);
+        block.try_reserve_exact(WORDS).map_err(|_| NotOk::NoMemory(BLOCK))?;
+        block.resize(WORDS, 0);
         blocks.push(block);
     }
     fill(&mut blocks);
