@@ -9,7 +9,7 @@ use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
 /// Where crates are: folders with `src`.
-const CRATES: [&str; 20] = [
+const CRATES: [&str; 22] = [
     "adversary",
     "bench",
     "boot",
@@ -18,6 +18,7 @@ const CRATES: [&str; 20] = [
     "crates/papr",
     "crates/postern-core",
     "crates/pseries-tree",
+    "crates/status-page",
     "crates/svm-dma",
     "crates/testkit",
     "crates/virtio-pci",
@@ -28,6 +29,7 @@ const CRATES: [&str; 20] = [
     "kernel/arch",
     "kernel/test",
     "kernel/virtio-drivers",
+    "release",
     "tables",
     "ultravisor",
 ];

@@ -5,9 +5,9 @@ use crate::arch::cpus;
 use crate::devices::DeviceError;
 use crate::devices::set::Devices;
 use crate::jobs::net::{LONGEST_SERVE, PING_WAIT, configure};
+use crate::platform::console::{self, print_line};
 use crate::platform::pseries::Pseries;
-use crate::platform::{console, interrupts, logger};
-use crate::println;
+use crate::platform::{interrupts, logger};
 use crate::report::{Report, live};
 use alloc::string::String;
 use core::fmt::Write;
@@ -30,7 +30,7 @@ const ROW: usize = 16;
 /// Follows commands until `off`, Ctrl-D or the end of `serve=`.
 pub fn follow(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
     report.fact_now(end::MONITOR, "ready");
-    println!("monitor: help lists the commands");
+    print_line(format_args!("monitor: help lists the commands"));
     let mut editor = Editor::default();
     let mut deadline = Deadline::after(&Pseries, options.serve.unwrap_or(LONGEST_SERVE));
     console::draw(Draw::Text(PROMPT));
@@ -61,7 +61,7 @@ fn obey(line: &[u8], options: &Options, devices: &mut Devices, report: &mut Repo
     let command = match parse(line) {
         Ok(command) => command,
         Err(error) => {
-            println!("{error}");
+            print_line(format_args!("{error}"));
             return true;
         }
     };
@@ -70,7 +70,7 @@ fn obey(line: &[u8], options: &Options, devices: &mut Devices, report: &mut Repo
         Command::Off => return false,
         Command::Help => {
             for help in COMMANDS {
-                println!("help: {:width$}  {}", help.usage, help.help, width = 36);
+                print_line(format_args!("help: {:width$}  {}", help.usage, help.help, width = 36));
             }
         }
         Command::Devices => steps(report, &["blk", "net", "devices"]),
@@ -81,43 +81,47 @@ fn obey(line: &[u8], options: &Options, devices: &mut Devices, report: &mut Repo
         Command::Pool => {
             steps(report, &["pool"]);
             if let Some(pool) = devices.dma.pool_statistics() {
-                println!("pool use: {}", live::pool(&pool));
-                println!("bounced: {}", live::copied(devices));
+                print_line(format_args!("pool use: {}", live::pool(&pool)));
+                print_line(format_args!("bounced: {}", live::copied(devices)));
             }
         }
         Command::Tce => {
             steps(report, &["tce"]);
             match live::exposed(devices) {
-                Ok(Some(pages)) => println!("exposed: {pages} pages reachable besides the pool"),
+                Ok(Some(pages)) => {
+                    print_line(format_args!("exposed: {pages} pages reachable besides the pool"))
+                }
                 Ok(None) => {}
-                Err(error) => println!("exposed: {error}"),
+                Err(error) => print_line(format_args!("exposed: {error}")),
             }
         }
         Command::Irq => match interrupts::statistics() {
-            Some(seen) => println!("interrupts: {}", live::interrupts(&seen)),
-            None => println!("interrupts: a CPU stands still in the middle of one"),
+            Some(seen) => print_line(format_args!("interrupts: {}", live::interrupts(&seen))),
+            None => print_line(format_args!("interrupts: a CPU stands still in the middle of one")),
         },
         Command::Cpus => {
             steps(report, &["cpu", "cpus"]);
-            println!("cpus: {} besides the boot CPU can work", cpus::workers().count());
-            println!("calls: {}", live::calls());
+            print_line(format_args!("cpus: {} besides the boot CPU can work", cpus::workers().count()));
+            print_line(format_args!("calls: {}", live::calls()));
         }
         Command::Facts => {
             for (name, value) in report.stated() {
-                println!("{}", name.line(value));
+                print_line(format_args!("{}", name.line(value)));
             }
         }
         Command::BlkRead { .. } if devices.pool.is_some() => {
-            println!("blk read: not in a secure guest: the console is the host's");
+            print_line(format_args!("blk read: not in a secure guest: the console is the host's"));
         }
         Command::BlkRead { sector, disk } => blk_read(sector, disk, devices),
         Command::Ping(host) => {
             if let Err(error) = ping(host, devices, report) {
-                println!("ping: {error}");
+                print_line(format_args!("ping: {error}"));
             }
         }
         Command::Log(level) if devices.pool.is_some() && level > options.loglevel.max(LevelFilter::Info) => {
-            println!("log: in a secure guest no more than loglevel= asked for: the console is the host's");
+            print_line(format_args!(
+                "log: in a secure guest no more than loglevel= asked for: the console is the host's"
+            ));
         }
         Command::Log(level) => logger::set_console_level(level),
     }
@@ -129,24 +133,24 @@ fn steps(report: &Report, labels: &[&str]) {
     for (label, text) in report.steps() {
         let kind = label.trim_end_matches(|c: char| c.is_ascii_digit());
         if labels.contains(&kind) {
-            println!("{label}: {text}");
+            print_line(format_args!("{label}: {text}"));
         }
     }
 }
 
 fn cards(devices: &Devices) {
     if devices.cards.is_empty() {
-        println!("net: there is no card");
+        print_line(format_args!("net: there is no card"));
     }
     for card in &devices.cards {
         let frames = card.stack.counters().frames;
-        println!(
+        print_line(format_args!(
             "net{}: link {}, {} frames received, {} sent",
             card.number,
             if card.stack.link_up() { "up" } else { "down or not looked at" },
             frames.received,
             frames.sent
-        );
+        ));
     }
 }
 
@@ -154,13 +158,13 @@ fn ping(host: Ipv4Addr, devices: &mut Devices, report: &mut Report) -> Result<()
     let card = devices.cards.first_mut().ok_or(DeviceError::Missing("network card"))?;
     configure(card, report)?;
     let time = card.stack.ping(&Pseries, host, PING_WAIT)?;
-    println!("net{}: {host} answers a ping in {} us", card.number, time.as_micros());
+    print_line(format_args!("net{}: {host} answers a ping in {} us", card.number, time.as_micros()));
     Ok(())
 }
 
 fn blk_read(sector: u64, number: usize, devices: &mut Devices) {
     let Some(disk) = devices.disks.iter_mut().find(|disk| disk.number == number) else {
-        println!("blk read: there is no blk{number}");
+        print_line(format_args!("blk read: there is no blk{number}"));
         return;
     };
     let block = usize::try_from(disk.driver.geometry().block).unwrap_or(SECTOR).max(SECTOR);
@@ -171,7 +175,7 @@ fn blk_read(sector: u64, number: usize, devices: &mut Devices) {
     let data = match disk.driver.read(first, block) {
         Ok(data) => data,
         Err(error) => {
-            println!("blk read: blk{number}: {error}");
+            print_line(format_args!("blk read: blk{number}: {error}"));
             return;
         }
     };
@@ -184,6 +188,6 @@ fn blk_read(sector: u64, number: usize, devices: &mut Devices) {
         }
         let plain: String =
             bytes.iter().map(|byte| if is_plain(*byte) { char::from(*byte) } else { '.' }).collect();
-        println!("  {:03x} {hex}  {plain}", row.saturating_mul(ROW));
+        print_line(format_args!("  {:03x} {hex}  {plain}", row.saturating_mul(ROW)));
     }
 }
