@@ -6,10 +6,10 @@ MAKEFLAGS += --no-print-directory
 
 # What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
 # looked at before anything is installed or built.
-VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET PORT ECHO_PORT QEMU APPEND TIMEOUT BLOB BEHAVIOUR FAULTS LOG
+VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET PORT ECHO_PORT QEMU APPEND TIMEOUT RESULTS BLOB BEHAVIOUR FAULTS LOG
 # A word of make's command line that no goal knows is a slip of the finger, and a run without it another run.
 knows_run := $(VARIABLES)
-knows_test := QEMU JOBS RESULTS
+knows_test := QEMU JOBS RESULTS EXCLUDE REPEAT LIMIT
 knows_bench := QUICK KEEP ONLY
 knows_soak := TIME SEED QEMU
 knows_fuzz := TIME FUZZ

@@ -33,7 +33,8 @@ part checks scripts/check.sh
 part host scripts/cargo test --workspace --exclude postern-kernel --exclude postern-test --exclude postern-virtio-drivers --no-fail-fast
 part loom scripts/loom.sh
 part boot scripts/cargo -q run -p postern-harness -- test \
-    ${QEMU:+"QEMU=$QEMU"} ${JOBS:+"JOBS=$JOBS"} "RESULTS=$results"
+    ${QEMU:+"QEMU=$QEMU"} ${JOBS:+"JOBS=$JOBS"} ${EXCLUDE:+"EXCLUDE=$EXCLUDE"} ${REPEAT:+"REPEAT=$REPEAT"} \
+    ${LIMIT:+"LIMIT=$LIMIT"} "RESULTS=$results"
 
 rm -f "$results/status"
 echo "$passed passed, $failed failed"

@@ -2,6 +2,7 @@
 
 use crate::finding::Finding;
 use crate::guest::report::Report;
+use crate::guest::tap::{Tap, Verdict};
 use crate::observe::contract;
 use crate::observe::exposure::{self, Violation};
 use crate::observe::proofs;
@@ -10,7 +11,7 @@ use crate::qemu::monitor::Monitor;
 use crate::qemu::process::Ended;
 use crate::session::{Finished, Session, last_line};
 use crate::variable::{Firmware, Net};
-use postern_ultravisor::strict;
+use postern_ultravisor::strict::{self, Breach};
 use postern_ultravisor::{End, call};
 use std::fs::File;
 
@@ -99,6 +100,14 @@ pub const fn entry(firmware: Firmware) -> &'static str {
         Firmware::Vof => "vof",
         Firmware::Bios => "fdt",
     }
+}
+
+/// Whether a finding is the jump into the pool that `mmu/pool-execute` of `test=` makes on purpose.
+#[must_use]
+pub fn is_jump_of_a_test(finished: &Finished, finding: &Finding) -> bool {
+    let Finding::Strict(Breach::ExecutesShared(at)) = finding else { return false };
+    let tap = Tap::read(&finished.output.console);
+    tap.verdict("mmu/pool-execute") == Some(&Verdict::Ok) && Some(*at) == finished.report.number("pool.base")
 }
 
 /// A secure guest exposed its pool and nothing else, by each observer's account, and did nothing that a real

@@ -40,10 +40,14 @@ Variables (`--name VALUE` means the same)       default
   SABOTAGE=PATH  SKIP_BOUNCE=PATH               build/postern-sabotage.elf, postern-skip-bounce.elf
   CARELESS=PATH                                 build/postern-careless.elf
   JOBS=N                 tests at a time        2
-  RESULTS=DIR            leave boot.xml (JUnit) and boot.tsv there
-                         ROM and QEMU are for run, test and soak, KERNEL for run and test, TEST_IMAGE for test and
-                         soak, TIME and SEED for a soak, JOBS, RESULTS, SABOTAGE, SKIP_BOUNCE and CARELESS for a test,
-                         the others for a run
+  EXCLUDE=PART,...       tests to leave out     none
+  REPEAT=N               runs of each test      1
+  LIMIT=SECONDS          of each guest          as its test says
+  RESULTS=DIR            leave there, of a test, boot.xml (JUnit), boot.tsv, boot.jsonl and facts.jsonl (JSON lines); of
+                         a run, tests.xml, tests.jsonl, facts.jsonl and console.log
+                         ROM and QEMU are for run, test and soak, KERNEL and RESULTS for run and test, TEST_IMAGE for
+                         test and soak, TIME and SEED for a soak, JOBS, EXCLUDE, REPEAT, LIMIT, SABOTAGE, SKIP_BOUNCE
+                         and CARELESS for a test, the others for a run
   TIME=SECONDS SEED=N    of a soak              180, another each time
 
 Exit status of run: the guest's own (docs/exit-codes.md); 1 the runner's verdict is bad or there was no

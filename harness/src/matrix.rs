@@ -54,6 +54,7 @@ pub mod resets;
 pub mod results;
 pub mod rtas_model;
 pub mod runner;
+pub mod runner_results;
 pub mod sabotage;
 pub mod second_kernel;
 pub mod shape_devices;

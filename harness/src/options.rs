@@ -37,7 +37,7 @@ const TESTS: &[Action] = &[Action::Test, Action::Soak];
 const GUESTS: &[Action] = &[Action::Run, Action::Test, Action::Soak];
 
 /// Every variable, with the subcommands that it means something to.
-pub const VARIABLES: [(&str, &[Action]); 28] = [
+pub const VARIABLES: [(&str, &[Action]); 31] = [
     ("FIRMWARE", RUN),
     ("SVM", RUN),
     ("AP", RUN),
@@ -65,7 +65,10 @@ pub const VARIABLES: [(&str, &[Action]); 28] = [
     ("TIME", SOAK),
     ("SEED", SOAK),
     ("JOBS", TEST),
-    ("RESULTS", TEST),
+    ("RESULTS", IMAGE),
+    ("EXCLUDE", TEST),
+    ("REPEAT", TEST),
+    ("LIMIT", TEST),
 ];
 
 impl Action {
@@ -158,8 +161,14 @@ pub struct Options {
     pub seed: Option<u64>,
     /// `JOBS=N`: tests at a time.
     pub jobs: usize,
-    /// `RESULTS=DIR`: where what became of each test is left.
+    /// `RESULTS=DIR`: where what became of each test, and each fact, is left.
     pub results: Option<PathBuf>,
+    /// `EXCLUDE=WORD,...`: boot tests that are not run, named as in `words`.
+    pub exclude: Vec<String>,
+    /// `REPEAT=N`: how often each boot test is run.
+    pub repeat: usize,
+    /// `LIMIT=SECONDS`: how long each guest of a boot test may take; none: as its test says.
+    pub guest_limit: Option<Duration>,
     /// Words that are no variables: of `test` and `list` parts of test names, or whole names after `=`; of `table`
     /// files of results.
     pub words: Vec<String>,
@@ -196,6 +205,9 @@ impl Default for Options {
             seed: None,
             jobs: 2,
             results: None,
+            exclude: Vec::new(),
+            repeat: 1,
+            guest_limit: None,
             words: Vec::new(),
         }
     }
@@ -384,6 +396,9 @@ impl Options {
             "JOBS" => self.jobs = value.jobs()?,
             "RESULTS" if text.is_empty() => return Err(value.bad("a folder").into()),
             "RESULTS" => self.results = Some(PathBuf::from(text)),
+            "EXCLUDE" => self.exclude = value.line()?.split(',').map(str::to_owned).collect(),
+            "REPEAT" => self.repeat = value.times()?,
+            "LIMIT" => self.guest_limit = Some(value.seconds()?),
             _ => return Err(UsageError::UnknownVariable(name.to_owned())),
         }
         Ok(())

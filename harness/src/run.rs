@@ -3,9 +3,12 @@
 use crate::blob::{self, BlobError};
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
+use crate::guest::tap::Tap;
 use crate::guest::{console, firmware};
 use crate::interrupt;
+use crate::json_lines;
 use crate::judge;
+use crate::junit;
 use crate::keyboard::{self, Up};
 use crate::matrix::fixture::{PAGE, SERVING};
 use crate::options::Options;
@@ -82,6 +85,10 @@ impl fmt::Display for RunError {
 pub fn run(options: &Options) -> Result<u8, RunError> {
     let mut dir = Workdir::new().map_err(|error| RunError::File(std::env::temp_dir(), error))?;
     let machine = machine(options, &dir)?;
+    if let Some(dir) = &options.results {
+        // A folder that cannot be written is told before the guest runs.
+        std::fs::create_dir_all(dir).map_err(|error| RunError::File(dir.clone(), error))?;
+    }
     let tpm = options.blob.then(|| blob::demo(&machine, INITRD, demo_files())).transpose()?;
     if options.blob {
         say!(
@@ -121,6 +128,9 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
     let finished = session.finish(options.limit());
     drop(keyboard);
     let status = conclude(options, &finished, expected.as_deref());
+    if let Some(dir) = &options.results {
+        keep_results(dir, &finished).map_err(|(path, error)| RunError::File(path, error))?;
+    }
     if status != 0 && status != INTERRUPTED {
         keep_log(&finished);
     }
@@ -230,7 +240,8 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
     }
     // `svm=off` on the kernel command line is a person's right.
     if options.svm && status == 0 && finished.report.fact("mode") != Some("normal") {
-        let exposed = judge::exposure(finished, options.access_platform);
+        let mut exposed = judge::exposure(finished, options.access_platform);
+        exposed.retain(|finding| !judge::is_jump_of_a_test(finished, finding));
         if exposed.is_empty() {
             say!("runner: shared and reachable from devices: the pool, nothing else");
         }
@@ -277,6 +288,23 @@ fn describe_esm(finished: &Finished) {
 
 fn seconds(limit: Duration) -> u64 {
     limit.as_secs()
+}
+
+/// Leaves the guest's facts and what its tests came to, as JSON lines, and the tests as JUnit has them.
+fn keep_results(dir: &Path, finished: &Finished) -> Result<(), (PathBuf, io::Error)> {
+    let tests = Tap::read(&finished.output.console).outcomes();
+    let files = [
+        ("tests.jsonl", json_lines::tests(&tests)),
+        ("tests.xml", junit::suite("guest", &[], &tests)),
+        ("console.log", finished.output.console.clone()),
+    ];
+    let facts = dir.join(json_lines::FACTS);
+    json_lines::write_facts(&facts, &finished.report).map_err(|error| (facts, error))?;
+    for (name, text) in files {
+        let path = dir.join(name);
+        std::fs::write(&path, text).map_err(|error| (path, error))?;
+    }
+    Ok(())
 }
 
 fn keep_log(finished: &Finished) {

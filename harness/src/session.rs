@@ -2,6 +2,7 @@
 
 use crate::guest::console::Live;
 use crate::guest::report::Report;
+use crate::json_lines;
 use crate::observe::exposure::Shared;
 use crate::observe::log::Log;
 use crate::observe::naps::Naps;
@@ -23,6 +24,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long QEMU may take to open its gdb server.
@@ -252,12 +254,14 @@ impl Session {
     /// Waits for the guest's end, `limit` from its start.
     #[must_use]
     pub fn finish(self, limit: Duration) -> Finished {
-        let (ended, output) = self.qemu.wait(limit);
+        let (ended, output) = self.qemu.wait(limit.min(longest()));
         let ultravisor = self.ultravisor.map(Ultravisor::join);
         let said = self.log.map(Log::finish).unwrap_or_default();
+        let report = Report::parse(&output.console);
+        json_lines::ended(&report);
         Finished {
             ended,
-            report: Report::parse(&output.console),
+            report,
             output,
             ultravisor,
             trace: said.trace,
@@ -277,6 +281,21 @@ impl Finished {
             now: report.shared.clone(),
             ever: proofs::without_proofs(&report.ever_shared, &report.calls),
         })
+    }
+}
+
+/// Seconds that a guest may take at most, whatever its test allows; 0 for no such bound.
+static LONGEST: AtomicU64 = AtomicU64::new(0);
+
+/// From now on no guest runs longer than this, in whole seconds.
+pub fn limit_guests(limit: Duration) {
+    LONGEST.store(limit.as_secs().max(1), Ordering::Relaxed);
+}
+
+fn longest() -> Duration {
+    match LONGEST.load(Ordering::Relaxed) {
+        0 => Duration::MAX,
+        seconds => Duration::from_secs(seconds),
     }
 }
 

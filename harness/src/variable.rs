@@ -217,6 +217,16 @@ impl Value<'_> {
     }
 
     /// # Errors
+    /// Not a number from 1 to 1000.
+    pub fn times(&self) -> Result<usize, BadVariable> {
+        let expected = "a number from 1 to 1000";
+        match self.str(expected)?.parse() {
+            Ok(n @ 1..=1000) => Ok(n),
+            _ => Err(self.bad(expected)),
+        }
+    }
+
+    /// # Errors
     /// No file there.
     pub fn file(&self) -> Result<PathBuf, BadVariable> {
         let path = PathBuf::from(self.text);

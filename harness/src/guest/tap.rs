@@ -1,5 +1,10 @@
 //! The lines by which the tests in the guest say what they came to: TAP 13.
 
+use crate::junit::{self, Outcome};
+
+/// Tests that are believed to be missing at most: the plan is what a guest says.
+const MOST: usize = 1000;
+
 /// What a test came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -54,6 +59,25 @@ impl Tap {
         self.tests.iter().find(|test| test.name == name).map(|test| &test.verdict)
     }
 
+    /// The same for lists of results. A test that was planned and never came has failed.
+    #[must_use]
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        let came = self.tests.iter().map(|test| {
+            let verdict = match &test.verdict {
+                Verdict::Ok => junit::Verdict::Passed,
+                Verdict::NotOk(reason) => junit::Verdict::Failed(reason.clone()),
+                Verdict::Skip(why) => junit::Verdict::Skipped(why.clone()),
+            };
+            Outcome { name: test.name.clone(), seconds: None, verdict }
+        });
+        let missing = (self.tests.len()..self.planned.unwrap_or(0).min(MOST)).map(|number| Outcome {
+            name: format!("never-came/{}", number + 1),
+            seconds: None,
+            verdict: junit::Verdict::Failed("the run ended before this test".to_owned()),
+        });
+        came.chain(missing).collect()
+    }
+
     /// Whether every test that was to come came.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -101,6 +125,20 @@ mod tests {
         assert_eq!(tap.verdict("c/d"), Some(&Verdict::NotOk("is \"1\" \\ 2".into())));
         assert_eq!(tap.verdict("e/f"), Some(&Verdict::Skip("needs a disk".into())));
         assert_eq!(tap.verdict("x"), None);
+    }
+
+    #[test]
+    fn a_test_that_never_came_has_failed() {
+        let outcomes = Tap::read("1..3\nok 1 - a/b\nok 2 - c/d # SKIP needs a disk\n").outcomes();
+        let verdicts: Vec<_> = outcomes.iter().map(|one| (&*one.name, one.verdict.parts())).collect();
+        assert_eq!(
+            verdicts,
+            [
+                ("a/b", ("passed", "")),
+                ("c/d", ("skipped", "needs a disk")),
+                ("never-came/3", ("failed", "the run ended before this test")),
+            ]
+        );
     }
 
     #[test]

@@ -13,7 +13,6 @@ use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
 use crate::session::Finished;
 use crate::variable::{Firmware, Net};
-use postern_ultravisor::strict::Breach;
 use workloads::registry::{Entry, Requirement, TESTS};
 
 const BYTES: u64 = 2 << 20;
@@ -76,9 +75,7 @@ fn whole(context: &Context, secure: bool, dynamic: bool) -> Result<(), Failure> 
     findings.extend(compared(&finished, TESTS.iter(), expected));
     findings.extend(judge::fact(&finished, "tests.failed", "0"));
     if secure {
-        // The jump into the pool is this test's own.
-        let pool = finished.report.number("pool.base");
-        let own = |finding: &Finding| matches!(finding, Finding::Strict(Breach::ExecutesShared(at)) if Some(*at) == pool);
+        let own = |finding: &Finding| judge::is_jump_of_a_test(&finished, finding);
         findings.extend(judge::exposure(&finished, true).into_iter().filter(|finding| !own(finding)));
     }
     verdict(finished, findings)

@@ -1,41 +1,11 @@
-//! What became of the boot tests, for other programs: `boot.tsv`, a line for each test, and `boot.xml`, as JUnit has it.
+//! What became of the boot tests, for other programs: `boot.tsv`, a line for each test, `boot.xml`, as JUnit has it, and
+//! `boot.jsonl`, a JSON object for each test.
 
 use crate::finding::Finding;
+use crate::json_lines;
+use crate::junit::{Outcome, suite};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// A boot test that was run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// The test's name.
-    pub name: String,
-    /// How long it took.
-    pub seconds: f32,
-    /// What became of it.
-    pub verdict: Verdict,
-}
-
-/// What became of a boot test; reasons are on one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It passed.
-    Passed,
-    /// It could not be run on this machine.
-    Skipped(String),
-    /// It failed.
-    Failed(String),
-}
-
-impl Verdict {
-    /// Its word in `boot.tsv`, and the reason.
-    fn parts(&self) -> (&'static str, &str) {
-        match self {
-            Self::Passed => ("passed", ""),
-            Self::Skipped(reason) => ("skipped", reason),
-            Self::Failed(reason) => ("failed", reason),
-        }
-    }
-}
 
 /// Begins the line of a `boot.tsv` that names its QEMU.
 pub const QEMU: &str = "# QEMU ";
@@ -53,14 +23,29 @@ pub fn version(qemu: &Path) -> Result<String, Finding> {
     version.map(str::to_owned).ok_or_else(none)
 }
 
-/// Leaves both files in the folder.
+/// Leaves the files in the folder, without a test, and keeps the facts of each guest that ends from now on.
+///
+/// # Errors
+/// A file could not be written.
+pub fn begin(dir: &Path, qemu: &str) -> Result<(), Finding> {
+    write(dir, qemu, &[])?;
+    let facts = dir.join(json_lines::FACTS);
+    json_lines::keep(&facts).map_err(|error| Finding::File(facts, error))
+}
+
+/// Leaves the files in the folder.
 ///
 /// # Errors
 /// A file could not be written.
 pub fn write(dir: &Path, qemu: &str, outcomes: &[Outcome]) -> Result<(), Finding> {
     let file = |path: PathBuf| move |error| Finding::File(path, error);
     std::fs::create_dir_all(dir).map_err(file(dir.into()))?;
-    for (name, text) in [("boot.tsv", table(qemu, outcomes)), ("boot.xml", junit(qemu, outcomes))] {
+    let files = [
+        ("boot.tsv", table(qemu, outcomes)),
+        ("boot.xml", suite("boot", &[("qemu", qemu)], outcomes)),
+        ("boot.jsonl", json_lines::tests(outcomes)),
+    ];
+    for (name, text) in files {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(file(path))?;
     }
@@ -72,69 +57,30 @@ fn table(qemu: &str, outcomes: &[Outcome]) -> String {
     for Outcome { name, seconds, verdict } in outcomes {
         let (word, reason) = verdict.parts();
         let reason = reason.replace(char::is_control, " ");
+        let seconds = seconds.unwrap_or_default();
         text += &format!("{word}\t{name}\t{seconds:.1}\t{reason}\n");
     }
     text
 }
 
-fn junit(qemu: &str, outcomes: &[Outcome]) -> String {
-    let count = |word| outcomes.iter().filter(|outcome| outcome.verdict.parts().0 == word).count();
-    let (failures, skipped) = (count("failed"), count("skipped"));
-    let time: f32 = outcomes.iter().map(|outcome| outcome.seconds).sum();
-    let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <testsuite name=\"boot\" tests=\"{}\" failures=\"{failures}\" skipped=\"{skipped}\" time=\"{time:.1}\">\n\
-         <properties><property name=\"qemu\" value=\"{}\"/></properties>\n",
-        outcomes.len(),
-        escaped(qemu)
-    );
-    for Outcome { name, seconds, verdict } in outcomes {
-        let group = name.split('/').next().unwrap_or_default();
-        let case = format!(
-            "<testcase classname=\"boot.{}\" name=\"{}\" time=\"{seconds:.1}\"",
-            escaped(group),
-            escaped(name)
-        );
-        let child = |tag, reason| format!("{case}><{tag} message=\"{}\"/></testcase>\n", escaped(reason));
-        text += &match verdict {
-            Verdict::Passed => format!("{case}/>\n"),
-            Verdict::Skipped(reason) => child("skipped", reason),
-            Verdict::Failed(reason) => child("failure", reason),
-        };
-    }
-    text.push_str("</testsuite>\n");
-    text
-}
-
-/// Text as an attribute of XML holds it; control characters, which XML has not, as blanks.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for c in text.chars() {
-        match c {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            c if c.is_control() => escaped.push(' '),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::junit::Verdict;
 
     fn outcomes() -> [Outcome; 3] {
         [
-            Outcome { name: "vof/normal/ap-off".into(), seconds: 1.25, verdict: Verdict::Passed },
+            Outcome { name: "vof/normal/ap-off".into(), seconds: Some(1.25), verdict: Verdict::Passed },
             Outcome {
                 name: "violation/blk/x".into(),
-                seconds: 2.0,
+                seconds: Some(2.0),
                 verdict: Verdict::Failed("r3 < \"4\" & \x1b[2J\nmore".into()),
             },
-            Outcome { name: "x/y".into(), seconds: 0.0, verdict: Verdict::Skipped("no such QEMU".into()) },
+            Outcome {
+                name: "x/y".into(),
+                seconds: Some(0.0),
+                verdict: Verdict::Skipped("no such QEMU".into()),
+            },
         ]
     }
 
@@ -147,19 +93,6 @@ mod tests {
         assert_eq!(lines[2], "failed\tviolation/blk/x\t2.0\tr3 < \"4\" &  [2J more");
         assert_eq!(lines[3], "skipped\tx/y\t0.0\tno such QEMU");
         assert_eq!(lines.len(), 4);
-    }
-
-    #[test]
-    fn junit_counts_and_escapes() {
-        let text = junit("10.0.13", &outcomes());
-        assert!(
-            text.contains("<testsuite name=\"boot\" tests=\"3\" failures=\"1\" skipped=\"1\" time=\"3.2\">"),
-            "{text}"
-        );
-        assert!(text.contains("<testcase classname=\"boot.vof\" name=\"vof/normal/ap-off\" time=\"1.2\"/>"));
-        assert!(text.contains("message=\"r3 &lt; &quot;4&quot; &amp;  [2J more\""), "{text}");
-        assert!(text.contains("<skipped message=\"no such QEMU\"/>"), "{text}");
-        assert!(text.bytes().all(|byte| byte == b'\n' || byte >= b' '));
     }
 
     #[test]

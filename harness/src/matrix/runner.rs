@@ -2,8 +2,10 @@
 
 use crate::guest::console::tail;
 use crate::interrupt;
+use crate::json_lines;
+use crate::junit::{Outcome, Verdict};
 use crate::matrix::fixture::{Context, Failure};
-use crate::matrix::results::{self, Outcome, Verdict};
+use crate::matrix::results;
 pub use crate::matrix::test::{Body, Test};
 use crate::matrix::{
     boot_matrix, bus, by_hand, device_tree, disk_names, entry, esm, faults, honesty, host, idle, injection,
@@ -15,6 +17,7 @@ use crate::options::Options;
 use crate::out;
 use crate::run::{FAILED, FINDINGS, INTERRUPTED};
 use crate::say;
+use crate::session::limit_guests;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -90,6 +93,7 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests.extend(super::monitor::tests());
     tests.extend(super::second_kernel::tests());
     tests.extend(super::linux::tests());
+    tests.extend(super::runner_results::tests());
     tests.extend(super::tool::tests());
     tests.retain(|test| filters.is_empty() || filters.iter().any(|word| fits(word, &test.name)));
     tests
@@ -98,6 +102,21 @@ fn all(filters: &[String]) -> Vec<Test> {
 /// Whether a word of the command line means this test: a part of its name, or after `=` the whole.
 fn fits(word: &str, name: &str) -> bool {
     word.strip_prefix('=').map_or_else(|| name.contains(word), |whole| name == whole)
+}
+
+/// The tests that the words mean, without those that are excluded.
+fn asked(options: &Options) -> Option<Vec<Test>> {
+    let mut tests = chosen(&options.words)?;
+    if let Some(word) = options.exclude.iter().find(|word| !tests.iter().any(|test| fits(word, &test.name))) {
+        eprintln!("postern: EXCLUDE={word}: none of the tests that are asked for; `list` names them");
+        return None;
+    }
+    tests.retain(|test| !options.exclude.iter().any(|word| fits(word, &test.name)));
+    if tests.is_empty() {
+        eprintln!("postern: EXCLUDE= leaves no test");
+        return None;
+    }
+    Some(tests)
 }
 
 /// The tests that the words mean; `None`, and a line, when a word means none.
@@ -124,7 +143,7 @@ pub fn names() -> Vec<String> {
 /// Prints the names.
 #[must_use]
 pub fn list(options: &Options) -> u8 {
-    let Some(tests) = chosen(&options.words) else { return FAILED };
+    let Some(tests) = asked(options) else { return FAILED };
     for test in tests.iter().take_while(|_| !out::is_unheard()) {
         say!("{}", test.name);
     }
@@ -158,11 +177,14 @@ pub fn soak(options: &Options) -> u8 {
 /// Runs the tests and answers the exit status.
 #[must_use]
 pub fn test(options: &Options) -> u8 {
-    let Some(tests) = chosen(&options.words) else { return FAILED };
+    let Some(tests) = asked(options) else { return FAILED };
+    if let Some(limit) = options.guest_limit {
+        limit_guests(limit);
+    }
     // Before the first test: a folder that cannot be written, or no QEMU, is told at once.
     let version = match &options.results {
         Some(dir) => match results::version(&options.qemu)
-            .and_then(|version| results::write(dir, &version, &[]).map(|()| version))
+            .and_then(|version| results::begin(dir, &version).map(|()| version))
         {
             Ok(version) => version,
             Err(error) => {
@@ -175,10 +197,12 @@ pub fn test(options: &Options) -> u8 {
     let context = context(options);
     let next = AtomicUsize::new(0);
     let outcomes = Mutex::new(Vec::new());
+    let runs = tests.len() * options.repeat;
+    let nth = |run: usize| if run < runs { tests.get(run % tests.len()) } else { None };
     std::thread::scope(|scope| {
-        for _ in 0..options.jobs.min(tests.len()) {
+        for _ in 0..options.jobs.min(runs) {
             scope.spawn(|| {
-                while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(test) = nth(next.fetch_add(1, Ordering::Relaxed)) {
                     if interrupt::requested() || out::is_unheard() {
                         break;
                     }
@@ -226,6 +250,7 @@ fn shown((outcome, text): (Outcome, Vec<u8>)) -> Outcome {
 /// Runs one test; what became of it, and the lines that say so.
 fn one(test: &Test, context: &Context) -> (Outcome, Vec<u8>) {
     let started = Instant::now();
+    json_lines::begin(&test.name);
     let result = (test.body)(context);
     let seconds = started.elapsed().as_secs_f32();
     let mut text = Vec::new();
@@ -246,7 +271,7 @@ fn one(test: &Test, context: &Context) -> (Outcome, Vec<u8>) {
             }
         },
     };
-    (Outcome { name: test.name.clone(), seconds, verdict }, text)
+    (Outcome { name: test.name.clone(), seconds: Some(seconds), verdict }, text)
 }
 
 fn describe(text: &mut Vec<u8>, name: &str, seconds: f32, failure: &Failure) -> io::Result<()> {
@@ -312,6 +337,20 @@ mod tests {
             assert_eq!(test(&options), FAILED);
             assert_eq!(list(&options), FAILED);
         }
+    }
+
+    #[test]
+    fn what_is_excluded_is_not_run_and_what_excludes_nothing_is_an_error() {
+        let options = |words: &[&str], exclude: &[&str]| {
+            let own = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
+            Options { words: own(words), exclude: own(exclude), ..Options::default() }
+        };
+        let all = asked(&options(&["vof/normal"], &[])).unwrap().len();
+        let left = asked(&options(&["vof/normal"], &["=vof/normal/ap-on"])).unwrap();
+        assert_eq!(left.len(), all - 1);
+        assert!(left.iter().all(|test| test.name != "vof/normal/ap-on"));
+        assert!(asked(&options(&["vof/normal"], &["slof/normal"])).is_none());
+        assert!(asked(&options(&["=vof/normal/ap-on"], &["vof"])).is_none());
     }
 
     #[test]
