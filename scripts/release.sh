@@ -20,7 +20,8 @@ for image in postern:postern-kernel postern-test:postern-test; do
     # The target of the image has no operating system; none of these packages asks for one.
     scripts/cargo tree -q --locked -p "$crate" --features "$crate/image" --target powerpc64le-unknown-linux-gnu \
         -e normal --prefix depth --no-dedupe -f '{p}|{l}' >"$out.new/tree"
-    scripts/cargo -q run -p postern-release -- "$out.new/$name.elf" <"$out.new/tree" >"$out.new/$name.cdx.json"
+    # Flags that a user has for another target would break this program, which runs here.
+    CARGO_ENCODED_RUSTFLAGS='' scripts/cargo -q run -p postern-release -- "$out.new/$name.elf" <"$out.new/tree" >"$out.new/$name.cdx.json"
     rm "$out.new/tree"
 done
 cp build/rom.bin LICENSE-MIT LICENSE-APACHE "$out.new"
