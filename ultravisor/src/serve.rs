@@ -21,20 +21,24 @@ use super::tap::Tap;
 use super::{Config, End, Report, UvError};
 use crate::Firmware;
 use crate::gdb::{Client, GdbError};
-use attacks::Attacker;
+use attacker::Attacker;
 use discipline::Discipline;
-use order::Order;
-use pauses::Frozen;
-use registers::RegisterSet;
+use frozen::Frozen;
+use register_set::RegisterSet;
 
 mod any;
+mod attacker;
 mod attacks;
 mod discipline;
 mod entry;
+mod frozen;
+mod hypercall_registers;
 mod hypercalls;
+mod msr;
 mod order;
 mod pauses;
 mod probe;
+mod register_set;
 mod registers;
 mod resets;
 mod rtas;
@@ -47,9 +51,6 @@ mod ultracall;
 const VECTORS: [u64; 2] = [0xc00, 0xc000_0000_0000_4c00];
 /// Where QEMU loads an image that is started without firmware.
 const BIOS_BASE: u64 = 0x40_0000;
-const MSR_LE: u64 = 1;
-const MSR_IR: u64 = 1 << 5;
-const MSR_EE: u64 = 1 << 15;
 /// In real mode the four top bits of an effective address are ignored.
 const REAL_MODE_BITS: u64 = 0x0fff_ffff_ffff_ffff;
 const SOCKET_PATIENCE: Duration = Duration::from_secs(120);

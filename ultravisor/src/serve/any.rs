@@ -1,6 +1,7 @@
 //! A guest of which nothing is known: stopped at its ultracalls, and made to see that it is secure.
 
-use super::{MSR_LE, Order, Server};
+use super::order::Order;
+use super::{Server, msr};
 use crate::UvError;
 use crate::call::Number;
 use crate::gdb::Stop;
@@ -17,7 +18,7 @@ const DEPTH: usize = 6;
 impl Server {
     /// UV_ESM succeeded: from here on the vectors are the guest's own.
     pub(super) fn enter_any(&mut self, kernel_base: u64, msr: u64, patch: bool) -> Result<(), UvError> {
-        let little = msr & MSR_LE != 0;
+        let little = msr & msr::LE != 0;
         let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
         let image = image.unwrap_or_default();
         self.secure_bit = secure_bit::find(&image, little);
@@ -49,7 +50,7 @@ impl Server {
         stopped: Instant,
     ) -> Result<bool, UvError> {
         let msr = self.read(order, self.registers.msr)?;
-        let little = msr & MSR_LE != 0;
+        let little = msr & msr::LE != 0;
         let word = self.client.read_memory(pc, 4)?.and_then(|bytes| bytes.try_into().ok());
         let word = word.map(|word| if little { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) });
         if word == Some(SC_2) {

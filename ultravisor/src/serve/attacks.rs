@@ -1,12 +1,14 @@
 //! The moments of an attack: the guest is stopped somewhere, something is done to it, and it goes on.
 
-use super::{MSR_EE, MSR_IR, MSR_LE, Order, Server, VECTORS};
+use super::attacker::Attacker;
+use super::order::Order;
+use super::{Server, VECTORS, msr};
 use crate::UvError;
 use crate::gdb::{GdbError, Stop};
 use crate::general::General;
-use crate::inject::{Act, Attack, Attacked, Interrupts, Moment, Place as Where, Random, STATUS_BITS};
+use crate::inject::{Act, Interrupts, Moment, Random, STATUS_BITS};
 use crate::random::splitmix64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const MSR_DR: u64 = 1 << 4;
 /// Handlers run in the first frame.
@@ -22,82 +24,8 @@ pub(super) const RED_ZONE: u64 = 288;
 pub(super) const STACK: u64 = 1024;
 /// Longest that the host waits for a vCPU to come back from a call.
 const CALL_TIME: Duration = Duration::from_secs(20);
-/// Most looks at the stacks of CPUs.
-const LOOKS: u32 = 200;
-/// How often an attack that has not begun looks whether it may.
-const LOOK: Duration = Duration::from_millis(2);
 /// Words of a canary that registers take.
 const SECRETS: u64 = 512;
-
-/// An attack and how far it is.
-pub(super) struct Attacker {
-    pub(super) attack: Attack,
-    pub(super) random: Random,
-    /// Moments that are left.
-    left: u32,
-    /// When the next one is.
-    next: Option<Instant>,
-    /// Places at which the guest stops for it are watched. Each stop costs time, so locks are watched from the trigger on.
-    armed: bool,
-    /// They are from the moment on at which another CPU is started.
-    at_start: bool,
-    /// The argument of the last CPU that the guest started, and the thread of the one that it did not.
-    pub(super) earlier: Option<u64>,
-    pub(super) stray: Option<String>,
-    pub(super) seen: Attacked,
-}
-
-impl Attacker {
-    pub(super) fn new(attack: Attack) -> Self {
-        let left = match &attack.act {
-            Act::Interrupt(interrupts) => interrupts.count,
-            Act::Probe(count) | Act::Nest(count) => *count,
-            Act::Pause(pauses) => pauses.count,
-            Act::Stray(_) => LOOKS,
-            Act::Reset(_) => 1,
-        };
-        let random = Random::new(attack.seed);
-        let armed = attack.act.lock().is_none();
-        Self {
-            random,
-            attack,
-            left,
-            next: None,
-            armed,
-            at_start: false,
-            earlier: None,
-            stray: None,
-            seen: Attacked::default(),
-        }
-    }
-
-    /// Whether this is one of its moments, if they are not its own to choose.
-    pub(super) fn take_turn(&mut self) -> bool {
-        let now = self.left > 0 && self.attack.trigger.is_pulled();
-        self.left -= u32::from(now);
-        now
-    }
-
-    /// How long the guest may run until something happens.
-    fn wait(&mut self) -> Option<Duration> {
-        let at_calls = match &self.attack.act {
-            Act::Pause(pauses) => pauses.place != Where::Anywhere,
-            Act::Reset(_) => true,
-            _ => false,
-        };
-        if self.left == 0 || (at_calls && (self.armed || self.at_start)) {
-            return None;
-        }
-        if !self.attack.trigger.is_pulled() {
-            return Some(LOOK);
-        }
-        let gap = u64::try_from(self.attack.gap.as_micros()).unwrap_or(u64::MAX);
-        let random = &mut self.random;
-        let next =
-            *self.next.get_or_insert_with(|| Instant::now() + Duration::from_micros(random.below(gap)));
-        Some(next.saturating_duration_since(Instant::now()))
-    }
-}
 
 /// Where a vCPU stands, and whether an attack there would hide a stop that the ultravisor waits for.
 pub(super) enum Place {
@@ -310,7 +238,7 @@ impl Server {
         self.write(Order::Little, srr0, pc)?;
         self.write(Order::Little, srr1, msr & !STATUS_BITS | random.word() & STATUS_BITS)?;
         general.set_pc(slot);
-        general.set_msr(HANDLER_MSR | msr & MSR_LE);
+        general.set_msr(HANDLER_MSR | msr & msr::LE);
         Ok(self.client.write_general(general.bytes())?)
     }
 
@@ -328,19 +256,17 @@ pub(super) fn is_call(word: u32) -> bool {
 
 /// Whether an MSR is that of a handler that has just been entered, translation aside.
 pub(super) fn is_handlers(msr: u64) -> bool {
-    msr & !(MSR_IR | MSR_DR) == HANDLER_MSR | MSR_LE
+    msr & !(msr::IR | MSR_DR) == HANDLER_MSR | msr::LE
 }
 
 /// What of an MSR a handler that returns has to bring back. It may leave MSR\[EE\] off, which only a wait turns on.
 pub(super) fn kept(msr: u64) -> u64 {
-    msr & !MSR_EE
+    msr & !msr::EE
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inject::{Pauses, Trigger};
-
     #[test]
     fn calls_of_every_level_are_no_place_to_step() {
         for word in [0x4400_0002, 0x4400_0022, 0x4400_0042] {
@@ -348,27 +274,5 @@ mod tests {
         }
         // rfid, isync
         assert!(!is_call(0x4c00_0024) && !is_call(0x4c00_012c));
-    }
-
-    #[test]
-    fn an_attack_has_so_many_moments_and_no_more() {
-        let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, place: Where::Rtas });
-        let attack = Attack { seed: 1, trigger: Trigger::later(), gap: Duration::from_secs(9), act };
-        let mut attacker = Attacker::new(attack);
-        assert!(!attacker.take_turn(), "it has not begun");
-        attacker.attack.trigger.pull();
-        assert!(attacker.take_turn());
-        assert!(!attacker.take_turn());
-        assert_eq!(attacker.wait(), None);
-    }
-
-    #[test]
-    fn an_attack_that_waits_looks_whether_it_may_begin() {
-        let attack =
-            Attack { seed: 1, trigger: Trigger::later(), gap: Duration::from_secs(9), act: Act::Probe(1) };
-        let mut attacker = Attacker::new(attack);
-        assert_eq!(attacker.wait(), Some(LOOK));
-        attacker.attack.trigger.pull();
-        assert!(attacker.wait().is_some_and(|wait| wait < Duration::from_secs(9)));
     }
 }

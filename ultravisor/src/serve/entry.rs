@@ -1,7 +1,8 @@
 //! A guest that is about to be entered after UV_ESM: its memory and registers, as a host could have left them.
 
 use super::attacks::HANDLER_MSR;
-use super::{MSR_LE, Order, Server};
+use super::order::Order;
+use super::{Server, msr};
 use crate::UvError;
 use crate::condition::Poison;
 use crate::esm::{EsmReport, read_tree};
@@ -72,7 +73,7 @@ impl Server {
         self.write(order, self.registers.srr0, pc)?;
         self.write(order, self.registers.srr1, msr)?;
         self.write(order, self.registers.pc, slot)?;
-        Ok(self.write(order, self.registers.msr, HANDLER_MSR | msr & MSR_LE)?)
+        Ok(self.write(order, self.registers.msr, HANDLER_MSR | msr & msr::LE)?)
     }
 
     /// The ultravisor is no more, and the machine with it.

@@ -1,6 +1,7 @@
 //! Hypercalls of a secure guest, stopped at before they are made: where the host's own lies are told.
 
-use super::{Order, Server};
+use super::Server;
+use super::order::Order;
 use crate::UvError;
 use crate::esm::{read_tree, servers};
 use crate::gdb::{GdbError, Stop};

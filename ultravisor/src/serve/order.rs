@@ -1,6 +1,6 @@
 //! In which order the bytes of registers come.
 
-use super::MSR_LE;
+use super::msr;
 
 /// Byte order of register values, which is the guest's at the moment of each access.
 #[derive(Clone, Copy)]
@@ -13,7 +13,7 @@ impl Order {
     /// Found from the bytes of MSR itself: they are little-endian exactly if MSR\[LE\], then the lowest bit of
     /// the first byte, is set. In a big-endian MSR that bit is bit 56, which no CPU has.
     pub(super) fn of_msr(bytes: &[u8]) -> Self {
-        if bytes.first().is_some_and(|first| u64::from(*first) & MSR_LE != 0) {
+        if bytes.first().is_some_and(|first| u64::from(*first) & msr::LE != 0) {
             Self::Little
         } else {
             Self::Big

@@ -1,7 +1,9 @@
 //! vCPUs that stand still while the others run.
 
-use super::attacks::{Attacker, Place};
-use super::{MSR_IR, Server};
+use super::attacker::Attacker;
+use super::attacks::Place;
+use super::frozen::Frozen;
+use super::{Server, msr};
 use crate::UvError;
 use crate::inject::{Act, Moment, Pauses, Place as Where, Weakness};
 use crate::locks;
@@ -12,14 +14,6 @@ use std::time::{Duration, Instant};
 const BLOCK: u64 = 4 * (3 + 16);
 /// Instructions within which a CPU that starts turns its translation on.
 const LATE_STEPS: u32 = 400;
-
-/// A vCPU that stands still.
-pub(super) struct Frozen {
-    thread: String,
-    until: Option<Instant>,
-    /// Its request, and what that held when it stopped.
-    request: Option<(u64, Vec<u8>)>,
-}
 
 impl Server {
     /// Lets the guest go on, all of it that may.
@@ -126,7 +120,7 @@ impl Server {
         self.client.select_thread(&missing)?;
         let general = self.general()?;
         self.client.select_thread(thread)?;
-        if let Some(attacker) = self.attacker.as_mut().filter(|_| general.msr() & MSR_IR != 0) {
+        if let Some(attacker) = self.attacker.as_mut().filter(|_| general.msr() & msr::IR != 0) {
             attacker.seen.weaknesses.push(Weakness::LetIn(general.pc()));
         }
         Ok(())

@@ -1,7 +1,9 @@
 //! Every slot entered at one place, and followed until it is clear what it does; nothing of that stays.
 
-use super::attacks::{Attacker, FRAME_0, Place, RED_ZONE, STACK, is_call, is_handlers, kept};
-use super::{Order, Server};
+use super::Server;
+use super::attacker::Attacker;
+use super::attacks::{FRAME_0, Place, RED_ZONE, STACK, is_call, is_handlers, kept};
+use super::order::Order;
 use crate::UvError;
 use crate::gdb::target::Register;
 use crate::general::General;

@@ -1,6 +1,7 @@
 //! RTAS as a hostile host has it: the published handlers, reached by a token alone, and answers of any kind.
 
-use super::{Order, Server};
+use super::Server;
+use super::order::Order;
 use crate::UvError;
 use crate::frames::{FRAME_SHIFT, FrameState};
 use crate::inject::Random;

@@ -1,7 +1,8 @@
 //! vCPUs that the guest did not ask for, started by the host where the guest's own start.
 
-use super::attacks::Attacker;
-use super::{Order, Server};
+use super::Server;
+use super::attacker::Attacker;
+use super::order::Order;
 use crate::UvError;
 use crate::inject::{Act, Moment, Stray, Weakness};
 use crate::tap::Call;

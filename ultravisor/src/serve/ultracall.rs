@@ -1,6 +1,7 @@
 //! One ultracall: read from the registers, served by the machine, answered, and written down.
 
-use super::{MSR_EE, MSR_IR, MSR_LE, Order, REAL_MODE_BITS, Server};
+use super::order::Order;
+use super::{REAL_MODE_BITS, Server, msr};
 use crate::UvError;
 use crate::call::Number;
 use crate::guest::Guest;
@@ -14,7 +15,7 @@ impl Server {
     /// Whether the instruction before SRR0 is `sc 2`, in the byte order and address space of SRR1.
     pub(super) fn is_ultracall(&mut self, order: Order, srr0: u64, srr1: u64) -> Result<bool, UvError> {
         let address = srr0.wrapping_sub(4);
-        let bytes = if srr1 & MSR_IR == 0 {
+        let bytes = if srr1 & msr::IR == 0 {
             self.ram.read(address & REAL_MODE_BITS, 4).map_err(UvError::Ram)?
         } else {
             // The gdb server translates as MSR says now, so MSR is the caller's for the time of one read.
@@ -22,13 +23,13 @@ impl Server {
             let now = order.decode(&msr);
             self.client.write_register(self.registers.msr, &order.encode(srr1))?;
             let bytes = self.client.read_memory(address, 4);
-            let order = if srr1 & MSR_LE != 0 { Order::Little } else { Order::Big };
+            let order = if srr1 & msr::LE != 0 { Order::Little } else { Order::Big };
             self.client.write_register(self.registers.msr, &order.encode(now))?;
             bytes?
         };
         let word = bytes.and_then(|bytes| bytes.try_into().ok());
         Ok(match word {
-            Some(word) if srr1 & MSR_LE != 0 => u32::from_le_bytes(word) == SC_2,
+            Some(word) if srr1 & msr::LE != 0 => u32::from_le_bytes(word) == SC_2,
             Some(word) => u32::from_be_bytes(word) == SC_2,
             None => false,
         })
@@ -89,7 +90,7 @@ impl Server {
                 if self.guest == Guest::Strict {
                     self.watch_hypercalls(kernel_base, fdt)?;
                 }
-                (pc, srr1 & !MSR_EE)
+                (pc, srr1 & !msr::EE)
             }
         };
         self.write(order, self.registers.pc, pc)?;

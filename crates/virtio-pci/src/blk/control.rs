@@ -30,6 +30,9 @@ pub(super) struct Control<M> {
 struct Registers<M> {
     transport: Transport<M>,
     end: Option<End>,
+    /// The capacity that was read last, and how often it was another one.
+    capacity: u64,
+    resizes: u64,
 }
 
 /// How the use of a device ended, for all of its queues.
@@ -48,7 +51,10 @@ impl<M: Mmio + Clone> Control<M> {
             resizes: AtomicU64::new(0),
             abilities,
             ended: AtomicBool::new(false),
-            registers: Lock::new("disk's registers", Registers { transport, end: None }),
+            registers: Lock::new(
+                "disk's registers",
+                Registers { transport, end: None, capacity, resizes: 0 },
+            ),
         }
     }
 
@@ -72,10 +78,12 @@ impl<M: Mmio> Control<M> {
     }
 
     /// Takes a capacity over, with the registers locked.
-    fn take_over(&self, capacity: u64) {
-        if self.capacity() != capacity {
+    fn take_over(&self, registers: &mut Registers<M>, capacity: u64) {
+        if registers.capacity != capacity {
+            registers.capacity = capacity;
+            registers.resizes = registers.resizes.saturating_add(1);
             self.capacity.store(capacity, Ordering::Relaxed);
-            self.resizes.store(self.resizes().saturating_add(1), Ordering::Relaxed);
+            self.resizes.store(registers.resizes, Ordering::Relaxed);
         }
     }
 
@@ -104,7 +112,7 @@ impl<M: Mmio> Control<M> {
         if registers.transport.config_changed().map_err(BreakReason::Transport)? {
             // A configuration that cannot be read keeps its old value here.
             if let Ok(capacity) = read_capacity(&mut registers.transport) {
-                self.take_over(capacity);
+                self.take_over(&mut registers, capacity);
             }
         }
         Ok(())
@@ -117,7 +125,7 @@ impl<M: Mmio> Control<M> {
             return Err(BlkError::Broken(end.reason));
         }
         let capacity = read_capacity(&mut registers.transport)?;
-        self.take_over(capacity);
+        self.take_over(&mut registers, capacity);
         Ok(capacity)
     }
 

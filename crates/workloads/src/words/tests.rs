@@ -104,7 +104,7 @@ fn a_malformed_or_misspelt_word_is_named() {
 }
 
 /// Options that some steps look at and others do not.
-const SOMETIMES: [&str; 6] = ["ip", "gw", "seed", "serve", "bench", "test"];
+const SOMETIMES: [&str; 7] = ["ip", "gw", "http", "seed", "serve", "bench", "test"];
 /// What each step looks at of those, from docs/help.txt.
 const LOOKED_AT: [(&str, &str); 7] = [
     ("blk-discard", "seed"),
@@ -118,7 +118,7 @@ const LOOKED_AT: [(&str, &str); 7] = [
 
 fn value(option: &str) -> &'static str {
     match option {
-        "svm" => "on",
+        "svm" | "http" => "on",
         "pool" => "2M",
         "loglevel" => "info",
         "console" => "hvc",

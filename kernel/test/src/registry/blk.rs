@@ -1,8 +1,8 @@
 //! Disks. Only one that is named scratch is written to.
 
+use super::guest::Guest;
 use super::not_ok::NotOk;
 use super::requirements::is_scratch;
-use super::run::Guest;
 use alloc::format;
 use core::ops::Range;
 use postern_core::disk::jobs;

@@ -1,8 +1,8 @@
 //! DMA windows: what the hypervisor says of an entry against what it has to map.
 
+use super::guest::Guest;
 use super::not_ok::{NotOk, same};
 use super::requirements::window;
-use super::run::Guest;
 use papr::addr::GpaRange;
 use papr::hcall::calls;
 use postern_kernel::devices::set::Devices;

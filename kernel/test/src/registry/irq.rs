@@ -1,9 +1,9 @@
 //! Interrupts, by each kind.
 
 use super::faults;
+use super::guest::Guest;
 use super::not_ok::NotOk;
 use super::requirements::has_interrupts;
-use super::run::Guest;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use papr::clock::{Clock, Deadline, Wake, ticks};

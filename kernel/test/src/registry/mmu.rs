@@ -1,8 +1,8 @@
 //! The rights of pages, each by an access that has to raise an interrupt.
 
 use super::faults::{self, Fault};
+use super::guest::Guest;
 use super::not_ok::NotOk;
-use super::run::Guest;
 use postern_kernel::memory::layout;
 
 /// `blr`: code that would return at once, if it could be executed.

@@ -6,6 +6,7 @@ mod console;
 mod dma;
 mod exceptions;
 mod faults;
+mod guest;
 mod hcalls;
 mod irq;
 mod memory;

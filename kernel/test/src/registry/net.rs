@@ -1,7 +1,7 @@
 //! The first network card.
 
+use super::guest::Guest;
 use super::not_ok::NotOk;
-use super::run::Guest;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use netstack::settings::Settings;

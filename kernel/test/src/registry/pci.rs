@@ -1,7 +1,7 @@
 //! Config space, by RTAS.
 
+use super::guest::Guest;
 use super::not_ok::{NotOk, same};
-use super::run::Guest;
 use alloc::vec::Vec;
 use papr::device_id::DeviceId;
 use papr::platform::Width;

@@ -1,8 +1,8 @@
 //! The shared pool, and that nothing else is shared.
 
 use super::dma::each;
+use super::guest::Guest;
 use super::not_ok::{NotOk, same};
-use super::run::Guest;
 use postern_kernel::devices::set::Devices;
 use postern_kernel::platform::pseries::Pseries;
 use svm_dma::dma::DmaSystem;

@@ -1,6 +1,6 @@
 //! Whether this machine has what a test requires.
 
-use super::run::Guest;
+use super::guest::Guest;
 use postern_core::cmdline::Ip;
 use postern_kernel::arch::cpus;
 use postern_kernel::devices::set::Disk;

@@ -1,5 +1,6 @@
 //! Runs the tests that `test=` names, each by itself, and says by TAP what they came to.
 
+use super::guest::Guest;
 use super::not_ok::NotOk;
 use super::requirements::met;
 use super::{blk, clock, console, dma, exceptions, hcalls, irq, memory, mmu, net, pci, pool, smp};
@@ -12,18 +13,6 @@ use postern_kernel::println;
 use postern_kernel::report::Report;
 use workloads::registry::tap::{BLOCK, Line, Plan, Reason, VERSION, Verdict};
 use workloads::registry::{Selection, Test};
-
-/// What a test works on.
-pub struct Guest<'a> {
-    /// The command line.
-    pub options: &'a Options,
-    /// The devices.
-    pub devices: &'a mut Devices,
-    /// Where an address by DHCP is stated.
-    pub report: &'a mut Report,
-    /// Whether the first card was refused an address before.
-    pub no_address: bool,
-}
 
 /// Runs the tests. A skipped one is no piece of work: a run of nothing else has found nothing to do.
 pub fn run(selection: Selection, options: &Options, devices: &mut Devices, report: &mut Report) -> Work {

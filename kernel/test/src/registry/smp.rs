@@ -1,7 +1,7 @@
 //! Work for every CPU.
 
+use super::guest::Guest;
 use super::not_ok::{NotOk, same};
-use super::run::Guest;
 use alloc::vec::Vec;
 use core::time::Duration;
 use postern_core::disk::pattern::splitmix64;
