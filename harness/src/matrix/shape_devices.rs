@@ -25,10 +25,9 @@ const LEVELS: usize = 8;
 
 /// Devices that nothing drives, as `-device` has them, of those that QEMUs have: no option file, no back end, no host
 /// device.
-const UNKNOWN: [&str; 27] = [
+const UNKNOWN: [&str; 26] = [
     "virtio-balloon-pci",
     "virtio-scsi-pci",
-    "virtio-rng-pci",
     "virtio-serial-pci",
     "virtio-keyboard-pci",
     "virtio-crypto-pci,cryptodev=crypto",
