@@ -1,11 +1,13 @@
 //! The command line of the harness: a subcommand, variables (`NAME=VALUE` or `--name VALUE`), filters.
 
-use crate::variable::{BadVariable, Cpu, Firmware, Net, Value, split};
-use postern_ultravisor::{Behaviour, FaultError, Faults};
+use crate::variable::{Cpu, Firmware, Net, Value, split};
+use postern_ultravisor::{Behaviour, Faults};
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+pub use usage_error::UsageError;
+
+mod usage_error;
 
 /// How long a guest may take that was given no limit.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -210,57 +212,6 @@ impl Default for Options {
             guest_limit: None,
             words: Vec::new(),
         }
-    }
-}
-
-/// Why the command line cannot be followed; one line each.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UsageError {
-    /// No subcommand.
-    NoAction,
-    /// A subcommand that does not exist.
-    UnknownAction(String),
-    /// A variable that does not exist.
-    UnknownVariable(String),
-    /// `--name` at the end.
-    NoValue(String),
-    /// A word that is no variable where only variables are taken.
-    Stray(String),
-    /// A variable that another subcommand has.
-    NotHere(String, Action),
-    /// A variable that has no effect unless this is so.
-    NoEffect(&'static str, &'static str),
-    /// A variable's value.
-    Bad(BadVariable),
-    /// `FAULTS=`.
-    Faults(FaultError),
-}
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAction => f.write_str("what to do? run, test, soak, list, table, version or help"),
-            Self::UnknownAction(word) => {
-                write!(f, "{word}: expected run, test, soak, list, table, version or help")
-            }
-            Self::UnknownVariable(name) => write!(f, "{name}: no such variable; `help` lists them"),
-            Self::NoValue(name) => write!(f, "{name}: no value given"),
-            Self::Stray(word) => write!(f, "{word}: expected NAME=VALUE"),
-            Self::NotHere(name, action) => {
-                write!(f, "{name}: no variable of `{}`; `help` lists them", action.name())
-            }
-            Self::NoEffect(name, unless) => write!(f, "{name}: has no effect without {unless}"),
-            Self::Bad(bad) => write!(f, "{bad}"),
-            Self::Faults(error) => write!(f, "FAULTS: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for UsageError {}
-
-impl From<BadVariable> for UsageError {
-    fn from(bad: BadVariable) -> Self {
-        Self::Bad(bad)
     }
 }
 

@@ -1,0 +1,57 @@
+//! Why a command line of the harness cannot be followed.
+
+use super::Action;
+use crate::variable::BadVariable;
+use postern_ultravisor::FaultError;
+use std::fmt;
+
+/// Why the command line cannot be followed; one line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UsageError {
+    /// No subcommand.
+    NoAction,
+    /// A subcommand that does not exist.
+    UnknownAction(String),
+    /// A variable that does not exist.
+    UnknownVariable(String),
+    /// `--name` at the end.
+    NoValue(String),
+    /// A word that is no variable where only variables are taken.
+    Stray(String),
+    /// A variable that another subcommand has.
+    NotHere(String, Action),
+    /// A variable that has no effect unless this is so.
+    NoEffect(&'static str, &'static str),
+    /// A variable's value.
+    Bad(BadVariable),
+    /// `FAULTS=`.
+    Faults(FaultError),
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAction => f.write_str("what to do? run, test, soak, list, table, version or help"),
+            Self::UnknownAction(word) => {
+                write!(f, "{word}: expected run, test, soak, list, table, version or help")
+            }
+            Self::UnknownVariable(name) => write!(f, "{name}: no such variable; `help` lists them"),
+            Self::NoValue(name) => write!(f, "{name}: no value given"),
+            Self::Stray(word) => write!(f, "{word}: expected NAME=VALUE"),
+            Self::NotHere(name, action) => {
+                write!(f, "{name}: no variable of `{}`; `help` lists them", action.name())
+            }
+            Self::NoEffect(name, unless) => write!(f, "{name}: has no effect without {unless}"),
+            Self::Bad(bad) => write!(f, "{bad}"),
+            Self::Faults(error) => write!(f, "FAULTS: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl From<BadVariable> for UsageError {
+    fn from(bad: BadVariable) -> Self {
+        Self::Bad(bad)
+    }
+}
