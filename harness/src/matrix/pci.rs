@@ -236,7 +236,7 @@ fn whole_job(context: &Context, config: GuestConfig, layout: Layout) -> Result<(
 }
 
 /// The disks and cards that QEMU has while the guest serves, and what is wrong with their registers.
-fn placed(session: &Session) -> (BTreeSet<String>, Vec<Finding>) {
+pub(super) fn placed(session: &Session) -> (BTreeSet<String>, Vec<Finding>) {
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         return (BTreeSet::new(), vec![Finding::NeverSaid(SERVING)]);
     }

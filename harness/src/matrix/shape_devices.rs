@@ -6,10 +6,11 @@ use crate::finding::{Finding, digest};
 use crate::judge;
 use crate::matrix::boot_matrix::{SERVING, exchange};
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
+use crate::matrix::pci::placed;
 use crate::matrix::runner::Test;
-use crate::observe::pci::{Misplaced, functions, registers};
-use crate::qemu::monitor::{Monitor, MonitorError};
-use crate::session::{Finished, Session};
+use crate::observe::pci::Misplaced;
+use crate::qemu::monitor::Monitor;
+use crate::session::Finished;
 use crate::variable::{Firmware, Net};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -150,24 +151,6 @@ fn everything_works(context: &Context, secure: bool, places: Places) -> Result<(
         findings.extend(judge::fact(&finished, "pages.exposed", "0"));
     }
     verdict(finished, findings)
-}
-
-/// The disks and cards that QEMU has while the guest serves, and what is wrong with their registers.
-fn placed(session: &Session) -> (BTreeSet<String>, Vec<Finding>) {
-    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
-        return (BTreeSet::new(), vec![Finding::NeverSaid(SERVING)]);
-    }
-    let look = || -> Result<_, MonitorError> {
-        let mut monitor = Monitor::connect(session.machine.monitor.as_deref().unwrap_or(Path::new("")))?;
-        Ok((monitor.devices()?, monitor.pci()?))
-    };
-    match look() {
-        Ok((tree, buses)) => {
-            let wrong = registers(&buses).into_iter().map(Finding::Misplaced).collect();
-            (functions(&tree, &[DISK, CARD]), wrong)
-        }
-        Err(error) => (BTreeSet::new(), vec![Finding::Monitor(error)]),
-    }
 }
 
 /// Facts of disks and cards whose keys end so.

@@ -14,17 +14,26 @@ use postern_core::facts::crash;
 #[repr(C)]
 #[derive(Debug)]
 pub struct ExceptionFrame {
-    gpr: [u64; 32],
-    srr0: u64,
-    srr1: u64,
-    lr: u64,
-    ctr: u64,
-    cr: u64,
-    xer: u64,
-    dar: u64,
-    dsisr: u64,
-    /// Its number; bit 0 is set when it came by a handler of [`nmi`].
-    vector: u64,
+    /// General purpose registers.
+    pub gpr: [u64; 32],
+    /// The interrupted instruction.
+    pub srr0: u64,
+    /// MSR as it was, and why, in bits that MSR does not use.
+    pub srr1: u64,
+    /// The link register.
+    pub lr: u64,
+    /// The count register.
+    pub ctr: u64,
+    /// The condition register.
+    pub cr: u64,
+    /// The fixed-point exception register.
+    pub xer: u64,
+    /// The data address register.
+    pub dar: u64,
+    /// Why a data access was interrupted.
+    pub dsisr: u64,
+    /// The interrupt's number; bit 0 is set when it came by a handler of `ibm,nmi-register`.
+    pub vector: u64,
 }
 
 fn name(vector: u64) -> &'static str {

@@ -6,6 +6,6 @@ pub(crate) mod cpu_table;
 mod cpu_work;
 pub mod cpus;
 pub mod disclosure;
-mod exceptions;
+pub mod exceptions;
 pub mod nmi;
 mod panic;

@@ -6,25 +6,11 @@
 use core::arch::asm;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use postern_kernel::arch::exceptions::ExceptionFrame;
 use postern_kernel::arch::nmi;
 
-/// Where the vectors find the handler's address.
+/// Where the vectors find the handler's address: the word of that name in `boot/src/vectors.S`.
 const ENTRY_WORD: u64 = 0x27f8;
-
-/// The interrupted state, as `boot/src/vectors.S` lays it out.
-#[repr(C)]
-struct Frame {
-    gpr: [u64; 32],
-    srr0: u64,
-    srr1: u64,
-    lr: u64,
-    ctr: u64,
-    cr: u64,
-    xer: u64,
-    dar: u64,
-    dsisr: u64,
-    vector: u64,
-}
 
 /// An interrupt that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +44,7 @@ static VECTOR: AtomicU64 = AtomicU64::new(0);
 
 unsafe extern "C" {
     /// The kernel's handler, which ends the run.
-    fn postern_exception(frame: *mut Frame) -> !;
+    fn postern_exception(frame: *mut ExceptionFrame) -> !;
 }
 
 /// Has the CPU that runs this take the next interrupt, until [`taken`].
@@ -112,7 +98,7 @@ fn install(entry: u64) {
 }
 
 /// Where the vectors lead during a test: with translation off, on this CPU's exception stack, MSR\[RI\] and MSR\[EE\] off.
-extern "C" fn handler(frame: *mut Frame) -> ! {
+extern "C" fn handler(frame: *mut ExceptionFrame) -> ! {
     let here = postern_arch::exception_stack();
     if WAITING.compare_exchange(here, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         // SAFETY: the frame is what the vectors made, for this handler as for the kernel's.
@@ -148,7 +134,7 @@ extern "C" fn handler(frame: *mut Frame) -> ! {
 ///
 /// # Safety
 /// The state is one that this CPU was in. No interrupt can come, as MSR\[RI\] is off.
-unsafe fn resume(frame: *const Frame) -> ! {
+unsafe fn resume(frame: *const ExceptionFrame) -> ! {
     // SAFETY: as the caller promises. SPRG3 was used up by the vectors and is 0 outside of a wait. r13 is theirs.
     unsafe {
         asm!(
