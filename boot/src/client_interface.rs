@@ -1,5 +1,5 @@
-//! What Open Firmware offers to walk its device tree, as a trait: the machine implements it with calls into
-//! firmware, the tests with a tree of their own.
+//! The calls of Open Firmware's client interface that walk its device tree, as a trait. The machine implements it
+//! with calls into firmware, the tests with a tree of their own.
 //!
 //! Source: IEEE 1275-1994, 6.3.2.2.
 
@@ -9,25 +9,25 @@ use thiserror::Error;
 /// Firmware's name for a node; never 0.
 pub type Phandle = u32;
 
-/// Room for a property name. The standard's limit is 31 characters, and trees in use are beyond it.
+/// Bytes of a property name with its NUL. The standard allows 31 characters; existing trees have longer names.
 pub const NAME_SIZE: usize = 128;
 
 /// The name of a property, with its NUL.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Name {
-    /// Everything after the name is NUL, and there is at least one.
+    /// The name, then NULs up to the end, at least one.
     bytes: [u8; NAME_SIZE],
     len: usize,
 }
 
 impl Name {
-    /// No name: before a node's first property.
+    /// The empty name, which stands before a node's first property.
     pub const NONE: Self = Self { bytes: [0; NAME_SIZE], len: 0 };
 
-    /// A name without NUL, of fewer than [`NAME_SIZE`] bytes.
+    /// The name in `name`, up to its first NUL or its end.
     ///
     /// # Errors
-    /// It is longer.
+    /// It has [`NAME_SIZE`] bytes or more.
     pub fn new(name: &[u8]) -> Result<Self, ClientError> {
         let len = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
         let mut bytes = [0; NAME_SIZE];
@@ -63,7 +63,7 @@ pub enum ClientError {
     /// Firmware does not have the service, or refused it.
     #[error("Open Firmware refused {0}")]
     Refused(&'static str),
-    /// The service gave a result that it cannot give.
+    /// The service returned a value that it must not return.
     #[error("Open Firmware answered {1:#x} to {0}")]
     Nonsense(&'static str, u32),
     /// An address, or an end of a range, that firmware's 32 bits cannot hold.
@@ -74,7 +74,7 @@ pub enum ClientError {
     NameTooLong(usize),
 }
 
-/// Open Firmware's client interface, as far as it serves to walk the tree.
+/// The part of Open Firmware's client interface that walks the tree.
 pub trait ClientInterface {
     /// The root node.
     ///
@@ -104,9 +104,9 @@ pub trait ClientInterface {
     /// Reads a value of which [`Self::property_len`] said that it has `into.len()` bytes.
     ///
     /// # Errors
-    /// Also when it is not that long any more.
+    /// See [`ClientError`]; also when the value's length has changed.
     fn property(&mut self, node: Phandle, name: &Name, into: &mut [u8]) -> Result<(), ClientError>;
-    /// The node's full path, with the unit addresses, at most `into.len()` bytes of it; how long it is.
+    /// Writes the node's full path with unit addresses, at most `into.len()` bytes of it. Returns the path's length.
     ///
     /// # Errors
     /// See [`ClientError`].

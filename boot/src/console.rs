@@ -1,14 +1,14 @@
-//! The few lines that the boot stage prints itself, on the hypervisor's terminal.
+//! Prints the boot stage's lines on the hypervisor's terminal.
 
 use core::fmt::{self, Write};
 use papr::hcall::Hcall;
 use papr::text::SingleLine;
 
-/// Terminal 0 stands for the first one (QEMU `hw/char/spapr_vty.c`): no tree has been read yet.
+/// Number 0 stands for the first terminal (QEMU `hw/char/spapr_vty.c`); the tree is not read yet.
 const FIRST_TERMINAL: u64 = 0;
-/// Bytes that one call takes.
+/// Bytes of one H_PUT_TERM_CHAR.
 const CHUNK: usize = 16;
-/// How often a full terminal is asked again before its bytes are dropped.
+/// Calls to a full terminal before its bytes are dropped.
 const PATIENCE: u32 = 100_000;
 const H_BUSY: i64 = 1;
 

@@ -6,11 +6,11 @@
 # Out: little-endian, 64-bit, real mode, EE off, .bss zeroed, relocated, own stack and TOC;
 #      boot_main(r3, r4, r5, base, MSR at entry)
 #
-# With r5 = 0 firmware is gone, or UV_ESM was answered: low memory is nobody's, and nothing that was written before
-# may be used. The vectors and all registers become ours before .bss, relocation, the stack and the first hcall.
-# With r5 != 0 low memory is firmware's until its last call; in a secure VM there is no firmware.
+# r5 = 0: there is no firmware, or UV_ESM has succeeded. Nobody uses low memory, and nothing written before may be
+# relied on. So the vectors and all registers are written before .bss, relocation, the stack and the first hcall.
+# r5 != 0: low memory is firmware's until the last call into it. A secure VM has no firmware.
 
-# The upper half of its version register; later ones have greater numbers.
+# Upper half of POWER9's PVR; later processors have greater numbers.
 .set POWER9, 0x4e
 
 # One instruction as a big-endian CPU reads it.
@@ -26,7 +26,7 @@ _start:
     .long 0x08000048
     b .Lentered_little
 
-    # The oldest CPUs have no little-endian mode, and old ones not all instructions of the image.
+    # Old CPUs lack instructions of the image, and the oldest lack little-endian mode.
     big 0x7d3f42a6                          # mfpvr r9
     big 0x5529843e                          # srwi r9, r9, 16
     big (0x28090000 | POWER9)               # cmplwi r9, POWER9
@@ -55,7 +55,7 @@ _start:
     big 0x7cdb03a6                          # mtsrr1 r6
     big 0x4c000024                          # rfid
 
-    # Where start-cpu sends another CPU: big-endian, 64-bit (PAPR+ 7.3.8.5); r3 = what .Lsecondary_turned reads.
+    # RTAS start-cpu starts another CPU here: big-endian, 64-bit (PAPR+ 7.3.8.5); r3 as .Lsecondary_turned reads it.
 .globl postern_secondary_entry
 postern_secondary_entry:
     big 0x7d6000a6                          # mfmsr r11
@@ -117,7 +117,8 @@ postern_secondary_entry:
     mr 3, 31
     bl postern_own_low_memory
     b 3f
-2:  # Over the vectors. Rust says so, but a secure VM makes no call without vectors.
+2:  # The image lies over the vectors. In an ordinary VM Rust code reports it. A secure VM must not make a call without
+    # vectors of its own, so it ends here.
     mfmsr 6
     andis. 6, 6, 0x40
     beq 3f
@@ -162,10 +163,11 @@ postern_secondary_entry:
     nop
 6:  b 6b
 
-# The other CPUs, little-endian. Only r3 is what the boot CPU asked for, if it did; all other registers are the host's.
+# The other CPUs, little-endian. r3 is the boot CPU's argument of start-cpu, if it made that call; the host chose all
+# other registers.
 # r3 must be the address of one of the SECONDARIES slots of `postern_secondary_slots`, SLOT_SIZE bytes each:
 #   +0 stack, +8 TOC, +16 function, +24 exception stack, +32 SLOT_ARMED while a start is due
-# Whoever takes SLOT_ARMED out has the slot's stacks. A CPU that was not asked for stays at 9: without memory.
+# The CPU that clears SLOT_ARMED owns the slot's stacks. A CPU that nobody asked for loops at 9 and uses no memory.
 .set SECONDARIES, 15
 .set SLOT_SHIFT, 7
 .set SLOT_ARMED, 0x41

@@ -20,7 +20,7 @@ use pseries_tree::early::{self, BootCpuError, ESM_PROPERTY};
 use pseries_tree::{FdtError, Tree, guard};
 use thiserror::Error;
 
-// One piece, so that what is first in it is first in the image, and its parts are near each other.
+// One block: its first instruction is the image's first, and relative branches reach all its parts.
 core::arch::global_asm!(
     include_str!("entry.S"),
     include_str!("processor.S"),
@@ -33,7 +33,7 @@ core::arch::global_asm!(
 );
 
 unsafe extern "C" {
-    /// The kernel proper; gets the flattened device tree, and 1 when this is known to be an ordinary guest.
+    /// The kernel. `fdt` is the address of the flattened device tree; `ordinary` is 1 in an ordinary guest.
     fn kernel_main(fdt: usize, ordinary: usize) -> !;
     /// Defined in `low_memory.S`.
     fn postern_own_low_memory(base: usize);
@@ -42,14 +42,14 @@ unsafe extern "C" {
     static mut __fdt_buffer: [u8; FDT_BUFFER];
 }
 
-/// Room for the device tree, as much as QEMU's may have (`FDT_MAX_SIZE`) and as the kernel reads.
+/// Bytes for the device tree: the limit of QEMU (`FDT_MAX_SIZE`) and of the kernel.
 const FDT_BUFFER: usize = guard::MAX_SIZE;
-/// Most bytes of a tree for UV_ESM: the published ultravisor works on it in 2 MiB, which must hold it twice
+/// Most bytes of a tree for UV_ESM: the published ultravisor edits it in a buffer of 2 MiB that must hold it twice
 /// (`svm/svm-fdt.c`).
 const ESM_TREE: usize = 1 << 20;
-/// Everything below belongs to the exception vectors.
+/// End of the memory that the exception vectors use.
 const VECTORS_END: usize = 0x1_0000;
-/// What the linker script aligns the image to.
+/// Alignment of the image in the linker script.
 const IMAGE_ALIGN: usize = 0x1_0000;
 /// MSR\[S\]: the CPU runs in a secure VM.
 const MSR_S: u64 = 1 << 22;
@@ -122,8 +122,8 @@ extern "C" fn boot_main(r3: usize, r4: usize, r5: usize, base: usize, msr: u64) 
     stop(error.status(), &error, os_term)
 }
 
-/// Returns the tree with which the kernel is to go on, in a machine in which no UV_ESM is left to do, and whether this is
-/// an ordinary guest.
+/// Prepares the machine. Returns the address of the flattened tree, and whether this is an ordinary guest. If UV_ESM is
+/// due, issues it: on success the image is entered again and this call never returns.
 fn boot(
     r3: usize,
     r4: usize,
@@ -133,7 +133,7 @@ fn boot(
     os_term: &mut Option<u32>,
 ) -> Result<(usize, bool), BootError> {
     let secure = arch::msr() & MSR_S != 0;
-    // With firmware the vectors are firmware's for now, and in a secure VM ours are there.
+    // While firmware is there, the vectors are firmware's. In a secure VM they are ours already.
     if r5 == 0 || secure {
         little_endian_interrupts()?;
     }
@@ -183,14 +183,14 @@ fn boot(
     say!("{}", facts::boot::FDT_BYTES.line(bytes.len()));
     let tree = Tree::check(bytes).map_err(BootError::Tree)?;
     *os_term = early::rtas_token(&tree, "ibm,os-term");
-    // An older CPU ended in entry.S. This one is held to the mode of an older one, or to hash translation.
+    // entry.S has refused older CPUs. This refuses a newer one in a compatibility mode, or with hash translation only.
     if Request::of_offer(early::offer(&tree)) == Err(Unasked::NoRadix) {
         let compatibility = early::compatibility(&tree);
         return Err(BootError::NoRadix(Processor { version: arch::pvr(), compatibility }));
     }
     early::check_boot_cpu(&tree).map_err(BootError::BootCpu)?;
     let parsed = cmdline::parse(early::bootargs(&tree));
-    // Which words of the test image there are only the kernel knows.
+    // Only the kernel knows which words the test image adds.
     let mut errors =
         parsed.errors.iter().filter(|error| !matches!(error.fault, Fault::TestImage(_))).peekable();
     if errors.peek().is_some() || parsed.errors_left_out > 0 {
@@ -206,7 +206,7 @@ fn boot(
         svm: parsed.options.svm,
         esm_done: early::esm_base(&tree) == Some(base as u64),
     });
-    // It borrows the tree, which is changed below.
+    // `parsed` borrows the tree, which is edited below.
     drop(parsed);
     match decision.plan {
         Plan::Normal => return Ok((fdt, true)),
@@ -232,25 +232,25 @@ fn boot(
     Err(BootError::Esm(unsafe { esm::enter(base, own) }))
 }
 
-/// Asks for what the vectors are written for. The first hypercall of all: until it is answered an interrupt is
-/// big-endian, and ends the machine.
+/// Asks for little-endian interrupts, which the vectors expect (H_SET_MODE). The first hypercall of all: until it is
+/// answered, interrupts arrive big-endian and end the run.
 fn little_endian_interrupts() -> Result<(), BootError> {
     // SAFETY: the call changes the byte order of interrupts, no memory. The vectors work in both.
     let (status, out) = unsafe { arch::hcall(Hcall::SetMode as u64, LITTLE_ENDIAN_INTERRUPTS) };
     HcallReturn { status, out }.ok().map(|_| ()).map_err(BootError::InterruptOrder)
 }
 
-/// Writes into `/chosen` what UV_ESM asks for and what tells the next entry that it succeeded.
+/// Writes into `/chosen` what UV_ESM requires, and the note that tells the next entry that UV_ESM succeeded.
 fn prepare_for_esm(tree: &mut [u8], base: usize) -> Result<(), EditError> {
     fdt_edit::insert_property(tree, b"chosen", ESM_PROPERTY.as_bytes(), &(base as u64).to_be_bytes())?;
-    // The ultravisor measures the arguments and wants the property also when there are none.
+    // The ultravisor measures `bootargs` and requires the property even when it is empty.
     if !fdt_edit::has_property(tree, b"chosen", b"bootargs")? {
         fdt_edit::insert_property(tree, b"chosen", b"bootargs", b"\0")?;
     }
     Ok(())
 }
 
-/// The buffer for our own copy of the tree, for the first who asks.
+/// The buffer for our copy of the tree. `None` after the first call.
 fn own_buffer() -> Option<&'static mut [u8; FDT_BUFFER]> {
     static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::Relaxed) {
@@ -262,17 +262,17 @@ fn own_buffer() -> Option<&'static mut [u8; FDT_BUFFER]> {
     Some(unsafe { &mut *buffer })
 }
 
-/// The tree at the start of the buffer, as many bytes as it says it has.
+/// The tree at the start of the buffer, as many bytes as its header claims.
 fn tree_in(buffer: &[u8]) -> Result<&[u8], BootError> {
     let size = guard::claimed_size(buffer).map_err(BootError::Tree)?;
     buffer.get(..size).ok_or(BootError::Tree(FdtError::Truncated { have: buffer.len(), need: size }))
 }
 
-/// The bytes of a tree that lies outside of the image, as many as it says it has. What is no memory reads as nothing that
-/// is a tree.
+/// The bytes of a tree outside the image, as many as its header claims. An address without memory reads as bytes that
+/// are no tree.
 ///
-/// The host may change the bytes at any moment, as it may those of the whole image before UV_ESM. Nothing that follows
-/// relies on their staying as they are: the kernel reads its own copy, and a secure VM's tree is in the buffer.
+/// The host may change the bytes at any moment, as it may change the whole image before UV_ESM. No later code relies on
+/// them: the kernel reads its own copy, and a secure VM's tree is in the buffer.
 ///
 /// # Safety
 /// Translation is off, so that no load faults, and this program writes to its image alone while it uses the bytes.
@@ -291,7 +291,7 @@ unsafe fn tree_outside(at: usize) -> Result<&'static [u8], BootError> {
     Ok(unsafe { core::slice::from_raw_parts(start, size) })
 }
 
-/// A tree in the image would change while it is read: stacks are in use.
+/// Refuses a tree that overlaps the image: the stacks there change while it is read.
 fn is_outside_image(at: usize, len: usize) -> Result<(), BootError> {
     let range = |at: usize, len: usize| GpaRange::new(Gpa(at as u64), len as u64);
     let image = &raw const __image_start as usize;

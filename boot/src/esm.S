@@ -1,7 +1,7 @@
-# UV_ESM with the image as the file has it.
+# UV_ESM, with the image's memory equal to the file.
 #
 # In:  r3 = where the image is, r4 = flattened device tree
-# Out: r3 after the call; nothing when it succeeds: the ultravisor then resumes at the image's first byte.
+# Out: r3 after a call that failed. After success the ultravisor enters the image at its first byte.
 
 .globl postern_enter_esm
 postern_enter_esm:
@@ -16,7 +16,7 @@ postern_enter_esm:
     li 4, 0
     bl postern_relocate
     sync
-    # The next entry begins without MSR[RI]: the registers that the handlers read are not ours before it says so.
+    # The next entry must start with MSR[RI] off: it has not set up the handlers' registers yet.
     li 0, 0
     mtmsrd 0, 1
     li 0, SC_EXPECTED

@@ -1,4 +1,4 @@
-//! UV_ESM: the image, byte for byte the file, becomes a secure VM.
+//! UV_ESM: turns this VM into a secure one. The image's memory must equal the file then.
 
 use papr::ultracall::{Ultracall, UvStatus};
 use thiserror::Error;
@@ -19,9 +19,8 @@ pub struct EsmError(UvStatus);
 /// The image is at `base`, nothing that its file holds has been changed but by relocation, the tree is in
 /// memory of ours outside the file's bytes, and the vectors of `vectors.S` are in low memory.
 pub unsafe fn enter(base: usize, fdt: usize) -> EsmError {
-    // SAFETY: the caller's promises are what `esm.S` needs: relocation leaves the file's bytes when it is undone,
-    // between that and its being done again no other code runs, and an `sc 2` that nobody takes is answered by the
-    // vector at 0xc00.
+    // SAFETY: the caller's promises are what `esm.S` needs. Undoing relocation restores the file's bytes, and no other
+    // code runs until relocation is done again. The vector at 0xc00 answers an `sc 2` that no ultravisor takes.
     let r3 = unsafe { postern_enter_esm(base, fdt) };
     EsmError(UvStatus::of(Ultracall::Esm, r3))
 }

@@ -1,4 +1,4 @@
-//! A flattened tree that was handed over, copied into our own buffer, and a property added to it there.
+//! Copies a flattened tree into our buffer, and adds properties to it there.
 
 use crate::fdt_writer::{
     BEGIN_NODE, END, END_NODE, HEADER_SIZE, Header, MAGIC, NOP, PROP, VERSION, WriteError, find_name,
@@ -20,8 +20,8 @@ pub enum EditError {
     Write(#[from] WriteError),
 }
 
-/// Copies `from` into `into`, blocks in canonical order, with `spare` bytes to grow counted into its size.
-/// Returns `totalsize`.
+/// Copies `from` into `into`, with its blocks in canonical order. Returns `totalsize`, which includes `spare` bytes
+/// for growth.
 ///
 /// # Errors
 /// A malformed header, or no room.
@@ -57,8 +57,8 @@ pub fn copy(from: &[u8], into: &mut [u8], spare: usize) -> Result<usize, EditErr
     Ok(total)
 }
 
-/// Gives the root's child `node` a property that it does not have yet, in a tree that [`copy`] or the writer
-/// made. Returns `totalsize`, which stays as it is: `tree` has that many bytes, and the spare ones are used.
+/// Adds a property to the root's child `node`, which must not have it yet, in a tree that [`copy`] or the writer
+/// made. Uses the tree's spare bytes. Returns `totalsize`, the length of `tree`, which does not change.
 ///
 /// # Errors
 /// No such node, or no room.
@@ -66,7 +66,7 @@ pub fn insert_property(tree: &mut [u8], node: &[u8], name: &[u8], value: &[u8]) 
     let header = read_header(tree)?;
     let full = EditError::Write(WriteError::TreeFull(tree.len()));
     if span(header.structure).end > header.strings.0 {
-        // Not in canonical order: what follows moves everything behind the structure.
+        // The code below moves everything behind the structure block, so the strings must come after it.
         return Err(EditError::Malformed(12));
     }
     let place = find_node(tree, &header, node)?;
@@ -191,7 +191,7 @@ fn reservations(tree: &[u8], start: usize) -> Result<Range<usize>, EditError> {
     Err(EditError::Malformed(start))
 }
 
-/// Where a property of the root's child `node` goes: right after that node's name.
+/// Offset at which a property of the root's child `node` is inserted: right after the node's name.
 fn find_node(tree: &[u8], header: &Header, node: &[u8]) -> Result<usize, EditError> {
     let structure = span(header.structure);
     let tree = tree.get(..structure.end).ok_or(EditError::Malformed(8))?;

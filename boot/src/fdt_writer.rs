@@ -1,8 +1,8 @@
 //! Writes a flattened device tree front to back into a buffer, without a heap.
 //!
-//! The blocks come in the order the specification asks for (Devicetree Specification 0.4, chapter 5):
-//! header, reservations, structure, strings. Names are collected beside the buffer and appended at the end,
-//! and the header is written last: a buffer that was given up has no magic number.
+//! The blocks come in the order of the Devicetree Specification 0.4, chapter 5: header, reservations, structure,
+//! strings. Names are collected beside the buffer and appended at the end. The header is written last, so that an
+//! unfinished tree has no magic number.
 
 use thiserror::Error;
 
@@ -10,7 +10,7 @@ use thiserror::Error;
 pub const MAGIC: u32 = 0xd00d_feed;
 /// Bytes of the header, version 17.
 pub const HEADER_SIZE: usize = 40;
-/// Version written, and the oldest it can be read as.
+/// The version that is written, and the oldest version that it is compatible with.
 pub const VERSION: (u32, u32) = (17, 16);
 /// FDT_BEGIN_NODE
 pub const BEGIN_NODE: u32 = 1;
@@ -152,7 +152,7 @@ impl<'a> Writer<'a> {
         self.pad()
     }
 
-    /// The offset of a property name in the strings block, which gets it when it is new.
+    /// The offset of a property name in the strings block. Adds the name if it is new.
     fn intern(&mut self, name: &[u8]) -> Result<u32, WriteError> {
         if name.contains(&0) {
             return Err(WriteError::NulInName);
@@ -172,8 +172,7 @@ impl<'a> Writer<'a> {
         u32::try_from(at).map_err(|_| WriteError::TooLong(at))
     }
 
-    /// Ends the tree. `spare` bytes beyond the last block are counted in, so that the tree can grow where it
-    /// is. Returns `totalsize`.
+    /// Ends the tree. Returns `totalsize`, which includes `spare` bytes after the last block for growth.
     ///
     /// # Errors
     /// The buffer is full, or nodes are open.
@@ -206,7 +205,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Where in a block of NUL-terminated names `name` stands, as a whole.
+/// Offset of `name` in a block of NUL-terminated names; only a whole name matches.
 pub(crate) fn find_name(names: &[u8], name: &[u8]) -> Option<usize> {
     let mut at = 0_usize;
     for known in names.split(|&byte| byte == 0) {

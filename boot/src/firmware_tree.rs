@@ -1,4 +1,4 @@
-//! From Open Firmware's entry to a flattened tree and firmware's end.
+//! Takes over from Open Firmware: negotiates, instantiates RTAS, flattens the tree, ends firmware.
 
 use crate::client_interface::{ClientError, ClientInterface, Name};
 use crate::console::say;
@@ -11,13 +11,13 @@ use papr::cas::{Outcome, PLATFORM_SUPPORT, Request};
 use pseries_tree::early::{CAS_PROPERTY, ENTRY_PROPERTY, Entry};
 use thiserror::Error;
 
-/// Bytes that a tree can still grow by where it is: our note before UV_ESM, the ultravisor's reservations.
+/// Spare bytes in the tree, for our note before UV_ESM and for the ultravisor's reservations.
 pub const SPARE: usize = 4096;
-/// Room for property names; trees in use have about 5 KiB of them.
+/// Bytes for property names; existing trees use about 5 KiB.
 const NAMES: usize = 32 * 1024;
-/// RTAS is not put into a frame with anything else.
+/// RTAS starts on a 64 KiB frame of its own.
 const RTAS_ALIGN: u32 = 0x1_0000;
-/// How SLOF's `/openprom` begins to call its model.
+/// Start of the property `model` of SLOF's `/openprom`.
 const SLOF_MODEL: &[u8] = b"SLOF";
 
 /// What went wrong with firmware.
@@ -26,7 +26,7 @@ pub enum FirmwareError {
     /// Firmware's tree could not be flattened.
     #[error(transparent)]
     Flatten(#[from] FlattenError),
-    /// RTAS was put, or was to be put, where something else is.
+    /// Firmware gave memory for RTAS that something else uses.
     #[error("Open Firmware gave {base:#x}+{size:#x} for RTAS, which is in use")]
     RtasOverlaps {
         /// Address of the first byte.
@@ -48,7 +48,7 @@ impl From<WriteError> for FirmwareError {
     }
 }
 
-/// What firmware handed over, in registers.
+/// The memory ranges that are in use when firmware enters the image.
 #[derive(Clone, Copy, Debug)]
 pub struct Handover {
     /// The initrd, when there is one.
@@ -69,14 +69,14 @@ impl Rtas {
     }
 }
 
-/// Negotiates, has RTAS instantiated, flattens the tree into `buffer` and ends firmware. Returns the tree's size.
+/// Negotiates, instantiates RTAS, flattens the tree into `buffer` and ends firmware. Returns the tree's bytes.
 pub fn take(
     mut firmware: OpenFirmware,
     handover: Handover,
     buffer: &mut [u8],
 ) -> Result<usize, FirmwareError> {
     let mut names = [0; NAMES];
-    // First of all: it changes the tree that everything else is read from.
+    // First: the negotiation changes the tree that all later code reads.
     let cas = negotiate(&mut firmware)?;
     let rtas = instantiate_rtas(&mut firmware, handover)?;
     let boot_cpu = firmware.boot_cpu()?;
@@ -120,9 +120,9 @@ pub fn take(
     Ok(size)
 }
 
-/// Asks for what the kernel uses. A firmware that does not want to know is told so on the console and used as it is: a
-/// hypervisor that insists refuses the process table later, with an exit status of its own. One that restarts the
-/// machine to make it what was agreed on is asked the same again, and has nothing left to change.
+/// Asks firmware for what the kernel uses (`ibm,client-architecture-support`). A refusal is printed, and the boot goes
+/// on: a hypervisor that insists refuses the process table later (exit status 12). Firmware may restart the machine to
+/// apply the result; the second request is the same and changes nothing more.
 fn negotiate(firmware: &mut OpenFirmware) -> Result<Outcome, FirmwareError> {
     let mut support = [0; 64];
     let len = match firmware.find(c"/chosen")? {
@@ -164,7 +164,7 @@ fn instantiate_rtas(firmware: &mut OpenFirmware, handover: Handover) -> Result<O
     // SAFETY: firmware gave the memory out as free, and it is neither the image's nor the initrd's. The boot stage uses
     // its image alone, and the kernel's memory map leaves the RTAS area out.
     let entry = unsafe { firmware.instantiate_rtas(base)? };
-    // The hypervisor has to know, too: it leaves error logs there (`ibm,nmi-register`). Without it there are none.
+    // The hypervisor writes error logs there (`ibm,nmi-register`), so it needs the address, too.
     for (name, value) in [(c"linux,rtas-base", base), (c"linux,rtas-entry", entry)] {
         if let Err(error) = firmware.set_cell(node, name, value) {
             say!("boot: firmware is not told where RTAS is: {error}");

@@ -1,18 +1,18 @@
-//! Firmware's device tree, flattened.
+//! Flattens firmware's device tree.
 
 use crate::client_interface::{ClientError, ClientInterface, Name, Phandle};
 use crate::fdt_writer::{WriteError, Writer};
 use thiserror::Error;
 
-/// Most nodes below each other.
+/// Greatest depth of a node.
 const MAX_DEPTH: usize = 32;
-/// Most nodes in a tree: a bound for a tree that never ends.
+/// Most nodes in a tree: the bound for a tree without end.
 const MAX_NODES: usize = 1 << 16;
 /// Most properties of one node.
 const MAX_PROPERTIES: usize = 1 << 12;
 /// Longest path of a node, in bytes.
 const MAX_PATH: usize = 1024;
-/// What the boot stage alone says about itself, in `/chosen`; a property of firmware's with this prefix is
+/// Prefix of properties in `/chosen` that only the boot stage writes; firmware's properties with this prefix are
 /// left out.
 const OWN_PREFIX: &[u8] = b"postern,";
 
@@ -42,7 +42,7 @@ pub enum FlattenError {
     PropertyGone(Phandle),
 }
 
-/// A property that the flattened tree gets whatever firmware's has.
+/// A property for the flattened tree; it replaces firmware's property of this name.
 #[derive(Clone, Copy, Debug)]
 pub struct Addition<'a> {
     /// The node's full path.
@@ -53,10 +53,10 @@ pub struct Addition<'a> {
     pub value: &'a [u8],
 }
 
-/// Writes the whole of firmware's tree, with `additions` in place of the properties of the same name.
+/// Writes firmware's whole tree, with `additions` in place of properties of the same name.
 ///
-/// Every node gets a `phandle`: its own, or firmware's name for it, which is what other nodes of such a
-/// tree refer to.
+/// Every node gets a `phandle`: its own property, or else firmware's handle, which other nodes of such a tree
+/// refer to.
 ///
 /// # Errors
 /// See [`FlattenError`].

@@ -1,8 +1,8 @@
-//! From firmware's jump to `kernel_main`: entry in either byte order, relocation, Open Firmware's tree as a
-//! flattened one, and UV_ESM.
+//! From firmware's jump to `kernel_main`: entry in either byte order, relocation, flattening of Open Firmware's tree,
+//! and UV_ESM.
 //!
-//! What runs before UV_ESM writes nothing that is part of the image file: its stack and scratch lie in
-//! `.bss`, the device tree in `.noinit`.
+//! Apart from relocation, which is undone, code before UV_ESM changes no byte of the image file: its stack and scratch
+//! memory lie in `.bss`, the device tree in `.noinit`.
 #![cfg_attr(target_os = "none", no_std)]
 #![cfg_attr(
     test,

@@ -1,7 +1,7 @@
-# Guest physical 0 to 0xffff becomes this kernel's, and so do the registers that its exception handlers read.
+# Writes guest physical 0 to 0xffff (the vectors, then zeros) and the registers that the exception handlers read.
 #
 # In: r3 = where the image is (64 KiB or above), MSR[EE] = 0, little-endian, translation off
-# Changes r5 to r8, CTR, CR0. No stack, no memory but the image's file and frame 0. MSR[RI] is on afterwards.
+# Changes r5 to r8, CTR, CR0. Uses no stack, and no memory but the image's file bytes and frame 0. Sets MSR[RI].
 .section .text.entry, "ax", @progbits
 .globl postern_own_low_memory
 postern_own_low_memory:
@@ -14,14 +14,14 @@ postern_own_low_memory:
     stdx 8, 0, 6
     addi 6, 6, 8
     bdnz 0b
-    # What the handlers need is computed, not read: .got and .data are not relocated yet.
+    # The handlers' addresses are computed, not read: .got and .data are not relocated yet.
     addis 8, 3, (.TOC. - _start)@ha
     addi 8, 8, (.TOC. - _start)@l
     std 8, TOC_WORD(0)
     addis 8, 3, (postern_exception - _start)@ha
     addi 8, 8, (postern_exception - _start)@l
     std 8, ENTRY_WORD(0)
-    # Zeros are no instruction.
+    # A word of zeros is an illegal instruction.
     li 8, 0
     li 7, (0x10000 - LOW_CODE_SIZE) / 8
     mtctr 7
@@ -49,9 +49,9 @@ postern_own_low_memory:
     b postern_own_registers
 
 # In: r8 = top of this CPU's exception stack, MSR[EE] = 0. Changes r8, CR0. MSR[RI] is on afterwards.
-# Left as they are, because nothing here reads them or depends on them: TAR, the event-based branch and performance
-# monitor registers (behind facility bits, or not there under TCG), FPSCR and VSR0-31 (MSR keeps them off; the copies
-# of the pool load each before they store it), VSR32-63, VSCR and VRSAVE, which no instruction uses.
+# Not written, because nothing here reads them or depends on them: TAR, the event-based branch and performance monitor
+# registers (behind facility bits, or absent under TCG), FPSCR and VSR0-31 (MSR keeps them off; the copies of the pool
+# load each before they store it), VSR32-63, VSCR and VRSAVE, which no instruction uses.
 postern_own_registers:
     mtsprg 0, 8
     li 8, 0
@@ -74,11 +74,11 @@ postern_own_registers:
     li 8, 0
     blr
 
-# An image that lies over the vectors in a secure VM ends here: they are written over its beginning, which runs no
-# more, and say so by registers alone.
+# A secure VM whose image lies over the vectors ends here. The vectors are copied over the image's start, which runs
+# no more, and `halt` reports the end by registers alone.
 #
 # In: MSR[EE] = MSR[RI] = 0, little-endian, translation off
-# It lies behind all that is written over (linker.ld sees to it).
+# linker.ld places this code behind everything that is overwritten.
 .pushsection .low_image, "ax", @progbits
 .globl postern_low_image
 postern_low_image:

@@ -1,4 +1,4 @@
-//! Open Firmware's client interface, as SLOF and VOF have it: calls with 32-bit big-endian cells.
+//! Calls into Open Firmware's client interface, as SLOF and VOF have it: 32-bit big-endian cells.
 
 use crate::client_interface::{ClientError, ClientInterface, NAME_SIZE, Name, Phandle};
 use core::ffi::CStr;
@@ -11,12 +11,12 @@ unsafe extern "C" {
 
 /// Most argument and return cells of one call.
 const MAX_CELLS: usize = 8;
-/// What the standard's -1 is as a cell.
+/// The standard's -1, as a cell.
 const MINUS_ONE: u32 = u32::MAX;
-/// Firmware may write a longer name than the standard allows; the buffer it writes to has this much more.
+/// Firmware may write a longer name than the standard allows: spare bytes of the buffer for it.
 const NAME_SLACK: usize = NAME_SIZE;
 
-/// Firmware, as it entered us.
+/// Open Firmware, which entered the image and can be called.
 #[derive(Debug)]
 pub struct OpenFirmware {
     entry: u32,
@@ -98,7 +98,7 @@ impl OpenFirmware {
         Ok(Some(u32::from_be_bytes(value)))
     }
 
-    /// Gives a node a property of one cell.
+    /// Sets a property of one cell.
     pub fn set_cell(&mut self, node: Phandle, name: &'static CStr, value: u32) -> Result<(), ClientError> {
         let bytes = value.to_be_bytes();
         let name = address(name.as_ptr().expose_provenance())?;
@@ -110,7 +110,7 @@ impl OpenFirmware {
         }
     }
 
-    /// Takes `size` bytes out of firmware's free memory, at an address divisible by `align`.
+    /// Claims `size` bytes of firmware's free memory, at a multiple of `align`. Returns their address.
     pub fn claim(&mut self, size: u32, align: u32) -> Result<u32, ClientError> {
         // SAFETY: no argument is an address of memory in use: firmware chooses from what is free.
         let at = unsafe { self.ask(c"claim", &[0, size, align])? };
@@ -128,8 +128,8 @@ impl OpenFirmware {
         }
     }
 
-    /// Puts the run-time services at `base`, which has as many bytes as `/rtas` asks for. Returns their
-    /// entry.
+    /// Instantiates RTAS at `base`, where there is room for the bytes of `rtas-size`. Returns the address of its
+    /// entry point.
     ///
     /// # Safety
     /// Nothing else is, or will be, in that memory.
@@ -144,7 +144,7 @@ impl OpenFirmware {
         }
     }
 
-    /// Tells firmware what this kernel supports. On success its tree is another one.
+    /// Tells firmware what this kernel supports. On success firmware changes its tree.
     pub fn negotiate(&mut self, vectors: &Vectors) -> Result<(), ClientError> {
         const METHOD: &CStr = c"ibm,client-architecture-support";
         let root = self.open(c"/")?;
@@ -170,7 +170,7 @@ impl OpenFirmware {
         }
     }
 
-    /// Firmware stops its devices and is not called again.
+    /// Ends firmware, which stops its devices. It must not be called again.
     pub fn quiesce(mut self) -> Result<(), ClientError> {
         // SAFETY: no argument is an address.
         let [] = unsafe { self.call(c"quiesce", &[])? };
@@ -216,8 +216,8 @@ impl ClientInterface for OpenFirmware {
         let mut next = [0_u8; NAME_SIZE + NAME_SLACK];
         let previous = address(previous.padded().as_ptr().expose_provenance())?;
         let into = address(next.as_mut_ptr().expose_provenance())?;
-        // SAFETY: firmware reads a name that ends in 0 and writes into a buffer of this function, which has room for the longest
-        // name and more.
+        // SAFETY: firmware reads a name that ends in 0 and writes into a buffer of this function, which has room for the
+        // longest name and more.
         match unsafe { self.ask(c"nextprop", &[of, previous, into])? } {
             1 => Name::new(&next).map(Some),
             0 => Ok(None),
@@ -238,7 +238,8 @@ impl ClientInterface for OpenFirmware {
         let name = address(name.padded().as_ptr().expose_provenance())?;
         let (start, len) = (address(into.as_mut_ptr().expose_provenance())?, address(into.len())?);
         start.checked_add(len).ok_or(ClientError::BeyondFirmware(start.into()))?;
-        // SAFETY: firmware reads a name that ends in 0, and writes at most `len` bytes into `into`, which is the caller's alone.
+        // SAFETY: firmware reads a name that ends in 0, and writes at most `len` bytes into `into`, which is the caller's
+        // alone.
         match unsafe { self.ask(c"getprop", &[of, name, start, len])? } {
             read if read == len => Ok(()),
             bad => Err(ClientError::Nonsense("getprop", bad)),

@@ -1,9 +1,9 @@
 # A CPU older than POWER9: one line that names it, status 12, and ibm,os-term.
 #
-# In: any state that the image can be entered in, big-endian; the CPU is any that firmware can run on
-# Out: never
-# Big-endian, because the oldest CPUs that QEMU's pseries takes have no little-endian mode, and of Power ISA 2.01 alone
-# (`scripts/check-image.sh` decodes it). Uses registers, and memory of its own; firmware may be alive.
+# In: any entry state of the image, big-endian; any CPU that firmware runs on
+# Out: does not return
+# Big-endian, because the oldest CPUs of QEMU's pseries have no little-endian mode, and Power ISA 2.01 only
+# (`scripts/check-image.sh` decodes it). Writes no memory but its own RTAS block, because firmware may still be there.
 
 # Instructions as a big-endian CPU reads them.
 .macro big_addi rt, ra, value
@@ -99,7 +99,7 @@ postern_old_processor:
     big_li 3, 0
     big 0x6063f000                          # ori r3, r3, H_RTAS
     big_sc1
-    # The machine was told to survive an operating system's end.
+    # Reached only if the machine goes on after ibm,os-term.
 4:  big_b 4b
 
 # Prints the text at r16, up to its NUL. Changes r16, r22, r24 and what .Lold_byte changes.
@@ -114,7 +114,8 @@ postern_old_processor:
 6:  big 0x7f0803a6                          # mtlr r24
     big_blr
 
-# Prints the byte in r22 on the first terminal. One that stays full drops it. Changes r3 to r12, r25, CR, XER, CTR.
+# Prints the byte in r22 on the first terminal; drops it if the terminal stays full. Changes r3 to r12, r25, CR, XER,
+# CTR.
 .Lold_byte:
     big_li 25, 0x7fff
 7:  big_li 3, 0x58                          # H_PUT_TERM_CHAR
@@ -139,7 +140,7 @@ postern_old_processor_data:
     big 1
     big 0
     big 0
-# The upper half of PVR, and the name: 16 bytes each. The last one is whatever has no line.
+# Upper half of the PVR and name, 16 bytes a row. The last row stands for every other version.
 .macro old_processor version, name
 77777:
     .byte (\version) >> 8, (\version) & 0xff

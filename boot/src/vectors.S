@@ -1,25 +1,26 @@
-# What this kernel keeps in low memory, guest physical 0 to 0xffff: exception vectors and what they need. All
-# branches are relative to the block, which `postern_own_low_memory` (low_memory.S) copies to 0.
+# The contents of low memory, guest physical 0 to 0xffff: exception vectors and their code. All branches stay inside
+# this block, which `postern_own_low_memory` (low_memory.S) copies to 0.
 #
 # 0 to 0x1fff: 256 slots of 32 bytes. The published ultravisor can enter any of them at any time, whatever MSR[EE]
-# says, so each is a whole entry with a number of its own. NMI_RESET and NMI_CHECK are the handlers for
-# `ibm,nmi-register`: bit 0 of their number says so. From 0x2000 on: what the slots share.
+# is, so each slot is a complete entry with its own number. NMI_RESET and NMI_CHECK are the handlers for
+# `ibm,nmi-register`: bit 0 of their number is set. From 0x2000 on: the code that the slots share.
 #
 # A slot works in both byte orders. Its first word is `tdi 0,r0,72` to a little-endian CPU, which never traps, and
 # `b .+8` to a big-endian one: interrupts stay big-endian until H_SET_MODE is answered, truthfully or not.
 #
-# MSR[RI] tells whether an interrupt can be survived. It is set while SPRG0 is the top of this CPU's exception stack
-# and nothing is under way with SRR0 and SRR1, and off in every handler (the interrupt clears it), in a report and
-# around each rfid of ours. An interrupt that finds it off ends in `halt`, which uses no stack and no memory but
-# this page. r13 is used here and nowhere else in the image (`scripts/check-image.sh`).
+# MSR[RI] says whether an interrupt is recoverable. It is set while SPRG0 is the top of this CPU's exception stack and
+# SRR0 and SRR1 hold nothing that is needed. It is clear in every handler (the interrupt clears it), in a report and
+# around each rfid. An interrupt with RI clear ends in `halt`, which uses no stack and no memory but this page. r13 is
+# used here and nowhere else in the image (`scripts/check-image.sh`).
 #
-# SPRG1 and SPRG2 are scratch of these handlers: r1 or CR, and r13.
-# SPRG3: 1 says that the decrementer ended a wait; SC_EXPECTED that an `sc 2` of ours is next.
+# SPRG1 and SPRG2 are scratch for these handlers: r1 or CR, and r13.
+# SPRG3: 1 means that the decrementer ended a wait; SC_EXPECTED means that this image's next `sc` is an `sc 2`.
 #
 # Three handlers return.
-# 0x500, 0x900: end a wait with MSR[EE] off again; without a wait, EE is off anyway and stays so. They change
-#   SPRG2, SPRG3 and the decrementer. Nested, they would lose where to return to: `tdi` traps to 0x700 instead.
-# 0xc00: answers U_FUNCTION (-2) to an `sc 2` that no ultravisor took. In a secure VM nothing can need that: fatal.
+# 0x500, 0x900: return with MSR[EE] off, which ends a wait. They change SPRG2, SPRG3 and the decrementer. One that
+#   interrupts another handler has lost its return address: it traps to 0x700.
+# 0xc00: answers U_FUNCTION (-2) to an `sc 2` that no ultravisor took. In a secure VM the ultravisor takes every
+#   `sc 2`, so there it is fatal.
 
     .equ LAST_LINE_WORD, 0x27e8
     .equ TOC_WORD, 0x27f0
@@ -86,7 +87,7 @@ vectors_start:
     .set slot, slot + 32
     .endr
 
-    # Traps unless the interrupted code could be left; takes MSR[EE] out of what is returned to. r13 is in SPRG2.
+    # Returns with MSR[EE] off. Traps if MSR[RI] was off. r13 is in SPRG2.
     .macro RETURN_WITH_INTERRUPTS_OFF
     mfsrr1  13
     rldicl  13, 13, 63, 63              # MSR[RI]
@@ -103,7 +104,7 @@ external:
     RETURN_WITH_INTERRUPTS_OFF
 
 decrementer:
-    # Far away: the interrupt is pending for as long as the decrementer is negative.
+    # Set far ahead: the interrupt stays pending while the decrementer is negative.
     lis     13, 0x7fff
     ori     13, 13, 0xffff
     mtdec   13
@@ -120,7 +121,7 @@ system_call:
     mfsprg  13, 3
     cmpldi  13, SC_EXPECTED
     bne     0f
-    # The word before SRR0 is of this image, as SPRG3 says that `sc 2` is next.
+    # SPRG3 says that this image was about to run `sc 2`, so the word before SRR0 is one of its instructions.
     mfsrr0  13
     lwz     13, -4(13)
     xoris   13, 13, 0x4400
@@ -137,8 +138,8 @@ system_call:
     mtcr    13
     li      13, 0xc00
 
-# A fatal interrupt: an `ExceptionFrame` on the exception stack, then postern_exception(r3 = &frame).
-# r13 = number, SPRG2 = r13 as it was. Nothing returns from here, so SPRG3 can be used up.
+# A fatal interrupt: stores an `ExceptionFrame` on the exception stack, then calls postern_exception(r3 = &frame).
+# r13 = number, SPRG2 = r13 as interrupted. This code never returns, so SPRG3 is free.
 common:
     mtsprg  1, 1
     mfcr    1
@@ -185,7 +186,7 @@ common:
     bctrl
     b       halt
 
-# Big-endian: an interrupt before H_SET_MODE, or after one that was only said to have been done. `halt`,
+# A big-endian interrupt: before H_SET_MODE, or after one that the host answered and did not do. Continues at `halt`,
 # little-endian.
 halt_big:
     big_word 0x7d6000a6                 # mfmsr r11
@@ -196,7 +197,8 @@ halt_big:
     big_word 0x4c000024                 # rfid
 
 # The end without a report: two lines on the first terminal and ibm,os-term, by registers and one word of this page.
-# Whoever changes that word from 0 prints the last line of the run (`postern_arch::claim_last_line`): there is one.
+# The code that changes that word from 0 prints the last line of the run, so that there is only one
+# (`postern_arch::claim_last_line`).
 halt:
     li      9, LAST_LINE_WORD
     li      1, 1
@@ -237,7 +239,7 @@ halt:
     mtlr    0
     mtcr    0
     sc      1
-    # A host that lets the guest go on is asked again after 2^29 ticks, a second.
+    # If the host lets the guest go on, call again after 2^29 ticks, about a second.
     mftb    8
     li      9, 1
     sldi    9, 9, 29

@@ -1,4 +1,4 @@
-//! The flattener against trees of a firmware that exists only here.
+//! Tests the flattener with trees of a fake firmware.
 
 use super::{Addition, FlattenError, MAX_DEPTH, MAX_NODES, MAX_PROPERTIES, flatten};
 use crate::client_interface::{ClientError, ClientInterface, Name, Phandle};
@@ -20,7 +20,7 @@ struct FakeFirmware {
     circular_properties: bool,
     /// `peer` always answers with the node itself.
     circular_peers: bool,
-    /// The length that `property_len` names is off by this much.
+    /// `property_len` returns this much more than the length.
     stale_length: usize,
 }
 
