@@ -1,8 +1,8 @@
 //! Links the image by `linker.ld`, as a position-independent executable whose in-file words already hold
 //! their link-time values: undoing a relocation then restores the file's bytes. The build script of every image.
 fn main() {
-    // The folder of the crate that is built, which need not be this file's. Asked for now, not when this script was
-    // compiled: a copy of the tree, its build folder included, links by its own script.
+    // The folder of the crate that is built; three crates share this script. Read at run time, so that a copied tree,
+    // with its build folder, links by its own linker.ld.
     let Some(here) = std::env::var_os("CARGO_MANIFEST_DIR").map(std::path::PathBuf::from) else {
         println!("cargo::error=cargo does not say which crate is built");
         return;

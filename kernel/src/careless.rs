@@ -1,4 +1,4 @@
-//! What the image of `make sabotage` that is careless says on the console: tests have to notice each of these lines.
+//! Lines that the careless image of `make sabotage` prints on purpose. The tests must notice each of them.
 
 use crate::devices::set::Devices;
 
@@ -10,8 +10,8 @@ unsafe extern "C" {
 /// Offset of the last word of a frame.
 const LAST_WORD: usize = 0xfff8;
 
-/// A word from before UV_ESM that was not measured and that nothing has written since: the one behind the tree, in the
-/// tree's own frame.
+/// Prints a word from before UV_ESM that was neither measured nor written since: the last one of the tree's first frame,
+/// behind the tree.
 pub fn say_what_is_older() {
     let tree = (&raw const __fdt_buffer).addr();
     let at = core::ptr::with_exposed_provenance::<u64>(tree.wrapping_add(LAST_WORD));
@@ -21,7 +21,7 @@ pub fn say_what_is_older() {
     log::warn!("sabotage: {word:#x} was there before");
 }
 
-/// An address of the stack, and what the first disk begins with.
+/// Prints a stack address, and the first word of the first disk.
 pub fn say_what_is_private(devices: &mut Devices) {
     let local = 0u64;
     log::warn!("sabotage: this is done at {:#018x}", (&raw const local).addr());

@@ -1,4 +1,4 @@
-//! What images have of their own.
+//! What an image can add to the kernel.
 
 use crate::devices::set::Devices;
 use crate::memory::open::Pool;
@@ -6,20 +6,20 @@ use crate::report::Report;
 use postern_core::cmdline::{Extra, ExtraStep, Options};
 use postern_core::outcome::Work;
 
-/// What an image does besides what every image does: words of the command line, and its steps of `run=`.
+/// An image's own words of the command line and steps of `run=`.
 pub trait Image: Extra {
-    /// Its name, as the file in `build/` has it.
+    /// The image's name, as in the name of its file in `build/`.
     fn name(&self) -> &'static str;
 
-    /// Memory is open and every CPU runs; devices are brought up next.
+    /// Called when memory is open and every CPU runs, before devices are brought up.
     fn memory_is_open(&mut self, _: Option<&Pool>, _: &mut Report) {}
 
-    /// Does one of its own steps.
+    /// Runs one of the image's own steps.
     fn run(&mut self, step: ExtraStep, options: &Options, devices: &mut Devices, report: &mut Report)
     -> Work;
 }
 
-/// The product, what a user runs and UV_ESM measures: nothing more than every image has.
+/// The product, which a user runs and UV_ESM measures. It adds nothing.
 impl Image for () {
     fn name(&self) -> &'static str {
         "postern"

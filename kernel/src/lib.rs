@@ -33,7 +33,7 @@ pub use stop::{Failed, Stop};
 /// tree at `fdt`, and `ordinary` 1 when this is known to be an ordinary guest.
 ///
 /// # Safety
-/// As `boot` leaves the machine; called once.
+/// The machine is as `boot` leaves it, and this is the only call.
 pub unsafe fn start(fdt: usize, ordinary: usize, image: &mut impl Image) -> ! {
     if ordinary == 1 {
         arch::disclosure::allow();
@@ -56,7 +56,7 @@ pub unsafe fn start(fdt: usize, ordinary: usize, image: &mut impl Image) -> ! {
 /// # Safety
 /// As for [`start`].
 unsafe fn boot(fdt: usize, image: &mut impl Image, report: &mut Report) -> Result<Outcome, Stop> {
-    // SAFETY: nothing has turned translation on or started a CPU yet, and `boot` looked where the tree lies.
+    // SAFETY: nothing has turned translation on or started a CPU yet, and the boot stage checked where the tree lies.
     let (machine, own) = unsafe { tree::read(fdt)? };
     platform::init(&machine);
     let options = mode::options(&machine, image)?;

@@ -1,4 +1,4 @@
-//! What was asked for and what this guest is: the command line, then the one decision about secure mode.
+//! Reads the command line, then decides about secure mode, once.
 
 use crate::arch::disclosure;
 use crate::memory::layout;
@@ -41,7 +41,7 @@ pub fn decide_mode(
         msr_s: postern_arch::msr() & MSR_S != 0,
         marker: machine.marker,
         svm: options.svm,
-        // The note names the image that issued UV_ESM; another image's, or one that firmware made up, is none.
+        // The note holds the address of the image that issued UV_ESM. One with another address does not count.
         esm_done: machine.esm_base == Some(layout::image().start.0),
     });
     if let Some(warning) = decision.warning {

@@ -10,7 +10,7 @@ use postern_core::cmdline::Options;
 use postern_core::facts::boot;
 use postern_core::secure::Mode;
 
-/// A secret. It is never shown, it is never moved, and it is cleared when it is dropped.
+/// A secret. It is never shown, never moved, and cleared when it is dropped.
 pub struct Secret {
     memory: Box<[u8]>,
     len: usize,
@@ -32,16 +32,17 @@ impl Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        // SAFETY: the box is RAM of this value's own. The stores are assembly: no compiler leaves them out because nobody
-        // reads what they wrote.
+        // SAFETY: the box is this value's own RAM. The stores are assembly, so the compiler does not remove them although
+        // nobody reads them.
         unsafe { postern_arch::zero(self.memory.as_mut_ptr(), self.memory.len()) };
     }
 }
 
-/// Fetches the secret, once. An ordinary guest has nobody to ask, and is told so by a warning about the word.
+/// Reads the secret from the ultravisor. `None` without `secret=`, and in an ordinary guest, where a warning says that
+/// the word has no effect.
 ///
 /// # Errors
-/// The ultravisor does not give it: whoever asks for a secret does not want the work done without.
+/// The ultravisor does not give it. The run then ends, because the work must not be done without the secret.
 pub fn fetch(options: &Options, mode: Mode, report: &mut Report) -> Result<Option<Secret>, Stop> {
     let Some(name) = options.secret.filter(|_| mode.is_secure()) else { return Ok(None) };
     let secret = Secret::fetch(name)?;

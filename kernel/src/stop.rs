@@ -1,4 +1,4 @@
-//! Why a run ends early: each layer's own error, and the exit status that stands for it.
+//! Why a run ends early: each layer's own error, and its exit status.
 
 use crate::devices::DeviceError;
 use crate::memory::mmu::MmuError;
@@ -51,7 +51,7 @@ pub enum Stop {
     Device(#[from] DeviceError),
 }
 
-/// A failure that stands for an exit status.
+/// A failure that has an exit status.
 pub trait Failed: fmt::Display {
     /// The exit status that the failure leads to.
     fn status(&self) -> ExitStatus;

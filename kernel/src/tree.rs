@@ -1,4 +1,4 @@
-//! The device tree, once: copied into private memory, guarded, read into a machine description, dropped.
+//! Reads the device tree once: copies it into private memory, checks it, and makes a machine description of it.
 
 use crate::memory::layout;
 use crate::stop::Stop;
@@ -7,7 +7,7 @@ use pseries_tree::guard::{HEADER_LEN, claimed_size, copy_from};
 use pseries_tree::{FdtError, Machine, Tree};
 use svm_dma::memory_map::Own;
 
-/// Below lie the exception vectors, never a tree.
+/// A tree lies at this address or above; the exception vectors are below.
 const LOWEST: usize = 0x4000;
 
 /// Reads the tree at guest physical address `at`; the machine, and what the kernel occupies. The copy lies in the early
@@ -17,8 +17,8 @@ const LOWEST: usize = 0x4000;
 /// What is wrong with the tree, or with the machine that it describes; the tree lies over the image.
 ///
 /// # Safety
-/// Translation is off, so that no load faults, and no other CPU of this kernel runs. The bytes are no stack's that is in
-/// use; the boot stage has looked.
+/// Translation is off, so that no load faults, and no other CPU of this kernel runs. The tree lies in no stack that is in
+/// use; the boot stage has checked that.
 pub unsafe fn read(at: usize) -> Result<(Machine, Own), Stop> {
     if at < LOWEST {
         return Err(Stop::Tree(FdtError::Truncated { have: 0, need: HEADER_LEN }));
@@ -42,8 +42,8 @@ pub unsafe fn read(at: usize) -> Result<(Machine, Own), Stop> {
 /// As for [`read`].
 unsafe fn copy_out(at: usize, out: &mut [u8]) {
     for (offset, byte) in out.iter_mut().enumerate() {
-        // SAFETY: one byte, as a number, by a volatile load that does not fault, as the caller promises. What is no
-        // memory reads as nothing that the guard would accept, and nobody writes to a byte of this kernel meanwhile.
+        // SAFETY: a volatile load of one byte, which does not fault, as the caller promises. An address without memory
+        // reads as bytes that the guard refuses, and no code of this kernel writes there meanwhile.
         *byte = unsafe { ((at.wrapping_add(offset)) as *const u8).read_volatile() };
     }
 }

@@ -1,6 +1,6 @@
 //! `sc 1` and `sc 2`.
 //!
-//! What the host can see of a call is what the call says: every volatile register that is no argument is zero
+//! The host sees a call's number and arguments, and nothing else: every volatile register that is no argument is zero
 //! (r0, the rest of r4..r12, CTR, XER). CR0, CR1 and CR5..CR7 hold the outcome of comparisons and are not
 //! cleared. r14..r31 may hold anything: the ultravisor randomises them before the hypervisor runs and restores
 //! them afterwards. An ordinary guest hides nothing from its host anyway.
@@ -8,14 +8,14 @@
 use crate::registers::MSR_RI;
 use core::arch::asm;
 
-/// A hypervisor call: number in r3, arguments in r4..r7; status from r3, outputs from r4..r7.
+/// A hypervisor call: number in r3, arguments in r4..r7. Returns r3 as the status and r4..r7 as outputs.
 ///
 /// Register contract (PAPR+ 14.5.3): r0, r3..r12, CTR, XER, CR0, CR1 and CR5..CR7 are lost, all else is
 /// kept. Inside a secure VM the ultravisor passes on only the registers that the call has.
 ///
 /// # Safety
-/// The call changes no memory that Rust code relies on and lets no device at any, whatever its arguments
-/// are; or the caller owns the memory that the arguments name.
+/// Whatever its arguments, the call changes no memory that Rust code relies on and gives no device access to any; or
+/// the caller owns the memory that the arguments name.
 #[inline]
 pub unsafe fn hcall(number: u64, args: [u64; 4]) -> (i64, [u64; 4]) {
     let [mut r4, mut r5, mut r6, mut r7] = args;
@@ -38,22 +38,22 @@ pub unsafe fn hcall(number: u64, args: [u64; 4]) -> (i64, [u64; 4]) {
     (status, [r4, r5, r6, r7])
 }
 
-/// What SPRG3 holds while an `sc 2` is next: only then does the vector at 0xc00 answer it (`boot/src/vectors.S`).
+/// Value of SPRG3 before an `sc 2`: only then does the vector at 0xc00 answer it (`boot/src/vectors.S`).
 const SC_EXPECTED: u64 = 0x5c02;
 
-/// An ultravisor call: number in r3, arguments in r4 and r5; what r3 holds afterwards. The published
-/// firmware leaves the number in r3 once a call's body has begun (ultravisor `core/uvcall.c`).
+/// An ultravisor call: number in r3, arguments in r4 and r5. Returns r3, where the published firmware leaves the
+/// number once a call's body has begun (ultravisor `core/uvcall.c`).
 ///
 /// Register contract: as for an ordinary function call (Linux `arch/powerpc/kernel/ucall.S`), of which the
 /// published ultravisor uses only r3.
 ///
 /// The call is made with MSR\[EE\] off, because an interrupt that the host synthesises during an ultracall is
-/// lost. It is off everywhere but inside [`crate::cede`]; here it is turned off whatever it was, and stays off.
+/// lost. EE is off everywhere but inside [`crate::cede`]; this function turns it off in any case and leaves it off.
 ///
 /// # Safety
 /// The call is none of those that change memory, or the caller owns every frame that the arguments name, and
-/// no reference to its bytes exists: a share or unshare zeroes frames. An interrupt that came now could be
-/// returned from (MSR\[RI\]).
+/// no reference to its bytes exists: a share or unshare zeroes frames. MSR\[RI\] may be set here: an interrupt is
+/// recoverable.
 #[inline]
 pub unsafe fn ultracall(number: u64, args: [u64; 2]) -> i64 {
     let r3: i64;
@@ -83,15 +83,15 @@ pub unsafe fn ultracall(number: u64, args: [u64; 2]) -> i64 {
     r3
 }
 
-/// UV_ESMB_GET_FILE: number in r3, offset in r4, name in r5..r12; what r3 holds afterwards, and r4..r11 in `data`, the most
-/// significant byte of each first.
+/// UV_ESMB_GET_FILE: number in r3, offset in r4, name in r5..r12. Returns r3, and r4..r11 in `data`, the most significant
+/// byte of each first.
 ///
-/// The registers go to memory and are cleared before anything else happens: what they hold is a secret, and the host sees
-/// every register that a later hypercall does not overwrite. MSR\[EE\] as for [`ultracall`].
+/// The registers are stored and cleared at once: they hold a secret, and the host sees every register that a later
+/// hypercall does not overwrite. MSR\[EE\] as for [`ultracall`].
 ///
 /// # Safety
-/// `number` is that of UV_ESMB_GET_FILE; another call could change memory. An interrupt that came now could be returned
-/// from (MSR\[RI\]).
+/// `number` is that of UV_ESMB_GET_FILE; another call could change memory. MSR\[RI\] may be set here: an interrupt is
+/// recoverable.
 #[inline(never)]
 pub unsafe fn get_file(number: u64, offset: u64, name: &[u64; 8], data: &mut [u8; 64]) -> i64 {
     let r3: i64;

@@ -1,14 +1,14 @@
-//! Memory cleared a cache block at a time.
+//! Clears and fills memory, by whole cache blocks (`dcbz`) where that is known to work.
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Bytes that `dcbz` clears where it is used: the cache block of POWER8 and later.
+/// Bytes that one `dcbz` must clear for it to be used: the cache block of POWER8 and later.
 pub(crate) const BLOCK: usize = 128;
 /// Whether `dcbz` is used to clear memory.
 static BY_BLOCKS: AtomicBool = AtomicBool::new(false);
 
-/// From now on memory is cleared a cache block at a time.
+/// Makes [`zero`] and [`set`] clear whole cache blocks from now on.
 ///
 /// # Safety
 /// `dcbz` clears 128 bytes on every processor of this machine.
@@ -22,21 +22,21 @@ pub(crate) fn clears_by_blocks() -> bool {
     BY_BLOCKS.load(Ordering::Relaxed)
 }
 
-/// How many bytes one `dcbz` clears here.
+/// Measures how many bytes one `dcbz` clears on this CPU.
 #[must_use]
 pub fn cleared_by_one() -> usize {
-    /// More than any processor clears at once, on both sides of the middle.
+    /// Larger than the cache block of any processor, on both sides of the middle.
     #[repr(align(1024))]
     struct Full([u8; 2048]);
     let mut full = Full([0xff; 2048]);
     let at = full.0.as_mut_ptr();
-    // SAFETY: the block that holds the middle lies inside the buffer, which is aligned to more than its length; the
-    // compiler is told that memory changes.
+    // SAFETY: the cache block of the buffer's middle lies inside the buffer. The asm is not `nomem`, so the compiler
+    // knows that memory changes.
     unsafe { asm!("dcbz 0, {}", in(reg) at.wrapping_add(1024), options(nostack, preserves_flags)) };
     full.0.iter().filter(|byte| **byte == 0).count()
 }
 
-/// Writes zeros, whole cache blocks with one instruction each.
+/// Writes zeros; whole cache blocks with one instruction each, after [`clear_by_blocks`].
 ///
 /// # Safety
 /// `to` is writable for `len` bytes of RAM that is cached.
@@ -77,7 +77,7 @@ pub unsafe fn zero(to: *mut u8, len: usize) {
     }
 }
 
-/// Writes `byte` everywhere, zeros as [`zero`] does.
+/// Fills `len` bytes with `byte`; zeros as [`zero`] does.
 ///
 /// # Safety
 /// As for [`zero`].
@@ -92,15 +92,15 @@ pub unsafe fn set(to: *mut u8, byte: u8, len: usize) {
     }
 }
 
-/// Writes a word whose bytes are all the same: doublewords, ten instructions for 64 bytes, and what is left in halves,
-/// quarters and so on of that.
+/// Fills `len` bytes with `word`, whose bytes are all the same: ten instructions for 64 bytes, then 32, 16, 8, 4, 2 and
+/// 1 byte as the rest needs.
 ///
 /// # Safety
 /// As for [`zero`]; `to` need not be aligned.
 #[inline(never)]
 unsafe fn store(to: *mut u8, word: u64, len: usize) {
-    // SAFETY: the caller promises the range. The loop runs len / 64 times; CR6 and CR7 are the lower eight bits of `len`,
-    // each of which but the two highest stands for so many bytes of what is left. CTR and the fields of CR are named.
+    // SAFETY: the caller promises the range. The loop runs len / 64 times. CR6 and CR7 hold the lower eight bits of `len`;
+    // the lower six of them say which pieces the rest has. CTR and the fields of CR are declared as clobbered.
     unsafe {
         asm!(
             "srdi. {n}, {len}, 6",

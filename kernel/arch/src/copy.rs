@@ -1,4 +1,4 @@
-//! Copies that read each byte once and write each once, by instructions that no compiler changes.
+//! Copies that read and write each byte exactly once, in assembly, so that the compiler cannot change them.
 //!
 //! Neither address needs to be aligned (Power ISA 3.0B, book II 1.4: memory that is cached).
 
@@ -6,16 +6,16 @@ use crate::clear::{BLOCK, clears_by_blocks, zero};
 use crate::registers::vectors_are_on;
 use core::arch::asm;
 
-/// Copies `len` bytes in doublewords, 33 instructions for 128 bytes, and what is left in halves, quarters and
-/// so on of that.
+/// Copies `len` bytes in doublewords: 33 instructions for 128 bytes, then 64, 32, 16, 8, 4, 2 and 1 byte as the rest
+/// needs.
 ///
 /// # Safety
 /// `from` is readable and `to` writable for `len` bytes, both of them RAM, and the two do not overlap.
 #[inline]
 pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
-    // SAFETY: the caller promises both ranges. The loop runs len / 128 times; CR6 and CR7 are the lower eight bits
-    // of `len`, each of which but the highest stands for so many bytes of what is left. Nothing else is touched; CTR
-    // and the fields of CR are named.
+    // SAFETY: the caller promises both ranges. The loop runs len / 128 times. CR6 and CR7 hold the lower eight bits of
+    // `len`; the lower seven of them say which pieces the rest has. Nothing else is accessed; CTR and the fields of CR
+    // are declared as clobbered.
     unsafe {
         asm!(
             "srdi. {n}, {len}, 7",
@@ -85,8 +85,8 @@ pub unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// Loads and stores `{n}` times so many blocks of 128 bytes from `{from}` to `{to}` by VSR 0 to 7: of each block, all is
-/// loaded, then what is said is done, then all is stored. Leaves both addresses behind the last block.
+/// A loop of `{n}` turns. Each turn copies the listed blocks of 128 bytes from `{from}` to `{to}` by VSR 0 to 7: it loads
+/// a whole block, runs the optional instruction, then stores the block. Both addresses end behind the last block.
 macro_rules! by_vectors {
     ($bytes:literal: $([$a:literal $b:literal $c:literal $d:literal $e:literal $f:literal $g:literal $h:literal
         $($between:literal)?])+) => {
@@ -107,12 +107,12 @@ macro_rules! by_vectors {
     };
 }
 
-/// Blocks in one turn of the longer loop.
+/// Cache blocks in one turn of the longer loop.
 const TURN: usize = 4;
 
-/// Copies `len` bytes of which one side is shared memory: as [`copy`] does or, where vector registers are on
-/// ([`crate::use_vectors`]), with 67 instructions for 512 bytes. They keep what was copied last, which the host sees
-/// anyway; so nothing that stays private is ever copied by them.
+/// Copies `len` bytes from or to shared memory: as [`copy`] does or, where vector registers are on
+/// ([`crate::use_vectors`]), with 67 instructions for 512 bytes. Vector registers keep the last bytes copied, and the
+/// host sees them: only bytes that are in shared memory anyway may be copied by them.
 ///
 /// # Safety
 /// As for [`copy`].
@@ -120,12 +120,12 @@ const TURN: usize = 4;
 pub unsafe fn copy_shared(to: *mut u8, from: *const u8, len: usize) {
     let blocks = if len >= BLOCK && vectors_are_on() { len / BLOCK } else { 0 };
     let (turns, single) = (blocks / TURN, blocks % TURN);
-    // At most `len`, like what is left.
+    // Both are at most `len`.
     let (turned, done) = (turns.wrapping_mul(TURN * BLOCK), blocks.wrapping_mul(BLOCK));
-    // SAFETY: the caller promises both ranges, of which the loops touch so many whole blocks; CTR is named. Vector
-    // registers are on. They hold nothing of anybody's: the compiler is told that there are none (the target's
-    // features), and `scripts/check-image.sh` finds every other use. What interrupts this keeps them, as MSR says that
-    // they are used; and a host that does not could as well have written to the shared side.
+    // SAFETY: the caller promises both ranges; the loops access whole blocks inside them. CTR is declared as clobbered.
+    // Vector registers are on, and no other code uses them: the target's features tell the compiler that there are none,
+    // and `scripts/check-image.sh` finds every other use. The hypervisor preserves them, because MSR says that they are
+    // in use; one that changes them could as well have changed the shared side.
     unsafe {
         if turns > 0 {
             asm!(
@@ -157,8 +157,9 @@ pub unsafe fn copy_shared(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// Copies `len` bytes of shared memory as [`copy_shared`] does and writes zeros to where they were: where that can
-/// be done to whole cache blocks in one pass, with 71 instructions for four, so that each is looked up and fetched once.
+/// Copies `len` bytes out of shared memory, as [`copy_shared`] does, and clears them there. Where `dcbz` and vector
+/// registers may be used, whole cache blocks are copied and cleared in one pass, 71 instructions for four blocks, so
+/// that each is translated and fetched once.
 ///
 /// # Safety
 /// `from` and `to` are writable for `len` bytes, both of them RAM that is cached, and the two do not overlap.
@@ -168,7 +169,7 @@ pub unsafe fn take(to: *mut u8, from: *mut u8, len: usize) {
     let blocks = if whole { len / BLOCK } else { 0 };
     let (turns, single) = (blocks / TURN, blocks % TURN);
     let (turned, done) = (turns.wrapping_mul(TURN * BLOCK), blocks.wrapping_mul(BLOCK));
-    // SAFETY: as in `copy_shared`; each block is cleared after all of it was loaded, and is whole and inside.
+    // SAFETY: as in `copy_shared`. Each block that is cleared is whole, inside the range, and was loaded before.
     unsafe {
         if turns > 0 {
             asm!(
@@ -203,7 +204,7 @@ pub unsafe fn take(to: *mut u8, from: *mut u8, len: usize) {
     }
 }
 
-/// [`take`] of what is no whole number of blocks, or where blocks cannot be cleared.
+/// [`take`] without whole cache blocks: for the rest of a range, and where `dcbz` is not used.
 ///
 /// # Safety
 /// As for [`take`].

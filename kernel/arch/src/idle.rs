@@ -1,14 +1,14 @@
-//! Waiting: the one place where interrupts are let in.
+//! Waiting for interrupts: the only code that runs with MSR\[EE\] on.
 
 use crate::registers::MSR_RI;
 use core::arch::asm;
 
-/// Gives the CPU up by hcall `number` (H_CEDE) until an interrupt is pending, or `ticks` of the timebase have
-/// passed. True when it was the timer that ended it.
+/// Cedes the CPU by hcall `number` (H_CEDE) until an interrupt is pending, or `ticks` of the timebase have passed.
+/// Returns whether the decrementer ended the wait.
 ///
-/// Interrupts are off before and after. H_CEDE turns them on as it returns (PAPR+ 14.5.4.2), so an interrupt that
-/// came before it ends it at once: none is slept over. The handlers of 0x500 and 0x900 turn them off again, and
-/// where none was pending the next instruction does.
+/// Interrupts are off before and after. H_CEDE turns them on as it returns (PAPR+ 14.5.4.2), so an interrupt that was
+/// pending before it ends the wait at once: none is missed. The handlers of 0x500 and 0x900 turn interrupts off again;
+/// without an interrupt the next instruction does.
 ///
 /// # Safety
 /// `number` is H_CEDE's, and this CPU's vectors 0x500 and 0x900 have handlers that change nothing but SPRG3.

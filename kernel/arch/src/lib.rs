@@ -1,7 +1,7 @@
 //! The machine's own instructions, shared by boot and kernel: `sc 1` and `sc 2`, registers, barriers, time.
 //!
-//! Every function is one or a few instructions with its register contract; what a value means is said by
-//! the caller. On a host the crate is empty.
+//! Every function is one or a few instructions with their register contract; the caller interprets the values. On a
+//! host the crate is empty.
 #![cfg(target_arch = "powerpc64")]
 #![no_std]
 

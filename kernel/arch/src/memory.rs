@@ -1,4 +1,4 @@
-//! Barriers, and the one word of low memory that the kernel changes.
+//! Barriers, instruction cache maintenance, and the word of low memory that says who prints the last line.
 
 use core::arch::asm;
 
@@ -28,13 +28,13 @@ pub fn eieio() {
 const LAST_LINE_WORD: usize = 0x27e8;
 const KERNEL: u64 = 2;
 
-/// Whether the kernel is the one to print the last line of the run, and not `halt`, which asks the same word before it
-/// does so by registers alone.
+/// Claims the last line of the run for the kernel. Returns false if `halt` (`boot/src/vectors.S`) has claimed it; true
+/// again if the kernel has it already.
 #[must_use]
 pub fn claim_last_line() -> bool {
     let before: u64;
-    // SAFETY: the word is in the vectors' page, which is RAM at real address 0, and nothing but this and `halt` uses it.
-    // No effective address leads there with translation on; so data is not translated meanwhile, and MSR is put back.
+    // SAFETY: the word is in the vectors' page, which is RAM at real address 0, and only this and `halt` use it. It is
+    // not mapped, so MSR[DR] is off during the access; MSR is restored afterwards.
     unsafe {
         asm!(
             "mfmsr {old}",
@@ -86,7 +86,7 @@ pub fn last_line_is_claimed() -> bool {
     claimed != 0
 }
 
-/// Makes instructions just stored at `start..start + len` the ones that are fetched.
+/// Makes the instructions that were stored at `start..start + len` visible to instruction fetch.
 pub fn sync_instructions(start: usize, len: usize) {
     // No 64-bit processor has shorter cache blocks; on one with longer ones the same is done more than once.
     const LINE: usize = 32;

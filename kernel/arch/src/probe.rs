@@ -3,13 +3,12 @@
 use crate::registers::vectors_are_on;
 use core::arch::asm;
 
-/// Copies 16 bytes, by VSR 0 where vector registers are on ([`crate::use_vectors`]). Outside the VM's memory slots
-/// the ultravisor emulates accesses as device registers, of which it knows plain loads and stores only: a vector
-/// access stops there and leaks nothing. Where vector registers are off, doublewords do.
+/// Copies 16 bytes: by VSR 0 where vector registers are on ([`crate::use_vectors`]), else by doublewords. Outside the
+/// VM's memory slots the ultravisor emulates accesses as device accesses, but plain loads and stores only: a vector
+/// access stops the CPU there and leaks nothing.
 ///
 /// # Safety
-/// `from` is readable and `to` writable for 16 bytes, the two do not overlap, and neither holds what must not be left
-/// in VSR 0.
+/// `from` is readable and `to` writable for 16 bytes, and the two do not overlap. The bytes may stay in VSR 0.
 #[inline]
 pub unsafe fn copy_16(to: *mut u8, from: *const u8) {
     if vectors_are_on() {

@@ -1,8 +1,8 @@
-//! Registers that decisions depend on.
+//! Reads of special registers, and the changes of MSR that turn translation and vector registers on.
 
 use core::arch::asm;
 
-/// MSR\[RI\]: an interrupt can be returned from.
+/// MSR\[RI\]: an interrupt is recoverable.
 pub(crate) const MSR_RI: u64 = 1 << 1;
 
 /// The machine state register.
@@ -42,7 +42,7 @@ pub fn random() -> Option<u64> {
     (word != u64::MAX).then_some(word)
 }
 
-/// SPRG0: the top of this CPU's stack for exceptions, by which CPUs can be told apart.
+/// SPRG0: the top of this CPU's exception stack, which identifies the CPU.
 #[inline]
 pub fn exception_stack() -> u64 {
     let top;
@@ -81,15 +81,15 @@ pub unsafe fn enable_translation() {
     }
 }
 
-/// Makes this CPU process 0, which it is already.
+/// Writes PIDR with its present value, 0. QEMU flushes the CPU's TLB at that.
 #[inline]
 pub fn renew_process() {
     // SAFETY: PIDR (SPR 48) keeps its value, so every address means the same before and after.
     unsafe { asm!("mtspr 48, {}", "isync", in(reg) 0u64, options(nostack, preserves_flags)) };
 }
 
-/// MSR\[FP\], MSR\[VEC\] and MSR\[VSX\] (PPC bits 50, 38 and 40): vector registers can be used. All three together,
-/// as those who keep this CPU's state expect it.
+/// MSR\[FP\], MSR\[VEC\] and MSR\[VSX\] (PPC bits 50, 38 and 40): vector registers can be used. They are set together,
+/// because the hypervisor and the ultravisor save the registers by these bits.
 const MSR_VECTORS: u64 = 1 << 13 | 1 << 25 | 1 << 23;
 
 /// Whether the CPU that runs this may use vector registers now: never in the middle of an exception.

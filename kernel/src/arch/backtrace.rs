@@ -1,5 +1,5 @@
 //! A back-trace by the ELFv2 back chain: each frame's first word points to its caller's frame, whose third
-//! word holds the saved LR. Addresses are printed as offsets into the image, to be looked up in the ELF.
+//! word holds the saved LR. Addresses are printed as offsets into the image, to look up in the ELF file.
 
 use crate::memory::layout;
 
@@ -33,7 +33,7 @@ pub fn log_here() {
     log_from(lr, lr, r1);
 }
 
-/// A word of a stack frame, when the address can be one: our stacks all lie inside the image.
+/// A word of a stack frame; `None` for an address outside the image, where all stacks lie.
 fn chain_word(frame: u64, offset: u64) -> Option<u64> {
     let at = frame.checked_add(offset)?;
     if frame == 0 || !at.is_multiple_of(8) || !layout::image().contains(papr::addr::Gpa(at), 8) {

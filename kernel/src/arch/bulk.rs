@@ -1,6 +1,6 @@
-//! What the compiler calls to move or clear values that are too large for registers.
+//! The C functions that the compiler calls to move or clear large values.
 
-/// Copies `len` bytes that do not overlap, by the unrolled loop of doublewords that the pool is copied with.
+/// Copies `len` bytes that do not overlap, with the doubleword loop of `postern_arch::copy`.
 ///
 /// # Safety
 /// As C has it (ISO C 7.24.2.1).

@@ -14,19 +14,19 @@ use papr::lock::{Lock, Stuck};
 use postern_core::mailbox::{self, Slot};
 use thiserror::Error;
 
-/// Who waits for another CPU's work looks this often although nobody said that it is done.
+/// A CPU that waits for another CPU's work checks for it at this interval, even if nobody wakes it.
 const LOOK: Duration = Duration::from_millis(10);
-/// The priority of a request of another CPU: more urgent than any device.
+/// XICS priority of a request from another CPU: more urgent than any device.
 const REQUEST: u8 = 4;
 
-/// What a CPU is to do next.
+/// Work for another CPU.
 pub(super) type Work = Box<dyn FnOnce() + Send>;
 
-/// Work that is waiting, for each CPU of [`CPUS`].
+/// The mailbox of each CPU of [`CPUS`], with work that it has not begun.
 pub(super) static MAIL: [Slot<Work>; SECONDARIES] =
     [const { Lock::new("work of another CPU", None) }; SECONDARIES];
 
-/// Wakes CPU `server`.
+/// Wakes CPU `server`. Returns whether the hypervisor took the request.
 pub(super) fn request(server: u32) -> bool {
     let asked = calls::ipi(&Pseries, server, REQUEST);
     if let Err(error) = asked {
@@ -35,12 +35,12 @@ pub(super) fn request(server: u32) -> bool {
     asked.is_ok()
 }
 
-/// The CPUs that work can be given to, besides the one that booted.
+/// The CPUs besides the boot CPU that can be given work.
 pub fn workers() -> impl Iterator<Item = Worker> {
     CPUS.iter().filter(|cpu| cpu.ready.load(Ordering::Relaxed)).map(Worker)
 }
 
-/// The server number of the `number`th CPU that works: of the one that booted for 0, and for those there are not.
+/// The server number of the `number`th working CPU. The boot CPU's for 0, and for a number without a CPU.
 pub fn server(number: usize) -> u32 {
     let other = number.checked_sub(1).and_then(|number| workers().nth(number));
     other.map_or(BOOT_SERVER.load(Ordering::Relaxed), |worker| worker.server())
@@ -79,19 +79,20 @@ impl Worker {
         stack
     }
 
-    /// Hands work over. All that it uses it owns, so that a CPU that never finishes keeps nothing of anybody's.
+    /// Gives the CPU work. The work owns everything that it uses, so a CPU that never finishes holds nothing that
+    /// others need.
     pub fn start<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Pending<T> {
         let result = Arc::new(Lock::new("answer of another CPU", None));
         let answer = Arc::clone(&result);
         let boot_server = BOOT_SERVER.load(Ordering::Relaxed);
         let work: Work = Box::new(move || {
-            // Whoever waits sleeps meanwhile, and looks now and then should this be refused.
-            // Behind a CPU that stands still with the answer nobody wants it any more.
+            // Wake the waiting CPU, which also checks from time to time in case H_IPI is refused.
+            // If a stopped CPU holds the answer's lock, nobody waits for the answer any more.
             let _ = mailbox::post(&answer, &Pseries, work(), || _ = request(boot_server));
         });
         if let Some(mail) = MAIL.get(self.0.index.load(Ordering::Relaxed) as usize) {
-            // A CPU that cannot be woken looks by itself after a nap. One that stands still with its mail drops the
-            // work, and its answer never comes.
+            // A CPU that cannot be woken checks its mailbox after a nap. If a stopped CPU holds the mailbox's lock, the
+            // work is dropped and no answer comes.
             let _ = mailbox::post(mail, &Pseries, work, || _ = request(self.server()));
         }
         Pending { answer: result, cpu: self.0 }
@@ -99,13 +100,13 @@ impl Worker {
 }
 
 impl<T> Pending<T> {
-    /// What the work led to, on the CPU that booted.
+    /// Waits for the result of the work. Called on the boot CPU.
     ///
     /// # Errors
     /// It is not done within `patience`, or will never be. A CPU that stands still with its answer is given no more work.
     pub fn wait(self, patience: Duration) -> Result<T, Unanswered> {
         let mut deadline = Deadline::after(&Pseries, patience);
-        // Once nobody else knows of the slot, nobody answers any more.
+        // When this is the only handle to the slot, no CPU can answer any more.
         let awaited = || Arc::strong_count(&self.answer) > 1;
         let sleep = || awaited() && !deadline.expired_after_nap(&Pseries, LOOK).0;
         match mailbox::next(&self.answer, &Pseries, sleep) {

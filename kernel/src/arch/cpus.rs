@@ -20,10 +20,10 @@ use pseries_tree::Machine;
 
 /// How long a CPU may take to arrive, and to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A parked CPU looks around this often although nobody woke it.
+/// Longest sleep of a parked CPU that nobody wakes.
 const NAP: Duration = Duration::from_secs(1);
 
-/// How many CPUs copy by vector registers: none, or the one that booted and those that it started.
+/// How many CPUs copy by vector registers: none, or the boot CPU and those that it started.
 static VECTORS: AtomicUsize = AtomicUsize::new(0);
 
 unsafe extern "C" {
@@ -34,16 +34,16 @@ unsafe extern "C" {
 /// How many CPUs there are.
 #[derive(Clone, Copy, Debug)]
 pub struct Online {
-    /// CPUs that run, the one that booted among them.
+    /// CPUs that run, including the boot CPU.
     pub online: usize,
-    /// CPUs that answered a request of the one that booted.
+    /// CPUs that answered a request of the boot CPU.
     pub answered: usize,
     /// CPUs that copy by vector registers.
     pub vectors: usize,
 }
 
-/// Starts every CPU that there are stacks for and asks each for an answer. Translation is on, and interrupts are
-/// open if they ever will be. In a secure guest, a CPU whose server number ends the ultravisor is left alone.
+/// Starts every CPU that has stacks, and asks each for an answer. Called with translation on, after interrupts were
+/// opened. In a secure guest, a CPU whose server number would fail an assertion in the ultravisor is not started.
 pub fn start(machine: &Machine, secure: bool) -> Online {
     let limit = machine.cpus.server_limit.filter(|_| secure);
     let allowed = |server: u32| limit.is_none_or(|limit| server < limit);
@@ -89,8 +89,8 @@ fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
     };
     cpu.armed.store(ARMED, Ordering::Relaxed);
     postern_arch::sync();
-    // SAFETY: the entry is this image's, for a CPU in any state, and `cpu`, which is all that it looks at first, is for
-    // this CPU and lasts.
+    // SAFETY: the entry code is this image's and works in any state of a CPU. It reads only `cpu` at first, which is
+    // static and for this CPU alone.
     if let Err(error) = unsafe { rtas::start_cpu(server, entry, argument) } {
         if missed(cpu) {
             log::warn!("cpu {server}: start-cpu: {error}");
@@ -104,8 +104,8 @@ fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
     false
 }
 
-/// Lets the CPU in no longer; false when it is here at the last moment. One that comes later finds no stack, or stands
-/// still where it would have said that it is here.
+/// Closes the entry for the CPU. Returns false if it arrived at the last moment. A CPU that comes later finds no stack,
+/// or stops where it would have announced itself.
 fn missed(cpu: &Secondary) -> bool {
     cpu.armed.store(0, Ordering::Relaxed);
     cpu.arrival.miss()
@@ -137,13 +137,13 @@ fn wait(done: impl Fn() -> bool) -> bool {
     }
 }
 
-/// Where `entry.S` goes on a CPU that was started: little-endian, translation off, on a stack of its own.
+/// Called by `entry.S` on a CPU that was started: little-endian, translation off, on its own stack.
 extern "C" fn run(cpu: &'static Secondary) -> ! {
     if !cpu.arrival.arrive() {
         stand_still();
     }
-    // SAFETY: the tables that the CPU that booted registered map the image and everything else to itself, this
-    // code, its stack and `cpu` among it.
+    // SAFETY: the tables that the boot CPU registered map the image and all memory to itself, with this code, its stack
+    // and `cpu`.
     unsafe { postern_arch::enable_translation() };
     interrupts::open_here();
     if VECTORS.load(Ordering::Relaxed) > 0 {
@@ -170,13 +170,13 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         match mailbox::next(mail, &Pseries, &mut park) {
             Ok(Some(work)) => work(),
             Ok(None) => {}
-            // Nobody gives it work, but it looks whether anybody works at all.
+            // A stopped CPU holds the mailbox's lock, so no work comes. Keep watching whether any CPU works.
             Err(Stuck(_)) => _ = park(),
         }
     }
 }
 
-/// The hypervisor has stopped the CPU that booted, at anything, and a parked one ends the run in its place.
+/// Ends the run from a parked CPU: the hypervisor has stopped the boot CPU.
 fn nobody_works() -> ! {
     bus_masters::disable_all();
     let booted = BOOT_SERVER.load(Ordering::Relaxed);
@@ -184,15 +184,15 @@ fn nobody_works() -> ! {
     power::exit(ExitStatus::CpuStopped)
 }
 
-/// The CPU that runs this does nothing any more.
+/// Stops the current CPU for good.
 fn stand_still() -> ! {
     loop {
         postern_arch::relax();
     }
 }
 
-/// Lets the CPU that runs this copy by vector registers, which processors of this kind have. Those that are started
-/// later do the same.
+/// Makes the current CPU copy by vector registers, and every CPU that is started later. Only for processors that have
+/// them.
 pub fn use_vectors() {
     postern_arch::use_vectors();
     VECTORS.fetch_add(usize::from(postern_arch::vectors_are_on()), Ordering::Relaxed);

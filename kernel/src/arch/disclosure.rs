@@ -1,6 +1,6 @@
-//! What the report of a crash may show. In a secure VM a host chooses when a crash is, by a system reset, and reads the
-//! console: registers and memory are shown by an ordinary guest, or where nothing is confidential and the command
-//! line asks for them.
+//! What a crash report may show. The host can cause a crash at any moment, by a system reset, and reads the console. So
+//! registers and memory are shown only in an ordinary guest, and in an emulated secure VM, where nothing is
+//! confidential, if the command line asks for them.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,7 @@ pub fn allow() {
     FULL.store(true, Ordering::Relaxed);
 }
 
-/// Whether a report shows them. False until [`allow`] is called, and in a secure VM always.
+/// Whether a report shows them. False until [`allow`] is called, and always when MSR\[S\] is set.
 pub fn is_full() -> bool {
     cfg!(sabotage_careless) || FULL.load(Ordering::Relaxed) && postern_arch::msr() & MSR_S == 0
 }

@@ -18,7 +18,7 @@ pub struct ExceptionFrame {
     pub gpr: [u64; 32],
     /// The interrupted instruction.
     pub srr0: u64,
-    /// MSR as it was, and why, in bits that MSR does not use.
+    /// MSR as interrupted; the cause is in bits that MSR does not use.
     pub srr1: u64,
     /// The link register.
     pub lr: u64,
@@ -61,14 +61,15 @@ fn name(vector: u64) -> &'static str {
 /// The CPU that reports, by its exception stack; 0 before there is one.
 static REPORTING: AtomicU64 = AtomicU64::new(0);
 
-/// Where the vectors lead: with translation off, on this CPU's exception stack, MSR\[RI\] and MSR\[EE\] off.
+/// Called by the vectors: translation off, on this CPU's exception stack, MSR\[RI\] and MSR\[EE\] off.
 #[unsafe(no_mangle)]
 extern "C" fn postern_exception(frame: &ExceptionFrame) -> ! {
     let this = postern_arch::exception_stack();
     match REPORTING.compare_exchange(0, this, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {}
         Err(other) if other == this => power::exit(ExitStatus::UnexpectedException),
-        // A system reset comes to every CPU; one tells of it and ends the run, unless it stands still.
+        // A system reset reaches every CPU. The first one reports it and ends the run; this one takes over if the first
+        // one is stopped.
         Err(_) => {
             power::leave_it_to_another();
             power::exit(ExitStatus::UnexpectedException)
@@ -93,7 +94,7 @@ extern "C" fn postern_exception(frame: &ExceptionFrame) -> ! {
     power::exit(ExitStatus::UnexpectedException)
 }
 
-/// Where in the image an instruction lies. What lies outside is not told: it could be data.
+/// An instruction's offset in the image. An address outside is not shown: it could be data.
 struct Place {
     offset: u64,
     len: u64,
@@ -105,7 +106,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Everything that was interrupted, and what led there. Gives r3.
+/// Logs the interrupted registers and the back-trace. Returns the interrupted r3.
 fn registers(frame: &ExceptionFrame, registered: bool) -> u64 {
     let saved = if registered { nmi::saved(frame.gpr[3]) } else { None };
     let mut gpr = frame.gpr;

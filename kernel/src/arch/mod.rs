@@ -1,4 +1,4 @@
-//! What is particular to the CPU: exception vectors and their report, memory barriers, time.
+//! CPUs: starting and parking them, work for them, and the reports of exceptions and panics.
 
 pub mod backtrace;
 mod bulk;

@@ -1,5 +1,5 @@
-//! Handlers for system reset and machine check that the hypervisor is told of (`ibm,nmi-register`). Both end in the
-//! report of every other exception; without them the same interrupts arrive at 0x100 and 0x200, without an error log.
+//! Registers handlers for system reset and machine check with the hypervisor (`ibm,nmi-register`). Both end in the
+//! common exception report. Without them the same interrupts arrive at 0x100 and 0x200, without an error log.
 
 use crate::memory::layout;
 use crate::platform::rtas;
@@ -8,7 +8,7 @@ use papr::parts::index;
 use postern_core::nmi::{SAVED_BYTES, Saved, place};
 use spin::Once;
 
-/// Where `boot/src/vectors.S` has them.
+/// Addresses of the handlers in `boot/src/vectors.S`.
 const RESET: u32 = 0x1c00;
 const CHECK: u32 = 0x1c20;
 /// End of the frame that holds the exception vectors.
@@ -17,17 +17,16 @@ const LOW_MEMORY: u64 = 0x1_0000;
 /// The RTAS area, where the hypervisor leaves the interrupted r3 and its error log once the handlers are registered.
 static AREA: Once<GpaRange> = Once::new();
 
-/// Who gets to know of a system reset or machine check.
+/// Who handles a system reset or machine check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handlers {
-    /// The registered handlers, and the RTAS area holds what the hypervisor has to say.
+    /// The registered handlers; the hypervisor writes r3 and an error log into this RTAS area.
     Registered(GpaRange),
-    /// The vectors, as for any exception: there is no RTAS area, or the hypervisor does not want to know.
+    /// The vectors, as for any exception: there is no RTAS area, or the hypervisor refused the registration.
     Vectors,
 }
 
-/// Registers the handlers, which are in low memory. `area` overlaps nothing of ours, by the
-/// memory map.
+/// Registers the handlers, which are in low memory. The memory map has checked that `area` overlaps nothing of ours.
 pub fn register(area: Option<GpaRange>) -> Handlers {
     let Some(area) = area else { return Handlers::Vectors };
     let low = GpaRange { start: Gpa(0), len: LOW_MEMORY };
@@ -35,7 +34,7 @@ pub fn register(area: Option<GpaRange>) -> Handlers {
         log::warn!("nmi: the RTAS area at {:#x} is not the hypervisor's to write to", area.start.0);
         return Handlers::Vectors;
     }
-    // Known before the first can come.
+    // Set before the first such interrupt can arrive.
     AREA.call_once(|| area);
     // SAFETY: both are handlers in the vectors' frame, which survive whatever they interrupt.
     match unsafe { rtas::nmi_register(RESET, CHECK) } {
@@ -47,7 +46,7 @@ pub fn register(area: Option<GpaRange>) -> Handlers {
     }
 }
 
-/// What the hypervisor saved where `r3` points, if that is a place for it.
+/// Reads what the hypervisor saved at `r3`; `None` if that is no place in the RTAS area for it.
 pub fn saved(r3: u64) -> Option<Saved> {
     let at = place(r3, *AREA.get()?)?;
     let mut bytes = [0; SAVED_BYTES];

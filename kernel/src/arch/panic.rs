@@ -1,4 +1,5 @@
-//! A panic: a mistake of ours, reported with what led to it.
+//! The panic handler. A panic is a mistake of this kernel; the report shows the place and, where allowed, the message and
+//! the back-trace.
 
 use crate::arch::{backtrace, disclosure};
 use crate::devices::bus_masters;
@@ -20,14 +21,14 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     match PANICKING.compare_exchange(0, here, Ordering::Relaxed, Ordering::Relaxed) {
         Ok(_) => {}
         Err(other) if other == here => power::exit(status),
-        // One tells of it and ends the run, unless it stands still.
+        // The first CPU reports and ends the run; this one takes over if the first one is stopped.
         Err(_) => {
             power::leave_it_to_another();
             power::exit(status)
         }
     }
     bus_masters::disable_all();
-    // A message may hold values.
+    // A message may hold private values.
     if disclosure::is_full() {
         log::error!("PANIC: {}", info.message());
     } else {

@@ -27,14 +27,14 @@ pub struct Bridge {
     config: RtasConfig<Pseries>,
     found: Scan,
     places: Places,
-    /// Functions with a driver that could not be silenced, and bridges that nothing is used behind.
+    /// Number of functions with a driver that could not be silenced, and of bridges whose devices are not used.
     left_alone: u64,
     window: Option<PhbWindow>,
 }
 
 impl Bridge {
-    /// Finds the functions behind the host bridge, stops each from accessing memory, clears the window of what
-    /// firmware left in it, and gives addresses to what there is a driver for.
+    /// Finds the functions behind the host bridge, disables bus mastering of each, clears firmware's entries from the
+    /// DMA window, and assigns addresses to the functions that have a driver.
     ///
     /// # Errors
     /// The bridge's windows cannot be used.
@@ -61,11 +61,11 @@ impl Bridge {
         Ok(Self { description: description.clone(), config, found, places, left_alone, window: None })
     }
 
-    /// DMA for a function that is reset and will translate its addresses or not, and last the right to use
-    /// it. The bridge's window is set up for the first function that translates, before it masters the bus.
+    /// DMA for a function that was reset; `translated` says whether it uses I/O virtual addresses. Sets the bridge's
+    /// window up for the first such function, and enables bus mastering last.
     ///
     /// # Errors
-    /// The window cannot be used, or a command register that does not take.
+    /// The window cannot be used, or a command register does not keep what was written.
     pub fn dma(
         &mut self,
         function: &Function,
@@ -123,7 +123,7 @@ impl Bridge {
         &self.found.functions
     }
 
-    /// How many functions with a driver could not be silenced, and how many bridges nothing is used behind.
+    /// Number of functions with a driver that could not be silenced, and of bridges whose devices are not used.
     pub fn left_alone(&self) -> u64 {
         self.left_alone
     }
@@ -144,10 +144,10 @@ impl Bridge {
         self.description.interrupts.source(root.device(), root.function(), pin)
     }
 
-    /// The function's BARs, which were placed; it answers to them from now on.
+    /// The function's BARs, as they were placed. Enables their decoding.
     ///
     /// # Errors
-    /// They could not be placed, or a command register that does not take.
+    /// They could not be placed, or a command register does not keep what was written.
     pub fn place(&self, at: DeviceId) -> Result<Bars, DeviceError> {
         let bars = (*self.places.get(&at).ok_or(DeviceError::NotPlaced)?)?;
         let io = if bars.first_io().is_some() { Command::IO } else { Command::empty() };
@@ -156,7 +156,8 @@ impl Bridge {
     }
 }
 
-/// Names what the scan found and nothing is used behind; how much that is.
+/// Logs each bridge whose devices are not used, and whether there were too many functions. Returns the number of these
+/// faults.
 fn report_faults(description: &pseries_tree::Bridge, found: &Scan) -> u64 {
     for (bridge, error) in &found.faults {
         log::error!("pci {bridge}: nothing behind it is used: {error}");
@@ -170,7 +171,7 @@ fn report_faults(description: &pseries_tree::Bridge, found: &Scan) -> u64 {
     (found.faults.len() as u64).saturating_add(found.full.into())
 }
 
-/// A 16550 that says so: class 7 (communication), subclass 0 (serial), interface 2 (PCI ID codes 1.11).
+/// Whether the class code says 16550: class 7 (communication), subclass 0 (serial), interface 2 (PCI ID codes 1.11).
 pub fn is_serial(function: &Function) -> bool {
     function.header == Header::Endpoint && function.class == 0x07_00_02
 }

@@ -1,4 +1,4 @@
-//! The functions that may access memory, so that whoever ends the run can take that from them first.
+//! The list of bus masters, so that a report can disable all of them before it ends the run.
 
 use crate::devices::DeviceError;
 use crate::platform::lock;
@@ -8,23 +8,23 @@ use papr::lock::Lock;
 use virtio_pci::pci::command::{disable_bus_master, enable_bus_master};
 use virtio_pci::pci::config::RtasConfig;
 
-/// Most of them; a device beyond is refused.
+/// Capacity of the list; a further device is refused.
 const MOST: usize = 256;
 
 type Master = (RtasConfig<Pseries>, DeviceId);
 
 static MASTERS: Lock<[Option<Master>; MOST]> = Lock::new("list of devices", [None; MOST]);
 
-/// Lets a function access memory: what it may reach is in place.
+/// Enables bus mastering of a function. Its DMA window must be ready.
 ///
 /// # Errors
-/// A command register that does not take, or no room to remember it.
+/// The command register does not keep what was written, or the list is full.
 pub fn enable(config: &RtasConfig<Pseries>, at: DeviceId) -> Result<(), DeviceError> {
     remember(config, at)?;
     Ok(enable_bus_master(config, at)?)
 }
 
-/// A bridge is before several devices, and stands in the list once.
+/// Adds the function to the list, unless it is there: a bridge comes once for each device behind it.
 fn remember(config: &RtasConfig<Pseries>, at: DeviceId) -> Result<(), DeviceError> {
     let mut masters = lock::or_end(&MASTERS);
     if masters.iter().flatten().any(|(_, other)| *other == at) {
@@ -35,8 +35,8 @@ fn remember(config: &RtasConfig<Pseries>, at: DeviceId) -> Result<(), DeviceErro
     Ok(())
 }
 
-/// Takes memory from every device; before a report that may come from the middle of anything, so nothing is
-/// waited for: when the list is in use, it stays as it is.
+/// Disables bus mastering of every listed function. For reports, which can interrupt any code: does not wait, and has no
+/// effect while the list is in use.
 pub fn disable_all() {
     let Some(mut masters) = MASTERS.try_take(&Pseries) else { return };
     let (mut silent, mut all) = (0u64, 0u64);

@@ -20,13 +20,13 @@ use virtio_pci::pci::msix::{Msix, MsixError};
 use virtio_pci::virtio::error::TransportError;
 use virtio_pci::virtio::transport::Transport;
 
-/// The queue whose completions are waited for, unless each CPU has one of its own: requests of a disk, received
+/// The queue whose completions the driver waits for, unless each CPU has its own queue: requests of a disk, received
 /// frames of a card.
 const QUEUE: u16 = 0;
 /// Config space: the pin that the function uses, 1 for INTA (PCI 3.0, 6.2.4).
 const INTERRUPT_PIN: u16 = 0x3d;
 
-/// An interrupt that a device does not get.
+/// Why a device does not get an interrupt.
 enum None {
     Capability(MsixError),
     Grant(MsiError),
@@ -36,9 +36,9 @@ enum None {
     Controller(RtasError),
     /// This queue's vector register does not take the vector.
     VectorRefused(u16),
-    /// A pin that is none, or that the tree leads nowhere.
+    /// A pin number that is not 1 to 4, or that the tree maps to no source.
     Pin(u32),
-    /// No ISR status to take the level back by.
+    /// The device has no ISR status register, by which a level interrupt is acknowledged.
     Isr,
 }
 
@@ -58,8 +58,8 @@ impl fmt::Display for None {
     }
 }
 
-/// Gives the function the best interrupt that it has and `wish` allows: messages for up to `queues` of its queues,
-/// each at the CPU of the same number, else its pin, for queue 0. A queue without one is polled.
+/// Gives the function the best interrupt that it has and `wish` allows: messages for up to `queues` queues, each routed
+/// to the CPU of the same number; else its pin, for queue 0. A queue without an interrupt is polled.
 pub fn attach(
     bridge: &Bridge,
     at: DeviceId,

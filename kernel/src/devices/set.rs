@@ -41,11 +41,11 @@ const RANDOM: Duration = Duration::from_secs(2);
 pub struct Disk {
     /// Number among the disks, in the order of PCI addresses.
     pub number: usize,
-    /// The serial number that it gives itself.
+    /// The serial number that the device states.
     pub id: HostText,
-    /// The driver, by queue 0: for the CPU that booted.
+    /// The driver of queue 0, for the boot CPU.
     pub driver: Blk<Pseries, Pseries>,
-    /// Drivers of the other queues: none, or one for each further CPU as far as the device has queues.
+    /// Drivers of the other queues: at most one for each further CPU.
     pub others: Vec<Blk<Pseries, Pseries>>,
 }
 
@@ -57,7 +57,7 @@ pub struct Card {
     pub stack: Stack<NetDriver<Pseries, Pseries>>,
 }
 
-/// What is kept of a host bridge that is used.
+/// The parts of a host bridge that are kept after bring-up.
 #[derive(Debug)]
 pub struct HostBridge {
     /// Config space of the functions behind it.
@@ -70,9 +70,9 @@ pub struct HostBridge {
 pub struct Devices {
     /// The shared pool; none in normal mode.
     pub pool: Option<GpaRange>,
-    /// The host bridges that are used: config space, and the DMA window if a device has use for one.
+    /// The host bridges that are used.
     pub bridges: Vec<HostBridge>,
-    /// What each of the machine's bridges lets devices reach, those that were refused among them.
+    /// What devices can reach through each host bridge, including those that were refused.
     pub reach: Vec<Reach>,
     /// DMA of all devices.
     pub dma: DmaSystem<Pseries>,
@@ -80,9 +80,9 @@ pub struct Devices {
     pub disks: Vec<Disk>,
     /// The network cards, by number.
     pub cards: Vec<Card>,
-    /// Devices that this kernel has a driver for, and bridges, that cannot be used; each was reported.
+    /// Number of devices with a driver, and of bridges, that cannot be used; each was logged.
     pub refused: u64,
-    /// Devices that nobody asked for or this kernel has no driver for; each was named.
+    /// Number of devices without a driver, or that nobody asked for; each was logged.
     pub unused: u64,
     addressing: Addressing,
     irq: Irq,
@@ -90,7 +90,7 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Brings up everything there is a driver for. A device that is refused does not stop another.
+    /// Brings up every device that has a driver. A refused device does not stop the others.
     pub fn bring_up(
         machine: &Machine,
         map: &MemoryMap,
@@ -119,7 +119,7 @@ impl Devices {
                 }
             }
         }
-        // A source of random bytes has given its part of the pool back when the others begin.
+        // A virtio-rng is not counted: it gives its part of the pool back before the others start.
         let stays = |function: &&Function| {
             matches!(DeviceType::of(function), Some(DeviceType::Block | DeviceType::Net))
         };
@@ -144,7 +144,7 @@ impl Devices {
             irq: options.irq,
             patience: options.patience,
         };
-        // Cards make addresses and sequence numbers of them.
+        // First, because cards need random numbers for addresses and sequence numbers.
         for bridge in &mut bridges {
             devices.read_random(bridge, ram, report);
         }
@@ -165,7 +165,7 @@ impl Devices {
         devices
     }
 
-    /// No device of the hypervisor's own bus has a driver.
+    /// Logs and counts the devices of the hypervisor's own bus (`/vdevice`): none has a driver.
     fn name_virtual_devices(&mut self, machine: &Machine) {
         for device in &machine.virtual_devices {
             log::info!("vdevice {} {}: not used: no driver", device.name, device.kind);
@@ -211,7 +211,7 @@ impl Devices {
         }
     }
 
-    /// Mixes the random bytes of each such device behind the bridge into ours.
+    /// Reads each virtio-rng behind the bridge, and mixes its bytes into the kernel's random numbers.
     fn read_random(&mut self, bridge: &mut Bridge, ram: &[GpaRange], report: &mut Report) {
         let functions = bridge.functions().to_vec();
         for function in functions.iter().filter(|f| DeviceType::of(f) == Some(DeviceType::Entropy)) {
@@ -292,7 +292,7 @@ impl Devices {
     }
 }
 
-/// Addresses, registers, a reset, and interrupts for up to `queues` queues.
+/// Enables the function's BARs, finds its virtio registers, resets it, and attaches interrupts for up to `queues` queues.
 fn connect(
     bridge: &mut Bridge,
     function: &Function,
@@ -319,7 +319,7 @@ fn addressing(ip: Ip) -> Addressing {
 enum UartOutcome {
     /// No card of the kind was found.
     Missing,
-    /// A card was found that cannot be used, and was reported.
+    /// A card was found that cannot be used; the error was logged.
     Refused,
     /// The console is written there, too.
     Attached,

@@ -29,8 +29,8 @@ pub fn first_mib(devices: &mut Devices, report: &mut Report) -> Work {
     })
 }
 
-/// SHA-256 of each whole disk. The name `scratch`, which the host chooses, keeps a disk from that only where the command
-/// line has another step that writes to such disks, and that is said.
+/// SHA-256 of each whole disk. A disk named `scratch` (the host chooses names) is left out only if another step of
+/// `run=` writes to such disks; a log line and a fact say so.
 pub fn digest(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let writer = options.run.iter().find(|step| step.writes_scratch());
     let data = devices.disks.iter_mut().filter(|disk| match writer.filter(|_| disk.id == SCRATCH) {
@@ -58,7 +58,7 @@ pub fn digest_one(disk: &mut Disk, report: &mut Report) -> Result<(), DeviceErro
     Ok(())
 }
 
-/// Writes the seeded pattern over each scratch disk and reads it back.
+/// Writes the seeded pattern over each scratch disk, reads it back and compares.
 pub fn pattern(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let scratch = devices.disks.iter_mut().filter(|disk| disk.id == SCRATCH);
     let work = each(scratch, |disk| pattern_one(options, disk, report));
@@ -77,7 +77,7 @@ fn pattern_one(options: &Options, disk: &mut Disk, report: &mut Report) -> Resul
     Ok(())
 }
 
-/// Does `job` on each disk, whatever became of the others.
+/// Does `job` on each disk. A failure does not stop the others.
 pub fn each<'a>(
     disks: impl Iterator<Item = &'a mut Disk>,
     mut job: impl FnMut(&mut Disk) -> Result<(), DeviceError>,
@@ -90,7 +90,7 @@ pub fn each<'a>(
     work
 }
 
-/// Work that found nothing to be done on has failed.
+/// Makes work without a single piece a failure: there is no `what`.
 pub fn at_least_one(what: &'static str, mut work: Work) -> Work {
     if work.asked() == 0 {
         ended(&mut work, "run", Err(DeviceError::Missing(what)));

@@ -1,4 +1,4 @@
-//! How pieces of work end: counted, named when they failed, and which failure decides.
+//! Counts and logs how pieces of work end, and picks the failure that decides.
 
 use crate::stop::Failed;
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use core::fmt::Display;
 use postern_core::exit::ExitStatus;
 use postern_core::outcome::Work;
 
-/// Counts a piece of work, and says by whose name it failed.
+/// Counts a piece of work. Logs a failure under the name `whose`.
 pub fn ended<E: Failed>(work: &mut Work, whose: impl Display, result: Result<(), E>) {
     work.note(result.map_err(|error| {
         log::error!("{whose}: {error}");
@@ -14,10 +14,10 @@ pub fn ended<E: Failed>(work: &mut Work, whose: impl Display, result: Result<(),
     }));
 }
 
-/// All results, or the error that decides, once the others are named: wrong data before anything else.
+/// All results, if there is no error. Logs every error but the one that decides.
 ///
 /// # Errors
-/// The failure that decides.
+/// The error that decides: wrong data before anything else, else the first.
 pub fn worst<T, E: Failed>(
     results: impl Iterator<Item = Result<T, E>>,
     whose: impl Display,

@@ -1,4 +1,4 @@
-//! The memory map, stated for a check from outside.
+//! `map`: states the memory map, so that the host can check it.
 
 use crate::memory::mmu;
 use crate::report::Report;

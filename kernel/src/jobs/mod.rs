@@ -1,4 +1,4 @@
-//! What `run=` asks for.
+//! The steps of `run=`.
 
 pub mod blk;
 mod ending;

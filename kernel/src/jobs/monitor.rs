@@ -1,5 +1,5 @@
-//! `monitor`: follows what is typed on the console. In a secure guest the host types: it gets nothing that the summary
-//! does not show anyway.
+//! `monitor`: runs commands that are typed on the console. In a secure guest the host types them, so they show nothing
+//! that the summary does not show.
 
 use crate::arch::cpus;
 use crate::devices::DeviceError;
@@ -21,13 +21,13 @@ use postern_core::facts::end;
 use postern_core::monitor::commands::{COMMANDS, Command, parse};
 use postern_core::monitor::editor::{Draw, Editor, Event, PROMPT};
 
-/// How often the console is looked at.
+/// Interval at which the console is polled.
 const CONSOLE_LOOK: Duration = Duration::from_millis(5);
 /// Bytes of a sector, and of a line of it.
 const SECTOR: usize = 512;
 const ROW: usize = 16;
 
-/// Follows commands until `off`, Ctrl-D or the end of `serve=`.
+/// Runs commands until `off`, Ctrl-D or the end of `serve=`.
 pub fn follow(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
     report.fact_now(end::MONITOR, "ready");
     print_line(format_args!("monitor: help lists the commands"));
@@ -56,7 +56,7 @@ pub fn follow(options: &Options, devices: &mut Devices, report: &mut Report) -> 
     Ok(())
 }
 
-/// Does what a line asks for; false when that is the end.
+/// Runs the command of a line. Returns false if it ends the monitor.
 fn obey(line: &[u8], options: &Options, devices: &mut Devices, report: &mut Report) -> bool {
     let command = match parse(line) {
         Ok(command) => command,
@@ -128,7 +128,7 @@ fn obey(line: &[u8], options: &Options, devices: &mut Devices, report: &mut Repo
     true
 }
 
-/// Steps of the summary whose labels are these, with or without a number.
+/// Prints the steps of the summary with these labels, with or without a number.
 fn steps(report: &Report, labels: &[&str]) {
     for (label, text) in report.steps() {
         let kind = label.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -168,7 +168,7 @@ fn blk_read(sector: u64, number: usize, devices: &mut Devices) {
         return;
     };
     let block = usize::try_from(disk.driver.geometry().block).unwrap_or(SECTOR).max(SECTOR);
-    // A disk of larger blocks is read in whole ones.
+    // A disk with larger blocks is read by whole blocks.
     let per_block = (block / SECTOR) as u64;
     let first = sector.checked_div(per_block).unwrap_or(0).saturating_mul(per_block);
     let skip = usize::try_from(sector.saturating_sub(first)).unwrap_or(0).saturating_mul(SECTOR);

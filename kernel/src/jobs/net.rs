@@ -21,12 +21,12 @@ const LEASE_WAIT: Duration = Duration::from_secs(15);
 pub const PING_WAIT: Duration = Duration::from_secs(3);
 /// What a script or a person types to end `net-serve`.
 pub const QUIT: u8 = b'q';
-/// How often the console is looked at meanwhile.
+/// Interval at which the console is polled meanwhile.
 const CONSOLE_LOOK: Duration = Duration::from_millis(5);
-/// `net-serve` without `serve=` lasts until it is told to end, but not longer than this.
+/// `net-serve` without `serve=` lasts until somebody ends it, but no longer than this.
 pub const LONGEST_SERVE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// An address for each card, and the time that its gateway takes to answer.
+/// Gets an address for each card, and pings its gateway.
 pub fn lease_and_ping(_: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = Work::default();
     for card in &mut devices.cards {
@@ -75,7 +75,7 @@ pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> W
     work
 }
 
-/// The first card that gets an address; those before it have failed, those after it are named.
+/// The first card that gets an address. Cards before it count as failed; cards after it are logged as not used.
 pub fn first_with_address<'a>(
     step: Step,
     cards: &'a mut [Card],
@@ -99,8 +99,7 @@ pub fn first_with_address<'a>(
     found
 }
 
-/// [`serve`] on one card; what is typed meanwhile and does not end it is for `typed`, and `step` is called after each step
-/// of the network.
+/// [`serve`] on one card. Each typed byte but [`QUIT`] goes to `typed`; `step` is called after each step of the network.
 ///
 /// # Errors
 /// The card failed.
@@ -114,7 +113,7 @@ pub fn serve_and(
     let label = format!("net{}", card.number);
     report.fact_now(facts::card::SERVE.at(card.number), "ready");
     let wait = options.serve.unwrap_or(LONGEST_SERVE);
-    // A look at the console is a hypercall; under load there would be one for every few frames.
+    // Polling the console is a hypercall; without an interval there would be one for every few frames.
     let mut next_look = 0;
     let counters = card.stack.serve(&Pseries, wait, |stack| {
         step(stack, report);
@@ -145,10 +144,10 @@ pub fn serve_and(
     Ok(())
 }
 
-/// An address for a card that has none yet.
+/// Gets an address for a card, unless it has one.
 ///
 /// # Errors
-/// There is none to be had.
+/// No server gave an address in time.
 pub fn configure(card: &mut Card, report: &mut Report) -> Result<Settings, DeviceError> {
     if let Some(settings) = card.stack.settings() {
         return Ok(settings);

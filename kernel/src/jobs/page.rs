@@ -20,10 +20,10 @@ use svm_dma::dma::DmaSystem;
 use virtio_pci::interrupts::IrqSource;
 use virtio_pci::net::driver::NetDriver;
 
-/// Where it is served.
+/// TCP port of the page.
 const PORT: u16 = 80;
 
-/// The page while it is served, or that there is none.
+/// The status page of one card, while it is served; `on` is false if there is none.
 pub struct Page {
     number: usize,
     on: bool,
@@ -32,16 +32,16 @@ pub struct Page {
 }
 
 impl Page {
-    /// Opens the page, unless the command line or the mode is against it, and says so.
+    /// Opens the page, unless the command line or the mode forbids it. States `netN.page`.
     pub fn open(options: &Options, secure: bool, card: &mut Card, report: &mut Report) -> Self {
-        // The network sees no more than the console shows, but in a secure guest somebody has to want even that.
+        // The page shows no more than the console. A secure guest shows even that only if the command line asks for it.
         let on = options.http.unwrap_or(!secure);
         card.stack.offer_requests(on.then_some((PORT, MAX_HEAD)));
         report.fact_now(facts::PAGE.at(card.number), if on { "on" } else { "off" });
         Self { number: card.number, on, answered: 0, refused: 0 }
     }
 
-    /// Answers what has been asked.
+    /// Answers the requests that have arrived.
     pub fn answer(
         &mut self,
         stack: &mut CardStack,
@@ -82,7 +82,7 @@ impl Page {
         });
     }
 
-    /// Closes it, and says what it has done.
+    /// Closes the page and states its counters.
     pub fn close(self, card: &mut Card, report: &mut Report) {
         if self.on {
             let displaced = card.stack.counters().requests.displaced;
@@ -94,7 +94,7 @@ impl Page {
     }
 }
 
-/// What there is to be counted.
+/// The sources of the page's counters.
 struct Rows<'a> {
     disks: &'a [Disk],
     dma: &'a DmaSystem<Pseries>,
@@ -136,7 +136,7 @@ fn arrivals(line: Option<&IrqSource>) -> Row {
 }
 
 impl Rows<'_> {
-    /// Has `look` see everything.
+    /// Calls `look` with all counters and facts.
     fn show<T>(&self, report: &Report, look: impl FnOnce(&Status<'_>) -> T) -> T {
         let stated: Vec<_> = report.stated().collect();
         let facts: Vec<Fact<'_>> = stated.iter().map(|(key, value)| Fact { key, value }).collect();

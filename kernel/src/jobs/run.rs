@@ -7,8 +7,8 @@ use crate::report::Report;
 use postern_core::cmdline::{Options, Step};
 use postern_core::outcome::Work;
 
-/// Runs the steps, each on what the one before left. One that fails keeps no other from running: a device that
-/// broke is not to take the others with it. Counts what was asked for and what was done.
+/// Runs the steps in order, on the same devices. A failed step does not stop the next one, so that a broken device does
+/// not affect the others. Returns how much work was asked for and done.
 pub fn run(options: &Options, image: &mut impl Image, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = Work::default();
     for step in &options.run {
@@ -27,7 +27,7 @@ pub fn run(options: &Options, image: &mut impl Image, devices: &mut Devices, rep
     work
 }
 
-/// What a first boot shows: the first MiB of each disk, and the network of each card.
+/// The default step: the digest of each disk's first MiB, and an address and a ping for each card.
 fn demo(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = blk::first_mib(devices, report);
     work.add(net::lease_and_ping(options, devices, report));

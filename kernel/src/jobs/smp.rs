@@ -23,7 +23,7 @@ use postern_core::outcome::Work;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::interrupts::IrqSource;
 
-/// How long another CPU's share may take once this one's is done.
+/// How long another CPU's share may take after this CPU's share is done.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The wait for other CPUs after this CPU's own part has failed: the result cannot become better.
@@ -31,7 +31,7 @@ const SHORT: Duration = Duration::from_secs(5);
 
 type Queue = Arc<Lock<Blk<Pseries, Pseries>>>;
 
-/// What one CPU did with its part of a disk.
+/// The result of one CPU's part of a disk.
 struct Share {
     server: u32,
     /// Which of the disk's queues.
@@ -40,7 +40,7 @@ struct Share {
     outcome: Result<Option<Sha256Digest>, DeviceError>,
 }
 
-/// Reads each data disk and overwrites each scratch disk, every CPU a share of its own.
+/// Reads each data disk and overwrites each scratch disk. Every CPU has a part of the disk.
 pub fn disks(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let pattern = Pattern { seed: options.seed };
     let mut work = Work::default();
@@ -53,7 +53,7 @@ pub fn disks(options: &Options, devices: &mut Devices, report: &mut Report) -> W
     at_least_one("disk", work)
 }
 
-/// Work on one disk. It is given back for later steps, unless a CPU that does not answer has part of it.
+/// Works on one disk. Returns it for later steps, unless a CPU that does not answer still has one of its queues.
 fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, Result<(), DeviceError>) {
     if let Err(error) = jobs::whole(&mut disk.driver) {
         return (Some(disk), Err(error.into()));
@@ -67,7 +67,7 @@ fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, 
         .collect();
     let workers: Vec<_> = cpus::workers().collect();
     let count = workers.len().saturating_add(1);
-    // A queue's interrupts come to one CPU only: one that has to be shared is looked at.
+    // A queue's interrupts go to one CPU only, so CPUs poll a queue that they share.
     let shared = count > queues.len();
     pause(&queues, shared);
     let start = Pseries.now();
@@ -80,7 +80,7 @@ fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, 
             range,
         }
     };
-    // With more CPUs than queues, the first queues have another one each.
+    // With more CPUs than queues, CPUs share the first queues.
     let mut turns = (0..count).zip(queues.iter().enumerate().cycle()).map(work);
     let here = turns.next();
     let pending: Vec<(u32, Pending<Share>)> =
@@ -96,12 +96,12 @@ fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, 
     }
     pause(&queues, false);
     if !silent.is_empty() {
-        // What failed here says more than that nobody answers.
+        // A failure that a CPU reported says more than a CPU that does not answer.
         let failed = shares.into_iter().filter_map(|share| share.outcome.err()).chain(silent);
         return (None, worst(failed.map(Err::<(), _>), format_args!("blk{number}")).map(drop));
     }
     let took = duration(&Pseries, Pseries.now().wrapping_sub(start)).as_millis();
-    // No CPU has its queue any more: all shares are here.
+    // All results are here, so no CPU holds a queue any more.
     let back = queues.into_iter().map(|queue| Arc::into_inner(queue).map(Lock::into_inner));
     let Some(mut back) = back.collect::<Option<Vec<Blk<Pseries, Pseries>>>>() else {
         return (None, Err(DeviceError::Missing("queue that was lent to a CPU")));
@@ -143,7 +143,7 @@ fn pause(queues: &[Queue], paused: bool) {
     });
 }
 
-/// One CPU's work: the digest of its share, or its share written and read back.
+/// One CPU's work: computes the digest of its part, or writes it, reads it back and compares.
 fn share(
     queue: &Queue,
     range: &Range<u64>,

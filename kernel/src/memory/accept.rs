@@ -1,7 +1,8 @@
-//! Proving memory before its first use, and counting what that came to. In normal mode nothing is proved.
+//! Proves that memory is the VM's own and private before its first use, and counts the results. In normal mode nothing
+//! is proved.
 //!
-//! What is loaded (text, data) was measured in place. The rest of the image (.bss, tree, stacks) is in use before the
-//! first call can be made, and is looked at instead: see [`look_at_image`].
+//! The loaded part of the image (text, data) was measured in place. The rest (.bss, tree, stacks) is in use before the
+//! first call can be made; it is only read once, see [`look_at_image`].
 
 use crate::memory::layout;
 use crate::platform::pseries::Pseries;
@@ -22,10 +23,10 @@ static TICKS: AtomicU64 = AtomicU64::new(0);
 /// Runs that were not proved.
 static RUNS_REFUSED: AtomicU64 = AtomicU64::new(0);
 
-/// Runs that may fail before no other is tried.
+/// Number of failed runs after which no other is tried.
 pub const MOST_REFUSED: u64 = 8;
 
-/// Frames that nobody uses yet.
+/// A run of frames that nobody uses yet.
 struct Run(OwnedFrames);
 
 impl Run {
@@ -56,7 +57,7 @@ unsafe impl Unproved for Run {
     }
 }
 
-/// Has memory proved from now on: this is a secure VM.
+/// From now on memory has to be proved: this is a secure VM.
 pub fn require() {
     NEEDED.store(true, Ordering::Relaxed);
 }
@@ -66,10 +67,10 @@ pub fn required() -> bool {
     NEEDED.load(Ordering::Relaxed)
 }
 
-/// Proves that `frames` are this VM's and private, where that has to be proved.
+/// Proves that `frames` are this VM's and private, if that is required.
 ///
 /// # Errors
-/// They were not proved, and nobody has them any more.
+/// They were not proved. They are dropped, and never used.
 pub fn prove(frames: OwnedFrames) -> Result<OwnedFrames, AcceptError> {
     if !required() {
         return Ok(frames);
@@ -94,14 +95,14 @@ pub fn prove(frames: OwnedFrames) -> Result<OwnedFrames, AcceptError> {
     }
 }
 
-/// Whether so many runs were not proved that no other is tried.
+/// Whether [`MOST_REFUSED`] runs have failed, so that no other is tried.
 pub fn given_up() -> bool {
     RUNS_REFUSED.load(Ordering::Relaxed) >= MOST_REFUSED
 }
 
-/// Reads a word of each frame of the image that the file does not hold, in a secure VM: .bss, the tree's room, stacks.
-/// UV_ESM made them secure if they lie in the VM's memory slots. If not, the processor stops here, before anything
-/// private is in them.
+/// In a secure VM, reads 16 bytes of each frame of the image that is not in the file: .bss, the tree's buffer, stacks.
+/// UV_ESM made them secure if they lie in the VM's memory slots. If one does not, the read stops the CPU, before
+/// anything private is in these frames.
 pub fn look_at_image() {
     if !required() {
         return;
@@ -117,7 +118,7 @@ pub fn look_at_image() {
     }
 }
 
-/// What was proved, for a script.
+/// States the counts as facts.
 pub fn report(report: &mut Report) {
     if !required() {
         return;

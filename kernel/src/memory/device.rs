@@ -1,5 +1,5 @@
-//! Memory that devices see: the shared pool in secure mode, plain frames in normal mode. Only copies in
-//! and out, each byte once, by instructions that no compiler changes; no reference to it exists.
+//! Memory that devices see: the shared pool in secure mode, blocks of the heap in normal mode. It is only copied from and
+//! to, each byte once, by assembly or volatile accesses. No reference to it exists.
 
 use alloc::alloc::{alloc_zeroed, dealloc};
 use alloc::sync::Arc;
@@ -65,7 +65,7 @@ impl DeviceBytes {
         unsafe { Self::new(frames.range()) }
     }
 
-    /// `len` zeroed bytes of the heap, from a whole page on; `None` when there are no more.
+    /// `len` zeroed bytes of the heap, page-aligned; `None` if there are not as many, or `len` is 0.
     pub fn allocate(len: usize) -> Option<Self> {
         if len == 0 {
             return None;

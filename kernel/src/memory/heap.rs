@@ -1,6 +1,6 @@
-//! The private heap: a small piece inside the image for what runs before memory is known, and the main heap,
-//! which starts with what the placement chose and grows from the frames that are left. Devices and the host
-//! never see either.
+//! The private heap: a small early heap inside the image, for code that runs before memory is known, and the main heap,
+//! which starts with frames of the memory map and grows from those that are left. In a secure VM neither devices nor the
+//! host see it.
 
 use crate::memory::accept;
 use crate::memory::layout;
@@ -13,14 +13,14 @@ use papr::lock::{Guard, Lock};
 use papr::parts::index;
 use svm_dma::memory_map::{Frames, OwnedFrames};
 
-/// The heap grows by as much at a time, if there is as much.
+/// Bytes by which the heap grows at a time, if so many are left.
 const STEP: usize = 16 << 20;
-/// What a piece needs beside the block that it was taken for: its own book-keeping, at both ends.
+/// Bytes that a piece needs beside the block that it was taken for: book-keeping at both ends.
 const OVERHEAD: usize = 64;
-/// Memory between reservations comes in stretches, and each has a piece. What lies beyond stays unused.
+/// Most pieces: each stretch of memory between reservations is one. Further stretches stay unused.
 const PIECES: usize = 16;
 
-/// Pieces of memory, each with a list of what is free in it.
+/// Pieces of memory, each with its own free list.
 struct Main {
     pieces: [Heap; PIECES],
     used: usize,
@@ -32,7 +32,7 @@ impl Main {
         Self { pieces: [const { Heap::empty() }; PIECES], used: 0, frames: None }
     }
 
-    /// Adds frames: to the piece that they adjoin, else as a new one.
+    /// Adds frames: to the piece that ends where they start, else as a new piece.
     fn add(&mut self, frames: OwnedFrames) {
         const { assert!(usize::BITS == u64::BITS, "an address is a pointer") };
         let range = frames.range();
@@ -64,7 +64,7 @@ impl Main {
         }
     }
 
-    /// Frames to grow into, of which it is proved that they are this VM's.
+    /// Frames to grow into, which were proved to be this VM's.
     fn take(&mut self, least: usize) -> Option<OwnedFrames> {
         while !accept::given_up() {
             let frames = self.frames.as_mut()?.take(least as u64, STEP as u64)?;
@@ -89,8 +89,8 @@ static HEAP: KernelHeap = KernelHeap {
     exhausted: AtomicBool::new(false),
 };
 
-/// The pieces. Nothing goes on without them: a CPU that stands still with one ends the run. Neither the wait nor the end
-/// allocates.
+/// The early heap. If a stopped CPU holds its lock, or that of the main heap, the run ends, because nothing works without
+/// the heap. Neither the wait nor the end of the run allocates.
 fn early() -> Guard<'static, Heap> {
     lock::or_end(&HEAP.early)
 }
@@ -115,7 +115,7 @@ pub fn init_main(frames: OwnedFrames) {
     main().add(frames);
 }
 
-/// Lets the main heap grow from what the memory map had left.
+/// Lets the main heap grow from the rest of the memory map.
 pub fn grow_from(frames: Frames) {
     main().frames = Some(frames);
 }

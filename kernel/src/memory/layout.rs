@@ -21,7 +21,7 @@ unsafe extern "C" {
     static __build_id: [u8; 20];
 }
 
-/// What the linker calls this build: a digest of the whole file.
+/// The linker's build id: a digest of the whole file.
 pub fn build_id() -> [u8; 20] {
     // SAFETY: the linker script puts the symbol at the 20 bytes after the header of the note, and asserts the note's
     // size; they are constants of the image.
@@ -37,45 +37,45 @@ pub fn image() -> GpaRange {
     between(&raw const __image_start, &raw const __image_end)
 }
 
-/// What the file does not hold and nobody measured: .bss, the room for a tree, stacks.
+/// The part of the image that is not in the file and was not measured: .bss, the tree's buffer, stacks.
 pub fn unmeasured() -> GpaRange {
     between(&raw const __file_end, &raw const __image_end)
 }
 
-/// What the heap begins with, and how many bytes: whole frames that nothing else uses and no entry zeroes.
+/// Start and bytes of the early heap: whole frames that nothing else uses and that no entry clears.
 pub fn early_heap() -> (*mut u8, usize) {
     let start = (&raw const __early_heap_start).expose_provenance();
     let len = (&raw const __early_heap_end as usize).wrapping_sub(start);
     (core::ptr::with_exposed_provenance_mut(start), len)
 }
 
-/// The room for a tree that the boot stage flattens or hands to UV_ESM.
+/// The buffer for a tree that the boot stage flattens or hands to UV_ESM.
 pub fn tree_buffer() -> GpaRange {
     between(&raw const __fdt_buffer, &raw const __stacks_start)
 }
 
-/// The stack that exceptions are reported on.
+/// The boot CPU's stack for exceptions.
 pub fn exception_stack() -> GpaRange {
     between(&raw const __exception_stack_bottom, &raw const __exception_stack_top)
 }
 
-/// The stack of everything else.
+/// The boot CPU's stack for everything else.
 pub fn stack() -> GpaRange {
     between(&raw const __boot_stack_bottom, &raw const __boot_stack_top)
 }
 
-/// CPUs besides the one that booted that there are stacks for.
+/// Number of CPUs besides the boot CPU that have stacks.
 pub const SECONDARIES: usize = 15;
 const FRAME: u64 = 0x1_0000;
 
-/// The stacks of a CPU that did not boot: for exceptions, and for everything else.
+/// The stacks of another CPU than the boot CPU: for exceptions, and for everything else.
 pub fn secondary_stacks(index: usize) -> [GpaRange; 2] {
     let start =
         (&raw const __secondary_stacks_start as u64).saturating_add((index as u64).saturating_mul(4 * FRAME));
     [FRAME, 3 * FRAME].map(|at| GpaRange { start: Gpa(start.saturating_add(at)), len: FRAME })
 }
 
-/// The image's parts and what each is for. The frames between the stacks are in none: they are the guards.
+/// The image's parts, each with its kind of mapping. The guard frames between the stacks are in none.
 pub fn sections() -> impl Iterator<Item = (GpaRange, Kind)> {
     let parts = [
         (between(&raw const __image_start, &raw const __text_end), Kind::Text),

@@ -1,7 +1,7 @@
-//! Radix translation, on: every address maps to itself, with the rights its use needs and no more.
+//! Turns radix translation on. Every address maps to itself, with the rights that its use needs and no more.
 //!
-//! Interrupts are taken with translation off (AIL 0), so the vectors need no mapping and address 0 has
-//! none. Device registers are reached by hcalls and have none either.
+//! Interrupts are taken with translation off (AIL 0), so the vectors and address 0 are not mapped. Device registers are
+//! accessed by hcalls and are not mapped either.
 
 use crate::memory::layout;
 use crate::platform::lock;
@@ -16,8 +16,8 @@ use postern_core::radix::{Kind, MapError, Mapped, Tables, Tree, process_table_en
 use svm_dma::memory_map::MemoryMap;
 use thiserror::Error;
 
-/// Room for tables: the root's 64 KiB, the process table, and 4 KiB or 256 bytes for each other. The many
-/// small pieces are the image's; RAM takes pages of 1 GiB and 2 MiB.
+/// Bytes for tables: 64 KiB for the root, the process table, and 4 KiB or 256 bytes for each other table. The image needs
+/// many small pages; RAM takes pages of 1 GiB and 2 MiB.
 const ARENA_SIZE: usize = 4 * FRAME_SIZE;
 /// Bytes of an entry of a table.
 const ENTRY_BYTES: usize = 8;
@@ -27,13 +27,13 @@ struct Arena([u8; ARENA_SIZE]);
 
 static mut ARENA: Arena = Arena([0; ARENA_SIZE]);
 
-/// Tables out of the arena, in the order asked for.
+/// Allocates tables from the arena, one after another.
 #[derive(Debug)]
 struct ArenaTables {
     used: usize,
 }
 
-/// An entry of a table in the arena. Another address is a mistake of this kernel's, and ends the run.
+/// A pointer to an entry of a table in the arena. Panics for any other table: that would be a mistake of this kernel.
 fn entry(table: Gpa, index: usize) -> *mut u64 {
     let arena = (&raw mut ARENA).cast::<u64>();
     let offset = parts::index(table.0).wrapping_sub(arena.expose_provenance());
@@ -79,11 +79,11 @@ pub enum MmuError {
 
 static TREE: Lock<Option<Tree<ArenaTables>>> = Lock::new("translation tables", None);
 
-/// Bytes in the process table, the least that there can be (2^12).
+/// Base-2 logarithm of the process table's bytes: the smallest size, 4 KiB.
 const PROCESS_TABLE_LOG2: u32 = 12;
 
-/// Maps what is ours and turns translation on. The image is mapped by section, the pool apart. The frames under
-/// the stacks, the first frame of memory and what is somebody else's are not mapped. The rest of memory is data.
+/// Maps the kernel's memory and turns translation on. The image is mapped by section, the pool as a kind of its own, other
+/// memory as data. Not mapped are the guard frames under the stacks, the first frame of memory and memory of other owners.
 ///
 /// # Errors
 /// The map cannot be made, or the hypervisor refuses the table; translation stays off.
@@ -112,8 +112,8 @@ pub fn enable(map: &MemoryMap) -> Result<(), MmuError> {
     // SAFETY: the process table is in the arena, allocated above, and nothing else uses it.
     unsafe { entry(process_table, 0).write_volatile(root.to_be()) };
     postern_arch::sync();
-    // SAFETY: the tables lie in the arena for good, which is used once. They map the image and all memory that the one map
-    // of the machine gives out to themselves.
+    // SAFETY: the tables stay in the arena, which is used once. They map the image, and all memory that the memory map
+    // gives out, to itself.
     unsafe { calls::register_process_table(&Pseries, process_table, PROCESS_TABLE_LOG2) }
         .map_err(MmuError::Register)?;
     *lock::or_end(&TREE) = Some(tree);
@@ -130,7 +130,7 @@ pub fn walk(mut found: impl FnMut(Mapped)) {
     }
 }
 
-/// Maps what `holes`, in order of address, leave of `range`.
+/// Maps `range` without `holes`, which are in order of address.
 fn map_around(tree: &mut Tree<ArenaTables>, range: GpaRange, holes: &[GpaRange]) -> Result<(), MapError> {
     let mut at = range.start;
     for hole in holes.iter().filter(|hole| hole.overlaps(&range)) {

@@ -16,16 +16,16 @@ use svm_dma::share::{SharedPool, share_pool};
 /// The heap starts with an eighth of memory, at most this, and grows when it has to.
 const FIRST_HEAP: u64 = 16 << 20;
 
-/// In a secure VM the start costs no more than what it needs: each frame has to be proved.
+/// The same bound in a secure VM, where each frame has to be proved before its use.
 const FIRST_PROVED: u64 = 4 << 20;
 
-/// Ranges tried for the pool. One that failed to be shared is never used again, for anything.
+/// Ranges tried for the pool. A range whose share failed is never used again.
 const POOL_TRIES: usize = 2;
 
-/// The pool, when there is one: in secure mode of `pool_bytes`.
+/// The shared pool of a secure VM.
 pub type Pool = SharedPool<DeviceBytes>;
 
-/// The owners of this machine's memory, as far as the tree tells and as the image lies.
+/// The map of this machine's memory and its owners, from the device tree and the image.
 ///
 /// # Errors
 /// Two of them have a frame in common.
@@ -49,7 +49,7 @@ pub fn map(machine: &Machine, own: &Own, secure: bool) -> Result<MemoryMap, Stop
 /// No room, no range that could be shared, or no translation.
 pub fn open(map: &mut MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -> Result<Option<Pool>, Stop> {
     let bytes = map.memory().iter().map(|region| region.len).sum::<u64>();
-    // There is room for everything before anything is shared.
+    // Take the room for everything before anything is shared.
     let place = pool_bytes.map(|bytes| map.take(Kind::Pool, bytes)).transpose()?;
     let most = if accept::required() { FIRST_PROVED } else { FIRST_HEAP };
     let heap = map.take(Kind::Heap, (bytes / 8).min(most))?;
@@ -66,7 +66,7 @@ pub fn open(map: &mut MemoryMap, pool_bytes: Option<u64>, report: &mut Report) -
     Ok(pool)
 }
 
-/// Proves the first heap, or another one in its place.
+/// Proves the frames of the first heap; takes other frames if that fails.
 fn prove(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<OwnedFrames, Stop> {
     loop {
         let range = frames.range();
@@ -82,7 +82,7 @@ fn prove(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<OwnedFrames, St
     }
 }
 
-/// Makes a pool of the frames, or of others in their place. They are given to devices for good.
+/// Shares the frames as the pool; takes other frames if that fails. They stay shared as long as the kernel runs.
 fn share(map: &mut MemoryMap, mut frames: OwnedFrames) -> Result<Pool, Stop> {
     let mut tries = POOL_TRIES;
     loop {

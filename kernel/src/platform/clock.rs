@@ -5,21 +5,21 @@ use crate::platform::pseries::{Pseries, hcalls, ultracalls};
 use core::sync::atomic::{AtomicU64, Ordering};
 use papr::clock::{Clock, Wake};
 
-/// What every POWER9 pseries has, until the tree says what this one has.
+/// The timebase frequency of every POWER9 pseries, used until the tree is read.
 const USUAL_TIMEBASE_HZ: u64 = 512_000_000;
 
 static TIMEBASE_HZ: AtomicU64 = AtomicU64::new(USUAL_TIMEBASE_HZ);
-/// Turns of loops in which a CPU waits; one that two CPUs count at once may be lost.
+/// Counts turns of waiting loops on all CPUs. When two CPUs count at once, a turn may be lost.
 static TURNS: AtomicU64 = AtomicU64::new(0);
 
-/// Takes the timebase frequency from the device tree; 0 is not believed.
+/// Sets the timebase frequency, from the device tree; 0 is ignored.
 pub fn set_timebase_hz(hz: u64) {
     if hz != 0 {
         TIMEBASE_HZ.store(hz, Ordering::Relaxed);
     }
 }
 
-/// A number that changes whenever a CPU that is not parked does something.
+/// A number that changes whenever a CPU that is not parked makes a call or waits in a loop.
 pub fn acts() -> u64 {
     hcalls().wrapping_add(ultracalls()).wrapping_add(TURNS.load(Ordering::Relaxed))
 }

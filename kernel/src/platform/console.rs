@@ -10,14 +10,14 @@ use papr::terminal::Terminal;
 use papr::text::{SingleLine, is_plain};
 use postern_core::monitor::editor::Draw;
 
-/// Bytes taken of what was typed in one look.
+/// Most typed bytes that one look takes.
 const LOOK: usize = 1024;
 
 static TERMINAL: Terminal = Terminal::new();
-/// What one CPU writes at once stays together, unless the CPU that wrote before stands still.
+/// Keeps the text that one CPU writes at once together. A stopped CPU that holds it does not keep others from writing.
 static WRITING: Lock<()> = Lock::new("console", ());
 
-/// The last line is out, or about to be: nothing follows it, whatever another CPU is still at.
+/// Set before the last line is printed: nothing may follow it.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the console is closed: [`print_last_line`] or `halt` (`boot/src/vectors.S`) wrote the last line.
@@ -25,19 +25,19 @@ fn is_closed() -> bool {
     CLOSED.load(Ordering::Acquire) || postern_arch::last_line_is_claimed()
 }
 
-/// Waits for its turn. A CPU that has it is here again because it reports a failure. Nobody goes without output because
-/// another one stands still.
+/// Takes the console's lock. `None` if the current CPU holds it already, because it reports a failure in the middle of
+/// its output, or if a stopped CPU holds it: then the caller writes without the lock.
 fn turn() -> Option<Guard<'static, ()>> {
     if WRITING.is_held_here(&Pseries) { None } else { WRITING.take(&Pseries).ok() }
 }
 
-/// Takes the terminal's number from the device tree.
+/// Sets the terminal's number, from the device tree.
 pub fn set_terminal(number: u32) {
     TERMINAL.set_number(number);
 }
 
-/// Writes `text` to every console, with carriage returns. Other control characters, and what is not ASCII, become `?`:
-/// whoever may have such text escapes it before.
+/// Writes `text` to every console, with carriage returns. Other control characters, and bytes that are not ASCII, become
+/// `?`; callers with such text escape it first.
 pub fn write(text: &str) {
     let _guard = turn();
     if !is_closed() {
@@ -62,7 +62,7 @@ fn put_lines(text: &str) {
     }
 }
 
-/// Does what the editor of a line asks for: the one way in which characters get out that move a cursor.
+/// Draws for the line editor. No other function prints characters that move the cursor.
 pub fn draw(draw: Draw<'_>) {
     let _guard = turn();
     if is_closed() {
@@ -75,13 +75,12 @@ pub fn draw(draw: Draw<'_>) {
         Draw::Left(by) => (0..by).for_each(|_| put(b"\x08")),
         Draw::ClearToEnd => put(b"\x1b[K"),
         Draw::NewLine => put(b"\r\n"),
-        // A terminal may take a bell for the end of a title: keys that do nothing stay silent.
+        // A terminal may take a bell for the end of a window title, so keys without effect stay silent.
         Draw::Bell => {}
     }
 }
 
-/// What a person or a script has typed so far, at most [`LOOK`] bytes of it: a host that never stops typing holds nobody
-/// up.
+/// The bytes that were typed so far, at most [`LOOK`]: a host that types without end does not block the guest.
 pub fn typed() -> impl Iterator<Item = u8> {
     core::iter::from_fn(|| TERMINAL.read(&Pseries)).take(LOOK)
 }
@@ -99,8 +98,8 @@ pub fn print_line(text: fmt::Arguments<'_>) {
     }
 }
 
-/// As [`print_line`], and nobody writes after it. A CPU that takes over from one that stands still may do it again;
-/// none does after an interrupt that could not be survived has said how the run ends.
+/// As [`print_line`], and nothing is printed after it. A CPU that takes over from a stopped one may print it again; no CPU
+/// prints it after `halt` (`boot/src/vectors.S`) has claimed the last line.
 pub fn print_last_line(text: fmt::Arguments<'_>) {
     let _guard = turn();
     CLOSED.store(true, Ordering::Release);
@@ -115,7 +114,7 @@ fn put_line(text: fmt::Arguments<'_>) {
     put_lines("\n");
 }
 
-/// The consoles as a [`fmt::Write`], for whoever may write.
+/// All consoles, as a [`fmt::Write`]. The caller has called [`turn`].
 #[derive(Debug)]
 struct Console;
 

@@ -1,4 +1,4 @@
-//! The machine's random numbers. They are needed while devices are brought up, by the CPU that booted.
+//! The machine's random numbers. The boot CPU needs them while it brings devices up.
 
 use crate::platform::lock;
 use crate::platform::pseries::Pseries;
@@ -8,7 +8,7 @@ use postern_core::entropy::{Entropy, Quality, Sources};
 
 static ENTROPY: Lock<Option<Entropy>> = Lock::new("random numbers", None);
 
-/// Gathers what the CPU gives.
+/// Starts the random numbers from the CPU's own generator (`darn`).
 pub fn open() {
     let entropy = Entropy::gather(&mut postern_arch::random, &Pseries);
     if entropy.quality() == Quality::Weak {
@@ -17,12 +17,12 @@ pub fn open() {
     *lock::or_end(&ENTROPY) = Some(entropy);
 }
 
-/// Mixes in what a device of the host's gave.
+/// Mixes in bytes of a virtio-rng, which the host chooses.
 pub fn stir_from_host(bytes: &[u8]) {
     with(|entropy| entropy.stir_from_host(bytes));
 }
 
-/// What the numbers were started from; the host of an ordinary guest is trusted with them.
+/// The sources of the random numbers. An ordinary guest trusts the host's bytes as a source, too.
 pub fn sources(secure: bool) -> Sources {
     with(|entropy| entropy.sources(!secure))
 }
@@ -37,7 +37,7 @@ pub fn generator() -> Generator {
     with(|entropy| entropy.fork(&mut postern_arch::random, &Pseries))
 }
 
-/// One number of such a generator.
+/// One number of a new [`generator`].
 pub fn word() -> u64 {
     generator().word()
 }

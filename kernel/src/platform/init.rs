@@ -1,4 +1,4 @@
-//! What the platform layer learns from the device tree, once.
+//! Sets the platform layer up from the device tree, once.
 
 use crate::arch::cpus;
 use crate::platform::{clock, console, interrupts, rtas};
@@ -6,7 +6,7 @@ use postern_core::dcbz::clears_by_blocks;
 use postern_core::vsx::copies_by_vectors;
 use pseries_tree::Machine;
 
-/// Takes over terminal, timebase frequency, RTAS tokens and the interrupt controller.
+/// Sets terminal, timebase frequency, ways of copying and clearing, RTAS tokens, the boot CPU and the interrupt controller.
 pub fn init(machine: &Machine) {
     clock::set_timebase_hz(machine.cpus.timebase_hz);
     if let Some(terminal) = &machine.terminal {

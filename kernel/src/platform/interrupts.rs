@@ -25,22 +25,21 @@ static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
 /// 32 bits or more. About four seconds.
 const LONGEST_NAP: u64 = 0x7fff_ffff;
 
-/// Short sleeps that the price of one is learned from, the middle one of which counts.
+/// Number of short sleeps that measure the wake latency; their median counts.
 const NAPS: usize = 7;
 const SHORT: Duration = Duration::from_micros(100);
 
-/// Ticks from the end of a sleep to the CPU being back.
+/// The wake latency: ticks from the end of a sleep until the CPU runs again.
 pub fn sleep_price() -> u64 {
     SLEEP_PRICE.load(Ordering::Relaxed)
 }
 
-/// Ticks that CPUs were given up, all of them together.
+/// Ticks for which CPUs were ceded to the hypervisor, summed over all CPUs.
 pub fn given_up() -> u64 {
     GIVEN_UP.load(Ordering::Relaxed)
 }
 
-/// Sleeps a few times for a moment and looks how much later it is than it was to be: under KVM, or emulated on a busy
-/// host, that differs a hundredfold.
+/// Measures the wake latency by a few short sleeps. It differs a hundredfold between KVM and emulation on a busy host.
 fn learn_sleep_price() {
     let mut prices = [(); NAPS].map(|()| {
         let until = Pseries.now().saturating_add(ticks(&Pseries, SHORT));
@@ -68,7 +67,7 @@ pub fn are_open() -> bool {
     OPEN.load(Ordering::Relaxed)
 }
 
-/// Lets a device's source fire, at CPU `server`.
+/// Routes a device's interrupt source to CPU `server`, and unmasks it.
 ///
 /// # Errors
 /// The controller does not take the source.
@@ -76,19 +75,19 @@ pub fn register(line: Arc<IrqSource>, server: u32) -> Result<(), RtasError> {
     ROUTER.take(&Pseries)?.register(&Pseries, line, server)
 }
 
-/// What has been seen so far; `None` when a CPU stands still in the middle of an interrupt.
+/// Counts of interrupts so far; `None` when a stopped CPU holds the interrupt router.
 pub fn statistics() -> Option<Statistics> {
     Some(ROUTER.take(&Pseries).ok()?.statistics())
 }
 
-/// Lets requests of other CPUs through to the CPU that runs this.
+/// Lets requests from other CPUs (H_IPI) through to the current CPU.
 pub fn open_here() {
     if are_open() && !Router::open(&Pseries) {
         log::warn!("interrupts: H_CPPR refused: a CPU cannot be woken");
     }
 }
 
-/// Gives the CPU up until an interrupt or `until`, whichever is first, and takes what arrived.
+/// Cedes the CPU until an interrupt or `until`, whichever is first, and takes the interrupts that arrived.
 pub fn idle(until: u64) -> Wake {
     let server = cpu_table::server_here();
     pseries::count_hcall();
@@ -100,13 +99,13 @@ pub fn idle(until: u64) -> Wake {
     if timer && arrived == 0 { Wake::Timer } else { Wake::Event }
 }
 
-/// Gives CPU `server` up, which runs this, in the same way. True when something arrived. A sleep that the timer ends
-/// makes no call that is counted: others would take it for work.
+/// As [`idle`], for a parked CPU; `server` is its own number. Returns whether an interrupt arrived. A sleep that the timer
+/// ends counts as no call, because [`super::clock::acts`] would take it for work.
 pub fn park(server: u32, until: u64) -> bool {
     cede(until) == Some(false) && take(server) > 0
 }
 
-/// Whether the timer ended it; `None` when `until` is not in the future.
+/// Cedes the CPU. Returns whether the timer ended the wait; `None` at once if `until` is not in the future.
 fn cede(until: u64) -> Option<bool> {
     let since = Pseries.now();
     let ticks = until.saturating_sub(since).min(LONGEST_NAP);
@@ -122,6 +121,6 @@ fn take(server: u32) -> u32 {
     if !are_open() {
         return 0;
     }
-    // Behind a CPU that stands still nothing is taken: drivers look by themselves.
+    // If a stopped CPU holds the router, no interrupt is taken, and drivers poll.
     ROUTER.take(&Pseries).map_or(0, |mut router| router.service(&Pseries, server))
 }

@@ -13,7 +13,7 @@ use papr::text::SingleLine;
 
 const RING_SIZE: usize = 16 * 1024;
 const LINE_SIZE: usize = 240;
-/// What the ring keeps, whatever the console shows.
+/// The log level of the ring, whatever the console shows.
 const RING_LEVEL: LevelFilter = LevelFilter::Debug;
 
 struct Ring {
@@ -30,7 +30,7 @@ impl Ring {
         self.written = self.written.saturating_add(1);
     }
 
-    /// What is kept, the oldest first.
+    /// The bytes that are kept, the oldest first.
     fn kept(&self) -> impl Iterator<Item = u8> {
         let all = self.written.saturating_sub(RING_SIZE)..self.written;
         all.filter_map(|at| self.bytes.get(at % RING_SIZE).copied())
@@ -58,13 +58,13 @@ pub fn since_entry() -> Duration {
     duration(&Pseries, Pseries.now().wrapping_sub(ENTRY_TICKS.load(Ordering::Relaxed)))
 }
 
-/// What the console shows from now on.
+/// Sets the log level of the console.
 pub fn set_console_level(level: LevelFilter) {
     CONSOLE_LEVEL.store(level as usize, Ordering::Relaxed);
     log::set_max_level(level.max(RING_LEVEL));
 }
 
-/// Prints what the ring holds, when something in it was not shown on the console.
+/// Prints the whole ring, if it holds a line that the console has not shown.
 pub fn show_suppressed() {
     if SUPPRESSED.swap(0, Ordering::Relaxed) == 0 {
         return;
@@ -82,7 +82,7 @@ pub fn show_suppressed() {
     console::write("--- end of log ---\n");
 }
 
-/// Replays everything logged so far to a console that came late.
+/// Writes everything that the ring holds to a console that is attached late.
 pub fn replay(mut put: impl FnMut(&[u8])) {
     let Ok(ring) = RING.take(&Pseries) else { return };
     for byte in ring.kept() {
@@ -115,7 +115,7 @@ impl Line {
 
     fn as_str(&self) -> &str {
         let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        // One piece, but for a character that was cut at the line's end.
+        // One piece, unless a character was cut at the line's end.
         bytes.utf8_chunks().next().map_or("", |piece| piece.valid())
     }
 }

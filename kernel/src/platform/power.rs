@@ -14,18 +14,17 @@ static ENDING: AtomicU64 = AtomicU64::new(0);
 /// The status that the first CPU asked for; [`UNDECIDED`] as long as none has.
 static DECIDED: AtomicU64 = AtomicU64::new(UNDECIDED);
 const UNDECIDED: u64 = u64::MAX;
-/// Whether the line that says so is out.
+/// Whether the last line was printed.
 static SAID: AtomicBool = AtomicBool::new(false);
 
-/// How long a CPU waits for another one that reports or ends the run. The hypervisor may have stopped that one for
-/// ever.
+/// How long a CPU waits for another one that reports or ends the run. The hypervisor may have stopped that one for good.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a host may take to end the machine before it is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Ends the run. The first CPU that asks for it decides how. One that stands still at it is relieved by the next. What
-/// still lies in the log ring goes out first when the status is a failure.
+/// Ends the run. The status of the first caller counts. If that CPU is stopped before the end, the next caller takes
+/// over. A failure first prints the log lines that the console has not shown, where [`disclosure`] allows it.
 pub fn exit(status: ExitStatus) -> ! {
     let here = Pseries.here();
     let own = u64::from(status.code());
@@ -34,7 +33,7 @@ pub fn exit(status: ExitStatus) -> ! {
     let mut holder = 0;
     while let Err(other) = ENDING.compare_exchange(holder, here, Ordering::Acquire, Ordering::Relaxed) {
         if other == here {
-            // A failure while the run was being ended.
+            // This CPU failed while it was ending the run.
             terminate();
         }
         leave_it_to_another();
@@ -54,13 +53,13 @@ pub fn exit(status: ExitStatus) -> ! {
     terminate()
 }
 
-/// Waits while another CPU reports a failure or ends the run; returns when that one seems to stand still.
+/// Waits for another CPU that reports a failure or ends the run. Returns after [`PATIENCE`]: that CPU seems to be stopped.
 pub fn leave_it_to_another() {
     let mut deadline = Deadline::after(&Pseries, PATIENCE);
     while !deadline.expired(&Pseries) {}
 }
 
-/// A host that answers and lets the guest go on is asked again.
+/// Calls ibm,os-term, and again after each second for which the host lets the guest go on.
 fn terminate() -> ! {
     loop {
         rtas::os_term(c"Postern ended with a failure");

@@ -1,5 +1,5 @@
-//! This machine, as the libraries see it: one value without state, through which every instruction and call goes. Its
-//! clock is [`super::clock`], its memory and its end [`super::memory`].
+//! The machine, as the libraries see it: one value without state, which implements their traits by instructions and
+//! calls. Its clock is in [`super::clock`], its memory and its halt in [`super::memory`].
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use papr::addr::Gpa;
@@ -23,7 +23,7 @@ pub fn hcalls() -> u64 {
     HCALLS.load(Ordering::Relaxed)
 }
 
-/// Counts one that is about to be made.
+/// Counts an hcall that is about to be made.
 pub fn count_hcall() {
     HCALLS.fetch_add(1, Ordering::Relaxed);
 }
@@ -68,7 +68,8 @@ unsafe impl Barriers for Pseries {
     }
 }
 
-/// Where a byte lies. Real mode, and later a linear map: the top four bits of an address are not part of it.
+/// The guest physical address of a byte. Real mode ignores the top four bits of an address, and the page tables map each
+/// address to itself.
 pub fn gpa(byte: *const u8) -> Gpa {
     Gpa(byte.expose_provenance() as u64 & 0x0fff_ffff_ffff_ffff)
 }

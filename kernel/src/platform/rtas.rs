@@ -14,12 +14,12 @@ use spin::Once;
 
 static SERVICES: Once<pseries_tree::Rtas> = Once::new();
 
-/// Takes the services' tokens, from the device tree.
+/// Sets the services' tokens, from the device tree.
 pub fn set_tokens(services: pseries_tree::Rtas) {
     SERVICES.call_once(|| services);
 }
 
-/// CPUs, the one that booted first.
+/// Number of CPUs; the boot CPU is number 0.
 const CPUS: usize = cpu_table::MOST;
 
 /// An argument block of RTAS (PAPR+ 7.2.1).
@@ -27,8 +27,8 @@ const CPUS: usize = cpu_table::MOST;
 #[derive(Clone, Copy)]
 struct Block([u32; BLOCK_WORDS]);
 
-/// A block for each CPU, all in one 64 KiB frame: an ultravisor that copies one must not meet a frame's end. A CPU that
-/// the hypervisor stops in the middle of a call keeps its own block, and nobody else's call changes.
+/// A block for each CPU, all in one 64 KiB frame, because the ultravisor copies a block from one frame. A CPU that the
+/// hypervisor stops in the middle of a call keeps its own block, and no other CPU's call changes.
 #[repr(C, align(1024))]
 struct Blocks([Block; CPUS]);
 
@@ -37,7 +37,7 @@ static mut BLOCKS: Blocks = Blocks([Block([0; BLOCK_WORDS]); CPUS]);
 /// Firmware serves one call at a time (PAPR+ 7.2.1).
 static CALLING: Lock<()> = Lock::new("RTAS call", ());
 
-/// The service that answers nothing but "busy".
+/// Remembers a service that stayed busy, so that nobody waits for it again.
 static IN_VAIN: InVain = InVain::new();
 
 /// Calls the service with this token once; `rets` receives the return words after the status.
@@ -56,7 +56,7 @@ unsafe fn call_token(token: u32, args: &[u32], rets: &mut [u32]) -> Result<(), R
     unsafe { rtas::call(&Pseries, &block, token, args, rets) }
 }
 
-/// Asks for the power to be switched off. Returns when the host does not do it.
+/// Asks the host to power the machine off. Returns if the host does not do it.
 pub fn power_off() {
     call_to_end_the_run("power-off", POWER_OFF, &[0, 0]);
 }
@@ -66,8 +66,8 @@ pub fn os_term(text: &'static CStr) {
     call_to_end_the_run("ibm,os-term", OS_TERM, &[pointer_argument(text)]);
 }
 
-/// A call that ends the run, by the service's token or, where the tree was not read or names no such service, by QEMU's
-/// number: it does not wait for a CPU that stands still.
+/// A call that ends the run: by the service's token, or by QEMU's `number` if the tree was not read or lacks the service.
+/// A stopped CPU does not block it.
 fn call_to_end_the_run(service: &str, number: u32, args: &[u32]) {
     let token = token(service).unwrap_or(number);
     // A CPU that failed in the middle of a call does not come back to it.
@@ -98,7 +98,7 @@ impl Rtas for Pseries {
 /// The status, or why no call was made.
 ///
 /// # Safety
-/// At `entry` is code for a CPU in any state, and what `argument` says to it is true.
+/// The code at `entry` works in any state of a CPU, and `argument` is what that code expects.
 pub unsafe fn start_cpu(server: u32, entry: u32, argument: u32) -> Result<(), RtasError> {
     // SAFETY: the caller's promise is what the service asks for.
     unsafe { call_service("start-cpu", &[server, entry, argument], &mut []) }
@@ -129,8 +129,8 @@ unsafe fn call_service(service: &'static str, args: &[u32], rets: &mut [u32]) ->
     })
 }
 
-/// Where an argument for RTAS that is a pointer lies; of an image above 4 GiB, where an argument cannot name it, address
-/// 0, which the vectors' code lies at.
+/// The address of a text as an argument of RTAS, which has 32 bits. For an image above 4 GiB it is 0: RTAS then reads the
+/// vectors' code.
 fn pointer_argument(text: &'static CStr) -> u32 {
     u32::try_from(gpa(text.as_ptr().cast()).0).unwrap_or(0)
 }

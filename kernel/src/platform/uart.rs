@@ -13,8 +13,8 @@ use uart_16550::{Config, Uart16550, backend::Backend};
 /// Output that the card does not take within this time is dropped.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The card's eight registers, in the PHB's I/O window. What an access that the hypervisor refuses reads as
-/// is what a missing card reads as.
+/// The card's eight registers, in the host bridge's I/O window. A read that the hypervisor refuses gives 0xff, as from a
+/// missing card.
 #[derive(Debug)]
 struct Card(Registers);
 
@@ -50,7 +50,7 @@ pub fn attach(registers: Registers) -> bool {
 
 /// Writes to the card, when there is one.
 pub fn put(bytes: &[u8]) {
-    // The exception and panic reports may come from inside `put`; then the terminal alone has to do.
+    // An exception or panic inside `put` reports on the terminal only.
     let Some(mut uart) = UART.try_take(&Pseries) else { return };
     let Some(uart) = uart.as_mut() else { return };
     let mut deadline = Deadline::after(&Pseries, PATIENCE);

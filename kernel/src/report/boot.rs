@@ -14,7 +14,7 @@ use postern_core::secure::{Decision, Mode, SecureKind};
 use pseries_tree::Machine;
 use pseries_tree::early::Entry;
 
-/// Bytes as a person says them.
+/// A number of bytes with the largest unit that divides it.
 pub fn size(bytes: u64) -> String {
     match bytes {
         whole if whole >= 1 << 30 && whole.is_multiple_of(1 << 30) => format!("{} GiB", whole >> 30),
@@ -25,7 +25,7 @@ pub fn size(bytes: u64) -> String {
 }
 
 impl Report {
-    /// Image, firmware, CPU, entry and memory; and what was odd about the tree.
+    /// Image, firmware, CPU, entry and memory, and the warnings about the tree.
     pub fn machine(&mut self, image: &str, machine: &Machine) {
         for warning in machine.warnings.list() {
             log::warn!("device tree: {warning}");
@@ -79,12 +79,12 @@ impl Report {
         );
     }
 
-    /// What random numbers are worth.
+    /// The sources of random numbers.
     pub fn entropy(&mut self, sources: Sources) {
         self.fact(facts::boot::ENTROPY, sources);
     }
 
-    /// Who gets to know of a system reset or machine check.
+    /// Who handles a system reset or machine check.
     pub fn handlers(&mut self, handlers: Handlers) {
         match handlers {
             Handlers::Registered(area) => {
@@ -126,7 +126,7 @@ impl Report {
         self.fact(facts::boot::CPU_VECTORS, cpus.vectors);
     }
 
-    /// The pool, and how memory is protected.
+    /// The pool, or that there is none.
     pub fn memory(&mut self, pool: Option<&Pool>) {
         match pool {
             Some(pool) => {

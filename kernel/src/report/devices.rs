@@ -87,7 +87,7 @@ impl Report {
         }
     }
 
-    /// What a disk offers beyond reading and writing.
+    /// The features of a disk beyond reading and writing.
     fn abilities(&mut self, number: usize, abilities: Abilities) {
         let Abilities { discard, write_zeroes, write_cache, topology } = abilities;
         let cache = match write_cache {
@@ -114,7 +114,7 @@ impl Report {
     /// The sizes that the disks have at the end.
     pub fn resizes(&mut self, devices: &mut Devices) {
         for Disk { number, driver, .. } in &mut devices.disks {
-            // A disk that broke has the size that it had then.
+            // A broken disk keeps its last known size.
             let _ = driver.refresh();
             self.fact(facts::disk::RESIZES.at(*number), driver.resizes());
             let bytes = driver.geometry().capacity.saturating_mul(SECTOR);
@@ -129,7 +129,7 @@ impl Report {
 
     /// A card that was brought up.
     pub fn card(&mut self, number: usize, driver: &NetDriver<Pseries, Pseries>) {
-        // Whoever plays the other end of the wire waits for it.
+        // Printed at once: the other end of the wire waits for it.
         self.fact_now(facts::card::MAC.at(number), driver.mac());
         let dma = driver.dma();
         let (rx, tx) = driver.queue_sizes();
@@ -154,7 +154,7 @@ impl Report {
         fact(facts::card::INTERRUPTS, &driver.transport().delivery());
     }
 
-    /// What went through the pool, what was asked of ultravisor and hypervisor, and what the host was shown.
+    /// Counters at the end: bytes through the pool, interrupts, calls, proved memory, the heap.
     pub fn counters(&mut self, devices: &Devices) {
         let counts = devices.dma.counts();
         self.step("bounced", live::copied(devices));
@@ -183,12 +183,12 @@ impl Report {
         self.fact(facts::end::HEAP_UNUSED, heap::unused());
     }
 
-    /// What became of `console=uart`.
+    /// Whether `console=uart` found a 16550.
     pub fn uart(&mut self, attached: bool) {
         self.fact(facts::end::CONSOLE_UART, if attached { "attached" } else { "none" });
     }
 
-    /// What was asked for and what was done: what decides how the run ends.
+    /// The work that was asked for and done, which decides the exit status.
     pub fn outcome(&mut self, outcome: &Outcome) {
         self.step("work", outcome);
         self.fact(facts::end::WORK_ASKED, outcome.work.asked());
@@ -196,7 +196,7 @@ impl Report {
         self.fact(facts::end::DEVICES_REFUSED, outcome.refused);
     }
 
-    /// Reads the DMA windows back: the pool, and nothing else, is what the host can reach.
+    /// Reads the DMA windows back, and states how many pages besides the pool devices can reach.
     pub fn exposure(&mut self, devices: &Devices) -> Exposure {
         let Some(pool) = devices.pool else { return Exposure::Ordinary };
         let shared = pool.len >> FRAME_SHIFT;

@@ -1,4 +1,4 @@
-//! Counters in words, for the summary and for whoever asks in the middle of a run.
+//! Counters in words, for the summary and for the monitor.
 
 use super::boot::size;
 use crate::devices::set::Devices;
@@ -9,13 +9,13 @@ use svm_dma::pool::PoolStatistics;
 use svm_dma::tce::TceError;
 use virtio_pci::interrupts::Statistics;
 
-/// What went through the pool.
+/// The bytes that were copied to and from the pool.
 pub fn copied(devices: &Devices) -> String {
     let counts = devices.dma.counts();
     format!("{} bytes to the pool, {} bytes from it", counts.to_pool, counts.from_pool)
 }
 
-/// What the pool is used for.
+/// How much of the pool is in use.
 pub fn pool(pool: &PoolStatistics) -> String {
     format!(
         "{} of {} frames held, {} in use, at most {}; {} refusals, {} quarantined",
@@ -28,7 +28,7 @@ pub fn pool(pool: &PoolStatistics) -> String {
     )
 }
 
-/// Which interrupts came.
+/// The counts of interrupts.
 pub fn interrupts(seen: &Statistics) -> String {
     format!(
         "{} taken, {} of unknown and {} of masked sources, {} storms",
@@ -36,12 +36,12 @@ pub fn interrupts(seen: &Statistics) -> String {
     )
 }
 
-/// What was asked of ultravisor and hypervisor.
+/// The counts of ultracalls and hcalls.
 pub fn calls() -> String {
     format!("{} ultracalls, {} hcalls", pseries::ultracalls(), pseries::hcalls())
 }
 
-/// Pages besides the pool that devices can reach: the DMA windows are read back.
+/// Reads the DMA windows back, and counts the pages besides the pool that devices can reach; `None` without a pool.
 ///
 /// # Errors
 /// A window cannot be read.

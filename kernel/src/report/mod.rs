@@ -1,4 +1,4 @@
-//! What a run has to say: the summary for a person, facts for a script.
+//! The report of a run: a summary for a person, facts for a script.
 
 pub mod boot;
 mod devices;

@@ -1,5 +1,5 @@
-//! What a run has to say: steps for a person, facts for a script. A step is logged when it happens and
-//! again in the summary; a fact is a plain line after it, and its name is a row of [`postern_core::facts`].
+//! Collects the report of a run. A step, for a person, is logged when it happens and again in the summary. A fact, for a
+//! script, is a plain line after the summary; its name is a row of [`postern_core::facts`].
 
 use crate::platform::console::print_line;
 use alloc::borrow::ToOwned;
@@ -17,19 +17,19 @@ pub struct Report {
 }
 
 impl Report {
-    /// Something a person wants to know, under a short label.
+    /// Adds a step for a person, under a short label, and logs it.
     pub fn step(&mut self, label: &str, text: impl Display) {
         let text = single_line(text);
         log::info!("{label}: {text}");
         self.steps.push((label.to_owned(), text));
     }
 
-    /// Something a script wants to know. The last statement of a key counts.
+    /// Adds a fact for a script. If a key is stated twice, the last value counts.
     pub fn fact(&mut self, name: impl Into<Name>, value: impl Display) {
         self.facts.push((name.into(), single_line(value)));
     }
 
-    /// A fact that somebody waits for: stated now, and again with the others.
+    /// Adds a fact that the host waits for: printed now, and again at the end.
     pub fn fact_now(&mut self, name: impl Into<Name>, value: impl Display) {
         let (name, value) = (name.into(), single_line(value));
         print_line(format_args!("{}", name.line(&value)));
@@ -41,7 +41,7 @@ impl Report {
         self.steps.iter().map(|(label, text)| (label.as_str(), text.as_str()))
     }
 
-    /// What was stated so far: of each key the last value.
+    /// The facts so far, with the last value of each key.
     pub fn stated(&self) -> impl Iterator<Item = (&Name, &str)> {
         let is_last =
             |at: usize, name: &Name| self.facts.iter().skip(at).skip(1).all(|(later, _)| later != name);
@@ -69,7 +69,7 @@ impl Report {
     }
 }
 
-/// What `text` displays as, on one line whatever it holds.
+/// `text` on one line, whatever it holds.
 fn single_line(text: impl Display) -> String {
     let mut line = SingleLine(String::new());
     // A string takes everything.
