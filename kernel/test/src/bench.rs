@@ -1,4 +1,4 @@
-//! Measurements. A host that compares runs asks for them; they say nothing by themselves.
+//! The steps that measure disks and the pool. Their figures mean something only in comparison with other runs.
 
 use crate::TestError;
 use alloc::format;
@@ -39,8 +39,8 @@ pub fn blk(
     })
 }
 
-/// Measures each piece of work on the scratch disk by what `begin` makes of the disk; it answers `None` to work that it
-/// cannot do. A piece that fails keeps no other from being measured.
+/// Measures each piece of work on the scratch disk with the function that `begin` returns, which answers `None` for work
+/// that it cannot do. A failed piece does not stop the next one.
 pub fn by_driver<E, M>(
     step: Step,
     works: &[DiskWork],
@@ -53,7 +53,7 @@ where
     E: Failed + From<TestError>,
     M: FnMut(&mut Disk, DiskWork, Content) -> Result<Option<Vec<Measured>>, E>,
 {
-    // Whoever measures the time until drivers are ready waits for this.
+    // Printed at once: the host measures the time until drivers are ready.
     report.fact_now(facts::bench::READY, Pseries.now());
     report.fact(facts::bench::TIMEBASE_HZ, Pseries.frequency());
     let mut done = Work::default();
@@ -77,7 +77,7 @@ where
     done
 }
 
-/// The disk that is measured, what it holds, and what measures it.
+/// The disk to measure, its content, and the function that measures it.
 fn scratch<'a, E: From<TestError>, M>(
     options: &Options,
     devices: &'a mut Devices,
@@ -92,7 +92,7 @@ fn scratch<'a, E: From<TestError>, M>(
     Ok((disk, content, measure))
 }
 
-/// States what was measured, all queues together.
+/// States the results of a piece of work, over all queues.
 fn state(label: &str, number: usize, work: &DiskWork, all: &[Measured], report: &mut Report) {
     let per_second: u128 = all.iter().map(rate).sum();
     let requests: u64 = all.iter().map(|one| one.requests).sum();
@@ -159,8 +159,8 @@ const FILLS: [usize; 5] = [0, 25, 50, 75, 95];
 /// How often a slot is taken and given back.
 const PAIRS: usize = 10_000;
 
-/// Measures the bookkeeping of a pool of the size that `pool=` says, by how full it is. It is a pool without memory:
-/// the one of this machine is the devices'.
+/// Measures the bookkeeping of a pool of `pool=` bytes, filled in steps. It is a pool without memory, because devices use
+/// the machine's pool.
 pub fn pool(options: &Options, report: &mut Report) -> Result<(), DeviceError> {
     let frames = u32::try_from(options.pool >> FRAME_SHIFT).unwrap_or(u32::MAX);
     let mut pool = Pool::new(frames);

@@ -1,4 +1,4 @@
-//! Breaks the rules of the memory map one by one. A host outside looks at what happens.
+//! Breaks one rule of the memory map. The harness checks what happens.
 
 use crate::TestError;
 use core::arch::asm;
@@ -20,7 +20,7 @@ static mut DATA: u32 = RETURN;
 /// How long another CPU may take to break a rule.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Does what the map forbids, having stated the address. Returns only when nothing stopped it.
+/// States the address, then does there what the map forbids. Returns only if nothing stopped it.
 ///
 /// # Errors
 /// Nothing stopped it.
@@ -53,7 +53,7 @@ pub fn breach(rule: Breach, pool: Option<GpaRange>, report: &mut Report) -> Resu
         }
         Breach::OtherStackOverflow => {
             if let Some(other) = cpus::workers().next() {
-                // What it leads to is looked at outside.
+                // The harness checks the result.
                 _ = other.start(|| dig(black_box(0))).wait(OTHERS_PATIENCE);
             }
         }

@@ -1,5 +1,5 @@
-//! Secrets that are planted to be looked for: `canary=SEED` puts the words splitmix64(SEED + i) into private
-//! memory of every kind, and a host outside searches what is shared for them.
+//! Plants secrets: `canary=SEED` writes the words splitmix64(SEED + i) into private memory of every kind, and the harness
+//! searches shared memory for them.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -15,10 +15,11 @@ const FREED: usize = 64;
 
 static IMAGE: [AtomicU64; BYTES / 8] = [const { AtomicU64::new(0) }; BYTES / 8];
 
-/// Canaries on a stack; to be kept alive by whoever holds them.
+/// Canaries on a stack; the holder keeps them alive.
 pub type OnStack = [u8; 512];
 
-/// Plants canaries in the heap, in freed heap and in the image, states where, and answers some for the stack.
+/// Plants canaries in the heap, in freed blocks of the heap and in the image, and states their addresses. Returns canaries
+/// for the stack.
 pub fn plant(seed: u64, report: &mut Report) -> OnStack {
     let pattern = Pattern { seed };
     let filled = || {

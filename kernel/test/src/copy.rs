@@ -1,5 +1,4 @@
-//! `bench-copy`: how fast this guest copies private memory to private memory, which is what a bounced read can reach at
-//! most.
+//! `bench-copy`: how fast this guest copies private memory to private memory. No bounced read can be faster.
 
 use crate::TestError;
 use alloc::vec::Vec;
@@ -27,7 +26,7 @@ pub fn measure(works: &[Work], report: &mut Report) -> Result<(), TestError> {
 
 /// The bytes that were copied, and the ticks that they took.
 fn copy(work: &Work) -> Result<(u64, u64), TestError> {
-    // Other bytes on each side, so that all pages of both are there before the time starts.
+    // Both sides are written before, so that no page fault of the host falls into the measured time.
     let (from, mut to) = (buffers(work, 1)?, buffers(work, 2)?);
     let start = Pseries.now();
     let end = start.saturating_add(ticks(&Pseries, work.time));

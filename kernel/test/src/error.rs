@@ -23,13 +23,13 @@ pub enum TestError {
     /// Random work on a disk failed.
     #[error(transparent)]
     Soak(#[from] SoakError),
-    /// The devices let go, and part of the pool is still in use.
+    /// All devices are dropped, and part of the pool is still in use.
     #[error("part of the pool was not given back")]
     NotGivenBack,
     /// Not a single block of so many bytes is free.
     #[error("no block of {0} bytes is free")]
     NoBlock(usize),
-    /// What was written to this address is not there any more.
+    /// The word at this address is not the one that was written.
     #[error("memory at {0:#x} does not hold what was written")]
     Memory(u64),
     /// A rule of the memory map was broken and nothing happened.

@@ -1,4 +1,4 @@
-//! `irq-cost`: what a read costs, polled and by interrupt.
+//! `irq-cost`: the time and hypercalls of a read, polled and by interrupt.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -12,8 +12,8 @@ use postern_kernel::report::Report;
 /// Number of reads of each kind.
 const READS: usize = 500;
 
-/// What a read of 4 KiB costs when the driver looks for its completion all the time, and when it looks for a while and
-/// sleeps until an interrupt. Both take turns, so that whatever else the host does touches both alike.
+/// Measures reads of 4 KiB in two ways: polled all the time, and polled for a while, then by interrupt. The two ways
+/// alternate, so that other load on the host affects both alike.
 pub fn irq_cost(devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
     let disk = devices.disks.first_mut().ok_or(DeviceError::Missing("disk"))?;
     let Some(line) = disk.driver.line() else {
@@ -58,8 +58,8 @@ struct Costs {
 }
 
 impl Costs {
-    /// The lower quartile of the times, which a host that does something else now and then does not touch, and the
-    /// median of the hypercalls.
+    /// The lower quartile of the times, which occasional load on the host does not change, and the median of the
+    /// hypercalls.
     fn quarter(self) -> (u128, u128) {
         let at = |mut all: Vec<u128>, part: usize| {
             all.sort_unstable();

@@ -1,5 +1,5 @@
-//! What the test image adds to the kernel: steps that measure it, disturb it and break its rules, and secrets to look for.
-//! On a host the crate is empty.
+//! What the test image adds to the kernel: steps that measure it, disturb it and break its rules, tests of the machine,
+//! and planted secrets. On a host the crate is empty.
 #![cfg(target_os = "none")]
 #![no_std]
 
@@ -29,7 +29,7 @@ use postern_kernel::memory::open::Pool;
 use postern_kernel::report::Report;
 use workloads::words::{TestOptions, TestStep, test_step};
 
-/// The test image. It lives on the stack as long as the kernel runs, and so do the canaries in it.
+/// The test image. It stays on the stack as long as the kernel runs, with the canaries in it.
 #[derive(Debug, Default)]
 pub struct TestImage {
     options: TestOptions,

@@ -1,4 +1,4 @@
-//! `memory`: all memory taken, marked, found again and given back.
+//! `memory`: takes all memory, marks it, finds the marks again, gives the memory back.
 
 use crate::TestError;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ const BLOCKS: core::ops::RangeInclusive<usize> = 1 << 20..=1 << 30;
 /// back.
 ///
 /// # Errors
-/// There is not one block; or a mark is gone: two blocks overlap, or an address leads elsewhere.
+/// There is not a single block; or a mark has changed, because two blocks overlap or an address leads elsewhere.
 pub fn fill(report: &mut Report) -> Result<(), TestError> {
     const WORD: usize = size_of::<u64>();
     let mut blocks: Vec<Vec<u64>> = Vec::with_capacity(1024);
@@ -58,7 +58,7 @@ pub fn fill(report: &mut Report) -> Result<(), TestError> {
     Ok(())
 }
 
-/// Another word for each end of each block.
+/// A different word for each end of each block.
 fn mark(block: usize, end: usize) -> u64 {
     splitmix64(block.wrapping_mul(2).wrapping_add(end) as u64)
 }

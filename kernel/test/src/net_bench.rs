@@ -1,4 +1,4 @@
-//! `net-bench`: the network's services, to be measured from outside.
+//! `net-bench`: network services that the host measures.
 
 use alloc::format;
 use core::time::Duration;
@@ -17,10 +17,10 @@ use postern_kernel::report::Report;
 use workloads::one_way;
 
 const PINGS: usize = 101;
-/// What a script types to learn how much time has passed so far, and how much of it idle.
+/// What a script types to learn the time so far and the idle part of it.
 const MARK: u8 = b'm';
 
-/// The median of several pings, then the services of `net-serve`, and one way.
+/// States the median of several pings, then serves as `net-serve` does, with the one-way services besides.
 pub fn bench(step: Step, options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = Work::default();
     let Some(card) = first_with_address(step, &mut devices.cards, &mut work, report) else { return work };

@@ -1,5 +1,5 @@
-//! Random work on all devices at once, which are reset now and then while the host disturbs them in its own ways.
-//! At the end every byte is accounted for and everything is given back.
+//! `soak`: random work on all devices at once. The guest resets them from time to time, and the host disturbs them. At
+//! the end every byte is accounted for and everything is given back.
 
 use crate::TestError;
 use alloc::format;
@@ -24,12 +24,12 @@ use workloads::soak::Soak;
 
 /// How long devices are disturbed without `serve=`.
 const USUAL: Duration = Duration::from_secs(180);
-/// How long it goes on undisturbed, at most, until somebody types `q`.
+/// Longest time of undisturbed work afterwards; typing `q` ends it earlier.
 const CALM: Duration = Duration::from_secs(120);
 /// Longest time between two resets.
 const CALMEST: Duration = Duration::from_millis(400);
 
-/// The work on all devices. Those that fail are left out from then on, by name; the others go on.
+/// The work on all devices. A device that fails is named and gets no more work; the others go on.
 struct Work<'a> {
     devices: &'a mut Devices,
     disks: Vec<Soak>,
@@ -84,7 +84,7 @@ fn disturb(options: &Options, devices: &mut Devices, report: &mut Report) -> out
 }
 
 impl Work<'_> {
-    /// Does something with each device that has not failed.
+    /// Calls `job` for each device that has not failed.
     fn each(&mut self, mut job: impl FnMut(&mut Self, usize) -> Result<(), TestError>) {
         for which in 0..self.failed.len() {
             if self.works(which) {
@@ -98,7 +98,7 @@ impl Work<'_> {
         self.failed.get(which) == Some(&false)
     }
 
-    /// Counts a device that has failed just now.
+    /// Counts and names a device that has just failed.
     fn note(&mut self, which: usize, result: Result<(), TestError>) {
         if let Err(error) = result {
             if let Some(failed) = self.failed.get_mut(which) {
@@ -117,7 +117,7 @@ impl Work<'_> {
         }
     }
 
-    /// Works until `wait` has passed, `q` was typed or all devices have failed.
+    /// Works until `wait` has passed, `q` was typed, or all devices have failed. Resets devices if `disturbed`.
     fn go_on(&mut self, wait: Duration, disturbed: bool) {
         let mut deadline = Deadline::after(&Pseries, wait);
         let mut next_reset = self.some_time();
@@ -175,7 +175,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Compares all disks with what is known of them.
+    /// Compares all disks with the sums of what was written, and states the counters.
     fn finish(mut self, report: &mut Report) -> outcome::Work {
         self.each(|work, which| match (work.devices.disks.get_mut(which), work.disks.get_mut(which)) {
             (Some(disk), Some(soak)) => Ok(soak.finish(&mut disk.driver)?),
@@ -215,7 +215,7 @@ impl Work<'_> {
     }
 }
 
-/// Lets all devices go: then nothing of the pool is in use, and nothing waits for a device.
+/// Drops all devices. Then no byte of the pool may be in use or in quarantine.
 fn give_back(devices: &mut Devices, report: &mut Report) -> Result<(), TestError> {
     devices.disks.clear();
     devices.cards.clear();

@@ -1,4 +1,4 @@
-//! Makes QEMU's cache of translations large, so that a benchmark measures this kernel and not that cache.
+//! Makes QEMU's software TLB large, so that a benchmark measures this kernel and not that TLB.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -6,10 +6,10 @@ use papr::platform::DeviceMemory;
 use postern_kernel::arch::cpus::{self, Pending};
 use postern_kernel::memory::open::Pool;
 
-/// How long another CPU may take to look through the pool.
+/// How long another CPU may take to read through the pool.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Has every CPU look through the pool: all of them may do I/O.
+/// Makes every CPU read through the pool, because all of them may do I/O.
 pub fn all_cpus(pool: &Pool) {
     widen(pool.memory());
     let looks: Vec<Pending<()>> = cpus::workers()
@@ -19,21 +19,19 @@ pub fn all_cpus(pool: &Pool) {
         })
         .collect();
     for look in looks {
-        // One that is slow is slow later, too; nothing depends on it.
+        // Nothing depends on a CPU that is too slow here.
         _ = look.wait(PATIENCE);
     }
 }
 
-/// Bytes in a page of QEMU's translation cache, the pages that it has room for at first, and those that it is
-/// filled with at most.
+/// Bytes of a page in QEMU's TLB, entries of a new TLB, and entries that this code fills at most.
 const CACHED_PAGE: usize = 4096;
 const CACHED_AT_FIRST: usize = 256;
 const CACHED_AT_LAST: usize = 4096;
 
-/// Makes QEMU's cache of translations large enough for `memory`, on the CPU that runs this. It doubles when it is
-/// flushed while more than 70 % of it are in use (QEMU 7.2, accel/tcg/cputlb.c), which happens under a system that
-/// changes processes and never under this one; without it, copies of more than a megabyte take twice as long.
-/// On hardware this is a few thousand loads.
+/// Makes QEMU's TLB large enough for `memory`, on the current CPU. QEMU doubles a TLB of which more than 70 % are in use
+/// when it is flushed (QEMU 7.2, accel/tcg/cputlb.c). A system that switches processes flushes it; this kernel does not.
+/// With a small TLB, copies of more than a megabyte take twice as long. On hardware this is a few thousand loads.
 fn widen(memory: &impl DeviceMemory) {
     let mut pages = CACHED_AT_FIRST;
     while pages <= CACHED_AT_LAST.min(memory.len() / CACHED_PAGE) {

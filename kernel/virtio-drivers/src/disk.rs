@@ -1,5 +1,5 @@
-//! The driver of the crate virtio-drivers in this kernel's place: on the same disk, through the same pool, measured
-//! in the same way. A build for comparisons only.
+//! Drives a disk with the crate virtio-drivers instead of this kernel's driver: the same disk, the same pool, measured in
+//! the same way. For comparisons only.
 
 use crate::error::OtherError;
 use crate::hal::{self, PoolHal};
@@ -20,10 +20,10 @@ use virtio_pci::blk::geometry::SECTOR;
 use workloads::bench::{BenchError, Content, Measured};
 use workloads::work::{Access, Work};
 
-/// Heads of chains in its queue.
+/// Descriptors of the crate's queue, which name requests.
 const TOKENS: usize = 16;
-/// After so long without an answer the device is notified again: the crate reads whether it should notify without
-/// waiting for its own store before (no `sync` in between), and may see what was true earlier.
+/// After so long without an answer the device is notified again. The crate reads the device's event index without a
+/// `sync` after its own store, so it may see an old value and skip a notification.
 const SILENCE: Duration = Duration::from_millis(10);
 
 /// How long the device may take over a request.
@@ -54,7 +54,7 @@ struct Run {
 }
 
 impl Other {
-    /// Ends this kernel's use of the disk and begins the crate's, with the same part of the pool.
+    /// Resets the disk, and hands it to the crate's driver with the same part of the pool.
     ///
     /// # Errors
     /// A disk that the crate does not take.
@@ -96,7 +96,7 @@ impl Other {
             offset: 0,
         };
         let depth = usize::from(work.depth);
-        // What is in flight when this fails the device may still use: it is never freed.
+        // After an error the device may still use the requests in flight, so they are never freed.
         let mut run = ManuallyDrop::new(Run {
             requests: (0..depth).map(|_| request()).collect(),
             spare: (0..depth).collect(),
@@ -165,7 +165,7 @@ impl Other {
         Ok(())
     }
 
-    /// The next completion, having counted the time until the look that found it; none when nothing is in flight.
+    /// Waits for the next completion, and counts the time as idle; `None` if nothing is in flight.
     fn wait(&mut self, run: &mut Run) -> Result<Option<u16>, OtherError> {
         if run.in_flight == 0 {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! The crate's memory for devices: this kernel's, piece by piece from the same pool, or in place in a normal guest.
+//! The crate's DMA memory: buffers in this kernel's pool, or in place in a normal guest.
 
 use alloc::vec::Vec;
 use core::ptr::NonNull;
@@ -15,12 +15,12 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 /// Bytes of the pool's smallest slot: no two mappings begin in the same one.
 const SLOT: u64 = 512;
 
-/// What the device has been lent, and through which account. The crate names a buffer by its address alone.
+/// What the device has been lent, and through which `Dma`. The crate names a buffer by its address only.
 struct Lent {
     dma: Dma<Pseries>,
     pool: Option<GpaRange>,
     coherent: Vec<Coherent<DeviceBytes>>,
-    /// By the slot that a mapping begins in: no search in what is measured.
+    /// Indexed by the slot that a mapping begins in, so that the measured path has no search.
     mappings: Vec<Option<Mapping>>,
 }
 
@@ -89,7 +89,7 @@ unsafe impl Hal for PoolHal {
                 BufferDirection::DeviceToDriver => lent.dma.lend_copy(buffer, true),
                 BufferDirection::Both => unreachable!("the block driver has no buffer for both directions"),
             };
-            // The crate has no way to be told.
+            // The crate's trait cannot return an error.
             let mapping = mapping.unwrap_or_else(|error| panic!("virtio-drivers: {error}"));
             let [segment] = mapping.segments() else {
                 panic!("virtio-drivers: a buffer longer than a frame")

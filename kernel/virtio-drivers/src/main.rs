@@ -1,4 +1,4 @@
-//! An image for comparisons only: `bench-blk` is done by the disk driver of the crate virtio-drivers, on the same disk,
+//! An image for comparisons only: its `bench-blk` uses the disk driver of the crate virtio-drivers, on the same disk,
 //! through the same pool, measured in the same way.
 #![no_std]
 #![no_main]
@@ -32,14 +32,14 @@ use workloads::bench::Content;
 use workloads::words::{TestOptions, TestStep, test_step};
 use workloads::work::Work as DiskWork;
 
-/// Where `boot` hands over.
+/// Called by the boot stage.
 #[unsafe(no_mangle)]
 extern "C" fn kernel_main(fdt: usize, ordinary: usize) -> ! {
     // SAFETY: `boot` calls this once, with the machine as it left it.
     unsafe { postern_kernel::start(fdt, ordinary, &mut OtherImage(TestOptions::default())) }
 }
 
-/// The test image's options, of which one is used.
+/// The test image's options, of which it takes `bench=` only.
 struct OtherImage(TestOptions);
 
 impl Extra for OtherImage {

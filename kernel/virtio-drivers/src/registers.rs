@@ -1,5 +1,5 @@
-//! The crate's transport on this kernel's register accesses: its own would store to device memory, this one makes
-//! the hypercalls that a secure guest makes.
+//! A transport for the crate that accesses registers by hypercalls, as a secure guest must. The crate's own would store
+//! to device memory.
 
 use core::mem::size_of;
 use core::time::Duration;
@@ -17,13 +17,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// How long the device may take to reset.
 const RESET_WAIT: Duration = Duration::from_millis(500);
 
-/// A disk's registers. An access that fails ends the run: the crate cannot be told.
+/// A disk's registers. A failed access panics, because the crate's trait cannot return an error.
 pub struct Registers {
     regions: Regions,
     doorbell: Option<Doorbell>,
 }
 
-/// Where notifications of a queue go.
+/// The register that takes notifications of a queue.
 #[derive(Clone, Copy)]
 pub struct Doorbell {
     at: Register,
@@ -47,7 +47,7 @@ impl Registers {
         registers
     }
 
-    /// Read once: no hypercall for it with each notification.
+    /// The doorbell of a queue. Its offset is kept for queue 0, so that a notification takes no hypercall to read it.
     pub fn doorbell(&self, queue: u16) -> Doorbell {
         self.select(queue);
         let offset = self.load(Common::QueueNotifyOff) as u32 * self.regions.notify_multiplier;
@@ -152,7 +152,7 @@ impl Transport for Registers {
         self.store(Common::QueueEnable, 1);
     }
 
-    /// Over PCI only a reset takes a queue back; after it nothing that the device was lent is used any more.
+    /// Over PCI only a reset disables a queue. After it the device uses nothing that it was lent.
     fn queue_unset(&mut self, _: u16) {
         self.reset();
     }

@@ -1,4 +1,4 @@
-//! Disks. Only one that is named scratch is written to.
+//! Tests of disks. Only a disk named scratch is written to.
 
 use super::guest::Guest;
 use super::not_ok::NotOk;
@@ -14,14 +14,14 @@ use virtio_pci::blk::stream::Plan;
 
 /// Bytes that a test reads or writes at most.
 const MOST: u64 = 1 << 20;
-/// Another way to read the same bytes.
+/// Smaller requests, one at a time.
 const SMALL: Plan = Plan { chunk: 16 << 10, depth: 1 };
 
 fn find(devices: &mut Devices, is: impl Fn(&Disk) -> bool) -> Result<&mut Disk, NotOk> {
     devices.disks.iter_mut().find(|disk| is(disk)).ok_or(NotOk::Missing("disk"))
 }
 
-/// The same bytes, read in two ways.
+/// Reads the same bytes with large and with small requests.
 pub fn read(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     for disk in &mut guest.devices.disks {
         let (large, _) = jobs::digest(&mut disk.driver, MOST, Plan::default())?;
@@ -33,7 +33,7 @@ pub fn read(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     Ok(())
 }
 
-/// The name is the one that was read at boot.
+/// GET_ID returns the name that was read at boot.
 pub fn id(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     for disk in &mut guest.devices.disks {
         let now = disk.driver.id()?;
@@ -44,7 +44,7 @@ pub fn id(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     Ok(())
 }
 
-/// The last block can be read; what is beyond it cannot, nor half of it.
+/// The last block can be read. A read beyond it, and one of a part of a block, are refused.
 pub fn limits(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     for disk in &mut guest.devices.disks {
         let geometry = disk.driver.refresh()?;
@@ -115,7 +115,7 @@ pub fn write(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     compare(disk, after..bytes.max(after), pattern)
 }
 
-/// A flush is answered, and what was written before it is there.
+/// A flush succeeds, and the bytes written before it are there.
 pub fn flush(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let pattern = Pattern { seed: guest.options.seed ^ 0xf1 };
     let disk = find(guest.devices, |disk| is_scratch(disk) && disk.driver.geometry().flush)?;
@@ -125,7 +125,7 @@ pub fn flush(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     compare(disk, 0..block, pattern)
 }
 
-/// Each queue of a disk reads the same.
+/// Each queue of a disk reads the same bytes.
 pub fn queues(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let disk = find(guest.devices, |disk| !disk.others.is_empty())?;
     let (first, _) = jobs::digest(&mut disk.driver, MOST, Plan::default())?;

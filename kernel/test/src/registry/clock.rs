@@ -1,4 +1,4 @@
-//! The timebase, and RTAS's clock beside it.
+//! Tests of the timebase and of RTAS's clock.
 
 use super::not_ok::NotOk;
 use core::time::Duration;
@@ -7,21 +7,21 @@ use papr::platform::Rtas;
 use papr::rtas::Service;
 use postern_kernel::platform::pseries::Pseries;
 
-/// Looks at the timebase in a row.
+/// Reads of the timebase in a row.
 const LOOKS: usize = 10_000;
-/// How many milliseconds of the timebase a second of RTAS may have, where both are looked at each [`LOOK`].
+/// Milliseconds of the timebase that a second of RTAS's clock may take, if both are read each [`LOOK`].
 const SECOND: core::ops::RangeInclusive<u64> = 900..=1100;
 /// How often RTAS is asked.
 const LOOK: Duration = Duration::from_millis(5);
 /// How long the next second may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Seconds that are measured at most: a host that is busy makes one long or short, and not each of them.
+/// Most seconds that are measured: a busy host makes some of them long or short, but not all.
 const TRIES: usize = 4;
 
 /// Year, month, day, hour, minute, second.
 type Date = [u32; 6];
 
-/// What RTAS says.
+/// The date that RTAS states.
 fn now() -> Result<Date, NotOk> {
     let mut words = [0; 7];
     Pseries.rtas(Service::GetTimeOfDay, &[], &mut words)?;
@@ -41,7 +41,7 @@ fn next_second() -> Result<(), NotOk> {
     Ok(())
 }
 
-/// The timebase goes forward, as fast as the tree says: by RTAS's clock.
+/// The timebase never goes backwards, and runs as fast as the tree says, by RTAS's clock.
 pub fn timebase() -> Result<(), NotOk> {
     let mut last = Pseries.now();
     for _ in 0..LOOKS {
@@ -66,7 +66,7 @@ pub fn timebase() -> Result<(), NotOk> {
     Err(NotOk::Outside { what, found, least: *SECOND.start(), most: *SECOND.end() })
 }
 
-/// RTAS's date exists, and does not go backwards.
+/// RTAS's date is valid, and does not go backwards.
 pub fn date() -> Result<(), NotOk> {
     let first = now()?;
     let [year, month, day, hour, minute, second] = first;

@@ -1,4 +1,4 @@
-//! The hypervisor's terminals.
+//! Tests of the hypervisor's terminals.
 
 use super::not_ok::NotOk;
 use core::time::Duration;
@@ -6,16 +6,16 @@ use papr::clock::Deadline;
 use papr::hcall::{HcallError, calls};
 use postern_kernel::platform::pseries::Pseries;
 
-/// Stands for the first terminal there is (QEMU `hw/char/spapr_vty.c`).
+/// Stands for the first terminal (QEMU `hw/char/spapr_vty.c`).
 const FIRST: u32 = 0;
 /// No terminal has this number.
 const NONE: u32 = 0x7fff_fff0;
-/// A whole call's worth: a comment of TAP.
+/// As many bytes as one call takes: a comment of TAP.
 const TEXT: &[u8; calls::TERMINAL_BYTES] = b"# 16 bytes here\n";
 /// How long a terminal may be full.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The first terminal takes text, and one that there is not does not.
+/// The first terminal takes text; a terminal that does not exist is refused.
 pub fn terminal() -> Result<(), NotOk> {
     let mut deadline = Deadline::after(&Pseries, PATIENCE);
     loop {

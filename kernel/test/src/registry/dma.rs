@@ -1,4 +1,4 @@
-//! DMA windows: what the hypervisor says of an entry against what it has to map.
+//! Tests of DMA windows: compares entries that H_GET_TCE returns with what they have to map.
 
 use super::guest::Guest;
 use super::not_ok::{NotOk, same};
@@ -10,10 +10,10 @@ use postern_kernel::platform::pseries::{Pseries, gpa};
 use svm_dma::dma::{Dma, Mapping};
 use svm_dma::tce::{Route, TceFlags, WindowKind, WindowReport};
 
-/// Entries of a window that maps all memory that are looked at, at equal distances.
+/// Entries that are checked in a window that maps all memory, at equal distances.
 const LOOKS: u64 = 64;
 
-/// The entry at a bus address, as H_GET_TCE has it.
+/// The entry at a bus address, by H_GET_TCE.
 fn entry(window: &WindowReport, ioba: u64) -> Result<u64, NotOk> {
     calls::get_tce(&Pseries, window.liobn, ioba).map_err(|error| NotOk::Hcall("H_GET_TCE", error))
 }
@@ -23,7 +23,7 @@ fn page(window: &WindowReport) -> u64 {
     1u64.wrapping_shl(window.page_shift)
 }
 
-/// The entries of `pages` pages of memory that were mapped once, `step` pages apart, are those that were put.
+/// Checks each `step`th entry of the first `pages` of a window that maps `memory` at `bus`.
 fn mapped(window: &WindowReport, memory: GpaRange, bus: u64, pages: u64, step: u64) -> Result<(), NotOk> {
     let both = TceFlags::all().bits();
     let mut at = 0;
@@ -53,7 +53,7 @@ pub fn pool_window(guest: &Guest<'_>) -> Result<(), NotOk> {
     Ok(())
 }
 
-/// All memory is mapped.
+/// All memory is mapped: checks some entries and the last one.
 pub fn direct_window(guest: &Guest<'_>) -> Result<(), NotOk> {
     let window = window(guest, WindowKind::Direct).ok_or(NotOk::Missing("window"))?;
     let report = window.report();
@@ -65,7 +65,7 @@ pub fn direct_window(guest: &Guest<'_>) -> Result<(), NotOk> {
     mapped(&report, gpa, bus, pages, pages.saturating_sub(1))
 }
 
-/// A buffer's page is mapped for reading while it is lent, and no longer.
+/// A buffer's page is mapped for reading while the buffer is lent, and not afterwards.
 pub fn on_demand_window(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let report = window(guest, WindowKind::OnDemand).ok_or(NotOk::Missing("window"))?.report();
     let dma = translated(guest.devices).ok_or(NotOk::Missing("device that goes through the window"))?;
@@ -82,7 +82,7 @@ pub fn on_demand_window(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     same("rights of the entry once the buffer is back", entry(&report, bus)? & TceFlags::all().bits(), 0)
 }
 
-/// The page of the bus that a mapping begins in.
+/// The bus address at which a mapping begins.
 fn first(mapping: &Mapping) -> Result<u64, NotOk> {
     mapping.segments().first().map(|segment| segment.bus.raw()).ok_or(NotOk::Missing("segment of a mapping"))
 }

@@ -1,4 +1,4 @@
-//! Interrupts that instructions raise, and go on after.
+//! Tests of interrupts that instructions raise.
 
 use super::faults;
 use super::not_ok::{NotOk, same};
@@ -10,7 +10,7 @@ const TRAP: u64 = 1 << 17;
 /// U_FUNCTION: no such call.
 const U_FUNCTION: i64 = -2;
 
-/// A trap is taken, and the next instruction runs.
+/// A trap raises a program interrupt, and the next instruction runs.
 pub fn trap() -> Result<(), NotOk> {
     let mut after = 0u64;
     faults::expect();
@@ -23,7 +23,7 @@ pub fn trap() -> Result<(), NotOk> {
     same("instructions after the trap", after, 1)
 }
 
-/// A reservation has to be aligned.
+/// An unaligned `ldarx` raises an alignment interrupt.
 pub fn alignment() -> Result<(), NotOk> {
     let words = [0u64; 2];
     let at = (&raw const words).expose_provenance().wrapping_add(1) as u64;
@@ -38,7 +38,7 @@ pub fn alignment() -> Result<(), NotOk> {
     }
 }
 
-/// An ordinary guest has nobody who answers ultracalls, and its own vector says so.
+/// In an ordinary guest no ultravisor answers an ultracall; the guest's own vector answers U_FUNCTION.
 pub fn ultracall() -> Result<(), NotOk> {
     let mut data = [0; 64];
     // SAFETY: the number is the call's, and MSR[RI] is on.

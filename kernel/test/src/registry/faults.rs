@@ -1,7 +1,7 @@
-//! Instructions that have to raise an interrupt, and the handler that goes on after them.
+//! Runs instructions that must raise an interrupt, with a handler that resumes after them.
 //!
-//! The vectors lead to one handler, whose address is a word of low memory (`boot/src/vectors.S`). It is another one
-//! during a test: that takes the interrupt it waits for on its CPU, and passes on every other.
+//! The vectors call one handler, whose address is a word in low memory (`boot/src/vectors.S`). A test replaces it by a
+//! handler that records the expected interrupt on its CPU, and passes every other one to the kernel's handler.
 
 use core::arch::asm;
 use core::fmt;
@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use postern_kernel::arch::exceptions::ExceptionFrame;
 use postern_kernel::arch::nmi;
 
-/// Where the vectors find the handler's address: the word of that name in `boot/src/vectors.S`.
+/// Address of the word with the handler's address, by the same name in `boot/src/vectors.S`.
 const ENTRY_WORD: u64 = 0x27f8;
 
 /// An interrupt that was taken.
@@ -34,7 +34,7 @@ impl fmt::Display for Fault {
 
 /// The CPU that waits for an interrupt, by its exception stack; 0 for none.
 static WAITING: AtomicU64 = AtomicU64::new(0);
-/// Whether it goes on behind the call that it has made, whatever the interrupt.
+/// Whether it resumes after the call that it made, whatever the interrupt.
 static AFTER_CALL: AtomicBool = AtomicBool::new(false);
 /// What it took, the vector last: 0 for none yet.
 static DAR: AtomicU64 = AtomicU64::new(0);
@@ -47,21 +47,21 @@ unsafe extern "C" {
     fn postern_exception(frame: *mut ExceptionFrame) -> !;
 }
 
-/// Has the CPU that runs this take the next interrupt, until [`taken`].
+/// Until [`taken`], records the next interrupt on the current CPU.
 pub fn expect() {
     VECTOR.store(0, Ordering::Relaxed);
     install(handler as *const () as u64);
     WAITING.store(postern_arch::exception_stack(), Ordering::Release);
 }
 
-/// What was taken since [`expect`]; the kernel's handler is in force again.
+/// The interrupt since [`expect`]. Installs the kernel's handler again.
 pub fn taken() -> Option<Fault> {
     WAITING.store(0, Ordering::Relaxed);
     install(postern_exception as *const () as u64);
     seen()
 }
 
-/// What was taken, on whichever CPU.
+/// The interrupt that was recorded, on any CPU.
 pub fn seen() -> Option<Fault> {
     let vector = VECTOR.load(Ordering::Acquire);
     (vector != 0).then(|| Fault {
@@ -72,7 +72,7 @@ pub fn seen() -> Option<Fault> {
     })
 }
 
-/// Makes `entry` the address that the vectors lead to.
+/// Makes `entry` the handler that the vectors call.
 fn install(entry: u64) {
     // SAFETY: low memory is this kernel's, and the word is what it is for. It is not mapped, so the store is made with
     // translation off, which changes no address: everything is mapped to itself. No interrupt comes meanwhile, as MSR[EE]
@@ -97,7 +97,7 @@ fn install(entry: u64) {
     }
 }
 
-/// Where the vectors lead during a test: with translation off, on this CPU's exception stack, MSR\[RI\] and MSR\[EE\] off.
+/// Called by the vectors during a test: translation off, on this CPU's exception stack, MSR\[RI\] and MSR\[EE\] off.
 extern "C" fn handler(frame: *mut ExceptionFrame) -> ! {
     let here = postern_arch::exception_stack();
     if WAITING.compare_exchange(here, 0, Ordering::Relaxed, Ordering::Relaxed).is_err() {
@@ -111,7 +111,7 @@ extern "C" fn handler(frame: *mut ExceptionFrame) -> ! {
     SRR0.store(saved.srr0, Ordering::Relaxed);
     SRR1.store(saved.srr1, Ordering::Relaxed);
     saved.srr0 = match vector {
-        // Between two instructions: nothing was left undone. The hypervisor may have saved r3 elsewhere.
+        // It came between two instructions, so resume there. The hypervisor may have saved r3 in the RTAS area.
         0x100 => {
             if saved.vector != vector
                 && let Some(area) = nmi::saved(saved.gpr[3])
@@ -120,7 +120,7 @@ extern "C" fn handler(frame: *mut ExceptionFrame) -> ! {
             }
             saved.srr0
         }
-        // A jump that led nowhere, or to what is no code.
+        // A jump to memory without code, or without the right to execute: return to the caller.
         _ if AFTER_CALL.load(Ordering::Relaxed) => saved.lr,
         _ => saved.srr0.wrapping_add(4),
     };
@@ -130,7 +130,7 @@ extern "C" fn handler(frame: *mut ExceptionFrame) -> ! {
     unsafe { resume(frame) }
 }
 
-/// Goes on with the state of `frame`.
+/// Resumes with the state of `frame`.
 ///
 /// # Safety
 /// The state is one that this CPU was in. No interrupt can come, as MSR\[RI\] is off.
@@ -191,7 +191,7 @@ pub unsafe fn store(at: u64, word: u32) -> Option<Fault> {
 /// A call of what is at `at`, which has to raise an interrupt.
 ///
 /// # Safety
-/// There is a return, or what is no instruction.
+/// At `at` is a return, or no valid instruction.
 pub unsafe fn jump(at: u64) -> Option<Fault> {
     AFTER_CALL.store(true, Ordering::Relaxed);
     expect();

@@ -1,4 +1,4 @@
-//! What the tests of `test=` work on.
+//! The machine that the tests of `test=` run on.
 
 use postern_core::cmdline::Options;
 use postern_kernel::devices::set::Devices;
@@ -10,8 +10,8 @@ pub struct Guest<'a> {
     pub options: &'a Options,
     /// The devices.
     pub devices: &'a mut Devices,
-    /// Where an address by DHCP is stated.
+    /// The report, which gets an address that DHCP gives.
     pub report: &'a mut Report,
-    /// Whether the first card was refused an address before.
+    /// Whether a test has failed to get an address for the first card.
     pub no_address: bool,
 }

@@ -1,4 +1,4 @@
-//! What the hypervisor answers to calls that it cannot do.
+//! Tests of hypercalls that the hypervisor must refuse.
 
 use super::not_ok::{NotOk, same};
 use papr::hcall::{HcallError, calls};
@@ -10,7 +10,7 @@ const H_FUNCTION: i64 = -2;
 /// No table has this number.
 const NO_TABLE: u32 = 0x7fff_fff0;
 
-/// A number of no call.
+/// An unknown number is answered with H_FUNCTION.
 pub fn unknown() -> Result<(), NotOk> {
     // SAFETY: no hypervisor does anything at a number of no call. A secure guest does not make it: its ultravisor stops at
     // such a number.
@@ -18,7 +18,7 @@ pub fn unknown() -> Result<(), NotOk> {
     same("the status of a hypercall that there is not", status.cast_unsigned(), H_FUNCTION.cast_unsigned())
 }
 
-/// A table that there is not.
+/// A table that does not exist is answered with H_PARAMETER.
 pub fn parameter() -> Result<(), NotOk> {
     match calls::get_tce(&Pseries, NO_TABLE, 0) {
         Err(HcallError::Parameter(1)) => Ok(()),

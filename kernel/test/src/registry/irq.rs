@@ -1,4 +1,4 @@
-//! Interrupts, by each kind.
+//! Tests of each kind of interrupt.
 
 use super::faults;
 use super::guest::Guest;
@@ -12,7 +12,7 @@ use postern_kernel::platform::interrupts;
 use postern_kernel::platform::pseries::Pseries;
 use virtio_pci::interrupts::IrqSource;
 
-/// How long something may take that takes no time.
+/// Bound of each wait here; what is waited for normally comes at once.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// H_SIGNAL_SYS_RESET (PAPR+ 14.5.4.5.5): the target CPU's number.
 const SIGNAL_SYS_RESET: u64 = 0x380;
@@ -39,7 +39,7 @@ pub fn decrementer() -> Result<(), NotOk> {
     Ok(())
 }
 
-/// Reads until one was slept for and an interrupt ended the sleep.
+/// Reads until the driver has slept for a read and an interrupt has ended the sleep.
 pub fn device(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let mut disks = guest.devices.disks.iter_mut().filter(|disk| has_interrupts(disk));
     let disk = disks.next().ok_or(NotOk::Missing("disk with interrupts"))?;
@@ -57,7 +57,7 @@ pub fn device(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     Ok(())
 }
 
-/// Requests that CPUs have taken.
+/// Number of requests (H_IPI) that CPUs have taken.
 fn requests() -> Result<u64, NotOk> {
     interrupts::statistics().map(|seen| seen.ipis).ok_or(NotOk::Late("a look at the interrupt controller"))
 }
@@ -77,7 +77,7 @@ pub fn ipi() -> Result<(), NotOk> {
     Ok(())
 }
 
-/// Another CPU is at work, is interrupted, and finishes its work.
+/// A system reset interrupts another CPU at work, which then finishes its work.
 pub fn system_reset() -> Result<(), NotOk> {
     static AT_WORK: AtomicBool = AtomicBool::new(false);
     const WHAT: &str = "a system reset";

@@ -1,10 +1,10 @@
-//! The private heap.
+//! Tests of the private heap.
 
 use super::not_ok::NotOk;
 use alloc::vec::Vec;
 use workloads::registry::marks::{fill, first_wrong};
 
-/// Bytes that are marked, and of one block.
+/// Bytes that are marked, and bytes of one block.
 const BYTES: usize = 2 << 20;
 const BLOCK: usize = 64 << 10;
 /// Doublewords of a block.

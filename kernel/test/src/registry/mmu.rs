@@ -1,4 +1,4 @@
-//! The rights of pages, each by an access that has to raise an interrupt.
+//! Tests of the rights of pages, each by an access that must raise an interrupt.
 
 use super::faults::{self, Fault};
 use super::guest::Guest;
@@ -10,13 +10,13 @@ const RETURN: u32 = 0x4e80_0020;
 
 static DATA: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(RETURN);
 
-/// A data storage interrupt at this address.
+/// Checks for a data storage interrupt at this address.
 fn refused_data(what: &'static str, at: u64, fault: Option<Fault>) -> Result<(), NotOk> {
     let fault = fault.ok_or(NotOk::NoInterrupt(what))?;
     if fault.vector == 0x300 && fault.dar == at { Ok(()) } else { Err(NotOk::OtherInterrupt(what, fault)) }
 }
 
-/// An instruction storage interrupt at this address.
+/// Checks for an instruction storage interrupt at this address.
 fn refused_code(what: &'static str, at: u64, fault: Option<Fault>) -> Result<(), NotOk> {
     let fault = fault.ok_or(NotOk::NoInterrupt(what))?;
     if fault.vector == 0x400 && fault.srr0 == at { Ok(()) } else { Err(NotOk::OtherInterrupt(what, fault)) }

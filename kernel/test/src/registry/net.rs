@@ -1,4 +1,4 @@
-//! The first network card.
+//! Tests of the first network card.
 
 use super::guest::Guest;
 use super::not_ok::NotOk;
@@ -11,12 +11,12 @@ use postern_kernel::jobs::net::{PING_WAIT, configure};
 use postern_kernel::platform::pseries::Pseries;
 use virtio_pci::net::link::Link;
 
-/// How long an address that nobody has is asked for.
+/// How long the test waits for an answer from an address that nobody has.
 const NOBODY_WAIT: Duration = Duration::from_millis(300);
 
 fn card<'a>(guest: &'a mut Guest<'_>) -> Result<(&'a mut Card, Settings), NotOk> {
     let card = guest.devices.cards.first_mut().ok_or(NotOk::Missing("network card"))?;
-    // One wait in vain is enough.
+    // Wait for an address only once.
     if guest.no_address {
         return Err(NotOk::Missing("address of the card, as before"));
     }
@@ -39,7 +39,7 @@ pub fn link(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     }
 }
 
-/// A lease, which takes four datagrams.
+/// Gets a lease by DHCP, which takes four datagrams.
 pub fn udp(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     card(guest).map(drop)
 }
@@ -49,7 +49,7 @@ pub fn arp(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let (card, settings) = card(guest)?;
     let gateway = gateway(settings)?;
     match card.stack.ping(&Pseries, gateway, PING_WAIT) {
-        // Whether it answers is another test's.
+        // Another test checks whether it answers.
         Ok(_) | Err(StackError::NoAnswer { sent: true, .. }) => {}
         Err(error) => return Err(error.into()),
     }

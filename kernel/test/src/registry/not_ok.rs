@@ -1,4 +1,4 @@
-//! Why a test is not ok.
+//! Why a test failed.
 
 use super::faults::Fault;
 use alloc::string::String;
@@ -17,10 +17,10 @@ use virtio_pci::blk::stream::TransferError;
 use virtio_pci::net::error::NetError;
 use virtio_pci::pci::config::ConfigError;
 
-/// What a test found instead of what it is to show.
+/// Why a test failed: what it found instead of the expected result.
 #[derive(Debug, Error)]
 pub enum NotOk {
-    /// A number is another one.
+    /// A number differs from the expected one.
     #[error("{what} is {found:#x}, not {wanted:#x}")]
     Differs {
         /// What it is.
@@ -42,22 +42,22 @@ pub enum NotOk {
         /// The most.
         most: u64,
     },
-    /// What has to be refused was done.
+    /// An action that must be refused was done.
     #[error("{0} was not refused")]
     NotRefused(&'static str),
-    /// What has to raise an interrupt raised none.
+    /// An action that must raise an interrupt raised none.
     #[error("{0} raised no interrupt")]
     NoInterrupt(&'static str),
-    /// It raised another one than it has to.
+    /// It raised another interrupt than expected.
     #[error("{0} raised {1}")]
     OtherInterrupt(&'static str, Fault),
-    /// It does not come within its time.
+    /// It did not come in time.
     #[error("{0} did not come in time")]
     Late(&'static str),
-    /// Two digests of the same bytes.
+    /// Two digests of the same bytes differ.
     #[error("SHA-256 {1} by {0}, {2} otherwise")]
     Digest(&'static str, Sha256Digest, Sha256Digest),
-    /// A disk's name.
+    /// A disk's name has changed.
     #[error("GET_ID answers {0}, and {1} at boot")]
     Name(String, String),
     /// A host that nobody has was reached.
@@ -102,15 +102,15 @@ pub enum NotOk {
     /// There is no memory for the test.
     #[error("no memory for {0} bytes")]
     NoMemory(usize),
-    /// What the table says is there is not.
+    /// Something is missing that the machine should have, by the test's requirements.
     #[error("there is no {0}")]
     Missing(&'static str),
 }
 
-/// Whether a number is the right one.
+/// Checks that a number is the expected one.
 ///
 /// # Errors
-/// It is another one.
+/// It differs.
 pub fn same(what: &'static str, found: u64, wanted: u64) -> Result<(), NotOk> {
     if found == wanted { Ok(()) } else { Err(NotOk::Differs { what, found, wanted }) }
 }

@@ -1,4 +1,4 @@
-//! Config space, by RTAS.
+//! Tests of config space, by RTAS.
 
 use super::guest::Guest;
 use super::not_ok::{NotOk, same};
@@ -18,7 +18,7 @@ const WORKS: u32 = 0b110;
 /// The interrupt line register, in which the device has no say (PCI 3.0, 6.2.4).
 const LINE: u16 = 0x3c;
 
-/// Each device that is used, and what its kind is.
+/// Each device that is used, and the PCI device id of its kind.
 fn devices(guest: &mut Guest<'_>) -> Vec<(DeviceId, u32)> {
     let disks = guest.devices.disks.iter().map(|disk| (disk.driver.dma().id(), BLOCK));
     let cards = guest.devices.cards.iter_mut().map(|card| (card.stack.link().dma().id(), NET));
@@ -30,7 +30,7 @@ fn space(guest: &Guest<'_>, at: DeviceId) -> Result<RtasConfig<Pseries>, NotOk> 
     bridges.find(|config| config.domain() == at.domain()).ok_or(NotOk::Missing("host bridge of the device"))
 }
 
-/// Config space says of each device what it is and does, and keeps what is written.
+/// Config space shows each device's kind and command bits, and keeps what is written.
 pub fn config(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     for (at, kind) in devices(guest) {
         let config = space(guest, at)?;
@@ -47,7 +47,7 @@ pub fn config(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     Ok(())
 }
 
-/// The last device number of a bus is one that nothing has.
+/// A device number that no device has (31) reads as all ones or is refused.
 pub fn absent(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let (at, _) = devices(guest).into_iter().next().ok_or(NotOk::Missing("device"))?;
     let config = space(guest, at)?;

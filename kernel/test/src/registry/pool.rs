@@ -1,4 +1,4 @@
-//! The shared pool, and that nothing else is shared.
+//! Tests of the shared pool, and that nothing else is shared.
 
 use super::dma::each;
 use super::guest::Guest;
@@ -14,7 +14,7 @@ fn in_use(dma: &DmaSystem<Pseries>) -> Result<u64, NotOk> {
     dma.pool_statistics().map(|pool| pool.bytes_in_use).ok_or(NotOk::Missing("count of the pool"))
 }
 
-/// A buffer takes room in the pool while it is lent.
+/// A buffer takes bytes of the pool while it is lent, and no longer.
 pub fn slots(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let before = in_use(&guest.devices.dma)?;
     let dma = each(guest.devices).next().ok_or(NotOk::Missing("device"))?.clone();
@@ -35,7 +35,7 @@ pub fn slots(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     same("bytes in use once the buffer is back", in_use(&guest.devices.dma)?, before)
 }
 
-/// What is read is copied out of the pool: its bytes and a status.
+/// A read copies at least its bytes out of the pool.
 pub fn bounce(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let Devices { disks, dma, .. } = &mut *guest.devices;
     let disk = disks.first_mut().ok_or(NotOk::Missing("disk"))?;

@@ -1,4 +1,4 @@
-//! Runs the tests that `test=` names, each by itself, and says by TAP what they came to.
+//! Runs the tests that `test=` names, one after another, and reports them by TAP.
 
 use super::guest::Guest;
 use super::not_ok::NotOk;
@@ -14,7 +14,7 @@ use postern_kernel::report::Report;
 use workloads::registry::tap::{BLOCK, Line, Plan, Reason, VERSION, Verdict};
 use workloads::registry::{Selection, Test};
 
-/// Runs the tests. A skipped one is no piece of work: a run of nothing else has found nothing to do.
+/// Runs the tests. A skipped test is no piece of work, so that a run of skips alone has found nothing to do.
 pub fn run(selection: Selection, options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let mut guest = Guest { options, devices, report, no_address: false };
     let (mut work, mut counts) = (Work::default(), [0u64; 3]);

@@ -1,4 +1,4 @@
-//! Work for every CPU.
+//! Tests of work on every CPU.
 
 use super::guest::Guest;
 use super::not_ok::{NotOk, same};
@@ -9,7 +9,7 @@ use postern_kernel::arch::cpus::{self, Worker};
 
 /// How long another CPU may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Numbers that are added up.
+/// Numbers that a CPU combines.
 const NUMBERS: u64 = 20_000;
 
 fn sum(seed: u64) -> u64 {
@@ -17,7 +17,7 @@ fn sum(seed: u64) -> u64 {
         .fold(0, |sum, number| sum ^ splitmix64(seed.wrapping_add(number)).rotate_left((number & 63) as u32))
 }
 
-/// All other CPUs compute at the same time what this one computes after them.
+/// All other CPUs compute at the same time; the boot CPU computes the same afterwards and compares.
 pub fn work(guest: &Guest<'_>) -> Result<(), NotOk> {
     let seed = guest.options.seed;
     let workers: Vec<Worker> = cpus::workers().collect();
