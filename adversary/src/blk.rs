@@ -30,9 +30,10 @@ const F_DISCARD: u64 = 1 << 13;
 const F_WRITE_ZEROES: u64 = 1 << 14;
 /// VIRTIO_F_VERSION_1.
 pub(crate) const F_VERSION_1: u64 = 1 << 32;
-/// VIRTIO_F_ACCESS_PLATFORM, which nobody here can serve.
+/// VIRTIO_F_ACCESS_PLATFORM, which these servers do not support.
 const F_ACCESS_PLATFORM: u64 = 1 << 33;
-/// VHOST_F_LOG_ALL and VIRTIO_RING_F_EVENT_IDX would change the protocol that this server speaks.
+/// Bits that a violation does not offer: VHOST_F_LOG_ALL and VIRTIO_RING_F_EVENT_IDX would change the protocol of this
+/// server.
 const NOT_A_LIE: u64 = F_ACCESS_PLATFORM | 1 << 26 | 1 << 29 | 1 << 34;
 
 const DISCARD: u32 = 11;
@@ -40,7 +41,7 @@ const WRITE_ZEROES: u32 = 13;
 /// Bytes of a range in such a request.
 const RANGE: usize = 16;
 
-/// What a request that names ranges may ask for.
+/// Limits of a request that names ranges.
 struct Limits {
     sectors: u32,
     ranges: u32,
@@ -61,7 +62,7 @@ pub struct Blk {
 }
 
 impl Blk {
-    /// A disk with the content of a file, which takes what the guest writes when `write` is set.
+    /// A disk with the content of a file; if `write` is set, the guest's writes go to the file.
     ///
     /// # Errors
     /// The file cannot be opened.
@@ -95,7 +96,7 @@ impl Blk {
         }
     }
 
-    /// Does what the request asks for; the bytes written to the driver's memory.
+    /// Serves a request. Returns the number of bytes written to the driver's memory.
     fn answer(&mut self, chain: &Chain, memory: &Guarded<'_>) -> u32 {
         let request = chain.read(memory);
         let room = chain.bytes(true);
@@ -158,8 +159,8 @@ impl Blk {
         u32::try_from(written + 1).unwrap_or(u32::MAX)
     }
 
-    /// Does what a request asks for that names ranges, each of which is looked at first. Discarded bytes are overwritten:
-    /// nobody may rely on what they hold.
+    /// Serves a request that names ranges, after checking each range. Overwrites discarded bytes, because nobody may rely on
+    /// their content.
     fn ranges(&self, kind: u32, data: &[u8], memory: &Guarded<'_>) -> u8 {
         let limits = self.limits(kind);
         let mut ranges = Vec::new();
@@ -209,7 +210,7 @@ impl Blk {
         }
     }
 
-    /// Changes what was published.
+    /// Changes data after its completion was published.
     fn afterthought(&self, chain: &Chain, memory: &Guarded<'_>) {
         let Some(room) = chain.bytes(true).checked_sub(1) else { return };
         match self.violator.now() {
@@ -244,7 +245,7 @@ impl Device for Blk {
     fn config(&self) -> Vec<u8> {
         let mut config = vec![0; 60];
         config[..8].copy_from_slice(&self.capacity().to_le_bytes());
-        // Both limits stay 0 for whoever asks for them, except in a device that offers everything.
+        // Violation BLK-08 leaves both limits 0.
         if self.violator.violation() != Some(ProtocolViolation::Blk08) {
             config[8..12].copy_from_slice(&0x1_0000_u32.to_le_bytes());
             config[12..16].copy_from_slice(&126_u32.to_le_bytes());

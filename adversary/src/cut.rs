@@ -1,4 +1,4 @@
-//! A connection between QEMU and a server that somebody can cut: the process behind a device goes without a word.
+//! A connection between QEMU and a server that a test can cut, as if the process behind a device had died.
 
 use crate::relay;
 use std::io;
@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What can be cut.
+/// A connection that can be cut.
 #[derive(Debug, Default)]
 pub struct Cut(Arc<Mutex<Option<UnixStream>>>);
 

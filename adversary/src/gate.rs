@@ -1,6 +1,6 @@
-//! Who says which memory a device may see.
+//! Decides which memory a device may access.
 
-/// The keeper of the frames, outside the guest.
+/// The decision, made outside the guest.
 pub trait Gate: Send + Sync {
     /// Whether a device may access every byte of `[address, address + length)`.
     fn allows(&self, address: u64, length: u64) -> bool;

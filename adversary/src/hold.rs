@@ -1,12 +1,12 @@
-//! Reads that wait until somebody has looked at the guest.
+//! Holds reads back until a test has looked at the guest.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longest that a read waits. Whoever has not looked by then will not, and counts too few looks.
+/// Longest wait of a read. A test that has not looked by then will count too few looks.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Holds a disk's reads back, one after the other, between the disk and whoever looks at its guest.
+/// Holds a disk's reads back, one after the other, for a test that looks at the guest.
 #[derive(Debug, Default)]
 pub struct Hold {
     state: Mutex<State>,
@@ -19,7 +19,7 @@ struct State {
     came: u64,
     /// Reads that may be answered.
     allowed: u64,
-    /// Nothing waits any more.
+    /// No read waits any more.
     open: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a server saw, was refused, and did wrong on purpose.
+//! The account of a server: its accesses, those that were refused, and its violations.
 
 use crate::ring_state::Ring;
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ impl fmt::Display for Refusal {
 pub struct AfterLie {
     /// Violations.
     pub told: u64,
-    /// Requests after the first, with the one that it was about.
+    /// Requests from the first violation on, including the one that it was about.
     pub requests: u64,
     /// Queues that the driver gave up: at a reset of the device, or at the end.
     pub given_up: u64,
@@ -142,13 +142,13 @@ impl Ledger {
         self.asked.fetch_max(at, Ordering::Relaxed);
     }
 
-    /// The highest byte of a disk that a read has begun at.
+    /// The highest offset in a disk at which a read began.
     #[must_use]
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Parts of a disk, as start and length, that were read without anybody writing data for it.
+    /// Parts of a disk, as start and length, whose reads completed without data being written.
     #[must_use]
     pub fn skipped(&self) -> Vec<(u64, u64)> {
         self.skipped.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,8 +1,8 @@
-//! The devices that a secure guest really meets: vhost-user servers in a process of their own, which see of
-//! guest memory what the guest shared and nothing else, and which violate the protocol when told to.
+//! Devices as a secure guest meets them on hardware: vhost-user servers in a process of their own, which see only the
+//! guest memory that the guest shared, and which violate the protocol when told to.
 //!
-//! A server asks its [gate](gate::Gate) before every access, to rings, descriptors and data alike. An access that is
-//! refused reads noise or writes nothing, and stands in the [ledger](ledger::Ledger).
+//! A server asks its [gate](gate::Gate) before every access, to rings, descriptors and data alike. A refused access reads
+//! noise or writes nothing, and is recorded in the [ledger](ledger::Ledger).
 
 pub mod blk;
 pub mod cable;

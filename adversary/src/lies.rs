@@ -1,4 +1,4 @@
-//! Violations of the protocol by name, for people.
+//! Names of protocol violations, for the command line.
 
 use crate::violation::ProtocolViolation;
 use std::fmt;

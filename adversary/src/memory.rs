@@ -1,4 +1,4 @@
-//! Guest memory as a device gets it: every access goes past the gate.
+//! Guest memory as a device sees it: every access is checked by the gate.
 
 use crate::gate::Gate;
 use crate::ledger::{Ledger, Part, Refusal};
@@ -56,10 +56,10 @@ impl<'a> Guarded<'a> {
         }
     }
 
-    /// Reads `length` bytes of guest memory. Of what is refused, however much it is, there is a page of noise.
+    /// Reads `length` bytes of guest memory; at most a page of noise if the access is refused.
     #[must_use]
     pub fn take(&self, address: u64, length: u32, part: Part) -> Vec<u8> {
-        // Asked once: a gate may count.
+        // Ask once, because a gate may count.
         let passed = self.passes(address, length.into());
         let seen = if passed { length } else { length.min(REFUSED) };
         let mut bytes = vec![0; seen as usize];

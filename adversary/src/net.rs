@@ -19,7 +19,7 @@ const LONGEST: usize = 1514;
 const HONEST: u32 = 4;
 /// Frames of a flood for each honest one.
 const FLOOD: usize = 6;
-/// Feature bits that have to do with the server and not with the driver's requests.
+/// Feature bits that do not change the driver's requests.
 const HARMLESS: u64 = F_VERSION_1 | 1 << 0 | 1 << 1 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11 | 1 << 15;
 
 /// A network card.
@@ -35,7 +35,7 @@ impl Net {
     /// A card on a cable.
     #[must_use]
     pub fn new(cable: Arc<Cable>, violation: Option<ProtocolViolation>) -> Self {
-        // What can be lied about a transmission is lied about there, everything else about a reception.
+        // These violations are committed on the transmit queue, all others on the receive queue.
         let transmits = matches!(violation, Some(ProtocolViolation::Net12 | ProtocolViolation::Rng03));
         let [receive, transmit] = if transmits { [None, violation] } else { [violation, None] };
         Self {

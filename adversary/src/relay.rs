@@ -1,7 +1,6 @@
-//! Stands between QEMU and a card's server for the sake of one message: QEMU enables the rings of a card when
-//! it resets it, before it says which features it took; the rust-vmm crates hang up on that. The relay holds
-//! such messages back until the features have been told. QEMU 10 waits for an answer to each of them: the relay
-//! gives that answer itself.
+//! A relay between QEMU and a card's server, needed for one message: QEMU enables the rings of a card when it resets the
+//! card, before it sends the accepted features, and the rust-vmm crates close the connection then. The relay holds such
+//! messages back until the features are set. QEMU 10 waits for an answer to each of them, which the relay gives itself.
 
 use rustix::io::Errno;
 use rustix::net::{

@@ -1,4 +1,4 @@
-//! A split virtqueue from the device's side (virtio 1.2, 2.7), each access past the gate.
+//! A split virtqueue from the device's side (virtio 1.2, 2.7); the gate checks each access.
 
 use crate::chain::{Chain, Segment};
 use crate::ledger::Part;
@@ -14,7 +14,7 @@ impl Ring {
     /// The next request, if there is one.
     pub fn pop(&mut self, memory: &Guarded<'_>) -> Option<Chain> {
         let new = memory.load(self.available + 2, Part::Available).wrapping_sub(self.next_available);
-        // More than the ring holds is a driver that lost its mind.
+        // More requests than the ring holds: ignore the index.
         if new == 0 || new > self.size {
             return None;
         }
@@ -28,7 +28,7 @@ impl Ring {
     fn chain(&self, memory: &Guarded<'_>, head: u16) -> Chain {
         let mut chain = Chain { head, segments: Vec::new() };
         let mut index = head;
-        // A chain that loops is as long as the table and no longer.
+        // Bounded by the table's size, in case the chain loops.
         for _ in 0..self.size {
             let mut raw = [0; DESCRIPTOR_BYTES as usize];
             let at = self.descriptors + DESCRIPTOR_BYTES * u64::from(index % self.size);
@@ -56,7 +56,7 @@ impl Ring {
         self.publish(memory, self.next_used);
     }
 
-    /// Overwrites the entry of the used ring that `index` is or was in.
+    /// Overwrites the entry of the used ring for `index`.
     pub fn write_entry(&self, memory: &Guarded<'_>, index: u16, id: u32, written: u32) {
         let entry = self.used + 4 + 8 * u64::from(index % self.size);
         let [i, w] = [id.to_le_bytes(), written.to_le_bytes()];

@@ -1,6 +1,6 @@
-//! Where a split virtqueue is, and how far the device is in it.
+//! Addresses of a split virtqueue, and the device's position in it.
 
-/// Where a queue is, and how far the device is in it.
+/// Addresses of a queue, and the device's position in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ring {
     /// Number of descriptors.

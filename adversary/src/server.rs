@@ -41,7 +41,7 @@ pub enum Interrupts {
     Storm,
 }
 
-/// What a server is.
+/// A device that a server runs.
 pub trait Device: Send + 'static {
     /// Number of its queues.
     fn queues(&self) -> usize;
@@ -97,7 +97,7 @@ impl<D: Device> Backend<D> {
         vring.set_queue_next_avail(ring.next_available);
         vring.set_queue_next_used(ring.next_used);
         if completed && device.interrupts() == Interrupts::Honest && ring.wants_interrupt(&memory) {
-            // QEMU that is gone needs no interrupt.
+            // An error means that QEMU has ended and needs no interrupt.
             drop(vring.signal_used_queue());
         }
     }
@@ -129,7 +129,7 @@ impl<D: Device> VhostUserBackend for Handle<D> {
     }
 
     fn protocol_features(&self) -> VhostUserProtocolFeatures {
-        // A message that the relay holds back must not be one that QEMU waits for.
+        // QEMU must not wait for an answer to a message that the relay holds back.
         match self.0.device().cable() {
             Some(_) => VhostUserProtocolFeatures::empty(),
             None => VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::REPLY_ACK,
@@ -172,7 +172,7 @@ impl<D: Device> VhostUserBackend for Handle<D> {
             (device.cable().cloned(), device.interrupts())
         };
         if let Some(cable) = cable {
-            // Empty when it was another event that came.
+            // Fails if another event came.
             drop(cable.kick().read());
         }
         if interrupts == Interrupts::Storm {
@@ -252,7 +252,7 @@ impl Server {
             ended: AtomicBool::new(false),
             stormed: Mutex::new(None),
         });
-        // A card's messages take a detour.
+        // A card's messages go through the relay.
         let (own, relay) = match &cable {
             Some(_) => (path.with_extension("inner"), Some(UnixListener::bind(path))),
             None => (path.to_path_buf(), None),
@@ -262,7 +262,7 @@ impl Server {
             Listener::new(&own, true).map_err(|error| ServerError::Socket(own.clone(), error))?;
         if let Some(relay) = relay {
             let run = move || relay::run(&relay, &own);
-            // It ends with the connection, and what broke it is the server's to tell.
+            // It ends with the connection; the server reports errors.
             let spawned = std::thread::Builder::new().name("relay".to_owned()).spawn(run);
             spawned.map_err(ServerError::System)?;
         }
@@ -283,7 +283,7 @@ impl Server {
                 handler.send_exit_event();
             }
             match served {
-                // QEMU ends without a word.
+                // QEMU closes the connection without a message when it ends.
                 Err(DaemonError::HandleRequest(
                     ProtocolError::Disconnected | ProtocolError::PartialMessage,
                 )) => Ok(()),
@@ -308,7 +308,7 @@ impl Server {
         self.join()
     }
 
-    /// Waits for the end of the connection, which is QEMU's; a server that nobody connected to ends.
+    /// Waits for the end of the connection, which ends with QEMU. Ends a server to which nobody has connected.
     ///
     /// # Errors
     /// The protocol was broken.
@@ -326,7 +326,7 @@ impl Server {
         Ok(Arc::clone(&self.ledger))
     }
 
-    /// Lets a server go that still waits for QEMU.
+    /// Ends the wait of a server to which QEMU has not connected.
     fn release(&self) {
         drop(UnixStream::connect(&self.path));
     }

@@ -1,4 +1,4 @@
-//! Violations of the protocol, each the row of the case list that its name begins with, and how a device commits them.
+//! Violations of the protocol, and how a device commits them. The name of each begins with its row in the case list.
 
 use crate::chain::Chain;
 use crate::memory::Guarded;
@@ -7,7 +7,7 @@ use crate::ring::Ring;
 
 pub use crate::lies::UnknownLie;
 
-/// A thing that a device does although it must not.
+/// A violation of the protocol by a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is described by its text")]
 pub enum ProtocolViolation {
@@ -57,7 +57,7 @@ pub enum ProtocolViolation {
     Irq04,
 }
 
-/// What a server says about itself beside its requests.
+/// The row and the description of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
     /// The row of the case list.
@@ -169,7 +169,7 @@ impl ProtocolViolation {
         Told { id, text }
     }
 
-    /// Whether it is about what the device offers or leaves out, rather than in what it does to a request.
+    /// Whether the violation is in the device's offer, and not in the treatment of requests.
     #[must_use]
     pub const fn is_offer(self) -> bool {
         matches!(
@@ -186,7 +186,7 @@ impl ProtocolViolation {
         )
     }
 
-    /// What tells violations of the same row apart.
+    /// The suffix that distinguishes violations of the same row.
     #[must_use]
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -221,20 +221,19 @@ impl Violator {
         self.violation
     }
 
-    /// The violation, when its time has come.
+    /// The violation, if the `after`th completion has been reached.
     #[must_use]
     pub fn now(&self) -> Option<ProtocolViolation> {
         self.violation.filter(|_| self.completed >= self.after)
     }
 
-    /// Whether this is the one completion that a violation that happens once is about.
+    /// Whether this violation, which happens once, is due now.
     #[must_use]
     pub fn once(&self, violation: ProtocolViolation) -> bool {
         self.violation == Some(violation) && self.completed == self.after
     }
 
-    /// Completes a request, in the way of the violation if there is one. `busy` are the descriptors of the other
-    /// requests that the device holds.
+    /// Completes a request, with the violation if it is due. `busy` has the descriptors of the device's other requests.
     pub fn complete(
         &mut self,
         ring: &mut Ring,
@@ -307,7 +306,7 @@ impl Violator {
                 true
             }
             Some(ProtocolViolation::Rng15) => {
-                // Mostly unwanted; the bits beside the one that means so are noise.
+                // Mostly says that no notification is wanted; all other bits are noise.
                 let wanted = self.completed.is_multiple_of(4);
                 ring.write_flags(memory, 0xa5a4 | u16::from(!wanted));
                 ring.push(memory, head, written);
@@ -336,7 +335,7 @@ impl Violator {
         }
     }
 
-    /// The driver has given the queue up: what was withheld comes now, as noise.
+    /// The driver has given the queue up: completes the withheld requests now, with noise in their buffers.
     pub fn given_up(&mut self, memory: &Guarded<'_>) {
         let mut noise = Noise::new(0x5eed);
         for (mut ring, chain) in std::mem::take(&mut self.withheld) {
@@ -350,9 +349,9 @@ impl Violator {
     }
 }
 
-/// A descriptor that is nobody's.
+/// A descriptor that is in no chain.
 fn free(ring: &Ring, chain: &Chain, busy: &[u16]) -> u32 {
     let taken = |index: u16| chain.segments.iter().any(|s| s.descriptor == index) || busy.contains(&index);
-    // With all of them posted, one that is not a head.
+    // If all are in use: an id beyond the table.
     u32::from((0..ring.size).rev().find(|&index| !taken(index)).unwrap_or(ring.size))
 }

@@ -1,5 +1,4 @@
-//! A cable that ends at QEMU's `-netdev dgram`: each frame is a datagram, so that whatever network QEMU has is behind a card
-//! of ours.
+//! Connects a cable with QEMU's `-netdev dgram`, one datagram a frame, so that a card of ours is on QEMU's network.
 
 use crate::cable::Cable;
 use std::io;
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 /// The longest frame with its header, and room for a tag.
 const LONGEST: usize = 1600;
-/// How often the end is looked for.
+/// Interval at which the thread checks whether it must end.
 const TICK: Duration = Duration::from_millis(100);
 
 /// The wire, until it is dropped.
@@ -45,7 +44,7 @@ impl Wire {
         spawn(Box::new(move || {
             while !mark.load(Ordering::Relaxed) {
                 if let Some(frame) = cable.receive(TICK) {
-                    // QEMU that is not there yet, or any more: a frame is lost, as on any cable.
+                    // If QEMU is not there, the frame is lost, as on any cable.
                     drop(socket.send_to(&frame, &remote));
                 }
             }

@@ -1,4 +1,4 @@
-//! The command, as a person meets it when something is wrong.
+//! The command's errors.
 
 use std::process::{Command, Output};
 

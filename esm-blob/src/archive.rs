@@ -1,10 +1,10 @@
-//! The archive in front of an initrd that carries the blob, and the search for it there.
+//! The archive in front of an initrd that carries the blob, and the search for the blob.
 //!
 //! `cpio` calls the format newc: a header of 110 characters, the name, the content, each rounded up to 4 bytes. Linux takes
 //! several of these one after the other for one initrd.
 //!
-//! The search is the ultravisor's, with one difference: where that goes on beyond the initrd, this ends with
-//! [`ArchiveError::PastEnd`].
+//! The search is the ultravisor's, with one difference: where the ultravisor reads beyond the initrd, this search ends
+//! with [`ArchiveError::PastEnd`].
 
 use std::fmt;
 use std::ops::Range;
@@ -25,7 +25,7 @@ const NAME_SIZE: usize = 94;
 pub enum ArchiveError {
     /// The initrd does not begin with an archive.
     NoArchive,
-    /// A header's number is not one, at this offset.
+    /// A header's number is malformed, at this offset.
     Number(usize),
     /// A member whose end is beyond that of the initrd.
     PastEnd {
@@ -36,7 +36,7 @@ pub enum ArchiveError {
     },
     /// The first member with content has a path that is not the blob's.
     OtherMember(String),
-    /// The archive ended, and there was no blob in it.
+    /// The archive has no blob.
     NoBlob,
     /// A blob of more bytes than a member can have.
     TooLong(usize),
@@ -59,12 +59,12 @@ impl fmt::Display for ArchiveError {
 
 impl std::error::Error for ArchiveError {}
 
-/// Where things are in an initrd.
+/// The parts of an initrd with a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// From the blob's first byte to the end of the member that holds it.
     pub blob: Range<usize>,
-    /// What is measured: all that follows the archive.
+    /// The part that is measured: all bytes after the archive.
     pub initrd: Range<usize>,
 }
 
@@ -101,7 +101,7 @@ fn member(archive: &mut Vec<u8>, number: u32, mode: u32, name: &str, size: u32, 
     archive.resize(archive.len().next_multiple_of(4), 0);
 }
 
-/// Looks for the blob. `address` is where the guest's firmware put the initrd: the archive is aligned in memory.
+/// Finds the blob. `address` is the initrd's address in the guest: alignment in the archive is by address.
 ///
 /// # Errors
 /// [`ArchiveError`].

@@ -1,4 +1,4 @@
-//! What a guest is compared with.
+//! The digests with which a guest is compared.
 
 use sha2::{Digest, Sha512};
 use vm_fdt::FdtWriter;
@@ -35,7 +35,7 @@ pub struct Digests {
 }
 
 impl Digests {
-    /// Of these parts.
+    /// The digests of these parts.
     ///
     /// # Errors
     /// [`MakeError::KernelTooLong`].
@@ -49,7 +49,7 @@ impl Digests {
         })
     }
 
-    /// The tree that is sealed.
+    /// The tree of the digests, before it is sealed.
     pub(crate) fn to_tree(self) -> Result<Vec<u8>, MakeError> {
         let mut tree = FdtWriter::new()?;
         let root = tree.begin_node("")?;

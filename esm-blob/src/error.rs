@@ -1,4 +1,4 @@
-//! Why a blob is not made, and why it is not read.
+//! Errors of making and of reading a blob.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use pseries_tree::FdtError;
 
 use crate::keys::KeyError;
 
-/// Why there is no blob.
+/// Why a blob could not be made.
 #[derive(Debug, PartialEq, Eq)]
 pub enum MakeError {
-    /// A file's name: 1 to 31 characters of `A-Za-z0-9,._+-`, the first a letter.
+    /// A bad name of a file. A name has 1 to 31 characters of `A-Za-z0-9,._+-`, the first a letter.
     Name(String),
     /// Two files have this name.
     Twice(String),
@@ -60,7 +60,7 @@ impl From<vm_fdt::Error> for MakeError {
 /// What is wrong with a blob, or with a key for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
-    /// It is no device tree, or not one that can be read safely.
+    /// It is no valid device tree.
     Tree(FdtError),
     /// The root's `compatible` is not this.
     Compatible(&'static str),
@@ -91,13 +91,13 @@ pub enum ReadError {
         /// Bytes that it may have.
         most: usize,
     },
-    /// An algorithm other than the one that there is.
+    /// An unknown algorithm.
     Algorithm(String),
     /// The private key does not open this lockbox.
     Lockbox(String),
-    /// What the lockbox holds is no key: its length in bytes.
+    /// The lockbox holds so many bytes, which is not the length of a key.
     KeyLength(usize),
-    /// The key does not open it, or somebody changed it: the digests, or the file of this name.
+    /// The key does not open this part (the digests, or the file of this name), or the part was changed.
     Sealed(String),
 }
 

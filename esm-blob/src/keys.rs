@@ -10,19 +10,19 @@ use zeroize::Zeroizing;
 
 use crate::error::ReadError;
 
-/// Bits of an RSA key: what the TPM has.
+/// Bits of an RSA key, as in the TPM.
 const RSA_BITS: usize = 2048;
 /// Bytes of the blob's key.
 pub(crate) const KEY_BYTES: usize = 32;
 
-/// Why there is no key.
+/// Why a key could not be read, made or used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// The PEM text is no RSA key of the kind that was wanted.
     Pem(&'static str),
     /// An RSA key of another length, in bits.
     Bits(usize),
-    /// The key wraps nothing, or cannot be written.
+    /// Wrapping with the key, or writing it, failed.
     Rsa,
     /// The operating system has no random numbers.
     Random,
@@ -80,7 +80,7 @@ impl SymmetricKey {
     }
 }
 
-/// A public key, with the PEM text that its fingerprint is of.
+/// A public key, with the PEM text for its fingerprint.
 #[derive(Clone, Debug)]
 pub struct PublicKey {
     key: rsa::PublicKey,

@@ -1,5 +1,5 @@
-//! The ESM blob of a secure VM: what the ultravisor compares a guest with before it makes it secure, and files that only
-//! that guest gets.
+//! The ESM blob of a secure VM: the digests with which the ultravisor compares a guest before it makes the guest secure,
+//! and files for that guest alone.
 //!
 //! The format is svm-tools'. A blob is a flattened device tree with three parts:
 //!
@@ -10,7 +10,7 @@
 //!
 //! The blob travels in an archive in front of the initrd ([`archive`]).
 //!
-//! Reading is bounded, and a hostile blob is an error with a name: [`ReadError`], [`archive::ArchiveError`].
+//! Reading is bounded, and a hostile blob gives a named error: [`ReadError`], [`archive::ArchiveError`].
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -60,5 +60,5 @@ pub const MACHINE_LOCKBOX: &str = "lockbox-1";
 pub const MAX_FILES: usize = 0x1_0000;
 /// Most bytes of the digests' tree: the ultravisor has a buffer of this size.
 pub const MAX_DIGESTS: usize = 4096;
-/// Longest name of a file, a device tree's rule.
+/// Longest name of a file, in characters: the limit of device tree node names.
 pub const MAX_NAME: usize = 31;

@@ -12,11 +12,11 @@ use crate::{MAX_FILES, MAX_NAME, seal};
 /// What goes into a blob.
 #[derive(Clone, Debug)]
 pub struct Recipe {
-    /// Whoever makes it, and may change it later.
+    /// Key of the maker, who may change the blob later.
     pub origin: PublicKey,
     /// Machines that may start the guest, as `lockbox-1` and so on. An ultravisor opens the first only.
     pub recipients: Vec<PublicKey>,
-    /// What boots.
+    /// Digests of the parts that boot.
     pub digests: Digests,
     /// Files for the guest alone: name and content.
     pub files: Vec<(String, Vec<u8>)>,
@@ -82,7 +82,7 @@ impl Recipe {
         Ok(())
     }
 
-    /// A tree of its own, because the ultravisor copies it out of the blob and forgets the rest.
+    /// The tree of the files. It is a separate tree, because the ultravisor keeps only this part of the blob.
     fn files_tree(&self, key: &SymmetricKey) -> Result<Vec<u8>, MakeError> {
         let mut tree = FdtWriter::new()?;
         let root = tree.begin_node("")?;
@@ -96,7 +96,7 @@ impl Recipe {
             if !names.insert(name) {
                 return Err(MakeError::Twice(name.clone()));
             }
-            // Beyond this the tree is too long whatever else is in it.
+            // A longer content makes the tree too long in any case.
             if content.len() > MAX_FILES {
                 return Err(MakeError::FilesTooLong(content.len()));
             }

@@ -17,7 +17,7 @@ pub struct Blob<'a>(Tree<'a>);
 pub struct Lockbox {
     /// `origin-lockbox`, or `lockbox-` and a number.
     pub name: String,
-    /// What its maker wrote beside it.
+    /// Its maker's comment.
     pub comment: String,
     /// SHA-256 of the PEM text of the key that it is for.
     pub fingerprint: [u8; 32],
@@ -61,7 +61,7 @@ impl<'a> Blob<'a> {
         key.unwrap(name, property(lockbox, "encrypted-symkey")?)
     }
 
-    /// What has to boot.
+    /// The digests of the parts that must boot.
     ///
     /// # Errors
     /// The key does not open them, or they lack something.

@@ -30,7 +30,7 @@ pub(crate) fn write(
 ) -> Result<(), MakeError> {
     let iv: [u8; 16] = random()?;
     let mut bytes = plain.to_vec();
-    // The cipher's only error is 64 GiB away.
+    // The cipher fails only beyond 64 GiB.
     let mac = Cipher::new(key.bytes().into())
         .encrypt_inout_detached(&iv.into(), &[], bytes.as_mut_slice().into())
         .map_err(|_| MakeError::FilesTooLong(plain.len()))?;

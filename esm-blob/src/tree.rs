@@ -1,4 +1,4 @@
-//! Reading a tree that anybody may have made: checked as a whole before anything in it is looked at.
+//! Reads an untrusted tree: checks all of it first.
 
 use fdt::Fdt;
 use fdt::node::FdtNode;
@@ -22,7 +22,7 @@ impl<'a> Tree<'a> {
     /// The node at the end of a path from the root, each part a whole name. The first of two with the same name counts.
     pub(crate) fn node(&self, path: &[&str]) -> Result<FdtNode<'_, 'a>, ReadError> {
         let missing = || ReadError::NoNode(format!("/{}", path.join("/")));
-        // The crate's own search by path follows aliases, without end if they say so.
+        // The crate's own search by path follows aliases, which may loop.
         let mut node = self.0.find_node("/").ok_or_else(missing)?;
         for part in path {
             node = node.children().find(|child| child.name == *part).ok_or_else(missing)?;

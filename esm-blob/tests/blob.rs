@@ -1,4 +1,4 @@
-//! What is made is read again, and nothing that was changed is.
+//! A blob that was made can be read; a blob that was changed cannot.
 
 mod common;
 
@@ -7,7 +7,7 @@ use esm_blob::{
     Blob, KeyError, MACHINE_LOCKBOX, MakeError, PrivateKey, PublicKey, RTAS_TEXT, ReadError, sha512,
 };
 
-/// Where these bytes are in a blob; they are there once.
+/// The only place of these bytes in a blob.
 fn place(blob: &[u8], bytes: &[u8]) -> usize {
     let places: Vec<_> = (0..blob.len()).filter(|at| blob[*at..].starts_with(bytes)).collect();
     assert_eq!(places.len(), 1, "{bytes:x?}");

@@ -1,4 +1,4 @@
-//! Whatever a host makes of a blob, reading it ends with an answer or with an error.
+//! Reading any blob that a host can make ends with a result or an error.
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 static MADE: LazyLock<Vec<u8>> = LazyLock::new(|| recipe().make().expect("blob"));
 static MACHINE: LazyLock<PrivateKey> = LazyLock::new(machine);
 
-/// Everything that can be asked of it. RSA is left to `unlock`: it is slow.
+/// Calls everything that reads a blob. RSA is slow, so lockboxes are opened only with `unlock`.
 fn read(bytes: &[u8], unlock: bool) {
     let Ok(blob) = Blob::read(bytes) else { return };
     let _ = blob.lockboxes();

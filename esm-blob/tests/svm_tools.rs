@@ -128,7 +128,7 @@ fn a_blob_that_svm_tools_made_is_read() {
     check(&bytes[found.blob], &[("file-1", b"a secret of svm-tools'")]);
 }
 
-/// Whatever this crate makes later, it still reads what it made.
+/// Later versions of this crate must read blobs that it made before.
 #[test]
 fn a_blob_of_this_crate_is_read_later() {
     check(include_bytes!("data/ours.dtb"), &[("disk-key", b"correct horse battery staple"), ("empty", b"")]);

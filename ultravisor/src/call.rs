@@ -1,4 +1,4 @@
-//! Ultracalls as they arrive: numbers, names, and the codes that r3 may carry back.
+//! Ultracalls: numbers, names, and the return codes in r3.
 //!
 //! Source: open-power/ultravisor `include/uapi_uvcall.h`; `doc/ultravisor.rst`.
 
@@ -26,7 +26,7 @@ impl Number {
     pub const ALL: [Self; 5] =
         [Self::Esm, Self::SharePage, Self::UnsharePage, Self::UnshareAllPages, Self::EsmbGetFile];
 
-    /// The call that an opcode in r3 means, if a guest may make it at all.
+    /// The call with this opcode in r3; `None` for one that a guest may not make.
     #[must_use]
     pub fn from_opcode(opcode: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|number| *number as u64 == opcode)
@@ -43,7 +43,7 @@ impl Number {
     }
 }
 
-/// Opcodes that belong to the hypervisor: a guest that makes one is told U_PERMISSION.
+/// Opcodes of the hypervisor: a guest that makes one gets U_PERMISSION.
 const HYPERVISOR_ONLY: [(u64, &str); 15] = [
     (0xf104, "UV_WRITE_PATE"),
     (0xf108, "UV_RESTRICTED_SPR_WRITE"),
@@ -100,9 +100,9 @@ impl Code {
     pub const PERMISSION: Self = Self(-11);
     /// The hypervisor's H_STATE: too late for an abort.
     pub const STATE: Self = Self(-75);
-    /// What r4 holds is wrong (r3 counts as the first parameter).
+    /// The value in r4 is wrong (r3 counts as the first parameter).
     pub const P2: Self = Self(-55);
-    /// What r5 holds is wrong.
+    /// The value in r5 is wrong.
     pub const P3: Self = Self(-56);
 
     const NAMES: [(i32, &'static str); 13] = [
@@ -121,7 +121,7 @@ impl Code {
         (-75, "U_STATE"),
     ];
 
-    /// What r3 holds.
+    /// The code as r3 holds it.
     #[must_use]
     #[expect(clippy::cast_sign_loss, reason = "r3 carries the sign-extended code")]
     pub fn register(self) -> u64 {

@@ -1,9 +1,9 @@
-//! What a run's machine and its ultravisor are like, beside the faults of single calls.
+//! Conditions of a whole run: of the machine, of the ultravisor, of memory. Faults of single calls are in [`super::fault`].
 //!
 //! | text | effect |
 //! |---|---|
 //! | `esm:warn-only` | a development build of the ultravisor: a wrong or missing ESM blob is logged, all memory is kept |
-//! | `esm:poison=code` | before the guest goes on after UV_ESM, its registers, its low memory and all memory that was not measured hold addresses and code of the host's, which says HOST CODE RAN |
+//! | `esm:poison=code` | at the entry after UV_ESM, registers, low memory and all unmeasured memory hold addresses and code of the host, which prints HOST CODE RAN |
 //! | `esm:poison=0xff` | the same with this byte |
 //! | `esm:exit=0x500` | the first hypercall after UV_ESM returns into this interrupt vector, as `uv_return` may |
 //! | `esm:boot-cpu=3` | the host writes this boot CPU into the tree's header just before UV_ESM reads it |
@@ -17,7 +17,7 @@ use super::fault::FaultError;
 use super::frames::{FRAME_SHIFT, FRAME_SIZE};
 use super::inject::{SLOT, SLOTS_END};
 
-/// What everything holds that the guest has to overwrite before it uses it.
+/// What memory and registers hold that the guest must overwrite before it uses them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poison {
     /// This byte.
@@ -31,7 +31,7 @@ pub enum Poison {
 pub struct Conditions {
     /// ESM_BLOB_CHK_WARN_ONLY.
     pub warn_only: bool,
-    /// What the guest finds when it is entered.
+    /// What unmeasured memory and registers hold when the guest is entered.
     pub poison: Option<Poison>,
     /// Where the first hypercall after UV_ESM returns to: a multiple of 32 below 0x2000.
     pub exit: Option<u64>,
@@ -41,15 +41,15 @@ pub struct Conditions {
     pub fill: Option<u8>,
     /// Frames outside the VM's memory slots, as guest frame numbers.
     pub outside: Vec<Range<u64>>,
-    /// No text asks for this: where the guest is entered after UV_ESM in place of the kernel's base. A test that looks
-    /// for the poison's marker has to see it once.
+    /// Where the guest is entered after UV_ESM, instead of at the kernel's base. Set by tests only, which have to see the
+    /// poison's marker once.
     pub enter_at: Option<u64>,
-    /// No text asks for this either: what r3 holds then, in place of the tree that UV_ESM was given.
+    /// What r3 holds then, instead of the address of UV_ESM's tree. Set by tests only.
     pub enter_with: Option<u64>,
 }
 
 impl Conditions {
-    /// Takes a text that is a condition. False for one that is not.
+    /// Parses a condition. False if the text is not one.
     pub(super) fn take(&mut self, text: &str) -> Result<bool, FaultError> {
         let bad = || FaultError::BadCondition(text.to_owned());
         if text == "esm:warn-only" {

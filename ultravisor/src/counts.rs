@@ -1,6 +1,6 @@
-//! How many registers of a hypercall the published ultravisor passes on, and brings back.
+//! How many registers of each hypercall the published ultravisor passes to the hypervisor, and how many it returns.
 //!
-//! Source: open-power/ultravisor `core/hcall-regs.c`. Calls that no small kernel makes are left out.
+//! Source: open-power/ultravisor `core/hcall-regs.c`, without calls that no small kernel makes.
 
 /// Registers of a call, counted from r3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

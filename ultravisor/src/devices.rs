@@ -1,5 +1,5 @@
-//! What QEMU's devices reached, by its trace of the I/O memory management unit, and whether the guest had shared it at
-//! that time.
+//! Which memory QEMU's devices accessed, by its trace of the I/O memory management unit, and whether the guest had shared
+//! it at that time.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -37,7 +37,7 @@ pub struct Devices {
     pub first: Option<Private>,
     /// Refused by the unit: no permission.
     pub refused: u64,
-    /// Lines that name the event and could not be read. An observer that cannot read must not nod.
+    /// Lines that name the event and could not be parsed. They count as a finding.
     pub unread: u64,
 }
 
@@ -94,7 +94,7 @@ impl Timeline {
     }
 }
 
-/// Reads QEMU's log against the calls that the guest made.
+/// Compares the accesses in QEMU's log with the frames that were shared by the guest's calls.
 ///
 /// # Errors
 /// The log cannot be read.

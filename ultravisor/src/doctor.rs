@@ -1,4 +1,4 @@
-//! Trees that lie about memory: what a hostile host writes into the tree before the guest's first instruction.
+//! Device trees that lie: changes that a hostile host makes to the tree before the guest's first instruction.
 
 use std::io;
 
@@ -21,23 +21,21 @@ pub enum Edit {
     Token(&'static str, &'static str),
     /// Memory is these ranges and nothing else.
     Memory(Vec<(u64, u64)>),
-    /// Behind a node below the root there is another one, with `@0` behind its name and these properties in place of its
-    /// own.
+    /// A second node after this child of the root, with `@0` appended to its name and these properties instead of its own.
     Twin(&'static str, Vec<(String, Vec<u8>)>),
     /// A node below the root has these properties, too.
     Properties(&'static str, Vec<(String, Vec<u8>)>),
     /// Each node whose name begins like this has these properties, too.
     Inside(&'static str, Vec<(&'static str, Vec<u8>)>),
-    /// There is another list of CPUs in place of the machine's: its own first one, and so many in all, with these server
-    /// numbers.
+    /// Another list of CPUs replaces the machine's: its first CPU, then others, so many in all.
     Cpus(u32),
     /// The header names this boot CPU.
     BootCpu(u32),
-    /// What the interrupts of the host bridge lead to is the host bridge.
+    /// Each entry of a host bridge's interrupt map leads to the bridge itself.
     LoopOfInterrupts,
     /// The tree lies here, and r3 says so.
     Move(u64),
-    /// The tree has so many bytes, a multiple of 4, by a property of the root's last child.
+    /// The tree is filled up to so many bytes, a multiple of 4, by a property of the root's last child.
     Fill(usize),
 }
 
@@ -59,7 +57,7 @@ pub(super) fn change(ram: &GuestRam, address: u64, edits: &[Edit]) -> io::Result
     Ok(if ram.write(address, &tree)? { Ok(()) } else { Err(Requirement::TreeInRam) })
 }
 
-/// Puts the flattened tree at `from` to `to`, too.
+/// Copies the flattened tree at `from` to `to`.
 ///
 /// # Errors
 /// As [`change`].
@@ -114,7 +112,7 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
             }
             Edit::Fill(bytes) => {
                 let fdt = Fdt::parse(&tree)?;
-                // Values lie at multiples of four bytes; what is left over is in the property's name.
+                // Values are padded to four bytes; the property's name makes up the rest.
                 let filled = |bytes: usize| {
                     let mut fdt = fdt.clone();
                     let name = "fill____".get(..4 + bytes % 4).unwrap_or("fill");
@@ -174,7 +172,7 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
                 replaced(tree, "chosen", "forgot", &place)?
             }
             Edit::Memory(ranges) => {
-                // The nodes that are there are no memory any more.
+                // Rename the old nodes, so that they describe no memory.
                 for (old, new) in [(&b"memory@0\0"[..], &b"mammut@0\0"[..]), (b"memory\0", b"mammut\0")] {
                     replace(&mut tree, old, new);
                 }
@@ -191,7 +189,8 @@ pub fn changed(mut tree: Vec<u8>, edits: &[Edit]) -> Result<Vec<u8>, FdtError> {
     Ok(tree)
 }
 
-/// Puts a node with other properties in the place of one below the root, which gets a name of the same length.
+/// Renames the child `name` of the root to `old`, of the same length, and adds a copy of it as `name`, with `properties`
+/// changed or added.
 fn replaced(
     mut tree: Vec<u8>,
     name: &str,
@@ -220,8 +219,8 @@ fn replace(tree: &mut [u8], old: &[u8], new: &[u8]) {
     }
 }
 
-/// Gives another type to each node of the type `cpu`. Only whole properties are looked at: the four bytes are the end of
-/// a service's name, too.
+/// Changes the type of each node of type `cpu`. Matches whole properties only, because a service's name ends in the same
+/// four bytes.
 fn are_no_cpus(tree: &mut [u8]) {
     const PROPERTY: [u8; 8] = [0, 0, 0, 3, 0, 0, 0, 4];
     for at in (0..tree.len()).step_by(4) {

@@ -1,4 +1,4 @@
-//! UV_ESM from H_SVM_INIT_START on: what it asks for, and what it came to.
+//! UV_ESM from H_SVM_INIT_START on: its requirements and its result.
 //!
 //! Source: open-power/ultravisor `svm/svm-fdt.c`, `svm/svm-rtas.c`, `svm/svm-esm.c`, `core/uvcall.c`.
 
@@ -34,7 +34,7 @@ fn cannot_meet(firmware: Firmware, requirement: &Requirement) -> bool {
     matches!(requirement, Requirement::Rtas(property) if absent.contains(property))
 }
 
-/// Something that UV_ESM asks of the guest and its device tree.
+/// Something that UV_ESM requires of the guest and its device tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
     /// All of the tree lies in the VM's memory.
@@ -43,7 +43,7 @@ pub enum Requirement {
     WellFormed(FdtError),
     /// The tree, rounded up to 64 KiB, and as much again fit the work area; holds the size.
     Size(u64),
-    /// This property of the root: any number will do.
+    /// This property of the root; any number is accepted.
     RootCells(&'static str),
     /// `/memory@0` with a `reg` that starts at 0.
     Memory0,
@@ -68,13 +68,13 @@ pub enum Requirement {
     InitrdInRam,
     /// The kernel lies in the VM's memory.
     KernelInRam,
-    /// An ESM blob. Only the development build misses it here: see [`Entry`].
+    /// An ESM blob. Only the development build reports this: see [`Entry`].
     Blob,
     /// The initrd has an ESM blob in front of it.
     BlobFound(ArchiveError),
     /// The blob can be read, and the machine's key opens it.
     BlobRead(ReadError),
-    /// What is measured has the digest of the ESM blob.
+    /// The measured part of this name has the digest of the ESM blob.
     Digest(&'static str),
     /// This many bytes below the top of the real mode area that no entry of the memory map reserves.
     RoomForReservation(u64),
@@ -116,7 +116,7 @@ pub enum Outcome {
     /// Aborted: still a normal VM, with this in r3. H_PARAMETER before H_SVM_INIT_DONE; after it the hypervisor
     /// refuses H_SVM_INIT_ABORT with H_STATE.
     Aborted(Code),
-    /// An assertion of the ultravisor's failed, or it killed the VM: nothing goes on. Holds the reason.
+    /// An assertion of the ultravisor failed, or it killed the VM: the run ends. Holds the reason.
     Dead(&'static str),
 }
 
@@ -135,7 +135,7 @@ pub struct EsmReport {
     pub initrd_sha512: Option<String>,
     /// SHA-512 of `slof,rtas-size` bytes from `linux,rtas-base`, if there are both.
     pub rtas_sha512: Option<String>,
-    /// Requirements that are not met and that no such firmware can meet: let pass.
+    /// Requirements that are not met, but waived, because no such firmware can meet them.
     pub waived: Vec<Requirement>,
     /// Requirements that are not met, and that the development build only logs.
     pub warned: Vec<Requirement>,
@@ -149,11 +149,11 @@ pub struct EsmReport {
     pub reserved: Vec<u64>,
     /// Frames whose content the guest keeps, as runs of guest frame numbers.
     pub kept: Vec<Range<u64>>,
-    /// What the guest cannot do without, as bytes: kernel, tree, initrd and RTAS text. All but the tree is measured.
+    /// Address ranges of kernel, tree, initrd and RTAS text. All but the tree are measured.
     pub needed: Vec<Range<u64>>,
     /// Frames of the VM that lost their content.
     pub forgotten: u64,
-    /// A started CPU's server number has to be below it.
+    /// Bound of server numbers: that of a started CPU must be below.
     pub max_cpus: u32,
     /// How it ended.
     pub outcome: Outcome,

@@ -1,4 +1,4 @@
-//! Faults that the ultravisor commits on request, in the text form of the command line.
+//! Faults that the ultravisor commits on request, and their texts on the command line.
 //!
 //! One fault is `CALL:WHEN=WHAT`, several are joined by commas:
 //!
@@ -14,8 +14,8 @@
 //! | `esm:before=U_RETRY` | UV_ESM refused with a code before H_SVM_INIT_START |
 //! | `esm:after` | UV_ESM aborted just before H_SVM_INIT_DONE: the guest goes on as a normal VM with r3 = -4 |
 //!
-//! Calls are `share`, `unshare`, `unshare-all`, `esm`, `file` (UV_ESMB_GET_FILE) and `any`; codes are names (`U_P2`) or signed numbers. What is
-//! about a whole run, not about one call, is in [`super::condition`].
+//! Calls are `share`, `unshare`, `unshare-all`, `esm`, `file` (UV_ESMB_GET_FILE) and `any`; codes are names (`U_P2`) or
+//! signed numbers. Texts about a whole run are in [`super::condition`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,7 +48,7 @@ pub enum When {
 pub enum Effect {
     /// Nothing changes and r3 becomes this code.
     Answer(Code),
-    /// Nothing changes and the guest is told that all went well.
+    /// Nothing changes, and the answer reports success.
     Silent,
     /// UV_ESM only: aborted after H_SVM_INIT_START.
     AbortEsm,
@@ -79,7 +79,7 @@ impl When {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     calls: Vec<Fault>,
-    /// What is not about single calls.
+    /// Conditions of the whole run.
     pub conditions: Conditions,
 }
 
@@ -96,8 +96,8 @@ impl Faults {
         self.calls.is_empty()
     }
 
-    /// What shall go wrong with a call: the `nth_of_call`-th of its number and the `nth_of_all`-th ultracall
-    /// of the run, both counted from 1.
+    /// The fault of a call, if any. It is the `nth_of_call`-th of its number and the `nth_of_all`-th ultracall of the run,
+    /// both counted from 1.
     #[must_use]
     pub fn effect(&self, number: Option<Number>, nth_of_call: u64, nth_of_all: u64) -> Option<Effect> {
         self.calls
@@ -125,7 +125,7 @@ pub enum FaultError {
     BadRetry(String),
     /// `before` and `after` belong to `esm`; `silent` belongs to the three share calls.
     WrongCall(String),
-    /// A byte, or a range of whole frames, is no such thing.
+    /// Not the byte, or not the range of whole frames, that the condition takes.
     BadCondition(String),
 }
 
@@ -228,7 +228,7 @@ impl fmt::Display for Fault {
             (When::Nth(n), Effect::Answer(code)) => write!(f, "{n}={code}"),
             (When::Always, Effect::Answer(code)) if call == "esm" => write!(f, "before={code}"),
             (When::Always, Effect::Answer(code)) => write!(f, "all={code}"),
-            // `first` is what no text can ask for; shown so that a fault made in code is not shown as another.
+            // No text asks for `first`; it shows a fault that was made in code.
             (When::First(n), Effect::Answer(code)) => write!(f, "first {n}={code}"),
             (When::First(n), Effect::Silent) => write!(f, "first {n}=silent"),
         }

@@ -1,4 +1,4 @@
-//! Flattened device trees: read into an owned tree, and the two edits that an ultravisor's side needs.
+//! Flattened device trees: parsing into an owned tree, and adding nodes, properties and reservations.
 //!
 //! Source: Devicetree Specification v0.4, chapter 5. Node and property names are not limited to 31 characters:
 //! those of pseries are longer.
@@ -253,13 +253,13 @@ impl Fdt {
         self.root.children.push(Node { name: name.to_owned(), properties, children: Vec::new() });
     }
 
-    /// Adds properties to each node whose name begins like this, before its own. What was read before stays as it was.
+    /// Adds properties to each node whose name starts with `prefix`, before its own. [`Self::root`] does not change.
     pub fn add_to_nodes(&mut self, prefix: &str, properties: &[(&str, &[u8])]) {
         let tokens = self.property_tokens(properties);
         self.insert(prefix, &tokens);
     }
 
-    /// Adds a node with nodes below it, as the last one below the root. What was read before stays as it was.
+    /// Adds a node with children, as the last child of the root. [`Self::root`] does not change.
     pub fn add_root_tree(&mut self, name: &str, children: &[Child<'_>]) {
         let mut tokens = padded(&[&BEGIN_NODE.to_be_bytes(), name.as_bytes(), &[0]].concat());
         for (child, properties) in children {

@@ -1,5 +1,5 @@
-//! QEMU's log, read while it is written. It goes through a FIFO and not to a file: a guest that polls its console for a
-//! day, or takes one exception after the other, would fill the disk.
+//! Reads QEMU's log while it is written, through a FIFO. In a file, the log of a guest that polls its console for a day,
+//! or takes one exception after the other, would fill the disk.
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often the reader looks whether QEMU has begun to write.
+/// Interval at which the reader checks whether QEMU has begun to write.
 const TICK: Duration = Duration::from_millis(5);
 
 /// The reader's end.
@@ -17,21 +17,21 @@ const TICK: Duration = Duration::from_millis(5);
 pub struct Fifo(File);
 
 impl Fifo {
-    /// Makes the FIFO. Whoever opens it for writing waits for nobody.
+    /// Makes the FIFO and opens it for reading, so that a writer's open does not block.
     ///
     /// # Errors
     /// What the file system said.
     pub fn make(path: &Path) -> io::Result<Self> {
         rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-        // Not to wait for QEMU's opening it: that one may never start.
+        // Without blocking until QEMU opens it: QEMU may never start.
         let flags = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
         Ok(Self(File::options().read(true).custom_flags(flags).open(path)?))
     }
 
-    /// Reads to the end, which comes with the last writer's, or with `ended` when nobody ever wrote.
+    /// Reads until the last writer closes the FIFO, or until `ended` if nobody ever wrote.
     ///
     /// # Errors
-    /// What the file system said; what was read until then is no whole log.
+    /// An error of the file system; the log is then incomplete.
     pub fn lines(mut self, ended: &AtomicBool, mut take: impl FnMut(&str)) -> io::Result<()> {
         let Some(first) = self.first(ended)? else { return Ok(()) };
         let flags = rustix::fs::fcntl_getfl(&self.0)?;

@@ -1,4 +1,4 @@
-//! UV_ESMB_GET_FILE: files of the ESM blob, each of them once.
+//! UV_ESMB_GET_FILE: gives the guest the files of its ESM blob, each file once.
 //!
 //! Source: open-power/ultravisor `core/uvcall.c`, `uv_esmb_get_file` and `get_file_data`.
 
@@ -16,7 +16,7 @@ const CHUNK: usize = 64;
 /// The ultravisor asserts that an offset is below.
 const MOST: u64 = 0x1_0000;
 
-/// How far a file was read, and by whom.
+/// How far a file was read, and by which process.
 #[derive(Clone, Copy, Debug)]
 struct Reader {
     pidr: u64,
@@ -62,7 +62,7 @@ impl BlobFiles {
         if offset >= MOST {
             return Ok(Answer::Dead("UV_ESMB_GET_FILE with an offset of 64 KiB or more"));
         }
-        // The node that holds all files, and is none.
+        // An empty name would mean the node that holds all files.
         if name.is_empty() {
             return Ok(Answer::Code(Code::PARAMETER));
         }
@@ -91,7 +91,7 @@ impl BlobFiles {
     }
 }
 
-/// libfdt's numbers reach the guest as they are.
+/// The source returns libfdt's error numbers to the guest unchanged.
 fn code(error: &ReadError) -> Code {
     match error {
         ReadError::NoNode(_) => Code(-1),

@@ -1,4 +1,4 @@
-//! What starts a guest, as far as an ultravisor has to know.
+//! The firmware that starts a guest, as far as it matters to an ultravisor.
 
 /// Who takes the machine from reset to the kernel's first instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

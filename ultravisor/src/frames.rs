@@ -1,4 +1,4 @@
-//! What each 64 KiB frame of the guest is, kept where the guest cannot reach it.
+//! The state of each 64 KiB frame of the guest, kept outside the guest.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -21,13 +21,13 @@ pub enum FrameState {
     Shared,
     /// The ultravisor shared it with the host for its own use (RTAS buffers, TSS buffer): never unshared.
     Implicit,
-    /// The guest's own RTAS area: the host has a page of its own in its place, the guest keeps its bytes. A share
-    /// succeeds and does nothing.
+    /// The guest's own RTAS area: the host sees a page of its own there, and the guest keeps its bytes. A share succeeds
+    /// and does nothing.
     Pseudo,
-    /// The ultravisor keeps its secrets here (ESM blob, TSS transfer), in what is ordinary secure memory for every
-    /// ultracall: a share succeeds and destroys them.
+    /// The ultravisor keeps secrets here (ESM blob, TSS transfer). Every ultracall treats the frame as ordinary secure
+    /// memory: a share succeeds and destroys them.
     SecureReserved,
-    /// RAM by the tree, and in none of the VM's memory slots.
+    /// RAM by the device tree, but in none of the VM's memory slots.
     Outside,
 }
 
@@ -52,14 +52,14 @@ impl FrameState {
         Self::ALL.get(usize::from(bits & !EVER_SHARED)).copied().unwrap_or(Self::Outside)
     }
 
-    /// Whether the ultravisor took the frame for itself.
+    /// Whether the ultravisor reserved the frame for itself.
     #[must_use]
     pub fn is_ultravisors(self) -> bool {
         matches!(self, Self::Implicit | Self::SecureReserved)
     }
 }
 
-/// Frames that an ultravisor holds as shared, as runs of 64 KiB frame numbers.
+/// The shared frames by an ultravisor's account, as runs of 64 KiB frame numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shared {
     /// Shared now.
@@ -80,7 +80,7 @@ impl Shared {
     }
 }
 
-/// The map of all frames. One thread, the ultravisor, changes it; any thread may ask while the guest runs.
+/// The map of all frames. One thread, the ultravisor, changes it; any thread may read it while the guest runs.
 #[derive(Debug)]
 pub struct ShareMap {
     frames: Vec<AtomicU8>,
@@ -167,7 +167,7 @@ impl ShareMap {
         runs
     }
 
-    /// Changes a frame; false outside RAM. The ultravisor alone does this, and tests.
+    /// Changes a frame; false outside RAM. Only the ultravisor and tests call this.
     pub fn set(&self, gfn: u64, state: FrameState) -> bool {
         let Some(frame) = self.frame(gfn) else { return false };
         let ever = match state {
@@ -178,7 +178,7 @@ impl ShareMap {
         true
     }
 
-    /// Makes every frame of the VM's slots Secure: what UV_ESM does to a normal VM.
+    /// Makes every frame in the VM's slots Secure, as UV_ESM does.
     pub fn secure_all(&self) {
         for gfn in 0..self.len() {
             if self.state(gfn) != Some(FrameState::Outside) {

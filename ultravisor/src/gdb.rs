@@ -1,4 +1,4 @@
-//! A client of QEMU's gdb server, as far as an ultravisor needs one: registers, breakpoints, resume.
+//! A client of QEMU's gdb server, with the commands that an ultravisor needs: registers, breakpoints, resume.
 
 pub mod client;
 pub mod packet;

@@ -1,15 +1,15 @@
-//! What kind of kernel an ultravisor meets.
+//! The kind of kernel that an ultravisor serves.
 
 /// What is known of the guest's kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guest {
-    /// It stays where UV_ESM entered it, and makes each ultracall with interrupts off and nothing in registers beyond
-    /// the arguments. Whatever it does otherwise is a violation.
+    /// A kernel that stays where UV_ESM entered it, and makes each ultracall with interrupts off and zeros in registers
+    /// beyond the arguments. Anything else is a violation.
     Strict,
-    /// Any kernel. It may move, and its programs make system calls: after UV_ESM it is stopped at its ultracalls and
-    /// not at its vectors.
+    /// Any kernel. It may move, and its programs make system calls, so after UV_ESM it is stopped at its ultracalls, not
+    /// at its vectors.
     Any {
-        /// Whether its tests of MSR\[S\] are changed, which TCG always reads as 0, so that they find 1.
+        /// Whether its tests of MSR\[S\] are patched to find 1; TCG reads the bit as 0.
         patch_msr: bool,
     },
 }

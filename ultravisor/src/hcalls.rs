@@ -1,4 +1,4 @@
-//! The hypercalls that the published ultravisor passes on for a secure VM, and what each hands the host.
+//! The hypercalls that the published ultravisor passes on for a secure VM, and what the host gets with each.
 //!
 //! Source: open-power/ultravisor `core/hcall-regs.c` (a number that is missing there, or has no register
 //! counts, aborts the ultravisor and with it the machine), `include/hvcall.h`; arguments: PAPR+ 14.5.
@@ -6,7 +6,7 @@
 /// A register that holds an argument: 0 is r4.
 type Argument = usize;
 
-/// What the arguments are to the host.
+/// What the host can do with the arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hands {
     /// Numbers.
@@ -24,10 +24,10 @@ pub enum Hands {
     },
     /// H_REGISTER_VPA: a buffer when it registers one, by the sub-function in the first argument.
     Vpa(Argument),
-    /// I/O addresses, which go through the I/O memory management unit as a device's do: what the host makes of them shows
-    /// in its trace.
+    /// I/O addresses, which are translated like a device's: the accesses are in the trace of the I/O memory management
+    /// unit.
     IoAddresses,
-    /// Addresses, in ways that nothing here judges: none of them is this kernel's business.
+    /// Addresses of kinds that are not judged here. Making such a call is a finding.
     Addresses,
 }
 
@@ -53,7 +53,7 @@ const fn with(number: u64, name: &'static str, hands: Hands) -> Listed {
 /// Bytes of the page that a list of TCEs fills, and of a queue.
 const PAGE: u64 = 4096;
 
-/// All of them, by number. What the ultravisor's table has for itself (H_SVM_*) is not a guest's.
+/// All of them, by number, without the ultravisor's own calls in its table (H_SVM_*), which a guest must not make.
 pub const LISTED: [Listed; 96] = [
     values(0x04, "H_REMOVE"),
     values(0x08, "H_ENTER"),
@@ -159,8 +159,8 @@ pub fn listed(number: u64) -> Option<&'static Listed> {
     LISTED.binary_search_by_key(&number, |call| call.number).ok().map(|index| &LISTED[index])
 }
 
-/// Whether the number is one of QEMU's and KVM's own calls, most of them made for firmware: H_CAS,
-/// H_UPDATE_DT, the client interface of VOF and their like.
+/// Whether the number is one of QEMU's and KVM's own calls, most of them for firmware: H_CAS, H_UPDATE_DT, VOF's client
+/// interface and others.
 #[must_use]
 pub const fn is_firmwares(number: u64) -> bool {
     matches!(number, 0xf001..=0xf00f)

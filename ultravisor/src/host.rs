@@ -1,6 +1,6 @@
-//! A host that answers hypercalls otherwise than QEMU would: the true position of a hostile hypervisor. Device
-//! registers, config space and TCEs are reached by hypercalls alone in a secure guest, so all that a device or a
-//! bridge can pretend can be pretended here.
+//! Rules of a host that answers hypercalls differently from QEMU, as a hostile hypervisor can. A secure guest accesses
+//! device registers, config space and TCEs by hypercalls only, so rules can fake everything that a device or a bridge can
+//! fake.
 
 /// Which calls a rule is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// The numbers of hypercalls that have to be looked at for it.
+    /// The numbers of the hypercalls that have to be inspected for it.
     #[must_use]
     pub fn numbers(self) -> &'static [u64] {
         match self {
@@ -110,22 +110,22 @@ impl Value {
 /// What the host does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
-    /// What it should; the call is written down.
+    /// Makes the call honestly, and records it.
     Look,
-    /// Nothing, and answers this: r3 and r4, or an RTAS call's status and its first word.
+    /// Does not make the call, and answers this: r3 and r4, or an RTAS call's status and its first word.
     Answer {
         /// r3, or RTAS's status word.
         status: i64,
         /// r4, or RTAS's first word after that.
         value: u64,
     },
-    /// What it should; then r4, or RTAS's first word after its status, becomes another.
+    /// Makes the call, then changes r4, or RTAS's first word after its status.
     Result(Value),
-    /// What it should; then r3 is this.
+    /// Makes the call, then sets r3 to this.
     R3(u64),
-    /// Of RTAS: now and then nothing, and answers random words of this seed; else what it should.
+    /// For RTAS: now and then answers with random words of this seed instead of making the call.
     Noise(u64),
-    /// What it was not asked for: an argument, r4 counted 0, becomes another first.
+    /// Changes an argument (0 is r4), then makes the call.
     Argument(usize, Value),
 }
 
@@ -162,7 +162,7 @@ impl Rule {
     }
 }
 
-/// A call that a rule was about, and what came of it.
+/// A call that a rule matched, and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     /// Which rule, counted from 0.
@@ -175,6 +175,6 @@ pub struct Seen {
     pub status: u64,
     /// r4, or RTAS's first word after its status, as the guest got it.
     pub value: u64,
-    /// Whether the host did anything but what it should.
+    /// Whether the host did anything but make the call honestly.
     pub lied: bool,
 }

@@ -40,7 +40,7 @@ impl fmt::Display for ImageError {
 
 impl std::error::Error for ImageError {}
 
-/// The loadable segments of a kernel: what its file puts into memory, not what it zeroes there.
+/// The loadable segments of a kernel: the bytes in its file, without the memory that is only zeroed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelImage {
     /// Offset from the kernel's base, and bytes.
@@ -157,7 +157,7 @@ impl KernelImage {
         self.segments.iter().map(|(offset, bytes)| offset + bytes.len() as u64).max().unwrap_or(0)
     }
 
-    /// What `objcopy -O binary -S` makes of the file: `kernel-size` bytes, zeros between the segments.
+    /// The bytes that `objcopy -O binary -S` makes of the file: `kernel-size` bytes, zeros between the segments.
     #[must_use]
     pub fn flat(&self) -> Vec<u8> {
         let mut flat = vec![0; usize::try_from(self.span()).unwrap_or(0)];
@@ -175,7 +175,7 @@ impl KernelImage {
     /// # Errors
     /// Guest RAM cannot be read.
     pub fn measure(&self, ram: &GuestRam, kernel_base: u64) -> io::Result<KernelMeasurement> {
-        // A file whose segments lie further apart than RAM is long is in no memory.
+        // A file whose span is larger than RAM cannot be in memory.
         let file = if self.span() > ram.size() { Vec::new() } else { self.flat() };
         if file.is_empty() {
             let (memory_sha512, file_sha512) = (sha512(&[]), sha512(&[]));

@@ -1,8 +1,8 @@
-//! What a hostile hypervisor does to a secure guest's CPUs while they run: who decides when, and what.
+//! Attacks of a hostile hypervisor on a secure guest's running CPUs: when they happen, and what they do.
 //!
 //! The published ultravisor enters a secure VM at any 32-byte-aligned address below 0x2000 that the hypervisor
 //! names, at any exit, whatever MSR\[EE\] says (`core/uvcall.c`, `uv_return`), and a hypervisor runs a vCPU when it
-//! likes, or never again. Moments are counted, never timed by a rate, and come from a seed.
+//! likes, or never again. The moments of an attack are counted, not timed, and come from a seed.
 
 use super::host::Subject;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::random::splitmix64;
 pub const SLOTS_END: u64 = 0x2000;
 /// Bytes between two of them.
 pub const SLOT: u64 = 32;
-/// Status bits of SRR1, of which the host chooses.
+/// Status bits of SRR1, which the host may choose.
 pub const STATUS_BITS: u64 = 0x783f_0000;
 
 /// Numbers that a seed leads to.
@@ -42,7 +42,7 @@ impl Random {
     }
 }
 
-/// When an attack may begin, at UV_ESM or when whoever watches the guest says so, and how far it is.
+/// When an attack may begin: at UV_ESM, or when the test says so. Also counts its moments.
 #[derive(Clone, Debug, Default)]
 pub struct Trigger {
     pulled: Arc<AtomicBool>,
@@ -87,7 +87,7 @@ impl Trigger {
 /// An attack on running CPUs.
 #[derive(Clone, Debug)]
 pub struct Attack {
-    /// What all that is random comes from.
+    /// Seed of all random choices.
     pub seed: u64,
     /// When it begins.
     pub trigger: Trigger,
@@ -116,7 +116,7 @@ pub enum Act {
 }
 
 impl Act {
-    /// The vCPU that is to be met with a lock, the lock's name, and the how manieth time, if one is.
+    /// For an attack on a vCPU that holds a lock: the vCPU, the lock's name, and the number of the taking, from 1.
     pub(super) const fn lock(&self) -> Option<(usize, &'static str, u32)> {
         match self {
             Self::Pause(Pauses { cpu, place: Place::Lock { name, nth }, .. }) => Some((*cpu, name, *nth)),
@@ -126,8 +126,8 @@ impl Act {
     }
 }
 
-/// A system reset of one vCPU, by a hypercall that the host has another one make. Rules keep the calls in sight at which
-/// it may come.
+/// A system reset of one vCPU, by a hypercall that the host makes another vCPU issue. Rules stop the guest at the calls
+/// at which the reset may come.
 #[derive(Clone, Copy, Debug)]
 pub struct Reset {
     /// Which, counted from 0; its server number is the same.
@@ -141,13 +141,13 @@ pub struct Reset {
 pub enum When {
     /// Another vCPU is about to make the n-th such call, counted from 1 and from the trigger on.
     Before(Subject, u32),
-    /// It has made it, and the victim so many instructions after that.
+    /// Another vCPU has made such a call, and the victim has run so many instructions since.
     After(Subject, u64),
     /// The victim has just taken the lock of this name.
     Lock(&'static str),
 }
 
-/// A CPU that is started without being asked for: the last one, just before one that is.
+/// The argument of a CPU that the host starts unasked: the last CPU, just before the guest starts one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stray {
     /// With the argument of the one that is about to be started.
@@ -160,10 +160,10 @@ pub enum Stray {
     Address(u64),
 }
 
-/// Interrupts of the hypervisor's choice, at the vCPU that booted.
+/// Interrupts of the hypervisor's choice, on the boot vCPU.
 #[derive(Clone, Debug)]
 pub struct Interrupts {
-    /// Where the guest may be entered.
+    /// Vectors at which the guest may be entered.
     pub slots: Vec<u64>,
     /// How often.
     pub count: u32,
@@ -199,7 +199,7 @@ pub enum Place {
     Lock {
         /// Its name.
         name: &'static str,
-        /// The how manieth time, from 1 on.
+        /// Number of the taking, from 1.
         nth: u32,
     },
 }
@@ -209,7 +209,7 @@ pub enum Place {
 pub struct Moment {
     /// Where the vCPU was.
     pub pc: u64,
-    /// Where it was entered; what it was about to execute, if nowhere.
+    /// The vector at which it was entered; if none, the instruction that it was about to execute.
     pub slot: u64,
     /// Its r0 to r31.
     pub gpr: Vec<u64>,
@@ -218,7 +218,7 @@ pub struct Moment {
 /// What an attack showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Weakness {
-    /// The guest went on where it was interrupted, and this register had changed.
+    /// The guest resumed where it was interrupted, with this register changed.
     Changed {
         /// Where it was entered.
         slot: u64,
@@ -227,7 +227,7 @@ pub enum Weakness {
         /// The register.
         register: String,
     },
-    /// It went somewhere, in a state that is neither its handlers' nor that of before.
+    /// It went to an address with a state that is neither its handlers' nor the interrupted one.
     Astray {
         /// Where it was entered.
         slot: u64,
@@ -238,7 +238,7 @@ pub enum Weakness {
         /// Its MSR there.
         msr: u64,
     },
-    /// Whoever was interrupted in a handler neither went on nor reported.
+    /// A handler that was interrupted neither went on nor reported.
     Stuck {
         /// Where it was entered first.
         slot: u64,
@@ -260,7 +260,7 @@ pub enum Weakness {
     Stack(u64),
     /// A CPU that was counted as missing runs on, here.
     LetIn(u64),
-    /// The request of a CPU that stood still, at this address, was changed by another.
+    /// Another CPU changed the request of a paused CPU, at this address.
     Request(u64),
 }
 
@@ -287,14 +287,14 @@ impl fmt::Display for Weakness {
     }
 }
 
-/// What came of an attack.
+/// The result of an attack.
 #[derive(Clone, Debug, Default)]
 pub struct Attacked {
     /// Its moments, in order; of probes, those of the first slot.
     pub moments: Vec<Moment>,
     /// Entries of slots that were followed.
     pub entries: u32,
-    /// Of those, the ones after which the guest went on as if nothing had been.
+    /// Of those, the ones after which the guest resumed unchanged.
     pub returned: u32,
     /// What it showed.
     pub weaknesses: Vec<Weakness>,

@@ -1,4 +1,4 @@
-//! What stands between a device and guest memory: the ultravisor's map of frames.
+//! Decides, by the ultravisor's map of frames, whether a device may access guest memory.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,29 +7,29 @@ use postern_adversary::gate::Gate;
 
 use crate::frames::{FRAME_SHIFT, FrameState, ShareMap};
 
-/// Asks the ultravisor. Before UV_ESM the host sees everything; before there is an ultravisor, nothing.
+/// A gate that asks the ultravisor. Before UV_ESM it allows every access; before there is an ultravisor, none.
 #[derive(Debug, Default)]
 pub struct Keeper {
     map: OnceLock<Arc<ShareMap>>,
-    /// Lets all accesses pass, and counts those that it should not have.
+    /// Allows all accesses, and counts those to private memory.
     counts: bool,
     private: AtomicU64,
     first: OnceLock<u64>,
 }
 
 impl Keeper {
-    /// One that lets a device see what is private, as QEMU's own devices do, and counts it.
+    /// A gate that allows accesses to private memory, as QEMU's own devices have them, and counts them.
     #[must_use]
     pub fn counting() -> Self {
         Self { counts: true, ..Self::default() }
     }
 
-    /// The guest has an ultravisor now. There is one guest to a keeper: a second map is not taken.
+    /// Sets the ultravisor's map. A gate serves one guest, so a second map is ignored.
     pub fn ask(&self, map: Arc<ShareMap>) {
         drop(self.map.set(map));
     }
 
-    /// Accesses to what was not shared that were let pass, and the address of the first.
+    /// Number of allowed accesses to private memory, and the address of the first.
     #[must_use]
     pub fn private(&self) -> Option<(u64, u64)> {
         let first = *self.first.get()?;

@@ -1,5 +1,5 @@
-//! An ultravisor beside stock QEMU: it meets the guest's `sc 2` through the gdb server and keeps, outside the
-//! guest, which frames are shared.
+//! An emulated ultravisor beside stock QEMU: it serves the guest's `sc 2` through QEMU's gdb server, and keeps the map of
+//! shared frames outside the guest.
 //!
 //! QEMU has to be started with `-S`, a gdb server on a Unix socket, and its RAM in a shared file:
 //! ```text
@@ -76,22 +76,22 @@ use crate::gdb::GdbError;
 pub struct Config {
     /// Which description it follows.
     pub behaviour: Behaviour,
-    /// What goes wrong on purpose.
+    /// Faults that it commits on purpose.
     pub faults: Faults,
     /// With [`Firmware::Bios`]: ranges, as address and size, that the tree reserves from the start. Each is filled
-    /// with [`publish::MARK`], for whoever wants to know whether somebody wrote there.
+    /// with [`publish::MARK`], so that a test can see whether anything wrote there.
     pub reserve: Vec<(u64, u64)>,
-    /// With [`Firmware::Bios`]: how the tree lies, made before the first instruction.
+    /// With [`Firmware::Bios`]: changes to the tree, made before the first instruction.
     pub edits: Vec<doctor::Edit>,
     /// What the host does with hypercalls that a secure guest makes.
     pub host: Vec<host::Rule>,
-    /// What it does to the guest's CPUs while they run.
+    /// The host's attack on the guest's running CPUs.
     pub attack: Option<inject::Attack>,
-    /// Whether each hypercall's registers are kept to what it has, and the seed of what the others become.
+    /// Whether each hypercall passes and returns only its own registers, and the seed for the values of the others.
     pub registers: Option<u64>,
     /// What kind of guest it is.
     pub guest: Guest,
-    /// What started the guest, which decides what UV_ESM may ask of the tree.
+    /// What started the guest, which decides what UV_ESM may require of the tree.
     pub firmware: Firmware,
     /// The kernel's file, for comparison at UV_ESM.
     pub kernel_elf: PathBuf,
@@ -126,7 +126,7 @@ impl Config {
     }
 }
 
-/// Why there is no ultravisor, or none any more.
+/// Why the ultravisor did not start, or ended early.
 #[derive(Debug)]
 pub enum UvError {
     /// The gdb server.
@@ -169,7 +169,7 @@ impl From<GdbError> for UvError {
 pub enum End {
     /// With QEMU.
     QemuEnded,
-    /// Before that: nobody answered the guest's later calls.
+    /// Before QEMU: nobody answered the guest's later calls.
     Failed(UvError),
 }
 
@@ -184,13 +184,13 @@ pub struct Report {
     pub calls: Vec<CallRecord>,
     /// Every UV_ESM that got as far as reading the tree.
     pub esm: Vec<EsmReport>,
-    /// What the guest did that it must not.
+    /// Rules that the guest broke.
     pub violations: Vec<Violation>,
-    /// The hypercalls that the host's rules were about.
+    /// The hypercalls that the host's rules matched.
     pub host: Vec<host::Seen>,
-    /// Hypercalls whose registers were kept to what each has.
+    /// Number of hypercalls that passed and returned only their own registers.
     pub disciplined: u64,
-    /// What came of an attack on its CPUs.
+    /// The result of an attack on its CPUs.
     pub attacked: inject::Attacked,
     /// Frames (64 KiB) shared at the end, as runs.
     pub shared: Vec<Range<u64>>,
@@ -202,19 +202,19 @@ pub struct Report {
     pub patched: Vec<String>,
     /// Where the kernel was when it made its last ultracall.
     pub kernel: u64,
-    /// A guest of any kind ran programs before any UV_ESM: none was waited for any more.
+    /// A guest of kind [`Guest::Any`] ran programs before any UV_ESM, so none was expected any more.
     pub ordinary: bool,
 }
 
-/// An ultravisor at work in a thread of its own.
+/// An ultravisor that runs in its own thread.
 #[derive(Debug)]
 pub struct Ultravisor {
     map: Arc<ShareMap>,
     thread: JoinHandle<Report>,
 }
 
-/// Takes its place under a guest that stands at reset (`-S`), and lets it run. QEMU's RAM file must exist, the
-/// socket may take a while to appear.
+/// Attaches an ultravisor to a guest that is stopped at reset (`-S`), and lets the guest run. QEMU's RAM file must exist;
+/// the socket may take a while to appear.
 ///
 /// # Errors
 /// [`UvError`]; the guest is then still at reset.
@@ -232,7 +232,7 @@ pub fn attach(
 }
 
 impl Ultravisor {
-    /// The map of frames, to be asked at any time.
+    /// The map of frames, which can be read at any time.
     #[must_use]
     pub fn share_map(&self) -> Arc<ShareMap> {
         Arc::clone(&self.map)
@@ -244,7 +244,7 @@ impl Ultravisor {
         self.thread.is_finished()
     }
 
-    /// Waits until QEMU has ended, however that came, and tells what happened. It does not end QEMU.
+    /// Waits until QEMU has ended, for whatever reason, and returns the report. Does not end QEMU.
     #[must_use]
     pub fn join(self) -> Report {
         match self.thread.join() {

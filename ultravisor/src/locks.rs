@@ -1,5 +1,5 @@
-//! Where a kernel takes its locks: a compare-and-exchange from 0 that has succeeded. What was a 0 is a lock if its name
-//! follows it (`crates/papr/src/lock.rs`).
+//! Finds where a kernel takes its locks: each successful compare-and-exchange from 0. The word is a lock if a name follows
+//! it in memory (`crates/papr/src/lock.rs`).
 
 use super::general::General;
 use super::ram::GuestRam;
@@ -33,7 +33,7 @@ pub(super) fn find(base: u64, image: &[u8]) -> Vec<(u64, Site)> {
     sites.map(|(index, found)| (base + 4 * (index as u64 + 4), Site(found[2]))).collect()
 }
 
-/// Whether the vCPU with these registers, which is where a site leads to, has just taken the lock of this name.
+/// Whether the vCPU with these registers, which has just passed `site`, took the lock of this name there.
 pub(super) fn taken(ram: &GuestRam, general: &General, site: Site, name: &str) -> io::Result<bool> {
     let register = |shift: u32| (site.0 >> shift & 31) as usize;
     let base = if register(16) == 0 { 0 } else { general.gpr(register(16)) };

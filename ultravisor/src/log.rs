@@ -11,16 +11,16 @@ use super::call::{self, Code};
 use super::esm::EsmReport;
 use super::machine::{Call, Resume, Verdict, Violation};
 
-/// One ultracall and what became of it.
+/// One ultracall and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallRecord {
     /// Counted from 1.
     pub n: u64,
     /// The call.
     pub call: Call,
-    /// What became of it.
+    /// The result.
     pub verdict: Verdict,
-    /// Whether a fault stood in for the call's work.
+    /// Whether a fault replaced the call's work.
     pub faulted: bool,
     /// When it was done, just before the guest went on.
     pub at: SystemTime,
@@ -28,7 +28,7 @@ pub struct CallRecord {
     pub duration: Duration,
     /// The vCPU, as the gdb server names it.
     pub thread: String,
-    /// Who made it, innermost first; looked for in a guest of any kind alone.
+    /// Its callers, innermost first; only for [`super::Guest::Any`].
     pub callers: Vec<String>,
 }
 
@@ -124,7 +124,7 @@ impl Log {
         self.line(&json!({ "violation": violation.to_string() }))
     }
 
-    /// Each line is written at once: a run that is cut short leaves what happened until then.
+    /// Writes each line at once, so that a run that is cut short leaves its calls so far.
     fn line(&mut self, value: &Value) -> io::Result<()> {
         match &mut self.0 {
             Some(file) => file.write_all(format!("{value}\n").as_bytes()),

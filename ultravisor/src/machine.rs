@@ -1,4 +1,4 @@
-//! What each ultracall does and answers: the published firmware's dispatch, and the documented one.
+//! The effect and the answer of each ultracall, by the published source or by the document.
 //!
 //! Source: open-power/ultravisor `core/uvcall.c`, `core/svm_host.c` (published), `doc/ultravisor.rst`
 //! (documented).
@@ -27,7 +27,7 @@ const MSR_PR: u64 = 1 << 14;
 /// Which of the two descriptions of the ultravisor is followed where they differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
-    /// The published source: r3 keeps the opcode once a share or unshare has started, whatever came of it.
+    /// The published source: once a share or unshare has started, r3 keeps the opcode, whatever the result.
     Published,
     /// The document: codes in r3, and every share and unshare zeroes.
     Documented,
@@ -62,14 +62,14 @@ pub enum Resume {
         /// r3.
         fdt: u64,
     },
-    /// Nowhere: the ultravisor ended, or it killed the VM.
+    /// Not at all: the ultravisor ended, or it killed the VM.
     Never,
 }
 
-/// What became of a call.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What the ultravisor itself concluded, told to the guest or not.
+    /// The ultravisor's own result, whether or not the guest is told.
     pub code: Code,
     /// How the guest goes on.
     pub resume: Resume,
@@ -124,7 +124,7 @@ impl Machine {
         self.warn_only = true;
     }
 
-    /// The guest may move: what it does with the place where it was entered, and what it shows, is its own affair.
+    /// Permits the guest to move, and to reuse and share the place where it was entered.
     pub fn permit_moves(&mut self) {
         self.moves = true;
     }
@@ -139,10 +139,10 @@ impl Machine {
         self.data.take()
     }
 
-    /// What a CPU with this server number, started by RTAS, makes of the ultravisor.
+    /// Checks the server number of a CPU that RTAS starts.
     ///
     /// # Errors
-    /// It is not below the number of CPUs: the ultravisor asserts, and nothing goes on.
+    /// It is not below the number of CPUs: an assertion of the ultravisor fails, and the run ends.
     pub fn start_cpu(&mut self, server: u64) -> Result<(), Violation> {
         let max = self.esm.iter().rfind(|esm| esm.succeeded()).map(|esm| u64::from(esm.max_cpus));
         if max.is_none_or(|max| server < max) {
@@ -165,7 +165,7 @@ impl Machine {
         self.in_use.first().is_some_and(|(at, size)| (*at..at + size).contains(&address))
     }
 
-    /// Writes down, once, what the guest must not do.
+    /// Records a violation, once.
     pub fn accuse(&mut self, violation: Violation) {
         if !self.violations.contains(&violation) {
             self.violations.push(violation);
@@ -178,7 +178,7 @@ impl Machine {
         self.image.span()
     }
 
-    /// Does what a call asks for, or the fault in its place.
+    /// Serves a call, or commits the fault instead.
     ///
     /// # Errors
     /// Guest RAM cannot be accessed.
@@ -202,7 +202,7 @@ impl Machine {
             return Ok(answered(Code::FUNCTION));
         };
         let is_share = matches!(number, Number::SharePage | Number::UnsharePage | Number::UnshareAllPages);
-        // The document's U_INVALID for a VM that is not secure has no number anywhere; the source's has.
+        // The document says U_INVALID for a VM that is not secure, but gives it no number; the source's code has one.
         if is_share && !self.secure {
             self.violations.push(Violation::NotSecure(opcode));
             return Ok(answered(Code::PERMISSION));

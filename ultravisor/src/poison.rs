@@ -1,4 +1,4 @@
-//! What a host leaves in memory for a guest that reads, or runs, what was not measured.
+//! Data and code that a hostile host leaves in unmeasured memory, for a guest that reads or runs it.
 
 use std::io;
 use std::ops::Range;
@@ -83,8 +83,8 @@ fn payload(at: usize) -> Vec<u32> {
     words
 }
 
-/// Fills what a guest finds after UV_ESM and what nobody measured: low memory, the rest of the frames that were
-/// brought in for kernel, tree and initrd, and after a development build's UV_ESM all memory.
+/// Fills the unmeasured memory that a guest finds after UV_ESM: low memory, the rest of the frames that were brought in
+/// for kernel, tree and initrd, and after a development build's UV_ESM all other memory.
 pub(super) fn spread(
     ram: &GuestRam,
     map: &ShareMap,
@@ -110,7 +110,7 @@ pub(super) fn spread(
     Ok(())
 }
 
-/// What is left of a range without others.
+/// The parts of a range outside others.
 fn without(range: Range<u64>, others: &[Range<u64>]) -> Vec<Range<u64>> {
     others.iter().fold(vec![range], |left, other| {
         let cut =
@@ -119,8 +119,8 @@ fn without(range: Range<u64>, others: &[Range<u64>]) -> Vec<Range<u64>> {
     })
 }
 
-/// Fills the frames that hold nothing yet. The first empty one behind a frame with content stays: it can be the end of
-/// a loaded file, which is zeros there.
+/// Fills the empty frames. The first empty frame after one with content stays empty: a loaded file may end there with
+/// zeros.
 pub(super) fn fill(ram: &GuestRam, byte: u8) -> io::Result<()> {
     let (empty, full) = (vec![0; FRAME], vec![byte; FRAME]);
     let mut after_content = false;

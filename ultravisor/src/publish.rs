@@ -1,4 +1,4 @@
-//! Telling a guest, by its device tree, that there is an ultravisor. Real firmware does not; MSR\[S\] does.
+//! Tells a guest by its device tree that there is an ultravisor. Real firmware does not do this; MSR\[S\] tells a guest.
 
 use std::io;
 

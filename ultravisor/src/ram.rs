@@ -1,7 +1,7 @@
 //! Guest RAM, through the file that QEMU maps as its memory backend: guest physical 0 is offset 0.
 //!
-//! Reads and writes go through the file, not through a mapping: on Linux both see the same pages, and an
-//! access to a file that has shrunk or gone is an error here where a mapping would be killed by a signal.
+//! Reads and writes go through the file, not through a mapping. On Linux both see the same pages; an access to a file that
+//! has shrunk is an error here, where a mapping would raise a signal.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -63,8 +63,8 @@ impl GuestRam {
         Ok(true)
     }
 
-    /// Makes a run of frames read as zeros. Where the file system can, their memory is given back to the host's
-    /// kernel, which takes no time for memory that was never touched.
+    /// Makes a run of frames read as zeros. Where the file system can, it frees their memory, which takes no time for
+    /// memory that was never touched.
     ///
     /// # Errors
     /// The file failed.

@@ -12,16 +12,16 @@ use crate::counts::{Counts, counts};
 use crate::hcalls::{self, Hands};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A hypercall, less what differs from call to call and matters to nobody.
+/// A hypercall, without the values that differ from call to call and are not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Hcall {
     /// r3.
     pub number: u64,
-    /// r4 to r7; 0 where the call is listed and hands nothing but values.
+    /// r4 to r7; zeros if the call is listed and takes only values.
     pub arguments: [u64; 4],
     /// The instruction.
     pub nip: u64,
-    /// Whether a register beyond its arguments, up to r12, holds anything.
+    /// Whether a register beyond its arguments, up to r12, is not zero.
     pub excess: bool,
 }
 
@@ -30,7 +30,7 @@ pub struct Hcall {
 pub struct Times {
     /// How often.
     pub count: u64,
-    /// Its place among all hypercalls of its part when it was made first, from 1.
+    /// Position of the first one among all hypercalls of its part, from 1.
     pub first: usize,
 }
 
@@ -43,14 +43,14 @@ pub struct Taken {
     pub name: String,
 }
 
-/// What was asked of the host in one part of a run, each thing once.
+/// The hypercalls and exceptions in one part of a run, each different one once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
     /// Hypercalls.
     pub hcalls: BTreeMap<Hcall, Times>,
     /// Exceptions.
     pub taken: BTreeSet<Taken>,
-    /// Hypercalls, each time counted.
+    /// Number of all hypercalls.
     pub count: usize,
 }
 
@@ -67,7 +67,7 @@ pub struct Requests {
     entry: Option<[u64; 2]>,
     /// The last exception's line: one hypercall after the other raises the same.
     last: String,
-    /// Lines that could not be read. An observer that cannot read must not nod.
+    /// Lines that could not be parsed. They count as a finding.
     pub unread: Vec<String>,
 }
 
@@ -82,14 +82,14 @@ impl Requests {
         requests
     }
 
-    /// Of a guest whose programs make system calls, of which one may look like UV_ESM. None runs before the first UV_ESM, and
-    /// whoever repeats that one has the same arguments.
+    /// For a guest whose programs make system calls, which can look like UV_ESM. No program runs before the first UV_ESM,
+    /// and a repeated UV_ESM has the same arguments.
     #[must_use]
     pub fn of_any_guest() -> Self {
         Self { programs: true, ..Self::default() }
     }
 
-    /// Reads one line; answers the address of the argument block if it is a secure guest's RTAS call.
+    /// Reads one line. Returns the address of the argument block if it is a secure guest's RTAS call.
     pub fn take(&mut self, line: &str) -> Option<u64> {
         let secure = self.after.is_some();
         let part = self.after.as_mut().unwrap_or(&mut self.before);
@@ -104,7 +104,7 @@ impl Requests {
             }
         } else if let Some(rest) = line.strip_prefix("syscall ") {
             match register(rest, "r3") {
-                // One that failed is no boundary, but only the last one counts.
+                // The last UV_ESM is the boundary. What followed an earlier, failed one counts as before.
                 Some(opcode) if opcode == Number::Esm as u64 => {
                     let arguments = ["r4", "r5"].map(|name| register(rest, name).unwrap_or_default());
                     if self.programs && *self.entry.get_or_insert(arguments) != arguments {
@@ -149,7 +149,7 @@ impl Part {
     }
 }
 
-/// Most lines are those of calls that hand nothing but values: of them no more is read than has to be.
+/// Parses a hypercall. Most lines are calls that take only values, of which no more is parsed than needed.
 fn hcall(text: &str) -> Option<Hcall> {
     let number = text.strip_prefix("r3=")?.split(' ').next()?;
     let number = u64::from_str_radix(number, 16).ok()?;

@@ -1,5 +1,5 @@
-//! The published ultravisor's handlers of RTAS services (`svm/svm-rtas-hdlr.c`): chosen by the token alone, whatever
-//! the number of arguments. Each copies a buffer of the guest's out to the host, in from it, or both.
+//! The published ultravisor's handlers of RTAS services (`svm/svm-rtas-hdlr.c`). The token alone chooses the handler,
+//! whatever the number of arguments. Each handler copies a buffer of the guest to the host, from the host, or both ways.
 
 /// A handler.
 #[derive(Clone, Copy, Debug)]

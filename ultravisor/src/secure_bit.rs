@@ -1,5 +1,5 @@
-//! Tests of MSR\[S\] in a kernel's code. TCG has no such bit, so a guest that reads it finds 0; it is made to find 1 by
-//! a `lis` in the place of its `mfmsr`.
+//! Finds the tests of MSR\[S\] in a kernel's code. TCG reads the bit as 0; a `lis` in the place of the `mfmsr` makes the
+//! guest read 1.
 //!
 //! Source: Power ISA 3.1, Book I 3.3 (encodings) and Book III 4.2.1 (MSR bit 41).
 

@@ -1,4 +1,4 @@
-//! The loop that meets the guest at its system-call vector, through QEMU's gdb server.
+//! The loop that stops the guest at its system-call vector, through QEMU's gdb server, and serves its ultracalls.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -72,12 +72,12 @@ pub(super) struct Server {
     counts: [u64; Number::ALL.len()],
     attacker: Option<Attacker>,
     discipline: Option<Discipline>,
-    /// Hypercalls of which the first returns into a vector.
+    /// Addresses of hypercalls; the first one that is made returns into a vector.
     exits: Vec<u64>,
     frozen: Option<Frozen>,
     /// Where locks are taken, while a vCPU is to be stopped with one.
     locks: HashMap<u64, Site>,
-    /// How often the vCPU has taken it.
+    /// How often the vCPU has taken the lock that the attack waits for.
     takings: u32,
     /// An instruction of the guest's that makes a hypercall.
     call_site: Option<u64>,
@@ -163,7 +163,7 @@ impl Server {
             kernel: 0,
         };
         if config.firmware == Firmware::Bios {
-            // An ordinary guest makes no UV_ESM that would tell where it is.
+            // An ordinary guest makes no UV_ESM, so its address has to be assumed.
             if !server.is_pulled() {
                 server.find_locks(BIOS_BASE)?;
             }
@@ -183,7 +183,7 @@ impl Server {
     pub(super) fn run(mut self) -> Report {
         let end = loop {
             let more = self.next_call();
-            // Whatever ended the guest, the log says what it did.
+            // The violations are logged in any case.
             let logged = self.log_violations().map_err(UvError::Log);
             match more.and_then(|more| logged.map(|()| more)) {
                 Ok(true) => {}

@@ -1,4 +1,4 @@
-//! What the host sees in frames that a guest shares for a moment, to prove that they are its own: a public word at the
+//! Checks frames that a guest shares for a moment to prove that they are its own. The host may see a public word at the
 //! start of each, and nothing else.
 
 use std::io;
@@ -22,7 +22,7 @@ pub fn word(gfn: u64) -> [u8; 16] {
 pub(super) fn data(ram: &GuestRam, frames: &Range<u64>) -> io::Result<Option<u64>> {
     const ZEROS: [u8; 4096] = [0; 4096];
     for (start, bytes) in ram.written(frames.start << FRAME_SHIFT..frames.end << FRAME_SHIFT)? {
-        // By blocks, which are compared at once: nearly all are zeros but for a word.
+        // Compared by blocks, because nearly all blocks are zeros.
         for (at, block) in (start..).step_by(ZEROS.len()).zip(bytes.chunks(ZEROS.len())) {
             if ZEROS.get(..block.len()) == Some(block) {
                 continue;

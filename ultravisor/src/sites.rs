@@ -1,11 +1,11 @@
-//! Where a kernel makes hypercalls: its `sc 1` instructions, which QEMU serves without passing a vector.
+//! Finds the `sc 1` instructions of a kernel. QEMU serves hypercalls without going through a vector.
 
 const SC_1: u32 = 0x4400_0022;
 /// `li r3,N`, as addi r3,0,N.
 const LI_R3: u32 = 0x3860_0000;
 /// `ori r3,rX,0xf000`, which follows a zero in rX.
 const ORI_R3_RTAS: u32 = 0x6003_f000;
-/// Instructions before the call that are looked at.
+/// Instructions before the call that are searched for its number.
 const REACH: usize = 12;
 
 /// One `sc 1`.
@@ -13,7 +13,7 @@ const REACH: usize = 12;
 pub struct Site {
     /// Address of the instruction.
     pub at: u64,
-    /// The number that r3 holds there, when the instructions before tell.
+    /// The call's number in r3, if the instructions before tell it.
     pub number: Option<u64>,
 }
 
@@ -25,7 +25,7 @@ pub fn find(base: u64, image: &[u8]) -> Vec<Site> {
     calls.map(|(index, _)| Site { at: base + 4 * index as u64, number: number(&words[..index]) }).collect()
 }
 
-/// What the last instruction that has to do with r3 puts there.
+/// The value that the last instruction with r3 puts into it.
 fn number(before: &[u32]) -> Option<u64> {
     let concerns_r3 = |word: &&u32| (**word >> 21 & 31) == 3 || (**word >> 16 & 31) == 3;
     let word = *before.iter().rev().take(REACH).find(concerns_r3)?;

@@ -1,5 +1,5 @@
-//! Strict mode: what a guest did after UV_ESM that the published ultravisor does not survive or the real
-//! machine does not do, though QEMU lets it pass.
+//! Strict mode: finds what a guest did after UV_ESM that QEMU permits, but that the published ultravisor does not survive
+//! or a real machine does not do.
 
 use crate::FRAME_SIZE;
 use crate::frames::Shared;
@@ -24,7 +24,7 @@ const INT_SET_QUEUE_CONFIG: u64 = 0x3b8;
 /// QEMU's name for an instruction that does not exist, or not for a guest.
 const ILLEGAL: &str = "HV_EMU";
 
-/// The memory that the rules speak of.
+/// The state of memory, for the rules.
 #[derive(Clone, Debug)]
 pub struct Memory {
     /// Bytes of RAM.
@@ -41,7 +41,7 @@ impl Memory {
         ever.allows(address, bytes)
     }
 
-    /// Whether all of it is RAM that the guest has for itself.
+    /// Whether the range is RAM that is private to the guest.
     fn private(&self, address: u64, bytes: u64) -> bool {
         let Some(end) = address.checked_add(bytes).filter(|end| *end <= self.bytes) else { return false };
         let mut frames = (address & !(FRAME_SIZE - 1)..end).step_by(FRAME_SIZE as usize);
@@ -61,7 +61,7 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads the block at `address` of guest memory, which the file is.
+    /// Reads the block at `address` of the guest memory in this file.
     #[must_use]
     pub fn read(memory: &File, address: u64) -> Option<Self> {
         let mut words = [0; 12];
@@ -71,14 +71,14 @@ impl Block {
     }
 }
 
-/// Something that ends a real secure guest, or worse.
+/// A rule that the guest broke, which would end a real secure guest, or worse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Breach {
     /// A call for firmware: panics the ultravisor.
     Firmware(Hcall),
     /// A call outside the ultravisor's table: aborts it, and the machine with it.
     Unlisted(Hcall),
-    /// A call with something in a register beyond its arguments: the host would be told what that was.
+    /// A call with a register beyond its arguments that is not zero: the host would see it.
     Excess(Hcall),
     /// A call that hands the host an address in private memory, which it cannot read.
     PrivateAddress(&'static str, Hcall),
@@ -94,7 +94,7 @@ pub enum Breach {
     ExecutesShared(u64),
     /// An illegal instruction: ends the guest, no 0x700.
     Illegal(u64),
-    /// A line that was not understood.
+    /// A line that could not be parsed.
     Unread(String),
     /// Nothing was seen after UV_ESM.
     NothingSeen,
@@ -170,14 +170,14 @@ pub fn of_hcall(call: &Hcall, memory: &Memory) -> Option<Breach> {
     match hands {
         Hands::Values => None,
         Hands::Addresses | Hands::IoAddresses => Some(Breach::Addresses(name, *call)),
-        // With no page a queue is taken back (PAPR+, H_INT_SET_QUEUE_CONFIG).
+        // Address 0 unregisters a queue (PAPR+, H_INT_SET_QUEUE_CONFIG).
         Hands::Buffer { address, .. }
             if call.number == INT_SET_QUEUE_CONFIG && call.arguments.get(address) == Some(&0) =>
         {
             None
         }
         Hands::Buffer { address, bytes } => buffer(address, bytes),
-        // Sub-functions 1 to 3 register, 5 to 7 take back.
+        // Sub-functions 1 to 3 register, 5 to 7 deregister.
         Hands::Vpa(address) if (1..=3).contains(&(call.arguments[0] >> 45 & 7)) => buffer(address, VPA_BYTES),
         Hands::Vpa(_) => None,
         Hands::DeviceAddress(at) => {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::image::Fields;
 
-/// In effective addresses the four top bits say which mapping.
+/// The four top bits of an effective address, which select the mapping.
 const MAPPING: u64 = 0xf000_0000_0000_0000;
 const SYMBOL_TABLE: u64 = 2;
 const FUNCTION: u64 = 2;
@@ -22,7 +22,7 @@ struct Function {
 pub struct Symbols(Vec<Function>);
 
 impl Symbols {
-    /// Those of a file; none where there are none.
+    /// The functions of a file; empty if it has no symbols.
     #[must_use]
     pub fn load(path: &Path) -> Self {
         std::fs::read(path).ok().and_then(|file| parse(&file)).unwrap_or_default()

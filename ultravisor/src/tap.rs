@@ -1,4 +1,4 @@
-//! The rules of a host that lies, held against each hypercall as it is made.
+//! Matches each hypercall with the rules of a host that lies.
 
 use super::host::{H_LOGICAL_CI_LOAD, H_LOGICAL_CI_STORE, H_RTAS, Rule, Seen, Subject, Value, What};
 use super::ram::GuestRam;
@@ -10,7 +10,7 @@ use std::io;
 /// A virtio device's registers are in a BAR of 16 KiB (QEMU's virtio-pci), its status is the byte here.
 const BAR: u64 = 16 << 10;
 const STATUS: u64 = 0x14;
-/// Calls within which a site whose number cannot be told beforehand has to make one that a rule is about.
+/// A call site of unknown number is no longer watched after so many calls that no rule is about.
 const PROBATION: u32 = 24;
 /// Most words that an argument block of this kernel has after its head.
 const MOST_WORDS: u32 = 16;
@@ -84,7 +84,7 @@ impl Call {
     }
 }
 
-/// The rules, and what they have come to.
+/// The rules, and the calls that they matched.
 #[derive(Debug, Default)]
 pub(super) struct Tap {
     rules: Vec<Rule>,
@@ -122,7 +122,7 @@ impl Tap {
 
     /// Takes RTAS's tokens from the guest's tree.
     pub(super) fn learn(&mut self, token: impl Fn(&str) -> Option<u32>) {
-        // Where several have one token, the ultravisor's handler is the one that is reached.
+        // If several services have one token, the one with a handler of the ultravisor counts.
         let handled = HANDLERS.iter().map(|handler| handler.service);
         let names = SERVICES.into_iter().chain(handled).chain([START_CPU]);
         self.tokens = names.filter_map(|name| Some((token(name)?, name))).collect();
@@ -165,10 +165,10 @@ impl Tap {
         Some((service, argument(handler?.buffer)?))
     }
 
-    /// The calls that have to be stopped at.
+    /// The call sites that need a breakpoint.
     pub(super) fn watch(&mut self, sites: &[Site]) -> Vec<u64> {
         let wanted: Vec<u64> = self.rules.iter().flat_map(|rule| rule.of.numbers()).copied().collect();
-        // A call that has sites of its own is hardly made elsewhere.
+        // A call that has known sites is hardly made elsewhere.
         let known = wanted.iter().all(|wanted| sites.iter().any(|site| site.number == Some(*wanted)));
         let fits = |site: &&Site| !wanted.is_empty() && site.number.is_none_or(|n| wanted.contains(&n));
         self.sites = sites
@@ -183,7 +183,7 @@ impl Tap {
         self.sites.contains_key(&address)
     }
 
-    /// Notes that a site made a call that no rule is about; true when it need not be stopped at any more.
+    /// Records that a site made a call that no rule is about. True if its breakpoint is no longer needed.
     pub(super) fn dismiss(&mut self, address: u64) -> bool {
         let Some(left) = self.sites.get_mut(&address) else { return false };
         if *left != u32::MAX {
@@ -192,7 +192,7 @@ impl Tap {
         *left == 0 && self.sites.remove(&address).is_some()
     }
 
-    /// Whether no rule has anything to do any more; then the sites that were still watched.
+    /// The sites that are still watched, if all rules are over; else none.
     pub(super) fn finished(&mut self) -> Vec<u64> {
         let over = |(rule, count): (&Rule, &u64)| rule.to <= *count;
         if self.rules.iter().zip(&self.counts).all(over) {
@@ -201,7 +201,7 @@ impl Tap {
         Vec::new()
     }
 
-    /// Reads what a call with these registers asks for.
+    /// Reads a call with these registers, and its argument block.
     pub(super) fn read(&self, ram: &GuestRam, number: u64, registers: [u64; 4]) -> io::Result<Call> {
         let mut call = Call { number, registers, block: None };
         if number == H_RTAS {
@@ -219,8 +219,8 @@ impl Tap {
         Ok(call)
     }
 
-    /// The rules that the call falls under, each with the call's place among those; what the first of them that
-    /// is not over wants done comes first.
+    /// The rules that match the call, each with the number of the match. The first rule that is not over comes first and
+    /// decides.
     pub(super) fn judge(&mut self, call: &Call) -> Vec<(usize, u64, What)> {
         if call.is_device() && call.registers[0] == 1 && call.registers[1] % BAR == STATUS {
             let base = call.registers[1] - STATUS;
@@ -268,7 +268,7 @@ impl Tap {
         }
     }
 
-    /// Writes down what became of a call.
+    /// Records the result of a call.
     pub(super) fn note(&mut self, call: &Call, hits: &[(usize, u64, What)], status: u64, value: u64) {
         let decided = hits.first().filter(|(_, _, what)| *what != What::Look).map(|(rule, ..)| *rule);
         self.seen.extend(hits.iter().map(|&(rule, nth, _)| Seen {

@@ -1,4 +1,4 @@
-//! The command: an ultravisor put before somebody's own QEMU command line.
+//! The command `postern-ultravisor`, which runs a user's own QEMU command line with an ultravisor.
 
 pub mod absent;
 pub mod attach;

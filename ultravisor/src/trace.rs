@@ -68,12 +68,12 @@ impl Event {
 /// A run's events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// Before SLOF handed the final tree to QEMU (H_UPDATE_DT, at `quiesce`): what firmware did for itself.
-    /// Empty under the firmwares that have no devices of their own.
+    /// Before SLOF handed the final tree to QEMU (H_UPDATE_DT, at `quiesce`): events of firmware itself. Empty under
+    /// firmware without device drivers.
     pub firmware: Vec<Event>,
     /// From there on: the kernel.
     pub kernel: Vec<Event>,
-    /// Lines that name an event of ours and could not be read. An observer that cannot read must not nod.
+    /// Lines that name one of [`EVENTS`] and could not be parsed. They count as a finding.
     pub unread: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Where a kernel makes ultracalls: its `sc 2` instructions.
+//! Finds the `sc 2` instructions of a kernel.
 
 /// `sc 2`.
 pub(crate) const SC_2: u32 = 0x4400_0042;
@@ -17,8 +17,8 @@ pub(crate) fn offsets(image: &[u8], little: bool) -> Vec<u64> {
     (0..).step_by(4).zip(words(image, little)).filter(|(_, word)| *word == SC_2).map(|(at, _)| at).collect()
 }
 
-/// Each address at which a CPU may come to an instruction of a kernel that was entered at `base`, and where the kernel
-/// is then: there, or at 0, where Linux copies itself; each in real mode and in the linear mapping.
+/// Each effective address of an instruction of a kernel that was entered at `base`, and the kernel's address then: `base`,
+/// or 0, where Linux copies itself; each in real mode and in the linear mapping.
 pub(crate) fn addresses(base: u64, offset: u64) -> [(u64, u64); 4] {
     let moved = base + offset;
     [(moved, base), (offset, 0), (LINEAR | offset, 0), (LINEAR | moved, base)]

@@ -1,4 +1,4 @@
-//! What a guest does that it must not, by the ultravisor's account.
+//! Rules that a guest breaks, by the ultravisor's account.
 
 use super::call;
 use std::fmt;
@@ -12,7 +12,7 @@ pub enum Violation {
     HypervisorCall(u64),
     /// A call made from problem state.
     ProblemState(u64),
-    /// A call with something in a register beyond its arguments.
+    /// A call with a register beyond its arguments that is not zero.
     Unscrubbed {
         /// The ultracall, or the hypercall.
         opcode: u64,
@@ -23,8 +23,8 @@ pub enum Violation {
     UnlistedHypercall(u64),
     /// An ultracall with interrupts enabled: one that arrives during it is lost.
     Interruptible(u64),
-    /// RTAS's handler of this service moves private memory at this address to the host or back, or starts a CPU
-    /// there.
+    /// The ultravisor's handler of this RTAS service copies private memory at this address to the host or from it, or
+    /// starts a CPU there.
     Rtas(&'static str, u64),
     /// A share call before UV_ESM.
     NotSecure(u64),
@@ -39,23 +39,23 @@ pub enum Violation {
         /// Number of frames.
         count: u64,
     },
-    /// Sharing or unsharing a frame that the ultravisor keeps for itself, or the guest's RTAS area, which a share only
-    /// seems to share.
+    /// A share or unshare of a frame that the ultravisor keeps for itself, or of the guest's RTAS area, where a share
+    /// succeeds and does nothing.
     ReservedFrame {
         /// The call.
         opcode: u64,
         /// The first such frame.
         gfn: u64,
     },
-    /// The kernel in memory is not what its file holds, from this address on.
+    /// The kernel in memory differs from its file, first at this address.
     KernelDiffers(u64),
-    /// The guest takes back frames in which the host saw more than the public word of a proof: this address.
+    /// The guest unshares frames in which the host could see more than the public word of a proof, first at this address.
     ShowedData(u64),
     /// The guest shares frames with its kernel or its tree in them, which begins at this address.
     SharesItself(u64),
-    /// The ultravisor takes a frame that the tree does not reserve but that holds the tree or the kernel.
+    /// The ultravisor reserves a frame that holds the tree or the kernel, because the tree does not reserve it.
     ReservationHits(u64),
-    /// An assertion of the ultravisor's failed, or it killed the VM, for this reason.
+    /// An assertion of the ultravisor failed, or it killed the VM, for this reason.
     Dead(&'static str),
 }
 

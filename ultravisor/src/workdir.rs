@@ -1,10 +1,10 @@
-//! A directory for one run's sockets, images and guest memory, gone when the run is.
+//! A directory for one run's sockets, images and guest memory, which is removed with the run.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// Memory files want a file system in RAM; this is where Linux has one.
+/// A file system in RAM, for files of guest memory.
 const RAM_DISK: &str = "/dev/shm";
 
 /// One run's files. UNIX socket paths have to stay below 108 bytes, so it lies near the root.
@@ -40,13 +40,13 @@ impl Workdir {
         self.files.path()
     }
 
-    /// The guest will touch no more than a sixteenth of its memory, which is one page of each frame.
+    /// The guest will touch at most one page of each frame, a sixteenth of its memory.
     pub fn touches_little(&mut self) {
         self.sparse = true;
     }
 
-    /// A path for a file of `bytes` of guest memory: in RAM when enough of it is free, since the guest would
-    /// die of a bus error where it is not; beside the other files otherwise.
+    /// A path for a file of `bytes` of guest memory: in RAM if enough of it is free, because QEMU would get a bus error
+    /// otherwise; else beside the other files.
     ///
     /// # Errors
     /// What the file system said.

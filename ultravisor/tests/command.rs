@@ -1,4 +1,4 @@
-//! The command, as a person meets it when something is wrong before a guest can begin.
+//! The command's errors before a guest can begin.
 
 use std::process::{Command, Output};
 

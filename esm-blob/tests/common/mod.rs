@@ -3,7 +3,7 @@
 
 use esm_blob::{Digests, PrivateKey, RTAS_TEXT, Recipe};
 
-/// What stands in the TPM's place.
+/// The key in the TPM's place.
 pub fn machine() -> PrivateKey {
     PrivateKey::from_pem(include_str!("../data/machine.pem")).expect("key")
 }

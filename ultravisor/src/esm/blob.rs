@@ -1,7 +1,7 @@
-//! The guest against its ESM blob, and what of the blob stays for UV_ESMB_GET_FILE.
+//! Compares the guest with its ESM blob, and keeps the blob's key and files for UV_ESMB_GET_FILE.
 //!
-//! Source: open-power/ultravisor `svm/svm-esm.c`, `svm/svm-esmb.c`. Where that reads on beyond a length, or writes beyond a
-//! buffer, this aborts.
+//! Source: open-power/ultravisor `svm/svm-esm.c`, `svm/svm-esmb.c`. Where the source reads beyond a length, or writes
+//! beyond a buffer, this code aborts.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::frames::FRAME_SIZE;
 use crate::image;
 use crate::ram::GuestRam;
 
-/// What of a blob is kept.
+/// The parts of a blob that are kept.
 #[derive(Default)]
 pub(crate) struct Contents {
     key: Option<SymmetricKey>,
@@ -33,7 +33,7 @@ pub(super) struct Guest<'a> {
 }
 
 impl Guest<'_> {
-    /// Answers what is wrong. Digests are all looked at; anything before ends the check.
+    /// Returns what is wrong. All digests are compared; an error before that ends the check.
     pub(super) fn check(
         &self,
         tpm: &PrivateKey,
@@ -76,7 +76,7 @@ impl Guest<'_> {
     }
 }
 
-/// Files are taken whatever becomes of the rest: a blob without any is none the worse.
+/// Opens a blob. Takes its files first, whatever the rest comes to; a blob without files is no error.
 fn open(bytes: &[u8], tpm: &PrivateKey, contents: &mut Contents) -> Result<Digests, ReadError> {
     let blob = Blob::read(bytes)?;
     contents.files = blob.files_tree().unwrap_or_default().to_vec();
@@ -86,7 +86,7 @@ fn open(bytes: &[u8], tpm: &PrivateKey, contents: &mut Contents) -> Result<Diges
     digests
 }
 
-/// The two reservations that hold the blob's key and its files, in memory of the guest's.
+/// The two reservations in guest memory that hold the blob's key and its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Esmb {
     /// Where the key is.
@@ -104,7 +104,7 @@ impl Esmb {
         }
     }
 
-    /// Puts what is kept there, as the ultravisor does. Without a blob both stay empty.
+    /// Writes key and files there, as the ultravisor does. Without a blob both stay empty.
     pub(super) fn keep(self, ram: &GuestRam, contents: &Contents) -> io::Result<()> {
         if let Some(key) = &contents.key {
             ram.write(self.key, key.bytes())?;

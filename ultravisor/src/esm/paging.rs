@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::super::frames::{FRAME_SHIFT, FrameState, ShareMap};
 use super::super::ram::GuestRam;
 
-/// The frames of a guest on its way to being secure. All start as secure and empty; content comes by [`Self::page_in`].
+/// The frames of a guest during UV_ESM. All start as secure and empty; [`Self::page_in`] brings their content.
 #[derive(Debug)]
 pub(super) struct Paging<'a> {
     ram: &'a GuestRam,
@@ -46,8 +46,8 @@ impl<'a> Paging<'a> {
         frames.end <= self.map.len() && frames.clone().all(in_slot)
     }
 
-    /// Brings in the frames that hold these bytes, whole. False, and nothing done, unless there are any and all of
-    /// them are the VM's. Frames that are shared stay so.
+    /// Brings in the whole frames that hold these bytes. Does nothing and returns false if there are none, or not all of
+    /// them are the VM's. Shared frames stay shared.
     pub(super) fn page_in(&mut self, address: u64, length: u64) -> bool {
         let Some(frames) = frames(address, length).filter(|frames| self.in_slots(frames)) else {
             return false;
@@ -61,7 +61,7 @@ impl<'a> Paging<'a> {
         self.everything = true;
     }
 
-    /// Shares frames with the host for the ultravisor's own use: whatever they held is gone.
+    /// Shares frames with the host for the ultravisor's own use. Their content is lost.
     pub(super) fn share(&mut self, frames: Range<u64>) -> io::Result<()> {
         for gfn in frames {
             if self.states.get(&gfn).is_none_or(|state| *state == FrameState::SecureReserved) {
@@ -81,7 +81,7 @@ impl<'a> Paging<'a> {
         }
     }
 
-    /// Notes frames that the ultravisor uses as the secure memory that they are.
+    /// Records frames that the ultravisor uses as secure memory.
     pub(super) fn reserve(&mut self, frames: Range<u64>) {
         for gfn in frames {
             self.states.entry(gfn).or_insert(FrameState::SecureReserved);
@@ -98,7 +98,7 @@ impl<'a> Paging<'a> {
         }
     }
 
-    /// The guest becomes secure: everything that was not brought in is forgotten. Answers how many frames that were.
+    /// Makes the guest secure: every frame that was not brought in is cleared. Returns how many frames that were.
     pub(super) fn commit(&self) -> io::Result<u64> {
         self.map.secure_all();
         for (gfn, state) in &self.states {
@@ -136,8 +136,8 @@ impl<'a> Paging<'a> {
         runs
     }
 
-    /// UV_ESM is aborted: in the normal VM that goes on, what was shared by now is zeros. The host has given the
-    /// other frames back as they were.
+    /// Aborts UV_ESM: the guest goes on as a normal VM, in which the frames shared so far hold zeros and all others are as
+    /// they were.
     pub(super) fn abort(&self) -> io::Result<()> {
         for (gfn, state) in &self.states {
             if matches!(state, FrameState::Implicit | FrameState::Pseudo) {

@@ -1,4 +1,4 @@
-//! Where the ultravisor lays what it keeps for itself.
+//! Where the ultravisor places the memory that it reserves for itself.
 
 /// The real mode area never reaches above this.
 pub(super) const RMO_LIMIT: u64 = 768 << 20;
@@ -11,11 +11,10 @@ pub(super) const RTAS: u64 = 0x6_0000;
 pub(super) const TSS: u64 = 0x2_0000;
 
 /// The highest address below `top` with `size` bytes that no entry reserves, by the source's rule: an overlap moves
-/// the candidate to just below the entry, and the search begins again with the last entry. It is aligned *up*
-/// afterwards, so beside an entry that does not start on 64 KiB the result covers that entry's first bytes. `None`
-/// when the search comes to 0.
+/// the candidate to just below the entry, and the search begins again with the last entry. The result is then aligned
+/// *up*, so it covers the first bytes of an entry above it that does not start on 64 KiB. `None` if the search reaches 0.
 ///
-/// The arithmetic wraps as in the source: a candidate below 0 is one far above RAM, which the caller refuses.
+/// The arithmetic wraps as in the source: a candidate below 0 becomes one far above RAM, which the caller refuses.
 pub(super) fn place(reserved: &[(u64, u64)], top: u64, size: u64) -> Option<u64> {
     let mut candidate = top.wrapping_sub(size);
     let overlaps = |candidate: u64, start: u64, length: u64| {

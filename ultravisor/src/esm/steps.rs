@@ -21,9 +21,9 @@ use crate::ram::GuestRam;
 /// has it as a constant.
 const RTAS_TEXT: [u32; 5] = [0x7c64_1b78, 0x3c60_0000, 0x6063_f000, 0x4400_0022, 0x4e80_0020];
 
-/// What UV_ESM is called with. With a key in the TPM's place the guest has to bring an ESM blob that it opens. Without, a
-/// blob is imagined: it holds the digest of the kernel's file and of the RTAS text, and any command line and initrd will
-/// do. A development build says what is wrong with the blob, and goes on.
+/// The inputs of UV_ESM. With a key in the TPM's place the guest must bring an ESM blob that the key opens. Without a key,
+/// an imaginary blob holds the digests of the kernel's file and of the RTAS text, and accepts any command line and initrd.
+/// A development build reports what is wrong with the blob, and goes on.
 pub(crate) struct Entry<'a> {
     /// Guest memory.
     pub ram: &'a GuestRam,
@@ -35,9 +35,9 @@ pub(crate) struct Entry<'a> {
     pub tpm: Option<&'a PrivateKey>,
     /// What started the guest.
     pub firmware: Firmware,
-    /// ESM_BLOB_CHK_WARN_ONLY: whatever the check of the blob finds is logged, and all memory is kept.
+    /// ESM_BLOB_CHK_WARN_ONLY: errors of the blob's check are only logged, and all memory is kept.
     pub warn_only: bool,
-    /// Abort as late as possible, whatever was found.
+    /// Abort as late as possible in any case.
     pub abort: bool,
 }
 
@@ -125,7 +125,7 @@ impl Entry<'_> {
         let reserve = |fdt: &mut Fdt, report: &mut EsmReport, paging: &mut Paging<'_>, size| {
             let short = Requirement::RoomForReservation(size);
             let candidate = place(&fdt.reserved, top, size).ok_or_else(|| short.clone())?;
-            // Asked about before it is aligned, as the source does.
+            // Checked before the alignment, as in the source.
             let unaligned =
                 candidate / FRAME_SIZE..(candidate / FRAME_SIZE).saturating_add(size / FRAME_SIZE);
             if !paging.in_slots(&unaligned) {
@@ -154,7 +154,7 @@ impl Entry<'_> {
         paging.share(rtas)?;
         let tss = reserve(&mut fdt, report, paging, TSS)?;
         let buffer = tss.start..tss.start + 1;
-        // Nobody looks at the answer of this one.
+        // The source ignores the result of this share.
         if paging.in_slots(&buffer) {
             paging.share(buffer)?;
         }
@@ -180,7 +180,7 @@ impl Entry<'_> {
         if let Some(esmb) = Esmb::of(report) {
             esmb.keep(self.ram, &contents)?;
         }
-        // Packed, and still it may end above the old one.
+        // Even packed, the new tree may end above the old one.
         let packed = fdt.pack();
         report.needed.push(report.fdt..report.fdt.saturating_add(packed.len() as u64));
         if !self.ram.write(report.fdt, &packed)? {
@@ -189,7 +189,7 @@ impl Entry<'_> {
         Ok(())
     }
 
-    /// The tree, and the room that there is for it.
+    /// Reads the tree, and returns the bytes that there is room for.
     fn fetch_tree(&self, address: u64, paging: &mut Paging<'_>) -> Result<(Fdt, u64), Stop> {
         // One frame's worth for the header, whatever the tree's size.
         if !paging.page_in(address, FRAME_SIZE) {
@@ -207,7 +207,7 @@ impl Entry<'_> {
         Ok((fdt?, size.next_multiple_of(FRAME_SIZE)))
     }
 
-    /// Every token that has to be there, and the number of CPUs.
+    /// Checks for every required token, and returns the number of CPUs.
     fn rtas_services(&self, fdt: &Fdt) -> Result<u32, Stop> {
         let rtas = fdt.node("/rtas");
         let absent = |name: &&str| rtas.is_none_or(|rtas| rtas.property(name).is_none());
@@ -223,7 +223,8 @@ impl Entry<'_> {
         Ok(max_cpus(fdt)?)
     }
 
-    /// What the blob's digests are about. Answers what is missing or wrong; the first such thing ends the check.
+    /// Finds the measured parts and compares them with the blob. Returns what is missing or wrong; the first missing part
+    /// ends the check.
     fn check_blob(
         &self,
         fdt: &Fdt,
@@ -289,7 +290,7 @@ impl Entry<'_> {
         Ok(guest.check(tpm, report, paging, contents)?)
     }
 
-    /// The digests themselves; all of them are looked at.
+    /// Compares the digests, all of them.
     fn digests(
         &self,
         rtas: Option<u64>,
@@ -309,7 +310,7 @@ impl Entry<'_> {
             return Ok(vec![Requirement::KernelInRam]);
         }
         report.needed.push(report.kernel_base..report.kernel_base + self.image.span());
-        // Measured again: the ultravisor's own frames may lie in it by now, and then it is zeros there.
+        // Measured again: the ultravisor's own frames may lie over the kernel by now, and hold zeros.
         report.kernel = self.image.measure(self.ram, report.kernel_base)?;
         if !report.kernel.is_equal() {
             wrong.push(Requirement::Digest("kernel"));

@@ -16,7 +16,7 @@ pub(crate) const RTAS_BASE: u64 = 0x70_0000;
 pub(crate) const RTAS_TEXT: [u8; 20] =
     [0x7c, 0x64, 0x1b, 0x78, 0x3c, 0x60, 0, 0, 0x60, 0x63, 0xf0, 0, 0x44, 0, 0, 0x22, 0x4e, 0x80, 0, 0x20];
 
-/// What a tree says, where tests want it otherwise.
+/// The values of a tree that tests change.
 #[derive(Clone, Copy)]
 pub(crate) struct Says<'a> {
     pub(crate) without: &'a [&'a str],
@@ -45,7 +45,7 @@ impl Default for Says<'_> {
     }
 }
 
-/// A tree that meets everything, without the properties named.
+/// A tree that meets all requirements, without the named properties.
 pub(crate) fn tree(without: &[&str], reserved: &[(u64, u64)]) -> Vec<u8> {
     tree_that(Says { without, reserved, ..Says::default() })
 }
@@ -176,7 +176,7 @@ fn everything_that_was_not_named_is_forgotten() {
     }
 }
 
-/// What the guest keeps is whole frames, so a tree in the middle of one brings its neighbours' bytes along.
+/// The guest keeps whole frames, so a tree in the middle of one keeps the bytes around it, too.
 #[test]
 fn a_tree_across_frames_keeps_all_of_them() {
     let at = TREE + FRAME_SIZE - 0x100;
@@ -379,8 +379,8 @@ fn what_lies_outside_the_slots_is_refused_or_left_alone() {
     assert_eq!(entered.report.forgotten, 0x400 - 5 - 1);
 }
 
-/// A host that reserves memory down to the kernel gets the ultravisor's frames laid over it: what they cover is
-/// zeros by the time the kernel is measured.
+/// If the host reserves memory down to the kernel, the ultravisor's frames are placed over the kernel. They hold zeros
+/// when the kernel is measured.
 #[test]
 fn shared_frames_over_the_kernel_are_measured_as_zeros() {
     let top = (BASE + 6 * FRAME_SIZE, RAM - BASE - 6 * FRAME_SIZE);

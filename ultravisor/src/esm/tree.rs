@@ -8,7 +8,7 @@ use crate::fdt::{Fdt, Node, claimed_size};
 use crate::frames::FRAME_SIZE;
 use crate::ram::GuestRam;
 
-/// A tree is worked on in 2 MiB, and needs twice its size there.
+/// The ultravisor edits a tree in 2 MiB, which must hold it twice.
 const WORK_AREA: u64 = 2 << 20;
 /// CPUs the ultravisor has room for.
 pub(super) const MAX_CPUS: u32 = 4096;
@@ -55,7 +55,7 @@ pub(super) fn rmo_top(fdt: &Fdt) -> Option<u64> {
     (base == 0).then_some(size.min(RMO_LIMIT))
 }
 
-/// A number of one cell, or of two when the property is that long; the ultravisor asserts that there is one.
+/// A number of two cells, or of one if the property is shorter; without any cell the ultravisor's assertion fails.
 pub(super) fn number(value: &[u8]) -> Option<u64> {
     match value.first_chunk::<8>() {
         Some(cells) => Some(u64::from_be_bytes(*cells)),
@@ -72,8 +72,8 @@ pub(super) enum NoCpus {
     Asserts,
 }
 
-/// The number of CPUs that the ultravisor reckons with: cores in `ibm,lrdr-capacity`, which stand behind an address
-/// and a size of the root's cells, times threads of the first node whose `device_type` is `cpu`.
+/// The number of CPUs that the ultravisor computes: the cores in `ibm,lrdr-capacity` (after an address and a size of the
+/// root's cells), times the threads of the first node whose `device_type` is `cpu`.
 pub(super) fn max_cpus(fdt: &Fdt) -> Result<u32, NoCpus> {
     let cells = |name| {
         let value = fdt.root.property(name).ok_or(NoCpus::Unmet(Requirement::RootCells(name)))?;

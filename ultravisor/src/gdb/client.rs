@@ -1,4 +1,4 @@
-//! The conversation with QEMU's gdb server over a Unix socket.
+//! The connection to QEMU's gdb server over a Unix socket.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +15,7 @@ mod rest;
 
 /// How long an answer to a command may take while the guest is stopped.
 const ANSWER_TIME: Duration = Duration::from_secs(120);
-/// How often in a row a socket that is there may have nobody behind it.
+/// How often in a row a connection to an existing socket may be refused.
 const DEAF: u32 = 40;
 /// How often a damaged packet is asked for, or sent, again.
 const REPEATS: u32 = 5;
@@ -74,7 +74,7 @@ impl From<io::Error> for GdbError {
     }
 }
 
-/// Why the guest stands still.
+/// Why the guest has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// A breakpoint or a finished step, in the thread (vCPU) of this name.
@@ -82,7 +82,7 @@ pub enum Stop {
         /// Thread id as the server spells it.
         thread: String,
     },
-    /// Stopped by something else (a monitor's `stop`, a guest panic): whoever stopped it resumes it.
+    /// Stopped by something else (a monitor's `stop`, a guest panic), which has to resume it.
     Other {
         /// Signal number of the stop reply.
         signal: u8,
@@ -102,8 +102,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, waiting up to `patience` for the socket to appear, and reads the target's description
-    /// (before which QEMU knows only the first registers). A socket that is gone again is QEMU's end.
+    /// Connects, waiting up to `patience` for the socket to appear, and reads the target's description; before that QEMU
+    /// knows only the first registers. A socket that disappears means that QEMU has ended.
     ///
     /// # Errors
     /// [`GdbError`] if there is no server or it does not describe its target.
@@ -226,7 +226,7 @@ impl Client {
         self.order(&format!("z0,{address:x},4"))
     }
 
-    /// Makes further register accesses mean this thread.
+    /// Selects the thread for further register accesses.
     ///
     /// # Errors
     /// [`GdbError`].
@@ -242,8 +242,8 @@ impl Client {
         self.send("vCont;c")
     }
 
-    /// Lets one vCPU execute one instruction, others none, and waits for that. Breakpoints do not hold while
-    /// stepping, so this is the way past one.
+    /// Lets one vCPU execute one instruction, the others none, and waits for that. Breakpoints have no effect while
+    /// stepping, so this steps past one.
     ///
     /// # Errors
     /// [`GdbError`].

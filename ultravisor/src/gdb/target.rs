@@ -1,8 +1,8 @@
-//! Register numbers, from the description that the gdb server gives of its target.
+//! Register numbers, from the gdb server's description of its target.
 //!
-//! Registers are numbered in the order of their `<reg` elements, through all included files; `regnum=`
-//! moves the count. QEMU 7.2's list of special purpose registers is not well-formed XML (two attributes with no space
-//! between them), so this looks for elements and attributes and asks for nothing else of the text.
+//! Registers are numbered in the order of their `<reg` elements, through all included files; `regnum=` sets the number.
+//! QEMU 7.2's list of special purpose registers is not well-formed XML (no space between two attributes), so this code
+//! only searches for elements and attributes.
 
 /// A register of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What UV_SHARE_PAGE, UV_UNSHARE_PAGE and UV_UNSHARE_ALL_PAGES do to the guest's frames.
+//! The effects of UV_SHARE_PAGE, UV_UNSHARE_PAGE and UV_UNSHARE_ALL_PAGES on the guest's frames.
 
 use std::io;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use crate::shown;
 use crate::violation::Violation;
 
 impl Machine {
-    /// The frames of a call, or the code for a range that is none.
+    /// The frames of a call, or the error code for an invalid range.
     fn range(&mut self, opcode: u64, gfn: u64, count: u64) -> Result<Range<u64>, Code> {
         let frames = self.map.len();
         let outside = |gfn| self.map.state(gfn) == Some(FrameState::Outside);
@@ -36,7 +36,7 @@ impl Machine {
         }
     }
 
-    /// Notes the first frame that a correct guest leaves alone.
+    /// Records the first frame of the range that a correct guest does not share or unshare.
     fn note_reserved(&mut self, opcode: u64, range: &Range<u64>) {
         let taken = |state: FrameState| state.is_ultravisors() || state == FrameState::Pseudo;
         if let Some(gfn) = range.clone().find(|gfn| self.map.state(*gfn).is_some_and(taken)) {
@@ -58,9 +58,9 @@ impl Machine {
         self.note_reserved(opcode, &range);
         for run in self.runs(range) {
             match self.map.state(run.start) {
-                // The ultravisor's secrets are lost with their frame: it does not know it from any other.
+                // The ultravisor does not tell its own secret frames from others, so their secrets are lost.
                 Some(FrameState::Secure | FrameState::SecureReserved) => {
-                    // Zeroed before it is anybody's to see.
+                    // Cleared before the host can see it.
                     ram.forget(run.clone())?;
                     for gfn in run {
                         self.map.set(gfn, FrameState::Shared);

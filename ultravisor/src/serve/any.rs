@@ -1,4 +1,4 @@
-//! A guest of which nothing is known: stopped at its ultracalls, and made to see that it is secure.
+//! Serves a guest of which nothing is known: stops it at its ultracalls, and makes it see that it is secure.
 
 use super::order::Order;
 use super::{Server, msr};
@@ -16,7 +16,7 @@ const MSR_PR: u64 = 1 << 14;
 const DEPTH: usize = 6;
 
 impl Server {
-    /// UV_ESM succeeded: from here on the vectors are the guest's own.
+    /// Called after a UV_ESM that succeeded: from here on the guest is not stopped at its vectors.
     pub(super) fn enter_any(&mut self, kernel_base: u64, msr: u64, patch: bool) -> Result<(), UvError> {
         let little = msr & msr::LE != 0;
         let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
@@ -40,8 +40,8 @@ impl Server {
         Ok(())
     }
 
-    /// A vCPU is where the kernel's `sc 2` is, in the kernel or in a program that has the same address. False when
-    /// somebody else stopped the guest meanwhile.
+    /// A vCPU is at the address of a `sc 2` of the kernel, in the kernel or in a program with the same address. Returns
+    /// false if something else stopped the guest meanwhile.
     pub(super) fn meet_at_call(
         &mut self,
         order: Order,
@@ -64,7 +64,7 @@ impl Server {
         }
     }
 
-    /// A program makes system calls: no UV_ESM will come, and each of its calls would be stopped at.
+    /// A program makes system calls, so no UV_ESM will come. Stops watching the vectors, or each call would stop the guest.
     pub(super) fn see_program(&mut self, srr1: u64) -> Result<(), UvError> {
         if matches!(self.guest, Guest::Any { .. })
             && srr1 & MSR_PR != 0
@@ -79,7 +79,7 @@ impl Server {
         Ok(())
     }
 
-    /// Who makes the call, innermost first: the link register, then what the stack frames hold (ELF ABI v2, 2.2.2).
+    /// The callers, innermost first: the link register, then those saved in stack frames (ELF ABI v2, 2.2.2).
     pub(super) fn callers(&mut self, order: Order, number: Option<Number>) -> Result<Vec<String>, UvError> {
         if self.guest == Guest::Strict {
             return Ok(Vec::new());
@@ -107,7 +107,7 @@ impl Server {
             callers.push(caller);
             frame = next;
         }
-        // A function that has not called another one keeps its caller in both places.
+        // A leaf function has its caller in both places.
         callers.dedup();
         Ok(callers.into_iter().map(|caller| self.symbols.name(caller, base)).collect())
     }

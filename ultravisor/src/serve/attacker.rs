@@ -1,11 +1,11 @@
-//! An attack, and how far it is.
+//! The state of an attack.
 
 use crate::inject::{Act, Attack, Attacked, Place as Where, Random};
 use std::time::{Duration, Instant};
 
-/// Most looks at the stacks of CPUs.
+/// Most comparisons of the CPUs' stacks.
 const LOOKS: u32 = 200;
-/// How often an attack that has not begun looks whether it may.
+/// Interval at which an attack that has not begun checks whether it may.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// An attack and how far it is.
@@ -16,9 +16,9 @@ pub(super) struct Attacker {
     pub(super) left: u32,
     /// When the next one is.
     pub(super) next: Option<Instant>,
-    /// Places at which the guest stops for it are watched. Each stop costs time, so locks are watched from the trigger on.
+    /// Whether breakpoints for it are set. Each stop costs time, so those at locks are set from the trigger on.
     pub(super) armed: bool,
-    /// They are from the moment on at which another CPU is started.
+    /// Whether they are set when another CPU is about to start.
     pub(super) at_start: bool,
     /// The argument of the last CPU that the guest started, and the thread of the one that it did not.
     pub(super) earlier: Option<u64>,
@@ -50,7 +50,7 @@ impl Attacker {
         }
     }
 
-    /// Whether this is one of its moments, if they are not its own to choose.
+    /// Takes a moment that a call of the guest offers. Returns whether the attack wants it.
     pub(super) fn take_turn(&mut self) -> bool {
         let now = self.left > 0 && self.attack.trigger.is_pulled();
         self.left -= u32::from(now);

@@ -1,4 +1,4 @@
-//! The moments of an attack: the guest is stopped somewhere, something is done to it, and it goes on.
+//! The moments of an attack: stops the guest somewhere, attacks it, and resumes it.
 
 use super::attacker::Attacker;
 use super::order::Order;
@@ -13,29 +13,29 @@ use std::time::Duration;
 const MSR_DR: u64 = 1 << 4;
 /// Handlers run in the first frame.
 pub(super) const FRAME_0: u64 = 0x1_0000;
-/// What `uv_return` leaves of an MSR, LE as interrupted aside: 64-bit, machine checks enabled.
+/// The MSR after `uv_return`, apart from LE, which stays: 64-bit, machine checks enabled.
 pub(super) const HANDLER_MSR: u64 = 1 << 63 | 1 << 12;
 /// `sc`, at any level.
 const SC: u32 = 0x4400_0002;
-/// Most instructions that follow at random after the guest was stopped, which is at the start of a block.
+/// Most random steps after a stop, because QEMU stops only at the start of a translated block.
 const STEPS: u64 = 12;
 /// Bytes around the stack pointer that belong to the interrupted code: its red zone, and its frames.
 pub(super) const RED_ZONE: u64 = 288;
 pub(super) const STACK: u64 = 1024;
 /// Longest that the host waits for a vCPU to come back from a call.
 const CALL_TIME: Duration = Duration::from_secs(20);
-/// Words of a canary that registers take.
+/// Number of a canary's words that registers can hold.
 const SECRETS: u64 = 512;
 
-/// Where a vCPU stands, and whether an attack there would hide a stop that the ultravisor waits for.
+/// Where a vCPU is, and whether an attack there would hide a stop that the ultravisor waits for.
 pub(super) enum Place {
     Free(General),
-    /// An ultracall, or a hypercall that is looked at, comes next.
+    /// The next instruction is an ultracall, or a hypercall that is inspected.
     Taken,
 }
 
 impl Server {
-    /// Waits for the guest to stop, and attacks it meanwhile. `None` when somebody else has it, or an attack is over.
+    /// Waits for the guest to stop, and attacks it meanwhile. `None` if something else stopped it, or a moment is over.
     pub(super) fn stop(&mut self) -> Result<Option<Stop>, UvError> {
         // The locks of an ordinary guest are known from the start.
         let begins = self.machine.is_secure() || !self.locks.is_empty();
@@ -90,7 +90,7 @@ impl Server {
         done.map(drop)
     }
 
-    /// Stops the guest where it takes locks from now on, if the attack is about one. False when it does already.
+    /// Sets breakpoints where the guest takes locks, if the attack needs a lock. False if they are set already.
     pub(super) fn arm(&mut self) -> Result<bool, UvError> {
         let Some(attacker) = self.attacker.as_mut().filter(|attacker| !attacker.armed) else {
             return Ok(false);
@@ -102,7 +102,7 @@ impl Server {
         Ok(true)
     }
 
-    /// Does so once another CPU is about to be started.
+    /// As [`Self::arm`], but once another CPU is about to be started.
     pub(super) fn arm_at_start(&mut self) {
         self.tap.follow_starts();
         if let Some(attacker) = &mut self.attacker {
@@ -114,7 +114,7 @@ impl Server {
         self.attacker.as_ref().is_some_and(|attacker| attacker.at_start && !attacker.armed)
     }
 
-    /// The vCPU that booted, at a random instruction. QEMU stops it at the start of a translated block only.
+    /// Brings the boot vCPU to a random instruction. QEMU stops it at the start of a translated block only.
     pub(super) fn somewhere(&mut self, random: &mut Random, thread: &str) -> Result<Place, UvError> {
         self.client.select_thread(thread)?;
         if !matches!(self.order()?, Order::Little) {
@@ -126,7 +126,7 @@ impl Server {
             if self.is_taken(general.pc()) {
                 return Ok(Place::Taken);
             }
-            // A call is no place to step: it may wait for other vCPUs, or for time to pass.
+            // Do not step a call: it may wait for other vCPUs or for time to pass.
             if self.near_call(general.pc())? {
                 break;
             }
@@ -140,15 +140,15 @@ impl Server {
         VECTORS.contains(&pc) || self.tap.is_watched(pc)
     }
 
-    /// Whether the next instruction is a call, or the last one was, in which the vCPU may still be.
+    /// Whether the next instruction is a call, or the last one was: the vCPU may still be in it.
     pub(super) fn near_call(&mut self, pc: u64) -> Result<bool, UvError> {
         let bytes = self.client.read_memory(pc.wrapping_sub(4), 8)?.unwrap_or_default();
         let words = bytes.as_chunks::<4>().0;
         Ok(words.is_empty() || words.iter().any(|word| is_call(u32::from_le_bytes(*word))))
     }
 
-    /// Lets the selected vCPU, alone, come back from the call that it makes or is in, if there is one. False when it does
-    /// not, or cannot be looked at.
+    /// Lets only the selected vCPU run until it has returned from its call, if it is at or in one. False if it does not
+    /// return, or cannot be inspected.
     pub(super) fn finish_call(&mut self, thread: &str) -> Result<bool, UvError> {
         let pc = self.general()?.pc();
         let bytes = self.client.read_memory(pc.wrapping_sub(4), 8)?.unwrap_or_default();
@@ -185,18 +185,18 @@ impl Server {
         General::new(bytes).ok_or_else(|| GdbError::Unexpected { command: "g".to_owned(), answer }.into())
     }
 
-    /// Enters a slot as `uv_return` does. False when this was no moment for it.
+    /// Enters a vector as `uv_return` does. False if the vCPU was at no place for it.
     fn enter(&mut self, attacker: &mut Attacker, interrupts: &Interrupts) -> Result<bool, UvError> {
         let thread = self.boot_thread()?;
         let Attacker { random, seen, .. } = attacker;
         let Place::Free(mut general) = self.somewhere(random, &thread)? else { return Ok(false) };
         if general.pc() < FRAME_0 {
-            // Still in the handler of the one before.
+            // Still in the handler of the previous interrupt.
             return Ok(false);
         }
         if let Some(seed) = interrupts.secret {
             let mut word = || splitmix64(seed.wrapping_add(random.below(SECRETS)));
-            // The stack pointer and the table of contents are addresses in any kernel.
+            // The stack pointer and the TOC pointer must stay valid.
             (0..32).filter(|number| ![1, 2].contains(number)).for_each(|n| general.set_gpr(n, word()));
             general.set_lr_ctr(word(), word());
             self.client.write_general(general.bytes())?;
@@ -226,7 +226,7 @@ impl Server {
         Ok(true)
     }
 
-    /// The selected vCPU, which is where `general` says, is about to execute the first instruction of `slot`.
+    /// Makes the selected vCPU, whose registers are `general`, enter `slot`.
     pub(super) fn deliver(
         &mut self,
         general: &mut General,
@@ -259,7 +259,7 @@ pub(super) fn is_handlers(msr: u64) -> bool {
     msr & !(msr::IR | MSR_DR) == HANDLER_MSR | msr::LE
 }
 
-/// What of an MSR a handler that returns has to bring back. It may leave MSR\[EE\] off, which only a wait turns on.
+/// The bits of MSR that a handler must restore when it returns. It may leave MSR\[EE\] off, which only a wait turns on.
 pub(super) fn kept(msr: u64) -> u64 {
     msr & !msr::EE
 }

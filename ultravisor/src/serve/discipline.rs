@@ -1,13 +1,13 @@
-//! That the registers of every hypercall are kept to what the published ultravisor does with them.
+//! State for treating the registers of every hypercall as the published ultravisor does.
 
 use crate::inject::Random;
 use std::collections::HashSet;
 
-/// That the registers of every hypercall are kept to.
+/// See [`super::hypercall_registers`].
 pub(super) struct Discipline {
     pub(super) random: Random,
     pub(super) sites: HashSet<u64>,
-    /// Calls that were kept to it.
+    /// Number of calls that were treated so.
     pub(super) calls: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A guest that is about to be entered after UV_ESM: its memory and registers, as a host could have left them.
+//! Prepares the entry of a guest after UV_ESM: memory and registers as a hostile host could have left them.
 
 use super::attacks::HANDLER_MSR;
 use super::order::Order;
@@ -9,9 +9,8 @@ use crate::esm::{EsmReport, read_tree};
 use crate::gdb::{GdbError, Stop};
 use crate::{poison, publish, sites};
 
-/// Every general, floating-point and vector register but r3, r4 and r5, which UV_ESM defines; and the special purpose
-/// registers that a guest may write, or that keep what it wrote. Left out: what makes time and what a hypervisor keeps to
-/// itself. QEMU 7.2's names.
+/// All general, floating-point and vector registers but r3, r4 and r5, which UV_ESM defines, and the special purpose
+/// registers that a guest can write. Without those of the clock and of the hypervisor. QEMU 7.2's names.
 const REGISTERS: &[&str] = &[
     "r0", "r1", "r2", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18",
     "r19", "r20", "r21", "r22", "r23", "r24", "r25", "r26", "r27", "r28", "r29", "r30", "r31", "lr", "ctr",
@@ -23,11 +22,11 @@ const REGISTERS: &[&str] = &[
     "sprg2", "sprg3", "srr0", "srr1", "dar", "dsisr", "pid", "tidr", "spr_dscr", "amr", "iamr", "uamor",
     "tar", "ebbhr", "ebbrr", "bescr", "pspb", "wort", "spr_ctrl", "sier", "siar", "sdar", "ciabr", "dawr0",
 ];
-/// The same, of CPUs with transactional memory, and of a POWER9 that still has ACOP (in QEMU 10.0 none has).
+/// Registers that only some CPUs have: transactional memory, and ACOP, which no CPU has in QEMU 10.0.
 const OF_SOME: &[&str] = &["tfhar", "tfiar", "texasr", "acop"];
 
 impl Server {
-    /// The tree is not measured: whatever the host writes there until UV_ESM is what is read.
+    /// Changes the boot CPU in the tree's header. The tree is not measured, so UV_ESM reads what the host wrote last.
     pub(super) fn change_boot_cpu(&mut self, tree: u64) -> Result<(), UvError> {
         const BOOT_CPU: u64 = 28;
         let Some(cpu) = self.faults.conditions.boot_cpu else { return Ok(()) };
@@ -36,14 +35,14 @@ impl Server {
         Ok(())
     }
 
-    /// What memory and registers are like when the guest is entered, and where that is.
+    /// Sets memory and registers for the entry of the guest, and returns the address of the entry.
     pub(super) fn prepare_entry(&mut self, order: Order, kernel_base: u64) -> Result<u64, UvError> {
         let conditions = &self.faults.conditions;
         let (poison, pc) = (conditions.poison, conditions.enter_at.unwrap_or(kernel_base));
         if let Some((poison, report)) = poison.zip(self.machine.esm.last().cloned()) {
             self.poison(order, poison, &report)?;
         }
-        // UV_ESM forgot the marks of whoever looks there at the end.
+        // UV_ESM cleared the marks that a test checks at the end.
         publish::mark(&self.ram, &self.reserve).map_err(UvError::Ram)?;
         self.forget_translations()?;
         if self.faults.conditions.exit.is_some() {
@@ -57,8 +56,8 @@ impl Server {
         Ok(pc)
     }
 
-    /// The first hypercall is made, and the guest goes on in a vector: SRR0 and SRR1 are where and how it was, MSR is
-    /// what `uv_return` leaves.
+    /// Makes the first hypercall, and resumes the guest in a vector: SRR0 and SRR1 hold the interrupted state, MSR is that
+    /// of `uv_return`.
     pub(super) fn first_exit(&mut self, order: Order, thread: &str) -> Result<(), UvError> {
         let slot = self.faults.conditions.exit.unwrap_or_default();
         for at in std::mem::take(&mut self.exits) {
@@ -76,7 +75,7 @@ impl Server {
         Ok(self.write(order, self.registers.msr, HANDLER_MSR | msr & msr::LE)?)
     }
 
-    /// The ultravisor is no more, and the machine with it.
+    /// Ends the machine, as an ultravisor that dies does.
     pub(super) fn end_machine(&mut self) -> Result<(), UvError> {
         self.client.monitor("quit")?;
         Ok(())
@@ -101,8 +100,7 @@ impl Server {
         Ok(())
     }
 
-    /// Memory was changed behind QEMU's back: what it has translated is
-    /// thrown away, as it does for a breakpoint.
+    /// Makes QEMU discard its translated code, because memory was changed behind its back. Setting a breakpoint does that.
     fn forget_translations(&mut self) -> Result<(), UvError> {
         const NOWHERE: u64 = 4;
         self.client.set_breakpoint(NOWHERE)?;

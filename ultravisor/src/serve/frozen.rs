@@ -1,11 +1,11 @@
-//! A vCPU that stands still while the others run.
+//! A vCPU that is paused while the others run.
 
 use std::time::Instant;
 
-/// A vCPU that stands still.
+/// A paused vCPU.
 pub(super) struct Frozen {
     pub(super) thread: String,
     pub(super) until: Option<Instant>,
-    /// Its request, and what that held when it stopped.
+    /// Address of its RTAS request, and the request's bytes when it stopped.
     pub(super) request: Option<(u64, Vec<u8>)>,
 }

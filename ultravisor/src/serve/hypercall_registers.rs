@@ -1,5 +1,5 @@
-//! Registers at hypercalls as the published ultravisor treats them (`core/hcall.c`): it passes r3 and the
-//! arguments on and shows the host random numbers in all the others; what comes back are r3 and the results.
+//! Treats registers at hypercalls as the published ultravisor does (`core/hcall.c`): the host gets r3, the arguments and
+//! random numbers in all other registers; the guest gets r3 and the results back.
 
 use super::order::Order;
 use super::{Server, msr};
@@ -19,7 +19,7 @@ const H_FUNCTION: i64 = -2;
 const VOLATILE: [usize; 11] = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
 impl Server {
-    /// A vCPU is about to make a hypercall, whichever. False when somebody else stopped the guest meanwhile.
+    /// A vCPU is about to make any hypercall. False if something else stopped the guest meanwhile.
     pub(super) fn disciplined(&mut self, pc: u64, thread: &str) -> Result<bool, UvError> {
         let Some(mut discipline) = self.discipline.take() else { return Ok(true) };
         discipline.calls += 1;
@@ -28,7 +28,7 @@ impl Server {
         done
     }
 
-    /// Registers beyond the arguments hold nothing, and no interrupt can come in between.
+    /// Checks that registers beyond the arguments are zero, and that interrupts are off.
     pub(super) fn check_scrubbed(
         &mut self,
         order: Order,
@@ -64,12 +64,12 @@ impl Server {
         let mut after = own.clone();
         after.set_pc(pc + 4);
         match number {
-            // It may end at once. It turns interrupts on as it returns.
+            // The wait may end at once. H_CEDE turns interrupts on as it returns.
             H_CEDE => {
                 after.set_gpr(3, 0);
                 after.set_msr(own.msr() | msr::EE);
             }
-            // The published source has no more of it.
+            // The published source does not pass this call on.
             H_RANDOM => after.set_gpr(3, H_FUNCTION.cast_unsigned()),
             _ => {
                 let Some(result) = self.made(random, &own, passed, thread)? else { return Ok(false) };
@@ -78,7 +78,7 @@ impl Server {
                 }
             }
         }
-        // By the ultravisor's grace they are as they were; by PAPR they are lost. Neither may matter.
+        // The published ultravisor restores volatile registers, PAPR says that they are lost. A guest must work with both.
         if random.below(2) == 0 {
             let results = if number == H_RTAS { 3..4 } else { 3..3 + returned };
             for n in VOLATILE.into_iter().filter(|n| !results.contains(n)) {
@@ -89,7 +89,7 @@ impl Server {
         Ok(true)
     }
 
-    /// Lets the host see what it may, and answers what it made of it.
+    /// Makes the call with the registers that the host may see. Returns the registers afterwards.
     fn made(
         &mut self,
         random: &mut Random,

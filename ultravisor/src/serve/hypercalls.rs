@@ -1,4 +1,4 @@
-//! Hypercalls of a secure guest, stopped at before they are made: where the host's own lies are told.
+//! Stops a secure guest before its hypercalls, and applies the host's rules to them.
 
 use super::Server;
 use super::order::Order;
@@ -10,13 +10,13 @@ use crate::tap::Call;
 use crate::{locks, sites};
 
 impl Server {
-    /// After UV_ESM: stops the kernel at each of the calls that rules are about.
+    /// After UV_ESM: sets breakpoints at the calls that rules are about.
     pub(super) fn watch_hypercalls(&mut self, kernel_base: u64, fdt: u64) -> Result<(), UvError> {
         let image = self.find_locks(kernel_base)?;
         let victim = self.wanted_lock().filter(|_| self.is_pulled()).map(|(cpu, ..)| cpu);
         match victim {
             Some(0) => _ = self.arm()?,
-            // Before it is started, each stop at a lock is one for nothing, and there are hundreds.
+            // Before that CPU is started, stops at locks would be useless, and there are hundreds.
             Some(_) => self.arm_at_start(),
             None => {}
         }
@@ -31,7 +31,7 @@ impl Server {
         }
         let tree = read_tree(&self.ram, fdt).map_err(UvError::Ram)?;
         let max = self.machine.esm.last().map_or(0, |report| report.max_cpus);
-        // A start that makes the ultravisor assert is looked for where there can be one.
+        // Watch for a start that fails an assertion of the ultravisor, if the tree has such a server number.
         if tree.as_ref().is_ok_and(|tree| servers(tree).iter().any(|server| *server >= max)) {
             self.tap.follow_starts();
         }
@@ -45,7 +45,7 @@ impl Server {
         Ok(())
     }
 
-    /// Where the image at this address takes locks, if one is wanted. Answers the image.
+    /// Finds where the image at this address takes locks, if the attack needs one. Returns the image.
     pub(super) fn find_locks(&mut self, kernel_base: u64) -> Result<Vec<u8>, UvError> {
         let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
         let image = image.unwrap_or_default();
@@ -55,7 +55,7 @@ impl Server {
         Ok(image)
     }
 
-    /// A vCPU is about to make a hypercall. False when somebody else stopped the guest meanwhile.
+    /// A vCPU is about to make a watched hypercall. False if something else stopped the guest meanwhile.
     pub(super) fn hypercall(&mut self, order: Order, pc: u64, thread: &str) -> Result<bool, UvError> {
         let number = self.read(order, self.registers.gpr[0])?;
         let mut registers = [0; 4];

@@ -1,4 +1,4 @@
-//! In which order the bytes of registers come.
+//! Byte order of registers in the gdb protocol.
 
 use super::msr;
 

@@ -1,4 +1,4 @@
-//! vCPUs that stand still while the others run.
+//! Pauses vCPUs while the others run.
 
 use super::attacker::Attacker;
 use super::attacks::Place;
@@ -16,7 +16,7 @@ const BLOCK: u64 = 4 * (3 + 16);
 const LATE_STEPS: u32 = 400;
 
 impl Server {
-    /// Lets the guest go on, all of it that may.
+    /// Resumes all vCPUs that are not paused.
     pub(crate) fn resume(&mut self) -> Result<(), UvError> {
         let Some(frozen) = &self.frozen else { return Ok(self.client.resume()?) };
         let frozen = frozen.thread.clone();
@@ -24,7 +24,7 @@ impl Server {
         Ok(self.client.resume_only(&others)?)
     }
 
-    /// How long the vCPU that stands still still has to.
+    /// Time that is left of the pause.
     pub(super) fn frozen_for(&self) -> Option<Duration> {
         let until = self.frozen.as_ref()?.until?;
         Some(until.saturating_duration_since(Instant::now()))
@@ -43,7 +43,7 @@ impl Server {
         Ok(true)
     }
 
-    /// A vCPU is about to make an RTAS call. True when it stands still there from now on.
+    /// A vCPU is about to make an RTAS call. True if it is paused there from now on.
     pub(super) fn freeze_at_call(&mut self, call: &Call, pc: u64, thread: &str) -> Result<bool, UvError> {
         let Some(address) = call.block_address().filter(|_| self.frozen.is_none()) else { return Ok(false) };
         let Some(attacker) = &self.attacker else { return Ok(false) };
@@ -68,12 +68,12 @@ impl Server {
         Ok(true)
     }
 
-    /// The vCPU that is to be met with a lock, the lock's name, and the how manieth time, if one is.
+    /// For an attack on a vCPU that holds a lock: the vCPU, the lock's name, and the number of the taking, from 1.
     pub(super) fn wanted_lock(&self) -> Option<(usize, &'static str, u32)> {
         self.attacker.as_ref()?.attack.act.lock()
     }
 
-    /// A vCPU may have just taken a lock. If it is the one that is wanted, the attack comes now.
+    /// A vCPU may have just taken a lock. Attacks it if it is the wanted vCPU and lock.
     pub(super) fn meet_with_lock(&mut self, pc: u64, thread: &str) -> Result<(), UvError> {
         let Some((site, (cpu, name, nth))) = self.locks.get(&pc).copied().zip(self.wanted_lock()) else {
             return Ok(());
@@ -93,7 +93,7 @@ impl Server {
         Ok(())
     }
 
-    /// False when this is no moment for it.
+    /// False if the attack is not possible here.
     fn attack_holder(&mut self, thread: &str, pc: u64) -> Result<bool, UvError> {
         match self.attacker.as_ref().map(|attacker| attacker.attack.act.clone()) {
             Some(Act::Pause(pauses)) => {
@@ -105,8 +105,8 @@ impl Server {
         }
     }
 
-    /// The guest is about to end. A CPU that it counted as missing comes now, and goes as far as it gets; it translates no
-    /// addresses unless it was let in.
+    /// The guest is about to end. Lets a CPU that it counted as missing run now, as far as it gets. If that CPU turns
+    /// translation on, the guest let it in.
     pub(super) fn look_at_missing(&mut self, thread: &str) -> Result<(), UvError> {
         let Some(Act::Pause(Pauses { cpu, place: Where::Start, .. })) =
             self.attacker.as_ref().map(|attacker| attacker.attack.act.clone())
@@ -135,7 +135,7 @@ impl Server {
         }
     }
 
-    /// The vCPU goes on with the others.
+    /// Ends the pause: the vCPU runs with the others.
     pub(super) fn thaw(&mut self) -> Result<(), UvError> {
         let Some(frozen) = self.frozen.take() else { return Ok(()) };
         if let Some((address, bytes)) = frozen.request {

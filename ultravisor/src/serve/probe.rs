@@ -1,4 +1,4 @@
-//! Every slot entered at one place, and followed until it is clear what it does; nothing of that stays.
+//! Enters every vector from one place, and follows each until its outcome is clear; then restores the state.
 
 use super::Server;
 use super::attacker::Attacker;
@@ -9,24 +9,24 @@ use crate::gdb::target::Register;
 use crate::general::General;
 use crate::inject::{Moment, SLOT, SLOTS_END, Weakness};
 
-/// Instructions within which a handler that returns has returned.
+/// Instructions within which a handler must return, if it returns.
 const MOST: u32 = 20;
-/// The same when the handler of a handler has to come to an end.
+/// The same for a handler that interrupted a handler.
 const MOST_NESTED: u32 = 200;
-/// Handlers that are interrupted themselves: those that return, and two that report.
+/// Handlers that are interrupted: those that return, and two that report.
 const NESTED: [u64; 5] = [0x500, 0x900, 0xc00, 0x100, 0x300];
-/// What handlers use of the special purpose registers.
+/// Special purpose registers that handlers use.
 const SPECIAL: [&str; 6] = ["srr0", "srr1", "sprg0", "sprg1", "sprg2", "sprg3"];
 
-/// What an entry came to.
+/// The outcome of an entry.
 enum Outcome {
     Returned,
-    /// It is among the handlers, or in the report, and does not return.
+    /// It stays in the handlers or in the report, and does not return.
     Stays,
     Weak(Weakness),
 }
 
-/// What a place is put back to after each entry.
+/// The state that is restored after each entry.
 struct Before {
     general: General,
     special: Vec<(Register, u64)>,
@@ -42,7 +42,7 @@ impl Before {
 }
 
 impl Server {
-    /// A place of the vCPU that booted; `None` when there is none now.
+    /// A place of the boot vCPU to enter vectors from; `None` if there is none now.
     fn place(&mut self, attacker: &mut Attacker, thread: &str) -> Result<Option<Before>, UvError> {
         let Place::Free(general) = self.somewhere(&mut attacker.random, thread)? else { return Ok(None) };
         let mut special = Vec::new();
@@ -57,7 +57,7 @@ impl Server {
         Ok(Some(Before { general, special, stack, handlers }))
     }
 
-    /// An entry is over: it counts, and everything is as it was.
+    /// Ends an entry: counts it, and restores the state.
     fn settle(
         &mut self,
         attacker: &mut Attacker,
@@ -73,7 +73,7 @@ impl Server {
             Outcome::Weak(weakness) => attacker.seen.weaknesses.push(weakness),
         }
         self.restore(&before.general, &before.special)?;
-        // Whoever reports takes the run's last line (a word of frame 0); whoever returns changes nothing there.
+        // A handler that reports claims the run's last line (a word of frame 0); one that returns must change nothing there.
         if self.put_handlers_back(before)? && returned {
             attacker.seen.weaknesses.push(Weakness::Memory { slot, pc: before.general.pc() });
         }
@@ -85,7 +85,7 @@ impl Server {
         Ok(())
     }
 
-    /// Frame 0 as it was. True when it had changed.
+    /// Restores frame 0. True if it had changed.
     fn put_handlers_back(&mut self, before: &Before) -> Result<bool, UvError> {
         let now = self.ram.read(0, FRAME_0).map_err(UvError::Ram)?.unwrap_or_default();
         let changed = now != before.handlers;
@@ -108,7 +108,7 @@ impl Server {
         Ok(true)
     }
 
-    /// Each handler that returns, and others, interrupted after each number of instructions.
+    /// Interrupts each handler of [`NESTED`] after each number of its instructions.
     pub(super) fn nest(&mut self, attacker: &mut Attacker) -> Result<bool, UvError> {
         let thread = self.boot_thread()?;
         let Some(before) = self.place(attacker, &thread)? else { return Ok(false) };
@@ -117,7 +117,7 @@ impl Server {
                 let mut general = before.general.clone();
                 self.deliver(&mut general, slot, &mut attacker.random)?;
                 if !self.follow(&thread, &before.handlers, after)? {
-                    // The handler has returned, or reports: there is no such instruction of it.
+                    // The handler has returned, or reports, before that instruction.
                     self.restore(&before.general, &before.special)?;
                     self.put_handlers_back(&before)?;
                     break;
@@ -142,11 +142,11 @@ impl Server {
         Ok(true)
     }
 
-    /// Follows the handlers for so many instructions. False when they are left, or are about to call the host.
+    /// Follows the handlers for so many instructions. False if execution leaves them, or is about to call the host.
     fn follow(&mut self, thread: &str, handlers: &[u8], most: u32) -> Result<bool, UvError> {
         for step in 0..=most {
             let pc = self.read(Order::Little, self.registers.pc)?;
-            // Whoever reports calls the host, and does not come back.
+            // A report calls the host, and does not return.
             let word = usize::try_from(pc).ok().and_then(|at| handlers.get(at..)?.first_chunk());
             if word.is_none_or(|word| is_call(u32::from_le_bytes(*word))) {
                 return Ok(false);
@@ -158,7 +158,7 @@ impl Server {
         Ok(true)
     }
 
-    /// What an entry came to by now.
+    /// The outcome of an entry so far.
     fn outcome(&mut self, before: &General, slot: u64) -> Result<Outcome, UvError> {
         // In another byte order than the guest's, the registers' bytes mean nothing here.
         if !matches!(self.order()?, Order::Little) {

@@ -1,4 +1,4 @@
-//! Registers of the stopped vCPU, by QEMU's gdb server and, where that numbers none, by its monitor.
+//! Registers of the stopped vCPU, by QEMU's gdb server, or by its monitor if the server has no number for them.
 
 use super::Server;
 use super::order::Order;
@@ -33,7 +33,7 @@ impl Server {
         }
     }
 
-    /// PIDR of the stopped vCPU; 0 where QEMU 7.2 shows it nowhere, which is of every vCPU but the first.
+    /// PIDR of the stopped vCPU. QEMU 7.2 shows it for the first vCPU only; 0 for the others.
     pub(super) fn process(&mut self, order: Order) -> Result<u64, UvError> {
         let pid = self.client.register("pid")?;
         match self.client.read_register(pid) {

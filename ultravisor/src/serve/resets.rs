@@ -1,4 +1,4 @@
-//! System resets of one vCPU, at a stage of its life, while another one works.
+//! System resets of one vCPU at chosen moments, while another one works.
 
 use super::Server;
 use crate::UvError;
@@ -6,11 +6,11 @@ use crate::host::H_SIGNAL_SYS_RESET;
 use crate::inject::{Act, Moment, Reset, When};
 use crate::tap::Call;
 
-/// Where a system reset leads.
+/// Vector of a system reset.
 const SYSTEM_RESET: u64 = 0x100;
 
 impl Server {
-    /// A vCPU is about to make a call: the other one's reset comes now, or, which is true, after it.
+    /// A vCPU is about to make a call: resets the other one now, or returns true if the reset comes after the call.
     pub(super) fn reset_before(&mut self, call: &Call, pc: u64, thread: &str) -> Result<bool, UvError> {
         let Some(reset) = self.wanted_reset() else { return Ok(false) };
         if self.thread_of(reset)?.is_none_or(|victim| victim == thread) {
@@ -29,7 +29,7 @@ impl Server {
         }
     }
 
-    /// It has made it, at `pc`.
+    /// The vCPU has made the call and is at `pc`: resets the other one.
     pub(super) fn reset_after(&mut self, pc: u64, thread: &str) -> Result<(), UvError> {
         let Some(reset) = self.wanted_reset() else { return Ok(()) };
         let Some(victim) = self.thread_of(reset)? else { return Ok(()) };
@@ -43,7 +43,7 @@ impl Server {
         Ok(())
     }
 
-    /// `holder` has just taken a lock. False when no other vCPU can make a call before it goes on.
+    /// `holder` has just taken a lock: resets it by a call of another vCPU. False if no other vCPU can make a call now.
     pub(super) fn reset_holder(&mut self, reset: Reset, holder: &str) -> Result<bool, UvError> {
         let helper = self.client.threads()?.into_iter().find(|thread| thread != holder);
         let Some((helper, site)) = helper.zip(self.call_site) else { return Ok(false) };
@@ -71,7 +71,7 @@ impl Server {
         Ok(self.client.threads()?.get(reset.cpu).cloned())
     }
 
-    /// Lets the selected vCPU `thread` make the call at `site`, and puts its registers back.
+    /// Makes the selected vCPU `thread` issue the reset at `site`, and restores its registers.
     fn reset(&mut self, reset: Reset, site: u64, thread: &str) -> Result<(), UvError> {
         let Some(mut attacker) = self.attacker.take() else { return Ok(()) };
         if attacker.take_turn() {

@@ -1,4 +1,4 @@
-//! RTAS as a hostile host has it: the published handlers, reached by a token alone, and answers of any kind.
+//! RTAS with a hostile host: the published handlers, chosen by the token alone, and arbitrary answers.
 
 use super::Server;
 use super::order::Order;
@@ -9,13 +9,13 @@ use crate::machine::Violation;
 use crate::rtas::{BUFFER, HANDLERS};
 use crate::tap::Call;
 
-/// Statuses that have a meaning, or look as if (PAPR+ 7.3): done, failures, busy, wait so long.
+/// Statuses with a meaning (PAPR+ 7.3) and similar ones: done, failures, busy, extended delays.
 const STATUSES: [u32; 8] = [0, 1, 0xffff_ffff, 0xffff_fffe, 0xffff_fffd, 9900, 9902, 0x8000_0000];
 /// One answer of so many is made up.
 const RARELY: u64 = 8;
 
 impl Server {
-    /// What the handler that the token chooses does to the guest's memory, if any is chosen.
+    /// Does what the handler that the token chooses does to the guest's memory, if there is one.
     pub(super) fn handle_rtas(&mut self, call: &Call) -> Result<(), UvError> {
         if let Some((address, argument)) = self.tap.start_address(call).zip(self.tap.start_argument(call))
             && !self.machine.is_kernels(address)
@@ -33,8 +33,8 @@ impl Server {
         Ok(())
     }
 
-    /// Now and then random words in place of a service's answer, but for one that ends the machine: a host that does
-    /// not do that has done nothing new. False when the call is to be made.
+    /// Now and then answers with random words instead of making the call; never for a service that ends the machine. False
+    /// if the call is to be made.
     pub(super) fn answer_noise(
         &mut self,
         call: &Call,

@@ -1,4 +1,4 @@
-//! What a stop of the guest is about, and who deals with it.
+//! Finds out why the guest stopped, and calls the code that handles it.
 
 use super::{Server, VECTORS};
 use crate::UvError;
@@ -6,12 +6,12 @@ use crate::gdb::Stop;
 use std::time::Instant;
 
 impl Server {
-    /// Waits for a stop and deals with it. False when QEMU says that it ends.
+    /// Waits for a stop and handles it. False if QEMU says that it ends.
     pub(super) fn next_call(&mut self) -> Result<bool, UvError> {
         let Some(stop) = self.stop()? else { return Ok(true) };
         let thread = match stop {
             Stop::Trap { thread } => thread,
-            // Whoever stopped the guest lets it go on.
+            // Whatever stopped the guest resumes it.
             Stop::Other { .. } => return Ok(true),
             Stop::Exited => return Ok(false),
         };
@@ -29,7 +29,7 @@ impl Server {
                 self.serve(order, srr0, srr1, &thread, stopped)?;
             } else {
                 self.see_program(srr1)?;
-                // The guest's own: its handler runs, from the instruction under the breakpoint on.
+                // An exception of the guest's own: let its handler run, past the breakpoint.
                 match self.client.step(&thread)? {
                     Stop::Trap { .. } => {}
                     Stop::Other { .. } => return Ok(true),

@@ -1,4 +1,4 @@
-//! vCPUs that the guest did not ask for, started by the host where the guest's own start.
+//! Starts vCPUs that the guest did not ask for, at the guest's own entry for CPUs.
 
 use super::Server;
 use super::attacker::Attacker;
@@ -13,8 +13,8 @@ const BLOCK: u64 = 4 * 7;
 const STACK: u64 = 0x1_0000;
 
 impl Server {
-    /// Before the guest starts a CPU, the host starts the last one in the same place: with the guest's own instruction,
-    /// and a block that is put back.
+    /// Before the guest starts a CPU, starts the last one at the same address: with the guest's own `sc 1`, and a changed
+    /// argument block that is restored afterwards.
     pub(super) fn start_stray(&mut self, call: &Call, pc: u64, thread: &str) -> Result<(), UvError> {
         let Some((argument, block)) = self.tap.start_argument(call).zip(call.block_address()) else {
             return Ok(());
@@ -38,7 +38,7 @@ impl Server {
         Ok(())
     }
 
-    /// Answers the thread of the CPU that was started.
+    /// Returns the thread of the CPU that was started.
     fn start(
         &mut self,
         attacker: &mut Attacker,
@@ -57,7 +57,7 @@ impl Server {
         self.step_here(thread)?;
         self.ram.write(block, &own.unwrap_or_default()).map_err(UvError::Ram)?;
         self.client.write_general(general.bytes())?;
-        // All its registers but r3 are the host's.
+        // The host chooses all its registers but r3.
         self.client.select_thread(&stray)?;
         for name in ["r1", "r2", "r13", "r30", "r31"] {
             let register = self.client.register(name)?;
@@ -70,7 +70,7 @@ impl Server {
         Ok(stray)
     }
 
-    /// No two CPUs are on one stack.
+    /// Checks that no two CPUs use one stack.
     pub(super) fn compare_stacks(&mut self, attacker: &mut Attacker) -> Result<bool, UvError> {
         if attacker.stray.is_none() {
             return Ok(false);

@@ -1,11 +1,11 @@
-//! The tree of a guest without firmware, changed before its first instruction.
+//! Changes the tree of a guest without firmware before its first instruction.
 
 use super::Server;
 use crate::doctor::{self, Edit};
 use crate::{UvError, publish};
 
 impl Server {
-    /// At reset without firmware, r3 holds the address of the tree.
+    /// Changes the tree whose address r3 holds at reset without firmware.
     pub(super) fn change_tree(&mut self, publish_node: bool, edits: &[Edit]) -> Result<(), UvError> {
         let order = self.order()?;
         let address = self.read(order, self.registers.gpr[0])?;

@@ -1,4 +1,4 @@
-//! One ultracall: read from the registers, served by the machine, answered, and written down.
+//! One ultracall: reads it from the registers, has the machine serve it, answers and logs it.
 
 use super::order::Order;
 use super::{REAL_MODE_BITS, Server, msr};
@@ -18,7 +18,7 @@ impl Server {
         let bytes = if srr1 & msr::IR == 0 {
             self.ram.read(address & REAL_MODE_BITS, 4).map_err(UvError::Ram)?
         } else {
-            // The gdb server translates as MSR says now, so MSR is the caller's for the time of one read.
+            // The gdb server translates by the current MSR, so set the caller's MSR for one read.
             let msr = self.client.read_register(self.registers.msr)?;
             let now = order.decode(&msr);
             self.client.write_register(self.registers.msr, &order.encode(srr1))?;
@@ -117,7 +117,7 @@ impl Server {
         self.log_violations()
     }
 
-    /// Writes what was found since the last time, at an ultracall or anywhere else.
+    /// Logs the violations that are not in the log yet.
     pub(super) fn log_violations(&mut self) -> io::Result<()> {
         for violation in self.machine.violations.iter().skip(self.logged) {
             self.log.violation(violation)?;
@@ -126,7 +126,7 @@ impl Server {
         Ok(())
     }
 
-    /// Counts a call; gives its place among the calls of its number, from 1.
+    /// Counts a call. Returns its position among the calls of its number, from 1.
     fn count(&mut self, number: Option<Number>) -> u64 {
         let place = Number::ALL.iter().position(|known| Some(*known) == number);
         place.map_or(0, |place| {

@@ -1,13 +1,13 @@
-//! Why a guest made no UV_ESM, as far as its kernel's file and its command line tell.
+//! Explains why a guest made no UV_ESM, from its kernel's file and its command line.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::Firmware;
 
-/// What Linux's banner starts with.
+/// Start of Linux's banner.
 const BANNER: &[u8] = b"Linux version ";
-/// What Linux's client of Open Firmware says before UV_ESM, with CONFIG_PPC_SVM alone (`prom_init.c`).
+/// Text that Linux prints before UV_ESM; only in kernels with CONFIG_PPC_SVM (`prom_init.c`).
 const BEFORE_ESM: &[u8] = b"Switching to secure mode.";
 /// No version is longer.
 const VERSION_BYTES: usize = 64;
@@ -27,7 +27,7 @@ pub enum Kernel {
 }
 
 impl Kernel {
-    /// Looks at a file; of one that cannot be read nothing is known.
+    /// Examines a file; [`Self::Other`] if it cannot be read.
     #[must_use]
     pub fn load(path: &Path) -> Self {
         std::fs::read(path).map_or(Self::Other, |file| Self::of(&file))

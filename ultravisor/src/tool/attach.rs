@@ -1,4 +1,4 @@
-//! Takes the place of the ultravisor under a QEMU that somebody else started.
+//! Attaches the ultravisor to a QEMU that somebody else started.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,8 @@ pub struct Attach {
     pub settings: Settings,
 }
 
-/// Serves until QEMU ends: what was seen. Nothing when a signal came first; QEMU then goes on without an ultravisor.
+/// Serves until QEMU ends, and returns the summary. `None` if a signal came first; QEMU then goes on without an
+/// ultravisor.
 ///
 /// # Errors
 /// [`RunError`]; the guest is then still at reset.

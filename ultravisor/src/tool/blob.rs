@@ -1,4 +1,4 @@
-//! ESM blobs by hand: what a guest is compared with, made, shown and tried.
+//! Makes, shows and verifies ESM blobs.
 
 use std::fmt;
 use std::fs::File;
@@ -15,7 +15,7 @@ use crate::image::{ImageError, KernelImage};
 /// The lockbox of whoever made a blob.
 const ORIGIN_LOCKBOX: &str = "origin-lockbox";
 
-/// Why there is no blob, or nothing to say of one.
+/// Why a blob could not be made or read.
 #[derive(Debug)]
 pub enum BlobError {
     /// A file cannot be read or written.
@@ -154,7 +154,7 @@ impl Found {
     }
 }
 
-/// What anybody can see of the blob in this file; with a key for it, what it is compared with, too.
+/// Describes the blob in this file: the parts in the clear and, with a key for it, the digests.
 ///
 /// # Errors
 /// [`BlobError`].
@@ -189,7 +189,7 @@ pub fn show(path: &Path, key: Option<&Path>) -> Result<String, BlobError> {
     Ok(text)
 }
 
-/// What the blob in this initrd says against what boots: each part, and whether it is the same.
+/// Compares the blob in this initrd with what boots: each part, and whether it is equal.
 ///
 /// # Errors
 /// [`BlobError`].

@@ -1,4 +1,4 @@
-//! The hypercalls of a secure guest, by QEMU's interrupt log, held against what the published ultravisor passes on.
+//! Checks the hypercalls of a secure guest, from QEMU's interrupt log, by the table of the published ultravisor.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,7 +40,7 @@ pub struct Hypercalls {
     pub made: usize,
     /// What was wrong, in the order in which it came.
     pub wrong: Vec<Wrong>,
-    /// Lines that could not be read. An observer that cannot read must not nod.
+    /// Lines that could not be parsed. They count as a finding.
     pub unread: usize,
 }
 
@@ -117,8 +117,8 @@ impl fmt::Display for Hypercalls {
     }
 }
 
-/// What a guest of any kind does wrong with this call. Where it hands over I/O addresses, the device's accesses are judged
-/// in its place.
+/// What is wrong with this call of a guest of kind [`crate::Guest::Any`]. A call with I/O addresses is not judged here,
+/// because the accesses to them are in the devices' trace.
 fn breach(call: &Hcall, memory: &Memory) -> Option<Breach> {
     let by_device = hcalls::listed(call.number).is_some_and(|listed| listed.hands == Hands::IoAddresses);
     of_hcall(call, memory).filter(|_| !by_device)
@@ -155,9 +155,9 @@ impl Live {
         Self { map, bytes, seen: 0 }
     }
 
-    /// The first wrong call of a secure guest among those that were made since the last look.
+    /// The first wrong call of a secure guest since the last look.
     pub fn look(&mut self, requests: &Requests) -> Option<String> {
-        // An ultravisor's own frames are there from UV_ESM on.
+        // Reserved frames exist from UV_ESM on.
         let reserved = self.map.reserved_ranges();
         let after = requests.after.as_ref().filter(|_| !reserved.is_empty())?;
         let memory = Memory {

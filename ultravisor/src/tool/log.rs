@@ -1,5 +1,5 @@
-//! QEMU's log under the tool: hypercalls are digested while they come, the devices' accesses are kept until the calls are
-//! known that they are judged by.
+//! Reads QEMU's log. Hypercalls are processed as they come; the devices' accesses are kept until the ultracalls are known,
+//! by which they are judged.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
@@ -31,7 +31,7 @@ pub struct Piped {
     thread: JoinHandle<io::Result<()>>,
 }
 
-/// All that was said.
+/// The contents of the log.
 #[derive(Debug, Default)]
 pub struct Said {
     /// Of hypercalls.
@@ -106,7 +106,7 @@ impl Log {
     }
 }
 
-/// Exceptions are nobody's question here, and a guest takes them at a million places.
+/// Takes a line, unless it is of an exception: nobody needs those here, and a guest takes millions.
 fn take(requests: &mut Requests, line: &str) {
     if !line.starts_with("Raise exception ") {
         let _ = requests.take(line);

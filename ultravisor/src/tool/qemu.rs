@@ -1,4 +1,4 @@
-//! Somebody's QEMU command line: what is read in it, and what is added.
+//! Parses a user's QEMU command line, and makes the options that are added to it.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::Firmware;
 use crate::devices::EVENT;
 
-/// Memory of a pseries that is not told (`hw/ppc/spapr.c`).
+/// Memory of a pseries without `-m` (`hw/ppc/spapr.c`).
 const DEFAULT_MEMORY: u64 = 512 << 20;
 
 /// Why a command line cannot be served.
@@ -63,11 +63,11 @@ pub struct CommandLine {
     pub memory: u64,
     /// What starts the guest.
     pub firmware: Firmware,
-    /// `-D`, which then is where the trace goes, too.
+    /// `-D`: the trace goes there, too.
     pub log: Option<PathBuf>,
     /// `-d`, to which the interrupts are added.
     pub logged: Option<String>,
-    /// virtio devices without ACCESS_PLATFORM: they pass the I/O memory management unit by.
+    /// virtio devices without ACCESS_PLATFORM, which bypass the I/O memory management unit.
     pub bypassing: Vec<String>,
 }
 
@@ -174,7 +174,7 @@ impl CommandLine {
         Ok(())
     }
 
-    /// What is added: the gdb server, memory in a file, the trace of what devices reach, the log of hypercalls.
+    /// The options that are added: gdb server, memory in a file, trace of device accesses, log of hypercalls.
     #[must_use]
     pub fn added(&self, socket: &Path, ram: &Path, log: &Path) -> Vec<OsString> {
         let mut added: Vec<OsString> = vec!["-S".into(), "-chardev".into()];

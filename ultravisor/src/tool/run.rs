@@ -1,4 +1,4 @@
-//! Starts QEMU with an ultravisor under its guest, and waits for its end.
+//! Starts QEMU with an ultravisor for its guest, and waits for its end.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -27,7 +27,7 @@ use crate::UvError;
 use crate::symbols::Symbols;
 use crate::workdir::Workdir;
 
-/// How often QEMU is looked at.
+/// Interval at which QEMU is checked.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// How a guest is run.
@@ -41,7 +41,7 @@ pub struct Run {
     pub settings: Settings,
     /// What its virtio disks and cards are.
     pub devices: Devices,
-    /// What those do wrong that are not QEMU's own.
+    /// The lie of those that are not QEMU's own.
     pub lie: Option<ProtocolViolation>,
     /// Whether the first hypercall that is wrong ends the guest.
     pub live: bool,
@@ -99,7 +99,7 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
     let mut line = CommandLine::read(&options.qemu).map_err(RunError::Refused)?;
     let kernel =
         options.kernel.clone().or(line.kernel.clone()).ok_or(RunError::Refused(Refused::NoKernel))?;
-    // Looked at before QEMU starts: the message is the same, and nothing has to be taken down.
+    // Checked before QEMU starts, so that an error leaves nothing to clean up.
     crate::image::KernelImage::load(&kernel).map_err(|error| RunError::Ultravisor(UvError::Kernel(error)))?;
     let config = options.settings.config(&kernel, line.firmware).map_err(RunError::Key)?;
     let mut files = Workdir::new().map_err(RunError::File)?;
@@ -147,7 +147,7 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         {
             cut_short = live.look(&requests);
             if cut_short.is_some() {
-                // Not killed: whatever stands before QEMU in its command line has to pass it on.
+                // SIGTERM, not SIGKILL: a wrapper before QEMU in the command line must pass the signal on.
                 qemu.end();
             }
         }
@@ -194,7 +194,7 @@ fn stand_in(
     let refuse = options.devices == Devices::Refusing;
     let servers = Servers::start(&plan.devices, refuse, options.lie, dir).map_err(RunError::Server)?;
     line.words = plan.words;
-    // Servers account for what passes the unit by.
+    // The servers account for accesses that bypass the unit.
     line.bypassing.clear();
     Ok(servers)
 }

@@ -1,4 +1,4 @@
-//! The adversary's servers of one run, and what came of them.
+//! The adversary's servers of one run, and their accounts.
 
 use std::fmt;
 use std::path::Path;
@@ -111,19 +111,19 @@ impl Servers {
     }
 }
 
-/// What came of one.
+/// The account of one server.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// Its name: blk0, net0.
     pub name: String,
-    /// What it was to do wrong.
+    /// The lie that it was to tell.
     pub lie: Option<ProtocolViolation>,
     ledger: Arc<Ledger>,
     keeper: Arc<Keeper>,
 }
 
 impl Account {
-    /// What is wrong with the guest by it.
+    /// What the guest did wrong, by this account.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
         let mut findings = Vec::new();
@@ -144,7 +144,7 @@ impl Account {
         findings
     }
 
-    /// Accesses that were let pass.
+    /// Number of accesses that were allowed.
     #[must_use]
     pub fn accesses(&self) -> u64 {
         self.ledger.accesses()

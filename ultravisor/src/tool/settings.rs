@@ -1,4 +1,4 @@
-//! What a person says about the ultravisor, however QEMU is started.
+//! Settings of the ultravisor that `run` and `attach` share.
 
 use std::path::{Path, PathBuf};
 

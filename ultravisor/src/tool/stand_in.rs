@@ -1,4 +1,4 @@
-//! A QEMU command line with the adversary's devices in the place of its own virtio disks and cards.
+//! Replaces the virtio disks and cards of a QEMU command line by the adversary's servers.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::qemu::{Refused, shown};
 
-/// What stays of a device's options.
+/// Options of a device that are kept.
 const KEPT: [&str; 9] =
     ["id", "bus", "addr", "mac", "bootindex", "romfile", "multifunction", "disable-legacy", "disable-modern"];
-/// How a qcow2 file begins.
+/// First bytes of a qcow2 file.
 const QCOW2: [u8; 4] = *b"QFI\xfb";
 
 /// What a server has to be.
@@ -78,10 +78,10 @@ fn doubled(text: &str) -> String {
 }
 
 impl Plan {
-    /// Puts servers with sockets in `dir` into a command line.
+    /// Replaces the virtio devices of a command line by servers with sockets in `dir`.
     ///
     /// # Errors
-    /// [`Refused`]: a virtio device that none of them can stand in for.
+    /// [`Refused`]: a virtio device that no server can replace.
     pub fn read(words: &[OsString], dir: &Path) -> Result<Self, Refused> {
         let pairs = pairs(words);
         let mut plan = Self::default();

@@ -1,4 +1,4 @@
-//! What a run came to, for a person and for a program.
+//! The result of a run, as text and as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::devices::Devices;
 use crate::frames::FRAME_SIZE;
 use crate::{CallRecord, End, Report};
 
-/// Frames and runs that are listed.
+/// Most frames and runs that are listed.
 const LISTED: usize = 6;
 
 /// All that was seen.
@@ -44,7 +44,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// What is wrong, a sentence each; empty for a secure guest whose devices kept to what it shared.
+    /// What is wrong, one sentence each; empty for a secure guest whose devices accessed only shared memory.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
         let mut findings: Vec<String> = self.report.violations.iter().map(ToString::to_string).collect();
@@ -85,7 +85,7 @@ impl Summary {
         findings
     }
 
-    /// Why a guest shares nothing that could know that it is secure.
+    /// Why a secure guest does not know that it is secure, and shares nothing.
     fn unaware(&self) -> Option<String> {
         let tests = self.report.secure_bit.tests.len();
         (self.report.secure && tests > 0 && self.report.patched.is_empty()).then(|| {

@@ -1,4 +1,4 @@
-//! As much of an assembler as the guests of these tests need.
+//! A small assembler for the guests of these tests.
 //!
 //! Source: Power ISA v3.0B, instruction formats.
 

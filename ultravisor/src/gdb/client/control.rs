@@ -1,4 +1,4 @@
-//! Stopping a guest that runs, letting some of its vCPUs go on, and a vCPU's registers in one piece.
+//! Stops a running guest, resumes some of its vCPUs, and reads and writes all registers of a vCPU at once.
 
 use super::{Client, GdbError, Stop, stop_reply, unexpected};
 use crate::gdb::packet::{from_hex, to_hex};
@@ -12,7 +12,7 @@ impl Client {
     /// Waits, without limit, until the guest stops or QEMU ends.
     ///
     /// # Errors
-    /// [`GdbError::Gone`] when QEMU ended without a word.
+    /// [`GdbError::Gone`] if QEMU closed the connection without a reply.
     pub fn wait_for_stop(&mut self) -> Result<Stop, GdbError> {
         loop {
             if let Some(stop) = self.stop_by(None)? {
@@ -29,8 +29,7 @@ impl Client {
         self.stop_by(Some(Instant::now() + time))
     }
 
-    /// Stops a guest that runs. It may have stopped by itself just before: then that stop is answered, and the
-    /// request has no effect.
+    /// Stops a running guest. If it has stopped by itself just before, returns that stop, and the request has no effect.
     ///
     /// # Errors
     /// [`GdbError`].
@@ -110,7 +109,7 @@ impl Client {
             match packet.first() {
                 Some(b'T' | b'S') => return stop_reply(&packet).map(Some),
                 Some(b'W' | b'X') => return Ok(Some(Stop::Exited)),
-                // `O`: text for a debugger's console. Anything else is no stop either.
+                // `O` is text for a debugger's console. No other packet is a stop either.
                 _ => {}
             }
         }

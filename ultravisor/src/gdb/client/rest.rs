@@ -1,4 +1,4 @@
-//! Waiting until QEMU, whose guest stands still, has nothing left to do.
+//! Waits until a QEMU with a stopped guest has nothing left to do.
 
 use super::Client;
 use rustix::net::sockopt::socket_peercred;
@@ -12,13 +12,13 @@ const LOOK: Duration = Duration::from_millis(1);
 const LOOKS: u32 = 3;
 
 impl Client {
-    /// Waits until every thread of QEMU sleeps. False when one is still at work after a long time, or QEMU is not to be
-    /// seen.
+    /// Waits until every thread of QEMU sleeps. Returns false if one still works after a long time, or QEMU's threads cannot
+    /// be read.
     ///
-    /// At each breakpoint QEMU 7.2 leaves the vCPU that stopped a piece of work for which no other one may run (`tb_flush`
-    /// in its `gdb_vm_state_change`). If that vCPU's thread has not begun with it when another vCPU is stepped, and the
-    /// other one's hypercall waits for the first, as H_SIGNAL_SYS_RESET does (`run_on_cpu`), each waits for the other for
-    /// ever. On a machine with nothing else to do the thread has begun long before.
+    /// At each breakpoint QEMU 7.2 queues work for the vCPU that stopped, during which no other vCPU may run (`tb_flush` in
+    /// `gdb_vm_state_change`). A deadlock follows if another vCPU is stepped before that vCPU's thread has begun the work,
+    /// and the other one's hypercall waits for the first, as H_SIGNAL_SYS_RESET does (`run_on_cpu`). On an idle machine the
+    /// thread begins long before.
     pub fn rest(&self) -> bool {
         let Ok(peer) = socket_peercred(&self.stream) else { return false };
         let threads = Path::new("/proc").join(peer.pid.as_raw_nonzero().to_string()).join("task");
@@ -38,7 +38,7 @@ impl Client {
 fn all_sleep(threads: &Path) -> bool {
     let Ok(threads) = threads.read_dir() else { return false };
     threads.flatten().all(|thread| {
-        // One that has ended meanwhile does nothing either.
+        // A thread that has ended counts as asleep.
         std::fs::read_to_string(thread.path().join("stat")).map_or(true, |stat| sleeps(&stat))
     })
 }
