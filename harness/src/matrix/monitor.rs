@@ -12,6 +12,8 @@ use postern_cases::case;
 use std::path::PathBuf;
 
 const READY: &str = "postern: monitor=ready";
+const NO_COMMAND: &str = "no command; help lists them";
+const HALP: &str = "halp: no command; help lists them";
 /// Random bytes of a host that types without sense.
 const NOISE: usize = 4096;
 
@@ -58,9 +60,8 @@ fn said(finished: &Finished, lines: &[&'static str]) -> Vec<Finding> {
 
 /// Commands, with slips of the finger, by completion and from history.
 fn typed(context: &Context) -> Result<(), Failure> {
-    let keys =
-        b"hepl\x7f\x7flp\rirq\x1b[D\x1b[D\x1b[Cx\x7f\rbl\tre\t0\rping 10.0.2.2\rhalp\r\x1b[A\x1b[A\x15net\r\
-                 blk read 0 7\rfacts\roff\r";
+    let keys = b"hepl\x7f\x7flp\rrq\x1b[D\x1b[Di\rcpu\x1b[D\x1b[Cs\rbl\tre\t0\rping 10.0.2.2\r\
+                 halp\rpool\r\x1b[A\x1b[A\rwrong\x15net\rblk read 0 7\rfacts\roff\r";
     let (finished, data, mut findings) =
         type_at(context, GuestConfig::new(Firmware::Vof, false, false), keys)?;
     findings.extend(said(
@@ -68,11 +69,20 @@ fn typed(context: &Context) -> Result<(), Failure> {
         &[
             "help: ping A.B.C.D ",
             "interrupts: ",
+            "cpus: ",
+            "net0: link up, ",
             "net0: 10.0.2.2 answers a ping in ",
-            "halp: no command; help lists them",
             "blk read: there is no blk7",
         ],
     ));
+    // Typed once and brought back once by arrows. No other line became a wrong one: each key did what it is for.
+    let wrong: Vec<&str> = finished.output.console.lines().filter(|line| line.contains(NO_COMMAND)).collect();
+    if wrong != [HALP; 2] {
+        findings.push(Finding::OtherWords {
+            expected: Some([HALP; 2].join("; ")),
+            found: Some(wrong.join("; ")),
+        });
+    }
     // The sector is the image's.
     let image = std::fs::read(&data).map_err(|error| Finding::File(data.clone(), error))?;
     let row: String = image.iter().take(16).map(|byte| format!(" {byte:02x}")).collect();
@@ -93,7 +103,7 @@ fn noise(context: &Context) -> Result<(), Failure> {
     keys.extend(b"\x1b[\x03halp\roff\r");
     let (finished, data, mut findings) =
         type_at(context, GuestConfig::new(Firmware::Vof, false, false), &keys)?;
-    findings.extend(said(&finished, &["halp: no command; help lists them"]));
+    findings.extend(said(&finished, &[HALP]));
     drop(std::fs::remove_file(data));
     verdict(finished, findings)
 }

@@ -95,9 +95,17 @@ fn curl(context: &Context) -> Result<(), Failure> {
 fn rude(context: &Context) -> Result<(), Failure> {
     let _ = case!("NET-30", Work, Q);
     let _ = case!("NET-31", Work, Q);
-    let (finished, findings) = talk(context, ORDINARY, "", |client, _| {
+    let (finished, mut findings) = talk(context, ORDINARY, "", |client, _| {
         let bytes: Vec<&[u8]> = WELL.chunks(1).collect();
         client.expect("byte by byte", &bytes, OK)?;
+        let head = client.expect("HEAD", &[b"HEAD / HTTP/1.1\r\nHost: guest\r\n\r\n"], OK)?;
+        if !head.ends_with("\r\n\r\n") {
+            return Err(PageError::Body);
+        }
+        let two = client.expect("two requests at once", &[&[WELL, WELL].concat()], OK)?;
+        if two.matches(OK).count() != 1 {
+            return Err(PageError::Second);
+        }
         client.expect("a head of 4096 bytes without an end", &[&[b'x'; 4096]], "HTTP/1.1 431 ")?;
         client.expect("a megabyte of nonsense", &[&vec![b'\n'; 1 << 20], b"x\n\n"], "HTTP/1.1 4")?;
         client.expect("TLS", &[b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], "HTTP/1.1 400 ")?;
@@ -107,6 +115,8 @@ fn rude(context: &Context) -> Result<(), Failure> {
         client.expect("after them", &[WELL], OK)?;
         Ok(())
     })?;
+    // Who asks nothing made room: nobody waited for the five seconds of a request to pass.
+    findings.extend(judge::positive(&finished, "net0.page_displaced"));
     verdict(finished, findings)
 }
 

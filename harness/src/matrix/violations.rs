@@ -251,6 +251,10 @@ fn violator(
         }
         _ => {}
     }
+    if case.violation == ProtocolViolation::Blk21 {
+        // A physical block of 2^255 logical ones is none.
+        findings.extend(judge::fact(finished, "blk0.physical_bytes", "512"));
+    }
     let device = case.violator.device();
     let told = accounts.iter().any(|account| account.device == device && account.ledger.violations() > 0);
     if !told && !case.violation.is_offer() {

@@ -33,6 +33,10 @@ pub enum PageError {
     Stands(&'static str),
     /// A page where there should be none.
     Served,
+    /// A page after HEAD, which asks for none.
+    Body,
+    /// A second answer on a connection, which has one.
+    Second,
 }
 
 impl fmt::Display for PageError {
@@ -46,6 +50,8 @@ impl fmt::Display for PageError {
             }
             Self::Stands(counter) => write!(f, "status page: {counter} stands still"),
             Self::Served => f.write_str("status page: it is served although it is off"),
+            Self::Body => f.write_str("status page: HEAD is answered with the page itself"),
+            Self::Second => f.write_str("status page: a connection has more than one answer"),
         }
     }
 }
