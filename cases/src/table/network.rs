@@ -87,6 +87,13 @@ pub(super) const CASES: &[Case] = &[
         "each holds a socket for five seconds at most; the oldest makes room for whoever asks next; what is served stays",
     ),
     tried(
+        HQ,
+        "NET-19",
+        &[Drop, Clamp, Work],
+        "fragments that overlap, contradict each other, belong to no ping or never become whole, in floods",
+        "such a message is dropped whole; four of 8 KiB wait for 5 s at most, and the oldest makes room",
+    ),
+    tried(
         HFQ,
         "NET-30",
         &[Work, Fail],

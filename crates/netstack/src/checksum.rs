@@ -57,6 +57,12 @@ pub(super) fn fill(frame: &mut [u8]) {
     }
 }
 
+/// The checksum of an ICMP message, in the order of bytes in which it is stored: 0 with a right one in it.
+#[inline(never)]
+pub(super) fn of(message: &[u8]) -> u16 {
+    !fold(sum(message, 0))
+}
+
 /// The header without options of an IPv4 packet in a frame, and the whole packet.
 #[inline]
 fn ipv4(frame: &[u8]) -> Option<(&[u8; IPV4_HEADER], &[u8])> {

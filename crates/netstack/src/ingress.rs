@@ -35,7 +35,7 @@ pub(super) enum Reject {
     Protocol,
     /// A source address that no station can have.
     Source,
-    /// A fragment; nothing is reassembled.
+    /// A fragment, which is nothing for the stack: see [`super::fragments`].
     Fragment,
     /// A checksum of an IPv4 header, of TCP or UDP that is wrong.
     Checksum,

@@ -4,7 +4,7 @@
 //!
 //! It answers ARP and ping, serves echo on port 7, asks for an address by DHCP and sends pings. Other services are added
 //! through [`service::Service`]; a service of one request and one answer for each connection, such as a page, only needs
-//! somebody who answers ([`requests`]). It has no IPv6, no routing and no fragments.
+//! somebody who answers ([`requests`]). It has no IPv6, no routing, and no fragments but those of pings.
 //!
 //! ```
 //! use netstack::settings::Settings;
@@ -34,6 +34,7 @@ mod checksum;
 pub mod dhcp;
 mod dhcp_options;
 pub mod echo;
+mod fragments;
 mod ingress;
 mod isn;
 mod lease;

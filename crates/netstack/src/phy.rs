@@ -1,8 +1,10 @@
 //! A [`Link`] as the device that `smoltcp` asks for.
 
 use super::checksum;
+use super::fragments::{Fragments, Taken};
 use super::ingress::{self, Kind, Reject};
 use super::isn::{Ends, SequenceNumbers};
+use super::settings::Settings;
 use crate::random::Key;
 use core::time::Duration;
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
@@ -24,9 +26,11 @@ pub struct FrameCounters {
     pub foreign: u64,
     /// Dropped: from an address that no station can have.
     pub bad_source: u64,
-    /// Dropped: IPv4 fragments.
+    /// IPv4 fragments, which the stack does not see.
     pub fragments: u64,
-    /// Dropped: an IPv4 header, TCP or UDP with a wrong checksum.
+    /// Echo requests in fragments that were answered; not among [`Self::echo_requests`].
+    pub fragmented_pings: u64,
+    /// Dropped: an IPv4 header, TCP, UDP or a ping in fragments with a wrong checksum.
     pub bad_checksum: u64,
     /// Made by the stack, but longer than the link takes or without a free buffer.
     pub unsent: u64,
@@ -37,6 +41,9 @@ pub(super) struct Phy<L> {
     pub link: L,
     pub counters: FrameCounters,
     pub numbers: SequenceNumbers,
+    /// The configuration in force.
+    pub settings: Option<Settings>,
+    fragments: Fragments,
     now: Duration,
     budget: usize,
     /// What [`Self::next`] found.
@@ -49,9 +56,18 @@ pub(super) struct Phy<L> {
 impl<L: Link> Phy<L> {
     /// `key` is for the sequence numbers of TCP.
     pub fn new(link: L, key: Key) -> Self {
-        let numbers = SequenceNumbers::new(key);
-        let counters = FrameCounters::default();
-        Self { link, counters, numbers, now: Duration::ZERO, budget: 0, found: None, asked: None, done: None }
+        Self {
+            link,
+            counters: FrameCounters::default(),
+            numbers: SequenceNumbers::new(key),
+            settings: None,
+            fragments: Fragments::default(),
+            now: Duration::ZERO,
+            budget: 0,
+            found: None,
+            asked: None,
+            done: None,
+        }
     }
 
     /// Allows `frames` more frames to be received; `now` is the time for what is sent.
@@ -100,12 +116,37 @@ impl<L: Link> Phy<L> {
                 Err(Reject::Malformed) => &mut counters.malformed,
                 Err(Reject::Protocol) => &mut counters.foreign,
                 Err(Reject::Source) => &mut counters.bad_source,
-                Err(Reject::Fragment) => &mut counters.fragments,
+                Err(Reject::Fragment) => {
+                    self.take_fragment(&frame);
+                    &mut self.counters.fragments
+                }
                 Err(Reject::Checksum) => &mut counters.bad_checksum,
             };
             *counter = counter.wrapping_add(1);
             self.link.recycle(frame);
+            // An answer in fragments may have taken all the room.
+            if verified == Err(Reject::Fragment) && !self.link.can_transmit() {
+                return None;
+            }
         }
+    }
+
+    /// Has a fragment put to the others of its ping.
+    #[cold]
+    fn take_fragment(&mut self, frame: &Frame) {
+        let Self { link, counters, fragments, .. } = self;
+        let taken = if checksum::verify(frame.bytes(), Kind::Other).is_err() {
+            Taken::Checksum
+        } else {
+            fragments.take(frame.bytes(), self.settings, self.now, link)
+        };
+        let counter = match taken {
+            Taken::Fragment => return,
+            Taken::Answered => &mut counters.fragmented_pings,
+            Taken::NoRoom => &mut counters.unsent,
+            Taken::Checksum => &mut counters.bad_checksum,
+        };
+        *counter = counter.wrapping_add(1);
     }
 }
 

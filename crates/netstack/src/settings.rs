@@ -72,7 +72,7 @@ impl Settings {
 
     /// Whether `host` means everyone in our network, or the network itself (RFC 1122, section 3.2.1.3). A network of
     /// one or two machines has no such addresses (RFC 3021).
-    fn is_of_the_network(&self, host: Ipv4Addr) -> bool {
+    pub(super) fn is_of_the_network(&self, host: Ipv4Addr) -> bool {
         let part = host.to_bits() & !self.mask();
         self.prefix < 31 && self.is_local(host) && (part == 0 || part == !self.mask())
     }

@@ -55,7 +55,6 @@ pub struct Stack<L> {
     services: Vec<Box<dyn Service>>,
     requests: Option<Requests>,
     pinger: Pinger,
-    settings: Option<Settings>,
     time: StackTime,
     link_state: LinkState,
 }
@@ -100,7 +99,6 @@ impl<L: Link> Stack<L> {
             requests: None,
             pinger,
             sockets,
-            settings: None,
             time,
             link_state: LinkState::default(),
         })
@@ -114,7 +112,7 @@ impl<L: Link> Stack<L> {
     /// The configuration in force.
     #[must_use]
     pub fn settings(&self) -> Option<Settings> {
-        self.settings
+        self.phy.settings
     }
 
     /// The gateway, if the network has one.
@@ -122,7 +120,7 @@ impl<L: Link> Stack<L> {
     /// # Errors
     /// No address, or a gateway by DHCP that cannot be used: what was to be done with it cannot be done.
     pub fn gateway(&self) -> Result<Option<Ipv4Addr>, StackError<L::Error>> {
-        let settings = self.settings.ok_or(StackError::NotConfigured)?;
+        let settings = self.phy.settings.ok_or(StackError::NotConfigured)?;
         match self.dhcp.as_ref().and_then(|dhcp| dhcp.client.bad_gateway()) {
             Some(gateway) => Err(StackError::Settings(SettingsError::Gateway(gateway))),
             None => Ok(settings.gateway),
@@ -205,10 +203,10 @@ impl<L: Link> Stack<L> {
     fn serve_sockets(&mut self) -> bool {
         let mut left = false;
         if self.sockets.udp.is_active() {
-            let own = self.settings.map(|settings| settings.address);
+            let own = self.phy.settings.map(|settings| settings.address);
             left = self.echo.step_udp(&mut self.sockets.udp.set, own, self.time.elapsed);
             for service in &mut self.services {
-                left |= service.step_udp(&mut self.sockets.udp.set, self.settings, self.time.elapsed);
+                left |= service.step_udp(&mut self.sockets.udp.set, self.phy.settings, self.time.elapsed);
             }
         }
         if self.sockets.tcp.is_active() {
@@ -299,7 +297,7 @@ impl<L: Link> Stack<L> {
         let mut deadline = Deadline::after(clock, wait);
         loop {
             self.poll(clock)?;
-            if let Some(settings) = self.settings {
+            if let Some(settings) = self.phy.settings {
                 return Ok(settings);
             }
             if self.rest(clock, &mut deadline) {
@@ -327,7 +325,7 @@ impl<L: Link> Stack<L> {
         host: Ipv4Addr,
         wait: Duration,
     ) -> Result<Duration, StackError<L::Error>> {
-        let settings = self.settings.ok_or(StackError::NotConfigured)?;
+        let settings = self.phy.settings.ok_or(StackError::NotConfigured)?;
         if !settings.is_local(host) && settings.gateway.is_none() {
             return Err(StackError::NoRoute(host));
         }
@@ -409,9 +407,9 @@ impl<L: Link> Stack<L> {
     /// Gives the DHCP client what has come, and sends what it has to say.
     fn follow_dhcp(&mut self) {
         let Some(dhcp) = &mut self.dhcp else { return };
-        for event in dhcp.step(&mut self.sockets.udp, self.settings, self.time.elapsed) {
+        for event in dhcp.step(&mut self.sockets.udp, self.phy.settings, self.time.elapsed) {
             match event {
-                dhcp::Event::Leased(settings) if self.settings == Some(settings) => {}
+                dhcp::Event::Leased(settings) if self.phy.settings == Some(settings) => {}
                 dhcp::Event::Leased(settings) => self.apply(settings),
                 dhcp::Event::Lost => self.withdraw(),
             }
@@ -430,7 +428,7 @@ impl<L: Link> Stack<L> {
             // There is room: this is the only route.
             let _ = self.interface.routes_mut().add_default_ipv4_route(gateway);
         }
-        self.settings = Some(settings);
+        self.phy.settings = Some(settings);
         self.sockets.change_all();
     }
 
@@ -438,7 +436,7 @@ impl<L: Link> Stack<L> {
     fn withdraw(&mut self) {
         self.interface.update_ip_addrs(|addresses| addresses.clear());
         self.interface.routes_mut().remove_default_ipv4_route();
-        self.settings = None;
+        self.phy.settings = None;
         self.sockets.change_all();
     }
 }

@@ -10,6 +10,7 @@ use crate::pattern;
 use crate::peer::namespace::{GUEST, HOST, Namespace, TAP, is_there};
 use crate::session::Session;
 use crate::variable::Firmware;
+use postern_cases::case;
 use std::net::Ipv4Addr;
 
 /// A program and the package of Debian's that has it.
@@ -27,9 +28,12 @@ const FIRST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 const LAST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 110);
 /// Bytes that curl sends to the TCP echo.
 const STREAM: usize = 200_000;
-/// Bytes of an echo request that fills a frame, and of one that needs three.
+/// Bytes of an echo request that fills a frame, of one that needs three, of the longest that is put together and of one
+/// more.
 const WHOLE: &str = "1472";
 const FRAGMENTED: &str = "4000";
+const LONGEST: &str = "8184";
+const TOO_LONG: &str = "8185";
 
 /// The tests.
 #[must_use]
@@ -80,8 +84,9 @@ fn peer(namespace: &Namespace, program: &'static str, arguments: &[&str], status
     }
 }
 
-/// Small and full frames are answered; fragments are dropped and counted, and nothing else suffers.
+/// Small and full frames are answered, and fragments of up to 8 KiB; longer ones are dropped, and nothing else suffers.
 fn ping(context: &Context) -> Result<(), Failure> {
+    case!("NET-19", Work, Q);
     let (namespace, mut fixture) = inside(context, &[PING, ARPING])?;
     let mut session = serving(&mut fixture)?;
     let mut findings = Vec::new();
@@ -91,12 +96,16 @@ fn ping(context: &Context) -> Result<(), Failure> {
     findings.extend(peer(&namespace, "arping", &["-c", "2", "-I", TAP, GUEST], 0));
     findings.extend(asks("56", 0));
     findings.extend(asks(WHOLE, 0));
-    findings.extend(asks(FRAGMENTED, 1));
+    findings.extend(asks(FRAGMENTED, 0));
+    findings.extend(asks(LONGEST, 0));
+    findings.extend(asks(TOO_LONG, 1));
     findings.extend(asks("56", 0));
     drop(session.qemu.type_in(b"q"));
     let finished = session.finish(LIMIT);
     findings.extend(judge::end(&finished, 0));
-    findings.extend(judge::positive(&finished, "net0.fragments"));
+    // Three requests each of 3, of 6 and of 6 fragments.
+    findings.extend(judge::fact(&finished, "net0.fragments", "45"));
+    findings.extend(judge::fact(&finished, "net0.fragmented_pings", "6"));
     verdict(finished, findings)
 }
 

@@ -131,6 +131,7 @@ pub fn serve_and(
     })?;
     report.fact_now(facts::card::SERVE.at(card.number), "done");
     report.fact(facts::card::FRAGMENTS.at(card.number), counters.frames.fragments);
+    report.fact(facts::card::FRAGMENTED_PINGS.at(card.number), counters.frames.fragmented_pings);
     report.fact(facts::card::LINK_CHANGES.at(card.number), counters.link_changes);
     let echo = counters.echo;
     report.fact(facts::card::DISPLACED.at(card.number), echo.displaced);

@@ -2,6 +2,7 @@
 
 mod dhcp;
 mod echo;
+mod fragments;
 mod half_open;
 mod hostile_device;
 pub mod hostile_frames;

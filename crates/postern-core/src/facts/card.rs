@@ -25,7 +25,8 @@ facts! {
     PAGE_ANSWERED: 1 = "netN.page_answered", Count("requests"), Words(&["net-serve"]), "requests for a page that were answered; absent with `netN.page=off`";
     PAGE_REFUSED: 1 = "netN.page_refused", Count("requests"), Words(&["net-serve"]), "requests that were answered with a status of the 400s; as `netN.page_answered`";
     PAGE_DISPLACED: 1 = "netN.page_displaced", Count("connections"), Words(&["net-serve"]), "connections to port 80 that made room for another peer; as `netN.page_answered`";
-    FRAGMENTS: 1 = "netN.fragments", Count("fragments"), SERVED, "IPv4 fragments that came and were dropped: nothing is reassembled";
+    FRAGMENTS: 1 = "netN.fragments", Count("fragments"), SERVED, "IPv4 fragments that came; all but those of pings are dropped";
+    FRAGMENTED_PINGS: 1 = "netN.fragmented_pings", Count("pings"), SERVED, "pings in fragments that were put together and answered";
     LINK_CHANGES: 1 = "netN.link_changes", Count("changes"), SERVED, "times that the link went down or came up, the first time that it was found up among them";
     DISPLACED: 1 = "netN.displaced", Count("connections"), SERVED, "half-open or closing TCP connections to port 7 that made room for another peer";
     DISCARDED: 1 = "netN.discarded", Count("datagrams"), BENCH, "UDP datagrams that came to port 9";

@@ -252,26 +252,3 @@ fn a_frame_with_a_priority_and_no_vlan_is_answered_and_one_of_a_vlan_is_not() {
     b.stack.poll(&b.clock).unwrap();
     assert_eq!(b.stack.counters().frames.echo_requests, answered);
 }
-
-#[test]
-fn a_ping_of_one_byte_more_comes_in_fragments_that_are_dropped_and_counted() {
-    let mut b = configured();
-    b.stack.ping(&b.clock, PEER_IP, SECOND).unwrap();
-    // 1473 bytes: what a frame has room for, and the last byte.
-    let data = std::vec![0x5a; 1473];
-    let request = Icmpv4Repr::EchoRequest { ident: 9, seq_no: 1, data: &data };
-    let mut message = std::vec![0; request.buffer_len()];
-    request.emit(&mut Icmpv4Packet::new_unchecked(&mut message), &Default::default());
-    for (range, offset, more) in [(0..1480, 0, true), (1480..1481, 1480, false)] {
-        let icmp = smoltcp::wire::IpProtocol::Icmp;
-        let mut frame = testkit::frames::ipv4(PEER_IP, STACK_IP, icmp, &message[range]);
-        let mut packet = smoltcp::wire::Ipv4Packet::new_unchecked(&mut frame[14..]);
-        packet.set_frag_offset(offset);
-        packet.set_more_frags(more);
-        packet.fill_checksum();
-        b.wire.borrow_mut().to_stack.push_back(frame);
-    }
-    b.stack.poll(&b.clock).unwrap();
-    let frames = b.stack.counters().frames;
-    assert_eq!((frames.fragments, frames.echo_requests), (2, 0));
-}
