@@ -4,10 +4,10 @@ SHELL := /bin/sh
 .PHONY: bench release soak help setup tools image product test-image sabotage second-kernel virtio-drivers run linux test test-targets check cases lists versions fuzz fmt clippy doc book gdb clean
 MAKEFLAGS += --no-print-directory
 
-# What a run can be told; `make help` explains them and the harness has the defaults. Those with few values are
-# looked at before anything is installed or built.
+# The variables of a run; `make help` explains them and the harness has the defaults. Those with few values are
+# checked before anything is installed or built.
 VARIABLES := FIRMWARE SVM AP CPU SMP MEM DISK DISK_WRITE NET PORT ECHO_PORT QEMU APPEND TIMEOUT RESULTS BLOB BEHAVIOUR FAULTS LOG
-# A word of make's command line that no goal knows is a slip of the finger, and a run without it another run.
+# A variable that the goal does not know is refused: it is probably misspelt, and make would ignore it.
 knows_run := $(VARIABLES)
 knows_test := QEMU JOBS RESULTS EXCLUDE REPEAT LIMIT
 knows_bench := QUICK KEEP ONLY
@@ -22,7 +22,7 @@ typed := $(foreach v,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $v
 stray := $(filter-out $(known) MAKEFLAGS,$(typed))
 $(if $(stray),$(error $(stray): no variable of 'make $(MAKECMDGOALS)'; $(if $(known),it takes $(known),it takes none)))
 endif
-# A folder mounted without permission to execute, or an archive that lost its files' modes.
+# The folder may be mounted without permission to execute, or an archive may have lost the files' modes.
 ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
 $(if $(shell test -x scripts/setup.sh && echo yes),,$(error programs in $(CURDIR) must not be executed (noexec, or lost \
 	modes of files): copy or clone the source elsewhere))
@@ -42,27 +42,26 @@ $(if $(KEEP),$(call one_of,KEEP,docs))
 $(if $(filter-out $(GROUPS),$(ONLY)),$(error ONLY='$(ONLY)': wanted some of: $(GROUPS)))
 $(if $(KEEP),$(if $(ONLY),$(error KEEP=docs keeps a whole report, and ONLY='$(ONLY)' is a part of one)))
 endif
-# Make passes on what it was given in the environment: the shell reads it there, whatever characters it has.
+# Values are passed on in the environment, where the shell reads them: they may have any characters.
 WORDS = $(foreach v,$(VARIABLES),$(if $(call given,$v),"$v=$$$v"))
 
 CARGO := scripts/cargo
 HOST := $(CARGO) -q run -p postern-harness --
-# What takes long says what it is, and for how long.
+# Long steps print what they do and how long they have taken.
 WAITING := scripts/waiting
 RUNNER := $(WAITING) 'building the runner, about a minute the first time' '' $(CARGO) -q build -p postern-harness
-# The image has a target of its own and builds core and alloc for it, in a folder of its own, so that its
-# flags and the host's never rebuild each other. What core optimises for speed at the cost of size is of no use in
-# it: its lists are short.
+# The image has its own target and builds Rust's core and alloc for it in its own folder, so that neither its flags nor
+# the host's cause a rebuild of the other. Core is optimised for size: the image's lists are short.
 TARGET := kernel/powerpc64le-postern.json
 BARE := --target $(TARGET) -Ztrim-paths -Zjson-target-spec -Zbuild-std=core,alloc \
 	-Zbuild-std-features=compiler-builtins-mem,optimize_for_size --target-dir build/cargo
 SECOND := aarch64-unknown-none
 SECOND_BARE := --target $(SECOND) -Zbuild-std=core,alloc -Zbuild-std-features=compiler-builtins-mem \
 	--target-dir build/cargo --features example-aarch64-virt/image
-# No path of the machine that built it ends up in the image: a secure guest is measured, and whoever checks
-# the digest must be able to build the same bytes elsewhere.
-# An empty list of encoded flags keeps out whatever flags the user has, in the environment or in cargo's own files.
-# So does the profile on the command line, which cargo puts before both; `incremental` is cargo's to set outside of it.
+# The image contains no path of the machine that built it: a secure guest is measured, and others must be able to build
+# the same bytes to check the digest.
+# The empty list of encoded flags overrides the user's flags in the environment and in cargo's files. The profile on the
+# command line overrides the user's profiles; `incremental` is set by its own variable.
 SETTINGS := CARGO_ENCODED_RUSTFLAGS= CARGO_INCREMENTAL=0 RUSTC_BOOTSTRAP=1
 # The libraries that the image is made of.
 LIBRARIES := papr svm-dma virtio-pci pseries-tree netstack status-page postern-core workloads
@@ -71,7 +70,7 @@ IMAGE := $(SETTINGS) $(CARGO)
 build_image = $(SETTINGS) $(WAITING) 'building the image $2, one to two minutes the first time' '' \
 	$(CARGO) build --config build/profile.toml -p $1 --features $1/image --profile kernel
 BUILT := build/cargo/powerpc64le-postern/kernel
-# Leaves the copy alone when nothing changed.
+# Leaves the copy's time alone when its bytes are the same.
 install_if_changed = cmp -s $1 $2 || cp $1 $2
 
 help:
@@ -84,11 +83,11 @@ tools:
 	@scripts/setup.sh --quiet
 	@scripts/writable.sh build "$${CARGO_TARGET_DIR:-target}" "$${CARGO_HOME:-$${HOME:-/root}/.cargo}"
 
-# Left alone when nothing changed: cargo looks at what is in it.
+# Written anew only when one of its sources has changed.
 build/profile.toml: kernel/profile.toml Cargo.lock scripts/profile.sh | tools
 	@scripts/profile.sh >$@.new && mv $@.new $@ || { rm -f $@.new; false; }
 
-# What a user runs and UV_ESM measures, and what only tests and benchmarks run.
+# The image that users run and UV_ESM measures (product), and the one that only tests and benchmarks run (test-image).
 image: product test-image
 	@scripts/digests.sh
 
@@ -101,16 +100,16 @@ test-image: product
 	@$(call build_image,postern-test,postern-test) $(BARE)
 	@$(call install_if_changed,$(BUILT)/postern-test,build/postern-test.elf)
 
-# build/release: what somebody else's CI pins.
+# build/release: the files that another project's CI uses.
 release: image
 	@scripts/release.sh
 
-# A profile in which the kernel and its library are compiled with a word that is no feature: nothing else can switch
-# it on, not even cargo's --all-features.
+# A profile that compiles the kernel and two of its libraries with a `--cfg` that is no feature: nothing else can
+# switch it on, not even cargo's --all-features.
 sabotaged = -Zprofile-rustflags $(foreach crate,papr svm-dma postern-kernel,--config 'profile.$1.package.$(crate).rustflags=["--cfg=$2"]')
 
-# Images that do what a secure guest must not: one maps a page it never shared, one lends its devices private
-# buffers, one waits for locks without end and shows what it must not. What observes from outside must find it out.
+# Images with a deliberate fault: one maps a page that it never shared, one gives its devices private buffers, one
+# waits for locks without a limit and leaks private data. The checks outside the guest must detect each.
 sabotage: tools build/profile.toml
 	@$(call build_image,postern-kernel,sabotage) $(call sabotaged,kernel,sabotage_map_private) $(BARE)
 	@$(call install_if_changed,$(BUILT)/postern,build/postern-sabotage.elf)
@@ -119,8 +118,8 @@ sabotage: tools build/profile.toml
 	@$(call build_image,postern-kernel,careless) $(call sabotaged,kernel,sabotage_careless) $(BARE)
 	@$(call install_if_changed,$(BUILT)/postern,build/postern-careless.elf)
 
-# A kernel for another machine, of the same pool, ring and driver: examples/aarch64-virt. The tests that boot it are
-# skipped where its QEMU cannot be had, but not in CI.
+# A kernel for another machine with the same pool, ring and driver: examples/aarch64-virt. The tests that boot it are
+# skipped where its QEMU cannot be installed, except in CI.
 second-kernel: tools
 	@scripts/setup.sh --quiet --second-kernel || [ -z "$$CI" ]
 	@CARGO_TARGET_AARCH64_UNKNOWN_NONE_LINKER=ld.lld $(SETTINGS) \
@@ -128,7 +127,7 @@ second-kernel: tools
 		$(CARGO) build -p example-aarch64-virt --release $(SECOND_BARE)
 	@$(call install_if_changed,build/cargo/$(SECOND)/release/aarch64-virt,build/second-kernel.elf)
 
-# The crate virtio-drivers on this kernel's pool, for `make bench`. Where it cannot be had, there is no such image.
+# The crate virtio-drivers on this kernel's pool, for `make bench`. The image is optional.
 virtio-drivers: tools build/profile.toml
 	@rm -f build/postern-virtio-drivers.elf
 	@$(call build_image,postern-virtio-drivers,postern-virtio-drivers) $(BARE)
@@ -138,8 +137,8 @@ run: product
 	@$(RUNNER)
 	@exec $(HOST) run $(WORDS)
 
-# A small Linux, built once, as a secure VM; APPEND=svm=on shows what happens without its swiotlb. With another
-# configuration it stays in a folder of that name.
+# A small Linux, built once, as a secure VM; APPEND=svm=on shows what happens without its swiotlb. Each CONFIG has a
+# folder of its own.
 empty :=
 linux = build/linux$(if $(CONFIG),-$(subst $(empty) $(empty),-,$(strip $(CONFIG))))
 linux: tools
@@ -149,7 +148,7 @@ linux: tools
 test: release sabotage second-kernel
 	@scripts/test.sh
 
-# The libraries' tests on a machine of 32 bits and on one of the other byte order.
+# The libraries' tests on a 32-bit machine and on a big-endian one.
 test-targets:
 	@scripts/setup.sh --quiet --targets
 	@scripts/test-targets.sh
@@ -172,18 +171,17 @@ check: release
 cases: tools
 	@$(CARGO) -q run -p postern-cases -- write
 
-# The lists of docs/ that are tables of the code.
+# Writes the lists in docs/ that are generated from tables of the code.
 lists: tools
 	@$(CARGO) -q run -p postern-tables -- write
 
-# docs/qemu-versions.md with what the boot tests of the last `make test` came to.
+# Writes docs/qemu-versions.md with the results of the boot tests of the last `make test`.
 versions: tools
 	@$(RUNNER)
 	@$(HOST) table $(if $(wildcard build/test/boot.tsv),build/test/boot.tsv) >build/qemu-versions.md
 	@$(call install_if_changed,build/qemu-versions.md,docs/qemu-versions.md)
 
-# Every fuzz target, or those of FUZZ, for TIME seconds; what they found interesting stays in build/fuzz for the
-# next time.
+# Every fuzz target, or those of FUZZ, for TIME seconds each. The corpus stays in build/fuzz for the next run.
 fuzz:
 	@scripts/setup.sh --quiet --fuzz
 	@scripts/fuzz.sh $(FUZZ)
@@ -192,7 +190,7 @@ fmt: tools
 	@$(CARGO) fmt
 	@$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
-# The crates that make images. They are empty on a host.
+# The crates that make images. On a host they are empty.
 IMAGES := postern-kernel postern-test postern-virtio-drivers
 OF_IMAGES := $(foreach crate,$(IMAGES),-p $(crate))
 WITH_IMAGES := $(foreach crate,$(IMAGES),--features $(crate)/image)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Checks the docs and builds them as a book with search, book/index.html, with mdBook: the one that is installed, or
-# the one that `--install` builds below build/ (some minutes, once). Without either the book is checked only.
+# Checks the docs and builds them as a book with search, book/index.html, with mdBook: the installed one, or one that
+# `--install` builds below build/ (some minutes, once). Without mdBook the docs are only checked.
 #   scripts/book.sh [--install]
 set -eu
 cd "$(dirname "$0")/.."
@@ -20,7 +20,7 @@ if ! mdbook=$(command -v mdbook); then
             --root build/mdbook-search || { tail -n 20 build/mdbook-install.log >&2; exit 1; }
     fi
 fi
-# A warning is a failure, too. What an earlier build left is not part of this one.
+# A warning is a failure, too. Files of an earlier build are removed.
 rm -rf book
 mkdir -p build
 if ! "$mdbook" build docs >build/mdbook.log 2>&1 || grep -E '\[?(WARN|ERROR)' build/mdbook.log; then

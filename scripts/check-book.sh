@@ -1,9 +1,9 @@
 #!/bin/sh
-# The docs are a book that holds together: every page is in docs/SUMMARY.md and every entry there is a page,
-# every relative link leads to a file and, with `#`, to a heading of it, source files that a page names in
-# backticks exist, and so do the tests that the tables of the threat model and of porting name. A name with slashes is
-# a boot test's: `{a,b}` stands for either, of which there are both, and `…` for anything. Another name is that of a
-# function with #[test], or as in `TCE-08` of a case.
+# Checks the docs as a book: every page is in docs/SUMMARY.md and every entry there is a page; every relative link
+# leads to a file and, with `#`, to a heading in it; the source files that a page names in backticks exist, and so do
+# the tests that the tables of the threat model and of porting name. A name with slashes is a boot test:
+# `{a,b}` means both a and b, and `…` means any text. Another name is a function with #[test], or a case such as
+# `TCE-08`.
 #   scripts/check-book.sh [LIST]    LIST: names of the boot tests; without it the harness is asked
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 bad() { echo "check-book: $*" >>"$work/bad"; }
 : >"$work/bad"
-# What stands in code blocks is no link and no name.
+# The page without code blocks, which have neither links nor names.
 prose() { awk '/^ *```/ { code = !code; next } !code' "$1"; }
 # Headings as anchors: lower case, letters, digits and hyphens, spaces become hyphens.
 anchors() {
@@ -37,7 +37,7 @@ for page in docs/*.md README.md; do
         elif [ -n "$anchor" ] && ! anchors "$target" | grep -qxF "${anchor#\#}"; then
             bad "$page: $link: no such heading"
         fi
-        # mdBook turns the name of each page into .html, also of those that are not in the book.
+        # mdBook changes each link to a page into .html, even where the page is not in the book.
         case "$page $file" in docs/*..*.md) bad "$page: $link leads out of the book" ;; esac
     done <"$work/links"
     prose "$page" | grep -oE '`(boot|crates|kernel|harness|ultravisor|scripts|docs)/[A-Za-z0-9_./-]*`' | tr -d '`' | sort -u >"$work/files" || true
@@ -46,7 +46,7 @@ for page in docs/*.md README.md; do
     done <"$work/files"
 done
 
-# A picture is shown or named by a page, is well-formed, and nothing of it is cut off.
+# A page shows or links each picture.
 for picture in docs/*.svg; do
     grep -qF "](${picture#docs/})" docs/*.md || bad "$picture is in no page"
 done
@@ -56,7 +56,7 @@ if [ $# -gt 0 ]; then cat "$1" >"$work/list"; else scripts/cargo -q run -p poste
 find adversary bench boot cases crates examples harness kernel ultravisor -name '*.rs' -exec cat {} + | awk '
     /#\[test\]/ { test = 1 }
     test && match($0, /fn [a-z0-9_]+\(/) { print substr($0, RSTART + 3, RLENGTH - 4); test = 0 }' | sort -u >"$work/functions"
-# One line for each choice of what stands in braces.
+# One line for each choice in braces.
 choices() {
     awk '{ queue[n++] = $0 } END {
         for (i = 0; i < n; i++) {

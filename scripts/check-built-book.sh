@@ -1,6 +1,6 @@
 #!/bin/sh
-# The book as it was built: it opens at the start page, each page of the table of contents is a file and is in the index
-# that the search goes through, each link leads to a file and, with `#`, to a place in it, and no page fetches anything.
+# Checks the built book: it opens at the start page; each page of the table of contents is a file and is in the search
+# index; each link leads to a file and, with `#`, to an anchor in it; and no page loads anything from the network.
 #   scripts/check-built-book.sh FOLDER
 set -eu
 cd "$(dirname "$0")/.."
@@ -22,7 +22,7 @@ pages=$(sed -n 's/.*](\([a-z0-9-]*\)\.md).*/\1.html/p; s/.*](README\.md).*/index
 [ -n "$pages" ] || bad "no page in docs/SUMMARY.md"
 for page in $pages; do
     [ -s "$book/$page" ] || { bad "no $page"; continue; }
-    # What mdBook calls the first page in its index: after its source.
+    # mdBook names the first page in its index after its source.
     name=$page; [ "$page" != index.html ] || name='\(index\|README\)\.html'
     grep -q "\"$name#" "$index" || bad "$page is not in the index"
     ! grep -oE '<(script|link|img|iframe)[^>]*(src|href)="(https?:)?//[^"]*"' "$book/$page" >"$work/far" ||

@@ -1,11 +1,11 @@
 #!/bin/sh
-# cargo as somebody calls it who has never heard of the Makefile: each command works, or says in one sentence what to do
-# instead. No feature of a library weakens it, since --all-features is one of the commands: those tests of svm-dma of what a device
-# reaches hold with all of them. Nothing is run that the host tests run anyway.
+# cargo without the Makefile: each command works, or prints one sentence that says what to do instead. --all-features
+# is one of the commands: the tests of svm-dma's rules for devices pass with every feature. Commands that the host tests
+# run anyway are not repeated here.
 #   scripts/check-cargo.sh [CARGO]
 set -u
 cd "$(dirname "$0")/.." || exit 1
-# The caller's own cargo where it is of the pinned version, as rustup's is in this folder.
+# The caller's own cargo if it has the pinned version, as rustup's has in this folder.
 want=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 cargo=scripts/cargo
 case "$(RUSTUP_AUTO_INSTALL=0 cargo --version 2>/dev/null)" in "cargo $want "*) cargo=cargo ;; esac
@@ -20,7 +20,7 @@ works() {
     "$cargo" "$@" >"$log" 2>&1 && return
     failed=1; echo "check-cargo: cargo $*:"; tail -n 20 "$log"
 }
-# One error of cargo's with a sentence, and no error of the compiler's.
+# The command must fail with one error that contains the sentence, and without a compiler error.
 says() { # sentence, arguments...
     sentence=$1; shift
     if "$cargo" "$@" >"$log" 2>&1; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Which library may use which, as docs/design.md draws it; and what a kernel compiles that wants the ring and the pool.
-# No library has a feature: nothing that somebody switches on makes it weaker. Exit 1, and a line for each difference.
+# Checks which library uses which, as docs/design.md draws it, and what a kernel compiles that uses the ring and the
+# pool. No library has a feature, so that none can be weakened by one. Exit 1, and a line for each difference.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 failed=0
@@ -30,19 +30,19 @@ below workloads 'papr svm-dma virtio-pci pseries-tree netstack postern-core'
 for name in fdt sha2 smoltcp; do
     compiles virtio-pci | grep -qx "$name" && says "who wants the ring and the pool compiles $name"
 done
-# A second kernel needs three of the libraries. sha2 is its own.
+# A second kernel needs three of the libraries. It uses sha2 itself.
 second=$(compiles example-aarch64-virt)
 for name in pseries-tree netstack postern-core workloads testkit fdt smoltcp; do
     echo "$second" | grep -qx "$name" && says "examples/aarch64-virt compiles $name"
 done
 echo "$second" | grep -qx virtio-pci || says "examples/aarch64-virt does not use virtio-pci: $second"
-# Whoever mints a `BusAddr` names its constructor.
+# Code that makes a `BusAddr` contains the name of its constructor.
 minted=$(grep -rlE '\bBusAddr\(' crates kernel boot examples --include='*.rs' | grep -v '^crates/svm-dma/src/dma/')
 [ -z "$minted" ] || says "a BusAddr is made outside of svm-dma: $minted"
 for manifest in crates/*/Cargo.toml; do
     grep -q '^\[features\]' "$manifest" && says "$manifest has features"
 done
-# What cargo package wants of each: a description and a licence, and a version of every library that it uses.
+# `cargo package` requires of each: a description, a licence, and a version of every library that it uses.
 for name in papr svm-dma virtio-pci pseries-tree netstack status-page postern-core workloads; do
     packed=$(scripts/cargo package -q --list --offline --allow-dirty -p "$name" 2>&1) || says "$name: $packed"
     echo "$packed" | grep -qx src/lib.rs || says "$name is packed without its source"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# docs/qemu-versions.md has a row for each group of boot tests. Lists of words, statuses and facts are generated:
-# postern-tables checks them.
+# docs/qemu-versions.md has a row for each group of boot tests. postern-tables checks the generated lists of words,
+# statuses and facts.
 set -eu
 cd "$(dirname "$0")/.."
 failed=0

@@ -1,16 +1,16 @@
 #!/bin/sh
-# What must never be in the image, read from its disassembly: floating-point and vector instructions (their
-# state is not ours to keep) but for those that copy the pool's blocks, quad-word and string accesses (an
-# ultravisor that emulates MMIO stops at them), transactional and hypervisor instructions, and words that are no
-# instruction at all (an illegal one ends a secure guest at once). Let pass: the big-endian half of an entry that
-# serves both byte orders, and zeros that only pad, after an instruction that never falls through. Also: undefined
-# symbols, relocations the image cannot apply to itself, and memory that is both writable and executable.
+# Checks the image's disassembly. Not allowed: floating-point and vector instructions (the kernel does not save their
+# registers) except those that copy the pool's blocks; quad-word and string accesses (an ultravisor that emulates MMIO
+# does not support them); transactional and hypervisor instructions; and words that are no instruction (an illegal
+# one ends a secure guest at once). Allowed: the big-endian half of an entry for both byte orders, and zeros as padding
+# after an instruction that never falls through. Also not allowed: undefined symbols, relocations that the image cannot
+# apply to itself, and memory that is both writable and executable.
 #   scripts/check-image.sh FILE
-# And: each of the 256 slots of the vectors is a whole entry, and r13 is theirs alone. What runs before the version of the
-# CPU is known is of the oldest CPUs' instructions (big-endian: Power ISA 2.01, little-endian: 2.07), and so is all that
-# tells an old one.
-# No instruction names VSR32 to VSR63, by its encoding; and no `sc 1` or `sc 2` leaves anything in a register beyond its
-# arguments.
+# Also: each of the 256 slots of the vectors is a whole entry, and only they use r13. Code that runs before the CPU's
+# version is known uses only the oldest CPUs' instructions (big-endian: Power ISA 2.01, little-endian: 2.07), and so does
+# the code that reports an old CPU.
+# No instruction's encoding names VSR32 to VSR63; and at each `sc 1` and `sc 2` registers beyond the arguments are
+# cleared.
 # case!("IRQ-09", Ignore, C)
 # case!("VEC-05", Refuse, C)
 set -eu
@@ -28,7 +28,7 @@ found=$(awk '
     /^ *[0-9a-f]+:\t/ {
         count++
         op = $2; sub(/[+-]$/, "", op); why = ""; addr = $1; sub(/:$/, "", addr)
-        # `tdi 0,r0,72` over a branch is the entry trampoline: what it jumps over is for the other byte order.
+        # `tdi 0,r0,72` and a branch are the entry trampoline: the code that it jumps over is for the other byte order.
         if (addr == "0" && op == "tdi" && $3 == "0,r0,72") { trampoline = 1; next }
         if (trampoline && addr == "4" && op == "b") { resume = $3; sub(/^0x/, "", resume); skip = 1; next }
         if (addr == resume) skip = 0
@@ -36,14 +36,14 @@ found=$(awk '
         ends = op ~ /^(b|blr|bctr|rfid|trap)$/
         if (op == ".long" && $3 == "0x0" && last) next
         last = ends
-        # The first access to memory that nobody proved: 16 bytes by vs0, loaded and at once stored.
+        # The first access to memory that may not exist: 16 bytes by vs0, loaded and stored at once.
         if (probe) {
             probe = 0
             if (op == "stxvd2x" && $3 ~ /^vs0,0,r/) next
             why = "vector"
         } else if (op == "lxvd2x" && $3 ~ /^vs0,0,r/) { probe = 1; next }
-        # The loops that copy blocks of the pool, one or four in a turn: lxv of vs0 to vs7, the block may be cleared, stxv of
-        # the same. A block behind another follows it at once.
+        # The loops that copy blocks of the pool, one or four per iteration: lxv of vs0 to vs7, the block may be cleared, stxv
+        # of the same. The next block of an iteration follows directly.
         if (!step && op != "lxv") follows = 0
         if (step || op " " $3 ~ /^lxv vs0,[0-9]+\(/) {
             split($3, part, /[(),]/)
@@ -63,7 +63,7 @@ found=$(awk '
         else if (op ~ /^(tbegin|tend|tabort|tsuspend|tresume|tsr|trecl|trechkpt|tcheck)/) why = "transactional memory"
         else if (op ~ /^(hrfid|urfid|stop|nap|doze|sleep|rvwinkle|attn|scv|rfscv|msgsnd)/) why = "not for a guest"
         else if (op ~ /^\.(long|quad|8byte|short|byte)/) why = "no instruction"
-        # Firmware runs on r13 of its own; the entries set it to 0.
+        # Firmware has its own value in r13; the entries set it to 0.
         else if (op $3 ~ /[^a-z]r13([^0-9]|$)|^[a-z.]+r13([^0-9]|$)/ && symbol !~ /client_call|postern_(secondary_entry|own_registers|enter_esm)|_start/) why = "r13 is the vectors own"
         if (why != "") { bad++; if (bad <= 20) print $1, symbol ": " $2, $3, "(" why ")" }
     }
@@ -99,9 +99,9 @@ if [ -n "$vectors" ]; then
 $slots"
 fi
 
-# Every call leaves nothing of the caller's in a register: on the way to it, without a label or a branch that cannot be
-# followed in between, r0 and r3 to r12 are all set. Arguments may be where the caller put them: as many as the hypercall
-# of this number has.
+# No call leaves other values of the caller in a register: the code before it sets all of r0 and r3 to r12, without a
+# label or a branch in between that cannot be followed. Argument registers may keep the caller's values: as many as the
+# hypercall of this number has.
 calls=$(awk '
     function reset() { split("", set); number = "" }
     FNR == NR {
@@ -135,13 +135,13 @@ calls=$(awk '
 [ -z "$calls" ] || found="$found
 $calls"
 
-# VSR32 to VSR63 by their encoding: all of VMX (opcode 4 but for its three of GPRs), VSX of two or three registers
-# (opcodes 60, 59 and 63 name none above 31 without the former), and each load, store and move with the bit that means
-# the upper half, or without a choice.
+# VSR32 to VSR63 by encoding: all of VMX (opcode 4 except its three GPR instructions), VSX with two or three registers
+# (opcode 60; opcodes 59 and 63 name none above 31), and each load, store and move that has the bit for the upper half
+# set or always uses it.
 upper=$("${tool}objdump" -d -M power9 "$file" | awk '
     function hex(s,  v, i) { v = 0; for (i = 1; i <= length(s); i++) v = v * 16 + index("0123456789abcdef", substr(s, i, 1)) - 1; return v }
     /^[0-9a-f]+ <.*>:$/ { old = $2 ~ /^<postern_old_processor(_data)?>:$/; next }
-    # What the entry trampoline jumps over, and what tells an old CPU, is of the other byte order.
+    # The code that the entry trampoline jumps over, and the code that reports an old CPU, is of the other byte order.
     $1 == "4:" && $6 == "b" { resume = $7; next }
     $1 == resume ":" { resume = "" }
     resume != "" || old { next }
@@ -160,7 +160,7 @@ upper=$("${tool}objdump" -d -M power9 "$file" | awk '
 [ -z "$upper" ] || found="$found
 $upper"
 
-# From where each byte order begins: no branch and no unknown word up to `mfpvr`, and at once the comparison.
+# From the start of each byte order: no branch and no unknown word before `mfpvr`, and the comparison follows directly.
 symbol() { "${tool}nm" "$file" | awk -v name="$1" '$3 == name { print "0x" $1 }'; }
 starts() { # what, the branch that the comparison ends in; a disassembly
     awk -v what="$1" -v branch="$2" '

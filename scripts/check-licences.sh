@@ -1,5 +1,5 @@
 #!/bin/sh
-# The licence of each package that something here is built from is one that deny.toml allows. Works without a network.
+# Checks that deny.toml allows the licence of each package in the build. Works without a network.
 # Exit 1, and a line for each package that is not allowed.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -7,7 +7,7 @@ allowed=$(sed -n 's/^allow = \[\(.*\)\]$/\1/p' deny.toml | tr -d '",')
 excepted=$(sed -n 's/^ *{ crate = "\(.*\)", allow = \["\(.*\)"\] },$/\1=\2/p' deny.toml | tr '\n' ' ')
 [ -n "$allowed" ] && [ -n "$excepted" ] || { echo "check-licences: no list in deny.toml"; exit 1; }
 
-# Packages with a licence that has a word which is in neither list.
+# Packages whose licence has a name that is in neither list.
 others() { # manifest
     scripts/cargo tree -q --locked --manifest-path "$1" -e all --workspace --prefix none -f '{p}|{l}' |
         sed 's/ (\*)$//' | sort -u | awk -F'|' -v allowed="$allowed" -v excepted="$excepted" '

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The lints of what becomes an image (boot, all below kernel, and the libraries in crates) are the same, and stricter
-# than the workspace's. Cargo merges no tables, so each has a copy: this compares them with that of crates/papr. Libraries
-# have more for Rust itself, as they deny unsafe code. Exit 1, and the lines that differ, when a copy has drifted.
+# The crates of the image (boot, all below kernel, and the libraries in crates) have the same lints, stricter than the
+# workspace's. Cargo does not merge tables, so each has a copy: this script compares the copies with crates/papr's.
+# Libraries have more lints of Rust itself, as they deny unsafe code. Exit 1, and the lines that differ, if any do.
 set -u
 cd "${1:-$(dirname "$0")/..}" || exit 1
 

@@ -1,11 +1,11 @@
 #!/bin/sh
-# The product holds nothing of the test image: no symbol of its crates, and none of the facts that only its steps state.
-# The same search has to find them in the test image, or it would find nothing anywhere.
+# The product contains nothing of the test image: no symbol of its crates, and none of the facts that only its steps
+# print. The same search must find them in the test image; this shows that the search works.
 #   scripts/check-product.sh PRODUCT TEST_IMAGE
 set -eu
 cd "$(dirname "$0")/.."
 product=${1:?usage: scripts/check-product.sh PRODUCT TEST_IMAGE} test_image=${2:?usage: scripts/check-product.sh PRODUCT TEST_IMAGE}
-# Symbols of the crate and of its modules; those of the library of soak and benchmarks; the facts.
+# Symbols of the crate and of its modules; symbols of the library of soak and benchmarks; facts.
 symbols='postern_test postern_test..soak postern_test..bench postern_test..canary postern_test..breach
 postern_test..warm postern_test..registry workloads..soak workloads..bench workloads..one_way workloads..registry'
 facts='soak\.requests bench\.ready breach\.address canary\.heap memory\.filled_bytes read_polled_ns tests\.skipped'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A QEMU= that cannot be used is refused by name, before anything is built; one that can be used passes in silence.
+# An unusable QEMU= is refused by name before anything is built; for a usable one nothing is printed.
 set -eu
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d)

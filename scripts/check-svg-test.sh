@@ -1,5 +1,5 @@
 #!/bin/sh
-# scripts/check-svg.sh must find each kind of thing it looks for, in a picture that is right otherwise.
+# scripts/check-svg.sh must find each fault that it looks for, in a picture that is otherwise correct.
 set -eu
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A picture is well-formed XML whose root is svg, no text of it is cut off at a side, and source files that it names
-# exist. The widest common fonts take 0.62 of their size for a letter, and 0.7 when bold.
+# Checks that a picture is well-formed XML with the root svg, that no text is cut off at a side, and that the source
+# files that it names exist. A letter of the widest common fonts takes 0.62 of the font size, and 0.7 when bold.
 #   scripts/check-svg.sh FILE...
 set -u
 cd "$(dirname "$0")/.."
@@ -26,7 +26,7 @@ for file; do
     NR == 1 { if ($0 !~ /^[ \n]*$/) bad("text before the first tag"); next }
     /^[?!]/ { next }
     {
-        # Of a text that has > in it there is none in these pictures: it is written &gt;.
+        # In the text of these pictures > is written &gt;.
         end = index($0, ">"); if (!end) bad("a tag without an end: <" $0)
         tag = substr($0, 1, end - 1); text = substr($0, end + 1)
         if (text ~ />/) bad("a bare > in: " text)

@@ -1,8 +1,8 @@
 #!/bin/sh
-# No word of make's command line is taken in silence: for each goal, each variable of any goal is misspelt in several
-# ways, or given to a goal that does not know it, and make must refuse it by name before it does anything. The lists
-# are the Makefile's own, so a new goal or variable is tried without a change here. What a goal takes is in
-# docs/help.txt, and whatever a script reads under a capital name is in a list.
+# make must refuse unknown variables: each variable of any goal is misspelt in several ways, or given to a goal that
+# does not know it, and make must refuse it by name before it does anything. The lists are read from the Makefile, so
+# new goals and variables are tested without a change here. docs/help.txt has every variable of a goal, and every
+# variable in capitals that a script reads is in a list.
 #   scripts/check-words.sh [MAKEFILE]
 set -eu
 cd "$(dirname "$0")/.."
@@ -22,7 +22,7 @@ known() { sed -n "s/^knows_$1 := //p" "$makefile" | sed "s/\$(VARIABLES)/$run/";
 all=$(for goal in $goals; do known "$goal"; done | tr ' ' '\n' | sort -u)
 [ -n "$goals" ] && [ -n "$run" ] && [ -n "$all" ] || { echo "check-words: no list in $makefile"; exit 1; }
 
-# Lower case, one letter too many, the last one left out, the first two exchanged, one doubled.
+# In lower case, with one letter too many, without the last, with the first two exchanged, with one doubled.
 slips() {
     echo "$1" | tr 'A-Z' 'a-z'
     echo "$1" | sed 's/$/S/p; s/S$//; s/.$//p; d'
@@ -44,7 +44,7 @@ for goal in $goals; do
     sed -n 's/: no variable of .*//; s/.*\*\*\* //p' "$work/out" | tr ' ' '\n' | sort -u >"$work/named"
     for name in $(comm -23 "$work/strays" "$work/named"); do bad "make $goal $name=1: not named"; done
     tried=$((tried + $(wc -l <"$work/strays")))
-    # What it knows is not refused by name, whatever becomes of the value.
+    # Its own variables are not refused by name, even if the value is refused.
     for name in $mine; do
         if MAKELEVEL=0 make -n -f "$makefile" "$goal" "$name=1" 2>&1 | grep -q "no variable of"; then
             bad "make $goal $name=1 is refused"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the workflows call is there: goals of make, scripts, and the files that they keep; and a release's notes need a tag,
-# a version and a section that fit together.
+# The make goals, scripts and kept files that the workflows name exist; and release notes are made only if the tag, the
+# version and the section of the changelog agree.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 work=$(mktemp -d) || exit 1
@@ -22,11 +22,11 @@ for file in .github/workflows/*.yml; do
     done
     grep -q '^permissions:' "$file" || bad "$file does not say which permissions it needs"
     grep -q 'timeout-minutes:' "$file" || bad "$file has no limit of time"
-    # Blanks alone: a tab is no indentation in YAML.
+    # YAML does not allow tabs as indentation.
     ! grep -nP '\t' "$file" || bad "$file has tabs"
 done
 
-# A copy of what the script reads, with a date.
+# A copy of the script and of the files that it reads, with a date in the changelog.
 mkdir "$work/scripts" && cp scripts/release-notes.sh "$work/scripts" && cp Cargo.toml "$work"
 version=$(sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 notes() { "$work/scripts/release-notes.sh" "$1" 2>"$work/error"; }

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Everything that is checked without running the kernel, one line each; every check runs, whatever failed
-# before it. Closing line: `N passed, N failed`; exit 1 when one failed. Expects what `make image` builds.
+# All checks that do not run the kernel, with one line for each; every check runs even after a failure. Last line:
+# `N passed, N failed`; exit 1 if one failed. `make image` must have been run.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-# The job server of the make that runs this is open to that make alone.
+# Programs started here cannot use the job server of the make that runs this script.
 MAKEFLAGS=$(echo "${MAKEFLAGS:-}" | sed 's/ *--jobserver-[a-z]*=[^ ]*//g')
 export MAKEFLAGS
 passed=0 failed=0
@@ -22,14 +22,14 @@ check() { # name, command...
     fi
 }
 
-# What must not be in the project's text. Lines of the two scripts that name such words are exempt.
+# Words that must not be in the project's text.
 no_words() {
     ! grep -rnIE '\b(todo|unimplemented|dbg)!\(|#\[ignore|\b(TODO|FIXME|XXX)\b' . \
         --exclude-dir=.git --exclude-dir=target --exclude-dir=build --exclude-dir=.github --exclude=check.sh
 }
-# The image is measured: its bytes must not tell where it was built.
+# The image is measured: its bytes must not depend on where it was built.
 no_paths() { ! grep -aoF -e "$PWD/" -e "${CARGO_HOME:-$HOME/.cargo}/" build/postern.elf build/postern-test.elf; }
-# What of the user's reaches the image builds it anew, and its bytes change: flags, and profiles in the environment.
+# The user's flags, and profiles in the environment, must not reach the image: then its bytes stay the same.
 no_flags() {
     sum=$(sha256sum build/postern.elf build/postern-test.elf)
     for setting in RUSTFLAGS='-C target-cpu=pwr10 -C opt-level=1' CARGO_BUILD_RUSTFLAGS='-C target-cpu=pwr10' \
@@ -38,7 +38,7 @@ no_flags() {
         env "$setting" make image && [ "$(sha256sum build/postern.elf build/postern-test.elf)" = "$sum" ] || { echo "by $setting"; return 1; }
     done
 }
-# Users' ways of calling make and cargo: many jobs, build folders of their own, a source that cannot be written to.
+# make and cargo with many jobs, with other build folders, and in a source folder that cannot be written to.
 their_ways() {
     for goal in image clippy; do
         make -j3 $goal 2>&1 | grep -i jobserver && { echo "make -j3 $goal speaks of it"; return 1; }
@@ -52,7 +52,7 @@ locked() {
     scripts/cargo metadata --locked --format-version 1 >/dev/null &&
         scripts/cargo metadata --locked --manifest-path fuzz/Cargo.toml --format-version 1 >/dev/null
 }
-# What the workflow keeps is where the tests leave it.
+# The workflow keeps the paths where the tests write their results.
 workflow_keeps() {
     for path in $(sed -n 's/^results=\${RESULTS:-\(.*\)}/\1/p' scripts/test.sh) \
         $(sed -n 's/^const LOGS: &str = "\(.*\)";/\1/p' harness/src/matrix/runner.rs) build/SHA256SUMS; do
@@ -61,7 +61,7 @@ workflow_keeps() {
     for n in 12 13; do grep -q "debian: \[.*\b$n\b.*\]" .github/workflows/ci.yml || { echo "no Debian $n"; return 1; }; done
     (cd build && sha256sum --quiet -c SHA256SUMS)
 }
-# A shell that a signal ends does not run its trap for EXIT: Ctrl-C would leave its temporary files.
+# A shell does not run its EXIT trap when a signal ends it: without traps for signals Ctrl-C would leave temporary files.
 ends_clean() {
     for f in $(grep -l 'mktemp' scripts/*); do
         for signal in HUP INT TERM; do

@@ -1,7 +1,7 @@
 #!/bin/sh
-# build/SHA256SUMS: the digests of the product, the test image and the ROM, and with which compiler and linker they were made, as comments, which
-# `sha256sum -c` skips. Says so when they have changed. The same source, compiler and linker give the same image in any
-# folder (scripts/same-bytes.sh); compilers of one version but of different builds need not.
+# build/SHA256SUMS: the digests of the product, the test image and the ROM, and the compiler and linker that made them,
+# as comments, which `sha256sum -c` skips. Prints the digests when they have changed. The same source, compiler and
+# linker give the same image in any folder (scripts/same-bytes.sh); different builds of one compiler version may not.
 set -eu
 cd "$(dirname "$0")/../build"
 sha256sum --status -c SHA256SUMS 2>/dev/null && exit 0

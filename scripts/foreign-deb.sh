@@ -1,8 +1,8 @@
 #!/bin/sh
-# Fetches a package of Debian for ppc64el and unpacks it; nothing of it is installed:
+# Fetches a package of Debian for ppc64el and unpacks it, without installing it:
 #   scripts/foreign-deb.sh FOLDER PATTERN
 # takes the newest package whose name matches PATTERN (of grep -E), unpacks it into FOLDER/root, and prints its name and
-# version. apt is given lists, caches and a state of its own in FOLDER, which are kept for the next package.
+# version. apt's lists, caches and state are in FOLDER, separate from the system's, and are kept for the next package.
 set -eu
 [ $# = 2 ] || { echo "usage: scripts/foreign-deb.sh FOLDER PATTERN" >&2; exit 2; }
 say() { echo "foreign-deb: $*" >&2; }

@@ -1,15 +1,15 @@
 #!/bin/sh
-# Fuzzes each target for a while, and fails when one finds something.
+# Fuzzes each target for a while, and fails when one finds a fault.
 #   scripts/fuzz.sh [TARGET...]      TIME=20 seconds for each of them; all of them when none is named
-# What libFuzzer found interesting stays in build/fuzz/corpus and is where the next run goes on; seeds come from
-# fuzz/seeds. An input that breaks a rule is kept in build/fuzz/found and printed with the way to run it again.
+# libFuzzer's corpus stays in build/fuzz/corpus, where the next run continues; seeds come from fuzz/seeds. An input that
+# breaks a rule is kept in build/fuzz/found and printed with the command that runs it again.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 seconds=${TIME:-20}
 case $seconds in '' | *[!0-9]*) echo "fuzz: TIME='$seconds': wanted a number of seconds" >&2; exit 2 ;; esac
 
 host=$(scripts/cargo -vV | sed -n 's/^host: //p')
-# Coverage by the stable compiler: the pass and its options, as libFuzzer's own runtime wants them.
+# Coverage with the stable compiler: the pass and the options that libFuzzer's runtime needs.
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares"
@@ -23,7 +23,7 @@ for target; do
     seeds=fuzz/seeds/$target
     [ "$target" != tree ] || seeds=crates/testkit/testdata
     mkdir -p "$corpus"
-    # Long enough for a device's life and for a tree; a run that takes 10 seconds waits without end.
+    # Inputs are long enough for a device's lifetime or a tree; a run that takes 10 seconds is treated as endless.
     "build/fuzz/cargo/$host/release/$target" "$corpus" "$seeds" -max_total_time="$seconds" \
         -max_len=$(case $target in tree) echo 32768 ;; frames) echo 8192 ;; *) echo 2048 ;; esac) \
         -timeout=10 -rss_limit_mb=2048 -len_control=20 -artifact_prefix="build/fuzz/found/$target-" \

@@ -27,9 +27,9 @@ if [ "${1:-}" = --check ]; then
     firmware=vof server="chardev:gdb" remote="$work/gdb"
 fi
 
-# The image is linked at 0 and loaded at 0x400000; firmware jumps to its first byte in big-endian state, and
-# gdb follows from where the entry has turned to little-endian. The break is where boot enters the function, before
-# what the compiler has moved up from the functions that it calls.
+# The image is linked at 0 and loaded at 0x400000; firmware jumps to its first byte in big-endian state, and gdb is used
+# after the entry has switched to little-endian. The breakpoint is at the local entry of the function, before any inlined
+# code.
 base=0x400000
 entry=$(powerpc64le-linux-gnu-readelf -sW build/postern.elf |
     sed -n 's/^ *[0-9]*: \([0-9a-f]*\) .*<localentry>: \([0-9]*\)\].* kernel_main$/0x\1+\2/p; t
@@ -66,7 +66,7 @@ if [ "$mode" = --check ]; then
     "$@" -chardev "socket,id=gdb,server=on,wait=off,path=$work/gdb" >"$work/console" 2>&1 </dev/null &
     qemu=$!
     until [ -S "$work/gdb" ] || ! kill -0 "$qemu" 2>/dev/null; do sleep 0.1; done
-    # Only against a gdb that never ends: a busy machine is slow.
+    # A limit only for a gdb that never ends: a busy machine is slow.
     timeout 600 "$gdb" -nx -q -batch -x build/gdbinit -ex 'printf "pc is %#lx\n", $pc - '"$base" >"$work/gdb.log" 2>&1 || true
     line=$(grep -n 'fn kernel_main' kernel/src/main.rs | cut -d : -f 1)
     for said in "kernel_main (.*) at .*kernel/src/main.rs:$line$" "^$line	.*fn kernel_main(" \
@@ -86,6 +86,6 @@ echo "gdb: the guest's console goes to build/gdb-console.log"
 # In a session of its own, so that Ctrl-C reaches gdb alone.
 setsid "$@" >build/gdb-console.log 2>&1 </dev/null &
 qemu=$!
-# Nor may it end what waits for gdb.
+# Ctrl-C must not end this script either, which waits for gdb.
 trap : INT
 "$gdb" -q -x build/gdbinit

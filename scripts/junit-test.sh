@@ -1,6 +1,6 @@
 #!/bin/sh
-# scripts/junit.sh must count what passed and what did not, escape what XML cannot hold, and state a failure that no
-# test of the log had.
+# scripts/junit.sh must count passed and failed tests, escape characters that XML does not allow, and report a failure
+# that no test in the log had.
 set -eu
 cd "$(dirname "$0")/.."
 failed=0

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The log of a part of `make test`, on standard input, as JUnit has it, on standard output: `check: NAME: ok` of the
-# checks, `test NAME ... ok` of cargo. A failure without a test of its own, such as a compiler's, is a case, too.
+# Converts the log of a part of `make test` (standard input) to JUnit's XML (standard output): `check: NAME: ok` of the
+# checks, `test NAME ... ok` of cargo. A failure without a test of its own, such as a compiler error, is a case, too.
 #   scripts/junit.sh PART FAILURES <LOG >XML
 set -eu
 exec awk -v part="$1" -v failures="$2" '

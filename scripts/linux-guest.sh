@@ -1,9 +1,9 @@
 #!/bin/sh
-# Fetches the Linux that Postern is compared with, and builds its only program:
+# Fetches the Linux for the comparison with Postern, and builds its only program:
 #   scripts/linux-guest.sh FOLDER
 # leaves FOLDER/vmlinux, FOLDER/version, FOLDER/init and FOLDER/modules/NAME.ko. The packages are of another
-# architecture: apt is given lists, caches and a state of its own in FOLDER, and nothing of them is installed.
-# The cross compiler is, by name, when it is missing.
+# architecture: apt's lists, caches and state are in FOLDER, and none of them is installed. The cross compiler is
+# installed, by name, if it is missing.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 [ $# = 1 ] || { echo "usage: scripts/linux-guest.sh FOLDER" >&2; exit 2; }

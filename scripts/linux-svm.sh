@@ -1,9 +1,9 @@
 #!/bin/sh
 # Builds the small Linux that runs as a secure VM:
 #   scripts/linux-svm.sh FOLDER [OPTION=VALUE]...
-# leaves FOLDER/vmlinux, FOLDER/initramfs.gz and FOLDER/version. Source and busybox are Debian's newest packages; what is
-# built is kept until the configuration changes: ultravisor/linux/config, with each OPTION (NR_CPUS=8, PPC_4K_PAGES=y) in
-# place of its own. Compiler and tools are installed, by name, when one is missing.
+# leaves FOLDER/vmlinux, FOLDER/initramfs.gz and FOLDER/version. Source and busybox are Debian's newest packages. The
+# build is kept until the configuration changes: ultravisor/linux/config, where each OPTION (NR_CPUS=8, PPC_4K_PAGES=y)
+# replaces the file's line. Compiler and tools are installed, by name, if one is missing.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 [ $# -ge 1 ] || { echo "usage: scripts/linux-svm.sh FOLDER [OPTION=VALUE]..." >&2; exit 2; }
@@ -34,13 +34,13 @@ tools() {
     [ -z "$wanted" ] && return
     run=''; [ "$(id -u)" = 0 ] || run=sudo
     say "apt-get install$wanted"
-    # The names are words.
+    # The names have no spaces.
     # shellcheck disable=SC2086
     $run env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $wanted >"$to/install.log" 2>&1 || {
         say "cannot install$wanted: $to/install.log"; return 1; }
 }
 
-# Says which options of the list the kernel's own rules dropped.
+# Prints the options of the list that the kernel's own rules dropped.
 lost() {
     grep '^CONFIG.*[^n]$' "$config" | grep -vxFf "$1" >"$to/lost" || { rm "$to/lost"; return 0; }
     say "this kernel does not take: $(tr '\n' ' ' <"$to/lost")"
@@ -70,7 +70,7 @@ initramfs() {
         "$top/scripts/foreign-deb.sh" "$to/apt" '^busybox-static$' >>"$to/version"
         cp "$to"/apt/root/*bin/busybox "$to/busybox" 2>/dev/null || cp "$to"/apt/root/usr/bin/busybox "$to/busybox"
     }
-    # The nodes are in the archive's list: none is made here.
+    # The archive's list has the device nodes: none is made on this machine.
     "$to/gen_init_cpio" - <<END | gzip -9n >"$to/initramfs.new"
 dir /dev 755 0 0
 nod /dev/console 600 0 0 c 5 1

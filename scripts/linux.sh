@@ -1,6 +1,6 @@
 #!/bin/sh
-# Boots the small Linux of scripts/linux-svm.sh as a secure VM, with work for three disks and a card, and judges what it
-# did and what its devices reached:
+# Boots the small Linux of scripts/linux-svm.sh as a secure VM, with work for three disks and a network card, and checks
+# its results and the devices' accesses:
 #   scripts/linux.sh [FOLDER]
 # FOLDER, build/linux by default, has the kernel and its initramfs. From the environment: QEMU; SMP; APPEND, the kernel's
 # command line; KERNEL, another vmlinux; MACHINE, more properties of QEMU's pseries, such as ic-mode=xics or x-vof=on;
@@ -42,7 +42,7 @@ disk() { echo "-drive if=none,id=$1,format=raw,file=$work/$1 -device virtio-blk-
 } | tr -d '\r' | tee "$work/console"
 
 bad=$(cat "$work/status")
-# check KEY EXPECTED: what Linux said against what the host knows.
+# check KEY EXPECTED: compares a value that Linux printed with the host's.
 check() {
     said=$(sed -n "s/^linux: $1=//p" "$work/console" | head -n 1)
     [ "$said" = "$2" ] || { echo "linux: $1 is '$said', not $2"; [ "$bad" != 0 ] || bad=1; }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What CPUs and devices can do between any two steps of the libraries, tried in every order that the memory model allows:
-# the tests called `interleavings`, in builds of their own (`--cfg loom`), in which atomics are loom's.
+# Tries the steps of CPUs and devices in every order that the memory model allows: the tests called `interleavings`, in
+# builds of their own (`--cfg loom`), in which atomics are loom's.
 #   scripts/loom.sh [ARGUMENTS OF THE TESTS]
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/bin/sh
-# The image's profile as a file for cargo's --config: kernel/profile.toml, with its table of every package repeated for
-# each package by name. Without that a user's `[profile.release.package.sha2]` would come before the table of all.
-# Exit 1 when the profile names a package that is none.
+# The image's profile as a file for cargo's --config: kernel/profile.toml, with its table for every package repeated for
+# each package by name. Otherwise a user's `[profile.release.package.sha2]` would override the table for all packages.
+# Exit 1 if the profile names an unknown package.
 #   scripts/profile.sh >build/profile.toml
 set -eu
 cd "$(dirname "$0")/.."

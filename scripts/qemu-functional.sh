@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs contrib/qemu-functional as QEMU's own runner would, with a stand-in for its package, on the built test image.
+# Runs contrib/qemu-functional on the built test image as QEMU's runner does, with a stand-in for QEMU's Python package.
 set -eu
 cd "$(dirname "$0")/.."
 image=$PWD/build/postern-test.elf

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The notes of a release: what CHANGELOG.md says of it. The tag is the workspace's version, and its section has a date.
+# The notes of a release: its section of CHANGELOG.md, which must have a date. The tag must be the workspace's version.
 #   scripts/release-notes.sh vX.Y.Z
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
 #!/bin/sh
-# build/release: what somebody else's CI needs. The images without symbols, their symbols, the ROM, what the images are
-# made of (CycloneDX), the licences, and the digests of it all. Expects what `make image` builds.
+# build/release: the files for another project's CI. The images without symbols, their symbols, the ROM, the images'
+# components (CycloneDX), the licences, and the digests of all files. `make image` must have been run.
 set -eu
 cd "$(dirname "$0")/.."
 out=build/release
@@ -20,7 +20,7 @@ for image in postern:postern-kernel postern-test:postern-test; do
     # The target of the image has no operating system; none of these packages asks for one.
     scripts/cargo tree -q --locked -p "$crate" --features "$crate/image" --target powerpc64le-unknown-linux-gnu \
         -e normal --prefix depth --no-dedupe -f '{p}|{l}' >"$out.new/tree"
-    # Flags that a user has for another target would break this program, which runs here.
+    # The user's flags may be for another target and would break this program, which runs on this machine.
     CARGO_ENCODED_RUSTFLAGS='' scripts/cargo -q run -p postern-release -- "$out.new/$name.elf" <"$out.new/tree" >"$out.new/$name.cdx.json"
     rm "$out.new/tree"
 done

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes the release a second time, from a copy of the source in another folder, under a cargo configuration that changes
-# all that it can: the bytes of every file must be those of build/release. The copy's own build folder stays, so that
-# the next time takes as long as what has changed; what was found to agree is not built again.
+# Makes the release a second time, from a copy of the source in another folder, with a cargo configuration that changes
+# as much as possible: every file must have the same bytes as in build/release. The copy's build folder stays, so that
+# only changes are built next time; a release that was found equal before is not built again.
 set -eu
 cd "$(dirname "$0")/.."
 copy=build/elsewhere/a-folder-of-another-name
 sums() { (cd "$1/build" && sha256sum postern.elf postern-test.elf && cat release/SHA256SUMS); }
 wanted=$(sums .)
-# What decides how they are built counts, too.
+# The files that decide how the release is built are included.
 agreed=$({ echo "$wanted"; cat Makefile kernel/profile.toml scripts/profile.sh scripts/release.sh scripts/same-bytes.sh; } | sha256sum)
 if [ "$(cat build/elsewhere/agreed 2>/dev/null)" = "$agreed" ]; then
     printf 'same-bytes: found to agree before:\n%s\n' "$wanted"
@@ -43,7 +43,7 @@ opt-level = 0
 rustflags = ["-C", "opt-level=1"]
 linker = "/nonexistent/linker"
 END
-# What the person who builds has set is of no consequence there either.
+# The user's own settings are removed from the environment.
 env -u MAKEFLAGS -u MFLAGS -u CARGO_TARGET_DIR make -C "$copy" release
 found=$(sums "$copy")
 if [ "$found" != "$wanted" ]; then

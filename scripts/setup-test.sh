@@ -1,6 +1,6 @@
 #!/bin/sh
-# What setup and make say on machines that this one is not: apt that speaks German, no network, no permission to execute.
-# Nothing is installed: apt's programs and one tool are replaced.
+# Tests the output of setup and make on other machines: apt in German, no network, no permission to execute. Nothing is
+# installed: apt's programs and one tool are replaced.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 dir=$(mktemp -d) || exit 1
@@ -14,7 +14,7 @@ wrong() { failed=1; echo "setup-test: $1"; cat "$dir/said"; }
 fake() { cat >"$dir/bin/$1"; chmod +x "$dir/bin/$1"; }
 mkdir "$dir/bin" "$dir/tree" "$dir/tree/scripts"
 echo 'echo "Version: DTC 1.0.0"' | fake dtc
-# As apt does in a German locale, unless it is asked for another.
+# Like apt in a German locale, unless LC_ALL=C.
 fake apt-cache <<'END'
 [ "${LC_ALL:-}" = C ] && echo "  Candidate: 1.7" || echo "  Installationskandidat: 1.7"
 END

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Installs what building and running need, by package name, and nothing when nothing is missing.
+# Installs, by package name, the tools for building and running that are missing.
 #   scripts/setup.sh            install what is missing, and say so
 #   scripts/setup.sh --check    only report; exit 1 when something is missing
 #   scripts/setup.sh --quiet    as without options, but silent when nothing is missing
-#   ... --gdb                   and what `make gdb` needs besides
-#   ... --fuzz                  and what `make fuzz` needs besides
-#   ... --second-kernel         and what the boot tests of examples/aarch64-virt need besides
-#   ... --targets               and what `make test-targets` needs besides
-# Exit 0 when nothing is missing in the end, else 1 and a sentence; make exits 2 then, as after any failure.
+#   ... --gdb                   also the tools for `make gdb`
+#   ... --fuzz                  also the tools for `make fuzz`
+#   ... --second-kernel         also the tools for the boot tests of examples/aarch64-virt
+#   ... --targets               also the tools for `make test-targets`
+# Exit 0 if nothing is missing in the end, else 1 and a sentence; make then exits 2, as after any failure.
 set -u
 top=$(cd "$(dirname "$0")/.." && pwd)
 rust=$(sed -n 's/^channel = "\(.*\)"/\1/p' "$top/rust-toolchain.toml")
@@ -29,13 +29,13 @@ done
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }
 
-# The first dotted number a program's --version prints; nothing when there is no such program.
+# The first dotted number that a program's --version prints; nothing if there is no such program.
 version() { "$1" --version 2>/dev/null | sed -n 's/[^0-9]*\([0-9][0-9]*\.[0-9][0-9.]*\).*/\1/p' | head -n 1; }
 
 # Whether dotted number $1 is at least $2.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
-# One line per tool; what is missing gathers in $packages (Debian's names) and $missing (the tools' own).
+# One line per tool; missing tools are collected in $packages (Debian's names) and $missing (the tools' names).
 packages='' missing='' report=''
 found() { report="$report
   $1: $2"; }
@@ -78,7 +78,7 @@ look() {
     if [ $second = yes ]; then program qemu-system-aarch64 7.2 qemu-system-arm; fi
     if [ $targets = yes ]; then
         for machine in i686 s390x; do
-            # A compiler that links for this machine needs its library, too.
+            # To link for this machine, the compiler also needs the C library.
             if echo 'int main(void){return 0;}' | $machine-linux-gnu-gcc -xc -o /dev/null - 2>/dev/null; then
                 found "$machine-linux-gnu-gcc (links programs for it)" "$(command -v $machine-linux-gnu-gcc)"
             else
@@ -104,7 +104,7 @@ look() {
     fi
 }
 
-# A QEMU of somebody's own is not ours to install.
+# A QEMU that the user names is not installed by this script.
 qemu=${QEMU:-qemu-system-ppc64}
 if [ "$qemu" != qemu-system-ppc64 ]; then
     have=$(version "$qemu")
@@ -156,11 +156,11 @@ if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null 2>&1 || die "not root and no sudo; as root run: apt-get install --no-install-recommends$packages"
     run=sudo
 fi
-# Its output goes to $log; what is going on is told meanwhile.
+# The output goes to $log; meanwhile the step and its duration are printed.
 apt() { "$top/scripts/waiting" "apt-get $1" "$log" $run env DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@"; }
-# In English, whatever the person's language is.
+# In English, whatever the user's language is.
 candidate() { LC_ALL=C apt-cache policy "$1" 2>/dev/null | sed -n 's/^ *Candidate: //p'; }
-# Whether apt's lists know every package wanted, and Rust in the one version that fits.
+# Whether apt's lists have every wanted package, and Rust in exactly the pinned version.
 known() {
     for p in $packages; do
         case "$p $(candidate "$p")" in

@@ -1,8 +1,7 @@
 #!/bin/sh
-# The libraries' tests on other machines: one of 32 bits, where a `usize` cannot hold a guest's address, and one of the other
-# byte order, where bytes taken in the machine's own order are wrong. Adds to the tests on the host what Miri would
-# show there; it cannot show what Miri shows about `unsafe`, of which
-# they have little.
+# The libraries' tests on other machines: a 32-bit one, where a `usize` cannot hold a guest's address, and a big-endian
+# one, where reading bytes in the machine's own order gives wrong values. These tests do not check `unsafe` code as Miri
+# does; the libraries have little of it.
 #   scripts/test-targets.sh [TARGET...] [-- ARGUMENTS OF THE TESTS]
 # Both programs run under QEMU's user mode; the standard library is built from its source.
 set -eu

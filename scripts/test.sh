@@ -1,11 +1,11 @@
 #!/bin/sh
-# `make test`: the checks, the tests on the host, the boot matrix; then one closing line with the sum.
-# A part that says nothing about its tests, or ends badly without a failed test, counts as one failure.
-# In RESULTS (build/test) each part leaves PART.log and PART.xml, as JUnit has it, and the boot tests boot.tsv.
+# `make test`: the checks, the tests on the host, loom's tests, the boot matrix; then one last line with the sum. A part
+# that prints no result of its tests, or fails without a failed test, counts as one failure.
+# In RESULTS (build/test) each part leaves PART.log and PART.xml (JUnit), and the boot tests boot.tsv.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 results=${RESULTS:-build/test}
-# What a part would find out last is looked at first.
+# Errors that a part would report only at its end are checked first.
 case ${JOBS:-2} in *[!0-9]* | 0* | ???*) echo "test: JOBS=$JOBS: expected a number of jobs from 1 to 64" >&2; exit 2 ;; esac
 mkdir -p "$results" && : >"$results/status" || { echo "test: RESULTS=$results: cannot be written" >&2; exit 2; }
 rm -f "$results"/checks.* "$results"/host.* "$results"/loom.* "$results"/boot.*

@@ -1,5 +1,5 @@
 #!/bin/sh
-# scripts/waiting has its command's status, and nothing that it started is left: at its end, after a signal.
+# scripts/waiting exits with its command's status, and leaves no process behind: at its end, or after a signal.
 set -eu
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
@@ -10,8 +10,8 @@ trap 'exit 143' TERM
 failed=0
 bad() { echo "waiting-test: $*"; failed=1; }
 
-# A session of its own: what is left of it is a process of its group. Ctrl-C reaches what is run in the background,
-# too, and HUP what was begun by nohup.
+# Runs in a session of its own, so that remaining processes are found by their group. INT and HUP have their default
+# action, also in the background and under nohup.
 begin() { env --default-signal=INT --default-signal=HUP setsid sh -c 'echo $$ >"$0/group"; exec scripts/waiting it "" "$@"' "$dir" "$@"; }
 left() { kill -s 0 -- "-$(cat "$dir/group")" 2>/dev/null; }
 

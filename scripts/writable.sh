@@ -1,5 +1,5 @@
 #!/bin/sh
-# Whether what make writes to can be written, before a program says so in its own way.
+# Checks that make's output folders can be written, and prints a clear message if not.
 #   scripts/writable.sh build target
 set -u
 cd "$(dirname "$0")/.." || exit 1
