@@ -2,6 +2,7 @@
 
 use crate::cable::Cable;
 use crate::chain::Chain;
+use crate::disk_fault::DiskFault;
 use crate::hold::Hold;
 use crate::memory::Guarded;
 use crate::noise::Noise;
@@ -22,10 +23,12 @@ const HONEST: u32 = 2;
 
 const F_SIZE_MAX: u64 = 1 << 1;
 const F_SEG_MAX: u64 = 1 << 2;
+const F_RO: u64 = 1 << 5;
 const F_BLK_SIZE: u64 = 1 << 6;
 const F_FLUSH: u64 = 1 << 9;
 const F_TOPOLOGY: u64 = 1 << 10;
 const F_CONFIG_WCE: u64 = 1 << 11;
+const F_MQ: u64 = 1 << 12;
 const F_DISCARD: u64 = 1 << 13;
 const F_WRITE_ZEROES: u64 = 1 << 14;
 /// VIRTIO_F_VERSION_1.
@@ -59,6 +62,9 @@ pub struct Blk {
     id: [u8; ID_BYTES],
     violator: Violator,
     hold: Option<Arc<Hold>>,
+    fault: Option<DiskFault>,
+    /// Requests that were answered so far.
+    answered: u64,
 }
 
 impl Blk {
@@ -78,7 +84,15 @@ impl Blk {
         for (to, from) in name.iter_mut().zip(id.bytes()) {
             *to = from;
         }
-        Ok(Self { image, bytes, id: name, violator: Violator::new(violation, HONEST), hold: None })
+        Ok(Self {
+            image,
+            bytes,
+            id: name,
+            violator: Violator::new(violation, HONEST),
+            hold: None,
+            fault: None,
+            answered: 0,
+        })
     }
 
     /// The same disk, whose reads wait for `hold`.
@@ -88,16 +102,29 @@ impl Blk {
         self
     }
 
+    /// The same disk with something wrong.
+    #[must_use]
+    pub fn with(mut self, fault: DiskFault) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+
+    fn is(&self, fault: DiskFault) -> bool {
+        self.fault == Some(fault)
+    }
+
     fn capacity(&self) -> u64 {
         match self.violator.violation() {
             Some(ProtocolViolation::Blk05Empty) => 0,
             Some(ProtocolViolation::Blk05Huge) => u64::MAX,
+            _ if self.is(DiskFault::TwiceTheSize) => self.bytes / SECTOR * 2,
             _ => self.bytes / SECTOR,
         }
     }
 
     /// Serves a request. Returns the number of bytes written to the driver's memory.
-    fn answer(&mut self, chain: &Chain, memory: &Guarded<'_>) -> u32 {
+    fn answer(&mut self, queue: usize, chain: &Chain, memory: &Guarded<'_>) -> u32 {
+        self.answered = self.answered.wrapping_add(1);
         let request = chain.read(memory);
         let room = chain.bytes(true);
         let (Some(header), Some(room)) = (request.first_chunk::<HEADER>(), room.checked_sub(1)) else {
@@ -108,7 +135,10 @@ impl Blk {
         let inside = |bytes: u64| at.checked_add(bytes).is_some_and(|end| end <= self.bytes);
         let data = &request[HEADER..];
         let mut written = 0;
+        // A header and a status beside the data.
+        let segments = chain.segments.len().saturating_sub(2);
         let status = match u32::from_le_bytes([t0, t1, t2, t3]) {
+            _ if self.fault.is_some_and(|fault| fault.refuses(segments)) => IOERR,
             0 if inside(room) => {
                 if let Some(hold) = &self.hold {
                     hold.wait();
@@ -116,6 +146,9 @@ impl Blk {
                 memory.ledger().ask(at);
                 let mut bytes = vec![0; usize::try_from(room).unwrap_or(0)];
                 let read = self.image.read_exact_at(&mut bytes, at);
+                if self.fault.is_some_and(|fault| fault.spoils_read(queue, bytes.len(), self.answered)) {
+                    bytes.iter_mut().for_each(|byte| *byte = !*byte);
+                }
                 if self.violator.once(ProtocolViolation::Blk10) {
                     memory.ledger().violation();
                     memory.ledger().skip(at, room);
@@ -129,17 +162,25 @@ impl Blk {
                 memory.ledger().violation();
                 IOERR
             }
+            1 if self.fault.is_some_and(|fault| fault.loses(data.len())) => OK,
             1 if inside(data.len() as u64) => match self.image.write_all_at(data, at) {
+                Ok(()) if self.is(DiskFault::WideWrites) => self.spoil(at + data.len() as u64),
                 Ok(()) => OK,
                 Err(_) => IOERR,
             },
             0 | 1 => IOERR,
+            4 if self.is(DiskFault::FailedFlushes) => IOERR,
             4 => OK,
             kind @ (DISCARD | WRITE_ZEROES) => self.ranges(kind, data, memory),
             8 => {
                 let id = if self.violator.violation() == Some(ProtocolViolation::Blk12) {
                     memory.ledger().violation();
                     [0xff; ID_BYTES]
+                } else if self.is(DiskFault::OtherName) {
+                    let mut id = self.id;
+                    let end = id.iter().position(|byte| *byte == 0).unwrap_or(ID_BYTES - 1);
+                    id[end] = b'0' + (self.answered % 10) as u8;
+                    id
                 } else {
                     self.id
                 };
@@ -157,6 +198,13 @@ impl Blk {
         };
         chain.write(memory, room, &[status]);
         u32::try_from(written + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Overwrites the block at `at`, if the disk has one there.
+    fn spoil(&self, at: u64) -> u8 {
+        let inside = at.checked_add(SECTOR).is_some_and(|end| end <= self.bytes);
+        let done = !inside || self.image.write_all_at(&[0xee; SECTOR as usize], at).is_ok();
+        if done { OK } else { IOERR }
     }
 
     /// Serves a request that names ranges, after checking each range. Overwrites discarded bytes, because nobody may rely on
@@ -196,7 +244,18 @@ impl Blk {
             let bytes = vec![content; usize::try_from(length).unwrap_or(0)];
             self.image.write_all_at(&bytes, at)
         };
-        if ranges.iter().try_for_each(write).is_ok() { OK } else { IOERR }
+        if kind == WRITE_ZEROES && self.is(DiskFault::KeptBytes) {
+            return OK;
+        }
+        if ranges.iter().try_for_each(write).is_err() {
+            return IOERR;
+        }
+        match ranges.last() {
+            Some((at, length)) if kind == DISCARD && self.is(DiskFault::WideDiscards) => {
+                self.spoil(at + length)
+            }
+            _ => OK,
+        }
     }
 
     fn limits(&self, kind: u32) -> Limits {
@@ -228,7 +287,7 @@ impl Blk {
 
 impl Device for Blk {
     fn queues(&self) -> usize {
-        1
+        if self.is(DiskFault::OtherQueue) { 2 } else { 1 }
     }
 
     fn features(&self) -> u64 {
@@ -238,7 +297,12 @@ impl Device for Blk {
             Some(ProtocolViolation::Neg02) => honest & !F_VERSION_1,
             Some(ProtocolViolation::Neg05) => !NOT_A_LIE,
             Some(ProtocolViolation::Blk08) => honest | F_SIZE_MAX | F_SEG_MAX,
-            _ => honest,
+            _ => match self.fault {
+                Some(DiskFault::OtherQueue) => honest | F_MQ,
+                Some(DiskFault::FewSegments) => honest | F_SEG_MAX,
+                Some(DiskFault::ChangingBlocks) => honest | F_RO,
+                _ => honest,
+            },
         }
     }
 
@@ -259,6 +323,9 @@ impl Device for Blk {
         if self.violator.violation() == Some(ProtocolViolation::Blk21) {
             config[24..33].fill(0xff);
         }
+        if self.is(DiskFault::ShortBest) {
+            config[28..32].copy_from_slice(&4_u32.to_le_bytes());
+        }
         for (at, kind) in [(36, DISCARD), (48, WRITE_ZEROES)] {
             let Limits { sectors, ranges } = self.limits(kind);
             config[at..at + 4].copy_from_slice(&sectors.to_le_bytes());
@@ -277,7 +344,7 @@ impl Device for Blk {
         }
     }
 
-    fn serve(&mut self, _: usize, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
+    fn serve(&mut self, queue: usize, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
         let mut batch: Vec<Chain> = std::iter::from_fn(|| ring.pop(memory)).collect();
         if self.violator.violation() == Some(ProtocolViolation::Rng17) {
             batch.reverse();
@@ -285,7 +352,7 @@ impl Device for Blk {
         }
         let mut rest = batch.as_slice();
         while let Some((chain, later)) = rest.split_first() {
-            let written = self.answer(chain, memory);
+            let written = self.answer(queue, chain, memory);
             let busy: Vec<u16> = later.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
             self.violator.complete(ring, memory, chain, written, &busy);
             self.afterthought(chain, memory);

@@ -8,6 +8,7 @@ pub mod blk;
 pub mod cable;
 pub mod chain;
 pub mod cut;
+pub mod disk_fault;
 pub mod gate;
 pub mod hold;
 pub mod ledger;

@@ -130,9 +130,12 @@ impl<D: Device> VhostUserBackend for Handle<D> {
 
     fn protocol_features(&self) -> VhostUserProtocolFeatures {
         // QEMU must not wait for an answer to a message that the relay holds back.
-        match self.0.device().cable() {
+        let device = self.0.device();
+        let disk = VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::REPLY_ACK;
+        match device.cable() {
             Some(_) => VhostUserProtocolFeatures::empty(),
-            None => VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::REPLY_ACK,
+            None if device.queues() > 1 => disk | VhostUserProtocolFeatures::MQ,
+            None => disk,
         }
     }
 

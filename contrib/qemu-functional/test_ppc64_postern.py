@@ -54,7 +54,7 @@ class PosternTest(QemuSystemTest):
                   '-device', 'virtio-blk-pci,drive=disk0,serial=data,' + self.VIRTIO,
                   '-netdev', 'hubport,hubid=0,id=net0',
                   '-device', 'virtio-net-pci,netdev=net0,romfile=,' + self.VIRTIO)
-        self.passes(13)
+        self.passes(18)
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ use crate::qemu::monitor::Ring;
 use crate::session::Session;
 use postern_adversary::blk::Blk;
 use postern_adversary::cable::Cable;
+use postern_adversary::disk_fault::DiskFault;
 use postern_adversary::gate::{Gate, Open};
 use postern_adversary::hold::Hold;
 use postern_adversary::ledger::Ledger;
@@ -78,6 +79,21 @@ impl Servers {
         disk.server = Some(socket.to_path_buf());
         let server = Server::start(socket, device, self.gate())?;
         self.running.push(("blk", server));
+        Ok(())
+    }
+
+    /// Serves a disk of this image and name that has something wrong.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn faulty_disk(
+        &mut self,
+        (image, serial): (&Path, &str),
+        socket: &Path,
+        fault: DiskFault,
+    ) -> Result<(), ServerError> {
+        let device = Blk::open(image, serial, true, None).map_err(ServerError::System)?.with(fault);
+        self.running.push(("blk", Server::start(socket, device, self.gate())?));
         Ok(())
     }
 

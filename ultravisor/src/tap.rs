@@ -97,7 +97,7 @@ pub(super) struct Tap {
 }
 
 /// The services that rules speak of.
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 12] = [
     "ibm,read-pci-config",
     "ibm,write-pci-config",
     "ibm,query-pe-dma-window",
@@ -106,6 +106,7 @@ const SERVICES: [&str; 11] = [
     "ibm,change-msi",
     "ibm,query-interrupt-source-number",
     "ibm,set-xive",
+    "ibm,int-off",
     "ibm,nmi-register",
     ENDS[0],
     ENDS[1],

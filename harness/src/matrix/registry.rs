@@ -1,6 +1,7 @@
 //! The tests in the guest: on a machine that has everything each is ok, on a bare one each says what it lacks, and each
 //! was seen to fail.
 
+mod disks;
 mod edit;
 mod fails;
 mod recipes;
@@ -9,13 +10,16 @@ use crate::disk::Disk;
 use crate::finding::Finding;
 use crate::guest::tap::{Tap, Verdict};
 use crate::judge;
-use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
-use crate::session::Finished;
+use crate::qemu::monitor::Monitor;
+use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use workloads::registry::{Entry, Requirement, TESTS};
 
 const BYTES: u64 = 2 << 20;
+/// The first line of the tests.
+const BEGUN: &str = "TAP version 13";
 /// Exit status: there was nothing to work on.
 const NOTHING: u8 = 6;
 /// Exit status: bad command line.
@@ -34,6 +38,7 @@ pub fn tests() -> Vec<Test> {
     tests.push(Test::new("registry/nothing-but-skips", skips));
     tests.push(Test::new("registry/bad-name", bad_name));
     tests.extend(fails::tests());
+    tests.extend(disks::tests());
     tests.extend(recipes::tests());
     tests
 }
@@ -42,6 +47,21 @@ pub fn tests() -> Vec<Test> {
 /// windows.
 const WHOLE: [(&str, bool, bool); 3] =
     [("normal", false, true), ("secure", true, true), ("normal-no-windows", false, false)];
+
+/// A disk without MSI-X.
+const LEVEL_DISK: [&str; 4] = [
+    "-blockdev",
+    "driver=null-co,read-zeroes=on,size=2097152,node-name=level",
+    "-device",
+    "virtio-blk-pci,drive=level,serial=level,vectors=0,disable-legacy=on,iommu_platform=on",
+];
+/// A source of random bytes.
+const RANDOM: [&str; 4] = [
+    "-object",
+    "rng-builtin,id=random",
+    "-device",
+    "virtio-rng-pci,rng=random,disable-legacy=on,iommu_platform=on",
+];
 
 /// A machine with every device, by VOF, on the test image.
 fn machine(context: &Context, secure: bool, dynamic: bool) -> Result<Fixture, Failure> {
@@ -52,6 +72,7 @@ fn machine(context: &Context, secure: bool, dynamic: bool) -> Result<Fixture, Fa
     fixture.scratch_disk(BYTES)?;
     fixture.machine.disks.push(Disk { read_only: true, serial: "fixed".to_owned(), ..Disk::data(data) });
     fixture.machine.net = Net::User;
+    fixture.machine.extra.extend(LEVEL_DISK.into_iter().chain(RANDOM).map(str::to_owned));
     Ok(fixture)
 }
 
@@ -69,9 +90,12 @@ const fn has(requirement: Requirement, secure: bool, dynamic: bool) -> bool {
 fn whole(context: &Context, secure: bool, dynamic: bool) -> Result<(), Failure> {
     let mut fixture = machine(context, secure, dynamic)?;
     fixture.word("test=all");
-    let finished = fixture.boot()?;
+    let mut session = fixture.start()?;
+    let resized = resize(&mut session);
+    let finished = session.finish(LIMIT);
     let expected = |entry: &Entry| missing(entry, |requirement| has(requirement, secure, dynamic));
-    let mut findings = judge::end(&finished, 0);
+    let mut findings: Vec<Finding> = resized.err().into_iter().collect();
+    findings.extend(judge::end(&finished, 0));
     findings.extend(compared(&finished, TESTS.iter(), expected));
     findings.extend(judge::fact(&finished, "tests.failed", "0"));
     if secure {
@@ -79,6 +103,14 @@ fn whole(context: &Context, secure: bool, dynamic: bool) -> Result<(), Failure> 
         findings.extend(judge::exposure(&finished, true).into_iter().filter(|finding| !own(finding)));
     }
     verdict(finished, findings)
+}
+
+/// Makes the first disk larger once the tests have begun, the first of which takes a second.
+fn resize(session: &mut Session) -> Result<(), Finding> {
+    session.qemu.console().wait_for(LIMIT, |line| line == BEGUN).ok_or(Finding::NeverSaid(BEGUN))?;
+    let socket = session.machine.monitor.clone().unwrap_or_default();
+    let mut monitor = Monitor::connect(&socket).map_err(Finding::Monitor)?;
+    monitor.resize(0, BYTES + BYTES / 2).map_err(Finding::Monitor)
 }
 
 /// What a test says on a machine that has what `has` says.

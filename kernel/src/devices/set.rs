@@ -57,6 +57,22 @@ pub struct Card {
     pub stack: Stack<NetDriver<Pseries, Pseries>>,
 }
 
+/// What is kept of the random bytes of a device: nothing that tells of them.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomBytes {
+    /// How many came.
+    pub count: usize,
+    /// How many different values they have.
+    pub values: usize,
+}
+
+impl RandomBytes {
+    fn of(bytes: &[u8]) -> Self {
+        let values = (0..=u8::MAX).filter(|value| bytes.contains(value)).count();
+        Self { count: bytes.len(), values }
+    }
+}
+
 /// The parts of a host bridge that are kept after bring-up.
 #[derive(Debug)]
 pub struct HostBridge {
@@ -80,6 +96,8 @@ pub struct Devices {
     pub disks: Vec<Disk>,
     /// The network cards, by number.
     pub cards: Vec<Card>,
+    /// The random bytes of the device that was read last, if there was one.
+    pub random: Option<RandomBytes>,
     /// Number of devices with a driver, and of bridges, that cannot be used; each was logged.
     pub refused: u64,
     /// Number of devices without a driver, or that nobody asked for; each was logged.
@@ -138,6 +156,7 @@ impl Devices {
             dma,
             disks: Vec::new(),
             cards: Vec::new(),
+            random: None,
             refused,
             unused: 0,
             addressing: addressing(options.ip),
@@ -218,6 +237,7 @@ impl Devices {
             match self.read_random_of(bridge, function, ram, report) {
                 Ok(bytes) => {
                     entropy::stir_from_host(&bytes);
+                    self.random = Some(RandomBytes::of(&bytes));
                     report.rng(function, bytes.len());
                 }
                 Err(error) => {

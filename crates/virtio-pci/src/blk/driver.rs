@@ -32,6 +32,8 @@ pub(super) const QUEUE_SIZE: u16 = 1024;
 const SLOTS: u16 = 256;
 /// Data segments in a request: bounds what one chain takes of the queue.
 const SEGMENTS: u16 = 64;
+/// Bytes that every device takes in a segment ([`Geometry::segment_bytes`]).
+const LEAST_SEGMENT: u32 = 512;
 /// Bytes of the answer to GET_ID.
 pub(super) const ID_BYTES: usize = 20;
 /// How long a request may take, unless [`Blk::set_patience`] says otherwise.
@@ -47,6 +49,8 @@ pub struct Blk<M: Mmio, P: Platform> {
     features: Features,
     pub(super) dma: Dma<P>,
     geometry: Geometry,
+    /// Bytes that the device takes in a segment.
+    device_segment_bytes: u32,
     pub(super) life: Life<Live<P>, BreakReason>,
     /// What was in flight when the device broke, and has not been polled; the next one last.
     pub(super) ended: Vec<Request>,
@@ -78,6 +82,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             features,
             dma,
             geometry: Geometry { segments, ..*geometry },
+            device_segment_bytes: geometry.segment_bytes,
             ended: Vec::new(),
             in_flight: 0,
             most: slots(queue_size),
@@ -165,6 +170,13 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     /// Sets how long a request may take before the device is taken for broken.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
+    }
+
+    /// Cuts buffers into segments of at most so many bytes, at least a sector and never more than the device takes.
+    /// The limit before.
+    pub fn limit_segments(&mut self, bytes: u32) -> u32 {
+        let most = self.device_segment_bytes;
+        mem::replace(&mut self.geometry.segment_bytes, bytes.max(LEAST_SEGMENT).min(most))
     }
 
     /// Asks for `buffer.len()` bytes from `sector` on.

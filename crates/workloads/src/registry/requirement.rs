@@ -13,6 +13,16 @@ pub enum Requirement {
     WriteCache,
     /// A disk that refuses writes.
     ReadOnlyDisk,
+    /// A disk that may be overwritten and takes requests to discard.
+    Discard,
+    /// A disk that may be overwritten and takes requests to write zeros.
+    WriteZeroes,
+    /// A disk whose capacity changed while the guest ran.
+    Resized,
+    /// A disk that says how many segments a request may have.
+    SegmentLimit,
+    /// A disk that says how long good requests are.
+    Topology,
     /// A disk with a queue for a second CPU.
     SecondQueue,
     /// A network card.
@@ -25,6 +35,12 @@ pub enum Requirement {
     Device,
     /// A disk whose completions come by interrupt.
     Interrupts,
+    /// A disk whose completions come by message.
+    Messages,
+    /// A disk whose completions come by a level on a pin.
+    Levels,
+    /// A virtio-rng that was read at the start.
+    Random,
     /// A CPU besides the one that booted.
     SecondCpu,
     /// An ordinary guest.
@@ -46,12 +62,20 @@ impl fmt::Display for Requirement {
             Self::ScratchDisk => "a disk named scratch",
             Self::WriteCache => "a disk named scratch with a write cache",
             Self::ReadOnlyDisk => "a read-only disk",
+            Self::Discard => "a disk named scratch that takes requests to discard",
+            Self::WriteZeroes => "a disk named scratch that takes requests to write zeros",
+            Self::Resized => "a disk whose capacity changed while the guest ran",
+            Self::SegmentLimit => "a disk that says how many segments a request may have",
+            Self::Topology => "a disk that says how long good requests are",
             Self::SecondQueue => "a disk with two queues, and 2 CPUs",
             Self::Card => "a network card",
             Self::Dhcp => "a network card with ip=dhcp",
             Self::Gateway => "a network with a gateway",
             Self::Device => "a disk or a network card",
             Self::Interrupts => "a disk with interrupts",
+            Self::Messages => "a disk with MSI-X interrupts",
+            Self::Levels => "a disk with level interrupts",
+            Self::Random => "a virtio-rng",
             Self::SecondCpu => "2 CPUs",
             Self::Ordinary => "an ordinary guest",
             Self::Secure => "a secure guest",

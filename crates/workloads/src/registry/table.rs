@@ -1,8 +1,9 @@
 //! Every test, in the order in which they run. docs/tests.tsv is generated from this table.
 
 use super::Requirement::{
-    self, Card, Device, Dhcp, DirectWindow, Disk, Gateway, Interrupts, OnDemandWindow, Ordinary, PoolWindow,
-    ReadOnlyDisk, ScratchDisk, SecondCpu, SecondQueue, Secure, WriteCache,
+    self, Card, Device, Dhcp, DirectWindow, Discard, Disk, Gateway, Interrupts, Levels, Messages,
+    OnDemandWindow, Ordinary, PoolWindow, Random, ReadOnlyDisk, Resized, ScratchDisk, SecondCpu, SecondQueue,
+    Secure, SegmentLimit, Topology, WriteCache, WriteZeroes,
 };
 
 /// A row of the table.
@@ -35,7 +36,7 @@ macro_rules! tests {
 }
 
 tests! {
-    39;
+    48;
     ConsoleTerminal "console/terminal" [] "the first terminal takes 16 characters; one that is not there is refused";
     ClockTimebase "clock/timebase" [] "the timebase never goes backwards, and a second of RTAS's clock is a second of it";
     ClockDate "clock/date" [] "RTAS's clock has a date that exists and does not go backwards";
@@ -51,7 +52,10 @@ tests! {
     ExceptionUltracall "exception/ultracall" [Ordinary] "an ultracall that no ultravisor takes answers U_FUNCTION";
     HcallUnknown "hcall/unknown" [Ordinary] "a hypercall that there is not answers H_FUNCTION";
     HcallParameter "hcall/parameter" [] "H_GET_TCE of a table that there is not answers H_PARAMETER";
+    RtasParameter "rtas/parameter" [] "ibm,int-off of an interrupt source that there is not answers a parameter error";
     IrqDevice "irq/device" [Interrupts] "a read that is slept for is ended by the disk's interrupt";
+    IrqMessage "irq/message" [Messages] "a read that is slept for is ended by a message of the disk (MSI-X)";
+    IrqLevel "irq/level" [Levels] "a read that is slept for is ended by the disk's level interrupt (LSI)";
     IrqIpi "irq/ipi" [SecondCpu] "a parked CPU is woken by H_IPI";
     IrqDecrementer "irq/decrementer" [] "a CPU that is given up comes back by its decrementer, not before its time";
     IrqSystemReset "irq/system-reset" [SecondCpu, Ordinary] "H_SIGNAL_SYS_RESET interrupts another CPU, which goes on where it was";
@@ -70,7 +74,13 @@ tests! {
     BlkReadOnly "blk/read-only" [ReadOnlyDisk] "a write to a read-only disk is refused, and its first block reads as before";
     BlkWrite "blk/write" [ScratchDisk] "a pattern that is written is read back, and blocks beside a later write keep it";
     BlkFlush "blk/flush" [WriteCache] "a flush after a write is answered, and the write is there";
+    BlkDiscard "blk/discard" [Discard] "blocks beside a discarded range keep their pattern, and what is then written into it is read back";
+    BlkWriteZeroes "blk/write-zeroes" [WriteZeroes] "a range that is made zeros, with and without leave to unmap it, reads as zeros, and blocks beside it keep their pattern";
+    BlkSegments "blk/segments" [SegmentLimit] "a request of as many segments as disk and driver allow reads what one of few does; one more is refused";
+    BlkTopology "blk/topology" [Topology] "the best length of a request is no shorter than the least, and a read of each is carried out";
+    BlkResize "blk/resize" [Resized] "a disk that was resized is read up to its new last block, and not beyond";
     BlkQueues "blk/queues" [SecondQueue] "each CPU reads the same bytes by a queue of its own";
+    RngBytes "rng/bytes" [Random] "the random bytes of a virtio-rng are many, and not the same few values again and again";
     NetLink "net/link" [Card] "the card says that its link is up";
     NetUdp "net/udp" [Dhcp] "a DHCP server leases an address";
     NetArp "net/arp" [Gateway] "the gateway's hardware address is found, and none of an address that nobody has";

@@ -13,11 +13,11 @@ use virtio_pci::blk::geometry::SECTOR;
 use virtio_pci::blk::stream::Plan;
 
 /// Bytes that a test reads or writes at most.
-const MOST: u64 = 1 << 20;
+pub(super) const MOST: u64 = 1 << 20;
 /// Smaller requests, one at a time.
 const SMALL: Plan = Plan { chunk: 16 << 10, depth: 1 };
 
-fn find(devices: &mut Devices, is: impl Fn(&Disk) -> bool) -> Result<&mut Disk, NotOk> {
+pub(super) fn find(devices: &mut Devices, is: impl Fn(&Disk) -> bool) -> Result<&mut Disk, NotOk> {
     devices.disks.iter_mut().find(|disk| is(disk)).ok_or(NotOk::Missing("disk"))
 }
 
@@ -47,17 +47,8 @@ pub fn id(guest: &mut Guest<'_>) -> Result<(), NotOk> {
 /// The last block can be read. A read beyond it, and one of a part of a block, are refused.
 pub fn limits(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     for disk in &mut guest.devices.disks {
-        let geometry = disk.driver.refresh()?;
-        let block = u64::from(geometry.block);
-        let bytes = usize::try_from(block).unwrap_or(usize::MAX);
-        let end = geometry.usable_bytes() / SECTOR;
-        let last = end.checked_sub(block / SECTOR).ok_or(BlkError::Empty)?;
-        disk.driver.read(last, bytes)?;
-        match disk.driver.read(end, bytes) {
-            Err(BlkError::OutOfRange { .. }) => {}
-            Err(other) => return Err(other.into()),
-            Ok(_) => return Err(NotOk::NotRefused("a read beyond the last block")),
-        }
+        end(disk)?;
+        let bytes = usize::try_from(disk.driver.geometry().block).unwrap_or(usize::MAX);
         match disk.driver.read(0, bytes.saturating_sub(1)) {
             Err(BlkError::Unaligned { .. }) => {}
             Err(other) => return Err(other.into()),
@@ -65,6 +56,21 @@ pub fn limits(guest: &mut Guest<'_>) -> Result<(), NotOk> {
         }
     }
     Ok(())
+}
+
+/// The last block can be read, by the capacity that the disk has now; what is beyond it cannot.
+pub(super) fn end(disk: &mut Disk) -> Result<(), NotOk> {
+    let geometry = disk.driver.refresh()?;
+    let block = u64::from(geometry.block);
+    let bytes = usize::try_from(block).unwrap_or(usize::MAX);
+    let end = geometry.usable_bytes() / SECTOR;
+    let last = end.checked_sub(block / SECTOR).ok_or(BlkError::Empty)?;
+    disk.driver.read(last, bytes)?;
+    match disk.driver.read(end, bytes) {
+        Err(BlkError::OutOfRange { .. }) => Ok(()),
+        Err(other) => Err(other.into()),
+        Ok(_) => Err(NotOk::NotRefused("a read beyond the last block")),
+    }
 }
 
 /// A write is refused, and changes nothing.
@@ -81,11 +87,11 @@ pub fn read_only(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     if same { Ok(()) } else { Err(jobs::JobError::Mismatch { sector: 0, offset: 0 }.into()) }
 }
 
-fn fill(disk: &mut Disk, range: Range<u64>, pattern: Pattern) -> Result<(), NotOk> {
+pub(super) fn fill(disk: &mut Disk, range: Range<u64>, pattern: Pattern) -> Result<(), NotOk> {
     Ok(disk.driver.write_range(range, Plan::default(), |offset, chunk| pattern.fill(offset, chunk))?)
 }
 
-fn compare(disk: &mut Disk, range: Range<u64>, pattern: Pattern) -> Result<(), NotOk> {
+pub(super) fn compare(disk: &mut Disk, range: Range<u64>, pattern: Pattern) -> Result<(), NotOk> {
     let mut different = None;
     disk.driver.read_range(range, SMALL, |offset, chunk| {
         different = different.or_else(|| pattern.first_difference(offset, chunk));

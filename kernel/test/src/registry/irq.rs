@@ -3,11 +3,11 @@
 use super::faults;
 use super::guest::Guest;
 use super::not_ok::NotOk;
-use super::requirements::has_interrupts;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use papr::clock::{Clock, Deadline, Wake, ticks};
 use postern_kernel::arch::cpus;
+use postern_kernel::devices::set::Disk;
 use postern_kernel::platform::interrupts;
 use postern_kernel::platform::pseries::Pseries;
 use virtio_pci::interrupts::IrqSource;
@@ -39,9 +39,9 @@ pub fn decrementer() -> Result<(), NotOk> {
     Ok(())
 }
 
-/// Reads until the driver has slept for a read and an interrupt has ended the sleep.
-pub fn device(guest: &mut Guest<'_>) -> Result<(), NotOk> {
-    let mut disks = guest.devices.disks.iter_mut().filter(|disk| has_interrupts(disk));
+/// Reads from a disk until the driver has slept for a read and an interrupt has ended the sleep.
+pub fn device(guest: &mut Guest<'_>, is: impl Fn(&Disk) -> bool) -> Result<(), NotOk> {
+    let mut disks = guest.devices.disks.iter_mut().filter(|disk| is(disk));
     let disk = disks.next().ok_or(NotOk::Missing("disk with interrupts"))?;
     let arrivals = |line: Option<&IrqSource>| line.map_or(0, IrqSource::arrivals);
     let before = arrivals(disk.driver.line());

@@ -1,6 +1,8 @@
 //! The tests of `test=`: each shows one thing of the machine, or says what it found instead.
 
 mod blk;
+mod blk_ranges;
+mod blk_shape;
 mod clock;
 mod console;
 mod dma;
@@ -16,6 +18,8 @@ mod not_ok;
 mod pci;
 mod pool;
 mod requirements;
+mod rng;
+mod rtas;
 mod run;
 mod smp;
 

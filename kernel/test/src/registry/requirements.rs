@@ -6,11 +6,17 @@ use postern_kernel::arch::cpus;
 use postern_kernel::devices::set::Disk;
 use postern_kernel::jobs::blk::SCRATCH;
 use svm_dma::tce::{PhbWindow, WindowKind};
+use virtio_pci::blk::abilities::TOPOLOGY;
+use virtio_pci::blk::geometry::SEG_MAX;
 use virtio_pci::interrupts::Delivery;
 use workloads::registry::Requirement;
 
 /// Whether the machine has it.
-pub fn met(requirement: Requirement, guest: &Guest<'_>) -> bool {
+pub fn met(requirement: Requirement, guest: &mut Guest<'_>) -> bool {
+    if requirement == Requirement::Resized {
+        return guest.devices.disks.iter_mut().any(was_resized);
+    }
+    let guest = &*guest;
     let secure = guest.devices.pool.is_some();
     let disks = &guest.devices.disks;
     let any = |has: fn(&Disk) -> bool| disks.iter().any(has);
@@ -19,8 +25,16 @@ pub fn met(requirement: Requirement, guest: &Guest<'_>) -> bool {
         Requirement::ScratchDisk => any(is_scratch),
         Requirement::WriteCache => any(|disk| is_scratch(disk) && disk.driver.geometry().flush),
         Requirement::ReadOnlyDisk => any(|disk| disk.driver.geometry().read_only),
+        Requirement::Discard => any(takes_discards),
+        Requirement::WriteZeroes => any(takes_zeroes),
+        Requirement::Resized => false,
+        Requirement::SegmentLimit => any(limits_segments),
+        Requirement::Topology => any(has_topology),
         Requirement::SecondQueue => any(|disk| !disk.others.is_empty()),
         Requirement::Interrupts => any(has_interrupts),
+        Requirement::Messages => any(|disk| delivers(disk, Delivery::MsiX)),
+        Requirement::Levels => any(|disk| delivers(disk, Delivery::Level)),
+        Requirement::Random => guest.devices.random.is_some(),
         Requirement::Card => !guest.devices.cards.is_empty(),
         Requirement::Dhcp => !guest.devices.cards.is_empty() && guest.options.ip == Ip::Dhcp,
         Requirement::Gateway => has_gateway(guest),
@@ -39,9 +53,39 @@ pub fn is_scratch(disk: &Disk) -> bool {
     disk.id == *SCRATCH && !disk.driver.geometry().read_only
 }
 
+/// Whether a disk may be overwritten and discards.
+pub fn takes_discards(disk: &Disk) -> bool {
+    is_scratch(disk) && disk.driver.abilities().discard.limits().is_some()
+}
+
+/// Whether a disk may be overwritten and writes zeros.
+pub fn takes_zeroes(disk: &Disk) -> bool {
+    is_scratch(disk) && disk.driver.abilities().write_zeroes.limits().is_some()
+}
+
+/// Whether a disk limits the segments of a request.
+pub fn limits_segments(disk: &Disk) -> bool {
+    disk.driver.features().contains(SEG_MAX)
+}
+
+/// Whether a disk says how long good requests are.
+pub fn has_topology(disk: &Disk) -> bool {
+    disk.driver.features().contains(TOPOLOGY)
+}
+
+/// Whether a disk has another capacity now than it had when it was found.
+pub fn was_resized(disk: &mut Disk) -> bool {
+    disk.driver.refresh().is_ok() && disk.driver.resizes() > 0
+}
+
 /// Whether completions of a disk come by interrupt.
 pub fn has_interrupts(disk: &Disk) -> bool {
-    disk.driver.line().is_some() && disk.driver.delivery() != Delivery::Poll
+    delivers(disk, Delivery::MsiX) || delivers(disk, Delivery::Level)
+}
+
+/// Whether completions of a disk come in this way.
+pub fn delivers(disk: &Disk, delivery: Delivery) -> bool {
+    disk.driver.line().is_some() && disk.driver.delivery() == delivery
 }
 
 /// The first window of this kind.

@@ -2,8 +2,11 @@
 
 use super::guest::Guest;
 use super::not_ok::NotOk;
-use super::requirements::met;
-use super::{blk, clock, console, dma, exceptions, hcalls, irq, memory, mmu, net, pci, pool, smp};
+use super::requirements::{delivers, has_interrupts, met};
+use super::{
+    blk, blk_ranges, blk_shape, clock, console, dma, exceptions, hcalls, irq, memory, mmu, net, pci, pool,
+    rng, rtas, smp,
+};
 use postern_core::cmdline::Options;
 use postern_core::exit::ExitStatus;
 use postern_core::facts::end;
@@ -11,6 +14,7 @@ use postern_core::outcome::Work;
 use postern_kernel::devices::set::Devices;
 use postern_kernel::println;
 use postern_kernel::report::Report;
+use virtio_pci::interrupts::Delivery;
 use workloads::registry::tap::{BLOCK, Line, Plan, Reason, VERSION, Verdict};
 use workloads::registry::{Selection, Test};
 
@@ -21,7 +25,7 @@ pub fn run(selection: Selection, options: &Options, devices: &mut Devices, repor
     println!("{VERSION}");
     println!("{}", Plan(selection.entries().count()));
     for (number, entry) in (1..).zip(selection.entries()) {
-        let missing = entry.requires.iter().find(|requirement| !met(**requirement, &guest));
+        let missing = entry.requires.iter().find(|requirement| !met(**requirement, &mut guest));
         let verdict = match missing {
             Some(requirement) => Verdict::Skip(*requirement),
             None => match one(entry.test, &mut guest) {
@@ -83,7 +87,10 @@ fn one(test: Test, guest: &mut Guest<'_>) -> Result<(), NotOk> {
         Test::HcallUnknown => hcalls::unknown(),
         Test::HcallParameter => hcalls::parameter(),
         Test::IrqDecrementer => irq::decrementer(),
-        Test::IrqDevice => irq::device(guest),
+        Test::RtasParameter => rtas::parameter(),
+        Test::IrqDevice => irq::device(guest, has_interrupts),
+        Test::IrqMessage => irq::device(guest, |disk| delivers(disk, Delivery::MsiX)),
+        Test::IrqLevel => irq::device(guest, |disk| delivers(disk, Delivery::Level)),
         Test::IrqIpi => irq::ipi(),
         Test::IrqSystemReset => irq::system_reset(),
         Test::SmpWork => smp::work(guest),
@@ -101,7 +108,13 @@ fn one(test: Test, guest: &mut Guest<'_>) -> Result<(), NotOk> {
         Test::BlkReadOnly => blk::read_only(guest),
         Test::BlkWrite => blk::write(guest),
         Test::BlkFlush => blk::flush(guest),
+        Test::BlkDiscard => blk_ranges::discard(guest),
+        Test::BlkWriteZeroes => blk_ranges::write_zeroes(guest),
+        Test::BlkSegments => blk_shape::segments(guest),
+        Test::BlkTopology => blk_shape::topology(guest),
+        Test::BlkResize => blk_shape::resize(guest),
         Test::BlkQueues => blk::queues(guest),
+        Test::RngBytes => rng::bytes(guest),
         Test::NetLink => net::link(guest),
         Test::NetUdp => net::udp(guest),
         Test::NetArp => net::arp(guest),

@@ -103,6 +103,22 @@ fn seg_max_and_size_max_are_kept() {
 }
 
 #[test]
+fn a_caller_may_ask_for_shorter_segments_and_for_none_longer_than_the_device_takes() {
+    let mut config = Config::sectors(256);
+    config.size_max = Some(8192);
+    let rig = Rig::plain(config);
+    let mut blk = rig.start();
+    for (asked, longest) in [(1024, 1024), (0, 512), (u32::MAX, 8192)] {
+        let before = blk.limit_segments(asked);
+        rig.disk().longest_segment = 0;
+        assert_eq!(blk.read(0, 16 << 10).unwrap(), content(16 << 10), "{asked}");
+        assert_eq!(rig.disk().longest_segment, longest, "{asked}");
+        assert_eq!(blk.limit_segments(before), longest);
+        assert_eq!(before, 8192);
+    }
+}
+
+#[test]
 fn small_queues_work() {
     for queue in [4, 8, 16] {
         let mut config = Config::sectors(512);

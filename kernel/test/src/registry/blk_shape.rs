@@ -1,0 +1,79 @@
+//! What a disk says of itself, taken at its word: how many segments a request may have, how long good requests are, and a
+//! capacity that changed.
+
+use super::blk::{MOST, end};
+use super::guest::Guest;
+use super::not_ok::NotOk;
+use super::requirements::{has_topology, limits_segments, was_resized};
+use alloc::vec::Vec;
+use postern_core::disk::jobs::JobError;
+use postern_kernel::platform::pseries::Pseries;
+use virtio_pci::blk::driver::Blk;
+use virtio_pci::blk::error::BlkError;
+
+/// Of each disk that limits them, as many segments as it and the driver allow, a block each.
+pub fn segments(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    let mut disks = guest.devices.disks.iter_mut().filter(|disk| limits_segments(disk));
+    disks.try_for_each(|disk| segments_of(&mut disk.driver))
+}
+
+fn segments_of(disk: &mut Blk<Pseries, Pseries>) -> Result<(), NotOk> {
+    let geometry = disk.geometry();
+    let block = usize::try_from(geometry.block).unwrap_or(usize::MAX);
+    let usable = usize::try_from(geometry.usable_bytes().min(MOST)).unwrap_or(0);
+    let fits = usable.checked_div(block).unwrap_or(0);
+    let most = usize::from(geometry.segments);
+    let bytes = most.min(fits).saturating_mul(block);
+    let whole = in_one_request(disk, bytes)?;
+    let before = disk.limit_segments(geometry.block);
+    let in_blocks = in_one_request(disk, bytes);
+    // A disk that is too small for one more has no such request.
+    let more = (most < fits).then(|| in_one_request(disk, bytes.saturating_add(block)));
+    disk.limit_segments(before);
+    if in_blocks? != whole {
+        return Err(JobError::Mismatch { sector: 0, offset: 0 }.into());
+    }
+    match more {
+        None | Some(Err(BlkError::Segments { .. })) => Ok(()),
+        Some(Err(other)) => Err(other.into()),
+        Some(Ok(_)) => Err(NotOk::NotRefused("a request of more segments than the disk takes")),
+    }
+}
+
+/// The first bytes of a disk, which [`Blk::read`] would ask for in several requests where one is refused.
+fn in_one_request(disk: &mut Blk<Pseries, Pseries>, bytes: usize) -> Result<Vec<u8>, BlkError> {
+    disk.submit_read(0, alloc::vec![0; bytes]).map_err(|rejected| rejected.error)?;
+    let done = disk.wait().ok_or(BlkError::Busy)?;
+    done.result.map(|()| done.buffer)
+}
+
+/// The lengths are hints, but they have to fit each other, and a request of such a length is one like others.
+pub fn topology(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    let mut disks = guest.devices.disks.iter_mut().filter(|disk| has_topology(disk));
+    disks.try_for_each(|disk| topology_of(&mut disk.driver))
+}
+
+fn topology_of(disk: &mut Blk<Pseries, Pseries>) -> Result<(), NotOk> {
+    let hints = disk.abilities().topology;
+    if hints.min_io > 0 && (1..hints.min_io).contains(&hints.optimal_io) {
+        let (what, found) = ("bytes of the best request", hints.optimal_io);
+        return Err(NotOk::Outside { what, found, least: hints.min_io, most: u64::MAX });
+    }
+    let most = disk.geometry().usable_bytes().min(MOST);
+    for bytes in [hints.physical_block, hints.min_io, hints.optimal_io] {
+        if (1..=most).contains(&bytes) {
+            disk.read(0, usize::try_from(bytes).unwrap_or(usize::MAX))?;
+        }
+    }
+    Ok(())
+}
+
+/// Each disk that has another capacity now has it as it says.
+pub fn resize(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    for disk in &mut guest.devices.disks {
+        if was_resized(disk) {
+            end(disk)?;
+        }
+    }
+    Ok(())
+}

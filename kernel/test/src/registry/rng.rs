@@ -1,0 +1,19 @@
+//! A source of random bytes.
+
+use super::guest::Guest;
+use super::not_ok::NotOk;
+use postern_kernel::devices::set::RandomBytes;
+
+/// Of so many bytes, one has to have a value that none before it had. Of 64 random ones about 57 have.
+const NEW_OF: usize = 4;
+
+/// A source that says the same again and again is none. More than that nobody can tell of random bytes.
+pub fn bytes(guest: &Guest<'_>) -> Result<(), NotOk> {
+    let RandomBytes { count, values } = guest.devices.random.ok_or(NotOk::Missing("virtio-rng"))?;
+    let least = count.div_ceil(NEW_OF);
+    if values >= least {
+        return Ok(());
+    }
+    let [found, least, most] = [values, least, count].map(|number| number as u64);
+    Err(NotOk::Outside { what: "different values of the random bytes", found, least, most })
+}
