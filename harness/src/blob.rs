@@ -1,4 +1,4 @@
-//! An ESM blob for a guest of the harness: what boots, measured from its files, not from the guest.
+//! An ESM blob for a guest of the harness. Digests are computed from the files that boot, not from guest memory.
 
 use crate::qemu::command::Machine;
 use esm_blob::archive::{self, ArchiveError};
@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 pub enum BlobError {
     /// The kernel's file.
     Kernel(ImageError),
-    /// No key.
+    /// The key could not be made.
     Key(KeyError),
-    /// What should go into it.
+    /// The blob could not be made.
     Make(MakeError),
-    /// It fits no archive.
+    /// The blob does not fit into the initrd's archive.
     Archive(ArchiveError),
     /// The initrd's file.
     File(PathBuf, io::Error),
@@ -40,7 +40,7 @@ impl std::error::Error for BlobError {}
 /// The digests of a machine's kernel and command line, of this initrd, and of SLOF's RTAS text.
 ///
 /// # Errors
-/// The kernel's file is none.
+/// The kernel's file cannot be read as an image.
 pub fn digests(machine: &Machine, initrd: &[u8]) -> Result<Digests, BlobError> {
     let kernel = KernelImage::load(&machine.kernel).map_err(BlobError::Kernel)?;
     Digests::of(&kernel.flat(), machine.bootargs.as_bytes(), initrd, &RTAS_TEXT).map_err(BlobError::Make)

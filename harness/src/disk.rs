@@ -17,7 +17,7 @@ pub struct Disk {
     pub write: bool,
     /// Whether the device is read-only to the guest.
     pub read_only: bool,
-    /// Whether what the guest discards is let go of in the image.
+    /// Whether the guest's discards free space in the image.
     pub unmap: bool,
     /// The socket of the vhost-user server that is the device, if QEMU is not.
     pub server: Option<PathBuf>,
@@ -30,7 +30,7 @@ impl Disk {
         Self { image, serial: "data".to_owned(), write: false, read_only: false, unmap: false, server: None }
     }
 
-    /// A disk whose image takes what the guest writes.
+    /// A disk whose image the guest's writes change.
     #[must_use]
     pub fn scratch(image: PathBuf) -> Self {
         Self {
@@ -44,7 +44,7 @@ impl Disk {
     }
 }
 
-/// Writes an image of `bytes` whose content follows from `seed` alone.
+/// Writes an image of `bytes` whose content depends on `seed` alone.
 ///
 /// # Errors
 /// What the file system said.
@@ -54,7 +54,7 @@ pub fn make(path: &Path, bytes: u64, seed: u64) -> io::Result<()> {
     let mut done = 0;
     while done < bytes {
         let take = usize::try_from((bytes - done).min(block.len() as u64)).unwrap_or(0);
-        // Not the pattern of `blk-pattern` itself, which must not be there before the guest wrote it.
+        // Not the pattern of `blk-pattern`: that must not be there before the guest writes it.
         pattern::fill(!seed.wrapping_add(done), &mut block[..take]);
         file.write_all(&block[..take])?;
         done += take as u64;

@@ -1,4 +1,4 @@
-//! What a run got wrong, one value per finding.
+//! Faults of a run, one value per finding.
 
 use crate::blob::BlobError;
 use crate::disk;
@@ -28,12 +28,12 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// One thing that is not as it has to be.
+/// One fault.
 #[derive(Debug)]
 pub enum Finding {
-    /// Nothing is wrong: the test cannot be run on this machine, for this reason.
+    /// No fault: the test cannot be run on this machine, for this reason.
     Skipped(String),
-    /// What else is found is of this shape of a machine, one of several of the test.
+    /// The other findings are of this machine shape; the test has several.
     Shape(String),
     /// The guest could not be started.
     Start(SessionError),
@@ -43,31 +43,31 @@ pub enum Finding {
     SecretLeft(u64),
     /// A file of the run could not be made or read.
     File(PathBuf, io::Error),
-    /// QEMU ended in another way than it had to.
+    /// QEMU did not end as expected.
     Ended {
-        /// The right way.
+        /// As expected.
         expected: Ended,
-        /// What happened.
+        /// As it was.
         found: Ended,
         /// The last line of QEMU's standard error, if any.
         errors: String,
     },
     /// The guest's `EXIT: STATUS=`.
     ExitStatus {
-        /// What the design asks for.
+        /// The expected status.
         expected: u8,
-        /// What the guest said, if it said anything.
+        /// The printed status, if one was printed.
         found: Option<u8>,
     },
-    /// That many `EXIT: STATUS=` lines.
+    /// This number of `EXIT: STATUS=` lines, where one is expected.
     ExitLines(usize),
-    /// Bytes that a console line of the guest must not hold.
+    /// A console line of the guest with control bytes.
     ControlBytes(String),
-    /// A line is there so often, and not as often as it has to be.
+    /// A console line is there this number of times, which is not the expected number.
     Times {
-        /// Its end.
+        /// The end of the line.
         text: String,
-        /// How often.
+        /// Number of times.
         times: usize,
     },
     /// The status line is not the last line of the console.
@@ -76,84 +76,84 @@ pub enum Finding {
     Fact {
         /// Its key.
         key: &'static str,
-        /// The value it had to have.
+        /// The expected value.
         expected: String,
-        /// The value it had.
+        /// The printed value, if any.
         found: Option<String>,
     },
     /// A plain line that docs/guest-contract.md does not have.
     Contract(contract::Breach),
-    /// The console never showed what was waited for.
+    /// The console never showed this expected text.
     NeverSaid(&'static str),
-    /// The console showed what it must not.
+    /// The console showed this text, which it must not.
     Said(&'static str),
-    /// Two runs that had to say the same did not: the first line that is not in both.
+    /// Two runs did not print the same lines: the first difference.
     OtherWords {
         /// In the first run.
         expected: Option<String>,
         /// In the second.
         found: Option<String>,
     },
-    /// A number of frames that are what they must not be, or too few that are what they have to be.
+    /// A wrong number of memory frames of a kind.
     Frames {
-        /// What they are.
+        /// The kind.
         what: &'static str,
-        /// How many.
+        /// Their number.
         found: u64,
     },
-    /// What should be a tree in guest memory.
+    /// There is no valid device tree at the stated address of guest memory.
     NoTree(FdtError),
     /// An observer's finding.
     Exposure(Violation),
-    /// The guest's memory map.
+    /// A violation of the rules of the guest's memory map.
     Map(MapViolation),
-    /// What a real ultravisor would not have let pass.
+    /// A breach that a real ultravisor would not have allowed.
     Strict(Breach),
-    /// The tests in the guest are not as many as they have to be.
+    /// The guest did not run the expected number of tests.
     Plan {
-        /// As many as the guest said, if it said so.
+        /// The number in the guest's plan, if it printed one.
         planned: Option<usize>,
-        /// As many as came.
+        /// The number of results.
         came: usize,
-        /// As many as there are.
+        /// The expected number.
         expected: usize,
     },
-    /// A test in the guest.
+    /// A test in the guest has another result.
     GuestTest {
         /// Its name.
         name: &'static str,
-        /// What it has to say.
+        /// The expected result.
         expected: tap::Verdict,
-        /// What it said, if anything.
+        /// The printed result, if any.
         found: Option<tap::Verdict>,
     },
-    /// The observers let something pass that they had to find.
+    /// The observers did not report a deliberate fault.
     Unnoticed,
     /// The ultravisor stopped working, for this reason.
     Ultravisor(String),
     /// The ultravisor's finding.
     Ultracall(ultravisor::Violation),
-    /// The ultracalls that were made.
+    /// The ultracalls are not the expected ones.
     Ultracalls {
-        /// Their names, in the right order.
+        /// The expected names, in order.
         expected: Vec<&'static str>,
-        /// As they came.
+        /// The names of the calls made, in order.
         found: Vec<String>,
     },
     /// UV_ESM's requirements that were not met.
     Requirements(Vec<ultravisor::Requirement>),
-    /// Whether the ultravisor holds the guest as secure.
+    /// The guest's secure state, as the ultravisor has it, is not the expected one.
     Secure {
-        /// What it had to be.
+        /// The expected state.
         expected: bool,
     },
-    /// One CPU's share of the work on a disk.
+    /// A fault in the CPUs' shares of the work on a disk.
     Share(ShareError),
-    /// The scratch disk.
+    /// The scratch disk does not hold the pattern.
     Pattern(Mismatch),
-    /// A disk that must not be written was.
+    /// The image of a read-only disk changed.
     ImageChanged,
-    /// A disk image does not hold what the guest wrote to it.
+    /// A disk image does not hold the data that the guest wrote.
     ImageContent,
     /// Echo over UDP or TCP.
     Echo(EchoError),
@@ -169,51 +169,51 @@ pub enum Finding {
     Refused(&'static str, Refusal),
     /// A secret in a shared frame.
     Leak(Leak),
-    /// The secrets are not where the guest says that it put them.
+    /// The secrets are not at the addresses that the guest stated.
     NoSecret(&'static str),
-    /// A device had nothing to do.
+    /// A device did no work.
     Idle(&'static str),
-    /// An attack on running CPUs showed this.
+    /// A weakness that an attack on running CPUs showed.
     Weakness(ultravisor::inject::Weakness),
-    /// What the attack's random choices came from; beside other findings.
+    /// The seed of the attack's random choices, added to other findings.
     Seed(u64),
-    /// A line of a secure guest's console.
+    /// A line of a secure guest's console that is not allowed.
     Console(console::Shown),
-    /// The console shows this number, which is a register's or a secret.
+    /// The console shows this number, which is a register's value or a secret.
     Shown(u64),
     /// The order of two things is wrong.
     Order(&'static str),
-    /// Whether memory of the pool had to stay in quarantine.
+    /// Memory of the pool is in quarantine and should not be, or the reverse.
     Quarantine {
-        /// What it had to be.
+        /// Whether it should be.
         expected: bool,
     },
-    /// Memory that the tree reserves was written to, or looks so.
+    /// Memory that the tree reserves was changed, at this address.
     Overwritten(u64),
     /// Something happened less often than the test needs.
     TooFew {
-        /// What.
+        /// The event.
         what: &'static str,
-        /// How often it has to happen.
+        /// The least number needed.
         least: u64,
-        /// How often it did.
+        /// The number counted.
         found: u64,
     },
-    /// The device never came to violate the protocol.
+    /// The device did not violate the protocol, though the test is about that.
     NoViolation,
-    /// What UV_ESM measured is not what was given to QEMU.
+    /// UV_ESM measured other bytes than QEMU was given.
     Measured(&'static str),
-    /// A list of the release says what is not so.
+    /// A list of the release has wrong statements.
     Bill(PathBuf, Vec<String>),
     /// A device tree that cannot be read.
     Fdt(FdtError),
     /// The guest's device tree is not the one that QEMU gave to firmware.
     Tree(Difference),
-    /// A PCI function, as QEMU has it.
+    /// A PCI function is not where QEMU has it.
     Misplaced(Misplaced),
-    /// QEMU's monitor.
+    /// An error of QEMU's monitor.
     Monitor(MonitorError),
-    /// A pool of this many bytes was asked for.
+    /// The pool does not have the requested size.
     PoolSize {
         /// Bytes asked for.
         expected: u64,

@@ -1,4 +1,4 @@
-//! What a guest said: its console, and the facts and the exit status found in it.
+//! A guest's output: its console, and the facts and the exit status in it.
 
 pub mod console;
 pub mod firmware;

@@ -1,5 +1,5 @@
-//! Ctrl-C and its relatives: the signal only sets a mark; whoever waits looks at the mark, takes its machine
-//! down and returns.
+//! Ctrl-C and other signals that end a run: the handler only sets a flag; waiting code checks the flag, ends its machine
+//! and returns.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,11 +11,11 @@ fn mark() -> &'static Arc<AtomicBool> {
     MARK.get_or_init(Arc::default)
 }
 
-/// From here on SIGINT, SIGTERM and SIGHUP set the mark. More of them change nothing: the way down is short,
-/// and one request often arrives twice, from the terminal and through make.
+/// From here on SIGINT, SIGTERM and SIGHUP set the flag. Further signals change nothing: the program ends soon, and one
+/// request often arrives twice, from the terminal and through make.
 ///
 /// # Errors
-/// What the system said.
+/// The system's error.
 pub fn watch() -> io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -24,7 +24,7 @@ pub fn watch() -> io::Result<()> {
     Ok(())
 }
 
-/// Whether somebody asked to stop.
+/// Whether a signal asked the program to stop.
 #[must_use]
 pub fn requested() -> bool {
     mark().load(Ordering::Relaxed)

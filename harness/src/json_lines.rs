@@ -1,4 +1,4 @@
-//! Facts and tests as JSON lines: an object on each line, for programs that read them as they come.
+//! Facts and tests as JSON lines: an object on each line.
 
 use crate::guest::report::Report;
 use crate::junit::Outcome;
@@ -10,10 +10,10 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Mutex;
 
-/// The file of the facts of each guest, below a folder of results.
+/// Name of the file, in the folder of results, with the facts of each guest.
 pub const FACTS: &str = "facts.jsonl";
 
-/// Where the facts of the guests of boot tests go, from [`keep`] on.
+/// The file for the facts of the boot tests' guests, after [`keep`].
 static KEPT: Mutex<Option<File>> = Mutex::new(None);
 
 thread_local! {
@@ -71,19 +71,19 @@ pub fn keep(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// This thread runs a boot test of that name.
+/// From now on this thread runs the boot test of this name.
 pub fn begin(test: &str) {
     TEST.set((Some(test.to_owned()), 0));
 }
 
-/// A guest has ended: its facts are added, where they are kept.
+/// A guest has ended: adds its facts to the file, if there is one.
 pub fn ended(report: &Report) {
     let (test, guest) = TEST.take();
     TEST.set((test.clone(), guest + 1));
     let mut kept = KEPT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if let Some(file) = kept.as_mut() {
         let text = facts(report, Some((test.as_deref().unwrap_or_default(), guest)));
-        // A disk that is full is told when the tests' own results are written.
+        // A full disk is reported when the tests' results are written.
         let _ = file.write_all(text.as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! Judgement of a finished guest: its end, its plain lines, and what was observed outside of it.
+//! Checks of a finished guest: its end, its plain lines, and the observations from outside.
 
 use crate::finding::Finding;
 use crate::guest::report::Report;
@@ -15,7 +15,7 @@ use postern_ultravisor::strict::{self, Breach};
 use postern_ultravisor::{End, call};
 use std::fs::File;
 
-/// The ultracalls of a whole secure run, in order, beside those that prove memory.
+/// The ultracalls of a whole secure run, in order, without those that bring memory in.
 pub const SECURE_CALLS: [&str; 2] = ["UV_ESM", "UV_SHARE_PAGE"];
 /// Most bytes of a file that one UV_ESMB_GET_FILE brings.
 const FILE_CHUNK: u64 = 64;
@@ -26,7 +26,7 @@ const fn qemu_status(status: u8) -> i32 {
     if status == 0 { 0 } else { 1 }
 }
 
-/// The guest ended by itself, in the way that goes with `status`, and said so in its last line.
+/// Checks that the guest ended by itself, in the way that belongs to `status`, and printed it in its last line.
 #[must_use]
 pub fn end(finished: &Finished, status: u8) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -39,8 +39,8 @@ pub fn end(finished: &Finished, status: u8) -> Vec<Finding> {
     findings
 }
 
-/// The guest said `status` in its last line, and the machine ended by itself, in whatever way: the host did not do at
-/// first what the guest asked for.
+/// Checks that the guest printed `status` in its last line and the machine ended by itself, in any way: for a host that
+/// did not end the machine when the guest first asked for it.
 #[must_use]
 pub fn end_in_any_way(finished: &Finished, status: u8) -> Vec<Finding> {
     let mut findings = said(finished, status);
@@ -52,7 +52,7 @@ pub fn end_in_any_way(finished: &Finished, status: u8) -> Vec<Finding> {
     findings
 }
 
-/// One line says how the run ended, and nothing follows it.
+/// Checks that one line has the status and that it is the last one.
 fn said(finished: &Finished, status: u8) -> Vec<Finding> {
     let mut findings = Vec::new();
     if finished.report.exit_lines > 1 {
@@ -70,7 +70,7 @@ fn said(finished: &Finished, status: u8) -> Vec<Finding> {
     findings
 }
 
-/// A plain line has this value.
+/// Checks that a plain line has this value.
 #[must_use]
 pub fn fact(finished: &Finished, key: &'static str, expected: &str) -> Option<Finding> {
     let found = finished.report.fact(key);
@@ -81,7 +81,7 @@ pub fn fact(finished: &Finished, key: &'static str, expected: &str) -> Option<Fi
     })
 }
 
-/// A plain line has a number other than 0.
+/// Checks that a plain line has a number other than 0.
 #[must_use]
 pub fn positive(finished: &Finished, key: &'static str) -> Option<Finding> {
     let good = finished.report.number(key).is_some_and(|n| n > 0);
@@ -92,7 +92,7 @@ pub fn positive(finished: &Finished, key: &'static str) -> Option<Finding> {
     })
 }
 
-/// What the kernel calls its way in.
+/// The kernel's name for its entry path.
 #[must_use]
 pub const fn entry(firmware: Firmware) -> &'static str {
     match firmware {
@@ -110,8 +110,8 @@ pub fn is_jump_of_a_test(finished: &Finished, finding: &Finding) -> bool {
     tap.verdict("mmu/pool-execute") == Some(&Verdict::Ok) && Some(*at) == finished.report.number("pool.base")
 }
 
-/// A secure guest exposed its pool and nothing else, by each observer's account, and did nothing that a real
-/// machine would have ended it for.
+/// Checks that a secure guest exposed its pool and nothing else, according to each observer, and did nothing for which a
+/// real machine would have ended it.
 #[must_use]
 pub fn exposure(finished: &Finished, translating: bool) -> Vec<Finding> {
     let shared = finished.shared();
@@ -120,7 +120,7 @@ pub fn exposure(finished: &Finished, translating: bool) -> Vec<Finding> {
     violations.into_iter().map(Finding::Exposure).chain(strict(finished)).collect()
 }
 
-/// A guest that became secure did nothing afterwards that a real machine would have ended it for.
+/// Checks that a guest, once secure, did nothing for which a real machine would have ended it.
 #[must_use]
 pub fn strict(finished: &Finished) -> Vec<Finding> {
     if finished.ultravisor.as_ref().is_none_or(|report| !report.secure) {
@@ -130,7 +130,7 @@ pub fn strict(finished: &Finished) -> Vec<Finding> {
     breaches.into_iter().map(Finding::Strict).collect()
 }
 
-/// The memory that strict mode judges by.
+/// The memory for strict mode's checks.
 #[must_use]
 pub fn memory(finished: &Finished) -> strict::Memory {
     let esm = finished.ultravisor.iter().flat_map(|report| &report.esm);
@@ -141,7 +141,7 @@ pub fn memory(finished: &Finished) -> strict::Memory {
     }
 }
 
-/// While the guest runs: its rings, and every descriptor in them, lie in what it shared.
+/// Checks, while the guest runs, that its rings and all their descriptors lie in shared memory.
 #[must_use]
 pub fn rings(session: &Session, monitor: &mut Monitor) -> Vec<Finding> {
     let Some(attachment) = &session.machine.attachment else { return Vec::new() };
@@ -176,7 +176,7 @@ pub fn quarantined(finished: &Finished) -> Option<bool> {
     Some(!line.contains(", 0 bytes quarantined"))
 }
 
-/// The guest counts its ultracalls as the ultravisor does, UV_ESM aside, which is the boot stage's.
+/// Checks that the guest's count of ultracalls equals the ultravisor's, without UV_ESM, which the boot stage makes.
 #[must_use]
 pub fn counted(finished: &Finished) -> Option<Finding> {
     let calls = finished.ultravisor.iter().flat_map(|report| &report.calls);
@@ -184,7 +184,7 @@ pub fn counted(finished: &Finished) -> Option<Finding> {
     fact(finished, "ultracalls", &count.to_string())
 }
 
-/// The ultracalls of a whole secure run of the product, in order, with those for the file that it states.
+/// The expected ultracalls of a whole secure run of the product, in order, including those for the stated file.
 #[must_use]
 pub fn secure_calls(report: &Report) -> Vec<&'static str> {
     let [esm, share] = SECURE_CALLS;
@@ -194,7 +194,7 @@ pub fn secure_calls(report: &Report) -> Vec<&'static str> {
     [esm].into_iter().chain(files).chain([share]).collect()
 }
 
-/// The ultravisor worked to the end and has nothing against the guest, which made exactly these calls.
+/// Checks that the ultravisor worked to the end without a finding and that the guest made exactly these calls.
 #[must_use]
 pub fn ultracalls(finished: &Finished, expected: &[&'static str]) -> Vec<Finding> {
     let mut findings = Vec::new();

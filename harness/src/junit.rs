@@ -1,6 +1,6 @@
-//! Results of tests as JUnit's XML has them, which every CI system reads.
+//! Test results in JUnit's XML format, which CI systems read.
 
-/// What a test came to; reasons are on one line.
+/// A test's result; reasons are on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It passed.
@@ -12,7 +12,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Its word in every list of results, and the reason.
+    /// Its name in every list of results, and the reason.
     #[must_use]
     pub fn parts(&self) -> (&'static str, &str) {
         match self {
@@ -30,7 +30,7 @@ pub struct Outcome {
     pub name: String,
     /// How long it took, where that was measured.
     pub seconds: Option<f32>,
-    /// What became of it.
+    /// Its result.
     pub verdict: Verdict,
 }
 
@@ -66,7 +66,7 @@ pub fn suite(name: &str, properties: &[(&str, &str)], outcomes: &[Outcome]) -> S
     text
 }
 
-/// Text as an attribute of XML holds it; control characters, which XML has not, as blanks.
+/// Text escaped for an attribute of XML; control characters, which XML does not allow, become spaces.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

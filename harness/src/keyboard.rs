@@ -1,11 +1,11 @@
-//! What a person types, and what a pipe brings, on its way to the guest's console.
+//! Passes standard input, from a terminal or a pipe, to the guest's console.
 
 use crate::qemu::process::Qemu;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-/// Whether the kernel has said something. Firmware would take what a pipe brings before that for itself.
+/// Whether the kernel has printed a line. Before that, firmware would consume a pipe's input.
 #[derive(Debug, Default)]
 pub struct Up {
     up: Mutex<bool>,
@@ -13,7 +13,7 @@ pub struct Up {
 }
 
 impl Up {
-    /// The kernel is there.
+    /// The kernel has printed a line.
     pub fn set(&self) {
         *self.up.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.rose.notify_all();
@@ -27,21 +27,21 @@ impl Up {
     }
 }
 
-/// A terminal that gives each key at once and shows none; as it was when dropped. Ctrl-C stays a signal.
+/// A terminal that passes each key at once and does not echo; restored when dropped. Ctrl-C stays a signal.
 #[derive(Debug)]
 pub struct Keyboard(Option<Termios>);
 
 impl Drop for Keyboard {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // A terminal that is gone needs nothing.
+            // A closed terminal needs no restoring.
             let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
         }
     }
 }
 
-/// Passes standard input to the guest until either ends: keys of a terminal as they are typed, other input as soon
-/// as the kernel is up, and after its end `at_end`. A terminal that belongs to somebody else is left alone.
+/// Passes standard input to the guest until either ends: keys of a terminal as they are typed; other input once the
+/// kernel is up, and `at_end` after its end. A terminal in whose foreground this process is not is left alone.
 pub fn attach(qemu: &mut Qemu, up: Arc<Up>, at_end: &'static [u8]) -> Keyboard {
     let terminal = io::stdin().is_terminal();
     if terminal && !in_foreground() {
@@ -64,7 +64,7 @@ pub fn attach(qemu: &mut Qemu, up: Arc<Up>, at_end: &'static [u8]) -> Keyboard {
             drop(input.write_all(at_end).and_then(|()| input.flush()));
         }
     };
-    // It ends with the process. Without it the guest merely hears nothing.
+    // The thread ends with the process. If it cannot be started, the guest only gets no input.
     drop(std::thread::Builder::new().name("keyboard".to_owned()).spawn(pass));
     Keyboard(before)
 }
@@ -73,7 +73,7 @@ fn in_foreground() -> bool {
     tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
 }
 
-/// Switches the terminal; what it was before, when that went well.
+/// Switches the terminal; returns its previous settings if that succeeded.
 fn single_keys() -> Option<Termios> {
     let before = tcgetattr(io::stdin()).ok()?;
     let mut keys = before.clone();

@@ -1,4 +1,4 @@
-//! Host side of Postern: starts QEMU and the ultravisor, is the network peer, observes, runs the boot tests.
+//! Host side of Postern: starts QEMU and the ultravisor, provides the network peer and observers, runs the boot tests.
 
 pub mod blob;
 pub mod disk;

@@ -4,7 +4,7 @@ use postern_harness::options::{self, Action};
 use postern_harness::{interrupt, matrix, out, run, say, versions};
 use std::process::ExitCode;
 
-/// The command line could not be followed.
+/// Exit status: wrong command line.
 const USAGE: u8 = 2;
 
 const HELP: &str = "\
@@ -99,7 +99,7 @@ fn main() -> ExitCode {
     ExitCode::from(heard(status))
 }
 
-/// The exit status, which is no success when some of what was said could not be written.
+/// The exit status, which is a failure if some output could not be written.
 fn heard(status: u8) -> u8 {
     let Some(error) = out::lost() else { return status };
     eprintln!("postern: standard output: {error}; what was said from there on is lost");

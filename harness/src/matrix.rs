@@ -1,4 +1,4 @@
-//! The boot tests: each boots guests in QEMU and judges them from outside.
+//! The boot tests: each boots guests in QEMU and checks them from outside.
 
 pub mod absurd_tree;
 pub mod answers;

@@ -1,4 +1,4 @@
-//! A guest's console: a thread takes every byte that QEMU writes, keeps it, and shows it live on request.
+//! A guest's console: a thread reads and keeps every byte that QEMU writes, and shows it live on request.
 
 use crate::guest::firmware::Starts;
 use crate::interrupt;
@@ -10,16 +10,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A guest that prints without end fills no memory beyond this.
+/// Most bytes kept of a guest that prints without end.
 const KEEP: usize = 16 << 20;
 
-/// Most bytes of a line that are looked at before its end; a live copy shows it in pieces of this size.
+/// Most bytes of a line that are buffered; a live copy shows a longer line in pieces of this size.
 const LINE: usize = 1 << 20;
 
-/// What the guest's monitor writes before a line that is typed.
+/// The prompt of the guest's monitor.
 const PROMPT: &[u8] = b"> ";
 
-/// How often a waiter looks at the mark of [`interrupt`].
+/// Interval at which a waiting thread checks the flag of [`interrupt`].
 const TICK: Duration = Duration::from_millis(50);
 
 /// Where a live copy of each complete line goes.
@@ -56,7 +56,7 @@ impl Console {
     /// Starts reading `stream` until it ends.
     ///
     /// # Errors
-    /// No thread could be had.
+    /// No thread could be started.
     pub fn new(stream: impl Read + Send + 'static, live: Option<Live>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
@@ -72,14 +72,14 @@ impl Console {
         String::from_utf8_lossy(&self.shared.log().bytes).into_owned()
     }
 
-    /// Starts of SLOF that the guest's first line has not followed.
+    /// Starts of SLOF after which the guest has printed no line.
     #[must_use]
     pub fn idle_starts(&self) -> u32 {
         self.shared.starts.load(Ordering::Relaxed)
     }
 
-    /// Waits until a complete line fits, for `patience` at most, and answers it without its line end;
-    /// `None` when the time is over, the stream ended, or somebody asked to stop.
+    /// Waits until a complete line fits, for `patience` at most, and returns it without its line end;
+    /// `None` when the time is over, the stream ended, or the user asked to stop.
     pub fn wait_for(&self, patience: Duration, fits: impl Fn(&str) -> bool) -> Option<String> {
         let deadline = Instant::now() + patience;
         let mut seen = 0;
@@ -102,10 +102,10 @@ impl Console {
         }
     }
 
-    /// Waits for the stream's end, which is sure to come once its process is gone.
+    /// Waits for the stream's end, which follows the end of its process.
     pub fn join(&mut self) {
         if let Some(reader) = self.reader.take() {
-            // A reader that panicked has nothing more to say.
+            // A panic of the reader thread is ignored.
             drop(reader.join());
         }
     }
@@ -159,7 +159,7 @@ fn pump(mut stream: impl Read, mut live: Option<Live>, shared: &Shared) {
     shared.grew.notify_all();
 }
 
-/// The line of the guest's monitor on which somebody types: a terminal has to show it before it ends.
+/// The line of the guest's monitor on which a user types: a terminal has to show it before it ends.
 struct Typing {
     on: bool,
     /// Bytes of the line that were shown.
@@ -167,7 +167,7 @@ struct Typing {
 }
 
 impl Typing {
-    /// What has to be shown of a line that has not ended.
+    /// The bytes that are still to be shown of a line that has not ended.
     fn more<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
         if !self.on || !line.starts_with(PROMPT) {
             return None;
@@ -177,22 +177,22 @@ impl Typing {
         more
     }
 
-    /// What is left to be shown of a line that ends, if some of it was shown.
+    /// The bytes that are still to be shown of a line that has ended, if a part of it was shown before.
     fn end<'a>(&mut self, line: &'a [u8]) -> Option<&'a [u8]> {
         let shown = std::mem::take(&mut self.shown);
         line.get(shown..).filter(|_| shown > 0)
     }
 }
 
-/// A live copy on standard output, which colours the lines of the kernel when `colour` is set, and takes
-/// away firmware's own control sequences when it is not.
+/// A live copy on standard output. With `colour` the kernel's lines are coloured; without it firmware's control
+/// sequences are removed.
 #[must_use]
 pub fn terminal(colour: bool) -> Live {
     Box::new(move |line| {
         let paint = if colour { paint(line) } else { "" };
         let reset = if paint.is_empty() { "" } else { "\x1b[0m" };
         let line = if colour { line.into() } else { plain(line) };
-        // Without a reader of our output the guest's log is still kept.
+        // The guest's log is kept even if nobody reads our output.
         say!("{paint}{line}{reset}");
     })
 }
@@ -220,7 +220,7 @@ fn plain(line: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Undoes what a firmware that was cut off may have done to the terminal: colour and a hidden cursor.
+/// Restores a terminal in which interrupted firmware may have left a colour and a hidden cursor.
 pub fn restore_terminal() {
     if io::stdout().is_terminal() {
         say!("\x1b[0m\x1b[?25h");

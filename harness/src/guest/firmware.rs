@@ -1,8 +1,8 @@
-//! Starts of firmware that lead nowhere: SLOF resets the machine when it cannot go on, and begins anew.
+//! Repeated starts of firmware: SLOF resets the machine when it fails, and starts again.
 
-/// Starts in a row that lead nowhere, after which nobody waits for the next.
+/// Starts in a row without a line of the guest after which a run is given up.
 pub const LIMIT: u32 = 3;
-/// What the kernel's plain lines begin with; the first is its first line.
+/// Starts of the kernel's plain lines; its first line begins with the first.
 const KERNEL: [&str; 2] = ["postern: ", "EXIT: STATUS="];
 
 /// Counts SLOF's starts since the guest's last line.
@@ -12,7 +12,7 @@ pub struct Starts {
 }
 
 impl Starts {
-    /// Looks at a line of the console and answers the starts so far, this one included.
+    /// Takes a line of the console and returns the number of starts so far, including this one.
     pub fn take(&mut self, line: &str) -> u32 {
         if is_banner(line) {
             self.count = self.count.saturating_add(1);
@@ -23,19 +23,19 @@ impl Starts {
     }
 }
 
-/// SLOF's first line: its name, control sequences, a row of stars.
+/// Whether this is SLOF's first line: its name, control sequences, a row of stars.
 fn is_banner(line: &str) -> bool {
     line.starts_with("SLOF") && line.trim_end().ends_with("*****")
 }
 
-/// The starts in a whole console log that the guest's first line does not follow.
+/// The number of starts in a whole console log after the guest's last line.
 #[must_use]
 pub fn idle_starts(console: &str) -> u32 {
     let mut starts = Starts::default();
     console.lines().fold(0, |_, line| starts.take(line))
 }
 
-/// What SLOF said last before it began anew; without a second start, the console's last line.
+/// SLOF's last line before it started again; without a second start, the console's last line.
 #[must_use]
 pub fn last_words(console: &str) -> &str {
     let mut before = None;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// What a guest stated about itself. Allegations: the observers compare them with what was seen outside.
+/// A guest's statements about itself. They are not trusted: observers outside the guest check them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     facts: BTreeMap<String, String>,

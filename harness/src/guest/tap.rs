@@ -1,18 +1,18 @@
-//! The lines by which the tests in the guest say what they came to: TAP 13.
+//! Reads the results of the tests in the guest: TAP 13.
 
 use crate::junit::{self, Outcome};
 
-/// Tests that are believed to be missing at most: the plan is what a guest says.
+/// Most missing tests that are reported: the number in the plan comes from the guest.
 const MOST: usize = 1000;
 
-/// What a test came to.
+/// A test's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is ok.
+    /// Passed.
     Ok,
-    /// It is not, for this reason.
+    /// Failed, for this reason.
     NotOk(String),
-    /// The machine lacks this.
+    /// Skipped, because the machine lacks this.
     Skip(String),
 }
 
@@ -21,21 +21,21 @@ pub enum Verdict {
 pub struct GuestTest {
     /// Its name.
     pub name: String,
-    /// What it came to.
+    /// Its result.
     pub verdict: Verdict,
 }
 
-/// What a console says of tests.
+/// The tests on a console.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tap {
-    /// How many tests were to come; none without a plan.
+    /// The number of planned tests; `None` without a plan.
     pub planned: Option<usize>,
-    /// Those that came, in order.
+    /// The tests with a result, in order.
     pub tests: Vec<GuestTest>,
 }
 
 impl Tap {
-    /// Reads a console log, in which other lines may stand between.
+    /// Reads a console log, which may have other lines between.
     #[must_use]
     pub fn read(log: &str) -> Self {
         let mut tap = Self::default();
@@ -59,7 +59,7 @@ impl Tap {
         self.tests.iter().find(|test| test.name == name).map(|test| &test.verdict)
     }
 
-    /// The same for lists of results. A test that was planned and never came has failed.
+    /// The same for lists of results. A planned test without a result has failed.
     #[must_use]
     pub fn outcomes(&self) -> Vec<Outcome> {
         let came = self.tests.iter().map(|test| {
@@ -78,7 +78,7 @@ impl Tap {
         came.chain(missing).collect()
     }
 
-    /// Whether every test that was to come came.
+    /// Whether every planned test has a result.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.planned == Some(self.tests.len())

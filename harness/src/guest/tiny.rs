@@ -1,11 +1,11 @@
-//! The smallest secure guest, in either byte order: it makes UV_ESM and hypercalls of a test's choice. The kernel of this
-//! project makes no wrong one, so an observer of wrong ones needs a guest that does.
+//! The smallest secure guest, in either byte order: it makes UV_ESM and hypercalls of a test's choice. Postern's kernel
+//! makes no wrong calls, so tests of the observers need a guest that does.
 //!
 //! Source of the words: Power ISA 3.1, Book I (encodings); the change of byte order is that of Linux's `FIXUP_ENDIAN`.
 
-/// Where QEMU loads it and a ROM enters it. Its file says 0, as those of all kernels do that QEMU moves.
+/// Address at which QEMU loads it and a ROM enters it. Its file has address 0, like all kernels that QEMU relocates.
 pub const BASE: u64 = 0x40_0000;
-/// Where its block for RTAS is, behind the code.
+/// Offset of its argument block for RTAS, behind the code.
 const BLOCK: u32 = 0x1000;
 /// QEMU's token of `power-off` (`include/hw/ppc/spapr.h`).
 const POWER_OFF: u32 = 0x2003;
@@ -22,7 +22,8 @@ const IS_R4_ZERO: u32 = 0x2c24_0000;
 const BNE: u32 = 0x4082_0000;
 /// `b .`
 const STAY: u32 = 0x4800_0000;
-/// For a CPU of the other byte order: it reads the first word as a branch over the second, and the rest as it was meant.
+/// Switches a CPU that is in the other byte order. A CPU in this byte order reads the first word as a no-op and the second
+/// as a branch over the rest.
 const TURN: [u32; 12] = [
     0x0800_0048,
     0x4800_002c,
@@ -77,7 +78,7 @@ fn code(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u32> {
     words
 }
 
-/// Its ELF file. Each call is r3 and what follows it, each below 2 GiB.
+/// Its ELF file. Each call is r3 and the following registers, each below 2 GiB.
 #[must_use]
 pub fn elf(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u8> {
     let word = |word: &u32| if little { word.to_le_bytes() } else { word.to_be_bytes() };

@@ -1,4 +1,4 @@
-//! Trees that are well-formed and describe a machine that cannot be: each ends by name, and none by a panic.
+//! Well-formed trees that describe an impossible machine: the guest names the fault and ends without a panic.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -11,7 +11,7 @@ use postern_ultravisor::doctor::Edit;
 /// Exit statuses: bad device tree; bad command line.
 const BAD_TREE: u8 = 2;
 const BAD_WORDS: u8 = 3;
-/// Properties that fill most of the quarter of a MiB that a tree may have.
+/// Properties that fill most of the 256 KiB that a tree may have.
 const SERVICES: u32 = 9000;
 
 /// The tests.
@@ -42,7 +42,7 @@ fn refused(mut fixture: Fixture, status: u8, says: &'static str) -> Result<(), F
     verdict(finished, findings)
 }
 
-/// More services than the heap has room for in which a tree is read.
+/// More RTAS services than fit into the heap in which the tree is read.
 fn services(context: &Context) -> Result<(), Failure> {
     case!("RTA-06", Halt, Q);
     let service = |n: u32| (format!("s{n}"), (0x10_0000 + n).to_be_bytes().to_vec());
@@ -54,8 +54,8 @@ fn services(context: &Context) -> Result<(), Failure> {
     )
 }
 
-/// The boot stage ends a run whose command line cannot be followed. The tree gives the service by which it does that
-/// the token of another one, which ends nothing.
+/// The boot stage ends a run with a wrong command line through an RTAS service. The tree gives that service the token of
+/// another one, which does not end the machine.
 fn last_token(context: &Context) -> Result<(), Failure> {
     case!("RTA-07", Halt, Q);
     let mut fixture = fixture(context, vec![Edit::Token("ibm,os-term", "nvram-store")])?;
@@ -63,7 +63,7 @@ fn last_token(context: &Context) -> Result<(), Failure> {
     refused(fixture, BAD_WORDS, "the command line cannot be followed")
 }
 
-/// Two command lines, of which one is measured.
+/// Two command lines, one of which is measured.
 fn two_chosen(context: &Context) -> Result<(), Failure> {
     case!("DT-21", Halt, Q);
     let other = ("bootargs".to_owned(), b"report=full run=map\0".to_vec());
@@ -72,7 +72,7 @@ fn two_chosen(context: &Context) -> Result<(), Failure> {
     refused(fixture, BAD_TREE, "several /chosen nodes")
 }
 
-/// Two lists of services: what one calls `ibm,set-xive` starts a CPU by the other.
+/// Two lists of services: the token of `ibm,set-xive` in one is that of the start of a CPU in the other.
 fn two_rtas(context: &Context) -> Result<(), Failure> {
     case!("DT-21", Halt, Q);
     let token = |name: &str, token: u32| (name.to_owned(), token.to_be_bytes().to_vec());

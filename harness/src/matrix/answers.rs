@@ -1,5 +1,5 @@
-//! What can come back from UV_ESM, whoever is to blame: any number in r3, or an entry with another tree, or without
-//! what was announced. The guest names it and ends, and is never an ordinary one that was asked to be secure.
+//! Wrong results of UV_ESM: any number in r3, an entry with another tree, or an entry without the announced state. The
+//! guest names the fault and ends; it never goes on as an ordinary guest when secure mode was requested.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -14,9 +14,9 @@ const BAD_TREE: u8 = 2;
 /// Exit status: UV_ESM failed.
 const NOT_SECURE: u8 = 4;
 
-/// Every number that an ultravisor's sources have for r3, and some that none has. Published ultravisors and Linux
-/// number them differently; where they do, what can reach a guest counts (open-power/ultravisor
-/// `include/uapi_uvcall.h`, `include/hvcall.h`).
+/// Every value of r3 in an ultravisor's sources, and some that are in none. Published ultravisors and Linux use different
+/// numbers; the names here are of those that can reach a guest (open-power/ultravisor `include/uapi_uvcall.h`,
+/// `include/hvcall.h`).
 const ANSWERS: [(i32, &str); 21] = [
     (0, "U_SUCCESS"),
     (1, "U_BUSY"),
@@ -41,19 +41,19 @@ const ANSWERS: [(i32, &str); 21] = [
     (i32::MIN, "unknown ultracall status -2147483648"),
 ];
 
-/// Where the entry's tree is said to be, the status, and what the guest says.
+/// Name, stated address of the tree at entry, exit status, and the guest's message.
 const TREES: [(&str, u64, u8, &str); 5] = [
     ("none", 0, BAD_TREE, "entered without a device tree"),
-    // The kernel's own vectors by then.
+    // The kernel's vectors are there by then.
     ("vectors", 0x100, BAD_TREE, "magic is 0x48000008"),
     ("forgotten", 0x100_0000, BAD_TREE, "magic is 0x0"),
     ("image", 0x40_0000, BAD_TREE, "device tree at 0x400000, over the image or its stacks"),
-    // QEMU 7.2 reads zeros where there is no memory; QEMU 10 has a machine check, as machines do.
+    // QEMU 7.2 reads zeros where there is no memory; QEMU 10 raises a machine check, as hardware does.
     ("nowhere", NOWHERE, BAD_TREE, "magic is 0x0"),
 ];
 /// Behind all memory.
 const NOWHERE: u64 = 1 << 44;
-/// What a guest says of a machine check, and its exit status: an exception.
+/// The guest's message for a machine check; the exit status is that of an exception.
 const MACHINE_CHECK: &str = "postern: exception=0x200";
 const EXCEPTION: u8 = 8;
 
@@ -80,7 +80,7 @@ fn fixture(context: &Context, faults: Faults) -> Result<Fixture, Failure> {
     Ok(fixture)
 }
 
-/// The call returns to where it was made.
+/// The call returns to its caller.
 fn answers(context: &Context) -> Result<(), Failure> {
     case!("ESM-10", Halt, M);
     for (number, name) in ANSWERS {
@@ -100,7 +100,7 @@ fn answers(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The guest is entered anew, and r3 is no tree of its own.
+/// The guest is entered again, and r3 is not the address of its tree.
 fn other_tree(context: &Context, tree: u64, status: u8, said: &'static str) -> Result<(), Failure> {
     case!("ESM-11", Halt, M);
     let mut faults = Faults::none();
@@ -118,7 +118,7 @@ fn other_tree(context: &Context, tree: u64, status: u8, said: &'static str) -> R
     verdict(finished, findings)
 }
 
-/// The guest asks for UV_ESM, is entered anew as after a success, has MSR\[S\] clear, and nobody announced an emulation.
+/// After UV_ESM the guest is entered as after a success, but MSR\[S\] is clear and no emulation was announced.
 fn unannounced(context: &Context) -> Result<(), Failure> {
     const SAID: &str = "UV_ESM succeeded, but MSR[S]=0 and nothing announces an emulated ultravisor";
     case!("DT-11", Halt, M);

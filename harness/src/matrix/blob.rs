@@ -1,4 +1,4 @@
-//! ESM blobs: a guest that is what its blob says becomes secure and gets its secret; any other stays a normal VM.
+//! ESM blobs: a guest that matches its blob becomes secure and gets its secret; any other stays a normal VM.
 
 use crate::blob::{self, BlobError};
 use crate::finding::Finding;
@@ -25,7 +25,7 @@ use std::time::Instant;
 const NOT_SECURE: u8 = 4;
 /// The file that guests ask for.
 const NAME: &str = "disk-key";
-/// What it holds: two full chunks and a part of one, found nowhere else.
+/// Its content: two full chunks and a part of one, with bytes that occur nowhere else.
 pub const SECRET: &[u8] =
     b"q7Zt-0fWx#Lk93Vb!uYpE2mR@8sNjC6hGd%4TaQ^1oXzB5v&KiJw*MeFyU+rHcS=PgDl~nA0tQ?xW9bZ<kV3>jR7|mL2{sY6}pN8_\
     cT1:hG4;fE5,dX0.uB9/aK3vQ7wJ2zM6oI8rC1yS4tP5eH0gU9nF3lD7";
@@ -43,7 +43,7 @@ pub fn tests() -> Vec<Test> {
         tests.push(Test::new(name, move |context| secret(context, firmware)));
     }
     for (name, wrong) in WRONG {
-        // Only SLOF installs the text of RTAS and says how long it is.
+        // Only SLOF installs the text of RTAS and states its length.
         let firmware = if name == "rtas" { Firmware::Slof } else { Firmware::Vof };
         let name = format!("blob/wrong/{name}");
         tests.push(Test::new(name, move |context| refused(context, firmware, wrong)));
@@ -57,7 +57,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// What `make run BLOB=demo` starts ends well, and shows the file's length.
+/// The guest of `make run BLOB=demo` succeeds and prints the file's length.
 fn make_run(context: &Context) -> Result<(), Failure> {
     let failed = |path: &Path| {
         let path = path.to_path_buf();
@@ -85,7 +85,7 @@ fn make_run(context: &Context) -> Result<(), Failure> {
     if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(said) }) }
 }
 
-/// What an ultravisor, or whoever answers in its place, makes of the calls for a file; and what the guest says.
+/// Wrong answers to the calls for a file, and the guest's message.
 const HOSTILE: [(&str, &str, &str); 6] = [
     ("too-long", "file:1=65", "claims 65 bytes"),
     ("growing", "file:2=4096", "claims 4096 bytes"),
@@ -100,17 +100,17 @@ fn key(which: &str) -> PrivateKey {
         "machine" => include_str!("../../../esm-blob/tests/data/machine.pem"),
         _ => include_str!("../../../esm-blob/tests/data/other.pem"),
     };
-    // A key that is part of the program.
+    // The key is part of the program.
     PrivateKey::from_pem(pem).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-/// A guest, and its blob before that is made.
+/// A guest, and the contents of its blob.
 struct Plan {
     fixture: Fixture,
     recipe: Recipe,
-    /// What follows the blob.
+    /// The initrd, behind the blob.
     initrd: Vec<u8>,
-    /// Changes the blob that was made.
+    /// Changes the finished blob.
     tamper: fn(&mut Vec<u8>),
 }
 
@@ -131,7 +131,7 @@ impl Plan {
         Ok(Self { fixture, recipe, initrd: INITRD.to_vec(), tamper: |_| {} })
     }
 
-    /// Makes the blob and boots. The guest's memory can be read as long as the fixture is there.
+    /// Makes the blob and boots. The guest's memory can be read until the fixture is dropped.
     fn boot(self) -> Result<(Finished, File, Fixture), Failure> {
         let Self { mut fixture, recipe, initrd, tamper } = self;
         let path = fixture.machine.initrd.clone().unwrap_or_default();
@@ -147,7 +147,7 @@ impl Plan {
     }
 }
 
-/// The secret arrives, and is nowhere when the run is over; nobody ever showed it.
+/// The guest gets the secret; the console does not show it, and guest memory does not hold it after the run.
 fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     let (finished, memory, _fixture) =
         Plan::new(context, firmware, "run=blk-digest secret=disk-key")?.boot()?;
@@ -169,7 +169,7 @@ fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
         }
     }
     findings.extend(nowhere(&finished, &memory)?);
-    // The search that found nothing could have.
+    // The search works: it finds a secret that is put into memory.
     let put = memory.write_all_at(&SECRET[64..80], finished.memory / 2 + 8);
     put.map_err(|error| Finding::File("guest memory".into(), error))?;
     if nowhere(&finished, &memory)?.is_none() {
@@ -178,7 +178,7 @@ fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Where a word of the secret is in guest memory, as bytes or as a register holds it.
+/// Address of a word of the secret in guest memory, as bytes or as a register's value is stored.
 fn nowhere(finished: &Finished, memory: &File) -> Result<Option<Finding>, Failure> {
     const PAGE: usize = 4096;
     let words = SECRET.as_chunks().0;
@@ -189,7 +189,7 @@ fn nowhere(finished: &Finished, memory: &File) -> Result<Option<Finding>, Failur
     for at in (0..finished.memory).step_by(piece.len()) {
         let read = memory.read_exact_at(&mut piece, at);
         read.map_err(|error| Finding::File("guest memory".into(), error))?;
-        // Most of memory was never written.
+        // Most pages were never written.
         for (page, bytes) in piece.chunks_exact(PAGE).enumerate().filter(|(_, bytes)| *bytes != empty) {
             let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
             if let Some(word) = words.clone().position(|word| wanted.binary_search(&word).is_ok()) {
@@ -202,10 +202,10 @@ fn nowhere(finished: &Finished, memory: &File) -> Result<Option<Finding>, Failur
 
 type Wrong = fn(&mut Plan, &Context) -> Result<Requirement, Failure>;
 
-/// What is not as the blob says, and what the ultravisor calls it.
+/// Differences from the blob, and the ultravisor's names for them.
 const WRONG: [(&str, Wrong); 9] = [
     ("kernel", |plan, context| {
-        // The blob is another image's.
+        // The blob of another image.
         let other = crate::qemu::command::Machine {
             kernel: context.test_image.clone(),
             ..plan.fixture.machine.clone()
@@ -242,7 +242,7 @@ const WRONG: [(&str, Wrong); 9] = [
     }),
     ("tampered", |plan, _| {
         plan.tamper = |made| {
-            // Behind the node's name and two short properties: the ciphertext.
+            // The ciphertext is behind the node's name and two short properties.
             let node = made.windows(12).position(|bytes| bytes == b"digests-fdt\0");
             if let Some(byte) = node.and_then(|node| made.get_mut(node + 120)) {
                 *byte ^= 1;
@@ -256,7 +256,7 @@ const WRONG: [(&str, Wrong); 9] = [
     }),
 ];
 
-/// One thing is not as the blob says: UV_ESM answers -4, and a normal VM ends by name.
+/// One thing differs from the blob: UV_ESM answers -4, and the normal VM names the fault and ends.
 fn refused(context: &Context, firmware: Firmware, wrong: Wrong) -> Result<(), Failure> {
     let mut plan = Plan::new(context, firmware, "run=blk-digest")?;
     let expected = wrong(&mut plan, context)?;
@@ -277,7 +277,8 @@ fn refused(context: &Context, firmware: Firmware, wrong: Wrong) -> Result<(), Fa
     verdict(finished, findings)
 }
 
-/// The answers to a call for the secret lie: the run ends by name before devices come up, and nothing of it stays.
+/// Wrong answers to a call for the secret: the guest names the fault and ends before devices come up, and no part of the
+/// secret stays.
 fn hostile(context: &Context, faults: &str, said: &'static str) -> Result<(), Failure> {
     let mut plan = Plan::new(context, Firmware::Vof, "run=blk-digest secret=disk-key")?;
     if let Some(protection) = &mut plan.fixture.protection {
@@ -296,7 +297,7 @@ fn hostile(context: &Context, faults: &str, said: &'static str) -> Result<(), Fa
     verdict(finished, findings)
 }
 
-/// The blob has files, and not this one.
+/// The blob has files, but not this one.
 fn no_such_file(context: &Context) -> Result<(), Failure> {
     let (finished, ..) = Plan::new(context, Firmware::Vof, "run=blk-digest secret=other")?.boot()?;
     let mut findings = judge::end(&finished, NOT_SECURE);
@@ -306,7 +307,7 @@ fn no_such_file(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A guest without an ultravisor is told that the word has no effect, and works.
+/// A guest without an ultravisor prints that the word has no effect, and works.
 fn ordinary(context: &Context) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, false))?;
     fixture.data_disk(1 << 20)?;

@@ -58,7 +58,7 @@ pub fn tests() -> Vec<Test> {
         "/no-vectors",
         GuestConfig { vectors: false, ..GuestConfig::new(Firmware::Vof, true, true) },
     ));
-    // Fewer queues than CPUs are shared, more are left alone; both kinds of completion.
+    // Fewer queues than CPUs are shared; more than CPUs are not all used. Both kinds of completion.
     for (secure, smp, queues) in [(true, 4, 2), (false, 4, 1), (true, 2, 8)] {
         let config =
             GuestConfig { smp, queues: Some(queues), ..GuestConfig::new(Firmware::Bios, secure, true) };
@@ -85,7 +85,7 @@ fn run(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let data = fixture.data_disk(DATA_BYTES)?;
     let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
     fixture.machine.net = Net::User;
-    // The guest ends serving when told so; the limit only keeps a test that went wrong from lasting.
+    // The guest stops serving when told; the limit only bounds a failed test.
     let disk_work = if config.smp == 1 { "blk-digest,blk-pattern" } else { "blk-smp" };
     fixture.word(&format!("run={disk_work},net-serve serve=100 seed={seed}"));
     let expected = digest(&data)?;
@@ -110,7 +110,7 @@ pub fn exchange(session: &mut Session, seed: u64) -> Vec<Finding> {
     last_words(session, seed, true)
 }
 
-/// Talks to a guest that answers the network, looks at its rings if it is observed, tells it to stop.
+/// Exchanges data with a guest that serves the network, checks its rings if it is observed, and tells it to stop.
 pub fn last_words(session: &mut Session, seed: u64, observed: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Some(socket) = &session.machine.monitor else { return findings };
@@ -124,7 +124,7 @@ pub fn last_words(session: &mut Session, seed: u64, observed: bool) -> Vec<Findi
         }
         Err(error) => findings.push(Finding::Monitor(error)),
     }
-    // A guest that ended already says so by itself.
+    // A guest that has ended already is checked by its end.
     drop(session.qemu.type_in(b"q"));
     findings
 }
@@ -139,7 +139,7 @@ fn facts(finished: &Finished, config: GuestConfig, digest: &str) -> Vec<Finding>
         ("entry", judge::entry(config.firmware)),
         ("mode", if config.secure { "secure-emulated" } else { "normal" }),
         ("firmware.cas", if config.firmware == Firmware::Bios { "none" } else { "agreed" }),
-        // Without firmware there is no RTAS area, so that the hypervisor does not take the handlers.
+        // Without firmware there is no RTAS area, so the hypervisor does not accept the handlers.
         ("nmi.handlers", if config.firmware == Firmware::Bios { "vectors" } else { "registered" }),
         ("cpu.online", &online),
         ("cpu.answered", &answered),
@@ -169,7 +169,7 @@ fn facts(finished: &Finished, config: GuestConfig, digest: &str) -> Vec<Finding>
     wanted.into_iter().filter_map(|(key, value)| judge::fact(finished, key, value)).collect()
 }
 
-/// Every CPU did its share of both disks, on a queue of its own as far as there are queues.
+/// Checks that every CPU did its share of both disks, on a queue of its own if there are enough queues.
 fn work_of_all(finished: &Finished, config: GuestConfig, data: &Path) -> Vec<Finding> {
     let queues = config.queues.unwrap_or(config.smp).min(config.smp);
     let report = &finished.report;
@@ -193,8 +193,7 @@ const fn window(config: GuestConfig) -> &'static str {
     }
 }
 
-/// What the host reads back: the pattern on one disk, the other as it was.
-/// The disk that was read is as it was, and the other holds the pattern.
+/// Checks on the host that the disk that was read is unchanged, and that the other holds the pattern.
 pub fn disks(data: &Path, expected: &str, scratch: &Path, seed: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     match File::open(scratch) {
@@ -216,7 +215,7 @@ fn mode(finished: &Finished, config: GuestConfig) -> Vec<Finding> {
     let mut findings = judge::exposure(finished, config.access_platform);
     findings.extend(judge::ultracalls(finished, &SECURE_CALLS));
     findings.extend(judge::counted(finished));
-    // Every byte of the disks went through the pool, each way.
+    // Every byte of the disks went through the pool, in both directions.
     for (key, least) in [("bytes.to_pool", SCRATCH_BYTES), ("bytes.from_pool", DATA_BYTES)] {
         if finished.report.number(key).is_none_or(|bytes| bytes < least) {
             let found = finished.report.fact(key).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! Who may access memory, and when: as the hypervisor sees it, which is asked for every change.
+//! Which devices may access memory, and when, as the hypervisor sees it: every change is a hypercall.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -12,11 +12,11 @@ use crate::variable::{Firmware, Net};
 use postern_cases::case;
 use postern_ultravisor::host::{H_PUT_TCE, Rule, Seen, Subject, Value, What};
 
-/// Exit status: an exception that nobody handles.
+/// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 const COMMAND: u8 = 4;
 const BUS_MASTER: u64 = 1 << 2;
-/// Disk, disk, card.
+/// Two disks and a card.
 const SLOTS: usize = 3;
 
 /// The tests.
@@ -42,13 +42,13 @@ fn fixture(context: &Context) -> Result<Fixture, Failure> {
     Ok(fixture)
 }
 
-/// Looks at what is written to the command register of each slot.
+/// Rules that record the writes to the command register of each slot.
 fn commands() -> Vec<Rule> {
     let of = |slot| Subject::ConfigWrite { slot, register: Some(COMMAND) };
     (0..SLOTS as u8).map(|slot| Rule::always(of(slot), What::Look)).collect()
 }
 
-/// The calls under a rule, with their place among all that were looked at.
+/// The calls that a rule recorded, with their index among all recorded calls.
 fn of(finished: &Finished, rule: usize) -> Vec<(usize, &Seen)> {
     let seen = finished.ultravisor.iter().flat_map(|report| &report.host).enumerate();
     seen.filter(|(_, seen)| seen.rule == rule).collect()
@@ -59,8 +59,8 @@ fn masters(seen: &Seen) -> bool {
     seen.arguments.get(4).is_some_and(|value| value & BUS_MASTER != 0)
 }
 
-/// Firmware let every function access memory. That ends before anything is mapped, and begins anew, function by
-/// function, when the pool is.
+/// Firmware left bus mastering on for every function. The guest turns it off before anything is mapped, and on again for
+/// each function once the pool is mapped.
 fn left_on(context: &Context) -> Result<(), Failure> {
     let mut fixture = fixture(context)?;
     fixture.word("run=blk-digest");
@@ -91,7 +91,7 @@ fn left_on(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// An exception while every device has buffers: each loses memory before the guest ends.
+/// An exception while every device has buffers: bus mastering is turned off for each before the guest ends.
 fn exception(context: &Context) -> Result<(), Failure> {
     let mut fixture = fixture(&context.on_test_image())?;
     fixture.word("run=blk-digest,breach-null-read");
@@ -115,7 +115,7 @@ fn exception(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A disk that appears while the guest serves: nobody touches it, and all else goes on.
+/// A disk that appears while the guest serves: the guest does not touch it and goes on.
 fn hot_plug(context: &Context) -> Result<(), Failure> {
     let mut fixture = fixture(context)?;
     let seed = seed();
@@ -140,7 +140,7 @@ fn hot_plug(context: &Context) -> Result<(), Failure> {
         match plugged() {
             Ok((ports, mut monitor)) => {
                 findings.extend(echo::all(ports, seed).err().map(Finding::Echo));
-                // The rings that there are belong to the devices that were there at boot.
+                // All rings belong to the devices that were there at boot.
                 let rings = monitor.rings().map_err(Finding::Monitor)?;
                 if rings.len() != SLOTS + 1 {
                     findings.push(Finding::Order("boot, then the disk that nobody uses"));

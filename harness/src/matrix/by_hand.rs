@@ -1,4 +1,4 @@
-//! The commands of docs/qemu-by-hand.md for a secure guest, as a person types them: QEMU in one shell, the ultravisor in
+//! Runs the commands of docs/qemu-by-hand.md for a secure guest as the page says: QEMU in one shell, the ultravisor in
 //! another.
 
 use crate::disk;
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// The page, and where its commands for a secure guest begin.
+/// The page.
 const PAGE: &str = "docs/qemu-by-hand.md";
 const HEADING: &str = "## A secure guest";
-/// What both shells must have said.
+/// Text that the two shells must print.
 const SAID: [&str; 6] = [
     "mode=secure-emulated",
     "EXIT: STATUS=0",
@@ -48,7 +48,7 @@ fn secure(context: &Context) -> Result<(), Failure> {
     let program =
         if context.qemu.components().count() > 1 { here(&context.qemu)? } else { context.qemu.clone() };
     let (kernel, tool) = (here(&context.kernel)?, tool::command()?);
-    // A QEMU that nobody serves stands at reset for ever: it is given an end.
+    // Without the ultravisor QEMU would wait at reset for ever: it gets a time limit.
     let qemu = qemu
         .replace("qemu-system-ppc64", "timeout 120 \"$QEMU\"")
         .replace("build/postern.elf", "\"$KERNEL\"");

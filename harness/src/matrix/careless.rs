@@ -1,5 +1,5 @@
-//! Tests of a hostile platform can fail: an image that waits for locks without end, shows registers in each report and
-//! says what was in memory before UV_ESM is found out by each.
+//! Shows that tests of a hostile platform can fail: an image that waits for locks without a limit, prints registers in
+//! each report and prints memory from before UV_ESM fails each of them.
 
 use crate::finding::Finding;
 use crate::matrix::disclosure;
@@ -47,7 +47,7 @@ fn careless(context: &Context) -> Context {
     Context { kernel: context.careless.clone(), ..context.clone() }
 }
 
-/// Whether a test failed with such a finding.
+/// Checks that a test failed with such a finding.
 fn finds(result: Result<(), Failure>, expected: impl Fn(&Finding) -> bool) -> Result<(), Failure> {
     match result {
         Err(failure) if failure.findings.iter().any(expected) => Ok(()),

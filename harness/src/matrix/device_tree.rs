@@ -1,4 +1,4 @@
-//! The tree that the boot stage flattens out of firmware is the one that QEMU gave to firmware.
+//! The boot stage reads the tree from firmware and flattens it: the result is the tree that QEMU gave to firmware.
 
 use crate::finding::Finding;
 use crate::guest::report;
@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How often the monitor's socket is looked for.
+/// Interval of the checks whether the monitor's socket exists.
 const TICK: Duration = Duration::from_millis(10);
 /// No tree is larger.
 const MOST_BYTES: u64 = 2 << 20;
@@ -60,8 +60,8 @@ fn agrees(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(output) }) }
 }
 
-/// What firmware and kernel agreed on: XICS, radix, and that the guest invalidates translations itself. The property is
-/// option vector 5, its bytes counted from 1, after its length less 1.
+/// Checks the result of firmware's and the kernel's negotiation: XICS, radix, and that the guest invalidates translations
+/// itself. The property is option vector 5; its bytes, counted from 1, follow a byte with the length minus 1.
 fn agreed(flattened: &Fdt) -> Option<Finding> {
     const CHOICES: [(usize, u8); 3] = [(23, 0), (24, 0x40), (26, 0x40)];
     let vector = flattened.node("/chosen").and_then(|chosen| chosen.property("ibm,architecture-vec-5"));
@@ -73,8 +73,8 @@ fn agreed(flattened: &Fdt) -> Option<Finding> {
     })
 }
 
-/// The tree as QEMU makes it for this machine, asked of its monitor at reset: `-machine dumpdtb=` of QEMU 10 looks
-/// before there is one.
+/// QEMU's tree for this machine, read through its monitor at reset: `-machine dumpdtb=` of QEMU 10 looks before there is
+/// one.
 fn given(fixture: &Fixture) -> Result<Fdt, Failure> {
     let path = fixture.dir.path("given.dtb");
     let socket = fixture.dir.path("monitor");
@@ -95,7 +95,7 @@ fn given(fixture: &Fixture) -> Result<Fdt, Failure> {
     tree.map_err(|finding| Failure { findings: vec![finding], output: Some(output) })
 }
 
-/// The tree in the guest's memory, as soon as the guest says where.
+/// The tree in the guest's memory, once the guest has printed its address.
 fn flattened(fixture: &Fixture, session: &Session) -> Result<Fdt, Finding> {
     const SIZE: &str = "postern: fdt.bytes=";
     let console = session.qemu.console();

@@ -1,4 +1,4 @@
-//! Discard and write zeroes: the guest says what it did, and the host's file shows zeros, the pattern, and less room taken.
+//! Discard and write zeroes: the guest states its work, and the host's file has zeros and the pattern, and uses less space.
 
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
@@ -15,9 +15,9 @@ use std::path::Path;
 
 const BYTES: u64 = 4 << 20;
 const QUARTER: u64 = BYTES / 4;
-/// Most sectors of a request here: the guest has to cut its ranges.
+/// Most sectors of a request here: the guest has to split its ranges.
 const SECTORS: u64 = 192;
-/// What a file system may need beside the data.
+/// Bytes that a file system may use in addition to the data.
 const SLACK: u64 = 64 << 10;
 
 /// The tests.
@@ -76,7 +76,7 @@ fn run(context: &Context, config: GuestConfig, block: u64) -> Result<(), Failure
     if content != expected {
         findings.push(Finding::ImageContent);
     }
-    // The quarter that was discarded, and the first one of zeros, are let go of.
+    // The space of the discarded quarter and of the first quarter of zeros is freed.
     let taken = File::open(&image).and_then(|file| file.metadata()).map_err(file)?.blocks() * 512;
     if !(QUARTER..=2 * QUARTER + SLACK).contains(&taken) {
         findings.push(Finding::TooFew {
@@ -88,7 +88,7 @@ fn run(context: &Context, config: GuestConfig, block: u64) -> Result<(), Failure
     verdict(finished, findings)
 }
 
-/// Whether a file can have a hole here, and says so.
+/// Whether files here can have holes and report them.
 fn has_holes(path: &Path) -> io::Result<bool> {
     disk::make(path, BYTES, 0)?;
     let file = File::options().write(true).open(path)?;

@@ -18,13 +18,13 @@ use std::time::Duration;
 
 /// Bytes of the disk whose content must not be shown.
 const DATA_BYTES: u64 = 1 << 20;
-/// The same where a reset comes in the middle of the work on it.
+/// The same for a test with a reset in the middle of the work on it.
 const LONG_BYTES: u64 = 16 << 20;
 const SCRATCH_BYTES: u64 = 1 << 20;
 const SYSTEM_RESET: u64 = 0x100;
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
-/// Words of a canary that registers are filled with.
+/// Number of a canary's words with which registers are filled.
 const CANARY: u64 = 512;
 
 /// The tests.
@@ -79,7 +79,7 @@ fn crash(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// What the console shows that it must not: content of the disk, words of this seed's canary, addresses, other lines.
+/// Forbidden content of the console: bytes of the disk, words of this seed's canary, addresses, other lines.
 pub(super) fn shown(
     context: &Context,
     finished: &Finished,
@@ -90,7 +90,7 @@ pub(super) fn shown(
     let canary = (0..CANARY).map(|n| splitmix64(seed.wrapping_add(n)));
     let secret: HashSet<u64> = console::words(&bytes).chain(canary).filter(|word| *word != 0).collect();
     let span = KernelImage::load(&context.kernel).map_err(|_| Finding::NeverSaid("an image"))?.span();
-    // The pool of a guest that crashed before its report is known to the ultravisor.
+    // If the guest crashed before its report, the ultravisor knows its pool.
     let shared = finished.shared().ever;
     let pool = shared.first().map_or(0, |run| run.start << 16)..shared.last().map_or(0, |run| run.end << 16);
     let esm = finished.ultravisor.iter().flat_map(|report| &report.esm).next();

@@ -1,5 +1,5 @@
-//! A disk's name is the host's choice. It keeps no disk from being read that the command line asks for, unless the
-//! command line has it written to as well; and then the guest says so.
+//! The host chooses a disk's name. The name does not prevent the reading of a disk that the command line asks for, unless
+//! the command line also overwrites disks of that name; then the guest says so.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -45,7 +45,7 @@ fn read(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The other disk is read.
+/// One disk is called `scratch`: the other one is read.
 fn left(context: &Context) -> Result<(), Failure> {
     let mut fixture = fixture(context, "run=blk-digest,blk-pattern")?;
     let expected = digest(&fixture.data_disk(BYTES)?)?;
@@ -58,7 +58,7 @@ fn left(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The only disk that was to be read is called `scratch`: what was asked for is not done, and the status says so.
+/// The only data disk is called `scratch`: it is not read, and the status says so.
 fn only(context: &Context) -> Result<(), Failure> {
     let mut fixture = fixture(context, "run=blk-digest,blk-pattern")?;
     renamed(&mut fixture)?;

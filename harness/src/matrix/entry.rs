@@ -1,7 +1,7 @@
-//! Interrupts that nothing caused: each ends the guest by name, and what a secure guest says of one holds no register.
+//! Interrupts without a cause: the guest names each and ends, and a secure guest's report shows no register.
 //!
-//! In a secure guest the monitor's system reset comes at a moment of the host's choice. The others are brought about
-//! through the gdb server, in an ordinary guest: the ultravisor has the server of a secure one.
+//! In a secure guest QEMU's monitor sends a system reset at any moment. The others are made through the gdb server of an
+//! ordinary guest: the ultravisor uses that of a secure guest.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -22,9 +22,9 @@ const EXCEPTION: u8 = 8;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// MSR that an interrupt leaves: 64-bit and little-endian, nothing else (Power ISA 3.0B, book III 6.5).
 const MSR: u64 = 1 << 63 | 1;
-/// MSR\[RI\]: the kernel's word that an interrupt can be survived.
+/// MSR\[RI\]: set by the kernel when an interrupt is recoverable.
 const MSR_RI: u64 = 1 << 1;
-/// What only a full report has.
+/// Text that only a full report has.
 const REGISTERS: [&str; 6] =
     ["SRR0=", "  r00: ", "back-trace", "exception.srr0", "exception.r3", "--- log kept so far ---"];
 
@@ -78,7 +78,7 @@ fn report(context: &Context, words: &str, full: bool) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// An interrupt at `vector` out of nowhere, in a guest that could survive one or, without `recoverable`, could not.
+/// An interrupt at `vector` without a cause, in a guest whose MSR\[RI\] is set or, without `recoverable`, clear.
 fn interrupted(context: &Context, vector: u64, recoverable: u64, said: &'static str) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
     let socket = fixture.dir.path("gdb");
@@ -97,7 +97,7 @@ fn interrupted(context: &Context, vector: u64, recoverable: u64, said: &'static 
     verdict(finished, findings)
 }
 
-/// A guest that serves a network on which nothing happens.
+/// A guest that serves a network without traffic.
 fn serving(fixture: &mut Fixture, words: &str) -> Result<(Session, Vec<Finding>), Failure> {
     fixture.machine.net = Net::User;
     fixture.word("run=net-serve serve=20 ip=10.0.2.15/24 gw=10.0.2.2");
@@ -108,12 +108,12 @@ fn serving(fixture: &mut Fixture, words: &str) -> Result<(Session, Vec<Finding>)
     Ok((session, missing.into_iter().collect()))
 }
 
-/// Stops the guest wherever it is and lets it go on as after an interrupt.
+/// Stops the guest wherever it is and continues it as after an interrupt.
 fn enter(socket: &Path, vector: u64, recoverable: u64) -> Result<(), GdbError> {
     let mut client = Client::connect(socket, PATIENCE)?;
     let [pc, msr, srr0, srr1] = ["pc", "msr", "srr0", "srr1"].map(|name| client.register(name));
     let (pc, msr, srr0, srr1) = (pc?, msr?, srr0?, srr1?);
-    // The kernel runs little-endian, and so do the registers' bytes.
+    // The kernel runs little-endian, and the registers' bytes have the same order.
     let mut read = |register| {
         let bytes = client.read_register(register)?;
         Ok::<_, GdbError>(bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)))
