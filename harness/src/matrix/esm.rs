@@ -1,4 +1,4 @@
-//! What UV_ESM does to a guest's memory and registers, and what a host can leave there for the guest to find.
+//! Effects of UV_ESM on a guest's memory and registers, and values that a host can leave there.
 
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
@@ -18,13 +18,13 @@ use std::path::Path;
 
 /// Exit status: UV_ESM failed.
 const NOT_SECURE: u8 = 4;
-/// What unused memory holds at reset.
+/// Byte that fills unused memory at reset.
 const FILL: u8 = 0x5a;
 /// Frames that a guest of this size may keep: image, tree, initrd, RTAS area.
 const MOST_KEPT: u64 = 24;
 const SEED: u64 = 0x0e5d;
 
-/// What a host leaves for the guest's entry.
+/// Faults that put the host's values where the guest is entered.
 const POISON: [&str; 3] = ["esm:poison=0xff", "esm:poison=code", "esm:poison=code,esm:warn-only"];
 /// The same, and the guest's first hypercall returns into a vector, for which there was no interrupt.
 const EXITS: [&str; 3] = [
@@ -87,11 +87,11 @@ fn work(fixture: &mut Fixture) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A run whose memory can be looked at afterwards.
+/// A run whose memory can be read afterwards.
 struct Seen {
     finished: Finished,
     memory: File,
-    // The file goes with its directory.
+    // Keeps the memory file's directory.
     _scene: Fixture,
 }
 
@@ -110,7 +110,7 @@ impl Seen {
         Ok(found)
     }
 
-    /// Frames that hold nothing but what they held at reset.
+    /// Number of frames that are as they were at reset.
     fn filled(&self) -> Result<u64, Failure> {
         let full = [FILL; FRAME_SIZE as usize];
         let mut count = 0;
@@ -132,7 +132,7 @@ impl Seen {
     }
 }
 
-/// Memory was full of something at reset, and the guest finds zeros everywhere but where UV_ESM was told to look.
+/// Memory is filled with a pattern at reset; after UV_ESM all of it is zero except the parts that UV_ESM keeps.
 fn forgets(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     let mebibytes = if firmware == Firmware::Vof { 1024 } else { 512 };
     let mut fixture = fixture(context, firmware, mebibytes, "ram:fill=0x5a")?;
@@ -154,8 +154,8 @@ fn forgets(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     verdict(seen.finished, findings)
 }
 
-/// A development build beside a guest without an ESM blob keeps all memory: the guest works there, too, and most of
-/// memory is as it was at reset, which is what [`forgets`] has to be able to see.
+/// A development build of the ultravisor keeps all memory of a guest without an ESM blob. The guest works, and most of
+/// memory is as it was at reset: this shows that the check of [`forgets`] works.
 fn warn_only(context: &Context) -> Result<(), Failure> {
     let mut fixture = fixture(context, Firmware::Bios, 512, "ram:fill=0x5a,esm:warn-only")?;
     work(&mut fixture)?;
@@ -170,8 +170,8 @@ fn warn_only(context: &Context) -> Result<(), Failure> {
     verdict(seen.finished, findings)
 }
 
-/// Registers, low memory and what lies behind image, tree and initrd hold what the host likes, its code among it, and
-/// beside a development build all other memory, too: the run is the same, word for word.
+/// Registers, low memory and the bytes behind image, tree and initrd have the host's values, which may be code; with a
+/// development build all other memory, too. The console is the same as without them.
 fn poisoned(context: &Context, firmware: Firmware, faults: &[&str]) -> Result<(), Failure> {
     let run = |faults: &str| -> Result<Finished, Failure> {
         let mut fixture = fixture(context, firmware, 256, faults)?;
@@ -205,8 +205,7 @@ pub(super) fn poisoned_by_bytes(context: &Context, firmware: Firmware) -> Result
     poisoned(context, firmware, &POISON[..1])
 }
 
-/// What a guest says, without what depends on time: the clock before each line, durations, and counts of what was
-/// waited for.
+/// A guest's console without the parts that depend on time: the clock before each line, durations, and counts of waits.
 fn said(console: &str) -> Vec<String> {
     let timed = |line: &str| {
         let word = line.trim_start_matches("postern: ");
@@ -237,7 +236,7 @@ fn difference(plain: &[String], poisoned: &[String]) -> Option<Finding> {
     first.map(|(plain, poisoned)| Finding::OtherWords { expected: plain, found: poisoned })
 }
 
-/// A guest that is entered in the poison says so: what [`poisoned`] looks for can be seen.
+/// A guest that executes the host's code prints a marker: this shows that the check of [`poisoned`] works.
 fn marker(context: &Context) -> Result<(), Failure> {
     for entry in [ENTRY, 0x500, 0xc20] {
         let mut fixture = fixture(context, Firmware::Bios, 256, "esm:poison=code")?;
@@ -253,7 +252,7 @@ fn marker(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// UV_ESM is aborted as late as can be: the guest ends by name, by H_RTAS, with the RTAS stub gone.
+/// UV_ESM is aborted as late as possible: the guest names it and ends by H_RTAS, as the RTAS stub is gone.
 fn aborted(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     let seen = watch(fixture(context, firmware, 512, "esm:after")?)?;
     let mut findings = judge::end(&seen.finished, NOT_SECURE);
@@ -271,8 +270,8 @@ fn aborted(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     verdict(seen.finished, findings)
 }
 
-/// A reservation whose start is on no frame: the ultravisor's own frames, shared with the host, cover its first bytes,
-/// and nobody uses them.
+/// A reservation that does not start on a frame boundary: the ultravisor's own frames, which the host sees, cover its
+/// first bytes, and the guest does not use them.
 fn odd_reservation(context: &Context) -> Result<(), Failure> {
     const TOP: u64 = 512 << 20;
     // Below the two frames of the ESM blob, where RTAS's six would lie.
@@ -301,7 +300,7 @@ fn odd_reservation(context: &Context) -> Result<(), Failure> {
     verdict(seen.finished, findings)
 }
 
-/// One frame of the place that the pool has in another run is none of the VM's: the pool goes elsewhere.
+/// One frame of the pool's usual place is no memory of the VM: the pool goes elsewhere.
 fn outside(context: &Context) -> Result<(), Failure> {
     let run = |faults: &str| -> Result<Finished, Failure> {
         let mut fixture = fixture(context, Firmware::Bios, 256, faults)?;
@@ -323,7 +322,7 @@ fn outside(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The second CPU has a server number that the ultravisor has no room for: starting it would be the end of the machine.
+/// The second CPU has a server number that is too large for the ultravisor: starting that CPU would end the machine.
 fn sparse(context: &Context) -> Result<(), Failure> {
     let mut fixture =
         Fixture::new(context, GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Vof, true, true) })?;
@@ -340,7 +339,7 @@ fn sparse(context: &Context) -> Result<(), Failure> {
     verdict(seen.finished, findings)
 }
 
-/// The host names a boot CPU that there is not: noticed after H_SVM_INIT_DONE, so that the abort fails, too.
+/// The host names a boot CPU that does not exist: this is noticed after H_SVM_INIT_DONE, so the abort fails, too.
 fn boot_cpu(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     let seen = watch(fixture(context, firmware, 256, "esm:boot-cpu=1")?)?;
     let mut findings = judge::end(&seen.finished, NOT_SECURE);

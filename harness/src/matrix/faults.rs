@@ -1,4 +1,4 @@
-//! Every fault that the ultravisor can commit, and how the guest has to end.
+//! Every fault that the emulated ultravisor can inject, and how the guest has to end.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -14,7 +14,7 @@ const NOT_SECURE: u8 = 4;
 /// Exit status: the pool could not be shared.
 const NOT_SHARED: u8 = 5;
 
-/// What has to happen under a fault.
+/// The expected result of a fault.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     row: Observation,
@@ -24,11 +24,11 @@ struct Case {
     status: u8,
     /// Whether the ultravisor holds the guest as secure at the end.
     secure: bool,
-    /// What its console has to name.
+    /// Text that its console must have.
     names: Option<&'static str>,
 }
 
-/// UV_ESM fails, and the guest never is an ordinary one that was asked to be secure.
+/// UV_ESM fails, and the guest does not go on as an ordinary one.
 const fn esm(row: Observation, faults: &'static str, names: &'static str) -> Case {
     Case {
         row,
@@ -59,7 +59,7 @@ const CASES: [Case; 16] = [
     // The tree announces an ultravisor that is not there.
     esm(case!("DT-11", Halt, M), "esm:before=U_FUNCTION", "U_FUNCTION"),
     esm(case!("UV-20", Halt, M), "esm:after", "U_PARAMETER"),
-    // One range in doubt is given up for good, and another one tried.
+    // A range whose state is unknown is given up for good, and another one is tried.
     shared(case!("UV-01", Quarantine, M), "share:1=U_P2", Some("U_P2")),
     not_shared(case!("UV-01", Quarantine, M), "share:all=U_P2", "U_P2"),
     not_shared(case!("UV-17", Halt, M), "share:1=U_PERMISSION", "U_PERMISSION"),
@@ -123,7 +123,7 @@ fn fault(context: &Context, case: &Case) -> Result<(), Failure> {
         findings.extend(judge::exposure(&finished, true));
         findings.extend(judge::counted(&finished));
     } else {
-        // A guest that gave up has opened nothing.
+        // A guest that gave up has mapped nothing for devices.
         let reached = exposure::reach(&finished.shared(), &finished.trace, false);
         findings.extend(reached.into_iter().map(Finding::Exposure));
         findings.extend(judge::strict(&finished));
@@ -147,7 +147,8 @@ fn documented(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// `sc 2` without any ultravisor lands on the guest's own vector, and the boot ends: `svm=on` was asked for.
+/// `sc 2` without any ultravisor raises an interrupt at the guest's own vector, and the boot ends: the command line has
+/// `svm=on`.
 fn nobody(context: &Context) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, false, true))?;
     fixture.word("svm=on");
@@ -171,7 +172,7 @@ fn no_initrd(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A person who gives no command line has none measured: the boot stage puts an empty one into the tree.
+/// Without a command line there is none to measure: the boot stage puts an empty one into the tree.
 fn no_bootargs(context: &Context) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
     fixture.data_disk(1 << 20)?;

@@ -1,4 +1,4 @@
-//! What boot tests share: a machine with disks of their own, started, watched and judged.
+//! Common parts of the boot tests: a machine with its own disks, its start, and the checks of its end.
 
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
@@ -11,8 +11,8 @@ use postern_ultravisor::workdir::Workdir;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-/// Longest that one guest may run, from reset to its end: only against one that never ends. A machine that is busy with
-/// ten other things makes two minutes of five seconds of firmware.
+/// Longest time of a guest from reset to its end; it only ends guests that hang. On a busy host five seconds of firmware
+/// can take two minutes.
 pub const LIMIT: Duration = Duration::from_secs(900);
 /// The line that says that the network is served.
 pub const SERVING: &str = "postern: net0.serve=ready";
@@ -22,27 +22,27 @@ pub const PAGE: &str = "postern: net0.page=on";
 /// Bytes of a DMA window that holds any pool of these tests.
 const SMALL_WINDOW: u64 = 64 << 20;
 
-/// What is tested.
+/// The programs under test.
 #[derive(Clone, Debug)]
 pub struct Context {
     /// QEMU.
     pub qemu: PathBuf,
     /// The product.
     pub kernel: PathBuf,
-    /// The image whose steps measure, disturb and break rules, and that plants canaries.
+    /// The test image: its steps measure, disturb and break rules, and it plants canaries.
     pub test_image: PathBuf,
     /// The image that maps a page it never shared.
     pub sabotage: PathBuf,
-    /// The image that lends its devices private buffers.
+    /// The image that gives its devices private buffers.
     pub skip_bounce: PathBuf,
-    /// The image that waits for locks without end and shows what it must not.
+    /// The image that waits for locks without a limit and prints private data.
     pub careless: PathBuf,
     /// The ROM.
     pub rom: PathBuf,
 }
 
 impl Context {
-    /// The same with the test image in the product's place: for tests that need one of its words.
+    /// The same with the test image in the product's place, for tests that need its words.
     #[must_use]
     pub fn on_test_image(&self) -> Self {
         Self { kernel: self.test_image.clone(), ..self.clone() }
@@ -74,7 +74,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Why the test was not run, if that is all.
+    /// The reason for which the test was skipped, if it has no other finding.
     #[must_use]
     pub fn skipped(&self) -> Option<&str> {
         match &self.findings[..] {
@@ -90,7 +90,7 @@ impl From<Finding> for Failure {
     }
 }
 
-/// A guest to be.
+/// A guest's configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct GuestConfig {
     /// Firmware.
@@ -101,8 +101,8 @@ pub struct GuestConfig {
     pub access_platform: bool,
     /// Whether the host bridge offers further DMA windows beside the default one.
     pub dynamic_windows: bool,
-    /// Whether the default DMA window has QEMU's 1 GiB. A guest reads its whole window back at the end, which
-    /// beside an ultravisor takes seconds; where the window is not what is tried, [`SMALL_WINDOW`] does.
+    /// Whether the default DMA window has QEMU's 1 GiB. A guest reads its whole window back at the end, which takes
+    /// seconds with an ultravisor; tests that are not about the window use [`SMALL_WINDOW`].
     pub whole_window: bool,
     /// vCPU model.
     pub cpu: Cpu,
@@ -238,7 +238,7 @@ pub fn verdict(finished: Finished, findings: Vec<Finding>) -> Result<(), Failure
     if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(finished.output) }) }
 }
 
-/// Another number each time.
+/// A different number for each call.
 #[must_use]
 pub fn seed() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

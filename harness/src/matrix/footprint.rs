@@ -1,4 +1,4 @@
-//! Where the image under test ends in guest memory: what a test puts behind it moves with its size.
+//! Where the image under test ends in guest memory, for tests that place memory behind it.
 
 use crate::finding::Finding;
 use crate::matrix::fixture::{Context, Failure};
@@ -6,10 +6,10 @@ use postern_ultravisor::FRAME_SIZE;
 use postern_ultravisor::image::KernelImage;
 use std::io;
 
-/// Where QEMU puts a kernel.
+/// Address at which QEMU loads a kernel.
 pub const BASE: u64 = 4 << 20;
 
-/// The first frame behind the image, its zeroed memory counted.
+/// The first frame behind the image, including its zeroed memory.
 ///
 /// # Errors
 /// The image's file.

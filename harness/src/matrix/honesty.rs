@@ -1,4 +1,4 @@
-//! Status 0 means that all the work was done: machines on which it cannot be, or changes before it begins.
+//! Status 0 means that all the work was done. Here the machine cannot do it, or its devices change before it begins.
 
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 const DEVICE: u8 = 6;
 const DATA_BYTES: u64 = 2 << 20;
 
-/// Steps for which there is no device, and what the guest says then.
+/// Steps for which there is no device, and the guest's message.
 const NOTHING: [(&str, &str); 9] = [
     ("demo", "there is no disk or network card"),
     ("blk-digest", "there is no data disk"),
@@ -30,7 +30,7 @@ const NOTHING: [(&str, &str); 9] = [
     ("soak", "there is no disk or network card"),
 ];
 
-/// Steps that the test image alone knows.
+/// Steps that only the test image knows.
 const TEST_STEPS: [&str; 4] = ["blk-discard", "irq-cost", "net-bench", "soak"];
 
 /// The image that knows the step.
@@ -92,13 +92,13 @@ fn each_disk(context: &Context) -> Result<(), Failure> {
     }
     let first = disk::sha256(&other, 1 << 20).map_err(|error| Finding::File(other, error))?;
     findings.extend(judge::fact(&finished, "blk1.sha256_1m", &first));
-    // Two disks and a card, at whose cable nobody answers.
+    // Two disks and a card without a peer.
     findings.extend(judge::fact(&finished, "work.asked", "3"));
     findings.extend(judge::fact(&finished, "work.done", "1"));
     verdict(finished, findings)
 }
 
-/// As [`each_disk`]; the step is one whose disks are worked on together, and `pieces` of work are asked for and done.
+/// As [`each_disk`], for a step that works on its disks together; `pieces` are the units of work asked for and done.
 fn other_disk(context: &Context, steps: &str, pieces: (u32, u32)) -> Result<(), Failure> {
     let _ = case!("OUT-06", Fail, Q);
     let mut fixture =
@@ -151,7 +151,7 @@ fn tail(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The disk gets another size while the guest does something else.
+/// The disk's size changes while the guest does other work.
 fn resize(context: &Context, bytes: u64) -> Result<(), Failure> {
     let _ = case!("BLK-16", Work, Q);
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, true, true))?;

@@ -1,4 +1,4 @@
-//! A hypervisor that answers wrongly itself: it answers the hypercalls by which a secure guest reaches config space, device
+//! A hypervisor that gives wrong answers to the hypercalls with which a secure guest accesses config space, device
 //! registers and TCEs. Each wrong answer is a row of the case list.
 
 use crate::finding::{Finding, digest};
@@ -20,8 +20,8 @@ const SCRATCH_BYTES: u64 = 256 << 10;
 const DEVICE: u8 = 6;
 /// Exit status: devices may reach more than the pool.
 const EXPOSED: u8 = 11;
-/// The device is not told of its second batch of requests, nor are the next few times: the guest waits for it, and
-/// looks after it meanwhile.
+/// The notifications from the second one on do not reach the device for a few times: the guest waits for it and reads its
+/// registers meanwhile.
 const UNHEARD: Rule = Rule {
     of: Store { device: 0, register: 0x3000, bytes: 2 },
     from: 2,
@@ -29,7 +29,7 @@ const UNHEARD: Rule = Rule {
     what: Answer { status: 0, value: 0 },
 };
 
-/// What a wrong answer leads to.
+/// The result of a wrong answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// The first disk is given up, and the log has these words; the other devices work.
@@ -38,7 +38,7 @@ enum Outcome {
     All(&'static [&'static str]),
     /// Everything works, and the log has these words.
     Works(&'static [&'static str]),
-    /// Whatever worked: the last look at the windows ends the run, and the log has these words.
+    /// The final check of the windows ends the run, whatever worked before, and the log has these words.
     Exposed(&'static [&'static str]),
 }
 
@@ -46,10 +46,10 @@ enum Outcome {
 #[derive(Clone, Copy, Debug)]
 struct Case {
     row: Observation,
-    /// What tells cases of one row apart.
+    /// Part of the name that distinguishes cases of one row.
     suffix: &'static str,
     waits: bool,
-    /// MiB of DMA window, of which a quarter is the pool's; each wrong TCE costs a millisecond.
+    /// MiB of the DMA window, a quarter of which is the pool's; each wrong TCE costs a millisecond.
     window: Option<u64>,
     /// The bridge makes windows, of which the pool gets one of 64 KiB pages.
     dynamic: bool,
@@ -66,17 +66,17 @@ impl Case {
         Self { suffix, ..self }
     }
 
-    /// Of a bridge whose default window stays.
+    /// For a bridge whose default window stays.
     const fn of_tces(self) -> Self {
         Self { window: Some(4), dynamic: false, ..self }
     }
 
-    /// Of a window that was made for a pool of 16 frames.
+    /// For a window that was made for a pool of 16 frames.
     const fn of_frames(self) -> Self {
         Self { window: Some(4), ..self }
     }
 
-    /// At a moment when the guest waits for its disk.
+    /// While the guest waits for its disk.
     const fn waiting(self) -> Self {
         Self { waits: true, ..self }
     }
@@ -91,11 +91,11 @@ const STATUS: Subject = disk(0x14, 1);
 const GENERATION: Subject = disk(0x15, 1);
 const QUEUE_SIZE: Subject = disk(0x18, 2);
 const CAPACITY: Subject = disk(0x2000, 4);
-/// Looks at the status until the device is in use: after its reset, its features and its start.
+/// Number of the status reads before the device is in use: after its reset, its features and its start.
 const IN_USE: u64 = 3;
-/// What a driver says whose device did not confirm its reset.
+/// The message of a driver whose device did not confirm its reset.
 const QUARANTINE: &str = "stays in quarantine";
-/// The card's address as a local one that is made up begins (its first byte is 2, see `net::link::MacAddr::local`).
+/// Start of the card's address when the guest made it up (its first byte is 2, see `net::link::MacAddr::local`).
 const LOCAL_MAC: &str = "postern: net0.mac=02:";
 /// Any register of the first disk in config space.
 const CONFIG: Subject = ConfigRead { slot: 0, register: None };
@@ -255,7 +255,7 @@ const CASES: [Case; 33] = [
         Outcome::All(&["H_RESOURCE"]),
     )
     .of_tces(),
-    // A private page in the place of one of the pool's, which then is not taken away.
+    // A private page in place of one of the pool's; the entry is then not removed.
     case(
         case!("TCE-08", Refuse, Q),
         &[
@@ -281,7 +281,7 @@ const CASES: [Case; 33] = [
         Outcome::Works(&["can be read after it was removed"]),
     )
     .of_frames(),
-    // The window that was replaced can be read at the end, which is the last thing looked at.
+    // The replaced window can be read at the end, in the last check.
     case(
         case!("TCE-09", Halt, Q),
         &[Rule::nth(Hcall(H_GET_TCE), LAST_LOOK, Answer { status: 0, value: 0 })],
@@ -289,7 +289,7 @@ const CASES: [Case; 33] = [
     )
     .named("-comes-back")
     .of_frames(),
-    // The pool's 16 frames in a window of 32 entries: read before and, as far as mapped, after mapping.
+    // The pool's 16 frames in a window of 32 entries: all entries are read before mapping, the mapped ones after it.
     case(
         case!("TCE-10", Halt, Q),
         &[Rule::nth(Hcall(H_GET_TCE), LAST_LOOK + 30, Changed(Is(PRIVATE)))],
@@ -334,7 +334,7 @@ fn run(context: &Context, case: &Case) -> Result<(), Failure> {
         fixture.machine.dma_window = Some(mebibytes << 20);
         fixture.word(&format!("pool={}K", mebibytes << 8));
     }
-    // QEMU would look at queues by itself whenever a hypercall is stopped at.
+    // With ioeventfd QEMU would process queues by itself at each stopped hypercall.
     fixture.machine.extra = ["-global", "virtio-blk-pci.ioeventfd=off"].map(str::to_owned).to_vec();
     if let Some(protection) = &mut fixture.protection {
         protection.host = case.rules.to_vec();
@@ -358,7 +358,7 @@ fn run(context: &Context, case: &Case) -> Result<(), Failure> {
         findings.push(Finding::NoViolation);
     }
     if let Outcome::Exposed(_) = case.outcome {
-        // What devices reach is the wrong answer itself.
+        // The wrong answer is about the exposure, so it is not checked.
         return verdict(finished, findings);
     }
     if !matches!(case.outcome, Outcome::Disk(_) | Outcome::All(_)) {
@@ -373,7 +373,7 @@ fn run(context: &Context, case: &Case) -> Result<(), Failure> {
     if matches!(case.outcome, Outcome::Disk(_) | Outcome::Works(_)) {
         findings.extend(judge::fact(&finished, "net0.serve", "done"));
     }
-    // The wrong answer has opened nothing, and memory stays out of use exactly if no reset was confirmed.
+    // The wrong answer exposed nothing, and memory is in quarantine exactly if no reset was confirmed.
     findings.extend(judge::exposure(&finished, true));
     let expected = words.contains(&QUARANTINE);
     if judge::quarantined(&finished) != Some(expected) {

@@ -1,5 +1,5 @@
-//! Devices that change while the guest works: a disk grows, shrinks, is asked to go or goes without a word; a cable is
-//! pulled. Each ends as the guest contract says, and nothing hangs.
+//! Devices that change while the guest works: a disk grows, shrinks, is asked to go or disappears; a cable is pulled. Each
+//! ends as the guest contract says, and nothing hangs.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -23,12 +23,12 @@ const SMALL: u64 = 1 << 20;
 const LARGE: u64 = 12 << 20;
 /// Exit status: a device is missing, refused or broken, or could not do its work.
 const DEVICE: u8 = 6;
-/// Bytes a second of a disk that is not to be finished before something happens to it.
+/// Bytes a second of a disk whose work must not be finished before the change.
 const SLOW: u32 = 64 << 10;
 const LINK_UP: &str = "net: link is up";
 const LINK_DOWN: &str = "net: link is down";
 const STATIC: &str = "ip=10.0.2.15/24 gw=10.0.2.2";
-/// The first disk, among the devices that have no name of their own.
+/// QEMU's path of the first disk, which has no name of its own.
 const DISK: &str = "/machine/peripheral-anon/device[0]";
 
 /// The tests.
@@ -62,7 +62,7 @@ fn connect(session: &Session) -> Result<Monitor, Finding> {
     Monitor::connect(&socket).map_err(Finding::Monitor)
 }
 
-/// Starts a guest whose disk is slow from the first request on, and waits until it has one behind it.
+/// Starts a guest whose disk is slow from the first request on, and waits until one request is done.
 fn at_work(fixture: &mut Fixture) -> Result<(Session, Monitor), Failure> {
     fixture.machine.at_reset = true;
     fixture.word("run=blk-digest");
@@ -118,7 +118,7 @@ fn says(findings: &mut Vec<Finding>, finished: &Finished, words: &'static str) {
     }
 }
 
-/// Until the guest serves; then what `act` does; then `q`.
+/// Waits until the guest serves, calls `act`, and types `q`.
 fn while_serving(
     fixture: &mut Fixture,
     act: impl FnOnce(&Session) -> Result<(), Finding>,
@@ -140,7 +140,7 @@ fn link(context: &Context) -> Result<(), Failure> {
     fixture.machine.net = Net::User;
     fixture.word(&format!("run=net-serve serve=60 {STATIC}"));
     let (finished, mut findings) = while_serving(&mut fixture, |session| {
-        // Who looks for the first time when the cable is out has seen no change.
+        // The guest has to see the link up before the cable is pulled, or it would not see a change.
         if session.qemu.console().wait_for(LIMIT, |line| line.contains(LINK_UP)).is_none() {
             return Err(Finding::NeverSaid(LINK_UP));
         }
@@ -166,8 +166,8 @@ fn link(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// QEMU is told to take the disk away, which on pseries is up to the guest. This one is not asked in a way that it
-/// listens to: the disk stays, and works.
+/// QEMU is told to remove the disk, which on pseries needs the guest's consent. This guest does not handle the request:
+/// the disk stays, and works.
 fn unplug(monitor: &mut Monitor) -> Result<(), Finding> {
     monitor.unplug(DISK).map_err(Finding::Monitor)?;
     let devices = monitor.devices().map_err(Finding::Monitor)?;
@@ -198,8 +198,8 @@ fn unplug_busy(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The process behind the disk goes: in the middle of a read, or while nobody reads. The device's registers stay, and no
-/// request is answered any more.
+/// The disk's vhost-user server ends: in the middle of a read (`busy`), or while the disk is idle. The device's registers
+/// stay, and no request is answered any more.
 fn back_end_gone(context: &Context, busy: bool) -> Result<(), Failure> {
     case!("LIF-08", Break, Q);
     let (mut fixture, _) = fixture(context, Firmware::Vof)?;

@@ -1,5 +1,5 @@
-//! An idle guest sleeps. QEMU counts a CPU's time by its instructions (`-icount`), and skips the time in which no CPU
-//! has any to do: how long a guest sleeps and how often it wakes are the same on every host, however busy.
+//! An idle guest sleeps. QEMU counts a CPU's time by its instructions (`-icount`), and skips time in which all CPUs are
+//! idle: how long a guest sleeps and how often it wakes do not depend on the host's load.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -14,21 +14,20 @@ use crate::variable::{Firmware, Net};
 const CLOCK: &str = "shift=6,sleep=off";
 /// Ticks of QEMU's timebase in a second.
 const TICKS: u64 = 512_000_000;
-/// How long a guest serves a network on which nothing happens, and a twin, which takes its time.
+/// Seconds for which a guest serves a network without traffic.
 const SERVED: u64 = 10;
 const TWIN_SERVED: u64 = 2;
-/// Of each hundred ticks, how many the CPU that serves has to sleep.
+/// Percentage of ticks that the serving CPU has to sleep.
 const ASLEEP: u64 = 95;
-/// Wakes a second of a guest with interrupts: a nap of its driver is 20 ms, a look at the link is due each 100 ms.
+/// Most wakes a second of a guest with interrupts: a nap of its driver is 20 ms, and the link is checked each 100 ms.
 const WAKES: usize = 60;
 /// The same of a guest that polls, whose longest nap is 4 ms.
 const POLLED_WAKES: usize = 260;
-/// Wakes of the start: the price of a sleep is learned, and each CPU answers.
+/// Most wakes at the start: the cost of a sleep is measured, and each CPU answers.
 const START: usize = 30;
-/// No nap of the CPU that serves is as long as this, and each of a CPU that is parked is longer: it looks around
-/// once a second.
+/// Each nap of the serving CPU is shorter than this, and each of a parked CPU is longer: a parked CPU wakes once a second.
 const SHORT: u64 = TICKS / 2;
-/// The longest nap of the CPU that serves: what an external interrupt may have cut off.
+/// The longest nap of the serving CPU; an external interrupt may end a nap earlier.
 const LONGEST: u64 = TICKS / 50;
 /// Naps of each parked CPU, at least and at most: a second each, some of them at the start and at the end.
 const PARKED: std::ops::RangeInclusive<usize> = 9..=14;
@@ -52,7 +51,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// A guest that serves a network on which nothing happens.
+/// A guest that serves a network without traffic.
 fn idle(context: &Context, config: GuestConfig, irq: &str) -> Result<(Finished, Vec<Finding>), Failure> {
     let mut fixture = Fixture::new(context, config)?;
     let finished = serve(&mut fixture, irq, SERVED)?;
@@ -62,7 +61,7 @@ fn idle(context: &Context, config: GuestConfig, irq: &str) -> Result<(Finished, 
     Ok((finished, findings))
 }
 
-/// A twin of the kernel that never gives its CPU up, and does everything else: it does not pass.
+/// A kernel that never sleeps and does everything else fails these checks.
 fn awake(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, config)?;
     let kernel = fixture.dir.path("twin");
@@ -85,7 +84,7 @@ fn serve(fixture: &mut Fixture, irq: &str, seconds: u64) -> Result<Finished, Fai
     fixture.boot()
 }
 
-/// The CPU that served slept, and did not wake often; the others, which are parked, slept all the time.
+/// Checks that the serving CPU slept and did not wake often, and that the parked CPUs slept all the time.
 fn slept(naps: &Naps, seconds: u64, irq: &str, smp: u32) -> Vec<Finding> {
     let (short, long): (Vec<u64>, Vec<u64>) = naps.ticks.iter().partition(|ticks| **ticks < SHORT);
     let cut = LONGEST.saturating_mul(u64::try_from(naps.externals).unwrap_or(u64::MAX));

@@ -19,10 +19,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What guests do.
+/// The guests' job.
 const DIGEST: &str = "blk-digest";
 const ALL: &str = "blk-digest,blk-pattern,net-serve";
-/// Enough that most of a run is the digest of it.
+/// Bytes of a disk: so many that most of a run is its digest.
 const DATA_BYTES: u64 = (16 << 20) + 512;
 /// The same for many interrupts.
 const MANY_BYTES: u64 = 16 << 20;
@@ -36,15 +36,15 @@ const PLACES: u32 = 4;
 /// Places at which handlers are interrupted themselves, and interrupts of them there, at least.
 const NESTS: u32 = 4;
 const NESTED: u32 = 30;
-/// Interrupts that the guest has to live with, at least and at most: each costs the host more than the guest.
+/// Least and most interrupts that the guest has to handle: each costs the host more than the guest.
 const MANY: [u32; 2] = [600, 100_000];
-/// External interrupt and decrementer: what a host may send at any time, and a guest returns from.
+/// External interrupt and decrementer: the host may send them at any time, and the guest returns from them.
 const RETURNING: [u64; 2] = [0x500, 0x900];
-/// What a guest does not survive.
+/// A system reset ends the guest.
 const SYSTEM_RESET: u64 = 0x100;
-/// What had an effect on code that goes on: no secret is put in its way.
+/// Slots that change a register of code that goes on: with them the registers get no secrets.
 const EFFECTS: [u64; 2] = [0x920, 0xc00];
-/// The shortest hexadecimal number of which a guest's console is searched: shorter ones are in any log.
+/// The least number for which the console is searched: smaller ones are in any log.
 const TELLING: u64 = 1 << 28;
 
 /// The tests.
@@ -82,13 +82,13 @@ fn at(name: &str, slot: u64) -> Test {
     Test::new(format!("injection/once/{name}"), move |context| once(context, slot))
 }
 
-/// A guest whose time is spent on a digest, and what that has to be.
+/// A guest that computes a digest, and the digest's expected value.
 struct Worker {
     fixture: Fixture,
     trigger: Trigger,
     data: PathBuf,
     canary: u64,
-    /// What the attack's random choices come from.
+    /// Seed of the attack's random choices.
     seed: u64,
 }
 
@@ -105,7 +105,7 @@ fn worker(
     Ok(worker)
 }
 
-/// The same of an image that puts no canaries into its memory: those of the registers are the host's.
+/// The same for an image without canaries in its memory: the host puts canaries into registers.
 fn without_canaries(
     context: &Context,
     job: &str,
@@ -117,7 +117,7 @@ fn without_canaries(
     let canary = seed();
     let data = fixture.data_disk(bytes)?;
     fixture.word(&format!("run={job}"));
-    // Low memory is the host's until the kernel's first instructions have written to it: it speaks after that.
+    // The host owns low memory until the kernel's first instructions have written to it; the kernel prints after that.
     let trigger = Trigger::later();
     let seed = seed();
     let attack = Attack { seed, trigger: trigger.clone(), gap, act: act(canary) };
@@ -131,13 +131,13 @@ impl Worker {
     /// Starts it, and the attack.
     fn start(&mut self, limit: Duration) -> Result<Session, Failure> {
         let session = self.fixture.start()?;
-        // A guest that never speaks is judged by its end.
+        // A guest that never prints is checked by its end.
         drop(session.qemu.console().wait_for(limit, |line| line.starts_with('[')));
         self.trigger.pull();
         Ok(session)
     }
 
-    /// No findings, or a failure that tells the attack's seed.
+    /// No findings, or a failure with the attack's seed.
     fn verdict(&self, finished: Finished, mut findings: Vec<Finding>) -> Result<(), Failure> {
         if !findings.is_empty() {
             findings.push(Finding::Seed(self.seed));
@@ -155,7 +155,7 @@ fn attacked(finished: &Finished) -> Attacked {
     finished.ultravisor.as_ref().map(|report| report.attacked.clone()).unwrap_or_default()
 }
 
-/// At each place all 256 slots: a handler brings every register back, or does not come back.
+/// At each place all 256 slots: a handler restores every register, or does not return.
 fn probe(context: &Context) -> Result<(), Failure> {
     case!("INJ-03", Halt, Q);
     let mut worker = worker(context, DIGEST, DATA_BYTES, |_| Act::Probe(PLACES), Duration::from_millis(100))?;
@@ -169,8 +169,8 @@ fn probe(context: &Context) -> Result<(), Failure> {
     worker.verdict(finished, findings)
 }
 
-/// At each place handlers are interrupted after each of their instructions: whoever is brings every register back, or
-/// reports.
+/// At each place handlers are interrupted after each of their instructions: an interrupted handler restores every
+/// register, or reports.
 fn nest(context: &Context) -> Result<(), Failure> {
     case!("INJ-04", Halt, Q);
     let mut worker = worker(context, DIGEST, DATA_BYTES, |_| Act::Nest(NESTS), Duration::from_millis(100))?;
@@ -186,14 +186,14 @@ fn nest(context: &Context) -> Result<(), Failure> {
     worker.verdict(finished, findings)
 }
 
-/// All the work is done and right.
+/// Checks that all the work is done and correct.
 fn done(finished: &Finished, data: &Path) -> Result<Vec<Finding>, Finding> {
     let mut findings = judge::end(finished, 0);
     findings.extend(judge::fact(finished, "blk0.sha256", &digest(data)?));
     Ok(findings)
 }
 
-/// The work is right, or the guest halts in time and shows nothing.
+/// Checks that the work is correct, or that the guest halts in time and shows no register.
 fn done_or_halted(finished: &Finished, data: &Path, canary: u64) -> Result<Vec<Finding>, Finding> {
     let moments = attacked(finished).moments;
     let mut findings = if finished.report.exit_status == Some(EXCEPTION) {
@@ -226,7 +226,7 @@ pub(super) fn shown(console: &str, moments: &[Moment]) -> Option<Finding> {
     registers.find(|value| shows(report, **value)).map(|value| Finding::Shown(*value))
 }
 
-/// A console before the report of an exception, and from there on. Facts before it may be addresses, too.
+/// A console, split at the report of an exception. Facts before it may be addresses.
 fn parts(console: &str) -> (&str, &str) {
     console.split_at(console.find("EXCEPTION").or_else(|| console.find("exception")).unwrap_or(console.len()))
 }
@@ -251,7 +251,7 @@ fn many(context: &Context) -> Result<(), Failure> {
     let mut session = worker.start(LIMIT)?;
     let mut findings = Vec::new();
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_some() {
-        // A fast guest is past its disks early.
+        // On a fast host the disks' work ends early.
         let deadline = Instant::now() + LIMIT;
         while worker.trigger.moments() < MANY[0] && !session.qemu.has_ended() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
@@ -282,7 +282,7 @@ fn once(context: &Context, slot: u64) -> Result<(), Failure> {
     case!("INJ-05", Halt, Q);
     let act = |canary| {
         let secret = (!RETURNING.contains(&slot) && !EFFECTS.contains(&slot)).then_some(canary);
-        // A handler that does return may do harm at some instructions only.
+        // A handler that returns may do harm at some instructions only.
         let count = if EFFECTS.contains(&slot) { 50 } else { 1 };
         Act::Interrupt(Interrupts { slots: vec![slot], count, nested: None, secret })
     };
@@ -304,8 +304,8 @@ pub(super) fn report(context: &Context) -> Result<(), Failure> {
     worker.verdict(finished, findings)
 }
 
-/// The host does not end the machine when it is told to, and interrupts the guest instead: in the handler once more, so
-/// that it ends without a report, if `nested` says after how many instructions.
+/// The host does not end the machine when the guest asks for it, and interrupts the guest instead. With `nested` it
+/// interrupts the handler again after that number of instructions, so that the guest ends without a report.
 fn after_the_end(context: &Context, nested: Option<u32>) -> Result<(), Failure> {
     case!("OUT-08", Halt, Q);
     case!("RTA-09", Halt, Q);
@@ -313,9 +313,9 @@ fn after_the_end(context: &Context, nested: Option<u32>) -> Result<(), Failure> 
     let mut worker = worker(context, DIGEST, SCRATCH_BYTES, act, Duration::from_millis(100))?;
     if let Some(protection) = &mut worker.fixture.protection {
         let refused = What::Answer { status: -1, value: 0 };
-        // Power-off, and what the guest asks for next, for some seconds.
+        // Refuses power-off, and the guest's next requests, for some seconds.
         protection.host = (1..=REFUSALS).map(|nth| Rule::nth(Subject::End, nth, refused)).collect();
-        // Keeps the place of all such calls in sight.
+        // Records all such calls.
         protection.host.push(Rule::always(Subject::Hcall(H_RTAS), What::Look));
     }
     let session = worker.fixture.start()?;

@@ -1,4 +1,4 @@
-//! What a person or a host can get wrong, and the guest's answer.
+//! Mistakes in a user's or host's input, and the guest's reaction.
 
 use crate::disk::Disk;
 use crate::finding::{Finding, digest};
@@ -13,7 +13,7 @@ const BAD_COMMAND_LINE: u8 = 3;
 /// Exit status: a device that was asked for is missing or refused.
 const DEVICE: u8 = 6;
 
-/// Words that the kernel has to refuse, with what it has to name.
+/// Words that the kernel has to refuse, and the text of its message.
 const WORDS: [(&str, &str); 9] = [
     ("colour=red", "colour"),
     ("pool=12", "pool"),
@@ -59,7 +59,7 @@ fn refused(context: &Context, word: &str, names: &'static str) -> Result<(), Fai
     verdict(finished, findings)
 }
 
-/// Words that are right and that nothing looks at are named, and change nothing.
+/// Valid words that have no effect in this run are named, and change nothing.
 fn without_use(context: &Context) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, false))?;
     fixture.data_disk(1 << 20)?;
@@ -134,7 +134,7 @@ fn read_only(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A person's `svm=off` wins over the node in the tree: no ultracall is made.
+/// `svm=off` overrides the node in the tree: no ultracall is made.
 fn svm_off(context: &Context) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Slof, true, true))?;
     fixture.data_disk(1 << 20)?;
@@ -146,7 +146,7 @@ fn svm_off(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A device that offers notifications in I/O space first, and then as this driver takes them.
+/// A device that offers notifications in I/O space first, and then in memory space, which this driver uses.
 fn io_notify(context: &Context) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, true, true))?;
     let image = fixture.data_disk(1 << 20)?;
@@ -160,7 +160,7 @@ fn io_notify(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The second console says what the first one says.
+/// The second console shows the same text as the first.
 fn uart(context: &Context) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
     let path = fixture.dir.path("uart");
@@ -182,8 +182,8 @@ fn uart(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Letters typed at once, and how many of them have to be read in the same look as the one before. A look follows the
-/// last one after 5 ms at least; the terminal holds 16 letters.
+/// Letters typed at once, and how many of them must be read by the same poll as the letter before. Polls are at least 5 ms
+/// apart; the terminal holds 16 letters.
 const LETTERS: usize = 300;
 const TOGETHER: usize = LETTERS / 2;
 const LOOK_TICKS: u64 = 512_000_000 / 1000 * 5;

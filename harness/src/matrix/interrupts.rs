@@ -1,4 +1,4 @@
-//! Interrupts: each kind does the whole job, and sleeping until an interrupt takes few hypercalls.
+//! Interrupts: the whole job works with each kind, and sleeping until an interrupt takes few hypercalls.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -8,13 +8,13 @@ use crate::session::Finished;
 use crate::variable::{Firmware, Net};
 
 /// Hypercalls that a read by interrupt may make beyond the notification, in the median of 500: H_CEDE, H_XIRR, H_EOI.
-/// What such a read takes in time depends on what else the host does; `make bench` measures it.
+/// The time of such a read depends on the host's load; `make bench` measures it.
 const HCALLS: u64 = 3;
-/// A disk that takes so many nanoseconds for each request, too long to be looked for. It has an I/O thread of its own:
-/// QEMU's main loop rounds a delay up to whole milliseconds when nothing else happens.
+/// A disk that takes 1.5 ms for each request: the guest sleeps instead of polling. It has an I/O thread of its own: QEMU's
+/// main loop rounds a delay up to whole milliseconds when it is idle.
 const SLOW: &str = "if=none,id=slow,driver=null-co,size=16M,read-zeroes=on,latency-ns=1500000";
-/// Interrupts that come at least while 500 reads of it are made. On an idle host nearly every read is slept for; on a
-/// busy one the guest may itself be kept waiting until the answer is there.
+/// Least number of interrupts during 500 reads of it. On an idle host the guest sleeps in nearly every read; on a busy one
+/// the guest may not run until the answer is there.
 const SLEPT: u64 = 50;
 
 /// The tests.
@@ -61,7 +61,7 @@ fn job(context: &Context, config: GuestConfig, irq: &str, delivery: &str) -> Res
     verdict(finished, findings)
 }
 
-/// Both disks and the card have interrupts of one kind, and none came from a source that is nobody's.
+/// Checks that both disks and the card have interrupts of one kind, and that none came from an unknown source.
 pub(super) fn delivered(finished: &Finished, irq: &str, delivery: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for key in ["blk0.interrupts", "blk1.interrupts", "net0.interrupts"] {
@@ -75,7 +75,7 @@ pub(super) fn delivered(finished: &Finished, irq: &str, delivery: &str) -> Vec<F
     findings
 }
 
-/// Every CPU runs, and answers an interrupt from the one that booted; all keep to the rules of a secure guest.
+/// Every CPU runs and answers an interrupt from the boot CPU; all follow the rules of a secure guest.
 fn cpus(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, config)?;
     fixture.data_disk(1 << 20)?;
@@ -92,7 +92,7 @@ fn cpus(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The guest's own count for 4 KiB reads, of a disk as `make run` has it or of a slow one.
+/// The guest's own count of hypercalls for 4 KiB reads, of `make run`'s kind of disk or of a slow one.
 fn cost(context: &Context, config: GuestConfig, slow: bool) -> Result<(), Failure> {
     let mut fixture = Fixture::new(&context.on_test_image(), config)?;
     if slow {

@@ -1,4 +1,4 @@
-//! Trees as large as QEMU's may be: read, and beyond that a named end.
+//! Trees up to QEMU's largest size are read; for larger ones the guest names the size and ends.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -15,14 +15,14 @@ const NOT_SECURE: u8 = 4;
 const BAD_TREE: u8 = 2;
 /// Host bridges beside the first: QEMU has 31 at most.
 const BRIDGES: u32 = 30;
-/// Longest that such a guest may run: SLOF looks at each place behind each bridge.
+/// Longest time of such a guest: SLOF scans each slot behind each bridge.
 const BRIDGES_LIMIT: Duration = LIMIT.saturating_mul(4);
-/// Bytes of a tree that more than 20 host bridges make.
+/// Least bytes of a tree with more than 20 host bridges.
 const LARGE: u64 = 256 << 10;
 /// Most bytes of QEMU's tree (`FDT_MAX_SIZE`), and of one for an ultravisor.
 const MOST: usize = 2 << 20;
 const MOST_ESM: usize = 1 << 20;
-/// What the boot stage leaves behind a tree for UV_ESM, so that it can grow.
+/// Bytes that the boot stage leaves behind a tree for UV_ESM, so that it can grow.
 const SPARE: usize = 4096;
 /// Properties of one node: nearly as many as a tree may have, in most of its bytes.
 const PROPERTIES: usize = 120_000;
@@ -54,7 +54,7 @@ pub fn tests() -> Vec<Test> {
 fn bridges(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, config)?;
     fixture.data_disk(1 << 20)?;
-    // A window that is small is given and read back in little time.
+    // A small window is mapped and read back quickly.
     fixture.machine.dma_window = Some(4 << 20);
     fixture.machine.bridges = (1..=BRIDGES).map(|n| format!("spapr-pci-host-bridge,index={n}")).collect();
     fixture.word("pool=1M run=blk-digest");
@@ -66,7 +66,7 @@ fn bridges(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A disk is read by a guest whose tree was changed before its first instruction.
+/// Runs a guest that reads a disk, with a tree that was changed before its first instruction.
 fn changed(context: &Context, edits: Vec<Edit>, words: &str) -> Result<Finished, Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, true))?;
     // QEMU puts its tree 2 MiB below 2 GiB or the end of memory. A larger one needs memory behind it.
@@ -87,21 +87,21 @@ fn judged(finished: Finished, status: u8, says: &'static str) -> Result<(), Fail
     verdict(finished, findings)
 }
 
-/// A tree of so many bytes beside what UV_ESM needs.
+/// A tree of `bytes` without the spare room for UV_ESM.
 fn secure(context: &Context, bytes: usize, status: u8) -> Result<(), Failure> {
     let finished = changed(context, vec![Edit::Fill(bytes)], "run=blk-digest")?;
     judged(finished, status, "UV_ESM not issued: device tree of ")
 }
 
-/// A tree of so many bytes for a guest that is told to stay an ordinary one.
+/// A tree of `bytes` for a guest with `svm=off`.
 fn normal(context: &Context, bytes: usize, status: u8) -> Result<(), Failure> {
     case!("DT-02", Halt, Q);
     let finished = changed(context, vec![Edit::Fill(bytes)], "svm=off run=blk-digest")?;
     judged(finished, status, "totalsize")
 }
 
-/// The node that is asked for most has so many properties that a reader who takes steps for each pair of them has no
-/// end. The runner gives it no more time than any other guest.
+/// The node that is read most often has so many properties that a reader with quadratic time would exceed the runner's
+/// usual limit.
 fn properties(context: &Context) -> Result<(), Failure> {
     let properties = (0..PROPERTIES).map(|_| ("x".to_owned(), Vec::new())).collect();
     let finished = changed(context, vec![Edit::Properties("chosen", properties)], "svm=off run=blk-digest")?;

@@ -1,6 +1,6 @@
-//! Secrets in private memory, and a host that searches everything shared for them at any moment of a guest's
-//! work: for what the guest planted, for addresses of private memory, and for the data of each request, on disk
-//! and network, that the guest is past.
+//! Secrets in private memory, and a host that searches all shared memory for them at any moment of a guest's work: for
+//! the guest's canaries, for addresses of private memory, and for the data of each completed request, of disk and
+//! network.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -28,18 +28,18 @@ use std::time::{Duration, Instant};
 
 const DATA_BYTES: u64 = (24 << 20) + 512;
 const SCRATCH_BYTES: u64 = 12 << 20;
-/// Most bytes of a disk that the guest has asked for and not got past: its requests' size and number, twice.
+/// Most bytes of a disk that are requested and not completed: twice the size and number of the requests.
 const IN_FLIGHT: u64 = 4 << 20;
 /// Bytes of the stream to and from the guest.
 const STREAM: usize = 100_000;
-/// Searches while a read of the first disk is on its way. The disk is held back until they are done, so that no
-/// other work on this machine makes them fewer.
+/// Searches while a read of the first disk is in flight. The disk is held back until they are done, so that a busy host
+/// does not reduce their number.
 const IN_FLIGHT_SEARCHES: u32 = 5;
-/// Bytes a second of the first disk until then, where it is QEMU's own: it would take longer than the guest may run.
+/// Bytes a second of QEMU's own first disk until then: so few that the read could not end within the guest's time limit.
 const HELD_BACK: u32 = 100_000;
 /// How long a driver may take to see that a frame has left.
 const REAPED: Duration = Duration::from_secs(120);
-/// Most findings of one kind that are worth telling.
+/// Most findings of one kind that are reported.
 const ENOUGH: usize = 8;
 /// Bytes of canaries at each place that the guest states.
 const PLANTED: usize = 512;
@@ -64,26 +64,26 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Everything that the search needs of a guest.
+/// The parts of a guest that the search uses.
 struct Hunt {
     memory: File,
     path: PathBuf,
     secrets: Secrets,
     monitor: Monitor,
-    /// The servers' accounts; without any, devices are QEMU's own and translate.
+    /// The servers' accounts; if there are none, the devices are QEMU's own and translate addresses.
     accounts: Vec<Account>,
-    /// Where available and used rings are, as they were last seen.
+    /// Addresses of the available and used rings when they were last read.
     rings: Vec<Range<u64>>,
     first: First,
-    /// Searches during which a read of the first disk was on its way.
+    /// Searches while a read of the first disk was in flight.
     in_flight: u32,
 }
 
-/// What holds the first disk's reads back.
+/// The way in which the first disk's reads are held back.
 enum First {
     /// Its server.
     Server(Arc<Hold>),
-    /// QEMU's limit of its rate.
+    /// QEMU's rate limit.
     Limit,
 }
 
@@ -94,7 +94,7 @@ struct Disks<'a> {
     seed: u64,
     /// The first disk's server, if it has one.
     server: Option<Account>,
-    /// Bytes of the first disk that the guest is past.
+    /// Bytes of the first disk that the guest has finished reading.
     past: usize,
     up: bool,
     read: bool,
@@ -102,7 +102,7 @@ struct Disks<'a> {
 }
 
 impl Disks<'_> {
-    /// What the guest is past by now is secret from now on.
+    /// Adds the data that the guest has finished with to the secrets.
     fn look(&mut self, session: &Session, secrets: &mut Secrets) {
         let said =
             |what: &str| session.qemu.console().wait_for(Duration::ZERO, |l| l.contains(what)).is_some();
@@ -131,7 +131,7 @@ impl Disks<'_> {
 impl Hunt {
     fn search(&mut self, session: Option<&Session>) -> Vec<Finding> {
         match session {
-            // What is shared is asked before memory is read: a frame that becomes shared is zeroed first.
+            // The list of shared memory is read before memory itself: a frame is zeroed before it is shared.
             Some(session) => self.search_in(&session.shared().now, Some(session)),
             None => Vec::new(),
         }
@@ -143,7 +143,7 @@ impl Hunt {
             Err(error) => return vec![Finding::File(self.path.clone(), error)],
         };
         if let Some(session) = session.filter(|_| !leaks.is_empty()) {
-            // Rings that were not there when they were last asked for.
+            // There may be new rings since the last search.
             if let Some(finding) = self.find_rings(session) {
                 return vec![finding];
             }
@@ -166,7 +166,7 @@ impl Hunt {
         None
     }
 
-    /// The read of the first disk that is on its way; where the server does not tell which, any number.
+    /// The number of the first disk's read that is in flight; any number if the server does not tell.
     fn flying(&self, disks: &Disks<'_>) -> Option<u64> {
         match &self.first {
             First::Server(hold) => hold.waiting(),
@@ -174,7 +174,7 @@ impl Hunt {
         }
     }
 
-    /// A search is over: the next read may be answered, or, after enough of them, all.
+    /// Called after a search: lets the next read be answered, or, after enough searches, all.
     fn let_pass(&mut self) -> Result<(), MonitorError> {
         match &self.first {
             First::Server(hold) if self.in_flight < IN_FLIGHT_SEARCHES => hold.let_pass(),
@@ -185,7 +185,7 @@ impl Hunt {
         Ok(())
     }
 
-    /// Searches at moments that nobody chose until the guest serves.
+    /// Searches at arbitrary moments until the guest serves.
     fn watch(&mut self, session: &Session, disks: &mut Disks<'_>) -> Vec<Finding> {
         let deadline = Instant::now() + LIMIT;
         loop {
@@ -213,7 +213,7 @@ impl Hunt {
         }
     }
 
-    /// What a peer has exchanged with the guest is done, and is gone as soon as the driver has seen that.
+    /// Checks that data which a peer has exchanged with the guest is gone once the driver has seen the completion.
     fn exchanged(&mut self, session: &Session, what: &'static str, data: &[Vec<u8>]) -> Vec<Finding> {
         data.iter().for_each(|data| self.secrets.done(what, data));
         let deadline = Instant::now() + REAPED;
@@ -270,7 +270,7 @@ fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     };
     let mut findings = hunt.watch(&session, &mut disks);
     if let First::Server(hold) = &hunt.first {
-        // A hunt that ended early leaves nobody waiting.
+        // Also after an early end nothing waits for the hold.
         hold.open();
     }
     if findings.is_empty() && hunt.in_flight < IN_FLIGHT_SEARCHES {
@@ -280,7 +280,7 @@ fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
             found: hunt.in_flight.into(),
         });
     }
-    // Another seed than the disk's: the same words in two places would be told as one.
+    // A seed other than the disk's: otherwise the same words would be in two places.
     let peer = seed ^ 0x5eed_0000_0000;
     let servers = match served {
         Some((servers, cable)) => {
@@ -315,7 +315,7 @@ fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     };
     findings.extend(judge::end(&finished, 0));
     findings.extend(refusals(&accounts));
-    // All requests are done, and all of it has been secret at some time.
+    // All requests are done, so all of the disk's data is secret.
     match File::open(disks.scratch) {
         Ok(file) => findings.extend(pattern::verify(seed, file).err().map(Finding::Pattern)),
         Err(error) => findings.push(Finding::File(scratch.clone(), error)),
@@ -330,7 +330,7 @@ fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The canaries are in private memory, where the guest says.
+/// Checks that the canaries are in private memory, at the stated addresses.
 pub fn planted(memory: &File, finished: &Finished, canary: u64) -> Vec<Finding> {
     let mut expected = vec![0; PLANTED];
     pattern::fill(canary, &mut expected);
@@ -343,7 +343,7 @@ pub fn planted(memory: &File, finished: &Finished, canary: u64) -> Vec<Finding> 
     places.into_iter().filter(|place| !there(place)).map(Finding::NoSecret).collect()
 }
 
-/// Secrets put into the pool are found: the search that found nothing could have.
+/// Checks that secrets which are put into the pool are found: the search works.
 fn can_find(hunt: &mut Hunt, shared: &[Range<u64>], canary: u64, data: &[u8]) -> Option<Finding> {
     let at = (shared.last()?.end << 16) - 24;
     let word = pattern::splitmix64(canary.wrapping_add(3));
@@ -360,5 +360,5 @@ fn can_find(hunt: &mut Hunt, shared: &[Range<u64>], canary: u64, data: &[u8]) ->
     (!expected.iter().all(|leak| found.contains(leak))).then_some(Finding::Unnoticed)
 }
 
-/// An address in the kernel's image, which two small numbers side by side would look like.
+/// An address in the kernel's image; two adjacent small numbers could look like it.
 const LOW: u64 = 0x40_0008;

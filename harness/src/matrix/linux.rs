@@ -1,4 +1,4 @@
-//! Unmodified Linux as a secure VM under `postern-ultravisor`, where its kernel is: `make linux` builds it.
+//! Unmodified Linux as a secure VM under `postern-ultravisor`, if its kernel is there: `make linux` builds it.
 
 use crate::finding::Finding;
 use crate::matrix::fixture::{Context, Failure};
@@ -6,7 +6,7 @@ use crate::matrix::runner::Test;
 use std::path::Path;
 use std::process::Command;
 
-/// What `make linux` leaves, and what boots it.
+/// The kernel that `make linux` builds.
 const KERNEL: &str = "build/linux/vmlinux";
 const SCRIPT: &str = "scripts/linux.sh";
 /// Debian's own kernel, which `make bench` measures.
@@ -14,7 +14,7 @@ const DEBIAN: &str = "build/bench/linux/vmlinux";
 /// Exit status of `postern-ultravisor run --check` that found something.
 const FOUND: i32 = 3;
 
-/// A boot of Linux: what the script is told in its environment, and how that has to end.
+/// A boot of Linux: the script's environment, and the expected end.
 #[derive(Clone, Copy)]
 struct Boot {
     environment: &'static [(&'static str, &'static str)],
@@ -26,7 +26,7 @@ struct Boot {
 #[must_use]
 pub fn tests() -> Vec<Test> {
     vec![
-        // Linux's own words about disks, a file system, UDP and TCP are compared by the script with the host's.
+        // The script compares Linux's output about disks, a file system, UDP and TCP with the host's data.
         test(
             "job",
             Boot {
@@ -40,7 +40,7 @@ pub fn tests() -> Vec<Test> {
                 ],
             },
         ),
-        // Another interrupt controller, and firmware that has no RTAS text to measure.
+        // Another interrupt controller, and firmware without a measured RTAS text.
         test(
             "vof-xics",
             Boot {
@@ -82,7 +82,7 @@ pub fn tests() -> Vec<Test> {
                 said: &["linux: svm=0", "does not know that it is secure"],
             },
         ),
-        // Three disks answer once with a status that does not exist, each in the place of one of QEMU's; so is the card.
+        // Servers replace QEMU's three disks, each of which answers once with a status that does not exist, and the card.
         test(
             "lie",
             Boot {
@@ -112,7 +112,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// Without the kernels that it needs a test is skipped.
+/// A test that is skipped without the kernels that it needs.
 fn test(name: &str, boot: Boot) -> Test {
     Test::new(format!("linux/{name}"), move |context: &Context| {
         if !Path::new(KERNEL).exists() {

@@ -1,4 +1,4 @@
-//! A host that hands over a bad device tree: the guest names what is wrong and ends with a failure.
+//! A host that passes a bad device tree: the guest names the fault and ends with a failure.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -21,11 +21,11 @@ use std::time::Duration;
 const BAD_TREE: u8 = 2;
 /// Where QEMU puts the image.
 const IMAGE: u64 = 4 << 20;
-/// What lies between the end of the stack that the boot stage uses and the end of the image (`linker.ld`).
+/// Bytes between the end of the boot stage's stack and the end of the image (`linker.ld`).
 const ABOVE_STACK: u64 = 0x2_0000 + 7 * 0x4_0000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What is done to the tree.
+/// The change of the tree.
 #[derive(Clone, Copy, Debug)]
 pub enum Damage {
     /// A header word gets this value.
@@ -42,9 +42,9 @@ pub enum Damage {
         /// The value.
         word: u32,
     },
-    /// Every occurrence of these bytes becomes those, as many.
+    /// Every occurrence of the first bytes is replaced by the second, of the same length.
     Replace(&'static [u8], &'static [u8]),
-    /// The tree lies here, too, and this one is handed over.
+    /// The tree is copied to this address, and the copy's address is passed.
     MovedTo(u64),
 }
 
@@ -77,7 +77,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// A tree on the stack of whoever reads it would change meanwhile.
+/// A tree that lies on the boot stage's stack, where it would change while it is read.
 fn over_stack(context: &Context) -> Result<(), Failure> {
     case!("DT-20", Halt, Q);
     let image = KernelImage::load(&context.kernel);
@@ -86,7 +86,7 @@ fn over_stack(context: &Context) -> Result<(), Failure> {
     refused(context, Damage::MovedTo(stack - 0x4000), "over the image or its stacks")
 }
 
-/// A tree without the size of a cache block costs time, nothing else.
+/// A tree without the size of a cache block only costs time.
 fn unsaid_cache_block(context: &Context) -> Result<(), Failure> {
     const SAID: &str = "cleared word by word";
     let unsaid = Damage::Replace(b"d-cache-block-size\0", b"d-cache-block-sort\0");
@@ -101,7 +101,7 @@ fn unsaid_cache_block(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Where the tree names no RTAS services no device is found, and the guest still powers off.
+/// If the tree names no RTAS services, no device is found, and the guest still powers off.
 fn no_services(context: &Context) -> Result<(), Failure> {
     let none = Damage::Replace(b"\0\0\0\x01rtas\0", b"\0\0\0\x01rats\0");
     let finished = handed_over(context, &[none], |fixture| {
@@ -109,7 +109,7 @@ fn no_services(context: &Context) -> Result<(), Failure> {
         Ok(())
     })?;
     let mut findings = judge::end(&finished, 0);
-    // What ibm,nmi-register would have taken.
+    // Without ibm,nmi-register the handlers are the plain vectors.
     findings.extend(judge::fact(&finished, "nmi.handlers", "vectors"));
     verdict(finished, findings)
 }

@@ -1,5 +1,5 @@
-//! What UV_ESM measures is what was given to QEMU, wherever the image was loaded: the kernel's file byte for
-//! byte, the arguments, the initrd. The guest states the build id of that file.
+//! UV_ESM measures the same bytes that QEMU was given, wherever the image was loaded: the kernel's file, the arguments,
+//! the initrd. The guest states the build id of that file.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -9,10 +9,10 @@ use crate::run::INITRD;
 use crate::variable::Firmware;
 use postern_ultravisor::image::sha512;
 
-/// On a frame boundary, and on no larger one.
+/// An address aligned to a frame, and not more.
 const ELSEWHERE: u64 = 0x234_0000;
 
-/// What comes before the 20 bytes of a build id in an ELF file: lengths, kind and name of the note.
+/// The bytes before the 20 bytes of a build id in an ELF file: lengths, kind and name of the note.
 const BUILD_NOTE: [u8; 16] = *b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
 
 /// The build id of an image's file, in hexadecimal; nothing without one.
@@ -22,7 +22,7 @@ pub(super) fn build_id(file: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The tests. Our ROM knows one address only.
+/// The tests. Our ROM supports one address only.
 #[must_use]
 pub fn tests() -> Vec<Test> {
     let cases = [

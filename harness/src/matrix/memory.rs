@@ -1,4 +1,4 @@
-//! The guest's memory map, and what happens when one of its rules is broken on purpose.
+//! The guest's memory map, and deliberate breaches of its rules.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -18,22 +18,22 @@ const DATA_STORAGE: u64 = 0x300;
 /// A fetch that the map forbids.
 const INSTRUCTION_STORAGE: u64 = 0x400;
 
-/// MiB of memory that are tried.
+/// MiB of memory of the largest machine.
 const LARGE: u64 = 64 << 10;
-/// Bytes of memory that need not come up among what was filled.
+/// Most bytes of memory that the heap does not fill.
 const USED: u64 = 64 << 20;
 /// Blocks are no smaller than 1 MiB: what is left at the end of a stretch may be, and of `-bios` the tree.
 const ROUNDING: u64 = 8 << 20;
 
-/// What the tree reserves of large memory where each frame has to be proved, from above 4 GiB to below the top.
+/// Start of the tree's reservation in large memory where each frame has to be brought in: from above 4 GiB to below the
+/// top.
 const MIDDLE_START: u64 = 17 << 28;
 const MIDDLE: u64 = 59 << 30;
-/// Bytes that are proved by one pair of calls, unless they are the last of a piece of memory or of a block: blocks
-/// are of a GiB.
+/// Bytes that one pair of calls brings in, except at the end of a memory range or of a block; blocks have 1 GiB.
 const BATCH: u64 = 16 << 20;
 const PIECES: u64 = 16;
 
-/// Where the exception must point, seen from the address that the guest announced.
+/// Where the exception must point, relative to the address that the guest printed.
 #[derive(Clone, Copy, Debug)]
 enum Points {
     /// DAR there.
@@ -79,13 +79,13 @@ pub fn tests() -> Vec<Test> {
     }
     let large = GuestConfig { mebibytes: LARGE, ..GuestConfig::new(Firmware::Bios, true, true) };
     tests.push(test("proved-lazily/64G", large, lazy));
-    // Each frame is proved: between 4 GiB and the top, most are taken away.
+    // Each frame has to be brought in: most frames between 4 GiB and the top are reserved.
     tests.push(test("filled/64G", large, |context, config| fill(context, config, &[], MIDDLE)));
     let config = GuestConfig { mebibytes: LARGE, ..GuestConfig::new(Firmware::Vof, false, true) };
     tests.push(test("filled/64G", config, |context, config| fill(context, config, &[LARGE << 20], 0)));
     let nodes = [1 << 30, 3 << 30, 28 << 30, 32 << 30];
     tests.push(test("filled/64G/numa", config, move |context, config| fill(context, config, &nodes, 0)));
-    // The rules are the image's, whoever loaded it and whatever runs it.
+    // The rules hold with every firmware and CPU.
     let vof = GuestConfig { cpu: Cpu::Power10, ..GuestConfig::new(Firmware::Vof, true, true) };
     tests.push(test("map/power10", vof, map_is_sound));
     for (name, points) in [("pool-execute", Points::FetchAt), ("text-write", Points::DataAt)] {
@@ -117,7 +117,7 @@ fn map_is_sound(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A guest proves what it uses, and no more.
+/// A guest brings in only the memory that it uses.
 fn lazy(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, config)?;
     fixture.dir.touches_little();
@@ -132,8 +132,8 @@ fn lazy(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The heap reaches all of memory, whatever its size and number of nodes, but for what the tree reserves: so many bytes
-/// from [`MIDDLE_START`] on.
+/// The heap can use all memory, whatever its size and number of nodes, except the tree's reservation: `reserved` bytes from
+/// [`MIDDLE_START`] on.
 fn fill(context: &Context, config: GuestConfig, nodes: &[u64], reserved: u64) -> Result<(), Failure> {
     let mut fixture = Fixture::new(&context.on_test_image(), config)?;
     if let Some(protection) = fixture.protection.as_mut().filter(|_| reserved > 0) {
@@ -148,7 +148,7 @@ fn fill(context: &Context, config: GuestConfig, nodes: &[u64], reserved: u64) ->
     let memory = judge::memory(&finished);
     let found = map::violations(&finished.report, memory.bytes, &memory.shared.now, &memory.reserved);
     findings.extend(found.into_iter().map(Finding::Map));
-    // Image, pool, initrd, tree, what firmware keeps, and what the ultravisor takes under 768 MiB.
+    // Not used: image, pool, initrd, tree, firmware's memory, and the ultravisor's below 768 MiB.
     let whole = finished.memory - reserved;
     findings.extend(within(&finished, "memory.filled_bytes", whole - USED..whole));
     if config.secure {

@@ -1,4 +1,4 @@
-//! The monitor: a person, a script and a hostile host type at the guest's console.
+//! The monitor, with input from a user, a script and a hostile host.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 const READY: &str = "postern: monitor=ready";
 const NO_COMMAND: &str = "no command; help lists them";
 const HALP: &str = "halp: no command; help lists them";
-/// Random bytes of a host that types without sense.
+/// Random bytes that a host types.
 const NOISE: usize = 4096;
 
 /// The tests.
@@ -42,12 +42,12 @@ fn type_at(
     if session.qemu.console().wait_for(LIMIT, |line| line == READY).is_none() {
         findings.push(Finding::NeverSaid(READY));
     }
-    // A guest that has ended says so by itself.
+    // A guest that has ended already is checked by its end.
     drop(session.qemu.type_in(keys));
     let finished = session.finish(LIMIT);
     findings.extend(judge::end(&finished, 0));
     findings.extend(judge::fact(&finished, "monitor", "done"));
-    // The image has to be there to be compared with: the folder goes with the fixture.
+    // The image is copied for the comparison: the fixture's folder is removed with it.
     let copy = std::env::temp_dir().join(format!("postern-monitor-{}-{}", std::process::id(), seed()));
     std::fs::copy(&data, &copy).map_err(|error| Finding::File(data, error))?;
     Ok((finished, copy, findings))
@@ -58,7 +58,7 @@ fn said(finished: &Finished, lines: &[&'static str]) -> Vec<Finding> {
     never.map(|line| Finding::NeverSaid(line)).collect()
 }
 
-/// Commands, with slips of the finger, by completion and from history.
+/// Commands with typing errors, by completion and from history.
 fn typed(context: &Context) -> Result<(), Failure> {
     let keys = b"hepl\x7f\x7flp\rrq\x1b[D\x1b[Di\rcpu\x1b[D\x1b[Cs\rbl\tre\t0\rping 10.0.2.2\r\
                  halp\rpool\r\x1b[A\x1b[A\rwrong\x15net\rblk read 0 7\rfacts\roff\r";
@@ -93,7 +93,7 @@ fn typed(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Whatever is typed, the guest goes on and ends when it is told to.
+/// Whatever is typed, the guest goes on and ends when told.
 fn noise(context: &Context) -> Result<(), Failure> {
     let _ = case!("OUT-10", Work, Q);
     let mut keys = vec![0; NOISE];
@@ -108,7 +108,7 @@ fn noise(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// In a secure guest the host types: it is shown what the summary shows, and no block.
+/// In a secure guest the host types: it sees the same as in the summary, and no block of a disk.
 fn secure(context: &Context) -> Result<(), Failure> {
     let _ = case!("OUT-10", Fail, Q);
     let keys =

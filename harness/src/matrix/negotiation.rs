@@ -8,7 +8,7 @@ use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
 use crate::variable::Firmware;
 
-/// A machine, as QEMU's options say it, and what the guest makes of it.
+/// A machine, as QEMU's options, and the guest's result.
 struct Offer {
     name: &'static str,
     firmware: Firmware,
@@ -17,7 +17,7 @@ struct Offer {
     interrupts: &'static str,
 }
 
-/// SLOF runs this before the kernel: the root has another method of that name, which answers an error.
+/// SLOF runs this before the kernel: it replaces the root's method of that name by one that returns an error.
 const REFUSES: &str = "nvramrc=\" /\" find-device : ibm,client-architecture-support drop true ; device-end";
 
 const OFFERS: [Offer; 3] = [
@@ -28,7 +28,7 @@ const OFFERS: [Offer; 3] = [
         cas: "refused",
         interrupts: "msi-x",
     },
-    // Without XICS, to ask for it would end the machine.
+    // A machine without XICS: firmware would end it if the kernel asked for XICS.
     Offer {
         name: "xive-only",
         firmware: Firmware::Vof,
@@ -54,7 +54,7 @@ pub fn tests() -> Vec<Test> {
     OFFERS.iter().map(test).collect()
 }
 
-/// Whatever comes of it, the work is done.
+/// The work is done, whatever the result of the negotiation.
 fn negotiates(context: &Context, offer: &Offer) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(offer.firmware, false, true))?;
     fixture.data_disk(1 << 20)?;

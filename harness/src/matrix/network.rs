@@ -12,11 +12,11 @@ use crate::session::Session;
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
 
-/// What QEMU gives to the first card, in both notations.
+/// The address that QEMU gives to the first card, in both notations.
 const MAC: Mac = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
-/// Connections that are asked for and never completed: many times the twelve sockets.
+/// Connections that are opened and never completed: many times the twelve sockets.
 const FLOOD: u16 = 200;
-/// Who is served meanwhile.
+/// Number of clients that are served meanwhile.
 const CLIENTS: u16 = 5;
 const MAC_TEXT: &str = "52:54:00:12:34:56";
 
@@ -44,7 +44,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// Many more connections are asked for than there are sockets, and none is completed: clients are served meanwhile.
+/// Many more connections are opened than there are sockets, and none is completed: clients are served meanwhile.
 fn half_open_flood(context: &Context, config: GuestConfig, page: bool) -> Result<(), Failure> {
     let _ = case!("NET-18", Work, Q);
     let mut fixture = Fixture::new(context, config)?;
@@ -76,7 +76,7 @@ fn second_card(context: &Context) -> Result<(), Failure> {
     let _ = case!("OUT-06", Fail, Q);
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, false))?;
     let root = fixture.dir.root().to_path_buf();
-    // Nobody answers at this end.
+    // This end does not answer.
     let _silent = Wire::new(&root).map_err(|error| Finding::File(root.clone(), error))?;
     fixture.machine.net = Net::Netdev(Wire::netdev(&root));
     let second = [
@@ -104,7 +104,7 @@ fn wire(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let root = fixture.dir.root().to_path_buf();
     let mut wire = Wire::new(&root).map_err(|error| Finding::File(root.clone(), error))?;
     fixture.machine.net = Net::Netdev(Wire::netdev(&root));
-    // The demo pings its gateway, which is us.
+    // The demo pings its gateway, which is this test.
     fixture.word("ip=192.0.2.2/24 gw=192.0.2.1 run=demo,net-serve serve=60");
     let mut session = fixture.start()?;
     let mut findings = Vec::new();

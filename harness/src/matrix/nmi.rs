@@ -1,7 +1,7 @@
-//! System reset and machine check: the guest says where it was, and ends, whichever way they come in.
+//! System reset and machine check: the guest reports where it was, and ends, by whichever path they enter.
 //!
-//! QEMU's monitor presses the reset button. It has no machine check for a guest that runs under TCG, so that one is
-//! brought about by hand: through the gdb server, in the state that the hypervisor and the CPU would leave.
+//! QEMU's monitor sends system resets. It has no machine check for a guest under TCG, so the test makes one through the
+//! gdb server, with the state that the hypervisor and the CPU would leave.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -24,10 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const CHECK: u64 = 0x1c20;
 /// Where QEMU leaves an error log in the RTAS area (`RTAS_ERROR_LOG_OFFSET`, `include/hw/ppc/spapr.h`).
 const LOG_OFFSET: u64 = 0x30;
-/// What QEMU's log of an error begins with that could not be recovered from: version 6, synchronous, uncorrectable ECC.
+/// Start of QEMU's log of an unrecoverable error: version 6, synchronous, uncorrectable ECC.
 const LOG_HEAD: [u8; 8] = [0x06, 0x74, 0x14, 0x09, 0, 0, 0, 0];
 const LOG_SAID: &str = "version 6, error, synchronous, not recovered, type 0x09";
-/// A value of r3 that the guest has to find again.
+/// The value of r3 that the guest has to report.
 const R3: u64 = 0x0123_4567_89ab_cdef;
 /// MSR that the interrupt leaves: 64-bit and little-endian, nothing else (Power ISA 3.0B, book III 6.5).
 const MSR: u64 = 1 << 63 | 1;
@@ -51,7 +51,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// The operator's reset button.
+/// A system reset from QEMU's monitor.
 fn system_reset(context: &Context, config: GuestConfig, way: &str) -> Result<(), Failure> {
     case!("IRQ-05", Halt, Q);
     let mut fixture = Fixture::new(context, config)?;
@@ -98,7 +98,7 @@ fn machine_check(context: &Context, config: GuestConfig) -> Result<(), Failure> 
     verdict(finished, findings)
 }
 
-/// A guest that serves a network on which nothing happens.
+/// A guest that serves a network without traffic.
 fn serving(fixture: &mut Fixture) -> Result<(Session, Vec<Finding>), Failure> {
     fixture.machine.net = Net::User;
     fixture.word("run=net-serve serve=100 ip=10.0.2.15/24 gw=10.0.2.2");
@@ -115,19 +115,19 @@ fn reported(finished: &Finished, vector: &str, way: &str) -> Vec<Finding> {
     findings
 }
 
-/// Where the guest says that its RTAS area is.
+/// Address of the RTAS area, as the guest printed it.
 fn area(session: &Session) -> Option<u64> {
     const BASE: &str = "postern: nmi.area=0x";
     let line = session.qemu.console().wait_for(Duration::ZERO, |line| line.starts_with(BASE))?;
     u64::from_str_radix(line.strip_prefix(BASE)?, 16).ok()
 }
 
-/// Stops the guest wherever it is and lets it go on as after a machine check. Answers where it was.
+/// Stops the guest wherever it is and continues it as after a machine check. Returns the address where it was.
 fn check(socket: &Path, area: u64) -> Result<u64, GdbError> {
     let mut client = Client::connect(socket, PATIENCE)?;
     let [pc, msr, srr0, srr1, r3] = ["pc", "msr", "srr0", "srr1", "r3"].map(|name| client.register(name));
     let (pc, msr, srr0, srr1, r3) = (pc?, msr?, srr0?, srr1?, r3?);
-    // The kernel runs little-endian, and so do the registers' bytes.
+    // The kernel runs little-endian, and the registers' bytes have the same order.
     let mut read = |register| {
         let bytes = client.read_register(register)?;
         Ok::<_, GdbError>(bytes.iter().rev().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)))

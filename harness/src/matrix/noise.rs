@@ -1,6 +1,6 @@
-//! A host that overwrites what is shared, under the feet of honest devices: rings, requests and data, at any
-//! moment. With ACCESS_PLATFORM a device follows even a forged descriptor no further than the pool, and the
-//! guest loses payload and devices, but nothing of its own.
+//! A host that overwrites shared memory at any moment while honest devices use it: rings, requests and data. With
+//! ACCESS_PLATFORM a device cannot reach beyond the pool even by a forged descriptor. The guest loses payload and devices,
+//! but no private data.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -20,14 +20,14 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-/// Statuses that are documented for a guest whose devices fail: done, a device, a verification.
+/// Documented statuses of a guest whose devices fail: done, a device failed, a verification failed.
 const STATUSES: [u8; 3] = [0, 6, 7];
 /// Exit status: the pool could not be shared.
 const NOT_SHARED: u8 = 5;
 /// A line that is there when all devices are up.
 const DEVICES_UP: &str = "postern: net0.mac=";
 
-/// What is overwritten, and when.
+/// Which memory is overwritten, and when.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     /// All of it, again and again from the moment when it is shared.
@@ -58,8 +58,8 @@ pub fn tests() -> Vec<Test> {
     [true, false].into_iter().flat_map(test).collect()
 }
 
-/// Without ACCESS_PLATFORM, QEMU's devices would follow a forged descriptor anywhere, as no IOMMU is between them
-/// and memory: there the devices are servers, which follow it no further than an ultravisor lets them.
+/// Without ACCESS_PLATFORM no IOMMU is between QEMU's devices and memory, so a forged descriptor could name any address:
+/// there the devices are servers, which access only memory that the ultravisor allows.
 fn run(context: &Context, kind: Kind, access_platform: bool) -> Result<(), Failure> {
     let mut fixture =
         Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Bios, true, access_platform))?;
@@ -82,7 +82,7 @@ fn run(context: &Context, kind: Kind, access_platform: bool) -> Result<(), Failu
     let rounds = overwrite(&session, &memory, kind, canary).map_err(failed)?;
     let finished = session.finish(LIMIT);
     let accounts = servers.map(Servers::finish).transpose().map_err(Finding::Server)?.unwrap_or_default();
-    // Noise in the moment of the share itself is a share that failed: one other range is tried.
+    // Noise during the share makes the share fail: one other range is tried.
     let early = matches!(kind, Kind::Always);
     let allowed = |status: &u8| STATUSES.contains(status) || (early && *status == NOT_SHARED);
     let status = finished.report.exit_status.filter(allowed);
@@ -96,7 +96,7 @@ fn run(context: &Context, kind: Kind, access_platform: bool) -> Result<(), Failu
     } else {
         findings.extend(judge::exposure(&finished, access_platform));
     }
-    // What a forged descriptor names is refused; where the queues are is not the pool's to say.
+    // The target of a forged descriptor may be refused; the addresses of the queues do not come from the pool.
     let ring = |refusal: &Refusal| !matches!(refusal.part, Part::Data { .. });
     let of = |a: &Account| {
         a.ledger.refusals().into_iter().filter(ring).map(|r| Finding::Refused(a.device, r)).collect()
@@ -109,7 +109,7 @@ fn run(context: &Context, kind: Kind, access_platform: bool) -> Result<(), Failu
     verdict(finished, findings)
 }
 
-/// Overwrites until the guest has ended or its time is up; how often that was.
+/// Overwrites until the guest has ended or its time is up; returns how often.
 fn overwrite(session: &Session, memory: &std::fs::File, kind: Kind, seed: u64) -> io::Result<u32> {
     let deadline = Instant::now() + LIMIT;
     let mut noise = Noise::new(seed);

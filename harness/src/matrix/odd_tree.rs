@@ -1,4 +1,4 @@
-//! Trees that can be, and that no machine of QEMU's has: the guest works, or names what it cannot work with.
+//! Valid trees that no machine of QEMU's has: the guest works, or names the unsupported part.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -15,10 +15,10 @@ use postern_ultravisor::host::{Rule, Subject, Value};
 const LARGE: u64 = 6 << 10;
 /// An address there.
 const HIGH: u64 = 5 << 30;
-/// CPU nodes, more than the kernel and any ultravisor has room for.
+/// CPU nodes: more than the kernel or any ultravisor supports.
 const MANY: u32 = 10_000;
 
-/// CPU nodes, for all of which there is room in a tree.
+/// CPU nodes: as many as fit into a tree.
 const MANY_THAT_FIT: u32 = 5_000;
 /// Exit status: bad device tree.
 const BAD_TREE: u8 = 2;
@@ -77,7 +77,7 @@ fn odd(context: &Context, smp: u32, secure: bool, edits: &[Edit], ends: Ends) ->
         GuestConfig { smp, mebibytes, ..GuestConfig::new(Firmware::Bios, true, false) },
     )?;
     if is_high {
-        // QEMU starts a CPU in 32-bit mode, in which r3 has no such address.
+        // QEMU starts a CPU in 32-bit mode, in which r3 cannot have such an address.
         fixture.machine.rom = fixture.dir.path("rom");
         let written = std::fs::write(&fixture.machine.rom, wide_rom());
         written.map_err(|error| Finding::File(fixture.machine.rom.clone(), error))?;
@@ -130,7 +130,7 @@ fn wide_rom() -> Vec<u8> {
     rom
 }
 
-/// Both disks get the message source of the first: each interrupt looks after both.
+/// Both disks get the MSI source of the first: each interrupt serves both.
 fn one_source(context: &Context) -> Result<(), Failure> {
     case!("IRQ-12", Work, Q);
     const QUERY: Subject = Subject::Rtas("ibm,query-interrupt-source-number");
