@@ -18,6 +18,9 @@ const LOOKS: u32 = 4096;
 /// Requests that a millisecond is allowed: more than any machine does, for a clock that stands still.
 const REQUESTS_PER_MS: u128 = 2000;
 
+/// Requests of so many bytes are worth a notification each: the device works on the next while this one is copied.
+const LARGE: u32 = 64 << 10;
+
 /// What the disk holds, as far as the answers to reads are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -177,10 +180,17 @@ impl Run {
             }
             let Some(first) = self.wait(disk) else { return Ok(()) };
             self.complete(first)?;
-            while let Some(next) = disk.poll() {
+            while !self.refills()
+                && let Some(next) = disk.poll()
+            {
                 self.complete(next)?;
             }
         }
+    }
+
+    /// Whether a completed request is followed by its successor at once, and not with a batch.
+    fn refills(&self) -> bool {
+        self.work.bytes >= LARGE
     }
 
     /// Submits as many requests as there are buffers and room.

@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes that one `dcbz` must clear for it to be used: the cache block of POWER8 and later.
 pub(crate) const BLOCK: usize = 128;
+/// Cache blocks that one turn of the longer loop clears.
+const TURN: usize = 4;
 /// Whether `dcbz` is used to clear memory.
 static BY_BLOCKS: AtomicBool = AtomicBool::new(false);
 
@@ -55,22 +57,45 @@ pub unsafe fn zero(to: *mut u8, len: usize) {
         unsafe { store(to, 0, len) };
         return;
     }
-    // SAFETY: head, blocks and tail are `len` bytes together, and the blocks begin at a boundary.
+    let (turns, single) = (blocks / TURN, blocks % TURN);
+    // SAFETY: head, blocks and tail are `len` bytes together, and the blocks begin at a boundary. CTR is named.
     unsafe {
         if head > 0 {
             store(to, 0, head);
         }
-        asm!(
-            "mtctr {n}",
-            "1: dcbz 0, {at}",
-            "addi {at}, {at}, {block}",
-            "bdnz 1b",
-            n = in(reg) blocks,
-            at = inout(reg_nonzero) to.add(head) => _,
-            block = const BLOCK,
-            out("ctr") _,
-            options(nostack, preserves_flags),
-        );
+        let mut at = to.add(head);
+        if turns > 0 {
+            asm!(
+                "mtctr {n}",
+                "1: dcbz 0, {at}",
+                "dcbz {second}, {at}",
+                "dcbz {third}, {at}",
+                "dcbz {fourth}, {at}",
+                "addi {at}, {at}, {bytes}",
+                "bdnz 1b",
+                n = in(reg) turns,
+                at = inout(reg_nonzero) at,
+                second = in(reg_nonzero) BLOCK,
+                third = in(reg_nonzero) 2 * BLOCK,
+                fourth = in(reg_nonzero) 3 * BLOCK,
+                bytes = const TURN * BLOCK,
+                out("ctr") _,
+                options(nostack, preserves_flags),
+            );
+        }
+        if single > 0 {
+            asm!(
+                "mtctr {n}",
+                "1: dcbz 0, {at}",
+                "addi {at}, {at}, {block}",
+                "bdnz 1b",
+                n = in(reg) single,
+                at = inout(reg_nonzero) at => _,
+                block = const BLOCK,
+                out("ctr") _,
+                options(nostack, preserves_flags),
+            );
+        }
         if tail > 0 {
             store(to.add(len.wrapping_sub(tail)), 0, tail);
         }

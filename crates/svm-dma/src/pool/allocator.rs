@@ -207,7 +207,7 @@ impl Pool {
 
     /// Gives a slot back; its bytes have been cleared. False when the handle did not match the record, and
     /// then nothing changed.
-    #[inline]
+    #[inline(always)]
     #[allow(clippy::needless_pass_by_value, reason = "the right to the slot ends here")]
     pub fn free(&mut self, slot: Slot) -> bool {
         let Slot { frame: index_of_frame, index, class, account, .. } = slot;
@@ -321,6 +321,7 @@ impl Pool {
     }
 
     /// Puts a frame, to which a slot came back, into the list where it belongs now: it was full, or is free.
+    #[inline(never)]
     fn relink(&mut self, index: u32, (account, class): (Account, SizeClass), was_full: bool, empty: bool) {
         let Some(holder) = self.holders.get_mut(usize::from(account.0)) else { return };
         let Some(head) = holder.partial.get_mut(class.index()) else { return };
