@@ -32,6 +32,10 @@ impl Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
+        // A twin that the tests have to find.
+        if cfg!(sabotage_careless) {
+            return;
+        }
         // SAFETY: the box is this value's own RAM. The stores are assembly, so the compiler does not remove them although
         // nobody reads them.
         unsafe { postern_arch::zero(self.memory.as_mut_ptr(), self.memory.len()) };

@@ -5,6 +5,7 @@ use crate::finding::Finding;
 use crate::judge;
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
+use crate::observe::leaks::Secrets;
 use crate::qemu::process::Output;
 use crate::run::INITRD;
 use crate::session::Finished;
@@ -13,6 +14,7 @@ use esm_blob::archive::{ArchiveError, prepend};
 use esm_blob::{MACHINE_LOCKBOX, PrivateKey, ReadError, Recipe};
 use postern_cases::case;
 use postern_ultravisor::call::Code;
+use postern_ultravisor::frames::FRAME_SIZE;
 use postern_ultravisor::{Outcome, Requirement};
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -25,6 +27,8 @@ use std::time::Instant;
 const NOT_SECURE: u8 = 4;
 /// The file that guests ask for.
 const NAME: &str = "disk-key";
+/// How a guest asks for it.
+pub const WORD: &str = "secret=disk-key";
 /// Its content: two full chunks and a part of one, with bytes that occur nowhere else.
 pub const SECRET: &[u8] =
     b"q7Zt-0fWx#Lk93Vb!uYpE2mR@8sNjC6hGd%4TaQ^1oXzB5v&KiJw*MeFyU+rHcS=PgDl~nA0tQ?xW9bZ<kV3>jR7|mL2{sY6}pN8_\
@@ -121,13 +125,7 @@ impl Plan {
         fixture.machine.net = Net::None;
         fixture.data_disk(1 << 20)?;
         fixture.word(words);
-        if let Some(protection) = &mut fixture.protection {
-            protection.tpm = Some(key("machine"));
-        }
-        let digests = blob::digests(&fixture.machine, INITRD).map_err(Finding::Blob)?;
-        let mut recipe = Recipe::new(key("other").to_public(), digests);
-        recipe.recipients.push(key("machine").to_public());
-        recipe.files.push((NAME.to_owned(), SECRET.to_vec()));
+        let recipe = recipe(&mut fixture)?;
         Ok(Self { fixture, recipe, initrd: INITRD.to_vec(), tamper: |_| {} })
     }
 
@@ -147,8 +145,33 @@ impl Plan {
     }
 }
 
+/// The blob that is right for a guest whose command line is complete, and the key that opens it in the TPM's place.
+fn recipe(fixture: &mut Fixture) -> Result<Recipe, Failure> {
+    if let Some(protection) = &mut fixture.protection {
+        protection.tpm = Some(key("machine"));
+    }
+    let digests = blob::digests(&fixture.machine, INITRD).map_err(Finding::Blob)?;
+    let mut recipe = Recipe::new(key("other").to_public(), digests);
+    recipe.recipients.push(key("machine").to_public());
+    recipe.files.push((NAME.to_owned(), SECRET.to_vec()));
+    Ok(recipe)
+}
+
+/// Gives a guest of another test, whose command line is complete, a blob with the secret. It asks with [`WORD`].
+///
+/// # Errors
+/// The blob could not be made.
+pub fn give(fixture: &mut Fixture) -> Result<(), Failure> {
+    let recipe = recipe(fixture)?;
+    let initrd = fixture.machine.initrd.clone().unwrap_or_default();
+    Ok(blob::write(&recipe, INITRD, &initrd).map_err(Finding::Blob)?)
+}
+
 /// The guest gets the secret; the console does not show it, and guest memory does not hold it after the run.
-fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
+///
+/// # Errors
+/// The guest does otherwise.
+pub fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     let (finished, memory, _fixture) =
         Plan::new(context, firmware, "run=blk-digest secret=disk-key")?.boot()?;
     let mut findings = judge::end(&finished, 0);
@@ -178,23 +201,22 @@ fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Address of a word of the secret in guest memory, as bytes or as a register's value is stored.
-fn nowhere(finished: &Finished, memory: &File) -> Result<Option<Finding>, Failure> {
-    const PAGE: usize = 4096;
-    let words = SECRET.as_chunks().0;
-    let mut wanted: Vec<u64> =
-        words.iter().flat_map(|word| [u64::from_le_bytes(*word), u64::from_be_bytes(*word)]).collect();
-    wanted.sort_unstable();
-    let (mut piece, empty) = (vec![0; 256 * PAGE], [0; PAGE]);
-    for at in (0..finished.memory).step_by(piece.len()) {
-        let read = memory.read_exact_at(&mut piece, at);
-        read.map_err(|error| Finding::File("guest memory".into(), error))?;
-        // Most pages were never written.
-        for (page, bytes) in piece.chunks_exact(PAGE).enumerate().filter(|(_, bytes)| *bytes != empty) {
-            let words = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
-            if let Some(word) = words.clone().position(|word| wanted.binary_search(&word).is_ok()) {
-                return Ok(Some(Finding::SecretLeft(at + (page * PAGE + 8 * word) as u64)));
-            }
+/// Address of a part of the secret in guest memory, private or shared.
+///
+/// # Errors
+/// Memory cannot be read.
+pub fn nowhere(finished: &Finished, memory: &File) -> Result<Option<Finding>, Failure> {
+    /// Frames that are looked at together.
+    const PIECE: usize = 16;
+    let mut secrets = Secrets::none();
+    secrets.blob(SECRET);
+    let frames = finished.memory / FRAME_SIZE;
+    for first in (0..frames).step_by(PIECE) {
+        let piece = first..frames.min(first + PIECE as u64);
+        let found = secrets.search(memory, std::slice::from_ref(&piece));
+        let found = found.map_err(|error| Finding::File("guest memory".into(), error))?;
+        if let Some(leak) = found.first() {
+            return Ok(Some(Finding::SecretLeft(leak.at)));
         }
     }
     Ok(None)

@@ -1,7 +1,8 @@
 //! Shows that tests of a hostile platform can fail: an image that waits for locks without a limit, prints registers in
-//! each report and prints memory from before UV_ESM fails each of them.
+//! each report, leaves its secret in memory and prints memory from before UV_ESM fails each of them.
 
 use crate::finding::Finding;
+use crate::matrix::blob;
 use crate::matrix::disclosure;
 use crate::matrix::esm;
 use crate::matrix::fixture::{Context, Failure};
@@ -34,6 +35,10 @@ pub fn tests() -> Vec<Test> {
                 && shows(|shown| matches!(shown, Shown::Content(..)))
                 && shows(|shown| matches!(shown, Shown::Unlisted(_)));
             finds(result, |_| all)
+        }),
+        Test::new("sabotage/careless/secret", |context| {
+            let left = |finding: &Finding| matches!(finding, Finding::SecretLeft(_));
+            finds(blob::secret(&careless(context), Firmware::Vof), left)
         }),
         Test::new("sabotage/careless/older", |context| {
             let older = |finding: &Finding| matches!(finding, Finding::OtherWords { .. });

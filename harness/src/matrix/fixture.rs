@@ -35,7 +35,7 @@ pub struct Context {
     pub sabotage: PathBuf,
     /// The image that gives its devices private buffers.
     pub skip_bounce: PathBuf,
-    /// The image that waits for locks without a limit and prints private data.
+    /// The image that waits for locks without a limit, prints private data and leaves its secret in memory.
     pub careless: PathBuf,
     /// The ROM.
     pub rom: PathBuf,

@@ -1,9 +1,10 @@
 //! Secrets in private memory, and a host that searches all shared memory for them at any moment of a guest's work: for
-//! the guest's canaries, for addresses of private memory, and for the data of each completed request, of disk and
-//! network.
+//! the guest's canaries, for addresses of private memory, for the data of each completed request, of disk and network,
+//! and for the secret of its ESM blob, which is in no memory at the end.
 
 use crate::finding::Finding;
 use crate::judge;
+use crate::matrix::blob;
 use crate::matrix::boot_matrix::SERVING;
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::refusing::{self, Served, Violations, refusals};
@@ -234,16 +235,18 @@ fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let data = fixture.data_disk(DATA_BYTES)?;
     let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
     fixture.word(&format!(
-        "run=blk-digest,blk-pattern,net-serve serve=100 patience=120 seed={seed} canary={canary}"
+        "run=blk-digest,blk-pattern,net-serve serve=100 patience=120 seed={seed} canary={canary} {}",
+        blob::WORD
     ));
     let (mut session, served, first) = if access_platform {
         // QEMU's own devices: rust-vmm knows no IOMMU.
         fixture.machine.net = Net::User;
+        blob::give(&mut fixture)?;
         (fixture.start()?, None, First::Limit)
     } else {
         let hold = Arc::new(Hold::default());
         let Served { session, servers, cable } =
-            refusing::start_held(&mut fixture, Violations::default(), Some(&hold))?;
+            refusing::start_held(&mut fixture, Violations::default(), Some(&hold), blob::give)?;
         (session, Some((servers, cable)), First::Server(hold))
     };
     let path = session.machine.attachment.as_ref().map(|a| a.memory.clone()).unwrap_or_default();
@@ -254,7 +257,8 @@ fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     if let First::Limit = first {
         monitor.throttle_bytes(0, HELD_BACK).map_err(Finding::Monitor)?;
     }
-    let secrets = Secrets::new(canary, session.machine.memory);
+    let mut secrets = Secrets::new(canary, session.machine.memory);
+    secrets.blob(blob::SECRET);
     let accounts = served.as_ref().map(|(servers, _)| servers.accounts()).unwrap_or_default();
     let server = accounts.first().cloned();
     let mut hunt = Hunt { memory, path, secrets, monitor, accounts, rings: Vec::new(), first, in_flight: 0 };
@@ -326,6 +330,8 @@ fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let shared = finished.shared().now;
     findings.extend(hunt.search_in(&shared, None));
     findings.extend(planted(&hunt.memory, &finished, canary));
+    findings.extend(judge::fact(&finished, "secret.bytes", &blob::SECRET.len().to_string()));
+    findings.extend(blob::nowhere(&finished, &hunt.memory)?);
     findings.extend(can_find(&mut hunt, &shared, canary, &disks.data));
     verdict(finished, findings)
 }
@@ -345,9 +351,11 @@ pub fn planted(memory: &File, finished: &Finished, canary: u64) -> Vec<Finding> 
 
 /// Checks that secrets which are put into the pool are found: the search works.
 fn can_find(hunt: &mut Hunt, shared: &[Range<u64>], canary: u64, data: &[u8]) -> Option<Finding> {
-    let at = (shared.last()?.end << 16) - 24;
+    let at = (shared.last()?.end << 16) - 32;
     let word = pattern::splitmix64(canary.wrapping_add(3));
-    let bytes = [word.to_le_bytes(), LOW.to_le_bytes(), *data.first_chunk()?].concat();
+    let bytes =
+        [word.to_le_bytes(), LOW.to_le_bytes(), *data.first_chunk()?, *blob::SECRET[64..].first_chunk()?]
+            .concat();
     if let Err(error) = hunt.memory.write_all_at(&bytes, at) {
         return Some(Finding::File(hunt.path.clone(), error));
     }
@@ -356,6 +364,7 @@ fn can_find(hunt: &mut Hunt, shared: &[Range<u64>], canary: u64, data: &[u8]) ->
         Leak { at, secret: Secret::Canary },
         Leak { at: at + 8, secret: Secret::Address(LOW) },
         Leak { at: at + 16, secret: Secret::Done("a read of the disk") },
+        Leak { at: at + 24, secret: Secret::Blob },
     ];
     (!expected.iter().all(|leak| found.contains(leak))).then_some(Finding::Unnoticed)
 }

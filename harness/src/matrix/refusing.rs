@@ -56,10 +56,10 @@ pub struct Served {
 /// # Errors
 /// A server or the guest did not start.
 pub fn start(fixture: &mut Fixture, violations: Violations) -> Result<Served, Failure> {
-    start_held(fixture, violations, None)
+    start_held(fixture, violations, None, |_| Ok(()))
 }
 
-/// As [`start`]; the first disk's reads wait for a hold.
+/// As [`start`]; the first disk's reads wait for a hold, and `complete` is done when the command line is complete.
 ///
 /// # Errors
 /// As [`start`].
@@ -67,6 +67,7 @@ pub fn start_held(
     fixture: &mut Fixture,
     violations: Violations,
     hold: Option<&Arc<Hold>>,
+    complete: impl FnOnce(&mut Fixture) -> Result<(), Failure>,
 ) -> Result<Served, Failure> {
     let mut servers = Servers::new(fixture.protection.is_some());
     for (number, disk) in fixture.machine.disks.iter_mut().enumerate() {
@@ -84,6 +85,7 @@ pub fn start_held(
         fixture.machine.memory_file = Some(memory);
     }
     fixture.word(WORDS);
+    complete(fixture)?;
     let session = fixture.start()?;
     servers.ask(&session);
     Ok(Served { session, servers, cable })

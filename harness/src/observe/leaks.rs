@@ -1,5 +1,5 @@
 //! Every byte that the guest shares, searched for what must not be there: canaries that it planted in private
-//! memory, addresses of private memory, and data of requests that are done.
+//! memory, addresses of private memory, data of requests that are done, and what a file of the ESM blob holds.
 
 use crate::pattern::splitmix64;
 use std::collections::HashMap;
@@ -14,6 +14,7 @@ const FRAME_SHIFT: u32 = 16;
 const CANARIES: u64 = 512;
 /// Where QEMU loads the kernel; numbers below are lengths and sectors rather than addresses.
 const LOWEST_ADDRESS: u64 = 4 << 20;
+const ZEROS: [u8; 1 << 12] = [0; 1 << 12];
 /// One word is remembered of that many bytes of data.
 const SAMPLE: usize = 512;
 
@@ -26,6 +27,8 @@ pub enum Secret {
     Done(&'static str),
     /// An address of memory that is not shared.
     Address(u64),
+    /// A word of a file of the ESM blob.
+    Blob,
 }
 
 /// A secret where the host can read it.
@@ -43,6 +46,7 @@ impl fmt::Display for Leak {
         match self.secret {
             Secret::Canary => f.write_str("a canary of private memory"),
             Secret::Done(what) => write!(f, "data of {what}, which is done"),
+            Secret::Blob => f.write_str("a part of the ESM blob's secret"),
             Secret::Address(address) => write!(f, "the private address {address:#x}"),
         }
     }
@@ -58,10 +62,16 @@ pub struct Secrets {
 }
 
 impl Secrets {
+    /// Nothing yet, and no address.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { words: HashMap::new(), tails: vec![false; 1 << 16], memory: 0 }
+    }
+
     /// The canaries of a seed, and addresses in a guest of `memory` bytes.
     #[must_use]
     pub fn new(seed: u64, memory: u64) -> Self {
-        let mut secrets = Self { words: HashMap::new(), tails: vec![false; 1 << 16], memory };
+        let mut secrets = Self { memory, ..Self::none() };
         for index in 0..CANARIES {
             secrets.add(splitmix64(seed.wrapping_add(index)), Secret::Canary);
         }
@@ -80,6 +90,15 @@ impl Secrets {
     pub fn done(&mut self, what: &'static str, data: &[u8]) {
         for word in data.chunks(SAMPLE).filter_map(|sample| sample.first_chunk()) {
             self.add(u64::from_le_bytes(*word), Secret::Done(what));
+        }
+    }
+
+    /// Adds what a file of the ESM blob holds: each word, as bytes and as a register of UV_ESMB_GET_FILE holds it. 15 bytes
+    /// in a row are found wherever they lie.
+    pub fn blob(&mut self, data: &[u8]) {
+        for word in data.as_chunks().0 {
+            self.add(u64::from_le_bytes(*word), Secret::Blob);
+            self.add(u64::from_be_bytes(*word), Secret::Blob);
         }
     }
 
@@ -102,7 +121,7 @@ impl Secrets {
     fn search_run(&self, start: u64, bytes: &[u8], shared: &[Range<u64>], leaks: &mut Vec<Leak>) {
         // Pages of zeros are most of it.
         for (page, content) in (0..).step_by(1 << 12).zip(bytes.chunks(1 << 12)) {
-            if content.iter().all(|&byte| byte == 0) {
+            if *content == ZEROS[..content.len()] {
                 continue;
             }
             // Words may reach into the next page.
@@ -178,6 +197,31 @@ mod tests {
         assert_eq!(leak, [Leak { at: 0x2_0010, secret: Secret::Address(0x50_0008) }]);
         let leak = search(0x2_0013, &[9; 8]);
         assert_eq!(leak, [Leak { at: 0x2_0013, secret: Secret::Done("a read") }]);
+    }
+
+    #[test]
+    fn a_part_of_a_blob_s_secret_is_found_at_any_offset_and_as_a_register_has_it() {
+        let secret: Vec<u8> = (0..200).map(|n: u8| n.wrapping_mul(73) ^ 0x5a).collect();
+        let mut secrets = Secrets::none();
+        secrets.blob(&secret);
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(8 << 16).unwrap();
+        let search = |at, bytes: &[u8]| {
+            file.write_all_at(bytes, at).unwrap();
+            let found = secrets.search(&file, &[0..8]).unwrap();
+            file.write_all_at(&vec![0; bytes.len()], at).unwrap();
+            found.into_iter().map(|leak| (leak.at, leak.secret)).collect::<Vec<_>>()
+        };
+        for shift in 0..8 {
+            // No other 15 bytes begin with a whole word earlier than this one.
+            assert_eq!(
+                search(0x2_0ffb, &secret[shift..shift + 15]),
+                [(0x2_0ffb + (8 - shift as u64) % 8, Secret::Blob)]
+            );
+        }
+        let register: Vec<u8> = secret[8..16].iter().rev().copied().collect();
+        assert_eq!(search(0x10, &register), [(0x10, Secret::Blob)]);
+        assert_eq!(search(0x10, &secret[1..8]), []);
     }
 
     #[test]
