@@ -16,7 +16,7 @@ pub const EVENT: &str = "spapr_iommu_xlate";
 pub struct Private {
     /// Microseconds since 1970.
     pub at: u64,
-    /// The bus.
+    /// The unit that translated for the device.
     pub liobn: u64,
     /// The address that the device used.
     pub ioba: u64,
@@ -33,6 +33,8 @@ pub struct Devices {
     pub shared: u64,
     /// The others, by frame.
     pub private: BTreeMap<u64, u64>,
+    /// The same, by the unit that translated.
+    pub by_unit: BTreeMap<u64, u64>,
     /// The first of those.
     pub first: Option<Private>,
     /// Refused by the unit: no permission.
@@ -118,6 +120,7 @@ pub fn judge(log: impl BufRead, calls: &[CallRecord]) -> io::Result<Devices> {
                     devices.shared += 1;
                 } else {
                     *devices.private.entry(gfn).or_default() += 1;
+                    *devices.by_unit.entry(access.liobn).or_default() += 1;
                     devices.first.get_or_insert(access);
                 }
             }
@@ -189,6 +192,7 @@ mod tests {
         let devices = judged(&(log.concat() + &line(35, 0, 0x21_0000, 0xfff)));
         assert_eq!((devices.before, devices.shared), (1, 1));
         assert_eq!(devices.private.into_iter().collect::<Vec<_>>(), [(0x20, 1), (0x21, 1)]);
+        assert_eq!(devices.by_unit.into_iter().collect::<Vec<_>>(), [(0x8000_0001, 2)]);
         let first = devices.first.expect("one");
         assert_eq!((first.at, first.liobn, first.address), (15, 0x8000_0001, 0x20_0000));
     }

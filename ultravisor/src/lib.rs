@@ -49,6 +49,7 @@ pub mod tool;
 pub mod trace;
 mod ultracalls;
 pub mod violation;
+pub mod wiring;
 pub mod workdir;
 
 use std::fmt;
@@ -202,6 +203,8 @@ pub struct Report {
     pub patched: Vec<String>,
     /// Where the kernel was when it made its last ultracall.
     pub kernel: u64,
+    /// What devices QEMU had before a guest of any kind began.
+    pub wiring: wiring::Wiring,
     /// A guest of kind [`Guest::Any`] ran programs before any UV_ESM, so none was expected any more.
     pub ordinary: bool,
 }

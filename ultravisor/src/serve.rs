@@ -18,6 +18,7 @@ use super::ram::GuestRam;
 use super::secure_bit::SecureBit;
 use super::symbols::Symbols;
 use super::tap::Tap;
+use super::wiring::Wiring;
 use super::{Config, End, Report, UvError};
 use crate::Firmware;
 use crate::gdb::{Client, GdbError};
@@ -92,6 +93,7 @@ pub(super) struct Server {
     ordinary: bool,
     /// Where the kernel was at its last ultracall.
     kernel: u64,
+    wiring: Wiring,
 }
 
 impl Server {
@@ -104,7 +106,7 @@ impl Server {
     ) -> Result<Self, UvError> {
         let image = KernelImage::load(&config.kernel_elf).map_err(UvError::Kernel)?;
         let log = Log::create(config.log.as_deref()).map_err(UvError::Log)?;
-        let client = Client::connect(socket, SOCKET_PATIENCE)?;
+        let mut client = Client::connect(socket, SOCKET_PATIENCE)?;
         let ram = GuestRam::open(ram_file, ram_size).map_err(UvError::Ram)?;
         let map = Arc::new(ShareMap::new(ram_size));
         let mut machine = Machine::new(config.behaviour, config.firmware, image, Arc::clone(&map));
@@ -115,11 +117,11 @@ impl Server {
         if conditions.warn_only {
             machine.warn_only();
         }
-        let symbols = match config.guest {
-            Guest::Strict => Symbols::default(),
+        let (symbols, wiring) = match config.guest {
+            Guest::Strict => Default::default(),
             Guest::Any { .. } => {
                 machine.permit_moves();
-                Symbols::load(&config.kernel_elf)
+                (Symbols::load(&config.kernel_elf), Wiring::parse(&client.monitor("info qtree")?))
             }
         };
         if let Some(tpm) = config.tpm {
@@ -161,6 +163,7 @@ impl Server {
             patched: Vec::new(),
             ordinary: false,
             kernel: 0,
+            wiring,
         };
         if config.firmware == Firmware::Bios {
             // An ordinary guest makes no UV_ESM, so its address has to be assumed.
@@ -206,6 +209,7 @@ impl Server {
             patched: self.patched,
             ordinary: self.ordinary,
             kernel: self.kernel,
+            wiring: self.wiring,
         }
     }
 }

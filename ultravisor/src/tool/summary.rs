@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::absent::{Absent, Kernel};
 use super::hypercalls::Hypercalls;
@@ -57,11 +57,12 @@ impl Summary {
             let (private, all) = (devices.private_accesses(), devices.accesses());
             findings.push(format!(
                 "{private} of {all} device accesses were to memory that was not shared, the first {} after UV_ESM: \
-                 guest address {:#x}, by I/O address {:#x} of bus {:#x}",
+                 guest address {:#x}, by I/O address {:#x} of bus {:#x}{}",
                 self.since(first.at),
                 first.address,
                 first.ioba,
-                first.liobn
+                first.liobn,
+                self.report.wiring.sentence(first.liobn)
             ));
             findings.extend(self.unaware());
         }
@@ -119,6 +120,18 @@ impl Summary {
         table
     }
 
+    /// Private accesses by bus, with the devices that may have made them.
+    fn private_by_bus(&self, devices: &Devices) -> Vec<Value> {
+        let one = |(liobn, count): (&u64, &u64)| {
+            json!({
+                "liobn": format!("{liobn:#x}"),
+                "accesses": count,
+                "devices": self.report.wiring.behind(*liobn),
+            })
+        };
+        devices.by_unit.iter().map(one).collect()
+    }
+
     fn shared_frames(&self) -> u64 {
         self.report.shared.iter().map(|run| run.end - run.start).sum()
     }
@@ -152,6 +165,7 @@ impl Summary {
                     "shared": devices.shared,
                     "private": devices.private_accesses(),
                     "first_private": first,
+                    "private_by_bus": self.private_by_bus(devices),
                 })),
                 "hypercalls": self.hypercalls.as_ref().map(|hypercalls| json!({
                     "made": hypercalls.made,
@@ -174,6 +188,10 @@ impl Summary {
         writeln!(f, "devices: {all} accesses, {} of them to shared memory", devices.shared)?;
         for (gfn, count) in devices.private.iter().take(LISTED) {
             writeln!(f, "  private frame {:#x}: {count} accesses", gfn * FRAME_SIZE)?;
+        }
+        for (liobn, count) in &devices.by_unit {
+            let device = self.report.wiring.sentence(*liobn);
+            writeln!(f, "  private, by bus {liobn:#x}: {count} accesses{device}")?;
         }
         for account in &self.accounts {
             writeln!(f, "{account}")?;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::devices::Private;
 use crate::machine::{Call, Resume, Verdict};
+use crate::wiring::Wiring;
 use std::time::{Duration, UNIX_EPOCH};
 
 fn call(opcode: u64, arguments: [u64; 2], micros: u64, callers: &[&str]) -> CallRecord {
@@ -39,6 +40,7 @@ fn summary() -> Summary {
         patched: Vec::new(),
         kernel: 0,
         ordinary: false,
+        wiring: Default::default(),
     };
     let devices = Devices { shared: 3, ..Devices::default() };
     let hypercalls = Hypercalls { made: 7, ..Hypercalls::default() };
@@ -77,7 +79,8 @@ fn a_private_access_is_found_with_place_and_time_and_nothing_is_called_good() {
     let mut bad = summary();
     let first = Private { at: 1_250_000, liobn: 0x8000_0000, ioba: 0x1000, address: 0x56_0000 };
     let private = [(0x56, 2)].into_iter().collect();
-    bad.devices = Some(Devices { shared: 3, private, first: Some(first), ..Devices::default() });
+    let by_unit = [(0x8000_0000, 2)].into_iter().collect();
+    bad.devices = Some(Devices { shared: 3, private, by_unit, first: Some(first), ..Devices::default() });
     assert_eq!(
         bad.findings(),
         [
@@ -87,6 +90,13 @@ fn a_private_access_is_found_with_place_and_time_and_nothing_is_called_good() {
     );
     let said = bad.to_string();
     assert!(said.contains("private frame 0x560000: 2 accesses") && !said.contains(GOOD), "{said}");
+    assert!(said.contains("private, by bus 0x80000000: 2 accesses\n"), "{said}");
+    let device = "      dev: nvme, id \"x\"\n        addr = 01.0\n";
+    let bridge = "  dev: spapr-pci-host-bridge, id \"\"\n    index = 0 (0x0)\n    bus: pci.0\n";
+    bad.report.wiring = Wiring::parse(&[bridge, device].concat());
+    let named = "bus 0x80000000, which is nvme \"x\" at 01.0 of pci.0";
+    assert!(bad.findings()[0].ends_with(named), "{:?}", bad.findings());
+    assert!(bad.to_string().contains("2 accesses, which is nvme"), "{bad}");
 }
 
 #[test]
