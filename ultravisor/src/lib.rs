@@ -10,6 +10,7 @@
 pub mod call;
 pub mod condition;
 pub mod counts;
+pub mod cut_short;
 pub mod devices;
 pub mod doctor;
 pub mod esm;
@@ -98,6 +99,8 @@ pub struct Config {
     pub kernel_elf: PathBuf,
     /// The private key in the TPM's place: the guest has to bring an ESM blob with a lockbox for it.
     pub tpm: Option<esm_blob::PrivateKey>,
+    /// Whether the first wrong hypercall of a guest of any kind ends the machine.
+    pub live_hcalls: bool,
     /// Where the call log goes, as JSON lines.
     pub log: Option<PathBuf>,
     /// With [`Firmware::Bios`]: add the node `/ibm,ultravisor` to the tree before the first instruction. SLOF
@@ -121,6 +124,7 @@ impl Config {
             firmware,
             kernel_elf,
             tpm: None,
+            live_hcalls: false,
             log: None,
             publish_node: firmware == Firmware::Bios,
         }
@@ -203,6 +207,8 @@ pub struct Report {
     pub patched: Vec<String>,
     /// Where the kernel was when it made its last ultracall.
     pub kernel: u64,
+    /// The hypercall that ended the machine.
+    pub cut_short: Option<cut_short::CutShort>,
     /// What devices QEMU had before a guest of any kind began.
     pub wiring: wiring::Wiring,
     /// A guest of kind [`Guest::Any`] ran programs before any UV_ESM, so none was expected any more.

@@ -124,8 +124,8 @@ struct RunArguments {
     /// `postern-adversary lies` names them, and so does a wrong name here.
     #[arg(long, value_name = "NAME", value_parser = lie)]
     lie: Option<ProtocolViolation>,
-    /// Ends the guest within hundredths of a second at its first hypercall that is wrong, as a real ultravisor would, and
-    /// exits 3. Without it such calls are counted, and listed at the end.
+    /// Ends the guest before its first hypercall that is wrong, as a real ultravisor would, says who made it, and exits 3. It
+    /// stops at each hypercall. Without it such calls are counted, and listed at the end.
     #[arg(long, conflicts_with = "warn_only")]
     live_hcalls: bool,
     #[command(flatten)]

@@ -25,6 +25,7 @@ use crate::gdb::{Client, GdbError};
 use attacker::Attacker;
 use discipline::Discipline;
 use frozen::Frozen;
+use live::Live;
 use register_set::RegisterSet;
 
 mod any;
@@ -35,6 +36,7 @@ mod entry;
 mod frozen;
 mod hypercall_registers;
 mod hypercalls;
+mod live;
 mod msr;
 mod order;
 mod pauses;
@@ -93,6 +95,7 @@ pub(super) struct Server {
     ordinary: bool,
     /// Where the kernel was at its last ultracall.
     kernel: u64,
+    live: Option<Live>,
     wiring: Wiring,
 }
 
@@ -163,6 +166,7 @@ impl Server {
             patched: Vec::new(),
             ordinary: false,
             kernel: 0,
+            live: config.live_hcalls.then(Live::default),
             wiring,
         };
         if config.firmware == Firmware::Bios {
@@ -209,6 +213,7 @@ impl Server {
             patched: self.patched,
             ordinary: self.ordinary,
             kernel: self.kernel,
+            cut_short: self.live.and_then(|live| live.cut_short),
             wiring: self.wiring,
         }
     }

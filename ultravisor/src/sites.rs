@@ -1,6 +1,7 @@
 //! Finds the `sc 1` instructions of a kernel. QEMU serves hypercalls without going through a vector.
 
-const SC_1: u32 = 0x4400_0022;
+/// `sc 1`.
+pub(crate) const SC_1: u32 = 0x4400_0022;
 /// `li r3,N`, as addi r3,0,N.
 const LI_R3: u32 = 0x3860_0000;
 /// `ori r3,rX,0xf000`, which follows a zero in rX.

@@ -193,9 +193,32 @@ pub fn of_hcall(call: &Hcall, memory: &Memory) -> Option<Breach> {
     }
 }
 
+/// What a guest of any kind does wrong with a call. Where it hands over I/O addresses, the device's accesses are judged in
+/// its place.
+#[must_use]
+pub fn of_any_guests_hcall(call: &Hcall, memory: &Memory) -> Option<Breach> {
+    let by_device = hcalls::listed(call.number).is_some_and(|listed| listed.hands == Hands::IoAddresses);
+    of_hcall(call, memory).filter(|_| !by_device)
+}
+
+/// What is wrong with a call whatever the guest does after it. Linux shares an event queue's page once the queue is
+/// configured, and nothing is written there before.
+#[must_use]
+pub fn at_once(call: &Hcall, memory: &Memory) -> Option<Breach> {
+    of_any_guests_hcall(call, memory).filter(|_| call.number != INT_SET_QUEUE_CONFIG)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_queue_may_be_shared_after_its_call_and_other_memory_may_not() {
+        let call = |number| Hcall { number, arguments: [1, 0, 6, 0x60_0000], nip: 0, excess: false };
+        assert!(of_any_guests_hcall(&call(INT_SET_QUEUE_CONFIG), &memory()).is_some());
+        assert_eq!(at_once(&call(INT_SET_QUEUE_CONFIG), &memory()), None);
+        assert!(at_once(&call(0x44), &memory()).is_some());
+    }
 
     fn memory() -> Memory {
         let pool: Vec<_> = std::iter::once(0x70..0xf0).collect();

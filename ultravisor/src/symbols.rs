@@ -8,6 +8,10 @@ use super::image::Fields;
 const MAPPING: u64 = 0xf000_0000_0000_0000;
 const SYMBOL_TABLE: u64 = 2;
 const FUNCTION: u64 = 2;
+/// What assembly that says nothing of a symbol gives it.
+const NO_TYPE: u64 = 0;
+/// Sections from this number on are none: absolute and common symbols.
+const NO_SECTION: u64 = 0xff00;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Function {
@@ -34,7 +38,12 @@ impl Symbols {
         let at = (address & !MAPPING).wrapping_sub(base);
         let after = self.0.partition_point(|function| function.start <= at);
         let found = after.checked_sub(1).and_then(|index| self.0.get(index));
-        match found.filter(|function| at - function.start < function.size) {
+        // Assembly often gives no size: such a function ends where the next one begins.
+        let reaches = |function: &&Function| match function.size {
+            0 => after < self.0.len(),
+            size => at - function.start < size,
+        };
+        match found.filter(reaches) {
             Some(function) => format!("{}+{:#x}", function.name, at - function.start),
             None => format!("{address:#x}"),
         }
@@ -52,7 +61,8 @@ fn parse(file: &[u8]) -> Option<Symbols> {
     let (start, bytes) = (number(section + 24, 8)?, number(section + 32, 8)?);
     let mut functions: Vec<Function> = (start..start.checked_add(bytes)?)
         .step_by(24)
-        .filter(|at| number(at + 4, 1).is_some_and(|info| info & 15 == FUNCTION))
+        .filter(|at| number(at + 4, 1).is_some_and(|info| [FUNCTION, NO_TYPE].contains(&(info & 15))))
+        .filter(|at| number(at + 6, 2).is_some_and(|section| (1..NO_SECTION).contains(&section)))
         .filter_map(|at| {
             let name = names.get(usize::try_from(number(at, 4)?).ok()?..)?;
             let name = name.split(|byte| *byte == 0).next()?;
@@ -71,7 +81,15 @@ mod tests {
     #[test]
     fn an_address_is_named_in_each_mapping() {
         let function = |start, name: &str| Function { start, size: 0x80, name: name.to_owned() };
-        let symbols = Symbols(vec![function(0x100, "first"), function(0x200, "second")]);
+        let sizeless = |start, name: &str| Function { size: 0, ..function(start, name) };
+        let symbols = Symbols(vec![
+            function(0x100, "first"),
+            function(0x200, "second"),
+            sizeless(0x300, "third"),
+            sizeless(0x400, "last"),
+        ]);
+        assert_eq!(symbols.name(0x3fc, 0), "third+0xfc");
+        assert_eq!(symbols.name(0x400, 0), "0x400", "nobody says where it ends");
         assert_eq!(symbols.name(0x104, 0), "first+0x4");
         assert_eq!(symbols.name(0xc000_0000_0000_0200, 0), "second+0x0");
         assert_eq!(symbols.name(0x40_0110, 0x40_0000), "first+0x10");

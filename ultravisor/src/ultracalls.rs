@@ -12,9 +12,9 @@ pub(crate) fn words(image: &[u8], little: bool) -> impl Iterator<Item = u32> + '
     image.as_chunks::<4>().0.iter().map(word)
 }
 
-/// Offsets of all `sc 2` in an image.
-pub(crate) fn offsets(image: &[u8], little: bool) -> Vec<u64> {
-    (0..).step_by(4).zip(words(image, little)).filter(|(_, word)| *word == SC_2).map(|(at, _)| at).collect()
+/// Offsets of all instructions of this kind, `sc 1` or `sc 2`, in an image.
+pub(crate) fn offsets(image: &[u8], little: bool, call: u32) -> Vec<u64> {
+    (0..).step_by(4).zip(words(image, little)).filter(|(_, word)| *word == call).map(|(at, _)| at).collect()
 }
 
 /// Each effective address of an instruction of a kernel that was entered at `base`, and the kernel's address then: `base`,
@@ -32,9 +32,10 @@ mod tests {
     fn calls_are_found_in_either_byte_order_and_in_no_other() {
         let image: Vec<u8> =
             [0x6000_0000, SC_2, 0x4400_0022, SC_2].into_iter().flat_map(u32::to_le_bytes).collect();
-        assert_eq!(offsets(&image, true), [4, 12]);
-        assert!(offsets(&image, false).is_empty());
-        assert_eq!(offsets(&SC_2.to_be_bytes(), false), [0]);
+        assert_eq!(offsets(&image, true, SC_2), [4, 12]);
+        assert_eq!(offsets(&image, true, 0x4400_0022), [8]);
+        assert!(offsets(&image, false, SC_2).is_empty());
+        assert_eq!(offsets(&SC_2.to_be_bytes(), false, SC_2), [0]);
         let expected = [(0x40_0004, 0x40_0000), (4, 0), (0xc000_0000_0000_0004, 0)];
         assert_eq!(addresses(0x40_0000, 4)[..3], expected);
     }

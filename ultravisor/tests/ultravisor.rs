@@ -39,6 +39,7 @@ fn esm(asm: &mut Asm) {
 
 fn config(behaviour: Behaviour, faults: &str) -> Config {
     Config {
+        live_hcalls: false,
         tpm: None,
         behaviour,
         faults: faults.parse().expect("faults"),

@@ -9,6 +9,16 @@ pub const BASE: u64 = 0x40_0000;
 const BLOCK: u32 = 0x1000;
 /// QEMU's token of `power-off` (`include/hw/ppc/spapr.h`).
 const POWER_OFF: u32 = 0x2003;
+/// Where its stack is: two frames of functions that its symbol table names and that do not exist.
+const STACK: u32 = BLOCK + 0x100;
+const OUTER_FRAME: u32 = STACK + 0x40;
+/// Those functions: name, offset in the image, size; the first is the code that there is.
+const FUNCTIONS: [(&str, u32, u32); 3] =
+    [("calls", 0, BLOCK), ("middle", 0x2000, 0x100), ("outer", 0x2100, 0x100)];
+/// Where in them the calls would return to, and how an observer says that.
+const RETURNS: [u32; 2] = [0x2004, 0x2108];
+/// Who calls the code, by an observer's back-trace.
+pub const CALLERS: [&str; 2] = ["middle+0x4", "outer+0x8"];
 const H_RTAS: u32 = 0xf000;
 const UV_ESM: u32 = 0xf110;
 
@@ -16,6 +26,8 @@ const SC_1: u32 = 0x4400_0022;
 const SC_2: u32 = 0x4400_0042;
 /// `or r5,r3,r3`: the tree's address.
 const TREE_TO_R5: u32 = 0x7c65_1b78;
+/// `mtlr r0`
+const MTLR_R0: u32 = 0x7c08_03a6;
 /// `cmpdi r4,0`: an ultravisor enters with the kernel's address there, a ROM with 0.
 const IS_R4_ZERO: u32 = 0x2c24_0000;
 /// `bne` by so many bytes.
@@ -70,6 +82,9 @@ fn code(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u32> {
     words.extend([IS_R4_ZERO, BNE | offset]);
     words.extend(ask);
     words.extend(&end);
+    let base = u32::try_from(BASE).unwrap_or(0);
+    words.extend([load(1, base + STACK), load(0, base + RETURNS[0])].concat());
+    words.push(MTLR_R0);
     for call in calls {
         words.extend((3..).zip(call).flat_map(|(register, value)| load(register, *value)));
         words.push(SC_1);
@@ -86,6 +101,14 @@ pub fn elf(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u8> {
     image.resize(BLOCK as usize, 0);
     // Token, two arguments, one result: big-endian in any guest.
     image.extend([POWER_OFF, 2, 1, 0, 0, 0].into_iter().flat_map(u32::to_be_bytes));
+    // Frames: the next one's address, and 16 bytes into it where its owner returns to.
+    image.resize(OUTER_FRAME as usize + 0x40, 0);
+    for (at, value) in
+        [(STACK, BASE + u64::from(OUTER_FRAME)), (OUTER_FRAME + 16, BASE + u64::from(RETURNS[1]))]
+    {
+        let bytes = if little { value.to_le_bytes() } else { value.to_be_bytes() };
+        image[at as usize..at as usize + 8].copy_from_slice(&bytes);
+    }
     let mut file = vec![0; 120];
     let order = |bytes: &mut [u8]| {
         if little {
@@ -125,8 +148,47 @@ pub fn elf(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u8> {
     ] {
         put(at, bytes, value);
     }
+    // Three sections behind it all: none, the symbols, their names.
+    let symbols = 120 + size;
+    let names = symbols + 24 * FUNCTIONS.len() as u64;
+    let text: Vec<u8> = FUNCTIONS.iter().flat_map(|(name, ..)| [name.as_bytes(), &[0]].concat()).collect();
+    let sections = names + text.len() as u64;
+    for (at, bytes, value) in [(40, 8, sections), (58, 2, 64), (60, 2, 3)] {
+        put(at, bytes, value);
+    }
+    let mut tables = vec![0; 24 * FUNCTIONS.len() + text.len() + 3 * 64];
+    let mut put = |at: u64, size: usize, value: u64| {
+        let at = (at - symbols) as usize;
+        let bytes = &mut tables[at..at + size];
+        bytes.copy_from_slice(&value.to_be_bytes()[8 - size..]);
+        order(bytes);
+    };
+    let mut name = 0;
+    for (symbol, (text, start, size)) in (symbols..).step_by(24).zip(FUNCTIONS) {
+        for (at, bytes, value) in
+            [(0, 4, name), (4, 1, 2), (6, 2, 1), (8, 8, start.into()), (16, 8, size.into())]
+        {
+            put(symbol + at, bytes, value);
+        }
+        name += text.len() as u64 + 1;
+    }
+    let (first, second) = (sections + 64, sections + 128);
+    for (at, bytes, value) in [
+        (first + 4, 4, 2),
+        (first + 24, 8, symbols),
+        (first + 32, 8, names - symbols),
+        (first + 40, 4, 2),
+        (second + 4, 4, 3),
+        (second + 24, 8, names),
+        (second + 32, 8, text.len() as u64),
+    ] {
+        put(at, bytes, value);
+    }
+    let at = (names - symbols) as usize;
+    tables[at..at + text.len()].copy_from_slice(&text);
     file[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, if little { 1 } else { 2 }, 1]);
     file.extend(image);
+    file.extend(tables);
     file
 }
 
@@ -134,6 +196,7 @@ pub fn elf(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u8> {
 mod tests {
     use super::*;
     use postern_ultravisor::image::KernelImage;
+    use postern_ultravisor::symbols::Symbols;
 
     #[test]
     fn a_value_is_loaded_as_the_assembler_would() {
@@ -147,6 +210,9 @@ mod tests {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), elf(little, &[vec![0x44, 1]], Last::PowersOff)).unwrap();
             assert!(KernelImage::load(file.path()).is_ok(), "little-endian: {little}");
+            let symbols = Symbols::load(file.path());
+            assert_eq!(RETURNS.map(|at| symbols.name(BASE + u64::from(at), BASE)), CALLERS);
+            assert_eq!(symbols.name(BASE + 8, BASE), "calls+0x8");
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use postern_adversary::hold::Hold;
 use postern_cases::case;
+use postern_ultravisor::FRAME_SHIFT;
 use std::fs::{File, OpenOptions};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -144,6 +145,9 @@ impl Hunt {
             Err(error) => return vec![Finding::File(self.path.clone(), error)],
         };
         if let Some(session) = session.filter(|_| !leaks.is_empty()) {
+            // A frame that was shared for a proof and taken back before it was read is private again, and was zeroed before.
+            let now = session.shared().now;
+            leaks.retain(|leak| now.iter().any(|run| run.contains(&(leak.at >> FRAME_SHIFT))));
             // There may be new rings since the last search.
             if let Some(finding) = self.find_rings(session) {
                 return vec![finding];

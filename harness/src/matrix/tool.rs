@@ -43,6 +43,7 @@ pub fn tests() -> Vec<Test> {
     });
     let others = [
         Test::new("tool/live-hcalls", live),
+        Test::new("tool/devices/named", named),
         Test::new("tool/devices/refusing", refusing),
         Test::new("tool/devices/private-buffers-are-refused", private_buffers),
         Test::new("tool/devices/lie", lie),
@@ -209,7 +210,8 @@ fn hypercalls(context: &Context, little: bool) -> Result<(), Failure> {
     verdict(said, findings)
 }
 
-/// A guest that would go on for ever ends with its first wrong call.
+/// A guest that would go on for ever ends before its first wrong call, and it is said who made that, by the names of the
+/// kernel's file.
 fn live(context: &Context) -> Result<(), Failure> {
     let guest = tiny::elf(true, &[vec![0x58, 0, 0], vec![0x44, 1, 2]], Last::Stays);
     let said = run(context, &guest, &["--live-hcalls"])?;
@@ -219,6 +221,40 @@ fn live(context: &Context) -> Result<(), Failure> {
     if !call.starts_with("hcall 0x44(0x1, 0x2, ") {
         findings.extend(differs("cut_short", "hcall 0x44(0x1, 0x2, ...", call));
     }
+    let by = said.summary["cut_short_by"].as_array().cloned().unwrap_or_default();
+    let by: Vec<_> = by.iter().filter_map(Value::as_str).collect();
+    let [site, callers @ ..] = &by[..] else { return verdict(said, vec![Finding::Unnoticed]) };
+    findings.extend(differs("callers", &tiny::CALLERS.join(" < "), &callers.join(" < ")));
+    findings.extend(differs("site", "calls", site.split('+').next().unwrap_or_default()));
+    // The first call was made, the wrong one was not.
+    findings.extend(differs("made", "1", &said.summary["hypercalls"]["made"].to_string()));
+    verdict(said, findings)
+}
+
+/// The device that reached private memory is named, and not its bus alone: QEMU's own network card of the VIO bus, whose
+/// guest registers a private page by a unit's entry for it.
+fn named(context: &Context) -> Result<(), Failure> {
+    const UNIT: u32 = 0x7100_0002;
+    let private = 0x20_0000;
+    let calls = [
+        // H_PUT_TCE: I/O address 0 is the private page, to read and to write.
+        vec![0x20, UNIT, 0, private | 3],
+        // H_REGISTER_LOGICAL_LAN: the buffer list is there, and one valid buffer of a page with it.
+        vec![0x114, UNIT, 0, 0, 0, 0],
+    ];
+    let guest = tiny::elf(true, &calls, Last::PowersOff);
+    let dir = Workdir::new().map_err(failed(&std::env::temp_dir()))?;
+    let kernel = dir.path("kernel");
+    std::fs::write(&kernel, guest).map_err(failed(&kernel))?;
+    let rom = std::path::absolute(&context.rom).map_err(failed(&context.rom))?;
+    let card = format!("spapr-vlan,id=card,netdev=n,reg={UNIT:#x}");
+    let qemu = ["-M", MACHINE, "-append", "svm=on", "-netdev", "user,id=n", "-device", &card, "-bios"];
+    let qemu = qemu.map(OsString::from).into_iter().chain([rom.into(), "-kernel".into(), kernel.into()]);
+    let said = start(context, &dir, &["--check"], qemu)?;
+    let mut findings = Vec::new();
+    findings.extend(differs("status", &format!("{:?}", Some(FOUND)), &format!("{:?}", said.status)));
+    findings.extend(says(&said, "guest address 0x200000, "));
+    findings.extend(says(&said, "of bus 0x71000002, which is spapr-vlan \"card\""));
     verdict(said, findings)
 }
 

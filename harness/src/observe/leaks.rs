@@ -208,7 +208,7 @@ mod tests {
         file.set_len(8 << 16).unwrap();
         let search = |at, bytes: &[u8]| {
             file.write_all_at(bytes, at).unwrap();
-            let found = secrets.search(&file, &[0..8]).unwrap();
+            let found = secrets.search(&file, std::slice::from_ref(&(0..8))).unwrap();
             file.write_all_at(&vec![0; bytes.len()], at).unwrap();
             found.into_iter().map(|leak| (leak.at, leak.secret)).collect::<Vec<_>>()
         };

@@ -10,8 +10,6 @@ use crate::secure_bit;
 use crate::ultracalls::{SC_2, addresses, offsets};
 use std::time::Instant;
 
-/// MSR\[PR\]: a program runs.
-const MSR_PR: u64 = 1 << 14;
 /// Frames of a back-trace, at most.
 const DEPTH: usize = 6;
 
@@ -32,12 +30,13 @@ impl Server {
         for vector in super::VECTORS {
             self.client.clear_breakpoint(vector)?;
         }
-        let places = offsets(&image, little).into_iter().flat_map(|offset| addresses(kernel_base, offset));
+        let places =
+            offsets(&image, little, SC_2).into_iter().flat_map(|offset| addresses(kernel_base, offset));
         self.ultracalls = places.collect();
         for at in self.ultracalls.keys().copied().collect::<Vec<_>>() {
             self.client.set_breakpoint(at)?;
         }
-        Ok(())
+        self.watch_all_hypercalls(kernel_base, &image, little)
     }
 
     /// A vCPU is at the address of a `sc 2` of the kernel, in the kernel or in a program with the same address. Returns
@@ -50,10 +49,7 @@ impl Server {
         stopped: Instant,
     ) -> Result<bool, UvError> {
         let msr = self.read(order, self.registers.msr)?;
-        let little = msr & msr::LE != 0;
-        let word = self.client.read_memory(pc, 4)?.and_then(|bytes| bytes.try_into().ok());
-        let word = word.map(|word| if little { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) });
-        if word == Some(SC_2) {
+        if self.word(pc, msr)? == Some(SC_2) {
             self.serve(order, pc.wrapping_add(4), msr, thread, stopped)?;
             return Ok(true);
         }
@@ -64,10 +60,17 @@ impl Server {
         }
     }
 
+    /// The instruction there, as a vCPU with this MSR would read it.
+    pub(super) fn word(&mut self, pc: u64, msr: u64) -> Result<Option<u32>, UvError> {
+        let word = self.client.read_memory(pc, 4)?.and_then(|bytes| bytes.try_into().ok());
+        let little = msr & msr::LE != 0;
+        Ok(word.map(|word| if little { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) }))
+    }
+
     /// A program makes system calls, so no UV_ESM will come. Stops watching the vectors, or each call would stop the guest.
     pub(super) fn see_program(&mut self, srr1: u64) -> Result<(), UvError> {
         if matches!(self.guest, Guest::Any { .. })
-            && srr1 & MSR_PR != 0
+            && srr1 & msr::PR != 0
             && !self.machine.is_secure()
             && !self.ordinary
         {
@@ -79,7 +82,7 @@ impl Server {
         Ok(())
     }
 
-    /// The callers, innermost first: the link register, then those saved in stack frames (ELF ABI v2, 2.2.2).
+    /// Who makes an ultracall, innermost first.
     pub(super) fn callers(&mut self, order: Order, number: Option<Number>) -> Result<Vec<String>, UvError> {
         if self.guest == Guest::Strict {
             return Ok(Vec::new());
@@ -95,6 +98,12 @@ impl Server {
         if number != Some(Number::Esm) {
             self.kernel = base;
         }
+        self.back_trace(order, base)
+    }
+
+    /// The callers, innermost first: the link register, then those saved in stack frames (ELF ABI v2,
+    /// 2.2.2).
+    pub(super) fn back_trace(&mut self, order: Order, base: u64) -> Result<Vec<String>, UvError> {
         let (link, stack) = (self.client.register("lr")?, self.client.register("r1")?);
         let mut callers = vec![self.read(order, link)?];
         let mut frame = self.read(order, stack)?;

@@ -23,6 +23,10 @@ impl Server {
             if !self.meet_at_call(order, pc, &thread, stopped)? {
                 return Ok(true);
             }
+        } else if self.live.as_ref().is_some_and(|live| live.is_site(pc)) {
+            if !self.meet_at_hypercall(order, pc, &thread)? {
+                return Ok(true);
+            }
         } else if VECTORS.contains(&pc) {
             let (srr0, srr1) = self.save_restore(order, &thread)?;
             if self.is_ultracall(order, srr0, srr1)? {

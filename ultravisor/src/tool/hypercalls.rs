@@ -7,9 +7,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::frames::{FRAME_SIZE, Shared};
-use crate::hcalls::{self, Hands};
+use crate::hcalls;
 use crate::requests::{Hcall, Requests};
-use crate::strict::{Breach, Memory, of_hcall};
+use crate::strict::{Breach, Memory, at_once, of_any_guests_hcall};
 use crate::symbols::Symbols;
 use crate::{Report, ShareMap};
 
@@ -65,7 +65,7 @@ impl Hypercalls {
         };
         let mut wrong: BTreeMap<(&str, u64), (usize, Wrong)> = BTreeMap::new();
         for (call, times) in &after.hcalls {
-            let Some(breach) = breach(call, memory) else { continue };
+            let Some(breach) = of_any_guests_hcall(call, memory) else { continue };
             let found = Wrong { breach, call: *call, count: times.count, by: name(call.nip) };
             let (first, so_far) = wrong
                 .entry((kind(&found.breach), call.number))
@@ -117,13 +117,6 @@ impl fmt::Display for Hypercalls {
     }
 }
 
-/// What is wrong with this call of a guest of kind [`crate::Guest::Any`]. A call with I/O addresses is not judged here,
-/// because the accesses to them are in the devices' trace.
-fn breach(call: &Hcall, memory: &Memory) -> Option<Breach> {
-    let by_device = hcalls::listed(call.number).is_some_and(|listed| listed.hands == Hands::IoAddresses);
-    of_hcall(call, memory).filter(|_| !by_device)
-}
-
 const fn kind(breach: &Breach) -> &'static str {
     match breach {
         Breach::Firmware(_) | Breach::Unlisted(_) => "not-in-table",
@@ -139,7 +132,8 @@ const fn kind(breach: &Breach) -> &'static str {
     }
 }
 
-/// Looks for the first wrong call while the guest runs.
+/// Looks for the first wrong call while the guest runs, of those that it makes outside of its kernel's file, where it is not
+/// stopped at: in RTAS's text, for one.
 #[derive(Debug)]
 pub struct Live {
     map: Arc<ShareMap>,
@@ -168,7 +162,7 @@ impl Live {
         let mut calls: Vec<_> = after.hcalls.iter().filter(|(_, times)| times.first > self.seen).collect();
         self.seen = after.count;
         calls.sort_by_key(|(_, times)| times.first);
-        calls.into_iter().find_map(|(call, _)| breach(call, &memory)).map(|breach| breach.to_string())
+        calls.into_iter().find_map(|(call, _)| at_once(call, &memory)).map(|breach| breach.to_string())
     }
 }
 

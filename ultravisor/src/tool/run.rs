@@ -24,6 +24,7 @@ use super::settings::Settings;
 use super::stand_in::Plan;
 use super::summary::Summary;
 use crate::UvError;
+use crate::cut_short::CutShort;
 use crate::symbols::Symbols;
 use crate::workdir::Workdir;
 
@@ -101,7 +102,8 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         options.kernel.clone().or(line.kernel.clone()).ok_or(RunError::Refused(Refused::NoKernel))?;
     // Checked before QEMU starts, so that an error leaves nothing to clean up.
     crate::image::KernelImage::load(&kernel).map_err(|error| RunError::Ultravisor(UvError::Kernel(error)))?;
-    let config = options.settings.config(&kernel, line.firmware).map_err(RunError::Key)?;
+    let mut config = options.settings.config(&kernel, line.firmware).map_err(RunError::Key)?;
+    config.live_hcalls = options.live;
     let mut files = Workdir::new().map_err(RunError::File)?;
     let servers = stand_in(options, &mut line, files.root(), &mut say)?;
     let (socket, fifo) = (files.path("gdb"), files.path("log"));
@@ -145,7 +147,7 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         if cut_short.is_none()
             && let (Some(live), Some(requests)) = (&mut live, log.requests())
         {
-            cut_short = live.look(&requests);
+            cut_short = live.look(&requests).map(|what| CutShort { what, by: Vec::new() });
             if cut_short.is_some() {
                 // SIGTERM, not SIGKILL: a wrapper before QEMU in the command line must pass the signal on.
                 qemu.end();
@@ -160,6 +162,7 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
     let accounts = servers.finish().map_err(RunError::Server)?;
     let said = log.finish(&report.calls).map_err(RunError::Log)?;
     let hypercalls = Hypercalls::judge(&said.requests, &report, line.memory, &Symbols::load(&kernel));
+    let cut_short = report.cut_short.clone().or(cut_short);
     let summary = Summary {
         report,
         devices: Some(said.devices),

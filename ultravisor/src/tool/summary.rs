@@ -13,6 +13,7 @@ use super::hypercalls::Hypercalls;
 use super::servers::Account;
 use crate::Firmware;
 use crate::call;
+use crate::cut_short::CutShort;
 use crate::devices::Devices;
 use crate::frames::FRAME_SIZE;
 use crate::{CallRecord, End, Report};
@@ -32,7 +33,7 @@ pub struct Summary {
     /// What came of servers in its devices' places.
     pub accounts: Vec<Account>,
     /// The hypercall for which the run was ended.
-    pub cut_short: Option<String>,
+    pub cut_short: Option<CutShort>,
     /// The kernel's command line.
     pub append: String,
     /// What the kernel's file says about it.
@@ -172,7 +173,8 @@ impl Summary {
                     "wrong": hypercalls.json(),
                 })),
                 "stand_ins": self.accounts.iter().map(Account::json).collect::<Vec<_>>(),
-                "cut_short": self.cut_short,
+                "cut_short": self.cut_short.as_ref().map(|cut| &cut.what),
+                "cut_short_by": self.cut_short.as_ref().map(|cut| &cut.by),
                 "unseen_devices": self.bypassing,
                 "findings": self.findings(),
             }

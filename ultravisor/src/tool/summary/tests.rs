@@ -40,6 +40,7 @@ fn summary() -> Summary {
         patched: Vec::new(),
         kernel: 0,
         ordinary: false,
+        cut_short: None,
         wiring: Default::default(),
     };
     let devices = Devices { shared: 3, ..Devices::default() };
