@@ -20,8 +20,7 @@ const SCRATCH_BYTES: u64 = 256 << 10;
 const DEVICE: u8 = 6;
 /// Exit status: devices may reach more than the pool.
 const EXPOSED: u8 = 11;
-/// The notifications from the second one on do not reach the device for a few times: the guest waits for it and reads its
-/// registers meanwhile.
+/// Notifications 2 to 8 do not reach the device: the guest waits for it and reads its registers meanwhile.
 const UNHEARD: Rule = Rule {
     of: Store { device: 0, register: 0x3000, bytes: 2 },
     from: 2,

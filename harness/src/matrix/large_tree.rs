@@ -87,7 +87,7 @@ fn judged(finished: Finished, status: u8, says: &'static str) -> Result<(), Fail
     verdict(finished, findings)
 }
 
-/// A tree of `bytes` without the spare room for UV_ESM.
+/// A tree of `bytes` for a secure guest, behind which UV_ESM needs [`SPARE`] bytes.
 fn secure(context: &Context, bytes: usize, status: u8) -> Result<(), Failure> {
     let finished = changed(context, vec![Edit::Fill(bytes)], "run=blk-digest")?;
     judged(finished, status, "UV_ESM not issued: device tree of ")

@@ -1,5 +1,5 @@
-//! A vCPU that the hypervisor does not run for a while, or never again, wherever it is: nothing of another CPU's
-//! changes by that, and the run ends with its work done or with a name for what failed.
+//! A vCPU that the hypervisor stops at any point, for a while or for ever: the other CPUs' data stays correct, and the run
+//! ends with its work done or with a message that names the failure.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -21,15 +21,15 @@ use std::time::Duration;
 
 const DATA_BYTES: u64 = (8 << 20) + 512;
 const SCRATCH_BYTES: u64 = 2 << 20;
-/// Longest for a guest that has no end.
+/// Time limit of a guest that is expected to hang.
 const SOON: Duration = Duration::from_secs(8);
-/// Longest for a guest that notices after 20 seconds that nobody works.
+/// Time limit of a guest that notices after 20 seconds that no CPU works.
 const QUIET_LIMIT: Duration = Duration::from_secs(90);
-/// Longest for one that waits for a lock without end: several times what the wait of another takes.
+/// Time limit of a guest that waits for a lock without a limit: several times the kernel's longest wait.
 const TWIN_LIMIT: Duration = Duration::from_secs(20);
-/// What it says then.
+/// The guest's message then.
 const STANDS_STILL: &str = "cpu 0: stands still: no CPU has done anything for 20s";
-/// Locks that the CPU that booted takes after it has started the others.
+/// Locks that the boot CPU takes after it has started the others.
 const OF_BOOT_CPU: [&str; 10] = [
     "log",
     "console",
@@ -42,13 +42,13 @@ const OF_BOOT_CPU: [&str; 10] = [
     "interrupt controller",
     "translation tables",
 ];
-/// Longer than any CPU waits for another one's lock.
+/// Longer than a CPU waits for another one's lock.
 const LONG: Duration = Duration::from_millis(2500);
-/// Longer than that, and than a CPU is waited for when it is started.
+/// Longer than that, and longer than the wait for a CPU that is started.
 const LONGER: Duration = Duration::from_millis(4500);
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
-/// An interrupt source that no device has, at the priority of devices. Whoever takes it tells RTAS to mask it.
+/// An interrupt source that no device has, at the priority of devices. The CPU that takes it masks it through RTAS.
 const NOBODYS: u64 = 0x0500_1234;
 
 /// The tests.
@@ -81,16 +81,17 @@ struct Held {
     test: &'static str,
     /// Its name.
     lock: &'static str,
-    /// The how manieth time it is taken.
+    /// Which acquisition of it, counted from 1.
     nth: u32,
     job: &'static str,
-    /// How the run ends: the others go on, or cannot.
+    /// The exit status: the other CPUs go on, or cannot.
     status: u8,
-    /// Whether others wait for it, and say that they did so in vain.
+    /// Whether others wait for the lock and print that they gave up.
     awaited: bool,
 }
 
-/// What the second CPU takes by itself. It looks after its mail before it says that it is here, and once again.
+/// The locks that the second CPU takes by itself. It reads its mailbox before it reports that it is running, and once
+/// more.
 const LOCKS: &[Held] = &[
     Held { test: "heap", lock: "heap", nth: 1, job: SHARED, status: STOPPED, awaited: true },
     Held { test: "pool", lock: "pool", nth: 1, job: SHARED, status: FAILED, awaited: true },
@@ -106,7 +107,7 @@ const LOCKS: &[Held] = &[
     },
     Held { test: "tce-window", lock: TCE, nth: 1, job: SHARED, status: FAILED, awaited: true },
     Held { test: "interrupts", lock: "interrupt controller", nth: 1, job: ALONE, status: 0, awaited: true },
-    // What it writes is the report of an exception of its own.
+    // It holds the log's lock for the report of its own exception.
     Held { test: "log", lock: "log", nth: 1, job: BREACH, status: UNEXPECTED, awaited: false },
     Held { test: "console", lock: "console", nth: 1, job: BREACH, status: UNEXPECTED, awaited: true },
     Held {
@@ -123,20 +124,21 @@ const TCE: &str = "addresses of the TCE window";
 const BREACH: &str = "breach-other-stack-overflow";
 const ALONE: &str = "blk-digest,blk-pattern";
 const SHARED: &str = "blk-smp";
-/// Words of which `canary` is the test image's. That image gives each CPU work before the job, and goes on without it.
+/// Words for the test image (`canary`). That image gives each CPU work before the job, and continues if a CPU does not do
+/// it.
 const WARMED: &str = "blk-digest,blk-pattern canary=7";
-/// Exit statuses: a device or a CPU failed; what all need stays with a CPU that stands still.
+/// Exit statuses: a device or a CPU failed; a stopped CPU keeps a lock that all need.
 const FAILED: u8 = 6;
 const STOPPED: u8 = 13;
-/// Exit status: what was to be stopped was not, as far as the CPU that booted knows.
+/// Exit status: a deliberate breach was not stopped, as far as the boot CPU knows.
 const UNEXPECTED: u8 = 7;
 
-/// As `pause/lock/heap`, of a guest that is not expected to end.
+/// As `pause/lock/heap`, for a guest that is expected to hang.
 pub(super) fn heap_for_ever(context: &Context) -> Result<(), Failure> {
     LOCKS.iter().filter(|held| held.test == "heap").try_for_each(|held| stuck(context, held, TWIN_LIMIT))
 }
 
-/// A CPU is stopped for ever with a lock. Waiting for it ends, and the run does, by name.
+/// A CPU is stopped for ever while it holds a lock. The others' wait ends, and the run ends with a message that names it.
 fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), Failure> {
     case!("LCK-03", Fail, Q);
     case!("LCK-03", Halt, Q);
@@ -155,7 +157,7 @@ fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), 
     let mut findings = unnoticed(&finished);
     findings.extend(judge::end(&finished, held.status));
     let said = format!("error: another CPU stands still with the {}", held.lock);
-    // An ordinary guest that fails shows its log once more.
+    // An ordinary guest that fails prints its log a second time.
     let lines: BTreeSet<_> = finished.output.console.lines().filter(|line| line.ends_with(&said)).collect();
     let times = lines.len();
     if times != usize::from(held.awaited) {
@@ -164,7 +166,7 @@ fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), 
     verdict(finished, findings)
 }
 
-/// The CPU that booted is stopped for ever, while it works or with a lock that it takes then. A parked one ends the run.
+/// The boot CPU is stopped for ever, while it works or holds a lock. A parked CPU ends the run.
 fn boot_cpu(context: &Context, place: Place) -> Result<(), Failure> {
     case!("LCK-03", Halt, Q);
     case!("LCK-06", Halt, Q);
@@ -184,7 +186,7 @@ fn boot_cpu(context: &Context, place: Place) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A CPU that is started does not come while it is waited for, but when the run ends: it is not let in.
+/// A CPU that is started comes only after the wait for it, when the run ends: it is parked.
 fn late(context: &Context) -> Result<(), Failure> {
     case!("LCK-05", Ignore, Q);
     let pauses = Pauses { cpu: 1, count: 1, length: None, place: Place::Start };
@@ -201,7 +203,7 @@ fn late(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Whether it came to the attack, and what that showed.
+/// Checks that the attack took place, and its findings.
 fn unnoticed(finished: &Finished) -> Vec<Finding> {
     let attacked = finished.ultravisor.as_ref().map(|report| report.attacked.clone()).unwrap_or_default();
     let mut findings: Vec<Finding> = attacked.weaknesses.into_iter().map(Finding::Weakness).collect();
@@ -233,8 +235,7 @@ fn fixture(context: &Context, smp: u32, job: &str) -> Result<(Fixture, u64, Path
     fixture_of(context, config(smp), job)
 }
 
-/// A guest with a job, its seed, and its disks. It is an ordinary one if devices have no other way to its memory than
-/// the bridge's first window.
+/// A guest with a job, its seed, and its disks. It is an ordinary guest if devices can only use the bridge's first window.
 fn fixture_of(
     context: &Context,
     config: GuestConfig,
@@ -269,7 +270,7 @@ fn paused(context: &Context, pauses: Pauses) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The only CPU stands still for ever: a run that comes to no end is found.
+/// The only CPU is stopped for ever: a run that never ends is reported.
 fn twin(context: &Context) -> Result<(), Failure> {
     let (finished, findings) = judged(context, anywhere(0, 1, None), 1, SOON)?;
     let endless = |finding: &Finding| matches!(finding, Finding::Ended { found: Ended::TimedOut(_), .. });
@@ -277,14 +278,14 @@ fn twin(context: &Context) -> Result<(), Failure> {
     verdict(finished, if found { Vec::new() } else { vec![Finding::Unnoticed] })
 }
 
-/// A run under such pauses, and what is wrong with it.
+/// A run with these pauses, and its findings.
 fn judged(
     context: &Context,
     pauses: Pauses,
     smp: u32,
     limit: Duration,
 ) -> Result<(Finished, Vec<Finding>), Failure> {
-    // Work that was given to a CPU is waited for two minutes; where it never comes back, it is given none.
+    // The kernel waits two minutes for a CPU's work; a CPU that is stopped for ever gets none.
     let shared = pauses.length.is_some();
     let job = if shared { "blk-smp" } else { "blk-digest,blk-pattern" };
     let (mut fixture, seed, data, scratch) = fixture(context, smp, job)?;
@@ -309,8 +310,8 @@ fn judged(
     Ok((finished, findings))
 }
 
-/// The CPU that reports an exception is stopped for ever in the call that would have ended the run. The other one fails
-/// later, and ends it.
+/// The CPU that reports an exception is stopped for ever in the call that ends the run. The other one fails later, and
+/// ends it.
 fn last_call(context: &Context) -> Result<(), Failure> {
     case!("INJ-06", Halt, Q);
     case!("LCK-04", Halt, Q);
@@ -330,7 +331,7 @@ fn last_call(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The work that a run with status 0 says is done: by all CPUs of a configuration, or by the one that booted.
+/// Checks the work of a run with status 0: done by all CPUs of a configuration, or by the boot CPU.
 fn work(
     finished: &Finished,
     by_all: Option<GuestConfig>,

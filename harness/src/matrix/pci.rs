@@ -1,4 +1,4 @@
-//! Devices behind PCI-to-PCI bridges and further host bridges: found, named apart, given what they need, driven.
+//! Devices behind PCI-to-PCI bridges and further host bridges: the guest finds, names, configures and drives each.
 
 use crate::finding::{Finding, digest};
 use crate::guest::firmware;
@@ -33,7 +33,7 @@ struct Layout {
     bridges: &'static [&'static str],
     /// The buses of the disks and of the card, as QEMU names them.
     buses: [&'static str; 3],
-    /// What the guest has to call them.
+    /// The guest's names for them.
     ids: [&'static str; 3],
 }
 
@@ -54,8 +54,8 @@ const TWO_LEVELS: Layout = Layout {
     ids: ["0000:01:05.0", "0000:02:09.0", "0000:00:03.0"],
 };
 
-/// A bridge behind each of two host bridges, and another one beside the first. SLOF knows no such machine: it cannot
-/// put what the negotiation changes into its tree ("Cannot handle FDT update"), and begins anew without end.
+/// A bridge behind each of two host bridges, and another one beside the first. SLOF does not support such a machine: it
+/// cannot update its tree after the negotiation ("Cannot handle FDT update"), and starts again for ever.
 const BRIDGE_EACH: Layout = Layout {
     name: "bridge-each",
     bridges: &[
@@ -107,8 +107,7 @@ fn fixture(context: &Context, config: GuestConfig, layout: Layout) -> Result<Fix
     Ok(fixture)
 }
 
-/// SLOF begins anew without end: that is told by name, long before any limit. Without `-no-reboot`, as most people start
-/// QEMU.
+/// SLOF starts again for ever: the runner reports it long before any time limit. QEMU runs without `-no-reboot`, as usual.
 fn no_start(context: &Context) -> Result<(), Failure> {
     let mut fixture = fixture(context, GuestConfig::new(Firmware::Slof, false, true), BRIDGE_EACH)?;
     fixture.data_disk(BYTES)?;
@@ -127,7 +126,7 @@ fn no_start(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Each kind of interrupt comes through two bridges.
+/// Each kind of interrupt passes two bridges.
 fn interrupts(context: &Context, config: GuestConfig, irq: &str, delivery: &str) -> Result<(), Failure> {
     let mut fixture = fixture(context, config, TWO_LEVELS)?;
     fixture.data_disk(BYTES)?;
@@ -139,7 +138,7 @@ fn interrupts(context: &Context, config: GuestConfig, irq: &str, delivery: &str)
     verdict(finished, findings)
 }
 
-/// Devices without a driver, on either side of a bridge, are named and counted, and are no failure.
+/// Devices without a driver, on both sides of a bridge, are named and counted, and are no failure.
 fn unused(context: &Context) -> Result<(), Failure> {
     let mut fixture = fixture(context, GuestConfig::new(Firmware::Vof, false, true), TWO_LEVELS)?;
     fixture.data_disk(BYTES)?;
@@ -166,8 +165,8 @@ fn unused(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// An exception while devices behind bridges have buffers: each of them, and each bridge before them, loses memory
-/// before the guest ends.
+/// An exception while devices behind bridges have buffers: bus mastering is turned off for each of them, and for each
+/// bridge above them, before the guest ends.
 fn masters(context: &Context) -> Result<(), Failure> {
     let mut fixture =
         fixture(&context.on_test_image(), GuestConfig::new(Firmware::Vof, true, true), TWO_LEVELS)?;
@@ -183,7 +182,7 @@ fn masters(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// `console=uart` writes to a card behind a bridge, and is missed where there is none.
+/// `console=uart` writes to a card behind a bridge; without a card the guest says that it is missing.
 fn uart(context: &Context, card: bool) -> Result<(), Failure> {
     let mut fixture = fixture(context, GuestConfig::new(Firmware::Vof, false, true), TWO_LEVELS)?;
     fixture.data_disk(BYTES)?;
@@ -210,7 +209,7 @@ fn uart(context: &Context, card: bool) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Reads a disk, overwrites a disk and answers the network, and holds all three to what the host sees.
+/// Reads a disk, overwrites a disk and answers the network; the host checks all three.
 fn whole_job(context: &Context, config: GuestConfig, layout: Layout) -> Result<(), Failure> {
     let mut fixture = fixture(context, config, layout)?;
     let seed = seed();
@@ -235,7 +234,7 @@ fn whole_job(context: &Context, config: GuestConfig, layout: Layout) -> Result<(
     verdict(finished, findings)
 }
 
-/// The disks and cards that QEMU has while the guest serves, and what is wrong with their registers.
+/// The disks and cards that QEMU has while the guest serves, and faults of their registers.
 pub(super) fn placed(session: &Session) -> (BTreeSet<String>, Vec<Finding>) {
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         return (BTreeSet::new(), vec![Finding::NeverSaid(SERVING)]);

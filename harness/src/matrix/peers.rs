@@ -1,5 +1,5 @@
-//! Ordinary programs as the guest's peers, in a network namespace of the test's own: DHCP servers, ping, arping, curl. Where
-//! a program is missing, or no namespace may be made, a test is skipped and says which.
+//! Ordinary programs as the guest's peers, in a network namespace of the test: DHCP servers, ping, arping, curl. If a
+//! program is missing, or no namespace can be made, the test is skipped with that reason.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -47,7 +47,7 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// A guest inside a network of its own, if there can be one with these programs.
+/// A guest inside a network of its own, if these programs exist and the network can be made.
 fn inside(context: &Context, programs: &[Program]) -> Result<(Namespace, Fixture), Failure> {
     let tools = [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")];
     let missing = programs.iter().chain(&tools).find(|(program, _)| !is_there(program));
@@ -61,7 +61,7 @@ fn inside(context: &Context, programs: &[Program]) -> Result<(Namespace, Fixture
     Ok((namespace, fixture))
 }
 
-/// A guest that serves at [`GUEST`], once it does.
+/// A guest that serves at [`GUEST`]; returns once it does.
 fn serving(fixture: &mut Fixture) -> Result<Session, Failure> {
     fixture.word(&format!("run=net-serve serve=100 ip={GUEST}/24 gw={HOST}"));
     let session = fixture.start()?;
@@ -71,7 +71,7 @@ fn serving(fixture: &mut Fixture) -> Result<Session, Failure> {
     }
 }
 
-/// Runs a peer to its end; what is wrong if its exit status is another one.
+/// Runs a peer to its end; a finding if its exit status is another one.
 fn peer(namespace: &Namespace, program: &'static str, arguments: &[&str], status: i32) -> Option<Finding> {
     match namespace.run(program, arguments, &[]) {
         Ok(output) if output.status.code() == Some(status) => None,
@@ -120,7 +120,7 @@ fn curl(context: &Context) -> Result<(), Failure> {
     let page = format!("http://{GUEST}/facts.json");
     let page = namespace.run("curl", &["--silent", "--fail", "--max-time", "20", &page], &[]);
     let url = format!("telnet://{GUEST}:7");
-    // It waits for more after its input has ended, until its time is over: exit status 28.
+    // curl waits for more after its input has ended, until its time limit: exit status 28.
     let answer = namespace.run("curl", &["--silent", "--max-time", "5", "--no-buffer", &url], &sent);
     drop(session.qemu.type_in(b"q"));
     let finished = session.finish(LIMIT);

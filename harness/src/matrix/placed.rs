@@ -1,4 +1,4 @@
-//! An image where it cannot run: too high for RTAS, or over the exception vectors. It says so and ends.
+//! An image at an address where it cannot run: too high for RTAS, or over the exception vectors. It says so and ends.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -24,7 +24,7 @@ const SHORTLY: Duration = Duration::from_secs(20);
 const LOOKS_AT_S: [u8; 4] = 0x74c6_0040_u32.to_le_bytes();
 const MSR_SF: u64 = 1 << 63;
 const MSR_S: u64 = 1 << 22;
-/// The entry lies here.
+/// Bytes at the image's start that contain the entry.
 const ENTRY_BYTES: usize = 0x1000;
 
 /// The tests.
@@ -47,8 +47,8 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// The image lies at `base` and is entered there at reset. QEMU's CPUs have no MSR\[S\]: a guest that is to find it set
-/// gets it in the register in which the entry tests it.
+/// The image lies at `base` and is entered there at reset. QEMU's CPUs have no MSR\[S\]: for `secure` the bit is set in the
+/// register in which the entry tests it.
 fn placed(
     context: &Context,
     mebibytes: u64,
@@ -85,7 +85,7 @@ fn placed(
     verdict(finished, findings)
 }
 
-/// Lets the guest run from `base` on. Gives how often it found MSR\[S\] set.
+/// Lets the guest run from `base` on. Returns how often it found MSR\[S\] set.
 fn enter(mut client: Client, image: &KernelImage, base: u64, secure: bool) -> Result<u32, GdbError> {
     let [pc, msr, r6] = ["pc", "msr", "r6"].map(|name| client.register(name));
     let (pc, msr, r6) = (pc?, msr?, r6?);
@@ -104,7 +104,7 @@ fn enter(mut client: Client, image: &KernelImage, base: u64, secure: bool) -> Re
     client.resume()?;
     let mut seen = 0;
     loop {
-        // The guest's end is QEMU's.
+        // When the guest ends, QEMU ends.
         let thread = match client.wait_within(SHORTLY) {
             Ok(Some(Stop::Trap { thread })) => thread,
             Ok(_) | Err(GdbError::Gone) => return Ok(seen),

@@ -1,5 +1,5 @@
-//! The largest pool behind a host bridge that makes no dynamic windows: what its window has without its first page, in
-//! whole frames. One frame more is an error that names that size, for devices that go through the window alone.
+//! The largest pool behind a host bridge without dynamic windows: its default window without the first page, in whole
+//! frames. For devices that can only use that window, a pool with one frame more is an error that names this size.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -20,7 +20,7 @@ pub fn tests() -> Vec<Test> {
         let cases = [
             ("most", true, false, "4032K", 0),
             ("more", true, false, "4M", REFUSED),
-            // A window is made that is large enough.
+            // The guest makes a window that is large enough.
             ("dynamic", true, true, "4M", 0),
             // Guest addresses need no window.
             ("ap-off", false, false, "8M", 0),

@@ -1,5 +1,5 @@
-//! CPUs that the kernel does not run on, or not as the machine has them: each ends by name with status 12, in code that
-//! it can run. Newer CPUs do all the work.
+//! CPUs and modes that the kernel does not support: the guest names each and ends with status 12, in code that this CPU can
+//! run. On newer CPUs the guest does all the work.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -12,7 +12,7 @@ use std::process::Command;
 /// Exit status: the platform lacks what the kernel needs.
 const REFUSED: u8 = 12;
 
-/// A CPU, as QEMU's options say it, and what the guest says of it.
+/// A CPU, as QEMU's options, and the guest's message.
 struct Processor {
     name: &'static str,
     options: &'static [&'static str],
@@ -83,7 +83,7 @@ fn refused(
     judged(fixture, processor.said)
 }
 
-/// Boots the guest, which ends by name.
+/// Boots the guest and checks its message and its end.
 fn judged(mut fixture: Fixture, said: &'static str) -> Result<(), Failure> {
     let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, REFUSED);
@@ -108,7 +108,7 @@ fn little_endian_rom() -> Vec<u8> {
     rom
 }
 
-/// A tree, without firmware in between, that offers hash translation alone to a POWER9.
+/// A tree that offers only hash translation to a POWER9, without firmware.
 fn no_radix(context: &Context) -> Result<(), Failure> {
     const SAID: &str = "boot: no radix translation on this CPU (PVR 0x004e";
     let hash = Damage::Replace(&[0x18, 0xc0, 0x19, 0, 0x1a], &[0x18, 0, 0x19, 0, 0x1a]);
@@ -133,7 +133,7 @@ fn old_machines(context: &Context) -> Result<(), Failure> {
     }
     for machine in machines {
         let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
-        // The oldest ask for transactional memory, which TCG has not.
+        // The oldest have transactional memory on by default, which TCG lacks.
         let machine = format!("{machine},cap-htm=off");
         fixture.machine.extra.extend(["-machine", &machine, "-cpu", "power8"].map(str::to_owned));
         judged(fixture, POWER8)?;
@@ -148,7 +148,7 @@ fn listed(context: &Context, option: &str) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The newest CPU that this QEMU has: firmware takes what the kernel asks for, and the work is done.
+/// The newest CPU of this QEMU: firmware accepts the kernel's request, and the work is done.
 fn newest(context: &Context) -> Result<(), Failure> {
     let listed = listed(context, "-cpu")?;
     let has = |name: &str| listed.split_whitespace().any(|word| word == name);

@@ -1,5 +1,5 @@
-//! Memory that is not the VM's, and ultravisors that say that they did what they did not: what was not proved is never
-//! used, and nothing but the public word of a proof ever gets there.
+//! Memory that is not the VM's, and ultravisors that report success without acting: memory that was not brought in is never
+//! used, and only the public pattern of the check is ever written there.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -18,7 +18,7 @@ use std::path::Path;
 const NO_MEMORY: u8 = 10;
 /// Bytes of guest memory.
 const MEBIBYTES: u64 = 256;
-/// What fills memory that is not the VM's.
+/// Byte that fills memory that is not the VM's.
 const FILL: u8 = 0x5a;
 
 /// One wrong answer about memory.
@@ -72,7 +72,7 @@ const CASES: [Case; 7] = [
         status: 0,
         names: "did not share",
     },
-    // The pool's share is the first.
+    // The first share is the pool's.
     Case { name: "share-silent", faults: "share:2=silent", outside: &[], status: 0, names: NOT_OURS },
     Case {
         name: "unshare-silent",
@@ -105,7 +105,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// The guest fills its heap; in what it gave up there is what the host left there, or the public word.
+/// The guest fills its heap; memory that it gave up has the host's bytes or the public pattern.
 fn run(context: &Context, case: Case) -> Result<(), Failure> {
     let config = GuestConfig { mebibytes: MEBIBYTES, ..GuestConfig::new(Firmware::Bios, true, true) };
     let context = &context.on_test_image();
@@ -132,7 +132,7 @@ fn run(context: &Context, case: Case) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// What the host sees beside the pool, frame by frame.
+/// Checks the memory that the host sees outside the pool, frame by frame.
 fn seen(finished: &Finished, memory: &Path, outside: &[(u64, u64)]) -> Result<Option<Finding>, Failure> {
     let file = File::open(memory).map_err(|error| Finding::File(memory.to_path_buf(), error))?;
     let pool = finished.report.number("pool.base").zip(finished.report.number("pool.bytes"));

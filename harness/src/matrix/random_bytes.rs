@@ -1,5 +1,5 @@
-//! A virtio-rng beside the other devices: its bytes are mixed in, and it is done with before the others begin. One that
-//! never answers is named, and keeps nobody from working.
+//! A virtio-rng with the other devices: its bytes are mixed in, and its use ends before the others begin. One that never
+//! answers is named, and the other devices work.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -31,10 +31,10 @@ fn run(context: &Context, config: GuestConfig, answers: bool) -> Result<(), Fail
     let mut fixture = Fixture::new(context, config)?;
     let image = fixture.data_disk(BYTES)?;
     let (backend, chardev) = if answers {
-        // Of the host's choice, all of them: the guest's numbers are none the worse.
+        // The host chooses all bytes: the guest's random numbers are not weaker for that.
         ("rng-random,id=random,filename=/dev/zero".to_owned(), None)
     } else {
-        // Nobody connects to it.
+        // No program connects to this socket.
         let socket = fixture.dir.path("egd");
         let chardev = format!("socket,id=egd,server=on,wait=off,path={}", socket.display());
         ("rng-egd,id=random,chardev=egd".to_owned(), Some(chardev))

@@ -1,5 +1,4 @@
-//! Trees that lay one thing over another: each ends with the two owners' names, before anything is shared or run
-//! there.
+//! Trees in which two memory ranges overlap: the guest names both owners and ends, before anything is shared or run there.
 
 use crate::finding::Finding;
 use crate::judge;

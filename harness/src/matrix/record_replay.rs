@@ -1,5 +1,5 @@
-//! A whole run recorded by QEMU and played again: the console says the same to the word, its times among it, and the disks
-//! hold the same.
+//! A whole run, recorded and replayed by QEMU: the console shows the same text, including its times, and the disks have
+//! the same content.
 
 use crate::disk;
 use crate::finding::{Finding, digest};
@@ -16,10 +16,9 @@ use std::time::Duration;
 
 /// Bytes of each disk.
 const BYTES: u64 = 1 << 20;
-/// Longest that a recording or a replay may take; one that hangs never ends.
+/// Time limit of a recording or a replay.
 const LIMIT: Duration = Duration::from_secs(300);
-/// The oldest QEMU under which a replay with a network card was seen to end each time: under 7.2 two of twelve stood
-/// still.
+/// The oldest QEMU under which each replay with a network card was seen to end: under 7.2 two of twelve hung.
 const WITH_CARD: (u32, u32) = (10, 0);
 
 /// The tests.
@@ -107,7 +106,7 @@ fn recorded_disk(name: &str, path: &str, read_only: bool) -> Vec<String> {
     .to_vec()
 }
 
-/// The first line that is not the same.
+/// The first line that differs.
 fn difference(first: &str, second: &str) -> Option<Finding> {
     if first == second {
         return None;

@@ -1,5 +1,5 @@
-//! Devices that see only what was shared: the combinations without ACCESS_PLATFORM, which no TCE table can prove,
-//! on vhost-user servers that ask the ultravisor before each access.
+//! Devices that can access only shared memory: the combinations without ACCESS_PLATFORM, for which there are no TCEs to
+//! check, on vhost-user servers that ask the ultravisor before each access.
 
 use crate::finding::{Finding, digest};
 use crate::judge::{self, SECURE_CALLS};
@@ -51,7 +51,7 @@ pub struct Served {
     pub cable: Arc<Cable>,
 }
 
-/// Puts a server in the place of every device of a fixture, and starts its guest.
+/// Replaces every device of a fixture by a server, and starts its guest.
 ///
 /// # Errors
 /// A server or the guest did not start.
@@ -59,7 +59,8 @@ pub fn start(fixture: &mut Fixture, violations: Violations) -> Result<Served, Fa
     start_held(fixture, violations, None, |_| Ok(()))
 }
 
-/// As [`start`]; the first disk's reads wait for a hold, and `complete` is done when the command line is complete.
+/// As [`start`]; the first disk's reads wait until the hold is opened. `complete` is called once the command line is
+/// complete.
 ///
 /// # Errors
 /// As [`start`].
@@ -102,7 +103,7 @@ pub struct Violations {
     pub card: Option<ProtocolViolation>,
 }
 
-/// Every access of every device was to memory that the guest had shared.
+/// Checks that every access of every device was to memory that the guest had shared.
 #[must_use]
 pub fn refusals(accounts: &[Account]) -> Vec<Finding> {
     let of = |account: &Account| {

@@ -1,6 +1,6 @@
-//! Registers at hypercalls, as the published ultravisor treats them: a guest that hands over more than its
-//! arguments, or relies on more than its results, is found. Each hypercall is stopped at, which a whole matrix
-//! has no time for: these are a sample of its combinations.
+//! Registers at hypercalls, as the published ultravisor treats them: these tests find a guest that passes more than its
+//! arguments, or relies on more than its results. QEMU stops at each hypercall, which is too slow for the whole matrix:
+//! these are a sample of its combinations.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -43,7 +43,7 @@ fn disciplined(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     }
     let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
-    // QEMU's log has the random numbers in it; what the guest left there is the ultravisor's to find.
+    // QEMU's log has the random numbers in these registers; the ultravisor reports the guest's values.
     let logged = |finding: &Finding| !matches!(finding, Finding::Strict(Breach::Excess(_)));
     findings.extend(judge::exposure(&finished, config.access_platform).into_iter().filter(logged));
     findings.extend(judge::ultracalls(&finished, &judge::SECURE_CALLS));

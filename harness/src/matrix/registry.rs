@@ -1,5 +1,5 @@
-//! The tests in the guest: on a machine that has everything each is ok, on a bare one each says what it lacks, and each
-//! was seen to fail.
+//! The tests in the guest: on a machine with all devices each passes, on a bare one each says what the machine lacks, and
+//! each can fail.
 
 mod disks;
 mod edit;
@@ -43,8 +43,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// Machines that have everything that one machine can have: a name, whether it is secure, and whether its bridge makes
-/// windows.
+/// Machines with all devices: a name, whether it is secure, and whether its bridge makes dynamic windows.
 const WHOLE: [(&str, bool, bool); 3] =
     [("normal", false, true), ("secure", true, true), ("normal-no-windows", false, false)];
 
@@ -63,7 +62,7 @@ const RANDOM: [&str; 4] = [
     "virtio-rng-pci,rng=random,disable-legacy=on,iommu_platform=on",
 ];
 
-/// A machine with every device, by VOF, on the test image.
+/// A machine with every device, VOF and the test image.
 fn machine(context: &Context, secure: bool, dynamic: bool) -> Result<Fixture, Failure> {
     let config =
         GuestConfig { smp: 2, dynamic_windows: dynamic, ..GuestConfig::new(Firmware::Vof, secure, true) };
@@ -113,7 +112,7 @@ fn resize(session: &mut Session) -> Result<(), Finding> {
     monitor.resize(0, BYTES + BYTES / 2).map_err(Finding::Monitor)
 }
 
-/// What a test says on a machine that has what `has` says.
+/// A test's expected result on a machine whose parts are given by `has`.
 fn missing(entry: &Entry, has: impl Fn(Requirement) -> bool) -> Verdict {
     match entry.requires.iter().find(|requirement| !has(**requirement)) {
         Some(requirement) => Verdict::Skip(format!("needs {requirement}")),
@@ -121,7 +120,7 @@ fn missing(entry: &Entry, has: impl Fn(Requirement) -> bool) -> Verdict {
     }
 }
 
-/// Each of these tests, and no other, says what it has to.
+/// Compares the results of these tests, and of no other, with the expected ones.
 fn compared<'a>(
     finished: &Finished,
     entries: impl Iterator<Item = &'a Entry>,

@@ -1,5 +1,4 @@
-//! What `make release` leaves: images without symbols that do what those with symbols do, and bills of materials that
-//! name what is in them.
+//! The files of `make release`: images without symbols that work like those with symbols, and correct bills of materials.
 
 use crate::disk;
 use crate::finding::Finding;
@@ -17,7 +16,7 @@ use std::process::Command;
 const FOLDER: &str = "build/release";
 const IMAGES: [&str; 2] = ["postern", "postern-test"];
 
-/// Packages of this workspace's tools and of its tests: none of them is in an image.
+/// Packages of this workspace's tools and tests: no image contains them.
 const ELSEWHERE: [&str; 6] =
     ["clap_builder", "postern_ultravisor", "postern_harness", "proptest", "rsa", "serde_json"];
 
@@ -37,7 +36,7 @@ fn of_release(file: &str) -> PathBuf {
     Path::new(FOLDER).join(file)
 }
 
-/// The image reads a disk as a secure guest, and states the build id of the file with symbols, which gdb finds it by.
+/// The image reads a disk as a secure guest, and states the build id of the file with symbols, by which gdb finds it.
 fn boots(context: &Context, name: &str) -> Result<(), Failure> {
     let image = of_release(&format!("{name}.elf"));
     let context = Context { kernel: image, ..context.clone() };
@@ -60,8 +59,8 @@ fn boots(context: &Context, name: &str) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Every package that the bill says is in the image is one of Cargo.lock's with that checksum, the functions of the
-/// image are of its packages, and the digest of the image is the file's.
+/// Checks a bill: each package is in Cargo.lock with that checksum, all functions of the image belong to its packages, and
+/// the image's digest is the file's.
 fn bill(name: &str) -> Result<(), Failure> {
     let path = of_release(&format!("{name}.cdx.json"));
     let bill: Value = serde_json::from_slice(&read(&path)?).unwrap_or_default();
@@ -89,7 +88,7 @@ fn bill(name: &str) -> Result<(), Failure> {
         }
     }
     let there = functions_of(&of_release(&format!("{name}.debug")))?;
-    // The image's own crate is what the bill is of; `__rustc` are functions that the compiler makes.
+    // The bill is about the image's own crate; `__rustc` has the compiler's functions.
     let library = ["core", "alloc", "compiler_builtins", "__rustc", "postern_kernel", "postern_test"];
     let library = library.map(str::to_owned);
     for package in there.iter().filter(|package| !packages.contains(*package) && !library.contains(package)) {
@@ -112,7 +111,7 @@ fn functions_of(symbols: &Path) -> Result<BTreeSet<String>, Failure> {
     let output = Command::new(nm).arg("-C").arg(symbols).output();
     let output = output.map_err(|error| Finding::File(nm.into(), error))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    // `ADDRESS t CRATE::...`; of `<CRATE::Type as ...>` the type's crate.
+    // `ADDRESS t CRATE::...`; for `<CRATE::Type as ...>` the type's crate.
     let crates = text.lines().filter_map(|line| {
         let (kind, name) = line.get(17..)?.split_once(' ')?;
         let name = name.trim_start_matches(['<', '&', '*']);

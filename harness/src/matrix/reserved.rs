@@ -1,5 +1,5 @@
-//! Memory that the tree reserves in the most awkward places: the pool is whole frames of its own beside all of
-//! it, or there is none.
+//! Trees that reserve memory in difficult places: the pool has whole frames of its own outside the reservations, or there
+//! is no pool.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -16,9 +16,9 @@ use std::os::unix::fs::FileExt;
 const NO_MEMORY: u8 = 10;
 /// Bytes of guest memory.
 const MEMORY: u64 = 512 << 20;
-/// Behind the image: where UV_ESM takes its frames, and where nothing is reserved beforehand.
+/// Bytes behind the image in which UV_ESM takes its frames and the test reserves nothing.
 const KEEP_OUT: u64 = 2 << 20;
-/// Behind the image: the place for the pool.
+/// Offset of the pool's place behind the image.
 const BEHIND: u64 = 4 << 20;
 const POOL: u64 = 8 << 20;
 const FRAME: u64 = 64 << 10;
@@ -40,7 +40,7 @@ fn crumbs(end: u64) -> Vec<(u64, u64)> {
     (5 << 20..end).step_by(2 << 20).map(|at| (at + 0x123, 1)).collect()
 }
 
-/// A stretch that is as long as the pool and half a frame, and begins in the middle of one: no whole frames.
+/// A free range that begins in the middle of a frame and is as long as the pool and half a frame: too few whole frames.
 fn short(free: u64) -> Vec<(u64, u64)> {
     let mut all = crumbs(MEMORY);
     all.retain(|(at, _)| !(free..free + POOL + FRAME).contains(at));
@@ -48,7 +48,7 @@ fn short(free: u64) -> Vec<(u64, u64)> {
     all
 }
 
-/// Room for the pool, to the byte, and for nothing of that size beside it.
+/// Free memory of exactly the pool's size, and no other range of that size.
 fn pool_alone(free: u64) -> Vec<(u64, u64)> {
     let mut all = crumbs(MEMORY);
     all.retain(|(at, _)| !(free - FRAME..free + POOL + FRAME).contains(at));
@@ -56,7 +56,7 @@ fn pool_alone(free: u64) -> Vec<(u64, u64)> {
     all
 }
 
-/// Frames that belong to somebody in part, on both sides of the only place for the pool: it takes neither.
+/// Partly reserved frames on both sides of the only place for the pool: the pool uses neither.
 fn ragged(context: &Context) -> Result<(), Failure> {
     let free = footprint::end(context)? + BEHIND;
     let mut reserve = crumbs(free);
@@ -82,7 +82,7 @@ fn ragged(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Without room the guest says for what, and shares nothing.
+/// Without room the guest says for what the room is missing, and shares nothing.
 fn nowhere(
     context: &Context,
     reserve: fn(u64) -> Vec<(u64, u64)>,

@@ -1,5 +1,5 @@
-//! A system reset of one CPU at each stage of its life, while another one works: the run ends by name, or its work is
-//! right. No register is shown, and one line says how it ended.
+//! A system reset of one CPU at each stage, while another one works: the guest names it and ends, or its work is correct.
+//! No register is shown, and exactly one line has the exit status.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -15,22 +15,22 @@ use postern_ultravisor::host::{H_LOGICAL_CI_STORE, H_RTAS, H_XIRR, Rule, Subject
 use postern_ultravisor::inject::{Act, Attack, Random, Reset, Trigger, When};
 use std::time::Duration;
 
-/// Enough that a reset in the middle of the work leaves some of it.
+/// Bytes of a disk: so many that work is left at a reset in its middle.
 const DATA_BYTES: u64 = (16 << 20) + 512;
-/// The same where the moment comes by itself: each lock that the other CPU takes meanwhile is a stop.
+/// The same for resets at a lock: the other CPU is stopped at each lock that it takes meanwhile.
 const FEW_BYTES: u64 = (256 << 10) + 512;
-/// Longest that a guest may run: many times what one takes on a busy machine.
+/// Time limit of a guest: many times its usual duration on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);
 /// Exit status: an exception that nobody handles.
 const EXCEPTION: u8 = 8;
-/// Instructions of a CPU that starts until it is parked, about.
+/// Approximate number of instructions from a CPU's start until it is parked.
 const START: u64 = 400;
-/// A request to the disk of the CPU that booted, which is device 0.
+/// A notification of device 0, the boot CPU's disk.
 const DOORBELL: Subject = Subject::Store { device: 0, register: 0x3000, bytes: 2 };
-/// Requests into the work of both CPUs.
+/// Requests after which both CPUs are at work.
 const INTO_WORK: u32 = 4;
-/// The lock of a CPU that asks RTAS and has its answer. The second CPU asks when an interrupt comes to it whose source no
-/// device has.
+/// The lock that a CPU holds for an RTAS call. The second CPU makes one when it gets an interrupt whose source no device
+/// has.
 const RTAS: &str = "RTAS call";
 const NOBODYS: u64 = 0x0500_1234;
 /// How often the host does not end the machine when it is told to.
@@ -43,7 +43,7 @@ enum Expected {
     Exception,
     /// With a report, or with all the work done: a CPU that was not started may not notice.
     Either,
-    /// As it had ended before.
+    /// As without the reset.
     Done,
 }
 

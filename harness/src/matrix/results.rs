@@ -1,5 +1,5 @@
-//! What became of the boot tests, for other programs: `boot.tsv`, a line for each test, `boot.xml`, as JUnit has it, and
-//! `boot.jsonl`, a JSON object for each test.
+//! Writes the boot tests' results for other programs: `boot.tsv` with a line for each test, `boot.xml` in JUnit's format,
+//! and `boot.jsonl` with a JSON object for each test.
 
 use crate::finding::Finding;
 use crate::json_lines;
@@ -7,13 +7,13 @@ use crate::junit::{Outcome, suite};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Begins the line of a `boot.tsv` that names its QEMU.
+/// Start of the line of `boot.tsv` with QEMU's version.
 pub const QEMU: &str = "# QEMU ";
 
 /// The version of QEMU, as `--version` has it: `7.2.22`.
 ///
 /// # Errors
-/// It cannot be started, or says nothing of the kind.
+/// It cannot be started, or prints no version.
 pub fn version(qemu: &Path) -> Result<String, Finding> {
     let said =
         Command::new(qemu).arg("--version").output().map_err(|error| Finding::File(qemu.into(), error))?;
@@ -23,7 +23,7 @@ pub fn version(qemu: &Path) -> Result<String, Finding> {
     version.map(str::to_owned).ok_or_else(none)
 }
 
-/// Leaves the files in the folder, without a test, and keeps the facts of each guest that ends from now on.
+/// Writes the files without tests into the folder, and from now on keeps the facts of each guest that ends.
 ///
 /// # Errors
 /// A file could not be written.
@@ -33,7 +33,7 @@ pub fn begin(dir: &Path, qemu: &str) -> Result<(), Finding> {
     json_lines::keep(&facts).map_err(|error| Finding::File(facts, error))
 }
 
-/// Leaves the files in the folder.
+/// Writes the files into the folder.
 ///
 /// # Errors
 /// A file could not be written.

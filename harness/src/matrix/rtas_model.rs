@@ -1,5 +1,5 @@
-//! RTAS in the hands of a hostile host: trees in which services share a token, before the handlers of the published
-//! ultravisor, which go by the token alone; and answers of any kind. No private byte changes or leaves.
+//! A hostile host's RTAS: trees in which services share a token, with the published ultravisor's handlers, which are chosen
+//! by the token alone; and arbitrary answers. No private byte changes or is disclosed.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -26,7 +26,7 @@ const RUNS: u32 = 4;
 #[must_use]
 pub fn tests() -> Vec<Test> {
     let aliases = [
-        // The service whose handler is reached by the call of another, or the other way round.
+        // A call of the one service runs the other one's handler.
         ("set-xive-starts", "ibm,set-xive", "start-cpu"),
         ("int-off-connects", "ibm,configure-connector", "ibm,int-off"),
         ("config-read-scans", "event-scan", "ibm,read-pci-config"),
@@ -42,10 +42,10 @@ pub fn tests() -> Vec<Test> {
     aliases.into_iter().chain(answers).chain(busy).chain([end]).collect()
 }
 
-/// What a run is without a service that never does anything.
+/// The result of a run in which a service never does anything.
 #[derive(Clone, Copy, Debug)]
 enum Left {
-    /// Its work is done, and a fact tells what it does without.
+    /// The work is done, and this fact shows what is missing.
     Work(&'static str, &'static str),
     /// No disk.
     Nothing,
@@ -59,16 +59,16 @@ const BUSY: [(&str, Left); 5] = [
     ("ibm,change-msi", Left::Work("blk0.interrupts", "lsi")),
     ("ibm,set-xive", Left::Work("blk0.interrupts", "poll")),
 ];
-/// "Busy", with the proposal to wait for a hundred seconds: the guest waits for a tenth of one.
+/// "Busy", with the hint to wait for 100 s: the guest waits for 0.1 s.
 const BUSY_ANSWER: What = What::Answer { status: 9905, value: 0 };
-/// Most calls of a service within the two seconds that it is asked for.
+/// Most calls of a service within the two seconds for which the guest repeats it.
 const MOST_CALLS: usize = 22;
-/// Calls beside those that are made once each, since the service was asked in vain before: each device and register.
+/// Most further calls of a service after it failed once: one for each device and register.
 const ONCE_EACH: usize = 300;
 /// Exit status: a device is missing or failed.
 const FAILED: u8 = 6;
 
-/// A service answers nothing but "busy": it is asked with pauses, and not waited for twice.
+/// A service always answers "busy": the guest repeats the call with pauses, and does not wait a second time.
 fn busy(context: &Context, service: &'static str, left: Left) -> Result<(), Failure> {
     case!("RTA-08", Fail, Q);
     let (mut fixture, _, data) = fixture(context, Rule::always(Subject::Rtas(service), BUSY_ANSWER), 2)?;
@@ -117,7 +117,7 @@ fn fixture(context: &Context, rule: Rule, smp: u32) -> Result<(Fixture, u64, std
     Ok((fixture, canary, data))
 }
 
-/// What the handlers did.
+/// The violations that the handlers made.
 fn handled(violations: &[Violation]) -> impl Iterator<Item = Finding> {
     violations.iter().filter(|v| matches!(v, Violation::Rtas(..))).cloned().map(Finding::Ultracall)
 }
@@ -170,7 +170,7 @@ fn any_answer(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The twin of that: one byte of private memory changed, as by an answer that goes astray, is found.
+/// Shows that the check works: it finds one changed byte of private memory, as from a misdirected answer.
 fn finds_a_byte(memory: &File, finished: &Finished, canary: u64) -> Option<Finding> {
     let at = finished.report.number("canary.image")?;
     let mut byte = [0];

@@ -1,4 +1,4 @@
-//! Runs boot tests, a few at a time, and counts.
+//! Runs boot tests, a few at a time, and counts the results.
 
 use crate::guest::console::tail;
 use crate::interrupt;
@@ -24,9 +24,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Where console logs of failed tests stay.
+/// Folder for the console logs of failed tests.
 const LOGS: &str = "build/logs";
-/// Lines of them that are shown.
+/// Number of their last lines that are shown.
 const TAIL: usize = 30;
 
 fn all(filters: &[String]) -> Vec<Test> {
@@ -99,12 +99,12 @@ fn all(filters: &[String]) -> Vec<Test> {
     tests
 }
 
-/// Whether a word of the command line means this test: a part of its name, or after `=` the whole.
+/// Whether a word of the command line selects this test: a part of its name, or the whole name after `=`.
 fn fits(word: &str, name: &str) -> bool {
     word.strip_prefix('=').map_or_else(|| name.contains(word), |whole| name == whole)
 }
 
-/// The tests that the words mean, without those that are excluded.
+/// The tests that the words select, without the excluded ones.
 fn asked(options: &Options) -> Option<Vec<Test>> {
     let mut tests = chosen(&options.words)?;
     if let Some(word) = options.exclude.iter().find(|word| !tests.iter().any(|test| fits(word, &test.name))) {
@@ -119,7 +119,7 @@ fn asked(options: &Options) -> Option<Vec<Test>> {
     Some(tests)
 }
 
-/// The tests that the words mean; `None`, and a line, when a word means none.
+/// The tests that the words select; prints a line and returns `None` if a word selects none.
 fn chosen(words: &[String]) -> Option<Vec<Test>> {
     let tests = all(words);
     match words.iter().find(|word| !tests.iter().any(|test| fits(word, &test.name))) {
@@ -162,7 +162,7 @@ fn context(options: &Options) -> Context {
     }
 }
 
-/// Runs the long soak, as the one test that it is, and answers the exit status.
+/// Runs the long soak as a single test and returns the exit status.
 #[must_use]
 pub fn soak(options: &Options) -> u8 {
     let test = soak::long(options.time, options.seed);
@@ -174,14 +174,14 @@ pub fn soak(options: &Options) -> u8 {
     if passed { 0 } else { FAILED }
 }
 
-/// Runs the tests and answers the exit status.
+/// Runs the tests and returns the exit status.
 #[must_use]
 pub fn test(options: &Options) -> u8 {
     let Some(tests) = asked(options) else { return FAILED };
     if let Some(limit) = options.guest_limit {
         limit_guests(limit);
     }
-    // Before the first test: a folder that cannot be written, or no QEMU, is told at once.
+    // Before the first test: an unwritable folder or a missing QEMU is reported at once.
     let version = match &options.results {
         Some(dir) => match results::version(&options.qemu)
             .and_then(|version| results::begin(dir, &version).map(|()| version))
@@ -247,7 +247,7 @@ fn shown((outcome, text): (Outcome, Vec<u8>)) -> Outcome {
     outcome
 }
 
-/// Runs one test; what became of it, and the lines that say so.
+/// Runs one test; returns its outcome and the lines to print.
 fn one(test: &Test, context: &Context) -> (Outcome, Vec<u8>) {
     let started = Instant::now();
     json_lines::begin(&test.name);

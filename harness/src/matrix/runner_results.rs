@@ -1,5 +1,5 @@
-//! What the runner leaves for other programs: `RESULTS=`, and the variables by which boot tests are chosen, repeated and
-//! limited.
+//! Tests of the runner's results for other programs (`RESULTS=`), and of the variables that choose, repeat and limit boot
+//! tests.
 
 use crate::finding::Finding;
 use crate::guest::report::Report;
@@ -19,7 +19,7 @@ pub fn tests() -> Vec<Test> {
     vec![Test::new("results/run", of_run), Test::new("results/test", of_test)]
 }
 
-/// What this program says when it is called like that, and its exit status.
+/// Runs this program with these words; returns its output and its exit status.
 fn called(context: &Context, words: &[String]) -> Result<(String, Option<i32>), Failure> {
     let me = std::env::current_exe().map_err(|error| Finding::File("postern-harness".into(), error))?;
     let output = Command::new(&me)
@@ -45,7 +45,7 @@ fn judged(wrong: Vec<String>, what: &Path) -> Result<(), Failure> {
     if wrong.is_empty() { Ok(()) } else { Err(Finding::Bill(what.to_path_buf(), wrong).into()) }
 }
 
-/// The files of a run say what its console says.
+/// The files of a run agree with its console.
 fn of_run(context: &Context) -> Result<(), Failure> {
     let dir = Workdir::new().map_err(|error| Finding::File(std::env::temp_dir(), error))?;
     let results = dir.path("results");
@@ -94,7 +94,7 @@ fn of_run(context: &Context) -> Result<(), Failure> {
     judged(wrong, &results)
 }
 
-/// A test that is repeated is run so often, one that is excluded is not, and a guest ends at the limit, by name.
+/// A repeated test runs that often, an excluded one does not run, and a guest is ended at the limit with a message.
 fn of_test(context: &Context) -> Result<(), Failure> {
     let dir = Workdir::new().map_err(|error| Finding::File(std::env::temp_dir(), error))?;
     let results = dir.path("results");

@@ -1,5 +1,5 @@
-//! The observers can fail: an image that maps one page it never shared must be found out, and so must one
-//! that lends its devices private buffers.
+//! Shows that the observers' checks can fail: they must report an image that maps a page that it never shared, and one that
+//! gives its devices private buffers.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -27,7 +27,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// Every byte of data that the devices were to see or write is refused, and none gets through.
+/// Every access of the devices to data is refused.
 fn skip_bounce(context: &Context) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Bios, true, false))?;
     fixture.machine.kernel = context.skip_bounce.clone();
@@ -56,7 +56,7 @@ fn map_private(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     fixture.data_disk(1 << 20)?;
     fixture.word("run=blk-digest");
     let finished = fixture.boot()?;
-    // In all else it is the same guest: it works, and what it works on is right. It finds the page itself, too.
+    // Otherwise the guest is the same: its work is correct. It finds the mapped page itself, too.
     let mut findings = judge::end(&finished, EXPOSED);
     let found = judge::exposure(&finished, true);
     if !found.iter().any(|finding| matches!(finding, Finding::Exposure(Violation::Reached(_)))) {

@@ -1,5 +1,5 @@
-//! A kernel for another machine, made of the same pool, ring and disk driver: `examples/aarch64-virt`, on QEMU's aarch64
-//! `virt`. What it read and wrote is compared with the image.
+//! A kernel for another machine with the same pool, ring and disk driver: `examples/aarch64-virt`, on QEMU's aarch64
+//! `virt`. The data that it read and wrote is compared with the image.
 
 use crate::disk;
 use crate::finding::Finding;
@@ -19,23 +19,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const QEMU: &str = "qemu-system-aarch64";
-/// What `make second-kernel` leaves.
+/// The image that `make second-kernel` builds.
 const IMAGE: &str = "build/second-kernel.elf";
-/// Not a multiple of what the guest reads at once, and its half is none either.
+/// Bytes of the disk: neither this nor its half is a multiple of the guest's read size.
 const DISK: usize = (3 << 20) + 10 * SECTOR;
 const SECTOR: usize = 512;
 /// Where the guest's pool is (`examples/aarch64-virt/src/machine.rs`).
 const POOL: std::ops::Range<u64> = 0x4200_0000..0x4240_0000;
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What the disk is.
+/// The kind of disk.
 #[derive(Clone, Copy)]
 enum Device {
     /// None.
     Missing,
     /// QEMU's, with or without VIRTIO_F_ACCESS_PLATFORM.
     Qemu { access_platform: bool },
-    /// A server's that sees the pool and no other memory.
+    /// A server that can access the pool and no other memory.
     PoolAlone,
 }
 
@@ -51,7 +51,7 @@ pub fn tests() -> Vec<Test> {
     works.map(work).into_iter().chain([test("no-disk", without_disk)]).collect()
 }
 
-/// A test that needs QEMU for the other machine: without one it is skipped, but not in CI.
+/// A test that needs QEMU for the other machine: without it the test is skipped, except in CI.
 fn test(name: &str, body: impl Fn() -> Result<(), Failure> + Send + Sync + 'static) -> Test {
     let name = format!("second-kernel/{name}");
     Test::new(name, move |_: &Context| match Command::new(QEMU).arg("--version").output() {
@@ -105,7 +105,7 @@ fn works_on(device: Device) -> Result<(), Failure> {
     verdict(findings, output)
 }
 
-/// The guest says why it cannot work, and so does its status.
+/// The guest and its exit status say why it cannot work.
 fn without_disk() -> Result<(), Failure> {
     let dir = Workdir::new().map_err(|error| Finding::File(std::env::temp_dir(), error))?;
     let (ended, output, _) = run(&dir, Path::new(""), Device::Missing)?;
@@ -185,7 +185,7 @@ fn end(ended: Ended, output: &Output, status: i32) -> Vec<Finding> {
     vec![Finding::Ended { expected, found: ended, errors }]
 }
 
-/// The finding that the guest did not state this, once.
+/// A finding if the guest did not state this exactly once.
 fn fact(output: &Output, key: &'static str, expected: String) -> Option<Finding> {
     let stated =
         |line: &str| Some(line.strip_prefix("second: ")?.strip_prefix(key)?.strip_prefix('=')?.to_owned());

@@ -1,5 +1,5 @@
-//! Devices in places of every kind: nine host bridges, bridges behind bridges, several functions of one device, and devices
-//! that nothing drives.
+//! Devices at many places: nine host bridges, bridges behind bridges, several functions of one device, and devices without
+//! a driver.
 
 use crate::disk::{self, Disk};
 use crate::finding::{Finding, digest};
@@ -24,8 +24,7 @@ const HOST_BRIDGES: usize = 9;
 /// Bridges behind each other, as many as the kernel follows.
 const LEVELS: usize = 8;
 
-/// Devices that nothing drives, as `-device` has them, of those that QEMUs have: no option file, no back end, no host
-/// device.
+/// Devices without a driver in the guest, as arguments of `-device`: those that need no file, back end or host device.
 const UNKNOWN: [&str; 26] = [
     "virtio-balloon-pci",
     "virtio-scsi-pci",
@@ -54,14 +53,14 @@ const UNKNOWN: [&str; 26] = [
     "edu",
     "i6300esb",
 ];
-/// Of the hypervisor's own bus, and what the guest calls them.
+/// Devices of the hypervisor's own bus, and the guest's names for them.
 const VIRTUAL: [(&str, &str); 3] =
     [("spapr-vscsi", "IBM,v-scsi"), ("spapr-vlan", "IBM,l-lan"), ("spapr-vty,chardev=nobody", "hvterm1")];
 
-/// A machine whose devices have places.
+/// A machine with places for its devices.
 struct Places {
     bridges: Vec<String>,
-    /// Of each disk, and last of the card.
+    /// The bus of each disk, and last of the card.
     buses: Vec<String>,
 }
 
@@ -83,7 +82,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// A disk behind each, and a card behind the last. Their numbers are not in the order of the options.
+/// A disk behind each host bridge, and a card behind the last. The bridges' numbers are not in the order of the options.
 fn nine_host_bridges() -> Places {
     let index = |number: usize| HOST_BRIDGES - number;
     let bridge = |number: usize| format!("spapr-pci-host-bridge,index={0},id=b{0}", index(number));
@@ -93,8 +92,8 @@ fn nine_host_bridges() -> Places {
     Places { bridges: (1..HOST_BRIDGES).map(bridge).collect(), buses }
 }
 
-/// Two bridges that are functions of one device, seven more behind the second, and devices of several functions at
-/// either end.
+/// Two bridges that are functions of one device, seven more behind the second, and devices with several functions at both
+/// ends.
 fn functions_and_levels() -> Places {
     let mut bridges = vec![
         "pci-bridge,id=other,chassis_nr=100,bus=pci.0,addr=3.0,multifunction=on".to_owned(),
@@ -115,7 +114,7 @@ fn functions_and_levels() -> Places {
     Places { bridges, buses: buses.to_vec() }
 }
 
-/// Each disk has its own content, and the card talks, while QEMU is asked where they are.
+/// Checks the content of each disk and the card's traffic, and compares the places with QEMU's.
 fn everything_works(context: &Context, secure: bool, places: Places) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, secure, true))?;
     let seed = seed();
@@ -153,7 +152,7 @@ fn everything_works(context: &Context, secure: bool, places: Places) -> Result<(
     verdict(finished, findings)
 }
 
-/// Facts of disks and cards whose keys end so.
+/// Facts of disks and cards whose keys end with `end`.
 fn values<'a>(finished: &'a Finished, end: &'static str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let is_device = |key: &str| key.starts_with("blk") || key.starts_with("net");
     finished.report.facts().filter(move |(key, _)| is_device(key) && key.ends_with(end))
@@ -165,7 +164,7 @@ fn used(finished: &Finished) -> BTreeSet<String> {
     values(finished, ".device").map(|(key, id)| format!("{id} {}", kind(key))).collect()
 }
 
-/// Whether this QEMU has the device. `-device help` is no way to ask: it loads every module that is installed.
+/// Whether this QEMU has the device. `-device help` is not used: it loads every installed module.
 fn has(context: &Context, device: &str) -> bool {
     let name = device.split(',').next().unwrap_or(device);
     let asked = Command::new(&context.qemu).args(["-device", &format!("{name},help")]).output();

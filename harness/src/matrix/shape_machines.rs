@@ -1,5 +1,5 @@
-//! Every machine version, capability and compatibility mode that this QEMU has: the work is done, or QEMU itself refuses
-//! by name. The lists are QEMU's own, so that none is left out.
+//! Every machine version, capability and compatibility mode of this QEMU: the work is done, or QEMU refuses the machine
+//! with a message. The lists come from QEMU, so that they are complete.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -12,25 +12,25 @@ use std::process::Command;
 
 /// Bytes of the disk that is read.
 const BYTES: u64 = 1 << 20;
-/// A list of QEMU's that is shorter was not read.
+/// Least length of a list of QEMU's: a shorter one was not read correctly.
 const FEWEST: usize = 10;
-/// The newest machines whose virtio devices are of the old kind unless they are told.
+/// The newest machine whose virtio devices are legacy ones by default.
 const LEGACY: (u32, u32) = (2, 6);
 
-/// Capabilities that TCG has not, and QEMU's words.
+/// Capabilities that TCG lacks, and QEMU's message.
 const REFUSED: [(&str, &str); 3] = [
     ("cap-htm=on", "No Transactional Memory support in TCG"),
     ("cap-rpt-invalidate=on", "No H_RPT_INVALIDATE support in TCG"),
     ("cap-dawr1=on", "DAWR1 supported only on POWER10"),
 ];
-/// What a guest says of a capability, if not what it says otherwise.
+/// Capabilities for which the guest's output differs, and that output.
 const SAID: [(&str, &str, &str); 2] =
     [("cap-fwnmi=off", "nmi.handlers", "vectors"), ("cap-vsx=off", "cpu.vectors", "0")];
 const USUAL: [(&str, &str); 2] = [("nmi.handlers", "registered"), ("cpu.vectors", "1")];
-/// Values of `cap-hpt-max-page-size`: QEMU says of it that it is a number.
+/// Values of `cap-hpt-max-page-size`: QEMU's help only says that it is a number.
 const PAGE_SIZES: [&str; 4] = ["4k", "64k", "16M", "16G"];
 
-/// Processors, and the modes that each may be held to.
+/// CPUs, and the compatibility modes of each.
 const MODES: [(&str, &str); 4] =
     [("power9", "power9"), ("power10", "power9"), ("power10", "power10"), ("power11", "power11")];
 
@@ -44,14 +44,14 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-/// What QEMU answers to these arguments.
+/// QEMU's output for these arguments.
 fn asked(context: &Context, arguments: &[&str]) -> Result<String, Failure> {
     let output = Command::new(&context.qemu).args(arguments).output();
     let output = output.map_err(|error| Finding::File(context.qemu.clone(), error))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A guest with these options that reads a disk, and what is wrong with its end.
+/// Runs a guest with these options that reads a disk; returns the findings of its end.
 pub(super) fn reads(context: &Context, options: &[&str]) -> Result<(Finished, Vec<Finding>), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
     let data = fixture.data_disk(BYTES)?;
@@ -63,7 +63,7 @@ pub(super) fn reads(context: &Context, options: &[&str]) -> Result<(Finished, Ve
     Ok((finished, findings))
 }
 
-/// A failure that names the shape, if there is anything to find.
+/// A failure that names the shape, if there are findings.
 pub(super) fn named(shape: &str, finished: Finished, mut findings: Vec<Finding>) -> Result<(), Failure> {
     if !findings.is_empty() {
         findings.insert(0, Finding::Shape(shape.to_owned()));
@@ -86,7 +86,7 @@ fn versions(context: &Context) -> Result<(), Failure> {
     let machines: Vec<String> = names.filter(|name| name.starts_with("pseries")).map(str::to_owned).collect();
     enough(&machines, "machines of QEMU's list")?;
     for machine in machines {
-        // The oldest ask for transactional memory, which TCG has not.
+        // The oldest have transactional memory on by default, which TCG lacks.
         let name = format!("{machine},cap-htm=off");
         let mut options = vec!["-machine", &name];
         if version(&machine).is_some_and(|version| version <= LEGACY) {
@@ -101,7 +101,7 @@ fn versions(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The numbers of `pseries-2.12-sxxm`; none of the alias `pseries`.
+/// The version of a machine's name such as `pseries-2.12-sxxm`; `None` for the alias `pseries`.
 fn version(machine: &str) -> Option<(u32, u32)> {
     let (major, minor) = machine.strip_prefix("pseries-")?.split_once('.')?;
     let digits = minor.split(|c: char| !c.is_ascii_digit()).next()?;
@@ -128,7 +128,8 @@ fn capabilities(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Each value of the capability in a line of QEMU's, as `  cap-cfpc=<string> - ... (broken, workaround, fixed)`.
+/// Each value of the capability in a line of QEMU's help, such as
+/// `  cap-cfpc=<string> - ... (broken, workaround, fixed)`.
 fn values(line: &str) -> Vec<String> {
     let Some((name, rest)) = line.trim().split_once("=<") else { return Vec::new() };
     if !name.starts_with("cap-") {
@@ -145,14 +146,14 @@ fn values(line: &str) -> Vec<String> {
     values.into_iter().map(|value| format!("{name}={value}")).collect()
 }
 
-/// QEMU ended before the guest began, with these words.
+/// Whether QEMU ended with these words before the guest began.
 pub(super) fn is_refused(finished: &Finished, words: &str) -> bool {
     finished.ended == Ended::Exited(1)
         && finished.output.errors.contains(words)
         && finished.report.facts().next().is_none()
 }
 
-/// A processor that is held to a mode is one that firmware and kernel agree on.
+/// Firmware and kernel agree on the compatibility mode that QEMU sets for a CPU.
 fn modes(context: &Context) -> Result<(), Failure> {
     let listed = asked(context, &["-cpu", "help"])?;
     let has = |name: &str| listed.split_whitespace().any(|word| word == name);

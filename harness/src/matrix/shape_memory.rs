@@ -1,4 +1,4 @@
-//! CPUs, threads, memory nodes and memory that was plugged in: as many as QEMU says, and all of it used.
+//! CPUs, threads, memory nodes and plugged memory: the guest uses all that QEMU has.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -14,11 +14,11 @@ use std::path::Path;
 const BYTES: u64 = 1 << 20;
 /// CPUs that the kernel has stacks for.
 const WORKING: u64 = 16;
-/// Numbers of CPUs that are tried: more than work, at the end.
+/// Numbers of CPUs to test; the last is more than the kernel uses.
 const COUNTS: [u32; 7] = [1, 2, 3, 7, 12, 16, 18];
 /// Threads of each core.
 const THREADS: [u32; 3] = [2, 4, 8];
-/// What QEMU 7.2 says to them.
+/// QEMU 7.2's message for them.
 const NO_THREADS: &str = "TCG cannot support more than 1 thread/core on a pseries machine";
 /// Blocks are no smaller than 1 MiB: what is left at the end of memory may be.
 const ROUNDING: u64 = 8 << 20;
@@ -101,7 +101,7 @@ pub fn tests() -> Vec<Test> {
 
 const PC_DIMM: Spread = SPREADS[5];
 
-/// A guest that stands at reset until QEMU was asked.
+/// Starts a guest at reset, asks QEMU's monitor, and lets the guest run.
 fn asked<T>(
     fixture: &mut Fixture,
     ask: impl FnOnce(&mut Monitor) -> Result<T, MonitorError>,
@@ -118,7 +118,7 @@ fn asked<T>(
     Ok((answer, session.finish(LIMIT)))
 }
 
-/// All CPUs are at the disk, each by itself.
+/// All CPUs use the disk, each by itself.
 fn cpus(context: &Context) -> Result<(), Failure> {
     for smp in COUNTS {
         let config = GuestConfig { smp, ..GuestConfig::new(Firmware::Vof, false, true) };
@@ -147,7 +147,7 @@ fn at_work(finished: &Finished, count: u64) -> Vec<Finding> {
     findings
 }
 
-/// Cores of several threads, where TCG has them.
+/// Cores with several threads, if TCG supports them.
 fn threads(context: &Context) -> Result<(), Failure> {
     for threads in THREADS {
         let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;

@@ -1,4 +1,4 @@
-//! Several CPUs at one disk when it fails: each of them notices, the device is reset once, and nothing else suffers.
+//! Several CPUs use one disk when it fails: each of them notices, the device is reset once, and all else goes on.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -13,10 +13,10 @@ use std::fs::File;
 
 /// Exit status: a device failed.
 const DEVICE_FAILED: u8 = 6;
-/// A disk that takes requests and answers long after the guest's patience of a second has ended.
+/// A disk that answers long after the guest's time limit of one second.
 const SILENT: &str = "if=none,id=silent,driver=null-co,size=16M,read-zeroes=on,latency-ns=1600000000";
 const SCRATCH_BYTES: u64 = (2 << 20) + 512;
-/// What the driver says when it gives a device up, whichever CPU was first.
+/// End of the driver's message when it gives a device up.
 const GIVEN_UP: &str = ": broken: no answer in time";
 
 /// The tests.
@@ -54,9 +54,9 @@ fn silent(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// One CPU gave the device up and reset it; the others followed.
+/// Checks that only one CPU gave the device up and reset it.
 fn given_up_once(finished: &Finished) -> Option<Finding> {
-    // A failure shows the log a second time; lines have their times in them.
+    // After a failure the log is printed a second time; each line has its time, so copies are equal.
     let lines = finished.output.console.lines().map(str::trim_end).filter(|line| line.ends_with(GIVEN_UP));
     let times = lines.collect::<BTreeSet<_>>().len();
     (times != 1).then(|| Finding::Fact {

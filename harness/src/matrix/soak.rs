@@ -1,5 +1,5 @@
-//! Random work under honest disturbances: devices that are reset in the middle of it, disks that grow and shrink and
-//! become slow, a cable that is pulled. At the end every byte is right and everything is given back.
+//! Random work with disturbances: devices are reset in the middle of it, disks grow, shrink and become slow, a cable is
+//! pulled. At the end every byte is correct and all memory is freed.
 
 use crate::finding::{Finding, digest};
 use crate::judge::{self, SECURE_CALLS};
@@ -18,31 +18,31 @@ use std::time::{Duration, Instant};
 
 const DATA_BYTES: u64 = 4 << 20;
 const SCRATCH_BYTES: u64 = 2 << 20;
-/// What the soak of `make test` is: requests that its guest's disks complete, by QEMU's account, and disturbances.
+/// Length of the soak of `make test`: completed requests of the guest's disks, counted by QEMU, and disturbances.
 const REQUESTS: u64 = 2000;
 const DISTURBANCES: u64 = 3 * KINDS;
-/// Longest that its guest may take for that.
+/// Time limit for that.
 const SHORT: Duration = Duration::from_secs(90);
-/// What the guest says of a cable that it saw pulled.
+/// The guest's message when the cable is pulled.
 const LINK_DOWN: &str = "net: link is down";
-/// What the guest says when it begins, and when it is to be left alone.
+/// The guest's lines when disturbances may begin, and when they have to end.
 const DISTURBED: &str = "postern: soak.state=disturbed";
 const CALM: &str = "postern: soak.state=calm";
-/// How long a stream may stand still under disturbances.
+/// How long a stream may make no progress under disturbances.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often a person hears of a long one.
+/// Interval of the progress reports of a long soak.
 const TELL: Duration = Duration::from_secs(10);
 /// Kinds of disturbance.
 const KINDS: u64 = 5;
 /// Requests a second of a disk that is made slow.
 const SLOW: u32 = 100;
 
-/// When a guest is left alone.
+/// When the disturbances end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Until {
-    /// When it says so, by its own clock; a person is told how far it is.
+    /// When the guest says so, by its own clock; progress is printed.
     Time(Duration),
-    /// When it has done and suffered enough, which it is told.
+    /// After enough requests and disturbances, when the guest is told to end.
     Enough,
 }
 
@@ -52,7 +52,7 @@ pub fn tests() -> Vec<Test> {
     vec![Test::new("soak/short", |context| run(context, Until::Enough, seed()))]
 }
 
-/// The one of `make soak`. What the guest asks of the host is not written down: there is too much of it.
+/// The soak of `make soak`. The guest's requests to the host are not logged: there are too many.
 #[must_use]
 pub fn long(time: Duration, chosen: Option<u64>) -> Test {
     let seed = chosen.unwrap_or_else(seed);
@@ -71,7 +71,7 @@ fn run(context: &Context, until: Until, seed: u64) -> Result<(), Failure> {
     let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
     let expected = digest(&data)?;
     fixture.machine.net = Net::User;
-    // A pool that the work fills now and then.
+    // A pool so small that the work fills it now and then.
     fixture.word("run=soak pool=2M ip=10.0.2.15/24 gw=10.0.2.2");
     fixture.word(&format!("serve={} seed={seed}", time.as_secs()));
     let mut session = if observed {
@@ -84,7 +84,7 @@ fn run(context: &Context, until: Until, seed: u64) -> Result<(), Failure> {
     findings.extend(boot_matrix::last_words(&mut session, seed, observed));
     let finished = session.finish(time + LIMIT);
     if !observed {
-        // What a person who waited so long wants to know.
+        // Prints the results for the user.
         let lines = finished.output.console.lines();
         lines.filter(|line| line.contains("] soak: ")).for_each(|line| say!("{line}"));
     }
@@ -106,7 +106,7 @@ fn judge(finished: &Finished, digest: &str, observed: bool) -> Vec<Finding> {
     let facts = [("blk0.sha256", digest), ("soak.pool_in_use", "0"), ("soak.pool_quarantined", "0")];
     let mut findings: Vec<Finding> =
         facts.into_iter().filter_map(|(key, value)| judge::fact(finished, key, value)).collect();
-    // Nothing was in vain.
+    // Each kind of work and disturbance took place.
     for key in ["soak.requests", "soak.resets", "soak.lost", "soak.refused", "soak.resizes"] {
         findings.extend(judge::positive(finished, key));
     }
@@ -122,7 +122,7 @@ fn judge(finished: &Finished, digest: &str, observed: bool) -> Vec<Finding> {
     findings
 }
 
-/// Disturbs the guest until it says that it is over, and talks to it all the time.
+/// Disturbs the guest until it says that the soak is over, and exchanges data with it all the time.
 fn disturb(session: &mut Session, seed: u64, limit: Duration, until: Until) -> Vec<Finding> {
     if session.qemu.console().wait_for(limit, |line| line == DISTURBED).is_none() {
         return vec![Finding::NeverSaid(DISTURBED)];
@@ -142,7 +142,7 @@ fn disturb(session: &mut Session, seed: u64, limit: Duration, until: Until) -> V
                 }
                 match echo::tcp_within(ports.tcp, seed ^ round, 20_000, PATIENCE) {
                     Ok(_) => drop(echoed.fetch_add(1, Ordering::Relaxed)),
-                    // A stream may break; what does come is right.
+                    // A stream may break, but the data that arrives must be correct.
                     Err(wrong @ EchoError::Wrong { .. }) => return Some(Finding::Echo(wrong)),
                     Err(_) => std::thread::sleep(Duration::from_millis(50)),
                 }
@@ -181,7 +181,7 @@ fn disturb(session: &mut Session, seed: u64, limit: Duration, until: Until) -> V
                     Ok(requests) if requests < REQUESTS => {}
                     Ok(_) if noticed(session) => {
                         enough = true;
-                        // A guest that ended already says so by itself.
+                        // A guest that has ended already is checked by its end.
                         drop(session.qemu.type_in(b"q"));
                     }
                     Ok(_) => {}
@@ -211,7 +211,7 @@ fn disturbance(monitor: &mut Monitor, kind: u64, random: u64) -> Result<(), Moni
         1 => monitor.resize(0, DATA_BYTES),
         2 => {
             monitor.set_link(false)?;
-            // Longer than the guest goes without a look at the link.
+            // Longer than the interval at which the guest checks the link.
             std::thread::sleep(Duration::from_millis(150 + random % 200));
             monitor.set_link(true)
         }
@@ -220,7 +220,7 @@ fn disturbance(monitor: &mut Monitor, kind: u64, random: u64) -> Result<(), Moni
     }
 }
 
-/// Everything as it was.
+/// Undoes all disturbances.
 fn undo(monitor: &mut Monitor) -> Result<(), MonitorError> {
     monitor.set_link(true)?;
     monitor.resize(0, DATA_BYTES)?;

@@ -14,10 +14,10 @@ use std::net::TcpStream;
 
 const ORDINARY: GuestConfig = GuestConfig::new(Firmware::Vof, false, false);
 const SECURE: GuestConfig = GuestConfig::new(Firmware::Vof, true, true);
-/// Connections that ask nothing: more than the four that are served at once. QEMU's user networking takes new ones
+/// Connections without a request: more than the four that are served at once. QEMU's user networking opens connections
 /// slowly; `status-page/half-open-flood` has hundreds.
 const IDLE: usize = 10;
-/// A request that is right.
+/// A valid request.
 const WELL: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: guest\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK";
 const RECEIVED: &str = "postern_received_frames_total{device=\"net0\"}";
@@ -58,7 +58,7 @@ fn talk(
     Ok((finished, findings))
 }
 
-/// What a browser and a scraper ask, and what they may get wrong.
+/// Valid and wrong requests of a browser and of a scraper.
 fn curl(context: &Context) -> Result<(), Failure> {
     if !has_curl() {
         return Err(Finding::Skipped("no curl; the package curl has it".to_owned()).into());
@@ -91,7 +91,7 @@ fn curl(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Clients that split, stall, flood and send nonsense; one that is honest is served all the time.
+/// Clients that split requests, stall, flood and send invalid data; a correct client is served all the time.
 fn rude(context: &Context) -> Result<(), Failure> {
     let _ = case!("NET-30", Work, Q);
     let _ = case!("NET-31", Work, Q);
@@ -115,12 +115,12 @@ fn rude(context: &Context) -> Result<(), Failure> {
         client.expect("after them", &[WELL], OK)?;
         Ok(())
     })?;
-    // Who asks nothing made room: nobody waited for the five seconds of a request to pass.
+    // Idle connections made room: no client waited for the five seconds of a request's time limit.
     findings.extend(judge::positive(&finished, "net0.page_displaced"));
     verdict(finished, findings)
 }
 
-/// A secure guest has the page by request, and nothing more is exposed for it.
+/// A secure guest serves the page if the command line says so, and exposes nothing more for it.
 fn secure(context: &Context) -> Result<(), Failure> {
     let (finished, mut findings) = talk(context, SECURE, "http=on", |client, _| {
         client.expect("/metrics", &[WELL], "postern_pool_frames 128\n")?;
@@ -132,7 +132,7 @@ fn secure(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// It has none by itself: whoever asks is refused.
+/// By default a secure guest serves no page: connections are refused.
 fn off(context: &Context) -> Result<(), Failure> {
     let (finished, mut findings) = talk(context, SECURE, "", |client, session| {
         let answer = client.ask(&[WELL])?;

@@ -1,5 +1,5 @@
-//! CPUs that the hypervisor starts without being asked, where the guest's own start, with a number of its choice in
-//! r3: none ever runs on a stack that is another CPU's, or nobody's.
+//! CPUs that the hypervisor starts without a request, at the entry of the guest's own CPUs, with any number in r3: none
+//! ever runs on another CPU's stack or on memory that is no stack.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -18,7 +18,7 @@ const DATA_BYTES: u64 = 2 << 20;
 const SCRATCH_BYTES: u64 = 2 << 20;
 /// Where QEMU loads the image.
 const IMAGE: u64 = 0x40_0000;
-/// The boot CPU, two that the guest gets, and the stray one.
+/// The boot CPU, two that the guest starts, and the stray one.
 const CPUS: u32 = 4;
 
 /// The tests.

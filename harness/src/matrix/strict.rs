@@ -1,4 +1,4 @@
-//! Strict mode can fail: what has to be found in real logs is found.
+//! Shows that strict mode finds breaches in real logs.
 //!
 //! All secure guests of the boot tests are held to its rules ([`judge::exposure`]).
 
@@ -34,10 +34,10 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// Firmware's calls, legal where they are made, would not be after UV_ESM.
+/// Firmware's calls are legal before UV_ESM, and breaches after it.
 fn firmware_calls(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     let calls: &[u64] = match firmware {
-        // The negotiation is SLOF's call for the kernel, and quiesce makes it hand over its tree.
+        // SLOF calls H_CAS for the kernel's negotiation, and H_UPDATE_DT at quiesce.
         Firmware::Slof => &[H_CAS, H_UPDATE_DT],
         Firmware::Vof | Firmware::Bios => &[H_VOF_CLIENT],
     };

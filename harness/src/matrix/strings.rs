@@ -1,4 +1,4 @@
-//! A host that hides lines of the guest's own, and what moves a terminal's cursor, in the texts that it hands over.
+//! A host whose texts contain fake lines of the guest and control sequences of a terminal.
 
 use crate::disk::{self, Disk};
 use crate::finding::Finding;
@@ -13,7 +13,7 @@ use postern_cases::case;
 /// Exit status: bad command line.
 const BAD_COMMAND_LINE: u8 = 3;
 
-/// Names of disks, 20 bytes at most, and how each is to be shown.
+/// Names of disks, 20 bytes at most, and how each must be shown.
 const NAMES: [(&str, &str); 3] = [
     ("\nEXIT: STATUS=0\n\x1b[2J", r"\nEXIT: STATUS=0\n\x1b[2J"),
     ("\r\npostern: mode=none", r"\r\npostern: mode=none"),
@@ -56,7 +56,7 @@ fn tree(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Three odd names, and every other character of ASCII but NUL.
+/// Three odd names, and every other ASCII character except NUL.
 fn disks(context: &Context, secure: bool) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, secure, true))?;
     fixture.word("run=blk-digest");
@@ -77,7 +77,7 @@ fn disks(context: &Context, secure: bool) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The boot stage prints what is wrong with the words before there is a kernel, and before UV_ESM.
+/// The boot stage prints the command line's error before UV_ESM and before the kernel starts.
 fn command_line(context: &Context, secure: bool) -> Result<(), Failure> {
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, secure, false))?;
     for word in
@@ -95,7 +95,7 @@ fn command_line(context: &Context, secure: bool) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// The guest ended with this status, one line says so, and no line holds anything but printable ASCII.
+/// Checks that the guest ended with this status, that one line has it, and that all lines are printable ASCII.
 fn clean(finished: &Finished, status: u8) -> Vec<Finding> {
     let mut findings = judge::end(finished, status);
     let lines = finished.output.console.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));

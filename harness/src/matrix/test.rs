@@ -1,15 +1,15 @@
-//! A boot test: a name and what it does.
+//! A boot test: a name and a function.
 
 use crate::matrix::fixture::{Context, Failure};
 
-/// What a test does.
+/// A test's function.
 pub type Body = Box<dyn Fn(&Context) -> Result<(), Failure> + Send + Sync>;
 
 /// A boot test.
 pub struct Test {
     /// Words joined by slashes.
     pub name: String,
-    /// What it does.
+    /// Its function.
     pub body: Body,
 }
 

@@ -1,5 +1,5 @@
-//! Guests that are moved to another QEMU, saved and put back, stopped and reset in the middle of their work: every byte
-//! is right, and the run ends as any other.
+//! Guests that are migrated, saved and loaded, stopped and reset in the middle of their work: every byte is correct, and
+//! the run ends as usual.
 
 use crate::finding::{Finding, digest};
 use crate::guest::report::Report;
@@ -20,31 +20,31 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A migration lets the requests in flight, a MiB or two, pass a disk's limit.
+/// Bytes of a disk. At a migration the requests in flight, 1 or 2 MiB, are not slowed by a disk's rate limit.
 const DATA_BYTES: u64 = 48 << 20;
 const SCRATCH_BYTES: u64 = 2 << 20;
 /// Migrations of each guest while its disks work, and while it serves the network: with six guests, more than a hundred.
 const AT_DISKS: u32 = 12;
 const AT_NETWORK: u32 = 6;
-/// The oldest QEMU that was seen to move a running pseries guest under TCG without harm. 7.2 does not restart the
-/// decrementer, so that a guest in H_CEDE sleeps for ever, and loses stores that are made while it sends pages.
+/// The oldest QEMU that was seen to migrate a running pseries guest under TCG correctly. 7.2 does not restart the
+/// decrementer, so a guest in H_CEDE sleeps for ever, and loses stores that the guest makes while pages are sent.
 const MIGRATES: (u32, u32) = (10, 0);
 /// Resets of one QEMU.
 const RESETS: usize = 50;
-/// Bytes a second of a disk that must not be finished before it was disturbed.
+/// Bytes a second of a disk whose work must not be finished before the disturbance.
 const SLOW: u32 = 32 << 10;
 /// Longest pause between two disturbances, in milliseconds.
 const PAUSE: u64 = 40;
-/// How long a stopped machine stands still: several times what the guest waits for a single answer from the monitor.
+/// How long a machine is stopped: several times the guest's time limit for an answer.
 const STOPPED: Duration = Duration::from_secs(2);
-/// What the guest says when a disk's work is done, and what it begins with.
+/// Start of the guest's line when a disk's digest is done.
 const DIGESTED: &str = "blk0: SHA-256 ";
 const FIRST_LINE: &str = "postern: fdt.addr=";
-/// Most lines of a boot after which a reset comes.
+/// Most lines of a boot before a reset.
 const LINES: u64 = 16;
-/// What it says of its second disk, before the work begins.
+/// Start of the guest's line about its second disk, before the work begins.
 const DISK: &str = "blk1: virtio-blk";
-/// What a saved machine is called.
+/// Name of the saved machine.
 const NAME: &str = "middle";
 
 /// The tests.
@@ -65,7 +65,7 @@ pub fn tests() -> Vec<Test> {
     tests
 }
 
-/// What a guest of these tests has and has to do.
+/// A guest of these tests, and its work.
 struct Work {
     fixture: Fixture,
     digest: String,
@@ -85,7 +85,7 @@ impl Work {
         Ok(Self { digest: digest(&data)?, fixture, scratch, seed })
     }
 
-    /// What the guest and its disk say at the end.
+    /// Checks the guest's end and its disk.
     fn judge(&self, finished: Finished) -> Result<(), Failure> {
         let mut findings = judge::end(&finished, 0);
         findings.extend(judge::fact(&finished, "blk0.sha256", &self.digest));
@@ -101,14 +101,14 @@ impl Work {
     }
 }
 
-/// One after the other of the QEMUs that a guest is moved through.
+/// One of the QEMUs between which a guest is migrated.
 struct Place {
     qemu: Qemu,
     monitor: Monitor,
 }
 
 impl Place {
-    /// A QEMU with the guest's machine; an empty one, if somebody is to move the guest there.
+    /// A QEMU with the guest's machine; with `incoming`, one that waits for a migration.
     fn new(machine: &Machine, socket: &Path, incoming: bool) -> Result<Self, Finding> {
         let mut machine = Machine { monitor: Some(socket.to_path_buf()), ..machine.clone() };
         if incoming {
@@ -120,13 +120,13 @@ impl Place {
         Ok(Self { qemu, monitor })
     }
 
-    /// Limits each disk to so many bytes a second; 0 is no limit. A limit does not move with the guest.
+    /// Limits each disk to `bytes` a second; 0 is no limit. A limit does not migrate with the guest.
     fn slow_down(&mut self, bytes: u32) -> Result<(), Finding> {
         (0..2).try_for_each(|disk| self.monitor.throttle_bytes(disk, bytes)).map_err(Finding::Monitor)
     }
 }
 
-/// Through many QEMUs.
+/// Migrates a guest through many QEMUs.
 fn migration(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let version = results::version(&context.qemu)?;
     if major_and_minor(&version) < MIGRATES {
@@ -150,13 +150,13 @@ fn migration(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     }
 }
 
-/// The first two numbers of a version; one that has none is new.
+/// The first two numbers of a version; a version without numbers counts as new.
 pub(super) fn major_and_minor(version: &str) -> (u32, u32) {
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(u32::MAX));
     (numbers.next().unwrap_or(u32::MAX), numbers.next().unwrap_or(0))
 }
 
-/// From `here` on, with what was said in each place.
+/// Migrates the guest from `here` on, and collects the consoles in `said`.
 fn moved_around(work: &Work, here: &mut Place, said: &mut String) -> Result<(), Finding> {
     let mut random = Random::new(work.seed);
     if here.qemu.console().wait_for(LIMIT, |line| line.contains(DISK)).is_none() {
@@ -185,7 +185,7 @@ fn moved_around(work: &Work, here: &mut Place, said: &mut String) -> Result<(), 
     talk(here, said, work.seed)
 }
 
-/// UDP and TCP echo, as soon as the guest serves.
+/// Waits until the guest serves, and exchanges UDP and TCP echo.
 fn talk(place: &mut Place, said: &str, seed: u64) -> Result<(), Finding> {
     let serves = |line: &str| line == SERVING;
     if !said.lines().any(serves) && place.qemu.console().wait_for(LIMIT, serves).is_none() {
@@ -210,7 +210,7 @@ fn finished(machine: &Machine, ended: Ended, output: Output) -> Finished {
     }
 }
 
-/// A session and its monitor, past the start of its disks.
+/// Starts a session and waits until its disks have started; returns it and its monitor.
 fn started(work: &mut Work) -> Result<(Session, Monitor), Failure> {
     let session = work.fixture.start()?;
     let socket = session.machine.monitor.clone().unwrap_or_default();
@@ -222,7 +222,7 @@ fn started(work: &mut Work) -> Result<(Session, Monitor), Failure> {
     Ok((session, monitor))
 }
 
-/// The rest of the work, at full speed, and the last words.
+/// Finishes the work at full speed, and ends the guest.
 fn ended(session: Session, mut monitor: Monitor, seed: u64) -> Result<(Finished, Vec<Finding>), Failure> {
     (0..2).try_for_each(|disk| monitor.throttle_bytes(disk, 0)).map_err(Finding::Monitor)?;
     drop(monitor);
@@ -231,11 +231,11 @@ fn ended(session: Session, mut monitor: Monitor, seed: u64) -> Result<(Finished,
     Ok((session.finish(LIMIT), findings))
 }
 
-/// The guest goes back to the middle of a digest when that is done already.
+/// The guest is loaded back into the middle of a digest that is already done.
 fn saved_and_loaded(context: &Context) -> Result<(), Failure> {
     let mut work =
         Work::new(context, GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Vof, false, true) })?;
-    // What is saved needs images that can hold it: QEMU's temporary ones, of disks that are snapshots.
+    // Saved state needs images that can hold it: QEMU's temporary images of disks with `snapshot`.
     work.fixture.machine.disks.iter_mut().for_each(|disk| disk.write = false);
     let (session, mut monitor) = started(&mut work)?;
     monitor.save(NAME).map_err(Finding::Monitor)?;
@@ -254,7 +254,7 @@ fn saved_and_loaded(context: &Context) -> Result<(), Failure> {
     work.judge(finished)
 }
 
-/// Every CPU and device stands still for a while, again and again.
+/// Every CPU and device is stopped for a while, several times.
 fn stopped(context: &Context) -> Result<(), Failure> {
     let mut work =
         Work::new(context, GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Vof, false, true) })?;
@@ -272,7 +272,7 @@ fn stopped(context: &Context) -> Result<(), Failure> {
     work.judge(finished)
 }
 
-/// Fifty boots of one QEMU that are reset after any line of the log, and one that does all its work.
+/// Fifty boots in one QEMU that are reset after a random line of the log, and one that does all its work.
 fn fifty_resets(context: &Context) -> Result<(), Failure> {
     let mut work =
         Work::new(context, GuestConfig { smp: 2, ..GuestConfig::new(Firmware::Vof, false, true) })?;
@@ -305,7 +305,7 @@ fn fifty_resets(context: &Context) -> Result<(), Failure> {
     work.judge(finished)
 }
 
-/// Waits until boot number `boot`, counted from 1, has said so many lines more than its first.
+/// Waits until boot number `boot`, counted from 1, has printed `lines` lines after its first.
 fn reached(qemu: &Qemu, boot: usize, lines: u64) -> bool {
     let mut last = None;
     let is_there = |text: &str| {

@@ -1,4 +1,4 @@
-//! The command `postern-ultravisor` as a person calls it, with guests that do what it has to find.
+//! The command `postern-ultravisor` as users call it, with guests whose faults it has to find.
 
 use crate::disk;
 use crate::finding::Finding;
@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 
 /// Exit status of `postern-ultravisor run` that found something.
 const FOUND: i32 = 3;
-/// What makes QEMU's machine one that TCG has without warnings.
+/// Machine options with which TCG prints no warnings.
 const MACHINE: &str = "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off";
 
-/// A disk and a card as a person writes them.
+/// A disk and a card as users write them.
 const DEVICES: [&str; 6] = [
     "-device",
     "virtio-blk-pci,drive=d,disable-legacy=on,iommu_platform=on",
@@ -30,9 +30,9 @@ const DEVICES: [&str; 6] = [
     "virtio-net-pci,netdev=n,romfile=,disable-legacy=on,iommu_platform=on",
 ];
 const DISK_BYTES: u64 = 1 << 20;
-/// How often a socket is looked for.
+/// Interval of the checks whether a socket exists.
 const TICK: Duration = Duration::from_millis(10);
-/// How long a server may take to make it.
+/// How long a server may take to create it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The tests.
@@ -76,7 +76,7 @@ fn program(name: &str) -> Result<PathBuf, Finding> {
     Ok(me.with_file_name(name))
 }
 
-/// What the command left.
+/// The command's output.
 struct Said {
     status: Option<i32>,
     /// The summary, as JSON.
@@ -99,7 +99,7 @@ fn run(context: &Context, guest: &[u8], options: &[&str]) -> Result<Said, Failur
     start(context, &dir, options, qemu.into_iter().chain([rom.into(), "-kernel".into(), kernel.into()]))
 }
 
-/// Runs this project's image under the command, with a disk and a card that servers stand in for.
+/// Runs this project's image under the command, with servers in place of a disk and a card.
 fn run_image(context: &Context, image: &Path, options: &[&str], words: &str) -> Result<Said, Failure> {
     let dir = Workdir::new().map_err(failed(&std::env::temp_dir()))?;
     let disk = dir.path("disk");
@@ -129,7 +129,7 @@ fn start(
         .arg("--json")
         .arg(&json)
         .arg("--")
-        // A guest that nobody ends is given an end.
+        // Ends a guest that does not end by itself.
         .args(["timeout", "120"])
         .arg(&context.qemu)
         .args([
@@ -174,18 +174,19 @@ fn verdict(said: Said, findings: Vec<Finding>) -> Result<(), Failure> {
     if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(said.output) }) }
 }
 
-/// Calls outside the table and with private memory are counted by number, with the first; good ones are not.
+/// Calls outside the table, and calls with private memory, are counted by number with the first of each; correct ones are
+/// not.
 fn hypercalls(context: &Context, little: bool) -> Result<(), Failure> {
     let private = 0x10_0000;
     let calls = [
         // H_PUT_TERM_CHAR of nothing.
         vec![0x58, 0, 0],
-        // H_LOGICAL_CACHE_LOAD, which the published ultravisor does not know.
+        // H_LOGICAL_CACHE_LOAD, which is not in the published ultravisor's table.
         vec![0x44, 1, 2],
         vec![0x44, 3, 4],
         // H_PUT_TCE_INDIRECT with a private list.
         vec![0x13c, 0x7fff_0000, 0, private, 1],
-        // H_REG_CRQ with an I/O address, which is the trace's to judge.
+        // H_REG_CRQ with an I/O address, which the trace's check covers.
         vec![0xfc, 0x7100_0000, 0x1000, 0x1000],
     ];
     let guest = tiny::elf(little, &calls, Last::PowersOff);
@@ -195,7 +196,7 @@ fn hypercalls(context: &Context, little: bool) -> Result<(), Failure> {
     let mut findings = Vec::new();
     findings.extend(differs("status", &format!("{:?}", Some(status)), &format!("{:?}", said.status)));
     findings.extend(differs("secure", "true", &said.summary["secure"].to_string()));
-    // With the power-off.
+    // Includes the power-off.
     findings.extend(differs("made", "6", &said.summary["hypercalls"]["made"].to_string()));
     let wrong = said.summary["hypercalls"]["wrong"].as_array().cloned().unwrap_or_default();
     let short =
@@ -210,8 +211,8 @@ fn hypercalls(context: &Context, little: bool) -> Result<(), Failure> {
     verdict(said, findings)
 }
 
-/// A guest that would go on for ever ends before its first wrong call, and it is said who made that, by the names of the
-/// kernel's file.
+/// With live checks a guest that would never end is ended before its first wrong call, and the report names the caller by
+/// the symbols of the kernel's file.
 fn live(context: &Context) -> Result<(), Failure> {
     let guest = tiny::elf(true, &[vec![0x58, 0, 0], vec![0x44, 1, 2]], Last::Stays);
     let said = run(context, &guest, &["--live-hcalls"])?;
@@ -274,8 +275,8 @@ fn says(said: &Said, text: &'static str) -> Option<Finding> {
         .then_some(Finding::NeverSaid(text))
 }
 
-/// A good guest works on servers that refuse, over the network that QEMU's own card would have had, and the command says
-/// what it put in the devices' places.
+/// A correct guest works with servers that refuse private memory, on the network of QEMU's own card, and the command names
+/// the devices that it replaced.
 fn refusing(context: &Context) -> Result<(), Failure> {
     let said = run_image(context, &context.kernel, &["--devices", "refusing", "--check"], "run=demo")?;
     let mut findings = Vec::new();
@@ -291,7 +292,7 @@ fn refusing(context: &Context) -> Result<(), Failure> {
     verdict(said, findings)
 }
 
-/// A guest that lends its devices private buffers is found out; its disk brings it nothing.
+/// A guest that gives its devices private buffers is reported; its disk transfers no data.
 fn private_buffers(context: &Context) -> Result<(), Failure> {
     let options = ["--devices", "refusing", "--check"];
     let said = run_image(context, &context.skip_bounce, &options, "run=blk-digest patience=2")?;
@@ -302,7 +303,7 @@ fn private_buffers(context: &Context) -> Result<(), Failure> {
     verdict(said, findings)
 }
 
-/// A lie is told to the guest, and what the guest did then is said.
+/// A device violates the protocol, and the command reports the guest's reaction.
 fn lie(context: &Context) -> Result<(), Failure> {
     let options = ["--devices", "refusing", "--lie", "rng-01"];
     let said = run_image(context, &context.kernel, &options, "run=blk-digest patience=2")?;
@@ -312,12 +313,12 @@ fn lie(context: &Context) -> Result<(), Failure> {
     findings.extend(differs("told", "1", &disk["told"].to_string()));
     findings.extend(positive("given up", &disk["given_up"]));
     findings.extend(says(&said, "rng-01 (used id beyond the queue): told 1 times; then "));
-    // Which is what this kernel makes of it.
+    // This kernel's message.
     findings.extend(says(&said, "used id"));
     verdict(said, findings)
 }
 
-/// The adversary as a command, for a QEMU that a person starts: its disk works, and lies when told to.
+/// The adversary as a command, for a QEMU that the user starts: its disk works, and violates the protocol if told to.
 fn adversary(context: &Context) -> Result<(), Failure> {
     let dir = Workdir::new().map_err(failed(&std::env::temp_dir()))?;
     let (disk, socket) = (dir.path("disk"), dir.path("socket"));
@@ -328,7 +329,7 @@ fn adversary(context: &Context) -> Result<(), Failure> {
         (None, "EXIT: STATUS=0", " requests, "),
         (Some("blk-01"), "undefined status", "\nblk-01: told 1 times; then "),
     ] {
-        // A server that no QEMU came to is given an end.
+        // Ends a server to which no QEMU connects.
         let mut served = Command::new("timeout");
         served.arg("150").arg(program("postern-adversary")?);
         served.arg("blk").arg("--socket").arg(&socket).arg("--image").arg(&disk);

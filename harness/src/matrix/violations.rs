@@ -1,5 +1,5 @@
-//! Devices that violate the protocol, each violation a row of the case list: the guest survives it, ends in the way that is
-//! documented, names the violation, and its other device goes on working.
+//! Devices that violate the protocol, each violation a row of the case list: the guest names the violation and ends as
+//! documented, and its other device goes on working.
 
 use crate::finding::{Finding, digest};
 use crate::judge;
@@ -19,13 +19,13 @@ use std::path::Path;
 use std::time::Duration;
 
 const DATA_BYTES: u64 = (1 << 20) + 512;
-/// Longest that the driver of a card waits for it, and more.
+/// Longer than a card's driver waits for its card.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Exit status: a device is missing, refused or broken.
 const DEVICE: u8 = 6;
-/// Exit status: data came back other than it was written.
+/// Exit status: data that was read back differs from the written data.
 const WRONG: u8 = 7;
-/// Violations that only the test image's `blk-discard` meets.
+/// Violations that occur only with the test image's `blk-discard`.
 const RANGES: [ProtocolViolation; 4] = [
     ProtocolViolation::Blk17Empty,
     ProtocolViolation::Blk17Huge,
@@ -50,21 +50,21 @@ impl Violator {
     }
 }
 
-/// What the violation may lead to.
+/// The permitted result of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// The device is not used any more, or not at all: status 6, and the log has one of these words.
+    /// The device is given up or never used: status 6, and the log has one of these texts.
     Given(&'static str),
     /// Wrong data is found: status 7, and the log has these words.
     Wrong(&'static str),
-    /// Nothing depends on it: status 0, and the device works.
+    /// The violation has no effect: status 0, and the device works.
     Works,
-    /// The device works, and what it did not write reads as zeros.
+    /// The device works, and bytes that it did not write read as zeros.
     Blank,
-    /// The device works; what it carries is its own to change, and is not compared.
+    /// The device works; it may change the data, which is not compared.
     Changed,
-    /// A race that the guest cannot win and need not: it has read a word before it changed, and the device works; or
-    /// after that, and the device is given up with one of these words. There is no third end.
+    /// A race: if the guest reads a word before it changes, the device works; if after, the device is given up with one of
+    /// these texts. There is no third result.
     Race(&'static str),
 }
 
@@ -178,7 +178,7 @@ fn run(context: &Context, case: Case) -> Result<(), Failure> {
     let image = fixture.data_disk(DATA_BYTES)?;
     let other = fixture.scratch_disk(DATA_BYTES)?;
     let expected = digest(&image)?;
-    // A card that broke ends serving by itself; a disk that broke is not to keep the card from serving.
+    // A broken card ends the serving; a broken disk must not prevent the card from serving.
     let work = if ranges { "blk-discard" } else { "blk-pattern" };
     fixture.word(&format!("run=blk-digest,{work},net-serve serve=60 patience=2"));
     fixture.word(&format!("seed={seed}"));
@@ -210,7 +210,7 @@ fn run(context: &Context, case: Case) -> Result<(), Failure> {
     let accounts = servers.finish().map_err(Finding::Server)?;
     findings.extend(violator(case, &finished, &accounts, &image)?);
     findings.extend(others(case, &finished, &expected, &other, seed));
-    // QEMU confirms every reset, so nothing stays out of use.
+    // QEMU confirms every reset, so no memory stays in quarantine.
     if judge::quarantined(&finished) != Some(false) {
         findings.push(Finding::Quarantine { expected: false });
     }
@@ -219,7 +219,7 @@ fn run(context: &Context, case: Case) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// What became of the device that violated the protocol.
+/// Checks the device that violated the protocol.
 fn violator(
     case: Case,
     finished: &Finished,
@@ -244,7 +244,7 @@ fn violator(
         Outcome::Works | Outcome::Blank | Outcome::Race(_)
             if status == 0 && case.violator == Violator::Disk =>
         {
-            // All that was not written reads as zeros: nothing of an earlier request was in its place.
+            // Bytes that were not written read as zeros, not as data of an earlier request.
             let skipped: Vec<_> = accounts.iter().flat_map(|account| account.ledger.skipped()).collect();
             let expected = blanked(image, &skipped)?;
             findings.extend(judge::fact(finished, "blk0.sha256", &expected));
@@ -252,7 +252,7 @@ fn violator(
         _ => {}
     }
     if case.violation == ProtocolViolation::Blk21 {
-        // A physical block of 2^255 logical ones is none.
+        // A physical block of 2^255 logical ones is invalid.
         findings.extend(judge::fact(finished, "blk0.physical_bytes", "512"));
     }
     let device = case.violator.device();
@@ -276,7 +276,7 @@ fn blanked(image: &Path, parts: &[(u64, u64)]) -> Result<String, Finding> {
     Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// The devices that told the truth did their work.
+/// Checks that the honest devices did their work.
 fn others(case: Case, finished: &Finished, expected: &str, scratch: &Path, seed: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
     match File::open(scratch) {
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn every_lie_is_told_to_a_guest() {
-        // QEMU itself refuses to be such a device.
+        // QEMU itself refuses these violations.
         let untold = [ProtocolViolation::Neg02];
         for violation in ProtocolViolation::ALL {
             assert_eq!(

@@ -1,4 +1,4 @@
-//! Changes of a running guest's memory, from outside: a machine whose page tables, vectors or calls are others.
+//! Changes of a running guest's memory from outside: other page tables, vectors or calls.
 
 use papr::addr::Gpa;
 use postern_core::radix::process_table_entry;
@@ -6,13 +6,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Where QEMU puts the image, and bytes that it has at most.
+/// Address at which QEMU loads the image, and its largest size.
 const IMAGE: u64 = 0x40_0000;
 const IMAGE_BYTES: u64 = 16 << 20;
 const FRAME: u64 = 0x1_0000;
 /// Log2 of the entries of a root (52 bits of address).
 const ROOT_LOG2: u32 = 13;
-/// Entries of a page table (Power ISA 3.0B, book III 5.7.10): valid, a page, its rights; what the next table is.
+/// Bits of page table entries (Power ISA 3.0B, book III 5.7.10): valid, leaf, rights, and the next table's fields.
 const VALID: u64 = 1 << 63;
 const LEAF: u64 = 1 << 62;
 const ALL_RIGHTS: u64 = 7;
@@ -32,8 +32,8 @@ impl Memory {
         Ok(u64::from_be_bytes(bytes))
     }
 
-    /// Lets every page of every last table be read, written and executed, those that map nothing among them: they map
-    /// themselves. How many entries that are.
+    /// Makes every page of every last-level table readable, writable and executable. Empty entries are filled with an
+    /// identity mapping. Returns the number of entries.
     pub fn open_all_pages(&self) -> io::Result<usize> {
         let mut frames = (IMAGE..IMAGE + IMAGE_BYTES).step_by(FRAME as usize);
         let root = frames.find_map(|frame| {
@@ -59,7 +59,7 @@ impl Memory {
                     continue;
                 }
                 (true, _) => entry | ALL_RIGHTS,
-                // Frames of 64 KiB alone: holes are no larger.
+                // Only frames of 64 KiB: holes are not larger.
                 (false, Some(page)) if shift == 16 => VALID | LEAF | address | page & 0xfff | ALL_RIGHTS,
                 (false, _) => continue,
             };
@@ -69,7 +69,7 @@ impl Memory {
         Ok(opened)
     }
 
-    /// Has an interrupt's vector return at once, behind the instruction that raised it if `passes` it.
+    /// Makes an interrupt's vector return at once; with `passes`, behind the instruction that raised it.
     pub fn return_at(&self, vector: u64, passes: bool) -> io::Result<()> {
         // mtsprg 2,r13; mfsrr0 r13; addi r13,r13,4; mtsrr0 r13; mfsprg r13,2
         let over = [0x7db2_43a6, 0x7dba_02a6, 0x39ad_0004, 0x7dba_03a6, 0x7db2_42a6];
@@ -84,7 +84,7 @@ impl Memory {
         self.0.write_all_at(&[0; 4], IMAGE + slots + SERVER)
     }
 
-    /// Has each hypercall of one number become one of another, where the number is loaded just before it. How many.
+    /// Replaces one hypercall's number by another, where the number is loaded just before the call. Returns how many.
     pub fn renumber(&self, from: u16, to: u16) -> io::Result<usize> {
         let mut text = vec![0; IMAGE_BYTES as usize];
         self.0.read_exact_at(&mut text, IMAGE)?;
@@ -92,7 +92,7 @@ impl Memory {
             .chunks_exact(4)
             .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]))
             .collect();
-        // li rX, FROM or ori rX, rY, FROM; and at most so many instructions before the call.
+        // li rX, FROM or ori rX, rY, FROM, at most a few instructions before the call.
         let loads = |word: u32| {
             let (operation, value) = (word >> 26, word & 0xffff);
             value == u32::from(from) && (operation == 24 || operation == 14 && word >> 16 & 31 == 0)

@@ -1,4 +1,4 @@
-//! Each test of the registry, seen to fail: a machine made for it, a hypervisor that lies, or a host that changes the
+//! Makes each test of the registry fail: by a special machine, a hypervisor with wrong answers, or a host that changes the
 //! guest's memory. A test without a row is an error.
 
 use super::{BEGUN, BYTES, LEVEL_DISK, edit::Memory, machine};
@@ -23,21 +23,21 @@ use workloads::registry::Test::*;
 
 /// Exit status: a test failed.
 const TEST_FAILED: u8 = 14;
-/// Exit status: devices reach more than the pool, as the hypervisor says.
+/// Exit status: devices reach more than the pool, according to the hypervisor.
 const EXPOSED: u8 = 11;
 /// A TCE that maps a page of the image.
 const PRIVATE: u64 = 0x40_0003;
-/// H_GET_TCE before the tests, where a window of 32 entries is made for a pool of 16 frames: see `host.rs`.
+/// Calls of H_GET_TCE before the tests, for a window of 32 entries and a pool of 16 frames: see `host.rs`.
 const TCES_READ: u64 = 2 + 1 + 32 + 16;
-/// Interrupts that are looked for before the tests, at most; the first test sleeps hundreds of times.
+/// Most polls for interrupts before the tests; the first test sleeps hundreds of times.
 const LOOKS: u64 = 60;
 
-/// How a machine is to be wrong.
+/// The fault of a machine.
 #[derive(Clone, Copy)]
 enum Way {
-    /// The hypervisor of a secure guest lies.
+    /// The hypervisor of a secure guest gives wrong answers.
     Lies(&'static [Rule]),
-    /// QEMU has further arguments.
+    /// QEMU gets further arguments.
     Arguments(&'static [&'static str]),
     /// The scratch disk forgets what is written.
     ForgetfulDisk,
@@ -45,21 +45,21 @@ enum Way {
     EndFails,
     /// The source of random bytes has one byte.
     SameBytes,
-    /// Nobody is on the wire, and the link goes down once the tests begin.
+    /// The network has no peer, and the link goes down once the tests begin.
     Unplugged,
     /// Each page may be read, written and executed once the tests begin.
     OpenPages { secure: bool },
-    /// Vectors return at once; those of the second list to the interrupted instruction.
+    /// Vectors of the first list return behind the interrupted instruction, those of the second list to it.
     Vectors(&'static [u64], &'static [u64]),
-    /// Hypercalls of the first number become ones of the second.
+    /// Hypercalls of the first number are replaced by ones of the second.
     Calls { dynamic: bool, calls: &'static [(u16, u16)] },
     /// The second CPU has the first one's number.
     SameServer,
-    /// A host test of this name has seen it.
+    /// A host test of this name makes it fail.
     Twin,
 }
 
-/// A way, its name, the tests that fail by it, and how the run ends.
+/// The fault's name, the fault, the tests that fail, and the exit status.
 const ROWS: [(&str, Way, &[Guest], u8); 19] = [
     (
         "terminal-that-takes-all",
@@ -88,7 +88,7 @@ const ROWS: [(&str, Way, &[Guest], u8); 19] = [
         &[ExceptionTrap, ExceptionAlignment, ExceptionUltracall],
         TEST_FAILED,
     ),
-    // H_GET_TERM_CHAR succeeds, or knows no terminal of a table's number.
+    // H_GET_TERM_CHAR becomes a call that succeeds, or one that rejects the terminal's number as a table's.
     (
         "other-calls",
         Way::Calls { dynamic: true, calls: &[(0xeffc, 0x54), (0x1c, 0x54), (0x380, 0x54)] },
@@ -151,7 +151,7 @@ pub fn tests() -> Vec<Test> {
 fn fails(context: &Context, way: Way, guests: &[Guest], status: u8) -> Result<(), Failure> {
     let mut fixture = made(context, way)?;
     let names: Vec<&str> = guests.iter().filter_map(|test| Some(test.entry()?.name)).collect();
-    // The first lasts a second and more: time for a change from outside.
+    // The first test takes more than a second: enough time for a change from outside.
     fixture.word(&format!("test=clock/timebase,{}", names.join(",")));
     let mut session = fixture.start()?;
     let changed = change(&mut session, way);
@@ -263,7 +263,8 @@ fn change(session: &mut Session, way: Way) -> Result<(), Finding> {
     if matches!(way, Way::Unplugged) {
         return monitor.set_link(false).map_err(Finding::Monitor);
     }
-    // Beside an ultravisor it is that one which stops and continues; no test is at work in the first second.
+    // With an ultravisor, only the ultravisor stops and continues the guest; in the first second no test uses the changed
+    // memory.
     let secure = session.machine.attachment.is_some();
     if !secure {
         monitor.stop().map_err(Finding::Monitor)?;
@@ -288,13 +289,13 @@ fn change(session: &mut Session, way: Way) -> Result<(), Finding> {
     });
     changed.map_err(|error| Finding::File(path, error))?;
     if matches!(way, Way::Calls { .. }) {
-        // A call that was made before was translated as it was.
+        // QEMU has translated the old instructions of calls that were made before.
         monitor.translate_anew().map_err(Finding::Monitor)?;
     }
     if secure { Ok(()) } else { monitor.cont().map_err(Finding::Monitor) }
 }
 
-/// Where the image has what CPUs are started with.
+/// Address in the image of the slots with which CPUs are started.
 fn slots(image: &Path) -> io::Result<u64> {
     let said = Command::new("powerpc64le-linux-gnu-nm").arg(image).output()?;
     let said = String::from_utf8_lossy(&said.stdout).into_owned();

@@ -1,4 +1,4 @@
-//! What the documents tell others to do with the test image, done: QEMU's functional test, and a shell job.
+//! Runs the documents' recipes for the test image: QEMU's functional test, and a shell job.
 
 use crate::finding::Finding;
 use crate::matrix::fixture::{Context, Failure};
@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 const FUNCTIONAL: &str = "contrib/qemu-functional/test_ppc64_postern.py";
 const RECIPES: &str = "docs/smoke-test.md";
-/// Lines of the shell job that are commands.
+/// Most commands of the shell job.
 const LINES: usize = 10;
 
 /// The tests.
@@ -32,7 +32,7 @@ fn digest_of(context: &Context) -> Result<String, Finding> {
     Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// As QEMU's runner would run it, with a stand-in for the package that it imports.
+/// Runs it as QEMU's runner does, with a stand-in for the package that it imports.
 fn functional(context: &Context) -> Result<(), Failure> {
     let absolute = std::fs::canonicalize(&context.test_image).map_err(file(context.test_image.clone()))?;
     let run = Command::new("python3")
@@ -60,7 +60,7 @@ fn ended(output: &Output) -> Finding {
     Finding::File(RECIPES.into(), std::io::Error::other(format!("{}: {}", output.status, last.join(" | "))))
 }
 
-/// The lines of the document as they stand there; with `words`, the guest is told these instead, and has to fail.
+/// Runs the document's lines unchanged; with `words`, the guest gets these words instead and has to fail.
 fn shell_job(context: &Context, words: &str, status: i32) -> Result<(), Failure> {
     let text = std::fs::read_to_string(RECIPES).map_err(file(RECIPES.into()))?;
     let job = text.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap_or_default();
