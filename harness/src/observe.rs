@@ -1,4 +1,4 @@
-//! What is seen from outside the guest, and the judgement on it.
+//! Observations from outside the guest, and their checks.
 
 pub mod console;
 pub mod contract;

@@ -9,25 +9,25 @@ pub use usage_error::UsageError;
 
 mod usage_error;
 
-/// How long a guest may take that was given no limit.
+/// Time limit of a guest without a `TIMEOUT`.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What to do.
+/// A subcommand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Boot one guest in front of a person.
+    /// Boot one guest with its console live.
     Run,
     /// Run the boot tests.
     Test,
     /// Run the long soak.
     Soak,
-    /// Name the boot tests.
+    /// Print the names of the boot tests.
     List,
     /// Print the table of tests by QEMU version.
     Table,
-    /// Say which version this is.
+    /// Print the version.
     Version,
-    /// Say what there is.
+    /// Print the help.
     Help,
 }
 
@@ -38,7 +38,7 @@ const IMAGE: &[Action] = &[Action::Run, Action::Test];
 const TESTS: &[Action] = &[Action::Test, Action::Soak];
 const GUESTS: &[Action] = &[Action::Run, Action::Test, Action::Soak];
 
-/// Every variable, with the subcommands that it means something to.
+/// Every variable, with the subcommands that use it.
 pub const VARIABLES: [(&str, &[Action]); 31] = [
     ("FIRMWARE", RUN),
     ("SVM", RUN),
@@ -100,13 +100,13 @@ impl Action {
         }
     }
 
-    /// Whether it takes words that are no variables.
+    /// Whether it accepts words that are no variables.
     const fn takes_words(self) -> bool {
         matches!(self, Self::Test | Self::List | Self::Table)
     }
 }
 
-/// Everything that the command line can say.
+/// All options of the command line.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `FIRMWARE=slof|vof|bios`
@@ -121,13 +121,13 @@ pub struct Options {
     pub smp: u32,
     /// `MEM=SIZE`, in bytes.
     pub memory: u64,
-    /// `DISK=PATH`; none: an image made on the spot.
+    /// `DISK=PATH`; `None`: a new image.
     pub disk: Option<PathBuf>,
     /// `DISK_WRITE=yes|no`: whether the guest's writes reach `DISK`.
     pub disk_write: bool,
     /// `NET=user|none|NETDEV`
     pub net: Net,
-    /// `PORT=N`: where the guest's status page, port 80, is reached on loopback.
+    /// `PORT=N`: the loopback port that is forwarded to the guest's status page, port 80.
     pub page_port: Option<u16>,
     /// `ECHO_PORT=N`: the same for its port 7.
     pub echo_port: Option<u16>,
@@ -143,9 +143,9 @@ pub struct Options {
     pub test_image: PathBuf,
     /// `SABOTAGE=PATH`: the image that maps a private page, for `test`.
     pub sabotage: PathBuf,
-    /// The image that lends its devices private buffers.
+    /// The image that gives its devices private buffers.
     pub skip_bounce: PathBuf,
-    /// The image that waits for locks without end and shows what it must not.
+    /// The image that waits for locks without a limit and prints private data.
     pub careless: PathBuf,
     /// `ROM=PATH`
     pub rom: PathBuf,
@@ -159,20 +159,20 @@ pub struct Options {
     pub log: Option<PathBuf>,
     /// `TIME=SECONDS`: how long a soak disturbs its guest.
     pub time: Duration,
-    /// `SEED=N`: what decides a soak; another one each time if not given.
+    /// `SEED=N`: the seed of a soak; if not given, a different one each time.
     pub seed: Option<u64>,
     /// `JOBS=N`: tests at a time.
     pub jobs: usize,
-    /// `RESULTS=DIR`: where what became of each test, and each fact, is left.
+    /// `RESULTS=DIR`: the folder for the results of the tests and the facts.
     pub results: Option<PathBuf>,
     /// `EXCLUDE=WORD,...`: boot tests that are not run, named as in `words`.
     pub exclude: Vec<String>,
     /// `REPEAT=N`: how often each boot test is run.
     pub repeat: usize,
-    /// `LIMIT=SECONDS`: how long each guest of a boot test may take; none: as its test says.
+    /// `LIMIT=SECONDS`: time limit of each guest of a boot test; `None`: the test's own limit.
     pub guest_limit: Option<Duration>,
-    /// Words that are no variables: of `test` and `list` parts of test names, or whole names after `=`; of `table`
-    /// files of results.
+    /// Words that are no variables: for `test` and `list` parts of test names, or whole names after `=`; for `table` files
+    /// of results.
     pub words: Vec<String>,
 }
 
@@ -218,7 +218,7 @@ impl Default for Options {
 /// Reads the words after the program's name.
 ///
 /// # Errors
-/// The first word that cannot be followed.
+/// The first wrong word.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Action, Options), UsageError> {
     let mut words = words.into_iter();
     let action = words.next().ok_or(UsageError::NoAction)?;
@@ -245,8 +245,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<(Action, Optio
     Ok((action, options))
 }
 
-/// Whether the word cannot be meant as `NAME=VALUE`. A test with `=` in its name has `/` before it; a name after `=` asks
-/// for that test alone.
+/// Whether the word is not of the form `NAME=VALUE`. A test with `=` in its name has `/` before it; `=` before a name
+/// selects exactly that test.
 fn is_no_variable(word: &OsStr) -> bool {
     use std::os::unix::ffi::OsStrExt;
     let mut bytes = word.as_bytes().iter().skip(1);
@@ -254,7 +254,7 @@ fn is_no_variable(word: &OsStr) -> bool {
 }
 
 impl Options {
-    /// How long a guest of `run` may take: without end where it serves until it is told to stop.
+    /// Time limit of a guest of `run`; none if it serves until it is told to stop.
     #[must_use]
     pub fn limit(&self) -> Duration {
         let mut words = self.append.split_whitespace();
@@ -266,14 +266,14 @@ impl Options {
         self.timeout.unwrap_or(if served { Duration::MAX } else { TIMEOUT })
     }
 
-    /// Whether the guest follows what is typed.
+    /// Whether the guest reads the keyboard.
     #[must_use]
     pub fn monitor(&self) -> bool {
         let mut steps = self.append.split_whitespace().filter_map(|word| word.strip_prefix("run="));
         steps.next_back().is_some_and(|steps| steps.split(',').any(|step| step == "monitor"))
     }
 
-    /// Nothing that was given is without effect.
+    /// Checks that each given variable has an effect.
     fn check(&self, action: Action, given: &[String]) -> Result<(), UsageError> {
         let takes = |given: &str| VARIABLES.iter().any(|(name, by)| *name == given && by.contains(&action));
         if let Some(name) = given.iter().find(|name| !takes(name)) {
@@ -296,7 +296,7 @@ impl Options {
     }
 
     fn set(&mut self, name: &str, text: OsString) -> Result<(), UsageError> {
-        // The list decides what there is: a variable that is missing there would be tried by no test.
+        // Only variables of the list are accepted: the tests use the same list.
         if VARIABLES.iter().all(|(known, _)| *known != name) {
             return Err(UsageError::UnknownVariable(name.to_owned()));
         }
@@ -308,7 +308,7 @@ impl Options {
             "CPU" => self.cpu = value.cpu()?,
             "SMP" => self.smp = value.cpus()?,
             "MEM" => self.memory = value.memory()?,
-            // An empty value is what an unset variable of make's comes down to.
+            // make passes an unset variable as an empty value.
             "DISK" if text.is_empty() => self.disk = None,
             "DISK" => self.disk = Some(value.file()?),
             "DISK_WRITE" => self.disk_write = value.yes_no()?,

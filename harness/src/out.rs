@@ -1,4 +1,4 @@
-//! Standard output, whose reader may leave at any time (`postern-harness test | head`).
+//! Standard output, whose reader may end at any time (`postern-harness test | head`).
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt;
@@ -9,25 +9,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static UNHEARD: AtomicBool = AtomicBool::new(false);
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes this; what nobody reads any more is lost, and [`is_unheard`] from then on.
+/// Writes a text. If the reader has ended, the text is lost and [`is_unheard`] is true from then on.
 pub fn write(text: fmt::Arguments<'_>) {
     let mut out = io::stdout().lock();
     if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
         UNHEARD.store(true, Ordering::Relaxed);
         if error.kind() != io::ErrorKind::BrokenPipe {
-            // The first reason is the one that is told.
+            // Only the first error is kept.
             let _ = LOST.set(error);
         }
     }
 }
 
-/// Whether nobody reads standard output. Its reader is looked for: a guest that serves says nothing for hours.
+/// Whether standard output has no reader any more. This is checked without writing: a guest that serves may print nothing
+/// for hours.
 #[must_use]
 pub fn is_unheard() -> bool {
     UNHEARD.load(Ordering::Relaxed) || has_left()
 }
 
-/// Why some of what was said is lost, but for a reader that left: a full disk, for one.
+/// The error by which output was lost, such as a full disk; a reader's end is not one.
 #[must_use]
 pub fn lost() -> Option<&'static io::Error> {
     LOST.get()
@@ -40,7 +41,7 @@ fn has_left() -> bool {
         && looked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
-/// Writes a line to standard output, as `println!` does, but does not panic when nobody reads it.
+/// Writes a line to standard output like `println!`, but does not panic if the reader has ended.
 #[macro_export]
 macro_rules! say {
     ($($argument:tt)*) => { $crate::out::write(format_args!("{}\n", format_args!($($argument)*))) };

@@ -1,5 +1,5 @@
-//! The pattern that `run=blk-pattern` writes over a disk, computed anew here: 64-bit little-endian words,
-//! word i = splitmix64(seed + i), i counted from the disk's first byte.
+//! The pattern that `run=blk-pattern` writes to a disk, implemented independently of the guest: 64-bit little-endian
+//! words, word i = splitmix64(seed + i), i counted from the disk's start.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -14,7 +14,7 @@ pub fn fill(seed: u64, out: &mut [u8]) {
     }
 }
 
-/// Where a disk does not hold the pattern.
+/// A difference between a disk and the pattern.
 #[derive(Debug)]
 pub enum Mismatch {
     /// The word at this byte offset is not the pattern's.
@@ -44,7 +44,7 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Reads a disk to its end and compares each word; answers the number of bytes compared.
+/// Reads a disk to its end and compares each word; returns the number of bytes compared.
 ///
 /// # Errors
 /// The first difference.

@@ -1,4 +1,4 @@
-//! The other end of the guest's network: a host process that sends and checks what comes back.
+//! The other end of the guest's network: a host process that sends data and checks the answers.
 
 pub mod cable_peer;
 pub mod echo;

@@ -1,4 +1,4 @@
-//! `run`: one guest in front of a person, with its console live and the runner's verdict after it.
+//! `run`: one guest with its console live, and the runner's verdict at the end.
 
 use crate::blob::{self, BlobError};
 use crate::disk::{self, Disk};
@@ -26,38 +26,38 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Exit status when the runner itself failed or its verdict is bad.
+/// Exit status if the runner itself failed or its verdict is bad.
 pub const FAILED: u8 = 1;
-/// Exit status when the guest did not end in time, as `timeout` has it.
+/// Exit status if the guest did not end in time, as with `timeout`.
 pub const TIMED_OUT: u8 = 124;
-/// Exit status when firmware gave up before it started the guest.
+/// Exit status if firmware did not start the guest.
 pub const NO_START: u8 = 125;
-/// Exit status after Ctrl-C, as shells have it.
+/// Exit status after Ctrl-C, as in shells.
 pub const INTERRUPTED: u8 = 130;
 
-/// What ends the guest's monitor when a pipe has no more commands: the end of a line, and Ctrl-D.
+/// Input that ends the guest's monitor at the end of a pipe: a line end, and Ctrl-D.
 const HANG_UP: &[u8] = b"\n\x04";
 
 /// Bytes of the disk that is made when none is given.
 const DISK_BYTES: u64 = 8 << 20;
 /// Its content is the same in every run.
 const DISK_SEED: u64 = 0x706f_7374_6572_6e21;
-/// UV_ESM wants an initrd, and measures it; Postern itself has no use for one.
+/// UV_ESM requires an initrd and measures it; Postern itself does not use one.
 pub const INITRD: &[u8] = b"Postern needs no initrd; UV_ESM asks for one.\n";
 /// Bytes at the start of the disk that the demo hashes.
 const DIGEST_BYTES: u64 = 1 << 20;
-/// What the kernel's own lines begin with.
+/// Start of the kernel's plain lines.
 const KERNEL: &str = "postern: ";
-/// Findings that are shown.
+/// Most findings that are shown.
 pub const FINDINGS: usize = 12;
-/// Where the console log of a failed run stays.
+/// File for the console log of a failed run.
 const LOG: &str = "build/logs/run.log";
 
 /// The file of the blob of `BLOB=demo`, and its length: four calls.
 const SECRET_NAME: &str = "demo";
 const SECRET_BYTES: usize = 200;
 
-/// Why a run came to nothing; one line each.
+/// Why a guest could not run; printed as one line.
 #[derive(Debug)]
 pub enum RunError {
     /// A file of the run.
@@ -78,15 +78,15 @@ impl fmt::Display for RunError {
     }
 }
 
-/// Boots a guest and answers the exit status of the whole.
+/// Boots a guest and returns the runner's exit status.
 ///
 /// # Errors
-/// There was no guest, or none that could be watched.
+/// The guest could not be started or observed.
 pub fn run(options: &Options) -> Result<u8, RunError> {
     let mut dir = Workdir::new().map_err(|error| RunError::File(std::env::temp_dir(), error))?;
     let machine = machine(options, &dir)?;
     if let Some(dir) = &options.results {
-        // A folder that cannot be written is told before the guest runs.
+        // An unwritable folder is reported before the guest runs.
         std::fs::create_dir_all(dir).map_err(|error| RunError::File(dir.clone(), error))?;
     }
     let tpm = options.blob.then(|| blob::demo(&machine, INITRD, demo_files())).transpose()?;
@@ -120,7 +120,7 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
     });
     let mut session =
         Session::start(machine, protection, &mut dir, Some(live)).map_err(|error| match error {
-            // The whole was shown when QEMU wrote it.
+            // The whole output was shown already.
             SessionError::Died(words) => RunError::Session(SessionError::Died(last_line(&words))),
             error => RunError::Session(error),
         })?;
@@ -143,7 +143,7 @@ impl From<BlobError> for RunError {
     }
 }
 
-/// One file that is as good as a secret.
+/// One file as the demo's secret.
 fn demo_files() -> Vec<(String, Vec<u8>)> {
     let mut secret = vec![0; SECRET_BYTES];
     pattern::fill(DISK_SEED, &mut secret);
@@ -161,7 +161,7 @@ fn machine(options: &Options, dir: &Workdir) -> Result<Machine, RunError> {
         file(&path, disk::make(&path, DISK_BYTES, DISK_SEED))?;
         Disk::data(path)
     };
-    // VOF has no way to publish the node.
+    // VOF cannot publish the node.
     let svm = if options.svm && options.firmware == Firmware::Vof { "svm=emulated" } else { "" };
     let secret = if options.blob { "secret=demo" } else { "" };
     Ok(Machine {
@@ -180,7 +180,7 @@ fn machine(options: &Options, dir: &Workdir) -> Result<Machine, RunError> {
     })
 }
 
-/// The digest that the guest has to find; `None` for an image whose bytes are not the disk's.
+/// The digest that the guest has to compute; `None` for an image whose bytes are not the disk's.
 fn expectation(path: &Path) -> Result<Option<String>, RunError> {
     let failed = |error| RunError::File(path.to_path_buf(), error);
     if disk::is_qcow2(path).map_err(failed)? {
@@ -189,9 +189,9 @@ fn expectation(path: &Path) -> Result<Option<String>, RunError> {
     disk::sha256(path, DIGEST_BYTES).map(Some).map_err(failed)
 }
 
-/// Says how the guest is reached.
+/// Prints the addresses of the guest's services.
 fn say_where(monitor: &Path, page: bool) {
-    // A person who has no such line can still ask QEMU's monitor.
+    // Without the monitor the addresses are not printed.
     let Ok(mut monitor) = Monitor::connect(monitor) else { return };
     if page && let Ok(port) = monitor.page() {
         say!("runner: the status page is at http://127.0.0.1:{port}/");
@@ -202,7 +202,7 @@ fn say_where(monitor: &Path, page: bool) {
     }
 }
 
-/// Says what the run came to, and answers its exit status: the guest's own unless the runner knows worse.
+/// Prints the run's result and returns its exit status: the guest's own, unless the runner has findings.
 fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 {
     let errors = finished.output.errors.trim_end();
     match (finished.ended, finished.report.exit_status) {
@@ -238,7 +238,7 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
     if options.svm {
         describe_esm(finished);
     }
-    // `svm=off` on the kernel command line is a person's right.
+    // The user may choose `svm=off` on the kernel command line.
     if options.svm && status == 0 && finished.report.fact("mode") != Some("normal") {
         let mut exposed = judge::exposure(finished, options.access_platform);
         exposed.retain(|finding| !judge::is_jump_of_a_test(finished, finding));
@@ -267,7 +267,7 @@ fn conclude(options: &Options, finished: &Finished, digest: Option<&str>) -> u8 
     if findings.is_empty() { status } else { status.max(FAILED) }
 }
 
-/// Says that SLOF reset the machine and why, which a person would else look for in its log.
+/// Prints that SLOF reset the machine, and SLOF's reason.
 fn no_start(starts: u32, finished: &Finished) -> u8 {
     console::restore_terminal();
     let times = if starts == 1 { "once".to_owned() } else { format!("{starts} times") };
@@ -290,7 +290,7 @@ fn seconds(limit: Duration) -> u64 {
     limit.as_secs()
 }
 
-/// Leaves the guest's facts and what its tests came to, as JSON lines, and the tests as JUnit has them.
+/// Writes the guest's facts and test results as JSON lines, and the tests in JUnit's format.
 fn keep_results(dir: &Path, finished: &Finished) -> Result<(), (PathBuf, io::Error)> {
     let tests = Tap::read(&finished.output.console).outcomes();
     let files = [

@@ -1,4 +1,4 @@
-//! The devices of a guest as vhost-user servers, which ask the ultravisor before they touch its memory.
+//! The devices of a guest as vhost-user servers, which ask the ultravisor before each access to guest memory.
 
 use crate::disk::Disk;
 use crate::qemu::monitor::Ring;
@@ -16,17 +16,17 @@ use postern_ultravisor::keeper::Keeper;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What a server saw.
+/// A server's account.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// What it was.
+    /// The device's name.
     pub device: &'static str,
-    /// Its account.
+    /// The record of its requests.
     pub ledger: Arc<Ledger>,
 }
 
 impl Account {
-    /// Where its queues are.
+    /// The addresses of its queues' rings.
     #[must_use]
     pub fn rings(&self) -> Vec<Ring> {
         let ring = |(queue, ring): (usize, postern_adversary::ring::Ring)| Ring {
@@ -41,7 +41,7 @@ impl Account {
     }
 }
 
-/// The servers of one guest. They have to be there before QEMU, and end after it.
+/// The servers of one guest. They have to start before QEMU, and end after it.
 #[derive(Debug)]
 pub struct Servers {
     keeper: Option<Arc<Keeper>>,
@@ -49,7 +49,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// No server yet; in a secure guest, all of them will ask its ultravisor.
+    /// No servers yet; in a secure guest, all of them will ask its ultravisor.
     #[must_use]
     pub fn new(secure: bool) -> Self {
         Self { keeper: secure.then(Arc::default), running: Vec::new() }
@@ -62,7 +62,7 @@ impl Servers {
         }
     }
 
-    /// Makes a server the device that `disk` is. With a hold, its reads wait for that.
+    /// Starts a server for `disk`. With a hold, its reads wait until the hold is opened.
     ///
     /// # Errors
     /// See [`ServerError`].
@@ -97,7 +97,7 @@ impl Servers {
         Ok(())
     }
 
-    /// Serves a network card, and answers the other end of its cable.
+    /// Starts a server for a network card, and returns the other end of its cable.
     ///
     /// # Errors
     /// See [`ServerError`].
@@ -112,7 +112,7 @@ impl Servers {
         Ok(cable)
     }
 
-    /// The guest has an ultravisor now.
+    /// Connects the servers with the session's ultravisor.
     pub fn ask(&self, session: &Session) {
         if let (Some(keeper), Some(map)) = (&self.keeper, session.share_map()) {
             keeper.ask(map);
@@ -129,7 +129,7 @@ impl Servers {
     /// After QEMU's end: the accounts, in the order in which the servers were made.
     ///
     /// # Errors
-    /// A server broke down.
+    /// A server failed.
     pub fn finish(self) -> Result<Vec<Account>, ServerError> {
         let servers = self.running.into_iter();
         servers.map(|(device, server)| Ok(Account { device, ledger: server.finish()? })).collect()

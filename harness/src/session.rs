@@ -1,4 +1,4 @@
-//! One guest from reset to its end: QEMU, the ultravisor beside it, and what both leave.
+//! One guest from reset to its end: QEMU, its ultravisor, and their results.
 
 use crate::guest::console::Live;
 use crate::guest::report::Report;
@@ -31,38 +31,38 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How long QEMU may take to end once its gdb server is gone.
 const LAST_WORDS: Duration = Duration::from_secs(30);
-/// How often a QEMU is looked at.
+/// Interval of the checks of a QEMU.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The ultravisor that a guest gets.
+/// A guest's ultravisor.
 #[derive(Clone, Debug)]
 pub struct Protection {
     /// Which description it follows.
     pub behaviour: Behaviour,
-    /// What goes wrong on purpose.
+    /// Deliberate faults.
     pub faults: Faults,
     /// With the ROM: ranges, as address and size, that the tree reserves.
     pub reserve: Vec<(u64, u64)>,
-    /// With the ROM: how the tree lies.
+    /// With the ROM: changes of the tree.
     pub edits: Vec<Edit>,
-    /// What the host does with the guest's hypercalls.
+    /// The host's rules for the guest's hypercalls.
     pub host: Vec<Rule>,
-    /// What kind of kernel the guest is.
+    /// The kind of the guest's kernel.
     pub guest: Guest,
-    /// What the host does to the guest's CPUs while they run.
+    /// The host's attack on the guest's CPUs while they run.
     pub attack: Option<Attack>,
-    /// Whether each hypercall's registers are kept to what it has, and the seed of what the others become.
+    /// Whether each hypercall passes and returns only its own registers, and the seed for the values of the others.
     pub registers: Option<u64>,
-    /// Whether the tree tells the guest; if not, its command line has to.
+    /// Whether the tree announces the ultravisor; if not, the guest's command line has to.
     pub publish_node: bool,
-    /// The private key in the TPM's place: the guest has to bring an ESM blob for it.
+    /// A private key in place of a TPM: the guest needs an ESM blob for it.
     pub tpm: Option<PrivateKey>,
     /// JSON lines, one per ultracall.
     pub log: Option<PathBuf>,
 }
 
 impl Protection {
-    /// What the published firmware does, and a host that does what it should.
+    /// The published firmware's behaviour, and a correct host.
     #[must_use]
     pub fn honest(publish_node: bool) -> Self {
         Self {
@@ -86,11 +86,11 @@ impl Protection {
 pub enum SessionError {
     /// QEMU.
     Qemu(StartError),
-    /// QEMU ended before its first instruction; what it wrote.
+    /// QEMU ended before its first instruction; its output.
     Died(String),
     /// The ultravisor.
     Ultravisor(UvError),
-    /// No place for guest memory.
+    /// The file for guest memory could not be made.
     Memory(io::Error),
     /// No FIFO for QEMU's log.
     Log(io::Error),
@@ -121,7 +121,7 @@ pub struct Session {
     pub qemu: Qemu,
     /// The machine as it was started.
     pub machine: Machine,
-    /// QEMU's log; none when nobody listens.
+    /// QEMU's log; `None` if the guest is not observed.
     log: Option<Log>,
     ultravisor: Option<Ultravisor>,
 }
@@ -131,26 +131,26 @@ pub struct Session {
 pub struct Finished {
     /// How QEMU ended.
     pub ended: Ended,
-    /// What it wrote.
+    /// QEMU's output.
     pub output: Output,
-    /// What the guest stated.
+    /// The guest's facts.
     pub report: Report,
-    /// What the ultravisor saw.
+    /// The ultravisor's report.
     pub ultravisor: Option<postern_ultravisor::Report>,
-    /// What QEMU's trace shows.
+    /// QEMU's trace.
     pub trace: Trace,
-    /// Beside an ultravisor: what the guest asked of the host.
+    /// With an ultravisor: the guest's requests to the host.
     pub requests: Requests,
     /// The RTAS argument blocks of a secure guest.
     pub rtas_blocks: BTreeSet<Block>,
-    /// How the guest slept, where its decrementer was traced.
+    /// The guest's sleeps, if its decrementer was traced.
     pub naps: Naps,
     /// Bytes of guest memory.
     pub memory: u64,
 }
 
 impl Session {
-    /// Starts a guest; with `protection`, beside an ultravisor and traced.
+    /// Starts a guest; with `protection`, it has an ultravisor and is traced.
     ///
     /// # Errors
     /// See [`SessionError`]; nothing is left running.
@@ -163,8 +163,8 @@ impl Session {
         Self::begin(machine, protection, dir, live, true)
     }
 
-    /// As [`Self::start`], without QEMU's log: every hypercall and every translation written down costs more than
-    /// what is written down, so whoever measures time wants none.
+    /// As [`Self::start`], without QEMU's log, for measurements of time: logging a hypercall or a translation takes longer
+    /// than the event itself.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -224,13 +224,13 @@ impl Session {
         };
         match postern_ultravisor::attach(&attachment.gdb, &attachment.memory, machine.memory, config) {
             Ok(ultravisor) => Ok(Self { qemu, machine, log, ultravisor: Some(ultravisor) }),
-            // A QEMU that refuses its command line closes the server first and ends a moment later.
+            // A QEMU that refuses its command line closes the gdb server first and ends a moment later.
             Err(UvError::Gdb(_)) if ends(&qemu, LAST_WORDS) => Err(died(qemu)),
             Err(error) => Err(SessionError::Ultravisor(error)),
         }
     }
 
-    /// The ultravisor's account of what is shared at this moment; nothing without one.
+    /// The memory that is shared at this moment, by the ultravisor's account; empty without an ultravisor.
     #[must_use]
     pub fn shared(&self) -> Shared {
         self.ultravisor.as_ref().map_or_else(Shared::default, |ultravisor| {
@@ -239,13 +239,13 @@ impl Session {
         })
     }
 
-    /// The ultravisor's map itself, for whoever has to ask it all the time.
+    /// The ultravisor's map itself, for frequent queries.
     #[must_use]
     pub fn share_map(&self) -> Option<Arc<ShareMap>> {
         self.ultravisor.as_ref().map(Ultravisor::share_map)
     }
 
-    /// QEMU's trace so far; nothing when it was started unobserved.
+    /// QEMU's trace so far; empty if it was started unobserved.
     #[must_use]
     pub fn trace(&self) -> Trace {
         self.log.as_ref().map(Log::trace).unwrap_or_default()
@@ -274,7 +274,7 @@ impl Session {
 }
 
 impl Finished {
-    /// The ultravisor's account of what was shared, but for a proof alone; nothing without one.
+    /// The memory that was shared for another purpose than a proof, by the ultravisor's account; empty without one.
     #[must_use]
     pub fn shared(&self) -> Shared {
         self.ultravisor.as_ref().map_or_else(Shared::default, |report| Shared {
@@ -284,7 +284,7 @@ impl Finished {
     }
 }
 
-/// Seconds that a guest may take at most, whatever its test allows; 0 for no such bound.
+/// Time limit in seconds for all guests, in addition to their tests' limits; 0 for none.
 static LONGEST: AtomicU64 = AtomicU64::new(0);
 
 /// From now on no guest runs longer than this, in whole seconds.
@@ -311,7 +311,7 @@ fn died(qemu: Qemu) -> SessionError {
     SessionError::Died(qemu.stop().errors.trim().to_owned())
 }
 
-/// The last line that says something.
+/// The last line that is not empty.
 #[must_use]
 pub fn last_line(text: &str) -> String {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()

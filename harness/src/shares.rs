@@ -1,4 +1,4 @@
-//! What the CPUs of a guest say that they did together (`run=blk-smp`), held against the disk's image.
+//! The work that the CPUs of a guest state for `run=blk-smp`, compared with the disk's image.
 
 use crate::guest::report::Report;
 use sha2::{Digest, Sha256};
@@ -8,19 +8,19 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// A share that is not as it has to be.
+/// A wrong share.
 #[derive(Debug)]
 pub enum ShareError {
-    /// A plain line does not have the value it had to have.
+    /// A plain line does not have the expected value.
     Fact {
         /// Its key.
         key: String,
-        /// The right value.
+        /// The expected value.
         expected: String,
-        /// The value it had.
+        /// The printed value.
         found: Option<String>,
     },
-    /// A CPU worked twice.
+    /// A CPU has two shares.
     SameCpu(String),
     /// The image could not be read.
     Image(io::Error),
@@ -38,8 +38,8 @@ impl fmt::Display for ShareError {
     }
 }
 
-/// The shares of `disk`, which has `bytes` bytes: one for each of `cpus` CPUs and all of them different ones, end
-/// to end, over `queues` queues in turn; with the digest of that part of `image` if it is given.
+/// Checks the shares of `disk`, which has `bytes` bytes: one for each of `cpus` different CPUs, without gaps, with
+/// `queues` queues in turn; and the digest of each part of `image` if it is given.
 #[must_use]
 pub fn judge(
     report: &Report,
@@ -61,7 +61,7 @@ pub fn judge(
     for cpu in 0..cpus {
         let key = |what: &str| format!("{disk}.cpu.{cpu}.{what}");
         expect(key("queue"), (cpu % queues).to_string());
-        // The last one's end is known, the others' only that each has something and the next goes on from there.
+        // The last share's end is known; each other share must not be empty, and the next one begins at its end.
         let stated = report.fact(&key("range")).and_then(range).map_or(start, |(_, end)| end);
         let end = if cpu + 1 == cpus { bytes } else { stated.clamp((start + 512).min(bytes), bytes) };
         expect(key("range"), format!("{start:#x} {end:#x}"));
@@ -75,7 +75,7 @@ pub fn judge(
     }
     let mut servers = BTreeSet::new();
     for cpu in 0..cpus {
-        // A queue's interrupts come to the first of the CPUs that use it, if any came.
+        // A queue's interrupts, if any, come to the first of the CPUs that use it.
         let key = format!("{disk}.cpu.{cpu}.interrupted");
         let found = report.fact(&key).map(str::to_owned);
         let owner = report.fact(&format!("{disk}.cpu.{}.server", cpu % queues)).unwrap_or("not stated");
@@ -92,7 +92,7 @@ pub fn judge(
     errors
 }
 
-/// Interrupts that the CPUs say came for this disk.
+/// Number of interrupts for this disk, as the CPUs state them.
 #[must_use]
 pub fn interrupts(report: &Report, disk: &str, cpus: u32) -> u64 {
     (0..cpus).filter_map(|cpu| report.number(&format!("{disk}.cpu.{cpu}.interrupts"))).sum()
@@ -120,7 +120,7 @@ mod tests {
 
     const BYTES: u64 = 4096;
 
-    /// What two CPUs say that did everything right, and the image.
+    /// The correct facts of two CPUs, and the image.
     fn honest() -> (Workdir, std::path::PathBuf, String) {
         let dir = Workdir::new().unwrap();
         let image = dir.path("image");

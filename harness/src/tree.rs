@@ -1,14 +1,14 @@
-//! The device tree that the guest flattened out of firmware, against the one that QEMU gave to firmware.
+//! Compares the device tree that the guest read from firmware with the one that QEMU gave to firmware.
 //!
-//! They must say the same, node for node and byte for byte, up to a written list: [`EXPECTED`], which
-//! `docs/device-tree.md` explains.
+//! Both must have the same nodes and the same bytes, except for the list [`EXPECTED`], which `docs/device-tree.md`
+//! explains.
 
 use crate::variable::Firmware;
 use postern_ultravisor::fdt::{Fdt, Node};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// One thing that is not the same in both trees.
+/// A difference between the two trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// What kind.
@@ -19,7 +19,7 @@ pub struct Difference {
     pub name: String,
 }
 
-/// What the flattened tree did to a node, a property or the tree's frame.
+/// A kind of difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// QEMU has the node, the guest does not.
@@ -56,14 +56,14 @@ impl fmt::Display for Difference {
     }
 }
 
-/// A difference that there has to be.
+/// An expected difference.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
-    /// Which firmware makes it; both when not given.
+    /// The firmware that makes it; `None` for both.
     pub firmware: Option<Firmware>,
-    /// What kind.
+    /// Its kind.
     pub kind: Kind,
-    /// The node, with a final `*` for all whose path begins so.
+    /// The node; a final `*` matches all paths with this start.
     pub path: &'static str,
     /// The property, or nothing for a node.
     pub name: &'static str,
@@ -81,22 +81,22 @@ const fn of_vof(kind: Kind, path: &'static str, name: &'static str) -> Expected 
     Expected { firmware: Some(Firmware::Vof), kind, path, name }
 }
 
-/// Every difference that there may be.
+/// Every permitted difference.
 pub const EXPECTED: [Expected; 31] = [
     // The boot stage's own.
     expected(Kind::PropertyNew, "/chosen", "postern,cas"),
     expected(Kind::PropertyNew, "/chosen", "postern,entry"),
     expected(Kind::PropertyNew, "/rtas", "linux,rtas-base"),
     expected(Kind::PropertyNew, "/rtas", "linux,rtas-entry"),
-    // What was agreed on, and nothing before: judged by itself.
+    // The result of the negotiation, which is empty before it; another check reads it.
     expected(Kind::Value, "/chosen", "ibm,architecture-vec-5"),
-    // The mode that was agreed on in the place of the processor's own version.
+    // The negotiated compatibility mode instead of the CPU's own version.
     expected(Kind::Value, "/cpus/*", "cpu-version"),
-    // Drawn anew by QEMU at each reset.
+    // QEMU chooses a new one at each reset.
     expected(Kind::Value, "/chosen", "rng-seed"),
-    // VOF: what of memory is free has changed since reset: RTAS is in it now.
+    // VOF: free memory has changed since reset: RTAS is in it now.
     of_vof(Kind::Value, "/memory@0", "available"),
-    // VOF: it makes its tree anew after the negotiation, and opens the console once more.
+    // VOF: it makes a new tree after the negotiation, and opens the console again.
     of_vof(Kind::Value, "/chosen", "stdout"),
     // SLOF: its own nodes.
     of_slof(Kind::NodeNew, "/aliases", ""),
@@ -106,19 +106,19 @@ pub const EXPECTED: [Expected; 31] = [
     of_slof(Kind::NodeNew, "/packages", ""),
     // SLOF: it names PCI functions by class alone.
     of_slof(Kind::NodeRenamed, "/pci@*", "communication-controller"),
-    // SLOF: it gives each node a new phandle, and says which nodes came from QEMU.
+    // SLOF: it gives each node a new phandle, and marks the nodes that came from QEMU.
     of_slof(Kind::PropertyNew, "/*", "phandle"),
     of_slof(Kind::Value, "/*", "phandle"),
     of_slof(Kind::PropertyLost, "/*", "linux,phandle"),
     of_slof(Kind::PropertyNew, "/*", "slof,from-fdt"),
-    // SLOF: instances it opened, and memory it has left.
+    // SLOF: instances that it opened, and free memory.
     of_slof(Kind::PropertyNew, "/chosen", "cpu"),
     of_slof(Kind::PropertyNew, "/chosen", "memory"),
     of_slof(Kind::PropertyNew, "/chosen", "mmu"),
     of_slof(Kind::PropertyNew, "/chosen", "stdin"),
     of_slof(Kind::PropertyNew, "/chosen", "stdout"),
     of_slof(Kind::PropertyNew, "/memory@0", "available"),
-    // SLOF: where it put RTAS, and how much of it there is.
+    // SLOF: RTAS's address and size.
     of_slof(Kind::PropertyNew, "/rtas", "slof,rtas-base"),
     of_slof(Kind::PropertyNew, "/rtas", "slof,rtas-size"),
     // SLOF: PCI functions it set up and has drivers for.
@@ -171,7 +171,7 @@ pub fn unexpected(firmware: Firmware, given: &Fdt, flattened: &Fdt) -> Vec<Diffe
     found
 }
 
-/// Which phandle of the flattened tree stands for which one of QEMU's.
+/// Pairs of phandles: QEMU's and the flattened tree's for the same node.
 fn pair_phandles(given: &Node, flattened: &Node, pairs: &mut BTreeMap<[u8; 4], [u8; 4]>) {
     let phandle = |node: &Node| node.property("phandle").and_then(|value| value.try_into().ok());
     if let (Some(given), Some(flattened)) = (phandle(given), phandle(flattened)) {
@@ -227,7 +227,7 @@ fn compare_nodes(
     }
 }
 
-/// The child of `flattened` that is `child`, and its new name if it has one.
+/// The child of `flattened` that corresponds to `child`, and its new name if it has one.
 fn counterpart<'a>(child: &Node, flattened: &'a Node) -> Option<(&'a Node, Option<&'static str>)> {
     if let Some(other) = flattened.child(&child.name) {
         return Some((other, None));
@@ -241,7 +241,7 @@ fn difference(kind: Kind, path: &str, name: &str) -> Difference {
     Difference { kind, path: path.to_owned(), name: name.to_owned() }
 }
 
-/// Whether two values say the same; a phandle says the same as the one it was replaced by.
+/// Whether two values are equal; a phandle is equal to its replacement.
 fn same_value(name: &str, given: &[u8], flattened: &[u8], phandles: &BTreeMap<[u8; 4], [u8; 4]>) -> bool {
     if given == flattened {
         return true;

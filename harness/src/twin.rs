@@ -1,4 +1,4 @@
-//! Twins: copies of the kernel's file in which some instructions are others, so that a test can show that it fails.
+//! Copies of the kernel's file with some instructions replaced, with which tests show that their checks can fail.
 
 use std::io;
 use std::path::Path;
@@ -7,13 +7,13 @@ use std::path::Path;
 const NOP: u32 = 0x6000_0000;
 /// `sc 1`.
 const HCALL: u32 = 0x4400_0022;
-/// `mtdec` of any register, and the bits that say so.
+/// `mtdec` of any register, and the mask of the bits to compare.
 const SET_DECREMENTER: u32 = 0x7c16_03a6;
 const NOT_THE_SOURCE: u32 = 0xfc1f_ffff;
-/// Instructions from `mtdec` to the H_CEDE that goes with it.
+/// Most instructions from `mtdec` to its H_CEDE.
 const NEAR: usize = 4;
 
-/// Writes a copy of `kernel` to `twin` that never gives its CPU up: the `sc 1` after each `mtdec` is a `nop`.
+/// Writes a copy of `kernel` to `twin` that never sleeps: the `sc 1` after each `mtdec` is a `nop`.
 ///
 /// # Errors
 /// A file cannot be read or written, or nothing in it looks like H_CEDE.
@@ -28,8 +28,8 @@ pub fn without_cede(kernel: &Path, twin: &Path) -> io::Result<()> {
     })
 }
 
-/// Writes a copy of `kernel` to `twin`. `change` is shown the file's words from each on; its answer is the distance
-/// of a word that becomes another one, and that one.
+/// Writes a copy of `kernel` to `twin`. `change` gets the file's words from each position on; it returns the distance of a
+/// word to be replaced, and the new word.
 fn patched(kernel: &Path, twin: &Path, change: impl Fn(&[u32]) -> Option<(usize, u32)>) -> io::Result<()> {
     let mut bytes = std::fs::read(kernel)?;
     let (words, _) = bytes.as_chunks();

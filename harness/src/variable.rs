@@ -1,5 +1,4 @@
-//! `NAME=VALUE` words, as a person types them after `make run`: what each may hold and the one line that a
-//! wrong one earns.
+//! `NAME=VALUE` words, as typed after `make run`: the permitted values, and the error line for a wrong one.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -15,7 +14,7 @@ pub struct BadVariable {
     pub name: String,
     /// The value that was refused.
     pub value: String,
-    /// What would have been accepted.
+    /// The accepted values.
     pub expected: &'static str,
 }
 
@@ -53,7 +52,7 @@ impl Cpu {
     }
 }
 
-/// The guest's network card, and what it is plugged into.
+/// The guest's network card, and its network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Net {
     /// No card.
@@ -82,17 +81,17 @@ pub fn split(word: &OsStr) -> Option<(String, OsString)> {
     Some((String::from_utf8(name.to_vec()).ok()?, OsString::from_vec(rest[1..].to_vec())))
 }
 
-/// One `NAME=VALUE` on its way to a typed value.
+/// A `NAME=VALUE` word, before its value is parsed.
 #[derive(Clone, Copy, Debug)]
 pub struct Value<'a> {
-    /// The name, for the complaint.
+    /// The name, for the error.
     pub name: &'a str,
     /// The text after `=`.
     pub text: &'a OsStr,
 }
 
 impl Value<'_> {
-    /// The complaint about this value.
+    /// The error for this value.
     #[must_use]
     pub fn bad(&self, expected: &'static str) -> BadVariable {
         BadVariable { name: self.name.to_owned(), value: self.text.to_string_lossy().into_owned(), expected }
@@ -175,7 +174,7 @@ impl Value<'_> {
     }
 
     /// # Errors
-    /// Neither a word of ours nor something that looks like a `-netdev` argument.
+    /// Neither `user` nor `none`, nor in the form of a `-netdev` argument.
     pub fn net(&self) -> Result<Net, BadVariable> {
         let expected = "none, user, or a -netdev argument such as tap,ifname=tap0,script=no";
         match self.str(expected)? {
@@ -187,7 +186,7 @@ impl Value<'_> {
     }
 
     /// # Errors
-    /// Not a port of TCP and UDP.
+    /// Not a valid port number.
     pub fn port(&self) -> Result<u16, BadVariable> {
         let expected = "a port from 1 to 65535";
         match self.str(expected)?.parse() {
@@ -227,14 +226,14 @@ impl Value<'_> {
     }
 
     /// # Errors
-    /// No file there.
+    /// The file does not exist.
     pub fn file(&self) -> Result<PathBuf, BadVariable> {
         let path = PathBuf::from(self.text);
         if path.is_file() { Ok(path) } else { Err(self.bad("the path of an existing file")) }
     }
 
     /// # Errors
-    /// Not text, or more than one line of it.
+    /// Not text, or more than one line.
     pub fn line(&self) -> Result<String, BadVariable> {
         let expected = "one line of text";
         let text = self.str(expected)?;

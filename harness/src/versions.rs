@@ -1,5 +1,5 @@
 //! The table of boot tests by QEMU version, `docs/qemu-versions.md`: a row for each group of tests, a column for each
-//! version that all of them were run on.
+//! version.
 
 use crate::matrix::results::QEMU;
 use crate::matrix::runner;
@@ -17,10 +17,10 @@ group shows. `make test` leaves its results in `build/test/boot.tsv`, and `make 
 place of what the same version came to before. `make test QEMU=path` runs any other QEMU.
 
 ";
-/// What stands in a cell whose tests nobody ran on that version.
+/// A cell whose tests were not run on that version.
 const NOT_RUN: &str = "not run";
 
-/// Why there is no table.
+/// Why the table could not be made.
 #[derive(Debug)]
 pub enum TableError {
     /// A file cannot be read.
@@ -29,11 +29,11 @@ pub enum TableError {
     NoVersion(PathBuf),
     /// A line of a file is no result.
     NoResult(PathBuf, String),
-    /// A test that the results have and the list has not.
+    /// A test in the results that is not in the list.
     UnknownTest(String),
-    /// A test that was not run on this version, of a group that was begun.
+    /// The results have a part of a group, without this test on this version.
     Missing(String, String),
-    /// A row of the page that is none.
+    /// A row of the page that cannot be read.
     BadRow(String),
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for TableError {
 
 impl std::error::Error for TableError {}
 
-/// The page as it is with the results of these files in it.
+/// The current page with the results of these files added.
 ///
 /// # Errors
 /// A file that cannot be read or holds no complete results.
@@ -68,19 +68,19 @@ pub fn table(files: &[String]) -> Result<String, TableError> {
     Ok(table.page(&tests))
 }
 
-/// Tests of a group, those that failed with the reason.
+/// The results of a group's tests, as the page shows them.
 type Cell = String;
 /// Why a test did not pass: `failed` or `skipped`, and the reason.
 type NotPassed<'a> = Option<(&'a str, &'a str)>;
 
-/// Versions and, by group and version, what is stated.
+/// The versions, and the cells by group and version.
 #[derive(Debug, Default)]
 pub struct Table {
     cells: BTreeMap<String, BTreeMap<String, Cell>>,
     versions: BTreeSet<Version>,
 }
 
-/// A dotted number, in the order of its parts.
+/// A dotted number, ordered by its parts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Version(Vec<u64>, String);
 
@@ -99,7 +99,7 @@ impl Table {
     /// Reads the page; an empty text is a page without versions.
     ///
     /// # Errors
-    /// A row of another length than the first.
+    /// A row has another length than the first.
     pub fn read(page: &str) -> Result<Self, TableError> {
         let mut rows = page.lines().filter(|line| line.starts_with('|'));
         let split = |row: &str| -> Vec<String> {
@@ -126,10 +126,10 @@ impl Table {
         Ok(table)
     }
 
-    /// Puts the results in; of a test that is there twice the later counts.
+    /// Adds the results; if a test occurs twice, the later result counts.
     ///
     /// # Errors
-    /// A text that is no list of results, or one that leaves out a test of a group that it has.
+    /// A text is no list of results, or lacks a test of a group that it has.
     pub fn merge(&mut self, tests: &[String], results: &[(PathBuf, String)]) -> Result<(), TableError> {
         let mut by_version: BTreeMap<&str, BTreeMap<&str, NotPassed>> = BTreeMap::new();
         for (path, text) in results {
@@ -208,7 +208,7 @@ impl Table {
     }
 }
 
-/// What a group came to: how many passed, and each that did not; those that share a reason stand before it.
+/// A group's cell: the number of passed tests, and each other test; tests with the same reason are together.
 fn cell(outcomes: &[(&str, NotPassed)]) -> Cell {
     let passed = outcomes.iter().filter(|(_, other)| other.is_none()).count();
     let mut text = format!("{passed} passed");
@@ -232,7 +232,7 @@ fn cell(outcomes: &[(&str, NotPassed)]) -> Cell {
     text
 }
 
-/// The number before the word, 0 where there is none.
+/// The number before the word, 0 if there is none.
 fn count(cell: &str, word: &str) -> u64 {
     let words: Vec<_> = cell.split([' ', ',', ':']).filter(|word| !word.is_empty()).collect();
     words.windows(2).find(|pair| pair[1] == word).and_then(|pair| pair[0].parse().ok()).unwrap_or(0)

@@ -1,5 +1,5 @@
-//! The program as a person meets it, with a shell script in QEMU's place: one clear line and the right exit
-//! status for whatever goes wrong, and nothing left behind.
+//! The program as users call it, with a shell script in place of QEMU: each error has one clear line and the right exit
+//! status, and no process or file is left behind.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A directory with a kernel that is none and a script that is no QEMU.
+/// A directory with a dummy kernel and a script in place of QEMU.
 struct Stage {
     dir: TempDir,
 }
@@ -48,7 +48,7 @@ impl Stage {
     }
 }
 
-/// A little-endian ppc64 ELF file with one segment of no meaning.
+/// A minimal little-endian ppc64 ELF file with one segment.
 fn least_elf() -> Vec<u8> {
     let mut file = vec![0; 64 + 56 + 4];
     file[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -136,7 +136,7 @@ fn a_qemu_that_dies_before_the_ultravisor_could_attach_is_one_line() {
 
 #[test]
 fn a_qemu_that_dies_after_its_gdb_server_was_there_is_named_with_all_its_words() {
-    // The socket appears, as QEMU's does before it reads the rest of its command line, and is gone again.
+    // The socket appears and disappears: QEMU makes it before it reads the rest of its command line.
     let script = "for word; do case $word in *id=gdb,*path=*) socket=${word##*path=};; esac; done\n\
                   touch $socket; sleep 0.2; rm $socket; sleep 0.5; echo 'bogus: no such option' >&2\n\
                   echo 'try another' >&2; exit 1";
@@ -295,7 +295,7 @@ fn a_server_that_nobody_reads_is_ended() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut command = stage.command(&["APPEND=run=net-serve"]);
     let mut child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
-    // Or this process would be a writer, and the pipe never end.
+    // Otherwise this process would keep the pipe open, and it would never end.
     drop(command);
     let mut line = [0; 10];
     reader.read_exact(&mut line).unwrap();

@@ -1,5 +1,5 @@
-//! What a secure guest shows on its console. The host reads it: each line is one of the list in
-//! `docs/threat-model.md`, and no number in it is private.
+//! Checks a secure guest's console, which the host can read: each line is in the list of `docs/threat-model.md`, and has
+//! no private number.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,16 +7,16 @@ use std::ops::Range;
 
 /// The document that has the list.
 const DOCUMENT: &str = include_str!("../../../docs/threat-model.md");
-/// Where the list begins in it.
+/// The heading of the list.
 const TITLE: &str = "## What a secure guest's console shows";
-/// The last line of the boot stage before UV_ESM. What comes before it is an ordinary guest's.
+/// The last line of the boot stage before UV_ESM. Lines before it are those of an ordinary guest.
 const ESM: &str = "boot: UV_ESM for the image";
-/// Numbers below are no addresses that anybody has to look for.
+/// Numbers below this are not treated as addresses.
 const LOWEST: u64 = 0x1_0000;
 /// Digits of a number of eight bytes.
 const WORD: usize = 16;
 
-/// What stands in place of a value in a line of the list.
+/// A placeholder for a value in a line of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// `{n}`: a decimal number, with a point or without.
@@ -29,7 +29,7 @@ enum Kind {
     Pool,
     /// `{image}`: an address in the image.
     Image,
-    /// `{tree}`: where the tree is that UV_ESM was given.
+    /// `{tree}`: the address of the tree that UV_ESM was given.
     Tree,
     /// `{rtas}`: the address of RTAS's area, which the host chose.
     Rtas,
@@ -58,7 +58,7 @@ const KINDS: [(&str, Kind); 11] = [
 ];
 
 impl Kind {
-    /// Whether a character can be part of it.
+    /// Whether a value may contain a character.
     fn has(self, c: char) -> bool {
         match self {
             Self::Number => c.is_ascii_digit() || c == '.',
@@ -72,7 +72,7 @@ impl Kind {
         }
     }
 
-    /// Whether a text that has such characters alone is one, in this machine.
+    /// Whether a text of such characters is a valid value, in this machine.
     fn is(self, text: &str, machine: &Machine) -> bool {
         let address = || hex(text.strip_prefix("0x").unwrap_or_default());
         match self {
@@ -94,12 +94,12 @@ enum Part {
     Value(Kind),
 }
 
-/// What a line looks like.
+/// The form of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pattern(Vec<Part>);
 
 impl Pattern {
-    /// `None` for one with a value that nobody knows.
+    /// `None` for a line with an unknown placeholder.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -135,16 +135,16 @@ fn fits(parts: &[Part], text: &str, machine: &Machine) -> bool {
     }
 }
 
-/// The machine that a secure guest ran in, as the host knows it, and what must not be shown.
+/// The machine of a secure guest, as the host knows it, and the words that must not be shown.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// Bytes of memory, from 0 on.
     pub memory: u64,
-    /// Where the image is.
+    /// Addresses of the image.
     pub image: Range<u64>,
-    /// Where the tree is that UV_ESM was given, which is the host's.
+    /// Address of the tree that UV_ESM was given, which the host knows.
     pub tree: u64,
-    /// Where the pool is.
+    /// Addresses of the pool.
     pub pool: Range<u64>,
     /// Words of private memory, such as the content of a disk.
     pub secret: HashSet<u64>,
@@ -162,7 +162,7 @@ impl Machine {
         numbers.chain(long).filter_map(hex).find(private)
     }
 
-    /// A word of what must not be shown, in either byte order, anywhere in a text.
+    /// A secret word, in either byte order, anywhere in a text.
     fn secret_in(&self, text: &str) -> Option<u64> {
         let windows =
             runs(text).flat_map(|run| (WORD..=run.len()).filter_map(|end| run.get(end - WORD..end)));
@@ -189,11 +189,11 @@ fn hex(digits: &str) -> Option<u64> {
 /// A line that a secure guest must not show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// It is none of the list.
+    /// It is not in the list.
     Unlisted(String),
-    /// It holds this address of private memory.
+    /// It has this address of private memory.
     Address(u64, String),
-    /// It holds this word of what is private.
+    /// It has this word of private data.
     Content(u64, String),
     /// The list cannot be read, or the guest never became secure.
     Nothing,
@@ -212,7 +212,7 @@ impl fmt::Display for Shown {
     }
 }
 
-/// What is wrong with the console of a secure guest.
+/// The lines of a secure guest's console that are not allowed.
 #[must_use]
 pub fn violations(console: &str, machine: &Machine) -> Vec<Shown> {
     let Some(patterns) = patterns(DOCUMENT) else { return vec![Shown::Nothing] };
@@ -234,7 +234,7 @@ pub fn violations(console: &str, machine: &Machine) -> Vec<Shown> {
     found
 }
 
-/// A line without its time. The summary's lines, a label in a column, become what the log had.
+/// A line without its time. A line of the summary, which has its label in a column, becomes the log's line.
 fn plain(line: &str, label: &mut String) -> String {
     if let Some((_, rest)) = line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
         return rest.to_owned();
@@ -247,7 +247,7 @@ fn plain(line: &str, label: &mut String) -> String {
     format!("{label}: {}", text.trim_start())
 }
 
-/// The list: the first column of a table, in backquotes. `None` when there is none, or a line cannot be read.
+/// The list: the first column of a table, in backquotes. `None` if there is no list, or a line cannot be read.
 fn patterns(document: &str) -> Option<Vec<Pattern>> {
     let section = document.split_once(TITLE)?.1;
     let section = section.split_once("\n## ").map_or(section, |(section, _)| section);

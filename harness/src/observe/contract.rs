@@ -1,11 +1,11 @@
-//! Whether a guest states facts as the table of docs/guest-contract.md says: known keys, values of their form, and
-//! nothing that another kind of guest or image states.
+//! Checks a guest's facts against the table of docs/guest-contract.md: known keys, values of the right form, and no fact
+//! of another kind of guest or image.
 
 use crate::guest::report::Report;
 use postern_core::facts::{self, Stated, Value};
 use std::fmt;
 
-/// A plain line that is not as the table says.
+/// A plain line that does not agree with the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Breach {
     line: String,
@@ -34,10 +34,11 @@ impl fmt::Display for Breach {
     }
 }
 
-/// Facts that a boot which ends with status 0 may lack: the table says when.
+/// Facts that may be missing after status 0: the table says when.
 const SOMETIMES: [&str; 4] = ["nmi.area", "esm.base", "irq.taken", "irq.unknown"];
 
-/// Each line that is not as the table says; and each that is missing after status 0 in a guest that names its image.
+/// Each line that does not agree with the table; and, in a guest that names its image, each fact that is missing after
+/// status 0.
 pub fn breaches(report: &Report) -> impl Iterator<Item = Breach> {
     let ordinary = report.fact("mode") == Some("normal");
     let product = report.fact("image.name") == Some("postern");

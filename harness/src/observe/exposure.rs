@@ -1,4 +1,4 @@
-//! The judgement: may what the outside saw be what a secure guest allowed?
+//! Checks that all exposure seen from outside is what a secure guest may allow.
 
 use crate::guest::report::Report;
 pub use postern_ultravisor::frames::Shared;
@@ -12,25 +12,24 @@ const FRAME_SHIFT: u32 = 16;
 /// A finding against a secure guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A TCE or a device's access reached memory that the ultravisor does not hold as shared.
+    /// A TCE or a device's access reached memory that is not shared according to the ultravisor.
     Reached(Event),
-    /// TCEs came from a list in memory: unless shared it is not readable to the host, and the host could
-    /// change it.
+    /// TCEs came from a list in memory: the host cannot read a private list and can change a shared one.
     ListPage(Event),
     /// A TCE was installed for a device that does not translate.
     NeedlessTce(Event),
     /// The guest did not say where its pool is.
     PoolUnknown,
-    /// What the ultravisor holds as shared is not the pool, frame for frame.
+    /// The shared frames, according to the ultravisor, are not exactly the pool.
     NotThePool {
-        /// The pool's frames by the guest's word.
+        /// The pool's frames, as the guest stated them.
         pool: Range<u64>,
         /// Frames that are shared now.
         shared: Vec<Range<u64>>,
     },
-    /// Something else was shared at some time.
+    /// These other frames were shared at some time.
     SharedBefore(Vec<Range<u64>>),
-    /// A ring, or a descriptor in it, lies outside what is shared.
+    /// A ring, or a descriptor in it, lies outside shared memory.
     Ring {
         /// The device.
         device: String,
@@ -50,7 +49,7 @@ pub enum Violation {
     },
     /// The devices of this kind have no rings.
     NoRings(&'static str),
-    /// The observer saw nothing where there must have been something.
+    /// The observer saw no events, although there must have been some.
     NothingSeen,
     /// The observer could not read its evidence.
     Unread(String),
@@ -80,7 +79,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The pool by the guest's word, in frames.
+/// The pool's frames, as the guest stated them.
 fn pool(report: &Report) -> Option<Range<u64>> {
     let base = report.number("pool.base")?;
     let end = base.checked_add(report.number("pool.bytes")?)?;
@@ -102,12 +101,12 @@ pub fn shares(held: &Shared, report: &Report) -> Vec<Violation> {
     violations
 }
 
-/// Holds a trace against the ultravisor's account. `translating`: the devices have VIRTIO_F_ACCESS_PLATFORM.
+/// Compares a trace with the ultravisor's account. `translating`: the devices have VIRTIO_F_ACCESS_PLATFORM.
 #[must_use]
 pub fn reach(held: &Shared, trace: &Trace, translating: bool) -> Vec<Violation> {
     let mut violations: Vec<_> = trace.unread.iter().cloned().map(Violation::Unread).collect();
     let mut seen = false;
-    // What firmware left in the window is the kernel's to clear.
+    // The kernel has to clear firmware's entries in the window.
     for event in trace.kernel.iter().copied().chain(trace.left_by_firmware()) {
         if let Event::List { .. } = event {
             violations.push(Violation::ListPage(event));

@@ -1,5 +1,5 @@
-//! Every byte that the guest shares, searched for what must not be there: canaries that it planted in private
-//! memory, addresses of private memory, data of requests that are done, and what a file of the ESM blob holds.
+//! Searches every byte of shared memory for secrets: canaries that the guest planted in private memory, addresses of
+//! private memory, data of completed requests, and the content of the ESM blob's file.
 
 use crate::pattern::splitmix64;
 use std::collections::HashMap;
@@ -12,18 +12,18 @@ use std::os::unix::fs::FileExt;
 const FRAME_SHIFT: u32 = 16;
 /// Canary words that the guest plants: splitmix64(seed + i).
 const CANARIES: u64 = 512;
-/// Where QEMU loads the kernel; numbers below are lengths and sectors rather than addresses.
+/// Address at which QEMU loads the kernel; numbers below it are treated as lengths and sectors, not as addresses.
 const LOWEST_ADDRESS: u64 = 4 << 20;
 const ZEROS: [u8; 1 << 12] = [0; 1 << 12];
-/// One word is remembered of that many bytes of data.
+/// One word is kept of this many bytes of data.
 const SAMPLE: usize = 512;
 
-/// What was found.
+/// A kind of secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secret {
     /// A word that the guest planted.
     Canary,
-    /// A word of a request that is done, by what the request was.
+    /// A word of a completed request, with the kind of request.
     Done(&'static str),
     /// An address of memory that is not shared.
     Address(u64),
@@ -31,12 +31,12 @@ pub enum Secret {
     Blob,
 }
 
-/// A secret where the host can read it.
+/// A secret in shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leak {
     /// Guest physical address.
     pub at: u64,
-    /// What is there.
+    /// The kind of secret.
     pub secret: Secret,
 }
 
@@ -52,11 +52,11 @@ impl fmt::Display for Leak {
     }
 }
 
-/// What is searched for.
+/// The secrets for the search.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     words: HashMap<u64, Secret>,
-    /// The lower 16 bits of every word, to pass over most of memory quickly.
+    /// The lower 16 bits of every word, for a quick first comparison.
     tails: Vec<bool>,
     memory: u64,
 }
@@ -79,14 +79,14 @@ impl Secrets {
     }
 
     fn add(&mut self, word: u64, secret: Secret) {
-        // Zero is what cleared memory holds, and all ones is no secret either.
+        // Zero is in cleared memory, and all ones is no secret either.
         if word != 0 && word != u64::MAX {
             self.words.insert(word, secret);
             self.tails[usize::from(word as u16)] = true;
         }
     }
 
-    /// Adds the data of requests that are done.
+    /// Adds the data of completed requests.
     pub fn done(&mut self, what: &'static str, data: &[u8]) {
         for word in data.chunks(SAMPLE).filter_map(|sample| sample.first_chunk()) {
             self.add(u64::from_le_bytes(*word), Secret::Done(what));
@@ -102,8 +102,8 @@ impl Secrets {
         }
     }
 
-    /// Searches frames of guest memory, given as runs of 64 KiB frame numbers. In an available or a used ring,
-    /// numbers of descriptors side by side look like low addresses: [`outside`] tells them apart.
+    /// Searches frames of guest memory, given as ranges of 64 KiB frame numbers. In an available or a used ring, adjacent
+    /// descriptor numbers look like low addresses: [`outside`] removes them.
     ///
     /// # Errors
     /// The file.
@@ -119,7 +119,7 @@ impl Secrets {
     }
 
     fn search_run(&self, start: u64, bytes: &[u8], shared: &[Range<u64>], leaks: &mut Vec<Leak>) {
-        // Pages of zeros are most of it.
+        // Most pages are zero.
         for (page, content) in (0..).step_by(1 << 12).zip(bytes.chunks(1 << 12)) {
             if *content == ZEROS[..content.len()] {
                 continue;
@@ -147,8 +147,8 @@ impl Secrets {
     }
 }
 
-/// Leaves out what looks like an address and lies in one of `rings`: the byte ranges of available and used rings,
-/// which hold numbers only. Canaries and data count there as everywhere.
+/// Removes addresses that lie in one of `rings`: the byte ranges of available and used rings, which hold only numbers.
+/// Canaries and data in them stay.
 #[must_use]
 pub fn outside(leaks: Vec<Leak>, rings: &[Range<u64>]) -> Vec<Leak> {
     let numbers = |leak: &Leak| {
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn memory_without_secrets_is_clean() {
         assert_eq!(search(0, &[]), []);
-        // An address of the pool, a length, and secrets where nobody sees them.
+        // An address of the pool, a length, and secrets in private memory.
         assert_eq!(search(0x2_0000, &0x2_1000_u64.to_le_bytes()), []);
         assert_eq!(search(0x2_0000, &4096_u64.to_le_bytes()), []);
         assert_eq!(search(0x1_0000, &splitmix64(77).to_le_bytes()), []);
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn two_descriptor_numbers_are_no_address_in_a_ring_and_one_outside_of_it() {
-        // Descriptors 126 and 127, and where the available ring and the used ring are.
+        // Descriptors 126 and 127, and the places of the available and the used ring.
         let heads = 0x7f_007e_u64.to_le_bytes();
         let rings = [0x2_1000..0x2_1204, 0x2_2000..0x2_2804];
         for at in [0x2_1000, 0x2_1200, 0x2_2008] {

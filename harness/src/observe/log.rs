@@ -14,20 +14,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// All that a log said.
+/// The content of a log.
 #[derive(Clone, Debug, Default)]
 pub struct Said {
     /// The I/O memory management unit's events.
     pub trace: Trace,
-    /// What the guest asked of the host.
+    /// The guest's requests to the host.
     pub requests: Requests,
-    /// RTAS argument blocks, as they were found in memory right after a call: mostly that call's.
+    /// RTAS argument blocks, read from memory right after a call: usually that call's.
     pub blocks: BTreeSet<Block>,
-    /// How the guest slept, if its decrementer was traced.
+    /// The guest's sleeps, if its decrementer was traced.
     pub naps: Naps,
 }
 
-/// What the reading thread leaves beside the events.
+/// The reading thread's results without the events.
 #[derive(Debug, Default)]
 struct Account {
     requests: Requests,
@@ -40,7 +40,7 @@ struct Account {
 pub struct Log {
     path: PathBuf,
     ended: Arc<AtomicBool>,
-    /// Lines of trace events, and whatever else is none of an interrupt.
+    /// All lines that are not of an interrupt, such as trace events.
     events: Arc<Mutex<String>>,
     thread: Option<JoinHandle<Account>>,
 }
@@ -101,7 +101,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads to the end. An error ends the log, which no observer takes for a good one.
+    /// Reads to the end. An error ends the log; observers do not accept an incomplete log.
     fn run(mut self, fifo: Fifo, ended: &AtomicBool) -> Account {
         drop(fifo.lines(ended, |line| self.take(line)));
         self.account
@@ -110,7 +110,7 @@ impl Reader {
     fn take(&mut self, line: &str) {
         self.account.naps.take(line);
         if line.starts_with(naps::EVENT) {
-            // There are too many to be kept.
+            // Lines of interrupts are too many to be kept.
         } else if !is_interrupt(line) {
             let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
             events.push_str(line);

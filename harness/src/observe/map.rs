@@ -1,4 +1,4 @@
-//! The judgement of the memory map that `run=map` states: start, end and rights of each run of pages.
+//! Checks the memory map that `run=map` states: start, end and rights of each run of pages.
 
 use crate::guest::report::Report;
 use postern_ultravisor::{FRAME_SHIFT, FRAME_SIZE};
@@ -27,19 +27,19 @@ pub enum MapViolation {
     Unread(String),
     /// Runs that overlap or are out of order: the second.
     Disorder(Run),
-    /// Writable and executable.
+    /// A run is writable and executable.
     WriteAndExecute(Run),
-    /// Nothing is executable: this cannot be the map that is in use.
+    /// No run is executable: this cannot be the map in use.
     NoText,
-    /// The first frame, which a null pointer reaches.
+    /// The first frame is mapped; a null pointer would reach it.
     FirstFrame(Run),
-    /// Outside memory: device registers are reached by hypercalls.
+    /// A run lies outside memory; device registers are accessed by hypercalls.
     OutsideMemory(Run),
-    /// The shared frames are no run of their own.
+    /// The shared frames are not a separate run.
     PoolNotApart(Range<u64>),
     /// The shared frames have other rights than read and write.
     PoolRights(Run),
-    /// A frame that the ultravisor keeps for itself.
+    /// A frame of the ultravisor is mapped.
     Reserved(u64),
 }
 
@@ -84,8 +84,8 @@ fn run(text: &str) -> Option<Run> {
     (words.next().is_none() && run.range.start < run.range.end).then_some(run)
 }
 
-/// Holds the map in `report` against `memory` bytes of RAM, the frames that are shared, and the addresses of
-/// frames that the ultravisor took.
+/// Compares the map in `report` with `memory` bytes of RAM, the shared frames, and the addresses of frames that the
+/// ultravisor took.
 #[must_use]
 pub fn violations(
     report: &Report,

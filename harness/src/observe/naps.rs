@@ -1,5 +1,4 @@
-//! How a guest sleeps, by QEMU's log: the decrementer that it sets (`-trace ppc_decr_store`) and the H_CEDE that
-//! follows (`-d int`).
+//! A guest's sleeps, from QEMU's log: it sets the decrementer (`-trace ppc_decr_store`) and calls H_CEDE (`-d int`).
 //!
 //! ```text
 //! ppc_decr_store 56-bit 0x000000007ffee8d4 => 0x00000000009c324e
@@ -10,19 +9,19 @@
 
 /// The trace event, as QEMU's `-trace` takes it.
 pub const EVENT: &str = "ppc_decr_store";
-/// The hypercall by which a guest gives a CPU up, as it is logged.
+/// The log line of H_CEDE, the hypercall with which a CPU sleeps.
 const CEDE: &str = "hypercall r3=00000000000000e0 ";
 
 /// Every sleep of a run, all CPUs together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Naps {
-    /// Ticks of the timebase for each H_CEDE that came right after the decrementer was set.
+    /// The decrementer's value, in ticks of the timebase, for each H_CEDE right after it was set.
     pub ticks: Vec<u64>,
-    /// Calls of H_CEDE without that.
+    /// Other calls of H_CEDE.
     pub untimed: usize,
     /// External interrupts, each of which may have ended a sleep early.
     pub externals: usize,
-    /// What the decrementer was set to, until something else than H_CEDE comes.
+    /// The decrementer's value, until another event than H_CEDE follows.
     set: Option<u64>,
 }
 

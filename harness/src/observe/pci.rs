@@ -1,24 +1,25 @@
-//! PCI functions as QEMU has them: where each is, what its registers answer at, and what the bridges above it forward.
+//! PCI functions as QEMU has them: the place of each, the addresses of its registers, and the ranges that the bridges above
+//! it forward.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
 
-/// A function that is not where it has to be.
+/// A function at a wrong place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Misplaced {
-    /// The guest uses these functions, and QEMU has those: `DDDD:BB:DD.F KIND`.
+    /// The guest's functions are not QEMU's. Each is `DDDD:BB:DD.F KIND`.
     Functions {
-        /// By the guest's facts.
+        /// From the guest's facts.
         guest: BTreeSet<String>,
-        /// By QEMU's tree.
+        /// From QEMU's tree.
         qemu: BTreeSet<String>,
     },
     /// Registers, first and last address, that a bridge above does not forward.
     NotForwarded(u64, u64),
-    /// Registers of two functions behind one host bridge that overlap: the addresses that they begin at.
+    /// Registers of two functions behind one host bridge overlap: their start addresses.
     Overlap(u64, u64),
-    /// QEMU's answer is not what it is expected to look like.
+    /// QEMU's answer has another form than expected.
     Answer(String),
 }
 
@@ -57,8 +58,8 @@ pub fn functions(tree: &str, kinds: &[&str]) -> BTreeSet<String> {
     found
 }
 
-/// What is wrong with the registers in QMP's `query-pci`: every memory BAR that has an address lies in what each bridge
-/// above it forwards, and beside all others of its host bridge.
+/// Faults of the registers in QMP's `query-pci`: every memory BAR with an address must lie in the forwarded range of each
+/// bridge above it, and must not overlap another one of its host bridge.
 #[must_use]
 pub fn registers(buses: &Value) -> Vec<Misplaced> {
     let mut found = Vec::new();
@@ -78,7 +79,7 @@ pub fn registers(buses: &Value) -> Vec<Misplaced> {
 
 type Range = (u64, u64);
 
-/// Looks at a bus's functions, or at those behind a bridge; `None` when the answer lacks something.
+/// Checks a bus's functions, or those behind a bridge; `None` if the answer is incomplete.
 fn below(
     bus: &Value,
     above: &[Vec<Range>],
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// As QEMU 7.2 writes it, cut to what counts and to what could mislead.
+    /// QEMU 7.2's output, cut to the relevant lines and to misleading ones.
     const TREE: &str = "bus: main-system-bus\n  type System\n  dev: spapr-pci-host-bridge, id \"b\"\n    index = 30 (0x1e)\n    \
         bus: b.0\n      dev: pci-bridge, id \"q\"\n        acpi-index = 0 (0x0)\n        class PCI bridge, addr 00:01.0, \
         pci id 1b36:0001 (sub 3f00:0000)\n        bus: q\n          dev: virtio-net-pci, id \"\"\n            class = 0 (0x0)\n\

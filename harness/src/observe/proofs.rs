@@ -1,16 +1,16 @@
-//! Memory that a guest shared for a moment to prove that it is its own: UV_SHARE_PAGE and, as the very next call,
-//! UV_UNSHARE_PAGE of the same frames, both made as asked. The ultravisor itself looks at what was in them when they are
-//! taken back ([`postern_ultravisor::shown`]).
+//! Memory that a guest shared for a moment to prove that it is its own: UV_SHARE_PAGE and, as the next call,
+//! UV_UNSHARE_PAGE of the same frames, both successful. The ultravisor checks the frames' content at the second call
+//! ([`postern_ultravisor::shown`]).
 
 use postern_ultravisor::CallRecord;
 use postern_ultravisor::call::{Code, Number};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// The two calls of a proof, by their names.
+/// The names of a proof's two calls.
 pub const CALLS: [&str; 2] = ["UV_SHARE_PAGE", "UV_UNSHARE_PAGE"];
 
-/// Whether this call and the next prove frames: then which.
+/// The frames that this call and the next prove, if they do.
 fn proof(calls: &[CallRecord]) -> Option<Range<u64>> {
     let [share, unshare, ..] = calls else { return None };
     let done = |record: &CallRecord, number: Number| {
@@ -25,7 +25,7 @@ fn proof(calls: &[CallRecord]) -> Option<Range<u64>> {
         .then(|| first..first.saturating_add(count))
 }
 
-/// The calls that prove nothing, in order.
+/// The calls that are not part of a proof, in order.
 #[must_use]
 pub fn other_calls(calls: &[CallRecord]) -> Vec<&CallRecord> {
     let mut others = Vec::new();
@@ -41,7 +41,7 @@ pub fn other_calls(calls: &[CallRecord]) -> Vec<&CallRecord> {
     others
 }
 
-/// What was shared at any time but for a proof alone.
+/// The frames that were shared at any time for another purpose than a proof.
 #[must_use]
 pub fn without_proofs(ever: &[Range<u64>], calls: &[CallRecord]) -> Vec<Range<u64>> {
     let mut proved: BTreeSet<u64> = BTreeSet::new();

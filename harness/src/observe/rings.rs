@@ -1,4 +1,4 @@
-//! The rings themselves, read from guest memory while the guest runs: what the host could reach through them.
+//! Checks the rings, read from guest memory while the guest runs: which memory the host could access through them.
 
 use crate::observe::exposure::{Shared, Violation};
 use crate::qemu::monitor::Ring;
@@ -17,12 +17,12 @@ const DESCRIPTOR: u64 = 16;
 pub enum Translation {
     /// Devices use guest physical addresses.
     None,
-    /// By the entries that the trace shows, each with its page size.
+    /// By the TCEs in the trace, each with its page size.
     Tces(BTreeMap<u64, (u64, u64)>),
 }
 
 impl Translation {
-    /// The translation that stands at the end of a trace.
+    /// The translation at the end of a trace.
     #[must_use]
     pub fn of(trace: &Trace) -> Self {
         let entry = |event| match event {
@@ -44,7 +44,7 @@ impl Translation {
         }
     }
 
-    /// The guest physical pieces of a range; `None` where a part of it leads nowhere.
+    /// The guest physical pieces of a range; `None` if a part of it has no translation.
     fn pieces(&self, mut bus: u64, mut bytes: u64) -> Option<Vec<(u64, u64)>> {
         let mut pieces = Vec::new();
         while bytes > 0 {
@@ -58,8 +58,7 @@ impl Translation {
     }
 }
 
-/// Where available and used rings lie, as guest physical ranges: memory that holds descriptors' numbers and lengths,
-/// and never an address.
+/// Guest physical ranges of the available and used rings, which hold descriptors' numbers and lengths, never addresses.
 #[must_use]
 pub fn numbers(rings: &[Ring], translation: &Translation) -> Vec<Range<u64>> {
     let parts = rings.iter().flat_map(|ring| {
@@ -79,8 +78,8 @@ fn parts(ring: &Ring) -> [(u64, u64); 3] {
     ]
 }
 
-/// Reads every ring and holds it against the ultravisor's account: the rings' own memory, and each descriptor
-/// that was ever written into them.
+/// Reads every ring and checks with the ultravisor's account that the ring itself, and the memory of each descriptor in its
+/// table, is shared.
 ///
 /// # Errors
 /// Guest memory cannot be read.
@@ -172,7 +171,7 @@ mod tests {
     fn numbers_are_the_available_and_the_used_ring_byte_for_byte() {
         let found = numbers(&[ring(POOL)], &Translation::None);
         assert_eq!(found, [POOL + 0x100..POOL + 0x100 + 12, POOL + 0x200..POOL + 0x200 + 36]);
-        // Through the entries of two pages that are not side by side.
+        // Through the entries of two pages that are not adjacent.
         let log = "spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x20003 ret=0\n\
                    spapr_iommu_pci_put liobn=0x80000000 ioba=0x2000 tce=0x28003 ret=0\n";
         let across = Ring { available: 0x1ffc, ..ring(0x1000) };

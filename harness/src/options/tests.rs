@@ -59,7 +59,7 @@ fn other_words_filter_tests() {
     assert_eq!(options.words, ["slof/secure", "=vof/normal/ap-on"]);
 }
 
-/// Slips of the finger: lower case, a letter left out, doubled, two exchanged, one too many.
+/// Typing errors: lower case, a letter left out, doubled, two exchanged, one too many.
 fn slips(word: &str) -> Vec<String> {
     let bytes = word.as_bytes();
     let mut slips = vec![word.to_ascii_lowercase(), format!("{word}S"), format!("_{word}")];
@@ -103,7 +103,7 @@ fn each_variable_and_subcommand_misspelt_is_an_error_that_names_it() {
 fn each_variable_is_taken_and_is_in_the_help() {
     let help = include_str!("../main.rs");
     for (name, actions) in VARIABLES {
-        // Whatever is wrong with the value, the name is known and has an effect on its subcommands.
+        // Even with a wrong value, the name is known to its subcommands.
         for action in actions {
             match parsed(&[action.name(), &format!("{name}=")]) {
                 Ok(_) | Err(UsageError::Bad(_) | UsageError::NoEffect(..)) => {}
@@ -117,7 +117,7 @@ fn each_variable_is_taken_and_is_in_the_help() {
     }
 }
 
-/// What make knows, from its file: `knows_GOAL := NAME...`, with the list of a run's.
+/// The variables of a goal, from the Makefile: `knows_GOAL := NAME...`, with the list of a run's.
 fn makes(list: &str) -> Vec<&'static str> {
     let file = include_str!("../../../Makefile");
     let line =
@@ -129,7 +129,7 @@ fn makes(list: &str) -> Vec<&'static str> {
 fn make_passes_on_what_this_program_takes() {
     let taken = |action: Action| -> Vec<&str> {
         let by = |(name, by): (&'static str, &[Action])| by.contains(&action).then_some(name);
-        // What a person who runs make has no use for: the images are made there.
+        // Not variables of make, which builds the images itself.
         let images = ["KERNEL", "TEST_IMAGE", "ROM", "SABOTAGE", "SKIP_BOUNCE", "CARELESS"];
         VARIABLES.into_iter().filter_map(by).filter(|name| !images.contains(name)).collect()
     };

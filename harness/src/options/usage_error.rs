@@ -1,11 +1,11 @@
-//! Why a command line of the harness cannot be followed.
+//! Errors of the harness's command line.
 
 use super::Action;
 use crate::variable::BadVariable;
 use postern_ultravisor::FaultError;
 use std::fmt;
 
-/// Why the command line cannot be followed; one line each.
+/// An error of the command line, printed as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UsageError {
     /// No subcommand.
@@ -16,13 +16,13 @@ pub enum UsageError {
     UnknownVariable(String),
     /// `--name` at the end.
     NoValue(String),
-    /// A word that is no variable where only variables are taken.
+    /// A word that is no variable, where only variables are accepted.
     Stray(String),
-    /// A variable that another subcommand has.
+    /// A variable of other subcommands.
     NotHere(String, Action),
-    /// A variable that has no effect unless this is so.
+    /// A variable that has no effect without this condition.
     NoEffect(&'static str, &'static str),
-    /// A variable's value.
+    /// A wrong value of a variable.
     Bad(BadVariable),
     /// `FAULTS=`.
     Faults(FaultError),

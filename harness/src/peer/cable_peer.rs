@@ -1,5 +1,4 @@
-//! A host with a network stack of its own at the other end of a vhost-user card's cable: UDP and TCP echo,
-//! every byte checked.
+//! A network stack at the other end of a vhost-user card's cable: exchanges UDP and TCP echo and checks every byte.
 
 use crate::pattern;
 use postern_adversary::cable::Cable;
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 pub const US: Ipv4Address = Ipv4Address::new(192, 0, 2, 1);
 /// The guest's.
 pub const GUEST: Ipv4Address = Ipv4Address::new(192, 0, 2, 2);
-/// The words of the guest's command line that go with them.
+/// The words of the guest's command line for these addresses.
 pub const WORDS: &str = "ip=192.0.2.2/24 gw=192.0.2.1";
 
 const ECHO_PORT: u16 = 7;
@@ -34,7 +33,7 @@ pub enum CablePeerError {
     Lost(usize),
     /// A datagram or stream that differs.
     Wrong(&'static str),
-    /// The TCP echo ended, or stood still, after this many bytes.
+    /// The TCP echo ended, or made no progress, after this many bytes.
     Short(usize),
 }
 
@@ -131,7 +130,7 @@ impl CablePeer {
         Self { port, interface, sockets: SocketSet::new(Vec::new()), started: Instant::now() }
     }
 
-    /// Lets the stack run, and sleeps until a frame comes if there was nothing to do.
+    /// Runs the stack, and sleeps until a frame comes if there was nothing to do.
     fn turn(&mut self) {
         let now = StackTime::from_micros(i64::try_from(self.started.elapsed().as_micros()).unwrap_or(0));
         self.interface.poll(now, &mut self.port, &mut self.sockets);
@@ -146,7 +145,7 @@ impl CablePeer {
     /// The first that does not come back as it was sent.
     pub fn udp(&mut self, seed: u64) -> Result<(), CablePeerError> {
         let mut socket = udp::Socket::new(datagrams(), datagrams());
-        // A port that is not 0 can be bound.
+        // Binding a port other than 0 does not fail.
         let _ = socket.bind(5007);
         let handle = self.sockets.add(socket);
         let result = udp_datagrams(seed).try_for_each(|sent| self.datagram(handle, &sent));
@@ -154,7 +153,7 @@ impl CablePeer {
         result
     }
 
-    /// Datagrams for a card that may be broken or break at them; what comes back does not matter.
+    /// Sends datagrams to a card that may be broken or may break; the answers are not checked.
     pub fn poke(&mut self, seed: u64) {
         let mut socket = udp::Socket::new(datagrams(), datagrams());
         let _ = socket.bind(5008);
@@ -176,7 +175,7 @@ impl CablePeer {
         let guest = IpEndpoint::new(GUEST.into(), ECHO_PORT);
         for _ in 0..ATTEMPTS {
             let socket = self.sockets.get_mut::<udp::Socket<'_>>(handle);
-            // A full buffer drains during the turns that follow.
+            // A full buffer is sent in the following turns.
             let _ = socket.send_slice(sent, guest);
             let deadline = Instant::now() + PATIENCE;
             while Instant::now() < deadline {
@@ -196,7 +195,7 @@ impl CablePeer {
         Err(CablePeerError::Lost(sent.len()))
     }
 
-    /// A stream there and back, then a close from our side.
+    /// A stream in both directions, then a close from our side.
     ///
     /// # Errors
     /// The first byte that is not the one sent, or a connection that fails or stops.
@@ -228,7 +227,7 @@ impl CablePeer {
                     socket.close();
                 }
             }
-            // Once around the buffer's end, and what lies behind it.
+            // The buffer is a ring: the data may be in two pieces.
             while socket.can_recv() {
                 let expected = &data[got..];
                 let checked = socket.recv(|answer| {

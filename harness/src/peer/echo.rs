@@ -1,4 +1,4 @@
-//! UDP and TCP echo from the host's own network stack, every byte checked.
+//! UDP and TCP echo with the host's own network stack; every byte is checked.
 
 use crate::interrupt;
 use crate::pattern;
@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 /// Payload sizes: empty frames' padding, odd lengths, a power of two, the most that an Ethernet frame takes.
 const DATAGRAMS: [usize; 9] = [1, 17, 18, 63, 256, 511, 1024, 1471, 1472];
-/// How often a datagram is sent before it counts as lost.
+/// Number of times that a datagram is sent before it counts as lost.
 const ATTEMPTS: usize = 5;
-/// How long an answer may take.
+/// Time limit of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a whole TCP exchange may take.
+/// Time limit of a whole TCP exchange.
 const TCP_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What was exchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchanged {
-    /// Bytes that came back, each of them right.
+    /// Number of bytes that came back, all correct.
     pub bytes: u64,
 }
 
@@ -114,7 +114,7 @@ pub fn tcp(port: u16, seed: u64, bytes: usize) -> Result<Exchanged, EchoError> {
     tcp_within(port, seed, bytes, TCP_PATIENCE)
 }
 
-/// As [`tcp`], where the stream stands still for `patience` at most.
+/// As [`tcp`]; the stream may make no progress for `patience` at most.
 ///
 /// # Errors
 /// As [`tcp`].

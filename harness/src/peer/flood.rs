@@ -1,21 +1,21 @@
-//! A peer that asks for connections and completes none of them, and clients that want to be served meanwhile.
+//! A peer that opens connections and completes none of them, and clients that must be served meanwhile.
 
 use crate::peer::frames::{self, ACK, Frame, Mac, RST, SYN, Segment};
 use crate::peer::wire::{GUEST_IP, US, Wire, WireError};
 use std::time::Duration;
 
 const ECHO_PORT: u16 = 7;
-/// The first port of the flood, and of those who are honest.
+/// The first port of the flood, and that of the honest clients.
 const FLOOD: u16 = 20_000;
 const HONEST: u16 = 50_000;
-/// Connections that are asked for between two looks at the cable, which holds few frames.
+/// Connections opened between two reads of the cable, which holds few frames.
 const BURST: u16 = 8;
 const LOOK: Duration = Duration::from_millis(20);
 const ATTEMPTS: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(3);
 const TEXT: &[u8] = b"served in spite of them all";
 const PAGE_PORT: u16 = 80;
-/// What the status page refuses in one line.
+/// A line that the status page refuses.
 const NO_REQUEST: &[u8] = b"\x16\x03\x01: no request\r\n";
 const REFUSED: &[u8] = b"HTTP/1.1 400 ";
 
@@ -26,24 +26,24 @@ pub struct Flood<'a> {
     mac: Mac,
     asked: u16,
     port: u16,
-    /// What a client says, and how the answer begins.
+    /// A client's data, and the start of the answer.
     said: &'static [u8],
     answer: &'static [u8],
 }
 
 impl<'a> Flood<'a> {
-    /// One at the other end of the guest's cable.
+    /// A peer at the other end of the guest's cable.
     pub fn new(wire: &'a mut Wire, mac: Mac) -> Self {
         Self { wire, mac, asked: 0, port: ECHO_PORT, said: TEXT, answer: TEXT }
     }
 
-    /// The same at the guest's status page.
+    /// Makes it a peer of the guest's status page.
     #[must_use]
     pub fn at_page(self) -> Self {
         Self { port: PAGE_PORT, said: NO_REQUEST, answer: REFUSED, ..self }
     }
 
-    /// Asks for so many more connections, each once, and answers nothing.
+    /// Sends one SYN for each of `connections` more connections, and does not answer.
     ///
     /// # Errors
     /// The socket failed.
@@ -59,8 +59,7 @@ impl<'a> Flood<'a> {
         Ok(())
     }
 
-    /// A client that is served: it connects, sends a line and has its answer. Between its steps there are more of the
-    /// flood.
+    /// A client that is served: it connects, sends a line and gets its answer. Between its steps the flood continues.
     ///
     /// # Errors
     /// It is not served, or the echo differs.
@@ -90,7 +89,7 @@ impl<'a> Flood<'a> {
         Err(WireError::NotServed(ports.0))
     }
 
-    /// The next segment of the guest for this client that is `wanted`, or none in time, or a reset.
+    /// The guest's next segment for this client that is `wanted`; an error if none comes in time, or a reset.
     fn answer(
         &mut self,
         ports: (u16, u16),

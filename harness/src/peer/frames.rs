@@ -1,4 +1,4 @@
-//! Ethernet, ARP, IPv4 and ICMP by hand: an implementation that shares no line with the guest's stack.
+//! Ethernet, ARP, IPv4, ICMP and TCP frames: an implementation that shares no code with the guest's stack.
 
 /// A MAC address.
 pub type Mac = [u8; 6];
@@ -11,11 +11,11 @@ pub const BROADCAST: Mac = [0xff; 6];
 pub const ECHO_REQUEST: u8 = 8;
 /// ICMP type of an echo reply.
 pub const ECHO_REPLY: u8 = 0;
-/// TCP flag: a connection is asked for.
+/// TCP flag: opens a connection.
 pub const SYN: u8 = 0x02;
-/// TCP flag: a connection is ended at once.
+/// TCP flag: ends a connection at once.
 pub const RST: u8 = 0x04;
-/// TCP flag: `acknowledged` counts.
+/// TCP flag: `acknowledged` is valid.
 pub const ACK: u8 = 0x10;
 /// IP protocol of UDP.
 pub const UDP: u8 = 17;
@@ -25,7 +25,7 @@ const IPV4: u16 = 0x0800;
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
 
-/// A frame that was understood.
+/// A parsed frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// ARP for IPv4 over Ethernet.
@@ -78,7 +78,7 @@ pub struct Segment {
     pub data: Vec<u8>,
 }
 
-/// The Internet checksum (RFC 1071) over the bytes; 0 when they contain a right one.
+/// The Internet checksum (RFC 1071) over the bytes; 0 if they contain a correct one.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> u16 {
     let mut sum: u32 = 0;
@@ -130,7 +130,7 @@ pub fn tcp(from: (Mac, Ip), to: (Mac, Ip), segment: &Segment) -> Vec<u8> {
     ipv4(TCP, from, to, &bytes)
 }
 
-/// What TCP's checksum is of (RFC 9293, 3.1).
+/// The bytes of TCP's checksum: pseudo-header and segment (RFC 9293, 3.1).
 fn with_pseudo_header(from: Ip, to: Ip, segment: &[u8]) -> Vec<u8> {
     let length = u16::try_from(segment.len()).unwrap_or(u16::MAX);
     [&from[..], &to[..], &[0, TCP], &length.to_be_bytes()[..], segment].concat()
@@ -171,7 +171,7 @@ fn ipv4(protocol: u8, from: (Mac, Ip), to: (Mac, Ip), payload: &[u8]) -> Vec<u8>
     frame
 }
 
-/// Reads a frame; `None` when it is of another kind, cut short, or has a wrong checksum.
+/// Reads a frame; `None` if it is of another kind, truncated, or has a wrong checksum.
 #[must_use]
 pub fn parse(frame: &[u8]) -> Option<Frame> {
     let from: Mac = frame.get(6..12)?.try_into().ok()?;

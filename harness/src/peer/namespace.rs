@@ -1,5 +1,5 @@
-//! A network of a test's own: a network namespace with one tap device, in which QEMU and ordinary programs meet. Nothing of
-//! it is seen outside, and it is gone with its first process.
+//! A network for one test: a network namespace with one tap device, in which QEMU and ordinary programs run. It is not
+//! visible outside, and ends with its first process.
 
 use crate::matrix::fixture::Fixture;
 use crate::variable::Net;
@@ -9,18 +9,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-/// The host's address on the network, and the guest's where it is given one.
+/// The host's address on the network; [`GUEST`] is the guest's if it is static.
 pub const HOST: &str = "192.0.2.1";
 /// See [`HOST`].
 pub const GUEST: &str = "192.0.2.2";
 /// The tap device, inside.
 pub const TAP: &str = "tap0";
-/// What makes it, and then waits for the end of its input, which comes with the end of this process at the latest.
+/// The script that makes it, and then waits for the end of its input, which comes at the latest with this process's end.
 const SETUP: &str = "ip tuntap add dev tap0 mode tap && ip addr add 192.0.2.1/24 dev tap0 && ip link set lo up && \
                      ip link set tap0 up && echo ready && exec cat";
 const READY: &str = "ready";
 
-/// Why there is no such network.
+/// Why the network could not be made.
 #[derive(Debug)]
 pub enum NamespaceError {
     /// A program could not be started.
@@ -51,7 +51,7 @@ impl Namespace {
     /// Makes one.
     ///
     /// # Errors
-    /// This machine or this user may not.
+    /// This machine, or this user's rights, do not allow it.
     pub fn new() -> Result<Self, NamespaceError> {
         let mut command = Command::new("unshare");
         command.args(["--net", "sh", "-c", SETUP]);
@@ -80,7 +80,7 @@ impl Namespace {
         command
     }
 
-    /// Runs a program inside to its end. What it reads is `input`.
+    /// Runs a program inside to its end, with `input` as its standard input.
     ///
     /// # Errors
     /// It could not be started.
@@ -95,7 +95,7 @@ impl Namespace {
         })
     }
 
-    /// Starts a server inside, which ends when the answer is dropped.
+    /// Starts a server inside, which ends when the returned value is dropped.
     ///
     /// # Errors
     /// It could not be started.
@@ -139,7 +139,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether a program is somewhere that programs are looked for.
+/// Whether a program is in one of the usual folders.
 #[must_use]
 pub fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

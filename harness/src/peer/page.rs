@@ -1,4 +1,4 @@
-//! A client of the guest's status page: raw sockets for what no browser does, curl for what one does.
+//! A client of the guest's status page: raw sockets for invalid requests, curl for valid ones.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -8,34 +8,34 @@ use std::time::{Duration, Instant};
 
 /// How long the guest may take for one answer, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two tries of somebody who was refused.
+/// Pause before a refused client tries again.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Why a client is not content.
+/// A fault that a client found.
 #[derive(Debug)]
 pub enum PageError {
     /// A socket failed.
     Io(io::Error),
     /// curl could not be run.
     Curl(io::Error),
-    /// Nobody was answered in time.
+    /// No answer came in time.
     NotServed,
-    /// The answer to this lacks what it has to have; the answer's first line.
+    /// The answer is incomplete.
     Answer {
-        /// What was asked.
+        /// The request.
         asked: &'static str,
-        /// What is missing.
+        /// The missing text.
         missing: &'static str,
-        /// What came.
+        /// The answer's first line.
         found: String,
     },
-    /// A counter that has to grow did not.
+    /// A counter did not grow.
     Stands(&'static str),
-    /// A page where there should be none.
+    /// A page is served where there should be none.
     Served,
-    /// A page after HEAD, which asks for none.
+    /// The answer to HEAD has a body.
     Body,
-    /// A second answer on a connection, which has one.
+    /// A second answer came on one connection.
     Second,
 }
 
@@ -71,7 +71,7 @@ impl Client {
         Ok(stream)
     }
 
-    /// Sends these pieces, each in a packet of its own, and reads to the end; nothing when the guest resets.
+    /// Sends these pieces, each in its own packet, and reads to the end; an empty answer if the guest resets.
     ///
     /// # Errors
     /// See [`PageError`].
@@ -96,7 +96,7 @@ impl Client {
         }
     }
 
-    /// As [`Self::ask`], as often as it takes to be answered; the answer has `wanted` in it.
+    /// As [`Self::ask`], repeated until an answer comes; the answer has to contain `wanted`.
     ///
     /// # Errors
     /// See [`PageError`].
@@ -117,7 +117,7 @@ impl Client {
         Err(PageError::NotServed)
     }
 
-    /// What curl writes for this path, with `words` of its own; the output has `wanted` in it.
+    /// The output of curl for this path, with these further arguments; it has to contain `wanted`.
     ///
     /// # Errors
     /// See [`PageError`].
@@ -131,7 +131,7 @@ impl Client {
     }
 }
 
-/// Whether there is a curl.
+/// Whether curl is installed.
 #[must_use]
 pub fn has_curl() -> bool {
     Command::new("curl").arg("--version").output().is_ok()

@@ -8,21 +8,21 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Where our peer is.
+/// Our addresses.
 pub const US: (Mac, Ip) = ([0x52, 0x54, 0, 0xee, 0, 1], [192, 0, 2, 1]);
 /// The guest's address on this cable.
 pub const GUEST_IP: Ip = [192, 0, 2, 2];
-/// Sizes of echo payloads: none, padded frames, odd, a full frame.
+/// Sizes of echo payloads: empty, padded frames, odd, a full frame.
 const PAYLOADS: [usize; 6] = [0, 1, 18, 333, 1024, 1472];
 const ATTEMPTS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why the guest's network is not right.
+/// A fault of the guest's network.
 #[derive(Debug)]
 pub enum WireError {
     /// The sockets failed.
     Io(io::Error),
-    /// Nobody answered ARP for the guest's address.
+    /// No answer to ARP for the guest's address.
     NoArp,
     /// An ARP answer names another address than the card's.
     WrongMac(Mac),
@@ -71,7 +71,7 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Lays a cable: two sockets in `dir`, the far one made by QEMU.
+    /// Makes a cable: two sockets in `dir`; QEMU makes the other one.
     ///
     /// # Errors
     /// The socket cannot be made.
@@ -90,8 +90,8 @@ impl Wire {
         )
     }
 
-    /// Serves the cable until `done`, or for `patience`: the guest's ARP requests for us and its pings are
-    /// answered, other frames are shown to `done`.
+    /// Serves the cable until `done` returns true, or for `patience`: answers the guest's ARP requests for us and its
+    /// pings, and passes other frames to `done`.
     pub(super) fn serve(
         &mut self,
         patience: Duration,
@@ -126,7 +126,7 @@ impl Wire {
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
         match self.socket.send_to(frame, &self.qemu) {
             Ok(_) => Ok(()),
-            // QEMU is not there yet, or its buffer is full: a cable loses frames, and senders repeat.
+            // QEMU is not there yet, or its buffer is full: the frame is lost, as on a cable, and senders repeat.
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
                     || is_silence(&error) =>
@@ -209,7 +209,7 @@ impl Wire {
         Err(WireError::NoEcho(length))
     }
 
-    /// Requests for another address, and one with a broken checksum, stay unanswered.
+    /// Checks that requests for another address, and one with a wrong checksum, are not answered.
     fn stay_quiet(&mut self, mac: Mac) -> Result<(), WireError> {
         let other = [192, 0, 2, 77];
         let tag = [0x50, 0x4f, 1, 0];
@@ -285,7 +285,7 @@ mod tests {
         let error = Wire::new(dir.path()).unwrap().probe([2, 0, 0, 0, 0, 8]).unwrap_err();
         assert!(matches!(error, WireError::WrongMac(MAC)));
         let dir = tempfile::tempdir().unwrap();
-        // Two changes that keep the checksum right.
+        // Two changes that keep the checksum correct.
         guest(dir.path(), |frame| {
             if frame.len() > 400 {
                 frame.swap(100, 102);

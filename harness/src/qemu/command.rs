@@ -1,4 +1,4 @@
-//! A machine, and the command line that makes QEMU be it.
+//! A machine, and QEMU's command line for it.
 
 use crate::disk::{self, Disk};
 use crate::variable::{Cpu, Firmware, Net};
@@ -7,10 +7,10 @@ use postern_ultravisor::trace::EVENTS;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// Capabilities that TCG cannot give; named so that it does not warn.
+/// Capabilities that TCG does not have, set explicitly so that QEMU does not warn.
 const QUIET: &str = "cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off";
 
-/// How an outside process reaches the guest.
+/// The access of the ultravisor's process to the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
     /// UNIX socket of QEMU's gdb server; the guest waits there before its first instruction.
@@ -40,8 +40,8 @@ pub struct Machine {
     pub smp: u32,
     /// Guest memory in bytes.
     pub memory: u64,
-    /// Bytes of each memory node, where there are several, or more than the host has; together they are
-    /// `memory`, and in no file.
+    /// Bytes of each memory node, if there are several or the guest has more memory than the host; their sum is `memory`,
+    /// and they are in no file.
     pub nodes: Vec<u64>,
     /// Whether virtio devices offer VIRTIO_F_ACCESS_PLATFORM and reach memory through TCEs.
     pub access_platform: bool,
@@ -49,7 +49,7 @@ pub struct Machine {
     pub dynamic_windows: bool,
     /// Bytes of the host bridge's default DMA window, if not QEMU's 1 GiB.
     pub dma_window: Option<u64>,
-    /// Further host bridges and PCI-to-PCI bridges, each as `-device` has it, before what is behind them.
+    /// Further host bridges and PCI-to-PCI bridges, as arguments of `-device`; each before the devices behind it.
     pub bridges: Vec<String>,
     /// The bus of each disk, then of the card, if not QEMU's default.
     pub buses: Vec<String>,
@@ -65,19 +65,19 @@ pub struct Machine {
     pub echo_port: Option<u16>,
     /// The same for the status page, port 80.
     pub page_port: Option<u16>,
-    /// Whether the machine stands at reset until somebody lets it go.
+    /// Whether the machine waits at reset until the monitor starts it.
     pub at_reset: bool,
-    /// Where an ultravisor attaches.
+    /// The attachment of an ultravisor.
     pub attachment: Option<Attachment>,
     /// Whether SLOF is to publish the `/ibm,ultravisor` node.
     pub publish_node: bool,
-    /// Log for the TCE trace events and, beside an ultravisor, all interrupts.
+    /// Log for the TCE trace events and, with an ultravisor, all interrupts.
     pub trace: Option<PathBuf>,
     /// File for the output of a 16550 on a PCI card.
     pub uart: Option<PathBuf>,
     /// UNIX socket of the QMP monitor.
     pub monitor: Option<PathBuf>,
-    /// Further arguments, for machines that only few want.
+    /// Further arguments.
     pub extra: Vec<String>,
 }
 
@@ -180,7 +180,7 @@ impl Machine {
                 args.add("-trace", event);
             }
             if self.attachment.is_some() {
-                // Every interrupt, and with it what the guest asks of the host.
+                // Every interrupt, including the guest's hypercalls.
                 args.add("-d", "int");
             }
         }
@@ -232,7 +232,7 @@ impl Machine {
         let vectors = if matches!(self.net, Net::Server(_)) { "vectors=0," } else { "" };
         if let Some(netdev) = netdev {
             args.add("-netdev", format!("{netdev},id=net0"));
-            // No boot ROM: Debian has it in a package of its own, and nobody boots from this card.
+            // No boot ROM: it is in another package of Debian, and no guest boots from this card.
             let bus = bus(self.disks.len());
             args.add("-device", format!("virtio-net-pci,netdev=net0,romfile=,{vectors}{virtio}{bus}"));
         }
@@ -242,7 +242,7 @@ impl Machine {
         }
     }
 
-    /// User networking with the guest's ports of echo, of the page and these, each from a port on loopback.
+    /// User networking; forwards ports on loopback to the guest's ports of echo, of the page and these.
     fn user(&self, others: &[u16]) -> String {
         let forward = |protocol: &str, host: Option<u16>, guest: u16| {
             format!(",hostfwd={protocol}:127.0.0.1:{}-:{guest}", host.unwrap_or(0))
@@ -274,7 +274,7 @@ impl Arguments {
         self
     }
 
-    /// An option list whose last value is a path; a comma in it is doubled, as QEMU wants it.
+    /// An option list whose last value is a path; commas in the path are doubled, as QEMU requires.
     fn with_path(&mut self, name: &str, before: &str, path: &Path) -> &mut Self {
         use std::os::unix::ffi::{OsStrExt, OsStringExt};
         let mut value = before.as_bytes().to_vec();

@@ -1,10 +1,10 @@
-//! What a machine has, as QEMU's monitor says it: CPUs, memory, devices.
+//! A machine's CPUs, memory and devices, as QEMU's monitor reports them.
 
 use super::monitor::{Monitor, MonitorError};
 use serde_json::{Value, json};
 
 impl Monitor {
-    /// Number of CPUs that there are.
+    /// Number of CPUs.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -16,7 +16,7 @@ impl Monitor {
             .ok_or_else(|| MonitorError::Answer(answer.to_string()))
     }
 
-    /// Bytes of memory: what the machine began with, and what was plugged in.
+    /// Bytes of memory: the machine's base memory and plugged memory.
     ///
     /// # Errors
     /// See [`MonitorError`].

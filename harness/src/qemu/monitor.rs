@@ -1,5 +1,4 @@
-//! QEMU's monitor (QMP), for what only QEMU can answer: which host ports it forwards, and where the devices'
-//! rings lie.
+//! QEMU's monitor (QMP): reads QEMU's state, such as forwarded host ports and the devices' rings, and changes devices.
 
 use serde_json::{Value, json};
 use std::fmt;
@@ -8,9 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long QEMU may take for its socket and for an answer.
+/// Time limit of QEMU for its socket and for an answer.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Most queues of a device that are asked for.
+/// Most queues of a device that are queried.
 const QUEUES: u16 = 8;
 
 /// Loopback ports that reach the guest's port 7.
@@ -39,14 +38,14 @@ pub struct Ring {
     pub used: u64,
 }
 
-/// Why there is no answer.
+/// Why a query failed.
 #[derive(Debug)]
 pub enum MonitorError {
     /// The socket did not open or broke.
     Io(io::Error),
     /// The answer names no forwarded port for both protocols.
     NoPorts(String),
-    /// The answer is not what the question asks for.
+    /// The answer has another form than expected.
     Answer(String),
 }
 
@@ -93,7 +92,7 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Presses the reset button: every CPU gets a system reset.
+    /// Sends a system reset to every CPU.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -102,7 +101,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Plugs a disk of zeros in, as `hot`.
+    /// Plugs in a disk of zeros with the id `hot`.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -114,7 +113,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Asks for a device to go, by its place in QEMU's tree of objects.
+    /// Requests the removal of a device, by its path in QEMU's object tree.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -123,7 +122,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Writes the device tree that firmware is given to a file. The guest stands at reset.
+    /// Writes firmware's device tree to a file. The guest is at reset.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -141,7 +140,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Makes disk number `disk` as large as this, which the guest is told.
+    /// Sets the size of disk number `disk`; QEMU notifies the guest.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -150,7 +149,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Lets disk number `disk` do no more than so many requests a second; 0 is no limit.
+    /// Limits disk number `disk` to `per_second` requests a second; 0 is no limit.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -175,7 +174,7 @@ impl Monitor {
         Ok(())
     }
 
-    /// Reads and writes that all disks have completed.
+    /// Number of completed reads and writes of all disks.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -184,7 +183,7 @@ impl Monitor {
         operations(&answer).ok_or_else(|| MonitorError::Answer(answer.to_string()))
     }
 
-    /// Makes one request; greeting and events are passed over.
+    /// Sends one request and returns its answer; greeting and events are ignored.
     pub(super) fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, MonitorError> {
         let request = json!({ "execute": command, "arguments": arguments });
         self.out.write_all(format!("{request}\n").as_bytes())?;
@@ -213,7 +212,7 @@ impl Monitor {
         self.forwarded_to(7)
     }
 
-    /// The ports that reach this one of the guest.
+    /// The host ports that are forwarded to this port of the guest.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -223,7 +222,7 @@ impl Monitor {
         ports(table, guest).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
     }
 
-    /// The port that reaches the guest's status page.
+    /// The host port that is forwarded to the guest's status page.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -233,7 +232,7 @@ impl Monitor {
         port(table, "TCP", 80).ok_or_else(|| MonitorError::NoPorts(table.to_owned()))
     }
 
-    /// Has QEMU translate code anew: what it translated before was for another way to chain it.
+    /// Makes QEMU translate all code again, after the guest's code was changed from outside.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -258,7 +257,7 @@ impl Monitor {
         self.ask("query-pci", json!({}))
     }
 
-    /// Every queue that a driver has set up. QEMU asks a vhost-user server by stopping its queue: not for those.
+    /// Every queue that a driver has set up. Not for vhost-user servers, whose queues QEMU stops for the query.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -271,7 +270,7 @@ impl Monitor {
             };
             for queue in 0..QUEUES {
                 let arguments = json!({ "path": path, "queue": queue });
-                // A device that has no such queue answers with an error.
+                // QEMU answers with an error if the device has no such queue.
                 let Ok(status) = self.ask("x-query-virtio-queue-status", arguments) else { break };
                 let ring = ring(name, queue, &status);
                 let ring = ring.ok_or_else(|| MonitorError::Answer(status.to_string()))?;

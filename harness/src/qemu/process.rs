@@ -1,4 +1,4 @@
-//! A running QEMU: started, watched, and never left behind.
+//! A running QEMU: its start, its output and its end.
 
 use crate::guest::console::{self, Console, Live};
 use crate::guest::firmware;
@@ -13,15 +13,15 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often a waiter looks at its process and at the mark of [`interrupt`].
+/// Interval of the checks of the process and of [`interrupt`].
 const TICK: Duration = Duration::from_millis(20);
 
 /// Why there is no running QEMU.
 #[derive(Debug)]
 pub enum StartError {
-    /// The program is not there or cannot be started.
+    /// The program does not exist or cannot be started.
     Spawn(PathBuf, io::Error),
-    /// A pipe or a thread could not be had.
+    /// A pipe or a thread could not be made.
     Plumbing(io::Error),
 }
 
@@ -44,13 +44,13 @@ impl std::error::Error for StartError {}
 pub enum Ended {
     /// By itself, with this exit status.
     Exited(i32),
-    /// By a signal that was not ours.
+    /// By a signal of another process.
     Signalled(i32),
-    /// It ran out of time and was killed.
+    /// It was killed at its time limit.
     TimedOut(Duration),
-    /// Firmware began so often and never started the guest, and it was killed.
+    /// It was killed after firmware had started this often without starting the guest.
     Firmware(u32),
-    /// Somebody asked us to stop, and it was killed.
+    /// It was killed because a signal asked this program to stop.
     Interrupted,
 }
 
@@ -79,7 +79,7 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    /// Starts QEMU as `machine`. With `live` for its console, what QEMU itself says is shown at once, too.
+    /// Starts QEMU with this machine. With a `live` console, QEMU's own messages are shown at once, too.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -95,12 +95,12 @@ impl Qemu {
     /// See [`StartError`].
     pub fn spawn(mut command: Command, live: Option<Live>) -> Result<Self, StartError> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // In a group of its own, a Ctrl-C at the terminal reaches us alone, and we end it in order.
+        // QEMU has its own process group, so a Ctrl-C at the terminal reaches only this program, which ends QEMU.
         command.process_group(0);
         // SAFETY: between fork and exec only one system call is made, which neither allocates nor locks.
         unsafe {
             command.pre_exec(|| {
-                // Should we be killed without a chance to clean up, the kernel ends QEMU.
+                // If this program is killed, the kernel ends QEMU.
                 Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
             });
         }
@@ -129,7 +129,7 @@ impl Qemu {
         self.group.leader.id()
     }
 
-    /// Hands out the guest's keyboard; from then on [`Self::type_in`] has none.
+    /// Returns the guest's keyboard; from then on [`Self::type_in`] cannot type.
     pub fn take_input(&mut self) -> Option<ChildStdin> {
         self.input.take()
     }
@@ -137,7 +137,7 @@ impl Qemu {
     /// Types at the guest's console.
     ///
     /// # Errors
-    /// QEMU is gone.
+    /// QEMU has ended.
     pub fn type_in(&mut self, text: &[u8]) -> io::Result<()> {
         match &mut self.input {
             Some(input) => input.write_all(text).and_then(|()| input.flush()),
@@ -154,14 +154,14 @@ impl Qemu {
     /// Waits for the end, until `limit` after the start; kills what has not ended by then.
     pub fn wait(mut self, limit: Duration) -> (Ended, Output) {
         let ended = loop {
-            // What serves without end would do so for nobody.
+            // A guest that serves without a limit ends when nobody reads its output.
             if interrupt::requested() || limit == Duration::MAX && out::is_unheard() {
                 break Ended::Interrupted;
             }
             if self.has_ended() {
                 break self.group.end().map_or(Ended::Signalled(0), of_status);
             }
-            // The one more is the start that says that the last one led nowhere.
+            // One more start shows that the last counted one failed.
             if self.console.idle_starts() > firmware::LIMIT {
                 break Ended::Firmware(firmware::LIMIT);
             }
@@ -173,7 +173,7 @@ impl Qemu {
         (ended, self.stop())
     }
 
-    /// Ends the process if it still runs, and takes what it wrote.
+    /// Ends the process if it still runs, and returns its output.
     pub fn stop(mut self) -> Output {
         self.group.end();
         self.console.join();
@@ -182,7 +182,7 @@ impl Qemu {
     }
 }
 
-/// What a QEMU left.
+/// A QEMU's output.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// The guest's console.
@@ -200,7 +200,7 @@ fn of_status(status: ExitStatus) -> Ended {
     }
 }
 
-/// A process with whatever it starts itself (`QEMU=` may be a wrapper). Dropping it ends them all.
+/// A process and the processes that it starts (`QEMU=` may be a wrapper). Dropping it ends them all.
 #[derive(Debug)]
 struct Group {
     leader: Child,
@@ -212,16 +212,16 @@ impl Group {
         Pid::from_child(&self.leader)
     }
 
-    /// Whether the leader has ended. It is not reaped by this, so that the group's id stays its own.
+    /// Whether the leader has ended. The leader is not reaped here, so that the group's id is not reused.
     fn has_ended(&self) -> bool {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         self.reaped.is_some() || !matches!(rustix::process::waitid(WaitId::Pid(self.id()), options), Ok(None))
     }
 
-    /// Kills the group and reaps its leader; answers how that one ended.
+    /// Kills the group and reaps its leader; returns the leader's exit status.
     fn end(&mut self) -> Option<ExitStatus> {
         if self.reaped.is_none() {
-            // Fails only when the group is gone already, which is what it is for.
+            // Fails only if the group has ended already.
             let _ = rustix::process::kill_process_group(self.id(), Signal::KILL);
             self.reaped = self.leader.wait().ok();
         }
@@ -265,11 +265,11 @@ mod tests {
         let (ended, output) =
             shell(&format!("{}exec sleep 600", start.repeat(4))).wait(Duration::from_secs(120));
         assert_eq!((ended, output.console.matches("SLOF").count()), (Ended::Firmware(3), 4));
-        // The third may yet lead somewhere.
+        // The third start may still succeed.
         let (ended, _) =
             shell(&format!("{}exec sleep 600", start.repeat(3))).wait(Duration::from_millis(300));
         assert!(matches!(ended, Ended::TimedOut(_)));
-        // A guest that speaks is no firmware, however often it is reset.
+        // A guest that prints is no firmware, however often it is reset.
         let guest = format!("{start}echo postern: fdt.addr=0x1; ");
         let (ended, _) = shell(&guest.repeat(5)).wait(Duration::from_secs(120));
         assert_eq!(ended, Ended::Exited(0));

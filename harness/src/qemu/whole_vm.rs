@@ -1,19 +1,19 @@
-//! What QEMU's monitor does to a whole VM: moves it to another QEMU, saves it and goes back, stops it, resets it.
+//! Operations of QEMU's monitor on a whole VM: migration, saving and loading, stop and continue, reset.
 
 use super::monitor::{Monitor, MonitorError};
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long a VM may take to get to another QEMU.
+/// Time limit of a migration.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often its way is looked at.
+/// Interval of the checks of its state.
 const TICK: Duration = Duration::from_millis(5);
-/// Bytes a second at which it goes; QEMU's own limit would take seconds.
+/// Its limit in bytes a second; with QEMU's own limit it would take seconds.
 const BANDWIDTH: u64 = 1 << 40;
 
 impl Monitor {
-    /// Moves the VM to the QEMU that waits at this UNIX socket. Afterwards it runs there, and stands still here.
+    /// Migrates the VM to the QEMU that waits at this UNIX socket. Afterwards it runs there, and is stopped here.
     ///
     /// # Errors
     /// The migration failed or took too long.
@@ -32,7 +32,7 @@ impl Monitor {
         }
     }
 
-    /// Takes the VM that somebody moves to this UNIX socket. QEMU was started with `-incoming defer`.
+    /// Waits for a migration at this UNIX socket. QEMU must have been started with `-incoming defer`.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -41,10 +41,10 @@ impl Monitor {
         Ok(())
     }
 
-    /// Waits until the VM is here and runs.
+    /// Waits until the VM has arrived and runs.
     ///
     /// # Errors
-    /// It does not come.
+    /// It does not arrive in time.
     pub fn wait_until_running(&mut self) -> Result<(), MonitorError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -65,7 +65,7 @@ impl Monitor {
         self.ask("stop", json!({})).map(drop)
     }
 
-    /// Lets the VM go on.
+    /// Continues the VM.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -73,7 +73,7 @@ impl Monitor {
         self.ask("cont", json!({})).map(drop)
     }
 
-    /// Starts the machine anew. QEMU was started without `-no-reboot`.
+    /// Resets the machine. QEMU must have been started without `-no-reboot`.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -81,7 +81,7 @@ impl Monitor {
         self.ask("system_reset", json!({})).map(drop)
     }
 
-    /// Keeps the VM as it is, disks and all, under this name.
+    /// Saves the VM's state, including its disks, under this name.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -89,7 +89,7 @@ impl Monitor {
         self.human(&format!("savevm {name}"))
     }
 
-    /// Goes back to what was kept under this name.
+    /// Loads the state that was saved under this name.
     ///
     /// # Errors
     /// See [`MonitorError`].
@@ -97,7 +97,7 @@ impl Monitor {
         self.human(&format!("loadvm {name}"))
     }
 
-    /// A command of the monitor for people, which says nothing when it succeeds.
+    /// A command of the human monitor, which prints nothing when it succeeds.
     fn human(&mut self, command: &str) -> Result<(), MonitorError> {
         let answer = self.ask("human-monitor-command", json!({ "command-line": command }))?;
         match answer.as_str() {

@@ -1,4 +1,4 @@
-//! The comparison finds what is lost, new or changed, and its list is the written one.
+//! The comparison finds lost, new and changed parts, and its list agrees with the document.
 
 use super::{EXPECTED, Kind, compare, difference, unexpected};
 use crate::variable::Firmware;
