@@ -1,6 +1,6 @@
-/* The only program of the Linux guest that Postern is compared with: loads the modules, does the disk work of
+/* The only program of the Linux guest for the comparison with Postern: loads the modules, does the disk work of
  * `bench=` on its command line with O_DIRECT and Linux's own asynchronous I/O, answers echo, and powers off. It
- * states the same facts as Postern. */
+ * prints the same facts as Postern. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -67,7 +67,7 @@ static uint64_t timebase(void)
 	return t;
 }
 
-/* Ticks that the CPU was idle so far: the scheduler knows it to the nanosecond, from going idle to the next
+/* Ticks that the CPU was idle so far: the scheduler counts nanoseconds from the start of idle to the next
  * interrupt. The timebase of every pseries has 512 MHz. */
 static uint64_t idle_ticks(void)
 {
@@ -252,7 +252,7 @@ static void look_at_content(void)
 {
 	static char block[4096] __attribute__((aligned(4096)));
 	int disk = -1;
-	/* The device node comes when the driver has probed. */
+	/* The device node appears after the driver has probed. */
 	for (int i = 0; i < 1000 && (disk = open("/dev/vda", O_RDONLY | O_DIRECT | O_CLOEXEC)) < 0; i++)
 		usleep(1000);
 	if (disk < 0)
@@ -268,7 +268,7 @@ static void look_at_content(void)
 	close(disk);
 }
 
-/* 10.0.2.15/24, as Postern is given. */
+/* 10.0.2.15/24, like Postern. */
 static void configure(void)
 {
 	int s = socket(AF_INET, SOCK_DGRAM, 0);
@@ -306,7 +306,7 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The median of as many pings of the gateway as Postern sends, with as much in them. */
+/* The median of as many pings of the gateway as Postern sends, with the same payload size. */
 static void ping(void)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr("10.0.2.2")};
@@ -332,7 +332,7 @@ static void ping(void)
 	}
 	close(s);
 	qsort(times, 101, sizeof *times, by_size);
-	/* The firmware's last line may have no end. */
+	/* The firmware's last line may lack a line end. */
 	printf("\npostern: net0.ping_us=%llu\n", (unsigned long long)times[50] / 1000);
 }
 
@@ -382,7 +382,7 @@ static void one_way(void)
 				;
 			while (i == 3 && (n = write(c, pattern + at, sizeof block)) > 0) {
 				at = (at + n) % PERIOD;
-				/* Until the peer has said its last. */
+				/* Until the peer has closed its side. */
 				if (recv(c, block, sizeof block, MSG_DONTWAIT) == 0)
 					break;
 			}
@@ -391,7 +391,7 @@ static void one_way(void)
 	}
 }
 
-/* States how much time has passed, and how much of it idle. */
+/* Prints how much time has passed, and how much of it was idle. */
 static void mark(void)
 {
 	static int marks;

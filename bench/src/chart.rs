@@ -1,5 +1,5 @@
-//! Pictures of how many times faster than bounced Linux: one with all that was measured and every target, one for a
-//! slide with Postern and Linux alone.
+//! Charts of speed as a multiple of bounced Linux: one with all measurements and every target, and one for a slide with
+//! only Postern and Linux.
 
 mod paint;
 #[cfg(test)]
@@ -15,10 +15,10 @@ use crate::targets::{self, Target, Wanted};
 use std::io;
 use std::path::Path;
 
-/// The systems beside the two that the picture is about, in the order of the legend.
+/// The systems for comparison, in addition to the two main ones, in the order of the legend.
 const CONTEXT: [System; 3] = [System::VirtioDrivers, System::PosternDirect, System::LinuxDirect];
 
-/// What is shown, from top to bottom: group, row, and what a viewer reads.
+/// The works, from top to bottom: group, row, and label.
 const WORKS: [(&str, &str, &str); 10] = [
     (Backend::Null.name(), "4 KiB random read, depth 1", "4 KiB read, depth 1"),
     (Backend::Null.name(), "4 KiB random read, depth 32", "4 KiB read, depth 32"),
@@ -35,33 +35,33 @@ const WORKS: [(&str, &str, &str); 10] = [
 /// One work, as multiples of Linux bounced.
 #[derive(Clone, Debug, PartialEq)]
 struct Work {
-    /// Works of the same group stand together.
+    /// Works of the same group are drawn together.
     group: &'static str,
     label: &'static str,
     /// Postern bounced.
     postern: f64,
-    /// Those of [`CONTEXT`] that were measured.
+    /// The measured ones of [`CONTEXT`].
     context: Vec<(System, f64)>,
-    /// What Postern was wanted to reach.
+    /// Postern's target.
     wanted: Option<f64>,
 }
 
-/// What the picture says.
+/// The picture's content.
 #[derive(Clone, Debug)]
 struct Picture {
     title: String,
     conditions: [String; 2],
-    /// What one time is.
+    /// The meaning of 1x.
     base: String,
     works: Vec<Work>,
-    /// Every target that is not met, with what was found; these stand below the axis.
+    /// Every missed target, with the measured figure; drawn below the axis.
     missed: Vec<String>,
 }
 
 /// The picture with everything, and the one for a slide.
 pub const FILES: [&str; 2] = ["benchmarks.svg", "benchmarks-slide.svg"];
 
-/// Draws both charts, and says whether there are any: without Linux there is nothing to compare with.
+/// Draws both charts and returns whether there are any: without Linux there is nothing to compare with.
 pub fn draw(results: &Results, machine: &Description, effort: Effort, folder: &Path) -> io::Result<bool> {
     let Some(svgs) = svgs(results, machine, effort)? else { return Ok(false) };
     for (name, svg) in FILES.iter().zip(svgs) {
@@ -83,12 +83,12 @@ fn svgs(results: &Results, machine: &Description, effort: Effort) -> io::Result<
     Ok(Some([svg(whole)?, svg(slide)?]))
 }
 
-/// The works with Postern and Linux alone.
+/// The works with only Postern and Linux.
 fn alone(works: &[Work]) -> Vec<Work> {
     works.iter().map(|work| Work { context: Vec::new(), wanted: None, ..work.clone() }).collect()
 }
 
-/// A line for each target that was missed.
+/// A line for each missed target.
 fn missed(targets: &[Target]) -> Vec<String> {
     let line = |target: &Target| {
         let found = target.found.filter(|_| target.met() == Some(false))?;
@@ -101,9 +101,9 @@ fn missed(targets: &[Target]) -> Vec<String> {
     targets.iter().filter_map(line).collect()
 }
 
-/// The works for which there are both Postern and Linux.
+/// The works that were measured with both Postern and Linux.
 fn works(results: &Results) -> Vec<Work> {
-    // A logarithmic scale has no place for nothing.
+    // A logarithmic scale has no place for 0.
     let shown = |times: &f64| times.is_finite() && *times > 0.0;
     let work = |(group, row, label)| {
         let entry = results.find(group, row)?;
@@ -145,7 +145,7 @@ fn picture(works: Vec<Work>, machine: &Description, effort: Effort) -> Picture {
     }
 }
 
-/// Two digits, or what is before the point.
+/// Two digits, or the integer part.
 fn number(times: f64) -> String {
     match times {
         t if t >= 9.95 => format!("{t:.0}"),
@@ -155,7 +155,7 @@ fn number(times: f64) -> String {
 }
 
 impl Work {
-    /// What Postern reached, with as many digits as it takes to stay on its side of what was wanted.
+    /// Postern's figure, with as many digits as needed to show on which side of the target it is.
     fn reached(&self) -> String {
         let short = number(self.postern);
         let same_side =

@@ -1,18 +1,18 @@
-//! What the program is told to do.
+//! The program's command line.
 
 use crate::plan::{Effort, Group};
 use std::path::{Path, PathBuf};
 
-/// How to say it.
+/// The usage text.
 pub const HELP: &str = "postern-bench [quick] [disk|network|start|instructions|scaling]... [to=FOLDER]
     measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}
 postern-bench redraw FOLDER
     writes chart and tables anew from FOLDER/benchmarks.json
 postern-bench compare ROUNDS IMAGE IMAGE [disk|network|start|instructions]...
     measures two images of Postern in turn, bounced";
-/// Where a report is left.
+/// The usual folder of a report.
 pub const FOLDER: &str = "build/bench";
-/// Where a report is for readers, and whole.
+/// The folder of the published report, which must be complete.
 pub const KEPT: &str = "docs";
 
 /// One task.
@@ -20,18 +20,18 @@ pub const KEPT: &str = "docs";
 pub enum Command {
     /// Measure and report.
     Bench { effort: Effort, only: Vec<Group>, folder: PathBuf },
-    /// Report anew what is in this folder.
+    /// Write the report of this folder again from its figures.
     Redraw(PathBuf),
-    /// Measure two images.
+    /// Compare two images.
     Compare { rounds: usize, images: [PathBuf; 2], only: Vec<Group> },
-    /// Say [`HELP`].
+    /// Print [`HELP`].
     Help,
 }
 
-/// Understands the program's words.
+/// Parses the program's arguments.
 ///
 /// # Errors
-/// What is wrong with them.
+/// A message about the first wrong argument.
 pub fn parse(words: &[String]) -> Result<Command, String> {
     match words {
         [first, rest @ ..] if first == "redraw" => match rest {

@@ -1,4 +1,4 @@
-//! Two images side by side: what a change of this kernel is worth, whatever else the machine does meanwhile.
+//! Compares two images in alternating rounds, so that other load of the machine affects both.
 
 use crate::guest::{Guest, GuestError, Parts, Shape};
 use crate::measure;
@@ -12,8 +12,8 @@ use std::path::PathBuf;
 /// How thorough one turn is.
 const EFFORT: Effort = Effort { rounds: 1, milliseconds: 300, network_seconds: 0.7 };
 
-/// Measures both images in turn, bounced, and prints medians and the second one's times the first's: everything, or
-/// the groups that are asked for.
+/// Measures both images in turn, bounced, and prints the medians and the second image's multiple of the first: all groups,
+/// or those in `only`.
 pub fn run(parts: &Parts, images: [PathBuf; 2], rounds: usize, only: &[Group]) -> Result<(), GuestError> {
     let wanted = |group| only.is_empty() || only.contains(&group);
     let mut rows: BTreeMap<String, [Samples; 2]> = BTreeMap::new();
@@ -36,7 +36,7 @@ pub fn run(parts: &Parts, images: [PathBuf; 2], rounds: usize, only: &[Group]) -
     Ok(())
 }
 
-/// What `make bench` measures, in the same way and by the same names.
+/// The measurements of `make bench`, with the same names.
 fn as_reported(
     parts: &Parts,
     wanted: impl Fn(Group) -> bool,
@@ -62,8 +62,8 @@ fn as_reported(
     Ok(())
 }
 
-/// The start with pools of several sizes: from QEMU's start, and what the guest says that its pool took, in time
-/// and in instructions.
+/// The start with pools of several sizes: the time from QEMU's start, and the time and instructions that the guest states
+/// for its pool.
 fn start(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestError> {
     for pool in ["8M", "64M", "256M"] {
         for counted in [false, true] {
@@ -72,7 +72,7 @@ fn start(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestEr
             let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
             let ready = guest.until("postern: bench.ready=")?;
             let report = guest.finish()?;
-            // Of a counted guest a microsecond is a thousand instructions.
+            // With counted instructions a microsecond is a thousand instructions.
             let unit = if counted { "thousand instructions" } else { "us" };
             for fact in ["pool.share_us", "tce0.map_us"] {
                 if let Some(figure) = report.number(fact) {

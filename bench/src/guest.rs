@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 
 /// Longest that one guest may run.
 const LIMIT: Duration = Duration::from_secs(120);
-/// What a null device pretends to hold.
+/// Size of a null device in bytes.
 const NULL_BYTES: u64 = 256 << 20;
 
-/// Why there is no measurement.
+/// Why a measurement failed.
 #[derive(Debug)]
 pub enum GuestError {
     /// A file could not be made.
@@ -33,9 +33,9 @@ pub enum GuestError {
     Session(SessionError),
     /// QEMU's monitor.
     Monitor(MonitorError),
-    /// The guest did not get to the point where it serves.
+    /// The guest did not reach the state in which it serves.
     NeverReady,
-    /// The guest ended in another way than it should.
+    /// The guest did not end as expected.
     Ended(Ended, Option<u8>, String),
     /// The exchange with the guest's network services.
     Exchange(io::Error),
@@ -61,22 +61,22 @@ impl From<io::Error> for GuestError {
     }
 }
 
-/// What guests are made of.
+/// The files for guests.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// QEMU.
     pub qemu: PathBuf,
-    /// Postern, by its test image: the product has no steps that measure.
+    /// Postern's test image: the product has no steps that measure.
     pub kernel: PathBuf,
-    /// It with the disk driver of virtio-drivers, where that can be had.
+    /// Postern with the disk driver of virtio-drivers, if it was built.
     pub virtio_drivers: Option<PathBuf>,
     /// Its ROM.
     pub rom: PathBuf,
-    /// Linux, where it can be had.
+    /// Linux, if it could be fetched.
     pub linux: Option<Linux>,
-    /// Linux that can be a secure guest, where it was built.
+    /// Linux that can be a secure guest, if it was built.
     pub secure_linux: Option<Linux>,
-    /// A file that holds the pattern of seed 1.
+    /// A file with the pattern of seed 1.
     pub raw: PathBuf,
 }
 
@@ -87,7 +87,7 @@ pub struct Shape {
     pub system: System,
     /// Its disk.
     pub backend: Option<Backend>,
-    /// Descriptors in a queue of a disk without content, if not QEMU's 256.
+    /// Queue size of a disk without content, if not QEMU's 256.
     pub queue: Option<u16>,
     /// Whether it has a network card.
     pub network: bool,
@@ -141,7 +141,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Starts one; `None` where there is no such guest to start.
+    /// Starts one; `None` if this guest does not exist here.
     pub fn start(parts: &Parts, shape: &Shape) -> Result<Option<Self>, GuestError> {
         let mut dir = Workdir::new()?;
         let started = if shape.system.is_linux() {
@@ -163,7 +163,7 @@ impl Guest {
             None => {}
         }
         if shape.counted {
-            // A disk answers before time matters. On a network it does: an idle guest's would run ahead of its peer's.
+            // With a disk the guest's clock may skip idle time; with a network it would run ahead of the peer's.
             let sleep = if shape.network { "on" } else { "off" };
             machine.extra.extend(["-icount".to_owned(), format!("shift=0,sleep={sleep}")]);
         }
@@ -190,25 +190,25 @@ impl Guest {
         }
     }
 
-    /// Waits for a fact, and answers the time since QEMU's start.
+    /// Waits for a fact, and returns the time since QEMU's start.
     pub fn until(&self, fact: &str) -> Result<Duration, GuestError> {
         let line = self.qemu().console().wait_for(LIMIT, |line| line.contains(fact));
         line.map(|_| self.started.elapsed()).ok_or(GuestError::NeverReady)
     }
 
-    /// The loopback ports that reach its port 7.
+    /// The loopback ports that are forwarded to its port 7.
     pub fn ports(&self) -> Result<Forwarded, GuestError> {
         let monitor = Monitor::connect(&self.monitor).and_then(|mut monitor| monitor.forwarded());
         monitor.map_err(GuestError::Monitor)
     }
 
-    /// The loopback ports that reach this port of it.
+    /// The loopback ports that are forwarded to this port of it.
     pub fn ports_of(&self, port: u16) -> Result<Forwarded, GuestError> {
         let monitor = Monitor::connect(&self.monitor).and_then(|mut monitor| monitor.forwarded_to(port));
         monitor.map_err(GuestError::Monitor)
     }
 
-    /// Memory that QEMU holds, in bytes.
+    /// Resident memory of QEMU, in bytes.
     pub fn resident(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.qemu().id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -226,11 +226,11 @@ impl Guest {
             Running::Secure(session) => &mut session.qemu,
             Running::Plain(qemu) => qemu,
         };
-        // One that is gone already shows in how it ended.
+        // A guest that has ended already is checked by its end.
         drop(qemu.type_in(text));
     }
 
-    /// Waits for its end and takes what it stated.
+    /// Waits for its end and returns its facts.
     pub fn finish(self) -> Result<Report, GuestError> {
         let (ended, output, report) = match self.running {
             Running::Secure(session) => {
@@ -251,7 +251,7 @@ impl Guest {
     }
 }
 
-/// The machine of one of the Linux systems, where that kernel is.
+/// The machine of one of the Linux systems, if that kernel exists.
 fn linux(parts: &Parts, shape: &Shape) -> Option<Machine> {
     let linux = match shape.system {
         System::LinuxSecure => parts.secure_linux.as_ref()?,
@@ -266,7 +266,7 @@ fn linux(parts: &Parts, shape: &Shape) -> Option<Machine> {
     })
 }
 
-/// The image of one of Postern's systems. The crate's has a disk driver alone.
+/// The image of one of Postern's systems. The image with virtio-drivers has only a disk driver.
 fn kernel<'a>(parts: &'a Parts, shape: &Shape) -> Option<&'a Path> {
     match shape.system {
         System::VirtioDrivers => parts.virtio_drivers.as_deref().filter(|_| !shape.network),

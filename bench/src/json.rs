@@ -6,7 +6,7 @@ use crate::results::{Results, Row};
 use crate::targets::{self, Wanted};
 use serde_json::{Map, Value, json};
 
-/// Every sample, and what follows from them.
+/// Every sample, and the figures computed from them.
 pub fn write(results: &Results, description: &Description, effort: Effort) -> String {
     let machine: Map<String, Value> =
         description.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
@@ -51,10 +51,10 @@ pub fn write(results: &Results, description: &Description, effort: Effort) -> St
     format!("{report:#}\n")
 }
 
-/// What [`write()`] was given; targets are judged anew.
+/// Reads the arguments of [`write()`] back; targets are judged again.
 ///
 /// # Errors
-/// The first part that is not as it writes it.
+/// The first part that [`write()`] would not write so.
 pub fn read(text: &str) -> Result<(Results, Description, Effort), String> {
     let report: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let effort = Effort {
@@ -71,7 +71,7 @@ pub fn read(text: &str) -> Result<(Results, Description, Effort), String> {
         let row = Row {
             group: string(row, "group")?.to_owned(),
             name: string(row, "work")?.to_owned(),
-            // A report is read once, by a program that ends soon.
+            // Leaked: a report is read once, by a program that ends soon.
             unit: string(row, "unit")?.to_owned().leak(),
             more_is_better: row["more_is_better"].as_bool().ok_or("a row without more_is_better")?,
         };
@@ -105,7 +105,7 @@ fn number(value: &Value, name: &str) -> Result<f64, String> {
 mod tests {
     use super::*;
 
-    /// The report that is kept.
+    /// The published report.
     const KEPT: &str = include_str!("../../docs/benchmarks.json");
 
     #[test]

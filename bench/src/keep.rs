@@ -1,4 +1,4 @@
-//! What a report that is kept leaves in the pages around it: a short table in README.md, an entry in the book.
+//! Writes a published report's short table into README.md, and its entry into the book.
 
 use crate::machine::Description;
 use crate::markdown::{figure, round};
@@ -10,10 +10,10 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-/// The lines that the table stands between.
+/// The marks before and after the table.
 const FROM: &str = "<!-- benchmarks: written by make bench KEEP=docs -->";
 const TO: &str = "<!-- benchmarks: end -->";
-/// The page that the report's is listed after, and its own entry.
+/// The entry before the report's entry in the book, and the report's entry.
 const BEFORE: &str = "- [Benchmarks](benchmarking.md)\n";
 const ENTRY: &str = "- [Benchmarks, the last report](benchmarks.md)\n";
 
@@ -44,7 +44,7 @@ fn between(text: &str, table: &str) -> Option<String> {
     Some(format!("{before}{FROM}\n{table}{TO}{after}"))
 }
 
-/// The rows that a reader wants first.
+/// The most important rows.
 const ROWS: [(&str, &str); 9] = [
     (Backend::Null.name(), "4 KiB random read, depth 1"),
     (Backend::Null.name(), "4 KiB random read, depth 32"),
@@ -103,7 +103,7 @@ fn table(results: &Results, machine: &Description, effort: Effort, charted: bool
     text
 }
 
-/// What is wanted of this row, and whether that was reached.
+/// This row's target, and whether it is met.
 fn verdict(target: &Target, group: &str, row: &str) -> Option<String> {
     let base = match target.judged {
         Judged::Times(g, r, _, base) if (g, r) == (group, row) => {

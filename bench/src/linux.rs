@@ -1,15 +1,15 @@
-//! The Linux guest: fetched, its RAM disk made.
+//! Fetches the Linux guest and makes its RAM disk.
 
 use crate::initramfs::Initramfs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where it is kept between runs.
+/// Folder in which it is kept between runs.
 const CACHE: &str = "build/bench/linux";
-/// Where `make linux` leaves a kernel that can be a secure guest.
+/// Folder of `make linux`'s kernel, which can be a secure guest.
 const SECURE: &str = "build/linux";
-/// In the order in which they can be loaded.
+/// Modules in the order in which they can be loaded.
 const MODULES: [&str; 9] = [
     "virtio",
     "virtio_ring",
@@ -22,7 +22,7 @@ const MODULES: [&str; 9] = [
     "virtio_net",
 ];
 
-/// What QEMU needs of it.
+/// QEMU's files of it.
 #[derive(Clone, Debug)]
 pub struct Linux {
     /// The kernel.
@@ -34,10 +34,10 @@ pub struct Linux {
 }
 
 impl Linux {
-    /// Fetches and builds what is not there yet.
+    /// Fetches and builds the missing files.
     ///
     /// # Errors
-    /// It cannot be had here.
+    /// They cannot be fetched or built here.
     pub fn get() -> io::Result<Self> {
         let cache = Path::new(CACHE);
         if !Command::new("scripts/linux-guest.sh").arg(cache).status()?.success() {

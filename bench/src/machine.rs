@@ -1,4 +1,4 @@
-//! The machine that was measured on, described without naming it.
+//! Describes the machine of the measurements, without its name.
 
 use crate::guest::Parts;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 /// Name and value of each property.
 pub type Description = Vec<(&'static str, String)>;
 
-/// What users run: its size is stated, and not that of the image that is measured.
+/// The product, whose size is stated; the measurements use the test image.
 const PRODUCT: &str = "build/postern.elf";
 
 /// The properties, in the order of the report.
@@ -26,7 +26,7 @@ pub const NAMES: [&str; 12] = [
     "Linux image stripped, bytes",
 ];
 
-/// Describes this machine and what ran on it.
+/// Describes this machine and the software of the measurements.
 pub fn describe(parts: &Parts) -> Description {
     let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
@@ -67,7 +67,7 @@ fn stripped(elf: &Path) -> Option<u64> {
     let strip = Command::new("powerpc64le-linux-gnu-strip").arg("-o").arg(out).arg(elf).status();
     strip.ok().filter(|status| status.success())?;
     let bytes = std::fs::metadata(out).ok()?.len();
-    // A leftover there harms nobody.
+    // A leftover file does no harm.
     let _ = std::fs::remove_file(out);
     Some(bytes)
 }

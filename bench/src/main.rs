@@ -97,7 +97,7 @@ fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
         guest::make_raw(&parts.raw, RAW_BYTES)?;
     }
     steps::all(&parts, effort, only, &mut results);
-    // Where no disk was wanted there is none.
+    // The file does not exist if no disk was measured.
     let _ = std::fs::remove_file(&parts.raw);
     if results.entries.is_empty() {
         return Err(io::Error::other("nothing was measured, so that there is no report"));
@@ -116,7 +116,7 @@ fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
     }
 }
 
-/// What people read of a report, in `folder`; of one that is kept, in the pages around it, too.
+/// Writes the readable form of a report into `folder`; for a published report, also the parts in other pages.
 fn show(folder: &Path, results: &Results, machine: &Description, effort: Effort) -> io::Result<()> {
     let charted = chart::draw(results, machine, effort, folder)?;
     for svg in chart::FILES.map(|name| folder.join(name)) {
@@ -131,7 +131,7 @@ fn show(folder: &Path, results: &Results, machine: &Description, effort: Effort)
     Ok(())
 }
 
-/// Chart and tables anew, from the figures of a report.
+/// Writes charts and tables again, from the figures of a report.
 fn redraw(folder: &Path) -> io::Result<()> {
     let text = std::fs::read_to_string(folder.join("benchmarks.json"))?;
     let (results, machine, effort) = json::read(&text).map_err(io::Error::other)?;

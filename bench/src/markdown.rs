@@ -1,4 +1,4 @@
-//! The report for people.
+//! The report as Markdown.
 
 use crate::machine::Description;
 use crate::measure::{INSTRUCTIONS, NETWORK, SLOTS, START};
@@ -8,7 +8,7 @@ use crate::scaling::{CPUS, DEPTH, POOL, SIZE};
 use crate::targets::{self, Wanted};
 use std::fmt::Write;
 
-/// Each group's heading, in the order of the report, and what a reader has to know of its figures.
+/// Each group, in the order of the report, its heading, and a note about its figures.
 const SECTIONS: [(&str, &str, &str); 11] = [
     (
         Backend::Null.name(),
@@ -43,7 +43,7 @@ const SECTIONS: [(&str, &str, &str); 11] = [
     ),
 ];
 
-/// Tables of everything.
+/// The report with all tables.
 pub fn write(results: &Results, machine: &Description, effort: Effort, charted: bool) -> String {
     let mut text = String::from(
         "# Benchmarks\n\nPostern and others on the same QEMU, one after the other in each round. Figures are \
@@ -92,7 +92,7 @@ fn goals(text: &mut String, results: &Results, machine: &Description) -> std::fm
     Ok(())
 }
 
-/// A figure that someone chose, without digits that he did not.
+/// A target's figure, without more digits than were chosen.
 pub fn round(wanted: f64) -> String {
     if wanted >= 1000.0 { figure(wanted) } else { wanted.to_string() }
 }
@@ -137,7 +137,7 @@ impl Column {
     }
 }
 
-/// A table of one group, with the columns that have something to say.
+/// A table of one group, without empty columns.
 fn section(text: &mut String, results: &Results, group: &str) -> std::fmt::Result {
     let entries: Vec<_> = results.entries.iter().filter(|entry| entry.row.group == group).collect();
     let columns: Vec<_> =
@@ -195,7 +195,7 @@ fn readable(name: &'static str, value: &str) -> (&'static str, String) {
     (name.strip_suffix(", bytes").unwrap_or(name), said.unwrap_or_else(|| value.to_owned()))
 }
 
-/// Three digits, or all of a large number.
+/// Three digits, or all digits of a large number.
 pub fn figure(value: f64) -> String {
     match value {
         v if v >= 1000.0 => {

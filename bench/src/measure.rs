@@ -22,7 +22,7 @@ pub const SLOTS: &str = "instructions of a slot by the pool's fill";
 /// The timebase of every pseries.
 const TIMEBASE_HZ: f64 = 512e6;
 
-/// The command line of a job that measures these.
+/// The command line of a job that measures these works.
 pub fn words(job: &str, specs: impl Iterator<Item = String>) -> String {
     format!("run={job} bench={}", specs.collect::<Vec<_>>().join(","))
 }
@@ -36,7 +36,7 @@ pub fn disk(
     results: &mut Results,
 ) -> Result<(), GuestError> {
     let time = effort.milliseconds;
-    // Where the disk costs nothing, what is left to compare with is a copy.
+    // With a null disk the lower bound is the copy, so the copies are measured, too.
     let copies = (system, backend) == (System::PosternBounced, Backend::Null);
     let job = if copies { "bench-blk,bench-copy" } else { "bench-blk" };
     let words = words(job, DISK.iter().map(|work| format!("{}:{time}", work.spec)));
@@ -64,8 +64,7 @@ pub fn disk(
     Ok(())
 }
 
-/// What is left of the time of a request when QEMU's main loop is not part of it. One guest of each system: most of
-/// Linux's time is its start.
+/// The time of a request without QEMU's main loop. One guest of each system is enough: most of Linux's time is its start.
 pub fn threaded(
     parts: &Parts,
     effort: Effort,
@@ -88,7 +87,7 @@ pub fn threaded(
     Ok(())
 }
 
-/// What the boot says of the pool, and what the heap holds at the end.
+/// The boot's facts about the pool, and the heap's size at the end.
 fn opening(report: &Report, system: System, results: &mut Results) {
     let mut add = |name: &str, unit, figure| {
         let row = Row { group: START.to_owned(), name: name.to_owned(), unit, more_is_better: false };
@@ -102,15 +101,15 @@ fn opening(report: &Report, system: System, results: &mut Results) {
     }
 }
 
-/// Milliseconds that the pool took, shared, verified and mapped.
+/// Milliseconds for sharing, verifying and mapping the pool.
 pub fn opened_in(report: &Report) -> Option<f64> {
     let (share, map) = (report.number("pool.share_us")?, report.number("tce0.map_us")?);
     Some((share + map) as f64 / 1000.0)
 }
 
-/// A slot taken and given back, by how full the pool is, in pools of 8 and 256 MiB: the bookkeeping alone.
+/// Allocation and release of a slot, by how full the pool is, in pools of 8 and 256 MiB: only the bookkeeping.
 pub fn slots(parts: &Parts, results: &mut Results) -> Result<(), GuestError> {
-    // The pool that is measured has no memory, so an ordinary guest will do, and needs no disk.
+    // The measured pool has no memory, so an ordinary guest without a disk is enough.
     let system = System::PosternDirect;
     for (size, said) in [("8M", "8 MiB"), ("256M", "256 MiB")] {
         let words = format!("pool={size} run=bench-pool");
@@ -190,7 +189,7 @@ pub fn net(parts: &Parts, effort: Effort, system: System, results: &mut Results)
     Ok(())
 }
 
-/// Under `-icount shift=0` a nanosecond of the guest's clock is one instruction, whatever the machine does.
+/// With `-icount shift=0` a nanosecond of the guest's clock is one instruction, on every machine.
 pub fn instructions(parts: &Parts, system: System, results: &mut Results) -> Result<(), GuestError> {
     let works = [
         ("4 KiB random read, depth 1", "read:4096:1:random"),
@@ -215,7 +214,7 @@ pub fn instructions_of(group: &str, name: String) -> Row {
     Row { group: group.to_owned(), name, unit: "instructions", more_is_better: false }
 }
 
-/// The instructions of each of so many, which took so many ticks of a guest whose instructions are counted.
+/// Instructions per item: `count` items took `ticks` in a guest with counted instructions.
 pub fn each(ticks: u64, count: u64) -> f64 {
     ticks as f64 * 1e9 / TIMEBASE_HZ / count as f64
 }

@@ -4,27 +4,27 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// How long an answer may take before it counts as lost.
+/// Time after which an answer counts as lost.
 const LOST: Duration = Duration::from_millis(200);
-/// And where that would end the measurement.
+/// The same where a loss ends the measurement.
 const LOST_FOR_GOOD: Duration = Duration::from_secs(5);
-/// Datagrams on their way at once.
+/// Datagrams in flight at the same time.
 pub const WINDOW: usize = 32;
-/// The source's pattern repeats after so many bytes (RFC 864: 95 lines of 74).
+/// Period of the source's pattern in bytes (RFC 864: 95 lines of 74).
 const PERIOD: usize = 95 * 74;
 const TCP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// When an exchange is over.
 #[derive(Clone, Copy, Debug)]
 pub enum Until {
-    /// After that time.
+    /// After this time.
     Passed(Duration),
-    /// After so many datagrams, or bytes of a stream.
+    /// After this number of datagrams, or bytes of a stream.
     Done(u64),
 }
 
 impl Until {
-    /// Whether there is more to do, of an exchange that began then and has done so much.
+    /// Whether an exchange that began at `start` and has done `done` goes on.
     fn more(self, start: Instant, done: u64) -> bool {
         match self {
             Self::Passed(time) => start.elapsed() < time,
@@ -33,7 +33,7 @@ impl Until {
     }
 }
 
-/// What an exchange has moved.
+/// The result of an exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Moved {
     /// Datagrams, or bytes of a stream.
@@ -46,19 +46,19 @@ impl Moved {
         Self { amount, time: start.elapsed() }
     }
 
-    /// In a second.
+    /// Amount per second.
     pub fn rate(self) -> f64 {
         self.amount as f64 / self.time.as_secs_f64()
     }
 
-    /// Millions in a second.
+    /// Millions per second.
     pub fn millions(self) -> f64 {
         self.rate() / 1e6
     }
 }
 
-/// Datagrams that came back, with `window` of them on their way. Where they are counted none is sent
-/// twice: one that is lost is an error.
+/// Datagrams that came back, with `window` of them in flight. With [`Until::Done`] none is sent twice: a lost one is an
+/// error.
 pub fn datagrams(port: u16, bytes: usize, window: usize, until: Until) -> io::Result<Moved> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect((Ipv4Addr::LOCALHOST, port))?;
@@ -97,7 +97,7 @@ pub fn datagrams(port: u16, bytes: usize, window: usize, until: Until) -> io::Re
     Ok(Moved::since(start, back))
 }
 
-/// Microseconds from a datagram to its echo, the middle of many.
+/// Microseconds from a datagram to its echo: the median of many.
 pub fn round_trip(port: u16, time: Duration) -> io::Result<f64> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect((Ipv4Addr::LOCALHOST, port))?;
@@ -117,7 +117,7 @@ pub fn round_trip(port: u16, time: Duration) -> io::Result<f64> {
     Ok(middle.as_secs_f64() * 1e6)
 }
 
-/// Bytes through a TCP echo: so many each way at the same time, each of them checked.
+/// Bytes through a TCP echo, in both directions at the same time; each byte is checked.
 pub fn stream(port: u16, time: Duration) -> io::Result<Moved> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TCP_PATIENCE))?;
@@ -150,7 +150,7 @@ pub fn stream(port: u16, time: Duration) -> io::Result<Moved> {
         };
         let moved = Moved::since(start, back);
         if received.is_err() {
-            // Frees a writer that waits for room; one that is gone does not mind.
+            // Ends a writer that waits for room, if it still runs.
             let _ = stream.shutdown(Shutdown::Both);
         }
         let sent = writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer died")));
@@ -162,7 +162,7 @@ pub fn stream(port: u16, time: Duration) -> io::Result<Moved> {
     })
 }
 
-/// RFC 864: 72 printing characters and the line's end; each line begins with the next character.
+/// RFC 864: lines of 72 printing characters and a line end; each line begins with the next character.
 fn pattern_byte(index: usize) -> u8 {
     match (index / 74, index % 74) {
         (_, 72) => b'\r',
@@ -175,7 +175,7 @@ fn expected(index: u64) -> u8 {
     (index ^ index >> 8) as u8
 }
 
-/// Bytes into a guest that throws everything away: until it has said that it took the last byte.
+/// Bytes into a guest's discard service, until the guest has acknowledged the last byte.
 pub fn stream_in(port: u16, until: Until) -> io::Result<Moved> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TCP_PATIENCE))?;
@@ -193,8 +193,8 @@ pub fn stream_in(port: u16, until: Until) -> io::Result<Moved> {
     Ok(Moved::since(start, sent))
 }
 
-/// Bytes out of a guest, each checked, until it has sent the last one: told that there is no more to be said it ends
-/// the stream, so that none is on its way afterwards.
+/// Bytes out of a guest's source, each checked. At the end this side closes, and the guest ends the stream, so that no
+/// byte is in flight afterwards.
 pub fn stream_out(port: u16, until: Until) -> io::Result<Moved> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(TCP_PATIENCE))?;
@@ -219,7 +219,7 @@ pub fn stream_out(port: u16, until: Until) -> io::Result<Moved> {
     }
 }
 
-/// Datagrams of 1400 bytes that a guest's source sent, one for each of one byte.
+/// Datagrams of 1400 bytes from a guest's source, one for each datagram of one byte.
 pub fn datagrams_out(port: u16, time: Duration) -> io::Result<Moved> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect((Ipv4Addr::LOCALHOST, port))?;
@@ -243,8 +243,8 @@ pub fn datagrams_out(port: u16, time: Duration) -> io::Result<Moved> {
     Ok(Moved::since(start, back))
 }
 
-/// Sends datagrams of 1400 bytes to a guest's sink, with an echo after every few so that not too many are on
-/// their way; answers the seconds that it took. The guest counts what came.
+/// Sends datagrams of 1400 bytes to a guest's sink, with an echo after every few so that not too many are in flight;
+/// returns the seconds. The guest counts the received ones.
 pub fn datagrams_in(sink: u16, echo: u16, time: Duration) -> io::Result<f64> {
     let [sink, echo] = [sink, echo].map(|port| -> io::Result<UdpSocket> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -262,7 +262,7 @@ pub fn datagrams_in(sink: u16, echo: u16, time: Duration) -> io::Result<f64> {
     mark(&echo)?;
     while start.elapsed() < time {
         mark(&echo)?;
-        // A mark that is lost has cost its time.
+        // A lost echo only costs time.
         let _ = echo.recv(&mut [0; 64]);
     }
     let _ = echo.recv(&mut [0; 64]);
@@ -276,16 +276,16 @@ pub struct Figures {
     pub small: f64,
     /// 1400-byte datagrams echoed in a second.
     pub large: f64,
-    /// Microseconds for one there and back.
+    /// Microseconds for one round trip.
     pub round_trip: f64,
-    /// Megabytes a second each way.
+    /// Megabytes a second in each direction.
     pub stream: f64,
 }
 
 /// Measures all four.
 pub fn all(udp: u16, tcp: u16, time: Duration) -> io::Result<Figures> {
     let until = Until::Passed(time);
-    // ARP, and whatever else happens only once.
+    // Not measured: ARP and other work that happens only once.
     datagrams(udp, 64, 1, Until::Passed(Duration::from_millis(100)))?;
     Ok(Figures {
         small: datagrams(udp, 64, WINDOW, until)?.rate(),

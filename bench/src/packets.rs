@@ -1,4 +1,4 @@
-//! Guest instructions of packets: so many of one kind, between two marks at which the guest states its time.
+//! Guest instructions per packet: packets of one kind between two marks at which the guest prints its time.
 
 use crate::guest::{Guest, GuestError, Parts, Shape};
 use crate::measure::{INSTRUCTIONS, each, instructions_of};
@@ -9,7 +9,7 @@ use std::io;
 
 /// Datagrams of one figure.
 const DATAGRAMS: u64 = 4000;
-/// Bytes of a stream of one figure, and those that a segment of QEMU's user networking has.
+/// Bytes of a stream of one figure, and bytes of a segment of QEMU's user networking.
 const STREAM: u64 = 8 << 20;
 const SEGMENT: u64 = 1460;
 
@@ -20,14 +20,14 @@ struct Ports {
     source: u16,
 }
 
-/// One kind of packet: its name, the exchange, and how much of what that moves is one packet.
+/// One kind of packet: its name, the exchange, and the amount of one packet.
 struct Work {
     name: String,
     exchange: fn(&Ports) -> io::Result<Moved>,
     packet: u64,
 }
 
-/// All of them.
+/// All kinds.
 fn works() -> [Work; 5] {
     [
         Work {
@@ -71,7 +71,7 @@ pub fn instructions(
     guest.until("postern: net0.serve=ready")?;
     let echo = guest.ports()?.udp;
     let ports = Ports { echo, sink: guest.ports_of(9)?.tcp, source: guest.ports_of(19)?.tcp };
-    // ARP, and whatever else happens only once.
+    // Not measured: ARP and other work that happens only once.
     network::datagrams(ports.echo, 64, 1, Until::Done(1)).map_err(GuestError::Exchange)?;
     let works = works();
     let mut marks = 0..;
@@ -95,7 +95,7 @@ pub fn instructions(
     Ok(())
 }
 
-/// Has the guest state its time, and answers that mark's number.
+/// Makes the guest print its time, and returns the mark's number.
 fn mark(guest: &mut Guest, marks: &mut impl Iterator<Item = u64>) -> Result<u64, GuestError> {
     let number = marks.next().unwrap_or(0);
     guest.type_in(b"m\n");

@@ -1,4 +1,4 @@
-//! What is measured, and what is aimed at.
+//! The systems, disks and works of the measurements.
 
 /// A guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,13 +16,13 @@ pub enum System {
     /// The disk driver of the crate virtio-drivers in Postern's kernel, as a secure guest: every byte through the
     /// same pool. The crate does not accept ACCESS_PLATFORM.
     VirtioDrivers,
-    /// No guest of its own: Postern bounced, which copies private memory to private memory, as much as each work reads
-    /// or writes. No bounced read can be faster.
+    /// No separate guest: Postern bounced copies as many bytes from private to private memory as each work reads or writes.
+    /// No bounced read can be faster.
     PrivateCopy,
 }
 
 impl System {
-    /// All, in the order of the tables.
+    /// All systems, in the order of the tables.
     pub const ALL: [Self; 7] = [
         Self::PosternBounced,
         Self::PosternDirect,
@@ -67,19 +67,19 @@ impl System {
     }
 }
 
-/// What the disk is made of.
+/// The back end of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backend {
-    /// QEMU's `null-co`: costs nothing, so that the guest is what is measured.
+    /// QEMU's `null-co`: it takes no time, so only the guest is measured.
     Null,
-    /// A raw file with a known content, in the host's page cache.
+    /// A raw file with known content, in the host's page cache.
     Raw,
-    /// `null-co` again, and QEMU serves the disk in a thread of its own instead of its main loop.
+    /// `null-co`, served by a thread of its own instead of QEMU's main loop.
     Threaded,
 }
 
 impl Backend {
-    /// As the tables say it.
+    /// Its name in the tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Null => "null-co",
@@ -92,9 +92,9 @@ impl Backend {
 /// One kind of disk request.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskWork {
-    /// As the tables say it.
+    /// Its name in the tables.
     pub name: &'static str,
-    /// As `bench=` says it, without the time.
+    /// Its form in `bench=`, without the time.
     pub spec: &'static str,
     /// Whether bytes rather than requests are counted.
     pub in_bytes: bool,
@@ -111,10 +111,10 @@ pub const DISK: [DiskWork; 7] = [
     DiskWork { name: "1 MiB read, depth 8", spec: "read:1048576:8:seq", in_bytes: true },
 ];
 
-/// How often a disk of [`Backend::Threaded`] does each of the first two in its one guest.
+/// How often the one guest with [`Backend::Threaded`] does each of the first two works.
 pub const REPEATED: usize = 5;
 
-/// What people call the work that `bench=` calls `OPERATION:BYTES:DEPTH:ORDER`.
+/// Readable name of the work `OPERATION:BYTES:DEPTH:ORDER` of `bench=`.
 pub fn said(spec: &str) -> String {
     let [operation, bytes, depth, order] = spec.split(':').collect::<Vec<_>>()[..] else {
         return spec.to_owned();
@@ -139,7 +139,7 @@ pub enum Group {
     Start,
     /// Guest instructions.
     Instructions,
-    /// Postern alone, by depth, size, pool and CPUs.
+    /// Only Postern, by depth, size, pool and CPUs.
     Scaling,
 }
 
@@ -157,7 +157,7 @@ impl Group {
     }
 }
 
-/// How thoroughly.
+/// How thorough the measurements are.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
     /// Rounds; in each, every system runs once.
@@ -171,7 +171,7 @@ pub struct Effort {
 impl Effort {
     /// `QUICK=1`
     pub const QUICK: Self = Self { rounds: 3, milliseconds: 250, network_seconds: 0.5 };
-    /// Without it.
+    /// Without `QUICK=1`.
     pub const FULL: Self = Self { rounds: 5, milliseconds: 500, network_seconds: 1.0 };
 }
 

@@ -1,4 +1,4 @@
-//! What was measured, by row and system.
+//! The measurements, by row and system.
 
 use crate::plan::System;
 use crate::statistics::{Samples, ratio};
@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 /// One quantity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// What it was measured on.
+    /// The group of the row, such as the kind of disk.
     pub group: String,
-    /// What was done.
+    /// The work.
     pub name: String,
     /// Unit of the figures.
     pub unit: &'static str,
@@ -27,7 +27,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// How many times better `this` did than `base`.
+    /// How many times better `this` is than `base`.
     pub fn times(&self, this: System, base: System) -> Option<f64> {
         let (this, base) = (self.samples.get(&this)?, self.samples.get(&base)?);
         if self.row.more_is_better { ratio(this, base) } else { ratio(base, this) }
@@ -44,7 +44,7 @@ impl Entry {
 pub struct Results {
     /// The rows.
     pub entries: Vec<Entry>,
-    /// What could not be measured, and why.
+    /// Failed measurements, with the reason.
     pub missing: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl Results {
         self.entries[at].samples.entry(system).or_default().0.push(sample);
     }
 
-    /// Notes what could not be measured.
+    /// Adds a failed measurement.
     pub fn miss(&mut self, what: String) {
         eprintln!("bench: {what}");
         if !self.missing.contains(&what) {

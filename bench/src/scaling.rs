@@ -15,7 +15,7 @@ pub const POOL: &str = "scaling by pool";
 /// By CPUs, each with a queue of its own.
 pub const CPUS: &str = "scaling by CPUs";
 
-/// As `bench=` says it, without the time.
+/// The works in the form of `bench=`, without the time.
 const DEPTHS: [&str; 9] = [
     "read:4096:1:random",
     "read:4096:2:random",
@@ -38,16 +38,16 @@ const SIZES: [&str; 9] = [
     "read:1048576:8:seq",
     "read:4194304:1:seq",
 ];
-/// What every guest does, whatever its pool and its CPUs.
+/// The works of every guest, whatever its pool and its CPUs.
 const EVERYWHERE: [&str; 2] = ["read:4096:32:random", "read:65536:8:seq"];
 
-/// Descriptors in the queue of the guest that does everything: a request takes three.
+/// Queue size of the guest that does all works: a request takes three descriptors.
 const QUEUE: u16 = 1024;
-/// MiB of the pool and CPUs of the guest that does everything, and of all guests.
+/// MiB of the pool and number of CPUs of the guest that does all works.
 const USUAL: (u32, u32) = (64, 1);
 const GUESTS: [(u32, u32); 7] = [(1, 1), (4, 1), (16, 1), USUAL, (256, 1), (USUAL.0, 2), (USUAL.0, 4)];
 
-/// Measures one of Postern's systems in all guests that it can have.
+/// Measures one of Postern's systems in all its guests.
 pub fn measure(
     parts: &Parts,
     effort: Effort,
@@ -86,7 +86,7 @@ pub fn measure(
     Ok(())
 }
 
-/// The groups that a figure belongs to, and what its row says besides what was done.
+/// The groups of a figure, and the name of its row in each.
 fn tables(spec: &str, bounced: bool, pool: u32, cpus: u32) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
     if (pool, cpus) == USUAL {
@@ -101,7 +101,7 @@ fn tables(spec: &str, bounced: bool, pool: u32, cpus: u32) -> Vec<(&'static str,
     all
 }
 
-/// Requests of a random work and bytes of a sequential one, of all CPUs together.
+/// The figure of all CPUs together: requests of a random work, bytes of a sequential one.
 fn figure(
     report: &Report,
     number: usize,

@@ -1,11 +1,11 @@
-//! Samples of one quantity: what stands for them, and how far they are apart.
+//! Samples of one quantity: median and spread.
 
 /// The measurements of one quantity on one system, in the order in which they were made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples(pub Vec<f64>);
 
 impl Samples {
-    /// The middle one; between the two middle ones of an even number. `None` without samples.
+    /// The median; the mean of the two middle samples of an even number. `None` without samples.
     pub fn median(&self) -> Option<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
@@ -26,8 +26,7 @@ impl Samples {
     }
 }
 
-/// How many times `base` this is, from each round's pair: what a busy machine does to one round it does to
-/// both of its halves.
+/// How many times `base` this is, computed for each round's pair: a busy machine affects both samples of a round.
 pub fn ratio(these: &Samples, base: &Samples) -> Option<f64> {
     let pairs = these.0.iter().zip(&base.0).filter(|(_, base)| **base > 0.0);
     Samples(pairs.map(|(this, base)| this / base).collect()).median()

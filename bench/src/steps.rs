@@ -1,4 +1,4 @@
-//! What is measured in which order; how far that is and how long it may still take is said on the way.
+//! The order of the measurements; prints the progress and the remaining time.
 
 use crate::guest::{GuestError, Parts};
 use crate::plan::{Backend, Effort, Group, System};
@@ -7,7 +7,7 @@ use crate::{measure, packets, scaling};
 use postern_harness::interrupt;
 use std::time::{Duration, Instant};
 
-/// What one system does without a pause.
+/// One measurement of one system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Requests, and the start by VOF.
@@ -52,12 +52,12 @@ impl Step {
         }
     }
 
-    /// Whether the guest needs a network card, for which the crate's image has no driver.
+    /// Whether the guest needs a network card, for which the virtio-drivers image has no driver.
     const fn needs_network(self) -> bool {
         matches!(self, Self::Network | Self::Slof | Self::Packets)
     }
 
-    /// Whether it measures nothing but the throughput of a disk that has no content.
+    /// Whether it only measures the throughput of a disk without content.
     const fn is_without_content(self) -> bool {
         matches!(self, Self::Disk(Backend::Null) | Self::Threaded | Self::Scaling)
     }
@@ -82,12 +82,12 @@ impl Step {
     }
 }
 
-/// Whether a group is asked for; all are where none is named.
+/// Whether a group is selected; without a selection all are.
 pub fn wanted(only: &[Group], group: Group) -> bool {
     only.is_empty() || only.contains(&group)
 }
 
-/// All steps: in each round every system does the same, one after the other, and once what does not vary.
+/// All steps: in each round every system does the same, one after the other; steps whose result does not vary occur once.
 fn order(systems: &[System], rounds: usize, only: &[Group]) -> Vec<(System, Step)> {
     let round = &[Step::Disk(Backend::Null), Step::Disk(Backend::Raw), Step::Network][..];
     let once = &[Step::Threaded, Step::Slof, Step::Requests, Step::Packets][..];
@@ -95,14 +95,14 @@ fn order(systems: &[System], rounds: usize, only: &[Group]) -> Vec<(System, Step
         systems.iter().flat_map(move |system| steps.iter().map(|step| (*system, *step)))
     };
     let mut all: Vec<_> = (0..rounds).flat_map(|_| each(round)).chain(each(once)).collect();
-    // The pool that is measured has no memory, so that an ordinary guest will do.
+    // The measured pool has no memory, so an ordinary guest is enough.
     all.push((System::PosternDirect, Step::Slots));
     all.push((System::PosternBounced, Step::Scaling));
     let possible = |system, step: Step| match system {
-        // No guest of its own.
+        // It has no separate guest.
         System::PrivateCopy => false,
         System::VirtioDrivers => !step.needs_network(),
-        // On a disk without content they copy nothing, and say nothing.
+        // On a disk without content they copy nothing, so the result has no meaning.
         System::PosternDirect | System::LinuxDirect => !step.is_without_content(),
         _ => true,
     };
@@ -110,7 +110,7 @@ fn order(systems: &[System], rounds: usize, only: &[Group]) -> Vec<(System, Step
     all
 }
 
-/// Measures everything, or the groups that are asked for, until it is interrupted.
+/// Measures everything, or the selected groups, until it is interrupted.
 pub fn all(parts: &Parts, effort: Effort, only: &[Group], results: &mut Results) {
     let there = |system: &System| match system {
         System::LinuxBounced | System::LinuxDirect => parts.linux.is_some(),
@@ -143,7 +143,7 @@ pub fn all(parts: &Parts, effort: Effort, only: &[Group], results: &mut Results)
     }
 }
 
-/// A time that is not known to the second.
+/// A rough time as text.
 fn said(left: Duration) -> String {
     match left.as_secs() {
         seconds @ ..90 => format!(" (about {seconds} s left)"),
@@ -151,8 +151,8 @@ fn said(left: Duration) -> String {
     }
 }
 
-/// How long these steps will take, from what was measured: what the same step took with the same system, or with
-/// another, or what any step took.
+/// Estimated time of these steps, from the measured times: of the same step with the same system, else with another one,
+/// else of any step.
 fn left(steps: &[(System, Step)], took: &[(System, Step, Duration)]) -> Option<Duration> {
     let mean = |like: &dyn Fn(System, Step) -> bool| {
         let times: Vec<_> =

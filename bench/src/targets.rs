@@ -1,4 +1,4 @@
-//! What was aimed at, and whether it was reached.
+//! The targets, and whether they are met.
 
 use crate::machine::Description;
 use crate::measure::{INSTRUCTIONS, NETWORK, OPENING, START};
@@ -8,19 +8,19 @@ use crate::scaling::POOL;
 use System::{LinuxBounced, PosternBounced, PosternDirect, PrivateCopy, VirtioDrivers};
 use Wanted::{AtLeast, AtMost};
 
-/// A bound, in the unit of what is judged.
+/// A bound, in the unit of the figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Wanted {
-    /// No less than this.
+    /// At least this.
     AtLeast(f64),
-    /// No more than this.
+    /// At most this.
     AtMost(f64),
 }
 
 /// The figure that is judged.
 #[derive(Clone, Copy, Debug)]
 pub enum Judged {
-    /// How many times better the first system did than the second, in the row of this group and name.
+    /// How many times better the first system is than the second, in the row of this group and name.
     Times(&'static str, &'static str, System, System),
     /// The median of one system in the row of this group and name.
     Median(&'static str, &'static str, System),
@@ -122,21 +122,21 @@ const TARGETS: [(&str, Judged, Wanted); 19] = [
 const NULL: &str = Backend::Null.name();
 const VOF: &str = "QEMU start to drivers ready, VOF";
 
-/// A target and what was found.
+/// A target and its measured figure.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// What it is about.
+    /// Its name.
     pub name: &'static str,
-    /// What is judged.
+    /// The judged quantity.
     pub judged: Judged,
-    /// The figure; none where it could not be measured.
+    /// The measured figure; `None` if it could not be measured.
     pub found: Option<f64>,
-    /// The figure wanted.
+    /// The target's bound.
     pub wanted: Wanted,
 }
 
 impl Target {
-    /// Whether it was reached; unknown without a figure.
+    /// Whether it is met; `None` without a figure.
     pub fn met(&self) -> Option<bool> {
         self.found.map(|found| match self.wanted {
             AtLeast(least) => found >= least,
@@ -161,7 +161,7 @@ pub fn judge(results: &Results, machine: &Description) -> Vec<Target> {
         .collect()
 }
 
-/// How many times Linux's bounced figure Postern's is wanted to be, where that row has such a target.
+/// The target for Postern's multiple of bounced Linux in this row, if there is one.
 pub fn times_linux(group: &str, row: &str) -> Option<f64> {
     TARGETS.into_iter().find_map(|(_, judged, wanted)| match (judged, wanted) {
         (Judged::Times(g, r, PosternBounced, LinuxBounced), AtLeast(least)) if (g, r) == (group, row) => {

@@ -1,6 +1,6 @@
-//! What is written down of a case.
+//! The parts of a case.
 
-/// How this kernel answers.
+/// The kernel's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Response {
     /// The device (or bridge) is not used; the log says why, and the boot goes on.
@@ -9,21 +9,21 @@ pub enum Response {
     Break,
     /// This packet or result is discarded and counted.
     Drop,
-    /// The smaller of the claimed and the own value is used.
+    /// The smaller one of the host's and the kernel's value is used.
     Clamp,
-    /// Tried again, within a bound; then the caller gives up.
+    /// The operation is repeated within a bound; then the caller gives up.
     Retry,
     /// The run ends with a reason and a failing status.
     Halt,
-    /// Nothing depends on it.
+    /// The input has no effect.
     Ignore,
     /// The request, and only it, ends with a named error.
     Fail,
-    /// Legal: it has to work.
+    /// The input is legal and has to work.
     Work,
-    /// Memory in doubt is never used, read or freed again.
+    /// Memory whose state is unknown is never used, read or freed again.
     Quarantine,
-    /// Another way is taken that needs nothing of what was refused.
+    /// Another way is used that does not need the refused part.
     Fallback,
 }
 
@@ -47,14 +47,14 @@ impl Response {
     }
 }
 
-/// Where a case is tried.
+/// Where a case is tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// On the host, against a model of the machine.
     H,
     /// By a fuzz target that can produce it.
     F,
-    /// In QEMU, with the emulated ultravisor or a doctored tree.
+    /// In QEMU, with the emulated ultravisor or a changed tree.
     M,
     /// In QEMU, end to end, with a hostile device where the case needs one.
     Q,
@@ -76,36 +76,36 @@ impl Level {
     }
 }
 
-/// Whether a case can happen to this kernel.
+/// Whether a case can occur in this kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// It is tried at these levels.
+    /// It is tested at these levels.
     Tried(&'static [Level]),
-    /// It cannot happen, because.
+    /// It cannot occur, for this reason.
     NotApplicable(&'static str),
-    /// The guest can neither notice nor prevent it; what follows is written down.
+    /// The guest can neither notice nor prevent it; this is the consequence.
     Limit(&'static str),
 }
 
-/// One concrete input from a host that lies.
+/// One concrete input from a hostile host.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     /// Family and number.
     pub id: &'static str,
-    /// What the host does.
+    /// The host's action.
     pub input: &'static str,
-    /// Answers that are right.
+    /// The correct responses.
     pub required: &'static [Response],
-    /// What the answer comes to.
+    /// The response in words.
     pub answer: &'static str,
-    /// Where it is tried.
+    /// Where it is tested.
     pub scope: Scope,
 }
 
 /// Cases that begin with the same letters.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
-    /// What they are about.
+    /// The family's title.
     pub title: &'static str,
     /// The cases.
     pub cases: &'static [Case],

@@ -1,15 +1,15 @@
-//! What a lying host does, and the answer this kernel owes: one list, which host tests, fuzz targets and
-//! end-to-end runs refer to, and from which `docs/hostile-cases.md` is generated.
+//! The list of a hostile host's inputs and the kernel's required responses. Host tests, fuzz targets and boot tests refer
+//! to it, and `docs/hostile-cases.md` is generated from it.
 //!
-//! A test says which case it stands for, and which answer its assertions demand, with [`case!`]:
+//! A test states its case, and the response that its assertions demand, with [`case!`]:
 //!
 //! ```
 //! // inside a #[test] function
 //! postern_cases::case!("RNG-01", Break);
 //! ```
 //!
-//! An unknown case, or an answer that the case does not allow, is an error of the compiler. The program of
-//! this crate finds the marks in the sources and fails when a case has none.
+//! An unknown case, or a response that the case does not allow, is a compiler error. This crate's program finds the marks
+//! in the sources and fails if a case has none.
 #![no_std]
 
 mod case;
@@ -18,14 +18,14 @@ mod table;
 pub use case::{Case, Family, Level, Response, Scope};
 pub use table::FAMILIES;
 
-/// A test's statement: this case is tried here, and this is the answer that was seen.
+/// A test's statement: it tests this case and demands this response.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation {
     /// The case.
     pub case: &'static Case,
-    /// The answer that the test demands.
+    /// The response that the test demands.
     pub response: Response,
-    /// Where it is tried.
+    /// Where it is tested.
     pub level: Level,
 }
 
@@ -52,7 +52,7 @@ pub const fn find(id: &str) -> Option<&'static Case> {
     None
 }
 
-/// What [`case!`] stands for; evaluated by the compiler.
+/// The value of [`case!`], evaluated at compile time.
 #[must_use]
 pub const fn observed(id: &str, response: Response, level: Level) -> Observation {
     let Some(case) = find(id) else { panic!("no such case") };
@@ -81,8 +81,8 @@ const fn equal(one: &str, other: &str) -> bool {
     true
 }
 
-/// States which case a test stands for and which answer it demands; an [`Observation`]. The level is H, in a
-/// `#[test]` function, unless it is given.
+/// States a test's case and the response that it demands; an [`Observation`]. Without a level it is H, in a `#[test]`
+/// function.
 #[macro_export]
 macro_rules! case {
     ($id:literal, $response:ident) => {

@@ -1,5 +1,5 @@
-//! `postern-cases write`: writes `docs/hostile-cases.md`. `postern-cases check`: whether that file says what the
-//! sources do. `postern-cases gaps`: what is not tried yet. All run at the top of the repository.
+//! `postern-cases write` writes `docs/hostile-cases.md`; `postern-cases check` checks that the file agrees with the
+//! sources; `postern-cases gaps` lists the cases without a test. All run at the top of the repository.
 
 mod render;
 mod scan;

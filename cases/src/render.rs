@@ -1,4 +1,4 @@
-//! The page of the documentation that the list and the marks make.
+//! Makes the documentation's page from the list and the marks.
 
 use crate::scan::{Mark, Marks};
 use postern_cases::{Case, FAMILIES, Scope};

@@ -1,4 +1,4 @@
-//! The marks in the sources: which test stands for which case.
+//! Finds the marks in the sources: which test belongs to which case.
 
 use postern_cases::{Level, Response, Scope, all, find};
 use std::fmt;
@@ -13,22 +13,22 @@ const FOLDERS: [&str; 8] =
 pub struct Mark {
     /// The case.
     pub id: &'static str,
-    /// The answer that is demanded; a fuzz target demands none in particular.
+    /// The demanded response; a fuzz target demands none in particular.
     pub response: Option<Response>,
-    /// Where it is tried.
+    /// Where it is tested.
     pub level: Level,
-    /// File, from the top of the repository.
+    /// File, relative to the top of the repository.
     pub file: String,
-    /// The test function, where there is one.
+    /// The test function, if there is one.
     pub test: Option<String>,
 }
 
-/// A case that should be tried somewhere and is not.
+/// A case without a test at a required level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// The case.
     pub id: &'static str,
-    /// Where it should be.
+    /// The level.
     pub level: Level,
 }
 
@@ -41,9 +41,9 @@ impl fmt::Display for Gap {
 /// All marks, in the order of files and lines.
 #[derive(Clone, Debug, Default)]
 pub struct Marks {
-    /// Those that can be used.
+    /// The valid marks.
     pub found: Vec<Mark>,
-    /// What is wrong with the others.
+    /// The errors of the others.
     pub wrong: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl Marks {
         self.found.iter().filter(move |mark| mark.id == id)
     }
 
-    /// Levels at which a case should be tried and is not.
+    /// The cases without a test at a required level.
     pub fn gaps(&self) -> Vec<Gap> {
         let mut gaps = Vec::new();
         for case in all() {
@@ -123,7 +123,7 @@ impl Marks {
     }
 }
 
-/// `RNG-01", Break)` or `RNG-01", Break, Q)`, and whatever follows.
+/// Parses `RNG-01", Break)` or `RNG-01", Break, Q)`; any text may follow.
 fn mark(text: &str) -> Option<(&'static str, Response, Level)> {
     let (id, rest) = text.split_once('"')?;
     let (arguments, _) = rest.strip_prefix(',')?.split_once(')')?;
@@ -144,7 +144,7 @@ fn test_around(lines: &[&str], index: usize) -> Option<String> {
     attributes.any(|line| line == "#[test]").then(|| name.to_owned())
 }
 
-/// The function that a line begins.
+/// The name of the function that begins in a line.
 fn function(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let line = line.strip_prefix("pub ").unwrap_or(line);
@@ -152,7 +152,7 @@ fn function(line: &str) -> Option<&str> {
 }
 
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
-    // A folder that this tree does not have has no marks.
+    // A missing folder has no marks.
     let Ok(entries) = std::fs::read_dir(folder) else { return Ok(()) };
     for entry in entries {
         let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();

@@ -1,6 +1,6 @@
-//! The list. Sources: virtio 1.2; PAPR+; Devicetree Specification 0.4; the published ultravisor's sources; and
-//! what is published of attacks on guest drivers (VIA, arXiv 2109.10660; Heckler, 2404.03387) and of the fixes
-//! in Linux. Numbers that are missing belong to devices or features that this kernel does not have.
+//! The list. Sources: virtio 1.2; PAPR+; Devicetree Specification 0.4; the published ultravisor's sources; published
+//! attacks on guest drivers (VIA, arXiv 2109.10660; Heckler, 2404.03387) and the fixes in Linux. Missing numbers belong to
+//! devices or features that this kernel does not have.
 
 mod block;
 mod calls;

@@ -1,14 +1,14 @@
-//! No circle of modules inside a crate is larger than two files.
+//! No cycle of modules inside a crate has more than two files.
 //!
 //! A file depends on the files that its paths name: `use` declarations, and paths in code that begin with `crate`, `self`,
-//! `super` or a module of the file. A name that another module re-exports counts for the file that defines it. Not seen
-//! are methods of a type that another file implements.
+//! `super` or a module of the file. A re-exported name counts for the file that defines it. Methods that another file
+//! implements are not detected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
-/// Where crates are: folders with `src`.
+/// The crates' folders, each with `src`.
 const CRATES: [&str; 22] = [
     "adversary",
     "bench",
@@ -37,7 +37,7 @@ const CRATES: [&str; 22] = [
 /// A module's path inside its crate; empty for the root.
 type Module = Vec<String>;
 
-/// A name that a file has by `use`.
+/// A name that a file imports with `use`.
 struct Import {
     name: String,
     path: Vec<String>,
@@ -90,7 +90,7 @@ fn code_of(text: &str) -> String {
     code
 }
 
-/// Words and punctuation; `::` is one.
+/// Words and punctuation marks; `::` is one token.
 fn tokens(code: &str) -> Vec<String> {
     let (mut tokens, mut rest) = (Vec::new(), code.trim_start());
     while let Some(first) = rest.chars().next() {
@@ -108,7 +108,7 @@ fn tokens(code: &str) -> Vec<String> {
     tokens
 }
 
-/// The names of a tree of `use`, whose first token is at `at`; answers where it ends.
+/// The names of a tree of `use`, whose first token is at `at`; returns its end.
 fn use_tree(
     tokens: &[String],
     mut at: usize,
@@ -177,7 +177,7 @@ fn file(path: &Path) -> File {
     File { path: path.to_owned(), imports, paths, words }
 }
 
-/// Each file below `folder` as the module that it is.
+/// Each file below `folder` as a module.
 fn modules(folder: &Path, prefix: &Module, found: &mut Crate) {
     for entry in read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -190,7 +190,7 @@ fn modules(folder: &Path, prefix: &Module, found: &mut Crate) {
             module.push(stem);
             modules(&path, &module, found);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            // A command's root beside the library's uses the library as another crate.
+            // A crate with a library and a command: the command's root uses the library as another crate.
             let is_root = prefix.is_empty() && ["lib", "main"].contains(&stem.as_str());
             if is_root && stem == "main" && folder.join("lib.rs").exists() {
                 continue;
@@ -242,7 +242,7 @@ fn resolve(all: &Crate, at: &Module, path: &[String], depth: usize) -> Option<Mo
             module = child;
             continue;
         }
-        // Not a module: defined there, or brought there from elsewhere.
+        // Not a module: defined or imported there.
         let import =
             all.get(&module).and_then(|file| file.imports.iter().find(|import| import.name == *part));
         return match import {
@@ -259,7 +259,7 @@ fn resolve(all: &Crate, at: &Module, path: &[String], depth: usize) -> Option<Mo
 
 fn dependencies(all: &Crate) -> BTreeMap<&Module, BTreeSet<Module>> {
     let of = |(module, file): (_, &File)| -> BTreeSet<Module> {
-        // What is re-exported and not used is not a dependency.
+        // A name that is only re-exported is not a dependency.
         let used = file.imports.iter().filter(|import| !import.public || file.words.contains(&import.name));
         let paths = used.map(|import| &import.path).chain(&file.paths);
         paths.filter_map(|path| resolve(all, module, path, 0)).filter(|target| target != module).collect()
@@ -279,7 +279,7 @@ fn reach<'a>(graph: &'a BTreeMap<&Module, BTreeSet<Module>>, from: &'a Module) -
     seen
 }
 
-/// The arrows of each circle of more than two files.
+/// The dependencies of each cycle of more than two files.
 fn circles(all: &Crate) -> Vec<Vec<String>> {
     let graph = dependencies(all);
     let reached: BTreeMap<&Module, BTreeSet<&Module>> =

@@ -1,16 +1,16 @@
-//! docs/paces.md and docs/limits.md are what the sources say: each value, each test, and nothing left out.
+//! docs/paces.md and docs/limits.md agree with the sources: each value, each test, and all constants are there.
 
 use std::collections::BTreeMap;
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
 const TABLES: [&str; 2] = ["docs/paces.md", "docs/limits.md"];
-/// Where paths in the tables may start; tests are looked for in the rest, too.
+/// Folders with the tables' constants; tests may also be in other folders.
 const SOURCES: [&str; 5] = ["crates", "kernel/src", "kernel/arch/src", "kernel/test/src", "boot/src"];
 const TESTS: [&str; 4] = ["crates", "kernel", "boot", "harness"];
-/// Crates that no image has.
+/// The crate that is in no image.
 const DEVELOPMENT: &str = "crates/testkit/";
-/// Words by which a constant is a limit.
+/// Words in the name of a limit's constant.
 const LIMITS: [&str; 4] = ["MAX", "MOST", "LONGEST", "LARGEST"];
 
 fn top() -> PathBuf {
@@ -28,7 +28,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// File and name to value, as in the sources.
+/// The sources' constants: file and name to value.
 fn constants() -> BTreeMap<(String, String), String> {
     let mut all = BTreeMap::new();
     for folder in SOURCES {
@@ -77,7 +77,7 @@ fn rows() -> Vec<BTreeMap<String, String>> {
     rows
 }
 
-/// A value as the tables write it: a number, and perhaps a unit.
+/// Parses a value of the tables: a number, with or without a unit.
 fn written(text: &str) -> Option<u128> {
     let mut words = text.split_whitespace();
     let number: u128 = words.next()?.replace(',', "").parse().ok()?;
@@ -97,7 +97,7 @@ fn unit(name: &str) -> Option<u128> {
     })
 }
 
-/// A value as the sources write it; times in nanoseconds.
+/// Evaluates a value of the sources; times in nanoseconds.
 fn evaluated(text: &str) -> Option<u128> {
     let text = text.trim().trim_start_matches("core::time::");
     for (function, unit) in [("from_secs(", "s"), ("from_millis(", "ms"), ("from_micros(", "us")] {
@@ -123,7 +123,7 @@ fn evaluated(text: &str) -> Option<u128> {
     }
 }
 
-/// The constants that a cell names, with the values that it gives them.
+/// The constants that a cell names, with their values in the cell.
 fn named(cell: &str) -> Vec<((String, String), String)> {
     let (mut found, mut file) = (Vec::new(), String::new());
     let mut parts = cell.split('`').skip(1);
@@ -166,7 +166,7 @@ fn each_test_of_the_tables_exists() {
     let (mut looked_for, mut missing) = (0, Vec::new());
     for row in rows() {
         for test in row["tests"].split('`').skip(1).step_by(2) {
-            // A boot test has its group's name first.
+            // A boot test's name begins with its group.
             let (group, rest) = test.split_once('/').unwrap_or((test, ""));
             let wanted = if rest.is_empty() { format!("fn {test}()") } else { format!("\"{group}/") };
             if !sources.iter().any(|source| source.contains(&wanted)) {

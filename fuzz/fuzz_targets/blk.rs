@@ -1,4 +1,4 @@
-//! A disk that lies, now and then.
+//! A disk that violates the protocol now and then.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::blk(data));

@@ -1,4 +1,4 @@
-//! Hypervisor, ultravisor and firmware that answer anything.
+//! Hypervisor, ultravisor and firmware with arbitrary answers.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::calls(data));

@@ -1,4 +1,4 @@
-//! Any bytes as a command line.
+//! Arbitrary bytes as a command line.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::cmdline(data));

@@ -1,4 +1,4 @@
-//! Any frames on the wire, with right checksums or wrong ones.
+//! Arbitrary network frames, with correct or wrong checksums.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::frames(data));

@@ -1,4 +1,4 @@
-//! A network card that lies, now and then.
+//! A network card that violates the protocol now and then.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::net(data));

@@ -1,4 +1,4 @@
-//! A request for the status page made of bytes: its answer is the same however it is split, and it has one.
+//! Arbitrary bytes as a request for the status page: there is an answer, and it does not depend on how the bytes are split.
 #![no_main]
 
 use status_page::{MAX_HEAD, Parsed, parse, refuse};

@@ -1,4 +1,4 @@
-//! Config space, capabilities and BARs that say anything, and change.
+//! Config space, capabilities and BARs with arbitrary and changing values.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::pci(data));

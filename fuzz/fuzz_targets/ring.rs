@@ -1,4 +1,4 @@
-//! A ring whose every byte the device may change between any two looks.
+//! A ring in which the device may change every byte between two reads.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::ring(data));

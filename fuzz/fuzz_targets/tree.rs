@@ -1,4 +1,4 @@
-//! Any bytes as a device tree: guard, machine description, placement.
+//! Arbitrary bytes as a device tree: guard, machine description, placement.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| testkit::hostile::tree(data));

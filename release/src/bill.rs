@@ -1,11 +1,11 @@
-//! The bill itself, as CycloneDX 1.6 has it (ECMA-424).
+//! The bill of materials in the format CycloneDX 1.6 (ECMA-424).
 
 use crate::ReleaseError;
 use crate::tree::{Package, Tree};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The image that the bill is of.
+/// The image of the bill.
 #[derive(Debug)]
 pub struct About {
     /// Its name.
@@ -16,10 +16,10 @@ pub struct About {
     pub compiler: String,
 }
 
-/// The archive of a package has this SHA-256; a package of this project has no archive.
+/// SHA-256 of each package's archive; a package of this project has no archive.
 type Checksums = BTreeMap<(String, String), Option<String>>;
 
-/// The bill of an image made of this tree.
+/// The bill of an image with these packages.
 pub fn write(about: &About, tree: &Tree, checksums: &Checksums) -> Result<String, ReleaseError> {
     let mut components = vec![library(about)];
     let mut dependencies = Vec::new();
@@ -49,7 +49,7 @@ pub fn write(about: &About, tree: &Tree, checksums: &Checksums) -> Result<String
     Ok(format!("{bill:#}"))
 }
 
-/// What the compiler brings along: no package, and part of every image.
+/// The standard library, which comes with the compiler: not a package, but part of every image.
 fn library(about: &About) -> Value {
     json!({
         "type": "library",
@@ -76,7 +76,7 @@ fn component(
         "bom-ref": reference(package),
         "name": name,
         "version": version,
-        // Excluded: it takes part in the build, and none of it is in the image.
+        // Excluded: it is used in the build and not part of the image.
         "scope": if only_builds { "excluded" } else { "required" },
         "licenses": licences(licence),
     });
@@ -91,7 +91,7 @@ fn licences(expression: &str) -> Value {
     if expression.is_empty() { json!([]) } else { json!([{ "expression": expression }]) }
 }
 
-/// What the bill calls a package, which is its package URL.
+/// The bill's name of a package: its package URL.
 fn reference(package: &Package) -> String {
     format!("pkg:cargo/{}@{}", package.name, package.version)
 }

@@ -1,9 +1,8 @@
-//! What `Cargo.lock` says of packages that come from a registry.
+//! Reads the checksums of packages from `Cargo.lock`.
 
 use std::collections::BTreeMap;
 
-/// The SHA-256 of each package's archive, by name and version. A package of this project has none, and is an entry all
-/// the same.
+/// The SHA-256 of each package's archive, by name and version. A package of this project is an entry without a checksum.
 pub fn checksums(lock: &str) -> BTreeMap<(String, String), Option<String>> {
     let entries = lock.split("[[package]]").skip(1).map(|entry| {
         let field = |name: &str| {

@@ -1,7 +1,7 @@
 //! `postern-release IMAGE`: the software bill of materials of an image, as CycloneDX, on standard output.
 //!
-//! Standard input is what `cargo tree --prefix depth --no-dedupe --format '{p}|{l}'` says of the image's crate. The
-//! bill has no time and no path in it, so that whoever builds the same image writes the same bill.
+//! Standard input is the output of `cargo tree --prefix depth --no-dedupe --format '{p}|{l}'` for the image's crate. The
+//! bill has no time and no path, so the same image always has the same bill.
 
 mod bill;
 mod lock;
@@ -15,7 +15,7 @@ use thiserror::Error;
 const USAGE: &str =
     "usage: cargo tree --prefix depth --no-dedupe --format '{p}|{l}' ... | postern-release IMAGE";
 
-/// Why there is no bill.
+/// Why the bill could not be made.
 #[derive(Debug, Error)]
 enum ReleaseError {
     #[error("{USAGE}")]

@@ -1,4 +1,4 @@
-//! What `cargo tree` says: every package that an image is made of or built with, and what each depends on.
+//! Reads `cargo tree`'s output: every package of an image or of its build, and each package's dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
@@ -15,24 +15,24 @@ pub struct Package {
 /// A package in the tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Its licence, as an SPDX expression; empty where it states none.
+    /// Its licence, as an SPDX expression; empty if it states none.
     pub licence: String,
-    /// Whether it runs in the compiler alone: a procedural macro, or what only such a macro needs.
+    /// Whether it only runs in the compiler: a procedural macro, or a dependency of procedural macros only.
     pub only_builds: bool,
-    /// What it depends on.
+    /// Its dependencies.
     pub needs: BTreeSet<Package>,
 }
 
-/// Every package, and the one that all others are there for.
+/// Every package, and the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     /// The image's crate.
     pub root: Package,
-    /// All packages, the root among them.
+    /// All packages, including the root.
     pub nodes: BTreeMap<Package, Node>,
 }
 
-/// A line that is none of the tree's.
+/// An error in `cargo tree`'s output.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum TreeError {
     /// It is not `DEPTHNAME vVERSION ...|LICENCE`.
@@ -41,7 +41,7 @@ pub enum TreeError {
     /// No line before it is one level higher.
     #[error("no package above: {0}")]
     Orphan(String),
-    /// There is nothing.
+    /// The output is empty.
     #[error("cargo tree said nothing")]
     Empty,
 }
@@ -49,7 +49,7 @@ pub enum TreeError {
 /// Reads the lines of `cargo tree --prefix depth --no-dedupe --format '{p}|{l}'`.
 pub fn read(text: &str) -> Result<Tree, TreeError> {
     let mut nodes: BTreeMap<Package, Node> = BTreeMap::new();
-    // The packages from the root to the line before, and whether each only builds.
+    // The packages from the root to the previous line, and whether each only builds.
     let mut above: Vec<(Package, bool)> = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let (depth, package, macros, licence) =
@@ -80,7 +80,7 @@ fn parse(line: &str) -> Option<(usize, Package, bool, String)> {
     let mut words = name.split(' ');
     let (name, version) = (words.next()?, words.next()?.strip_prefix('v')?);
     let macros = words.any(|word| word == "(proc-macro)");
-    // The form before SPDX's.
+    // The old form of a licence expression.
     let licence = licence.replace('/', " OR ");
     Some((depth, Package { name: name.to_owned(), version: version.to_owned() }, macros, licence))
 }
@@ -115,7 +115,7 @@ mod tests {
         let tree = read(TEXT).unwrap();
         let only_builds = |name, version| tree.nodes[&package(name, version)].only_builds;
         assert!(only_builds("error-impl", "2.0.0") && only_builds("quote", "1.0.0"));
-        // A macro needs it, and so does the image.
+        // Both a macro and the image need it.
         assert!(!only_builds("log", "0.4.35") && !only_builds("error", "2.0.0"));
         let other_order = "0image v1|MIT\n1m v1 (proc-macro)|MIT\n2log v1|MIT\n1log v1|MIT\n";
         assert!(!read(other_order).unwrap().nodes[&package("log", "1")].only_builds);

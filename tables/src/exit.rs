@@ -7,7 +7,7 @@ use postern_core::exit::{EXPLANATIONS, ExitStatus};
 pub const SENTENCE: Place = Place { first: "A run ends with `EXIT: STATUS=n`:", after: "" };
 /// The table in docs/exit-codes.md.
 pub const TABLE: Place = Place { first: "| status | meaning |", after: "" };
-/// The sentence in README.md, which is written by hand and has to name each status.
+/// The sentence in README.md, which is written by hand and must name each status.
 pub const README: Place = Place { first: "`EXIT: STATUS=n` is the last line", after: "" };
 
 /// Every status with a few words.
@@ -18,7 +18,7 @@ pub fn sentence() -> String {
     wrapped(&text, 116, "")
 }
 
-/// Every status, what it means and what to look at.
+/// Every status, its meaning, and where to look.
 pub fn table() -> String {
     let rows = EXPLANATIONS
         .iter()
@@ -27,8 +27,7 @@ pub fn table() -> String {
     format!("{} what to look at |\n|---|---|---|\n{rows}", TABLE.first)
 }
 
-/// Whether a sentence names the statuses of the kernel and no other: each number that punctuation precedes and a word
-/// follows.
+/// Whether a sentence names exactly the kernel's statuses: the numbers after punctuation and before a word.
 pub fn names_all(text: &str) -> Result<bool, Missing> {
     let sentence = README.find(text)?.replace('\n', " ").replace("after anything else", "");
     let words: Vec<&str> = sentence.split(' ').collect();

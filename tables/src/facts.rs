@@ -34,7 +34,7 @@ fn by(stated: Stated) -> String {
     }
 }
 
-/// Every key, those of the test image last.
+/// Every key; the test image's keys are last.
 pub fn sentence() -> String {
     let keys = |test: bool| {
         let of = all().filter(|fact| fact.stated.only_test_image() == test);

@@ -5,7 +5,7 @@ use workloads::registry::TESTS;
 /// The file, which is generated as a whole.
 pub const FILE: &str = "docs/tests.tsv";
 
-/// A line for each test: its name, what it requires, what it shows.
+/// A line for each test: its name, its requirements, its purpose.
 pub fn table() -> String {
     let mut table = "# name\trequires\tshows\n".to_owned();
     for entry in TESTS {

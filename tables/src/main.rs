@@ -1,5 +1,5 @@
-//! `postern-tables write`: writes the lists of docs/ that are tables of the code. `postern-tables check`: whether they
-//! are up to date, and whether a fact is stated that is in no table. Both run at the top of the repository.
+//! `postern-tables write` writes the lists in docs/ that are generated from tables of the code. `postern-tables check`
+//! checks that they are up to date, and that every printed fact is in a table. Both run at the top of the repository.
 
 mod exit;
 mod facts;
@@ -12,7 +12,7 @@ use place::{Missing, Place};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// A document, and the lists that are in it.
+/// A document, and its lists.
 type Document = (&'static str, Vec<(Place, String)>);
 
 fn documents() -> Vec<Document> {
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     if wrong.is_empty() { ExitCode::SUCCESS } else { fail(&wrong) }
 }
 
-/// Why a document is not what it has to be.
+/// A fault of a document.
 enum Wrong {
     Io(std::io::Error),
     Missing(Missing),

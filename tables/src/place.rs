@@ -29,7 +29,7 @@ impl Place {
         Ok(lines[..start].concat() + list + &lines[start + len..].concat())
     }
 
-    /// What is in this place.
+    /// The text in this place.
     pub fn find(self, text: &str) -> Result<String, Missing> {
         let (lines, start, len) = self.lines(text)?;
         Ok(lines[start..start + len].concat())
@@ -47,7 +47,7 @@ impl Place {
     }
 }
 
-/// Words between blanks, in lines of at most `width` characters; later lines begin with `indent`.
+/// The words of `text` in lines of at most `width` characters; lines after the first begin with `indent`.
 pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

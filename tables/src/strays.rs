@@ -1,15 +1,15 @@
-//! Facts that are printed past the table. Code that states a fact has its name from the table, which is the only place
-//! that prints `postern: `; a text that begins so anywhere else in an image would be a fact that is in no list.
+//! Finds facts that are not in the table. Code states a fact by its name in the table, and only the table's code prints
+//! `postern: `; a string with this start elsewhere in an image would be a fact that is in no list.
 
 use std::io;
 use std::path::Path;
 
 /// Folders with sources of the images.
 const FOLDERS: [&str; 3] = ["boot", "kernel", "crates"];
-/// Where names become lines, and what is about such lines and prints none.
+/// The folder of the facts: code that prints them, and code about such lines that prints none.
 const TABLE: &str = "crates/postern-core/src/facts";
 
-/// A line for each text that begins with `postern: ` where none may.
+/// A line for each string that begins with `postern: ` where none may.
 pub fn find(top: &Path) -> io::Result<Vec<String>> {
     let mut strays = Vec::new();
     for folder in FOLDERS {
@@ -32,7 +32,7 @@ fn look(top: &Path, folder: &Path, strays: &mut Vec<String>) -> io::Result<()> {
     Ok(())
 }
 
-/// Numbers of the lines of code that hold such a text.
+/// Numbers of the lines of code with such a string.
 fn lines(text: &str) -> impl Iterator<Item = usize> {
     let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
     code.filter(|(_, line)| line.contains("\"postern: ")).map(|(index, _)| index + 1)

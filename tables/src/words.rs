@@ -3,9 +3,9 @@
 use crate::place::{Place, wrapped};
 use postern_core::cmdline::words::{Help, OPTION_HELP, STEP_HELP, TEST_OPTION_HELP, TEST_STEP_HELP};
 
-/// Those of the product.
+/// The product's words.
 pub const PRODUCT: Place = Place { first: "Words of the kernel's command line:", after: "" };
-/// Those that only the test image knows.
+/// Words that only the test image knows.
 pub const TEST_IMAGE: Place =
     Place { first: "More words, that only build/postern-test.elf knows", after: "" };
 
@@ -40,7 +40,7 @@ pub fn test_image() -> String {
     text
 }
 
-/// A word, and its help in a column of its own.
+/// A word, and its help in a separate column.
 fn entry(help: &Help, indent: usize, column: usize) -> String {
     let before = " ".repeat(indent);
     let after = " ".repeat(indent + column + 2);

@@ -1,5 +1,5 @@
-//! How the picture is laid out: a row for each work, its bar from 1x to what Postern reached on a logarithmic
-//! scale, the other systems as marks on it, and the figures in columns of their own, where no bar gets.
+//! The chart's layout: a row for each work, its bar from 1x to Postern's figure on a logarithmic scale, the other systems
+//! as marks, and the figures in separate columns, which the bars do not reach.
 
 use super::text::{Line, TEXT, letters};
 use super::{CONTEXT, Picture, Work};
@@ -11,12 +11,12 @@ use plotters::prelude::*;
 pub type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// 16:9, longer where targets are missed. All lengths are pixels of it; whoever shows it scales it.
+/// Width and height in pixels: 16:9, higher if targets are missed. All lengths here are in these pixels.
 const SIZE: (i32, i32) = (1280, 720);
-/// Height of a line below that.
+/// Height of a line for a missed target, below that.
 const BELOW: i32 = 34;
 const MARGIN: i32 = 30;
-/// Where bars may be: between labels and figures, between heading and axis.
+/// The area of the bars: between labels and figures, and between heading and axis.
 const BARS: (i32, i32) = (306, 1040);
 const ROWS: (i32, i32) = (212, 632);
 /// Right end and width of the labels.
@@ -25,11 +25,11 @@ const LABEL: (i32, i32) = (BARS.0 - 16, BARS.0 - 16 - MARGIN - 8);
 const REACHED: i32 = 1138;
 const WANTED: i32 = 1168;
 const VERDICT: i32 = 1232;
-/// Between the works of two groups, as a part of a row.
+/// Gap between the works of two groups, as a part of a row.
 const GAP: f64 = 0.4;
 
-/// Colours that colour-blind people tell apart (those of Okabe and Ito), bordered where they are light. In grey the
-/// bars are the only dark areas, and each mark has a shape of its own.
+/// Colours that colour-blind people can distinguish (of Okabe and Ito), with a border if they are light. In grey the bars
+/// are the only dark areas, and each mark has its own shape.
 const POSTERN: RGBColor = RGBColor(0, 114, 178);
 const SKY: RGBColor = RGBColor(86, 180, 233);
 const ORANGE: RGBColor = RGBColor(230, 159, 0);
@@ -67,7 +67,7 @@ pub fn svg(picture: &Picture) -> Result<String, DrawingAreaErrorKind<std::io::Er
     Ok(text)
 }
 
-/// The targets that are not met, whatever they compare with.
+/// The missed targets of all kinds.
 fn missed(area: &Area, targets: &[String]) -> Drawn {
     let lines = targets.iter().zip((SIZE.1 + BELOW..).step_by(BELOW as usize));
     if !targets.is_empty() {
@@ -90,7 +90,7 @@ fn heading(area: &Area, picture: &Picture) -> Drawn {
     legend(area, &picture.works)
 }
 
-/// What each sign means, for those that are there.
+/// The meaning of each sign in the picture.
 fn legend(area: &Area, works: &[Work]) -> Drawn {
     let (y, mut x) = (152, MARGIN);
     let mut sign = |text: &str| {
@@ -111,7 +111,7 @@ fn legend(area: &Area, works: &[Work]) -> Drawn {
     Ok(())
 }
 
-/// The logarithmic scale that everything is on.
+/// The logarithmic scale.
 struct Scale(LogCoord<f64>);
 
 impl Scale {
@@ -130,7 +130,7 @@ impl Scale {
         self.0.map(&times, BARS)
     }
 
-    /// What stands at the axis: 1, 2 and 5 of each power of ten, or the powers alone when they are many.
+    /// The axis labels: 1, 2 and 5 of each power of ten, or only the powers if there are many.
     fn labels(&self) -> Vec<f64> {
         let range = self.0.range();
         let steps: &[f64] = if range.end / range.start > 300.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
@@ -205,7 +205,7 @@ fn tick(area: &Area, (x, y): (i32, i32), half: i32) -> Drawn {
     area.draw(&Rectangle::new([(x - 2, y - half), (x + 2, y + half)], INK.filled()))
 }
 
-/// A hook or a cross, drawn since not every font has them.
+/// A check mark or a cross, drawn as lines, as not every font has them.
 fn verdict(area: &Area, met: bool, (x, y): (i32, i32)) -> Drawn {
     let (colour, strokes) = if met {
         (POSTERN, vec![vec![(x - 9, y), (x - 3, y + 7), (x + 9, y - 8)]])

@@ -2,7 +2,7 @@ use super::*;
 use crate::json;
 use crate::results::Row;
 
-/// Figures as they are found, of [`System::ALL`] in that order; nothing is measured of what has none.
+/// Measured figures in the order of [`System::ALL`]; 0 stands for no measurement.
 const FIGURES: [(bool, [f64; 6]); 10] = [
     (true, [22_383.0, 0.0, 8_403.0, 0.0, 19_486.0, 0.0]),
     (true, [185_118.0, 0.0, 38_517.0, 0.0, 83_254.0, 0.0]),
@@ -25,7 +25,7 @@ fn apart(a: &Frame, b: &Frame) -> bool {
     a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1]
 }
 
-/// What DejaVu Sans takes for a letter, as a part of its size; it is wider than most.
+/// Width of a letter in DejaVu Sans, as a part of its size; this font is wider than most.
 fn advance(letter: char) -> f64 {
     match letter {
         'i' | 'j' | 'l' | '\'' => 0.28,
@@ -45,7 +45,7 @@ fn number_of(tag: &str, name: &str) -> f64 {
     attribute(tag, name).and_then(|value| value.parse().ok()).unwrap()
 }
 
-/// Every text with its size and the room that it takes.
+/// Every text with its size and its frame.
 fn texts(svg: &str) -> Vec<(String, f64, Frame)> {
     let one = |tag: &str| {
         let (head, rest) = tag.split_once('>').unwrap();
@@ -65,7 +65,7 @@ fn texts(svg: &str) -> Vec<(String, f64, Frame)> {
     svg.split("<text").skip(1).map(one).collect()
 }
 
-/// The frames of what is drawn in this colour.
+/// The frames of all shapes in this colour.
 fn filled(svg: &str, colour: &str) -> Vec<Frame> {
     let rects = svg.split("<rect").skip(1).filter(|tag| attribute(tag, "fill") == Some(colour));
     rects
@@ -92,7 +92,7 @@ fn report() -> (Results, Description) {
     (results, machine)
 }
 
-/// Draws it, and looks that nothing is cut or covers a text.
+/// Draws it, and checks that nothing is cut off and that nothing covers a text.
 fn drawn(works: Vec<Work>, machine: &Description) -> String {
     let count = works.len();
     whole(&picture(works, machine, Effort::FULL), count)
@@ -152,7 +152,7 @@ fn bars_end_where_the_scale_has_their_figure() {
     };
     let bars = &filled(&svg, BAR)[1..];
     for (bar, label) in [(bars[0], "10x"), (bars[1], "2x")] {
-        // The label that is last in the picture's text is a figure; the first with that text stands at the axis.
+        // The first label with this text is at the axis; the last one is a figure.
         assert!((bar[0] - middle_of("1x")).abs() <= 1.0, "{bar:?}");
         assert!((bar[2] - middle_of(label)).abs() <= 1.0, "{bar:?} {label}");
     }
@@ -187,7 +187,7 @@ fn targets_that_are_missed_stand_beside_those_that_are_met() {
     let mut picture = picture(works(&results), &machine, Effort::FULL);
     let targets = targets::judge(&results, &machine);
     picture.missed = missed(&targets);
-    // Of the figures above: 0.95 of a copy is met, 0.81 is not, what has no figure is neither.
+    // Of the figures above: 0.95 of a copy is met, 0.81 is not; without a figure a target is neither.
     let count = targets.iter().filter(|target| target.met() == Some(false)).count();
     assert_eq!(
         (picture.missed.len(), targets.iter().filter(|target| target.met().is_none()).count()),

@@ -1,4 +1,4 @@
-//! Text in a picture that is shown in a font that nobody knows yet.
+//! Text in a picture whose font is not known when it is drawn.
 
 use super::paint::{Area, Drawn, INK};
 use plotters::prelude::*;
@@ -9,13 +9,13 @@ pub const TEXT: f64 = 20.0;
 /// plotters divides sizes by this before it writes them down.
 const WRITTEN: f64 = 1.24;
 
-/// Pixels that a text may take. The letters of DejaVu and Verdana, the widest of the common fonts, take 0.6 of
-/// its size on average, and 0.68 when bold.
+/// Largest width of a text in pixels. Letters of DejaVu and Verdana, the widest common fonts, are 0.6 of the size wide on
+/// average, and 0.68 when bold.
 pub fn letters(text: &str, size: f64, bold: bool) -> f64 {
     text.chars().count() as f64 * size * if bold { 0.7 } else { 0.62 }
 }
 
-/// A line of text at a point, made smaller where it would be longer than its width.
+/// A line of text at a point, made smaller if it would be longer than its width.
 pub struct Line<'a> {
     text: &'a str,
     at: (i32, i32),
@@ -27,7 +27,7 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Begins at a point that is half way up its letters.
+    /// A line that begins at this point, which is at half the letters' height.
     pub const fn new(text: &'a str, at: (i32, i32), width: i32) -> Self {
         Self { text, at, width, size: TEXT, bold: false, colour: INK, side: HPos::Left }
     }
@@ -44,7 +44,7 @@ impl<'a> Line<'a> {
         Self { colour, ..self }
     }
 
-    /// Ends at its point.
+    /// Makes the line end at its point.
     pub const fn ends(self) -> Self {
         Self { side: HPos::Right, ..self }
     }

@@ -1,4 +1,4 @@
-//! UV_ESM: what a host leaves in memory and registers, and what the ultravisor makes of it.
+//! UV_ESM: the host's values in memory and registers, and the ultravisor's handling of them.
 
 use super::row::{HM, M, tried};
 use crate::Case;

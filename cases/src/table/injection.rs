@@ -1,4 +1,4 @@
-//! What a hypervisor may do to CPUs that run: registers, interrupts, pauses.
+//! A hypervisor's actions on running CPUs: registers, interrupts, pauses.
 
 use super::row::{Q, tried};
 use crate::Case;

@@ -1,4 +1,4 @@
-//! Memory: who owns which range, and what proves that a frame is the guest's.
+//! Memory: the owners of ranges, and the check that a frame is the guest's.
 
 use super::row::{H, HM, tried};
 use crate::Case;

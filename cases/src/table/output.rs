@@ -1,4 +1,4 @@
-//! What the guest prints, and how it ends.
+//! The guest's output and its end.
 
 use super::row::{H, HQ, Q, tried};
 use crate::Case;

@@ -1,4 +1,4 @@
-//! Numbers that a peer must not predict.
+//! Numbers that a peer must not be able to predict.
 
 use super::row::{H, HQ, tried};
 use crate::Case;

@@ -1,4 +1,4 @@
-//! How a row of the list is written.
+//! Constructors for rows of the list.
 
 use crate::{Case, Level, Response, Scope};
 
@@ -12,7 +12,7 @@ pub(super) const HM: &[Level] = &[Level::H, Level::M];
 pub(super) const HQ: &[Level] = &[Level::H, Level::Q];
 pub(super) const HFQ: &[Level] = &[Level::H, Level::F, Level::Q];
 
-/// A case that is tried.
+/// A case with tests.
 pub(super) const fn tried(
     levels: &'static [Level],
     id: &'static str,
@@ -23,12 +23,12 @@ pub(super) const fn tried(
     Case { id, input, required, answer, scope: Scope::Tried(levels) }
 }
 
-/// A case that cannot happen here.
+/// A case that cannot occur here.
 pub(super) const fn excluded(id: &'static str, input: &'static str, because: &'static str) -> Case {
     Case { id, input, required: &[], answer: "", scope: Scope::NotApplicable(because) }
 }
 
-/// A case that the guest can only live with.
+/// A case that the guest can neither notice nor prevent.
 pub(super) const fn limit(id: &'static str, input: &'static str, consequence: &'static str) -> Case {
     Case { id, input, required: &[], answer: "", scope: Scope::Limit(consequence) }
 }

@@ -1,4 +1,4 @@
-//! Config space as the machine has it: memory-mapped (PCI Express 3.0, 7.2.2).
+//! The machine's memory-mapped config space (PCI Express 3.0, 7.2.2).
 
 use crate::machine::{CONFIG_SPACE, Virt};
 use papr::device_id::DeviceId;

@@ -14,7 +14,7 @@ unsafe impl Sync for OneCpu {}
 #[global_allocator]
 static ALLOCATOR: OneCpu = OneCpu(UnsafeCell::new(Heap::empty()));
 
-/// Before anything is allocated, once.
+/// Call this once, before the first allocation.
 pub fn init() {
     // SAFETY: the range is RAM that the linker script and the pool leave alone; see `OneCpu` for the reference.
     unsafe { (*ALLOCATOR.0.get()).init(HEAP.start.0 as *mut u8, HEAP.len as usize) };

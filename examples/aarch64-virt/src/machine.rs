@@ -1,4 +1,4 @@
-//! QEMU's aarch64 `virt` with `highmem=off`: where things are, and the platform that the drivers see.
+//! QEMU's aarch64 `virt` with `highmem=off`: its addresses, and the drivers' platform.
 
 use crate::console::say;
 use crate::memory::Bytes;
@@ -14,7 +14,7 @@ use papr::registers::Register;
 use papr::ultracall::Ultracall;
 use virtio_pci::pci::windows::{Space, Window};
 
-// QEMU `hw/arm/virt.c`, `base_memmap`. The image is linked to 2 MiB above the start of RAM, and far less than 14 MiB long.
+// QEMU `hw/arm/virt.c`, `base_memmap`. The image is linked 2 MiB above the start of RAM, and is much smaller than 14 MiB.
 /// RAM that this guest uses: 64 MiB.
 pub const RAM: GpaRange = range(0x4000_0000, 64 << 20);
 /// The heap.
@@ -23,7 +23,7 @@ pub const HEAP: GpaRange = range(0x4100_0000, 16 << 20);
 pub const POOL: GpaRange = range(0x4200_0000, 4 << 20);
 /// Config space of 16 buses.
 pub const CONFIG_SPACE: GpaRange = range(0x3f00_0000, 16 << 20);
-/// Where BARs go: the bus has the same addresses as the CPU.
+/// Addresses for BARs: the bus has the same addresses as the CPU.
 pub const PCI_MEMORY: Window =
     Window { space: Space::Memory32, bus: 0x1000_0000, gpa: Gpa(0x1000_0000), len: 0x2eff_0000 };
 
@@ -49,7 +49,7 @@ impl Ultravisor for Virt {
         if call != Ultracall::SharePage {
             return NO_SUCH_CALL;
         }
-        // All memory is the host's as well. What is left of sharing is that frames become zeros.
+        // The host can access all memory, so sharing only fills frames with zeros.
         const FRAME: u64 = 1 << 16;
         // SAFETY: the caller owns the frames, which are RAM at its own address, and no reference to their bytes exists.
         unsafe { core::ptr::write_bytes((first * FRAME) as *mut u8, 0, index(count * FRAME)) };
@@ -133,7 +133,7 @@ unsafe impl Platform for Virt {
     type Memory = Bytes;
 
     fn allocate(&self, _: usize) -> Option<Bytes> {
-        // A guest with a pool gives devices nothing else.
+        // A guest with a pool gives devices no other memory.
         None
     }
 
@@ -147,7 +147,7 @@ unsafe impl Platform for Virt {
     }
 }
 
-/// Ends QEMU with a status, by semihosting's SYS_EXIT.
+/// Ends QEMU with a status, with semihosting's SYS_EXIT.
 pub fn exit(status: u64) -> ! {
     const SYS_EXIT: u64 = 0x18;
     const APPLICATION_EXIT: u64 = 0x2_0026;
@@ -164,7 +164,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     exit(2)
 }
 
-/// What the vectors of `start.S` jump to.
+/// The target of the vectors in `start.S`.
 #[unsafe(no_mangle)]
 extern "C" fn unexpected_exception(syndrome: u64, at: u64, address: u64) -> ! {
     say!("exception={syndrome:#x} at {at:#x}, address {address:#x}");

@@ -1,9 +1,9 @@
-//! A second kernel: a guest of QEMU's aarch64 `virt` machine that drives a virtio disk by this project's pool, ring and
-//! driver. There is no ultravisor and no translation here; every byte of a disk still goes through the pool.
+//! A second kernel: a guest of QEMU's aarch64 `virt` machine that drives a virtio disk with this project's pool, ring and
+//! driver. The machine has no ultravisor and no translation; every byte of the disk still goes through the pool.
 //!
 //! It prints the SHA-256 of the whole disk, writes a pattern over the first half, reads it back, and ends QEMU with
-//! status 0. Statuses: 1 for an error that was printed, 2 for a panic, 3 for an exception, 4 for an address outside the
-//! pool that was about to reach the device.
+//! status 0. Other statuses: 1 for an error that was printed, 2 for a panic, 3 for an exception, 4 for an address outside
+//! the pool that would have reached the device.
 #![no_std]
 #![no_main]
 
@@ -42,7 +42,7 @@ core::arch::global_asm!(include_str!("start.S"));
 const CHUNK: usize = 128 << 10;
 const SECTOR: usize = 512;
 
-/// What `start.S` jumps to.
+/// The target of `start.S`.
 #[unsafe(no_mangle)]
 extern "C" fn guest_main() -> ! {
     heap::init();
@@ -55,7 +55,7 @@ extern "C" fn guest_main() -> ! {
     }
 }
 
-/// Everything, from the bus to the disk.
+/// All the work, from the bus to the disk.
 fn work() -> Result<(), String> {
     let mut disk = bring_up()?;
     let sectors = disk.geometry().capacity;
@@ -105,7 +105,7 @@ fn bring_up() -> Result<Blk<Virt, Virt>, String> {
     probed.map_err(|Failed(error)| error)
 }
 
-/// What the driver and the steps around it have in common.
+/// An error of the driver or of another step, as text.
 struct Failed(String);
 
 impl From<virtio_pci::blk::error::BlkError> for Failed {

@@ -1,4 +1,4 @@
-//! Memory that the device sees: frames of RAM that nothing else uses.
+//! Memory for the device: frames of RAM that have no other use.
 
 use papr::addr::{Gpa, GpaRange};
 use papr::parts::index;
@@ -18,13 +18,13 @@ unsafe impl Send for Bytes {}
 unsafe impl Sync for Bytes {}
 
 impl Bytes {
-    /// The memory of frames that nobody else has any more.
+    /// The memory of these frames, which have no other owner any more.
     pub fn of_frames(frames: OwnedFrames) -> Self {
         let GpaRange { start, len } = frames.range();
         Self { base: core::ptr::with_exposed_provenance_mut(index(start.0)), len: index(len) }
     }
 
-    /// Where an access goes; `None` when it is misaligned or not wholly inside.
+    /// Address of an access; `None` if it is misaligned or not wholly inside.
     fn at(&self, offset: usize, len: usize, align: usize) -> Option<*mut u8> {
         let inside = offset.checked_add(len).is_some_and(|end| end <= self.len);
         let at = self.base.wrapping_add(offset);
@@ -32,7 +32,7 @@ impl Bytes {
     }
 }
 
-// SAFETY: the bytes are RAM that had one owner, who gave it away for good: no reference or allocation lies in it. RAM is
+// SAFETY: the bytes are RAM whose only owner gave it away for good: no reference or allocation lies in it. RAM is
 // mapped to its own address, so `gpa` and `len` name those bytes, and `at` lets no access leave them.
 unsafe impl DeviceMemory for Bytes {
     fn len(&self) -> usize {

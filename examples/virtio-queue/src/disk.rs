@@ -1,4 +1,4 @@
-//! A virtio disk whose queue is rust-vmm's, and the registers by which a driver reaches it.
+//! A virtio disk with rust-vmm's queue, and its registers for a driver.
 
 use papr::addr::Gpa;
 use papr::hcall::HcallError;
@@ -10,7 +10,7 @@ use virtio_pci::virtio::regions::Regions;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
-/// Where its registers are: common, device configuration, notification.
+/// Address of its registers: common, device configuration, notification.
 const REGISTERS: u64 = 0x2000_0000_0000;
 const CONFIG: u64 = 0x1000;
 const NOTIFY: u64 = 0x2000;
@@ -28,7 +28,7 @@ const OUT: u32 = 1;
 const OK: u8 = 0;
 const IOERR: u8 = 1;
 
-/// A request as the disk found it.
+/// A request as the disk read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// VIRTIO_BLK_T_IN or VIRTIO_BLK_T_OUT.
@@ -57,7 +57,7 @@ struct State {
 }
 
 impl Disk {
-    /// A disk with this content, whole sectors, that reaches this memory.
+    /// A disk with this content, in whole sectors, that can access this memory.
     pub fn new(memory: GuestMemoryMmap, content: Vec<u8>) -> Self {
         Self(Arc::new(Mutex::new(State {
             memory,
@@ -70,7 +70,7 @@ impl Disk {
         })))
     }
 
-    /// Where a driver finds the registers. On PCI, `Regions::find` reads this from the capabilities.
+    /// The register regions for a driver. On PCI, `Regions::find` reads them from the capabilities.
     pub fn regions() -> Regions {
         // SAFETY: nothing lies at these addresses: this disk answers for them, and changes its own values alone.
         let region = |offset| unsafe { registers::Registers::new(Gpa(REGISTERS + offset), 0x1000) };
@@ -83,7 +83,7 @@ impl Disk {
         }
     }
 
-    /// Requests so far.
+    /// Number of requests so far.
     pub fn requests(&self) -> usize {
         self.state().seen.len()
     }
@@ -95,7 +95,7 @@ impl Disk {
 
 #[cfg(test)]
 impl Disk {
-    /// What it holds.
+    /// Its content.
     pub fn content(&self) -> Vec<u8> {
         self.state().content.clone()
     }
@@ -105,23 +105,23 @@ impl Disk {
         self.state().seen.clone()
     }
 
-    /// Has the disk name another chain in each answer.
+    /// Makes the disk name another chain in each answer.
     pub fn answer_another(&self, yes: bool) {
         self.state().answer_another = yes;
     }
 
-    /// Takes the pool away and gives the disk other memory.
+    /// Replaces the pool by other memory.
     pub fn replace_memory(&self, memory: GuestMemoryMmap) {
         self.state().memory = memory;
     }
 }
 
 impl State {
-    /// Answers every request that is new.
+    /// Answers every new request.
     fn work(&mut self) {
         let memory = self.memory.clone();
         loop {
-            // Notifications are off while the disk works, and the queue is looked at once more when they are on again.
+            // Notifications are off while the disk works; after they are turned on, the queue is read once more.
             if self.queue.disable_notification(&memory).is_err() {
                 return;
             }

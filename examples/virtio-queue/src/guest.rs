@@ -1,4 +1,4 @@
-//! The guest's side: its memory that devices reach, as rust-vmm maps it, and the rest of its platform.
+//! The guest's side: its memory for devices, as rust-vmm maps it, and the rest of its platform.
 
 use papr::addr::{Gpa, GpaRange};
 use papr::clock::Clock;
@@ -22,12 +22,12 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The bytes at `range`, which `memory` has.
+    /// The bytes of `memory` at `range`.
     pub fn new(memory: GuestMemoryMmap, range: GpaRange) -> Self {
         Self { memory, range }
     }
 
-    /// Where an access goes; `None` when it is not wholly inside.
+    /// Address of an access; `None` if it is not wholly inside.
     fn at(&self, offset: usize, len: usize) -> Option<GuestAddress> {
         let inside = offset.checked_add(len)? <= self.len();
         inside.then_some(GuestAddress(self.range.start.0 + offset as u64))
@@ -99,7 +99,7 @@ unsafe impl DeviceMemory for Pool {
     }
 }
 
-/// The platform: who shares memory, the clock, and what orders accesses.
+/// The platform: sharing of memory, the clock, and barriers.
 #[derive(Debug)]
 pub struct Guest {
     memory: GuestMemoryMmap,
@@ -124,7 +124,7 @@ impl Ultravisor for Guest {
         if call != Ultracall::SharePage {
             return NO_SUCH_CALL;
         }
-        // The disk reaches this memory as it is. What is left is that frames are zeroed when they become shared.
+        // The disk can access this memory already, so sharing only fills frames with zeros.
         let zeros = vec![0; index(count * FRAME)];
         self.memory.write_slice(&zeros, GuestAddress(first * FRAME)).expect("the pool's frames");
         0
@@ -160,7 +160,7 @@ unsafe impl Barriers for Guest {
     }
 }
 
-// SAFETY: a guest with a pool gives no buffer to a device, so nobody asks where one lies.
+// SAFETY: a guest with a pool gives no buffer of its own to a device, so a buffer's address is never asked for.
 unsafe impl Platform for Guest {
     type Memory = Pool;
 

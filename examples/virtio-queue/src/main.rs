@@ -1,8 +1,7 @@
-//! The block driver against a disk that is written on rust-vmm's `virtio-queue`, in one process. The two sides share no
-//! code: `virtio-queue` reads the rings as a virtual machine monitor does.
+//! The block driver with a disk that uses rust-vmm's `virtio-queue`, in one process. The two sides share no code:
+//! `virtio-queue` reads the rings as a virtual machine monitor does.
 //!
-//! The disk is given the pool and no other memory. A ring, a header or a buffer elsewhere would be one that it cannot
-//! reach.
+//! The disk gets the pool and no other memory: it could not access a ring, a header or a buffer elsewhere.
 //!
 //!     cargo run -p example-virtio-queue
 
@@ -21,13 +20,13 @@ use virtio_pci::blk::error::BlkError;
 use virtio_pci::virtio::transport::Transport;
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
-/// Where the pool lies, and its size: whole frames of 64 KiB.
+/// Address and size of the pool: whole frames of 64 KiB.
 const POOL: GpaRange = GpaRange { start: Gpa(64 << 20), len: 32 << 16 };
 
-/// The one device.
+/// The only device.
 const DEVICE: DeviceId = DeviceId::from_routing(0, 0x0800);
 
-/// A guest with a pool, and the memory of the pool for a device.
+/// A guest with a pool, and the pool's memory for a device.
 fn guest() -> (Arc<Guest>, DmaSystem<Guest>, GuestMemoryMmap) {
     let bytes = usize::try_from(POOL.len).expect("the pool fits this machine");
     let memory =
@@ -41,7 +40,7 @@ fn guest() -> (Arc<Guest>, DmaSystem<Guest>, GuestMemoryMmap) {
     (Arc::clone(&platform), DmaSystem::secure(platform, pool, 1), memory)
 }
 
-/// Brings up the driver of a disk with this content.
+/// Starts the driver of a disk with this content.
 fn connect(content: Vec<u8>) -> Result<(Disk, Blk<Disk, Guest>), BlkError> {
     let (platform, dma, memory) = guest();
     let disk = Disk::new(memory, content);

@@ -1,4 +1,4 @@
-//! What the disk saw is compared with what the driver was asked for.
+//! Compares the requests that the disk read with those that the driver was asked for.
 
 use super::*;
 use disk::Request;
@@ -27,7 +27,7 @@ fn a_disk_on_virtio_queue_is_read_and_written() {
 #[test]
 fn the_ring_goes_round_many_times() {
     let (disk, mut driver) = connect(content()).unwrap();
-    // Of 16 descriptors: the indices of 16 bits wrap, too.
+    // A queue of 16 descriptors; the 16-bit indices wrap, too.
     for round in 0..70_000u64 {
         let sector = round * 7 % 2048;
         let at = usize::try_from(sector).unwrap() * 512;
@@ -50,7 +50,7 @@ fn a_request_is_a_header_data_and_a_status() {
     assert_eq!(disk.seen(), [read, write]);
 }
 
-/// Fills one chain, has the device answer it, and says whether the device was to be notified and wants to interrupt.
+/// Fills one chain and makes the device answer it; returns whether the device had to be notified and wants to interrupt.
 fn exchange(
     driver: &mut Queue<Guest, ()>,
     device: &mut virtio_queue::Queue,
@@ -83,7 +83,7 @@ fn each_side_understands_the_event_index_of_the_other() {
     device.set_ready(true);
     let buffer = dma.coherent(64).unwrap();
     let data = Descriptor { bus: buffer.bus, len: 64, device_writes: true };
-    // Through the wrap of both indices.
+    // Until both indices have wrapped.
     for round in 0..70_000 {
         let armed = round % 3 == 0;
         if armed {
@@ -114,7 +114,7 @@ fn an_answer_for_a_request_that_was_not_made_breaks_the_device() {
 
 #[test]
 fn a_disk_without_the_pool_reads_nothing() {
-    // The rings of this driver lie in the pool: with other memory `virtio-queue` finds no request.
+    // The driver's rings lie in the pool: in other memory `virtio-queue` finds no request.
     let elsewhere = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap();
     let (disk, mut driver) = connect(content()).unwrap();
     disk.replace_memory(elsewhere);
