@@ -2,11 +2,11 @@
 #
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# pseries, by a guest that is ready in a fraction of a second and tests the machine itself.
+# Tests pseries with a guest that starts in a fraction of a second and tests the machine itself.
 #
 # For tests/functional/ppc64 of QEMU's tree. ASSET names the test image of a Postern release
-# (postern-test.elf) and its SHA-256, which the release lists in SHA256SUMS. The guest answers
-# by TAP 13 and ends QEMU by itself: 0 when no test failed.
+# (postern-test.elf) and its SHA-256, which the release lists in SHA256SUMS. The guest prints
+# TAP 13 and ends QEMU by itself, with status 0 if no test failed.
 
 import os
 
@@ -22,7 +22,7 @@ class PosternTest(QemuSystemTest):
         os.environ.get('POSTERN_URL', 'https://example.org/postern/postern-test.elf'),
         os.environ.get('POSTERN_SHA256', '0' * 64))
 
-    # Cores of TCG cannot have these; QEMU warns of each that is not named.
+    # TCG does not have these; QEMU warns about each that is not set.
     CAPS = 'cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off'
     VIRTIO = 'disable-legacy=on,iommu_platform=on'
 

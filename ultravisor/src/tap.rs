@@ -89,7 +89,7 @@ impl Call {
 pub(super) struct Tap {
     rules: Vec<Rule>,
     counts: Vec<u64>,
-    /// Start of each device's BAR, in the order in which the guest came to them.
+    /// Start of each device's BAR, in the order in which the guest accessed them.
     devices: Vec<u64>,
     tokens: HashMap<u32, &'static str>,
     sites: HashMap<u64, u32>,

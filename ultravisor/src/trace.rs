@@ -106,7 +106,7 @@ impl Trace {
         trace
     }
 
-    /// Entries that were installed and not cleared by the end, whoever installed them.
+    /// Entries that were installed and not cleared by the end, by firmware or the kernel.
     #[must_use]
     pub fn live(&self) -> Vec<Event> {
         self.standing().map(|(event, _)| event).collect()

@@ -152,7 +152,7 @@ fn a_blob_is_made_shown_and_compared_with_what_boots() {
     std::fs::write(&out, bytes).expect("out");
     assert!(verify(3, "svm=on").contains("initrd: DIFFERENT\n"));
 
-    // A file that is there is left alone, and what is no blob is named.
+    // An existing file is not overwritten, and a file that is no blob is named.
     let (status, said) = ends(&make);
     assert_eq!(status, Some(125), "{said}");
     let (status, said) = ends(&["blob", "show", &initrd]);

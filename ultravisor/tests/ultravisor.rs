@@ -29,7 +29,7 @@ fn rom() -> Asm {
     asm
 }
 
-/// UV_ESM with the arguments every test uses; does not come back if it succeeds.
+/// UV_ESM with the arguments that every test uses; it does not return if it succeeds.
 fn esm(asm: &mut Asm) {
     asm.load(3, UV_ESM);
     asm.load(4, KERNEL_BASE);
@@ -113,7 +113,7 @@ fn a_guest_enters_shares_and_unshares() {
         assert_eq!(results[..3], [U_PERMISSION, U_FUNCTION, U_PERMISSION]);
         let fdt = results[4];
         assert_eq!(results[4..7], [fdt, KERNEL_BASE, 0], "entered as from kexec");
-        // MSR[ME] is the hypervisor's: QEMU 10 keeps it, whoever writes MSR, and QEMU 7.2 does not.
+        // MSR[ME] belongs to the hypervisor: in QEMU 10 a guest's write to MSR does not change it, in QEMU 7.2 it does.
         assert_eq!(results[7] & !ME, SF);
         assert_eq!(results[8..11], [0, share, 0], "forgotten by UV_ESM, then zeroed by the share");
         assert_eq!(results[11..14], [twice, unshare, 0]);
@@ -139,7 +139,7 @@ fn a_guest_enters_shares_and_unshares() {
             Violation::ShowedData(GFN << 16),
             Violation::UnknownCall(0xf1fc),
         ];
-        // This guest leaves something in registers that its calls do not have: r6 at its very first call.
+        // This guest leaves a value in a register that is no argument of its call: r6 at its first call.
         let unscrubbed = |violation: &&Violation| matches!(violation, Violation::Unscrubbed { .. });
         let first = Violation::Unscrubbed { opcode: UV_SHARE_PAGE, register: 6 };
         assert_eq!(report.violations.iter().find(unscrubbed), Some(&first));
@@ -260,7 +260,7 @@ fn an_esm_aborted_halfway_leaves_a_normal_vm() {
     rom.store_result(1, 3);
     rom.done();
     for firmware in [Firmware::Bios, Firmware::Slof] {
-        // A raw ROM's tree lacks what SLOF would have put there.
+        // With a raw ROM the tree lacks SLOF's nodes.
         let faults = if firmware == Firmware::Bios { "esm:after" } else { "" };
         let config = Config { firmware, ..config(Behaviour::Published, faults) };
         let mut vm = Vm::start(&rom, &Asm::big(KERNEL_BASE), config, 1);

@@ -59,7 +59,7 @@ impl DeviceBytes {
         Self { base, len: index(range.len), _block: None }
     }
 
-    /// The memory of frames that nobody else has any more.
+    /// The memory of these frames, which have no other owner any more.
     pub fn of_frames(frames: OwnedFrames) -> Self {
         // SAFETY: the frames are RAM with one owner, which ends here: nothing uses them now, or ever will.
         unsafe { Self::new(frames.range()) }

@@ -12,7 +12,7 @@ use esm_blob::{
 
 use crate::image::{ImageError, KernelImage};
 
-/// The lockbox of whoever made a blob.
+/// The lockbox of a blob's maker.
 const ORIGIN_LOCKBOX: &str = "origin-lockbox";
 
 /// Why a blob could not be made or read.
@@ -74,7 +74,7 @@ pub struct Make {
     pub boots: Boots,
     /// The initrd; an empty one, if there is none.
     pub initrd: Option<PathBuf>,
-    /// The key of whoever makes it, as PEM; public or private.
+    /// The maker's key, as PEM; public or private.
     pub origin: PathBuf,
     /// The keys of the machines that may start the guest, likewise.
     pub to: Vec<PathBuf>,

@@ -16,7 +16,7 @@ use crate::requests::{Requests, is_interrupt};
 /// Where QEMU's log goes.
 #[derive(Debug)]
 pub enum Log {
-    /// To somebody's own file, which is read at the end.
+    /// To the user's own file, which is read at the end.
     File(PathBuf),
     /// Through a FIFO of the run's.
     Piped(Piped),
@@ -106,7 +106,7 @@ impl Log {
     }
 }
 
-/// Takes a line, unless it is of an exception: nobody needs those here, and a guest takes millions.
+/// Takes a line, except lines of exceptions: they are not needed here, and a guest takes millions.
 fn take(requests: &mut Requests, line: &str) {
     if !line.starts_with("Raise exception ") {
         let _ = requests.take(line);

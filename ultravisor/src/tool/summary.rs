@@ -40,7 +40,7 @@ pub struct Summary {
     pub kernel: Kernel,
     /// What started the guest.
     pub firmware: Firmware,
-    /// virtio devices whose accesses nobody sees.
+    /// virtio devices whose accesses are not observed.
     pub bypassing: Vec<String>,
 }
 

@@ -32,7 +32,7 @@ fn sectors(bytes: &Range<u64>) -> SectorRange {
     SectorRange { sector: bytes.start / SECTOR, sectors: bytes.end.saturating_sub(bytes.start) / SECTOR }
 }
 
-/// What a discarded block holds is nobody's business; what lies beside it is.
+/// The content of discarded blocks is undefined and not checked; the blocks next to them must be unchanged.
 pub fn discard(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let seed = guest.options.seed ^ 0xd1;
     let (pattern, other) = (Pattern { seed }, Pattern { seed: !seed });

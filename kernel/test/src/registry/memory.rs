@@ -20,7 +20,7 @@ pub fn marks() -> Result<(), NotOk> {
         blocks.push(block);
     }
     fill(&mut blocks);
-    // The compiler does not know that nobody changed them.
+    // The compiler must not assume that the bytes are unchanged.
     match first_wrong(core::hint::black_box(&blocks)) {
         None => Ok(()),
         Some(word) => Err(NotOk::Memory(core::ptr::from_ref(word).addr() as u64)),

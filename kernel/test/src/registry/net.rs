@@ -44,7 +44,7 @@ pub fn udp(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     card(guest).map(drop)
 }
 
-/// The gateway has a hardware address. An address that nobody has does not get as far as a ping.
+/// The gateway has a hardware address. For an address that no host has, ARP fails before a ping.
 pub fn arp(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let (card, settings) = card(guest)?;
     let gateway = gateway(settings)?;

@@ -60,7 +60,7 @@ pub enum NotOk {
     /// A disk's name has changed.
     #[error("GET_ID answers {0}, and {1} at boot")]
     Name(String, String),
-    /// A host that nobody has was reached.
+    /// There was an answer from an address that no host has.
     #[error("{0} has a hardware address, and nobody has it")]
     Reached(Ipv4Addr),
     /// A hypercall.

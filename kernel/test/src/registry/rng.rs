@@ -7,7 +7,7 @@ use postern_kernel::devices::set::RandomBytes;
 /// Of so many bytes, one has to have a value that none before it had. Of 64 random ones about 57 have.
 const NEW_OF: usize = 4;
 
-/// A source that says the same again and again is none. More than that nobody can tell of random bytes.
+/// A source that repeats the same bytes is broken. Other faults of random bytes cannot be detected here.
 pub fn bytes(guest: &Guest<'_>) -> Result<(), NotOk> {
     let RandomBytes { count, values } = guest.devices.random.ok_or(NotOk::Missing("virtio-rng"))?;
     let least = count.div_ceil(NEW_OF);
