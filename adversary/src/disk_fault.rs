@@ -1,42 +1,42 @@
-//! Disks that keep the protocol and are bad disks all the same: faults that only a test of what a disk does can find.
+//! Disks that follow the protocol and have a fault that only a test of the disk's function can find.
 
-/// Bytes of the reads that [`DiskFault::OtherBytes`] is about, at most.
+/// Most bytes of a read that [`DiskFault::OtherBytes`] changes.
 const SHORT: usize = 16 << 10;
-/// Segments that [`DiskFault::FewSegments`] takes.
+/// Most segments of a request with [`DiskFault::FewSegments`].
 const FEW: usize = 8;
 const BLOCK: usize = 512;
 
-/// What is wrong with a disk.
+/// A fault of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskFault {
-    /// Reads of several blocks, up to 16 KiB, bring other bytes than longer ones.
+    /// Reads of several blocks, up to 16 KiB, return other bytes than longer reads.
     OtherBytes,
-    /// Each second read of a single block brings other bytes. The disk is read-only.
+    /// Each second read of a single block returns other bytes. The disk is read-only.
     ChangingBlocks,
-    /// The second of its two queues brings other bytes.
+    /// The second of its two queues returns other bytes.
     OtherQueue,
-    /// It has another name each time.
+    /// It returns another name for each request.
     OtherName,
-    /// It says that it is twice as large as it is.
+    /// Its stated capacity is twice its size.
     TwiceTheSize,
-    /// It says that it takes many segments, and fails requests of more than 8.
+    /// It offers many segments, and fails requests with more than 8.
     FewSegments,
-    /// It says that the best request is shorter than the least.
+    /// Its stated optimal request size is below its minimum.
     ShortBest,
-    /// It forgets what is written to a single block.
+    /// Writes of a single block are lost.
     LostBlocks,
-    /// A write takes the block behind it with it.
+    /// A write also overwrites the block behind it.
     WideWrites,
     /// It fails flushes.
     FailedFlushes,
-    /// A discard takes the block behind it with it.
+    /// A discard also overwrites the block behind it.
     WideDiscards,
-    /// What is to become zeros stays as it is.
+    /// A request to write zeros changes nothing.
     KeptBytes,
 }
 
 impl DiskFault {
-    /// Whether a read of so many bytes by a queue, the `nth` of all reads, brings other bytes.
+    /// Whether a read of `bytes` by `queue`, the `nth` of all reads, returns other bytes.
     pub(crate) fn spoils_read(self, queue: usize, bytes: usize, nth: u64) -> bool {
         match self {
             Self::OtherBytes => (BLOCK + 1..=SHORT).contains(&bytes),
@@ -46,12 +46,12 @@ impl DiskFault {
         }
     }
 
-    /// Whether a request of so many data segments fails.
+    /// Whether a request with this number of data segments fails.
     pub(crate) fn refuses(self, segments: usize) -> bool {
         self == Self::FewSegments && segments > FEW
     }
 
-    /// Whether a write of so many bytes is not done.
+    /// Whether a write of `bytes` is lost.
     pub(crate) fn loses(self, bytes: usize) -> bool {
         self == Self::LostBlocks && bytes == BLOCK
     }

@@ -47,7 +47,7 @@ impl Disk {
 /// Writes an image of `bytes` whose content depends on `seed` alone.
 ///
 /// # Errors
-/// What the file system said.
+/// The error of the file system.
 pub fn make(path: &Path, bytes: u64, seed: u64) -> io::Result<()> {
     let mut file = File::create(path)?;
     let mut block = vec![0; 1 << 16];
@@ -65,7 +65,7 @@ pub fn make(path: &Path, bytes: u64, seed: u64) -> io::Result<()> {
 /// Writes an image of `bytes` zeros.
 ///
 /// # Errors
-/// What the file system said.
+/// The error of the file system.
 pub fn make_empty(path: &Path, bytes: u64) -> io::Result<()> {
     File::create(path)?.set_len(bytes)
 }
@@ -74,7 +74,7 @@ pub fn make_empty(path: &Path, bytes: u64) -> io::Result<()> {
 /// last sector is incomplete is filled up with zeros.
 ///
 /// # Errors
-/// What the file system said.
+/// The error of the file system.
 pub fn sha256(path: &Path, limit: u64) -> io::Result<String> {
     let mut file = File::open(path)?;
     let bytes = file.seek(SeekFrom::End(0))?;
@@ -103,7 +103,7 @@ pub fn sha256(path: &Path, limit: u64) -> io::Result<String> {
 /// Whether the image is QEMU's own format rather than the plain bytes of a disk.
 ///
 /// # Errors
-/// What the file system said.
+/// The error of the file system.
 pub fn is_qcow2(path: &Path) -> io::Result<bool> {
     let mut magic = [0; 4];
     match File::open(path)?.read_exact(&mut magic) {

@@ -82,7 +82,7 @@ impl Servers {
         Ok(())
     }
 
-    /// Serves a disk of this image and name that has something wrong.
+    /// Starts a server for a disk with this image, name and fault.
     ///
     /// # Errors
     /// See [`ServerError`].

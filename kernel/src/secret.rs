@@ -32,7 +32,7 @@ impl Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
-        // A twin that the tests have to find.
+        // The sabotage image leaves the secret here; the tests have to find it.
         if cfg!(sabotage_careless) {
             return;
         }

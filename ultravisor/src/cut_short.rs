@@ -1,13 +1,13 @@
-//! A hypercall for which a guest was ended.
+//! The wrong hypercall at which a guest was ended.
 
 use std::fmt;
 
-/// The call, and who made it.
+/// The call and its callers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CutShort {
-    /// What is wrong with it.
+    /// The fault of the call.
     pub what: String,
-    /// Who made it, by the names of the kernel's file, innermost first; nobody where only QEMU's log showed the call.
+    /// Its callers by the symbols of the kernel's file, innermost first; empty if only QEMU's log showed the call.
     pub by: Vec<String>,
 }
 

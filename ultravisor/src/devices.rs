@@ -16,7 +16,7 @@ pub const EVENT: &str = "spapr_iommu_xlate";
 pub struct Private {
     /// Microseconds since 1970.
     pub at: u64,
-    /// The unit that translated for the device.
+    /// The number of the device's I/O memory management unit.
     pub liobn: u64,
     /// The address that the device used.
     pub ioba: u64,

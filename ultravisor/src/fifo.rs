@@ -20,7 +20,7 @@ impl Fifo {
     /// Makes the FIFO and opens it for reading, so that a writer's open does not block.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The error of the file system.
     pub fn make(path: &Path) -> io::Result<Self> {
         rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         // Without blocking until QEMU opens it: QEMU may never start.

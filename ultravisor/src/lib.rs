@@ -209,7 +209,7 @@ pub struct Report {
     pub kernel: u64,
     /// The hypercall that ended the machine.
     pub cut_short: Option<cut_short::CutShort>,
-    /// What devices QEMU had before a guest of any kind began.
+    /// QEMU's devices before a guest of any kind began.
     pub wiring: wiring::Wiring,
     /// A guest of kind [`Guest::Any`] ran programs before any UV_ESM, so none was expected any more.
     pub ordinary: bool,

@@ -193,16 +193,15 @@ pub fn of_hcall(call: &Hcall, memory: &Memory) -> Option<Breach> {
     }
 }
 
-/// What a guest of any kind does wrong with a call. Where it hands over I/O addresses, the device's accesses are judged in
-/// its place.
+/// The fault of a call of a guest of any kind. Calls with I/O addresses are not checked here; the device's accesses are.
 #[must_use]
 pub fn of_any_guests_hcall(call: &Hcall, memory: &Memory) -> Option<Breach> {
     let by_device = hcalls::listed(call.number).is_some_and(|listed| listed.hands == Hands::IoAddresses);
     of_hcall(call, memory).filter(|_| !by_device)
 }
 
-/// What is wrong with a call whatever the guest does after it. Linux shares an event queue's page once the queue is
-/// configured, and nothing is written there before.
+/// The fault of a call that no later action can mend. Linux shares an event queue's page after it has configured the queue,
+/// and nothing is written there before.
 #[must_use]
 pub fn at_once(call: &Hcall, memory: &Memory) -> Option<Breach> {
     of_any_guests_hcall(call, memory).filter(|_| call.number != INT_SET_QUEUE_CONFIG)

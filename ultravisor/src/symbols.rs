@@ -8,9 +8,9 @@ use super::image::Fields;
 const MAPPING: u64 = 0xf000_0000_0000_0000;
 const SYMBOL_TABLE: u64 = 2;
 const FUNCTION: u64 = 2;
-/// What assembly that says nothing of a symbol gives it.
+/// The type of a symbol from assembly without a type directive.
 const NO_TYPE: u64 = 0;
-/// Sections from this number on are none: absolute and common symbols.
+/// Section numbers from here on name no section: absolute and common symbols.
 const NO_SECTION: u64 = 0xff00;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,20 +1,20 @@
-//! QEMU's devices, by its monitor's `info qtree`: which of them reach memory through which I/O memory management unit.
+//! QEMU's devices, from its monitor's `info qtree`, and the I/O memory management unit of each.
 
-/// The bit of a unit's number that a PCI host bridge's have, with the bridge's index above the window's number; a device of
+/// The bit in the unit numbers of a PCI host bridge, which have the bridge's index above the window's number; a device of
 /// the VIO bus has its own number (`include/hw/ppc/spapr.h`).
 const PCI: u64 = 0x8000_0000;
 const WINDOW_BITS: u32 = 8;
 
-/// A device that reaches memory.
+/// A device that accesses memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Device {
-    /// What its unit's number is without the window's.
+    /// Its unit's number without the window's number.
     unit: u64,
     /// Its name for a person.
     name: String,
 }
 
-/// The devices that were there before the guest began.
+/// The devices before the guest began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wiring(Vec<Device>);
 
@@ -50,7 +50,7 @@ impl Wiring {
         Self((0..nodes.len()).filter_map(|at| device(&nodes, at)).collect())
     }
 
-    /// The devices behind a unit. A device that came later is not among them.
+    /// The devices behind a unit, without devices that were plugged in later.
     #[must_use]
     pub fn behind(&self, liobn: u64) -> Vec<&str> {
         let unit = if liobn & PCI == 0 { liobn } else { liobn >> WINDOW_BITS << WINDOW_BITS };
@@ -68,7 +68,7 @@ impl Wiring {
     }
 }
 
-/// Devices and buses, each after what it is in; deeper by two spaces.
+/// Devices and buses, each after its parent and indented by two spaces more.
 fn nodes(text: &str) -> Vec<Node<'_>> {
     let mut nodes: Vec<Node<'_>> = Vec::new();
     let mut open: Vec<usize> = Vec::new();
@@ -98,8 +98,8 @@ fn nodes(text: &str) -> Vec<Node<'_>> {
     nodes
 }
 
-/// Reads one device: on the VIO bus, or behind a PCI host bridge, however deep. A bridge reaches no memory of its own
-/// accord, and a virtio device without ACCESS_PLATFORM passes the unit by.
+/// Reads one device: on the VIO bus, or behind a PCI host bridge at any depth. A bridge does not access memory itself, and
+/// a virtio device without ACCESS_PLATFORM does not use the unit.
 fn device(nodes: &[Node<'_>], at: usize) -> Option<Device> {
     let node = nodes.get(at)?;
     let kind = node.kind?;
@@ -125,7 +125,7 @@ fn device(nodes: &[Node<'_>], at: usize) -> Option<Device> {
     Some(Device { unit: PCI | bridge.number("index")? << WINDOW_BITS, name })
 }
 
-/// What a node is in, innermost first.
+/// A node's parents, innermost first.
 fn above<'a>(nodes: &'a [Node<'a>], at: usize) -> impl Iterator<Item = &'a Node<'a>> {
     let mut next = nodes.get(at).and_then(|node| node.parent);
     std::iter::from_fn(move || {

@@ -19,7 +19,7 @@ impl Workdir {
     /// Makes the directory.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The error of the file system.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             files: tempfile::Builder::new().prefix("postern-").tempdir()?,
@@ -49,7 +49,7 @@ impl Workdir {
     /// otherwise; else beside the other files.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The error of the file system.
     pub fn memory(&mut self, bytes: u64) -> io::Result<PathBuf> {
         let free = rustix::fs::statvfs(RAM_DISK).map_or(0, |s| s.f_bavail.saturating_mul(s.f_frsize));
         let touched = if self.sparse { bytes / 16 } else { bytes };

@@ -9,7 +9,7 @@ pub const BASE: u64 = 0x40_0000;
 const BLOCK: u32 = 0x1000;
 /// QEMU's token of `power-off` (`include/hw/ppc/spapr.h`).
 const POWER_OFF: u32 = 0x2003;
-/// Where its stack is: two frames of functions that its symbol table names and that do not exist.
+/// Address of its stack: two frames of functions that are in its symbol table and do not exist.
 const STACK: u32 = BLOCK + 0x100;
 const OUTER_FRAME: u32 = STACK + 0x40;
 /// Those functions: name, offset in the image, size; the first is the code that there is.
@@ -17,7 +17,7 @@ const FUNCTIONS: [(&str, u32, u32); 3] =
     [("calls", 0, BLOCK), ("middle", 0x2000, 0x100), ("outer", 0x2100, 0x100)];
 /// Where in them the calls would return to, and how an observer says that.
 const RETURNS: [u32; 2] = [0x2004, 0x2108];
-/// Who calls the code, by an observer's back-trace.
+/// The callers of the code, as an observer's back-trace shows them.
 pub const CALLERS: [&str; 2] = ["middle+0x4", "outer+0x8"];
 const H_RTAS: u32 = 0xf000;
 const UV_ESM: u32 = 0xf110;

@@ -27,7 +27,7 @@ use std::time::Instant;
 const NOT_SECURE: u8 = 4;
 /// The file that guests ask for.
 const NAME: &str = "disk-key";
-/// How a guest asks for it.
+/// The guest's command-line word for it.
 pub const WORD: &str = "secret=disk-key";
 /// Its content: two full chunks and a part of one, with bytes that occur nowhere else.
 pub const SECRET: &[u8] =
@@ -145,7 +145,7 @@ impl Plan {
     }
 }
 
-/// The blob that is right for a guest whose command line is complete, and the key that opens it in the TPM's place.
+/// The correct blob for a guest whose command line is complete, and its key, which is used in place of the TPM's.
 fn recipe(fixture: &mut Fixture) -> Result<Recipe, Failure> {
     if let Some(protection) = &mut fixture.protection {
         protection.tpm = Some(key("machine"));
@@ -170,7 +170,7 @@ pub fn give(fixture: &mut Fixture) -> Result<(), Failure> {
 /// The guest gets the secret; the console does not show it, and guest memory does not hold it after the run.
 ///
 /// # Errors
-/// The guest does otherwise.
+/// The guest does not do so.
 pub fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     let (finished, memory, _fixture) =
         Plan::new(context, firmware, "run=blk-digest secret=disk-key")?.boot()?;
@@ -206,7 +206,7 @@ pub fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
 /// # Errors
 /// Memory cannot be read.
 pub fn nowhere(finished: &Finished, memory: &File) -> Result<Option<Finding>, Failure> {
-    /// Frames that are looked at together.
+    /// Frames that are read together.
     const PIECE: usize = 16;
     let mut secrets = Secrets::none();
     secrets.blob(SECRET);

@@ -22,7 +22,7 @@ const DATA_BYTES: u64 = 1 << 20;
 const LONG_BYTES: u64 = 16 << 20;
 const SCRATCH_BYTES: u64 = 1 << 20;
 const SYSTEM_RESET: u64 = 0x100;
-/// Exit status: an exception that nobody handles.
+/// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 /// Number of a canary's words with which registers are filled.
 const CANARY: u64 = 512;

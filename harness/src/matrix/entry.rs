@@ -16,7 +16,7 @@ use postern_ultravisor::gdb::{Client, GdbError};
 use std::path::Path;
 use std::time::Duration;
 
-/// Exit status: an exception that nobody handles.
+/// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 /// How long QEMU may take to open its gdb server.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -29,7 +29,7 @@ const MANY_BYTES: u64 = 16 << 20;
 const SCRATCH_BYTES: u64 = 1 << 20;
 /// How often the host does not end the machine when it is told to.
 const REFUSALS: u64 = 5;
-/// Exit status: an exception that nobody handles.
+/// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 /// Places at which every slot is tried.
 const PLACES: u32 = 4;

@@ -145,7 +145,7 @@ impl Hunt {
             Err(error) => return vec![Finding::File(self.path.clone(), error)],
         };
         if let Some(session) = session.filter(|_| !leaks.is_empty()) {
-            // A frame that was shared for a proof and taken back before it was read is private again, and was zeroed before.
+            // A frame that was shared for a proof and unshared before it was read is private again, and was zeroed before.
             let now = session.shared().now;
             leaks.retain(|leak| now.iter().any(|run| run.contains(&(leak.at >> FRAME_SHIFT))));
             // There may be new rings since the last search.

@@ -11,7 +11,7 @@ use postern_ultravisor::FRAME_SIZE;
 use postern_ultravisor::doctor::Edit;
 use std::ops::Range;
 
-/// Exit status: an exception that nobody handles.
+/// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 /// A load or store that the map forbids.
 const DATA_STORAGE: u64 = 0x300;

@@ -46,7 +46,7 @@ const OF_BOOT_CPU: [&str; 10] = [
 const LONG: Duration = Duration::from_millis(2500);
 /// Longer than that, and longer than the wait for a CPU that is started.
 const LONGER: Duration = Duration::from_millis(4500);
-/// Exit status: an exception that nobody handles.
+/// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 /// An interrupt source that no device has, at the priority of devices. The CPU that takes it masks it through RTAS.
 const NOBODYS: u64 = 0x0500_1234;

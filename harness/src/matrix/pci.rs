@@ -17,7 +17,7 @@ use std::path::Path;
 
 /// Exit status: a device is missing or failed.
 const MISSING: u8 = 6;
-/// Exit status: an exception that nobody handles.
+/// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 /// QEMU's names of a disk and of a card.
 const DISK: &str = "virtio-blk-pci";

@@ -15,7 +15,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-/// Exit status: an exception that nobody handles.
+/// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the entry may take to reach its first instructions.

@@ -104,7 +104,7 @@ fn whole(context: &Context, secure: bool, dynamic: bool) -> Result<(), Failure> 
     verdict(finished, findings)
 }
 
-/// Makes the first disk larger once the tests have begun, the first of which takes a second.
+/// Makes the first disk larger once the tests have begun; the first test takes a second.
 fn resize(session: &mut Session) -> Result<(), Finding> {
     session.qemu.console().wait_for(LIMIT, |line| line == BEGUN).ok_or(Finding::NeverSaid(BEGUN))?;
     let socket = session.machine.monitor.clone().unwrap_or_default();

@@ -21,7 +21,7 @@ const DATA_BYTES: u64 = (16 << 20) + 512;
 const FEW_BYTES: u64 = (256 << 10) + 512;
 /// Time limit of a guest: many times its usual duration on a busy machine.
 const LIMIT: Duration = Duration::from_secs(300);
-/// Exit status: an exception that nobody handles.
+/// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 /// Approximate number of instructions from a CPU's start until it is parked.
 const START: u64 = 400;

@@ -232,8 +232,8 @@ fn live(context: &Context) -> Result<(), Failure> {
     verdict(said, findings)
 }
 
-/// The device that reached private memory is named, and not its bus alone: QEMU's own network card of the VIO bus, whose
-/// guest registers a private page by a unit's entry for it.
+/// The report names the device that accessed private memory, not only its bus: QEMU's own network card on the VIO bus, for
+/// which the guest maps and registers a private page.
 fn named(context: &Context) -> Result<(), Failure> {
     const UNIT: u32 = 0x7100_0002;
     let private = 0x20_0000;

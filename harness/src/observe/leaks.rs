@@ -62,7 +62,7 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Nothing yet, and no address.
+    /// No secrets, and no search for addresses.
     #[must_use]
     pub fn none() -> Self {
         Self { words: HashMap::new(), tails: vec![false; 1 << 16], memory: 0 }
@@ -93,8 +93,8 @@ impl Secrets {
         }
     }
 
-    /// Adds what a file of the ESM blob holds: each word, as bytes and as a register of UV_ESMB_GET_FILE holds it. 15 bytes
-    /// in a row are found wherever they lie.
+    /// Adds the content of a file of the ESM blob: each word, as bytes and as in a register of UV_ESMB_GET_FILE. Any 15
+    /// bytes in a row are found at any address.
     pub fn blob(&mut self, data: &[u8]) {
         for word in data.as_chunks().0 {
             self.add(u64::from_le_bytes(*word), Secret::Blob);
@@ -213,7 +213,7 @@ mod tests {
             found.into_iter().map(|leak| (leak.at, leak.secret)).collect::<Vec<_>>()
         };
         for shift in 0..8 {
-            // No other 15 bytes begin with a whole word earlier than this one.
+            // Any 15 bytes contain a whole word.
             assert_eq!(
                 search(0x2_0ffb, &secret[shift..shift + 15]),
                 [(0x2_0ffb + (8 - shift as u64) % 8, Secret::Blob)]

@@ -49,7 +49,7 @@ impl Log {
     /// Makes the FIFO at `path` and begins to read it. `memory` is the file that is guest memory.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The error of the file system.
     pub fn open(path: PathBuf, memory: Option<PathBuf>) -> io::Result<Self> {
         let fifo = Fifo::make(&path)?;
         let (ended, events): (Arc<AtomicBool>, _) = (Arc::default(), Arc::default());

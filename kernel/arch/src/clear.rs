@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes that one `dcbz` must clear for it to be used: the cache block of POWER8 and later.
 pub(crate) const BLOCK: usize = 128;
-/// Cache blocks that one turn of the longer loop clears.
+/// Cache blocks per iteration of the longer loop.
 const TURN: usize = 4;
 /// Whether `dcbz` is used to clear memory.
 static BY_BLOCKS: AtomicBool = AtomicBool::new(false);

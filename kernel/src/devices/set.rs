@@ -57,12 +57,12 @@ pub struct Card {
     pub stack: Stack<NetDriver<Pseries, Pseries>>,
 }
 
-/// What is kept of the random bytes of a device: nothing that tells of them.
+/// Counts of a device's random bytes, from which the bytes cannot be derived.
 #[derive(Clone, Copy, Debug)]
 pub struct RandomBytes {
-    /// How many came.
+    /// Number of bytes.
     pub count: usize,
-    /// How many different values they have.
+    /// Number of different values.
     pub values: usize,
 }
 
@@ -96,7 +96,7 @@ pub struct Devices {
     pub disks: Vec<Disk>,
     /// The network cards, by number.
     pub cards: Vec<Card>,
-    /// The random bytes of the device that was read last, if there was one.
+    /// The counts of the random device that was read last, if there was one.
     pub random: Option<RandomBytes>,
     /// Number of devices with a driver, and of bridges, that cannot be used; each was logged.
     pub refused: u64,

@@ -82,7 +82,7 @@ impl Server {
         Ok(())
     }
 
-    /// Who makes an ultracall, innermost first.
+    /// The callers of an ultracall, innermost first.
     pub(super) fn callers(&mut self, order: Order, number: Option<Number>) -> Result<Vec<String>, UvError> {
         if self.guest == Guest::Strict {
             return Ok(Vec::new());

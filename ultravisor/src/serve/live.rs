@@ -1,5 +1,5 @@
-//! Hypercalls of a guest of any kind, each looked at before it is made: the first wrong one ends the machine, as with the
-//! published ultravisor, and nothing has happened since that would blur who made it.
+//! Checks each hypercall of a guest of any kind before it is made: the first wrong one ends the machine, as with the
+//! published ultravisor, so that its callers are still on the stack.
 
 use super::order::Order;
 use super::{Server, msr};
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 /// What is kept of it.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    /// Where the kernel makes hypercalls, and where it is then.
+    /// Addresses of the kernel's hypercalls.
     sites: HashMap<u64, u64>,
     /// The call that ended the machine.
     pub(super) cut_short: Option<CutShort>,
@@ -46,8 +46,8 @@ impl Server {
         Ok(())
     }
 
-    /// A vCPU is where the kernel's `sc 1` is, in the kernel or in a program that has the same address. False when somebody
-    /// else stopped the guest meanwhile.
+    /// A vCPU is at the address of the kernel's `sc 1`, in the kernel or in a program with the same address. False if the
+    /// guest was stopped for another reason meanwhile.
     pub(super) fn meet_at_hypercall(&mut self, order: Order, pc: u64, thread: &str) -> Result<bool, UvError> {
         let msr = self.read(order, self.registers.msr)?;
         if msr & msr::PR == 0
@@ -70,10 +70,10 @@ impl Server {
         }
     }
 
-    /// What is wrong with the call that is about to be made.
+    /// The fault of the call that the guest is about to make.
     fn wrong_call(&mut self, order: Order, nip: u64) -> Result<Option<Breach>, UvError> {
         let number = self.read(order, self.registers.gpr[0])?;
-        // Most calls hand over numbers, and each register costs a question.
+        // Only needed registers are read: most calls pass plain numbers, and each register needs a query.
         if hcalls::listed(number).is_some_and(|listed| listed.hands == Hands::Values) {
             return Ok(None);
         }

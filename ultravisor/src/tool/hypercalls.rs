@@ -132,8 +132,8 @@ const fn kind(breach: &Breach) -> &'static str {
     }
 }
 
-/// Looks for the first wrong call while the guest runs, of those that it makes outside of its kernel's file, where it is not
-/// stopped at: in RTAS's text, for one.
+/// Finds the first wrong call while the guest runs, among calls from code outside its kernel's file, at which it is not
+/// stopped, such as RTAS's text.
 #[derive(Debug)]
 pub struct Live {
     map: Arc<ShareMap>,

@@ -44,7 +44,7 @@ impl Log {
     /// Makes the FIFO; the lines that are kept go to the file `events`.
     ///
     /// # Errors
-    /// What the file system said.
+    /// The error of the file system.
     pub fn pipe(fifo: &Path, events: PathBuf) -> io::Result<Self> {
         let fifo = Fifo::make(fifo)?;
         let mut kept = BufWriter::new(File::create(&events)?);

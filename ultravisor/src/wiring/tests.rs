@@ -1,6 +1,6 @@
 use super::*;
 
-/// What QEMU 7.2 says of two host bridges, shortened.
+/// QEMU 7.2's output for two host bridges, shortened.
 const QTREE: &str = r#"bus: main-system-bus
   type System
   dev: spapr-pci-host-bridge, id ""

@@ -1,4 +1,4 @@
-//! The tests of disks, each seen to fail for its own reason: on a disk with one fault every other one of them is ok.
+//! The tests of disks can fail: on a disk with one fault the test for that fault fails, and every other one passes.
 
 use super::BYTES;
 use crate::finding::Finding;
@@ -16,18 +16,18 @@ use workloads::registry::Test::*;
 const TEST_FAILED: u8 = 14;
 const SCRATCH: &str = "scratch";
 const DATA: &str = "data";
-/// What a guest says of data that is not what was written, and of a request that the disk failed.
+/// The guest's messages for data that differs from the written data, and for a request that the disk failed.
 const DIFFERENT: &str = "does not read back as written";
 const FAILED: &str = "I/O error";
 
-/// A disk with one fault, and what finds it.
+/// A disk with one fault, and the tests that find it.
 #[derive(Clone, Copy)]
 pub struct Row {
     fault: DiskFault,
     name: &'static str,
-    /// What the disk is called.
+    /// The disk's name.
     serial: &'static str,
-    /// The tests that find it, each with words of its reason.
+    /// The tests that find the fault, each with a part of its message.
     pub found_by: &'static [(Guest, &'static str)],
 }
 

@@ -58,7 +58,7 @@ pub fn limits(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     Ok(())
 }
 
-/// The last block can be read, by the capacity that the disk has now; what is beyond it cannot.
+/// The last block of the disk's current capacity can be read, and blocks behind it cannot.
 pub(super) fn end(disk: &mut Disk) -> Result<(), NotOk> {
     let geometry = disk.driver.refresh()?;
     let block = u64::from(geometry.block);

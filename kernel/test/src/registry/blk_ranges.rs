@@ -13,7 +13,7 @@ use virtio_pci::blk::geometry::SECTOR;
 use virtio_pci::blk::ranges::SectorRange;
 use virtio_pci::blk::stream::Plan;
 
-/// Four pieces of the disk, one after the other; whole blocks, and none empty.
+/// Four consecutive pieces of the disk, each of one or more whole blocks.
 fn quarters(disk: &mut Disk) -> Result<[Range<u64>; 4], NotOk> {
     let geometry = disk.driver.refresh()?;
     let quarter = geometry.usable_bytes().min(MOST) / 4;
@@ -47,7 +47,7 @@ pub fn discard(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     compare(disk, discarded, other)
 }
 
-/// Zeros are zeros, whether the disk may let go of the blocks or not.
+/// Written zeros read as zeros, whether or not the disk may free the blocks.
 pub fn write_zeroes(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let pattern = Pattern { seed: guest.options.seed ^ 0x20 };
     let disk = find(guest.devices, takes_zeroes)?;

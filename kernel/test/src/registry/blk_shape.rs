@@ -1,5 +1,5 @@
-//! What a disk says of itself, taken at its word: how many segments a request may have, how long good requests are, and a
-//! capacity that changed.
+//! Tests of a disk's stated limits: the number of segments of a request, the preferred request sizes, and a changed
+//! capacity.
 
 use super::blk::{MOST, end};
 use super::guest::Guest;
@@ -11,7 +11,7 @@ use postern_kernel::platform::pseries::Pseries;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::BlkError;
 
-/// Of each disk that limits them, as many segments as it and the driver allow, a block each.
+/// On each disk with a limit of segments: a request with as many as the disk and the driver allow, a block each.
 pub fn segments(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let mut disks = guest.devices.disks.iter_mut().filter(|disk| limits_segments(disk));
     disks.try_for_each(|disk| segments_of(&mut disk.driver))
@@ -27,7 +27,7 @@ fn segments_of(disk: &mut Blk<Pseries, Pseries>) -> Result<(), NotOk> {
     let whole = in_one_request(disk, bytes)?;
     let before = disk.limit_segments(geometry.block);
     let in_blocks = in_one_request(disk, bytes);
-    // A disk that is too small for one more has no such request.
+    // A disk that is too small for one segment more is not tested with it.
     let more = (most < fits).then(|| in_one_request(disk, bytes.saturating_add(block)));
     disk.limit_segments(before);
     if in_blocks? != whole {
@@ -40,14 +40,14 @@ fn segments_of(disk: &mut Blk<Pseries, Pseries>) -> Result<(), NotOk> {
     }
 }
 
-/// The first bytes of a disk, which [`Blk::read`] would ask for in several requests where one is refused.
+/// Reads the first bytes of a disk in one request; [`Blk::read`] would use several if one is refused.
 fn in_one_request(disk: &mut Blk<Pseries, Pseries>, bytes: usize) -> Result<Vec<u8>, BlkError> {
     disk.submit_read(0, alloc::vec![0; bytes]).map_err(|rejected| rejected.error)?;
     let done = disk.wait().ok_or(BlkError::Busy)?;
     done.result.map(|()| done.buffer)
 }
 
-/// The lengths are hints, but they have to fit each other, and a request of such a length is one like others.
+/// The sizes are hints, but they have to be consistent, and a request of such a size has to succeed.
 pub fn topology(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let mut disks = guest.devices.disks.iter_mut().filter(|disk| has_topology(disk));
     disks.try_for_each(|disk| topology_of(&mut disk.driver))
@@ -68,7 +68,7 @@ fn topology_of(disk: &mut Blk<Pseries, Pseries>) -> Result<(), NotOk> {
     Ok(())
 }
 
-/// Each disk that has another capacity now has it as it says.
+/// Each disk with a changed capacity can be read up to its new end.
 pub fn resize(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     for disk in &mut guest.devices.disks {
         if was_resized(disk) {

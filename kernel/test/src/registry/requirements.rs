@@ -68,12 +68,12 @@ pub fn limits_segments(disk: &Disk) -> bool {
     disk.driver.features().contains(SEG_MAX)
 }
 
-/// Whether a disk says how long good requests are.
+/// Whether a disk states preferred request sizes.
 pub fn has_topology(disk: &Disk) -> bool {
     disk.driver.features().contains(TOPOLOGY)
 }
 
-/// Whether a disk has another capacity now than it had when it was found.
+/// Whether a disk's capacity has changed since it was found.
 pub fn was_resized(disk: &mut Disk) -> bool {
     disk.driver.refresh().is_ok() && disk.driver.resizes() > 0
 }
@@ -83,7 +83,7 @@ pub fn has_interrupts(disk: &Disk) -> bool {
     delivers(disk, Delivery::MsiX) || delivers(disk, Delivery::Level)
 }
 
-/// Whether completions of a disk come in this way.
+/// Whether a disk's completions are delivered in this way.
 pub fn delivers(disk: &Disk, delivery: Delivery) -> bool {
     disk.driver.line().is_some() && disk.driver.delivery() == delivery
 }

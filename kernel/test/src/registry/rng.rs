@@ -4,7 +4,7 @@ use super::guest::Guest;
 use super::not_ok::NotOk;
 use postern_kernel::devices::set::RandomBytes;
 
-/// Of so many bytes, one has to have a value that none before it had. Of 64 random ones about 57 have.
+/// At least one in this number of bytes must have a new value. Of 64 random bytes about 57 have.
 const NEW_OF: usize = 4;
 
 /// A source that repeats the same bytes is broken. Other faults of random bytes cannot be detected here.
