@@ -135,7 +135,7 @@ impl Blk {
         let inside = |bytes: u64| at.checked_add(bytes).is_some_and(|end| end <= self.bytes);
         let data = &request[HEADER..];
         let mut written = 0;
-        // A header and a status beside the data.
+        // A request has a header and a status in addition to the data.
         let segments = chain.segments.len().saturating_sub(2);
         let status = match u32::from_le_bytes([t0, t1, t2, t3]) {
             _ if self.fault.is_some_and(|fault| fault.refuses(segments)) => IOERR,

@@ -1,4 +1,4 @@
-//! Holds reads back until a test has looked at the guest.
+//! Holds reads back until a test has inspected the guest.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// Longest wait of a read. A test that has not looked by then will count too few looks.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Holds a disk's reads back, one after the other, for a test that looks at the guest.
+/// Holds a disk's reads back, one after the other, for a test that inspects the guest.
 #[derive(Debug, Default)]
 pub struct Hold {
     state: Mutex<State>,

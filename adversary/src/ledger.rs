@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 /// Refusals that are kept word for word; the others are counted.
 const KEPT: usize = 32;
 
-/// What an access was for.
+/// The purpose of an access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The descriptor table.
@@ -18,7 +18,7 @@ pub enum Part {
     Available,
     /// The used ring.
     Used,
-    /// What a descriptor points to.
+    /// The memory of a descriptor.
     Data {
         /// The first descriptor of the chain.
         head: u16,
@@ -32,7 +32,7 @@ pub enum Part {
 pub struct Refusal {
     /// Number of the queue.
     pub queue: usize,
-    /// What it was for.
+    /// Its purpose.
     pub part: Part,
     /// Guest physical address.
     pub address: u64,
@@ -55,7 +55,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What a driver did after a violation.
+/// A driver's reaction to a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AfterLie {
     /// Violations.
@@ -178,7 +178,7 @@ impl Ledger {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// What the driver did once there was a violation.
+    /// The driver's reaction to the violation.
     #[must_use]
     pub fn after_lie(&self) -> AfterLie {
         let since = |before: &u64| self.requests().saturating_sub(*before);

@@ -103,7 +103,7 @@ impl<D: Device> Backend<D> {
     }
 }
 
-/// What the rust-vmm crates call: a handle on the device.
+/// A handle on the device, which the rust-vmm crates call.
 struct Handle<D>(Arc<Backend<D>>);
 
 impl<D> Clone for Handle<D> {

@@ -62,7 +62,7 @@ pub enum ProtocolViolation {
 pub struct Told {
     /// The row of the case list.
     pub id: &'static str,
-    /// What the device does.
+    /// The device's action.
     pub text: &'static str,
 }
 

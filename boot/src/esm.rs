@@ -13,7 +13,7 @@ unsafe extern "C" {
 #[error("UV_ESM failed: {0}")]
 pub struct EsmError(UvStatus);
 
-/// Issues UV_ESM for the image at `base` and the device tree at `fdt`. On success the image is entered anew.
+/// Issues UV_ESM for the image at `base` and the device tree at `fdt`. On success the image is entered again.
 ///
 /// # Safety
 /// The image is at `base`, nothing that its file holds has been changed but by relocation, the tree is in

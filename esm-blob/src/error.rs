@@ -57,7 +57,7 @@ impl From<vm_fdt::Error> for MakeError {
     }
 }
 
-/// What is wrong with a blob, or with a key for it.
+/// A fault of a blob, or of a key for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadError {
     /// It is no valid device tree.
@@ -95,7 +95,7 @@ pub enum ReadError {
     Algorithm(String),
     /// The private key does not open this lockbox.
     Lockbox(String),
-    /// The lockbox holds so many bytes, which is not the length of a key.
+    /// The lockbox holds this number of bytes, which is not the length of a key.
     KeyLength(usize),
     /// The key does not open this part (the digests, or the file of this name), or the part was changed.
     Sealed(String),

@@ -72,7 +72,7 @@ impl<'a> Blob<'a> {
     /// The tree of the files, as the ultravisor copies it.
     ///
     /// # Errors
-    /// There is none ([`ReadError::NoProperty`]: a blob without files), or it is too long.
+    /// The blob has no tree of files ([`ReadError::NoProperty`]), or the tree is too long.
     pub fn files_tree(&self) -> Result<&'a [u8], ReadError> {
         let tree = property(self.0.node(&["file"])?, "files-fdt")?;
         let too_long = ReadError::TooLong { property: "files-fdt", have: tree.len(), most: MAX_FILES };
@@ -96,7 +96,7 @@ impl<'a> Files<'a> {
     /// Reads the tree of files.
     ///
     /// # Errors
-    /// It is none.
+    /// The bytes are no tree of files.
     pub fn read(bytes: &'a [u8]) -> Result<Self, ReadError> {
         let tree = Tree::read(bytes)?;
         tree.check_compatible("ibm,esm-file")?;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub struct Disk {
     /// The image.
     pub image: PathBuf,
-    /// What the device answers to GET_ID; the kernel's `blk-pattern` overwrites the disk named `scratch`.
+    /// The device's answer to GET_ID; the kernel's `blk-pattern` overwrites the disk named `scratch`.
     pub serial: String,
     /// Whether the guest's writes reach the image.
     pub write: bool,

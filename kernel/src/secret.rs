@@ -24,7 +24,7 @@ impl Secret {
         Ok(secret)
     }
 
-    /// What the file holds.
+    /// The file's content.
     pub fn bytes(&self) -> &[u8] {
         self.memory.get(..self.len).unwrap_or_default()
     }

@@ -11,10 +11,10 @@ use svm_dma::memory_map::Own;
 const LOWEST: usize = 0x4000;
 
 /// Reads the tree at guest physical address `at`; the machine, and what the kernel occupies. The copy lies in the early
-/// heap, which is part of the image: the map holds the image against every other owner.
+/// heap, which is part of the image: the map checks the image against every other owner.
 ///
 /// # Errors
-/// What is wrong with the tree, or with the machine that it describes; the tree lies over the image.
+/// The tree, or the machine that it describes, has a fault; or the tree overlaps the image.
 ///
 /// # Safety
 /// Translation is off, so that no load faults, and no other CPU of this kernel runs. The tree lies in no stack that is in

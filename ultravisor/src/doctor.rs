@@ -27,15 +27,15 @@ pub enum Edit {
     Properties(&'static str, Vec<(String, Vec<u8>)>),
     /// Each node whose name begins like this has these properties, too.
     Inside(&'static str, Vec<(&'static str, Vec<u8>)>),
-    /// Another list of CPUs replaces the machine's: its first CPU, then others, so many in all.
+    /// Replaces the machine's list of CPUs by this number of CPUs: its first CPU, then others.
     Cpus(u32),
     /// The header names this boot CPU.
     BootCpu(u32),
     /// Each entry of a host bridge's interrupt map leads to the bridge itself.
     LoopOfInterrupts,
-    /// The tree lies here, and r3 says so.
+    /// Moves the tree to this address, which r3 has at entry.
     Move(u64),
-    /// The tree is filled up to so many bytes, a multiple of 4, by a property of the root's last child.
+    /// Fills the tree up to this number of bytes, a multiple of 4, with a property of the root's last child.
     Fill(usize),
 }
 

@@ -16,7 +16,7 @@ const NOP: u32 = 4;
 const END: u32 = 9;
 const MAX_DEPTH: usize = 64;
 
-/// What is wrong with a tree.
+/// A fault of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FdtError {
     /// The first word is not the magic number.

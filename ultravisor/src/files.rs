@@ -16,7 +16,7 @@ const CHUNK: usize = 64;
 /// The ultravisor asserts that an offset is below.
 const MOST: u64 = 0x1_0000;
 
-/// How far a file was read, and by which process.
+/// The position in a file that is read, and the reading process.
 #[derive(Clone, Copy, Debug)]
 struct Reader {
     pidr: u64,

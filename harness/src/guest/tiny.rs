@@ -30,7 +30,7 @@ const TREE_TO_R5: u32 = 0x7c65_1b78;
 const MTLR_R0: u32 = 0x7c08_03a6;
 /// `cmpdi r4,0`: an ultravisor enters with the kernel's address there, a ROM with 0.
 const IS_R4_ZERO: u32 = 0x2c24_0000;
-/// `bne` by so many bytes.
+/// `bne`, without the distance in bytes.
 const BNE: u32 = 0x4082_0000;
 /// `b .`
 const STAY: u32 = 0x4800_0000;

@@ -101,8 +101,8 @@ const CONFIG: Subject = ConfigRead { slot: 0, register: None };
 const ONES: u64 = 0xffff_ffff;
 /// A TCE that maps a private page: of the image.
 const PRIVATE: u64 = 0x40_0003;
-/// Calls of H_GET_TCE before the last look at a window of 32 entries that maps 16: two when the default window is
-/// removed and one when it is replaced, each entry before mapping and the mapped ones after it, and one more of the
+/// Calls of H_GET_TCE before the final check of a window of 32 entries that maps 16: two when the default window is removed
+/// and one when it is replaced, one for each entry before mapping and for each mapped one after it, and one more for the
 /// removed window.
 const LAST_LOOK: u64 = 2 + 1 + 32 + 16 + 1;
 

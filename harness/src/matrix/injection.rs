@@ -1,5 +1,5 @@
 //! Interrupts of a hostile hypervisor's choice: any slot below 0x2000, at any instruction, as the published
-//! ultravisor lets it. The work is right, or the guest halts and shows nothing of its registers.
+//! ultravisor allows. The work is correct, or the guest halts and shows no register.
 
 use crate::finding::{Finding, digest};
 use crate::judge;

@@ -39,7 +39,7 @@ const STREAM: usize = 100_000;
 const IN_FLIGHT_SEARCHES: u32 = 5;
 /// Bytes a second of QEMU's own first disk until then: so few that the read could not end within the guest's time limit.
 const HELD_BACK: u32 = 100_000;
-/// How long a driver may take to see that a frame has left.
+/// How long a driver may take to see that a frame was sent.
 const REAPED: Duration = Duration::from_secs(120);
 /// Most findings of one kind that are reported.
 const ENOUGH: usize = 8;

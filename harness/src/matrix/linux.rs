@@ -53,7 +53,7 @@ pub fn tests() -> Vec<Test> {
                 ],
             },
         ),
-        // mem_init() asks for swiotlb before init_svm() wants it: with memory below 4 GiB alone there is none.
+        // mem_init() decides about swiotlb before init_svm() requests it: if all memory is below 4 GiB there is none.
         test(
             "no-swiotlb",
             Boot {

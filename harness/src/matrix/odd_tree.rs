@@ -26,7 +26,7 @@ const BAD_TREE: u8 = 2;
 /// How the run ends.
 #[derive(Clone, Copy)]
 enum Ends {
-    /// With the work done, on so many CPUs.
+    /// With the work done, on this number of CPUs.
     Done(&'static str),
     /// With status 2, and this.
     Names(&'static str),

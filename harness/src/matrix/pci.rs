@@ -54,7 +54,7 @@ const TWO_LEVELS: Layout = Layout {
     ids: ["0000:01:05.0", "0000:02:09.0", "0000:00:03.0"],
 };
 
-/// A bridge behind each of two host bridges, and another one beside the first. SLOF does not support such a machine: it
+/// A bridge behind each of two host bridges, and another one next to the first. SLOF does not support such a machine: it
 /// cannot update its tree after the negotiation ("Cannot handle FDT update"), and starts again for ever.
 const BRIDGE_EACH: Layout = Layout {
     name: "bridge-each",

@@ -20,7 +20,7 @@ const EXCEPTION: u8 = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the entry may take to reach its first instructions.
 const SHORTLY: Duration = Duration::from_secs(20);
-/// `andis. r6,r6,0x40` behind `mfmsr r6`: the entry looks at MSR\[S\].
+/// `andis. r6,r6,0x40` behind `mfmsr r6`: the entry tests MSR\[S\].
 const LOOKS_AT_S: [u8; 4] = 0x74c6_0040_u32.to_le_bytes();
 const MSR_SF: u64 = 1 << 63;
 const MSR_S: u64 = 1 << 22;

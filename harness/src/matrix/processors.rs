@@ -141,7 +141,7 @@ fn old_machines(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What QEMU's `help` for an option lists.
+/// The list of QEMU's `help` for an option.
 fn listed(context: &Context, option: &str) -> Result<String, Failure> {
     let output = Command::new(&context.qemu).args([option, "help"]).output();
     let output = output.map_err(|error| Finding::File(context.qemu.clone(), error))?;

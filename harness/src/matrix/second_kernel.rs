@@ -165,7 +165,7 @@ impl Gate for PoolAlone {
     }
 }
 
-/// What the guest writes: each doubleword is its own offset, inverted.
+/// The guest's pattern: each doubleword is its own offset, inverted.
 fn fill_with_pattern(bytes: &mut [u8]) {
     for (offset, word) in (0u64..).step_by(8).zip(bytes.as_chunks_mut::<8>().0) {
         *word = (!offset).to_le_bytes();

@@ -1,6 +1,6 @@
 //! Shows that strict mode finds breaches in real logs.
 //!
-//! All secure guests of the boot tests are held to its rules ([`judge::exposure`]).
+//! The boot tests check all secure guests by its rules ([`judge::exposure`]).
 
 use crate::finding::Finding;
 use crate::judge;

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Time limit of a whole TCP exchange.
 const TCP_PATIENCE: Duration = Duration::from_secs(300);
 
-/// What was exchanged.
+/// The result of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchanged {
     /// Number of bytes that came back, all correct.

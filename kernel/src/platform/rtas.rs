@@ -116,7 +116,7 @@ pub unsafe fn nmi_register(reset: u32, check: u32) -> Result<(), RtasError> {
     unsafe { call_service("ibm,nmi-register", &[reset, check], &mut []) }
 }
 
-/// Calls a service by name, again while it is busy.
+/// Calls a service by name, and repeats the call while the service is busy.
 ///
 /// # Safety
 /// What the service does with these arguments harms nothing that Rust code relies on.

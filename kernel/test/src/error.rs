@@ -26,7 +26,7 @@ pub enum TestError {
     /// All devices are dropped, and part of the pool is still in use.
     #[error("part of the pool was not given back")]
     NotGivenBack,
-    /// Not a single block of so many bytes is free.
+    /// No block of this number of bytes is free.
     #[error("no block of {0} bytes is free")]
     NoBlock(usize),
     /// The word at this address is not the one that was written.

@@ -15,7 +15,7 @@ use virtio_drivers::{BufferDirection, Hal, PAGE_SIZE, PhysAddr};
 /// Bytes of the pool's smallest slot: no two mappings begin in the same one.
 const SLOT: u64 = 512;
 
-/// What the device has been lent, and through which `Dma`. The crate names a buffer by its address only.
+/// A buffer that was given to the device, and its `Dma`. The crate identifies a buffer by its address only.
 struct Lent {
     dma: Dma<Pseries>,
     pool: Option<GpaRange>,

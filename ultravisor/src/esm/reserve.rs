@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn an_overlap_moves_it_just_below_the_entry_whatever_its_alignment() {
         assert_eq!(place(&[(0x1fff_8123, 0x10)], TOP, 0x1_0000), Some(0x1ffe_8123));
-        // The last entry is looked at first, and after a move all of them again.
+        // Entries are checked from the last one on; after a move all are checked again.
         let two = [(0x1ffe_0000, 0x1_0000), (0x1fff_0000, 0x1_0000)];
         assert_eq!(place(&two, TOP, 0x2_0000), Some(0x1ffc_0000));
     }

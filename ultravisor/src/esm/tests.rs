@@ -202,7 +202,7 @@ fn a_development_build_keeps_all_memory_and_logs_what_is_wrong() {
     assert_eq!((report.forgotten, first_byte(&ram, 0x20)), (7, b'h'));
     assert_eq!(map.ranges_in(FrameState::Implicit).len(), 2);
 
-    // The same guest beside a production build.
+    // The same guest with a production build.
     let ram = guest(&tree(&[], &[]));
     ram.write(BASE + 2, b"R").expect("write");
     let report = enter_at(ram, ShareMap::new(RAM), PUBLISHED, TREE).report;

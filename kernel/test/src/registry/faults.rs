@@ -36,7 +36,7 @@ impl fmt::Display for Fault {
 static WAITING: AtomicU64 = AtomicU64::new(0);
 /// Whether it resumes after the call that it made, whatever the interrupt.
 static AFTER_CALL: AtomicBool = AtomicBool::new(false);
-/// What it took, the vector last: 0 for none yet.
+/// Registers of the interrupt; the vector is stored last and is 0 before the first interrupt.
 static DAR: AtomicU64 = AtomicU64::new(0);
 static SRR0: AtomicU64 = AtomicU64::new(0);
 static SRR1: AtomicU64 = AtomicU64::new(0);

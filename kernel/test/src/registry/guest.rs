@@ -4,7 +4,7 @@ use postern_core::cmdline::Options;
 use postern_kernel::devices::set::Devices;
 use postern_kernel::report::Report;
 
-/// What a test works on.
+/// The parts of the guest that a test uses.
 pub struct Guest<'a> {
     /// The command line.
     pub options: &'a Options,

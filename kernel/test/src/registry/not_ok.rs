@@ -23,17 +23,17 @@ pub enum NotOk {
     /// A number differs from the expected one.
     #[error("{what} is {found:#x}, not {wanted:#x}")]
     Differs {
-        /// What it is.
+        /// The number's name.
         what: &'static str,
         /// The number.
         found: u64,
-        /// What it has to be.
+        /// The expected number.
         wanted: u64,
     },
     /// A number is too small or too large.
     #[error("{what}: {found}, not {least} to {most}")]
     Outside {
-        /// What it counts.
+        /// The number's name.
         what: &'static str,
         /// The number.
         found: u64,
