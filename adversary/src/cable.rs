@@ -47,10 +47,10 @@ impl Cable {
         drop(self.kick.write(1));
     }
 
-    /// The peer takes a frame of the guest's, if one comes within `patience`.
+    /// The peer takes a frame of the guest's, if one comes within `timeout`.
     #[must_use]
-    pub fn receive(&self, patience: Duration) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + patience;
+    pub fn receive(&self, timeout: Duration) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + timeout;
         let mut queue = lock(&self.from_guest);
         loop {
             if let Some(frame) = queue.pop_front() {

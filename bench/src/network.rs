@@ -12,7 +12,7 @@ const LOST_FOR_GOOD: Duration = Duration::from_secs(5);
 pub const WINDOW: usize = 32;
 /// Period of the source's pattern in bytes (RFC 864: 95 lines of 74).
 const PERIOD: usize = 95 * 74;
-const TCP_PATIENCE: Duration = Duration::from_secs(30);
+const TCP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// When an exchange is over.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +62,8 @@ impl Moved {
 pub fn datagrams(port: u16, bytes: usize, window: usize, until: Until) -> io::Result<Moved> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect((Ipv4Addr::LOCALHOST, port))?;
-    let patience = if matches!(until, Until::Passed(_)) { LOST } else { LOST_FOR_GOOD };
-    socket.set_read_timeout(Some(patience))?;
+    let timeout = if matches!(until, Until::Passed(_)) { LOST } else { LOST_FOR_GOOD };
+    socket.set_read_timeout(Some(timeout))?;
     let mut block = vec![0x5a; bytes.max(8)];
     let mut answer = vec![0; 2048];
     let (mut sent, mut back, mut waiting) = (0u64, 0u64, 0usize);
@@ -120,8 +120,8 @@ pub fn round_trip(port: u16, time: Duration) -> io::Result<f64> {
 /// Bytes through a TCP echo, in both directions at the same time; each byte is checked.
 pub fn stream(port: u16, time: Duration) -> io::Result<Moved> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(TCP_PATIENCE))?;
-    stream.set_write_timeout(Some(TCP_PATIENCE))?;
+    stream.set_read_timeout(Some(TCP_TIMEOUT))?;
+    stream.set_write_timeout(Some(TCP_TIMEOUT))?;
     let mut out = stream.try_clone()?;
     let start = Instant::now();
     std::thread::scope(|scope| {
@@ -178,8 +178,8 @@ fn expected(index: u64) -> u8 {
 /// Bytes into a guest's discard service, until the guest has acknowledged the last byte.
 pub fn stream_in(port: u16, until: Until) -> io::Result<Moved> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(TCP_PATIENCE))?;
-    stream.set_write_timeout(Some(TCP_PATIENCE))?;
+    stream.set_read_timeout(Some(TCP_TIMEOUT))?;
+    stream.set_write_timeout(Some(TCP_TIMEOUT))?;
     let block = vec![0x5a; 1 << 16];
     let (mut sent, start) = (0u64, Instant::now());
     while until.more(start, sent) {
@@ -197,7 +197,7 @@ pub fn stream_in(port: u16, until: Until) -> io::Result<Moved> {
 /// byte is in flight afterwards.
 pub fn stream_out(port: u16, until: Until) -> io::Result<Moved> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(TCP_PATIENCE))?;
+    stream.set_read_timeout(Some(TCP_TIMEOUT))?;
     let mut block = vec![0; 1 << 16];
     let period: Vec<u8> = (0..PERIOD).map(pattern_byte).collect();
     let (mut back, mut over, start) = (0usize, false, Instant::now());

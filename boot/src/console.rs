@@ -9,7 +9,7 @@ const FIRST_TERMINAL: u64 = 0;
 /// Bytes of one H_PUT_TERM_CHAR.
 const CHUNK: usize = 16;
 /// Calls to a full terminal before its bytes are dropped.
-const PATIENCE: u32 = 100_000;
+const TIMEOUT: u32 = 100_000;
 const H_BUSY: i64 = 1;
 
 /// The terminal. Writing never fails: what it does not take is lost.
@@ -37,7 +37,7 @@ fn put(bytes: &[u8]) {
         }
         let ([high, low], _) = packed.as_chunks::<8>() else { return };
         let args = [FIRST_TERMINAL, chunk.len() as u64, u64::from_be_bytes(*high), u64::from_be_bytes(*low)];
-        for _ in 0..PATIENCE {
+        for _ in 0..TIMEOUT {
             // SAFETY: the bytes go in registers.
             let (status, _) = unsafe { postern_arch::hcall(Hcall::PutTermChar as u64, args) };
             if status != H_BUSY {

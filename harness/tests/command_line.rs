@@ -147,7 +147,7 @@ fn a_qemu_that_dies_after_its_gdb_server_was_there_is_named_with_all_its_words()
     assert_eq!(output.status.code(), Some(1));
     let words = "bogus: no such option\ntry another\npostern: QEMU did not start: try another\n";
     assert_eq!(text(&output.stderr), words);
-    assert!(started.elapsed() < Duration::from_secs(100), "not told before the patience with a socket ended");
+    assert!(started.elapsed() < Duration::from_secs(100), "not told before the timeout with a socket ended");
     stage.assert_nothing_left();
 }
 

@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
         "IRQ-10",
         &[Work],
         "an interrupt at another CPU than its source was routed to",
-        "counted for its queue by whoever takes it; the queue's own CPU looks when its nap ends",
+        "counted for its queue by whoever takes it; the queue's own CPU polls when its sleep ends",
     ),
     tried(
         H,

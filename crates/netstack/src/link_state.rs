@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 /// How often the link's state is read: it may cost a hypercall.
-pub(super) const LINK_LOOK: Duration = Duration::from_millis(100);
+pub(super) const LINK_POLL: Duration = Duration::from_millis(100);
 /// Changes of the link's state that are logged; a link that flaps on is only counted.
 const LINK_CHANGES_LOGGED: u64 = 8;
 
@@ -12,18 +12,18 @@ const LINK_CHANGES_LOGGED: u64 = 8;
 pub(super) struct LinkState {
     pub up: bool,
     /// When it is read again.
-    pub next_look: Duration,
+    pub next_poll: Duration,
     /// Times that it changed.
     pub changes: u64,
 }
 
 impl LinkState {
     /// Reads the state if it is time to, and logs a change.
-    pub fn look(&mut self, now: Duration, is_up: impl FnOnce() -> bool) {
-        if now < self.next_look {
+    pub fn poll(&mut self, now: Duration, is_up: impl FnOnce() -> bool) {
+        if now < self.next_poll {
             return;
         }
-        self.next_look = now.saturating_add(LINK_LOOK);
+        self.next_poll = now.saturating_add(LINK_POLL);
         let up = is_up();
         if up == self.up {
             return;

@@ -3,7 +3,7 @@
 use super::dhcp::{self, LeaseError};
 use super::echo::{Echo, EchoCounters};
 use super::lease::Dhcp;
-use super::link_state::{LINK_LOOK, LinkState};
+use super::link_state::{LINK_POLL, LinkState};
 use super::phy::{FrameCounters, Phy};
 use super::ping::{Pinger, Question};
 use super::requests::{Asked, RequestCounters, Requests};
@@ -154,7 +154,7 @@ impl<L: Link> Stack<L> {
     /// The link is gone.
     pub fn poll(&mut self, clock: &impl Clock) -> Result<(), StackError<L::Error>> {
         let now = self.time.instant(clock);
-        self.link_state.look(self.time.elapsed, || self.phy.link.is_up());
+        self.link_state.poll(self.time.elapsed, || self.phy.link.is_up());
         self.phy.begin(FRAMES_PER_POLL, self.time.elapsed);
         self.forget_connections();
         self.interface.poll_maintenance(now);
@@ -388,18 +388,18 @@ impl<L: Link> Stack<L> {
             return deadline.expired(clock);
         }
         let now = self.time.instant(clock);
-        let due = self.sockets.due(&mut self.interface, now).map_or(LINK_LOOK, |due| {
+        let due = self.sockets.due(&mut self.interface, now).map_or(LINK_POLL, |due| {
             let micros = due.total_micros().saturating_sub(now.total_micros());
             Duration::from_micros(u64::try_from(micros).unwrap_or(0))
         });
-        let asks = self.dhcp.as_ref().map_or(self.link_state.next_look, |dhcp| dhcp.client.due());
+        let asks = self.dhcp.as_ref().map_or(self.link_state.next_poll, |dhcp| dhcp.client.due());
         let ends = self.requests.as_ref().and_then(Requests::due).unwrap_or(Duration::MAX);
-        let due = due.min(self.link_state.next_look.min(asks).min(ends).saturating_sub(self.time.elapsed));
+        let due = due.min(self.link_state.next_poll.min(asks).min(ends).saturating_sub(self.time.elapsed));
         if due.is_zero() {
             return deadline.expired(clock);
         }
-        let Some(nap) = self.phy.link.arm() else { return deadline.expired(clock) };
-        let (over, wake) = deadline.expired_after_nap(clock, nap.min(due));
+        let Some(interval) = self.phy.link.arm() else { return deadline.expired(clock) };
+        let (over, wake) = deadline.expired_after_cede(clock, interval.min(due));
         self.phy.link.disarm(wake);
         over
     }

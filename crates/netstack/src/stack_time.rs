@@ -4,7 +4,7 @@ use core::time::Duration;
 use papr::clock::{Clock, duration};
 use smoltcp::time::Instant;
 
-/// Most time that passes for the stack between two looks, whatever the host does to the clock or to the machine.
+/// Most time that passes for the stack between two polls, whatever the host does to the clock or to the machine.
 ///
 /// `smoltcp` measures round trips in milliseconds and takes seven times one in 32 bits: a week is too long. What is
 /// unanswered is sent again after a minute at most, and is then no longer measured. In the image arithmetic wraps, and
@@ -12,7 +12,7 @@ use smoltcp::time::Instant;
 const LONGEST_STEP: Duration = Duration::from_secs(60);
 
 /// The stack's own time: from 0, never backwards and never by more than a minute, whatever the clock does. What a
-/// clock that leapt is ahead is caught up with at the next looks, so that leases and connections still end.
+/// clock that leapt is ahead is caught up with at the next polls, so that leases and connections still end.
 pub(super) struct StackTime {
     start: u64,
     pub elapsed: Duration,
@@ -50,14 +50,14 @@ mod tests {
         let clock = TestClock::default();
         let mut time = StackTime::new(&clock);
         clock.advance_us(MONTH.as_micros() as u64);
-        let (mut before, mut looks) = (Duration::ZERO, 0);
+        let (mut before, mut polls) = (Duration::ZERO, 0);
         while time.elapsed < MONTH {
             let now = time.instant(&clock);
             assert_eq!(now.total_micros(), time.elapsed.as_micros() as i64);
             assert!(time.elapsed - before <= LONGEST_STEP, "{:?} at once", time.elapsed - before);
-            (before, looks) = (time.elapsed, looks + 1);
+            (before, polls) = (time.elapsed, polls + 1);
         }
-        assert_eq!(looks, 30 * 24 * 60);
+        assert_eq!(polls, 30 * 24 * 60);
         // And then it runs as the clock does.
         time.instant(&clock);
         let caught_up = time.elapsed;

@@ -1,5 +1,6 @@
-//! `ibm,client-architecture-support`: what this kernel is, told to firmware before anything else is asked of it, so that
-//! the hypervisor gives it that and nothing more. Each bit asked for is one that the kernel uses.
+//! `ibm,client-architecture-support`: tells firmware what this kernel supports, before the kernel asks firmware for
+//! anything else. The hypervisor then gives the guest these facilities and no others. The kernel uses every facility
+//! whose bit it sets.
 //!
 //! Source: PAPR+ B.6.2.3; QEMU `hw/ppc/spapr_hcall.c` and `spapr.c`; Linux `arch/powerpc/kernel/prom_init.c`.
 
@@ -10,8 +11,8 @@ use thiserror::Error;
 /// Property of `/chosen`: pairs of a byte's number in option vector 5 and what the platform supports of it.
 pub const PLATFORM_SUPPORT: &str = "ibm,arch-vec-5-platform-support";
 
-/// Processors that the image runs on, by mask and value of the version register, and the modes that a newer one may be
-/// held to, by logical version. The last entry ends the list: `value & !mask != 0` matches no processor.
+/// Processors that the image runs on, by mask and value of the PVR; then the compatibility modes of newer processors,
+/// by logical version. Terminator: `value & !mask != 0` matches no processor.
 const PROCESSORS: [(u32, u32); 7] = [
     (0xffff_0000, 0x004e_0000), // POWER9
     (0xffff_0000, 0x0080_0000), // POWER10
@@ -21,39 +22,40 @@ const PROCESSORS: [(u32, u32); 7] = [
     (0xffff_ffff, 0x0f00_0007), // as a POWER11
     (0xffff_fffe, 0xffff_ffff),
 ];
-/// Vectors that follow, less 1.
+/// Number of option vectors, less 1.
 const VECTORS: u8 = 4;
-/// Vector 1, each with its length less 1: Power ISA 3.0 and 3.1.
+/// Vector 1, after its length less 1: Power ISA 3.0 and 3.1.
 const ARCHITECTURES: [u8; 4] = [2, 0, 0, 0xc0];
-/// Vectors 2 to 4: nothing is asked of memory that firmware lives in, of units, or of the partition.
+/// Vectors 2 to 4: length less 1, and the bit by which firmware ignores the vector.
 const IGNORED: [u8; 2] = [0, 0x80];
 /// Length of vector 5 in bytes.
 const PLATFORM: u8 = 26;
-/// Byte 2 of it: a logical partition; memory that came or may go by blocks, described; messages as interrupts.
+/// Byte 2: logical partition, dynamically reconfigurable memory, MSI.
 const PARTITION: u8 = 0xa1;
-/// Byte 22: such memory is described by runs of blocks instead of one by one.
+/// Byte 22: firmware describes such memory in runs of blocks (`ibm,dynamic-memory-v2`).
 const RUNS: u8 = 0x80;
-/// What bytes 23 and 24 say in their two highest bits: the old way, which is XICS and hash; the new one, which is XIVE
-/// and radix; or, of an offer only, either.
+/// The two highest bits of bytes 23 and 24: 0 selects XICS and hash translation, [`NEW`] selects XIVE and radix
+/// translation. In the platform's offer, 0x80 means either.
 const CHOICE: u8 = 0xc0;
 const NEW: u8 = 0x40;
-/// Byte 26: the guest may invalidate translations itself.
+/// Byte 26: guest translation shootdown (GTSE): the guest invalidates translations itself.
 const INVALIDATES: u8 = 0x40;
 
 const LEN: usize = PROCESSORS.len() * 8 + 1 + ARCHITECTURES.len() + 3 * IGNORED.len() + 1 + PLATFORM as usize;
 
-/// Why firmware is not asked.
+/// Why the kernel does not start the negotiation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unasked {
     /// The platform does not say what it supports.
     #[error("firmware does not say what can be negotiated")]
     NoOffer,
-    /// The platform does not support radix translation. This kernel has no other; asking for it could end the machine.
+    /// The platform does not support radix translation, the only kind that this kernel uses. A request for it could end
+    /// the machine.
     #[error("the platform does not offer radix translation")]
     NoRadix,
 }
 
-/// The processor on which the platform offers no radix translation, and the mode that it is held to.
+/// A processor on which the platform offers no radix translation, and its compatibility mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Processor {
     /// The processor version register (PVR).
@@ -85,21 +87,21 @@ const fn generation(logical: u32) -> &'static str {
     }
 }
 
-/// What is asked for besides radix translation.
+/// What the kernel requests besides radix translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// XIVE in exploitation mode, where there is nothing else: its devices are polled, but to ask for XICS would end
-    /// the machine (QEMU).
+    /// XIVE exploitation mode, requested only where the platform offers nothing else. The kernel then polls its
+    /// devices. A request for XICS would end the machine (QEMU).
     pub xive: bool,
     /// Whether the guest invalidates translations itself.
     pub invalidates: bool,
 }
 
 impl Request {
-    /// What to ask of a platform that supports this.
+    /// What to request of a platform, by its property [`PLATFORM_SUPPORT`]: pairs of a byte's number and its value.
     ///
     /// # Errors
-    /// Why not to ask.
+    /// The platform offers nothing, or no radix translation.
     pub fn of_offer(support: &[u8]) -> Result<Self, Unasked> {
         let byte = |number: u8| {
             let pairs = support.chunks_exact(2);
@@ -120,7 +122,7 @@ impl Request {
         })
     }
 
-    /// The structure that the method takes the address of.
+    /// The structure whose address firmware's method takes.
     #[must_use]
     pub fn vectors(self) -> Vectors {
         let mut platform = [0; PLATFORM as usize];

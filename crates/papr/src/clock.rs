@@ -1,4 +1,4 @@
-//! Time, and waits that end: by the timebase and, should the clock stand still, by a count.
+//! Time, and bounded waits: each ends by the timebase or, if the clock stands still, after a number of polls.
 
 use core::time::Duration;
 
@@ -8,22 +8,22 @@ pub trait Clock {
     fn now(&self) -> u64;
     /// Ticks per second; not 0.
     fn frequency(&self) -> u64;
-    /// Called once a turn of a waiting loop.
+    /// Called once in each iteration of a polling loop.
     fn relax(&self) {
         core::hint::spin_loop();
     }
-    /// Gives the CPU up until an interrupt arrives or `until` has come, whichever is first; it may return for no
-    /// reason. A clock that cannot is only relaxed.
+    /// Cedes the CPU until an interrupt arrives or `until` has come, whichever is first. It may return earlier, for no
+    /// reason. The default only calls [`Self::relax`].
     fn idle(&self, until: u64) -> Wake {
         let _ = until;
         self.relax();
         Wake::Event
     }
-    /// Ticks from the end of a sleep to the CPU being back; 0 where a CPU cannot be given up.
-    fn sleep_price(&self) -> u64 {
+    /// Wake latency in ticks: from the end of a sleep until the CPU runs again; 0 where the CPU is never ceded.
+    fn wake_latency(&self) -> u64 {
         0
     }
-    /// Which CPU looks at the clock: a number of its own, not 0 and below 2^63; 1 where CPUs have none.
+    /// Number of the calling CPU: unique, not 0 and below 2^63; 1 where CPUs have no numbers.
     fn here(&self) -> u64 {
         1
     }
@@ -32,22 +32,21 @@ pub trait Clock {
 /// What ended [`Clock::idle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// An interrupt of a device or of another CPU, or nothing that is known.
+    /// An interrupt of a device or of another CPU, or no known cause.
     Event,
     /// The decrementer reached the end of the sleep.
     Timer,
 }
 
-/// A wait that ends twice: at a moment, or after a number of looks.
+/// A wait that ends at a moment or after a number of polls, whichever is first.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
     end: u64,
-    looks_left: u64,
+    polls_left: u64,
 }
 
-/// Looks that a wait allows itself for each millisecond asked for, generous for any real machine: the
-/// count is there for a clock that stands still, not for one that runs.
-const LOOKS_PER_MS: u64 = 50_000;
+/// Most polls per millisecond of a wait. No real machine reaches this: the count ends a wait whose clock stands still.
+const POLLS_PER_MS: u64 = 50_000;
 
 impl Deadline {
     /// A deadline `wait` from now.
@@ -56,33 +55,34 @@ impl Deadline {
         let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         Self {
             end: clock.now().saturating_add(ticks(clock, wait)),
-            looks_left: ms.saturating_add(1).saturating_mul(LOOKS_PER_MS),
+            polls_left: ms.saturating_add(1).saturating_mul(POLLS_PER_MS),
         }
     }
 
-    /// Counts one look; true when the wait is over.
+    /// Counts one poll; true when the wait is over.
     pub fn expired(&mut self, clock: &impl Clock) -> bool {
-        self.looks_left = self.looks_left.saturating_sub(1);
-        if self.looks_left == 0 || clock.now() >= self.end {
+        self.polls_left = self.polls_left.saturating_sub(1);
+        if self.polls_left == 0 || clock.now() >= self.end {
             return true;
         }
         clock.relax();
         false
     }
 
-    /// As [`Self::expired`], but gives the CPU up in between, for `nap` at most. The second part says what ended
-    /// the nap.
-    pub fn expired_after_nap(&mut self, clock: &impl Clock, nap: Duration) -> (bool, Wake) {
+    /// As [`Self::expired`], but cedes the CPU for `interval` at most. The second value says what ended the cede.
+    pub fn expired_after_cede(&mut self, clock: &impl Clock, interval: Duration) -> (bool, Wake) {
         let before = clock.now();
-        self.looks_left = self.looks_left.saturating_sub(1);
-        if self.looks_left == 0 || before >= self.end {
+        self.polls_left = self.polls_left.saturating_sub(1);
+        if self.polls_left == 0 || before >= self.end {
             return (true, Wake::Event);
         }
-        let nap = ticks(clock, nap);
-        let wake = clock.idle(before.saturating_add(nap).min(self.end));
-        if wake == Wake::Timer && clock.now().saturating_sub(before) < nap / 2 && clock.now() < self.end {
-            // The timer and the clock do not agree: one that stands still must not hold us up nap by nap.
-            self.looks_left = self.looks_left.saturating_sub(LOOKS_PER_MS);
+        let interval = ticks(clock, interval);
+        let wake = clock.idle(before.saturating_add(interval).min(self.end));
+        if wake == Wake::Timer && clock.now().saturating_sub(before) < interval / 2 && clock.now() < self.end
+        {
+            // The timer ended the cede, but the clock hardly moved. Count a millisecond of polls, so that a clock that
+            // stands still cannot prolong the wait.
+            self.polls_left = self.polls_left.saturating_sub(POLLS_PER_MS);
         }
         (false, wake)
     }
@@ -110,8 +110,8 @@ pub fn duration(clock: &impl Clock, ticks: u64) -> Duration {
     Duration::from_nanos(nanos.unwrap_or(u64::MAX))
 }
 
-/// `part * to / of` of a part that is less than `of`, which is not 0: with numbers of 64 bits where they hold the
-/// product, since others are divided by a loop.
+/// `part * to / of`, for `part < of` and `of != 0`. Uses 64 bits where the product fits, because a 128-bit division is
+/// a loop.
 fn scaled(part: u64, to: u64, of: u64) -> u64 {
     match part.checked_mul(to) {
         Some(product) => product.checked_div(of).unwrap_or(0),
@@ -128,27 +128,27 @@ mod tests {
     use core::cell::Cell;
     use postern_cases::case;
 
-    /// Naps end by the timer; the clock moves by `step` in each.
-    struct Napping {
+    /// Every cede ends by the timer, and the clock moves by `step` in it.
+    struct Ceding {
         now: Cell<u64>,
-        naps: Cell<u64>,
+        cedes: Cell<u64>,
         step: u64,
         wake: Wake,
     }
 
-    impl Napping {
+    impl Ceding {
         fn new(step: u64, wake: Wake) -> Self {
-            Self { now: Cell::new(0), naps: Cell::new(0), step, wake }
+            Self { now: Cell::new(0), cedes: Cell::new(0), step, wake }
         }
 
         fn wait(&self, wait: Duration) -> u64 {
             let mut deadline = Deadline::after(self, wait);
-            while !deadline.expired_after_nap(self, Duration::from_millis(10)).0 {}
-            self.naps.get()
+            while !deadline.expired_after_cede(self, Duration::from_millis(10)).0 {}
+            self.cedes.get()
         }
     }
 
-    impl Clock for Napping {
+    impl Clock for Ceding {
         fn now(&self) -> u64 {
             self.now.get()
         }
@@ -156,7 +156,7 @@ mod tests {
             1_000_000
         }
         fn idle(&self, until: u64) -> Wake {
-            self.naps.set(self.naps.get() + 1);
+            self.cedes.set(self.cedes.get() + 1);
             self.now.set((self.now.get() + self.step).min(until));
             self.wake
         }
@@ -193,21 +193,21 @@ mod tests {
     }
 
     #[test]
-    fn naps_fill_the_wait_and_the_last_is_cut() {
-        let clock = Napping::new(u64::MAX / 2, Wake::Timer);
+    fn cedes_fill_the_wait_and_the_last_is_cut() {
+        let clock = Ceding::new(u64::MAX / 2, Wake::Timer);
         assert_eq!(clock.wait(Duration::from_millis(25)), 3);
         assert_eq!(clock.now.get(), 25_000);
     }
 
     #[test]
-    fn stalled_clock_ends_a_wait_of_naps_by_their_number() {
+    fn stalled_clock_ends_a_wait_of_cedes_by_their_number() {
         case!("IRQ-06", Work);
-        assert!(Napping::new(0, Wake::Timer).wait(Duration::from_secs(1)) <= 1001);
+        assert!(Ceding::new(0, Wake::Timer).wait(Duration::from_secs(1)) <= 1001);
     }
 
     #[test]
     fn interrupts_that_wake_early_do_not_shorten_the_wait() {
-        let clock = Napping::new(20, Wake::Event);
+        let clock = Ceding::new(20, Wake::Event);
         clock.wait(Duration::from_secs(1));
         assert_eq!(clock.now.get(), 1_000_000);
     }

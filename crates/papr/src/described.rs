@@ -3,7 +3,8 @@
 use crate::addr::{Gpa, GpaRange};
 use alloc::vec::Vec;
 
-/// The ranges that a machine's description names; any of them may be a lie. In bytes.
+/// The ranges that the machine's description names, in bytes. The host chooses all of them, and nothing is validated
+/// here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Described {
     /// Memory, by ascending address.

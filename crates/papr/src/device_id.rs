@@ -1,4 +1,4 @@
-//! The name of a device, everywhere: in config space, in the pool, in facts and in errors.
+//! The identity of a device: in config space, in the pool, in facts and in errors.
 
 use core::fmt;
 
@@ -23,8 +23,7 @@ impl DeviceId {
         Some(Self { domain, routing: u16::from_be_bytes([bus, device << 3 | function]) })
     }
 
-    /// The function whose routing ID on the buses of `domain` this is: bus in bits 15..8, device in 7..3,
-    /// function in 2..0.
+    /// The function with this routing ID on the buses of `domain`: bus in bits 15..8, device in 7..3, function in 2..0.
     #[must_use]
     pub const fn from_routing(domain: u16, routing: u16) -> Self {
         Self { domain, routing }

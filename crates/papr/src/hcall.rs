@@ -1,4 +1,4 @@
-//! Hypervisor calls (`sc 1`): the closed list this kernel makes, and what may come back.
+//! Hypervisor calls (`sc 1`): the closed list of calls that this kernel makes, and their status codes.
 //!
 //! Numbers and codes: PAPR+ 14.5; QEMU `include/hw/ppc/spapr.h`. The list is closed because the published
 //! ultravisor aborts the host at a number outside its own table (`core/hcall.c`).
@@ -15,31 +15,31 @@ pub enum Hcall {
     GetTce = 0x1c,
     /// H_PUT_TCE: liobn, ioba, tce
     PutTce = 0x20,
-    /// size, address -> value, as a big-endian CPU would see it
+    /// H_LOGICAL_CI_LOAD: size, address -> value, as a big-endian CPU reads it
     LogicalCiLoad = 0x3c,
     /// H_LOGICAL_CI_STORE: size, address, value
     LogicalCiStore = 0x40,
-    /// terminal -> length, 16 bytes
+    /// H_GET_TERM_CHAR: terminal -> length, 16 bytes
     GetTermChar = 0x54,
-    /// terminal, length (at most 16), 16 bytes
+    /// H_PUT_TERM_CHAR: terminal, length (at most 16), 16 bytes
     PutTermChar = 0x58,
-    /// xirr: the interrupt is done with; the priority in its top byte is in force again
+    /// H_EOI: xirr. Ends the interrupt and restores the priority in the top byte.
     Eoi = 0x64,
-    /// priority below which interrupts are kept back
+    /// H_CPPR: priority. Masks interrupts that are not more urgent.
     Cppr = 0x68,
-    /// server, priority of its request (0xff: none)
+    /// H_IPI: server, priority of its request (0xff: none)
     Ipi = 0x6c,
-    /// -> xirr: what has arrived, which is thereby taken
+    /// H_XIRR: -> xirr. Accepts the most urgent pending interrupt.
     Xirr = 0x74,
-    /// Gives the CPU up until an interrupt; returns with MSR\[EE\] set
+    /// H_CEDE: gives the CPU up until an interrupt; returns with MSR\[EE\] set
     Cede = 0xe0,
     /// H_STUFF_TCE: liobn, ioba, tce, count
     StuffTce = 0x138,
-    /// flags, resource, value 1, value 2
+    /// H_SET_MODE: flags, resource, value 1, value 2
     SetMode = 0x31c,
-    /// flags, base, page size, log2 of the size less 12
+    /// H_REGISTER_PROC_TBL: flags, base, page size, log2 of the size less 12
     RegisterProcTbl = 0x37c,
-    /// address of the RTAS argument block
+    /// H_RTAS: address of the argument block
     Rtas = 0xf000,
 }
 
@@ -79,12 +79,12 @@ pub enum HcallError {
     /// H_UNSUPPORTED (-67): the call is not supported in this state.
     #[error("H_UNSUPPORTED")]
     Unsupported,
-    /// A code this call does not have.
+    /// A status code with no name here.
     #[error("unknown hcall status {0}")]
     Unknown(i64),
 }
 
-/// What came back in r3 and r4..r7, unjudged.
+/// Registers r3 to r7 after an hcall, not validated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HcallReturn {
     /// r3: the status.
@@ -97,7 +97,7 @@ impl HcallReturn {
     /// The outputs, when the status is H_SUCCESS.
     ///
     /// # Errors
-    /// The status by its name.
+    /// Every other status, by its name.
     pub fn ok(self) -> Result<[u64; 4], HcallError> {
         Err(match self.status {
             0 => return Ok(self.out),

@@ -1,5 +1,5 @@
-//! What a host bridge's node of the tree says about addresses: which of the CPU's lead to its bus, and which bus addresses
-//! lead through its DMA window.
+//! What a host bridge's node of the tree says about addresses: which CPU addresses lead to its bus, and which bus
+//! addresses its DMA window has.
 //!
 //! Source: IEEE 1275 PCI Bus Binding 2.1, `ranges`; LoPAPR B.6.1.1, `ibm,dma-window`.
 
@@ -41,7 +41,7 @@ pub struct Window {
     pub len: u64,
 }
 
-/// Why no device is placed behind a bridge with these `ranges`.
+/// Why a bridge's `ranges` cannot be used: no BAR is placed in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum WindowError {
     /// A window of no bytes.
@@ -107,10 +107,10 @@ fn bus_overlap(a: &Window, b: &Window) -> bool {
 /// Log2 of the bytes that an entry of the default DMA window maps.
 const DEFAULT_PAGE_SHIFT: u32 = 12;
 
-/// Pages of a DMA window at most, 64 GiB of the smallest: each is cleared by a call, and the host may claim any size.
+/// Most pages of a DMA window: 64 GiB of 4 KiB pages. The host may claim any size, and the kernel clears each entry.
 const MOST_PAGES: u64 = 1 << 24;
 
-/// A DMA window that cannot be used: no whole page, not aligned to pages, wrapping, or of too many pages.
+/// A DMA window that cannot be used: not a whole number of pages, not aligned to pages, wrapping, or of too many pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("TCE window {liobn:#x} at {base:#x}+{size:#x} is malformed")]
 pub struct BadDmaWindow {
@@ -122,8 +122,8 @@ pub struct BadDmaWindow {
     pub size: u64,
 }
 
-/// What the tree or a service of RTAS says of a DMA window. The numbers make sense; whether the hypervisor keeps such a
-/// table is not known.
+/// A DMA window as the tree or an RTAS service describes it. The numbers are consistent; the hypervisor may still have
+/// no such table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DmaWindowSpec {
     liobn: u32,
@@ -136,7 +136,7 @@ impl DmaWindowSpec {
     /// Checks `ibm,dma-window`: number of the table, first bus address, length in bytes.
     ///
     /// # Errors
-    /// No whole page, not aligned to pages, wrapping, or more than 64 GiB.
+    /// Not a whole number of pages, not aligned to pages, wrapping, or more than 64 GiB.
     pub fn new(liobn: u32, base: u64, size: u64) -> Result<Self, BadDmaWindow> {
         Self::with_pages(liobn, base, size, DEFAULT_PAGE_SHIFT)
     }
@@ -144,7 +144,7 @@ impl DmaWindowSpec {
     /// As [`Self::new`], for pages of `2^page_shift` bytes.
     ///
     /// # Errors
-    /// As for [`Self::new`]; of larger pages there may be as many as 64 GiB have of the smallest.
+    /// As for [`Self::new`], but larger pages may be as many as 64 GiB has of 4 KiB.
     pub fn with_pages(liobn: u32, base: u64, size: u64, page_shift: u32) -> Result<Self, BadDmaWindow> {
         let page = 1u64.wrapping_shl(page_shift);
         let whole = size >= page && size.is_multiple_of(page) && base.is_multiple_of(page);

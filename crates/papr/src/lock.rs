@@ -1,8 +1,7 @@
-//! The lock between CPUs. The hypervisor may stop any CPU at any instruction, while it holds a lock, and for ever: so
-//! each wait ends, with [`Stuck`], and what a CPU that stands still was at is left to it alone.
+//! A lock between CPUs. The hypervisor may stop any CPU at any instruction for ever, also one that holds a lock. So
+//! each wait is bounded and ends with [`Stuck`], and nobody uses what a stopped CPU holds.
 //!
-//! A lock is stolen by nobody but the report that ends the run, from the holder that it saw, and only where it guards
-//! no value.
+//! Only the report that ends the run steals a lock, from the holder that it saw, and only a lock without a value.
 
 #![allow(unsafe_code, reason = "the value is shared by those who hold the lock one after the other")]
 
@@ -16,20 +15,20 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use thiserror::Error;
 
-/// How long another CPU is waited for: much longer than any holds a lock that is not stopped in the middle.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for another CPU: much longer than a CPU that runs holds any lock.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Whether this is the build that waits for a lock as long as another CPU keeps it.
+/// Whether this is the sabotaged build that waits for a lock without a timeout.
 const WAITS_FOR_EVER: bool = cfg!(sabotage_careless);
 
 /// The lock is free.
 const FREE: u64 = 0;
-/// Holder of a lock that nobody steals: which CPU that is does not matter.
+/// Holder of a lock with a value: nobody steals it, so the CPU's number does not matter.
 const SOMEBODY: u64 = 1;
-/// Set beside the holder when it was waited for in vain: the next one does not wait.
+/// Set beside the holder after a wait for it timed out: the next CPU does not wait.
 const GIVEN_UP: u64 = 1 << 63;
 
-/// Another CPU holds what this lock guards, and does not go on.
+/// Another CPU holds this lock and does not release it. The text names what the lock guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("another CPU stands still with the {0}")]
 pub struct Stuck(pub &'static str);
@@ -54,7 +53,7 @@ impl<T> fmt::Debug for Lock<T> {
     }
 }
 
-/// The lock, held until this is dropped.
+/// A held lock; dropping this releases it.
 #[derive(Debug)]
 pub struct Guard<'a, T> {
     lock: &'a Lock<T>,
@@ -64,14 +63,14 @@ pub struct Guard<'a, T> {
 }
 
 impl<T> Lock<T> {
-    /// Free. `name` says what it guards, after "the".
+    /// A free lock. `name` says what it guards, without "the", for [`Stuck`].
     #[must_use]
     #[cfg(not(loom))]
     pub const fn new(name: &'static str, value: T) -> Self {
         Self { holder: AtomicU64::new(FREE), name, value: UnsafeCell::new(value) }
     }
 
-    /// Free. `name` says what it guards, after "the".
+    /// A free lock. `name` says what it guards, without "the", for [`Stuck`].
     #[must_use]
     #[cfg(loom)]
     pub fn new(name: &'static str, value: T) -> Self {
@@ -86,42 +85,42 @@ impl<T> Lock<T> {
         Some(self.guard(here))
     }
 
-    /// Waits for the lock, for [`PATIENCE`] at most; not at all for a CPU that was waited for in vain before.
+    /// Waits for the lock, for [`TIMEOUT`] at most. Does not wait if a wait for the same holder has timed out before.
     ///
     /// # Errors
-    /// Another CPU keeps it, or this one has it already.
+    /// Another CPU keeps it, or this CPU holds it already.
     #[inline]
     pub fn take(&self, clock: &impl Clock) -> Result<Guard<'_, T>, Stuck> {
         let here = Self::as_holder(clock);
         if self.hold(here).is_err() {
-            self.wait(clock, here, PATIENCE)?;
+            self.wait(clock, here, TIMEOUT)?;
         }
         Ok(self.guard(here))
     }
 
-    /// As [`Self::take`], with another patience.
+    /// As [`Self::take`], with another timeout.
     ///
     /// # Errors
     /// As [`Self::take`].
-    pub fn take_within(&self, clock: &impl Clock, patience: Duration) -> Result<Guard<'_, T>, Stuck> {
+    pub fn take_within(&self, clock: &impl Clock, timeout: Duration) -> Result<Guard<'_, T>, Stuck> {
         let here = Self::as_holder(clock);
-        self.wait(clock, here, patience)?;
+        self.wait(clock, here, timeout)?;
         Ok(self.guard(here))
     }
 
-    /// The value, of a lock that nobody else knows of.
+    /// The value of a lock that nobody else can reach.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.value.into_inner()
     }
 
-    /// What the holder is noted as. A lock with a value costs less.
+    /// What `holder` is set to. A lock with a value needs no CPU number, which costs less.
     #[inline]
     fn as_holder(clock: &impl Clock) -> u64 {
         if size_of::<T>() > 0 { SOMEBODY } else { clock.here() }
     }
 
-    /// Holds the lock for `here`, or tells who holds it.
+    /// Takes the lock for `here`, or returns its holder.
     #[inline]
     fn hold(&self, here: u64) -> Result<(), u64> {
         self.holder.compare_exchange(FREE, here, Ordering::Acquire, Ordering::Relaxed).map(drop)
@@ -134,8 +133,8 @@ impl<T> Lock<T> {
     }
 
     #[cold]
-    fn wait(&self, clock: &impl Clock, here: u64, patience: Duration) -> Result<(), Stuck> {
-        let mut deadline = Deadline::after(clock, patience);
+    fn wait(&self, clock: &impl Clock, here: u64, timeout: Duration) -> Result<(), Stuck> {
+        let mut deadline = Deadline::after(clock, timeout);
         loop {
             let Err(holder) = self.hold(here) else { return Ok(()) };
             if holder & GIVEN_UP != 0 {
@@ -148,7 +147,7 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Notes, and says, that `holder` was waited for in vain, unless it has gone on.
+    /// Marks and logs that the wait for `holder` timed out, unless the holder has changed.
     fn give_up(&self, holder: u64) {
         let given_up = holder | GIVEN_UP;
         if self.holder.compare_exchange(holder, given_up, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
@@ -156,11 +155,11 @@ impl<T> Lock<T> {
         }
     }
 
-    /// Frees the lock, if CPU `here` holds it still: one that was stolen is the thief's.
+    /// Frees the lock if CPU `here` still holds it: a stolen lock is the thief's.
     #[inline]
     fn release(&self, here: u64) {
         if size_of::<T>() > 0 {
-            // Nobody steals it, and a store costs less.
+            // Nobody steals a lock with a value, and a store costs less.
             self.holder.store(FREE, Ordering::Release);
             return;
         }
@@ -177,8 +176,7 @@ impl Lock<()> {
         self.holder.load(Ordering::Relaxed) & !GIVEN_UP == clock.here()
     }
 
-    /// For the report that ends the run, which has the lock in any case: from a CPU that is waited for in vain it is
-    /// taken away.
+    /// For the report that ends the run: always gets the lock, after the timeout from a CPU that keeps it.
     pub fn take_to_end_the_run(&self, clock: &impl Clock) -> Guard<'_, ()> {
         loop {
             if let Ok(guard) = self.take(clock) {
@@ -191,7 +189,7 @@ impl Lock<()> {
         }
     }
 
-    /// False when another CPU than `holder` has the lock by now.
+    /// False if another CPU than `holder` has the lock now.
     fn steal(&self, holder: u64, here: u64) -> bool {
         self.holder.compare_exchange(holder, here, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
@@ -223,6 +221,6 @@ impl<T> Drop for Guard<'_, T> {
 }
 
 #[cfg(all(test, loom))]
-mod interleavings;
+mod loom_tests;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,5 @@
-//! Atomics that are the kernel's own, or loom's if they are made inside [`model`]. So a model runs the very
-//! code that the kernel runs, and a twin runs it on a processor that does one thing wrong.
+//! Atomics of builds for loom: loom's inside [`model`], the processor's elsewhere. A model runs the kernel's own code;
+//! its twin runs it on a processor with one fault, and must fail.
 
 #![allow(
     missing_docs,
@@ -18,7 +18,7 @@ use loom::sync::{Arc, Mutex};
 use loom::thread;
 use std::thread_local;
 
-/// What a twin's processor does wrong.
+/// The fault of a twin's processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrong {
     Nothing,
@@ -26,30 +26,30 @@ pub enum Wrong {
     Unordered,
     /// An addition is a load and a store.
     Separate,
-    /// A doubleword is stored by halves, the upper one of which is 0 until it comes.
+    /// A doubleword is stored in two halves; the upper half is 0 in between.
     Halved,
 }
 
 thread_local! {
     /// Set while a model runs; all of its threads are coroutines of one thread.
-    static WATCHED: Cell<Option<Wrong>> = const { Cell::new(None) };
+    static FAULT: Cell<Option<Wrong>> = const { Cell::new(None) };
 }
 
-/// Runs `model` in every order of steps, on a processor with this fault.
+/// Runs `model` in every interleaving, on a processor with this fault.
 pub fn model(wrong: Wrong, model: impl Fn() + Send + Sync + 'static) {
     struct Over;
     impl Drop for Over {
         fn drop(&mut self) {
-            WATCHED.set(None);
+            FAULT.set(None);
         }
     }
     let _over = Over;
-    WATCHED.set(Some(wrong));
+    FAULT.set(Some(wrong));
     loom::model(model);
 }
 
 fn is_wrong(wrong: Wrong) -> bool {
-    WATCHED.get() == Some(wrong)
+    FAULT.get() == Some(wrong)
 }
 
 fn order(order: Ordering) -> Ordering {
@@ -69,7 +69,7 @@ macro_rules! atomic {
 
         impl $name {
             pub fn new(value: $value) -> Self {
-                Self(match WATCHED.get() {
+                Self(match FAULT.get() {
                     None => Either::Kernel(core::sync::atomic::$name::new(value)),
                     Some(_) => Either::Loom(loom::sync::atomic::$name::new(value)),
                 })
@@ -99,8 +99,8 @@ impl AtomicBool {
 }
 
 impl AtomicU32 {
-    /// For loom an exchange: a plain store may come between the load and the store of an addition there, as it may on
-    /// no processor (loom's `rt/atomic.rs` leaves the atomicity of read-modify-writes open).
+    /// For loom an exchange: loom lets a plain store come between the load and the store of an addition, which no
+    /// processor does (loom's `rt/atomic.rs` leaves the atomicity of read-modify-writes open).
     pub fn store(&self, value: u32, ordering: Ordering) {
         match &self.0 {
             Either::Kernel(atomic) => atomic.store(value, ordering),
@@ -135,7 +135,7 @@ impl AtomicU64 {
         }
     }
 
-    /// For loom an exchange, as that of [`AtomicU32`].
+    /// For loom an exchange, as in [`AtomicU32::store`].
     pub fn store(&self, value: u64, ordering: Ordering) {
         match &self.0 {
             Either::Kernel(atomic) => atomic.store(value, ordering),
@@ -173,8 +173,8 @@ impl Interrupt {
         self.over.store(true, Ordering::Release);
     }
 
-    /// H_CEDE and what is done after it: sleeps until one is pending, and takes it. There is no timer here: to sleep
-    /// when nobody raises it any more is to sleep for ever.
+    /// H_CEDE: sleeps until an interrupt is pending, and takes it. There is no timer, so a sleep after the last
+    /// interrupt never ends and fails the test.
     pub fn cede(&self) {
         loop {
             let over = self.over.load(Ordering::Acquire);
@@ -186,7 +186,7 @@ impl Interrupt {
         }
     }
 
-    /// A CPU that forgets what came before it slept.
+    /// A twin's H_CEDE: it drops an interrupt that was pending before the sleep.
     pub fn cede_from_now_on(&self) {
         *self.pending.lock().unwrap() = false;
         self.cede();

@@ -1,7 +1,6 @@
-//! Parts of a wider word, where cutting it is what is meant: a register of a few bytes, the two halves of a BUID.
+//! Parts of a wider word, by explicit truncation: a register of a few bytes, the two halves of a BUID.
 //!
-//! `as` would cut without saying whether that is meant, so it is denied; a number that must fit goes
-//! through `try_from`.
+//! `as` truncates silently, so the lints deny it; a number that must fit goes through `try_from`.
 
 /// Bits 7 to 0.
 #[must_use]
@@ -37,8 +36,8 @@ pub const fn cells(word: u64) -> [u32; 2] {
     [high_u32(word), low_u32(word)]
 }
 
-/// As an index or a length in memory. Where a pointer has 32 bits (the tests run there, too) a larger number becomes
-/// one that no slice is as long as.
+/// The word as an index or a length. Where a pointer has 32 bits (tests run there, too), a larger number becomes
+/// `usize::MAX`, which is outside of every slice.
 #[must_use]
 pub fn index(word: u64) -> usize {
     usize::try_from(word).unwrap_or(usize::MAX)

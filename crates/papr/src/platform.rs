@@ -1,5 +1,5 @@
-//! The traits between decisions and hardware. The kernel implements them with instructions and calls, the
-//! tests with models of an honest or a lying machine.
+//! The traits between decisions and hardware. The kernel implements them with instructions and calls, tests with models
+//! of an honest or a hostile machine.
 
 #![allow(unsafe_code, reason = "raw calls are `unsafe fn`; one typed function per call stands before each")]
 
@@ -12,17 +12,17 @@ use thiserror::Error;
 
 /// The hypervisor, through `sc 1`. [`crate::hcall::calls`] has a typed function for each call.
 pub trait Hypervisor {
-    /// Makes one hcall. Nothing about the answer has been judged.
+    /// Makes one hcall. The answer is not validated.
     ///
     /// # Safety
-    /// The call changes no memory that Rust code relies on and lets no device at any; or the caller owns the
+    /// The call changes no memory that Rust code relies on and gives no device access to memory; or the caller owns the
     /// memory that the arguments name.
     unsafe fn hcall(&self, call: Hcall, args: [u64; 4]) -> HcallReturn;
 }
 
 /// The ultravisor, through `sc 2`.
 pub trait Ultravisor {
-    /// Makes one ultracall and returns r3, unjudged.
+    /// Makes one ultracall and returns r3, not validated.
     ///
     /// # Safety
     /// The caller owns every frame that the arguments name, and no reference to its bytes exists: the call
@@ -32,16 +32,16 @@ pub trait Ultravisor {
 
 /// The files of the ESM blob, through UV_ESMB_GET_FILE. [`crate::ultracall::file`] reads them.
 pub trait BlobFiles {
-    /// Makes one call for a file's bytes from `offset` on. `name` is registers: the first byte is the most significant one
-    /// of the first; `data` is what the answer's registers hold in that order. Returns r3, unjudged. Nothing else keeps
-    /// anything of the answer, no register and no memory.
+    /// Makes one call for a file's bytes from `offset` on. `name` is the argument registers, most significant byte
+    /// first; `data` receives the answer's registers in that order. Returns r3, not validated. The implementation keeps
+    /// no part of the answer in any register or memory.
     fn get_file(&self, offset: u64, name: &[u64; 8], data: &mut [u8; 64]) -> i64;
 }
 
 /// Run-time abstraction services, through H_RTAS.
 pub trait Rtas {
-    /// Calls a service by the token that the tree has for it, and copies as many return words as `rets` has,
-    /// without the status word. Busy answers have been retried, within a bound.
+    /// Calls a service by its token in the tree, and copies `rets.len()` return words, without the status word. Busy
+    /// answers have been retried, within a bound.
     ///
     /// # Errors
     /// The status, or why no call was made.
@@ -77,14 +77,14 @@ impl Width {
 /// Memory that a device may read and write at any moment. A handle, cheap to clone; no reference to the
 /// bytes can be had, only copies in and out, each byte accessed once.
 ///
-/// An access that is not wholly inside is refused: reads leave `out` zeroed, loads answer 0, writes do
-/// nothing. Callers compute offsets from their own private numbers, so a refusal is a mistake of ours;
-/// implementations report it in debug builds.
+/// An access that is not wholly inside is refused: reads leave `out` zeroed, loads return 0, writes do nothing. Callers
+/// compute offsets from their own private numbers, so a refusal is a bug of the caller; implementations report it in
+/// debug builds.
 ///
 /// # Implementation safety
-/// The bytes of a piece are memory that no Rust reference points into and that nothing else is kept in, as long as the
-/// piece or any clone or part of it lives. [`Self::gpa`] and [`Self::len`] name those bytes and no others: devices are
-/// given them to write to. No call touches a byte outside.
+/// As long as the piece or any clone or part of it lives, no Rust reference points to its bytes and nothing else uses
+/// them. [`Self::gpa`] and [`Self::len`] name exactly those bytes: devices are told to write there. No call touches a
+/// byte outside.
 pub unsafe trait DeviceMemory: Clone + fmt::Debug {
     /// Length of this piece in bytes.
     fn len(&self) -> usize;
@@ -102,7 +102,7 @@ pub unsafe trait DeviceMemory: Clone + fmt::Debug {
     fn write(&self, offset: usize, data: &[u8]);
     /// Writes `len` zeros from `offset` on.
     fn zero(&self, offset: usize, len: usize);
-    /// Copies out, into private memory, and writes zeros to where it read.
+    /// Copies out, into private memory, and zeroes the bytes that it read.
     fn take(&self, offset: usize, out: &mut [u8]) {
         self.read(offset, out);
         self.zero(offset, out.len());
@@ -111,7 +111,7 @@ pub unsafe trait DeviceMemory: Clone + fmt::Debug {
     fn load16(&self, offset: usize) -> u16;
     /// One little-endian 32-bit load at an offset divisible by 4.
     fn load32(&self, offset: usize) -> u32;
-    /// Two loads as by [`Self::load32`], at `offset`, which is divisible by 8, and 4 bytes after it; or one of both.
+    /// Two loads as by [`Self::load32`], at `offset` (divisible by 8) and 4 bytes after it; or one 64-bit load of both.
     fn load_pair(&self, offset: usize) -> [u32; 2] {
         [self.load32(offset), self.load32(offset.wrapping_add(4))]
     }
@@ -131,8 +131,8 @@ pub unsafe trait DeviceMemory: Clone + fmt::Debug {
 /// Orders accesses to [`DeviceMemory`] as seen by a device.
 ///
 /// # Implementation safety
-/// They order as each says: a buffer is given back when the ring's index was read, and a device of an ordinary guest has
-/// written it before.
+/// Each method orders accesses as it says. Drivers rely on it: they return a buffer after they read the ring's index,
+/// and the device of a normal guest wrote the buffer before the index.
 pub unsafe trait Barriers {
     /// Stores before it are seen before stores after it (`lwsync`).
     fn write_barrier(&self);
@@ -142,7 +142,7 @@ pub unsafe trait Barriers {
     fn full_barrier(&self);
 }
 
-/// Why the kernel must not go on: confidentiality or memory integrity cannot be promised any more.
+/// Why the kernel must stop: confidentiality or memory integrity cannot be promised any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum HaltReason {
     /// In secure mode an address outside the shared pool was about to reach a device.
@@ -163,13 +163,13 @@ pub unsafe trait Platform: Hypervisor + Barriers + crate::clock::Clock {
     /// This machine's device-visible memory.
     type Memory: DeviceMemory;
 
-    /// Private memory that a device will use directly, zeroed, aligned to 4 KiB and contiguous. Only asked
-    /// for in normal mode. It is given back when the last handle goes. `None` when there is no more.
+    /// Private memory that a device will use directly: zeroed, aligned to 4 KiB and contiguous. Called in normal mode
+    /// only. The memory is freed when the last handle is dropped. `None` if there is not enough.
     fn allocate(&self, len: usize) -> Option<Self::Memory>;
     /// Where a private buffer lies; buffers are contiguous in guest physical memory.
     fn gpa_of(&self, buffer: &mut [u8]) -> Gpa;
-    /// Called when a device may have written `buffer` in place, before its bytes are looked at: the bytes have
-    /// changed behind the compiler's back.
+    /// Called when a device may have written `buffer` in place, before the driver reads it: the bytes changed behind
+    /// the compiler's back.
     fn device_wrote(&self, buffer: &mut [u8]) {
         core::hint::black_box(buffer);
     }

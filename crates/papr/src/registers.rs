@@ -1,5 +1,5 @@
-//! Handles to device registers. Whoever has one cannot reach memory with it: a store to a register is a store to an
-//! address, and the hypervisor stores to memory as well.
+//! Handles to device registers. H_LOGICAL_CI_STORE stores to any address, also to memory. So drivers store through a
+//! handle that was checked against memory, and cannot reach memory with it.
 
 #![allow(unsafe_code, reason = "a store to a register is a store to memory when the handle is wrong")]
 
@@ -7,8 +7,8 @@ use crate::addr::{Gpa, GpaRange};
 use crate::hcall::HcallError;
 use crate::platform::Width;
 
-/// Registers of a device, which lie outside of all memory of this guest. Safe code has them from whoever compared a
-/// bridge's window with memory, never by an address:
+/// Registers of a device, outside of all memory of this guest. Safe code gets them from the code that compared a
+/// bridge's window with memory, never from an address:
 ///
 /// ```compile_fail,E0451
 /// use papr::{addr::Gpa, registers::Registers};
@@ -28,10 +28,10 @@ pub struct Register {
 }
 
 impl Registers {
-    /// `len` bytes of registers from `start` on, of a device that no window leads to.
+    /// `len` bytes of registers from `start` on, for a device outside of every bridge's window.
     ///
     /// # Safety
-    /// No memory of this guest lies there: a driver stores to it.
+    /// No memory of this guest lies there: drivers store to it.
     #[must_use]
     #[allow(unsafe_code, reason = "only the caller knows what is at an address")]
     pub const unsafe fn new(start: Gpa, len: u64) -> Self {
@@ -93,21 +93,21 @@ impl Register {
     }
 }
 
-/// Device registers, by handles that were checked against memory. Values are numbers: the little-endian register has
-/// already been decoded. Each access is ordered against all accesses before and after it.
+/// Access to device registers, by handles that were checked against memory. Values are numbers, decoded from the
+/// little-endian register. Each access is ordered against all accesses before and after it.
 ///
 /// # Implementation safety
-/// A load answers what the register held, and a store has reached it when it returns without an error: memory that a
-/// device used is freed when its register says that it was reset.
+/// A load returns what the register held. A store has reached the register when it returns without an error. Drivers
+/// rely on it: they free memory that a device used after a register says that the device was reset.
 pub unsafe trait Mmio {
     /// Reads a register.
     ///
     /// # Errors
-    /// What the hypervisor answered.
+    /// The hypervisor's error.
     fn load(&self, register: Register) -> Result<u64, HcallError>;
     /// Writes a register.
     ///
     /// # Errors
-    /// What the hypervisor answered.
+    /// The hypervisor's error.
     fn store(&self, register: Register, value: u64) -> Result<(), HcallError>;
 }

@@ -1,4 +1,4 @@
-//! RTAS calls: the status word, and the shape of a call. The argument block is the kernel's.
+//! RTAS calls: the layout of the argument block, and the status word. The caller provides the block's memory.
 //!
 //! Source: PAPR+ chapter 7; QEMU `hw/ppc/spapr_rtas.c`. After H_RTAS in a secure VM r3 still holds the
 //! opcode, so only the first return word counts (ultravisor `svm/svm-rtas.c`).
@@ -9,17 +9,17 @@ use crate::platform::{DeviceMemory, Hypervisor};
 pub use error::{RtasError, judge};
 pub use service::Service;
 
-/// Most argument words, and most return words, that a call of this kernel has.
+/// Most argument words, and most return words, of a call.
 pub const MAX_WORDS: usize = 8;
 
-/// Most arguments and results, the status among them, for which the ultravisor has room (`svm/svm-rtas.c`: `args[16]`,
-/// which it does not check).
+/// Most arguments and results together, with the status. The ultravisor has room for no more (`svm/svm-rtas.c`:
+/// `args[16]`) and does not check it.
 pub const MOST_TOGETHER: usize = 16;
 
-/// An interrupt source or a server (XICS: 24 bits), as an argument of a call.
+/// Checks the number of an interrupt source or a server (XICS: 24 bits), for use as an argument.
 ///
 /// # Errors
-/// The number has more bits.
+/// The number has more than 24 bits.
 pub fn xics_number(number: u32) -> Result<u32, RtasError> {
     if number >> 24 == 0 { Ok(number) } else { Err(RtasError::NoSuchNumber(number)) }
 }
@@ -27,20 +27,19 @@ pub fn xics_number(number: u32) -> Result<u32, RtasError> {
 /// Words of an argument block: token, count of arguments, count of returns, both lists, and the status.
 pub const BLOCK_WORDS: usize = 4 + 2 * MAX_WORDS;
 
-/// A status that no service answers with: it stays when the call is refused before it begins.
+/// A status that no service returns: it stays if the call is refused before it begins.
 const NOT_ANSWERED: u32 = i32::MIN.cast_unsigned();
 
-/// Calls the service with this token once, by way of `block`, memory of at least [`BLOCK_WORDS`] big-endian
-/// words (PAPR+ 7.2.1) that the hypervisor writes to. As many words as `rets` has are copied from where this
-/// call put them, whatever the counts in the block say afterwards; r3 says nothing in a secure VM, where it
-/// still holds the opcode.
+/// Calls the service with this token once, by way of `block`, memory of at least [`BLOCK_WORDS`] big-endian words
+/// (PAPR+ 7.2.1) that the hypervisor writes to. Copies `rets.len()` words from where this call put them, whatever the
+/// counts in the block say afterwards. Ignores r3, which still holds the opcode in a secure VM.
 ///
 /// # Errors
-/// The status, or that there are too many words.
+/// The status, or too many words.
 ///
 /// # Safety
-/// The block is the caller's alone until the call returns. What the service of this token does with these
-/// arguments harms nothing that Rust code relies on.
+/// The caller alone uses the block until the call returns. The service of this token, with these arguments, changes no
+/// memory that Rust code relies on.
 #[allow(unsafe_code, reason = "what a service does with memory depends on token and arguments")]
 pub unsafe fn call(
     hypervisor: &impl Hypervisor,
@@ -61,7 +60,7 @@ pub unsafe fn call(
     for (index, word) in request.enumerate() {
         block.write(index.saturating_mul(4), &word.to_be_bytes());
     }
-    // SAFETY: the block was written above and is the caller's, as is the promise about the service.
+    // SAFETY: the block was written above and is the caller's; the caller promises that the service is harmless.
     unsafe { calls::rtas(hypervisor, block.gpa()) };
     judge(word(block, status_at).cast_signed())?;
     for (index, ret) in rets.iter_mut().enumerate() {
@@ -70,7 +69,7 @@ pub unsafe fn call(
     Ok(())
 }
 
-/// A number of words, at most [`MAX_WORDS`] and one.
+/// A number of words, at most [`MAX_WORDS`] + 1.
 fn count(words: usize) -> u32 {
     u32::try_from(words).unwrap_or(0)
 }

@@ -1,5 +1,5 @@
-//! What CPUs share: the processor's atomics. Built with `--cfg loom`, these are loom's inside a loom model:
-//! `loom_sync.rs`.
+//! The atomics for data that CPUs share: the processor's; with `--cfg loom`, loom's inside a loom model
+//! (`loom_sync.rs`).
 
 #[cfg(loom)]
 pub use crate::loom_sync::{AtomicBool, AtomicU32, AtomicU64};

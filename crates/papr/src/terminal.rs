@@ -1,6 +1,6 @@
 //! The hypervisor's terminal: bytes out and in by hcalls, 16 at a time (PAPR+ 14.5.4.2).
 //!
-//! A terminal that takes nothing must not hold the guest up, least of all when it reports why it ends.
+//! A terminal that accepts nothing must not delay the guest, least of all its last report.
 
 use crate::clock::{Clock, Deadline};
 use crate::hcall::{HcallError, calls};
@@ -9,9 +9,9 @@ use crate::platform::Hypervisor;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 
-/// How long a busy terminal is waited for. The wait is spent once: until the terminal takes something again,
-/// what it does not take at the first try is dropped.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// Longest wait for a busy terminal. The wait is spent once: until the terminal accepts something again, what it does
+/// not accept at the first try is dropped.
+const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// One hypervisor terminal.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Terminal {
     typed: Lock<Typed>,
 }
 
-/// Bytes that arrived together and were not asked for yet.
+/// Typed bytes that arrived in one call and were not read yet.
 #[derive(Debug)]
 struct Typed {
     bytes: [u8; calls::TERMINAL_BYTES],
@@ -29,7 +29,7 @@ struct Typed {
     end: usize,
 }
 
-/// What the lock of typed bytes is called in errors.
+/// Name of the lock of typed bytes, in errors.
 const TYPED: &str = "keyboard";
 
 const NOTHING: Typed = Typed { bytes: [0; calls::TERMINAL_BYTES], next: 0, end: 0 };
@@ -41,14 +41,14 @@ impl Default for Terminal {
 }
 
 impl Terminal {
-    /// Terminal 0, which stands for the first there is (QEMU `hw/char/spapr_vty.c`).
+    /// Terminal 0, which stands for the machine's first terminal (QEMU `hw/char/spapr_vty.c`).
     #[must_use]
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self::with(Lock::new(TYPED, NOTHING))
     }
 
-    /// Terminal 0, which stands for the first there is.
+    /// Terminal 0, which stands for the machine's first terminal.
     #[must_use]
     #[cfg(loom)]
     pub fn new() -> Self {
@@ -59,17 +59,17 @@ impl Terminal {
         Self { number: AtomicU32::new(0), stuck: AtomicBool::new(false), typed }
     }
 
-    /// Takes the terminal's number from the device tree.
+    /// Sets the terminal's number, which the device tree has.
     pub fn set_number(&self, number: u32) {
         self.number.store(number, Ordering::Relaxed);
     }
 
-    /// Writes what the terminal takes within a bound and drops the rest; false when something was dropped.
+    /// Writes what the terminal accepts within the timeout and drops the rest; false if anything was dropped.
     pub fn write(&self, machine: &(impl Hypervisor + Clock), bytes: &[u8]) -> bool {
-        let mut deadline = Deadline::after(machine, PATIENCE);
+        let mut deadline = Deadline::after(machine, TIMEOUT);
         for chunk in bytes.chunks(calls::TERMINAL_BYTES) {
             let number = self.number.load(Ordering::Relaxed);
-            // Any other error is a terminal that is not there.
+            // Any other error means that there is no such terminal.
             while let Err(HcallError::Busy(_)) = calls::put_term_char(machine, number, chunk) {
                 if self.stuck.load(Ordering::Relaxed) || deadline.expired(machine) {
                     self.stuck.store(true, Ordering::Relaxed);
@@ -81,8 +81,8 @@ impl Terminal {
         true
     }
 
-    /// One byte that somebody typed, when there is one. At most 16 arrive together, whatever the hypervisor
-    /// says; the rest of them is kept for the next call. Behind a CPU that stands still with them there is none.
+    /// One typed byte, if there is one. One hcall returns at most 16 bytes, whatever length the hypervisor reports;
+    /// later calls of this function return the rest. `None` as well if another CPU does not release the lock.
     pub fn read(&self, machine: &(impl Hypervisor + Clock)) -> Option<u8> {
         let mut typed = self.typed.take(machine).ok()?;
         if typed.next >= typed.end {

@@ -1,14 +1,14 @@
 //! Text that the host chose, and the lines that it may appear in.
 //!
 //! A disk's name, a node of the device tree or a word of the command line may hold control characters, newlines, or
-//! what looks like a line of this kernel's own. [`HostText`] is the one type that holds such text, and
-//! [`Escaped`] the one way to print it: printable ASCII, of bounded length, without a line end. [`SingleLine`] is the
-//! second wall: whatever is written through it stays on one line of printable ASCII.
+//! what looks like a line of this kernel's own. [`HostText`] is the one type that holds such text, and [`Escaped`] the
+//! one way to print it: printable ASCII, of bounded length, without a line end. [`SingleLine`] is a second barrier:
+//! text written through it stays on one line of printable ASCII.
 
 use arrayvec::ArrayVec;
 use core::fmt::{self, Write};
 
-/// Most bytes of a host's text that are kept and shown; `...` stands for the others.
+/// Most bytes of a host's text that are kept and shown; `...` replaces the rest.
 pub const MAX_TEXT: usize = 64;
 
 /// Bytes from outside, borrowed. Displays as printable ASCII of at most `4 * MAX_TEXT + 3` characters: anything else
@@ -32,11 +32,10 @@ impl fmt::Debug for Escaped<'_> {
     }
 }
 
-/// Text from outside, as it came, cut after [`MAX_TEXT`] bytes. Prints as [`Escaped`]; there is no other way to print
-/// it.
+/// Text from outside, unchanged, cut after [`MAX_TEXT`] bytes. It prints as [`Escaped`] and in no other way.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct HostText {
-    /// One byte more than is shown, when there were more.
+    /// One byte more than is shown, if the text was longer.
     bytes: ArrayVec<u8, { MAX_TEXT + 1 }>,
 }
 
@@ -79,8 +78,8 @@ impl fmt::Debug for HostText {
     }
 }
 
-/// A writer whose text stays on one line: every byte but printable ASCII is escaped. A line's end is written by whoever
-/// has the writer inside.
+/// A writer whose text stays on one line: it escapes every byte but printable ASCII. The owner writes line ends to the
+/// inner writer.
 #[derive(Debug)]
 pub struct SingleLine<W>(pub W);
 

@@ -119,7 +119,7 @@ fn apply<'a>(
         b"seed" => options.seed = values::number(value).ok_or(Fault::Expected("a 64-bit number"))?,
         b"secret" => options.secret = Some(values::file(value)?),
         b"http" => options.http = Some(values::switch(value)?),
-        b"patience" => options.patience = Some(values::seconds(value)?),
+        b"device-timeout" => options.device_timeout = Some(values::seconds(value)?),
         _ => options.serve = Some(values::seconds(value)?),
     }
     Ok(())

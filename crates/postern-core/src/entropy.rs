@@ -13,7 +13,7 @@ const LATER: usize = 2;
 /// `darn` may fail a few times in a row on a healthy machine (Power ISA 3.0B, book I 3.3.9: all ones).
 const TRIES: usize = 16;
 /// Looks at the timebase: the time between two of them varies a little.
-const LOOKS: usize = 64;
+const SAMPLES: usize = 64;
 
 /// What the numbers are good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ impl Entropy {
         let first = words.first().copied();
         let varied = words.iter().any(|word| Some(*word) != first);
         let quality = if words.len() == START && varied { Quality::Darn } else { Quality::Weak };
-        for _ in 0..LOOKS {
+        for _ in 0..SAMPLES {
             words.push(clock.now());
             clock.relax();
         }

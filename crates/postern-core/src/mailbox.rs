@@ -1,4 +1,4 @@
-//! Handing a value to a CPU that sleeps until it is woken. `interleavings.rs` tries every order in which two
+//! Handing a value to a CPU that sleeps until it is woken. `loom_tests.rs` tries every order in which two
 //! CPUs can do this.
 
 use core::sync::atomic::Ordering;
@@ -7,7 +7,7 @@ use papr::lock::{Lock, Stuck};
 use papr::sync::AtomicU64;
 
 #[cfg(all(test, loom))]
-mod interleavings;
+mod loom_tests;
 
 /// A place for one value that another CPU sends.
 pub type Slot<T> = Lock<Option<T>>;
@@ -34,17 +34,17 @@ pub fn next<T>(
     mut sleep: impl FnMut() -> bool,
 ) -> Result<Option<T>, Stuck> {
     loop {
-        if let Some(value) = look(slot, clock)? {
+        if let Some(value) = poll(slot, clock)? {
             return Ok(Some(value));
         }
         if !sleep() {
-            return look(slot, clock);
+            return poll(slot, clock);
         }
     }
 }
 
 /// What is there, if something is. The slot is free again before anything is done with it.
-fn look<T>(slot: &Slot<T>, clock: &impl Clock) -> Result<Option<T>, Stuck> {
+fn poll<T>(slot: &Slot<T>, clock: &impl Clock) -> Result<Option<T>, Stuck> {
     Ok(slot.take(clock)?.take())
 }
 
@@ -111,7 +111,7 @@ mod tests {
     fn value_that_is_there_is_taken_without_sleeping() {
         let (slot, clock) = (slot(Some(7)), Model::new(false));
         assert_eq!(next(&slot, &clock, || panic!("slept")), Ok(Some(7)));
-        assert_eq!(look(&slot, &clock), Ok(None));
+        assert_eq!(poll(&slot, &clock), Ok(None));
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         let woken = Cell::new(false);
         let posted = post(&slot, &clock, 7, || {
             woken.set(true);
-            assert_eq!(look(&slot, &clock), Ok(Some(7)));
+            assert_eq!(poll(&slot, &clock), Ok(Some(7)));
         });
         assert_eq!((posted, woken.get()), (Ok(()), true));
     }
@@ -128,12 +128,12 @@ mod tests {
     #[test]
     fn wait_that_is_over_ends_and_looks_once_more() {
         let (slot, clock) = (slot(None), Model::new(false));
-        let mut naps = 0;
+        let mut cedes = 0;
         let waited = next(&slot, &clock, || {
-            naps += 1;
-            naps < 3
+            cedes += 1;
+            cedes < 3
         });
-        assert_eq!((waited, naps), (Ok(None), 3));
+        assert_eq!((waited, cedes), (Ok(None), 3));
         let late = next(&slot, &clock, || {
             post(&slot, &clock, 7, || ()).unwrap();
             false

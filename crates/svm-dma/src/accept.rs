@@ -1,6 +1,6 @@
-//! Proving that memory is this VM's own before anything private is in it.
+//! Proves that memory belongs to this VM before anything private is in it.
 //!
-//! The tree may describe memory that is in none of the VM's memory slots. An access there leaves the VM, with its
+//! The tree may describe memory that is in none of the VM's memory slots. An access there exits to the host, with its
 //! data. Two things keep private data away from it:
 //!
 //! * The first access to each frame is by an instruction that the ultravisor's emulation of such accesses does not
@@ -17,11 +17,11 @@ use papr::clock::Clock;
 use papr::platform::Ultravisor;
 use papr::ultracall::Ultracall;
 
-/// Bytes that are proved by one pair of calls, at most: the ultravisor works on a call without a break.
+/// Most bytes per pair of calls: the ultravisor does not interrupt a call.
 pub const BATCH: usize = 16 << 20;
 
-/// The first half of the word that each frame holds while it is proved; the other is its frame number. The host may
-/// see both.
+/// The first half of the word that each frame holds while it is proved; the second half is its frame number. The host
+/// may see both.
 pub const PUBLIC: u64 = u64::from_le_bytes(*b"postern!");
 
 /// Memory whose owner is not proved. Each access is one of 16 bytes that the ultravisor cannot emulate: by a vector
@@ -43,14 +43,14 @@ pub unsafe trait Unproved {
 /// Which half of the proof failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AcceptError {
-    /// UV_SHARE_PAGE, or what it should have done.
+    /// UV_SHARE_PAGE failed, or left a frame as it was.
     Share(ShareError),
-    /// UV_UNSHARE_PAGE, or what it should have done: the host may see the frames.
+    /// UV_UNSHARE_PAGE failed, or left a frame as it was: the host may see the frames.
     Unshare(ShareError),
 }
 
 impl AcceptError {
-    /// Whether another run may do better.
+    /// Whether another range may succeed.
     #[must_use]
     pub const fn another_run_may_do(&self) -> bool {
         let (Self::Share(error) | Self::Unshare(error)) = self;
@@ -73,18 +73,18 @@ impl fmt::Display for AcceptError {
     }
 }
 
-/// What was proved, by how many calls.
+/// What a proof took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proof {
     /// Number of ultracalls made.
     pub calls: u32,
 }
 
-/// Proves that each frame of `memory`, whole frames that nobody uses, is the VM's own and private. It is zeros
-/// afterwards, where it is looked at.
+/// Proves that each frame of `memory`, whole frames that nobody uses, belongs to the VM and is private. The word that
+/// is checked in each frame is zero afterwards.
 ///
 /// # Errors
-/// A call failed, or did not do what it does to a frame of the VM: none of the memory may be used.
+/// A call failed, or did not zero a frame: none of the memory may be used.
 #[allow(unsafe_code, reason = "a share and its undoing zero the frames they name")]
 pub fn accept(
     uv: &impl Ultravisor,

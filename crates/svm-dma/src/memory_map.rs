@@ -1,9 +1,9 @@
-//! Who owns which memory. Every owner enters its range here, and whoever needs memory takes it from here, so
-//! that no two owners have a frame in common.
+//! Who owns which memory. Every range in use is entered here, and all memory is taken from here, so that no two owners
+//! have a frame in common.
 //!
-//! Ranges count in whole 64 KiB frames, because the ultravisor shares whole frames. Ranges that firmware and
-//! hypervisor describe (reservations, RTAS, initrd, tree) may overlap each other, as QEMU's and SLOF's trees do.
-//! None of them may overlap what is ours.
+//! Ranges count in whole 64 KiB frames, because the ultravisor shares whole frames. Ranges that firmware and hypervisor
+//! describe (reservations, RTAS, initrd, tree) may overlap each other, as QEMU's and SLOF's trees do. None of them may
+//! overlap the kernel's own.
 
 mod claim;
 pub mod frames;
@@ -43,8 +43,9 @@ impl MemoryMap {
     /// The image is not where it can run, or two ranges overlap that must not.
     ///
     /// # Safety
-    /// There is one map of a machine. `described` is what its tree says, and Rust code uses no memory yet but what `own`
-    /// names: the map gives out the rest, and takes all that is no memory for what may be registers.
+    /// This is the machine's only map. `described` is what its tree says, and Rust code uses no memory yet but what
+    /// `own` names. The map gives out the rest of memory, and treats all addresses outside of memory as possible
+    /// registers.
     #[allow(unsafe_code, reason = "only the caller knows that there is no other map")]
     pub unsafe fn new(described: &Described, own: &Own, secure: bool) -> Result<Self, MapError> {
         let mut map = Self { memory: described.memory.clone(), claims: Vec::new(), rtas: described.rtas };
@@ -108,7 +109,7 @@ impl MemoryMap {
         Ok(Frames::new(free))
     }
 
-    /// Keeps memory that was taken from every use: nobody knows who sees it.
+    /// Keeps memory that was taken out of every use: its state is in doubt.
     pub fn quarantine(&mut self, range: GpaRange) {
         for claim in self.claims.iter_mut().filter(|claim| claim.range.overlaps(&range)) {
             if matches!(claim.kind, Kind::Pool | Kind::Heap) {
@@ -135,13 +136,13 @@ impl MemoryMap {
         self.claims.iter().find(|claim| claim.kind == Kind::Pool).map(|claim| claim.range)
     }
 
-    /// The RTAS area as the tree has it. It overlaps nothing of ours.
+    /// The RTAS area as the tree has it. It overlaps nothing of the kernel's.
     #[must_use]
     pub fn rtas(&self) -> Option<GpaRange> {
         self.rtas
     }
 
-    /// What must not be mapped: the first frame, all that is somebody else's, and what is quarantined.
+    /// What must not be mapped: the first frame, what the kernel does not own, and what is quarantined.
     pub fn untouchable(&self) -> impl Iterator<Item = GpaRange> + '_ {
         let ours = |kind| matches!(kind, Kind::Image | Kind::Pool | Kind::Heap);
         self.claims.iter().filter(move |claim| !ours(claim.kind)).map(|claim| claim.range)

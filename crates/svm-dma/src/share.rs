@@ -1,8 +1,8 @@
-//! Sharing one range with the host, and being sure that it is shared.
+//! Shares one range with the host and verifies that it is shared.
 //!
-//! r3 alone proves nothing (see [`UvStatus::Unwritten`]). What does: the ultravisor zeroes a frame when it is
-//! first shared, so a pattern written before the call must read back as zeros after it. When anything is in
-//! doubt the range may or may not be visible to the host, and nothing uses, reads or frees it again.
+//! r3 alone proves nothing (see [`UvStatus::Unwritten`]). The proof is that the ultravisor zeroes a frame when it is
+//! first shared: a pattern written before the call must read as zeros after it. If anything is in doubt, the range may
+//! be visible to the host, and nothing uses, reads or frees it again.
 
 use crate::memory_map::OwnedFrames;
 use core::fmt;
@@ -13,10 +13,10 @@ use papr::platform::{DeviceMemory, Ultravisor};
 use papr::ultracall::{Ultracall, UvStatus};
 use thiserror::Error;
 
-/// Calls made at most while the ultravisor answers that it is busy.
+/// Most calls while the ultravisor answers that it is busy.
 pub const MOST_CALLS: u32 = 16;
 
-/// Time spent at most on retries.
+/// Longest time spent on retries.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
@@ -61,7 +61,7 @@ impl<M: DeviceMemory> SharedPool<M> {
     }
 }
 
-/// A range in doubt. It can be named, and nothing else.
+/// A range in doubt. It can be named and has no other use.
 #[derive(Debug)]
 pub struct Quarantined<M> {
     memory: M,
@@ -75,7 +75,7 @@ impl<M: DeviceMemory> Quarantined<M> {
     }
 }
 
-/// Why a range is not a pool.
+/// Why a range did not become a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ShareError {
     /// The range does not start at a multiple of 64 KiB.
@@ -114,14 +114,14 @@ pub enum ShareError {
 }
 
 impl ShareError {
-    /// Whether another range may do better. It cannot when the two sides disagree about what this guest is.
+    /// Whether another range may succeed. None can if guest and ultravisor disagree about whether the guest is secure.
     #[must_use]
     pub const fn another_range_may_do(&self) -> bool {
         !matches!(self, Self::NoUltravisor | Self::NotSecure)
     }
 }
 
-/// A range that could not be shared, with what is left of its memory.
+/// A range that could not be shared.
 #[derive(Debug)]
 pub struct ShareFailure<M> {
     /// Why the range could not be shared.
@@ -142,9 +142,10 @@ impl<M: DeviceMemory> fmt::Display for ShareFailure<M> {
     }
 }
 
-/// Shares `frames` with one UV_SHARE_PAGE and verifies every byte of them, through the device memory that `memory` makes
-/// of them. The frames are given away: they come back as a pool, or never. `ram` is the memory this guest has. What was seen to be zeros is not cleared again:
-/// that would keep no host from writing there a moment later, and costs a third pass over all pages.
+/// Shares `frames` with one UV_SHARE_PAGE and verifies every byte of them, through the device memory that `memory`
+/// makes of them. The frames are consumed: they become the pool, or nobody uses them again. `ram` is this guest's
+/// memory. The pool is not cleared again after it read as zeros: that would not stop the host from writing there a
+/// moment later, and would cost a third pass over all pages.
 ///
 /// # Errors
 /// The range was unfit and no call was made; or the share failed or is in doubt, and the range is quarantined.
@@ -196,7 +197,8 @@ fn fit(range: GpaRange, ram: &[GpaRange]) -> Result<u32, ShareError> {
     u32::try_from(frames).map_err(|_| ShareError::TooLong(len))
 }
 
-/// Makes one call, anew while the ultravisor is busy. The number of calls, and what the last answered.
+/// Makes one ultracall, and repeats it within bounds while the ultravisor is busy. Returns the number of calls and the
+/// last answer.
 ///
 /// # Safety
 /// The call may zero the frames: the caller owns them, and no reference to their bytes exists.
@@ -235,7 +237,7 @@ pub(super) unsafe fn call_until_settled(
     }
 }
 
-/// What a chunk holds until it is shared: no byte of it is zero, so that one that was not zeroed shows.
+/// The content of a chunk before it is shared. It has no zero byte, so a byte that was not zeroed is found.
 struct Pattern([u8; CHUNK]);
 
 impl Pattern {
@@ -279,8 +281,8 @@ fn verify_zeros(memory: &impl DeviceMemory) -> Result<(), ShareError> {
     Ok(())
 }
 
-/// Whether a chunk holds zeros alone. It compares doublewords of a cache block: by single bytes, this took four fifths
-/// of the time of sharing.
+/// Whether a chunk holds zeros alone. It compares doublewords of a cache block: byte by byte, this took four fifths of
+/// the time of sharing.
 fn is_zero(chunk: &[u8; CHUNK]) -> bool {
     let (blocks, _) = chunk.as_chunks::<128>();
     blocks.iter().all(|block| {

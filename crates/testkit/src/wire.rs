@@ -112,7 +112,7 @@ pub struct TestLink {
     pub room: usize,
     pub broken: Option<&'static str>,
     /// How long a wait for frames may sleep, if it may.
-    pub nap: Option<core::time::Duration>,
+    pub cede_interval: Option<core::time::Duration>,
     pub staged: Vec<Frame>,
     pub recycled: u64,
 }
@@ -127,7 +127,7 @@ impl TestLink {
             up: true,
             room: 16,
             broken: None,
-            nap: None,
+            cede_interval: None,
             staged: Vec::new(),
             recycled: 0,
         }
@@ -166,7 +166,7 @@ impl Link for TestLink {
         self.staged.push(frame);
     }
     fn arm(&mut self) -> Option<core::time::Duration> {
-        self.nap
+        self.cede_interval
     }
     fn flush(&mut self) {
         for frame in self.staged.drain(..) {

@@ -1,5 +1,4 @@
-//! virtio-blk: submit and complete apart from each other, blocking helpers on top, and the disk jobs of
-//! `run=`.
+//! virtio-blk (virtio 1.2, 5.2): requests are submitted and completed separately; blocking helpers wait for them.
 
 pub mod abilities;
 pub mod blocking;

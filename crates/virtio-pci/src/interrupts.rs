@@ -1,10 +1,9 @@
-//! Interrupts: what arrives at the controller, which device it is for, and when a source is not believed any
-//! longer.
+//! Interrupts: what arrives at the controller, which device it is for, and when a source is not trusted any longer.
 //!
-//! The kernel runs with interrupts off. They are let in at one point, while a CPU has nothing to do
-//! ([`papr::clock::Clock::idle`]), and their handlers touch no memory: they only end the wait. What arrived is
-//! asked for and judged here, in ordinary code. An interrupt is a hint to look at a queue and never more, so
-//! one that is missing, late, made up or repeated costs time and nothing else.
+//! The kernel runs with interrupts disabled. It enables them at one point, while a CPU has nothing to do
+//! ([`papr::clock::Clock::idle`]), and their handlers touch no memory: they only end the wait. Ordinary code here asks
+//! the controller what arrived and validates the answer. An interrupt is only a hint to poll a queue, so a missing,
+//! late, invented or repeated one costs time and nothing else.
 //!
 //! The controller is XICS, by hcalls (PAPR+ 14.5.4.4), which needs no memory shared with the host.
 

@@ -2,15 +2,15 @@
 //! transport, the split ring, and drivers for disks (virtio-blk), network cards (virtio-net)
 //! and random bytes (virtio-rng).
 //!
-//! Each word that a device writes is read once and judged ([`virtio::violation`] lists the verdicts). A device that breaks the
-//! rules is stopped, reset, and its memory kept out of use until the reset is confirmed. All memory that a device sees
-//! comes from [`svm_dma`], which decides about bouncing and translation.
+//! Each word that a device writes is read once and validated ([`virtio::violation`] lists what can be wrong). A device
+//! that breaks the rules is stopped, reset, and its memory kept out of use until the reset is confirmed. All memory
+//! that a device sees comes from [`svm_dma`], which decides about bouncing and translation.
 //!
 //! It refuses legacy and transitional interfaces. It has no packed ring, no indirect descriptors, no hot plug, and no
 //! file system or network stack.
 //!
-//! `examples/porting` is a kernel of its own in one process: it shares a pool with an ultravisor that it makes up, and
-//! reads a block through the ring.
+//! `examples/porting` is a small kernel in one process: it shares a pool with a mock ultravisor, and reads a block
+//! through the ring.
 //!
 //! ```
 //! use virtio_pci::virtio::ring::Layout;
@@ -36,9 +36,9 @@ extern crate alloc;
 extern crate std;
 
 pub mod blk;
-#[cfg(all(test, loom))]
-mod interleavings;
 pub mod interrupts;
+#[cfg(all(test, loom))]
+mod loom_tests;
 pub mod net;
 pub mod pci;
 pub mod rng;

@@ -1,5 +1,5 @@
-//! The network: a virtio-net driver below, ARP, IPv4, ICMP, UDP and TCP by `smoltcp` above, and [`link::Link`]
-//! between them, so that each can be run without the other.
+//! virtio-net (virtio 1.2, 5.1): the driver, and [`link::Link`], the trait through which a network stack (`netstack`)
+//! uses it or any other device.
 
 pub mod driver;
 pub mod error;

@@ -1,5 +1,5 @@
-//! PCI below one host bridge: config space through RTAS, functions, capabilities, and bus numbers, windows and BARs
-//! of our own choice.
+//! PCI below one host bridge: config space through RTAS, functions, capabilities, and bus numbers, windows and BARs,
+//! which this kernel assigns itself.
 
 pub mod bars;
 pub mod bridge;

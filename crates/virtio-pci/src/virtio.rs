@@ -1,4 +1,4 @@
-//! virtio 1.x over PCI, modern interface only, for a device that may lie.
+//! virtio 1.x over PCI, modern interface only, for an untrusted device.
 
 pub mod error;
 pub mod features;

@@ -13,8 +13,8 @@ use virtio_pci::blk::error::{BlkError, BreakReason, Rejected};
 use virtio_pci::blk::geometry::SECTOR;
 use virtio_pci::blk::request::{Completion, Token};
 
-/// Looks at the ring between two looks at the device's registers.
-const LOOKS: u32 = 4096;
+/// Looks at the ring between two polls at the device's registers.
+const POLLS: u32 = 4096;
 /// Requests that a millisecond is allowed: more than any machine does, for a clock that stands still.
 const REQUESTS_PER_MS: u128 = 2000;
 
@@ -234,16 +234,16 @@ impl Run {
             return Some(completion);
         }
         let since = disk.dma().platform().now();
-        let mut deadline = Deadline::after(disk.dma().platform(), disk.patience());
-        let mut looks = 0u32;
+        let mut deadline = Deadline::after(disk.dma().platform(), disk.timeout());
+        let mut polls = 0u32;
         while disk.in_flight() > 0 {
             let before = disk.dma().platform().now();
             if let Some(completion) = disk.poll() {
                 self.measured.idle = self.measured.idle.saturating_add(before.wrapping_sub(since));
                 return Some(completion);
             }
-            looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(LOOKS) {
+            polls = polls.wrapping_add(1);
+            if polls.is_multiple_of(POLLS) {
                 disk.check_device();
             }
             if disk.broken().is_none() && deadline.expired(disk.dma().platform()) {

@@ -118,7 +118,7 @@ fn a_disk_without_the_pool_reads_nothing() {
     let elsewhere = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap();
     let (disk, mut driver) = connect(content()).unwrap();
     disk.replace_memory(elsewhere);
-    driver.set_patience(core::time::Duration::from_millis(5));
+    driver.set_timeout(core::time::Duration::from_millis(5));
     assert_eq!(driver.read(0, 512), Err(BlkError::Broken(BreakReason::Timeout)));
     assert_eq!(disk.requests(), 0);
 }

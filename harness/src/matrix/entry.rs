@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 /// How long QEMU may take to open its gdb server.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// MSR that an interrupt leaves: 64-bit and little-endian, nothing else (Power ISA 3.0B, book III 6.5).
 const MSR: u64 = 1 << 63 | 1;
 /// MSR\[RI\]: set by the kernel when an interrupt is recoverable.
@@ -110,7 +110,7 @@ fn serving(fixture: &mut Fixture, words: &str) -> Result<(Session, Vec<Finding>)
 
 /// Stops the guest wherever it is and continues it as after an interrupt.
 fn enter(socket: &Path, vector: u64, recoverable: u64) -> Result<(), GdbError> {
-    let mut client = Client::connect(socket, PATIENCE)?;
+    let mut client = Client::connect(socket, TIMEOUT)?;
     let [pc, msr, srr0, srr1] = ["pc", "msr", "srr0", "srr1"].map(|name| client.register(name));
     let (pc, msr, srr0, srr1) = (pc?, msr?, srr0?, srr1?);
     // The kernel runs little-endian, and the registers' bytes have the same order.

@@ -327,7 +327,7 @@ fn run(context: &Context, case: &Case) -> Result<(), Failure> {
     let data = fixture.data_disk(DATA_BYTES)?;
     let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
     fixture.machine.net = Net::User;
-    fixture.word(&format!("run=blk-digest,blk-pattern,net-serve serve=20 seed={seed} patience=2"));
+    fixture.word(&format!("run=blk-digest,blk-pattern,net-serve serve=20 seed={seed} device-timeout=2"));
     fixture.word("ip=10.0.2.15/24");
     if let Some(mebibytes) = case.window {
         fixture.machine.dma_window = Some(mebibytes << 20);

@@ -216,7 +216,7 @@ fn back_end_gone(context: &Context, busy: bool) -> Result<(), Failure> {
     }
     let cut = Cut::new(&outer, &inner).map_err(|error| Finding::File(outer, error))?;
     let (finished, mut findings) = if let Some(hold) = hold {
-        fixture.word("run=blk-digest patience=2");
+        fixture.word("run=blk-digest device-timeout=2");
         let session = fixture.start()?;
         let deadline = Instant::now() + LIMIT;
         while hold.waiting().is_none() && Instant::now() < deadline && !session.qemu.has_ended() {
@@ -228,7 +228,7 @@ fn back_end_gone(context: &Context, busy: bool) -> Result<(), Failure> {
         (session.finish(LIMIT), if read { Vec::new() } else { vec![Finding::Idle("virtio-blk")] })
     } else {
         fixture.machine.net = Net::User;
-        fixture.word(&format!("run=net-serve,blk-digest serve=60 patience=2 {STATIC}"));
+        fixture.word(&format!("run=net-serve,blk-digest serve=60 device-timeout=2 {STATIC}"));
         while_serving(&mut fixture, |_| {
             cut.now();
             Ok(())

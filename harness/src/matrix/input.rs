@@ -20,7 +20,7 @@ const WORDS: [(&str, &str); 9] = [
     ("run=fly", "fly"),
     ("ip=10.0.2.300/24", "10.0.2.300/24"),
     ("ip=10.0.2.255/24", "ip=10.0.2.255/24: expected the address of one host"),
-    ("patience=4294967296", "patience=4294967296: expected seconds, from 1 to 4294967295"),
+    ("device-timeout=4294967296", "device-timeout=4294967296: expected seconds, from 1 to 4294967295"),
     ("svm=maybe", "maybe"),
     ("run=soak", "run=soak: only the test image (postern-test) knows soak"),
     ("canary=7", "canary=7: only the test image (postern-test) knows canary"),

@@ -23,7 +23,7 @@ const BAD_TREE: u8 = 2;
 const IMAGE: u64 = 4 << 20;
 /// Bytes between the end of the boot stage's stack and the end of the image (`linker.ld`).
 const ABOVE_STACK: u64 = 0x2_0000 + 7 * 0x4_0000;
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The change of the tree.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +156,7 @@ pub fn handed_over(
 
 /// Without firmware, r3 has the tree's address at reset, and the CPU is big-endian.
 fn tree_address(gdb: &Path) -> Result<(Client, u64), UvError> {
-    let mut client = Client::connect(gdb, PATIENCE)?;
+    let mut client = Client::connect(gdb, TIMEOUT)?;
     let r3 = client.register("r3")?;
     let bytes = client.read_register(r3)?;
     let address = bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte));

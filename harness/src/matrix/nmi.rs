@@ -19,7 +19,7 @@ use std::time::Duration;
 /// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
 /// How long QEMU may take to open its gdb server.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Where the kernel's handler for machine checks is (`boot/src/vectors.S`).
 const CHECK: u64 = 0x1c20;
 /// Where QEMU leaves an error log in the RTAS area (`RTAS_ERROR_LOG_OFFSET`, `include/hw/ppc/spapr.h`).
@@ -124,7 +124,7 @@ fn area(session: &Session) -> Option<u64> {
 
 /// Stops the guest wherever it is and continues it as after a machine check. Returns the address where it was.
 fn check(socket: &Path, area: u64) -> Result<u64, GdbError> {
-    let mut client = Client::connect(socket, PATIENCE)?;
+    let mut client = Client::connect(socket, TIMEOUT)?;
     let [pc, msr, srr0, srr1, r3] = ["pc", "msr", "srr0", "srr1", "r3"].map(|name| client.register(name));
     let (pc, msr, srr0, srr1, r3) = (pc?, msr?, srr0?, srr1?, r3?);
     // The kernel runs little-endian, and the registers' bytes have the same order.

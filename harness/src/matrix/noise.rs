@@ -66,7 +66,7 @@ fn run(context: &Context, kind: Kind, access_platform: bool) -> Result<(), Failu
     let canary = seed();
     fixture.data_disk(8 << 20)?;
     fixture.scratch_disk(4 << 20)?;
-    fixture.word("run=blk-digest,blk-pattern,net-serve serve=1 patience=2");
+    fixture.word("run=blk-digest,blk-pattern,net-serve serve=1 device-timeout=2");
     fixture.word(&format!("canary={canary}"));
     let (session, servers) = if access_platform {
         fixture.machine.net = Net::User;

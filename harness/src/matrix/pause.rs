@@ -248,7 +248,7 @@ fn fixture_of(
     let seed = seed();
     let data = fixture.data_disk(DATA_BYTES)?;
     let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
-    fixture.word(&format!("run={job} patience=3 seed={seed}"));
+    fixture.word(&format!("run={job} device-timeout=3 seed={seed}"));
     Ok((fixture, seed, data, scratch))
 }
 

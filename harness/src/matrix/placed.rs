@@ -17,7 +17,7 @@ use std::time::Duration;
 
 /// Exit status: an unhandled exception.
 const EXCEPTION: u8 = 8;
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the entry may take to reach its first instructions.
 const SHORTLY: Duration = Duration::from_secs(20);
 /// `andis. r6,r6,0x40` behind `mfmsr r6`: the entry tests MSR\[S\].
@@ -66,7 +66,7 @@ fn placed(
     let ultravisor = |error| Finding::Start(SessionError::Ultravisor(error));
     let image = KernelImage::load(&context.kernel).map_err(|error| ultravisor(UvError::Kernel(error)))?;
     let session = fixture.start()?;
-    let entered = Client::connect(&gdb, PATIENCE).map(|client| {
+    let entered = Client::connect(&gdb, TIMEOUT).map(|client| {
         let file = OpenOptions::new().write(true).open(&memory);
         let written = file.and_then(|file| file.write_all_at(&image.flat(), base));
         written.map(|()| client)

@@ -205,7 +205,7 @@ fn finished(machine: &Machine, ended: Ended, output: Output) -> Finished {
         trace: Default::default(),
         requests: Default::default(),
         rtas_blocks: Default::default(),
-        naps: Default::default(),
+        cedes: Default::default(),
         memory: machine.memory,
     }
 }

@@ -22,8 +22,8 @@ const ECHO_PORT: u16 = 7;
 const DATAGRAMS: [usize; 7] = [1, 18, 63, 511, 1024, 1471, 1472];
 const ATTEMPTS: usize = 8;
 const POKES: u64 = 25;
-const PATIENCE: Duration = Duration::from_secs(1);
-const TCP_PATIENCE: Duration = Duration::from_secs(40);
+const TIMEOUT: Duration = Duration::from_secs(1);
+const TCP_TIMEOUT: Duration = Duration::from_secs(40);
 const LONGEST: usize = 1514;
 
 /// Why an exchange failed.
@@ -177,7 +177,7 @@ impl CablePeer {
             let socket = self.sockets.get_mut::<udp::Socket<'_>>(handle);
             // A full buffer is sent in the following turns.
             let _ = socket.send_slice(sent, guest);
-            let deadline = Instant::now() + PATIENCE;
+            let deadline = Instant::now() + TIMEOUT;
             while Instant::now() < deadline {
                 self.turn();
                 let socket = self.sockets.get_mut::<udp::Socket<'_>>(handle);
@@ -217,7 +217,7 @@ impl CablePeer {
         let mut data = vec![0; bytes];
         pattern::fill(seed, &mut data);
         let (mut sent, mut got) = (0, 0);
-        let deadline = Instant::now() + TCP_PATIENCE;
+        let deadline = Instant::now() + TCP_TIMEOUT;
         while Instant::now() < deadline {
             self.turn();
             let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);

@@ -10,9 +10,9 @@ const FLOOD: u16 = 20_000;
 const HONEST: u16 = 50_000;
 /// Connections opened between two reads of the cable, which holds few frames.
 const BURST: u16 = 8;
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const ATTEMPTS: u32 = 10;
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 const TEXT: &[u8] = b"served in spite of them all";
 const PAGE_PORT: u16 = 80;
 /// A line that the status page refuses.
@@ -53,7 +53,7 @@ impl<'a> Flood<'a> {
             self.send(ports, u32::from(self.asked) << 8, 0, SYN, b"")?;
             self.asked += 1;
             if number % BURST == BURST - 1 {
-                self.wire.serve(LOOK, |_| false)?;
+                self.wire.serve(POLL_INTERVAL, |_| false)?;
             }
         }
         Ok(())
@@ -96,7 +96,7 @@ impl<'a> Flood<'a> {
         wanted: impl Fn(&Segment) -> bool,
     ) -> Result<Option<Segment>, WireError> {
         let mut found = None;
-        self.wire.serve(PATIENCE, |frame| {
+        self.wire.serve(TIMEOUT, |frame| {
             let Frame::Tcp(segment) = frame else { return false };
             if segment.ports != (ports.1, ports.0) {
                 return false;

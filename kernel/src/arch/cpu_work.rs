@@ -15,7 +15,7 @@ use postern_core::mailbox::{self, Slot};
 use thiserror::Error;
 
 /// A CPU that waits for another CPU's work checks for it at this interval, even if nobody wakes it.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// XICS priority of a request from another CPU: more urgent than any device.
 const REQUEST: u8 = 4;
 
@@ -91,7 +91,7 @@ impl Worker {
             let _ = mailbox::post(&answer, &Pseries, work(), || _ = request(boot_server));
         });
         if let Some(mail) = MAIL.get(self.0.index.load(Ordering::Relaxed) as usize) {
-            // A CPU that cannot be woken checks its mailbox after a nap. If a stopped CPU holds the mailbox's lock, the
+            // A CPU that cannot be woken checks its mailbox after a sleep. If a stopped CPU holds the mailbox's lock, the
             // work is dropped and no answer comes.
             let _ = mailbox::post(mail, &Pseries, work, || _ = request(self.server()));
         }
@@ -103,12 +103,12 @@ impl<T> Pending<T> {
     /// Waits for the result of the work. Called on the boot CPU.
     ///
     /// # Errors
-    /// It is not done within `patience`, or will never be. A CPU that stands still with its answer is given no more work.
-    pub fn wait(self, patience: Duration) -> Result<T, Unanswered> {
-        let mut deadline = Deadline::after(&Pseries, patience);
+    /// It is not done within `timeout`, or will never be. A CPU that stands still with its answer is given no more work.
+    pub fn wait(self, timeout: Duration) -> Result<T, Unanswered> {
+        let mut deadline = Deadline::after(&Pseries, timeout);
         // When this is the only handle to the slot, no CPU can answer any more.
         let awaited = || Arc::strong_count(&self.answer) > 1;
-        let sleep = || awaited() && !deadline.expired_after_nap(&Pseries, LOOK).0;
+        let sleep = || awaited() && !deadline.expired_after_cede(&Pseries, POLL_INTERVAL).0;
         match mailbox::next(&self.answer, &Pseries, sleep) {
             Ok(answer) => answer.ok_or(Unanswered::Late),
             Err(Stuck(_)) => {

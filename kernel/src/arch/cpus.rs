@@ -19,9 +19,9 @@ use postern_core::watch::{QUIET, Watch};
 use pseries_tree::Machine;
 
 /// How long a CPU may take to arrive, and to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest sleep of a parked CPU that nobody wakes.
-const NAP: Duration = Duration::from_secs(1);
+const CEDE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many CPUs copy by vector registers: none, or the boot CPU and those that it started.
 static VECTORS: AtomicUsize = AtomicUsize::new(0);
@@ -100,7 +100,7 @@ fn start_one(cpu: &'static Secondary, index: usize, server: u32) -> bool {
     if wait(|| cpu.arrival.is_here()) || !missed(cpu) {
         return true;
     }
-    log::warn!("cpu {server}: started, but not here after {PATIENCE:?}");
+    log::warn!("cpu {server}: started, but not here after {TIMEOUT:?}");
     false
 }
 
@@ -120,13 +120,13 @@ fn asked(cpu: &Secondary) -> bool {
     }
     let answered = wait(|| cpu.answered.load(Ordering::Acquire) != before);
     if !answered {
-        log::warn!("cpu {server}: no answer after {PATIENCE:?}");
+        log::warn!("cpu {server}: no answer after {TIMEOUT:?}");
     }
     answered
 }
 
 fn wait(done: impl Fn() -> bool) -> bool {
-    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    let mut deadline = Deadline::after(&Pseries, TIMEOUT);
     loop {
         if done() {
             return true;
@@ -152,7 +152,7 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
     let server = cpu.server.load(Ordering::Relaxed);
     let mut watch = Watch::new();
     let mut park = || {
-        let until = Pseries.now().saturating_add(ticks(&Pseries, NAP));
+        let until = Pseries.now().saturating_add(ticks(&Pseries, CEDE_INTERVAL));
         if interrupts::park(server, until) {
             cpu.answered.fetch_add(1, Ordering::Release);
         }

@@ -104,7 +104,7 @@ pub struct Devices {
     pub unused: u64,
     addressing: Addressing,
     irq: Irq,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 }
 
 impl Devices {
@@ -161,7 +161,7 @@ impl Devices {
             unused: 0,
             addressing: addressing(options.ip),
             irq: options.irq,
-            patience: options.patience,
+            timeout: options.device_timeout,
         };
         // First, because cards need random numbers for addresses and sequence numbers.
         for bridge in &mut bridges {
@@ -256,8 +256,8 @@ impl Devices {
         report: &mut Report,
     ) -> Result<Vec<u8>, DeviceError> {
         let transport = connect(bridge, function, Irq::Poll, 1)?;
-        let patience = self.patience.unwrap_or(RANDOM).min(RANDOM);
-        let bytes = read_once(transport, patience, |translated| {
+        let timeout = self.timeout.unwrap_or(RANDOM).min(RANDOM);
+        let bytes = read_once(transport, timeout, |translated| {
             bridge.dma(function, translated, ram, &self.dma, report)
         });
         // It is reset, and gets no further request.
@@ -277,8 +277,8 @@ impl Devices {
         let Queues { first: mut driver, mut others } = Blk::probe_queues(transport, cpus, |translated| {
             bridge.dma(function, translated, ram, &self.dma, report)
         })?;
-        if let Some(patience) = self.patience {
-            core::iter::once(&mut driver).chain(&mut others).for_each(|queue| queue.set_patience(patience));
+        if let Some(timeout) = self.timeout {
+            core::iter::once(&mut driver).chain(&mut others).for_each(|queue| queue.set_timeout(timeout));
         }
         let id = driver.id().unwrap_or_else(|error| {
             log::info!("pci {function}: no serial number: {error}");
@@ -301,8 +301,8 @@ impl Devices {
         let mut driver = NetDriver::probe(transport, entropy::word(), |translated| {
             bridge.dma(function, translated, ram, &self.dma, report)
         })?;
-        if let Some(patience) = self.patience {
-            driver.set_patience(patience);
+        if let Some(timeout) = self.timeout {
+            driver.set_timeout(timeout);
         }
         report.card(self.cards.len(), &driver);
         let stack = Stack::new(driver, self.addressing, entropy::generator(), &Pseries)?;

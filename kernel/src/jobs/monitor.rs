@@ -22,7 +22,7 @@ use postern_core::monitor::commands::{COMMANDS, Command, parse};
 use postern_core::monitor::editor::{Draw, Editor, Event, PROMPT};
 
 /// Interval at which the console is polled.
-const CONSOLE_LOOK: Duration = Duration::from_millis(5);
+const CONSOLE_POLL: Duration = Duration::from_millis(5);
 /// Bytes of a sector, and of a line of it.
 const SECTOR: usize = 512;
 const ROW: usize = 16;
@@ -47,7 +47,7 @@ pub fn follow(options: &Options, devices: &mut Devices, report: &mut Report) -> 
                 }
             }
         }
-        if deadline.expired_after_nap(&Pseries, CONSOLE_LOOK).0 {
+        if deadline.expired_after_cede(&Pseries, CONSOLE_POLL).0 {
             console::draw(Draw::NewLine);
             break;
         }

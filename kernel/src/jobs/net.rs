@@ -22,7 +22,7 @@ pub const PING_WAIT: Duration = Duration::from_secs(3);
 /// What a script or a person types to end `net-serve`.
 pub const QUIT: u8 = b'q';
 /// Interval at which the console is polled meanwhile.
-const CONSOLE_LOOK: Duration = Duration::from_millis(5);
+const CONSOLE_POLL: Duration = Duration::from_millis(5);
 /// `net-serve` without `serve=` lasts until somebody ends it, but no longer than this.
 pub const LONGEST_SERVE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
@@ -114,14 +114,14 @@ pub fn serve_and(
     report.fact_now(facts::card::SERVE.at(card.number), "ready");
     let wait = options.serve.unwrap_or(LONGEST_SERVE);
     // Polling the console is a hypercall; without an interval there would be one for every few frames.
-    let mut next_look = 0;
+    let mut next_poll = 0;
     let counters = card.stack.serve(&Pseries, wait, |stack| {
         step(stack, report);
         let now = Pseries.now();
-        if now < next_look {
+        if now < next_poll {
             return false;
         }
-        next_look = now.saturating_add(ticks(&Pseries, CONSOLE_LOOK));
+        next_poll = now.saturating_add(ticks(&Pseries, CONSOLE_POLL));
         console::typed().any(|byte| {
             if byte != QUIT {
                 typed(byte);

@@ -24,7 +24,7 @@ use virtio_pci::blk::driver::Blk;
 use virtio_pci::interrupts::IrqSource;
 
 /// How long another CPU's share may take after this CPU's share is done.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The wait for other CPUs after this CPU's own part has failed: the result cannot become better.
 const SHORT: Duration = Duration::from_secs(5);
@@ -86,10 +86,10 @@ fn one(mut disk: Disk, pattern: Pattern, report: &mut Report) -> (Option<Disk>, 
     let pending: Vec<(u32, Pending<Share>)> =
         workers.iter().zip(turns).map(|(worker, work)| (worker.server(), worker.start(work))).collect();
     let mut shares: Vec<Share> = here.into_iter().map(|work| work()).collect();
-    let patience = if shares.iter().all(|share| share.outcome.is_ok()) { PATIENCE } else { SHORT };
+    let timeout = if shares.iter().all(|share| share.outcome.is_ok()) { TIMEOUT } else { SHORT };
     let mut silent = Vec::new();
     for (server, pending) in pending {
-        match pending.wait(if silent.is_empty() { patience } else { SHORT }) {
+        match pending.wait(if silent.is_empty() { timeout } else { SHORT }) {
             Ok(share) => shares.push(share),
             Err(why) => silent.push(DeviceError::Cpu(server, why)),
         }

@@ -42,8 +42,8 @@ impl Clock for Pseries {
         interrupts::idle(until)
     }
 
-    fn sleep_price(&self) -> u64 {
-        interrupts::sleep_price()
+    fn wake_latency(&self) -> u64 {
+        interrupts::wake_latency()
     }
 
     #[inline]

@@ -11,7 +11,7 @@ use papr::text::{SingleLine, is_plain};
 use postern_core::monitor::editor::Draw;
 
 /// Most typed bytes that one look takes.
-const LOOK: usize = 1024;
+const TYPED_AT_ONCE: usize = 1024;
 
 static TERMINAL: Terminal = Terminal::new();
 /// Keeps the text that one CPU writes at once together. A stopped CPU that holds it does not keep others from writing.
@@ -80,9 +80,9 @@ pub fn draw(draw: Draw<'_>) {
     }
 }
 
-/// The bytes that were typed so far, at most [`LOOK`]: a host that types without end does not block the guest.
+/// The bytes that were typed so far, at most [`TYPED_AT_ONCE`]: a host that types without end does not block the guest.
 pub fn typed() -> impl Iterator<Item = u8> {
-    core::iter::from_fn(|| TERMINAL.read(&Pseries)).take(LOOK)
+    core::iter::from_fn(|| TERMINAL.read(&Pseries)).take(TYPED_AT_ONCE)
 }
 
 fn put(bytes: &[u8]) {

@@ -18,20 +18,20 @@ use virtio_pci::interrupts::{IrqSource, Router, Statistics};
 
 static ROUTER: Lock<Router> = Lock::new("interrupt controller", Router::new());
 static OPEN: AtomicBool = AtomicBool::new(false);
-static SLEEP_PRICE: AtomicU64 = AtomicU64::new(0);
+static WAKE_LATENCY: AtomicU64 = AtomicU64::new(0);
 static GIVEN_UP: AtomicU64 = AtomicU64::new(0);
 
 /// The longest that the decrementer is set to: half of what 32 bits hold, so that it is positive whether it has
 /// 32 bits or more. About four seconds.
-const LONGEST_NAP: u64 = 0x7fff_ffff;
+const LONGEST_CEDE: u64 = 0x7fff_ffff;
 
 /// Number of short sleeps that measure the wake latency; their median counts.
-const NAPS: usize = 7;
+const SAMPLES: usize = 7;
 const SHORT: Duration = Duration::from_micros(100);
 
 /// The wake latency: ticks from the end of a sleep until the CPU runs again.
-pub fn sleep_price() -> u64 {
-    SLEEP_PRICE.load(Ordering::Relaxed)
+pub fn wake_latency() -> u64 {
+    WAKE_LATENCY.load(Ordering::Relaxed)
 }
 
 /// Ticks for which CPUs were ceded to the hypervisor, summed over all CPUs.
@@ -40,20 +40,20 @@ pub fn given_up() -> u64 {
 }
 
 /// Measures the wake latency by a few short sleeps. It differs a hundredfold between KVM and emulation on a busy host.
-fn learn_sleep_price() {
-    let mut prices = [(); NAPS].map(|()| {
+fn measure_wake_latency() {
+    let mut latencies = [(); SAMPLES].map(|()| {
         let until = Pseries.now().saturating_add(ticks(&Pseries, SHORT));
         pseries::count_hcall();
         cede(until);
         Pseries.now().saturating_sub(until)
     });
-    prices.sort_unstable();
-    SLEEP_PRICE.store(prices[NAPS / 2], Ordering::Relaxed);
+    latencies.sort_unstable();
+    WAKE_LATENCY.store(latencies[SAMPLES / 2], Ordering::Relaxed);
 }
 
 /// Lets the interrupts of devices through to this CPU, if the controller is one that this kernel drives.
 pub fn open(machine: &Machine) {
-    learn_sleep_price();
+    measure_wake_latency();
     match machine.interrupts {
         Some(InterruptController::Xics) if Router::open(&Pseries) => OPEN.store(true, Ordering::Relaxed),
         Some(InterruptController::Xics) => log::warn!("interrupts: H_CPPR refused: devices are polled"),
@@ -108,7 +108,7 @@ pub fn park(server: u32, until: u64) -> bool {
 /// Cedes the CPU. Returns whether the timer ended the wait; `None` at once if `until` is not in the future.
 fn cede(until: u64) -> Option<bool> {
     let since = Pseries.now();
-    let ticks = until.saturating_sub(since).min(LONGEST_NAP);
+    let ticks = until.saturating_sub(since).min(LONGEST_CEDE);
     let ticks = u32::try_from(ticks).ok().filter(|ticks| *ticks > 0)?;
     // SAFETY: the number is H_CEDE's. `boot` put the handlers of 0x500 and 0x900 in place, for all CPUs, before the
     // kernel's first instruction.

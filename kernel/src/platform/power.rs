@@ -18,7 +18,7 @@ const UNDECIDED: u64 = u64::MAX;
 static SAID: AtomicBool = AtomicBool::new(false);
 
 /// How long a CPU waits for another one that reports or ends the run. The hypervisor may have stopped that one for good.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a host may take to end the machine before it is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -53,9 +53,9 @@ pub fn exit(status: ExitStatus) -> ! {
     terminate()
 }
 
-/// Waits for another CPU that reports a failure or ends the run. Returns after [`PATIENCE`]: that CPU seems to be stopped.
+/// Waits for another CPU that reports a failure or ends the run. Returns after [`TIMEOUT`]: that CPU seems to be stopped.
 pub fn leave_it_to_another() {
-    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    let mut deadline = Deadline::after(&Pseries, TIMEOUT);
     while !deadline.expired(&Pseries) {}
 }
 

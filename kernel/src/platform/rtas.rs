@@ -7,7 +7,7 @@ use core::ffi::CStr;
 use papr::addr::{Gpa, GpaRange};
 use papr::lock::Lock;
 use papr::platform::Rtas;
-use papr::rtas::busy::InVain;
+use papr::rtas::busy::StillBusy;
 use papr::rtas::{self, BLOCK_WORDS, RtasError, Service};
 use pseries_tree::rtas::{OS_TERM, POWER_OFF};
 use spin::Once;
@@ -38,7 +38,7 @@ static mut BLOCKS: Blocks = Blocks([Block([0; BLOCK_WORDS]); CPUS]);
 static CALLING: Lock<()> = Lock::new("RTAS call", ());
 
 /// Remembers a service that stayed busy, so that nobody waits for it again.
-static IN_VAIN: InVain = InVain::new();
+static STILL_BUSY: StillBusy = StillBusy::new();
 
 /// Calls the service with this token once; `rets` receives the return words after the status.
 ///
@@ -74,7 +74,7 @@ fn call_to_end_the_run(service: &str, number: u32, args: &[u32]) {
     let _guard = (!CALLING.is_held_here(&Pseries)).then(|| CALLING.take_to_end_the_run(&Pseries));
     // There is nothing left to be done about one that fails.
     // SAFETY: the services that end a run write to no memory but the block; `ibm,os-term` reads a text.
-    let _ = IN_VAIN.ask(&Pseries, token, || unsafe { call_token(token, args, &mut []) });
+    let _ = STILL_BUSY.ask(&Pseries, token, || unsafe { call_token(token, args, &mut []) });
 }
 
 /// The token of a service, once the tree was read.
@@ -122,7 +122,7 @@ pub unsafe fn nmi_register(reset: u32, check: u32) -> Result<(), RtasError> {
 /// What the service does with these arguments harms nothing that Rust code relies on.
 unsafe fn call_service(service: &'static str, args: &[u32], rets: &mut [u32]) -> Result<(), RtasError> {
     let token = token(service).ok_or(RtasError::NotThere(service))?;
-    IN_VAIN.ask(&Pseries, token, || {
+    STILL_BUSY.ask(&Pseries, token, || {
         let _guard = CALLING.take(&Pseries)?;
         // SAFETY: a token means one service, as the tree's are distinct, and the caller promises the rest.
         unsafe { call_token(token, args, rets) }

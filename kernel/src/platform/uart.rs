@@ -11,7 +11,7 @@ use papr::registers::Registers;
 use uart_16550::{Config, Uart16550, backend::Backend};
 
 /// Output that the card does not take within this time is dropped.
-const PATIENCE: Duration = Duration::from_millis(50);
+const TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The card's eight registers, in the host bridge's I/O window. A read that the hypervisor refuses gives 0xff, as from a
 /// missing card.
@@ -53,7 +53,7 @@ pub fn put(bytes: &[u8]) {
     // An exception or panic inside `put` reports on the terminal only.
     let Some(mut uart) = UART.try_take(&Pseries) else { return };
     let Some(uart) = uart.as_mut() else { return };
-    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    let mut deadline = Deadline::after(&Pseries, TIMEOUT);
     for byte in bytes {
         while uart.try_send_byte(*byte).is_err() {
             if deadline.expired(&Pseries) {

@@ -172,8 +172,8 @@ impl Report {
             }
             None => log::warn!("interrupts: a CPU stands still in the middle of one"),
         }
-        let price = duration(&Pseries, interrupts::sleep_price());
-        self.fact(facts::end::IRQ_SLEEP_PRICE_NS, price.as_nanos());
+        let latency = duration(&Pseries, interrupts::wake_latency());
+        self.fact(facts::end::IRQ_WAKE_LATENCY_NS, latency.as_nanos());
         self.step("calls", live::calls());
         self.fact(facts::end::ULTRACALLS, pseries::ultracalls());
         accept::report(self);

@@ -112,7 +112,7 @@ fn state(label: &str, number: usize, work: &DiskWork, all: &[Measured], report: 
 }
 
 /// How long another CPU may take beyond the time of its work.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Does one piece of work on up to `most` of the disk's queues at once, each by a CPU of its own.
 fn on_queues(
@@ -135,8 +135,8 @@ fn on_queues(
         .collect();
     let mut all = vec![bench::run(&mut disk.driver, work, content).map_err(TestError::from)];
     for (server, lent) in lent {
-        let patience = PATIENCE.saturating_add(work.time);
-        match lent.wait(patience) {
+        let timeout = TIMEOUT.saturating_add(work.time);
+        match lent.wait(timeout) {
             Ok((queue, measured)) => {
                 disk.others.push(queue);
                 all.push(measured.map_err(TestError::from));

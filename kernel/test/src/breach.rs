@@ -18,7 +18,7 @@ const RETURN: u32 = 0x4e80_0020;
 static mut DATA: u32 = RETURN;
 
 /// How long another CPU may take to break a rule.
-const OTHERS_PATIENCE: Duration = Duration::from_secs(10);
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// States the address, then does there what the map forbids. Returns only if nothing stopped it.
 ///
@@ -54,7 +54,7 @@ pub fn breach(rule: Breach, pool: Option<GpaRange>, report: &mut Report) -> Resu
         Breach::OtherStackOverflow => {
             if let Some(other) = cpus::workers().next() {
                 // The harness checks the result.
-                _ = other.start(|| dig(black_box(0))).wait(OTHERS_PATIENCE);
+                _ = other.start(|| dig(black_box(0))).wait(OTHERS_TIMEOUT);
             }
         }
         Breach::DataExecute | Breach::PoolExecute | Breach::StackExecute => {

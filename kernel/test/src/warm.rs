@@ -7,7 +7,7 @@ use postern_kernel::arch::cpus::{self, Pending};
 use postern_kernel::memory::open::Pool;
 
 /// How long another CPU may take to read through the pool.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Makes every CPU read through the pool, because all of them may do I/O.
 pub fn all_cpus(pool: &Pool) {
@@ -20,7 +20,7 @@ pub fn all_cpus(pool: &Pool) {
         .collect();
     for look in looks {
         // Nothing depends on a CPU that is too slow here.
-        _ = look.wait(PATIENCE);
+        _ = look.wait(TIMEOUT);
     }
 }
 

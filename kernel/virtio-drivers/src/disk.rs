@@ -27,7 +27,7 @@ const TOKENS: usize = 16;
 const SILENCE: Duration = Duration::from_millis(10);
 
 /// How long the device may take over a request.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A disk whose driver is the crate's.
 pub struct Other {
@@ -176,7 +176,7 @@ impl Other {
         let since = Pseries.now();
         let silence = ticks(&Pseries, SILENCE);
         let mut again = since.saturating_add(silence);
-        let mut deadline = Deadline::after(&Pseries, PATIENCE);
+        let mut deadline = Deadline::after(&Pseries, TIMEOUT);
         loop {
             let before = Pseries.now();
             if let Some(token) = self.driver.peek_used() {

@@ -102,13 +102,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, waiting up to `patience` for the socket to appear, and reads the target's description; before that QEMU
+    /// Connects, waiting up to `timeout` for the socket to appear, and reads the target's description; before that QEMU
     /// knows only the first registers. A socket that disappears means that QEMU has ended.
     ///
     /// # Errors
     /// [`GdbError`] if there is no server or it does not describe its target.
-    pub fn connect(socket: &Path, patience: Duration) -> Result<Self, GdbError> {
-        let deadline = Instant::now() + patience;
+    pub fn connect(socket: &Path, timeout: Duration) -> Result<Self, GdbError> {
+        let deadline = Instant::now() + timeout;
         let mut gone = 0;
         let stream = loop {
             let error = match UnixStream::connect(socket) {

@@ -4,9 +4,9 @@ use crate::inject::{Act, Attack, Attacked, Place as Where, Random};
 use std::time::{Duration, Instant};
 
 /// Most comparisons of the CPUs' stacks.
-const LOOKS: u32 = 200;
+const POLLS: u32 = 200;
 /// Interval at which an attack that has not begun checks whether it may.
-const LOOK: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// An attack and how far it is.
 pub(super) struct Attacker {
@@ -32,7 +32,7 @@ impl Attacker {
             Act::Interrupt(interrupts) => interrupts.count,
             Act::Probe(count) | Act::Nest(count) => *count,
             Act::Pause(pauses) => pauses.count,
-            Act::Stray(_) => LOOKS,
+            Act::Stray(_) => POLLS,
             Act::Reset(_) => 1,
         };
         let random = Random::new(attack.seed);
@@ -68,7 +68,7 @@ impl Attacker {
             return None;
         }
         if !self.attack.trigger.is_pulled() {
-            return Some(LOOK);
+            return Some(POLL_INTERVAL);
         }
         let gap = u64::try_from(self.attack.gap.as_micros()).unwrap_or(u64::MAX);
         let random = &mut self.random;
@@ -100,7 +100,7 @@ mod tests {
         let attack =
             Attack { seed: 1, trigger: Trigger::later(), gap: Duration::from_secs(9), act: Act::Probe(1) };
         let mut attacker = Attacker::new(attack);
-        assert_eq!(attacker.wait(), Some(LOOK));
+        assert_eq!(attacker.wait(), Some(POLL_INTERVAL));
         attacker.attack.trigger.pull();
         assert!(attacker.wait().is_some_and(|wait| wait < Duration::from_secs(9)));
     }

@@ -15,7 +15,7 @@ use crate::Firmware;
 use crate::symbols::Symbols;
 
 /// How long QEMU may take to make the file of its memory.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The QEMU, and what is said about it.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ pub fn attach(options: &Attach, mut say: impl FnMut(&str)) -> Result<Option<Summ
 
 /// Bytes of the file that QEMU makes for its memory, once they are there.
 fn size(ram: &Path, stop: &AtomicBool) -> io::Result<u64> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match std::fs::metadata(ram) {
             Ok(file) if file.len() > 0 => return Ok(file.len()),

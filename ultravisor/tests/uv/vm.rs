@@ -23,7 +23,7 @@ pub const OWN_VECTOR: u64 = 0x77;
 pub const PROCESS_TABLE: u64 = 0x100_0000;
 
 const ROM_SIZE: usize = 0x5000;
-const PATIENCE: Duration = Duration::from_secs(600);
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The RAM file of a guest.
 pub struct Ram(File);
@@ -135,7 +135,7 @@ impl Vm {
 
     /// Waits for the guest's flag.
     pub fn wait_until_done(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.ram.read_u64(RESULTS) == 0 {
             assert!(Instant::now() < deadline, "the guest did not finish");
             let ended = self.qemu.try_wait().expect("QEMU's state");

@@ -1,4 +1,4 @@
-use super::{Lock, PATIENCE, Stuck};
+use super::{Lock, Stuck, TIMEOUT};
 use crate::clock::Clock;
 use postern_cases::case;
 use std::cell::Cell;
@@ -15,7 +15,7 @@ impl Cpu {
         Self { here, now: Cell::new(0), stands_still: false }
     }
 
-    fn looks(&self) -> u64 {
+    fn polls(&self) -> u64 {
         self.now.get()
     }
 }
@@ -40,7 +40,7 @@ fn waiting_for_a_cpu_that_stands_still_ends_by_name() {
     let (slow, other) = (Cpu::new(1), Cpu::new(2));
     let held = lock.take(&slow).unwrap();
     assert_eq!(lock.take(&other).err(), Some(Stuck("pool")));
-    assert!(u128::from(other.looks()) >= PATIENCE.as_millis(), "{} looks", other.looks());
+    assert!(u128::from(other.polls()) >= TIMEOUT.as_millis(), "{} polls", other.polls());
     assert_eq!(*held, 7);
 }
 
@@ -61,7 +61,7 @@ fn cpu_that_was_waited_for_in_vain_is_not_waited_for_twice() {
     assert!(lock.take(&Cpu::new(2)).is_err());
     let third = Cpu::new(3);
     assert!(lock.take(&third).is_err());
-    assert!(third.looks() < 5, "{} looks", third.looks());
+    assert!(third.polls() < 5, "{} polls", third.polls());
     drop(held);
     assert!(lock.take(&third).is_ok(), "it went on after all");
 }

@@ -1,47 +1,47 @@
-//! Services that answer "busy": they are asked again after a pause, for a while.
+//! Services that answer "busy": the kernel repeats the call after a pause, within a time limit.
 //!
-//! Source: PAPR+ 7.2.8: after -2 a call may be repeated at once; 9900 to 9905 name the power of ten of milliseconds that
-//! it is worth to wait.
+//! Source: PAPR+ 7.2.8: after -2 a call may be repeated at once; 9900 to 9905 propose a pause of 1 ms to 100 s, by
+//! powers of ten.
 
 use super::RtasError;
 use crate::clock::{Clock, Deadline};
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 
-/// How long a service is asked again.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a busy call is repeated.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
 /// The shortest pause, and the one after -2.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// The longest, whatever an answer proposes.
+/// The longest pause, whatever the answer proposes.
 const LONGEST: Duration = Duration::from_millis(100);
 
-/// The service that was asked in vain: it is not waited for again until it has answered otherwise.
+/// The service whose call timed out as busy. It gets one call and no wait until it answers otherwise.
 #[derive(Debug)]
-pub struct InVain(AtomicU32);
+pub struct StillBusy(AtomicU32);
 
-impl InVain {
-    /// None; no service's token is 0.
+impl StillBusy {
+    /// No service: no token is 0.
     #[must_use]
     pub const fn new() -> Self {
         Self(AtomicU32::new(0))
     }
 
-    /// Makes the call of the service with this token until it is answered otherwise than "busy", or [`PATIENCE`] is over.
-    /// The CPU waits between two calls, and does not sleep: whoever calls may hold what taking an interrupt needs.
+    /// Repeats `call`, of the service with this token, until the answer is not "busy" or [`TIMEOUT`] is over. The CPU
+    /// polls the clock between two calls instead of sleeping: the caller may hold a lock that interrupt handling needs.
     ///
     /// # Errors
-    /// The call's; [`RtasError::Busy`] when it stays so.
+    /// The call's error; [`RtasError::Busy`] if it stays busy.
     pub fn ask(
         &self,
         clock: &impl Clock,
         token: u32,
         mut call: impl FnMut() -> Result<(), RtasError>,
     ) -> Result<(), RtasError> {
-        let mut deadline = Deadline::after(clock, PATIENCE);
+        let mut deadline = Deadline::after(clock, TIMEOUT);
         loop {
             let answer = call();
             let Err(RtasError::Busy(code)) = answer else {
-                // Another service's is left as it is.
+                // Leaves the entry of another service alone.
                 let _ = self.0.compare_exchange(token, 0, Ordering::Relaxed, Ordering::Relaxed);
                 return answer;
             };
@@ -58,13 +58,13 @@ impl InVain {
     }
 }
 
-impl Default for InVain {
+impl Default for StillBusy {
     fn default() -> Self {
         Self::new()
     }
 }
 
-/// The pause after a "busy" of this kind.
+/// The pause after this busy status.
 const fn pause(code: i32) -> Duration {
     match code {
         9901 => Duration::from_millis(10),

@@ -1,4 +1,4 @@
-//! Why an RTAS call did not succeed, by its first return word or without any.
+//! Why an RTAS call did not succeed: its status word, or why it was not made.
 
 use super::service::Service;
 use crate::lock::Stuck;
@@ -22,24 +22,24 @@ pub enum RtasError {
     /// -9002: not authorised.
     #[error("RTAS not authorized")]
     NotAuthorized,
-    /// A status that is none of these.
+    /// A status with no name here.
     #[error("unknown RTAS status {0}")]
     Unknown(i32),
-    /// More words than [`super::MAX_WORDS`] or [`super::MOST_TOGETHER`]: a mistake of the caller.
+    /// More words than [`super::MAX_WORDS`] or [`super::MOST_TOGETHER`]: a bug of the caller.
     #[error("{0} RTAS words")]
     TooManyWords(usize),
-    /// Another number of arguments than the service takes: a mistake of the caller. The call was not made.
+    /// Another number of arguments than the service takes: a bug of the caller. The call was not made.
     #[error("{} arguments for RTAS service {}", .1, .0.name())]
     Arguments(Service, usize),
-    /// Another CPU stands still in a call, or with what this one is about. The call was not made.
+    /// Another CPU does not release a lock that the call needs. The call was not made.
     #[error(transparent)]
     Stuck(#[from] Stuck),
-    /// An interrupt source or a server that is none: they have 24 bits. The call was not made.
+    /// More than 24 bits, so no number of an interrupt source or a server. The call was not made.
     #[error("{0:#x} is no interrupt source and no server")]
     NoSuchNumber(u32),
 }
 
-/// Judges the first return word.
+/// Validates the status, the first return word.
 ///
 /// # Errors
 /// Every status but 0, by its name.

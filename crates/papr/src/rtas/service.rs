@@ -1,13 +1,11 @@
-//! The services that the kernel asks while it works, as a type: what is called can be read here, and nothing else can be
-//! called by safe code.
+//! The RTAS services that safe code can call.
 //!
-//! None of them takes an address of the guest's memory, in any argument. The published ultravisor chooses its handler by
-//! the token alone (`svm/svm-rtas-hdlr.c`), and no two services of an accepted tree have one token
-//! (`pseries_tree::rtas`): so a call of one of these reads and writes its own argument block and nothing more. The
-//! services that are given addresses (`start-cpu`, `ibm,nmi-register`, `ibm,os-term`) are the kernel's own `unsafe`
-//! business.
+//! None of them takes an address of the guest's memory, in any argument. The published ultravisor chooses its handler
+//! by the token alone (`svm/svm-rtas-hdlr.c`), and no two services of an accepted tree have one token
+//! (`pseries_tree::rtas`): so a call of one of these reads and writes its own argument block and nothing more. Only
+//! `unsafe` code of the kernel calls the services that take addresses (`start-cpu`, `ibm,nmi-register`, `ibm,os-term`).
 
-/// A service that is given no address. Source: PAPR+ 7.3.
+/// A service that takes no address. Source: PAPR+ 7.3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// Reads a register of a PCI function's configuration space.
@@ -16,13 +14,13 @@ pub enum Service {
     WritePciConfig,
     /// Sets how many message interrupts a PCI function has.
     ChangeMsi,
-    /// Tells the interrupt source of a message.
+    /// Returns the interrupt source of a message.
     QueryInterruptSource,
     /// Routes an interrupt source to a server, with a priority.
     SetXive,
     /// Masks an interrupt source.
     InterruptOff,
-    /// Tells what dynamic DMA windows there may be.
+    /// Returns which dynamic DMA windows the bridge offers.
     QueryDmaWindow,
     /// Makes a dynamic DMA window.
     CreateDmaWindow,
@@ -64,8 +62,8 @@ impl Service {
         }
     }
 
-    /// How many argument words it takes. A call with another number is not made: the ultravisor would read words that
-    /// nobody wrote.
+    /// Number of argument words. A call with another number is not made: the ultravisor would read words that nobody
+    /// wrote.
     #[must_use]
     pub const fn arguments(self) -> usize {
         match self {

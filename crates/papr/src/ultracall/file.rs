@@ -1,9 +1,8 @@
-//! Files of the ESM blob: the one way in which a secret reaches a secure VM.
+//! Files of the ESM blob: the only way by which a secret reaches a secure VM.
 //!
-//! UV_ESMB_GET_FILE (0xf14c) gives 64 bytes a call. Each file can be read once, by one process, in ascending order: what
-//! was read cannot be had again until the VM starts anew. An offset of 64 KiB or more makes the published ultravisor
-//! assert, and a call at the file's end makes it lose 64 KiB of its heap, so reading ends at the first chunk that is not
-//! full.
+//! UV_ESMB_GET_FILE (0xf14c) gives 64 bytes a call. Each file can be read once, by one process, in ascending order; it
+//! cannot be read again until the VM restarts. An offset of 64 KiB or more makes the published ultravisor assert, and a
+//! call at the file's end makes it lose 64 KiB of its heap, so reading ends at the first chunk that is not full.
 //!
 //! Source: open-power/ultravisor `core/uvcall.c`, `uv_esmb_get_file`, `get_file_data`; open-power/svm-tools
 //! `svm-password-agent/src/esmb-get-file.c`.
@@ -27,13 +26,13 @@ pub struct FileName {
     len: usize,
 }
 
-/// Why a text is no name of a file.
+/// Why a text is not a file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NameError {
     /// That many bytes, none or more than [`MAX_NAME`].
     #[error("{0} bytes, not 1 to {MAX_NAME}")]
     Length(usize),
-    /// A byte that no name of a device tree's node has.
+    /// A byte that no node name of a device tree has.
     #[error("byte {0:#04x}, not one of A-Za-z0-9,._+-")]
     Byte(u8),
 }
@@ -64,7 +63,7 @@ impl FileName {
         self.bytes.get(..self.len).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 
-    /// The registers that carry it: the first byte is the most significant of the first.
+    /// The argument registers that carry the name, most significant byte first.
     fn registers(&self) -> [u64; 8] {
         let mut registers = [0; 8];
         for (register, bytes) in registers.iter_mut().zip(self.bytes.as_chunks().0) {
@@ -111,9 +110,9 @@ pub enum FileError {
     TooLong(usize),
 }
 
-/// Reads a file into `out`, from its start to its end; answers its length.
+/// Reads a whole file into `out` and returns its length in bytes.
 ///
-/// It can be done once. After an error `out` holds what came before it, for the caller to clear.
+/// A file can be read once. After an error `out` holds what was read before it; the caller clears it.
 ///
 /// # Errors
 /// [`FileError`].
@@ -137,7 +136,7 @@ fn read_chunks(
         let len = chunk_len(files.get_file(at as u64, name, data), at)?;
         let end = at.saturating_add(len);
         let place = out.get_mut(at..end).ok_or(FileError::TooLong(most))?;
-        // One copy, and no iterator: what that keeps in its own memory would stay behind.
+        // One copy, without an iterator, which might leave bytes of the secret in its own memory.
         place.copy_from_slice(data.get(..len).unwrap_or_default());
         at = end;
         if len < CHUNK {

@@ -1,10 +1,10 @@
-//! What r3 says after an ultracall.
+//! The status in r3 after an ultracall.
 
 use super::Ultracall;
 use core::fmt;
 
-/// r3 by its name. The published ultravisor and Linux disagree about some numbers; where they do, the name of
-/// the one that can reach a guest is used (`include/uapi_uvcall.h`; `asm/ultravisor-api.h`).
+/// A named status. The published ultravisor (`include/uapi_uvcall.h`) and Linux (`asm/ultravisor-api.h`) disagree about
+/// some numbers; this type then uses the name of the status that can reach a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UvStatus {
     /// U_SUCCESS: 0.
@@ -12,11 +12,11 @@ pub enum UvStatus {
     /// r3 still holds the opcode: the published ultravisor writes no status once a call's body runs,
     /// whether it succeeds or fails (`core/uvcall.c`).
     Unwritten(Ultracall),
-    /// 1 in Linux's numbering
+    /// U_BUSY: 1, as Linux numbers it.
     Busy,
-    /// 3 in Linux's numbering
+    /// U_NOT_AVAILABLE: 3, as Linux numbers it.
     NotAvailable,
-    /// -2. U_BUSY has the same number inside the ultravisor and never reaches a guest.
+    /// U_FUNCTION: -2. U_BUSY has the same number inside the ultravisor and never reaches a guest.
     Function,
     /// U_PARAMETER: -4.
     Parameter,
@@ -36,7 +36,7 @@ pub enum UvStatus {
     BadMode,
     /// U_STATE: -75.
     State,
-    /// A number that no source gives a name.
+    /// A number with no name in any source.
     Unknown(i64),
 }
 

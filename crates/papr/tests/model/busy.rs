@@ -4,14 +4,14 @@ use core::time::Duration;
 use papr::clock::Clock;
 use papr::clock::duration;
 use papr::rtas::RtasError;
-use papr::rtas::busy::{InVain, PATIENCE};
+use papr::rtas::busy::{StillBusy, TIMEOUT};
 use postern_cases::case;
 use testkit::model::Model;
 
 const TOKEN: u32 = 0x2005;
 
 /// Calls of a service that is busy so many times, and how long they took.
-fn ask(vain: &InVain, machine: &Model, code: i32, busy: u32) -> (Result<(), RtasError>, u32, Duration) {
+fn ask(vain: &StillBusy, machine: &Model, code: i32, busy: u32) -> (Result<(), RtasError>, u32, Duration) {
     let (mut calls, start) = (0, machine.now());
     let result = vain.ask(machine, TOKEN, || {
         calls += 1;
@@ -24,17 +24,17 @@ fn ask(vain: &InVain, machine: &Model, code: i32, busy: u32) -> (Result<(), Rtas
 fn service_that_stays_busy_is_asked_with_pauses_and_for_a_while() {
     case!("RTA-08", Fail);
     for (code, most) in [(-2, 2002), (9900, 2002), (9901, 202), (9902, 22), (9903, 22), (9905, 22)] {
-        let (result, calls, took) = ask(&InVain::new(), &Model::new(false), code, u32::MAX);
+        let (result, calls, took) = ask(&StillBusy::new(), &Model::new(false), code, u32::MAX);
         assert_eq!(result, Err(RtasError::Busy(code)));
         assert!((most / 2..=most).contains(&calls), "{code}: {calls} calls");
-        assert!(took >= PATIENCE && took <= PATIENCE + 2 * Duration::from_millis(100), "{code}: {took:?}");
+        assert!(took >= TIMEOUT && took <= TIMEOUT + 2 * Duration::from_millis(100), "{code}: {took:?}");
     }
 }
 
 #[test]
 fn service_that_was_asked_in_vain_is_not_waited_for_again_until_it_answers() {
     case!("RTA-08", Fail);
-    let (vain, machine) = (InVain::new(), Model::new(false));
+    let (vain, machine) = (StillBusy::new(), Model::new(false));
     assert!(ask(&vain, &machine, -2, u32::MAX).1 > 1);
     let (again, calls, _) = ask(&vain, &machine, -2, u32::MAX);
     assert_eq!((again, calls), (Err(RtasError::Busy(-2)), 1));
@@ -48,7 +48,7 @@ fn service_that_was_asked_in_vain_is_not_waited_for_again_until_it_answers() {
 fn answer_that_is_not_busy_is_final() {
     for error in [RtasError::Hardware, RtasError::Unknown(9906), RtasError::Unknown(9899)] {
         let mut calls = 0;
-        let result = InVain::new().ask(&Model::new(false), TOKEN, || {
+        let result = StillBusy::new().ask(&Model::new(false), TOKEN, || {
             calls += 1;
             Err(error)
         });

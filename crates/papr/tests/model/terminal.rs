@@ -68,7 +68,7 @@ impl Clock for Busy {
 }
 
 #[test]
-fn a_terminal_that_is_always_busy_costs_its_patience_once() {
+fn a_terminal_that_is_always_busy_costs_its_timeout_once() {
     case!("HC-05", Drop);
     for runs in [true, false] {
         let machine = Busy { runs, ..Busy::default() };

@@ -85,8 +85,8 @@ pub struct Options {
     pub serve: Option<Duration>,
     /// `http=on|off`: whether `net-serve` has a status page; not given: in an ordinary guest alone.
     pub http: Option<bool>,
-    /// `patience=SECONDS`: how long a device may take over a request; not given: what each driver allows.
-    pub patience: Option<Duration>,
+    /// `device-timeout=SECONDS`: how long a device may take over a request; not given: what each driver allows.
+    pub device_timeout: Option<Duration>,
     /// `secret=NAME`: a file of the ESM blob.
     pub secret: Option<FileName>,
 }
@@ -107,7 +107,7 @@ impl Default for Options {
             seed: DEFAULT_SEED,
             serve: None,
             http: None,
-            patience: None,
+            device_timeout: None,
             secret: None,
         }
     }

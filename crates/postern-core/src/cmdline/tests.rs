@@ -35,14 +35,17 @@ fn an_empty_line_gives_the_defaults() {
         assert_eq!(options.loglevel, LevelFilter::Info);
         assert_eq!(options.run.as_slice(), [Step::Demo]);
         assert_eq!(options.ip, Ip::Dhcp);
-        assert_eq!((options.irq, options.seed, options.serve, options.patience), (Irq::Auto, 1, None, None));
+        assert_eq!(
+            (options.irq, options.seed, options.serve, options.device_timeout),
+            (Irq::Auto, 1, None, None)
+        );
     }
 }
 
 #[test]
 fn every_option_is_read() {
     let all = "svm=on pool=512K loglevel=trace console=uart run=blk-digest,blk-pattern,net-serve \
-               gw=10.0.2.2 ip=10.0.2.15/24 irq=lsi seed=0xfeed serve=30 patience=2 secret=disk-key\0";
+               gw=10.0.2.2 ip=10.0.2.15/24 irq=lsi seed=0xfeed serve=30 device-timeout=2 secret=disk-key\0";
     let options = options(all);
     assert_eq!(options.svm, Some(SvmOption::On));
     assert_eq!(options.pool, 512 << 10);
@@ -54,7 +57,7 @@ fn every_option_is_read() {
     assert_eq!(options.irq, Irq::Lsi);
     assert_eq!(options.seed, 0xfeed);
     assert_eq!(options.serve, Some(Duration::from_secs(30)));
-    assert_eq!(options.patience, Some(Duration::from_secs(2)));
+    assert_eq!(options.device_timeout, Some(Duration::from_secs(2)));
     assert_eq!(options.secret, FileName::new("disk-key").ok());
 }
 
@@ -140,14 +143,21 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
     assert_eq!(errors(b"SVM=on"), ["SVM=on: unknown option"]);
     assert_eq!(errors(b"serve=0"), ["serve=0: expected seconds, from 1 to 4294967295"]);
     for most in ["4294967295", "0xffffffff"] {
-        assert_eq!(options(&format!("patience={most}")).patience, Some(Duration::from_secs(u32::MAX.into())));
+        assert_eq!(
+            options(&format!("device-timeout={most}")).device_timeout,
+            Some(Duration::from_secs(u32::MAX.into()))
+        );
     }
-    for word in
-        ["patience=0", "patience=4294967296", "serve=18446744073709551616", "patience=-1", "patience=1.5"]
-    {
+    for word in [
+        "device-timeout=0",
+        "device-timeout=4294967296",
+        "serve=18446744073709551616",
+        "device-timeout=-1",
+        "device-timeout=1.5",
+    ] {
         assert_eq!(errors(word.as_bytes()), [format!("{word}: expected seconds, from 1 to 4294967295")]);
     }
-    assert_eq!(errors(b"patience=x"), ["patience=x: expected seconds, from 1 to 4294967295"]);
+    assert_eq!(errors(b"device-timeout=x"), ["device-timeout=x: expected seconds, from 1 to 4294967295"]);
     assert_eq!(errors(b"seed=1x"), ["seed=1x: expected a 64-bit number"]);
 }
 
@@ -182,7 +192,7 @@ fn each_option_and_step_misspelt_is_an_error_that_names_it() {
         ("seed", "1"),
         ("serve", "1"),
         ("http", "on"),
-        ("patience", "1"),
+        ("device-timeout", "1"),
         ("secret", "disk-key"),
     ];
     for option in OPTIONS {

@@ -13,7 +13,7 @@ use papr::ultracall::file::FileName;
 
 /// Most bytes that `pool=` may ask for: what the default TCE window of a PHB covers.
 pub const MAX_POOL: u64 = 1 << 30;
-/// Longest time that `serve=` and `patience=` take: any of it in ticks fits 64 bits.
+/// Longest time that `serve=` and `device-timeout=` take: any of it in ticks fits 64 bits.
 pub const MAX_SECONDS: u64 = u32::MAX as u64;
 
 pub(super) fn svm(value: &str) -> Result<SvmOption, Fault> {

@@ -63,7 +63,7 @@ words! {
         and tests";
     "serve" "SECONDS" "how long net-serve and monitor last; in the test image also net-bench and soak";
     "http" "on|off" "whether net-serve has a status page on port 80; default: on in an ordinary guest, off in a secure one";
-    "patience" "SECONDS" "how long a device may take over a request before it counts as broken; default: 30 for a disk, \
+    "device-timeout" "SECONDS" "how long a device may take over a request before it counts as broken; default: 30 for a disk, \
         60 for a card";
     "secret" "NAME" "a file of the ESM blob, fetched once before devices come up, cleared after the work; status 4 where \
         the ultravisor does not give it";

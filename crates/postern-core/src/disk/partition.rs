@@ -16,7 +16,7 @@ use virtio_pci::blk::stream::{Plan, TransferError};
 
 /// Bytes that a CPU moves before it lets another one use the queue.
 const STRETCH: u64 = 1 << 20;
-/// How long a queue may be in another CPU's use: longer than that one's own patience with the device.
+/// How long a queue may be in another CPU's use: longer than that one's own timeout with the device.
 const TURN: Duration = Duration::from_secs(60);
 
 /// The part of the disk that the CPU `index` of `count` works on: whole logical blocks, all parts together the

@@ -17,7 +17,7 @@ facts! {
     BYTES_FROM_POOL: 0 = "bytes.from_pool", Count("bytes"), Boot, "bytes copied from the pool for all devices";
     IRQ_TAKEN: 0 = "irq.taken", Count("interrupts"), Boot, "interrupts of devices; not stated when a CPU stands still in the middle of one";
     IRQ_UNKNOWN: 0 = "irq.unknown", Count("interrupts"), Boot, "interrupts of sources that belong to nothing here, each of which was masked; as `irq.taken`";
-    IRQ_SLEEP_PRICE_NS: 0 = "irq.sleep_price_ns", Count("nanoseconds"), Boot, "time from the end of a sleep until the CPU runs again, measured at boot";
+    IRQ_WAKE_LATENCY_NS: 0 = "irq.wake_latency_ns", Count("nanoseconds"), Boot, "time from the end of a sleep until the CPU runs again, measured at boot";
     HEAP_USED: 0 = "heap.used", Count("bytes"), Boot, "private heap in use at the end";
     HEAP_FREE: 0 = "heap.free", Count("bytes"), Boot, "private heap that is free at the end";
     HEAP_UNUSED: 0 = "heap.unused", Count("bytes"), Boot, "memory that the heap has not grown into";

@@ -30,7 +30,7 @@ fn all(Queues { first, others }: Queues<VirtioModel, Model>) -> Vec<One> {
     let mut all = vec![first];
     all.extend(others);
     for blk in &mut all {
-        blk.set_patience(Duration::from_millis(200));
+        blk.set_timeout(Duration::from_millis(200));
     }
     all
 }

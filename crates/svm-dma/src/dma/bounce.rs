@@ -11,18 +11,18 @@ use papr::clock::Clock;
 use papr::lock::{Lock, Stuck};
 use papr::platform::DeviceMemory;
 
-/// Slots are cleared in pieces of so many bytes, of which each slot is a whole number: clearing such a piece, a cache
-/// block, takes no longer than clearing a part of it.
+/// Slots are cleared in cache blocks of this many bytes, of which each slot is a whole number: to clear a block takes
+/// no longer than to clear a part of it.
 const CLEARED: usize = 128;
 
-/// The pool's bytes and, apart from them and private, who uses which.
+/// The pool's memory and, in private memory, the record of who uses which slot.
 #[derive(Debug)]
 pub(super) struct Shared<M> {
     pub(super) memory: M,
     pub(super) pool: Lock<Pool>,
 }
 
-/// One device's way of lending its buffers.
+/// How the buffers of one device are lent.
 #[derive(Debug)]
 pub(super) enum Bounce<M> {
     /// A secure guest: through slots of the pool.
@@ -32,7 +32,7 @@ pub(super) enum Bounce<M> {
 }
 
 impl<M: DeviceMemory> Bounce<M> {
-    /// All that the device may ever reach; `None` when that is everything.
+    /// All memory that the device may ever reach; `None` if it may reach everything.
     pub(super) fn reachable(&self) -> Option<GpaRange> {
         match self {
             Self::Pool { shared, .. } => {
@@ -145,12 +145,12 @@ impl<M: DeviceMemory> Shared<M> {
         }
     }
 
-    /// Brings the first bytes into `out`, clears all `len` bytes that were lent, each when it is looked at anyway,
-    /// and gives the slot back, as [`Self::give_back`] does.
+    /// Copies the first bytes to `out`, clears all `len` bytes that were lent in the same pass, and frees the slot, as
+    /// [`Self::give_back`] does.
     #[inline]
     pub(super) fn take_back(&self, clock: &impl Clock, slot: Slot, len: usize, out: &mut [u8]) {
         self.take_one(&slot, len, out);
-        // Behind a CPU that stands still with the pool it is nobody's any more.
+        // If another CPU does not release the pool, nobody uses the slot again.
         if let Ok(mut pool) = self.pool.take(clock) {
             pool.free(slot);
         }
@@ -166,7 +166,7 @@ impl<M: DeviceMemory> Shared<M> {
         self.release(clock, held);
     }
 
-    /// Brings the first bytes of a slot into `out` and clears `len`.
+    /// Copies the first bytes of a slot to `out` and clears `len` bytes.
     #[inline(always)]
     pub(super) fn take_one(&self, slot: &Slot, len: usize, out: &mut [u8]) {
         if out.len() < len {
@@ -176,7 +176,7 @@ impl<M: DeviceMemory> Shared<M> {
         }
     }
 
-    /// What is brought back is not all that is cleared.
+    /// For when fewer bytes are copied back than cleared.
     #[inline(never)]
     fn take_part(&self, slot: &Slot, len: usize, out: &mut [u8]) {
         self.memory.read(slot.offset(), out);
@@ -189,8 +189,8 @@ impl<M: DeviceMemory> Shared<M> {
         self.memory.zero(slot.offset(), len.checked_next_multiple_of(CLEARED).unwrap_or(len));
     }
 
-    /// Clears the `len` bytes that were lent and gives the slots back. A free slot is zero, so no device is
-    /// ever lent what another request left behind.
+    /// Clears the `len` bytes that were lent and frees the slots. A free slot is zero, so no request sees the data of
+    /// another one.
     pub(super) fn give_back(&self, clock: &impl Clock, held: Held, len: usize) {
         for (slot, part) in Self::parts(held.slots(), len) {
             self.clear(slot, part.len());
@@ -205,13 +205,13 @@ impl<M: DeviceMemory> Shared<M> {
     }
 
     pub(super) fn quarantine(&self, clock: &impl Clock, held: Held) {
-        // What is not given back stays out of use, too.
+        // Slots that are not freed stay out of use, too.
         let Ok(mut pool) = self.pool.take(clock) else { return };
         held.end(|slot| _ = pool.quarantine(slot));
     }
 
     pub(super) fn confirm_reset(&self, clock: &impl Clock, account: Account) {
-        // Otherwise it stays in quarantine.
+        // Without the lock the slots stay in quarantine.
         if let Ok(mut pool) = self.pool.take(clock) {
             pool.confirm_reset(account, |slot| self.memory.zero(slot.offset(), slot.class().bytes()));
         }

@@ -1,4 +1,4 @@
-//! The address that a device uses, and the last look at it before the device gets it.
+//! The address that a device uses, and the last check before the device gets it.
 
 /// An address as a device must use it: a guest physical address or an IOVA, as the device's
 /// VIRTIO_F_ACCESS_PLATFORM says. Only [`crate::dma`] makes one.
@@ -38,7 +38,7 @@ impl AddressGuard {
         Self { start: 0, end: u64::MAX }
     }
 
-    /// Whether all of `len` bytes from `bus` may be given to the device. No bytes are not allowed anywhere.
+    /// Whether all of `len` bytes from `bus` may be given to the device; false for no bytes.
     #[must_use]
     pub fn allows(&self, bus: BusAddr, len: u64) -> bool {
         let start = bus.raw();

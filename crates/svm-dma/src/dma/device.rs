@@ -15,15 +15,14 @@ use core::mem::{self, ManuallyDrop};
 use papr::lock::{Lock, Stuck};
 use papr::platform::{DeviceMemory, Platform};
 
-/// Frames of the pool that a part of a device's share has at least: two for a queue and its request headers, the
-/// rest for data.
+/// Fewest pool frames in a part of a device's quota: two for a queue and its request headers, the rest for data.
 pub const LEAST_PART: u32 = 6;
 
-/// The name of the lock of what follows.
-const LATE: &str = "memory that a device was not seen to let go";
+/// Name of the lock of [`PendingReset`], in errors.
+const PENDING: &str = "memory that a device was not seen to let go";
 
-/// What a device that was not confirmed to be reset may still use, apart from slots of the pool. Dropping it keeps the
-/// memory for ever.
+/// What a device may still use until its reset is confirmed, apart from slots of the pool. Dropping it leaks the
+/// memory.
 #[derive(Debug)]
 pub(super) struct PendingReset<M> {
     pub(super) memory: Option<ManuallyDrop<M>>,
@@ -50,7 +49,7 @@ pub(super) struct Device<P: Platform> {
     guard: AddressGuard,
     pub(super) totals: Arc<Counters>,
     pub(super) own: Arc<Counters>,
-    late: Lock<Vec<PendingReset<P::Memory>>>,
+    pending: Lock<Vec<PendingReset<P::Memory>>>,
 }
 
 impl<P: Platform> Dma<P> {
@@ -61,19 +60,29 @@ impl<P: Platform> Dma<P> {
         translation: Translation,
         totals: Arc<Counters>,
     ) -> Self {
-        // The sabotaged build would be halted at its first request; devices outside have to find it out.
+        // The sabotaged build has no guard, which would halt it at its first request: the devices outside have to
+        // notice.
         let reachable = if SKIP_BOUNCE { None } else { bounce.reachable() };
         let guard = translation.guard(reachable);
-        let late = Lock::new(LATE, Vec::new());
-        Self(Arc::new(Device { platform, id, bounce, translation, guard, totals, own: Arc::default(), late }))
+        let pending = Lock::new(PENDING, Vec::new());
+        Self(Arc::new(Device {
+            platform,
+            id,
+            bounce,
+            translation,
+            guard,
+            totals,
+            own: Arc::default(),
+            pending,
+        }))
     }
 
-    /// Handles for up to `most` users of the same device, this one first. Each has an account of its own with the
-    /// pool, and an equal part of what the device may hold: none can starve another. Where parts would be smaller
-    /// than [`LEAST_PART`] there are fewer.
+    /// Handles for up to `most` users of the same device, this one first. Each has an account of its own with the pool
+    /// and an equal part of the device's quota: none can starve another. There are fewer handles if the parts would be
+    /// smaller than [`LEAST_PART`].
     ///
     /// # Errors
-    /// Another CPU stands still with the pool.
+    /// Another CPU does not release the pool's lock.
     pub fn split(self, most: u16) -> Result<Vec<Self>, Stuck> {
         let device = &*self.0;
         let parts = match &device.bounce {
@@ -110,7 +119,7 @@ impl<P: Platform> Dma<P> {
             guard: *guard,
             totals: Arc::clone(totals),
             own: Arc::clone(own),
-            late: Lock::new(LATE, Vec::new()),
+            pending: Lock::new(PENDING, Vec::new()),
         })))
     }
 
@@ -150,8 +159,8 @@ impl<P: Platform> Dma<P> {
         self.0.guard
     }
 
-    /// Zeroed memory that this guest and the device both use for long: rings, request headers. Aligned to
-    /// 4 KiB if `len` is at least that, else to the next power of two.
+    /// Zeroed memory that this guest and the device share for a long time: rings, request headers. Aligned to 4 KiB if
+    /// `len` is at least that, else to the next power of two.
     ///
     /// # Errors
     /// No room, or more than one 64 KiB frame.
@@ -213,7 +222,7 @@ impl<P: Platform> Dma<P> {
         }
     }
 
-    /// Clears all that the device held in quarantine and makes it free again.
+    /// Clears and frees all memory in quarantine that the device was lent.
     ///
     /// # Safety
     /// The device's reset was confirmed: it uses nothing any more of what it was lent through this account.
@@ -222,11 +231,12 @@ impl<P: Platform> Dma<P> {
         if let Bounce::Pool { shared, account } = &self.0.bounce {
             shared.confirm_reset(self.platform(), *account);
         }
-        // What a CPU stands still with stays out of use.
-        let Ok(late) = self.0.late.take(self.platform()).map(|mut late| mem::take(&mut *late)) else {
+        // If another CPU does not release the lock, this memory stays out of use.
+        let Ok(pending) = self.0.pending.take(self.platform()).map(|mut pending| mem::take(&mut *pending))
+        else {
             return;
         };
-        for PendingReset { memory, iova, mut buffer } in late {
+        for PendingReset { memory, iova, mut buffer } in pending {
             if let Some(iova) = iova {
                 self.0.translation.reuse(self.platform(), iova);
             }
@@ -235,11 +245,11 @@ impl<P: Platform> Dma<P> {
         }
     }
 
-    /// Keeps memory of a normal guest until the device's reset is confirmed; where nobody waits for that, for ever.
+    /// Keeps memory of a normal guest out of use until the device's reset is confirmed; for ever if that never happens.
     #[cold]
-    pub(super) fn defer(&self, late: PendingReset<P::Memory>) {
-        if let Ok(mut all) = self.0.late.take(self.platform()) {
-            all.push(late);
+    pub(super) fn defer(&self, pending: PendingReset<P::Memory>) {
+        if let Ok(mut all) = self.0.pending.take(self.platform()) {
+            all.push(pending);
         }
     }
 
@@ -251,8 +261,8 @@ impl<P: Platform> Dma<P> {
         }
     }
 
-    /// A mapping made by another device's handle is a mistake of ours: it is left alone, so that nothing that
-    /// device may use is used again.
+    /// A mapping of another device's handle is a bug of the caller. It is left alone, because that device may still use
+    /// the memory.
     pub(super) fn owns(&self, owner: DeviceId) -> bool {
         if owner != self.0.id {
             log::error!("device {} was handed a mapping of device {owner}", self.0.id);

@@ -27,7 +27,7 @@ pub enum DmaError {
     /// No private memory left for the device to use in place.
     #[error("no memory: device {device} wants {want} bytes")]
     NoMemory {
-        /// The device whose quota is meant.
+        /// The device that asked.
         device: DeviceId,
         /// Bytes that were asked for.
         want: usize,
@@ -49,13 +49,13 @@ pub enum DmaError {
     /// The window could not be used.
     #[error(transparent)]
     Tce(#[from] TceError),
-    /// Another CPU stands still with the pool.
+    /// Another CPU does not release the pool's lock.
     #[error(transparent)]
     Stuck(#[from] Stuck),
 }
 
 impl DmaError {
-    /// Whether pool or window are in use by other buffers: there is room again when those are given back.
+    /// Whether other buffers use the pool or the window up: there is room again when they are returned.
     #[must_use]
     pub const fn is_exhausted(&self) -> bool {
         matches!(self, Self::Pool(_) | Self::Tce(TceError::NoRoom { .. }))

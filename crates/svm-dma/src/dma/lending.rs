@@ -19,7 +19,7 @@ use papr::platform::{DeviceMemory, Platform};
 /// Most bytes in one mapping: a descriptor's length field is 32 bits.
 const MAX_LEN: usize = u32::MAX as usize;
 
-/// Whether this is the build whose requests lend private buffers; its rings are in the pool like any other's.
+/// Whether this is the sabotaged build that lends private buffers for requests; its rings are in the pool as ever.
 pub(super) const SKIP_BOUNCE: bool = cfg!(sabotage_skip_bounce);
 
 impl<P: Platform> Dma<P> {
@@ -41,11 +41,11 @@ impl<P: Platform> Dma<P> {
         whole(buffer, |place, buffer| self.map_at(place, buffer, len, true))
     }
 
-    /// [`Self::map_from_device`] or [`Self::map_to_device`], as `device_writes` says, of the first `len` bytes. The answer
-    /// is written where a request keeps it: it need not be moved there. An older one there is dropped.
+    /// [`Self::map_from_device`] or [`Self::map_to_device`], as `device_writes` says, of the first `len` bytes. Writes
+    /// the mapping to `place`, where the request keeps it, which saves a move; drops an older one.
     ///
     /// # Errors
-    /// As theirs; `buffer` is taken only if there is none.
+    /// As theirs; `buffer` is taken only on success.
     #[inline(always)]
     pub fn map_at(
         &self,
@@ -78,7 +78,7 @@ impl<P: Platform> Dma<P> {
         Ok(())
     }
 
-    /// What a device reads, into the pool where there is one.
+    /// Copies what the device will read into the pool, if there is one.
     #[inline(never)]
     fn copy_in(&self, mapping: &Mapping) {
         if let Bounce::Pool { shared, .. } = &self.0.bounce {
@@ -88,9 +88,9 @@ impl<P: Platform> Dma<P> {
         }
     }
 
-    /// Ends the device's use of a buffer and gives it back, with the first `written` bytes that the device wrote: never
-    /// more than were mapped. Without a pool they are there already. What was lent of the pool is cleared in the same
-    /// pass. Of a mapping that another device made nothing comes back.
+    /// Ends the device's use of a buffer and returns the buffer. With a pool, copies back the first `written` bytes (at
+    /// most the mapped length) and clears the slots in the same pass; without one, the device has written to the buffer
+    /// itself. Returns an empty buffer for a mapping of another device.
     ///
     /// # Safety
     /// No device uses the mapping's segments any more: none was told of them, or the chain that held them has come back,
@@ -101,7 +101,7 @@ impl<P: Platform> Dma<P> {
         unsafe { self.finish_at(&mut Some(mapping), written) }
     }
 
-    /// [`Self::finish`] where a request keeps its mapping; there is none afterwards.
+    /// [`Self::finish`] of the mapping in `place`, which is empty afterwards.
     ///
     /// # Safety
     /// As [`Self::finish`].
@@ -118,7 +118,7 @@ impl<P: Platform> Dma<P> {
                 if let Held::Slot(slot) = mem::replace(held, Held::Nothing) {
                     shared.take_back(self.platform(), slot, *len, out);
                 }
-                // Nothing of it is left to be dropped.
+                // The mapping holds nothing any more that needs a drop.
                 mem::forget(place.take());
                 buffer
             }
@@ -154,7 +154,7 @@ impl<P: Platform> Dma<P> {
         buffer
     }
 
-    /// What of a buffer gets back, of `len` bytes that were mapped, the first `written`; counts them.
+    /// The part of `buffer` that is copied back: the first `written` of `len` mapped bytes. Counts them.
     #[inline]
     fn out<'a>(&self, buffer: &'a mut [u8], len: usize, written: usize) -> &'a mut [u8] {
         let most = written.min(len);
@@ -205,7 +205,7 @@ impl<P: Platform> Dma<P> {
         let (slot, gpa) = shared.reserve_slot(self.platform(), account, len)?;
         let Some(bus) = self.0.translation.settled(gpa, len) else {
             let error = DmaError::Unreachable { gpa, len: len as u64 };
-            return Err(gave_up(self.platform(), shared, Held::Slot(slot), error));
+            return Err(unmap_failed(self.platform(), shared, Held::Slot(slot), error));
         };
         Ok((Segment { bus, len: u32::try_from(len).unwrap_or(u32::MAX) }, Held::Slot(slot)))
     }
@@ -233,7 +233,7 @@ impl<P: Platform> Dma<P> {
                 let held = Held::Slots(Box::new(Pieces { slots, segments: all.unwrap_or_default() }));
                 match first {
                     Some(segment) => Ok((segment, held)),
-                    None => Err(gave_up(self.platform(), shared, held, error)),
+                    None => Err(unmap_failed(self.platform(), shared, held, error)),
                 }
             }
             Bounce::Pool { .. } | Bounce::InPlace => {
@@ -249,11 +249,10 @@ impl<P: Platform> Dma<P> {
     }
 }
 
-/// For a driver that lends buffers of one length for ever, as a card does for what it receives: their slots stay with
-/// the places where they are lent.
+/// For a driver that lends buffers of one length again and again, such as receive buffers: a slot stays with its place.
 impl<P: Platform> Dma<P> {
-    /// [`Self::map_at`] of a buffer that the device writes, into the slot that [`Self::finish_keeping`] left in `place`,
-    /// if there is one of this length.
+    /// [`Self::map_at`] of a buffer that the device writes. Uses the slot that [`Self::finish_keeping`] left in
+    /// `place`, if it is of this length.
     ///
     /// # Errors
     /// As for [`Self::map_at`].
@@ -284,14 +283,14 @@ impl<P: Platform> Dma<P> {
         len: usize,
     ) -> Result<(), DmaError> {
         if place.as_ref().is_some_and(|mapping| mapping.kept) {
-            // SAFETY: who kept it has said that no device uses it any more, and nobody has lent it since.
+            // SAFETY: the caller of `finish_keeping` promised that no device uses it, and nobody has lent it since.
             drop(unsafe { self.finish_at(place, 0) });
         }
         self.map_at(place, buffer, len, true)
     }
 
-    /// [`Self::finish_at`] of a buffer that the device wrote. Its slot of the pool, if it is in one, is cleared and stays
-    /// in `place`, until it is mapped again or finished.
+    /// [`Self::finish_at`] of a buffer that the device wrote. A slot of the pool is cleared and stays in `place` until
+    /// it is mapped again or finished.
     ///
     /// # Safety
     /// As [`Self::finish`].
@@ -317,10 +316,10 @@ impl<P: Platform> Dma<P> {
     }
 }
 
-/// For a driver that keeps its buffers: the pool lends copies. The device reaches nothing else, so that whatever it does
-/// late changes slots of the pool and no buffer.
+/// For a driver that keeps its buffers: the device gets copies in the pool. It reaches nothing else, so a late write
+/// changes slots of the pool and no buffer.
 impl<P: Platform> Dma<P> {
-    /// Lends a copy of `data`, or as many cleared bytes, which the device writes.
+    /// Lends a copy of `data` for the device to read, or as many cleared bytes for it to write.
     ///
     /// # Errors
     /// No room, no pool, or more than a frame.
@@ -342,7 +341,7 @@ impl<P: Platform> Dma<P> {
         Ok(Mapping { owner: self.0.id, device_writes, kept: false, len, segment, held, buffer })
     }
 
-    /// Ends what [`Self::lend_copy`] began, and brings what the device wrote into `out`.
+    /// Ends what [`Self::lend_copy`] began, and copies what the device wrote to `out`.
     pub fn take_copy(&self, mapping: Mapping, out: &mut [u8]) {
         let Mapping { owner, device_writes, len, held, .. } = mapping;
         let Bounce::Pool { shared, .. } = &self.0.bounce else { return };
@@ -362,7 +361,7 @@ impl<P: Platform> Dma<P> {
     }
 }
 
-/// Maps all of a buffer by `map`.
+/// Maps a whole buffer with `map`.
 fn whole(
     mut buffer: Vec<u8>,
     map: impl FnOnce(&mut Option<Mapping>, &mut Vec<u8>) -> Result<(), DmaError>,
@@ -374,9 +373,14 @@ fn whole(
     }
 }
 
-/// The pool was mapped once and for all, or is not translated: this happens only if it was not.
+/// Undoes a mapping that has no bus address. Not expected: the pool was mapped once and for all, or is not translated.
 #[cold]
-fn gave_up<M: DeviceMemory>(clock: &impl Clock, shared: &Shared<M>, held: Held, error: DmaError) -> DmaError {
+fn unmap_failed<M: DeviceMemory>(
+    clock: &impl Clock,
+    shared: &Shared<M>,
+    held: Held,
+    error: DmaError,
+) -> DmaError {
     shared.give_back(clock, held, 0);
     error
 }

@@ -19,7 +19,7 @@ pub struct Segment {
     pub len: u32,
 }
 
-/// What a mapping keeps from other use. Small, as it is moved about with each request.
+/// What a mapping holds. Small, because it moves with each request.
 #[derive(Debug)]
 pub(super) enum Held {
     /// The device reaches the buffer whether it is mapped or not.
@@ -49,7 +49,7 @@ impl Held {
         }
     }
 
-    /// Hands each slot to what ends its use.
+    /// Passes each slot to `slot_ends`.
     #[inline]
     pub(super) fn end(self, mut slot_ends: impl FnMut(Slot)) {
         match self {
@@ -69,15 +69,15 @@ impl Held {
 /// }
 /// ```
 ///
-/// Dropping it leaves the device's access in place, and keeps the buffer and what else it holds from use for ever.
+/// Dropping it leaves the device's access in place, and leaks the buffer and its slots.
 #[derive(Debug)]
 #[must_use = "a mapping that is dropped is never given back"]
 pub struct Mapping {
     pub(super) owner: DeviceId,
     pub(super) device_writes: bool,
-    /// The buffer has gone back, and what the device used is kept for the next one.
+    /// The buffer was returned, and its slot is kept for the next one.
     pub(super) kept: bool,
-    /// Of the buffer's bytes the first so many.
+    /// Number of mapped bytes, from the buffer's start.
     pub(super) len: usize,
     /// The only piece, unless there are [`Held::Slots`].
     pub(super) segment: Segment,
@@ -123,8 +123,8 @@ pub struct Unmapped {
     pub buffer: Vec<u8>,
 }
 
-/// Memory that this guest and a device both use for long. Dropping it keeps it from use for ever, as the device may
-/// still use it.
+/// Memory that this guest and a device share for a long time. Dropping it leaks the memory, as the device may still use
+/// it.
 #[derive(Debug)]
 #[must_use = "coherent memory that is dropped is never given back"]
 pub struct Coherent<M> {
@@ -145,15 +145,15 @@ impl<M> Coherent<M> {
     }
 }
 
-/// A buffer that a device may use. Nobody can look at its bytes meanwhile. Dropping this keeps the memory for ever:
-/// nobody has said that the device lets go of it, and memory that was freed would serve for something else.
+/// A buffer that a device may use. Nobody can read its bytes meanwhile. Dropping this leaks the memory: the device may
+/// still write to it, so it must not be allocated again.
 pub(super) struct Lent(ManuallyDrop<Vec<u8>>);
 
 impl Lent {
-    /// A reservation of no memory.
+    /// No buffer.
     pub(super) const NOTHING: Self = Self(ManuallyDrop::new(Vec::new()));
 
-    /// Takes `buffer` from its owner, who has an empty one then.
+    /// Takes `buffer` and leaves an empty one.
     #[inline]
     pub(super) fn from(buffer: &mut Vec<u8>) -> Self {
         Self(ManuallyDrop::new(mem::take(buffer)))
@@ -165,7 +165,7 @@ impl Lent {
         self.0.get(..len).unwrap_or_default()
     }
 
-    /// The buffer. The device does not use it any more, or never could: see [`super::Dma::finish`].
+    /// Returns the buffer. The device does not use it any more, or never could: see [`super::Dma::finish`].
     #[inline]
     pub(super) fn back(&mut self) -> Vec<u8> {
         mem::take(&mut self.0)

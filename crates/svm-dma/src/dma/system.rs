@@ -24,8 +24,7 @@ pub struct DmaSystem<P: Platform> {
 }
 
 impl<P: Platform> DmaSystem<P> {
-    /// A secure guest: every byte goes through `pool`, of which each of `devices` devices may hold its fair
-    /// part.
+    /// A secure guest: every byte goes through `pool`, and each of `devices` devices may hold an equal part of it.
     #[must_use]
     pub fn secure(platform: Arc<P>, pool: SharedPool<P::Memory>, devices: usize) -> Self {
         let frames = pool.frames();
@@ -46,8 +45,8 @@ impl<P: Platform> DmaSystem<P> {
     }
 
     /// For a machine without windows, whose bridges pass addresses on as they are: a device with
-    /// VIRTIO_F_ACCESS_PLATFORM uses guest physical addresses as well. Where a bridge translates after all, such a device
-    /// finds nothing at them.
+    /// VIRTIO_F_ACCESS_PLATFORM uses guest physical addresses as well. If a bridge translates after all, such a device
+    /// finds nothing there.
     #[must_use]
     pub fn without_windows(mut self) -> Self {
         self.untranslated = true;
@@ -73,12 +72,12 @@ impl<P: Platform> DmaSystem<P> {
                 // SAFETY: the range is a shared pool's, which is device memory and is never given back.
                 unsafe { PhbWindow::for_pool(&*self.platform, window, dynamic, range) }
             }
-            // SAFETY: what this is without a pool was promised to `normal`.
+            // SAFETY: without a pool this was made by `normal`, whose caller promised it.
             None => unsafe { PhbWindow::for_memory(&*self.platform, window, dynamic, ram) },
         }
     }
 
-    /// DMA for one device, with its fair part of the pool. `access_platform` says whether the device offered
+    /// DMA for one device, with its equal part of the pool. `access_platform` says whether the device offered
     /// VIRTIO_F_ACCESS_PLATFORM; if so, `window` is its bridge's.
     ///
     /// # Errors
@@ -131,15 +130,15 @@ impl<P: Platform> DmaSystem<P> {
         self.totals.read()
     }
 
-    /// Use of the pool; `None` in a normal guest, which has none, and behind a CPU that stands still with the pool.
+    /// Use of the pool; `None` in a normal guest, which has none, and if another CPU does not release the pool.
     #[must_use]
     pub fn pool_statistics(&self) -> Option<PoolStatistics> {
         let (shared, _) = self.pool.as_ref()?;
         Some(shared.pool.take(&*self.platform).ok()?.statistics())
     }
 
-    /// Use of the pool, account by account: a device whose queues have accounts of their own comes several times.
-    /// Nothing in a normal guest, and behind a CPU that stands still with the pool.
+    /// Use of the pool, account by account: a device whose queues have accounts of their own comes several times. Empty
+    /// in a normal guest, and if another CPU does not release the pool.
     #[must_use]
     pub fn device_statistics(&self) -> Vec<DeviceStatistics> {
         let pool = self.pool.as_ref().and_then(|(shared, _)| shared.pool.take(&*self.platform).ok());

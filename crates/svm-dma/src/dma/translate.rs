@@ -20,7 +20,7 @@ pub(super) enum Translation {
 }
 
 impl Translation {
-    /// The address of `[gpa, gpa + len)` where that was settled once and for all; else `None`.
+    /// The bus address of `[gpa, gpa + len)` if it needs no new TCE; else `None`.
     #[inline]
     pub(super) fn settled(&self, gpa: Gpa, len: usize) -> Option<BusAddr> {
         match self {
@@ -32,7 +32,7 @@ impl Translation {
         }
     }
 
-    /// The address of `[gpa, gpa + len)`, and what must be undone when the device is done.
+    /// The bus address of `[gpa, gpa + len)`, and the bus pages to release when the device is done.
     pub(super) fn open(
         &self,
         platform: &(impl Hypervisor + Clock),
@@ -87,8 +87,7 @@ impl Translation {
         }
     }
 
-    /// What a device may be given, when all it may reach lies in `memory`; without one, when it may reach
-    /// everything.
+    /// The addresses that a device may be given if it may reach `memory` and nothing else; everything if `None`.
     pub(super) fn guard(&self, memory: Option<GpaRange>) -> AddressGuard {
         match (self, memory) {
             (Self::Identity, Some(pool)) => AddressGuard::only(pool.start.0, pool.len),

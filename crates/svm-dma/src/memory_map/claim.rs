@@ -25,12 +25,12 @@ pub enum Kind {
     Pool,
     /// The private heap.
     Heap,
-    /// Taken, and in doubt since: nobody uses it.
+    /// Taken, then found in doubt: nobody uses it.
     Quarantine,
 }
 
 impl Kind {
-    /// Ranges that others describe may overlap each other.
+    /// Whether the machine describes such a range: these may overlap each other.
     const fn is_described(self) -> bool {
         matches!(self, Self::Reservation | Self::Rtas | Self::Initrd | Self::Tree)
     }
@@ -63,7 +63,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Whether the two overlap and must not. Two windows are compared to the byte where bridges are read.
+    /// Whether the two overlap and must not. Windows are compared with each other, to the byte, where bridges are read.
     pub(super) fn excludes(&self, other: &Self) -> bool {
         let both = |is: fn(Kind) -> bool| is(self.kind) && is(other.kind);
         let may = both(Kind::is_described) || both(|kind| kind == Kind::Window);

@@ -15,8 +15,8 @@ impl Frames {
         Self { free }
     }
 
-    /// Takes `most` bytes, but at least `least`, rounded up to whole frames, from the lowest stretch that has as
-    /// much as the latter. Stretches are used from their lower end: what is taken next mostly adjoins.
+    /// Takes up to `most` bytes, and at least `least`, in whole frames, from the lowest stretch that has `least`.
+    /// Stretches are used from their lower end, so successive pieces mostly adjoin.
     pub fn take(&mut self, least: u64, most: u64) -> Option<OwnedFrames> {
         let frame = FRAME_SIZE as u64;
         let least = least.max(1).checked_next_multiple_of(frame)?;

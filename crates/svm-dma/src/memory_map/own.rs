@@ -16,8 +16,8 @@ pub struct Own {
 }
 
 impl Own {
-    /// Whether the tree can be copied into the image's memory: it lies in the room for it, or in no frame of the image.
-    /// Asked before the tree is read, and so before there is a map.
+    /// Checks that the tree can be copied into the image's memory: it lies in its buffer, or in no frame of the image.
+    /// Called before the tree is read, so before there is a map.
     ///
     /// # Errors
     /// The tree and the image overlap.

@@ -2,9 +2,9 @@
 
 use papr::addr::GpaRange;
 
-/// Whole frames of RAM that nothing else of this kernel uses. Only a [`MemoryMap`](super::MemoryMap) makes one, and of
-/// each frame once; who shares the frames, or adds them to a heap, gives this away for good. Frames that are dropped are
-/// never used again.
+/// Whole frames of RAM that nothing else of this kernel uses. Safe code gets them from a
+/// [`MemoryMap`](super::MemoryMap), each frame once. To share the frames, or to add them to a heap, consumes this
+/// value. Dropped frames are never used again.
 ///
 /// ```compile_fail,E0423
 /// use papr::addr::{Gpa, GpaRange};
@@ -28,7 +28,7 @@ impl OwnedFrames {
         Self(range)
     }
 
-    /// Frames of a kernel that has another way to know who owns what.
+    /// Frames of a kernel that records the owners of memory in another way.
     ///
     /// # Safety
     /// The range is whole 64 KiB frames of RAM, nothing uses them, and this is the only value made of them.

@@ -24,7 +24,7 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Whether the slot of this frame that is meant is in use, by whom the handle says.
+    /// Whether `slot`, of this frame, is in use by the account in its handle.
     #[inline]
     pub(super) fn lends(&self, slot: &Slot) -> bool {
         self.used_as == Use::Slots { account: slot.account, class: slot.class }

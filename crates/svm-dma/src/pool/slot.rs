@@ -1,4 +1,4 @@
-//! Slots: the sizes that they come in, whose they are, and the right to use one.
+//! Slots: their sizes, their owners, and the right to use one.
 
 use papr::addr::FRAME_SHIFT;
 

@@ -19,7 +19,7 @@ pub struct PoolStatistics {
     pub bytes_quarantined: u64,
     /// Requests refused because there was no room.
     pub failures: u64,
-    /// Slot handles refused because they did not match the pool's own record; a mistake of ours.
+    /// Slot handles refused because they did not match the pool's own record: a bug of a driver.
     pub mistakes: u64,
 }
 

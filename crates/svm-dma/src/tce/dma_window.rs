@@ -1,4 +1,4 @@
-//! A window's entries: cleared, read back, and which of them lead outside of the pool.
+//! A window's entries: clears them, reads them back, and counts those outside of the pool.
 
 use super::table::{Table, is_mapped};
 use super::{TceError, WindowKind, WindowReport};
@@ -19,7 +19,7 @@ impl From<DmaWindowSpec> for DmaWindow {
     }
 }
 
-/// Its numbers.
+/// Gives access to the window's numbers.
 impl Deref for DmaWindow {
     type Target = DmaWindowSpec;
 
@@ -37,8 +37,7 @@ impl DmaWindow {
         Ok(Self(DmaWindowSpec::new(liobn, base, size)?))
     }
 
-    /// Clears every entry: firmware, or a host in its place, may have left some. Nothing is read back: see
-    /// [`Self::clear_checked`].
+    /// Clears every entry: firmware, or the host, may have left some. Reads nothing back: see [`Self::clear_checked`].
     ///
     /// # Errors
     /// The entries from some address on may still be mapped.
@@ -72,8 +71,8 @@ impl DmaWindow {
         Ok(exposed)
     }
 
-    /// The part that is used: never bus address 0, which QEMU's virtio takes for a queue that has not been set
-    /// up (`hw/virtio/virtio.c`, `virtio_queue_notify`).
+    /// The part that is used. It never has bus address 0, which QEMU's virtio takes for a queue that was not set up
+    /// (`hw/virtio/virtio.c`, `virtio_queue_notify`).
     pub(super) fn used(self) -> Self {
         if self.base() > 0 { self } else { Self(self.0.without_first_page()) }
     }

@@ -72,13 +72,13 @@ pub enum DdwError {
     /// The memory could not be mapped; the window was removed again, or not.
     #[error("{0}")]
     Map(TceError),
-    /// There is no memory, or more than addresses.
+    /// There is no memory, or its end wraps.
     #[error("no memory to map")]
     BadMemory,
 }
 
 impl Ddw<'_> {
-    /// Makes a window and maps each range of `ram` in it, at the window's base plus its own address. Answers
+    /// Makes a window and maps each range of `ram` in it, at the window's base plus the range's own address. Returns
     /// the memory that the window spans, from address 0.
     ///
     /// # Safety
@@ -149,7 +149,7 @@ impl Ddw<'_> {
         Ok([windows, entries, mask])
     }
 
-    /// Makes a window of `2^window_shift` bytes; answers its number and first bus address.
+    /// Makes a window of `2^window_shift` bytes; returns its number and first bus address.
     pub(super) fn create(&self, page_shift: u32, window_shift: u32) -> Result<(u32, u64), RtasError> {
         let [high, low] = self.unit();
         let args = [self.config_address, high, low, page_shift, window_shift];

@@ -51,7 +51,7 @@ pub enum TceError {
         /// Size of the window in bytes.
         window: u64,
     },
-    /// An entry could not be mapped; what had been mapped before it was cleared, or not.
+    /// An entry could not be mapped. The entries mapped before it were cleared again, as far as `undone` says.
     #[error("TCE at {ioba:#x} not mapped: {cause}; {}", after(*.undone))]
     NotMapped {
         /// Bus address of the entry.
@@ -102,7 +102,7 @@ pub enum TceError {
         /// Pages free, in runs that may be shorter.
         free: u64,
     },
-    /// Another CPU stands still with the addresses of the window.
+    /// Another CPU does not release the lock of the window's addresses.
     #[error(transparent)]
     Stuck(#[from] Stuck),
 }

@@ -1,4 +1,4 @@
-//! A window that maps each buffer while it is lent: a normal guest's default window.
+//! A window that maps each buffer only while it is lent: a normal guest's default window.
 
 use super::table::Table;
 use super::{DmaWindow, TceError, TceFlags};
@@ -9,7 +9,7 @@ use papr::clock::Clock;
 use papr::lock::Lock;
 use papr::platform::Hypervisor;
 
-/// Pages of a window that are used at most: 1 GiB of 4 KiB pages. What the tree says beyond is left unused.
+/// Most pages of a window that are used: 1 GiB of 4 KiB pages. The rest of a larger window stays unused.
 const MOST_PAGES: u64 = 1 << 18;
 
 /// A run of bus pages in use.
@@ -29,7 +29,7 @@ struct Pages {
     next: u64,
 }
 
-/// The window.
+/// A window and its free bus pages.
 #[derive(Debug)]
 pub struct OnDemand {
     window: DmaWindow,
@@ -108,10 +108,10 @@ impl OnDemand {
         (self.window.base(), self.window.size())
     }
 
-    /// Maps the pages that hold `[gpa, gpa + len)` and answers the bus address of `gpa`.
+    /// Maps the pages that hold `[gpa, gpa + len)` and returns the bus address of `gpa`.
     ///
     /// # Errors
-    /// No room, or what the hypervisor answered.
+    /// No room, or the hypervisor's error.
     ///
     /// # Safety
     /// A device may read or write the pages, as `flags` say, until the entries are closed.
@@ -133,7 +133,7 @@ impl OnDemand {
         match unsafe { table.map(platform, ioba, first, pages, flags, false) } {
             Ok(()) => Ok((ioba.wrapping_add(inside), iova)),
             Err(error) => {
-                // Pages that may still be mapped are lost to everyone.
+                // Pages that may still be mapped are never used again.
                 if matches!(error, TceError::NotMapped { undone: true, .. }) {
                     self.reuse(platform, iova);
                 }
@@ -145,7 +145,7 @@ impl OnDemand {
     /// Clears the entries of a mapping.
     ///
     /// # Errors
-    /// What the hypervisor answered; the device may still reach the pages.
+    /// The hypervisor's error; the device may still reach the pages.
     pub fn close(&self, platform: &(impl Hypervisor + Clock), iova: &Iova) -> Result<(), TceError> {
         self.table().clear(platform, self.ioba(iova), iova.pages)
     }
@@ -153,7 +153,7 @@ impl OnDemand {
     /// Makes cleared pages free for other mappings.
     #[allow(clippy::needless_pass_by_value, reason = "the right to the pages ends here")]
     pub fn reuse(&self, clock: &impl Clock, iova: Iova) {
-        // Behind a CPU that stands still with them they are nobody's any more.
+        // If another CPU does not release the lock, these pages are never used again.
         if let Ok(mut pages) = self.pages.take(clock) {
             pages.free(&iova);
         }

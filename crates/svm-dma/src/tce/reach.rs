@@ -1,4 +1,4 @@
-//! What the devices behind a bridge can reach, by the tables themselves.
+//! What the devices behind a bridge can reach, as the TCE tables say.
 
 use super::replace::answers;
 use super::{DmaWindow, TceError};

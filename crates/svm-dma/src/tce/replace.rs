@@ -1,12 +1,12 @@
-//! A secure guest's window: as small as the pool, in the place of the default one.
+//! A secure guest's window: one as small as the pool replaces the default one.
 //!
 //! The default window has 262,144 entries under QEMU, of which a pool needs 2,048; to read all of them back takes
 //! longer than the rest of the boot. A window that is gone maps nothing, and the one made instead has few entries,
 //! each of which is read. Linux removes the default window for its own reasons (`platforms/pseries/iommu.c`,
 //! `enable_ddw`), so hypervisors know the sequence.
 //!
-//! The numbers of the new window are the host's. They are arguments of TCE hcalls alone, and no entry but the
-//! pool's is ever put.
+//! The host chooses the numbers of the new window. They are used as arguments of TCE hcalls only, and only entries of
+//! the pool are ever put.
 
 use super::table::Table;
 use super::{Ddw, DmaWindow, ReplaceCause, TceError};
@@ -45,7 +45,8 @@ pub(super) enum Kept {
     Lost(TceError),
 }
 
-/// Removes the default window and makes one with room for `bytes` and the page at bus address 0.
+/// Removes the default window and makes one with room for `bytes` and for the page at bus address 0, which stays
+/// unused.
 pub(super) fn replace(
     ddw: &Ddw<'_>,
     platform: &(impl Hypervisor + Clock),
@@ -76,7 +77,7 @@ pub(super) fn replace(
 }
 
 /// Whether the first or the last entry of a window that was removed can be read. Hypervisors use its number and
-/// addresses again: entries that are the new window's do not count.
+/// addresses again, so entries of the new window do not count.
 pub(super) fn answers(
     platform: &(impl Hypervisor + Clock),
     removed: &DmaWindow,

@@ -1,4 +1,4 @@
-//! What a window maps, for people and scripts.
+//! What a window maps, for the boot summary and the facts.
 
 use core::fmt;
 

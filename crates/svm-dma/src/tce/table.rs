@@ -58,7 +58,7 @@ impl Table {
         Ok(())
     }
 
-    /// [`Self::clear`], and reads each entry back: a call that says success has cleared nothing yet.
+    /// [`Self::clear`], and reads each entry back: H_STUFF_TCE may report success and clear nothing.
     pub(super) fn clear_checked(
         self,
         platform: &(impl Hypervisor + Clock),
@@ -76,8 +76,8 @@ impl Table {
         Ok(())
     }
 
-    /// Maps `pages` pages from `gpa` at `ioba` on; with `check`, each is read back. Nothing of it stays mapped
-    /// when one fails, if the hypervisor lets it be cleared.
+    /// Maps `pages` pages from `gpa` at `ioba` on; with `check`, reads each entry back. If one fails, clears all of
+    /// them, as far as the hypervisor does it.
     ///
     /// # Safety
     /// As for [`calls::put_tce`], for all the pages.

@@ -44,8 +44,8 @@ impl PhbWindow {
     /// read back twice: before the pool is mapped, and of the pool's pages after each was put.
     ///
     /// # Errors
-    /// The window is smaller than the pool, still maps something, or a call failed; nothing is mapped, if that can
-    /// be said.
+    /// The window is smaller than the pool, still maps something, or a call failed. The error says if entries may still
+    /// be mapped.
     ///
     /// # Safety
     /// `pool` is device memory, and stays so for good.

@@ -2,7 +2,7 @@
 
 use super::accounts::{assert_bounded, assert_given_back, assert_kept_from_use, expect_end};
 use super::script::Script;
-use super::station::{PATIENCE, PRIVATE, Station, WRITTEN, contains, dma_system, lie_in_registers};
+use super::station::{PRIVATE, Station, TIMEOUT, WRITTEN, contains, dma_system, lie_in_registers};
 use crate::model::{Cell, Model};
 use crate::unchecked::LetGo;
 use crate::virtio_model::{Lies, VirtioModel, regions};
@@ -27,11 +27,11 @@ type Driver = NetDriver<VirtioModel, Model>;
 
 /// Drives a network device through a random life. See [`crate::hostile`].
 pub fn net(bytes: &[u8]) {
-    life(bytes, PATIENCE, |_| {});
+    life(bytes, TIMEOUT, |_| {});
 }
 
-/// As [`net`], by a driver of this patience, with something done after each turn.
-pub fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
+/// As [`net`], by a driver of this timeout, with something done after each turn.
+pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
     let mut script = Script::new(bytes);
     let cell = Cell::ALL[script.below(4)];
     let machine = cell.model();
@@ -53,7 +53,7 @@ pub fn life(bytes: &[u8], patience: Duration, turn: fn(&Dma<Model>)) {
     let transport = Transport::begin(device.clone(), regions(), &machine).map_err(NetError::from);
     let started = transport.and_then(|transport| NetDriver::probe(transport, 1, give));
     if let Ok(mut driver) = started {
-        driver.set_patience(patience);
+        driver.set_timeout(timeout);
         live(&machine, &system, &device, &mut driver, &mut script, turn);
         device.registers().lies = Lies::default();
         drop(driver);

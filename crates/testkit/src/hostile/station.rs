@@ -15,7 +15,7 @@ use svm_dma::dma::DmaSystem;
 const POOL_FRAMES: usize = 8;
 pub const POOL_BYTES: usize = POOL_FRAMES << 16;
 /// How long a driver here waits for a device.
-pub const PATIENCE: Duration = Duration::from_micros(200);
+pub const TIMEOUT: Duration = Duration::from_micros(200);
 /// What a driver's private buffers are full of: nothing of it may ever be in the pool.
 pub const PRIVATE: [u8; 8] = *b"PRIVATE!";
 /// What is written to devices: nothing of it may come back, as no device here sends it.

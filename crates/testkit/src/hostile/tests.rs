@@ -1,7 +1,7 @@
 //! Random hosts, a bounded number of each. The fuzz targets give the same functions more time.
 
 use super::accounts::assert_bounded;
-use super::station::PATIENCE;
+use super::station::TIMEOUT;
 use super::{blk, calls, cmdline, frames, net, pci, ring, tree};
 use crate::model::{Cell, Model};
 use crate::trees::POWER9_256M;
@@ -117,13 +117,13 @@ fn card_s_driver_that_waits_for_ever_is_found() {
 #[test]
 #[should_panic(expected = "more slots than requests need")]
 fn disk_s_driver_that_loses_slots_is_found_before_its_end() {
-    lives(|bytes| blk::life(bytes, PATIENCE, lose_slots));
+    lives(|bytes| blk::life(bytes, TIMEOUT, lose_slots));
 }
 
 #[test]
 #[should_panic(expected = "more slots than requests need")]
 fn card_s_driver_that_loses_slots_is_found_before_its_end() {
-    lives(|bytes| net::life(bytes, PATIENCE, lose_slots));
+    lives(|bytes| net::life(bytes, TIMEOUT, lose_slots));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A virtio disk in the same process: its registers, and what it does when it is notified. It knows of addresses only
-//! what the driver wrote into registers and descriptors.
+//! A virtio disk in the same process: its registers, and its work on a notification. It uses only addresses that the
+//! driver wrote to registers and descriptors.
 
 use crate::Shared;
 use crate::machine::State;
@@ -56,7 +56,7 @@ impl Disk {
     /// Where a driver finds the registers; on PCI, `Regions::find` reads it from the capabilities, inside windows
     /// that were compared with all memory.
     pub fn regions() -> Regions {
-        // SAFETY: nothing lies at these addresses: this disk answers for them, and changes its own values alone.
+        // SAFETY: no memory lies at these addresses: this disk answers the accesses, and changes only its own values.
         let region = |offset| unsafe { registers::Registers::new(Gpa(REGISTERS + offset), 0x1000) };
         Regions {
             common: region(0),

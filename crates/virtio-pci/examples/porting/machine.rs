@@ -16,7 +16,7 @@ const RAM: usize = 16 << 20;
 /// H_FUNCTION and U_FUNCTION: no such call.
 const NO_SUCH_CALL: i64 = -2;
 
-/// What guest, ultravisor and devices have in common.
+/// The memory that guest, ultravisor and devices share.
 #[derive(Debug)]
 pub struct State {
     ram: Vec<u8>,
@@ -125,7 +125,7 @@ impl Machine {
         [GpaRange { start: Gpa(0), len: RAM as u64 }]
     }
 
-    /// Device memory in the place of frames that nobody else has any more.
+    /// Turns frames that nobody else has into device memory.
     pub fn device_memory(&self, frames: OwnedFrames) -> Memory {
         let GpaRange { start, len } = frames.range();
         Memory { state: Arc::clone(&self.state), start: start.0 as usize, len: len as usize }

@@ -1,4 +1,4 @@
-//! Another kernel takes `virtio-pci` along: its own memory, its own ultravisor, its own clock, and a disk in the same
+//! Another kernel uses `virtio-pci`, with its own memory, its own ultravisor, its own clock, and a disk in the same
 //! process. `docs/porting-kernel.md` quotes it; its tests run with the others of the crate.
 //!
 //!     cargo run -p virtio-pci --example porting
@@ -26,10 +26,10 @@ use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::BlkError;
 use virtio_pci::virtio::transport::Transport;
 
-/// What several parts of the machine hold.
+/// A value that several parts of the machine share.
 type Shared<T> = Arc<Mutex<T>>;
 
-/// One of these.
+/// A new shared value.
 fn shared<T>(value: T) -> Shared<T> {
     Arc::new(Mutex::new(value))
 }

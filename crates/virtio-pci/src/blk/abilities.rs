@@ -1,8 +1,8 @@
-//! What a disk offers beyond reading and writing, as far as it can be believed: discard, write zeroes, its write cache,
-//! and hints about its layout (virtio 1.2, 5.2.4 and 5.2.5).
+//! What a disk offers beyond reading and writing, validated: discard, write zeroes, its write cache, and hints about
+//! its layout (virtio 1.2, 5.2.4 and 5.2.5).
 //!
-//! None of it is needed to use a disk. A limit that makes no request possible takes that kind of request away, by name;
-//! a hint that makes no sense is passed over.
+//! None of it is needed to use a disk. If a limit makes every request impossible, that kind of request is not used,
+//! with a named error. A hint that makes no sense is ignored.
 
 use crate::blk::geometry::FLUSH;
 use crate::blk::range_limits::{MAX_RANGES, RangeLimits};
@@ -12,13 +12,13 @@ use crate::virtio::transport::DeviceConfig;
 use papr::registers::Mmio;
 use thiserror::Error;
 
-/// VIRTIO_BLK_F_TOPOLOGY: physical blocks and lengths of good requests are told.
+/// VIRTIO_BLK_F_TOPOLOGY: the device states its physical blocks and good request lengths.
 pub const TOPOLOGY: Features = Features::from_bits_retain(1 << 10);
-/// VIRTIO_BLK_F_CONFIG_WCE: whether there is a write cache is told.
+/// VIRTIO_BLK_F_CONFIG_WCE: the device states whether it has a write cache.
 pub const CONFIG_WCE: Features = Features::from_bits_retain(1 << 11);
-/// VIRTIO_BLK_F_DISCARD: there are requests to discard.
+/// VIRTIO_BLK_F_DISCARD: the device has discard requests.
 pub const DISCARD: Features = Features::from_bits_retain(1 << 13);
-/// VIRTIO_BLK_F_WRITE_ZEROES: there are requests to write zeros.
+/// VIRTIO_BLK_F_WRITE_ZEROES: the device has write zeroes requests.
 pub const WRITE_ZEROES: Features = Features::from_bits_retain(1 << 14);
 
 /// Bytes in a sector.
@@ -32,15 +32,15 @@ const MAY_UNMAP_AT: u32 = 56;
 /// Why a kind of request is not used although the device offers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LimitError {
-    /// Not even one logical block.
+    /// The longest request has less than one logical block.
     #[error("a request of {sectors} sectors, blocks of {block} bytes")]
     Sectors {
-        /// As read.
+        /// max_sectors as read.
         sectors: u32,
         /// Bytes of a logical block.
         block: u32,
     },
-    /// No range.
+    /// The most ranges in a request is 0.
     #[error("a request of no range")]
     NoRange,
 }
@@ -51,9 +51,9 @@ pub enum Offer {
     /// It is not offered.
     #[default]
     None,
-    /// Within these limits.
+    /// It is offered, within these limits.
     Within(RangeLimits),
-    /// It is offered and never made.
+    /// It is offered with limits that allow no request.
     Unusable(LimitError),
 }
 
@@ -86,7 +86,7 @@ impl Offer {
     }
 }
 
-/// When a write is durable, as the device says. Flush requests are made in both cases wherever there are some.
+/// When a write is durable, as the device says. The driver sends flush requests in both cases if the device has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WriteCache {
     /// After a flush.
@@ -99,20 +99,20 @@ pub enum WriteCache {
 /// Hints about the layout, in bytes; 0 where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Topology {
-    /// A physical block: what is smaller, or not aligned to it, may take the device a read as well.
+    /// Physical block: a write that is smaller, or not aligned to it, may cost the device a read as well.
     pub physical_block: u64,
-    /// Where on the disk the first physical block begins.
+    /// Offset of the first physical block on the disk.
     pub alignment_offset: u64,
-    /// The least that a request should have.
+    /// Smallest good request.
     pub min_io: u64,
-    /// What a request has at best.
+    /// Best request length.
     pub optimal_io: u64,
 }
 
 impl Topology {
     fn judge(exponent: u8, offset: u8, min_io: u16, optimal_io: u32, block: u32) -> Self {
         let block = u64::from(block);
-        // A physical block of 4 GiB is none.
+        // Ignore a physical block of 4 GiB or more.
         let physical_block =
             block.checked_shl(exponent.into()).filter(|bytes| (block..1 << 32).contains(bytes));
         let physical_block = physical_block.unwrap_or(block);
@@ -126,7 +126,7 @@ impl Topology {
     }
 }
 
-/// All of it.
+/// All abilities of one disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abilities {
     /// Requests to discard.
@@ -139,7 +139,7 @@ pub struct Abilities {
     pub topology: Topology,
 }
 
-/// The fields as read: none of those that are not offered.
+/// The fields as read; only fields of accepted features are read.
 pub(super) struct Raw {
     topology: (u8, u8, u16, u32),
     writeback: Option<u8>,
@@ -181,14 +181,14 @@ impl Raw {
         Ok(raw)
     }
 
-    /// Of a disk with logical blocks of this many bytes.
+    /// Validates the fields of a disk with logical blocks of this many bytes.
     pub(super) fn judge(&self, block: u32) -> Abilities {
         let (exponent, offset, min_io, optimal_io) = self.topology;
         let zeroes = self.write_zeroes.map(|(limits, unmap)| Offer::judge(limits, unmap == 1, block));
         Abilities {
             discard: self.discard.map_or(Offer::None, |limits| Offer::judge(limits, false, block)),
             write_zeroes: zeroes.unwrap_or_default(),
-            // Without a flush there is no write cache (5.2.6.2). A word that is none may mean one.
+            // Without flush requests there is no write cache (5.2.6.2). Treat an undefined value as a write cache.
             write_cache: match self.writeback {
                 _ if !self.flush => WriteCache::Through,
                 Some(0) => WriteCache::Through,

@@ -1,4 +1,4 @@
-//! Helpers that wait, each within the driver's patience. They may be used while nothing else is in flight.
+//! Helpers that wait, each within the driver's timeout. Use them only while nothing else is in flight.
 
 use crate::blk::driver::{Blk, ID_BYTES};
 use crate::blk::error::{BlkError, BreakReason, Rejected};
@@ -13,24 +13,24 @@ use papr::platform::Platform;
 use papr::registers::Mmio;
 use papr::text::HostText;
 
-/// Looks at the ring between two looks at the device's registers.
-const LOOKS: u32 = 4096;
-/// Looks before the driver sleeps, whatever the clock says: a device that is this fast needs no clock.
-const LOOKS_AWAKE: u32 = 256;
-/// Looks after which it sleeps although the clock says that it is early: it may stand still.
-const LOOKS_MOST: u32 = 1 << 17;
-/// How long an interrupt is waited for before the driver looks by itself.
-const NAP: Duration = Duration::from_millis(10);
+/// Polls of the ring between two health checks of the device's registers.
+const POLLS: u32 = 4096;
+/// Polls of the ring before the first look at the clock: a device that is this fast needs none.
+const POLLS_AWAKE: u32 = 256;
+/// Polls after which the driver sleeps even if the clock says that it is too early: the clock may stand still.
+const MOST_POLLS: u32 = 1 << 17;
+/// Longest sleep for an interrupt before the driver polls the ring again.
+const CEDE_INTERVAL: Duration = Duration::from_millis(10);
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
-    /// The next completion. `None` when nothing is in flight. A device that lets its patience run out is
-    /// broken. What was submitted is published first: the device cannot answer what it does not know of.
+    /// The next completion; `None` if nothing is in flight. Publishes what was submitted first. A device that does not
+    /// answer within the timeout is broken.
     pub fn wait(&mut self) -> Option<Completion> {
         self.kick();
-        let mut deadline = Deadline::after(self.dma().platform(), self.patience);
+        let mut deadline = Deadline::after(self.dma().platform(), self.timeout);
         let start = self.dma().platform().now();
-        let (mut looks, mut slept) = (0u32, false);
-        // Arrivals of the interrupt so far, after a nap that the timer had to end.
+        let (mut polls, mut slept) = (0u32, false);
+        // Number of interrupts so far, if the timer ended the last sleep.
         let mut unheralded = None;
         loop {
             if let Some(completion) = self.poll() {
@@ -43,9 +43,9 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             if self.in_flight() == 0 {
                 return None;
             }
-            looks = looks.saturating_add(1);
-            let over = if let Some(nap) = self.nap(start, looks) {
-                let (over, wake) = deadline.expired_after_nap(self.dma().platform(), nap);
+            polls = polls.saturating_add(1);
+            let over = if let Some(interval) = self.cede_interval(start, polls) {
+                let (over, wake) = deadline.expired_after_cede(self.dma().platform(), interval);
                 self.disarm();
                 let relied_on = self.delivery() != Delivery::Poll;
                 slept |= relied_on;
@@ -56,7 +56,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
                 }
                 over
             } else {
-                if looks.is_multiple_of(LOOKS) {
+                if polls.is_multiple_of(POLLS) {
                     self.check_device();
                 }
                 self.broken().is_none() && deadline.expired(self.dma().platform())
@@ -67,31 +67,31 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         }
     }
 
-    /// Waits until nothing is in flight, for a caller whose work has failed. What completes is dropped.
+    /// Waits until nothing is in flight and drops the completions, for a caller whose work has failed.
     pub fn drain(&mut self) {
         while self.wait().is_some() {}
     }
 
-    /// For how long to give the CPU up in a wait since `start` with so many looks; `None` to look once more. An
-    /// interrupt has been asked for where there is one.
-    fn nap(&mut self, start: u64, looks: u32) -> Option<Duration> {
-        if looks <= LOOKS_AWAKE {
+    /// How long to cede the CPU in a wait that began at `start` and polled this often; `None` to poll once more.
+    /// Enables the interrupt, if there is one.
+    fn cede_interval(&mut self, start: u64, polls: u32) -> Option<Duration> {
+        if polls <= POLLS_AWAKE {
             return None;
         }
         let clock = self.dma().platform();
         let waited = clock.now().saturating_sub(start);
         if self.delivery() == Delivery::Poll {
-            // Whoever pauses interrupts wants to look all the time.
+            // A paused interrupt means that the caller wants to poll all the time.
             if self.line().is_some_and(IrqSource::is_paused) {
                 return None;
             }
-            return self.halt_poll.polled_nap(clock, waited);
+            return self.halt_poll.polled_interval(clock, waited);
         }
-        let early = waited < self.halt_poll.limit() && looks < LOOKS_MOST;
-        (!early && self.arm()).then_some(NAP)
+        let early = waited < self.halt_poll.limit() && polls < MOST_POLLS;
+        (!early && self.arm()).then_some(CEDE_INTERVAL)
     }
 
-    /// A completion that only the timer led to, and no interrupt since, counts against the interrupt.
+    /// Counts a missed interrupt if the timer led to this completion and no interrupt has arrived since.
     fn judge_interrupts(&self, unheralded: Option<u32>) {
         let Some(line) = self.line() else { return };
         if unheralded == Some(line.arrivals()) && line.missed() {
@@ -99,7 +99,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         }
     }
 
-    /// Reads `bytes` bytes from `sector` on, in as many requests as that takes.
+    /// Reads `bytes` bytes from `sector` on, in as many requests as needed.
     ///
     /// # Errors
     /// The first request that failed.
@@ -111,7 +111,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         Ok(out)
     }
 
-    /// Writes `data` from `sector` on, in as many requests as that takes.
+    /// Writes `data` from `sector` on, in as many requests as needed.
     ///
     /// # Errors
     /// The first request that failed; others may have been carried out.
@@ -127,10 +127,11 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         .map_err(|failed| failed.error)
     }
 
-    /// Makes what was written durable. A device that offers no flush does so with each write.
+    /// Makes completed writes durable. Does nothing on a device without flush requests, whose writes are durable when
+    /// they complete.
     ///
     /// # Errors
-    /// The device could not.
+    /// The flush failed, the device is broken, or other requests are in flight.
     pub fn flush(&mut self) -> Result<(), BlkError> {
         if !self.geometry().flush {
             return self.broken().map_or(Ok(()), |reason| Err(BlkError::Broken(reason)));
@@ -140,7 +141,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.finish(token).map(|_| ())
     }
 
-    /// The device's name: at most 20 bytes, up to the first NUL, whatever they are.
+    /// The device's name: at most 20 bytes, up to the first NUL, not validated.
     ///
     /// # Errors
     /// The device has none, or the request failed.

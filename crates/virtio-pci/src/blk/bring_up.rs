@@ -1,4 +1,4 @@
-//! From a transport that has just begun to a disk that can be used: features, geometry, queues.
+//! Brings a disk up: features, geometry, queues.
 
 use crate::blk::abilities::Abilities;
 use crate::blk::control::Control;
@@ -23,15 +23,15 @@ pub struct Queues<M: Mmio, P: Platform> {
     pub others: Vec<Blk<M, P>>,
 }
 
-/// A queue that the device does not work on yet; none when it could not be set up.
+/// A queue before DRIVER_OK; `None` if it could not be set up.
 type Part<P> = (Dma<P>, Option<Live<P>>);
 
 impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
-    /// Brings a device up whose transport has just begun. `dma` gives it its DMA, with or without
-    /// VIRTIO_F_ACCESS_PLATFORM, and lets its function be a bus master. One queue is used.
+    /// Brings a device up after [`Transport::begin`], with one queue. `dma` makes the device's DMA, for a device with
+    /// or without VIRTIO_F_ACCESS_PLATFORM, and enables bus mastering.
     ///
     /// # Errors
-    /// The device is refused; it has been reset, or what it may still use is never used again.
+    /// The device is refused. It has been reset, or the memory that it may still use is never used again.
     pub fn probe<E: From<BlkError>>(
         transport: Transport<M>,
         dma: impl FnOnce(bool) -> Result<Dma<P>, E>,
@@ -39,10 +39,10 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         Ok(Self::probe_queues(transport, 1, dma)?.first)
     }
 
-    /// As [`Self::probe`], with `most` queues if the device and its part of the pool have as many, else with fewer.
+    /// As [`Self::probe`], with up to `most` queues, as far as the device and its part of the pool allow.
     ///
     /// # Errors
-    /// As [`Self::probe`]; a queue that the device said it has, and that is not there, is one more reason.
+    /// As [`Self::probe`]; also a queue that the device claims and does not have.
     pub fn probe_queues<E: From<BlkError>>(
         mut transport: Transport<M>,
         most: u16,
@@ -84,11 +84,11 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         }
     }
 
-    /// Resets the device, whatever it is doing, and brings it up anew with one queue, its first. The completions of
-    /// [`Self::break_device`] are to be polled before; nothing that the device had is lost to the pool.
+    /// Resets the device and brings it up again with one queue, queue 0. Call [`Self::break_device`] and poll its
+    /// completions before. The pool loses nothing.
     ///
     /// # Errors
-    /// It lied before, the reset is not confirmed, or the device is refused: it stays broken.
+    /// The device broke the protocol before, the reset is not confirmed, or the device is refused: it stays broken.
     pub fn restart(&mut self) -> Result<(), BlkError> {
         self.break_device(BreakReason::Stopped);
         if self.in_flight() > 0 {
@@ -101,7 +101,7 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         let mut transport = self.reopen()?.begin(self.dma().platform())?;
         transport.negotiate(WANTED)?;
         let Queues { mut first, .. } = Self::start(transport, 1, self.dma().clone())?;
-        first.set_patience(self.patience);
+        first.set_timeout(self.timeout);
         *self = first;
         Ok(())
     }
@@ -113,7 +113,7 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         dma
     }
 
-    /// Sets the queues up, one in each of the `parts`; the last part has none when that failed.
+    /// Sets the queues up, one in each of the `parts`. On an error the last part has no queue.
     fn set_up(
         transport: &mut Transport<M>,
         most: u16,

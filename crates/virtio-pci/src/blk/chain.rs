@@ -1,4 +1,4 @@
-//! How a request whose data is not one segment becomes a chain of descriptors.
+//! Descriptor chains for requests whose data is not one segment.
 
 #![allow(unsafe_code, reason = "only the caller knows how long memory is lent")]
 
@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use papr::platform::Platform;
 use svm_dma::dma::Segment;
 
-/// Stages a chain of any shape.
+/// Stages a chain of any length.
 ///
 /// # Safety
 /// As for [`Queue::stage`].
@@ -24,7 +24,7 @@ pub(super) unsafe fn stage_all<P: Platform>(
     unsafe { queue.stage(chain) }.map_err(BlkError::Queue)
 }
 
-/// Fills `chain`: the header, the mapping's segments, each cut to what the device takes at once, and the status.
+/// Fills `chain`: the header, the mapping's segments, each cut to the device's segment size, and the status.
 #[inline(never)]
 pub(super) fn in_pieces(
     chain: &mut Vec<Descriptor>,
@@ -48,7 +48,7 @@ pub(super) fn in_pieces(
             let len = left.min(geometry.segment_bytes);
             chain.push(Descriptor { bus, len, device_writes });
             left = left.saturating_sub(len);
-            // A segment does not wrap; if one did, the guard would not let it pass.
+            // A segment does not wrap; if one did, the guard would refuse it.
             bus = bus.checked_add(len.into()).unwrap_or(bus);
         }
     }

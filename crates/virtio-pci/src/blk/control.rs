@@ -1,4 +1,4 @@
-//! What the queues of one disk have in common: its registers, its capacity, and whether it is used at all.
+//! What the queues of one disk share: its registers, its capacity, and whether it is still in use.
 
 use crate::blk::abilities::Abilities;
 use crate::blk::error::{BlkError, BreakReason};
@@ -11,17 +11,17 @@ use papr::registers::Mmio;
 use papr::sync::{AtomicBool, AtomicU64};
 use svm_dma::dma::DeviceId;
 
-/// The shared part of a disk. To submit and to complete takes no lock of it: a flag and a number are looked at,
-/// and a doorbell is written. The lock is for the rare: a look after a device that is silent, and its end.
+/// The shared part of a disk. Submission and completion take no lock: they read a flag and a number, and write a
+/// doorbell. The lock is for rare steps: the health check of a silent device, and its end.
 #[derive(Debug)]
 pub(super) struct Control<M> {
     mmio: M,
-    /// Sectors; follows the device's configuration.
+    /// Capacity in sectors; follows the device's configuration.
     capacity: AtomicU64,
-    /// How often it did.
+    /// How often the capacity changed.
     resizes: AtomicU64,
     abilities: Abilities,
-    /// A hint that `end` is there.
+    /// A hint that `end` is set.
     ended: AtomicBool,
     registers: Lock<Registers<M>>,
 }
@@ -30,16 +30,16 @@ pub(super) struct Control<M> {
 struct Registers<M> {
     transport: Transport<M>,
     end: Option<End>,
-    /// The capacity that was read last, and how often it was another one.
+    /// The capacity that was read last, and how often it changed.
     capacity: u64,
     resizes: u64,
 }
 
-/// How the use of a device ended, for all of its queues.
+/// How the use of a device ended, for all its queues.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
     pub(super) reason: BreakReason,
-    /// The device has said that it uses nothing any more.
+    /// The device confirmed its reset: it uses no memory any more.
     pub(super) reset_confirmed: bool,
 }
 
@@ -77,7 +77,7 @@ impl<M: Mmio> Control<M> {
         self.abilities
     }
 
-    /// Takes a capacity over, with the registers locked.
+    /// Stores a new capacity, with the registers locked.
     fn take_over(&self, registers: &mut Registers<M>, capacity: u64) {
         if registers.capacity != capacity {
             registers.capacity = capacity;
@@ -102,7 +102,7 @@ impl<M: Mmio> Control<M> {
         self.registers.take(clock)?.transport.start().map_err(BreakReason::Transport)
     }
 
-    /// Is the device alive, and has its capacity changed?
+    /// Checks that the device is alive, and reads a changed capacity.
     pub(super) fn check_health(&self, clock: &impl Clock) -> Result<(), BreakReason> {
         let mut registers = self.registers.take(clock)?;
         if let Some(end) = registers.end {
@@ -118,7 +118,7 @@ impl<M: Mmio> Control<M> {
         Ok(())
     }
 
-    /// Reads the capacity anew and takes it over.
+    /// Reads the capacity again and stores it.
     pub(super) fn refresh(&self, clock: &impl Clock) -> Result<u64, BlkError> {
         let mut registers = self.registers.take(clock).map_err(|stuck| BlkError::Broken(stuck.into()))?;
         if let Some(end) = registers.end {
@@ -129,8 +129,8 @@ impl<M: Mmio> Control<M> {
         Ok(capacity)
     }
 
-    /// Ends the use of the device: resets it, unless another queue was first, whose reason then counts. Behind a CPU
-    /// that stands still with its registers nothing is reset.
+    /// Ends the use of the device: resets it, unless another queue was first, whose reason then counts. Does not reset
+    /// the device if another CPU does not release its registers.
     pub(super) fn end(&self, reason: BreakReason, id: DeviceId, clock: &impl Clock) -> End {
         let mut registers = match self.registers.take(clock) {
             Ok(registers) => registers,
@@ -159,7 +159,7 @@ impl<M: Mmio> Control<M> {
         End { reason, reset_confirmed: false }
     }
 
-    /// Of a device whose use has ended: tries the reset once more if it was not confirmed. Whether it is now.
+    /// Retries the reset of a device whose use has ended, if it was not confirmed. Returns whether it is confirmed now.
     pub(super) fn retry_reset(&self, clock: &impl Clock) -> bool {
         let Ok(mut registers) = self.registers.take(clock) else { return false };
         let Some(end) = registers.end else { return false };
@@ -172,4 +172,4 @@ impl<M: Mmio> Control<M> {
 }
 
 #[cfg(all(test, loom))]
-mod interleavings;
+mod loom_tests;

@@ -11,10 +11,10 @@ use thiserror::Error;
 /// Why a device is not used any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BreakReason {
-    /// It contradicted what this kernel recorded.
+    /// The device contradicted what this kernel recorded.
     #[error("{0}")]
     Violation(Violation),
-    /// It is gone, or wants a reset.
+    /// The device is gone, or wants a reset.
     #[error("{0}")]
     Transport(TransportError),
     /// A request was not answered in time.
@@ -23,12 +23,12 @@ pub enum BreakReason {
     /// The driver itself stopped it.
     #[error("stopped")]
     Stopped,
-    /// Another CPU stands still with what all queues of the device share.
+    /// Another CPU does not release the lock that all queues of the device share.
     #[error(transparent)]
     Stuck(#[from] Stuck),
 }
 
-/// A block request that did not succeed, or a device that is not bound.
+/// Why a block request failed, or why a device is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BlkError {
     /// Set-up of the device failed.
@@ -51,10 +51,10 @@ pub enum BlkError {
     /// A disk without a byte.
     #[error("the disk holds no bytes")]
     Empty,
-    /// The disk's last bytes are no whole logical block, so that they cannot be read or written.
+    /// The disk's last bytes are less than a logical block, so they cannot be read or written.
     #[error("the disk's last {bytes} bytes are no whole block of {block} and cannot be reached")]
     Tail {
-        /// How many.
+        /// Number of them.
         bytes: u64,
         /// Bytes in a logical block.
         block: u32,
@@ -62,7 +62,7 @@ pub enum BlkError {
     /// A size_max below one sector.
     #[error("size_max {0}")]
     SizeMax(u32),
-    /// VIRTIO_BLK_F_MQ, and no queues.
+    /// VIRTIO_BLK_F_MQ with no queues.
     #[error("num_queues 0")]
     NoQueues,
     /// Beyond the end of the disk.
@@ -85,12 +85,12 @@ pub enum BlkError {
         /// Bytes in a logical block.
         block: u32,
     },
-    /// No range, or more of them than a request may have.
+    /// No range, or more ranges than a request may have.
     #[error("{count} ranges, a request takes 1 to {most}")]
     Ranges {
-        /// How many.
+        /// Number of them.
         count: usize,
-        /// Most that are taken.
+        /// Most that the device or this driver allows.
         most: u16,
     },
     /// A range that is longer than a request may ask for.
@@ -98,7 +98,7 @@ pub enum BlkError {
     RangeTooLong {
         /// Sectors asked for.
         sectors: u64,
-        /// Most that are taken.
+        /// Most that the device or this driver allows.
         most: u32,
     },
     /// The disk is read-only.
@@ -107,7 +107,7 @@ pub enum BlkError {
     /// The device does not offer this kind of request.
     #[error("kind of request not offered")]
     NotOffered,
-    /// No room for a request before another one completes.
+    /// No free request slot until another request completes, or others are in flight where none may be.
     #[error("all request slots in use")]
     Busy,
     /// More pieces than the device takes in one request.
@@ -115,25 +115,25 @@ pub enum BlkError {
     Segments {
         /// Pieces needed.
         need: usize,
-        /// Most that are taken.
+        /// Most that the device or this driver allows.
         most: u16,
     },
-    /// The buffer could not be made reachable.
+    /// The buffer could not be mapped for the device.
     #[error("{0}")]
     Dma(DmaError),
     /// The queue refused the chain.
     #[error("{0}")]
     Queue(QueueError),
-    /// VIRTIO_BLK_S_IOERR
+    /// VIRTIO_BLK_S_IOERR: the device reports an I/O error.
     #[error("I/O error")]
     Io,
-    /// VIRTIO_BLK_S_UNSUPP
+    /// VIRTIO_BLK_S_UNSUPP: the device does not support the request.
     #[error("request not supported by the device")]
     Unsupported,
-    /// A status that is none.
+    /// A status that virtio does not define.
     #[error("undefined status {0:#x}")]
     Status(u8),
-    /// Another CPU stands still with the queue.
+    /// Another CPU does not release the queue's lock.
     #[error("{0}")]
     Stuck(Stuck),
     /// The device is latched broken.
@@ -166,8 +166,8 @@ impl BlkError {
 /// A request that was not submitted, with the buffer it came with.
 #[derive(Debug)]
 pub struct Rejected {
-    /// Why.
+    /// Why it was not submitted.
     pub error: BlkError,
-    /// As it was given.
+    /// The caller's buffer, unchanged.
     pub buffer: Vec<u8>,
 }

@@ -16,14 +16,14 @@ pub const SIZE_MAX: Features = Features::from_bits_retain(1 << 1);
 pub const SEG_MAX: Features = Features::from_bits_retain(1 << 2);
 /// VIRTIO_BLK_F_RO: the disk is read-only.
 pub const RO: Features = Features::from_bits_retain(1 << 5);
-/// VIRTIO_BLK_F_BLK_SIZE: the logical block size is told.
+/// VIRTIO_BLK_F_BLK_SIZE: the device states its logical block size.
 pub const BLK_SIZE: Features = Features::from_bits_retain(1 << 6);
-/// VIRTIO_BLK_F_FLUSH: there are flush requests.
+/// VIRTIO_BLK_F_FLUSH: the device has flush requests.
 pub const FLUSH: Features = Features::from_bits_retain(1 << 9);
-/// VIRTIO_BLK_F_MQ: there is more than one queue.
+/// VIRTIO_BLK_F_MQ: the device has more than one queue.
 pub const MQ: Features = Features::from_bits_retain(1 << 12);
 
-/// What this driver accepts if it is offered; [`MQ`] as well where it has a use for more than one queue.
+/// The features that this driver accepts; also [`MQ`] if the caller wants more than one queue.
 pub const WANTED: Features = SIZE_MAX
     .union(SEG_MAX)
     .union(RO)
@@ -43,7 +43,7 @@ const NUM_QUEUES_AT: u32 = 34;
 /// Largest logical block that this driver works with: QEMU's own limit (`hw/block/block.c`, `MAX_BLOCK_SIZE`).
 pub const MAX_BLOCK: u32 = 2 << 20;
 
-/// A disk's shape, checked.
+/// A disk's geometry, validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Sectors of 512 bytes; their bytes fit 64 bits.
@@ -54,19 +54,19 @@ pub struct Geometry {
     pub segment_bytes: u32,
     /// Most data segments in a request; at least 1.
     pub segments: u16,
-    /// Writes are refused.
+    /// The disk is read-only.
     pub read_only: bool,
-    /// There are flush requests; else every write is durable when it completes.
+    /// The device has flush requests; otherwise every write is durable when it completes.
     pub flush: bool,
     /// Queues; at least 1.
     pub queues: u16,
 }
 
 impl Geometry {
-    /// Reads the configuration once, consistently, and judges it.
+    /// Reads the configuration once, consistently, and validates it.
     ///
     /// # Errors
-    /// The device must not be bound.
+    /// The configuration is unusable: do not use the device.
     pub fn read<M: Mmio>(transport: &mut Transport<M>) -> Result<(Self, Abilities), BlkError> {
         let features = transport.features();
         let read = |config: &DeviceConfig<'_, M>| {
@@ -111,10 +111,10 @@ impl Geometry {
         self.capacity.saturating_mul(SECTOR).saturating_sub(self.usable_bytes())
     }
 
-    /// How many of the first `limit` bytes of the disk there are to work on: all of them that the disk has.
+    /// Number of the disk's bytes within its first `limit` bytes.
     ///
     /// # Errors
-    /// There is none, or not every one of them lies in a whole logical block.
+    /// The disk is empty, or some of these bytes lie after its last whole logical block.
     pub fn extent(&self, limit: u64) -> Result<u64, BlkError> {
         let bytes = limit.min(self.capacity.saturating_mul(SECTOR));
         match bytes {
@@ -126,10 +126,10 @@ impl Geometry {
         }
     }
 
-    /// Whether a request may be made.
+    /// Checks a request against the disk.
     ///
     /// # Errors
-    /// Outside of the disk, or not whole blocks. No number of the device is used but the checked capacity.
+    /// Outside of the disk, or not whole blocks.
     pub fn check(&self, sector: u64, bytes: usize) -> Result<(), BlkError> {
         self.check_bytes(sector, bytes as u64)
     }
@@ -169,7 +169,7 @@ fn checked_capacity(sectors: u64) -> Result<u64, BlkError> {
     if sectors.checked_mul(SECTOR).is_some() { Ok(sectors) } else { Err(BlkError::Capacity(sectors)) }
 }
 
-/// The fields as read; those that are not offered have the value that does not limit.
+/// The fields as read; a field that is not offered has the value that does not limit.
 struct Raw {
     capacity: u64,
     size_max: u32,

@@ -1,5 +1,5 @@
-//! A disk's queue from its setting up to its end: what it has while the device works, how it is looked after, and what
-//! becomes of its requests when the device breaks.
+//! A disk's queue from set-up to its end: its memory while the device works, the health check, and the end of its
+//! requests when the device breaks.
 
 #![allow(unsafe_code, reason = "what the device held is given back once it has let go")]
 
@@ -14,7 +14,7 @@ use papr::platform::Platform;
 use papr::registers::Mmio;
 use svm_dma::dma::Dma;
 
-/// What the driver has for as long as the device is not broken.
+/// What a queue has as long as the device is not broken.
 #[derive(Debug)]
 pub(super) struct Live<P: Platform> {
     pub(super) queue: Queue<P, Request>,
@@ -54,7 +54,7 @@ impl<P: Platform> Live<P> {
         // SAFETY: as the caller promises.
         let requests = unsafe { queue.free_memory(reset_confirmed) };
         if reset_confirmed {
-            // SAFETY: the device uses nothing any more, as the caller says.
+            // SAFETY: the caller promises that the reset was confirmed.
             unsafe { dma.release(table) };
         } else {
             dma.quarantine_coherent(table);
@@ -62,8 +62,8 @@ impl<P: Platform> Live<P> {
         requests
     }
 
-    /// [`Self::free_memory`], and of each request in flight its buffer, or a quarantine for it. The next one to be
-    /// answered is the last.
+    /// [`Self::free_memory`], and returns or quarantines the buffer of each request in flight. The last request of the
+    /// list completes first.
     ///
     /// # Safety
     /// As for [`Self::free_memory`].
@@ -78,7 +78,7 @@ impl<P: Platform> Live<P> {
                 dma.quarantine(mapping);
                 continue;
             }
-            // SAFETY: the device has said that it is reset.
+            // SAFETY: the device confirmed its reset.
             request.returned = unsafe { dma.unmap(mapping) };
             if request.operation.device_writes() {
                 request.returned.fill(0);
@@ -89,8 +89,8 @@ impl<P: Platform> Live<P> {
 }
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
-    /// Looks after the device while nothing completes: is it alive, has its capacity changed, and does it
-    /// know of what it was given? A notification that was not wanted before, or was lost, is repeated.
+    /// Health check while nothing completes: checks that the device is alive, reads a changed capacity, and repeats the
+    /// notification, which may have been lost.
     pub fn check_device(&mut self) {
         let Ok(live) = self.life.live() else { return };
         let doorbell = live.doorbell;
@@ -101,7 +101,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.note_resize(before);
     }
 
-    /// Says that the capacity is not what it was.
+    /// Logs a changed capacity.
     pub(super) fn note_resize(&self, before: u64) {
         let now = self.control.capacity();
         if now != before {
@@ -117,27 +117,27 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         doorbell.ring(self.control.mmio()).map_err(BreakReason::Transport)
     }
 
-    /// Stops using the device for good. Its requests complete with an error at the next polls. Buffers of
-    /// requests come back only if the device confirmed its reset: otherwise it may still write to them.
+    /// Stops using the device for good. Its requests complete with an error at the next polls. Their buffers are
+    /// returned only if the device confirmed its reset: otherwise it may still write to them.
     pub fn break_device(&mut self, reason: BreakReason) {
         let Self { life, control, dma, .. } = self;
         let reset = || {
             let end = control.end(reason, dma.id(), dma.platform());
             (end.reason, end.reset_confirmed)
         };
-        // SAFETY: what the reset of this device answered.
+        // SAFETY: `reset_confirmed` is the result of this device's reset.
         let free = |live: Live<P>, reset_confirmed| unsafe { live.end_requests(dma, reset_confirmed) };
-        // SAFETY: `control` resets this device, or knows what another queue's reset answered.
+        // SAFETY: `control` resets this device, or knows the result of another queue's reset.
         if let Some(ended) = unsafe { life.end(dma, reset, free) } {
             self.ended = ended;
         }
     }
 
-    /// Of a broken device whose reset was not confirmed: tries once more. True when it is confirmed now; then
-    /// this queue's slots of the pool are free again.
+    /// Retries the reset of a broken device, if it was not confirmed. True if it is confirmed now; then this queue's
+    /// slots of the pool are free again.
     pub fn retry_reset(&mut self) -> bool {
         let Self { life, control, dma, .. } = self;
-        // SAFETY: `control` answers what the reset of this device did.
+        // SAFETY: `control` returns the result of this device's reset.
         unsafe { life.retry_reset(dma, || control.retry_reset(dma.platform())) }
     }
 }
@@ -147,16 +147,16 @@ impl<M: Mmio + Clone, P: Platform> Blk<M, P> {
         self.control.reopen(self.dma.platform()).map_err(BlkError::Broken)
     }
 
-    /// Where the device's registers are.
+    /// The location of the device's registers.
     ///
     /// # Errors
-    /// Another CPU stands still with them.
+    /// Another CPU does not release them.
     pub fn registers(&self) -> Result<Regions, BlkError> {
         Ok(self.reopen()?.regions())
     }
 }
 
-/// A driver that goes away takes its device with it: no buffer is freed that the device may use.
+/// Resets the device, so that no buffer is freed that the device may use.
 impl<M: Mmio, P: Platform> Drop for Blk<M, P> {
     fn drop(&mut self) {
         self.break_device(BreakReason::Stopped);

@@ -1,33 +1,33 @@
-//! How a range of sectors is cut to what one request may name.
+//! Cuts a range of sectors to the limits of a request.
 
 use alloc::vec::Vec;
 
-/// Most ranges that this driver puts into a request: the longest buffer that the least size_max still carries.
+/// Most ranges that this driver puts into a request: their list fits in a segment of the smallest size_max.
 pub const MAX_RANGES: u16 = 32;
 /// Sectors of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SectorRange {
-    /// The first.
+    /// First sector.
     pub sector: u64,
-    /// How many.
+    /// Number of sectors.
     pub sectors: u64,
 }
 
-/// What one request that names ranges may ask for, checked.
+/// The limits of one request that names ranges, validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangeLimits {
     /// Most sectors of a range; whole logical blocks, at least one.
     pub sectors: u32,
     /// Most ranges; at least 1, at most [`MAX_RANGES`].
     pub ranges: u16,
-    /// A range that has to be cut is best cut at a multiple of this many sectors. Whole logical blocks, at most `sectors`.
+    /// A range is best cut at a multiple of this many sectors: whole logical blocks, at most `sectors`.
     pub alignment: u32,
-    /// Whether zeros may be had by letting go of what the blocks hold.
+    /// Whether the device may deallocate the blocks that it zeroes.
     pub may_unmap: bool,
 }
 
 impl RangeLimits {
-    /// How much of a range its first piece takes.
+    /// Number of sectors in the first piece of a range.
     fn first(&self, range: SectorRange) -> u64 {
         let most = u64::from(self.sectors);
         if range.sectors <= most {
@@ -38,7 +38,7 @@ impl RangeLimits {
         most.saturating_sub(beyond).max(1)
     }
 
-    /// The next request's ranges: as many pieces from the front of `rest` as it may have, which `rest` loses.
+    /// Takes the next request's ranges from the front of `rest`: as many pieces as a request may have.
     pub(super) fn take(&self, rest: &mut SectorRange) -> Vec<SectorRange> {
         let mut pieces = Vec::new();
         while rest.sectors > 0 && pieces.len() < usize::from(self.ranges) {

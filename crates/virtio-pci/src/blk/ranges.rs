@@ -10,11 +10,11 @@ use papr::registers::Mmio;
 
 /// struct virtio_blk_discard_write_zeroes: le64 sector, le32 num_sectors, le32 flags.
 const RANGE_BYTES: usize = 16;
-/// VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP
+/// VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP.
 const UNMAP: u32 = 1;
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
-    /// Tells the disk that nobody needs what these ranges hold: what they read as from then on is undefined.
+    /// Submits a discard of these ranges: their content is undefined from then on.
     ///
     /// # Errors
     /// Nothing was submitted.
@@ -23,7 +23,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.submit_ranges(Operation::Discard, limits, ranges, 0)
     }
 
-    /// Makes these ranges zeros. With `unmap` the disk may let go of the blocks, if it says that it can.
+    /// Submits a write of zeros to these ranges. With `unmap` the disk may deallocate the blocks, if it offers that.
     ///
     /// # Errors
     /// Nothing was submitted.
@@ -46,7 +46,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         }
     }
 
-    /// The ranges as the device reads them, each judged.
+    /// Validates the ranges and encodes them for the device.
     fn encode(
         &self,
         limits: Option<RangeLimits>,
@@ -76,7 +76,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         Ok(buffer)
     }
 
-    /// [`Self::submit_discard`] of a range of any length, in as many requests as that takes, to its end.
+    /// [`Self::submit_discard`] of a range of any length, in as many requests as needed; waits for all of them.
     ///
     /// # Errors
     /// The first request that failed; others may have been carried out.
@@ -85,7 +85,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.range_by_range(limits, range, Self::submit_discard)
     }
 
-    /// [`Self::submit_write_zeroes`] of a range of any length, in as many requests as that takes, to its end.
+    /// [`Self::submit_write_zeroes`] of a range of any length, in as many requests as needed; waits for all of them.
     ///
     /// # Errors
     /// The first request that failed; others may have been carried out.

@@ -1,4 +1,4 @@
-//! Requests in flight: what was asked, who holds the buffer, and the shared words of each.
+//! Requests in flight: the operation, the buffer, and the words that each request shares with the device.
 
 use crate::blk::error::BlkError;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use svm_dma::dma::{Coherent, Mapping};
 pub struct Token(pub(super) u64);
 
 impl Token {
-    /// Which request of its driver's this is, counted from its first.
+    /// The request's number, counted from the driver's first.
     #[must_use]
     pub const fn number(self) -> u64 {
         self.0
@@ -21,17 +21,17 @@ impl Token {
 /// Kinds of request (virtio 1.2, 5.2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// VIRTIO_BLK_T_IN
+    /// VIRTIO_BLK_T_IN.
     Read = 0,
-    /// VIRTIO_BLK_T_OUT
+    /// VIRTIO_BLK_T_OUT.
     Write = 1,
-    /// VIRTIO_BLK_T_FLUSH
+    /// VIRTIO_BLK_T_FLUSH.
     Flush = 4,
-    /// VIRTIO_BLK_T_GET_ID
+    /// VIRTIO_BLK_T_GET_ID.
     GetId = 8,
-    /// VIRTIO_BLK_T_DISCARD
+    /// VIRTIO_BLK_T_DISCARD.
     Discard = 11,
-    /// VIRTIO_BLK_T_WRITE_ZEROES
+    /// VIRTIO_BLK_T_WRITE_ZEROES.
     WriteZeroes = 13,
 }
 
@@ -42,26 +42,25 @@ impl Operation {
     }
 }
 
-/// A request that is over.
+/// A completed request.
 #[derive(Debug)]
 pub struct Completion {
-    /// What submission answered.
+    /// The token that the submission returned.
     pub token: Token,
     /// Whether it succeeded.
     pub result: Result<(), BlkError>,
-    /// The buffer that was submitted: after a read that succeeded its new content, after one that failed
-    /// zeros. Empty if the device may still use it: such a buffer is kept from use until a
-    /// reset is confirmed.
+    /// The buffer that was submitted: after a read that succeeded its new content, after one that failed zeros. Empty
+    /// if the device may still use it: such a buffer stays out of use until a reset is confirmed.
     pub buffer: Vec<u8>,
 }
 
-/// What is known of a request in flight. It is made, used and ended where the queue keeps it.
+/// A request in flight, in the queue's list of payloads.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// `None`: there is none.
+    /// `None`: no request.
     pub(super) token: Option<Token>,
     pub(super) operation: Operation,
-    /// With the buffer.
+    /// Holds the buffer.
     pub(super) mapping: Option<Mapping>,
     /// The buffer that a broken device gave back.
     pub(super) returned: Vec<u8>,
@@ -73,12 +72,12 @@ impl Default for Request {
     }
 }
 
-/// Distance of two requests' shared words: 16 bytes header, 1 byte status, 15 unused.
+/// Bytes per request: 16 of header, 1 of status, 15 unused.
 const STRIDE: usize = 32;
 const STATUS_AT: usize = 16;
 /// Bytes of a header.
 pub(super) const HEADER_BYTES: u32 = 16;
-/// What the status byte is before the device answers; not a status of virtio.
+/// The status byte before the device answers; not a status of virtio.
 const NO_STATUS: u32 = 0xff;
 
 /// The headers and status bytes of requests, by the heads of their chains, in memory that the device can write at any time.
@@ -91,7 +90,7 @@ impl<D: DeviceMemory> Table<D> {
         usize::from(size).saturating_mul(STRIDE)
     }
 
-    /// Writes a header, and a status byte that means nothing; answers where the device finds the two.
+    /// Writes a header and an undefined status byte; returns their bus addresses.
     pub(super) fn prepare(&self, head: u16, operation: Operation, sector: u64) -> Option<[BusAddr; 2]> {
         let at = usize::from(head).checked_mul(STRIDE)?;
         let status = at.checked_add(STATUS_AT)?;

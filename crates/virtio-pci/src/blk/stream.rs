@@ -1,4 +1,4 @@
-//! Long transfers: many requests in flight, in the order of the disk for the caller, buffers used again.
+//! Long transfers: many requests in flight, chunks in the order of the disk, reused buffers.
 
 use crate::blk::driver::Blk;
 use crate::blk::error::{BlkError, Rejected};
@@ -14,7 +14,7 @@ use thiserror::Error;
 /// How a long transfer is cut into requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Bytes in one request; made smaller where the device or the pool wants it.
+    /// Bytes in one request; made smaller if the device or the pool needs it.
     pub chunk: usize,
     /// Requests in flight.
     pub depth: usize,
@@ -32,7 +32,7 @@ impl Default for Plan {
 pub struct TransferError {
     /// First sector of the request that failed.
     pub sector: u64,
-    /// Why.
+    /// Why it failed.
     pub error: BlkError,
 }
 
@@ -51,8 +51,7 @@ enum Direction<'a> {
 }
 
 impl<M: Mmio, P: Platform> Blk<M, P> {
-    /// Reads `bytes` (offsets in whole logical blocks) and hands each chunk to `take` with its offset, in
-    /// order.
+    /// Reads `bytes` (offsets in whole logical blocks) and passes each chunk to `take` with its offset, in order.
     ///
     /// # Errors
     /// The first request that failed, after all others of the transfer are over.
@@ -65,7 +64,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.transfer(bytes, plan, &mut Direction::Read(&mut take))
     }
 
-    /// Writes `bytes` (offsets in whole logical blocks) with what `make` puts into each chunk.
+    /// Writes `bytes` (offsets in whole logical blocks); `make` fills each chunk.
     ///
     /// # Errors
     /// The first request that failed, after all others of the transfer are over.
@@ -86,7 +85,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     ) -> Result<(), TransferError> {
         let start = bytes.start;
         if self.in_flight() > 0 {
-            // Their completions would be taken for ours.
+            // Their completions could not be told from this transfer's.
             return Err(TransferError { sector: sector(start), error: BlkError::Busy });
         }
         let mut transfer = Transfer {
@@ -138,7 +137,7 @@ impl Transfer {
         }
     }
 
-    /// Submits the next chunk; false when that must wait for others.
+    /// Submits the next chunk; false if it must wait for others.
     fn submit<M: Mmio, P: Platform>(
         &mut self,
         disk: &mut Blk<M, P>,
@@ -190,7 +189,7 @@ impl Transfer {
         Ok(())
     }
 
-    /// Hands over what is complete from the front on.
+    /// Passes on the completed chunks from the front.
     fn hand_over(&mut self, direction: &mut Direction<'_>) {
         while let Some(buffer) = self.pending.front_mut().and_then(|front| front.done.take()) {
             if let Some(front) = self.pending.pop_front()
@@ -203,8 +202,8 @@ impl Transfer {
     }
 }
 
-/// Why the request at this byte failed. A disk that has shrunk meanwhile says only that it failed: its capacity, read
-/// anew, says why.
+/// Why the request at this byte failed. A disk that has shrunk only reports an I/O error: its capacity, read again,
+/// gives the reason.
 #[cold]
 fn failed<M: Mmio, P: Platform>(
     disk: &mut Blk<M, P>,

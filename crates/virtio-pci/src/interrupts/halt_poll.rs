@@ -1,61 +1,62 @@
-//! How long a wait looks for itself before it gives the CPU up.
+//! Halt polling: how long a wait polls before it cedes the CPU.
 //!
-//! Sleep has a price: the CPU is stopped, the interrupt has to reach it and to be asked for. What is over before that
-//! price is paid is cheaper to look for. So a wait looks for a multiple of the price at most, and for less when that has
-//! not helped: the policy of Linux' haltpoll governor (`drivers/cpuidle/governors/haltpoll.c`), with the limits measured
-//! instead of given.
+//! A sleep has a wake latency: the CPU stops, the interrupt has to reach it, and the kernel has to ask for it. Polling
+//! is cheaper for what completes within that latency. So a wait polls for at most a multiple of the latency, and for
+//! less if polling did not help. This is the policy of Linux' haltpoll governor
+//! (`drivers/cpuidle/governors/haltpoll.c`), with measured limits instead of given ones.
 
 use core::time::Duration;
 use papr::clock::{Clock, duration, ticks};
 
-/// Longest look, in prices. A request that takes longer than this costs at most a quarter more when it is slept for.
-const PRICES: u64 = 4;
-/// Longest look at all: a host that makes sleep dear, more than a quarter of this, does not make us look for ever.
+/// Longest polling, in wake latencies. A request that takes longer costs at most a quarter more with a sleep.
+const LATENCIES: u64 = 4;
+/// Upper bound on polling, however high the wake latency.
 const MOST: Duration = Duration::from_millis(1);
-/// A device without interrupts is looked at after another eighth of the wait so far, so that no answer is found more than
+/// A device without interrupts is polled again after another eighth of the wait so far, so an answer is found at most
 /// an eighth too late.
 const POLLED_PART: u64 = 8;
-/// But at least this often.
+/// Longest interval between two such polls.
 const POLLED_MOST: Duration = Duration::from_millis(1);
 
-/// What has been learned about one device's answers.
+/// How long to poll one device, learned from its answers.
 #[derive(Clone, Copy, Debug)]
 pub struct HaltPoll {
-    price: u64,
+    latency: u64,
     most: u64,
     limit: u64,
 }
 
 impl HaltPoll {
-    /// Nothing yet, on a machine on which sleep has a price.
+    /// A new state, with the wake latency of `clock`.
     #[must_use]
     pub fn new(clock: &impl Clock) -> Self {
-        let price = clock.sleep_price();
-        let most = price.saturating_mul(PRICES).min(ticks(clock, MOST));
-        Self { price, most, limit: most }
+        let latency = clock.wake_latency();
+        let most = latency.saturating_mul(LATENCIES).min(ticks(clock, MOST));
+        Self { latency, most, limit: most }
     }
 
-    /// Ticks that the next wait looks for itself.
+    /// Ticks for which the next wait polls.
     #[must_use]
     pub const fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// A wait has slept, and was over after `waited` ticks, the price of sleep among them. Had it looked for so long, it
-    /// would have been cheaper, or there is no use in looking.
+    /// Records a wait that slept and took `waited` ticks, with the wake latency. Polls longer next time if that would
+    /// have been cheaper, and shorter otherwise.
     pub fn slept(&mut self, waited: u64) {
-        self.limit = if waited <= self.most.saturating_add(self.price) {
+        self.limit = if waited <= self.most.saturating_add(self.latency) {
             waited.saturating_add(waited / 2).min(self.most)
         } else {
             self.limit / 2
         };
     }
 
-    /// How long not to look at a device without interrupts after `waited` ticks; `None` while that is not worth it.
+    /// How long to cede the CPU before the next poll of a device without interrupts, after `waited` ticks; `None` while
+    /// a cede does not pay.
     #[must_use]
-    pub fn polled_nap(&self, clock: &impl Clock, waited: u64) -> Option<Duration> {
-        let nap = waited / POLLED_PART;
-        (self.price > 0 && nap > self.price).then(|| duration(clock, nap).min(POLLED_MOST))
+    pub fn polled_interval(&self, clock: &impl Clock, waited: u64) -> Option<Duration> {
+        let interval = waited / POLLED_PART;
+        (self.latency > 0 && interval > self.latency).then(|| duration(clock, interval).min(POLLED_MOST))
     }
 }
 
@@ -73,7 +74,7 @@ mod tests {
         fn frequency(&self) -> u64 {
             1_000_000
         }
-        fn sleep_price(&self) -> u64 {
+        fn wake_latency(&self) -> u64 {
             self.0
         }
     }
@@ -83,16 +84,16 @@ mod tests {
         if latency <= halt_poll.limit() {
             return latency;
         }
-        let waited = latency + halt_poll.price;
+        let waited = latency + halt_poll.latency;
         halt_poll.slept(waited);
         waited
     }
 
     #[test]
     fn no_answer_costs_more_than_a_quarter_more_once_the_device_is_known() {
-        for price in [1, 10, 50, 200, 250] {
+        for wake in [1, 10, 50, 200, 250] {
             for (latency, before) in (1..5_000).flat_map(|latency| [(latency, 1), (latency, 20_000)]) {
-                let mut halt_poll = HaltPoll::new(&Sleeper(price));
+                let mut halt_poll = HaltPoll::new(&Sleeper(wake));
                 for _ in 0..12 {
                     wait(&mut halt_poll, before);
                 }
@@ -100,7 +101,7 @@ mod tests {
                     wait(&mut halt_poll, latency);
                 }
                 let cost = wait(&mut halt_poll, latency);
-                assert!(cost * 4 <= latency * 5, "price {price}: {latency} after {before} costs {cost}");
+                assert!(cost * 4 <= latency * 5, "wake {wake}: {latency} after {before} costs {cost}");
             }
         }
     }
@@ -126,19 +127,19 @@ mod tests {
     }
 
     #[test]
-    fn price_that_a_host_made_up_does_not_keep_the_cpu_busy() {
+    fn latency_that_a_host_made_up_does_not_keep_the_cpu_busy() {
         assert_eq!(HaltPoll::new(&Sleeper(u64::MAX)).limit(), 1000);
         let free = HaltPoll::new(&Sleeper(0));
-        assert_eq!((free.limit(), free.polled_nap(&Sleeper(0), 1_000_000)), (0, None));
+        assert_eq!((free.limit(), free.polled_interval(&Sleeper(0), 1_000_000)), (0, None));
     }
 
     #[test]
     fn polled_device_is_looked_at_less_and_less_often_but_a_thousand_times_a_second() {
         let clock = Sleeper(50);
         let halt_poll = HaltPoll::new(&clock);
-        let nap = |waited| halt_poll.polled_nap(&clock, waited);
-        assert_eq!(nap(400), None);
-        assert_eq!(nap(800), Some(Duration::from_micros(100)));
-        assert_eq!(nap(1 << 40), Some(Duration::from_millis(1)));
+        let interval = |waited| halt_poll.polled_interval(&clock, waited);
+        assert_eq!(interval(400), None);
+        assert_eq!(interval(800), Some(Duration::from_micros(100)));
+        assert_eq!(interval(1 << 40), Some(Duration::from_millis(1)));
     }
 }

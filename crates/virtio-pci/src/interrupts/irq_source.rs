@@ -1,21 +1,21 @@
-//! One device's interrupt: where it comes from, and whether it is still relied on.
+//! One device's interrupt source, and whether the driver still relies on it.
 
 use core::fmt;
 use core::sync::atomic::Ordering;
 use papr::registers::Register;
 use papr::sync::{AtomicBool, AtomicU32};
 
-/// Completions in a row that were there without an interrupt, after which none is waited for any longer.
+/// Completions in a row without their interrupt after which the driver only polls.
 const MISSED_MOST: u32 = 8;
 
-/// How a device says that it has done something.
+/// How a device signals a completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// A message.
+    /// By a message.
     MsiX,
-    /// A level on a pin, taken back when the device's ISR status is read.
+    /// By a level on a pin, which a read of the device's ISR status clears.
     Level,
-    /// Not at all: the driver looks.
+    /// Not at all: the driver polls.
     Poll,
 }
 
@@ -29,18 +29,18 @@ impl fmt::Display for Delivery {
     }
 }
 
-/// An interrupt source and the device it was given to. All of it is private; a device has no say in it.
+/// An interrupt source of one device. All of it is in private memory.
 #[derive(Debug)]
 pub struct IrqSource {
     source: u32,
     delivery: Delivery,
     isr: Option<Register>,
-    /// Masked at the controller, or proved to be silent.
+    /// Masked at the controller, or found to be silent.
     given_up: AtomicBool,
-    /// Not used for now, by the driver's own wish.
+    /// Not used for now, at the driver's request.
     paused: AtomicBool,
     arrivals: AtomicU32,
-    /// The CPU that took the last of them.
+    /// The CPU that took the last interrupt.
     taken_by: AtomicU32,
     missed: AtomicU32,
 }
@@ -52,7 +52,7 @@ impl IrqSource {
         Self::new(source, Delivery::MsiX, None)
     }
 
-    /// A level source, taken back by reading the ISR status at `isr`.
+    /// A level source, cleared by a read of the ISR status at `isr`.
     #[must_use]
     pub fn level(source: u32, isr: Register) -> Self {
         Self::new(source, Delivery::Level, Some(isr))
@@ -77,13 +77,13 @@ impl IrqSource {
         self.source
     }
 
-    /// The ISR status register that takes the level back.
+    /// The ISR status register, whose read clears the level.
     #[must_use]
     pub const fn isr(&self) -> Option<Register> {
         self.isr
     }
 
-    /// How the device is to be waited for now.
+    /// How to wait for the device now.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         let off = self.given_up.load(Ordering::Relaxed) || self.paused.load(Ordering::Relaxed);
@@ -96,18 +96,18 @@ impl IrqSource {
         self.given_up.load(Ordering::Relaxed)
     }
 
-    /// Whether it is not used for now, though it could be.
+    /// Whether the source is paused: usable, but not used for now.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.paused.load(Ordering::Relaxed)
     }
 
-    /// Polls for a while, or does so no longer.
+    /// Starts or ends a pause, in which the device is polled.
     pub fn pause(&self, paused: bool) {
         self.paused.store(paused, Ordering::Relaxed);
     }
 
-    /// Polls from now on.
+    /// Gives the source up: the device is polled from now on.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
     }
@@ -121,19 +121,20 @@ impl IrqSource {
     /// The CPU, by its server number, that took the last interrupt, if there was one.
     #[must_use]
     pub fn taken_by(&self) -> Option<u32> {
-        // Acquired, as `arrived` releases it: whoever sees the count sees whose it is.
+        // Acquires what `arrived` releases: a reader that sees the count sees its CPU.
         (self.arrivals.load(Ordering::Acquire) > 0).then(|| self.taken_by.load(Ordering::Relaxed))
     }
 
-    /// The source fired, and CPU `server` took it. Whichever that is, the driver looks at the same queue.
+    /// Records that the source fired and CPU `server` took the interrupt. Any CPU may take it: the driver polls the
+    /// same queue.
     pub fn arrived(&self, server: u32) {
         self.taken_by.store(server, Ordering::Relaxed);
         self.arrivals.fetch_add(1, Ordering::Release);
         self.missed.store(0, Ordering::Relaxed);
     }
 
-    /// Something was found that an interrupt should have told of, and none did. True when that is once too
-    /// often: the device is polled from now on.
+    /// Records a completion without its interrupt. True if this was the last miss that is tolerated: the device is
+    /// polled from now on.
     pub fn missed(&self) -> bool {
         let count = self.missed.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let enough = count >= MISSED_MOST && self.delivery() != Delivery::Poll;
@@ -145,7 +146,7 @@ impl IrqSource {
 }
 
 #[cfg(all(test, loom))]
-mod interleavings;
+mod loom_tests;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,5 @@
-//! Message sources, by `ibm,change-msi` and `ibm,query-interrupt-source-number` (PAPR+ 7.3.10.5): the firmware
-//! writes the device's table, this kernel gets the source numbers.
+//! Message sources, by `ibm,change-msi` and `ibm,query-interrupt-source-number` (PAPR+ 7.3.10.5): firmware writes the
+//! device's MSI-X table and returns the source numbers.
 
 use alloc::vec::Vec;
 use papr::device_id::DeviceId;
@@ -11,27 +11,27 @@ use thiserror::Error;
 /// `ibm,change-msi` functions: as many message interrupts, of any kind, as the count says; MSI-X only.
 const SET_ANY: u32 = 1;
 const SET_MSI_X: u32 = 4;
-/// Sequence number of a first call. A firmware that wants to be called again is asked in the same way.
+/// Sequence number of a first call. If firmware wants another call, it gets the same number.
 const SEQUENCE: u32 = 1;
 
-/// No message source for a function.
+/// Why a function has no message source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MsiError {
-    /// What RTAS answered.
+    /// The RTAS call failed.
     #[error(transparent)]
     Rtas(#[from] RtasError),
-    /// The firmware grants none.
+    /// Firmware grants none.
     #[error("no message interrupt granted")]
     None,
-    /// A source number that XICS does not have.
+    /// Not a source number of XICS.
     #[error("interrupt source {0:#x}")]
     Source(u32),
-    /// A source that is no message.
+    /// The source is not a message interrupt.
     #[error("message interrupt of type {0}")]
     NotEdge(u32),
 }
 
-/// The services of one host bridge.
+/// The message services of one host bridge.
 #[derive(Clone, Copy, Debug)]
 pub struct MsiServices<R> {
     rtas: R,
@@ -44,10 +44,10 @@ impl<R: Rtas> MsiServices<R> {
         Self { rtas, buid }
     }
 
-    /// Up to `most` MSI-X sources for the function; their numbers, of vector 0 first.
+    /// Requests up to `most` MSI-X sources for the function; returns their numbers, vector 0 first.
     ///
     /// # Errors
-    /// There is none, and the function has been given none.
+    /// No source is usable, and the function has none.
     pub fn grant(&self, at: DeviceId, most: u16) -> Result<Vec<u32>, MsiError> {
         let granted = self.change(at, SET_MSI_X, most.max(1).into())?;
         if granted == 0 {
@@ -61,7 +61,7 @@ impl<R: Rtas> MsiServices<R> {
         sources
     }
 
-    /// Takes the function's sources back, as far as the firmware lets us.
+    /// Releases the function's sources, as far as firmware does it.
     pub fn release(&self, at: DeviceId) {
         if let Err(error) = self.change(at, SET_ANY, 0) {
             log::debug!("pci {at}: message interrupts not released: {error}");

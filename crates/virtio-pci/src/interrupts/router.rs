@@ -1,4 +1,4 @@
-//! What is done about each interrupt: acknowledged, given to its line, or masked.
+//! Handles each interrupt: accepts it, counts it for its source, or masks the source.
 
 use crate::interrupts::irq_source::IrqSource;
 use crate::interrupts::xirr::{Arrival, Xirr};
@@ -11,41 +11,41 @@ use papr::platform::{Hypervisor, Rtas};
 use papr::registers::Mmio;
 use papr::rtas::{RtasError, Service, xics_number};
 
-/// Interrupts taken in one go; more wait for the next.
+/// Most interrupts that one call takes; more wait for the next call.
 const AT_ONCE: u32 = 64;
-/// Interrupts of one source within a [`TICK`] that are no storm yet: far more than a queue needs, which asks
-/// for one at a time.
+/// Interrupts of one source within a [`TICK`] that make a storm: far more than a queue needs, which enables one at a
+/// time.
 const STORM: u32 = 4096;
-/// Interrupts of one source within a tick after which the next are taken many at a time.
+/// Interrupts of one source within a tick up to which each is taken alone.
 const RARE: u32 = 64;
-/// What a storm is counted over.
+/// Period over which a storm is counted.
 const TICK: Duration = Duration::from_millis(100);
-/// Interrupts of sources that are masked or nobody's, after which this CPU takes none at all.
+/// Interrupts of masked or unknown sources after which no more interrupts are taken.
 const STRAY_MOST: u64 = 65_536;
-/// The priority of every source, and the number that sources of less urgency than any have (PAPR+ 14.5.4.4).
+/// The priority of every source (PAPR+ 14.5.4.4).
 const PRIORITY: u32 = 5;
-/// H_CPPR: nothing is kept back; everything is.
+/// H_CPPR: the value that masks nothing, and the value that masks everything.
 const OPEN: u8 = 0xff;
 const CLOSED: u8 = 0;
-/// H_IPI: nobody wants attention.
+/// H_IPI: no request.
 const NO_REQUEST: u8 = 0xff;
-/// Strange sources that are logged one by one.
+/// Unknown sources that are logged one by one.
 const LOGGED: u64 = 4;
 
-/// What has been seen.
+/// Interrupts counted since boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Interrupts of devices.
     pub taken: u64,
-    /// Requests of other CPUs.
+    /// Interrupts from other CPUs.
     pub ipis: u64,
-    /// Interrupts of sources that are nobody's; each was masked.
+    /// Interrupts of unknown sources; each source was masked.
     pub unknown: u64,
     /// Interrupts of sources that had been masked.
     pub masked: u64,
     /// Sources masked for firing too often.
     pub storms: u64,
-    /// Looks at the controller that found nothing.
+    /// Polls of the controller that found nothing.
     pub spurious: u64,
 }
 
@@ -54,7 +54,7 @@ struct Registered {
     in_tick: u32,
 }
 
-/// Which source belongs to which device. One for the machine, whichever CPU a source is routed to.
+/// Which source belongs to which device: one table for the machine, whichever CPU a source is routed to.
 #[derive(Default)]
 pub struct Router {
     registered: Vec<Registered>,
@@ -71,16 +71,16 @@ impl Router {
         Self { registered: Vec::new(), tick_ends: 0, statistics, closed: false }
     }
 
-    /// What has been seen so far.
+    /// The counts so far.
     #[must_use]
     pub const fn statistics(&self) -> Statistics {
         self.statistics
     }
 
-    /// Routes the line's source to CPU `server` and lets it fire.
+    /// Routes the source to CPU `server` and unmasks it.
     ///
     /// # Errors
-    /// The controller does not take the source; the device is to be polled.
+    /// The controller refuses the source; the device must be polled.
     pub fn register(
         &mut self,
         machine: &impl Rtas,
@@ -93,8 +93,7 @@ impl Router {
         Ok(())
     }
 
-    /// Takes everything that has arrived at CPU `server`, up to a bound, with interrupts off. Answers how many
-    /// there were.
+    /// Takes all pending interrupts of CPU `server`, up to a bound, with interrupts disabled. Returns their number.
     pub fn service<M: Hypervisor + Rtas + Mmio + Clock>(&mut self, machine: &M, server: u32) -> u32 {
         self.turn_tick(machine);
         for count in 0..AT_ONCE {
@@ -110,12 +109,12 @@ impl Router {
                 }
                 Arrival::Ipi => {
                     bump(&mut self.statistics.ipis);
-                    // Refused or not, the end of the interrupt below is what matters.
+                    // An error here does not matter: H_EOI below ends the interrupt.
                     let _ = calls::ipi(machine, server, NO_REQUEST);
                 }
                 Arrival::Source(source) => alone = self.arrived(machine, source, server),
             }
-            // As above: there is nothing else to be done about an interrupt that cannot be ended.
+            // An error here does not matter: nothing else ends the interrupt.
             let _ = calls::eoi(machine, xirr.end(if self.closed { CLOSED } else { OPEN }));
             if alone {
                 return count.saturating_add(1);
@@ -124,7 +123,7 @@ impl Router {
         AT_ONCE
     }
 
-    /// Lets interrupts through to the CPU that runs this.
+    /// Unmasks interrupts of the calling CPU at the controller. False if the hypervisor refuses.
     pub fn open(machine: &impl Hypervisor) -> bool {
         calls::cppr(machine, OPEN).is_ok()
     }
@@ -139,8 +138,8 @@ impl Router {
         }
     }
 
-    /// True when it is not worth the hypercall to ask whether there is another one: what is left pending ends the next
-    /// sleep at once.
+    /// Handles one interrupt. True if a hypercall to ask for another one does not pay: one that is pending ends the
+    /// next sleep at once.
     fn arrived<M: Hypervisor + Rtas + Mmio>(&mut self, machine: &M, source: u32, server: u32) -> bool {
         let (mut known, mut storm, mut relied_on, mut most) = (false, false, false, 0);
         // Devices may share a level source; all of them are asked.
@@ -152,7 +151,7 @@ impl Router {
             storm |= registered.in_tick == STORM;
             most = registered.in_tick.max(most);
             if let Some(isr) = registered.line.isr() {
-                // The value says nothing that the queues do not say better; the reading takes the level back.
+                // The read clears the level; the value is not needed.
                 let _ = machine.load(isr);
             }
         }
@@ -181,7 +180,7 @@ impl Router {
         known && relied_on && most <= RARE
     }
 
-    /// A controller that does not mask what it is told to mask is not listened to.
+    /// Ignores a controller that does not mask the sources that it was told to mask.
     fn close_if_hopeless(&mut self, machine: &impl Hypervisor) {
         let stray = self.statistics.unknown.saturating_add(self.statistics.masked);
         if self.closed || stray < STRAY_MOST {
@@ -200,7 +199,7 @@ fn bump(count: &mut u64) {
     *count = count.saturating_add(1);
 }
 
-/// Best effort: the statistics show a source that fires on.
+/// Best effort: the statistics show a source that still fires.
 fn mask(machine: &impl Rtas, source: u32) {
     if let Err(error) = machine.rtas(Service::InterruptOff, &[source], &mut []) {
         log::debug!("interrupts: source {source:#x} cannot be masked: {error}");

@@ -1,4 +1,4 @@
-//! The external interrupt request register, as H_XIRR answers it.
+//! The external interrupt request register, as H_XIRR returns it.
 
 use papr::parts::low_u32;
 
@@ -6,16 +6,16 @@ use papr::parts::low_u32;
 const IPI: u32 = 2;
 const SOURCE_BITS: u32 = 0x00ff_ffff;
 
-/// An XIRR word. The top byte, the priority that was in force, is not looked at: this kernel knows its own.
+/// An XIRR word. The top byte, the earlier priority, is ignored: this kernel knows its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Xirr(u32);
 
-/// What an XIRR says is there.
+/// What an XIRR says has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// Nothing (source 0).
     Nothing,
-    /// Another CPU wants attention.
+    /// An interrupt from another CPU.
     Ipi,
     /// The source of this number.
     Source(u32),
@@ -38,7 +38,7 @@ impl Xirr {
         }
     }
 
-    /// The argument of H_EOI: this source is done with, and what is more urgent than `priority` is let in.
+    /// The argument of H_EOI: ends this source's interrupt and sets the CPU's priority.
     #[must_use]
     pub const fn end(self, priority: u8) -> u32 {
         (priority as u32) << 24 | self.0 & SOURCE_BITS

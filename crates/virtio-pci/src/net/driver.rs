@@ -1,7 +1,7 @@
 //! The virtio-net driver (virtio 1.2, 5.1): one receive and one transmit queue, no offloads.
 //!
-//! What the device writes is copied, by our own length, into private memory and looked at only there. The
-//! first lie ends the device, not the guest.
+//! What the device writes is copied, by the driver's own length, into private memory and read only there. The first
+//! protocol violation ends the use of the device, not the guest.
 
 #![allow(unsafe_code, reason = "what the device held is given back once its reset is confirmed")]
 
@@ -22,14 +22,14 @@ use papr::platform::Platform;
 use papr::registers::Mmio;
 use svm_dma::dma::Dma;
 
-/// How long an interrupt is waited for before the driver looks by itself.
-const NAP: Duration = Duration::from_millis(20);
-/// How long nobody looks at a device that sends no interrupts: after a frame, and, twice as long each time, after many
-/// looks in vain.
-const POLLED_NAP: Duration = Duration::from_micros(500);
-const POLLED_NAP_MOST: Duration = Duration::from_millis(4);
+/// Longest sleep for an interrupt before the driver polls again.
+const CEDE_INTERVAL: Duration = Duration::from_millis(20);
+/// Interval between two polls of a device without interrupts: this after a frame, and twice as long after each poll
+/// that finds none, up to the second value.
+const POLLED_INTERVAL: Duration = Duration::from_micros(500);
+const LONGEST_POLLED_INTERVAL: Duration = Duration::from_millis(4);
 
-/// Both queues of a device that works.
+/// Both queues of a working device.
 struct Queues<P: Platform> {
     rx: Receiver<P>,
     tx: Transmitter<P>,
@@ -44,19 +44,18 @@ pub struct NetDriver<M: Mmio, P: Platform> {
     life: Life<Queues<P>, NetError>,
     link_up: bool,
     statistics: NetStatistics,
-    /// Interrupts so far, when one was last waited for.
+    /// Number of interrupts when the driver last enabled them.
     arrivals: u32,
-    /// The next nap while there are no interrupts.
-    polled_nap: Duration,
+    /// The next interval while there are no interrupts.
+    polled_interval: Duration,
 }
 
 impl<M: Mmio, P: Platform> NetDriver<M, P> {
-    /// Brings a device up whose transport has just begun. `dma` gives it its DMA, with or without
-    /// VIRTIO_F_ACCESS_PLATFORM, and lets its function be a bus master. `seed` makes an address for a device
-    /// that names none.
+    /// Brings a device up after [`Transport::begin`]. `dma` makes the device's DMA, for a device with or without
+    /// VIRTIO_F_ACCESS_PLATFORM, and enables bus mastering. `seed` makes an Ethernet address if the device has none.
     ///
     /// # Errors
-    /// The device is refused; it has been reset, or what it may still use is never used again.
+    /// The device is refused. It has been reset, or the memory that it may still use is never used again.
     pub fn probe<E: From<NetError>>(
         mut transport: Transport<M>,
         seed: u64,
@@ -84,7 +83,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             link_up: false,
             statistics: NetStatistics::default(),
             arrivals: 0,
-            polled_nap: POLLED_NAP,
+            polled_interval: POLLED_INTERVAL,
         };
         match driver.go() {
             Ok(()) => Ok(driver),
@@ -105,7 +104,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         match Transmitter::new(transport, dma, config.mtu) {
             Ok(tx) => Ok((config, Queues { rx, tx })),
             Err(error) => {
-                // SAFETY: nothing is given back.
+                // SAFETY: `false`: no memory is freed.
                 unsafe { rx.free_memory(false) };
                 Err(error)
             }
@@ -137,13 +136,13 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         self.queue_sizes
     }
 
-    /// Whether the address was made up because the device named no usable one.
+    /// Whether the driver made the address because the device has no usable one.
     #[must_use]
     pub fn mac_made_up(&self) -> bool {
         self.config.mac_made_up
     }
 
-    /// The transport, for what a summary shows of it.
+    /// The transport, for the boot summary.
     #[must_use]
     pub fn transport(&self) -> &Transport<M> {
         &self.transport
@@ -155,7 +154,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         &self.dma
     }
 
-    /// What was counted.
+    /// The driver's counters.
     #[must_use]
     pub fn statistics(&self) -> NetStatistics {
         self.statistics
@@ -167,20 +166,20 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         self.life.live().map_or(0, |queues| queues.rx.posted())
     }
 
-    /// Sets how long a frame may stay with the device before that is taken for broken.
-    pub fn set_patience(&mut self, patience: Duration) {
+    /// Sets how long a frame may stay with the device before the device counts as broken.
+    pub fn set_timeout(&mut self, timeout: Duration) {
         if let Ok(queues) = self.life.live_mut() {
-            queues.tx.patience = patience;
+            queues.tx.timeout = timeout;
         }
     }
 
-    /// Resets the device and gives everything back that it held. Dropping the driver does the same.
+    /// Resets the device and frees all memory that it held. Dropping the driver does the same.
     pub fn shut_down(&mut self) {
         if self.life.ended().is_none() {
             return self.end(NetError::Stopped);
         }
         let Self { life, transport, dma, .. } = self;
-        // SAFETY: this is the device's reset, and what it answered.
+        // SAFETY: the closure resets this device and returns its result.
         unsafe { life.retry_reset(dma, || is_reset(transport, dma.platform())) };
     }
 
@@ -194,36 +193,36 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             (reason, is_reset(transport, dma.platform()))
         };
         let free = |Queues { rx, tx }: Queues<P>, reset_confirmed| {
-            // SAFETY: what the reset of this device answered.
+            // SAFETY: `reset_confirmed` is the result of this device's reset.
             unsafe { rx.free_memory(reset_confirmed) };
             // SAFETY: as above.
             unsafe { tx.free_memory(reset_confirmed) };
         };
-        // SAFETY: this is the device's reset, and what it answered.
+        // SAFETY: the closure resets this device and returns its result.
         unsafe { life.end(dma, reset, free) };
     }
 
-    /// Resets the device, whatever it is doing, and brings it up anew. Frames under way are lost.
+    /// Resets the device and brings it up again. Frames in flight are lost.
     ///
     /// # Errors
-    /// It failed before, the reset is not confirmed, or the device is refused: it is not used any more.
+    /// The device failed before, the reset is not confirmed, or the device is refused: it is not used any more.
     pub fn restart(&mut self, seed: u64) -> Result<(), NetError>
     where
         M: Clone,
     {
-        let patience = self.life.live().ok().map(|queues| queues.tx.patience);
+        let timeout = self.life.live().ok().map(|queues| queues.tx.timeout);
         self.shut_down();
         self.life.may_restart(NetError::Stopped)?;
         let mut transport = self.transport.reopen().begin(self.dma.platform())?;
         transport.negotiate(features::WANTED)?;
         *self = Self::start(transport, self.dma.clone(), seed)?;
-        if let Some(patience) = patience {
-            self.set_patience(patience);
+        if let Some(timeout) = timeout {
+            self.set_timeout(timeout);
         }
         Ok(())
     }
 
-    /// Does `work` on the queues of a device that works; an error ends the device.
+    /// Runs `work` on the queues of a working device; an error ends the use of the device.
     fn with<R>(
         &mut self,
         work: impl FnOnce(&mut Queues<P>, &mut Transport<M>, &mut NetStatistics) -> Result<R, NetError>,
@@ -250,13 +249,13 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
         self.config.mtu
     }
 
-    /// Also looks whether the device is alive at all.
+    /// Also checks that the device is alive.
     fn is_up(&mut self) -> bool {
         let now = self.with(|_, transport, _| {
             transport.alive()?;
             match features::link_up(transport) {
                 Ok(up) => Ok(Some(up)),
-                // Nothing can be said of a word that does not stand still.
+                // A word that keeps changing says nothing.
                 Err(TransportError::ConfigUnstable) => Ok(None),
                 Err(error) => Err(error.into()),
             }
@@ -268,7 +267,7 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
     fn receive(&mut self) -> Option<Frame> {
         let frame = self.with(|queues, _, statistics| queues.rx.receive(statistics)).flatten();
         if frame.is_some() {
-            self.polled_nap = POLLED_NAP;
+            self.polled_interval = POLLED_INTERVAL;
         }
         frame
     }
@@ -300,22 +299,22 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
         });
     }
 
-    /// Only reception is waited for by interrupt. Whoever waits for room to transmit has something to do.
+    /// Only reception has an interrupt. A caller that waits for room to transmit has work to do.
     fn arm(&mut self) -> Option<Duration> {
         let delivery = self.transport.delivery();
         let queues = self.life.live_mut().ok()?;
         if delivery == Delivery::Poll {
-            let nap = self.polled_nap;
-            self.polled_nap = nap.saturating_mul(2).min(POLLED_NAP_MOST);
-            return Some(nap);
+            let interval = self.polled_interval;
+            self.polled_interval = interval.saturating_mul(2).min(LONGEST_POLLED_INTERVAL);
+            return Some(interval);
         }
         self.arrivals = self.transport.line().map_or(0, IrqSource::arrivals);
-        (!queues.rx.arm()).then_some(NAP)
+        (!queues.rx.arm()).then_some(CEDE_INTERVAL)
     }
 
     fn disarm(&mut self, wake: Wake) {
         let (Ok(queues), Some(line)) = (self.life.live_mut(), self.transport.line()) else { return };
-        // What has come by now, and was not announced.
+        // Frames have arrived, and no interrupt announced them.
         let missed = wake == Wake::Timer && line.delivery() != Delivery::Poll && queues.rx.arm();
         queues.rx.disarm();
         if missed && line.arrivals() == self.arrivals && line.missed() {
@@ -334,7 +333,7 @@ impl<M: Mmio, P: Platform> Drop for NetDriver<M, P> {
     }
 }
 
-/// Resets the device; what it held can be used again only if it says that it has let go.
+/// Resets the device. Returns whether it confirmed that: only then may its memory be used again.
 fn is_reset<M: Mmio>(transport: &mut Transport<M>, clock: &impl Clock) -> bool {
     let reset = transport.reset(clock);
     if let Err(error) = reset {

@@ -37,19 +37,19 @@ impl fmt::Display for Direction {
     }
 }
 
-/// What ended, or kept from starting, the use of a network device.
+/// Why a network device is not used, or not any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NetError {
-    /// The registers.
+    /// A register access or the set-up failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The device's memory.
+    /// Memory for the device could not be mapped.
     #[error(transparent)]
     Dma(#[from] DmaError),
-    /// An MTU with which no network can be used.
+    /// An MTU below [`super::features::MIN_MTU`].
     #[error("MTU {0} is too small")]
     Mtu(u16),
-    /// The device completed what it was not given.
+    /// The device contradicted what the driver recorded.
     #[error("{0}: {1}")]
     Violation(Direction, Violation),
     /// A chain was not accepted.
@@ -58,7 +58,7 @@ pub enum NetError {
     /// A frame was not taken in time.
     #[error("transmit queue: nothing taken for {} ms, {held} frames held", .waited.as_millis())]
     TransmitStuck {
-        /// How long was waited.
+        /// How long the driver waited.
         waited: Duration,
         /// Frames that the device holds.
         held: u16,

@@ -7,7 +7,7 @@ use crate::virtio::features::Features;
 use crate::virtio::transport::{DeviceConfig, Transport};
 use papr::registers::Mmio;
 
-/// Smallest IP packet size that every link must carry whole for this stack (RFC 791: 576 must be accepted).
+/// Smallest MTU that the driver accepts (RFC 791: every host must accept 576 bytes).
 pub const MIN_MTU: u16 = 576;
 
 /// VIRTIO_NET_F_MTU: the device says how long a packet may be.
@@ -17,9 +17,9 @@ pub const MAC: Features = Features::from_bits_retain(1 << 5);
 /// VIRTIO_NET_F_STATUS: the device says whether its link is up.
 pub const STATUS: Features = Features::from_bits_retain(1 << 16);
 
-/// All that this driver wants. Neither offloads nor merged receive buffers: each is one more word from the
-/// host to believe, and the packets are looked at in software anyway. Signals by index, since a flag that asks for
-/// interrupts brings one for each packet until the CPU is back.
+/// The features that this driver accepts. No offloads and no merged receive buffers: each adds a word of the host to
+/// validate, and the stack reads the packets in any case. EVENT_IDX, because the interrupt flag causes an interrupt per
+/// packet until the CPU is awake.
 pub const WANTED: Features = MTU.union(MAC).union(STATUS).union(Features::EVENT_IDX);
 
 /// VIRTIO_NET_S_LINK_UP in the status word.
@@ -27,20 +27,20 @@ const LINK_UP: u16 = 1;
 
 /// The MTU of Ethernet, for a device that names none.
 const ETHERNET_MTU: u16 = 1500;
-/// The largest MTU used, whatever the device allows.
+/// The largest MTU that the driver uses, even if the device allows more.
 const LARGEST_MTU: u16 = 9000;
 
 /// The device configuration, read once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NetConfig {
     pub mac: MacAddr,
-    /// The device named no usable address.
+    /// The device has no usable address.
     pub mac_made_up: bool,
     pub mtu: u16,
 }
 
 impl NetConfig {
-    /// Reads what the accepted features say is there. Without a usable address one is made of `seed`.
+    /// Reads the fields of the accepted features. Makes an address of `seed` if the device has no usable one.
     pub fn read<M: Mmio>(transport: &mut Transport<M>, seed: u64) -> Result<Self, NetError> {
         let features = transport.features();
         let (named, mtu) = if features.intersects(MAC | MTU) {
@@ -75,7 +75,7 @@ fn named_mtu<M: Mmio>(config: &DeviceConfig<'_, M>, features: Features) -> Resul
     if features.contains(MTU) { config.u16(10) } else { Ok(ETHERNET_MTU) }
 }
 
-/// Whether the link is up; it always is on a device that says nothing of it.
+/// Whether the link is up; always true without VIRTIO_NET_F_STATUS.
 pub(super) fn link_up<M: Mmio>(transport: &mut Transport<M>) -> Result<bool, TransportError> {
     if !transport.features().contains(STATUS) {
         return Ok(true);

@@ -1,8 +1,8 @@
-//! Which of the chains that a device holds was handed over first, whatever order it gives them back in.
+//! In-flight FIFO: the oldest chain that a device holds, in whatever order it returns them.
 
 use alloc::vec::Vec;
 
-/// Chains by head, linked in the order in which they came: each comes and leaves in constant time.
+/// Chains by head, linked in the order of submission. Each is added and removed in constant time.
 pub(super) struct InFlight {
     links: Vec<Link>,
     first: Option<u16>,
@@ -24,7 +24,7 @@ impl InFlight {
         Self { links: alloc::vec![Link::default(); usize::from(size)], first: None, last: None, count: 0 }
     }
 
-    /// Notes a chain that is not held yet.
+    /// Adds a chain that is not in flight yet.
     pub fn add(&mut self, head: u16) {
         self.count = self.count.wrapping_add(1);
         let link = Link { before: self.last, after: None, serial: self.count };
@@ -37,7 +37,7 @@ impl InFlight {
         self.last = Some(head);
     }
 
-    /// Forgets a chain that was held.
+    /// Removes a chain that is in flight.
     pub fn remove(&mut self, head: u16) {
         let Some(&Link { before, after, .. }) = self.links.get(usize::from(head)) else { return };
         match before.and_then(|before| self.links.get_mut(usize::from(before))) {
@@ -50,7 +50,7 @@ impl InFlight {
         }
     }
 
-    /// Which chain, counted from the first ever, is the oldest held.
+    /// The serial number of the oldest chain in flight.
     pub fn oldest(&self) -> Option<u64> {
         self.first.and_then(|first| self.links.get(usize::from(first))).map(|link| link.serial)
     }

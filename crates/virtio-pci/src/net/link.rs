@@ -1,4 +1,4 @@
-//! What the stack needs of a network device: Ethernet frames in private memory, in and out.
+//! The trait of a network device, as a stack uses it: Ethernet frames in private memory, in and out.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -38,8 +38,8 @@ impl fmt::Display for MacAddr {
     }
 }
 
-/// An Ethernet frame inside an owned private buffer, with room before it for what a device puts there.
-/// Buffers go round between a link and its user, so that a packet costs no allocation.
+/// An Ethernet frame inside an owned private buffer, with room before it for a device's header. Buffers circulate
+/// between a link and its user, so that a packet costs no allocation.
 #[derive(Debug, Default)]
 pub struct Frame {
     buffer: Vec<u8>,
@@ -61,12 +61,12 @@ impl Frame {
         self.buffer.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The frame, to be filled.
+    /// The frame, for the sender to fill.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.buffer.get_mut(self.start..self.end).unwrap_or_default()
     }
 
-    /// Takes the four bytes after both addresses out of the frame: an 802.1Q tag.
+    /// Removes the four bytes after both addresses from the frame: an 802.1Q tag.
     pub fn remove_tag(&mut self) {
         let end = self.start.saturating_add(ADDRESSES);
         let moved =
@@ -107,29 +107,30 @@ pub trait Link {
     fn mac(&self) -> MacAddr;
     /// Largest IP packet, in bytes, without the Ethernet header; does not change.
     fn mtu(&self) -> u16;
-    /// Whether the cable is in, as far as the device says. May cost a register access.
+    /// Whether the device says that the link is up. May cost a register access.
     fn is_up(&mut self) -> bool;
     /// The next received frame, if there is one.
     fn receive(&mut self) -> Option<Frame>;
     /// Takes a received frame's buffer back.
     fn recycle(&mut self, frame: Frame);
-    /// Whether [`Self::frame`] would give one now; finished transmissions are reclaimed first.
+    /// Whether [`Self::frame`] would return one now; reclaims finished transmissions first.
     fn can_transmit(&mut self) -> bool;
     /// A zeroed frame of `len` bytes to fill. `None`: too long, or no room until transmissions finish.
     fn frame(&mut self, len: usize) -> Option<Frame>;
-    /// Takes a frame that [`Self::frame`] gave; it is on its way after the next [`Self::flush`].
+    /// Queues a frame from [`Self::frame`]; the next [`Self::flush`] sends it.
     fn transmit(&mut self, frame: Frame);
-    /// Hands everything over to the device, with one notification per direction, and looks at deadlines.
+    /// Gives all queued frames and free buffers to the device, with one notification per direction, and checks
+    /// deadlines.
     fn flush(&mut self);
-    /// Called before the CPU is given up: how long that may be, or until an interrupt if that is earlier.
-    /// `None` when there is something to do already. [`Self::disarm`] is called after it.
+    /// Called before the CPU is ceded. Enables the interrupt and returns the longest cede; an interrupt may end it
+    /// earlier. `None` if there is work already. The caller calls [`Self::disarm`] afterwards.
     fn arm(&mut self) -> Option<Duration> {
         Some(Duration::ZERO)
     }
-    /// Called when the CPU is back, with what brought it back.
+    /// Called when the CPU is awake again, with the cause.
     fn disarm(&mut self, wake: Wake) {
         let _ = wake;
     }
-    /// Why the link works no more, once it does not.
+    /// Why the link failed for good; `None` while it works.
     fn failure(&self) -> Option<Self::Error>;
 }

@@ -1,4 +1,4 @@
-//! One direction's queue and the buffers that the device holds.
+//! The queue of one direction, and the buffers that the device holds.
 
 #![allow(unsafe_code, reason = "buffers are lent, and come back once the device has let go")]
 
@@ -11,12 +11,12 @@ use papr::platform::Platform;
 use papr::registers::Mmio;
 use svm_dma::dma::{Dma, DmaError, Mapping, Segment};
 
-/// Most descriptors used of one queue.
+/// Most descriptors in a queue.
 const QUEUE_SIZE: u16 = 128;
 /// Bytes of struct virtio_net_hdr of a modern device (virtio 1.2, 5.1.6).
 pub(super) const HEADER: usize = 12;
 
-/// A buffer that the device has given back.
+/// A buffer that the device has returned.
 pub(super) struct Done {
     /// The head of its chain.
     pub head: u16,
@@ -27,15 +27,15 @@ pub(super) struct Done {
     pub written: usize,
 }
 
-/// A buffer that could not be handed over, and why.
+/// A buffer that could not be submitted, and why.
 pub(super) type NotTaken = (Vec<u8>, Refusal);
 
-/// Why a buffer was not handed over.
+/// Why a buffer was not submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// There is no room now.
+    /// No room now.
     NoRoom(NetError),
-    /// There never will be.
+    /// The device cannot be used any more.
     Broken(NetError),
 }
 
@@ -43,10 +43,10 @@ pub(super) enum Refusal {
 pub(super) struct NetQueue<P: Platform> {
     direction: Direction,
     dma: Dma<P>,
-    /// With what the device holds, by head of chain.
+    /// Holds the mapping of each chain, by its head.
     queue: Queue<P, Option<Mapping>>,
     doorbell: Doorbell,
-    /// Each descriptor has a buffer with the device, so that each place may keep its slot of the pool.
+    /// Every descriptor has a buffer, so each place keeps its slot of the pool.
     keeps: bool,
 }
 
@@ -71,24 +71,24 @@ impl<P: Platform> NetQueue<P> {
         self.queue.posted()
     }
 
-    /// Whether the device holds nothing and is about to get nothing.
+    /// Whether nothing is posted or staged.
     pub fn is_empty(&self) -> bool {
         self.queue.free() == self.queue.size()
     }
 
-    /// From now on each received buffer's slot of the pool stays with its descriptor, where there are as many buffers as
-    /// descriptors. With fewer, slots would lie with descriptors that are not used next.
+    /// From now on a receive buffer's slot of the pool stays with its descriptor, if there are as many buffers as
+    /// descriptors. With fewer buffers, slots would stay with descriptors that are not used next.
     pub fn keep_slots(&mut self) {
         self.keeps = self.direction == Direction::Receive && !self.has_room();
     }
 
-    /// Whether a buffer in one piece could be handed over.
+    /// Whether there is a free descriptor.
     pub fn has_room(&self) -> bool {
         self.queue.free() > 0
     }
 
-    /// Hands the first `len` bytes of `buffer` to the device, from the next [`Self::publish`] on: to be
-    /// written, or, when transmitting, to be read. Answers the head of its chain.
+    /// Stages the first `len` bytes of `buffer`, which the device writes (receive) or reads (transmit) after the next
+    /// [`Self::publish`]. Returns the head of the chain.
     pub fn stage(&mut self, mut buffer: Vec<u8>, len: usize) -> Result<u16, NotTaken> {
         let Self { direction, dma, queue, .. } = self;
         let Some((head, place)) = queue.place() else {
@@ -123,10 +123,10 @@ impl<P: Platform> NetQueue<P> {
                 unsafe { stage_all(queue, &pieces) }
             }
         };
-        // The head that the place is for: nothing was staged in between.
+        // This is the place of `head`: nothing was staged in between.
         staged.map_err(|error| {
             let mapping = queue.payload(head).and_then(Option::take);
-            // SAFETY: nothing was staged: the device was not told of it.
+            // SAFETY: nothing was staged: the device does not know the mapping.
             let buffer = mapping.map(|mapping| unsafe { dma.unmap(mapping) }).unwrap_or_default();
             (buffer, refusal(*direction, queue.size(), error))
         })
@@ -140,17 +140,17 @@ impl<P: Platform> NetQueue<P> {
         Ok(())
     }
 
-    /// Asks for an interrupt at the next completion; true when there is something to take already.
+    /// Enables the interrupt for the next completion; true if there is something to take already.
     pub fn arm(&mut self) -> bool {
         self.queue.arm()
     }
 
-    /// Asks for no interrupts any more.
+    /// Disables the interrupt.
     pub fn disarm(&mut self) {
         self.queue.disarm();
     }
 
-    /// Takes one buffer back from the device, with what was written already in it.
+    /// Takes one buffer back from the device, with the bytes that it wrote.
     pub fn take(&mut self) -> Result<Option<Done>, NetError> {
         let violation = |violation| NetError::Violation(self.direction, violation);
         let Some(used) = self.queue.take().map_err(violation)? else { return Ok(None) };
@@ -168,8 +168,7 @@ impl<P: Platform> NetQueue<P> {
         Ok(Some(Done { head: used.head, buffer, len, written }))
     }
 
-    /// Ends the queue. Unless the device's reset is confirmed, nothing that it may still write is ever used
-    /// again.
+    /// Ends the queue. Unless the device's reset is confirmed, memory that it may still write to is not used again.
     ///
     /// # Safety
     /// `reset_confirmed` is true only if the device's reset was confirmed.
@@ -177,7 +176,7 @@ impl<P: Platform> NetQueue<P> {
         // SAFETY: as the caller promises.
         for mapping in unsafe { self.queue.free_memory(reset_confirmed) }.into_iter().flatten() {
             if reset_confirmed {
-                // SAFETY: the device uses nothing any more, as the caller says.
+                // SAFETY: the caller promises that the reset was confirmed.
                 drop(unsafe { self.dma.unmap(mapping) });
             } else {
                 self.dma.quarantine(mapping);
@@ -186,7 +185,7 @@ impl<P: Platform> NetQueue<P> {
     }
 }
 
-/// What a chain that was not staged says of the next one.
+/// Whether the next chain may be staged after this error.
 fn refusal(direction: Direction, size: u16, error: QueueError) -> Refusal {
     match error {
         QueueError::Full { want, .. } if want <= usize::from(size) => {
@@ -197,7 +196,7 @@ fn refusal(direction: Direction, size: u16, error: QueueError) -> Refusal {
     }
 }
 
-/// Stages a chain of several pieces, as only a buffer of more than a frame of the pool has.
+/// Stages a chain of several pieces, which only a buffer of more than a pool frame has.
 ///
 /// # Safety
 /// As for [`Queue::stage`].

@@ -1,4 +1,4 @@
-//! Receiving: buffers wait with the device, come back as frames, and go out again together.
+//! Reception: buffers are posted to the device, return as frames, and are posted again in batches.
 
 use super::error::{Direction, NetError};
 use super::link::{ETHERNET_HEADER, Frame};
@@ -10,15 +10,15 @@ use papr::platform::Platform;
 use papr::registers::Mmio;
 use svm_dma::dma::Dma;
 
-/// A frame of a VLAN is this much longer.
+/// Bytes of an 802.1Q tag.
 const VLAN_TAG: usize = 4;
 /// Least bytes of a buffer for a device without offloads: a whole Ethernet frame and the header (virtio 1.2,
 /// 5.1.6.3.1).
 const LEAST_BUFFER: usize = 1526;
-/// Completions looked at, at most, for one frame: the rest waits for the next call.
-const LOOKS: usize = 64;
+/// Most completions that one call looks at; the rest waits for the next call.
+const AT_ONCE: usize = 64;
 
-/// The receive queue and the buffers that are not with the device.
+/// The receive queue, and the buffers that are not posted.
 pub(super) struct Receiver<P: Platform> {
     queue: NetQueue<P>,
     spare: Vec<Vec<u8>>,
@@ -45,9 +45,9 @@ impl<P: Platform> Receiver<P> {
 
     /// The next frame that has arrived.
     pub fn receive(&mut self, statistics: &mut NetStatistics) -> Result<Option<Frame>, NetError> {
-        for _ in 0..LOOKS {
+        for _ in 0..AT_ONCE {
             let Some(done) = self.queue.take()? else { return Ok(None) };
-            // Of the header nothing is needed: its flags and sizes are about offloads, which were refused.
+            // The header is not needed: its fields are about offloads, which were not accepted.
             let reason = match done.written.checked_sub(HEADER) {
                 None => &mut statistics.rx_no_header,
                 Some(len) if len < ETHERNET_HEADER => &mut statistics.rx_no_frame,
@@ -68,7 +68,7 @@ impl<P: Platform> Receiver<P> {
         self.spare.push(frame.into_buffer());
     }
 
-    /// Stages as many buffers as there is room for, and does without the others from then on.
+    /// Stages as many buffers as there is room for, and frees the others.
     pub fn fill(&mut self) -> Result<(), NetError> {
         let refusal = self.stage();
         self.queue.keep_slots();
@@ -87,7 +87,7 @@ impl<P: Platform> Receiver<P> {
         statistics: &mut NetStatistics,
     ) -> Result<(), NetError> {
         let refusal = self.stage();
-        // What was staged before is the device's, whatever became of the last one.
+        // Publish what was staged, also if the last buffer was refused.
         self.queue.publish(transport)?;
         match refusal {
             Some(Refusal::Broken(error)) => return Err(error),
@@ -97,7 +97,7 @@ impl<P: Platform> Receiver<P> {
         Ok(())
     }
 
-    /// Stages spare buffers until there are none, or one is refused.
+    /// Stages spare buffers until there are none left or one is refused.
     fn stage(&mut self) -> Option<Refusal> {
         while self.queue.has_room() {
             let buffer = self.spare.pop()?;
@@ -110,12 +110,12 @@ impl<P: Platform> Receiver<P> {
         None
     }
 
-    /// Asks for an interrupt at the next frame; true when one is there already.
+    /// Enables the interrupt for the next frame; true if one is there already.
     pub fn arm(&mut self) -> bool {
         self.queue.arm()
     }
 
-    /// Asks for no interrupts any more.
+    /// Disables the interrupt.
     pub fn disarm(&mut self) {
         self.queue.disarm();
     }

@@ -1,4 +1,4 @@
-//! What a network device's driver has counted.
+//! Counters of a network driver.
 
 /// Frames by direction and fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,15 +11,15 @@ pub struct NetStatistics {
     pub rx_no_header: u64,
     /// Dropped: less than an Ethernet header was written after it.
     pub rx_no_frame: u64,
-    /// Times that a receive buffer could not be posted for want of room.
+    /// Times that a receive buffer could not be posted because the pool or window was full.
     pub rx_no_room: u64,
     /// Frames that the device took.
     pub tx_frames: u64,
     /// Bytes in them.
     pub tx_bytes: u64,
-    /// Times that a frame had to wait for want of room.
+    /// Times that a frame had to wait for room.
     pub tx_no_room: u64,
-    /// Dropped: not a frame of this driver's.
+    /// Dropped: not a frame of this driver.
     pub tx_foreign: u64,
 }
 

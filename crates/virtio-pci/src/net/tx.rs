@@ -1,4 +1,4 @@
-//! Sending: a bounded number of frames, each with a time by which the device must have taken it.
+//! Transmission: a bounded number of frames; the device must take the oldest within a timeout.
 
 use super::error::{Direction, NetError};
 use super::in_flight::InFlight;
@@ -14,15 +14,15 @@ use papr::platform::Platform;
 use papr::registers::Mmio;
 use svm_dma::dma::{Dma, Mapping, Unmapped};
 
-/// How long the oldest frame may stay with the device, or wait for room, unless told otherwise: twice as long as a
-/// silent peer's connection lives. The host may hold frames back for as long as whoever is to have them does not read.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Frames for which room is kept when the receive queue is filled.
+/// Default timeout of the oldest frame, with the device or in the wait for room: twice the life of a silent peer's
+/// connection. A host may hold frames back as long as their receiver does not read.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Frames for which room stays reserved while the receive queue is filled.
 const RESERVED: usize = 8;
-/// Frames under way at most.
+/// Most frames in flight.
 const FRAMES: usize = 64;
 
-/// Room of the pool, kept for a while.
+/// Reserved room in the pool.
 pub(super) struct Reserved(Vec<Mapping>);
 
 /// The transmit queue and its frames.
@@ -31,15 +31,15 @@ pub(super) struct Transmitter<P: Platform> {
     dma: Dma<P>,
     /// Longest frame.
     longest: usize,
-    /// Buffers that are free.
+    /// Free buffers.
     spare: Vec<Vec<u8>>,
-    /// Frames that the device has not been given.
+    /// Frames that are not submitted yet.
     waiting: VecDeque<Frame>,
-    /// Those that it has.
+    /// Frames that the device holds.
     in_flight: InFlight,
-    /// The oldest frame with the device, or none of those that wait, and when it is late.
+    /// The oldest frame in flight (`None`: frames only wait for room), and its deadline.
     deadline: Option<(Option<u64>, Deadline)>,
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl<P: Platform> Transmitter<P> {
@@ -58,7 +58,7 @@ impl<P: Platform> Transmitter<P> {
             waiting: VecDeque::with_capacity(frames),
             in_flight,
             deadline: None,
-            patience: PATIENCE,
+            timeout: TIMEOUT,
         })
     }
 
@@ -67,7 +67,7 @@ impl<P: Platform> Transmitter<P> {
         self.queue.size()
     }
 
-    /// Keeps room for a few frames until [`Self::release`]: whoever receives must be able to answer.
+    /// Reserves room for a few frames until [`Self::release`], so that the receive queue cannot use up all of it.
     pub fn reserve(&mut self) -> Result<Reserved, NetError> {
         let mut reserved = Vec::new();
         for _ in 0..RESERVED {
@@ -90,12 +90,12 @@ impl<P: Platform> Transmitter<P> {
     pub fn release(&mut self, Reserved(mappings): Reserved) {
         for mapping in mappings {
             #[allow(unsafe_code, reason = "the device let go of what it never had")]
-            // SAFETY: no device was told of it: nothing can be done with what is reserved but to release it.
+            // SAFETY: no device knows the mapping: reserved room can only be released.
             self.spare.push(unsafe { self.dma.unmap(mapping) });
         }
     }
 
-    /// Whether there is a free buffer; takes back what the device is done with.
+    /// Whether there is a free buffer; reclaims finished frames first.
     pub fn has_room(&mut self, statistics: &mut NetStatistics) -> Result<bool, NetError> {
         if self.spare.is_empty() {
             self.reclaim(statistics)?;
@@ -113,12 +113,12 @@ impl<P: Platform> Transmitter<P> {
         Frame::new(buffer, HEADER, len)
     }
 
-    /// Queues a frame that [`Self::frame`] gave.
+    /// Queues a frame from [`Self::frame`].
     pub fn transmit(&mut self, frame: Frame) {
         self.waiting.push_back(frame);
     }
 
-    /// Gives waiting frames to the device, with one publication, and sees to it that the oldest is not late.
+    /// Submits the waiting frames with one publication, and checks the oldest frame's deadline.
     pub fn flush<M: Mmio>(
         &mut self,
         transport: &Transport<M>,
@@ -132,10 +132,10 @@ impl<P: Platform> Transmitter<P> {
         self.look_at_time()
     }
 
-    /// Stages waiting frames until there are none, or one is refused.
+    /// Stages waiting frames until there are none left or one is refused.
     fn stage(&mut self, statistics: &mut NetStatistics) -> Result<(), NetError> {
         while let Some(frame) = self.waiting.pop_front() {
-            // The 12-byte header before it says that there are no offloads: all zero.
+            // The 12-byte header before the frame is all zero: no offloads.
             let len = frame.len().saturating_add(HEADER);
             match self.queue.stage(frame.into_buffer(), len) {
                 Ok(head) => self.in_flight.add(head),
@@ -152,7 +152,7 @@ impl<P: Platform> Transmitter<P> {
         Ok(())
     }
 
-    /// Takes back what the device is done with.
+    /// Reclaims frames that the device has finished.
     fn reclaim(&mut self, statistics: &mut NetStatistics) -> Result<(), NetError> {
         for _ in 0..self.queue.size() {
             let Some(done) = self.queue.take()? else { break };
@@ -174,10 +174,10 @@ impl<P: Platform> Transmitter<P> {
         match &mut self.deadline {
             Some((of, deadline)) if *of == oldest => {
                 if deadline.expired(clock) {
-                    return Err(NetError::TransmitStuck { waited: self.patience, held: self.queue.posted() });
+                    return Err(NetError::TransmitStuck { waited: self.timeout, held: self.queue.posted() });
                 }
             }
-            other => *other = Some((oldest, Deadline::after(clock, self.patience))),
+            other => *other = Some((oldest, Deadline::after(clock, self.timeout))),
         }
         Ok(())
     }

@@ -22,15 +22,15 @@ const PREFETCHABLE: u32 = 1 << 3;
 /// One BAR, sized and placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bar {
-    /// Memory, as it can be reached; or I/O.
+    /// I/O; otherwise memory.
     pub io: bool,
     /// Bytes; a power of two.
     pub len: u64,
-    /// Where the CPU finds it. `None` for an I/O BAR of a bridge without an I/O window.
+    /// The registers, as the CPU reaches them. `None` for an I/O BAR without an I/O window.
     pub registers: Option<Registers>,
 }
 
-/// A BAR that cannot be used; the function is not to be bound.
+/// Why a BAR cannot be used; the function is not used then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BarError {
     /// The access failed.
@@ -39,7 +39,7 @@ pub enum BarError {
     /// Type bits without meaning: bits 3..0 as read.
     #[error("BAR {bar}: reserved type {bits:#x}")]
     ReservedType {
-        /// Which BAR.
+        /// Number of the BAR.
         bar: u8,
         /// Bits 3..0.
         bits: u8,
@@ -47,46 +47,46 @@ pub enum BarError {
     /// Type bits, but no address bits.
     #[error("BAR {bar}: no size")]
     NoSize {
-        /// Which BAR.
+        /// Number of the BAR.
         bar: u8,
     },
     /// Address bits with holes.
     #[error("BAR {bar}: size mask {mask:#x} has holes")]
     Holes {
-        /// Which BAR.
+        /// Number of the BAR.
         bar: u8,
-        /// As read after writing ones.
+        /// The value read after all ones were written.
         mask: u64,
     },
     /// A 64-bit BAR in the last place.
     #[error("BAR {bar}: 64-bit, in the last place")]
     NoSecondHalf {
-        /// Which BAR.
+        /// Number of the BAR.
         bar: u8,
     },
     /// No room in the windows.
     #[error("BAR {bar}: no {space} room for {len:#x} bytes")]
     NoRoom {
-        /// Which BAR.
+        /// Number of the BAR.
         bar: u8,
-        /// Where it would have to go.
+        /// The address space that it needs.
         space: Space,
-        /// Bytes.
+        /// Length in bytes.
         len: u64,
     },
     /// The address did not read back.
     #[error("BAR {bar}: {wanted:#x} written, {found:#x} read back")]
     NotTaken {
-        /// Which BAR.
+        /// Number of the BAR.
         bar: u8,
-        /// As written.
+        /// Address that was written.
         wanted: u64,
-        /// As read, without type bits.
+        /// Address that was read back.
         found: u64,
     },
 }
 
-/// The BARs of one function. The second half of a 64-bit BAR is none.
+/// The BARs of one function. The second half of a 64-bit BAR has no entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bars([Option<Bar>; COUNT as usize]);
 
@@ -97,25 +97,25 @@ impl Bars {
         self.0.get(usize::from(index)).copied().flatten()
     }
 
-    /// The first I/O BAR that has a place, and its place.
+    /// The first I/O BAR with registers, and these registers.
     #[must_use]
     pub fn first_io(&self) -> Option<(Bar, Registers)> {
         self.0.iter().flatten().find_map(|bar| bar.io.then_some(*bar).zip(bar.registers))
     }
 }
 
-/// Sizes and places every BAR of an endpoint, and turns its expansion ROM off.
+/// Sizes and places every BAR of an endpoint, and disables its expansion ROM.
 ///
 /// # Errors
-/// The first BAR that is not as it should be.
+/// The first unusable BAR.
 pub fn assign(config: &impl ConfigSpace, at: DeviceId, windows: &mut Windows) -> Result<Bars, BarError> {
     assign_first(COUNT, ROM, config, at, windows)
 }
 
-/// The same for a bridge's own BARs, which nobody uses: they must not lie where another function's are.
+/// As [`assign`], for a bridge's own BARs. Nobody uses them, but they must not overlap another function's.
 ///
 /// # Errors
-/// The first BAR that is not as it should be.
+/// The first unusable BAR.
 pub fn assign_of_bridge(
     config: &impl ConfigSpace,
     at: DeviceId,
@@ -147,12 +147,12 @@ fn assign_first(
     Ok(bars)
 }
 
-/// What writing all ones brought to light.
+/// A BAR's properties, read back after all ones were written.
 struct Sized {
     io: bool,
     wide: bool,
     len: u64,
-    /// Type bits, to be written back with the address.
+    /// Type bits, which are written back with the address.
     kind: u32,
 }
 
@@ -175,7 +175,7 @@ fn size(config: &impl ConfigSpace, at: DeviceId, bar: u8, count: u8) -> Result<O
         _ => return Err(BarError::ReservedType { bar, bits: low_u8(kind.into()) }),
     };
     let high = if !wide {
-        // Upper bits are all there, for the test below. Devices may leave out the upper half of I/O.
+        // Set the upper bits, for the test below. Devices may leave out the upper half of I/O.
         if io && low >> 16 == 0 { 0xffff_ffff_ffff_0000 } else { 0xffff_ffff_0000_0000 }
     } else if bar.wrapping_add(1) < count {
         u64::from(ones(config, at, bar.wrapping_add(1))?) << 32
@@ -209,7 +209,7 @@ fn place(
     let Sized { io, wide, len, kind } = *sized;
     let space = match (io, wide) {
         (true, _) => Space::Io,
-        // What is read ahead of time would be harmed by it: a bridge forwards that below 4 GiB only.
+        // Registers with read side effects are not prefetchable: a bridge forwards these below 4 GiB only.
         (false, true) if kind & PREFETCHABLE == 0 && windows.are_behind_bridge() => Space::Memory32,
         (false, true) => Space::Memory64,
         (false, false) => Space::Memory32,
@@ -219,7 +219,7 @@ fn place(
         placement = windows.take(Space::Memory32, len);
     }
     let Some(Placement { bus, registers }) = placement else {
-        // I/O is never switched on for a function that has not got any.
+        // I/O decoding is never enabled for a function without an I/O address.
         if io {
             config.write(at, register(bar), Width::W32, 0)?;
             return Ok(Bar { io, len, registers: None });

@@ -1,7 +1,7 @@
-//! A PCI-to-PCI bridge: its bus numbers and what it forwards, both of this kernel's choice.
+//! A PCI-to-PCI bridge: assigns its bus numbers and the addresses that it forwards.
 //!
-//! What firmware left there is not read: it is written over, and read back. Source: PCI-to-PCI Bridge
-//! Architecture 1.2, 3.2.
+//! Firmware's values are overwritten without a read, and the new ones read back. Source: PCI-to-PCI Bridge Architecture
+//! 1.2, 3.2.
 
 use crate::pci::command::{CommandError, quiesce};
 use crate::pci::config::{ConfigError, ConfigSpace};
@@ -33,13 +33,13 @@ const IO_CLOSED: u32 = 0x00f0;
 const MEMORY_CLOSED: u32 = 0x0000_fff0;
 const ADDRESS_BITS: u32 = 0xfff0_fff0;
 
-/// A bridge that cannot be used: nothing behind it is.
+/// Why a bridge cannot be used; nothing behind it is used then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BridgeError {
     /// The access failed.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The bridge's own command register.
+    /// The bridge's command register failed.
     #[error(transparent)]
     Command(#[from] CommandError),
     /// Behind more bridges than [`MAX_DEPTH`].
@@ -48,7 +48,7 @@ pub enum BridgeError {
     /// The host bridge has no bus number left.
     #[error("no bus number left")]
     NoBusNumber,
-    /// Another bridge of the same bus, which cannot be shut, may answer for what is behind this one.
+    /// Another bridge of the same bus, which cannot be closed, may answer for functions behind this one.
     #[error("{0} may answer for what is behind it")]
     HiddenBy(DeviceId),
     /// A register that did not read back as written.
@@ -56,31 +56,30 @@ pub enum BridgeError {
     NotTaken {
         /// Offset in config space.
         register: u16,
-        /// As written.
+        /// Value that was written.
         wanted: u32,
-        /// As read.
+        /// Value that was read back.
         found: u32,
     },
 }
 
-/// Takes bus mastering, decoders, bus numbers and windows from the bridge: nothing reaches what is behind it, and
-/// nothing behind it reaches memory.
+/// Disables the bridge's bus mastering, decoders, bus numbers and windows: nothing reaches the functions behind it, and
+/// they reach no memory.
 ///
 /// # Errors
-/// A register that does not take.
+/// A register does not read back as written.
 pub fn close(config: &impl ConfigSpace, at: DeviceId) -> Result<(), BridgeError> {
     quiesce(config, at)?;
-    // No reset of the bus behind it, and none of the legacy ranges is forwarded.
+    // Neither resets the bus behind the bridge nor forwards legacy ranges.
     config.write(at, CONTROL, Width::W16, 0)?;
     forward(config, at, &Spans::default())?;
     set_numbers(config, at, 0, 0, 0)
 }
 
-/// Gives the bus behind the bridge the number `secondary`, and lets config accesses through up to bus
-/// `subordinate`.
+/// Gives the bus behind the bridge the number `secondary`, and forwards config accesses up to bus `subordinate`.
 ///
 /// # Errors
-/// The register does not take the numbers.
+/// The register does not read back as written.
 pub fn open(
     config: &impl ConfigSpace,
     at: DeviceId,
@@ -102,7 +101,7 @@ fn set_numbers(
     set(config, at, BUS_NUMBERS, Width::W32, timer | numbers, 0x00ff_ffff)
 }
 
-/// What a bridge that was closed is able to forward.
+/// What a closed bridge is able to forward.
 ///
 /// # Errors
 /// The registers cannot be read.
@@ -113,21 +112,21 @@ pub fn forwards(config: &impl ConfigSpace, at: DeviceId) -> Result<Forwards, Con
     })
 }
 
-/// Lets accesses to these bus addresses through, and no others.
+/// Forwards accesses to these bus addresses, and no others.
 ///
 /// # Errors
-/// A register that does not take its part.
+/// A register does not read back as written.
 pub fn forward(config: &impl ConfigSpace, at: DeviceId, spans: &Spans) -> Result<(), BridgeError> {
     let io = spans.io.map_or(IO_CLOSED, |Span { first, last }| io_bits(first) | io_bits(last) << 8);
     config.write(at, IO, Width::W16, io)?;
     let found = config.read(at, IO, Width::W16)?;
-    // A bridge that forwards no I/O has no such register; it cannot be asked to.
+    // A bridge that forwards no I/O has no such register.
     if found & 0xf0f0 != io && (spans.io.is_some() || found & 0xf0f0 != 0) {
         return Err(BridgeError::NotTaken { register: IO, wanted: io, found });
     }
     config.write(at, IO_UPPER, Width::W32, 0)?;
     set(config, at, MEMORY, Width::W32, memory_bits(spans.memory32), ADDRESS_BITS)?;
-    // The upper halves of a window that is shut do not matter; these keep it shut in between.
+    // The upper halves of a closed window do not matter; these values keep it closed until the end.
     config.write(at, PREFETCHABLE, Width::W32, MEMORY_CLOSED)?;
     let Some(Span { first, last }) = spans.memory64 else { return Ok(()) };
     set(config, at, PREFETCHABLE_UPPER_BASE, Width::W32, (first >> 32) as u32, u32::MAX)?;

@@ -8,16 +8,16 @@ use papr::platform::Width;
 use thiserror::Error;
 
 const STATUS: u16 = 0x06;
-/// Bit of the status register: there is a list of capabilities (PCI 3.0, 6.2.3).
+/// Bit of the status register: the function has a capability list (PCI 3.0, 6.2.3).
 pub const STATUS_CAPABILITIES: u32 = 1 << 4;
 /// Offset of the pointer to the first capability (PCI 3.0, 6.7).
 pub const CAPABILITIES_POINTER: u16 = 0x34;
 /// Where capabilities may begin: after the standard header.
 const FIRST: u8 = 0x40;
-/// As many 4-byte capabilities as fit behind the header. A longer list visits some place twice.
+/// Most capabilities: those of 4 bytes that fit behind the header. A longer list has a loop.
 pub const MOST: usize = 48;
 
-/// A capability: where it is, and the word it begins with, read once.
+/// A capability: its offset and its first word, read once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capability {
     /// Offset in config space; divisible by 4, at least 0x40.
@@ -28,7 +28,7 @@ pub struct Capability {
     pub rest: [u8; 2],
 }
 
-/// A list that cannot be used at all.
+/// Why a capability list cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ListError {
     /// More capabilities than fit: the list loops.
@@ -39,8 +39,8 @@ pub enum ListError {
     Config(#[from] ConfigError),
 }
 
-/// All capabilities of a function. A pointer that leads into the header, is not aligned or leads outside
-/// ends the list; what came before it counts.
+/// All capabilities of a function. The list ends at a pointer into the header, a misaligned one, or one outside of
+/// config space; the capabilities before it count.
 ///
 /// # Errors
 /// The list loops, or config space cannot be read.

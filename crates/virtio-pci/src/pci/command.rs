@@ -1,7 +1,7 @@
 //! The command register: what a function may do on the bus, and when.
 //!
-//! Firmware may have left bus mastering on. It goes off for every function before anything else, and comes
-//! on for one function at a time when its DMA addresses are in place.
+//! Firmware may have left bus mastering enabled. The kernel disables it for every function before anything else, and
+//! enables it for one function at a time when its DMA addresses are in place.
 
 use crate::pci::config::{ConfigError, ConfigSpace};
 use bitflags::bitflags;
@@ -38,25 +38,25 @@ pub enum CommandError {
     /// The register did not read back as written.
     #[error("command register {:#06x} reads back {:#06x}", .wanted.bits(), .found.bits())]
     NotTaken {
-        /// As written.
+        /// Value that was written.
         wanted: Command,
-        /// As read.
+        /// Value that was read back.
         found: Command,
     },
 }
 
-/// Clears bus mastering and both decoders, and turns INTx off.
+/// Disables bus mastering, both decoders and INTx.
 ///
 /// # Errors
-/// The function still decodes or masters: it must not be bound.
+/// The function still decodes or masters the bus: do not use it.
 pub fn quiesce(config: &impl ConfigSpace, at: DeviceId) -> Result<(), CommandError> {
     change(config, at, Command::INTX_DISABLE, Command::BUS_MASTER | Command::MEMORY | Command::IO)
 }
 
-/// Lets the function answer at its BARs.
+/// Enables the function's decoders: it answers at its BARs.
 ///
 /// # Errors
-/// The register did not take the bits.
+/// The register does not read back as written.
 pub fn enable_decoding(
     config: &impl ConfigSpace,
     at: DeviceId,
@@ -65,15 +65,15 @@ pub fn enable_decoding(
     change(config, at, decoders & (Command::MEMORY | Command::IO), Command::empty())
 }
 
-/// Lets the function access memory: only after every address it may use is in place.
+/// Enables bus mastering: only after every DMA address of the function is in place.
 ///
 /// # Errors
-/// The register did not take the bit.
+/// The register does not read back as written.
 pub fn enable_bus_master(config: &impl ConfigSpace, at: DeviceId) -> Result<(), CommandError> {
     change(config, at, Command::BUS_MASTER, Command::empty())
 }
 
-/// Lets the function use its interrupt pin.
+/// Enables the function's interrupt pin.
 ///
 /// # Errors
 /// The register cannot be written.
@@ -81,7 +81,7 @@ pub fn enable_pin(config: &impl ConfigSpace, at: DeviceId) -> Result<(), Command
     change(config, at, Command::empty(), Command::INTX_DISABLE)
 }
 
-/// Stops the function from accessing memory.
+/// Disables bus mastering.
 ///
 /// # Errors
 /// The register kept the bit.
@@ -96,7 +96,7 @@ fn change(config: &impl ConfigSpace, at: DeviceId, set: Command, clear: Command)
     let wanted = before.difference(clear) | set;
     config.write(at, COMMAND, Width::W16, wanted.bits().into())?;
     let found = read()?;
-    // INTx disable is an optional bit; the ones that decide about accesses are not.
+    // INTx disable is an optional bit; the bits that control accesses are not.
     let matters = (set | clear).difference(Command::INTX_DISABLE);
     if (found ^ wanted).intersects(matters) {
         return Err(CommandError::NotTaken { wanted, found });

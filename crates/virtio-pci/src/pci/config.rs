@@ -6,10 +6,10 @@ use papr::platform::{Rtas, Width};
 use papr::rtas::{RtasError, Service};
 use thiserror::Error;
 
-/// Bytes of config space that this kernel uses. The extended part holds nothing it needs.
+/// Bytes of config space that this kernel uses. It does not need the extended part.
 pub const CONFIG_BYTES: u16 = 256;
 
-/// A config access that did not happen.
+/// Why a config access failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
     /// A register that is not aligned to its width, outside of config space, or 8 bytes wide.
@@ -20,10 +20,10 @@ pub enum ConfigError {
         /// Bytes asked for.
         bytes: u64,
     },
-    /// What RTAS answered.
+    /// The RTAS call failed.
     #[error(transparent)]
     Rtas(#[from] RtasError),
-    /// A header read as all ones: nothing is there (any more).
+    /// A header reads as all ones: there is no function, or not any more.
     #[error("config space reads as all ones")]
     Gone,
     /// The device is behind another host bridge.
@@ -36,16 +36,16 @@ pub trait ConfigSpace {
     /// The host bridge's number, which the ids of all its functions carry.
     fn domain(&self) -> u16;
 
-    /// Reads a register of 1, 2 or 4 bytes; nothing above the width is set in the answer.
+    /// Reads a register of 1, 2 or 4 bytes; bits above the width are 0.
     ///
     /// # Errors
-    /// A register that does not exist, or a failed call.
+    /// No such register, or the call failed.
     fn read(&self, at: DeviceId, register: u16, width: Width) -> Result<u32, ConfigError>;
 
     /// Writes a register of 1, 2 or 4 bytes.
     ///
     /// # Errors
-    /// A register that does not exist, or a failed call.
+    /// No such register, or the call failed.
     fn write(&self, at: DeviceId, register: u16, width: Width, value: u32) -> Result<(), ConfigError>;
 }
 
@@ -58,7 +58,7 @@ pub struct RtasConfig<R> {
 }
 
 impl<R: Rtas> RtasConfig<R> {
-    /// Config space of the host bridge that has the number `domain` here and `buid` in RTAS calls.
+    /// Config space of the host bridge with the number `domain`, and the BUID `buid` in RTAS calls.
     pub const fn new(rtas: R, domain: u16, buid: u64) -> Self {
         Self { rtas, domain, buid }
     }
@@ -96,7 +96,7 @@ impl<R: Rtas> ConfigSpace for RtasConfig<R> {
     }
 }
 
-/// Whether there is such a register; its size in bytes. Every [`ConfigSpace`] asks this first.
+/// Checks a register and returns its size in bytes. Every [`ConfigSpace`] calls this first.
 ///
 /// # Errors
 /// [`ConfigError::Register`].

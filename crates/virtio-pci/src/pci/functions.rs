@@ -26,19 +26,19 @@ pub enum Header {
 /// One function that answered, as its header describes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Function {
-    /// Which function.
+    /// Its address.
     pub at: DeviceId,
     /// The bridge that it is behind; `None` on the host bridge's own bus.
     pub behind: Option<DeviceId>,
-    /// Vendor.
+    /// Vendor ID.
     pub vendor: u16,
-    /// Device.
+    /// Device ID.
     pub device: u16,
-    /// Subsystem device; 0 where the header has none.
+    /// Subsystem ID; 0 if the header has none.
     pub subsystem: u16,
     /// Base class, subclass and programming interface, in bits 23..0.
     pub class: u32,
-    /// Revision.
+    /// Revision ID.
     pub revision: u8,
     /// Kind of header.
     pub header: Header,
@@ -55,7 +55,7 @@ impl fmt::Display for Function {
     }
 }
 
-/// Reads one header; the function and whether it says that there are more.
+/// Reads one header. Returns the function, and whether the device has several.
 pub(super) fn probe(
     config: &impl ConfigSpace,
     at: DeviceId,

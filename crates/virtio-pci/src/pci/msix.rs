@@ -1,4 +1,4 @@
-//! The MSI-X capability: where the table is, and turning it on for the vectors that are used.
+//! The MSI-X capability: finds the table, and enables the vectors that are used.
 //!
 //! Source: PCI 3.0, 6.8.2. Addresses and data in the table are the firmware's (`ibm,change-msi`); this kernel
 //! writes nothing there but the mask bits of its own vectors.
@@ -24,13 +24,13 @@ const ENTRY_BYTES: u32 = 16;
 const VECTOR_CONTROL: u32 = 12;
 const MASKED: u64 = 1;
 
-/// MSI-X that cannot be used; the device is as it was.
+/// Why MSI-X cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MsixError {
-    /// The capability list.
+    /// The capability list is unusable.
     #[error(transparent)]
     List(#[from] ListError),
-    /// Config space.
+    /// A config access failed.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The table cannot be reached.
@@ -53,15 +53,15 @@ pub enum MsixError {
     /// The control word did not read back as written.
     #[error("MSI-X control {wanted:#06x} reads back {found:#06x}")]
     NotTaken {
-        /// As written.
+        /// Value that was written.
         wanted: u32,
-        /// As read.
+        /// Value that was read back.
         found: u32,
     },
     /// A vector stays masked.
     #[error("MSI-X vector {vector} stays masked ({control:#x})")]
     StaysMasked {
-        /// Its number.
+        /// Number of the vector.
         vector: u16,
         /// Its control word as read.
         control: u64,
@@ -78,10 +78,10 @@ pub struct Msix {
 }
 
 impl Msix {
-    /// The first MSI-X capability, judged against the function's BARs, which have been placed.
+    /// Finds the first MSI-X capability and checks it against the function's BARs, which have been placed.
     ///
     /// # Errors
-    /// There is none that can be used.
+    /// No usable MSI-X capability.
     pub fn find(config: &impl ConfigSpace, at: DeviceId, bars: &Bars) -> Result<Self, MsixError> {
         let found = list(config, at)?.into_iter().find(|capability| capability.id == CAPABILITY);
         let Capability { offset: start, rest, .. } = found.ok_or(MsixError::None)?;
@@ -99,17 +99,17 @@ impl Msix {
         Ok(Self { at, control: capability.saturating_add(CONTROL), entries, table })
     }
 
-    /// Vectors that the function has; at least 1.
+    /// Number of the function's vectors; at least 1.
     #[must_use]
     pub const fn entries(&self) -> u16 {
         self.entries
     }
 
-    /// Lets the first `vectors` through, or as many as there are, and turns MSI-X on. The function no longer uses
+    /// Enables MSI-X and unmasks the first `vectors` vectors, or all if there are fewer. The function no longer uses
     /// its pin.
     ///
     /// # Errors
-    /// The function does not do as it is told; MSI-X is to be turned off again.
+    /// A register does not read back as written; the caller must disable MSI-X again.
     pub fn enable(&self, config: &impl ConfigSpace, mmio: &impl Mmio, vectors: u16) -> Result<(), MsixError> {
         self.set(config, ENABLE, MASK_ALL)?;
         for vector in 0..vectors.min(self.entries) {
@@ -127,10 +127,10 @@ impl Msix {
         Ok(())
     }
 
-    /// Turns MSI-X off.
+    /// Disables MSI-X.
     ///
     /// # Errors
-    /// It stays on: the pin cannot be used.
+    /// MSI-X stays enabled: the pin cannot be used.
     pub fn disable(&self, config: &impl ConfigSpace) -> Result<(), MsixError> {
         self.set(config, 0, ENABLE)
     }

@@ -1,4 +1,4 @@
-//! Gives the functions that are wanted their addresses, and the bridges before them their windows.
+//! Places the BARs of the wanted functions, and the windows of the bridges before them.
 
 use crate::pci::bars::{self, BarError, Bars};
 use crate::pci::bridge::{self, BridgeError, MAX_DEPTH};
@@ -10,13 +10,13 @@ use alloc::collections::BTreeMap;
 use papr::device_id::DeviceId;
 use thiserror::Error;
 
-/// A function without addresses: it is not to be bound.
+/// Why a function could not be placed; it is not used then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PlaceError {
-    /// One of its BARs.
+    /// One of its BARs is unusable.
     #[error("{0}")]
     Bar(BarError),
-    /// One of the BARs of a bridge before it.
+    /// A BAR of a bridge before it is unusable.
     #[error("bridge {0}: {1}")]
     BridgeBar(DeviceId, BarError),
     /// A bridge before it does not forward.
@@ -24,11 +24,11 @@ pub enum PlaceError {
     Bridge(DeviceId, BridgeError),
 }
 
-/// What each of the functions that were asked for got.
+/// The BARs of each wanted function, or why it has none.
 pub type Places = BTreeMap<DeviceId, Result<Bars, PlaceError>>;
 
-/// Places the BARs of each of `functions` (as [`super::scan::scan`] found them, silenced) that is `wanted`. Only
-/// the bridges before one of these are given windows; each lies in the window of the bridge before it.
+/// Places the BARs of each `wanted` one of `functions`, which [`super::scan::scan`] found and which do not decode. Only
+/// bridges before wanted functions get windows, each inside the window of the bridge before it.
 pub fn place(
     config: &impl ConfigSpace,
     functions: &[Function],
@@ -81,7 +81,7 @@ impl<C: ConfigSpace> Plan<'_, C> {
         }
     }
 
-    /// Whether a function that is wanted is behind the bridge.
+    /// Whether a wanted function is behind the bridge.
     fn leads_to_wanted(&self, bridge: DeviceId, depth: usize) -> bool {
         depth < MAX_DEPTH
             && self.functions.iter().filter(|function| function.behind == Some(bridge)).any(|function| {
@@ -92,7 +92,7 @@ impl<C: ConfigSpace> Plan<'_, C> {
             })
     }
 
-    /// Nothing behind the bridge is placed, whatever it got before.
+    /// Refuses every wanted function behind the bridge, also one that was placed.
     fn refuse(&mut self, bridge: DeviceId, error: PlaceError, depth: usize) {
         if depth >= MAX_DEPTH {
             return;

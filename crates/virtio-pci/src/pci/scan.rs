@@ -1,7 +1,7 @@
 //! Finds every function behind a host bridge, and numbers the buses on the way.
 //!
-//! No bridge keeps the bus numbers that firmware gave it: those of all bridges of a bus are taken away before one of
-//! them gets a new number, so that no two buses ever have the same.
+//! No bridge keeps firmware's bus numbers. All bridges of a bus lose their numbers before one of them gets a new one,
+//! so that two buses never have the same number.
 
 use crate::pci::bridge::{self, BridgeError, MAX_DEPTH};
 use crate::pci::config::ConfigSpace;
@@ -12,14 +12,14 @@ use papr::device_id::DeviceId;
 /// Most functions behind one host bridge.
 pub const MAX_FUNCTIONS: usize = 256;
 
-/// What there is behind a host bridge.
+/// The functions behind a host bridge.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// Every function that answered; what is behind a bridge comes after it.
+    /// Every function that answered; functions behind a bridge come after the bridge.
     pub functions: Vec<Function>,
-    /// Bridges that nothing is used behind.
+    /// Bridges that are unusable, with everything behind them.
     pub faults: Vec<(Function, BridgeError)>,
-    /// Whether there may be more than [`MAX_FUNCTIONS`]; the others were not looked at.
+    /// Whether there may be more than [`MAX_FUNCTIONS`]; the scan ignores the rest.
     pub full: bool,
 }
 
@@ -30,8 +30,8 @@ impl Scan {
         core::iter::successors(behind(at), move |bridge| behind(*bridge)).take(MAX_DEPTH)
     }
 
-    /// Where interrupt pin `pin` (1 is INTA) of the function leads to on the host bridge's own bus: each bridge
-    /// turns the pins by the device's number (PCI-to-PCI Bridge Architecture 1.2, 9.1).
+    /// Where interrupt pin `pin` (1 is INTA) of the function leads to on the host bridge's own bus: each bridge rotates
+    /// the pins by the device's number (PCI-to-PCI Bridge Architecture 1.2, 9.1).
     #[must_use]
     pub fn root_pin(&self, at: DeviceId, pin: u8) -> (DeviceId, u8) {
         let turned = |pin: u8, device: u8| (pin.wrapping_sub(1).wrapping_add(device) & 3).wrapping_add(1);
@@ -39,8 +39,8 @@ impl Scan {
     }
 }
 
-/// Looks at each bus from number `first` on; bridges get the numbers above it, up to `last`. An error at one
-/// address means nothing is there.
+/// Scans each bus from number `first` on; bridges get the numbers above it, up to `last`. An error at an address means
+/// that no function is there.
 pub fn scan(config: &impl ConfigSpace, (first, last): (u8, u8)) -> Scan {
     let mut scanner = Scanner { config, next: first, last, found: Scan::default() };
     scanner.bus(first, None, 0);
@@ -56,7 +56,7 @@ struct Scanner<'a, C> {
 }
 
 impl<C: ConfigSpace> Scanner<'_, C> {
-    /// One bus and all behind it. `depth` ends the recursion: [`MAX_DEPTH`].
+    /// Scans one bus and all buses behind it. `depth` bounds the recursion: [`MAX_DEPTH`].
     fn bus(&mut self, bus: u8, behind: Option<DeviceId>, depth: usize) {
         let (mut bridges, mut open) = (Vec::new(), None);
         for device in 0..32 {
@@ -71,7 +71,7 @@ impl<C: ConfigSpace> Scanner<'_, C> {
             }
         }
         for bridge in bridges {
-            // A bridge that keeps its numbers may answer in the place of any other of this bus.
+            // A bridge that keeps its numbers may answer for any other bridge of this bus.
             if let Some(open) = open {
                 self.found.faults.push((bridge, BridgeError::HiddenBy(open)));
                 continue;
@@ -80,13 +80,13 @@ impl<C: ConfigSpace> Scanner<'_, C> {
             if let Err(error) = self.behind(bridge.at, depth) {
                 self.found.functions.truncate(before);
                 self.found.faults.push((bridge, error));
-                // It has been reported, and its windows are shut.
+                // The error was recorded, and the bridge's windows are closed.
                 let _ = bridge::close(self.config, bridge.at);
             }
         }
     }
 
-    /// The functions of one device, of which its bridges come back.
+    /// Scans the functions of one device; returns those that are bridges.
     fn device(&mut self, bus: u8, device: u8, behind: Option<DeviceId>) -> Vec<Function> {
         let mut bridges = Vec::new();
         for function in 0..8 {

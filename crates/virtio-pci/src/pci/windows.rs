@@ -1,4 +1,4 @@
-//! The host bridge's windows onto the bus, and which part of each has been given away.
+//! The host bridge's windows onto the bus, and which part of each is taken.
 
 use papr::addr::GpaRange;
 use papr::host_bridge::check;
@@ -6,7 +6,7 @@ pub use papr::host_bridge::{Space, Window, WindowError};
 use papr::registers::Registers;
 use svm_dma::memory_map::MemoryMap;
 
-/// A window and the next bus address of it that is free.
+/// A window and its next free bus address.
 #[derive(Clone, Copy, Debug)]
 struct Cursor {
     window: Window,
@@ -16,18 +16,18 @@ struct Cursor {
 /// A piece of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Placement {
-    /// What goes into the BAR.
+    /// The value for the BAR.
     pub bus: u64,
-    /// Where the CPU finds it.
+    /// The registers, as the CPU reaches them.
     pub registers: Registers,
 }
 
 /// First and last bus address that a bridge forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// The first.
+    /// First address.
     pub first: u64,
-    /// The last.
+    /// Last address.
     pub last: u64,
 }
 
@@ -42,7 +42,7 @@ pub struct Spans {
     pub memory64: Option<Span>,
 }
 
-/// What a bridge is able to forward beside memory below 4 GiB.
+/// What a bridge can forward besides memory below 4 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forwards {
     /// I/O.
@@ -51,15 +51,15 @@ pub struct Forwards {
     pub memory64: bool,
 }
 
-/// The windows onto one bus: a host bridge's, or what is left of them behind a bridge. Gives out aligned pieces, each
-/// once; nothing comes back.
+/// The windows onto one bus: a host bridge's, or their free part behind a bridge. Gives out aligned pieces, each once,
+/// and takes none back.
 #[derive(Clone, Debug)]
 pub struct Windows {
     cursors: [Option<Cursor>; 3],
     behind_bridge: bool,
 }
 
-/// How fine a bridge tells addresses apart.
+/// Granularity of a bridge's windows, in bytes.
 const fn granule(space: Space) -> u64 {
     match space {
         Space::Io => 0x1000,
@@ -67,7 +67,7 @@ const fn granule(space: Space) -> u64 {
     }
 }
 
-/// Beyond the last I/O address that a bridge with 16 bits of it forwards.
+/// End of the I/O addresses that a bridge with 16 address bits forwards.
 const IO_END: u64 = 0x1_0000;
 
 /// Bus address 0 means "unmapped" to QEMU and to some devices; the first page stays free in every window
@@ -75,7 +75,8 @@ const IO_END: u64 = 0x1_0000;
 const NEVER_BELOW: u64 = 0x1000;
 
 impl Windows {
-    /// Checks `ranges` against each other and against all memory of this guest, as its map has it. The first window of a space is used.
+    /// Checks `ranges` against each other and against all memory of the guest, from its map. Uses the first window of
+    /// each space.
     ///
     /// # Errors
     /// One bad window refuses the whole bridge.
@@ -83,7 +84,7 @@ impl Windows {
         Self::checked(ranges, map.memory())
     }
 
-    /// [`Self::new`] of a machine that has no [`MemoryMap`].
+    /// As [`Self::new`], for a machine without a [`MemoryMap`].
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -107,8 +108,8 @@ impl Windows {
         Ok(windows)
     }
 
-    /// A piece of `len` bytes (a power of two), aligned to its own length and at least to 4 KiB in memory;
-    /// `None` when there is no such window, or no room left in it.
+    /// A piece of `len` bytes (a power of two), aligned to its own length, and to at least 4 KiB in memory; `None` if
+    /// there is no such window, or no room left in it.
     pub fn take(&mut self, space: Space, len: u64) -> Option<Placement> {
         let align = if space == Space::Io { len } else { len.max(0x1000) };
         let cursor = self.cursor(space).as_mut()?;
@@ -126,14 +127,13 @@ impl Windows {
         Some(Placement { bus, registers })
     }
 
-    /// Whether a bridge lies between these and the host bridge's.
+    /// Whether these windows are behind a PCI-to-PCI bridge.
     #[must_use]
     pub const fn are_behind_bridge(&self) -> bool {
         self.behind_bridge
     }
 
-    /// What a bridge on this bus can be given for the bus behind it: all that is left, in steps that its registers
-    /// can say.
+    /// The windows for the bus behind a bridge: all that is free on this bus, in the bridge's granularity.
     #[must_use]
     pub fn behind_bridge(&self, forwards: Forwards) -> Self {
         let [io, memory32, memory64] = self.cursors;
@@ -142,8 +142,8 @@ impl Windows {
         Self { cursors: [io, memory32.and_then(rest), memory64], behind_bridge: true }
     }
 
-    /// What the bridge has to forward, now that the bus behind it took its pieces from `inner`; nothing of it is
-    /// given out on this bus.
+    /// What the bridge has to forward after the bus behind it took its pieces from `inner`. Marks these addresses as
+    /// taken on this bus.
     pub fn come_back_from(&mut self, inner: &Self) -> Spans {
         let mut taken = |space: Space| {
             let inner = (*inner).clone().cursor(space).filter(|inner| inner.next > inner.window.bus)?;

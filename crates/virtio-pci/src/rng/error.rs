@@ -6,16 +6,16 @@ use crate::virtio::violation::Violation;
 use svm_dma::dma::DmaError;
 use thiserror::Error;
 
-/// What went wrong.
+/// Why there are no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RngError {
-    /// Registers or set-up.
+    /// A register access or the set-up failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// It contradicted what this kernel recorded.
+    /// The device contradicted what this kernel recorded.
     #[error("{0}")]
     Violation(#[from] Violation),
-    /// The buffer could not be made reachable.
+    /// The buffer could not be mapped for the device.
     #[error("{0}")]
     Dma(#[from] DmaError),
     /// The queue refused the buffer.

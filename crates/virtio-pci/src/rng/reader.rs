@@ -14,53 +14,54 @@ use papr::platform::Platform;
 use papr::registers::Mmio;
 use svm_dma::dma::{Dma, Mapping};
 
-/// The queue of requests, and descriptors that are asked for in it.
+/// The number of the request queue, and its most descriptors.
 const REQUESTS: u16 = 0;
 const QUEUE_SIZE: u16 = 8;
-/// Bytes that are asked for; a device may give fewer.
+/// Bytes in a request; a device may return fewer.
 pub const BYTES: usize = 64;
 
-/// Reads up to [`BYTES`] random bytes, at least one, and resets the device, whatever became of it: it has nothing of ours
-/// afterwards, or its memory stays in quarantine. `dma` gives it its DMA, with or without VIRTIO_F_ACCESS_PLATFORM.
+/// Reads 1 to [`BYTES`] random bytes, then resets the device in any case: the device holds no memory afterwards, or
+/// that memory stays in quarantine. `dma` makes the device's DMA, for a device with or without
+/// VIRTIO_F_ACCESS_PLATFORM.
 ///
-/// Nobody can tell how random the bytes are. Mix them with others.
+/// The host chooses the bytes: mix them with others.
 ///
 /// # Errors
-/// There are none within `patience`.
+/// There are none within `timeout`.
 pub fn read_once<M: Mmio, P: Platform, E: From<RngError>>(
     mut transport: Transport<M>,
-    patience: Duration,
+    timeout: Duration,
     dma: impl FnOnce(bool) -> Result<Dma<P>, E>,
 ) -> Result<Vec<u8>, E> {
     transport.negotiate(Features::empty()).map_err(RngError::from)?;
     let dma = dma(transport.access_platform())?;
     let (mut queue, mut lent) = (None, None);
-    let answer = exchange(&mut transport, &dma, patience, &mut queue, &mut lent);
+    let answer = exchange(&mut transport, &dma, timeout, &mut queue, &mut lent);
     let reset_confirmed = transport.reset(dma.platform()).is_ok();
     if let Some(queue) = queue {
-        // SAFETY: what the reset of this device answered.
+        // SAFETY: `reset_confirmed` is the result of this device's reset.
         drop(unsafe { queue.free_memory(reset_confirmed) });
     }
     if let Some(mapping) = lent {
         if reset_confirmed {
-            // SAFETY: the device has said that it is reset.
+            // SAFETY: the device confirmed its reset.
             drop(unsafe { dma.unmap(mapping) });
         } else {
             dma.quarantine(mapping);
         }
     }
     if reset_confirmed {
-        // SAFETY: the device has said that it is reset.
+        // SAFETY: the device confirmed its reset.
         unsafe { dma.confirm_reset() };
     }
     Ok(answer?)
 }
 
-/// What the request needs is left in `queue` and `lent` while the device may use it.
+/// Makes the request. Leaves its memory in `queue` and `lent`, where the device may still use it.
 fn exchange<M: Mmio, P: Platform>(
     transport: &mut Transport<M>,
     dma: &Dma<P>,
-    patience: Duration,
+    timeout: Duration,
     queue: &mut Option<Queue<P, ()>>,
     lent: &mut Option<Mapping>,
 ) -> Result<Vec<u8>, RngError> {
@@ -77,7 +78,7 @@ fn exchange<M: Mmio, P: Platform>(
     if queue.publish() {
         doorbell.ring(transport.mmio())?;
     }
-    let mut deadline = Deadline::after(dma.platform(), patience);
+    let mut deadline = Deadline::after(dma.platform(), timeout);
     let used = loop {
         if let Some(used) = queue.take()? {
             break used;

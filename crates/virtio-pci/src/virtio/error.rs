@@ -5,7 +5,7 @@ use papr::hcall::HcallError;
 use svm_dma::dma::DmaError;
 use thiserror::Error;
 
-/// What went wrong between this kernel and a device's registers.
+/// Why a register access or the set-up of a device failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TransportError {
     /// The hypervisor refused a register access.
@@ -23,15 +23,15 @@ pub enum TransportError {
     /// FEATURES_OK did not stay set for these features.
     #[error("device refused features {0:#x}")]
     FeaturesRefused(u64),
-    /// DEVICE_NEEDS_RESET.
+    /// DEVICE_NEEDS_RESET is set.
     #[error("device needs a reset")]
     NeedsReset,
-    /// The status is not what the driver made it.
+    /// The status is not the one that the driver set.
     #[error("status {set:#x} became {found:#x}")]
     StatusLost {
-        /// As set.
+        /// Status that the driver set.
         set: u8,
-        /// As read.
+        /// Value that was read.
         found: u8,
     },
     /// The device has no such queue.
@@ -40,32 +40,32 @@ pub enum TransportError {
     /// A queue size that is no power of two, or was not taken.
     #[error("queue {queue}: size {size}")]
     QueueSize {
-        /// Which queue.
+        /// Number of the queue.
         queue: u16,
-        /// As read.
+        /// Value that was read.
         size: u16,
     },
-    /// The queue was on before it was set up.
+    /// The queue was enabled before it was set up.
     #[error("queue {0} in use before set-up")]
     QueueInUse(u16),
-    /// The queue did not go on.
+    /// The queue did not become enabled.
     #[error("queue {0} cannot be enabled")]
     QueueNotTaken(u16),
     /// A queue's notification register is outside the notification structure.
     #[error("queue {queue}: notification {position} is outside the structure")]
     NotifyOutside {
-        /// Which queue.
+        /// Number of the queue.
         queue: u16,
         /// queue_notify_off as read.
         position: u16,
     },
-    /// The device configuration changed during each try to read it.
+    /// The device configuration changed during each attempt to read it.
     #[error("device configuration keeps changing")]
     ConfigUnstable,
-    /// The device configuration does not reach to this offset.
+    /// The device configuration ends before this offset.
     #[error("device configuration has no field at {0:#x}")]
     NoConfig(u32),
-    /// The common configuration does not reach to this field.
+    /// The common configuration ends before this field.
     #[error("common configuration has no {0:?}")]
     NoRegister(Common),
     /// No memory for a queue.

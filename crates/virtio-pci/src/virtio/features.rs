@@ -11,11 +11,11 @@ const MODERN_BASE: u16 = 0x1040;
 /// The virtio devices that this kernel drives (virtio 1.2, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceType {
-    /// 5.1
+    /// virtio-net (5.1).
     Net,
-    /// 5.2
+    /// virtio-blk (5.2).
     Block,
-    /// 5.4
+    /// virtio-rng (5.4).
     Entropy,
 }
 
@@ -30,8 +30,8 @@ impl fmt::Display for DeviceType {
 }
 
 impl DeviceType {
-    /// Which virtio device a function is; `None` for everything that this kernel has no driver for. The IDs
-    /// of transitional devices count: whether such a device has the modern interface its capabilities tell.
+    /// The virtio device type of a function; `None` if there is no driver for it here. IDs of transitional devices
+    /// count: their capabilities say whether they have the modern interface.
     #[must_use]
     pub fn of(function: &Function) -> Option<Self> {
         const MODERN_NET: u16 = MODERN_BASE + 1;
@@ -54,7 +54,7 @@ bitflags! {
     /// device type: see the driver's own constants.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
     pub struct Features: u64 {
-        /// VIRTIO_RING_F_EVENT_IDX: driver and device name the index that they want to hear of.
+        /// VIRTIO_RING_F_EVENT_IDX: driver and device name the index of their next notification.
         const EVENT_IDX = 1 << 29;
         /// VIRTIO_F_VERSION_1: the device has the modern interface.
         const VERSION_1 = 1 << 32;
@@ -76,13 +76,13 @@ bitflags! {
     pub struct Status: u8 {
         /// The driver has noticed the device.
         const ACKNOWLEDGE = 1;
-        /// The driver knows how to drive it.
+        /// The driver knows how to drive the device.
         const DRIVER = 2;
         /// The driver is set up.
         const DRIVER_OK = 4;
         /// Features are agreed on.
         const FEATURES_OK = 8;
-        /// The device cannot go on without a reset.
+        /// The device needs a reset.
         const NEEDS_RESET = 64;
         /// The driver has given up.
         const FAILED = 128;

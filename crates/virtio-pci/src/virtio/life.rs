@@ -1,5 +1,5 @@
-//! The life of a device's queues: at work, then ended for a reason, reset, and perhaps brought up anew. What the device
-//! held is used again only once it has said that it is reset; until then it stays in quarantine.
+//! The life of a device's queues: live, then ended for a reason and reset, perhaps brought up again. Memory that the
+//! device held is used again only after the device confirmed its reset; until then it stays in quarantine.
 
 #![allow(unsafe_code, reason = "only the caller knows what the reset of its device answered")]
 
@@ -9,8 +9,8 @@ use papr::platform::Platform;
 use papr::registers::Mmio;
 use svm_dma::dma::Dma;
 
-/// Resets a device that could not be set up. The drivers have put what it was told of into quarantine, which ends for
-/// each of its `handles` if the reset is confirmed.
+/// Resets a device that could not be set up. The drivers have put its memory into quarantine, which ends for each of
+/// its `handles` if the reset is confirmed.
 pub(crate) fn reset_after_failed_set_up<'a, M: Mmio, P: Platform + 'a>(
     transport: &mut Transport<M>,
     clock: &P,
@@ -18,13 +18,13 @@ pub(crate) fn reset_after_failed_set_up<'a, M: Mmio, P: Platform + 'a>(
 ) {
     if transport.reset(clock).is_ok() {
         for dma in handles {
-            // SAFETY: the device has said that it is reset.
+            // SAFETY: the device confirmed its reset.
             unsafe { dma.confirm_reset() };
         }
     }
 }
 
-/// What a driver has of a device that works (`L`), or why it is not used any more (`R`).
+/// The state of a live device (`L`), or why the device is not used any more (`R`).
 #[derive(Debug)]
 pub(crate) struct Life<L, R> {
     state: Result<L, R>,
@@ -32,21 +32,21 @@ pub(crate) struct Life<L, R> {
 }
 
 impl<L, R: Copy> Life<L, R> {
-    /// Of a device that works.
+    /// The life of a working device.
     pub(crate) fn new(live: L) -> Self {
         Self { state: Ok(live), reset_confirmed: false }
     }
 
-    /// What there is while the device works.
+    /// The state of the live device.
     ///
     /// # Errors
-    /// Why it is not used any more.
+    /// Why the device is not used any more.
     #[inline]
     pub(crate) fn live(&self) -> Result<&L, R> {
         self.state.as_ref().map_err(|reason| *reason)
     }
 
-    /// [`Self::live`], to be changed.
+    /// As [`Self::live`], mutable.
     ///
     /// # Errors
     /// As for [`Self::live`].
@@ -60,11 +60,11 @@ impl<L, R: Copy> Life<L, R> {
         self.state.as_ref().err().copied()
     }
 
-    /// Ends the use of the device: `reset` resets it and answers the reason that counts and whether the reset was
-    /// confirmed; `free` then gives back what the driver had, or keeps it from use. `None` when the use had ended before.
+    /// Ends the use of the device: `reset` resets it and returns the reason that counts and whether the reset was
+    /// confirmed; `free` then frees or quarantines the driver's memory. `None` if the use had ended before.
     ///
     /// # Safety
-    /// `reset` answers true only if the device has said that it is reset.
+    /// `reset` returns true only if the device confirmed its reset.
     pub(crate) unsafe fn end<P: Platform, T>(
         &mut self,
         dma: &Dma<P>,
@@ -83,7 +83,8 @@ impl<L, R: Copy> Life<L, R> {
         Some(freed)
     }
 
-    /// Of a device whose reset was not confirmed when its use ended: tries once more. Whether it is confirmed now.
+    /// Retries the reset, if it was not confirmed when the use of the device ended. Returns whether it is confirmed
+    /// now.
     ///
     /// # Safety
     /// As for [`Self::end`].
@@ -100,10 +101,10 @@ impl<L, R: Copy> Life<L, R> {
         self.reset_confirmed
     }
 
-    /// Whether the device may be brought up anew: it was `stopped` by its driver, and its reset was confirmed.
+    /// Checks that the device may be brought up again: its driver `stopped` it, and its reset was confirmed.
     ///
     /// # Errors
-    /// Why not.
+    /// Why the device may not be brought up again.
     pub(crate) fn may_restart(&self, stopped: R) -> Result<(), R>
     where
         R: PartialEq,

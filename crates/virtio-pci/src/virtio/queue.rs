@@ -9,8 +9,7 @@ use papr::platform::{HaltReason, Platform};
 use svm_dma::dma::BusAddr;
 use svm_dma::dma::{AddressGuard, Coherent, Dma, DmaError};
 
-/// A split virtqueue of a device that may lie. It keeps what the driver wants to know of each chain, a `T`, by the
-/// chain's head.
+/// A split virtqueue of an untrusted device. It keeps the driver's payload of each chain, a `T`, by the chain's head.
 #[derive(Debug)]
 pub struct Queue<P: Platform, T> {
     dma: Dma<P>,
@@ -21,7 +20,7 @@ pub struct Queue<P: Platform, T> {
     payloads: Vec<T>,
 }
 
-/// Where the device finds the three parts.
+/// Bus addresses of the queue's three parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// Descriptor table.
@@ -33,7 +32,7 @@ pub struct Addresses {
 }
 
 impl<P: Platform, T: Default> Queue<P, T> {
-    /// A queue of `size` descriptors (a power of two), which the device does not know of yet.
+    /// A queue of `size` descriptors (a power of two), which the device does not know yet.
     ///
     /// # Errors
     /// No memory for it.
@@ -42,7 +41,7 @@ impl<P: Platform, T: Default> Queue<P, T> {
         let coherent = dma.coherent(layout.total)?;
         let parts = part(&coherent, &layout).zip(Ring::new(coherent.memory().clone(), size));
         let Some((addresses, ring)) = parts else {
-            // SAFETY: no device was told of it.
+            // SAFETY: no device knows this memory.
             unsafe { dma.release(coherent) };
             return Err(DmaError::Empty);
         };
@@ -50,12 +49,12 @@ impl<P: Platform, T: Default> Queue<P, T> {
         Ok(Self { dma: dma.clone(), guard: dma.guard(), coherent, ring, addresses, payloads })
     }
 
-    /// From now on both sides say by an index what they want to hear of; see [`Ring::signal_by_index`].
+    /// Uses VIRTIO_RING_F_EVENT_IDX from now on; see [`Ring::signal_by_index`].
     pub fn signal_by_index(&mut self) {
         self.ring.signal_by_index();
     }
 
-    /// What to tell the device.
+    /// The addresses to write to the device's registers.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
         self.addresses
@@ -73,8 +72,8 @@ impl<P: Platform, T: Default> Queue<P, T> {
         self.ring.free()
     }
 
-    /// The head that the next chain gets, and the place of that chain's payload; `None` without a free descriptor. A
-    /// payload lies where it is made, used and ended: it may be too large to be moved about.
+    /// The head of the next chain, and the place of its payload; `None` without a free descriptor. The driver fills,
+    /// uses and clears a payload in place, which saves moves.
     #[inline]
     #[must_use]
     pub fn place(&mut self) -> Option<(u16, &mut T)> {
@@ -95,13 +94,13 @@ impl<P: Platform, T: Default> Queue<P, T> {
         self.ring.posted()
     }
 
-    /// Remembers a chain and writes it into free descriptors; the device does not see it until
-    /// [`Self::publish`]. Answers the chain's head, which names it from then on.
+    /// Records a chain and writes it into free descriptors; the device does not see it until [`Self::publish`]. Returns
+    /// the chain's head, which names the chain from then on.
     ///
-    /// An address that this device must not have ends the run, in every build.
+    /// An address that this device must not have halts the guest, in every build.
     ///
     /// # Errors
-    /// Nothing has been changed.
+    /// Nothing was changed.
     ///
     /// # Safety
     /// Each descriptor names memory that is lent through this queue's DMA, for that direction, until the chain comes
@@ -119,7 +118,7 @@ impl<P: Platform, T: Default> Queue<P, T> {
         })
     }
 
-    /// Makes all staged chains visible with one store; true when the device wants a notification.
+    /// Makes all staged chains visible with one store; true if the device wants a notification.
     #[must_use]
     pub fn publish(&mut self) -> bool {
         self.ring.publish(self.dma.platform())
@@ -128,32 +127,32 @@ impl<P: Platform, T: Default> Queue<P, T> {
     /// Takes one completed chain back, if there is one.
     ///
     /// # Errors
-    /// The device lied; the queue is broken from now on.
+    /// The device broke the protocol; the queue is broken from now on.
     #[inline]
     pub fn take(&mut self) -> Result<Option<Used>, Violation> {
         self.ring.take(self.dma.platform())
     }
 
-    /// Asks for an interrupt at the next completion; true when there is something to take already.
+    /// Enables the interrupt for the next completion; true if there is something to take already.
     #[must_use]
     pub fn arm(&mut self) -> bool {
         self.ring.arm(self.dma.platform())
     }
 
-    /// Asks for no interrupts any more.
+    /// Disables the interrupt.
     pub fn disarm(&mut self) {
         self.ring.disarm();
     }
 
-    /// Gives the queue's memory back, or keeps it from every further use until the device's reset is
-    /// confirmed. Answers all payloads, in the order of their heads.
+    /// Frees the queue's memory if the reset is confirmed, otherwise puts it into quarantine. Returns all payloads, in
+    /// the order of their heads.
     ///
     /// # Safety
     /// `reset_confirmed` is true only if the device's reset was confirmed, or it was never told of this queue.
     pub unsafe fn free_memory(self, reset_confirmed: bool) -> Vec<T> {
         let Self { dma, coherent, payloads, .. } = self;
         if reset_confirmed {
-            // SAFETY: the caller says that the device uses the queue no more.
+            // SAFETY: the caller promises that the device does not use the queue any more.
             unsafe { dma.release(coherent) };
         } else {
             dma.quarantine_coherent(coherent);
@@ -161,7 +160,7 @@ impl<P: Platform, T: Default> Queue<P, T> {
         payloads
     }
 
-    /// Keeps the queue's memory from every further use until the device's reset is confirmed.
+    /// Puts the queue's memory into quarantine until the device's reset is confirmed.
     pub fn quarantine(self) {
         self.dma.quarantine_coherent(self.coherent);
     }

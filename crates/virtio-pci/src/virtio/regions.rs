@@ -1,8 +1,7 @@
-//! Where a device's registers are: its virtio capabilities, judged against its BARs.
+//! Finds a device's registers: its virtio capabilities, checked against its BARs.
 //!
-//! Source: virtio 1.2, 4.1.4. The first capability of each type counts that this driver can use: one in I/O space
-//! is passed over, and refuses the device only if no other follows. One that is not as it should be refuses the
-//! device at once, as there is nothing to gain from a device that describes itself wrongly.
+//! Source: virtio 1.2, 4.1.4. The first usable capability of each type counts. One in I/O space is skipped, and refuses
+//! the device only if no other follows. A malformed one refuses the device at once.
 
 use crate::pci::bars::Bars;
 use crate::pci::capabilities::{Capability, ListError, list};
@@ -68,53 +67,53 @@ impl fmt::Display for Structure {
     }
 }
 
-/// Why a device's description of itself is not believed.
+/// Why a device's virtio capabilities are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum RegionError {
-    /// The capability list itself.
+    /// The capability list is unusable.
     #[error("{0}")]
     List(ListError),
     /// A read failed.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The BAR number is none, or that BAR does not exist.
+    /// There is no such BAR.
     #[error("{structure} in BAR {bar}, which does not exist")]
     NoBar {
-        /// What was to be there.
+        /// The structure.
         structure: Structure,
         /// As read.
         bar: u8,
     },
-    /// In I/O space, which this kernel does not use.
+    /// The structure is in I/O space, which this kernel does not use.
     #[error("{structure} in I/O BAR {bar}")]
     IoBar {
-        /// What was to be there.
+        /// The structure.
         structure: Structure,
         /// As read.
         bar: u8,
     },
-    /// Not wholly inside its BAR.
+    /// The structure is not wholly inside its BAR.
     #[error("{structure} at {offset:#x}+{len:#x} is outside its BAR")]
     Outside {
-        /// What was to be there.
+        /// The structure.
         structure: Structure,
         /// As read.
         offset: u32,
         /// As read.
         len: u32,
     },
-    /// Too short for the structure.
+    /// The region is too short for the structure.
     #[error("{structure} of {len} bytes")]
     Short {
-        /// What was to be there.
+        /// The structure.
         structure: Structure,
         /// As read.
         len: u32,
     },
-    /// Not aligned as the structure must be.
+    /// The structure is misaligned.
     #[error("{structure} misaligned at {offset:#x}")]
     Misaligned {
-        /// What was to be there.
+        /// The structure.
         structure: Structure,
         /// As read.
         offset: u32,
@@ -146,10 +145,10 @@ pub struct Regions {
 }
 
 impl Regions {
-    /// Finds and judges the virtio capabilities of the function at `at`, whose BARs have been placed.
+    /// Finds and validates the virtio capabilities of the function at `at`, whose BARs have been placed.
     ///
     /// # Errors
-    /// The first thing that is wrong: the device must not be bound.
+    /// The first fault: do not use the device.
     pub fn find(config: &impl ConfigSpace, at: DeviceId, bars: &Bars) -> Result<Self, RegionError> {
         let mut found = Found::default();
         let mut passed_over = Vec::new();
@@ -198,7 +197,7 @@ impl Found {
         if capability.id != VENDOR_SPECIFIC || cap_len < needed || !inside {
             return Ok(());
         }
-        // Inside config space, as was checked: no addition wraps.
+        // The capability is inside config space, as checked above: no addition wraps.
         let word = |n: u16| config.read(at, n.saturating_add(capability.offset.into()), Width::W32);
         let [bar, ..] = word(4)?.to_le_bytes();
         let (offset, len) = (word(8)?, word(12)?);

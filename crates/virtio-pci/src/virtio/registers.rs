@@ -5,11 +5,11 @@ use papr::platform::Width;
 /// One field of the common configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Common {
-    /// Which half of the device's features is shown.
+    /// Selects the half of the device's features.
     DeviceFeatureSelect,
     /// 32 feature bits offered.
     DeviceFeature,
-    /// Which half of the driver's features is shown.
+    /// Selects the half of the driver's features.
     DriverFeatureSelect,
     /// 32 feature bits accepted.
     DriverFeature,
@@ -21,13 +21,13 @@ pub enum Common {
     Status,
     /// Changes whenever the device configuration does.
     ConfigGeneration,
-    /// Which queue the fields below are about.
+    /// Selects the queue of the fields below.
     QueueSelect,
     /// Descriptors in the queue.
     QueueSize,
     /// Message vector for the queue's completions.
     QueueMsixVector,
-    /// 1: the queue is in use.
+    /// 1: the queue is enabled.
     QueueEnable,
     /// Position of the queue's notification register.
     QueueNotifyOff,
@@ -46,7 +46,7 @@ pub enum Common {
 }
 
 impl Common {
-    /// Offset and width. Addresses are written in halves, as 4.1.3.1 wants.
+    /// Offset and width. Addresses are written in halves, as 4.1.3.1 demands.
     #[must_use]
     pub const fn register(self) -> (u32, Width) {
         match self {

@@ -1,9 +1,9 @@
-//! The split virtqueue: descriptors, available ring and used ring in memory that the device can rewrite at
-//! will, and the private shadow that decides.
+//! The split virtqueue: descriptors, available ring and used ring in memory that the device can rewrite at any time,
+//! and a private shadow on which all decisions rest.
 //!
-//! Source: virtio 1.2, section 2.7. Nothing the driver wrote is ever read back: free list, chain lengths and
-//! what the device may write live in private memory. Of the device's words only used.idx, used.flags and
-//! one used entry at a time are read, each once.
+//! Source: virtio 1.2, section 2.7. The driver never reads back what it wrote: the free list, chain lengths and
+//! writable bytes are in private memory. Of the device's words it reads only used.idx, used.flags or avail_event, and
+//! one used entry at a time, each once.
 
 mod chain;
 mod layout;
@@ -27,28 +27,27 @@ const AVAIL_NO_INTERRUPT: u16 = 1;
 /// VIRTQ_USED_F_NO_NOTIFY: the device polls.
 const USED_NO_NOTIFY: u16 = 1;
 
-/// A completed chain, already checked.
+/// A completed chain, validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
-    /// What [`Ring::stage`] answered for this chain.
+    /// The head that [`Ring::stage`] returned for this chain.
     pub head: u16,
-    /// Bytes that the device says it wrote; not more than the chain allowed. 0 for a chain that it only reads,
-    /// whatever it says.
+    /// Bytes that the device says it wrote, at most what the chain allowed; 0 for a chain that it only reads.
     pub written: u32,
 }
 
-/// What this kernel knows of one descriptor, whatever the shared table says.
+/// The private record of one descriptor.
 #[derive(Clone, Copy, Debug)]
 struct Shadow {
-    /// Next of the chain, or of the free list.
+    /// Next descriptor of the chain, or of the free list.
     next: u16,
-    /// Of a head: descriptors in the chain. 0: the head of no chain.
+    /// In a head: descriptors in the chain. 0: not the head of a chain.
     count: u16,
-    /// Of a head: the chain's last descriptor.
+    /// In a head: the chain's last descriptor.
     last: u16,
-    /// Of a head: bytes that the device may write.
+    /// In a head: bytes that the device may write.
     writable: u32,
-    /// Of a head: chains that were staged before it. The device has been told of it when more are published.
+    /// In a head: number of chains staged before it. The chain is published if more chains are.
     number: u64,
 }
 
@@ -60,13 +59,13 @@ pub struct Ring<M> {
     parts: Parts,
     size: u16,
     shadow: Vec<Shadow>,
-    /// The free list's ends. Chains are taken from its head and given back at its tail: a head comes again only after
-    /// every other free descriptor has been used, so that an old used id names nothing that is posted.
+    /// The free list's ends. Descriptors are taken from its head and returned at its tail: a head is used again only
+    /// after every other free descriptor, so that an old used id does not name a posted chain.
     free_head: u16,
-    /// Means nothing while nothing is free, as does the head.
+    /// Undefined while nothing is free, like the head.
     free_tail: u16,
     free: u16,
-    /// Chains that the device has not been told of.
+    /// Chains that are not published yet.
     staged: u16,
     /// Chains published so far. avail.idx is this, modulo 2^16.
     published: u64,
@@ -74,16 +73,17 @@ pub struct Ring<M> {
     posted: u16,
     /// Used entries taken so far, modulo 2^16.
     taken: u16,
-    /// used.idx as last read and believed.
+    /// used.idx as last read and accepted.
     used_index: u16,
-    /// Each side names the index that it wants to hear of, in the word after the other's ring; else it has a flag.
+    /// VIRTIO_RING_F_EVENT_IDX: each side names the index of its next notification in the word after the other's ring;
+    /// otherwise it uses a flag.
     by_index: bool,
     broken: Option<Violation>,
 }
 
 impl<M: DeviceMemory> Ring<M> {
-    /// A ring of `size` descriptors in `memory`, which is zeroed and told that the driver polls. `None` when
-    /// the size is no power of two up to [`MAX_SIZE`], or `memory` is too small for its [`Layout`].
+    /// A ring of `size` descriptors in `memory`, which is zeroed, with interrupts disabled. `None` if the size is no
+    /// power of two up to [`MAX_SIZE`], or `memory` is too small for its [`Layout`].
     #[must_use]
     pub fn new(memory: M, size: u16) -> Option<Self> {
         let layout = Layout::new(size)?;
@@ -115,8 +115,8 @@ impl<M: DeviceMemory> Ring<M> {
         })
     }
 
-    /// From now on both sides say by an index what they want to hear of: VIRTIO_RING_F_EVENT_IDX (virtio 1.2, 2.7.6
-    /// to 2.7.10). To be called before the device knows of the ring.
+    /// Uses VIRTIO_RING_F_EVENT_IDX from now on (virtio 1.2, 2.7.6 to 2.7.10). Call this before the device knows the
+    /// ring.
     pub fn signal_by_index(&mut self) {
         self.by_index = true;
         self.memory.store16(self.layout.available, 0);
@@ -135,7 +135,7 @@ impl<M: DeviceMemory> Ring<M> {
         self.free
     }
 
-    /// The head that the next chain gets, if there is room for one.
+    /// The head of the next chain, if there is room for one.
     #[must_use]
     pub fn next_head(&self) -> Option<u16> {
         (self.free > 0).then_some(self.free_head)
@@ -147,27 +147,27 @@ impl<M: DeviceMemory> Ring<M> {
         self.posted
     }
 
-    /// The lie that broke this ring.
+    /// The violation that broke this ring.
     #[must_use]
     pub fn broken(&self) -> Option<Violation> {
         self.broken
     }
 
-    /// Writes a chain into free descriptors and remembers it; the device does not see it until
-    /// [`Self::publish`]. Answers the chain's head.
+    /// Writes a chain into free descriptors and records it; the device does not see it until [`Self::publish`]. Returns
+    /// the chain's head.
     ///
     /// # Errors
-    /// Nothing has been changed.
+    /// Nothing was changed.
     pub fn stage(&mut self, chain: &[Descriptor]) -> Result<u16, QueueError> {
         self.stage_judged(chain, |_| ())
     }
 
     /// As [`Self::stage`]; `judge` sees each descriptor before any is written.
     ///
-    /// Inlined, so that the rules are applied at compile time to the parts of a chain that are the same each time.
+    /// Inlined, so that the compiler applies the rules to the constant parts of a chain.
     ///
     /// # Errors
-    /// Nothing has been changed.
+    /// Nothing was changed.
     #[inline(always)]
     pub fn stage_judged(
         &mut self,
@@ -207,15 +207,15 @@ impl<M: DeviceMemory> Ring<M> {
         *entry = Shadow { next: entry.next, count, last, writable, number };
         self.free_head = at;
         self.free = free_after;
-        // The slot of the available ring that the next publication uncovers.
+        // The slot of the available ring that the next publication makes visible.
         let slot = low_u16(number) & self.size.wrapping_sub(1);
         memory.store16(parts.available_entry(slot), head);
         self.staged = self.staged.wrapping_add(1);
         Ok(head)
     }
 
-    /// Makes every staged chain visible with one store of avail.idx. True when the device wants to be
-    /// notified: a device that says no without cause delays only itself, as callers poll with a deadline.
+    /// Makes every staged chain visible with one store of avail.idx. True if the device wants a notification. A device
+    /// that wrongly wants none only delays itself, as callers poll with a deadline.
     pub fn publish(&mut self, barriers: &impl Barriers) -> bool {
         if self.staged == 0 || self.broken.is_some() {
             return false;
@@ -224,22 +224,22 @@ impl<M: DeviceMemory> Ring<M> {
         let before = low_u16(self.published);
         self.published = self.published.wrapping_add(count.into());
         self.posted = self.posted.wrapping_add(count);
-        // Descriptors and ring entries before the index that uncovers them.
+        // Descriptors and ring entries before the index that makes them visible.
         barriers.write_barrier();
         self.memory.store16(self.layout.available.wrapping_add(2), low_u16(self.published));
-        // The index before the look at used.flags or avail_event: else both sides may go to sleep (virtio 1.2,
+        // The index before the load of used.flags or avail_event: otherwise both sides may sleep (virtio 1.2,
         // 2.7.13.4.1).
         barriers.full_barrier();
         if self.by_index {
-            // The chain that it waits for is one of those.
+            // The device waits for one of these chains.
             self.memory.load16(self.layout.avail_event(self.size)).wrapping_sub(before) < count
         } else {
             self.memory.load16(self.layout.used) & USED_NO_NOTIFY == 0
         }
     }
 
-    /// Asks for an interrupt at the next completion, and looks once more: true when there is something to take
-    /// already, and no interrupt may come for it.
+    /// Enables the interrupt for the next completion, then polls once more: true if there is something to take already,
+    /// for which no interrupt may come.
     pub fn arm(&mut self, barriers: &impl Barriers) -> bool {
         if self.broken.is_some() {
             return true;
@@ -249,19 +249,19 @@ impl<M: DeviceMemory> Ring<M> {
         } else {
             self.memory.store16(self.layout.available, 0);
         }
-        // The wish before the look: else both sides may go to sleep (virtio 1.2, 2.7.7.1).
+        // The store before the load of used.idx: otherwise both sides may sleep (virtio 1.2, 2.7.7.1).
         barriers.full_barrier();
-        // A lie is something to take, too.
+        // A violation is something to take, too.
         self.taken != self.used_index || self.look_for_more(barriers).unwrap_or(true)
     }
 
-    /// Asks for no interrupts any more: the driver polls.
+    /// Disables the interrupt: the driver polls.
     pub fn disarm(&mut self) {
         if self.broken.is_some() {
             return;
         }
         if self.by_index {
-            // Half a round of indices away: more than a queue holds, so neither passed lately nor soon to come.
+            // Half of all indices away, which is more than a queue holds: the device does not reach this index soon.
             self.memory.store16(self.layout.used_event(self.size), self.taken.wrapping_add(1 << 15));
         } else {
             self.memory.store16(self.layout.available, AVAIL_NO_INTERRUPT);
@@ -271,7 +271,7 @@ impl<M: DeviceMemory> Ring<M> {
     /// Takes one completed chain back, if there is one.
     ///
     /// # Errors
-    /// The device lied: the ring is broken from now on and answers the same lie for ever.
+    /// The device broke the protocol: the ring is broken from now on and returns the same violation for ever.
     #[inline]
     pub fn take(&mut self, barriers: &impl Barriers) -> Result<Option<Used>, Violation> {
         if let Some(violation) = self.broken {
@@ -299,12 +299,12 @@ impl<M: DeviceMemory> Ring<M> {
         if count == 0 || number >= self.published {
             return Err(self.not_posted(head));
         }
-        // Of a chain that is only read the length says nothing: some devices put there what they have read.
+        // Ignore the length of a chain that the device only reads: some devices write the number of bytes read.
         let written = if writable == 0 { 0 } else { written };
         if written > writable {
             return Err(Violation::TooLong { id: head, written, allowed: writable });
         }
-        // The chain's descriptors are free, behind all others that are.
+        // Append the chain's descriptors to the free list.
         entry.count = 0;
         if self.free == 0 {
             self.free_head = head;
@@ -318,7 +318,7 @@ impl<M: DeviceMemory> Ring<M> {
         Ok(Some(Used { head, written }))
     }
 
-    /// What is wrong with a used entry for a descriptor that is not the head of a chain that the device holds.
+    /// The violation of a used id that is not the head of a posted chain.
     #[cold]
     fn not_posted(&self, id: u16) -> Violation {
         let count = self.shadow.get(usize::from(id)).map_or(0, |entry| entry.count);
@@ -331,7 +331,7 @@ impl<M: DeviceMemory> Ring<M> {
         core::iter::successors(Some(self.free_head), next).take(usize::from(self.free)).any(|at| at == id)
     }
 
-    /// Reads used.idx once; true when it uncovers entries.
+    /// Reads used.idx once; true if there are new entries.
     fn look_for_more(&mut self, barriers: &impl Barriers) -> Result<bool, Violation> {
         let index = self.memory.load16(self.parts.used_index());
         let ahead = index.wrapping_sub(self.taken);
@@ -339,7 +339,7 @@ impl<M: DeviceMemory> Ring<M> {
             return Err(Violation::IndexJump { index, last: self.taken, posted: self.posted });
         }
         if ahead > 0 {
-            // The index before the entries and the data it uncovers.
+            // The index before the entries and their data.
             barriers.read_barrier();
         }
         self.used_index = index;

@@ -1,8 +1,8 @@
 //! virtio over PCI, modern interface: reset, features, status, interrupts. Queues are set up in `queues`, and `config`
 //! reads what the device says of itself.
 //!
-//! Source: virtio 1.2, sections 2.1, 3.1 and 4.1. Features are read once; the private copy decides from then
-//! on. After an error in a step of the set-up the device has FAILED in its status and is not to be used.
+//! Source: virtio 1.2, sections 2.1, 3.1 and 4.1. Features are read once; from then on the private copy counts. After
+//! an error in the set-up the device has FAILED in its status and must not be used.
 
 use crate::interrupts::{Delivery, IrqSource};
 use crate::virtio::error::TransportError;
@@ -20,7 +20,7 @@ use papr::registers::Register;
 
 /// How long a device may take to reset.
 const RESET_WAIT: Duration = Duration::from_millis(500);
-/// VIRTIO_MSI_NO_VECTOR
+/// VIRTIO_MSI_NO_VECTOR.
 const NO_VECTOR: u64 = 0xffff;
 
 /// One device's registers.
@@ -48,10 +48,10 @@ impl<M: Mmio> Transport<M> {
         Ok(transport)
     }
 
-    /// Resets the device. `Ok` is the device's word that it has let go of every buffer.
+    /// Resets the device. `Ok` means that the device confirmed it: it uses no buffer any more.
     ///
     /// # Errors
-    /// No such word within half a second: the device may still write wherever it could before.
+    /// No confirmation within half a second: the device may still write wherever it could before.
     pub fn reset(&mut self, clock: &impl Clock) -> Result<(), TransportError> {
         self.status = Status::empty();
         self.store(Common::Status, 0)?;
@@ -69,8 +69,8 @@ impl<M: Mmio> Transport<M> {
         }
     }
 
-    /// Agrees on features: of those offered the `wanted` ones, VERSION_1, and ACCESS_PLATFORM whenever it is
-    /// offered. Once, after [`Self::begin`].
+    /// Accepts the offered features that are `wanted`, VERSION_1, and ACCESS_PLATFORM whenever it is offered. Call it
+    /// once, after [`Self::begin`].
     ///
     /// # Errors
     /// No VERSION_1, or the device does not accept its own features.
@@ -94,7 +94,7 @@ impl<M: Mmio> Transport<M> {
         Ok(accepted)
     }
 
-    /// Each half once.
+    /// Reads each half of the offered features once.
     fn offered(&self) -> Result<Features, TransportError> {
         self.store(Common::DeviceFeatureSelect, 0)?;
         let low = self.load(Common::DeviceFeature)?;
@@ -115,13 +115,13 @@ impl<M: Mmio> Transport<M> {
         self.features.contains(Features::ACCESS_PLATFORM)
     }
 
-    /// The registers themselves, for a doorbell.
+    /// Access to the registers, for a doorbell.
     #[must_use]
     pub fn mmio(&self) -> &M {
         &self.mmio
     }
 
-    /// Queues that the device says it has.
+    /// Number of queues that the device claims.
     ///
     /// # Errors
     /// The register cannot be read.
@@ -129,8 +129,8 @@ impl<M: Mmio> Transport<M> {
         Ok(low_u16(self.load(Common::NumQueues)?))
     }
 
-    /// Gives message vector `index` to queue `index`, after [`Self::begin`]; changes of the configuration have
-    /// none. False when the device does not take it, as its register tells: then it has none.
+    /// Gives message vector `index` to queue `index`, after [`Self::begin`]; configuration changes get no vector. False
+    /// if the vector does not read back: then the queue has none.
     ///
     /// # Errors
     /// The registers cannot be reached.
@@ -145,13 +145,13 @@ impl<M: Mmio> Transport<M> {
         Ok(taken)
     }
 
-    /// The ISR status register; reading it takes a level interrupt back.
+    /// The ISR status register; a read clears a level interrupt.
     #[must_use]
     pub fn isr(&self) -> Option<Register> {
         self.regions.isr.and_then(|isr| isr.register(0, Width::W8))
     }
 
-    /// Relies on the interrupts of `line` from now on: the first call's for queue 0, the next one's for queue 1.
+    /// Adds the interrupt source of the next queue: the first call is for queue 0, the second for queue 1.
     pub fn add_line(&mut self, line: Arc<IrqSource>) {
         self.lines.push(line);
     }
@@ -168,13 +168,13 @@ impl<M: Mmio> Transport<M> {
         self.lines.get(usize::from(index)).cloned()
     }
 
-    /// How the device is to be waited for now.
+    /// How to wait for the device now.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         self.line().map_or(Delivery::Poll, IrqSource::delivery)
     }
 
-    /// Lets the device work on its queues.
+    /// Sets DRIVER_OK: the device works on its queues from now on.
     ///
     /// # Errors
     /// The registers cannot be reached, or the device wants a reset already.
@@ -183,10 +183,10 @@ impl<M: Mmio> Transport<M> {
         self.alive()
     }
 
-    /// Looks whether the device is still in the state that the driver brought it to.
+    /// Checks that the device still has the status that the driver set.
     ///
     /// # Errors
-    /// It wants a reset, has been reset behind the driver's back, or is gone.
+    /// The device wants a reset, was reset by somebody else, or is gone.
     pub fn alive(&self) -> Result<(), TransportError> {
         self.judge(self.read_status()?)
     }

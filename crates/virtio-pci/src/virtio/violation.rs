@@ -1,11 +1,11 @@
-//! What a used ring can say that is not true. The first one latches its queue broken.
+//! Protocol violations of a used ring. The first one latches its queue broken.
 
 use thiserror::Error;
 
 /// A statement of the device that contradicts what this kernel itself recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Violation {
-    /// A used id that no descriptor has; all 32 bits are compared.
+    /// A used id beyond the queue's descriptors; all 32 bits are compared.
     #[error("used id {id:#x} in a queue of {size}")]
     IdOutOfRange {
         /// As read.
@@ -42,15 +42,15 @@ pub enum Violation {
         id: u16,
         /// As read.
         written: u32,
-        /// The least that makes sense.
+        /// Bytes that the request needs.
         needed: u32,
     },
-    /// used.idx went back, or further ahead than there are chains to complete.
+    /// used.idx moved backwards, or further than the posted chains allow.
     #[error("used index went from {last} to {index} with {posted} chains posted")]
     IndexJump {
         /// As read.
         index: u16,
-        /// used.idx when all was well.
+        /// used.idx as last accepted.
         last: u16,
         /// Chains that the device held.
         posted: u16,

@@ -8,13 +8,13 @@ use papr::rtas::Service;
 use postern_kernel::platform::pseries::Pseries;
 
 /// Reads of the timebase in a row.
-const LOOKS: usize = 10_000;
-/// Milliseconds of the timebase that a second of RTAS's clock may take, if both are read each [`LOOK`].
+const SAMPLES: usize = 10_000;
+/// Milliseconds of the timebase that a second of RTAS's clock may take, if both are read each [`POLL_INTERVAL`].
 const SECOND: core::ops::RangeInclusive<u64> = 900..=1100;
 /// How often RTAS is asked.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How long the next second may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// Most seconds that are measured: a busy host makes some of them long or short, but not all.
 const TRIES: usize = 4;
 
@@ -32,9 +32,9 @@ fn now() -> Result<Date, NotOk> {
 /// Waits for RTAS's next second.
 fn next_second() -> Result<(), NotOk> {
     let first = now()?;
-    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    let mut deadline = Deadline::after(&Pseries, TIMEOUT);
     while now()? == first {
-        if deadline.expired_after_nap(&Pseries, LOOK).0 {
+        if deadline.expired_after_cede(&Pseries, POLL_INTERVAL).0 {
             return Err(NotOk::Late("the next second of RTAS's clock"));
         }
     }
@@ -44,7 +44,7 @@ fn next_second() -> Result<(), NotOk> {
 /// The timebase never goes backwards, and runs as fast as the tree says, by RTAS's clock.
 pub fn timebase() -> Result<(), NotOk> {
     let mut last = Pseries.now();
-    for _ in 0..LOOKS {
+    for _ in 0..SAMPLES {
         let now = Pseries.now();
         if now < last {
             return Err(NotOk::Outside { what: "timebase", found: now, least: last, most: u64::MAX });

@@ -13,11 +13,11 @@ const NONE: u32 = 0x7fff_fff0;
 /// As many bytes as one call takes: a comment of TAP.
 const TEXT: &[u8; calls::TERMINAL_BYTES] = b"# 16 bytes here\n";
 /// How long a terminal may be full.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The first terminal takes text; a terminal that does not exist is refused.
 pub fn terminal() -> Result<(), NotOk> {
-    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    let mut deadline = Deadline::after(&Pseries, TIMEOUT);
     loop {
         match calls::put_term_char(&Pseries, FIRST, TEXT) {
             Ok(()) => break,

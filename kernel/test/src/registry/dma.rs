@@ -11,7 +11,7 @@ use svm_dma::dma::{Dma, Mapping};
 use svm_dma::tce::{Route, TceFlags, WindowKind, WindowReport};
 
 /// Entries that are checked in a window that maps all memory, at equal distances.
-const LOOKS: u64 = 64;
+const SAMPLES: u64 = 64;
 
 /// The entry at a bus address, by H_GET_TCE.
 fn entry(window: &WindowReport, ioba: u64) -> Result<u64, NotOk> {
@@ -61,7 +61,7 @@ pub fn direct_window(guest: &Guest<'_>) -> Result<(), NotOk> {
         return Err(NotOk::Missing("route of all memory"));
     };
     let pages = report.pages_mapped;
-    mapped(&report, gpa, bus, pages, pages / LOOKS)?;
+    mapped(&report, gpa, bus, pages, pages / SAMPLES)?;
     mapped(&report, gpa, bus, pages, pages.saturating_sub(1))
 }
 

@@ -13,22 +13,22 @@ use postern_kernel::platform::pseries::Pseries;
 use virtio_pci::interrupts::IrqSource;
 
 /// Bound of each wait here; what is waited for normally comes at once.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// H_SIGNAL_SYS_RESET (PAPR+ 14.5.4.5.5): the target CPU's number.
 const SIGNAL_SYS_RESET: u64 = 0x380;
 
-/// Naps end by the timer, and none before its time.
+/// Sleeps end by the timer, and none before its time.
 pub fn decrementer() -> Result<(), NotOk> {
-    const NAP: Duration = Duration::from_millis(2);
-    let (mut by_timer, mut deadline) = (0u8, Deadline::after(&Pseries, PATIENCE));
+    const CEDE_INTERVAL: Duration = Duration::from_millis(2);
+    let (mut by_timer, mut deadline) = (0u8, Deadline::after(&Pseries, TIMEOUT));
     while by_timer < 3 {
-        let until = Pseries.now().saturating_add(ticks(&Pseries, NAP));
+        let until = Pseries.now().saturating_add(ticks(&Pseries, CEDE_INTERVAL));
         let wake = Pseries.idle(until);
         let now = Pseries.now();
         if wake == Wake::Timer {
             by_timer = by_timer.saturating_add(1);
             if now < until {
-                let what = "timebase at the end of a nap";
+                let what = "timebase at the end of a sleep";
                 return Err(NotOk::Outside { what, found: now, least: until, most: u64::MAX });
             }
         }
@@ -47,7 +47,7 @@ pub fn device(guest: &mut Guest<'_>, is: impl Fn(&Disk) -> bool) -> Result<(), N
     let before = arrivals(disk.driver.line());
     let bytes = disk.driver.geometry().usable_bytes().min(1 << 20);
     let bytes = usize::try_from(bytes).unwrap_or(0);
-    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    let mut deadline = Deadline::after(&Pseries, TIMEOUT);
     while arrivals(disk.driver.line()) == before {
         disk.driver.read(0, bytes)?;
         if deadline.expired(&Pseries) {
@@ -66,9 +66,9 @@ fn requests() -> Result<u64, NotOk> {
 pub fn ipi() -> Result<(), NotOk> {
     let worker = cpus::workers().next().ok_or(NotOk::Missing("second CPU"))?;
     let before = requests()?;
-    worker.start(|| ()).wait(PATIENCE).map_err(|why| NotOk::Cpu(worker.server(), why))?;
+    worker.start(|| ()).wait(TIMEOUT).map_err(|why| NotOk::Cpu(worker.server(), why))?;
     // The work may have been found before the interrupt was taken, which is pending then.
-    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    let mut deadline = Deadline::after(&Pseries, TIMEOUT);
     while requests()? == before {
         if deadline.expired(&Pseries) {
             return Err(NotOk::Late("an interrupt by H_IPI"));
@@ -86,11 +86,11 @@ pub fn system_reset() -> Result<(), NotOk> {
     let pending = worker.start(|| {
         faults::expect();
         AT_WORK.store(true, Ordering::Release);
-        let mut deadline = Deadline::after(&Pseries, PATIENCE);
+        let mut deadline = Deadline::after(&Pseries, TIMEOUT);
         while faults::seen().is_none() && !deadline.expired(&Pseries) {}
         faults::taken()
     });
-    let mut deadline = Deadline::after(&Pseries, PATIENCE);
+    let mut deadline = Deadline::after(&Pseries, TIMEOUT);
     while !AT_WORK.load(Ordering::Acquire) {
         if deadline.expired(&Pseries) {
             return Err(NotOk::Late("a CPU that is given work"));
@@ -100,7 +100,7 @@ pub fn system_reset() -> Result<(), NotOk> {
     // hypervisor's.
     let (status, _) = unsafe { postern_arch::hcall(SIGNAL_SYS_RESET, [worker.server().into(), 0, 0, 0]) };
     super::not_ok::same("the status of H_SIGNAL_SYS_RESET", status.cast_unsigned(), 0)?;
-    let fault = pending.wait(PATIENCE.saturating_mul(2)).map_err(|why| NotOk::Cpu(worker.server(), why))?;
+    let fault = pending.wait(TIMEOUT.saturating_mul(2)).map_err(|why| NotOk::Cpu(worker.server(), why))?;
     match fault {
         Some(fault) if fault.vector == 0x100 => Ok(()),
         Some(fault) => Err(NotOk::OtherInterrupt(WHAT, fault)),

@@ -8,7 +8,7 @@ use postern_core::disk::pattern::splitmix64;
 use postern_kernel::arch::cpus::{self, Worker};
 
 /// How long another CPU may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Numbers that a CPU combines.
 const NUMBERS: u64 = 20_000;
 
@@ -30,7 +30,7 @@ pub fn work(guest: &Guest<'_>) -> Result<(), NotOk> {
         .collect();
     let mut servers = alloc::vec![cpus::server_here()];
     for ((worker, pending), number) in workers.iter().zip(pending).zip(1u64..) {
-        let (server, found) = pending.wait(PATIENCE).map_err(|why| NotOk::Cpu(worker.server(), why))?;
+        let (server, found) = pending.wait(TIMEOUT).map_err(|why| NotOk::Cpu(worker.server(), why))?;
         same("the number of a CPU", server.into(), worker.server().into())?;
         if servers.contains(&server) {
             return Err(NotOk::NotRefused("a number that another CPU has"));

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 /// How long QEMU may take for what is left.
 const REST_TIME: Duration = Duration::from_secs(20);
 /// Time between two looks, and how many of them in a row have to find that all threads sleep.
-const LOOK: Duration = Duration::from_millis(1);
-const LOOKS: u32 = 3;
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+const POLLS: u32 = 3;
 
 impl Client {
     /// Waits until every thread of QEMU sleeps. Returns false if one still works after a long time, or QEMU's threads cannot
@@ -24,12 +24,12 @@ impl Client {
         let threads = Path::new("/proc").join(peer.pid.as_raw_nonzero().to_string()).join("task");
         let deadline = Instant::now() + REST_TIME;
         let mut quiet = 0;
-        while quiet < LOOKS {
+        while quiet < POLLS {
             if Instant::now() > deadline {
                 return false;
             }
             quiet = if all_sleep(&threads) { quiet + 1 } else { 0 };
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
         true
     }

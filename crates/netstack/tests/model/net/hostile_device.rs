@@ -143,23 +143,23 @@ fn flush_until_broken(driver: &mut Driver, times: u32) -> u32 {
 }
 
 /// The tests are not as patient as the driver: the model's clock is slow.
-const PATIENCE: Duration = Duration::from_millis(2);
-const STUCK: NetError = NetError::TransmitStuck { waited: PATIENCE, held: 1 };
+const TIMEOUT: Duration = Duration::from_millis(2);
+const STUCK: NetError = NetError::TransmitStuck { waited: TIMEOUT, held: 1 };
 
 #[test]
 fn net_12_a_frame_that_is_never_taken_breaks_the_device_in_time() {
     case!("NET-12", Break);
     in_every_cell(|machine, mut driver| {
         machine.device.borrow_mut().hold_tx = true;
-        driver.set_patience(PATIENCE);
+        driver.set_timeout(TIMEOUT);
         assert!(send(&mut driver, &test_frame(1, 60)));
         driver.flush();
         machine.turn();
         let before = machine.model.now();
         flush_until_broken(&mut driver, 1_000_000);
         let waited = machine.model.now() - before;
-        let patience = ticks(&machine.model, PATIENCE);
-        assert!((patience..patience + patience / 10).contains(&waited), "{waited}");
+        let timeout = ticks(&machine.model, TIMEOUT);
+        assert!((timeout..timeout + timeout / 10).contains(&waited), "{waited}");
         assert_broken(&machine, &mut driver, STUCK);
     });
 }
@@ -195,7 +195,7 @@ fn net_12_every_frame_has_its_own_time() {
     let machine = Machine::new(SECURE);
     let mut driver = machine.start().unwrap();
     machine.device.borrow_mut().hold_tx = true;
-    driver.set_patience(PATIENCE);
+    driver.set_timeout(TIMEOUT);
     assert!(send(&mut driver, &test_frame(1, 60)));
     driver.flush();
     machine.turn();
@@ -220,7 +220,7 @@ fn net_12_ends_also_when_the_clock_stands_still() {
     let machine = Machine::shaped(SECURE, Shape { queues: [1, 1], ..Shape::default() });
     let mut driver = machine.start().unwrap();
     machine.device.borrow_mut().hold_tx = true;
-    driver.set_patience(PATIENCE);
+    driver.set_timeout(TIMEOUT);
     assert!(send(&mut driver, &test_frame(1, 60)));
     machine.model.set_clock_runs(false);
     let looks = flush_until_broken(&mut driver, 1_000_000_000);
@@ -236,7 +236,7 @@ fn net_12_slots_stay_in_quarantine_until_the_reset_is_confirmed() {
         let machine = Machine::new(cell);
         let mut driver = machine.start().unwrap();
         machine.device.borrow_mut().hold_tx = true;
-        driver.set_patience(PATIENCE);
+        driver.set_timeout(TIMEOUT);
         assert!(send(&mut driver, &test_frame(1, 60)));
         driver.flush();
         machine.turn();
@@ -329,7 +329,7 @@ fn a_length_claimed_for_a_sent_frame_is_ignored() {
     case!("RNG-24", Ignore);
     in_every_cell(|machine, mut driver| {
         machine.device.borrow_mut().hold_tx = true;
-        driver.set_patience(PATIENCE);
+        driver.set_timeout(TIMEOUT);
         assert!(send(&mut driver, &test_frame(1, 60)));
         driver.flush();
         machine.turn();

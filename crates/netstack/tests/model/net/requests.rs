@@ -227,7 +227,7 @@ fn a_connection_without_anything_to_do_lets_the_cpu_rest() {
     let mut b = served();
     let handle = b.open(40_000);
     assert!(b.answering(1, 1, |peer| peer.tcp_socket(handle).may_send()));
-    b.stack.link().nap = Some(SECOND);
+    b.stack.link().cede_interval = Some(SECOND);
     let mut turns = 0;
     let answer = |stack: &mut Stack<TestLink>| {
         turns += 1;

@@ -7,7 +7,7 @@ use thiserror::Error;
 /// One buffer of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// Where the buffer is, as the device must address it.
+    /// Bus address of the buffer.
     pub bus: BusAddr,
     /// Bytes; not 0.
     pub len: u32,
@@ -15,7 +15,7 @@ pub struct Descriptor {
     pub device_writes: bool,
 }
 
-/// A chain that was not accepted.
+/// Why a chain was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum QueueError {
     /// Not enough free descriptors now.
@@ -44,7 +44,7 @@ pub enum QueueError {
 /// device may write.
 #[inline(always)]
 pub(super) fn check(chain: &[Descriptor], mut judge: impl FnMut(&Descriptor)) -> Result<u32, QueueError> {
-    // Sums of lengths of 32 bits, of a chain that is in memory: they do not wrap.
+    // These are sums of 32-bit lengths, of a chain that fits in memory: they do not wrap.
     let (mut total, mut writable) = (0u64, 0u64);
     let (mut empty, mut disordered, mut writing) = (false, false, false);
     for descriptor in chain {

@@ -26,9 +26,9 @@ impl Layout {
         }
         let n = usize::from(size);
         let available = n.checked_mul(16)?;
-        // Each ring has two 16-bit words before its entries and one after them (used_event, avail_event). Used
-        // entries are aligned to their eight bytes, so that none lies in two pages: where those are translated one
-        // by one, QEMU 7.2 puts the second half anywhere.
+        // Each ring has two 16-bit words before its entries and one after them (used_event, avail_event). Used entries
+        // are aligned to their eight bytes, so that none crosses a page: if pages are translated one by one, QEMU 7.2
+        // puts the second half of such an entry anywhere.
         let entries =
             n.checked_mul(2)?.checked_add(6 + 4)?.checked_add(available)?.checked_next_multiple_of(8)?;
         let used = entries.checked_sub(4)?;
@@ -47,7 +47,7 @@ impl Layout {
     }
 }
 
-/// Where the parts lie, as in [`Layout`]: numbers so small that an offset from them cannot wrap.
+/// The offsets of a [`Layout`] in 32 bits, so that an addition to them cannot wrap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
     descriptors: u32,

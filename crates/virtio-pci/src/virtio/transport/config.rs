@@ -1,4 +1,4 @@
-//! The device's own configuration: fields that belong together, read while the device may change them.
+//! The device configuration: fields that belong together, read while the device may change them.
 
 use super::Transport;
 use crate::virtio::error::TransportError;
@@ -8,7 +8,7 @@ use papr::platform::Width;
 use papr::registers::Mmio;
 use papr::registers::Registers;
 
-/// How often a device configuration that changes while it is read is read again.
+/// Most attempts to read a device configuration that changes meanwhile.
 const CONFIG_TRIES: u32 = 16;
 
 impl<M: Mmio> Transport<M> {

@@ -1,4 +1,4 @@
-//! A queue's set-up, and where it is notified.
+//! Set-up of a queue, and its doorbell.
 
 use super::Transport;
 use crate::virtio::error::TransportError;
@@ -13,7 +13,7 @@ use papr::registers::Register;
 use svm_dma::dma::BusAddr;
 use svm_dma::dma::Dma;
 
-/// Where a queue's notifications go.
+/// A queue's notification register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doorbell {
     at: Register,
@@ -21,7 +21,7 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
-    /// Tells the device to look at the queue.
+    /// Notifies the device of new chains in the queue.
     ///
     /// # Errors
     /// The register cannot be written.
@@ -31,11 +31,11 @@ impl Doorbell {
 }
 
 impl<M: Mmio> Transport<M> {
-    /// Sets queue `index` up with as many descriptors as the device and `most` (a power of two) allow, in
-    /// memory of `dma`.
+    /// Sets up queue `index`, with as many descriptors as the device and `most` (a power of two) allow, in memory of
+    /// `dma`.
     ///
     /// # Errors
-    /// No such queue, a size that is none, or a device that does not take what it is given.
+    /// No such queue, an invalid size, or a register that does not read back as written.
     pub fn queue<P: Platform, T: Default>(
         &mut self,
         index: u16,
@@ -79,7 +79,7 @@ impl<M: Mmio> Transport<M> {
         match self.enable_queue(index, &queue) {
             Ok(()) => Ok((queue, doorbell)),
             Err(error) => {
-                // The device may have taken the addresses, and believe that the queue is on.
+                // The device may have accepted the addresses and enabled the queue.
                 queue.quarantine();
                 Err(error)
             }

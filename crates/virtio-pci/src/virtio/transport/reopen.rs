@@ -1,4 +1,4 @@
-//! Beginning anew with a device whose driver has ended.
+//! Restarts a device whose driver has ended.
 
 use super::Transport;
 use crate::interrupts::{Delivery, IrqSource};
@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use papr::clock::Clock;
 use papr::registers::Mmio;
 
-/// What outlives a driver: where the registers are, and which interrupts the device was given.
+/// Reopen handle: the device's registers and interrupt sources, which outlive its driver.
 #[derive(Clone, Debug)]
 pub struct Reopen<M> {
     mmio: M,
@@ -18,7 +18,7 @@ pub struct Reopen<M> {
 }
 
 impl<M: Mmio + Clone> Transport<M> {
-    /// What it takes to begin anew.
+    /// The handle to restart the device.
     #[must_use]
     pub fn reopen(&self) -> Reopen<M> {
         Reopen { mmio: self.mmio.clone(), regions: self.regions, lines: self.lines.clone() }
@@ -26,8 +26,8 @@ impl<M: Mmio + Clone> Transport<M> {
 }
 
 impl<M: Mmio + Clone> Reopen<M> {
-    /// As [`Transport::begin`], with the same interrupts. Their sources and messages are as they were; a reset takes
-    /// only the queues' vectors back. A queue that does not take its vector again, and all after it, are polled.
+    /// As [`Transport::begin`], with the same interrupt sources. A reset of the device clears only its queues' vectors,
+    /// which are set again here. A queue that does not accept its vector, and all queues after it, are polled.
     ///
     /// # Errors
     /// As [`Transport::begin`].

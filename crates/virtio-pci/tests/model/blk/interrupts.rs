@@ -17,16 +17,16 @@ use virtio_pci::virtio::transport::Transport;
 struct Lazy {
     rig: Rig,
     line: Arc<IrqSource>,
-    naps: Arc<AtomicU32>,
+    cedes: Arc<AtomicU32>,
 }
 
 impl Lazy {
     fn new(announces: bool, ever_answers: bool) -> Self {
         let rig = Rig::secure(Config::sectors(64));
         let line = Arc::new(IrqSource::message(0x1300));
-        let naps = Arc::new(AtomicU32::new(0));
+        let cedes = Arc::new(AtomicU32::new(0));
         let (device, lazy, told, counted) =
-            (rig.device.clone(), rig.disk_handle(), line.clone(), naps.clone());
+            (rig.device.clone(), rig.disk_handle(), line.clone(), cedes.clone());
         rig.machine.on_idle(move || {
             counted.fetch_add(1, Ordering::Relaxed);
             if ever_answers {
@@ -39,7 +39,7 @@ impl Lazy {
             }
             announces
         });
-        Self { rig, line, naps }
+        Self { rig, line, cedes }
     }
 
     fn start(&self) -> Blk<VirtioModel, Model> {
@@ -51,8 +51,8 @@ impl Lazy {
         blk
     }
 
-    fn naps(&self) -> u32 {
-        self.naps.load(Ordering::Relaxed)
+    fn cedes(&self) -> u32 {
+        self.cedes.load(Ordering::Relaxed)
     }
 }
 
@@ -63,7 +63,7 @@ fn request_is_slept_for_until_its_interrupt() {
     for _ in 0..100 {
         assert_eq!(blk.read(0, 512).unwrap(), content(512));
     }
-    assert_eq!(lazy.naps(), 100, "one nap each");
+    assert_eq!(lazy.cedes(), 100, "one cede each");
     assert_eq!(lazy.line.delivery(), Delivery::MsiX);
 }
 
@@ -78,7 +78,7 @@ fn interrupts_that_never_come_cost_time_only_and_then_the_disk_is_polled() {
     assert_eq!(lazy.line.delivery(), Delivery::Poll);
     lazy.rig.disk().silent = false;
     assert_eq!(blk.read(0, 512).unwrap(), content(512));
-    assert_eq!(lazy.naps(), 8, "none since");
+    assert_eq!(lazy.cedes(), 8, "none since");
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn silent_disk_is_broken_in_time_whether_interrupts_come_or_not_and_the_clock_ru
         for clock_runs in [false, true] {
             let lazy = Lazy::new(announces, false);
             let mut blk = lazy.start();
-            blk.set_patience(Duration::from_millis(20));
+            blk.set_timeout(Duration::from_millis(20));
             lazy.rig.machine.set_clock_runs(clock_runs);
             assert_eq!(blk.read(0, 512), Err(BlkError::Broken(BreakReason::Timeout)));
         }
@@ -110,9 +110,9 @@ fn device_is_asked_for_interrupts_only_while_they_are_waited_for() {
     };
     assert_eq!(flags(), 1, "NO_INTERRUPT");
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let (note, at_nap, lazily) = (seen.clone(), flags.clone(), lazy.rig.disk_handle());
+    let (note, at_cede, lazily) = (seen.clone(), flags.clone(), lazy.rig.disk_handle());
     lazy.rig.machine.on_idle(move || {
-        note.lock().unwrap().push(at_nap());
+        note.lock().unwrap().push(at_cede());
         lazily.lock().unwrap().silent = false;
         device.act(0);
         line.arrived(0);

@@ -16,7 +16,7 @@ use virtio_pci::virtio::violation::Violation;
 
 fn start(rig: &Rig) -> Blk<VirtioModel, Model> {
     let mut blk = rig.start();
-    blk.set_patience(Duration::from_millis(200));
+    blk.set_timeout(Duration::from_millis(200));
     blk
 }
 
@@ -137,14 +137,14 @@ fn used_id_that_is_wrong_breaks_the_device_and_fails_all_requests() {
 }
 
 #[test]
-fn silent_device_is_broken_when_patience_ends() {
+fn silent_device_is_broken_when_timeout_ends() {
     case!("RNG-19", Break);
     case!("IRQ-06", Work);
     for clock_runs in [true, false] {
         let rig = Rig::secure(Config::sectors(64));
         rig.disk().silent = true;
         let mut blk = start(&rig);
-        blk.set_patience(Duration::from_millis(5));
+        blk.set_timeout(Duration::from_millis(5));
         rig.machine.set_clock_runs(clock_runs);
         assert_eq!(blk.read(0, 512), Err(BlkError::Broken(BreakReason::Timeout)));
         assert_broken(&rig, &mut blk, BreakReason::Timeout);
