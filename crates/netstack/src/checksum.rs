@@ -1,12 +1,12 @@
 //! The checksums of IPv4 headers, and of TCP and UDP over IPv4 (RFC 1071, RFC 791, RFC 768, RFC 9293 section 3.1), made
-//! and verified here, eight bytes with an addition: the stack above, which would add two, is told that its device does
-//! it.
+//! and verified here, eight bytes per addition. `smoltcp`, which would add two bytes at a time, is told that the device
+//! does it.
 
 use super::ingress::{IPV4_HEADER, Kind, Reject};
 use core::ops::Range;
 use virtio_pci::net::link::ETHERNET_HEADER;
 
-/// Protocol numbers of IPv4; where its header has its checksum in a frame, and TCP and UDP theirs in what it carries.
+/// Protocol numbers of IPv4; offsets of the checksum in a frame (IPv4), and in the IPv4 payload (TCP, UDP).
 pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
 const HEADER_CHECKSUM: usize = ETHERNET_HEADER + 10;
@@ -16,7 +16,7 @@ const UDP_CHECKSUM: usize = 6;
 const TCP_HEADER: usize = 20;
 const UDP_HEADER: usize = 8;
 
-/// Judges the IPv4 header of an admitted frame and what it carries; what is neither TCP nor UDP is left to the stack.
+/// Verifies the IPv4 header of an admitted frame, and the checksum of TCP and UDP. `smoltcp` verifies other protocols.
 pub(super) fn verify(frame: &[u8], kind: Kind) -> Result<(), Reject> {
     if kind == Kind::Arp {
         return Ok(());
@@ -30,16 +30,16 @@ pub(super) fn verify(frame: &[u8], kind: Kind) -> Result<(), Reject> {
     }
     let Covered { bytes, at, pseudo } = Covered::of(header, packet).ok_or(Reject::Malformed)?;
     let body = frame.get(bytes).unwrap_or_default();
-    // Of UDP alone, 0 says that there is no checksum.
+    // In UDP only, 0 means that there is no checksum.
     let none = kind == Kind::Udp && frame.get(at..).and_then(<[u8]>::first_chunk) == Some(&[0; 2]);
     if none || fold(sum(body, pseudo)) == u16::MAX { Ok(()) } else { Err(Reject::Checksum) }
 }
 
-/// Writes the checksums into a frame that the stack made, if there are any in it.
+/// Writes the checksums into a frame that the stack made, if the frame has any.
 pub(super) fn fill(frame: &mut [u8]) {
     let Some((header, packet)) = ipv4(frame) else { return };
     let covered = Covered::of(header, packet);
-    // Without the word that is there: what is taken from a sum is its complement (RFC 1624).
+    // Subtracts the old word by adding its complement (RFC 1624).
     let [.., old_a, old_b, _, _, _, _, _, _, _, _] = *header;
     let old = u64::from(!u16::from_ne_bytes([old_a, old_b]));
     if let Some(sum) = header_sum(header, packet)
@@ -52,7 +52,7 @@ pub(super) fn fill(frame: &mut [u8]) {
     *place = [0; 2];
     let checksum = !fold(sum(frame.get(bytes).unwrap_or_default(), pseudo));
     if let Some(place) = frame.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
-        // The two zeros of this arithmetic are equal, and UDP has a use for the other one. TCP does not mind.
+        // Ones' complement has two zeros. UDP uses 0 for "no checksum", so send 0xffff; TCP accepts either.
         *place = if checksum == 0 { [0xff; 2] } else { checksum.to_ne_bytes() };
     }
 }
@@ -86,7 +86,7 @@ fn header_sum(header: &[u8; IPV4_HEADER], packet: &[u8]) -> Option<u16> {
     Some(fold(options))
 }
 
-/// What a checksum is of, and where in the frame it is.
+/// The bytes that a checksum covers, and its offset in the frame.
 struct Covered {
     bytes: Range<usize>,
     at: usize,
@@ -125,11 +125,11 @@ impl Covered {
 /// Adds 16-bit words of the machine's byte order, of which a doubleword holds four; an odd last byte is followed by 0.
 /// The order of bytes in the result is that of the words (RFC 1071, section 2 (B)).
 fn sum(bytes: &[u8], start: u64) -> u64 {
-    // Doublewords, added with their carries; what is carried out of the highest bit counts as 1 (section 2 (C)).
+    // Adds doublewords with carry; a carry out of the highest bit counts as 1 (section 2 (C)).
     let (mut all, mut carried) = (0u64, 0u64);
     let (lines, rest) = bytes.as_chunks::<256>();
     for line in lines {
-        // Unrolled, as the length of a quarter is known; each hands its carry to the next.
+        // Unrolled, as the length of a quarter is known; each passes its carry to the next.
         let (half, other) = line.split_at(128);
         let ((a, b), (c, d)) = (half.split_at(64), other.split_at(64));
         let mut carry = false;
@@ -157,11 +157,11 @@ fn sum(bytes: &[u8], start: u64) -> u64 {
         }
         more(&[last]);
     }
-    // Each half has 32 bits, and no packet is so long that it carries that often.
+    // Each half has 32 bits, and no packet is long enough for that many carries.
     (all >> 32).wrapping_add(all & 0xffff_ffff).wrapping_add(carried).wrapping_add(start)
 }
 
-/// Adds doublewords and a carry; answers the carry out of the last.
+/// Adds doublewords and a carry; returns the sum and the last carry.
 #[inline(always)]
 fn add(words: &[[u8; 8]], mut all: u64, mut carry: bool) -> (u64, bool) {
     for word in words {

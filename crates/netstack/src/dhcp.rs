@@ -1,7 +1,7 @@
-//! A DHCP client (RFC 2131): decisions only. Datagrams, addresses and routes are the stack's.
+//! A DHCP client (RFC 2131): the protocol's decisions. The stack has the socket, the address and the routes.
 //!
-//! The pace of what is sent is ours, whatever servers answer: a question is repeated with the same id after a time that
-//! doubles, and a refusal is followed by a time without questions, which doubles, too (4.1, 4.4.1).
+//! Servers do not set the pace of requests: the client repeats a request with the same id after an interval that
+//! doubles, and after a refusal it waits for an interval that doubles, too (4.1, 4.4.1).
 
 use super::dhcp_options;
 use super::settings::{Settings, SettingsError};
@@ -14,25 +14,25 @@ use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr, EthernetAddress};
 use thiserror::Error;
 use virtio_pci::net::link::MacAddr;
 
-/// Where clients and servers listen.
+/// Ports of clients and servers.
 pub(super) const CLIENT_PORT: u16 = 68;
 pub(super) const SERVER_PORT: u16 = 67;
-/// The first and the longest time until a question is repeated.
+/// The first and the longest interval between repeated requests.
 const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(64);
-/// Requests for one offer.
+/// Most requests for one offer.
 const REQUESTS: u32 = 4;
-/// A lease that is shorter would be renewed all the time.
+/// Shortest lease in seconds: a shorter one would be renewed all the time.
 const SHORTEST_LEASE: u32 = 10;
 /// Shortest time between two attempts to renew (4.4.5).
 const RENEWALS: Duration = Duration::from_secs(60);
-/// Subnet mask and router.
+/// The options that are requested: subnet mask and router.
 const WANTED: [u8; 2] = [1, 3];
 
-/// What was wrong with a server's answer.
+/// Why a server's answer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LeaseError {
-    /// An address or a gateway that cannot be.
+    /// An invalid address.
     #[error("{0}")]
     Settings(SettingsError),
     /// No subnet mask.
@@ -44,7 +44,7 @@ pub enum LeaseError {
     /// The answer does not say which server it is from.
     #[error("the server does not name itself")]
     NoServer,
-    /// An answer with our question's id that is no DHCP message.
+    /// An answer with the request's id that is no DHCP message.
     #[error("the server's answer is malformed")]
     Malformed,
     /// A lease of so few seconds.
@@ -58,7 +58,7 @@ pub enum LeaseError {
 /// A message to be sent.
 pub(super) struct Message {
     pub bytes: Vec<u8>,
-    /// To this server; else to everybody.
+    /// The server; `None`: broadcast.
     pub to: Option<Ipv4Addr>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Message {
 pub(super) enum Event {
     /// There is a lease.
     Leased(Settings),
-    /// It is over.
+    /// The lease is over.
     Lost,
 }
 
@@ -75,7 +75,7 @@ pub(super) enum Event {
 #[derive(Clone, Copy)]
 struct Lease {
     settings: Settings,
-    /// A gateway that the server names and that cannot be one.
+    /// An unusable gateway that the server named.
     bad_gateway: Option<Ipv4Addr>,
     server: Ipv4Addr,
     renew: Duration,
@@ -85,9 +85,9 @@ struct Lease {
 
 #[derive(Clone, Copy)]
 enum State {
-    /// Nobody has offered anything.
+    /// There is no offer.
     Selecting,
-    /// An offer of this address by this server was asked for.
+    /// The offer of this address by this server was requested.
     Requesting { address: Ipv4Addr, server: Ipv4Addr },
     /// There is a lease, to be renewed in time.
     Bound(Lease),
@@ -98,12 +98,12 @@ pub(super) struct Client {
     mac: MacAddr,
     random: Generator,
     state: State,
-    /// The question's id, and how often it was sent.
+    /// The request's id, and how often it was sent.
     xid: u32,
     sent: u32,
-    /// When something is to be sent, or the lease is over.
+    /// When the next message is due, or the lease ends.
     due: Duration,
-    /// How long the next refusal keeps it silent.
+    /// How long the client waits after the next refusal.
     hold: Duration,
     /// What was wrong with the last answer.
     pub refused: Option<LeaseError>,
@@ -112,7 +112,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client that asks at once.
+    /// A client whose first request is due at once.
     pub fn new(mac: MacAddr, mut random: Generator) -> Self {
         let xid = low_u32(random.word());
         Self {
@@ -141,7 +141,7 @@ impl Client {
         self.due
     }
 
-    /// What is due: a message, an end.
+    /// Returns the message and the event that are due.
     pub fn step(&mut self, now: Duration) -> (Option<Message>, Option<Event>) {
         if now < self.due {
             return (None, None);
@@ -160,7 +160,7 @@ impl Client {
                     self.xid = low_u32(self.random.word());
                 }
                 self.sent = self.sent.saturating_add(1);
-                // Half of what is left (4.4.5).
+                // Wait half of the remaining time (4.4.5).
                 let until = if now < lease.rebind { lease.rebind } else { lease.end };
                 let wait = until.saturating_sub(now).checked_div(2).unwrap_or(RENEWALS).max(RENEWALS);
                 self.due = now.saturating_add(wait).min(until.max(now.saturating_add(FIRST)));
@@ -199,7 +199,7 @@ impl Client {
                         self.state = State::Requesting { address: lease.settings.address, server };
                         (self.sent, self.due) = (0, now);
                     }
-                    // Another server may do better; the question goes on.
+                    // Another server may have a better offer: go on.
                     Err(error) => self.refuse(error),
                 }
                 None
@@ -231,7 +231,8 @@ impl Client {
     ) -> Option<Event> {
         match lease_of(answer, server, now) {
             Ok(lease) => {
-                // One that is taken back before it is ever renewed is no reason to ask faster.
+                // Only a renewed lease resets the interval: one that the server revokes earlier must not speed the
+                // client up.
                 if renewed {
                     self.hold = FIRST;
                 }
@@ -252,7 +253,7 @@ impl Client {
         self.refusals = self.refusals.wrapping_add(1);
     }
 
-    /// Asks anew, with another id, after a time that doubles each time.
+    /// Starts again, with another id, after an interval that doubles each time.
     fn start_again(&mut self, now: Duration) {
         self.state = State::Selecting;
         self.xid = low_u32(self.random.word());
@@ -261,7 +262,7 @@ impl Client {
         self.hold = self.hold.saturating_mul(2).min(LONGEST);
     }
 
-    /// A time from seven to nine eighths of `wait`, so that machines that start together part.
+    /// A random time from 7/8 to 9/8 of `wait`, so that machines that start together do not stay in step.
     fn about(&mut self, wait: Duration) -> Duration {
         let eighth = wait.checked_div(8).unwrap_or(wait);
         let part = u32::from((self.random.word() & 0xff) as u8);
@@ -291,7 +292,7 @@ impl Client {
             router: None,
             subnet_mask: None,
             relay_agent_ip: Ipv4Addr::UNSPECIFIED,
-            // Without an address nothing can be received that is not for everybody.
+            // Without an address the client receives broadcasts only.
             broadcast: client_ip.is_unspecified(),
             requested_ip,
             client_identifier: Some(mac),

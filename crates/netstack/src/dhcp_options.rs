@@ -1,11 +1,10 @@
-//! The options of a DHCP message, wherever they are: a server with many of them may use the fields for names, too (RFC
-//! 2132, section 9.3, "Option Overload").
+//! The options of a DHCP message. A server with many options may put some into the fields for names (RFC 2132, section
+//! 9.3, "Option Overload").
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// The fields that may hold options, and where options begin, after the four bytes that say that there are any (RFC
-/// 2131, section 2).
+/// The fields that may hold options, and the offset of the options, after the magic cookie (RFC 2131, section 2).
 const SNAME: Range<usize> = 44..108;
 const FILE: Range<usize> = 108..236;
 const OPTIONS: usize = 240;
@@ -15,8 +14,8 @@ const ROUTER: u8 = 3;
 const OVERLOAD: u8 = 52;
 const END: u8 = 255;
 
-/// The message with all options at its end, in the order in which they count (RFC 2131, section 4.1), the names empty,
-/// and of several routers the first. `None` if it is too short to have options.
+/// The message with all options at its end, in their order of precedence (RFC 2131, section 4.1), with empty names and
+/// only the first of several routers. `None` if it is too short to have options.
 pub(super) fn unfolded(datagram: &[u8]) -> Option<Vec<u8>> {
     let (fixed, own) = datagram.split_at_checked(OPTIONS)?;
     let overload = options(own).find_map(|option| match option {

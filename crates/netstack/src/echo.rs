@@ -14,9 +14,9 @@ use smoltcp::wire::IpAddress;
 /// The service's port.
 pub const ECHO_PORT: u16 = 7;
 
-/// Connections served at once; the next one is refused.
+/// Most connections served at once; the next one is refused.
 pub const CONNECTIONS: usize = 8;
-/// Sockets for handshakes beyond those.
+/// Additional sockets for handshakes.
 const SPARE: usize = 4;
 /// Bytes that one connection may have waiting in each direction.
 const TCP_BUFFER: usize = 32 * 1024;
@@ -35,16 +35,15 @@ pub struct EchoCounters {
     pub datagrams: u64,
     /// Bytes in them.
     pub udp_bytes: u64,
-    /// Datagrams without an answer: from a port that would answer the answer, longer than what can be sent,
-    /// or unaddressable.
+    /// Datagrams without an answer: from the echo port, longer than a datagram that can be sent, or unaddressable.
     pub unanswered: u64,
-    /// Times that answers were thrown away because the first of them could not be delivered.
+    /// Times that all waiting answers were dropped because the first could not be delivered.
     pub stalls: u64,
     /// TCP connections accepted.
     pub connections: u64,
     /// Bytes sent back over them.
     pub tcp_bytes: u64,
-    /// Half-open or closing connections that made room for another peer.
+    /// Half-open or closing connections that were aborted to make room for another peer.
     pub displaced: u64,
 }
 
@@ -83,7 +82,7 @@ impl Echo {
         Self { counters, udp, queue, longest, connections, chunk: alloc::vec![0; CHUNK] }
     }
 
-    /// Sends back the datagrams that have arrived, as far as there is room; true when some have to wait.
+    /// Sends back the datagrams that have arrived, as far as there is room; true if some have to wait.
     pub fn step_udp(
         &mut self,
         sockets: &mut SocketSet<'static>,
@@ -101,8 +100,8 @@ impl Echo {
         udp.can_recv()
     }
 
-    /// Sends back what has arrived over connections, as far as send buffers have room; the rest waits until the peer
-    /// has taken some. At most the contents of all receive buffers are moved.
+    /// Sends back the bytes that have arrived over connections, as far as send buffers have room; the rest waits until
+    /// the peer has read some. Moves at most the contents of all receive buffers.
     pub fn step_tcp(&mut self, sockets: &mut SocketSet<'static>) {
         let Self { connections, chunk, counters, .. } = self;
         connections.step(sockets, |_, socket, new| {
@@ -117,7 +116,7 @@ impl Echo {
         self.counters.displaced = self.connections.displaced;
     }
 
-    /// Has connections that are over wait for the next peer.
+    /// Makes sockets of ended connections listen again.
     pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
         self.connections.listen(sockets);
     }
@@ -130,9 +129,9 @@ impl Echo {
                 return;
             };
             let mut to = *from;
-            // An answer to a broadcast comes from our own address.
+            // An answer to a broadcast comes from the machine's own address.
             to.local_address = to.local_address.filter(|&at| Some(at) == own.map(IpAddress::Ipv4));
-            // Two echo services must not be talked into answering each other for ever, and nothing is sent in
+            // A forged sender must not make two echo services answer each other for ever, and nothing is sent in
             // fragments.
             let answer = if to.endpoint.port == ECHO_PORT || len > self.longest {
                 Err(udp::SendError::Unaddressable)
@@ -150,14 +149,14 @@ impl Echo {
                     counters.unanswered = counters.unanswered.wrapping_add(1);
                 }
             }
-            // Answered or not, the peeked datagram is done with.
+            // Drop the peeked datagram, answered or not.
             let _ = socket.recv();
         }
     }
 }
 
 fn open_udp(socket: &mut udp::Socket<'static>) {
-    // The port is not 0 and the socket is closed: nothing that `bind` would refuse.
+    // `bind` cannot fail: the port is not 0 and the socket is closed.
     let _ = socket.bind(ECHO_PORT);
 }
 
@@ -172,7 +171,7 @@ fn send_back(socket: &mut tcp::Socket<'static>, chunk: &mut [u8], counters: &mut
         let sent = socket.send_slice(chunk.get(..received).unwrap_or_default()).unwrap_or(0);
         counters.tcp_bytes = counters.tcp_bytes.wrapping_add(sent as u64);
     }
-    // The peer has finished and has got, or is about to get, everything back.
+    // The peer has closed its side, and everything is sent back or in the send buffer.
     if socket.state() == tcp::State::CloseWait && !socket.can_recv() {
         socket.close();
     }

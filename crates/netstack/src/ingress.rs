@@ -1,8 +1,8 @@
-//! Which received frames the stack gets to see.
+//! Filters received frames before `smoltcp` sees them.
 //!
-//! The stack answers what it parses, and it asserts that what it answers to is an address one can send to
-//! (`smoltcp` 0.14, `iface/interface/mod.rs`, `iface/neighbor.rs`). A frame whose source cannot be answered
-//! is dropped here, so that no assertion is in reach of the network.
+//! `smoltcp` answers what it parses, and asserts that the address of an answer is a unicast address (`smoltcp` 0.14,
+//! `iface/interface/mod.rs`, `iface/neighbor.rs`). A frame whose source cannot be answered is dropped here, so that no
+//! frame can trigger that assertion.
 
 use super::checksum::{TCP, UDP};
 use core::net::Ipv4Addr;
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 /// Why a frame is dropped before the stack sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reject {
-    /// Shorter than the headers it claims, or an IPv4 header that is none.
+    /// Shorter than its headers say, or an invalid IPv4 header.
     Malformed,
     /// Neither ARP nor IPv4.
     Protocol,
@@ -37,17 +37,17 @@ pub(super) enum Reject {
     Source,
     /// A fragment, which is nothing for the stack: see [`super::fragments`].
     Fragment,
-    /// A checksum of an IPv4 header, of TCP or UDP that is wrong.
+    /// A wrong checksum of an IPv4 header, of TCP or UDP.
     Checksum,
 }
 
-/// Whether a frame has a tag that says a priority and no VLAN (IEEE 802.1Q, 6.9.1: VID 0): but for the tag it is a frame
-/// of the untagged network.
+/// Whether a frame has a priority tag without a VLAN (IEEE 802.1Q, 6.9.1: VID 0). Without the tag it is a frame of the
+/// untagged network.
 pub(super) fn has_priority_tag(frame: &[u8]) -> bool {
     matches!(frame.get(12..16), Some([0x81, 0x00, a, 0]) if a & 0x0f == 0)
 }
 
-/// Judges one Ethernet frame by its headers.
+/// Checks the headers of one Ethernet frame.
 pub(super) fn admit(frame: &[u8]) -> Result<Kind, Reject> {
     let (header, payload) = frame.split_at_checked(ETHERNET_HEADER).ok_or(Reject::Malformed)?;
     match header {
@@ -57,7 +57,7 @@ pub(super) fn admit(frame: &[u8]) -> Result<Kind, Reject> {
     }
 }
 
-/// Judges an IPv4 packet by its header (RFC 791, section 3.1).
+/// Checks the header of an IPv4 packet (RFC 791, section 3.1).
 fn ipv4(packet: &[u8]) -> Result<Kind, Reject> {
     let header: &[u8; IPV4_HEADER] = packet.first_chunk().ok_or(Reject::Malformed)?;
     let [version_ihl, _, _, _, _, _, flags, offset, _, protocol, _, _, a, b, c, d, ..] = *header;

@@ -1,8 +1,8 @@
 //! Initial sequence numbers as in RFC 6528: a timer plus a keyed function of the connection.
 //!
-//! `smoltcp` takes them from a linear generator, whose numbers give its state away, and has no call to set them. So
-//! each connection is moved by a constant on its way between stack and link, as a firewall does that modulates
-//! sequence numbers: our sequence numbers in what is sent, and their acknowledgements in what is received.
+//! `smoltcp` takes them from a linear generator, whose numbers reveal its state, and has no call to set them. So this
+//! module adds a constant to each connection's numbers between stack and link, like a firewall that modulates sequence
+//! numbers: to the sequence numbers of sent segments, and to the acknowledgement numbers of received ones.
 
 use super::checksum::TCP;
 use super::ingress::IPV4_HEADER;
@@ -13,7 +13,7 @@ use core::time::Duration;
 use papr::parts::low_u32;
 use virtio_pci::net::link::ETHERNET_HEADER;
 
-/// Most connections remembered: more than there are sockets, so that those that are over may stay for a while.
+/// Most connections in the table: more than there are sockets, so that ended ones may stay for a while.
 const MOST: usize = 64;
 /// The timer's tick (RFC 6528, section 3).
 const TICK_US: u32 = 4;
@@ -25,7 +25,7 @@ const ACK: u8 = 0x10;
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// Here.
+    /// This machine's end.
     pub local: SocketAddrV4,
     /// The peer.
     pub remote: SocketAddrV4,
@@ -35,17 +35,17 @@ struct Connection {
     ends: Ends,
     /// The stack's initial sequence number.
     inner: u32,
-    /// What is added to the stack's numbers.
+    /// The constant that is added to the stack's numbers.
     offset: u32,
 }
 
-/// The connections whose numbers are moved.
+/// The connections and their constants.
 pub(super) struct SequenceNumbers {
     key: Key,
     connections: ArrayVec<Connection, MOST>,
 }
 
-/// A TCP header's place in a frame, and what it says.
+/// A TCP header: its offset in a frame, and its fields.
 struct Segment {
     at: usize,
     source: SocketAddrV4,
@@ -54,22 +54,22 @@ struct Segment {
 }
 
 impl SequenceNumbers {
-    /// None yet; their numbers will depend on `key`.
+    /// An empty table; initial numbers depend on `key`.
     pub fn new(key: Key) -> Self {
         Self { key, connections: ArrayVec::new() }
     }
 
-    /// Whether it is time to [`Self::retain`].
+    /// Whether the caller should call [`Self::retain`].
     pub fn is_half_full(&self) -> bool {
         self.connections.len() > MOST / 2
     }
 
-    /// Forgets the connections that are over.
+    /// Removes the connections for which `lives` is false.
     pub fn retain(&mut self, mut lives: impl FnMut(Ends) -> bool) {
         self.connections.retain(|connection| lives(connection.ends));
     }
 
-    /// Moves a frame that the stack made, before its checksum is computed.
+    /// Changes the sequence number of a frame that the stack made, before its checksum is computed.
     pub fn outgoing(&mut self, frame: &mut [u8], now: Duration) {
         let Some(segment) = Segment::of(frame) else { return };
         let ends = Ends { local: segment.source, remote: segment.destination };
@@ -84,7 +84,8 @@ impl SequenceNumbers {
             other => {
                 let inner = u32::from_be_bytes(*number);
                 let offset = self.initial(ends, now).wrapping_sub(inner);
-                // Its predecessor, or the oldest if there is no room, which `retain` sees to.
+                // Replaces the earlier connection of these ends, or the oldest if the table is full, which `retain`
+                // prevents.
                 if let Some(index) = other.map(|(index, _)| index).or(self.connections.is_full().then_some(0))
                 {
                     self.connections.remove(index);
@@ -96,8 +97,8 @@ impl SequenceNumbers {
         *number = u32::from_be_bytes(*number).wrapping_add(offset).to_be_bytes();
     }
 
-    /// Moves a received frame, whose checksum has been verified and is not looked at again. Answers the ends of a
-    /// connection that it asks for.
+    /// Changes the acknowledgement number of a received frame, after its checksum was verified. Returns the ends of the
+    /// connection that the frame asks for, if it is a SYN.
     pub fn incoming(&self, frame: &mut [u8]) -> Option<Ends> {
         let segment = Segment::of(frame)?;
         let ends = Ends { local: segment.destination, remote: segment.source };

@@ -1,4 +1,4 @@
-//! The DHCP client's socket: what arrives goes to the client, what the client says is sent.
+//! The DHCP client's socket: passes datagrams to the client, and sends the client's messages.
 
 use super::dhcp::{self, Message};
 use super::settings::Settings;
@@ -9,7 +9,7 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::udp;
 use smoltcp::wire::IpAddress;
 
-/// DHCP messages that may wait.
+/// Most DHCP messages that may wait.
 const DHCP_DATAGRAMS: usize = 4;
 
 /// The DHCP client and its socket.
@@ -24,7 +24,8 @@ impl Dhcp {
         Self { socket: sockets.change().add(dhcp_socket()), client }
     }
 
-    /// Gives the client what has arrived, and sends what is due. Returns what changed, in order.
+    /// Passes the datagrams that have arrived to the client, and sends the message that is due. Returns the events, in
+    /// order.
     pub fn step(
         &mut self,
         sockets: &mut Group,
@@ -41,14 +42,14 @@ impl Dhcp {
         }
         let (message, event) = self.client.step(now);
         if let Some(Message { bytes, to }) = message {
-            // A message that could not leave yet is older than this one.
+            // Drops an older message that could not leave yet.
             socket.close();
             let _ = socket.bind(dhcp::CLIENT_PORT);
             let to = to.unwrap_or(Ipv4Addr::BROADCAST);
             let mut to = udp::UdpMetadata::from((IpAddress::Ipv4(to), dhcp::SERVER_PORT));
             let own = own.map_or(Ipv4Addr::UNSPECIFIED, |settings| settings.address);
             to.local_address = Some(IpAddress::Ipv4(own));
-            // There is room: the queue was emptied just now.
+            // There is room: the queue is empty.
             let _ = socket.send_slice(&bytes, to);
             sockets.change();
         }
@@ -63,7 +64,7 @@ fn dhcp_socket() -> udp::Socket<'static> {
         udp::PacketBuffer::new(records, alloc::vec![0; DHCP_DATAGRAMS.saturating_mul(1500)])
     };
     let mut socket = udp::Socket::new(datagrams(), datagrams());
-    // The port is not 0 and the socket is new: nothing that `bind` would refuse.
+    // `bind` cannot fail: the port is not 0 and the socket is new.
     let _ = socket.bind(dhcp::CLIENT_PORT);
     socket
 }

@@ -1,24 +1,24 @@
-//! Whether the link is up: read now and then, and logged when it changes.
+//! The link's state: polled, and logged when it changes.
 
 use core::time::Duration;
 
-/// How often the link's state is read: it may cost a hypercall.
+/// Interval between two reads of the link's state, which may cost a hypercall.
 pub(super) const LINK_POLL: Duration = Duration::from_millis(100);
-/// Changes of the link's state that are logged; a link that flaps on is only counted.
+/// Changes of the link's state that are logged; later ones are only counted.
 const LINK_CHANGES_LOGGED: u64 = 8;
 
 /// The link's state as last read.
 #[derive(Default)]
 pub(super) struct LinkState {
     pub up: bool,
-    /// When it is read again.
+    /// When the state is read again.
     pub next_poll: Duration,
     /// Times that it changed.
     pub changes: u64,
 }
 
 impl LinkState {
-    /// Reads the state if it is time to, and logs a change.
+    /// Reads the state if that is due, and logs a change.
     pub fn poll(&mut self, now: Duration, is_up: impl FnOnce() -> bool) {
         if now < self.next_poll {
             return;

@@ -1,8 +1,8 @@
 //! The sockets of a TCP service.
 //!
-//! A connection in the middle of its handshake holds a socket for a short time, and when no socket is free the oldest
-//! of them makes room for whoever asks next: a flood of half-open connections leaves the service within reach (RFC
-//! 4987, section 3.2, "Recycling the Oldest Half-Open TCB").
+//! A half-open connection holds a socket for a short time, and if no socket is free the oldest half-open connection
+//! makes room for the next peer. So a flood of half-open connections does not block the service (RFC 4987, section 3.2,
+//! "Recycling the Oldest Half-Open TCB").
 
 use super::isn::Ends;
 use super::sockets::Group;
@@ -12,26 +12,26 @@ use smoltcp::socket::tcp::{self, State};
 use smoltcp::time::Duration;
 use smoltcp::wire::IpEndpoint;
 
-/// How long a handshake may take: the answer to a SYN is sent after 0, 1 and 3 seconds, then the connection is reset.
+/// Timeout of a handshake: SYN-ACK is sent after 0, 1 and 3 seconds, then the connection is reset.
 const HANDSHAKE: Duration = Duration::from_secs(5);
-/// A silent peer is asked for a sign of life, and given up without one.
+/// Keep-alive interval, and timeout, of a silent peer.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const GIVE_UP: Duration = Duration::from_secs(30);
 
 /// The port, the limits and the buffers of a TCP service.
 #[derive(Clone, Copy, Debug)]
 pub struct ListenerConfig {
-    /// Where it listens.
+    /// The port.
     pub port: u16,
-    /// Connections served at once; the next one is refused.
+    /// Most connections served at once; the next one is refused.
     pub most: usize,
-    /// Sockets beyond those, so that handshakes have room while all but one connection are in use.
+    /// Additional sockets, so that handshakes have room while all but one connection are in use.
     pub spare: usize,
     /// Bytes of a socket's receive buffer.
     pub receive: usize,
     /// Bytes of a socket's send buffer.
     pub send: usize,
-    /// Whether small segments wait for an acknowledgement.
+    /// Whether small segments wait for an acknowledgement (Nagle's algorithm).
     pub nagle: bool,
 }
 
@@ -40,17 +40,17 @@ pub struct Listeners {
     port: u16,
     most: usize,
     places: Vec<Place>,
-    /// Connections that were asked for so far.
+    /// Number of connections that peers asked for.
     asked: u64,
-    /// Half-open or closing connections that made room for another.
+    /// Half-open or closing connections that were aborted to make room for another.
     pub displaced: u64,
 }
 
 struct Place {
     handle: SocketHandle,
-    /// Of a half-open connection: its number among those asked for.
+    /// The number of a half-open connection among those asked for.
     half_open: Option<u64>,
-    /// The connection counts among those that are served.
+    /// The connection counts as served.
     served: bool,
 }
 
@@ -77,7 +77,8 @@ impl Listeners {
         }
     }
 
-    /// Makes a socket listen for the connection that `asker` is about to ask for, unless `most` connections are served.
+    /// Makes a socket listen for the connection whose SYN is about to be processed, unless `most` connections are
+    /// served.
     pub fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends) {
         if asker.local.port() != self.port {
             return;
@@ -94,14 +95,14 @@ impl Listeners {
                 State::SynReceived => {
                     let number = *place.half_open.get_or_insert(self.asked);
                     if socket.remote_endpoint() == Some(IpEndpoint::from(asker.remote)) {
-                        // Asked for once more: it has its socket.
+                        // A repeated SYN: the connection has its socket.
                         return;
                     }
                     if oldest.as_ref().is_none_or(|(least, _)| number < *least) {
                         oldest = Some((number, place));
                     }
                 }
-                // Everything was acknowledged but our own end: nothing is lost with it.
+                // Only this side's FIN is not acknowledged: an abort loses no data.
                 State::LastAck | State::Closing | State::TimeWait if socket.send_queue() == 0 => {
                     closing = Some(&*place);
                 }
@@ -115,7 +116,7 @@ impl Listeners {
         self.listen(sockets);
     }
 
-    /// Calls `work` for each socket: its index, the socket, and whether its connection is new.
+    /// Calls `work` for each socket, with its index, the socket, and whether its connection is new.
     pub fn step(
         &mut self,
         sockets: &mut SocketSet<'static>,
@@ -147,7 +148,7 @@ impl Listeners {
                 (place.half_open, place.served) = (None, false);
                 if !full {
                     socket.set_timeout(Some(HANDSHAKE));
-                    // The port is not 0 and the socket is closed: nothing that `listen` would refuse.
+                    // `listen` cannot fail: the port is not 0 and the socket is closed.
                     let _ = socket.listen(self.port);
                 }
             } else if full && socket.is_listening() {
@@ -156,7 +157,7 @@ impl Listeners {
         }
     }
 
-    /// Ends a connection that is served, so that its socket is free for another peer.
+    /// Aborts a served connection, so that its socket is free for another peer.
     pub fn abort(&mut self, sockets: &mut SocketSet<'static>, index: usize) {
         if let Some(place) = self.places.get(index) {
             sockets.get_mut::<tcp::Socket<'_>>(place.handle).abort();
@@ -164,7 +165,7 @@ impl Listeners {
         }
     }
 
-    /// Whether as many are served as may be.
+    /// Whether `most` connections are served.
     pub fn is_full(&self, sockets: &SocketSet<'static>) -> bool {
         self.served(sockets) >= self.most
     }

@@ -1,4 +1,4 @@
-//! A [`Link`] as the device that `smoltcp` asks for.
+//! A [`Link`] as `smoltcp`'s device.
 
 use super::checksum;
 use super::fragments::{Fragments, Taken};
@@ -11,7 +11,7 @@ use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use virtio_pci::net::link::{ETHERNET_HEADER, Frame, Link};
 
-/// Frames that passed between link and stack, and those that did not, by reason.
+/// Frames that passed between link and stack, and dropped frames by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameCounters {
     /// Frames given to the stack.
@@ -36,7 +36,7 @@ pub struct FrameCounters {
     pub unsent: u64,
 }
 
-/// The link, what passed through it, and how much it may do before the next [`Self::begin`].
+/// The link, its counters, and how many frames it may receive before the next [`Self::begin`].
 pub(super) struct Phy<L> {
     pub link: L,
     pub counters: FrameCounters,
@@ -46,9 +46,9 @@ pub(super) struct Phy<L> {
     fragments: Fragments,
     now: Duration,
     budget: usize,
-    /// What [`Self::next`] found.
+    /// The frame that [`Self::next`] found.
     found: Option<Frame>,
-    /// The connection that it asks for.
+    /// The connection that this frame asks for.
     pub asked: Option<Ends>,
     done: Option<Frame>,
 }
@@ -76,15 +76,15 @@ impl<L: Link> Phy<L> {
         self.now = now;
     }
 
-    /// Whether frames may be left that the budget did not allow.
+    /// Whether the budget is used up, so that frames may be left.
     pub fn is_exhausted(&self) -> bool {
         self.budget == 0
     }
 
-    /// What the next frame is that the stack should see, within the budget, and that `receive` gives it.
+    /// Finds the next admitted frame, within the budget, for `receive`. Returns its kind.
     ///
-    /// A frame may be answered at once: without room for the answer it stays with the device, which then has to drop
-    /// what comes next.
+    /// The stack may answer a frame at once. Without room for the answer the frame stays with the device, which then
+    /// has to drop later ones.
     pub fn next(&mut self) -> Option<Kind> {
         if let Some(done) = self.done.take() {
             self.link.recycle(done);
@@ -175,7 +175,7 @@ impl<L: Link> phy::Device for Phy<L> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = usize::from(self.link.mtu()).saturating_add(ETHERNET_HEADER);
-        // By us: the host that could do it is not trusted.
+        // This crate computes the checksums: a host that could do it is not trusted.
         capabilities.checksum.ipv4 = Checksum::None;
         capabilities.checksum.tcp = Checksum::None;
         capabilities.checksum.udp = Checksum::None;
@@ -208,7 +208,7 @@ pub(super) struct ToSend<'a, L> {
 impl<L: Link> phy::TxToken for ToSend<'_, L> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let Some(mut frame) = self.link.frame(len) else {
-            // The stack has to write somewhere.
+            // `smoltcp` has to write the frame somewhere.
             self.counters.unsent = self.counters.unsent.wrapping_add(1);
             return f(&mut alloc::vec![0; len]);
         };

@@ -1,4 +1,4 @@
-//! ICMP echo requests of our own (RFC 792).
+//! ICMP echo requests that this machine sends (RFC 792).
 
 use super::sockets::Group;
 use core::net::Ipv4Addr;
@@ -11,25 +11,25 @@ use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, IpAddress};
 const PAYLOAD: usize = 56;
 /// Bytes of an ICMP echo header and the payload.
 const MESSAGE: usize = PAYLOAD + 8;
-/// Messages that may wait to be looked at.
+/// Most received messages that may wait.
 const ANSWERS: usize = 4;
 
-/// Makes questions, each with a number of its own.
+/// Makes echo requests, each with its own sequence number.
 pub(super) struct Pinger {
     ident: u16,
     sequence: u16,
     payload: [u8; PAYLOAD],
 }
 
-/// One request and the socket that it lives in; to be [`Question::end`]ed.
+/// One request and its socket. Call [`Question::end`] afterwards.
 pub(super) struct Question {
     socket: SocketHandle,
     host: Ipv4Addr,
 }
 
 impl Pinger {
-    /// A pinger. `ident` is seen by everybody: nothing may follow from it. The payload is the one that `ping` is known
-    /// for, the numbers of its bytes.
+    /// A pinger. `ident` is visible on the network, so no secret may follow from it. The payload is that of `ping`:
+    /// bytes that count up.
     pub fn new(ident: u16) -> Self {
         let mut payload = [0; PAYLOAD];
         for (byte, number) in payload.iter_mut().zip(8..) {
@@ -45,12 +45,12 @@ impl Pinger {
             icmp::PacketBuffer::new(records, alloc::vec![0; MESSAGE.saturating_mul(count)])
         };
         let mut socket = icmp::Socket::new(messages(ANSWERS), messages(1));
-        // The socket is new: nothing that `bind` would refuse.
+        // `bind` cannot fail: the socket is new.
         let _ = socket.bind(icmp::Endpoint::Ident(self.ident));
         self.sequence = self.sequence.wrapping_add(1);
         let request =
             Icmpv4Repr::EchoRequest { ident: self.ident, seq_no: self.sequence, data: &self.payload };
-        // There is room for just this message; an address that cannot be sent to gets no answer.
+        // There is room for this message; an invalid address gets no answer.
         if let Ok(room) = socket.send(request.buffer_len(), IpAddress::Ipv4(host)) {
             // The checksum is computed when the packet leaves.
             request.emit(&mut Icmpv4Packet::new_unchecked(room), &ChecksumCapabilities::ignored());
@@ -76,7 +76,7 @@ impl Question {
         sockets.set.get::<icmp::Socket<'_>>(self.socket).send_queue() == 0
     }
 
-    /// Whether the host has answered, with the request's identifier, number and payload.
+    /// Whether the host has answered with the request's identifier, number and payload.
     pub fn answered(&self, sockets: &mut Group, pinger: &Pinger) -> bool {
         let socket = sockets.set.get_mut::<icmp::Socket<'_>>(self.socket);
         (0..ANSWERS).any(|_| match socket.recv() {
@@ -85,7 +85,7 @@ impl Question {
         })
     }
 
-    /// Forgets the question.
+    /// Removes the request's socket.
     pub fn end(self, sockets: &mut Group) {
         drop(sockets.change().remove(self.socket));
     }

@@ -1,12 +1,12 @@
 //! Numbers that nobody outside can predict: a generator and keyed functions, both HMAC-SHA-256 (RFC 2104).
 //!
-//! They keep a peer on the network from guessing sequence numbers and identifiers. They are no source of keys for
-//! data: how good they are is decided by what they are seeded with. Nothing here prints what it holds.
+//! They keep peers from guessing sequence numbers and identifiers. Do not use them as keys for data: their quality is
+//! that of the seed. No type here prints its secrets.
 
 use core::fmt;
 use sha2::{Digest, Sha256};
 
-/// Bytes of a key, and of what a keyed function gives.
+/// Bytes of a key, and of a MAC.
 pub const KEY: usize = 32;
 /// Bytes of a block of SHA-256.
 const BLOCK: usize = 64;
@@ -22,8 +22,8 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// HMAC-SHA-256 of `parts`, one after the other. Callers tell their uses of one key apart by a first part, and give
-    /// parts of fixed lengths.
+    /// HMAC-SHA-256 of the concatenated `parts`. Callers use a different first part for each purpose, and parts of
+    /// fixed lengths.
     #[must_use]
     pub fn mac(&self, parts: &[&[u8]]) -> [u8; KEY] {
         let padded = |pad: u8| {
@@ -43,8 +43,8 @@ impl Key {
     }
 }
 
-/// A generator. After each number its key is replaced by one from which the earlier numbers do not follow, and the
-/// numbers do not show the key.
+/// A generator with backtracking resistance: after each number its key is replaced by one from which the earlier
+/// numbers do not follow. The numbers do not reveal the key.
 #[derive(Clone)]
 pub struct Generator {
     key: Key,
@@ -65,7 +65,7 @@ impl Generator {
         generator
     }
 
-    /// Mixes more entropy in. What was in it before is not lost, whatever `entropy` is.
+    /// Mixes more entropy in. Earlier entropy is not lost, whatever `entropy` is.
     pub fn stir(&mut self, entropy: &[u64]) {
         let mut words = Sha256::new();
         entropy.iter().for_each(|word| words.update(word.to_be_bytes()));
@@ -79,7 +79,7 @@ impl Generator {
         key
     }
 
-    /// A number.
+    /// The next number.
     pub fn word(&mut self) -> u64 {
         let Key(key) = self.key();
         key.first_chunk().map_or(0, |word| u64::from_be_bytes(*word))

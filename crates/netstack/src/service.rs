@@ -1,4 +1,4 @@
-//! What a service over the stack's sockets has to do, so that an image can add one to the echo service
+//! The trait of a service over the stack's sockets, which an image can add to the echo service
 //! ([`crate::stack::Stack::offer`]).
 
 pub use super::isn::Ends;
@@ -12,7 +12,7 @@ use smoltcp::iface::SocketSet;
 
 /// A service. Each method does a bounded amount of work and returns.
 pub trait Service {
-    /// Handles datagrams that have arrived. `own` is the configuration in force, `now` the time since the stack was
+    /// Handles datagrams that have arrived. `own` is the current configuration, `now` the time since the stack was
     /// made. Returns true if some datagrams have to wait for the next step.
     fn step_udp(
         &mut self,

@@ -1,4 +1,4 @@
-//! How the machine gets its IPv4 address, and what it got.
+//! The IPv4 configuration, and where it comes from.
 
 use super::ingress::is_station;
 use core::fmt;
@@ -8,16 +8,16 @@ use thiserror::Error;
 /// Where the address comes from: `ip=`, `gw=` of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Addressing {
-    /// Asked for by DHCP.
+    /// By DHCP.
     Dhcp,
-    /// Given.
+    /// A static configuration.
     Static(Settings),
 }
 
 /// An IPv4 configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Our address.
+    /// The machine's address.
     pub address: Ipv4Addr,
     /// Bits of the address that name the network.
     pub prefix: u8,
@@ -28,13 +28,13 @@ pub struct Settings {
 /// Why a configuration cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SettingsError {
-    /// Not an address of one machine: of a group, of everyone, of this machine alone, or the network's own.
+    /// Not an address of one machine, but multicast, broadcast, loopback, or the network's own.
     #[error("{0} cannot be the address of a machine")]
     Address(Ipv4Addr),
     /// Not 1 to 32 bits.
     #[error("/{0} is no prefix of an IPv4 address")]
     Prefix(u8),
-    /// Not an address of one machine, ours, or not in our network.
+    /// Not an address of one machine, the machine's own, or outside of its network.
     #[error("{0} cannot be reached as a gateway")]
     Gateway(Ipv4Addr),
 }
@@ -43,7 +43,7 @@ impl Settings {
     /// Whether a machine can work with this configuration.
     ///
     /// # Errors
-    /// The part that is wrong.
+    /// The wrong part.
     pub fn check(&self) -> Result<(), SettingsError> {
         if !(1..=32).contains(&self.prefix) {
             return Err(SettingsError::Prefix(self.prefix));
@@ -57,7 +57,7 @@ impl Settings {
         }
     }
 
-    /// Whether `host` is in our network.
+    /// Whether `host` is in the machine's network.
     #[must_use]
     pub fn is_local(&self, host: Ipv4Addr) -> bool {
         (host.to_bits() ^ self.address.to_bits()) & self.mask() == 0
@@ -70,8 +70,8 @@ impl Settings {
             && !self.is_of_the_network(gateway)
     }
 
-    /// Whether `host` means everyone in our network, or the network itself (RFC 1122, section 3.2.1.3). A network of
-    /// one or two machines has no such addresses (RFC 3021).
+    /// Whether `host` is the broadcast address or the address of the network itself (RFC 1122, section 3.2.1.3). A
+    /// network of one or two machines has no such addresses (RFC 3021).
     pub(super) fn is_of_the_network(&self, host: Ipv4Addr) -> bool {
         let part = host.to_bits() & !self.mask();
         self.prefix < 31 && self.is_local(host) && (part == 0 || part == !self.mask())

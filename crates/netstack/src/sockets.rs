@@ -1,13 +1,13 @@
-//! The stack's sockets by protocol, and which of them may have something to do. `smoltcp` visits each socket of a set
-//! for each frame that comes or leaves and whenever it is asked when it is due: sockets of a protocol for which
-//! nothing has come, changed or become due are in a set of their own, which is left alone.
+//! The stack's sockets by protocol, and which of them may have work. `smoltcp` visits every socket of a set for each
+//! frame, and each time it computes a due time. So each protocol has its own set, which is skipped while nothing
+//! arrived, changed or became due.
 
 use super::ingress::Kind;
 use smoltcp::iface::{Interface, PollResult, SocketSet};
 use smoltcp::phy::Device;
 use smoltcp::time::Instant;
 
-/// Frames sent for each socket, at most, in one [`Sockets::send`].
+/// Most frames sent for each socket in one [`Sockets::send`].
 const ROUNDS: usize = 32;
 
 /// All sockets of the stack.
@@ -23,17 +23,17 @@ pub struct Sockets {
 /// The sockets of one protocol.
 pub struct Group {
     pub(super) set: SocketSet<'static>,
-    /// Something has come for them, or was changed.
+    /// A frame arrived for them, or a socket was changed.
     active: bool,
     due: Due,
 }
 
-/// When sockets without anything new have something to do: a timer, or what could not be sent so far.
+/// When inactive sockets have work: a timer, or a frame that could not be sent.
 #[derive(Clone, Copy)]
 enum Due {
-    /// To be found out.
+    /// Not computed yet.
     Unknown,
-    /// Then, or never.
+    /// At this time; `None`: never.
     At(Option<Instant>),
 }
 
@@ -42,18 +42,18 @@ impl Group {
         Self { set: SocketSet::new(alloc::vec::Vec::new()), active: true, due: Due::Unknown }
     }
 
-    /// The sockets, to be changed; the next step polls all of them.
+    /// The sockets, mutable; the next step polls all of them.
     pub fn change(&mut self) -> &mut SocketSet<'static> {
         self.active = true;
         &mut self.set
     }
 
-    /// Whether there may be something to do for the sockets.
+    /// Whether the sockets may have work.
     pub(super) fn is_active(&self) -> bool {
         self.active
     }
 
-    /// When the sockets have something to do: long ago if now.
+    /// When the sockets have work; time 0 means now.
     fn due(&mut self, interface: &mut Interface, now: Instant) -> Option<Instant> {
         if self.active {
             return Some(Instant::ZERO);
@@ -68,7 +68,7 @@ impl Group {
 }
 
 impl Sockets {
-    /// None.
+    /// No sockets.
     pub(super) fn new() -> Self {
         Self { udp: Group::new(), tcp: Group::new(), icmp: Group::new() }
     }
@@ -77,14 +77,14 @@ impl Sockets {
         [&mut self.udp, &mut self.tcp, &mut self.icmp]
     }
 
-    /// Marks all sockets active: what they all depend on has changed.
+    /// Marks all sockets active, after a change that concerns all of them.
     pub(super) fn change_all(&mut self) {
         for group in self.all() {
             group.active = true;
         }
     }
 
-    /// Finds out which sockets are due.
+    /// Marks the groups active that are due.
     pub(super) fn begin(&mut self, interface: &mut Interface, now: Instant) {
         for group in self.all() {
             group.active = group.due(interface, now).is_some_and(|due| due <= now);
@@ -97,7 +97,7 @@ impl Sockets {
             Kind::Tcp => self.tcp.change(),
             Kind::Udp => self.udp.change(),
             Kind::Arp => {
-                // Whoever waits for an address has it now.
+                // Every socket may have waited for this address.
                 self.change_all();
                 &mut self.icmp.set
             }
@@ -105,8 +105,8 @@ impl Sockets {
         }
     }
 
-    /// Sends what sockets have to send, a frame of each in turn, as far as the device takes it. `left` says of UDP
-    /// that more was there to be done than could be.
+    /// Sends the sockets' frames, one of each in turn, as far as the device accepts them. `left`: some UDP datagrams
+    /// wait for the next step.
     pub(super) fn send(
         &mut self,
         interface: &mut Interface,
@@ -131,7 +131,7 @@ impl Sockets {
         self.udp.active = left;
     }
 
-    /// When the first socket has something to do: long ago if now, `None` if never by itself.
+    /// When the first socket has work: time 0 means now, `None` never without a new frame.
     pub(super) fn due(&mut self, interface: &mut Interface, now: Instant) -> Option<Instant> {
         self.all().into_iter().filter_map(|group| group.due(interface, now)).min()
     }

@@ -1,4 +1,5 @@
-//! The network stack over a [`Link`]: one bounded step, and what repeats it: to get an address, to ping, to serve.
+//! The network stack over a [`Link`]: one bounded step ([`Stack::poll`]), and loops around it that get an address, ping
+//! and serve.
 
 use super::dhcp::{self, LeaseError};
 use super::echo::{Echo, EchoCounters};
@@ -25,10 +26,10 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Ci
 use virtio_pci::net::features::MIN_MTU;
 use virtio_pci::net::link::Link;
 
-/// Frames received, at most, in one [`Stack::poll`].
+/// Most frames received in one [`Stack::poll`].
 const FRAMES_PER_POLL: usize = 64;
 
-/// What has happened so far.
+/// Counters of the stack and its services.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames between link and stack.
@@ -82,7 +83,7 @@ impl<L: Link> Stack<L> {
         }
         let mut phy = Phy::new(link, random.key());
         let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac.0)));
-        // Nothing that leaves this machine depends on it: see `isn` and `dhcp`.
+        // Nothing on the wire depends on this seed: see `isn` and `dhcp`.
         config.random_seed = random.word();
         let mut time = StackTime::new(clock);
         let interface = Interface::new(config, &mut phy, time.instant(clock));
@@ -109,7 +110,7 @@ impl<L: Link> Stack<L> {
         &mut self.phy.link
     }
 
-    /// The configuration in force.
+    /// The current configuration.
     #[must_use]
     pub fn settings(&self) -> Option<Settings> {
         self.phy.settings
@@ -118,7 +119,7 @@ impl<L: Link> Stack<L> {
     /// The gateway, if the network has one.
     ///
     /// # Errors
-    /// No address, or a gateway by DHCP that cannot be used: what was to be done with it cannot be done.
+    /// No address, or an unusable gateway from the DHCP server.
     pub fn gateway(&self) -> Result<Option<Ipv4Addr>, StackError<L::Error>> {
         let settings = self.phy.settings.ok_or(StackError::NotConfigured)?;
         match self.dhcp.as_ref().and_then(|dhcp| dhcp.client.bad_gateway()) {
@@ -127,13 +128,13 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// Whether the link was up when last looked at.
+    /// Whether the link was up at the last poll.
     #[must_use]
     pub fn link_up(&self) -> bool {
         self.link_state.up
     }
 
-    /// What has happened so far.
+    /// Counters of the stack and its services.
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters {
@@ -148,7 +149,7 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// One bounded step: takes what has arrived, answers, sends what is due.
+    /// One bounded step: processes received frames, runs the services, sends what is due.
     ///
     /// # Errors
     /// The link is gone.
@@ -180,7 +181,7 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// Forgets the sequence numbers of connections that are over, before there are too many.
+    /// Removes ended connections from the table of sequence numbers, before it is full.
     fn forget_connections(&mut self) {
         if !self.phy.numbers.is_half_full() {
             return;
@@ -199,7 +200,7 @@ impl<L: Link> Stack<L> {
         });
     }
 
-    /// Has the services do what they can; true when datagrams have to wait.
+    /// Runs the services; true if datagrams have to wait.
     fn serve_sockets(&mut self) -> bool {
         let mut left = false;
         if self.sockets.udp.is_active() {
@@ -221,7 +222,7 @@ impl<L: Link> Stack<L> {
         left
     }
 
-    /// Sees to it that whoever asks for a connection finds a socket.
+    /// Makes sure that a new connection finds a listening socket.
     fn make_room(&mut self) {
         let Some(asker) = self.phy.asked.take() else { return };
         self.echo.make_room(&mut self.sockets.tcp.set, asker);
@@ -233,7 +234,7 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// Connections may be over by what has come, by a timer, or by what was sent.
+    /// Makes sockets of ended connections listen again.
     fn listen(&mut self) {
         self.echo.listen(&mut self.sockets.tcp.set);
         for service in &mut self.services {
@@ -277,7 +278,7 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// Gets an address: a lease within `wait`, or at once the static one.
+    /// Gets an address: a DHCP lease within `wait`, or at once the static one.
     ///
     /// # Errors
     /// No usable lease in time, or the link is gone.
@@ -315,7 +316,7 @@ impl<L: Link> Stack<L> {
         self.dhcp.as_ref().and_then(|dhcp| dhcp.client.refused)
     }
 
-    /// Sends one echo request to `host` and returns the time from its leaving to its answer.
+    /// Sends one echo request to `host` and returns the round-trip time.
     ///
     /// # Errors
     /// No address, no route, no answer within `wait`, or the link is gone.
@@ -338,7 +339,7 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// The time to the answer, or whether the question was sent at all.
+    /// The round-trip time; without an answer, whether the request was sent at all.
     fn wait_for_answer(
         &mut self,
         question: &Question,
@@ -362,7 +363,8 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// Answers ARP, ICMP, UDP and TCP until `wait` has passed or `stop`, which is given the stack after each step, says so.
+    /// Serves ARP, ICMP, UDP and TCP until `wait` has passed or `stop` returns true. `stop` gets the stack after each
+    /// step.
     ///
     /// # Errors
     /// The link is gone.
@@ -381,9 +383,9 @@ impl<L: Link> Stack<L> {
         }
     }
 
-    /// Gives the CPU up until a frame arrives or something is due. True when the wait is over.
+    /// Cedes the CPU until a frame arrives or something is due. True if the wait is over.
     fn rest(&mut self, clock: &impl Clock, deadline: &mut Deadline) -> bool {
-        // Frames that the last step left for this one will not be announced again.
+        // No interrupt announces the frames that the last step left over.
         if self.phy.is_exhausted() {
             return deadline.expired(clock);
         }
@@ -404,7 +406,7 @@ impl<L: Link> Stack<L> {
         over
     }
 
-    /// Gives the DHCP client what has come, and sends what it has to say.
+    /// Runs the DHCP client, and applies its leases.
     fn follow_dhcp(&mut self) {
         let Some(dhcp) = &mut self.dhcp else { return };
         for event in dhcp.step(&mut self.sockets.udp, self.phy.settings, self.time.elapsed) {
@@ -421,7 +423,7 @@ impl<L: Link> Stack<L> {
         self.withdraw();
         let network = Ipv4Cidr::new(settings.address, settings.prefix);
         self.interface.update_ip_addrs(|addresses| {
-            // There is room: the list was emptied just now.
+            // There is room: the list is empty.
             let _ = addresses.push(IpCidr::Ipv4(network));
         });
         if let Some(gateway) = settings.gateway {

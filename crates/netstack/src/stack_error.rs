@@ -19,26 +19,26 @@ pub enum StackError<E> {
     Mtu(u16),
     /// The configuration asked for cannot work.
     Settings(SettingsError),
-    /// No usable lease came within the time; whether the cable was in, and what a server offered last.
+    /// No usable lease within the time.
     NoLease {
-        /// How long was waited.
+        /// How long the stack waited.
         waited: Duration,
         /// Whether the link was up at the end.
         link_up: bool,
-        /// What was wrong with the last lease, if one came.
+        /// Why the last lease was refused, if there was one.
         refused: Option<LeaseError>,
     },
     /// The machine has no address yet.
     NotConfigured,
-    /// Neither in our network nor behind a gateway.
+    /// Neither in the machine's network nor behind a gateway.
     NoRoute(Ipv4Addr),
     /// No answer within the time.
     NoAnswer {
-        /// Who was asked.
+        /// The host that was pinged.
         host: Ipv4Addr,
-        /// How long was waited.
+        /// How long the stack waited.
         waited: Duration,
-        /// Whether the question left this machine, that is, the next hop's hardware address is known.
+        /// Whether the request was sent, which needs the next hop's hardware address.
         sent: bool,
     },
 }

@@ -1,4 +1,4 @@
-//! The time that the stack works by.
+//! The stack's time.
 
 use core::time::Duration;
 use papr::clock::{Clock, duration};
@@ -6,13 +6,13 @@ use smoltcp::time::Instant;
 
 /// Most time that passes for the stack between two polls, whatever the host does to the clock or to the machine.
 ///
-/// `smoltcp` measures round trips in milliseconds and takes seven times one in 32 bits: a week is too long. What is
-/// unanswered is sent again after a minute at most, and is then no longer measured. In the image arithmetic wraps, and
-/// a longer round trip would do no more than choose some time from 1 s to 60 s after which segments are sent again.
+/// `smoltcp` measures round trips in milliseconds and multiplies one by seven in 32 bits, so a week is too long. An
+/// unanswered segment is sent again after a minute at most, and is then not measured any more. In the image arithmetic
+/// wraps, and a longer round trip would only choose a retransmission timeout from 1 s to 60 s.
 const LONGEST_STEP: Duration = Duration::from_secs(60);
 
-/// The stack's own time: from 0, never backwards and never by more than a minute, whatever the clock does. What a
-/// clock that leapt is ahead is caught up with at the next polls, so that leases and connections still end.
+/// The stack's own time: from 0, never backwards and never by more than a minute, whatever the clock does. After a
+/// clock leapt forward, the next polls catch up, so that leases and connections still end.
 pub(super) struct StackTime {
     start: u64,
     pub elapsed: Duration,
@@ -24,12 +24,12 @@ impl StackTime {
         Self { start: clock.now(), elapsed: Duration::ZERO }
     }
 
-    /// The time now, as `smoltcp` wants it.
+    /// The current time, in `smoltcp`'s type.
     pub fn instant(&mut self, clock: &impl Clock) -> Instant {
         let elapsed = duration(clock, clock.now().saturating_sub(self.start));
         let most = self.elapsed.saturating_add(LONGEST_STEP);
         self.elapsed = elapsed.clamp(self.elapsed, most);
-        // Centuries from the end of the type, so that no sum of the stack's wraps.
+        // Keeps centuries to the end of the type, so that no sum of the stack wraps.
         Instant::from_micros(i64::try_from(self.elapsed.as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 4))
     }
 }

@@ -28,9 +28,9 @@ pub const MAX_ERRORS: usize = 8;
 /// What a command line says, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parsed<'a> {
-    /// The options; those not given, and those in error, have their defaults.
+    /// The options; an option that is not given, or wrong, has its default.
     pub options: Options,
-    /// The words that cannot be followed, in order, the first [`MAX_ERRORS`] of them.
+    /// The first [`MAX_ERRORS`] wrong words, in order.
     pub errors: ArrayVec<CmdlineError<'a>, MAX_ERRORS>,
     /// Number of further errors.
     pub errors_left_out: usize,
@@ -51,8 +51,8 @@ struct Word<'a> {
     value: Option<&'a [u8]>,
 }
 
-/// Reads a command line as the product does: words between blanks, each `option=value`, up to the first NUL. Of an
-/// option given twice the later value counts.
+/// Reads a command line as the product does: words between blanks, each `option=value`, up to the first NUL. If an
+/// option is given twice, the later value counts.
 #[must_use]
 pub fn parse(line: &[u8]) -> Parsed<'_> {
     parse_with(line, &mut ())
@@ -101,7 +101,7 @@ fn apply<'a>(
         return Err(extra::unknown_option(word.option));
     }
     let value = word.value.filter(|value| !value.is_empty()).ok_or(Fault::NoValue)?;
-    // A value that is not UTF-8 is of no form that is expected below.
+    // Replace a value that is not UTF-8 by one that no option accepts.
     let value = core::str::from_utf8(value).unwrap_or("\0");
     if is_extra {
         return extra.set(word.option, value);

@@ -1,4 +1,5 @@
-//! Whether memory may be cleared a cache block at a time (`dcbz`): only where a block is what the loops were written for.
+//! Whether memory may be cleared by cache block (`dcbz`): only if a block has the size for which the loops were
+//! written.
 
 use thiserror::Error;
 
@@ -8,22 +9,22 @@ pub const BLOCK: usize = 128;
 /// Why memory is cleared word by word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unusual {
-    /// The tree does not say how long a block is.
+    /// The tree does not state the size of a block.
     #[error("the tree does not say how long a data cache block is")]
     Unsaid,
     /// The tree states this size in bytes.
     #[error("the tree says that a data cache block has {0} bytes")]
     Said(u32),
-    /// One `dcbz` has cleared so many bytes.
+    /// One `dcbz` cleared this many bytes.
     #[error("dcbz clears {0} bytes")]
     Cleared(usize),
 }
 
-/// Judges what the tree says (`d-cache-block-size` of the processor that booted) and what one `dcbz` did, since the tree
-/// is the host's: a block longer than the loops think would clear what lies beside.
+/// Checks the tree (`d-cache-block-size` of the boot processor) and the effect of one `dcbz`. The host chooses the
+/// tree, and a larger block would clear neighbouring memory.
 ///
 /// # Errors
-/// Why not.
+/// Why memory must be cleared word by word.
 pub fn clears_by_blocks(said: Option<u32>, cleared: usize) -> Result<(), Unusual> {
     match (said, cleared) {
         (_, cleared) if cleared != BLOCK => Err(Unusual::Cleared(cleared)),

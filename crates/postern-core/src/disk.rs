@@ -1,4 +1,4 @@
-//! The disk jobs of `run=`: digest, pattern, verify, and one disk shared out among all CPUs.
+//! The disk jobs of `run=`: digest, pattern, verify, and one disk partitioned among all CPUs.
 
 pub mod jobs;
 pub mod partition;

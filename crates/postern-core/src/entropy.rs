@@ -1,26 +1,27 @@
-//! Where random numbers start from: the CPU's own generator (`darn`), with the timebase mixed in. The hypervisor is
-//! never asked: its numbers are its own to choose. What its devices (virtio-rng) give is mixed in as well: it can only
-//! add, and a secure guest counts it for nothing.
+//! The seed of random numbers: the CPU's own generator (`darn`), with the timebase mixed in. No hypercall for random
+//! numbers is made, because the hypervisor would choose them. Bytes of its devices (virtio-rng) are mixed in as well:
+//! they can only add entropy, and a secure guest does not count them.
 
 use alloc::vec::Vec;
 use core::fmt;
 use netstack::random::Generator;
 use papr::clock::Clock;
 
-/// Words of the CPU's generator that a start takes, and a later stir.
+/// Words of the CPU's generator for the seed, and for a later reseed.
 const START: usize = 8;
 const LATER: usize = 2;
 /// `darn` may fail a few times in a row on a healthy machine (Power ISA 3.0B, book I 3.3.9: all ones).
 const TRIES: usize = 16;
-/// Looks at the timebase: the time between two of them varies a little.
+/// Samples of the timebase: the time between two of them varies a little.
 const SAMPLES: usize = 64;
 
-/// What the numbers are good for.
+/// The quality of the seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quality {
     /// The CPU's generator answered.
     Darn,
-    /// The generator gave nothing, or always the same number. Only times are left, which the host can guess.
+    /// The generator gave nothing, or always the same number. Only samples of the timebase are left, which the host can
+    /// guess.
     Weak,
 }
 
@@ -33,14 +34,14 @@ impl fmt::Display for Quality {
     }
 }
 
-/// Everything that the numbers were started from.
+/// All sources of the seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sources {
-    /// The CPU.
+    /// The CPU's generator.
     pub quality: Quality,
-    /// Whether a device of the host's gave bytes.
+    /// Whether a device gave bytes.
     pub host: bool,
-    /// Whether the host may know the numbers: that of an ordinary guest.
+    /// Whether the host may know the numbers: true in a normal guest.
     pub host_trusted: bool,
 }
 
@@ -63,7 +64,7 @@ pub struct Entropy {
 }
 
 impl Entropy {
-    /// Gathers what there is. `darn` gives a conditioned number, or none right now.
+    /// Seeds from all sources of the CPU. `darn` returns a conditioned number, or `None` if there is none right now.
     pub fn gather(darn: &mut dyn FnMut() -> Option<u64>, clock: &impl Clock) -> Self {
         let mut words = words(START, darn);
         let first = words.first().copied();
@@ -76,26 +77,26 @@ impl Entropy {
         Self { generator: Generator::new(&words), quality, host: false }
     }
 
-    /// What the numbers were started from.
+    /// The quality of the seed.
     #[must_use]
     pub fn quality(&self) -> Quality {
         self.quality
     }
 
-    /// [`Self::quality`], and what the host gave since. `host_trusted` in an ordinary guest.
+    /// [`Self::quality`], and whether the host gave bytes since. `host_trusted`: this is a normal guest.
     #[must_use]
     pub fn sources(&self, host_trusted: bool) -> Sources {
         Sources { quality: self.quality, host: self.host, host_trusted }
     }
 
-    /// Mixes in bytes that the host chose, or may know.
+    /// Mixes in bytes that the host chose or may know.
     pub fn stir_from_host(&mut self, bytes: &[u8]) {
         let words: Vec<u64> = bytes.chunks(8).map(word).collect();
         self.generator.stir(&words);
         self.host |= !bytes.is_empty();
     }
 
-    /// A generator of its own for somebody, after fresh numbers were mixed in.
+    /// Mixes in new numbers, and returns an independent generator.
     pub fn fork(&mut self, darn: &mut dyn FnMut() -> Option<u64>, clock: &impl Clock) -> Generator {
         let mut words = words(LATER, darn);
         words.push(clock.now());

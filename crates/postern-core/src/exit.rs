@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-/// Why the run ended. The numbers are a protocol with whoever started the machine (`docs/exit-codes.md`):
-/// one is never given a second meaning. 1 is left to the runner itself.
+/// Why the run ended. The numbers are a protocol with the program that started the machine (`docs/exit-codes.md`): none
+/// ever gets a second meaning. 1 belongs to the runner itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {
@@ -19,9 +19,9 @@ pub enum ExitStatus {
     PoolNotShared = 5,
     /// A device that was asked for is missing, refused or broken, or its I/O failed.
     DeviceFailed = 6,
-    /// Data came back other than it was written.
+    /// Data did not read back as written.
     VerificationFailed = 7,
-    /// An exception that nobody handles.
+    /// An unexpected exception.
     UnexpectedException = 8,
     /// A panic.
     Panic = 9,
@@ -32,7 +32,7 @@ pub enum ExitStatus {
     /// The CPU is older than POWER9, or the hypervisor refused what every pseries offers: little-endian interrupts,
     /// radix translation.
     PlatformRefused = 12,
-    /// A CPU stands still with what the others need.
+    /// Another CPU does not release a lock that this one needs to go on.
     CpuStopped = 13,
     /// A test of `test=` failed.
     TestFailed = 14,
@@ -63,7 +63,7 @@ impl ExitStatus {
         self as u8
     }
 
-    /// Whether the machine is to be powered off as one that has done its work.
+    /// Whether the run counts as successful.
     #[must_use]
     pub const fn is_success(self) -> bool {
         matches!(self, Self::Done)
@@ -76,7 +76,7 @@ impl ExitStatus {
     }
 }
 
-/// What a status means to whoever reads it in docs/exit-codes.md.
+/// The explanation of a status in docs/exit-codes.md.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation {
     /// The status.

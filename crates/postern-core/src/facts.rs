@@ -1,4 +1,4 @@
-//! Facts: what a run says to a script, in plain lines `postern: key=value`.
+//! Facts: what a run tells a script, in lines `postern: key=value`.
 //!
 //! This is the one list of keys. The code that states a fact names its row; docs/guest-contract.md and docs/help.txt
 //! have lists that `make lists` generates from it; the boot tests compare each line that a guest prints with it.

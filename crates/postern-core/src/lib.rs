@@ -1,8 +1,8 @@
-//! The decisions of the Postern kernel that belong to no library: is this a secure VM, what does the command line ask
-//! for, which rights has a page, what does the run come to, and what do the jobs of `run=` do with a disk.
+//! The decisions of the Postern kernel that belong to no other library: whether this is a secure VM, what the command
+//! line asks for, which rights a page has, how a run ends, and what the disk jobs of `run=` do.
 //!
-//! No assembly. What touches the machine is behind the traits of [`papr::platform`]. A word from outside (command line,
-//! tree, status code) is an allegation until code of this crate has checked it.
+//! No assembly: the machine is behind the traits of [`papr::platform`]. Input from outside (command line, tree, status
+//! codes) is untrusted until code of this crate has validated it.
 //!
 //! ```
 //! // A word that nobody knows is refused by name.

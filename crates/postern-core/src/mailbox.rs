@@ -1,5 +1,5 @@
-//! Handing a value to a CPU that sleeps until it is woken. `loom_tests.rs` tries every order in which two
-//! CPUs can do this.
+//! A mailbox: sends a value to a CPU that sleeps until it is woken. `loom_tests.rs` tries every interleaving of two
+//! CPUs.
 
 use core::sync::atomic::Ordering;
 use papr::clock::Clock;
@@ -12,23 +12,23 @@ mod loom_tests;
 /// A place for one value that another CPU sends.
 pub type Slot<T> = Lock<Option<T>>;
 
-/// Hands `value` over to a CPU that is in [`next`], and wakes it. In this order: a CPU that was woken before the
-/// value is there looks, finds nothing, and sleeps over it.
+/// Sends `value` to a CPU that waits in [`recv`], and then wakes it. The order matters: a CPU that wakes before the
+/// value is there would find nothing and sleep again.
 ///
 /// # Errors
-/// A CPU stands still with the slot: the value is dropped.
-pub fn post<T>(slot: &Slot<T>, clock: &impl Clock, value: T, wake: impl FnOnce()) -> Result<(), Stuck> {
+/// Another CPU does not release the slot: the value is dropped.
+pub fn send<T>(slot: &Slot<T>, clock: &impl Clock, value: T, wake: impl FnOnce()) -> Result<(), Stuck> {
     *slot.take(clock)? = Some(value);
     wake();
     Ok(())
 }
 
-/// Waits for a value. `sleep` gives this CPU up until it is woken, and returns at once if that has happened since it
-/// last returned; `None` when it answers that the wait is over.
+/// Waits for a value. `sleep` cedes this CPU until it is woken, or returns at once if that has happened since its last
+/// return. `None` if `sleep` returned false, which ends the wait.
 ///
 /// # Errors
-/// Another CPU stands still with the slot: nothing comes any more.
-pub fn next<T>(
+/// Another CPU does not release the slot: no value comes any more.
+pub fn recv<T>(
     slot: &Slot<T>,
     clock: &impl Clock,
     mut sleep: impl FnMut() -> bool,
@@ -43,7 +43,7 @@ pub fn next<T>(
     }
 }
 
-/// What is there, if something is. The slot is free again before anything is done with it.
+/// Takes the value, if there is one. The slot is free again before the caller uses the value.
 fn poll<T>(slot: &Slot<T>, clock: &impl Clock) -> Result<Option<T>, Stuck> {
     Ok(slot.take(clock)?.take())
 }
@@ -52,38 +52,37 @@ const AWAITED: u64 = 0;
 const HERE: u64 = 1;
 const MISSED: u64 = 2;
 
-/// Whether a CPU that was started comes while it is waited for. One that comes later is not let in: it was counted as
-/// missing.
+/// Whether a started CPU arrives in time. A CPU that arrives later is not used: it was counted as missing.
 #[derive(Debug)]
 pub struct Arrival(AtomicU64);
 
 impl Arrival {
-    /// An empty mailbox.
+    /// The CPU has not arrived yet.
     #[must_use]
     #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self(AtomicU64::new(AWAITED))
     }
 
-    /// An empty mailbox.
+    /// The CPU has not arrived yet.
     #[must_use]
     #[cfg(loom)]
     pub fn new() -> Self {
         Self(AtomicU64::new(AWAITED))
     }
 
-    /// The CPU is here. False when it comes too late, or somebody came in its place.
+    /// Called by the CPU when it arrives. False if it is too late, or if another CPU arrived in its place.
     #[must_use]
     pub fn arrive(&self) -> bool {
         self.0.compare_exchange(AWAITED, HERE, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
-    /// Whether the value has arrived.
+    /// Whether the CPU has arrived.
     pub fn is_here(&self) -> bool {
         self.0.load(Ordering::Acquire) == HERE
     }
 
-    /// Ends the wait. False when the value has arrived at the last moment.
+    /// Ends the wait. False if the CPU arrived at the last moment.
     #[must_use]
     pub fn miss(&self) -> bool {
         self.0.compare_exchange(AWAITED, MISSED, Ordering::Relaxed, Ordering::Acquire).is_ok()
@@ -110,7 +109,7 @@ mod tests {
     #[test]
     fn value_that_is_there_is_taken_without_sleeping() {
         let (slot, clock) = (slot(Some(7)), Model::new(false));
-        assert_eq!(next(&slot, &clock, || panic!("slept")), Ok(Some(7)));
+        assert_eq!(recv(&slot, &clock, || panic!("slept")), Ok(Some(7)));
         assert_eq!(poll(&slot, &clock), Ok(None));
     }
 
@@ -118,7 +117,7 @@ mod tests {
     fn value_is_there_when_its_reader_is_woken() {
         let (slot, clock) = (slot(None), Model::new(false));
         let woken = Cell::new(false);
-        let posted = post(&slot, &clock, 7, || {
+        let posted = send(&slot, &clock, 7, || {
             woken.set(true);
             assert_eq!(poll(&slot, &clock), Ok(Some(7)));
         });
@@ -129,13 +128,13 @@ mod tests {
     fn wait_that_is_over_ends_and_looks_once_more() {
         let (slot, clock) = (slot(None), Model::new(false));
         let mut cedes = 0;
-        let waited = next(&slot, &clock, || {
+        let waited = recv(&slot, &clock, || {
             cedes += 1;
             cedes < 3
         });
         assert_eq!((waited, cedes), (Ok(None), 3));
-        let late = next(&slot, &clock, || {
-            post(&slot, &clock, 7, || ()).unwrap();
+        let late = recv(&slot, &clock, || {
+            send(&slot, &clock, 7, || ()).unwrap();
             false
         });
         assert_eq!(late, Ok(Some(7)));
@@ -156,9 +155,9 @@ mod tests {
         case!("LCK-03", Fail);
         let (slot, clock) = (slot(None), Model::new(false));
         let held = slot.take(&clock).unwrap();
-        let posted = post(&slot, &clock, 7, || panic!("woken for nothing"));
+        let posted = send(&slot, &clock, 7, || panic!("woken for nothing"));
         assert_eq!(posted, Err(Stuck("slot")));
-        let waited = next(&slot, &clock, || panic!("sleeps over what will never come"));
+        let waited = recv(&slot, &clock, || panic!("sleeps over what will never come"));
         assert_eq!(waited, Err(Stuck("slot")));
         drop(held);
     }

@@ -1,5 +1,5 @@
-//! `run=monitor`: what is typed becomes keys, keys become a line, a line becomes a command. The host types, and may type
-//! anything: nothing here grows, waits or panics.
+//! `run=monitor`: typed bytes become keys, keys become a line, a line becomes a command. The host may type anything:
+//! nothing here grows, waits or panics.
 
 pub mod commands;
 pub mod editor;

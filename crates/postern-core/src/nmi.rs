@@ -1,9 +1,9 @@
 //! System reset and machine check through handlers that were registered by `ibm,nmi-register`.
 //!
-//! The handler finds in r3 the address of a place in the RTAS area: the interrupted r3 in eight big-endian bytes,
-//! then the head of an error log, which for a system reset is 0 (PAPR+ 7.3.14; QEMU `hw/ppc/spapr_events.c` and
-//! `spapr.c`). The published ultravisor makes that place for a machine check only; at a system reset r3 is the
-//! interrupted one (`core/uvcall.c`). So r3 is an allegation, looked at before it is followed.
+//! The handler finds in r3 the address of a place in the RTAS area: the interrupted r3 in eight big-endian bytes, then
+//! the head of an error log, which for a system reset is 0 (PAPR+ 7.3.14; QEMU `hw/ppc/spapr_events.c` and `spapr.c`).
+//! The published ultravisor makes that place for a machine check only; at a system reset r3 is the interrupted one
+//! (`core/uvcall.c`). So r3 is untrusted, and is checked before it is used as a pointer.
 
 use core::fmt;
 use papr::addr::{Gpa, GpaRange};
@@ -11,8 +11,8 @@ use papr::addr::{Gpa, GpaRange};
 /// Bytes that are read: the interrupted r3, and the head of the error log.
 pub const SAVED_BYTES: usize = 16;
 
-/// Where the interrupted r3 lies when r3 points to it. A pointer to anything but the RTAS area is none: to read what
-/// a host points at would print private memory for it.
+/// The address of the saved r3, if r3 points into the RTAS area. Any other pointer is ignored: reading it could print
+/// private memory to the host.
 #[must_use]
 pub fn place(r3: u64, rtas: GpaRange) -> Option<Gpa> {
     let at = Gpa(r3);

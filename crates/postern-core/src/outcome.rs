@@ -1,10 +1,10 @@
-//! How a run that reached its work ends: the one place that makes an exit status of what was asked for and what was
-//! done. A run that ends before has a reason of its own.
+//! How a run that reached its work ends: the one place that derives the exit status from what was asked for and what
+//! was done. A run that ends earlier has its own status.
 
 use crate::exit::ExitStatus;
 use core::fmt;
 
-/// What `run=` asked for, in pieces (a disk to be read, a card to get an address), and how they ended.
+/// The pieces of work that `run=` asked for (read a disk, get an address for a card), and how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     asked: u64,
@@ -13,8 +13,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Counts one piece of work that was asked for, and how it ended. A failure without a failing status is one of a
-    /// device.
+    /// Counts one piece of work and how it ended. An error with status `Done` counts as a device failure.
     pub fn note(&mut self, ended: Result<(), ExitStatus>) {
         self.asked = self.asked.saturating_add(1);
         match ended {
@@ -67,7 +66,7 @@ fn worse(one: Option<ExitStatus>, other: Option<ExitStatus>) -> Option<ExitStatu
 /// What the host can reach besides the pool, as read back from the DMA windows at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposure {
-    /// An ordinary guest: all its memory is the host's.
+    /// A normal guest: the host sees all its memory.
     Ordinary,
     /// The host can reach this many pages of a secure guest outside the pool; it has to be 0.
     Pages(u64),

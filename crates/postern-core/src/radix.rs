@@ -1,4 +1,4 @@
-//! Radix translation: which bits a mapping has, and the tree that holds it.
+//! Radix translation: the bits of a mapping, and the tree that holds it.
 
 mod entry;
 mod tree;

@@ -1,7 +1,7 @@
-//! Are we a secure VM? One decision, made before the pool exists, by the guest alone.
+//! Decides whether this is a secure VM: once, before the pool exists, by the guest alone.
 //!
-//! MSR\[S\] is the authority. The tree and the command line can only ask for UV_ESM; neither can make a
-//! secure guest behave as an ordinary one, because then a host could switch the bounce pool off.
+//! MSR\[S\] is the authority. The tree and the command line can only request UV_ESM. Neither can make a secure guest
+//! behave as a normal one, because then a host could turn the bounce buffer off.
 
 use core::fmt;
 use thiserror::Error;
@@ -17,26 +17,26 @@ pub enum SvmOption {
     Emulated,
 }
 
-/// What is known when the decision is made.
+/// The input of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// MSR\[S\], which only hardware sets.
     pub msr_s: bool,
-    /// The tree has a root child `ibm,ultravisor`, compatible `ibm,ultravisor`: the mark of an emulation.
+    /// The tree has a root child `ibm,ultravisor`, compatible `ibm,ultravisor`, by which an emulation announces itself.
     /// On real machines only the host's tree has that node, never a guest's.
     pub marker: bool,
     /// `svm=`, when given.
     pub svm: Option<SvmOption>,
-    /// This entry is the one after a UV_ESM that this image issued.
+    /// The kernel was entered after a UV_ESM that this image issued.
     pub esm_done: bool,
 }
 
-/// What stands behind secure mode.
+/// What makes the guest secure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SecureKind {
     /// MSR\[S\] is set: the ultravisor keeps memory private.
     Hardware,
-    /// An emulated ultravisor answers, and nothing is confidential.
+    /// An emulated ultravisor answers; nothing is confidential.
     Emulated,
 }
 
@@ -75,14 +75,14 @@ pub enum Plan {
     Normal,
     /// The guest is secure: go on as a secure VM.
     Secure(SecureKind),
-    /// Issue UV_ESM; should it fail, stop.
+    /// Issue UV_ESM; stop if it fails.
     EnterEsm,
-    /// Stop: going on would mean to run as if private without being it.
+    /// Stop: the guest would run as if its memory were private when it is not.
     Halt(Contradiction),
 }
 
 impl Plan {
-    /// The mode to go on in; `None` when the boot does not go on as it is.
+    /// The mode to go on in; `None` if the boot does not go on.
     #[must_use]
     pub const fn mode(self) -> Option<Mode> {
         match self {
@@ -93,13 +93,13 @@ impl Plan {
     }
 }
 
-/// Why the platform cannot be believed.
+/// Why the platform's statements contradict each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Contradiction {
-    /// UV_ESM came back as a success, MSR\[S\] is clear, and nothing announced an emulation.
+    /// UV_ESM succeeded, MSR\[S\] is clear, and nothing announced an emulation.
     #[error("UV_ESM succeeded, but MSR[S]=0 and nothing announces an emulated ultravisor")]
     EsmWithoutSecureBit,
-    /// UV_ESM is said to have succeeded, but the command line forbids it.
+    /// UV_ESM succeeded, but the command line forbids it.
     #[error("UV_ESM succeeded, but MSR[S]=0 and svm=off forbids it")]
     EsmAgainstOption,
 }
@@ -124,9 +124,9 @@ impl fmt::Display for Warning {
 pub struct Decision {
     /// What the kernel has to do.
     pub plan: Plan,
-    /// What was asked for and not followed.
+    /// A request that was not followed.
     pub warning: Option<Warning>,
-    /// What the decision was made from.
+    /// The input of the decision.
     pub evidence: Evidence,
 }
 
@@ -154,7 +154,7 @@ impl fmt::Display for Decision {
     }
 }
 
-/// Decides. The only place that does.
+/// Makes the decision; nothing else does.
 #[must_use]
 pub fn decide(evidence: Evidence) -> Decision {
     let announced = evidence.marker || evidence.svm == Some(SvmOption::Emulated);

@@ -1,5 +1,4 @@
-//! Whether memory may be copied by vector registers: only where the processor has the instructions that the loops
-//! were written with.
+//! Whether memory may be copied by vector registers: only if the processor has the instructions that the loops use.
 
 use thiserror::Error;
 
@@ -12,22 +11,22 @@ const VSX: u32 = 2;
 /// Why memory is copied by doublewords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Without {
-    /// The tree does not say that there are vector registers.
+    /// The tree does not state `ibm,vmx`.
     #[error("the tree does not say that there are vector registers")]
     Unsaid,
     /// The tree states this value of `ibm,vmx`.
     #[error("ibm,vmx is {0}, not {VSX}")]
     Said(u32),
-    /// A processor of this version is not known to have the instructions.
+    /// This processor version is not known to have the instructions.
     #[error("processor version {0:#010x} is not known to have lxv")]
     Unknown(u32),
 }
 
-/// Judges the processor's own version and `ibm,vmx`, by which the hypervisor says whether it lets a guest use them.
-/// A tree that says too much costs its host a guest that ends with an exception.
+/// Checks the processor's own version, and `ibm,vmx`, by which the hypervisor states what a guest may use. If the tree
+/// claims too much, the guest ends with an exception.
 ///
 /// # Errors
-/// Why not.
+/// Why memory must be copied by doublewords.
 pub fn copies_by_vectors(version: u32, said: Option<u32>) -> Result<(), Without> {
     match said {
         _ if !KNOWN.contains(&version.wrapping_shr(16)) => Err(Without::Unknown(version)),

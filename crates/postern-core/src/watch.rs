@@ -1,15 +1,15 @@
-//! Whether anybody works. CPUs without work ask this after each sleep, since nobody tells them when the hypervisor has
-//! stopped the CPU that would give them some.
+//! A watchdog: whether any CPU works. Idle CPUs check it after each sleep, because nothing tells them when the
+//! hypervisor has stopped the CPU that gives them work.
 
 use core::time::Duration;
 use papr::clock::{Clock, ticks};
 
-/// How long nothing has to happen. A CPU that works makes a call or looks around much more often.
+/// How long no CPU must act before the watchdog fires. A CPU that works makes a call or polls much more often.
 pub const QUIET: Duration = Duration::from_secs(20);
-/// Sleeps that have to pass meanwhile: a machine that was stopped as a whole comes back with the clock far ahead.
+/// Sleeps that must pass as well: after a stop of the whole machine the clock is far ahead.
 pub const SLEEPS: u32 = 15;
 
-/// What a CPU without work has seen.
+/// The state of an idle CPU's watchdog.
 #[derive(Debug, Default)]
 pub struct Watch {
     acts: u64,
@@ -18,13 +18,13 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// A watch that has seen nothing yet.
+    /// A new watchdog.
     #[must_use]
     pub const fn new() -> Self {
         Self { acts: 0, since: 0, sleeps: 0 }
     }
 
-    /// After each sleep: `acts` is a number that changes when a CPU does something. True when it has stayed the same for
+    /// Called after each sleep. `acts` is a number that changes when a CPU acts. True if it has stayed the same for
     /// [`QUIET`] and [`SLEEPS`].
     pub fn is_over(&mut self, clock: &impl Clock, acts: u64) -> bool {
         let now = clock.now();

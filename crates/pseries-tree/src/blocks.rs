@@ -5,30 +5,30 @@
 use super::read::{self, Node};
 use super::warnings::Fault;
 
-/// Where such memory is described.
+/// The node that describes such memory.
 pub(super) const NODE: &str = "/ibm,dynamic-reconfiguration-memory";
 const SIZE: &str = "ibm,lmb-size";
-/// Runs of blocks: how many, the address of the first (two words), its connector, its place, flags.
+/// Runs of blocks: number, address of the first (two words), its DRC index, associativity index, flags.
 const RUNS: &str = "ibm,dynamic-memory-v2";
-/// Block by block: the address (two words), its connector, a reserved word, its place, flags.
+/// Block by block: address (two words), DRC index, a reserved word, associativity index, flags.
 const SINGLES: &str = "ibm,dynamic-memory";
-/// Words of an entry of either.
+/// Words of an entry of either list.
 const WORDS: usize = 6;
-/// Flags: the block is there and the guest's; it must not be used.
+/// Flags: the block is assigned to the guest; the block is reserved.
 const ASSIGNED: u32 = 0x8;
 const RESERVED: u32 = 0x80;
 
-/// Gives out addresses and sizes of the memory that is the guest's, in the tree's order, blocks that follow each other in
-/// one.
+/// Passes address and size of each stretch of assigned memory to `give`, in the tree's order; adjacent blocks are one
+/// stretch.
 ///
 /// # Errors
-/// The property that cannot be read; nothing of it is given out.
+/// The property that cannot be read; nothing was passed to `give`.
 pub(super) fn assigned(node: Node<'_, '_>, mut give: impl FnMut(u64, u64)) -> Result<(), Fault> {
     let size = read::number(node, SIZE).filter(|size| *size > 0).ok_or(Fault::Malformed(SIZE))?;
     let (name, list) = match (read::bytes(node, RUNS), read::bytes(node, SINGLES)) {
         (Some(list), _) => (RUNS, list),
         (None, Some(list)) => (SINGLES, list),
-        // A machine that can have no more memory.
+        // A machine without hotpluggable memory.
         (None, None) => return Ok(()),
     };
     let (count, entries) = list.split_first_chunk::<4>().ok_or(Fault::Malformed(name))?;

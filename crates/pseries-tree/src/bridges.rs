@@ -13,10 +13,10 @@ use papr::text::HostText;
 
 /// Most host bridges that are used (QEMU's own limit is 31).
 const MAX_BRIDGES: usize = 32;
-/// Most entries of one of their lists: four pins of each of 32 slots.
+/// Most entries in one list of a bridge: four pins of each of 32 slots.
 const MAX_ENTRIES: usize = 128;
 
-/// The RTAS services that make a dynamic DMA window, `ibm,ddw-applicable`.
+/// Tokens of the RTAS services for dynamic DMA windows, from `ibm,ddw-applicable`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DdwTokens {
     /// `ibm,query-pe-dma-window`
@@ -27,7 +27,7 @@ pub struct DdwTokens {
     pub remove: u32,
 }
 
-/// Which interrupt source a pin of a device on the bridge's first bus leads to.
+/// The interrupt source of each pin of the devices on the bridge's first bus.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterruptMap {
     mask: [u32; 4],
@@ -51,7 +51,7 @@ impl InterruptMap {
     }
 }
 
-/// A host bridge that devices behind it can be used on.
+/// A usable host bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bridge {
     /// The node's name.
@@ -59,21 +59,21 @@ pub struct Bridge {
     /// The bridge's number in this kernel, in the ids of its devices: the low half of the BUID's low word, as
     /// Linux counts PCI domains (QEMU: the bridge's `index`), or the lowest free number if another bridge has that.
     pub domain: u16,
-    /// The number by which RTAS knows the bridge.
+    /// The bridge's number in RTAS calls.
     pub buid: u64,
     /// First and last bus number.
     pub buses: (u8, u8),
-    /// The bridge's windows in the CPU's addresses. They were checked: none lies over memory or another window.
+    /// The bridge's windows, checked: none lies over memory or another window.
     pub windows: Vec<Window>,
     /// The default DMA window, `ibm,dma-window`.
     pub dma: DmaWindowSpec,
-    /// How to make another DMA window, when the bridge offers it.
+    /// Services for dynamic DMA windows, if the bridge offers them.
     pub ddw: Option<DdwTokens>,
     /// The interrupt source of each pin.
     pub interrupts: InterruptMap,
 }
 
-/// Every bridge that can be used, in the tree's order, and how many cannot.
+/// Every usable bridge, in the tree's order, and the number of unusable ones.
 pub(super) fn read(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> (Vec<Bridge>, u64) {
     let mut bridges: Vec<Bridge> = Vec::new();
     let mut left_out = 0_u64;
@@ -97,7 +97,8 @@ pub(super) fn read(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings
     (bridges, left_out)
 }
 
-/// A bridge whose numbers are no other bridge's, or else one device could use the other's window.
+/// Refuses a bridge that shares a number or window with another one: a device could use the other's window. Sets its
+/// domain.
 fn alone(mut bridge: Bridge, others: &[Bridge]) -> Result<Bridge, Fault> {
     let number = bridge.buid;
     if others.iter().any(|other| other.buid == number) {
@@ -118,7 +119,7 @@ fn alone(mut bridge: Bridge, others: &[Bridge]) -> Result<Bridge, Fault> {
     Ok(bridge)
 }
 
-/// A number that no other bridge has; there are far fewer bridges than numbers.
+/// A domain number that no other bridge has; there are far fewer bridges than numbers.
 fn domain(buid: u64, others: &[Bridge]) -> u16 {
     let free = |number: &u16| others.iter().all(|other| other.domain != *number);
     Some(low_u16(buid)).filter(free).or_else(|| (0..u16::MAX).find(free)).unwrap_or(u16::MAX)
@@ -164,7 +165,7 @@ fn windows(value: &[u8]) -> Option<Vec<Window>> {
         .chunks_exact(ENTRY)
         .take(MAX_ENTRIES)
         .filter_map(|entry| {
-            // Bits 25 and 24 of the first word: which space (PCI Bus Binding 2.2.1.1).
+            // Bits 25 and 24 of the first word: the address space (PCI Bus Binding 2.2.1.1).
             let space = match entry.first()? & 3 {
                 1 => Space::Io,
                 2 => Space::Memory32,
@@ -182,7 +183,7 @@ fn windows(value: &[u8]) -> Option<Vec<Window>> {
         .collect()
 }
 
-/// `ibm,dma-window`: LIOBN, then address and size of as many cells as the bridge says.
+/// `ibm,dma-window`: LIOBN, then address and size in the bridge's numbers of cells.
 fn dma_window(node: Node<'_, '_>, value: &[u8]) -> Result<DmaWindowSpec, Fault> {
     let malformed = Fault::Malformed("ibm,dma-window");
     let cells = |name| read::word(node, name).map_or(2, |cells| cells as usize);

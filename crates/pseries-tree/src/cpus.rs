@@ -11,27 +11,27 @@ use papr::text::HostText;
 /// Most hardware threads (the ultravisor's own limit, `svm/svm-fdt.c`).
 const MAX_THREADS: usize = 4096;
 
-/// Frequencies of a timebase: POWER's are 512 MHz. Every bound of time is counted in its ticks, so that with 1 Hz each
-/// wait would be over at once, and with 2^63 Hz none.
+/// Accepted timebase frequencies; POWER has 512 MHz. All timeouts are counted in its ticks: with 1 Hz each wait would
+/// end at once, and with 2^63 Hz never.
 const TIMEBASE_HZ: RangeInclusive<u64> = 1_000_000..=10_000_000_000;
 
 /// What the kernel knows of the processors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cpus {
-    /// Interrupt server numbers, one a hardware thread, in the tree's order; not empty.
+    /// Interrupt server numbers, one per hardware thread, in the tree's order; not empty.
     pub servers: Vec<u32>,
-    /// Cores in `ibm,lrdr-capacity` times threads of the first processor, when the tree says. The published ultravisor
-    /// asserts when a CPU is started whose server number is not below it (`svm/svm-rtas.c`).
+    /// Cores in `ibm,lrdr-capacity` times threads of the first processor, if the tree has them. The published
+    /// ultravisor asserts if a CPU is started whose server number is not below this (`svm/svm-rtas.c`).
     pub server_limit: Option<u32>,
     /// The server number of the thread that booted.
     pub boot_server: u32,
-    /// What the tree calls the processor, as `POWER9`.
+    /// The processor's name in the tree, such as `POWER9`.
     pub model: HostText,
-    /// The processor version register, when the tree has it.
+    /// The processor version register, if the tree has it.
     pub version: Option<u32>,
-    /// Bytes in a data cache block, when the tree says.
+    /// Bytes in a data cache block, if the tree has them.
     pub cache_block: Option<u32>,
-    /// `ibm,vmx`: 1 with vector registers, 2 with those for scalars, too; when the tree says.
+    /// `ibm,vmx`, if the tree has it: 1 for VMX, 2 for VMX and VSX.
     pub vectors: Option<u32>,
     /// Ticks of the timebase in a second: a million to ten thousand million.
     pub timebase_hz: u64,
@@ -85,7 +85,7 @@ fn threads_of<'a>(node: Node<'_, 'a>) -> Option<&'a [u8]> {
     read::bytes(node, "ibm,ppc-interrupt-server#s").or_else(|| read::bytes(node, "reg"))
 }
 
-/// Whether the tree has a thread of this number; `None` when it has no thread at all, which is another fault.
+/// Whether the tree has a thread with this number; `None` if it has no thread at all, which is another fault.
 pub(super) fn has_server(tree: &Tree<'_>, server: u32) -> Option<bool> {
     let nodes = read::node_at(tree, "/cpus")?.children().filter(is_cpu);
     let mut all = nodes.filter_map(threads_of).flat_map(read::words).peekable();
@@ -99,7 +99,7 @@ pub(super) fn server_limit(tree: &Tree<'_>) -> Option<u32> {
     Some(cores(tree)?.saturating_mul(u32::try_from(threads).unwrap_or(u32::MAX)))
 }
 
-/// The number of cores, which stands behind an address and a size of the root's cells.
+/// The number of cores, which follows an address and a size of the root's cells.
 fn cores(tree: &Tree<'_>) -> Option<u32> {
     let root = read::root(tree)?;
     let cells = read::word(root, "#address-cells")?.checked_add(read::word(root, "#size-cells")?)?;

@@ -1,4 +1,4 @@
-//! What the boot stage must know before there is a heap.
+//! What the boot stage reads of the tree before there is a heap.
 
 use super::guard::Tree;
 use super::{cpus, read};
@@ -25,7 +25,7 @@ pub enum Entry {
     Slof,
     /// QEMU's own firmware, with the same interface.
     Vof,
-    /// Something that handed over a flattened tree.
+    /// A loader that passed a flattened tree.
     Fdt,
 }
 
@@ -40,13 +40,13 @@ impl fmt::Display for Entry {
     }
 }
 
-/// A CPU that cannot be the one that booted.
+/// Why a CPU cannot be the boot CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BootCpuError {
-    /// No processor of the tree has this server number. The kernel would start the CPU that runs.
+    /// No processor of the tree has this server number. The kernel would start the CPU on which it runs.
     #[error("device tree names CPU {0} as the one that booted, and describes no such CPU")]
     Unknown(u32),
-    /// The ultravisor reckons with numbers below the limit, and aborts UV_ESM at its end for another one.
+    /// The ultravisor expects numbers below the limit, and otherwise aborts UV_ESM at its end.
     #[error("CPU {server} booted, and the ultravisor takes only numbers below {limit}")]
     NoRoom {
         /// The number that the tree names.
@@ -56,20 +56,20 @@ pub enum BootCpuError {
     },
 }
 
-/// Looks at the CPU that the tree names as the one that booted, in `boot_cpuid_phys` of its header. A tree without
-/// any CPU is left to whoever reads all of it.
+/// Checks that the boot CPU, `boot_cpuid_phys` of the header, is in the tree. A tree without any CPU passes here;
+/// [`super::Machine::read`] refuses it.
 ///
 /// # Errors
-/// The tree has CPUs, and not this one.
+/// The tree has CPUs, but not this one.
 pub fn check_boot_cpu(tree: &Tree<'_>) -> Result<(), BootCpuError> {
     let server = tree.boot_cpu();
     if cpus::has_server(tree, server) == Some(false) { Err(BootCpuError::Unknown(server)) } else { Ok(()) }
 }
 
-/// Looks at the same CPU as the published ultravisor does (`svm/svm-rtas.c`), which counts cores and threads.
+/// Checks the boot CPU as the published ultravisor does (`svm/svm-rtas.c`), which counts cores and threads.
 ///
 /// # Errors
-/// The number is too high for it.
+/// The number is too high for the ultravisor.
 pub fn check_boot_cpu_for_esm(tree: &Tree<'_>) -> Result<(), BootCpuError> {
     let server = tree.boot_cpu();
     match cpus::server_limit(tree) {
@@ -93,14 +93,14 @@ pub fn marker(tree: &Tree<'_>) -> bool {
         .is_some_and(|node| read::lists(node, "compatible", MARKER))
 }
 
-/// The kernel base that was given to UV_ESM, when the boot stage has issued one.
+/// The kernel base that was passed to UV_ESM, if the boot stage has called it.
 #[must_use]
 pub fn esm_base(tree: &Tree<'_>) -> Option<u64> {
     let value = read::bytes(read::node_at(tree, "/chosen")?, ESM_PROPERTY)?;
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// Who started the image; anything but the two firmwares by name is [`Entry::Fdt`].
+/// What started the image; anything but the names of the two firmwares is [`Entry::Fdt`].
 #[must_use]
 pub fn entry(tree: &Tree<'_>) -> Entry {
     match read::node_at(tree, "/chosen").and_then(|chosen| read::text(chosen, ENTRY_PROPERTY)) {
@@ -110,22 +110,22 @@ pub fn entry(tree: &Tree<'_>) -> Entry {
     }
 }
 
-/// How the negotiation with firmware ended; without a note, or one that means nothing, there was none.
+/// How the negotiation with firmware ended; [`Outcome::NoFirmware`] without a valid note of the boot stage.
 #[must_use]
 pub fn cas(tree: &Tree<'_>) -> Outcome {
     let word = read::node_at(tree, "/chosen").and_then(|chosen| read::text(chosen, CAS_PROPERTY));
     word.and_then(Outcome::of_word).unwrap_or(Outcome::NoFirmware)
 }
 
-/// What the platform says it supports, as [`papr::cas::Request::of_offer`] reads it; empty when it does not say.
+/// The platform's offer, for [`papr::cas::Request::of_offer`]; empty if the tree has none.
 #[must_use]
 pub fn offer<'a>(tree: &Tree<'a>) -> &'a [u8] {
     let value = read::node_at(tree, "/chosen").and_then(|chosen| read::bytes(chosen, PLATFORM_SUPPORT));
     value.unwrap_or_default()
 }
 
-/// The compatibility mode that the first CPU is held to, as a logical processor version; `None` when it is held to none,
-/// and `cpu-version` is its own version.
+/// The compatibility mode of the first CPU, as a logical processor version; `None` without one, when `cpu-version` is
+/// the CPU's own version.
 #[must_use]
 pub fn compatibility(tree: &Tree<'_>) -> Option<u32> {
     let cpus = read::node_at(tree, "/cpus")?;
@@ -133,8 +133,8 @@ pub fn compatibility(tree: &Tree<'_>) -> Option<u32> {
     read::word(cpu, "cpu-version").filter(|version| version >> 24 == LOGICAL)
 }
 
-/// The token of an RTAS service, if no other property of the node has the same word, and there is no other such node:
-/// see [`super::rtas`].
+/// The token of an RTAS service. `None` if another property of the node has the same word, or if there are several such
+/// nodes: see [`super::rtas`].
 #[must_use]
 pub fn rtas_token(tree: &Tree<'_>, service: &str) -> Option<u32> {
     let mut nodes = read::children(read::root(tree)?, "rtas");

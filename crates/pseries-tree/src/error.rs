@@ -1,4 +1,4 @@
-//! What can be wrong with a blob that should be a flattened tree.
+//! Why a blob is not accepted as a flattened tree.
 
 use super::guard::{MAGIC, MAX_DEPTH, MAX_NODES, MAX_PROPERTIES, MAX_SIZE, VERSION};
 use core::fmt;
@@ -77,7 +77,7 @@ pub enum FdtError {
     /// The memory reservations have no end.
     #[error("device tree memory reservations have no end")]
     ReservationsUnterminated,
-    /// A token that is not one, or not one that may stand there.
+    /// An unknown token, or one that is not allowed there.
     #[error("device tree token {word:#x} at {at:#x}")]
     Token {
         /// Offset of the token in the structure block, in bytes.
@@ -117,7 +117,7 @@ pub enum FdtError {
         /// The offset into the strings block.
         offset: u32,
     },
-    /// A property with more bytes than are left.
+    /// A property that is longer than the rest of the block.
     #[error("device tree property at {at:#x} has {len:#x} bytes")]
     PropertyLength {
         /// Offset of the property in the structure block, in bytes.

@@ -1,4 +1,4 @@
-//! Is the blob a well-formed flattened tree? One pass, no allocation, no recursion, no panic.
+//! Checks that a blob is a well-formed flattened tree: one pass, no allocation, no recursion, no panic.
 //!
 //! Source: Devicetree Specification 0.4, chapter 5. Stricter than it in three ways: FDT_NOP is refused (the
 //! `fdt` crate panics on it, and neither QEMU, nor our own flattening, nor an ultravisor that packs the tree
@@ -14,7 +14,7 @@ pub const MAGIC: u32 = 0xd00d_feed;
 /// Bytes of the header of version 17.
 pub const HEADER_LEN: usize = HEADER_BYTES as usize;
 const HEADER_BYTES: u32 = 40;
-/// The version that is read; a newer tree says in its header whether it can be.
+/// The version that is read; the header of a newer tree says whether this version may read it.
 pub const VERSION: u32 = 17;
 /// Most bytes of a tree, as many as QEMU's (`FDT_MAX_SIZE`).
 pub const MAX_SIZE: usize = 2 << 20;
@@ -44,10 +44,10 @@ pub struct Tree<'a> {
 }
 
 impl<'a> Tree<'a> {
-    /// Checks all of `blob`. What follows the `totalsize` of its header is not looked at.
+    /// Checks all of `blob`, up to the `totalsize` in its header.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first fault.
     pub fn check(blob: &'a [u8]) -> Result<Self, FdtError> {
         let header = Header::read(blob)?;
         let size = header.total;
@@ -72,8 +72,8 @@ impl<'a> Tree<'a> {
         Ok(Self { fdt, reserved, boot_cpu: header.boot_cpu, size })
     }
 
-    /// Start and length of each entry of the reservation block. The crate `fdt` has them as pointers and `usize`, which
-    /// hold half of an entry on a 32-bit machine.
+    /// Start and length of each entry of the reservation block. The crate `fdt` returns them as pointers and `usize`,
+    /// which truncate an entry on a 32-bit machine.
     pub fn reservations(&self) -> impl Iterator<Item = (u64, u64)> + 'a {
         let entries = self.reserved.chunks_exact(16);
         let entry = |entry: &[u8]| {
@@ -97,8 +97,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// Bytes that a tree says it has, from its first [`HEADER_LEN`] bytes: what to look at, or to copy, before
-/// [`Tree::check`].
+/// `totalsize` of a tree, in bytes, from its first [`HEADER_LEN`] bytes: the length to copy before [`Tree::check`].
 ///
 /// # Errors
 /// The header is not one of a tree that can be read.
@@ -107,8 +106,8 @@ pub fn claimed_size(header: &[u8]) -> Result<usize, FdtError> {
     Ok(header.total)
 }
 
-/// A copy of the tree that nobody else can change while it is read, without the free space that an unpacked
-/// tree carries at its end (2 MiB in QEMU's). Its `totalsize` says so.
+/// A private copy of the tree, without the free space at the end of an unpacked tree (QEMU's has 2 MiB in all).
+/// `totalsize` of the copy is its own length.
 ///
 /// # Errors
 /// The header is not one of a tree that can be read, or there are fewer bytes than it says.
@@ -122,8 +121,8 @@ pub fn private_copy(blob: &[u8]) -> Result<Vec<u8>, FdtError> {
     })
 }
 
-/// As [`private_copy`], from wherever `read` finds the bytes at an offset. Of what lies there nothing is believed
-/// twice: the copy has the header that was judged, and so at most [`MAX_SIZE`] bytes.
+/// As [`private_copy`], through `read`, which copies bytes at an offset. The source may change meanwhile: the copy has
+/// the header that was validated, and so at most [`MAX_SIZE`] bytes.
 ///
 /// # Errors
 /// The header is not one of a tree that can be read, or its reservations have no end.
@@ -223,7 +222,7 @@ impl Header {
     }
 }
 
-/// The extent of the reservation block, whose end only its own content tells.
+/// The extent of the reservation block, whose end is a terminating entry.
 fn reservations(blob: &[u8], at: u32) -> Result<Extent, FdtError> {
     let block = Block::Reservations;
     Extent { block, at, len: 0 }.aligned(8)?.inside(blob.len())?;
@@ -248,7 +247,7 @@ fn name_len(bytes: &[u8]) -> Option<usize> {
     Some(len)
 }
 
-/// The one pass over the structure block.
+/// The pass over the structure block.
 struct Walk<'a> {
     /// The structure block, from the start of the blob, so that offsets are those of the blob.
     tokens: &'a [u8],

@@ -1,4 +1,5 @@
-//! The device tree of a pseries guest: a blob from outside in, a typed machine description out.
+//! The device tree of a pseries guest: checks a flattened tree from an untrusted host, and returns a typed description
+//! of the machine.
 //!
 //! [`guard`] checks the whole blob once, before the `fdt` crate sees it; behind it only that crate's generic
 //! reading calls are used, never its typed ones, which panic on trees that are well-formed but unusual.

@@ -1,4 +1,4 @@
-//! The machine, as the tree describes it and as far as the kernel uses it. Nothing here points into the tree.
+//! The machine as the tree describes it, as far as the kernel uses it. Nothing here points into the tree.
 
 use super::bridges::{self, Bridge};
 use super::cpus::{self, Cpus};
@@ -15,16 +15,16 @@ use papr::cas::Outcome;
 use papr::described::Described;
 use papr::text::HostText;
 
-/// Nodes that an ultravisor reads, too: it measures what `/chosen` names, dispatches by the tokens of `/rtas` and counts
-/// the CPUs. A tree with two of one name could show each reader another.
+/// Nodes that an ultravisor reads, too: it measures what `/chosen` names, dispatches by the tokens of `/rtas` and
+/// counts the CPUs. In a tree with two nodes of one name, each reader could find a different one.
 const ONLY_ONCE: [&str; 3] = ["chosen", "rtas", "cpus"];
-/// What it measures of `/chosen`.
+/// The properties of `/chosen` that an ultravisor measures.
 const MEASURED: [&str; 3] = ["bootargs", "linux,initrd-start", "linux,initrd-end"];
 
-/// Longest command line that is read, in bytes.
+/// Longest accepted command line, in bytes.
 pub const MAX_LINE: usize = 4096;
 
-/// Most devices of the hypervisor's own bus that are named; more are counted.
+/// Most devices of the hypervisor's own bus that are listed; more are counted.
 const MAX_VIRTUAL_DEVICES: usize = 32;
 
 /// The hypervisor console.
@@ -32,7 +32,7 @@ const MAX_VIRTUAL_DEVICES: usize = 32;
 pub struct Terminal {
     /// The node's name.
     pub name: HostText,
-    /// What H_PUT_TERM_CHAR calls it.
+    /// The terminal's number in H_PUT_TERM_CHAR.
     pub number: u32,
 }
 
@@ -41,7 +41,7 @@ pub struct Terminal {
 pub struct VirtualDevice {
     /// The node's name.
     pub name: HostText,
-    /// What it is compatible with, first of all.
+    /// The first entry of `compatible`.
     pub kind: HostText,
 }
 
@@ -61,49 +61,49 @@ pub struct Machine {
     pub model: HostText,
     /// What entered the image.
     pub entry: Entry,
-    /// How the negotiation with it ended.
+    /// How the negotiation with firmware ended.
     pub cas: Outcome,
-    /// What the firmware calls itself, when it has left that in the tree.
+    /// The firmware's name for itself, if the tree has it.
     pub firmware: Option<HostText>,
-    /// What the hypervisor calls itself (`/hypervisor`); none under TCG.
+    /// The hypervisor's name for itself (`/hypervisor`); none under TCG.
     pub hypervisor: Option<HostText>,
     /// Memory: sorted, disjoint, regions that touch merged; begins at 0.
     pub memory: Vec<GpaRange>,
-    /// What must not be used: the reservation block and `/reserved-memory`.
+    /// Memory that must not be used: the reservation block and `/reserved-memory`.
     pub reserved: Vec<GpaRange>,
     /// The initial RAM disk.
     pub initrd: Option<GpaRange>,
-    /// The command line, at most one byte longer than is read of it; empty when there is none.
+    /// The command line, cut one byte after [`MAX_LINE`]; empty if there is none.
     pub bootargs: Vec<u8>,
     /// The console; without one the log stays in memory.
     pub terminal: Option<Terminal>,
-    /// Devices beside it on the hypervisor's own bus, the memory for settings left out: each machine has one.
+    /// Other devices on the hypervisor's own bus, without the NVRAM that each machine has.
     pub virtual_devices: Vec<VirtualDevice>,
-    /// How many more of them there are than are kept.
+    /// Number of such devices that are not listed.
     pub virtual_devices_left_out: u64,
     /// The processors.
     pub cpus: Cpus,
     /// Run-time abstraction services.
     pub rtas: Rtas,
-    /// PCI host bridges that can be used.
+    /// Usable PCI host bridges.
     pub bridges: Vec<Bridge>,
-    /// Bridges that cannot be used: each is a warning, as far as there is room for it.
+    /// Number of unusable bridges; each has a warning, as far as there is room.
     pub bridges_left_out: u64,
     /// The interrupt controller.
     pub interrupts: Option<InterruptController>,
     /// An emulated ultravisor announces itself.
     pub marker: bool,
-    /// The kernel base that was given to UV_ESM, when the boot stage has issued one.
+    /// The kernel base that was passed to UV_ESM, if the boot stage has called it.
     pub esm_base: Option<u64>,
-    /// What was odd and has been left out.
+    /// Faults of the tree that are ignored.
     pub warnings: Warnings,
 }
 
 impl Machine {
-    /// Reads all that the kernel will ever know from the tree.
+    /// Reads everything that the kernel uses of the tree.
     ///
     /// # Errors
-    /// The tree describes no machine that can be run.
+    /// The tree describes no machine on which the kernel can run.
     pub fn read(tree: &Tree<'_>) -> Result<Self, MachineError> {
         unambiguous(tree)?;
         let mut warnings = Warnings::default();
@@ -141,7 +141,7 @@ impl Machine {
         })
     }
 
-    /// What the machine's map of memory begins with.
+    /// The ranges from which the machine's memory map is made.
     #[must_use]
     pub fn described(&self) -> Described {
         let windows = self.bridges.iter().flat_map(|bridge| &bridge.windows);
@@ -192,7 +192,7 @@ fn initrd(tree: &Tree<'_>, memory: &[GpaRange], warnings: &mut Warnings) -> Opti
     }
 }
 
-/// The terminal that `/chosen` names, else the first one there is.
+/// The terminal that `/chosen` names, otherwise the first one in the tree.
 fn terminal(tree: &Tree<'_>, warnings: &mut Warnings) -> Option<Terminal> {
     let as_terminal = |node: read::Node<'_, '_>| {
         let number = read::word(node, "reg").filter(|_| read::lists(node, "compatible", "hvterm1"))?;
@@ -214,8 +214,8 @@ fn terminal(tree: &Tree<'_>, warnings: &mut Warnings) -> Option<Terminal> {
     found
 }
 
-/// What is on the hypervisor's own bus besides the terminal and the memory for settings, and how many more there are than
-/// are kept.
+/// The devices on the hypervisor's own bus besides the terminal and the NVRAM, and the number of those that are not
+/// listed.
 fn virtual_devices(tree: &Tree<'_>, terminal: Option<&Terminal>) -> (Vec<VirtualDevice>, u64) {
     let Some(parent) = read::node_at(tree, "/vdevice") else { return (Vec::new(), 0) };
     let mut kept: Vec<VirtualDevice> = Vec::new();

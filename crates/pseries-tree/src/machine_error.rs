@@ -10,36 +10,36 @@ pub enum MachineError {
     /// The tree describes no usable memory.
     #[error("device tree describes no usable memory")]
     NoMemory,
-    /// The lowest memory is here, and exception vectors lie at 0.
+    /// The lowest memory starts here, but the exception vectors are at 0.
     #[error("device tree describes no memory at 0, where vectors lie, but from {0:#x} on")]
     NoMemoryAtZero(u64),
     /// The tree describes no processor.
     #[error("device tree describes no processor")]
     NoCpu,
-    /// The boot processor has no timebase frequency, or 0.
+    /// The boot processor's timebase frequency is missing or 0.
     #[error("device tree gives no timebase frequency")]
     NoTimebase,
-    /// A timebase of so many ticks a second, by which no time can be told.
+    /// A timebase frequency, in Hz, that no machine has.
     #[error("device tree gives a timebase frequency of {0} Hz")]
     Timebase(u64),
-    /// More reservations than can be kept, and none may be left out.
+    /// More reservations than can be kept, and none may be ignored.
     #[error("device tree reserves more than {0} ranges")]
     TooManyReservations(usize),
     /// A child of `/reserved-memory` whose `reg` cannot be read, so that it cannot be honoured.
     #[error("device tree has an unreadable /reserved-memory node")]
     MalformedReservation,
-    /// Services that must not be called.
+    /// The RTAS tokens are ambiguous.
     #[error("{0}")]
     Rtas(Box<TokenError>),
-    /// Several nodes of this name below the root, of which an ultravisor may read another one.
+    /// Several nodes of this name below the root: an ultravisor may read a different one.
     #[error("device tree has several /{0} nodes")]
     SeveralNodes(&'static str),
-    /// Several properties of this name in `/chosen`, of which an ultravisor may measure another one.
+    /// Several properties of this name in `/chosen`: an ultravisor may measure a different one.
     #[error("device tree has several /chosen/{0}")]
     SeveralProperties(&'static str),
 }
 
-/// Why the services of a tree are not called.
+/// Why the tokens of a tree are ambiguous.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TokenError {
     /// A service with token 0.
@@ -51,7 +51,7 @@ pub enum TokenError {
     /// Two services with one token.
     #[error("RTAS services {0} and {1} have one token, {2:#x}")]
     Shared(HostText, HostText, u32),
-    /// A service with the number that the kernel ends a run by.
+    /// A service with a token that the kernel uses to end a run.
     #[error("RTAS service {0} has the token of an exit, {1:#x}")]
     Reserved(HostText, u32),
     /// More services than can be compared.

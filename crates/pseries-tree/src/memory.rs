@@ -1,4 +1,4 @@
-//! Guest memory, and which parts of it the tree says are taken.
+//! Guest memory, and the parts of it that the tree reserves.
 
 use super::blocks;
 use super::guard::Tree;
@@ -10,12 +10,12 @@ use papr::addr::{Gpa, GpaRange};
 
 /// One past the highest address that a radix-mapped guest can have (Power ISA 3.0, 52-bit effective).
 const ADDRESS_END: u64 = 1 << 52;
-/// Most regions of memory that are used; more are left out.
+/// Most regions of memory that are used; more are ignored.
 const MAX_REGIONS: usize = 128;
-/// Most reservations. None may be left out, so a tree with more is refused.
+/// Most reservations. None may be ignored, so a tree with more is refused.
 const MAX_RESERVATIONS: usize = 512;
 
-/// The memory that the tree describes: sorted, disjoint, regions that touch merged. Of two that overlap the
+/// The memory that the tree describes: sorted, disjoint, with adjacent regions merged. Of two overlapping regions the
 /// first counts.
 pub(super) fn regions(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Vec<GpaRange>, MachineError> {
     let root = read::root(tree).ok_or(MachineError::NoMemory)?;
@@ -73,8 +73,8 @@ fn merge(sorted: &[GpaRange]) -> Vec<GpaRange> {
     merged
 }
 
-/// What must not be used: the memory reservation block and `/reserved-memory`. A range that wraps reaches to
-/// the end of memory.
+/// Memory that must not be used: the memory reservation block and `/reserved-memory`. A range that wraps ends at the
+/// end of memory.
 pub(super) fn reservations(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<Vec<GpaRange>, MachineError> {
     let mut reserved = Vec::new();
     let mut add = |node: &str, start: u64, len: u64, warnings: &mut Warnings| {
@@ -94,7 +94,7 @@ pub(super) fn reservations(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<V
     if let Some(parent) = read::node_at(tree, "/reserved-memory") {
         let cells = Cells::below(parent);
         for node in parent.children() {
-            // Without `reg` a node asks for memory that nobody has placed yet.
+            // A node without `reg` requests memory that is not placed yet.
             let Some(reg) = read::bytes(node, "reg") else { continue };
             let list = cells.ranges(reg).ok_or(MachineError::MalformedReservation)?;
             for (start, len) in list {
@@ -106,7 +106,7 @@ pub(super) fn reservations(tree: &Tree<'_>, warnings: &mut Warnings) -> Result<V
     Ok(reserved)
 }
 
-/// A range that must be guest memory to mean anything.
+/// A range that must lie in guest memory.
 pub(super) fn within(memory: &[GpaRange], start: u64, len: u64) -> Result<GpaRange, Fault> {
     let range = region(start, len)?;
     if memory.iter().any(|region| region.contains(range.start, range.len)) {

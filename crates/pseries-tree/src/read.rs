@@ -1,4 +1,4 @@
-//! Reading what a checked tree holds: values as numbers, text and lists. Every length is checked here.
+//! Reads values of a checked tree as numbers, text and lists. Checks every length.
 
 use super::guard::Tree;
 use fdt::node::FdtNode;
@@ -6,8 +6,7 @@ use fdt::node::FdtNode;
 /// A node of a checked tree.
 pub(super) type Node<'b, 'a> = FdtNode<'b, 'a>;
 
-/// The root. The guard has made sure that there is one, and that its name is empty, which is all that the
-/// crate asks for.
+/// The root. The guard has checked that it exists and that its name is empty, as the crate `fdt` demands.
 pub(super) fn root<'b, 'a>(tree: &'b Tree<'a>) -> Option<Node<'b, 'a>> {
     tree.fdt.find_node("/")
 }
@@ -22,7 +21,7 @@ pub(super) fn child<'b, 'a>(node: Node<'b, 'a>, name: &str) -> Option<Node<'b, '
     children(node, name).next()
 }
 
-/// The node at an absolute path; aliases and arguments after `:` are left out.
+/// The node at an absolute path, without aliases; arguments after `:` are ignored.
 pub(super) fn node_at<'b, 'a>(tree: &'b Tree<'a>, path: &str) -> Option<Node<'b, 'a>> {
     let path = path.split(':').next()?.strip_prefix('/')?;
     path.split('/').filter(|part| !part.is_empty()).try_fold(root(tree)?, child)
@@ -65,7 +64,7 @@ pub(super) fn lists(node: Node<'_, '_>, name: &str, wanted: &str) -> bool {
         .is_some_and(|value| value.split(|&byte| byte == 0).any(|item| item == wanted.as_bytes()))
 }
 
-/// The words of a property; bytes after the last whole word are left out.
+/// The words of a property; bytes after the last whole word are ignored.
 pub(super) fn words(value: &[u8]) -> impl Iterator<Item = u32> + '_ {
     value.chunks_exact(4).filter_map(|word| Some(u32::from_be_bytes(word.try_into().ok()?)))
 }
@@ -83,14 +82,14 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// The cells below `node`; 2 and 1 where it does not say (Devicetree Specification 2.3.5).
+    /// The cells below `node`; 2 and 1 by default (Devicetree Specification 2.3.5).
     pub(super) fn below(node: Node<'_, '_>) -> Self {
         let count = |name, default| word(node, name).map_or(default, |cells| cells as usize);
         Self { address: count("#address-cells", 2), size: count("#size-cells", 1) }
     }
 
-    /// The entries of a list of (address, size), each of one or two cells; `None` when the list has no entry,
-    /// or is not of whole ones, or has cells of other counts. A size of no cells reads as 0.
+    /// The entries of a list of (address, size), each of one or two cells. `None` if the list is empty, has a partial
+    /// entry, or has other numbers of cells. A size of no cells is 0.
     pub(super) fn ranges<'v>(&self, value: &'v [u8]) -> Option<impl Iterator<Item = (u64, u64)> + use<'v>> {
         if !(1..=2).contains(&self.address) || self.size > 2 || value.is_empty() {
             return None;

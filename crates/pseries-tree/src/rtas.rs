@@ -1,7 +1,7 @@
-//! RTAS as the tree describes it: each service's token, and where the services lie.
+//! RTAS as the tree describes it: each service's token, and the memory of the services.
 //!
-//! The published ultravisor looks at the token alone when a secure guest calls a service, and takes as many arguments
-//! as its handler for that token wants (`svm/svm-rtas-hdlr.c`). Two services with one token would make one of them do
+//! When a secure guest calls a service, the published ultravisor uses the token alone, and takes as many arguments as
+//! its handler for that token expects (`svm/svm-rtas-hdlr.c`). Two services with one token would make one of them do
 //! the other's work: a CPU started by `ibm,set-xive`, memory written by `ibm,read-pci-config`.
 
 use super::guard::Tree;
@@ -48,8 +48,8 @@ const HANDLED: [&str; 8] = [
     "nvram-store",
 ];
 
-/// Properties of one word that are no tokens (PAPR+ B.6.3; what SLOF, QEMU and Linux leave in the node). A property
-/// of any other name counts as one.
+/// Properties of one word that are no tokens (PAPR+ B.6.3; what SLOF, QEMU and Linux leave in the node). Any other
+/// property of one word counts as a token.
 const NO_TOKENS: [&str; 11] = [
     "phandle",
     "linux,phandle",
@@ -64,10 +64,11 @@ const NO_TOKENS: [&str; 11] = [
     "slof,from-fdt",
 ];
 
-/// Most services; no hypervisor has a quarter of that. What the tree alone decides must fit into the early heap.
+/// Most services: four times as many as any hypervisor has. Data whose size the tree determines must fit into the early
+/// heap.
 const MAX_SERVICES: usize = 512;
 
-/// Numbers by which the kernel ends a run where the tree names no service (QEMU `include/hw/ppc/spapr.h`).
+/// Token by which the kernel powers off if the tree names no service (QEMU `include/hw/ppc/spapr.h`).
 pub const POWER_OFF: u32 = 0x2003;
 /// As [`POWER_OFF`], after a failure. The published ultravisor relies on the same number (`svm/svm-rtas.c`).
 pub const OS_TERM: u32 = 0x201f;
@@ -76,7 +77,7 @@ pub const OS_TERM: u32 = 0x201f;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rtas {
     tokens: Vec<(&'static str, u32)>,
-    /// The memory of the services, once firmware has instantiated them.
+    /// The memory of the services, if firmware has instantiated them.
     pub range: Option<GpaRange>,
 }
 
@@ -112,13 +113,13 @@ pub(super) fn read(
     Ok(Rtas { tokens, range })
 }
 
-/// Each token names one service, whoever calls it.
+/// Checks that each token names one service.
 fn check(node: Node<'_, '_>) -> Result<(), Box<TokenError>> {
     let mut tokens: Vec<(u32, &str)> = Vec::new();
     for property in node.properties().filter(|property| !NO_TOKENS.contains(&property.name)) {
         let name = || HostText::new(property.name.as_bytes());
         let Ok(word) = <[u8; 4]>::try_from(property.value) else {
-            // Lists and texts are no tokens, but an ultravisor may read the first word of one.
+            // Lists and texts are no tokens, but an ultravisor may read their first word.
             if CALLED.iter().chain(&HANDLED).any(|service| *service == property.name) {
                 return Err(TokenError::NotOneWord(name()).into());
             }

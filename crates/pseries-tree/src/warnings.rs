@@ -1,13 +1,13 @@
-//! What was odd in a tree and has been left out.
+//! Faults of a tree that are ignored with a warning.
 
 use alloc::vec::Vec;
 use core::fmt;
 use papr::text::HostText;
 
-/// Most warnings that are kept; more are only counted.
+/// Most warnings that are kept; further ones are only counted.
 const MAX_WARNINGS: usize = 32;
 
-/// Why a node or a property was left out.
+/// Why a node or a property is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The property is not there.
@@ -23,7 +23,7 @@ pub enum Fault {
         /// Length in bytes.
         len: u64,
     },
-    /// A range that has bytes in common with one before it.
+    /// A range that overlaps an earlier one.
     Overlaps {
         /// First byte.
         start: u64,
@@ -37,7 +37,7 @@ pub enum Fault {
         /// Length in bytes.
         len: u64,
     },
-    /// What `name` names is not there.
+    /// The node that this property names does not exist or is unusable.
     Dangling(&'static str),
     /// The windows of a host bridge cannot be used.
     Windows(papr::host_bridge::WindowError),
@@ -48,11 +48,11 @@ pub enum Fault {
         /// Size in bytes.
         size: u64,
     },
-    /// Two host bridges with the same number of that name.
+    /// Two host bridges have the same number of this kind.
     Shared {
-        /// Which kind of number it is.
+        /// The kind of number.
         what: &'static str,
-        /// The number that two bridges have.
+        /// The number.
         number: u64,
     },
 }
@@ -74,12 +74,12 @@ impl fmt::Display for Fault {
     }
 }
 
-/// One oddity of a tree. None of them stops the boot by itself.
+/// One warning about a tree. No warning stops the boot by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeWarning {
     /// Name of the node.
     pub node: HostText,
-    /// What is odd about the node.
+    /// The fault of the node.
     pub fault: Fault,
 }
 
@@ -89,7 +89,7 @@ impl fmt::Display for TreeWarning {
     }
 }
 
-/// The oddities of a tree.
+/// The warnings about a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Warnings {
     list: Vec<TreeWarning>,
@@ -105,13 +105,13 @@ impl Warnings {
         }
     }
 
-    /// The first oddities, at most as many as are kept.
+    /// The warnings that are kept, in the tree's order.
     #[must_use]
     pub fn list(&self) -> &[TreeWarning] {
         &self.list
     }
 
-    /// How many more oddities there were.
+    /// Number of further warnings.
     #[must_use]
     pub const fn left_out(&self) -> usize {
         self.left_out

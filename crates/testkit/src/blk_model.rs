@@ -1,5 +1,5 @@
-//! A virtio-blk device in memory. It finds everything through descriptors and the machine's bus, so that a
-//! wrong address, length or direction of the driver shows.
+//! A virtio-blk device in memory. It reaches memory only through descriptors and the machine's bus, so that it finds a
+//! wrong address, length or direction of the driver.
 
 use crate::model::{Cell, Model};
 use crate::virtio_model::{Chain, DeviceQueue, VirtioModel, regions};
@@ -16,10 +16,10 @@ pub const ACCESS_PLATFORM: u64 = 1 << 33;
 pub const RO: u64 = 1 << 5;
 pub const FLUSH: u64 = 1 << 9;
 
-/// What the device does, and what was done to it.
+/// The device's behaviour and its record of requests.
 pub struct Disk {
     pub bytes: Vec<u8>,
-    /// Requests wait for the next look, and are then answered in any order.
+    /// Requests wait for the next notification, and are then answered in any order.
     pub shuffle: bool,
     /// Requests are taken and never answered.
     pub silent: bool,
@@ -33,14 +33,14 @@ pub struct Disk {
     pub corrupt_from: Option<u64>,
     pub name: Vec<u8>,
     pub flushes: u32,
-    /// Sectors and ranges that one request to discard, and one to write zeroes, may have; none of these is served else.
+    /// Limits of discard and of write zeroes requests: sectors and ranges. `None`: such requests are refused.
     pub limits: [Option<(u32, u32)>; 2],
     /// The ranges of all such requests: type of request, first sector, sectors, flags.
     pub ranges: Vec<(u32, u64, u32, u32)>,
     /// Data segments of the longest request, and the longest of them.
     pub most_segments: usize,
     pub longest_segment: u32,
-    /// Most requests that it ever held at once.
+    /// Most requests that the device held at once.
     pub most_held: usize,
     pub held: Vec<Chain>,
     random: u64,
@@ -151,7 +151,7 @@ impl Disk {
 }
 
 impl Disk {
-    /// Nobody may rely on what discarded blocks hold: here they hold something else.
+    /// The content of discarded blocks is undefined: change it.
     fn serve_ranges(&mut self, kind: u32, ranges: &[u8]) {
         let (sectors, count) = self.limits[usize::from(kind == 13)].expect("a request that was not offered");
         assert!(ranges.len().is_multiple_of(16) && (1..=count as usize).contains(&(ranges.len() / 16)));
@@ -184,16 +184,16 @@ pub struct Config {
     pub blk_size: Option<u32>,
     pub features: u64,
     pub queue: u16,
-    /// Queues that there are.
+    /// Number of queues.
     pub queues: u16,
-    /// Queues that it says there are; with it VIRTIO_BLK_F_MQ is offered.
+    /// Number of queues that the device claims; with this the device offers VIRTIO_BLK_F_MQ.
     pub num_queues: Option<u16>,
     /// Exponent of the physical block, offset, least and best length.
     pub topology: Option<(u8, u8, u16, u32)>,
     pub writeback: Option<u8>,
     /// Sectors, ranges, alignment.
     pub discard: Option<(u32, u32, u32)>,
-    /// Sectors, ranges, whether blocks may be let go.
+    /// Sectors, ranges, whether blocks may be deallocated.
     pub write_zeroes: Option<(u32, u32, u8)>,
 }
 
@@ -301,7 +301,7 @@ impl Rig {
         self.probe_with(most, || ())
     }
 
-    /// In the middle of it, when features are agreed on, `then` happens.
+    /// Calls `then` in the middle, after the features are negotiated.
     pub fn probe_with(&self, most: u16, then: impl FnOnce()) -> Result<Queues<VirtioModel, Model>, BlkError> {
         let transport = Transport::begin(self.device.clone(), regions(), &self.machine)?;
         Blk::probe_queues(transport, most, |access_platform| {

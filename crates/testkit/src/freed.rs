@@ -1,13 +1,13 @@
-//! Whether a block of the heap was freed: the tests' allocator notes it.
+//! Whether a block of the heap was freed, by the tests' allocator.
 
 #![allow(unsafe_code, reason = "an allocator that passes everything on to the system's")]
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::alloc::{GlobalAlloc, Layout, System};
 
-/// Blocks that are watched at once, by all tests together.
+/// Most blocks that all tests together watch at once.
 const MOST: usize = 64;
-/// Of a place: nobody's, and a block that was freed. A block's address is neither.
+/// States of an entry besides a block's address: unused, and freed.
 const NOTHING: usize = 0;
 const FREED: usize = 1;
 
@@ -53,11 +53,11 @@ unsafe impl GlobalAlloc for Noting {
     }
 }
 
-/// A block of the heap whose end is noted.
+/// A watched block of the heap.
 pub struct Watch(&'static AtomicUsize);
 
 impl Watch {
-    /// Of a block that is in use.
+    /// Watches a block that is in use.
     pub fn of(block: *const u8) -> Self {
         WATCHED.fetch_add(1, Ordering::AcqRel);
         let free = |place: &&AtomicUsize| {

@@ -1,6 +1,6 @@
-//! Hosts made of bytes: each function here lets a host do whatever `bytes` say to one part of this crate, mixes
-//! lies with honest answers, and asserts what must hold all the same. The host tests feed them from proptest,
-//! the fuzz targets from libFuzzer; a run that panics is a finding.
+//! Hostile hosts, driven by bytes: in each function a host does to one part of the libraries what `bytes` say, with
+//! honest and false answers, and assertions check what must hold in any case. The host tests take the bytes from
+//! proptest, the fuzz targets from libFuzzer; a panic is a finding.
 //!
 //! What is asserted: nothing panics; every address that a device is given is one it may reach; memory that a
 //! device may still write is not lent again; no request sees another's data; every wait ends; when the driver
@@ -20,12 +20,12 @@
 mod accounts;
 mod blk;
 mod calls;
+mod device_side;
 mod frames;
 mod net;
 mod pci;
 mod ring;
 mod script;
-mod station;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -1,4 +1,4 @@
-//! Models of a machine, of devices and of network peers, and hosts that lie, for the tests of the libraries.
+//! Models of a machine, of devices and of network peers, and hostile hosts, for the tests of the libraries.
 //!
 //! Development only: no crate of an image depends on it.
 #![no_std]

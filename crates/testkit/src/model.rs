@@ -1,5 +1,5 @@
-//! A machine for tests: memory, TCE tables, an ultravisor's share map, and devices that reach only what a real
-//! host would let them reach. It keeps its own record of everything and believes nothing the guest thinks.
+//! A machine for tests: memory, TCE tables, an ultravisor's share map, and devices that reach only what a real host
+//! would let them reach. It keeps its own record of everything, independent of the guest's.
 
 mod device;
 mod firmware;

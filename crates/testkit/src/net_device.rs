@@ -1,4 +1,4 @@
-//! A virtio-net device between the driver and the wire, honest unless a test makes it otherwise.
+//! A virtio-net device between the driver and the wire, honest unless a test changes it.
 
 use super::wire::{SharedWire, Turn, Wire};
 use crate::model::{Cell, Model};
@@ -98,9 +98,9 @@ pub struct Machine {
 
 pub type Driver = NetDriver<VirtioModel, Model>;
 
-/// How the device is made.
+/// The configuration of the device.
 #[derive(Clone, Copy)]
-pub struct Shape {
+pub struct CardConfig {
     pub features: Features,
     pub queues: [u16; 2],
     pub mac: MacAddr,
@@ -109,7 +109,7 @@ pub struct Shape {
     pub quota: u32,
 }
 
-impl Default for Shape {
+impl Default for CardConfig {
     fn default() -> Self {
         let features = MAC | STATUS;
         Self { features, queues: [256, 256], mac: DEVICE_MAC, mtu: 1500, quota: 32 }
@@ -118,10 +118,10 @@ impl Default for Shape {
 
 impl Machine {
     pub fn new(cell: Cell) -> Self {
-        Self::shaped(cell, Shape::default())
+        Self::with_config(cell, CardConfig::default())
     }
 
-    pub fn shaped(cell: Cell, shape: Shape) -> Self {
+    pub fn with_config(cell: Cell, shape: CardConfig) -> Self {
         let model = cell.model();
         let system = model.dma_system(1);
         let bridge = model.bridge(&system);
@@ -236,6 +236,6 @@ impl Link for Attached {
 }
 
 /// All that the device may offer and the driver wants.
-pub fn everything() -> Shape {
-    Shape { features: MAC | STATUS | MTU | Features::EVENT_IDX, ..Shape::default() }
+pub fn everything() -> CardConfig {
+    CardConfig { features: MAC | STATUS | MTU | Features::EVENT_IDX, ..CardConfig::default() }
 }

@@ -1,5 +1,5 @@
-//! A virtio device in memory: registers as QEMU lays them out, queues that it walks over the machine model's
-//! bus, and whatever lie a test asks for.
+//! A virtio device in memory: registers as QEMU lays them out, queues that it reads over the machine model's bus, and
+//! the faults that a test selects.
 
 use crate::model::{Model, ModelDevice};
 use crate::unchecked;
@@ -119,26 +119,26 @@ impl DeviceQueue {
     }
 }
 
-/// What a device does that it should not.
+/// The faults of a device.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Lies {
+pub struct Faults {
     /// The status does not go to 0.
     pub no_reset: bool,
     /// FEATURES_OK does not stay.
     pub no_features_ok: bool,
     /// These bits are not stored when they are accepted, and FEATURES_OK fails for it, as in QEMU.
     pub dropped_features: u64,
-    /// The second time features are read they are these.
+    /// The second read of the features returns these.
     pub second_features: Option<u64>,
     /// Set in every status that is read.
     pub status_bits: u8,
     /// Every register reads as ones.
     pub gone: bool,
-    /// The configuration changes with each look at its generation.
+    /// The configuration changes with each read of its generation.
     pub restless: bool,
     /// A queue size that is written has no effect.
     pub stuck_size: bool,
-    /// A queue does not go on.
+    /// A queue does not become enabled.
     pub no_enable: bool,
     /// Message vectors are refused.
     pub no_vector: bool,
@@ -150,7 +150,7 @@ type OnNotify = Box<dyn FnMut(&mut DeviceQueue, u16) + Send>;
 
 /// The device's registers.
 pub struct Registers {
-    pub lies: Lies,
+    pub faults: Faults,
     pub offered: u64,
     pub accepted: u64,
     pub status: u8,
@@ -185,7 +185,7 @@ impl VirtioModel {
         let bus = machine.device(features & 1 << 33 != 0);
         let queues = (0..).zip(queues).map(|(i, max)| DeviceQueue::new(bus.clone(), *max, i)).collect();
         let registers = Registers {
-            lies: Lies::default(),
+            faults: Faults::default(),
             offered: features,
             accepted: 0,
             // As firmware may have left it.
@@ -235,20 +235,20 @@ impl Registers {
     }
 
     fn load(&mut self, offset: u64, width: Width) -> u64 {
-        let lies = self.lies;
+        let faults = self.faults;
         match (offset, width) {
             (0x04, Width::W32) => {
                 self.feature_reads += 1;
-                let features = match lies.second_features {
+                let features = match faults.second_features {
                     Some(other) if self.feature_reads > 2 => other,
                     _ => self.offered,
                 };
                 if self.device_select < 2 { features >> (32 * self.device_select) & 0xffff_ffff } else { 0 }
             }
             (0x12, Width::W16) => self.queues.len() as u64,
-            (0x14, Width::W8) => u64::from(self.status | lies.status_bits),
+            (0x14, Width::W8) => u64::from(self.status | faults.status_bits),
             (0x15, Width::W8) => {
-                if lies.restless {
+                if faults.restless {
                     self.generation = self.generation.wrapping_add(1);
                 }
                 self.generation.into()
@@ -267,7 +267,7 @@ impl Registers {
     }
 
     fn store(&mut self, offset: u64, width: Width, value: u64) {
-        let lies = self.lies;
+        let faults = self.faults;
         match (offset, width) {
             (0x00, Width::W32) => self.device_select = value,
             (0x08, Width::W32) => self.driver_select = value,
@@ -278,12 +278,12 @@ impl Registers {
             (0x10, Width::W16) => assert_eq!(value, 0xffff, "nobody waits for changes of the configuration"),
             (0x14, Width::W8) => self.set_status(value as u8),
             (0x1a, Width::W16) => {
-                self.queue().unwrap().vector = if lies.no_vector { 0xffff } else { value as u16 };
+                self.queue().unwrap().vector = if faults.no_vector { 0xffff } else { value as u16 };
             }
             (0x16, Width::W16) => self.queue_select = value as u16,
-            (0x18, Width::W16) if !lies.stuck_size => self.queue().unwrap().size = value as u16,
+            (0x18, Width::W16) if !faults.stuck_size => self.queue().unwrap().size = value as u16,
             (0x18, Width::W16) => {}
-            (0x1c, Width::W16) => self.queue().unwrap().enable = u16::from(!lies.no_enable),
+            (0x1c, Width::W16) => self.queue().unwrap().enable = u16::from(!faults.no_enable),
             (0x20..0x38, Width::W32) => {
                 let queue = self.queue().unwrap();
                 let address = match offset & !7 {
@@ -304,7 +304,7 @@ impl Registers {
 
     fn set_status(&mut self, status: u8) {
         if status == 0 {
-            if self.lies.no_reset {
+            if self.faults.no_reset {
                 return;
             }
             self.accepted = 0;
@@ -313,11 +313,11 @@ impl Registers {
                 *queue = DeviceQueue::new(queue.bus.clone(), queue.max, queue.notify_off);
             }
         }
-        let taken = self.accepted & self.lies.dropped_features == 0;
+        let taken = self.accepted & self.faults.dropped_features == 0;
         // As QEMU: VERSION_1 and ACCESS_PLATFORM have to be accepted.
         let needed = self.offered & (1 << 33);
         let fine = taken && self.accepted & !self.offered == 0 && self.accepted & needed == needed;
-        self.status = if fine && !self.lies.no_features_ok { status } else { status & !8 };
+        self.status = if fine && !self.faults.no_features_ok { status } else { status & !8 };
     }
 }
 
@@ -327,10 +327,10 @@ unsafe impl Mmio for VirtioModel {
     fn load(&self, register: Register) -> Result<u64, HcallError> {
         let (at, width) = (register.gpa(), register.width());
         let mut registers = self.registers();
-        if let Some(error) = registers.lies.mmio {
+        if let Some(error) = registers.faults.mmio {
             return Err(error);
         }
-        if registers.lies.gone {
+        if registers.faults.gone {
             return Ok(u64::MAX >> (64 - 8 * width.bytes()));
         }
         Ok(registers.load(at.0 - BASE, width))
@@ -339,10 +339,10 @@ unsafe impl Mmio for VirtioModel {
     fn store(&self, register: Register, value: u64) -> Result<(), HcallError> {
         let (at, width) = (register.gpa(), register.width());
         let mut registers = self.registers();
-        if let Some(error) = registers.lies.mmio {
+        if let Some(error) = registers.faults.mmio {
             return Err(error);
         }
-        if registers.lies.gone {
+        if registers.faults.gone {
             return Ok(());
         }
         registers.store(at.0 - BASE, width, value);

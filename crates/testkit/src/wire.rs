@@ -14,7 +14,7 @@ pub const FREQUENCY: u64 = 512_000_000;
 /// Ticks of one microsecond.
 pub const MICROSECOND: u64 = FREQUENCY / 1_000_000;
 
-/// A clock that moves a little when looked at, and more when waited on.
+/// A clock that moves a little at each read, and more in a wait.
 #[derive(Clone, Default)]
 pub struct TestClock(Rc<Cell<u64>>);
 
@@ -98,7 +98,7 @@ impl Wire {
     }
 }
 
-/// What runs whenever the stack under test hands over to its link: the peer, or a device's other side.
+/// Runs whenever the stack under test flushes its link: the peer, or the host side of a device.
 pub type Turn = Box<dyn FnMut()>;
 
 /// The stack's end: a link of private buffers that never fails unless told so.

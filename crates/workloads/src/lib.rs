@@ -1,5 +1,5 @@
-//! What the test image has beyond the product: its words of the command line, the table of its tests, soak, benchmarks and
-//! range requests of a disk, and network services to be measured.
+//! What the test image adds to the product: its command-line words, the table of its tests, soak, benchmarks and range
+//! requests for a disk, and network services for measurements.
 #![no_std]
 #![cfg_attr(
     test,

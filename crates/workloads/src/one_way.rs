@@ -1,5 +1,5 @@
-//! One-way traffic to be measured: what comes to port 9 is thrown away (RFC 863), port 19 sends (RFC 864), both over
-//! UDP and TCP. Open only while somebody measures.
+//! One-way traffic for measurements: port 9 discards (RFC 863), port 19 sends (RFC 864), both over UDP and TCP. Open
+//! only during a measurement.
 
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -16,38 +16,38 @@ use smoltcp::socket::{tcp, udp};
 use smoltcp::wire::IpAddress;
 use virtio_pci::net::link::Link;
 
-/// Throws away what comes.
+/// Discards received bytes.
 pub const DISCARD_PORT: u16 = 9;
-/// Sends a pattern for as long as the connection lasts, or one datagram for each that comes.
+/// Sends a pattern while the connection lasts, or one datagram for each that arrives.
 pub const SOURCE_PORT: u16 = 19;
-/// Bytes of a datagram that is sent.
+/// Bytes of a sent datagram.
 pub const DATAGRAM: usize = 1400;
 
-/// Connections that each port serves at once.
+/// Most connections that each port serves at once.
 const CONNECTIONS: usize = 2;
-/// Bytes that a connection may have waiting in its one direction, and in the other.
+/// Buffer bytes of a connection in its own direction, and in the other one.
 const STREAM: usize = 64 * 1024;
 const OTHER_WAY: usize = 2 * 1024;
 /// Datagrams, and bytes of them, that may wait.
 const DATAGRAMS: usize = 64;
 const UDP_BUFFER: usize = 128 * 1024;
-/// Sockets for handshakes beyond those.
+/// Additional sockets for handshakes.
 const SPARE: usize = 1;
 
-/// Bytes of a line of the pattern (RFC 864, section "Data Syntax"), its printing characters, and the lines after
-/// which it begins anew.
+/// Bytes of a line of the pattern (RFC 864, section "Data Syntax"), its printing characters, and the number of lines in
+/// a period.
 const LINE: usize = 74;
 const PRINTED: usize = 72;
 const LINES: usize = 95;
 /// The pattern's period.
 const PERIOD: usize = LINE * LINES;
 
-/// What went one way.
+/// One-way traffic so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OneWayCounters {
-    /// Datagrams thrown away.
+    /// Datagrams discarded.
     pub discarded_datagrams: u64,
-    /// Bytes of streams thrown away.
+    /// Bytes of streams discarded.
     pub discarded_bytes: u64,
     /// Datagrams sent.
     pub sent_datagrams: u64,
@@ -72,9 +72,9 @@ struct OneWay {
     queue: UdpQueue,
     sinks: Listeners,
     sources: Listeners,
-    /// Where in the pattern each source's stream is.
+    /// Position of each source's stream in the pattern.
     at: Vec<usize>,
-    /// More than a period, so that a piece that begins anywhere in it is long.
+    /// More than a period of the pattern, so that a piece from any position is long.
     pattern: Vec<u8>,
 }
 
@@ -86,7 +86,7 @@ impl OneWay {
                 udp::PacketBuffer::new(records, alloc::vec![0; UDP_BUFFER])
             };
             let mut socket = udp::Socket::new(buffer(), buffer());
-            // The port is not 0 and the socket is closed: nothing that `bind` would refuse.
+            // `bind` cannot fail: the port is not 0 and the socket is closed.
             let _ = socket.bind(port);
             sockets.udp.change().add(socket)
         };
@@ -103,8 +103,8 @@ impl OneWay {
         Self { counters, udp_sink, udp_source, queue, sinks, sources, at, pattern }
     }
 
-    /// One datagram for each that came from our own network: whoever forges a sender elsewhere would have it
-    /// answered with more than was asked.
+    /// Sends one datagram for each that came from the machine's own network: a forged sender elsewhere would get more
+    /// bytes than were sent here.
     fn answer(&mut self, socket: &mut udp::Socket<'static>, own: Option<Settings>, now: Duration) {
         if self.queue.stalled(socket.send_queue(), socket.can_recv(), now) {
             socket.close();
@@ -166,7 +166,7 @@ impl Service for OneWay {
         let (mut discarded, mut sent_bytes) = (0, 0);
         sinks.step(sockets, |_, socket, _| add(&mut discarded, swallow(socket)));
         sources.step(sockets, |index, socket, new| {
-            // What is said to a source is not listened to.
+            // A source ignores received bytes.
             swallow(socket);
             let Some(at) = at.get_mut(index) else { return };
             if new {
@@ -196,7 +196,7 @@ impl Service for OneWay {
     }
 }
 
-/// The byte at `index` of the pattern: lines of 72 printing characters, each beginning with the next one.
+/// The byte at `index` of the pattern: lines of 72 printing characters, each rotated by one.
 #[must_use]
 pub fn pattern_byte(index: usize) -> u8 {
     let (line, column) = (index.wrapping_div(LINE), index.wrapping_rem(LINE));
@@ -217,7 +217,7 @@ fn count(counters: &Cell<OneWayCounters>, change: impl FnOnce(&mut OneWayCounter
     counters.set(now);
 }
 
-/// Throws away what has come, and closes when the peer has.
+/// Discards received bytes, and closes after the peer has.
 fn swallow(socket: &mut tcp::Socket<'static>) -> usize {
     let mut bytes: usize = 0;
     // A ring's content comes in two pieces.

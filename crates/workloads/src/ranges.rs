@@ -1,5 +1,5 @@
-//! Discard and write zeroes on a disk that may be overwritten: a quarter of it is discarded, two are made zeros, and the
-//! last one keeps its pattern.
+//! Discard and write zeroes on a scratch disk: discards one quarter of it, zeroes two, and keeps the pattern in the
+//! last one.
 
 use alloc::vec::Vec;
 use papr::platform::Platform;
@@ -12,24 +12,23 @@ use virtio_pci::blk::geometry::SECTOR;
 use virtio_pci::blk::ranges::SectorRange;
 use virtio_pci::blk::stream::Plan;
 
-/// What was done.
+/// The result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Done {
-    /// Bytes that the disk was told to discard: its first ones.
+    /// Bytes discarded, from the disk's start.
     pub discarded: u64,
-    /// Bytes of them that read as zeros afterwards. A disk may let them hold anything.
+    /// Discarded bytes that read as zeros afterwards; their content is undefined.
     pub discarded_zeros: u64,
-    /// Bytes that were made zeros and read as such: those after the discarded ones. The disk might let go of the first
-    /// half of them.
+    /// Bytes after these that were zeroed and read as zeros. The disk was allowed to deallocate the first half of them.
     pub zeroed: u64,
-    /// Bytes that kept the pattern: the rest.
+    /// The remaining bytes, which kept the pattern.
     pub kept: u64,
 }
 
-/// Writes `pattern` over the whole disk, discards, makes zeros, and reads everything back.
+/// Writes `pattern` over the whole disk, discards, zeroes, and reads everything back.
 ///
 /// # Errors
-/// What failed, and where: also when a range took another one with it, or was not done.
+/// What failed, and where; also if a request changed another range or not all of its own.
 pub fn discard_and_zero<M: Mmio, P: Platform>(
     disk: &mut Blk<M, P>,
     pattern: Pattern,
@@ -39,7 +38,7 @@ pub fn discard_and_zero<M: Mmio, P: Platform>(
     let offered = abilities.discard.limits().zip(abilities.write_zeroes.limits());
     let (discard, _) = offered.ok_or(JobError::Disk(BlkError::NotOffered))?;
     let sectors = whole(disk)? / SECTOR;
-    // Whole blocks, and places that the disk likes.
+    // Whole blocks, at the disk's preferred alignment.
     let quarter = sectors / 4;
     let quarter = quarter.saturating_sub(quarter.checked_rem(discard.alignment.into()).unwrap_or(0));
     if quarter == 0 {

@@ -1,7 +1,7 @@
-//! The registry: tests of a machine that run in the guest and say what they found by TAP 13.
+//! The registry: tests of a machine that run in the guest and report by TAP 13.
 //!
-//! Here is what needs no machine: the names, what each test requires and shows, which of them `test=` means, and the
-//! lines. The tests themselves are in the test image.
+//! This module has the parts that need no machine: the names, requirements and meanings of the tests, the selection by
+//! `test=`, and the output lines. The tests themselves are in the test image.
 
 pub mod marks;
 pub mod requirement;

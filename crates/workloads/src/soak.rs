@@ -1,5 +1,5 @@
-//! Random work on a disk: reads, writes, flushes and names in any order, many at once, more than there is room for
-//! now and then. What every block holds is remembered by its sum, so that a wrong answer is found whenever it comes.
+//! Random work on a disk: reads, writes, flushes and name requests in any order, many at once, and sometimes more than
+//! there is room for. A checksum of every block is kept, so that any wrong answer is found.
 
 use alloc::vec::Vec;
 use papr::platform::Platform;
@@ -11,35 +11,35 @@ use virtio_pci::blk::error::{BlkError, BreakReason, Rejected};
 use virtio_pci::blk::geometry::SECTOR;
 use virtio_pci::blk::request::{Completion, Token};
 
-/// Bytes whose sum is remembered.
+/// Bytes per checksum.
 const BLOCK: usize = 4096;
 /// Most blocks of an ordinary request.
 const USUAL: u64 = 16;
-/// Blocks of a request that is made to fill the pool.
+/// Blocks of a request that fills the pool.
 const LARGE: usize = 64;
-/// Requests in flight from which on one is waited for first.
+/// Requests in flight at which the next step waits for a completion first.
 const MANY: usize = 48;
 
-/// What was done.
+/// Counters of the work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Requests that succeeded.
     pub requests: u64,
     /// Bytes of them.
     pub bytes: u64,
-    /// Requests that there was no room for.
+    /// Requests for which there was no room.
     pub refused: u64,
     /// Requests that a reset ended.
     pub lost: u64,
 }
 
-/// Work that came out wrong.
+/// Why the work failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SoakError {
-    /// A request.
+    /// A request failed.
     #[error("{0}")]
     Request(BlkError),
-    /// The block at this byte of the disk is not what was last seen or written there.
+    /// The block at this byte offset of the disk differs from what was last read or written there.
     #[error("byte {0} of the disk is not what was last seen there")]
     Mismatch(u64),
 }
@@ -50,13 +50,13 @@ struct Job {
     first: u64,
     count: u64,
     writes: bool,
-    /// Of a write: what the blocks will hold.
+    /// For a write: the checksums of the new content.
     sums: Vec<u64>,
 }
 
 /// The work on one disk.
 pub struct Soak {
-    /// By block; none where it is not known.
+    /// Checksum of each block; `None` if its content is not known.
     sums: Vec<Option<u64>>,
     jobs: Vec<Job>,
     random: u64,
@@ -65,7 +65,7 @@ pub struct Soak {
 }
 
 impl Soak {
-    /// Work that `seed` decides, on the first `bytes` bytes of a disk, which may be written to if `writes`.
+    /// Work determined by `seed`, on the first `bytes` bytes of a disk; with writes if `writes`.
     #[must_use]
     pub fn new(seed: u64, bytes: u64, writes: bool) -> Self {
         let blocks = usize::try_from(bytes).unwrap_or(usize::MAX) / BLOCK;
@@ -73,7 +73,7 @@ impl Soak {
         Self { sums, jobs: Vec::new(), random: seed, writes, counters }
     }
 
-    /// What was done so far.
+    /// The counters so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
@@ -84,10 +84,10 @@ impl Soak {
         (self.random >> 16).checked_rem(below).unwrap_or(0)
     }
 
-    /// Submits something and takes what has completed.
+    /// Submits a request and takes completed ones.
     ///
     /// # Errors
-    /// A request failed that no reset ended, or a block is not what it was; after all others are over.
+    /// A request failed without a reset, or a block has wrong content; returned after all other requests are over.
     pub fn step<M: Mmio, P: Platform>(&mut self, disk: &mut Blk<M, P>) -> Result<(), SoakError> {
         self.step_once(disk).inspect_err(|_| disk.drain())
     }
@@ -116,7 +116,7 @@ impl Soak {
         self.take_all(disk)
     }
 
-    /// Takes what has completed; of a disk that was stopped, everything.
+    /// Takes completed requests; all requests if the disk was stopped.
     ///
     /// # Errors
     /// As [`Self::step`].
@@ -152,8 +152,7 @@ impl Soak {
         Ok(true)
     }
 
-    /// Reads or writes `count` blocks somewhere. False when there is no room for that, or something is in flight
-    /// there.
+    /// Reads or writes `count` random blocks. False if there is no room, or if a request for these blocks is in flight.
     fn transfer<M: Mmio, P: Platform>(
         &mut self,
         disk: &mut Blk<M, P>,
@@ -219,7 +218,7 @@ impl Soak {
                     *known = Some(sum);
                 }
             }
-            // A write that a reset ended was done in part, or not at all.
+            // A write that a reset ended may be done in part: forget these blocks.
             Err(_) if disk.broken() == Some(BreakReason::Stopped) => {
                 self.counters.lost = self.counters.lost.saturating_add(1);
                 self.known(first).zip(sums).for_each(|(known, _)| *known = None);
@@ -234,9 +233,9 @@ impl Soak {
         self.sums.iter_mut().skip(usize::try_from(first).unwrap_or(usize::MAX))
     }
 
-    /// What was read is what is known of it; what was not known is from now on.
+    /// Compares read blocks with their known checksums, and records the unknown ones.
     fn compare(&mut self, first: u64, read: &[u8]) -> Result<(), SoakError> {
-        // A name is no block.
+        // A name request reads no block.
         let blocks = (first..).zip(read.chunks_exact(BLOCK));
         for ((block, bytes), known) in blocks.zip(self.known(first)) {
             let sum = sum(bytes);
@@ -252,7 +251,7 @@ fn sector(block: u64) -> u64 {
     block.saturating_mul(BLOCK as u64 / SECTOR)
 }
 
-/// A sum in which every bit, and its place, counts.
+/// A checksum that depends on every bit and its position.
 fn sum(block: &[u8]) -> u64 {
     let words = block.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
     words.fold(0, |sum, word| (sum.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15))

@@ -10,9 +10,9 @@ use postern_core::cmdline::{Extra, ExtraOption, ExtraStep, Fault, Options, Step,
 pub enum TestStep {
     /// Random work on all devices, which are reset now and then; at the end everything is given back.
     Soak,
-    /// What a 4 KiB read costs, polled and by interrupt.
+    /// The cost of a 4 KiB read, polled and by interrupt.
     IrqCost,
-    /// Answer as `net-serve` does, and one-way traffic to be measured.
+    /// Serve as `net-serve` does, and one-way traffic for measurements.
     NetBench,
     /// Discard and write zeroes on the scratch disk.
     Discard,
@@ -28,7 +28,7 @@ pub enum TestStep {
     Memory,
     /// The tests of `test=`.
     Tests,
-    /// Break a rule of the memory map, to see that it is kept: the run ends with an exception.
+    /// Break a rule of the memory map: the run must end with an exception.
     Breach(Breach),
 }
 
@@ -92,7 +92,7 @@ const fn breach(name: &'static str, breach: Breach) -> (ExtraStep, TestStep) {
     step(name, false, &[], TestStep::Breach(breach))
 }
 
-/// What a step of the command line does; `None` for one of the product's.
+/// The test image's step for a step of the command line; `None` for a step of the product.
 #[must_use]
 pub fn test_step(step: Step) -> Option<TestStep> {
     let Step::Extra(step) = step else { return None };

@@ -1,4 +1,4 @@
-//! What `bench=` asks for: pieces of disk work, each measured by itself.
+//! Values of `bench=`: pieces of disk work, each measured by itself.
 //!
 //! The boot stage reads the command line before there is a heap, so nothing here allocates.
 
@@ -21,12 +21,12 @@ pub enum Access {
     Write,
 }
 
-/// Where the requests go.
+/// The request order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// One after the other, from the start again after the end.
+    /// Sequential, from the start again after the end.
     Sequential,
-    /// To places that a fixed seed chooses.
+    /// At offsets that a fixed seed chooses.
     Random,
 }
 
@@ -39,14 +39,14 @@ pub struct Work {
     pub bytes: u32,
     /// Requests in flight.
     pub depth: u16,
-    /// Where they go.
+    /// The request order.
     pub order: Order,
     /// How long requests are submitted.
     pub time: Duration,
 }
 
 impl Work {
-    /// Reads one piece of work; `None` when it is not of the form above.
+    /// Parses one piece of work; `None` if it does not have the form above.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split(':');

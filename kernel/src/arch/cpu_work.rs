@@ -88,12 +88,12 @@ impl Worker {
         let work: Work = Box::new(move || {
             // Wake the waiting CPU, which also checks from time to time in case H_IPI is refused.
             // If a stopped CPU holds the answer's lock, nobody waits for the answer any more.
-            let _ = mailbox::post(&answer, &Pseries, work(), || _ = request(boot_server));
+            let _ = mailbox::send(&answer, &Pseries, work(), || _ = request(boot_server));
         });
         if let Some(mail) = MAIL.get(self.0.index.load(Ordering::Relaxed) as usize) {
             // A CPU that cannot be woken checks its mailbox after a sleep. If a stopped CPU holds the mailbox's lock, the
             // work is dropped and no answer comes.
-            let _ = mailbox::post(mail, &Pseries, work, || _ = request(self.server()));
+            let _ = mailbox::send(mail, &Pseries, work, || _ = request(self.server()));
         }
         Pending { answer: result, cpu: self.0 }
     }
@@ -109,7 +109,7 @@ impl<T> Pending<T> {
         // When this is the only handle to the slot, no CPU can answer any more.
         let awaited = || Arc::strong_count(&self.answer) > 1;
         let sleep = || awaited() && !deadline.expired_after_cede(&Pseries, POLL_INTERVAL).0;
-        match mailbox::next(&self.answer, &Pseries, sleep) {
+        match mailbox::recv(&self.answer, &Pseries, sleep) {
             Ok(answer) => answer.ok_or(Unanswered::Late),
             Err(Stuck(_)) => {
                 self.cpu.ready.store(false, Ordering::Relaxed);

@@ -167,7 +167,7 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
         }
     };
     loop {
-        match mailbox::next(mail, &Pseries, &mut park) {
+        match mailbox::recv(mail, &Pseries, &mut park) {
             Ok(Some(work)) => work(),
             Ok(None) => {}
             // A stopped CPU holds the mailbox's lock, so no work comes. Keep watching whether any CPU works.

@@ -1,15 +1,15 @@
-//! What can be wrong with a command line.
+//! Errors of the command line.
 
 use core::fmt;
 use papr::text::Escaped;
 use pseries_tree::machine::MAX_LINE;
 
-/// One word of the command line that cannot be followed.
+/// One wrong word of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CmdlineError<'a> {
-    /// What stands before `=`, or the whole word.
+    /// The part before `=`, or the whole word.
     pub option: &'a [u8],
-    /// What stands after `=`.
+    /// The part after `=`.
     pub value: Option<&'a [u8]>,
     /// What is wrong with the word.
     pub fault: Fault,
@@ -26,9 +26,9 @@ pub enum Fault {
     Expected(&'static str),
     /// This item of a list, counted from 1, is not of this form.
     Item(usize, &'static str),
-    /// The gateway is no other machine in the network of `ip=`.
+    /// The gateway is not another machine in the network of `ip=`.
     GatewayOutside,
-    /// A step of `run=` needs this beside it.
+    /// A step of `run=` needs this option.
     Needs(&'static str),
     /// Only the test image knows this option or step.
     TestImage(&'static str),

@@ -5,9 +5,9 @@ use super::{ExtraStep, Fault, Options, TEST_OPTIONS, TEST_STEPS};
 /// An option that an image adds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtraOption {
-    /// What stands before `=`.
+    /// The part before `=`.
     pub name: &'static [u8],
-    /// Whether it has an effect whatever the steps are; otherwise on steps that look at it.
+    /// Whether it affects every step; otherwise it affects the steps that use it.
     pub with_any_step: bool,
 }
 
@@ -22,22 +22,22 @@ pub trait Extra {
     /// Reads the value of one of its options.
     ///
     /// # Errors
-    /// The value is not of the form that the option has.
+    /// The value is invalid for the option.
     fn set(&mut self, option: &[u8], value: &str) -> Result<(), Fault>;
 
-    /// The step that is run where the command line has no `run=`; else the product's default is.
+    /// The step that runs if the command line has no `run=`; `None`: the product's default.
     fn default_step(&self) -> Option<ExtraStep> {
         None
     }
 
-    /// What is missing beside the steps of `run=`.
+    /// Checks that the steps of `run=` have the options that they need.
     ///
     /// # Errors
     /// A step needs an option that was not given.
     fn check(&self, options: &Options) -> Result<(), Fault>;
 }
 
-/// The product: no word more.
+/// The product adds no words.
 impl Extra for () {
     fn steps(&self) -> impl Iterator<Item = ExtraStep> {
         core::iter::empty()
@@ -56,13 +56,13 @@ impl Extra for () {
     }
 }
 
-/// What is wrong with an option that this image does not know.
+/// The fault of an option that this image does not know.
 pub(super) fn unknown_option(option: &[u8]) -> Fault {
     let known = TEST_OPTIONS.iter().find(|name| name.as_bytes() == option);
     known.map_or(Fault::Unknown, |name| Fault::TestImage(name))
 }
 
-/// What is wrong with a step that this image does not know; `expected` lists the product's.
+/// The fault of a step that this image does not know; `expected` lists the product's steps.
 pub(super) fn unknown_step(step: &str, expected: &'static str) -> Fault {
     let known = TEST_STEPS.iter().find(|name| **name == step);
     known.map_or(Fault::Expected(expected), |name| Fault::TestImage(name))

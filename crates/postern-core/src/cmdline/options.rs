@@ -1,4 +1,4 @@
-//! What a command line can ask for, as types.
+//! The options of the command line, as types.
 
 use super::steps::Step;
 use crate::secure::SvmOption;
@@ -24,12 +24,12 @@ pub enum Console {
     Uart,
 }
 
-/// What the report of a crash shows.
+/// What a crash report shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportOption {
-    /// All, in an ordinary guest; vector, place and status in a secure one.
+    /// Everything in a normal guest; vector, offset and status in a secure one.
     Auto,
-    /// All, unless the hardware makes this a secure VM.
+    /// Everything, unless the hardware makes this a secure VM.
     Full,
 }
 
@@ -49,7 +49,7 @@ pub enum Irq {
 pub enum Ip {
     /// The address comes from a DHCP server.
     Dhcp,
-    /// The address is given.
+    /// A static address.
     Static {
         /// The card's address.
         address: Ipv4Addr,
@@ -60,7 +60,7 @@ pub enum Ip {
     },
 }
 
-/// What the command line says, but for the options of an image's own.
+/// The options that every image has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `svm=on|off|emulated`, when given.
@@ -79,13 +79,13 @@ pub struct Options {
     pub irq: Irq,
     /// `report=auto|full`
     pub report: ReportOption,
-    /// `seed=N`: of the pattern that `blk-pattern` writes.
+    /// `seed=N`: seed of the pattern that `blk-pattern` writes.
     pub seed: u64,
-    /// `serve=SECONDS`: how long `net-serve` lasts; not given: until power-off is asked for.
+    /// `serve=SECONDS`: how long `net-serve` lasts; `None`: until the user ends it.
     pub serve: Option<Duration>,
-    /// `http=on|off`: whether `net-serve` has a status page; not given: in an ordinary guest alone.
+    /// `http=on|off`: whether `net-serve` has a status page; `None`: only in a normal guest.
     pub http: Option<bool>,
-    /// `device-timeout=SECONDS`: how long a device may take over a request; not given: what each driver allows.
+    /// `device-timeout=SECONDS`: timeout of a request to a device; `None`: the driver's own.
     pub device_timeout: Option<Duration>,
     /// `secret=NAME`: a file of the ESM blob.
     pub secret: Option<FileName>,

@@ -6,19 +6,19 @@ use core::fmt;
 /// One thing to do after boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// What a person wants to see.
+    /// Shows each device, the start of the disk, and the network.
     Demo,
     /// SHA-256 of each whole data disk.
     BlkDigest,
     /// A seeded pattern over the whole of the scratch disk, read back.
     BlkPattern,
-    /// Each data disk read and each scratch disk overwritten, every CPU a share of its own.
+    /// Reads each data disk and overwrites each scratch disk; every CPU works on its own part.
     BlkSmp,
-    /// Answer ARP, ICMP, UDP and TCP echo.
+    /// Answers ARP, ICMP, UDP and TCP echo.
     NetServe,
-    /// Follow what a person types on the console.
+    /// Follows commands that a person types on the console.
     Monitor,
-    /// State the memory map, for a check from outside.
+    /// States the memory map, for a check from outside.
     Map,
     /// A step of this image's own.
     Extra(ExtraStep),
@@ -31,7 +31,7 @@ pub struct ExtraStep {
     pub name: &'static str,
     /// Whether it writes to disks named `scratch`.
     pub writes_scratch: bool,
-    /// The options that it looks at, of those that not every step looks at.
+    /// The options that it uses, among those that not every step uses.
     pub looks_at: &'static [&'static [u8]],
 }
 

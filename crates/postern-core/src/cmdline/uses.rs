@@ -1,4 +1,4 @@
-//! Words of the command line that have no effect on what was asked for.
+//! Words of the command line that have no effect.
 
 use super::{Extra, OPTIONS, Options, Step};
 use core::fmt;
@@ -16,7 +16,7 @@ pub struct Unused<'a> {
 /// Why a word has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// No step of `run=` looks at it.
+    /// No step of `run=` uses it.
     NoStep,
     /// The same option follows later on the line.
     GivenAgain,
@@ -38,8 +38,8 @@ impl fmt::Display for Unused<'_> {
     }
 }
 
-/// The words of a line that was followed as `options` by an image with the words `extra`, and that change nothing.
-/// `secure` is what the guest is.
+/// The words without effect of a line that an image with the words `extra` parsed into `options`. `secure`: this is a
+/// secure guest.
 pub fn unused<'a>(
     line: &'a [u8],
     options: &Options,
@@ -73,7 +73,7 @@ fn name(word: &[u8]) -> &[u8] {
     word.split(|&byte| byte == b'=').next().unwrap_or_default()
 }
 
-/// Whether a step, or what comes before each, looks at an option of the product's.
+/// Whether a step, or the boot before it, uses an option of the product.
 fn looks_at(step: &Step, option: &[u8]) -> bool {
     match option {
         b"serve" => matches!(step, Step::NetServe | Step::Monitor) || asks_for(step, option),
@@ -87,12 +87,12 @@ fn looks_at(step: &Step, option: &[u8]) -> bool {
     }
 }
 
-/// Whether it is a step of the image's own that looks at this option.
+/// Whether this is a step of the image's own that uses the option.
 fn asks_for(step: &Step, option: &[u8]) -> bool {
     matches!(step, Step::Extra(step) if step.looks_at.contains(&option))
 }
 
-/// Whether it is a step that looks at `pool=` without a pool of this machine.
+/// Whether this is a step that uses `pool=` without the machine's pool.
 fn measures_pool(step: &Step) -> bool {
     asks_for(step, b"pool")
 }

@@ -1,4 +1,4 @@
-//! The forms of values.
+//! Parses the values of options.
 
 use super::extra::{self, Extra};
 use super::{Console, Fault, Ip, Irq, MAX_STEPS, ReportOption, STEPS, Step};
@@ -13,7 +13,7 @@ use papr::ultracall::file::FileName;
 
 /// Most bytes that `pool=` may ask for: what the default TCE window of a PHB covers.
 pub const MAX_POOL: u64 = 1 << 30;
-/// Longest time that `serve=` and `device-timeout=` take: any of it in ticks fits 64 bits.
+/// Longest time of `serve=` and `device-timeout=`: in ticks it fits 64 bits.
 pub const MAX_SECONDS: u64 = u32::MAX as u64;
 
 pub(super) fn svm(value: &str) -> Result<SvmOption, Fault> {
@@ -98,7 +98,7 @@ pub(super) fn run(value: &str, extra: &impl Extra) -> Result<ArrayVec<Step, MAX_
     Ok(steps)
 }
 
-/// The rule for an address is that for a lease: [`Settings::check`].
+/// An address follows the rules of a lease: [`Settings::check`].
 pub(super) fn ip(value: &str) -> Result<Ip, Fault> {
     const FORM: Fault = Fault::Expected("dhcp or A.B.C.D/len");
     if value == "dhcp" {

@@ -1,4 +1,4 @@
-//! The words of the command line with their help: what `make help` shows is generated from these lists (`make lists`).
+//! The words of the command line with their help. `make lists` generates the text of `make help` from these lists.
 
 use super::Step;
 
@@ -94,8 +94,8 @@ words! {
     "breach-other-stack-overflow" "the same on another CPU";
 }
 
-/// The options that only the test image has. Every image can name them, so that whoever gives one to the product reads
-/// which image takes it.
+/// The options that only the test image has. Every image knows their names, so that the product's error can name the
+/// test image.
 pub const TEST_OPTIONS: [&str; 3] = ["bench", "canary", "test"];
 /// Their help.
 pub const TEST_OPTION_HELP: [Help; 3] = [

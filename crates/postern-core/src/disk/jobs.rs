@@ -1,4 +1,4 @@
-//! The disk jobs of `run=`: digests, and a pattern written and read back.
+//! The disk jobs of `run=`: compute digests, and write a pattern and read it back.
 
 use crate::disk::pattern::Pattern;
 use core::fmt;
@@ -24,13 +24,13 @@ impl fmt::Display for Sha256Digest {
 /// A disk job that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum JobError {
-    /// The disk, before any of its bytes was touched.
+    /// The disk failed before any of its bytes was read or written.
     #[error("{0}")]
     Disk(BlkError),
     /// A read or a write failed.
     #[error(transparent)]
     Transfer(#[from] TransferError),
-    /// The flush between writing and reading back.
+    /// The flush between writing and reading back failed.
     #[error("flush: {0}")]
     Flush(BlkError),
     /// What was read is not what was written.
@@ -43,11 +43,11 @@ pub enum JobError {
     },
 }
 
-/// SHA-256 of the first `limit` bytes of the disk, or of all of it when it is shorter, and how many bytes that are. The
-/// capacity is that of now.
+/// SHA-256 of the first `limit` bytes of the disk, or of all of a shorter disk, and the number of bytes. Reads the
+/// capacity again first.
 ///
 /// # Errors
-/// There is nothing to read, or not all of it can be; the read that failed.
+/// The disk is empty, some of these bytes cannot be read, or a read failed.
 pub fn digest<M: Mmio, P: Platform>(
     disk: &mut Blk<M, P>,
     limit: u64,
@@ -65,7 +65,7 @@ pub fn digest<M: Mmio, P: Platform>(
     Ok((Sha256Digest(hash.finalize().into()), limit))
 }
 
-/// Writes `pattern` over the whole disk, makes it durable, and reads all of it back. Answers the bytes.
+/// Writes `pattern` over the whole disk, makes it durable, and reads all of it back. Returns the number of bytes.
 ///
 /// # Errors
 /// What failed, and where.
@@ -80,7 +80,7 @@ pub fn write_and_verify<M: Mmio, P: Platform>(
     compare(disk, bytes, pattern, plan)
 }
 
-/// Reads the whole disk and compares it with `pattern`. Answers the bytes.
+/// Reads the whole disk and compares it with `pattern`. Returns the number of bytes.
 ///
 /// # Errors
 /// What failed, and where.
@@ -93,10 +93,10 @@ pub fn verify<M: Mmio, P: Platform>(
     compare(disk, bytes, pattern, plan)
 }
 
-/// Bytes of the disk as it is now, all of which can be worked on.
+/// Reads the capacity again. Returns the disk's size in bytes, all of which can be read and written.
 ///
 /// # Errors
-/// There is none, or not all of them can be reached.
+/// The disk is empty, or its last bytes are no whole block.
 pub fn whole<M: Mmio, P: Platform>(disk: &mut Blk<M, P>) -> Result<u64, JobError> {
     disk.refresh().and_then(|geometry| geometry.extent(u64::MAX)).map_err(JobError::Disk)
 }

@@ -1,4 +1,4 @@
-//! One disk, several CPUs: each works on a share of its own, through a queue that it may have to share.
+//! One disk, several CPUs: each works on its own part, through a queue that other CPUs may use, too.
 
 use crate::disk::jobs::{JobError, Sha256Digest};
 use crate::disk::pattern::Pattern;
@@ -16,11 +16,11 @@ use virtio_pci::blk::stream::{Plan, TransferError};
 
 /// Bytes that a CPU moves before it lets another one use the queue.
 const STRETCH: u64 = 1 << 20;
-/// How long a queue may be in another CPU's use: longer than that one's own timeout with the device.
+/// Longest wait for a queue that another CPU uses: longer than that CPU's own timeout for the device.
 const TURN: Duration = Duration::from_secs(60);
 
-/// The part of the disk that the CPU `index` of `count` works on: whole logical blocks, all parts together the
-/// whole disk, none of them twice.
+/// The part of the disk for CPU `index` of `count`, in bytes: whole logical blocks. The parts are disjoint and cover
+/// the whole disk.
 #[must_use]
 pub fn part(geometry: &Geometry, index: usize, count: usize) -> Range<u64> {
     let (bytes, block) = (geometry.usable_bytes(), u64::from(geometry.block));
@@ -101,7 +101,7 @@ fn stretches(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     })
 }
 
-/// The queue, when it is this CPU's turn. A queue that nobody shares is taken at the first look.
+/// Takes the queue's lock; it is free at once if no other CPU uses the queue.
 fn turn<'a, M: Mmio, P: Platform>(
     queue: &'a Lock<Blk<M, P>>,
     clock: &impl Clock,

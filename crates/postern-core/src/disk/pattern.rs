@@ -1,4 +1,4 @@
-//! The seeded pattern that the disk job writes and the host verifies by itself.
+//! The seeded pattern that the disk job writes and the host verifies independently.
 //!
 //! A stream of little-endian 64-bit words: word i, counted from byte 0 of the disk, is splitmix64(seed + i).
 
@@ -15,7 +15,7 @@ pub const fn splitmix64(x: u64) -> u64 {
 /// The pattern of one seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// What distinguishes it from others.
+    /// The seed.
     pub seed: u64,
 }
 
@@ -26,7 +26,7 @@ impl Pattern {
         splitmix64(self.seed.wrapping_add(index)).to_le_bytes()
     }
 
-    /// Puts the pattern into `chunk`, which begins at byte `offset` of the disk (divisible by 8).
+    /// Fills `chunk`, which starts at byte `offset` of the disk (divisible by 8), with the pattern.
     pub fn fill(self, offset: u64, chunk: &mut [u8]) {
         for (index, word) in (offset / 8..).zip(chunk.chunks_mut(8)) {
             let bytes = self.word(index);
@@ -36,7 +36,7 @@ impl Pattern {
         }
     }
 
-    /// Offset on the disk of the first word of `chunk` that is not the pattern's.
+    /// Byte offset on the disk of the first 8-byte word of `chunk` that differs from the pattern.
     #[must_use]
     pub fn first_difference(self, offset: u64, chunk: &[u8]) -> Option<u64> {
         (offset / 8..)

@@ -1,4 +1,4 @@
-//! Names of facts. Only the table makes one, so that no fact is stated that it does not have.
+//! Names of facts. Only the table makes them, so a fact that is not in the table cannot be stated.
 
 use core::fmt;
 
@@ -14,7 +14,7 @@ pub struct Name {
 }
 
 impl<const NUMBERS: usize> Key<NUMBERS> {
-    /// A row's name; an error of the compiler where `key` has not as many places as numbers.
+    /// A row's name. A compile-time error unless `key` has `NUMBERS` places.
     pub(super) const fn new(key: &'static str) -> Self {
         let (mut rest, mut places) = (key.as_bytes(), 0usize);
         while let [first, after @ ..] = rest {
@@ -29,14 +29,14 @@ impl<const NUMBERS: usize> Key<NUMBERS> {
 }
 
 impl Key<0> {
-    /// The plain line that states it.
+    /// The line that states this fact.
     pub fn line(self, value: impl fmt::Display) -> impl fmt::Display {
         Name::from(self).line(value)
     }
 }
 
 impl Key<1> {
-    /// With this number.
+    /// The name with this number.
     #[must_use]
     pub const fn at(self, number: usize) -> Name {
         Name { key: self.0, numbers: [number, 0] }
@@ -44,7 +44,7 @@ impl Key<1> {
 }
 
 impl Key<2> {
-    /// With these numbers.
+    /// The name with these numbers.
     #[must_use]
     pub const fn at(self, numbers: [usize; 2]) -> Name {
         Name { key: self.0, numbers }
@@ -58,7 +58,7 @@ impl From<Key<0>> for Name {
 }
 
 impl Name {
-    /// The plain line that states it.
+    /// The line that states this fact.
     pub fn line(self, value: impl fmt::Display) -> impl fmt::Display {
         Line { name: self, value }
     }

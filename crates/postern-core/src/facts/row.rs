@@ -1,4 +1,4 @@
-//! What a row of the table says of a fact.
+//! A row of the table of facts.
 
 use super::value::Value;
 
@@ -9,20 +9,20 @@ pub struct Fact {
     pub key: &'static str,
     /// The form and unit of the value.
     pub value: Value,
-    /// Who states it.
+    /// Which runs state it.
     pub stated: Stated,
     /// What it means.
     pub meaning: &'static str,
 }
 
-/// Who states a fact.
+/// Which runs state a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stated {
     /// Every boot.
     Boot,
     /// Every boot of a secure guest, and no other.
     SecureBoot,
-    /// Each of these.
+    /// Each device or bridge of this kind.
     Each(&'static str),
     /// Steps of `run=` and options that every image knows.
     Words(&'static [&'static str]),

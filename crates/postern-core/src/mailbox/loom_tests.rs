@@ -1,6 +1,6 @@
 //! A CPU that comes too late, and work that is handed to a CPU that goes to sleep, in every order.
 
-use super::{Arrival, Slot, next, post};
+use super::{Arrival, Slot, recv, send};
 use loom::sync::Arc;
 use loom::thread;
 use papr::lock::Lock;
@@ -11,7 +11,7 @@ use postern_cases::case;
 type Give = fn(&Slot<u8>, u8, &Interrupt);
 
 fn give(mail: &Slot<u8>, value: u8, cpu: &Interrupt) {
-    post(mail, &Cpu(1), value, || cpu.raise()).unwrap();
+    send(mail, &Cpu(1), value, || cpu.raise()).unwrap();
 }
 
 /// A CPU comes at the moment in which it is not waited for any longer.
@@ -54,7 +54,7 @@ fn hand_over(give: Give, cede: fn(&Interrupt)) {
                 parked.raised_for_the_last_time();
             })
         };
-        let work = next(&mail, &Cpu(2), || {
+        let work = recv(&mail, &Cpu(2), || {
             cede(&parked);
             true
         });

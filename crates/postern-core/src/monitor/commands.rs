@@ -1,4 +1,4 @@
-//! What can be typed, and what it means.
+//! The commands and their parser.
 
 use super::editor::MAX_LINE;
 use crate::cmdline::number;
@@ -8,7 +8,7 @@ use core::net::Ipv4Addr;
 use log::LevelFilter;
 use papr::text::Escaped;
 
-/// What a line asks for.
+/// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Nothing: a blank line.
@@ -44,12 +44,12 @@ pub enum Command {
     Off,
 }
 
-/// Why a line is none of a command.
+/// Why a line is no command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommandError<'a> {
-    /// No command begins with this word.
+    /// No command starts with this word.
     Unknown(&'a [u8]),
-    /// The command is used like this.
+    /// The usage of the command.
     Usage(&'static str),
 }
 
@@ -65,7 +65,7 @@ impl fmt::Display for CommandError<'_> {
 /// A command for [`Command::Help`].
 #[derive(Clone, Copy, Debug)]
 pub struct Help {
-    /// How it is used: its words, and what stands for a value in capitals.
+    /// Its usage: its words, with values in capitals.
     pub usage: &'static str,
     /// What it is for.
     pub help: &'static str,
@@ -95,7 +95,7 @@ pub const COMMANDS: [Help; 12] = [
     help("off", "ends the step; so does Ctrl-D"),
 ];
 
-/// What may follow some words.
+/// The second words of some commands, for completion.
 const SECOND: [(&[u8], &[&str]); 2] =
     [(b"blk", &["read"]), (b"log", &["off", "error", "warn", "info", "debug", "trace"])];
 /// Most words that a completion offers.
@@ -132,7 +132,7 @@ pub fn parse(line: &[u8]) -> Result<Command, CommandError<'_>> {
         }
         _ => return Err(CommandError::Unknown(first)),
     };
-    // A word too many is no word that was meant.
+    // Refuse additional words.
     command.filter(|_| words.next().is_none()).ok_or(CommandError::Usage(usage))
 }
 
@@ -148,16 +148,16 @@ fn level(word: &str) -> Option<LevelFilter> {
     })
 }
 
-/// How a line may go on.
+/// The completions of a line.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Completion {
-    /// What all the choices have next, and a blank behind the only one.
+    /// The next characters that all choices share, and a blank after a single choice.
     pub more: ArrayVec<u8, MAX_LINE>,
-    /// The words that the last one may become.
+    /// The words that complete the last word.
     pub choices: ArrayVec<&'static str, MOST_CHOICES>,
 }
 
-/// How a line that begins with `before` may go on.
+/// The completions of a line that starts with `before`.
 pub(super) fn complete(before: &[u8]) -> Completion {
     let start = before.iter().rposition(|byte| *byte == b' ').map_or(0, |blank| blank.saturating_add(1));
     let (words, part) = before.split_at_checked(start).unwrap_or_default();

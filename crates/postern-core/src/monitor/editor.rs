@@ -1,5 +1,5 @@
-//! A line, edited by keys: cursor, history, completion. What is to be drawn is told in [`Draw`], so that no byte that was
-//! typed reaches a terminal as a control character.
+//! A line editor: cursor, history, completion. It draws by [`Draw`] values, so that no typed byte reaches the terminal
+//! as a control character.
 
 use super::commands::{Completion, complete};
 use super::keys::{Key, Keys};
@@ -7,35 +7,35 @@ use arrayvec::ArrayVec;
 
 /// Most characters of a line: with the prompt it fits a terminal of 80 columns.
 pub const MAX_LINE: usize = 72;
-/// Lines that are remembered.
+/// Most lines in the history.
 pub const MOST_REMEMBERED: usize = 16;
-/// What stands before a line.
+/// The prompt.
 pub const PROMPT: &[u8] = b"> ";
 
 /// A line that was typed: printable ASCII.
 pub type Line = ArrayVec<u8, MAX_LINE>;
 
-/// What the terminal is to do.
+/// A drawing operation of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Draw<'a> {
     /// Write printable characters.
     Text(&'a [u8]),
-    /// Go to the left by so many.
+    /// Move the cursor left by this many columns.
     Left(usize),
     /// Clear from the cursor to the end of the line.
     ClearToEnd,
     /// Begin a new line.
     NewLine,
-    /// Say that a key does nothing.
+    /// Ring the bell: the key does nothing.
     Bell,
 }
 
-/// What a key led to.
+/// The result of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A line is ready.
     Line(Line),
-    /// Whoever types is done: Ctrl-D on an empty line.
+    /// The end of input: Ctrl-D on an empty line.
     End,
 }
 
@@ -46,9 +46,9 @@ pub struct Editor {
     line: Line,
     /// Characters before the cursor.
     cursor: usize,
-    /// The last lines, the newest last.
+    /// The history, newest line last.
     history: ArrayVec<Line, MOST_REMEMBERED>,
-    /// How many lines back the shown line is; 0 is the one being written.
+    /// How many lines back in the history the shown line is; 0 is the line being written.
     back: usize,
     /// The line being written while another is shown.
     draft: Line,
@@ -106,13 +106,13 @@ impl Editor {
             if self.history.is_full() {
                 self.history.remove(0);
             }
-            // There is room: one was taken out.
+            // There is room: the oldest line was removed.
             let _ = self.history.try_push(line.clone());
         }
         line
     }
 
-    /// Puts text at the cursor, all of it or nothing.
+    /// Inserts text at the cursor, all of it or nothing.
     fn insert(&mut self, text: &[u8], draw: &mut impl FnMut(Draw<'_>)) {
         if text.len() > self.line.remaining_capacity() {
             return draw(Draw::Bell);
@@ -125,7 +125,7 @@ impl Editor {
         self.redraw(&rest, draw);
     }
 
-    /// Takes out what lies between, which the cursor is at the one or the other end of.
+    /// Removes the characters from `from` to `to`; the cursor is at one of these ends.
     fn remove(&mut self, from: usize, to: usize, draw: &mut impl FnMut(Draw<'_>)) {
         let (from, to) = (from.min(self.line.len()), to.min(self.line.len()));
         if from >= to {
@@ -141,7 +141,7 @@ impl Editor {
         self.redraw(&rest, draw);
     }
 
-    /// Writes what is behind the cursor, and goes back.
+    /// Writes the text after the cursor, and moves the cursor back.
     fn redraw(&self, rest: &[u8], draw: &mut impl FnMut(Draw<'_>)) {
         if !rest.is_empty() {
             draw(Draw::Text(rest));
@@ -162,7 +162,7 @@ impl Editor {
         self.cursor = to;
     }
 
-    /// Shows the line that is so many back.
+    /// Shows the line that is `back` lines back in the history.
     fn show(&mut self, back: Option<usize>, draw: &mut impl FnMut(Draw<'_>)) {
         let Some(back) = back.filter(|back| *back <= self.history.len()) else { return draw(Draw::Bell) };
         if self.back == 0 {
@@ -181,7 +181,7 @@ impl Editor {
         self.line = line;
     }
 
-    /// Where the word before the cursor begins.
+    /// The start of the word before the cursor.
     fn word_start(&self) -> usize {
         let before = self.line.get(..self.cursor).unwrap_or_default();
         let word = before.trim_ascii_end();

@@ -1,4 +1,4 @@
-//! Bytes of a terminal become keys.
+//! Decodes bytes from a terminal into keys.
 
 /// One key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +25,11 @@ pub(super) enum Key {
     Cancel,
     /// Ctrl-D
     EndOfInput,
-    /// A key that means nothing here.
+    /// An unknown key.
     Unknown,
 }
 
-/// Where in an escape sequence a terminal is (ECMA-48, 5.4).
+/// The state within an escape sequence (ECMA-48, 5.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
@@ -40,7 +40,7 @@ enum State {
     Sequence(u8),
 }
 
-/// What has come of the next key.
+/// The decoder.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Keys {
     state: State,
@@ -49,7 +49,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// The key that this byte ends, if it ends one.
+    /// The key that this byte completes, if any.
     pub fn take(&mut self, byte: u8) -> Option<Key> {
         let after_return = core::mem::take(&mut self.after_return);
         match (self.state, byte) {
@@ -62,7 +62,7 @@ impl Keys {
                 self.state = State::Sequence(number.saturating_mul(10).saturating_add(digit));
                 return None;
             }
-            // Further parameters, and what marks private ones.
+            // Further parameters, and markers of private ones.
             (State::Sequence(_), b' '..=b'?') => return None,
             (State::Sequence(number), b'@'..=b'~') => {
                 self.state = State::Ground;
@@ -72,7 +72,7 @@ impl Keys {
                 self.state = State::Ground;
                 return Some(Key::Unknown);
             }
-            // A control character ends a sequence that nobody ended.
+            // A control character aborts an unfinished sequence.
             _ => self.state = State::Ground,
         }
         Some(match byte {

@@ -12,7 +12,7 @@ bitflags! {
         const VALID = 1 << 63;
         /// A leaf: maps a page rather than naming a table.
         const LEAF = 1 << 62;
-        /// One of the bits that the architecture leaves to software: a frame that the hypervisor sees, too.
+        /// A software bit: the hypervisor sees the frame, too.
         const SHARED = 0x200;
         /// Referenced; set up front, so that no implementation has to trap to set it.
         const REFERENCED = 0x100;
@@ -36,7 +36,7 @@ pub(super) const PAGE_ADDRESS: u64 = 0x01ff_ffff_ffff_f000;
 /// Bits of a directory entry that hold the table's address; the smallest table is 256 bytes.
 pub(super) const TABLE_ADDRESS: u64 = 0x0fff_ffff_ffff_ff00;
 
-/// What a mapping is for, and so what it allows. There is no kind that can be both written and executed.
+/// The purpose of a mapping, which determines its rights. No kind is both writable and executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Instructions: read and execute.

@@ -1,4 +1,4 @@
-//! Building a radix tree of 64 KiB, 2 MiB and 1 GiB pages: levels of 13, 9, 9 and 5 bits.
+//! A radix tree of 64 KiB, 2 MiB and 1 GiB pages, with levels of 13, 9, 9 and 5 bits.
 
 use super::entry::{Entry, Kind, PAGE_ADDRESS, TABLE_ADDRESS};
 use papr::addr::{FRAME_SIZE, Gpa, GpaRange};
@@ -20,7 +20,7 @@ pub trait Tables {
     fn store(&mut self, table: Gpa, index: usize, entry: u64);
 }
 
-/// A mapping that cannot be made.
+/// Why a range cannot be mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum MapError {
     /// A range that is not whole 64 KiB frames, is empty, or goes beyond 52 bits.
@@ -51,7 +51,7 @@ pub struct Mapped {
     pub shared: bool,
 }
 
-/// A tree that maps each address to itself, where it maps it at all.
+/// A tree that maps each mapped address to itself.
 #[derive(Debug)]
 pub struct Tree<T> {
     tables: T,
@@ -80,8 +80,8 @@ impl<T: Tables> Tree<T> {
     /// Maps `range` to itself, in the largest pages that fit.
     ///
     /// # Errors
-    /// The range is not of whole frames, or part of it is mapped already, or memory is out. What was mapped
-    /// until then stays mapped.
+    /// The range is not of whole frames, part of it is mapped already, or there is no memory for a table. Pages that
+    /// were mapped before the error stay mapped.
     pub fn map(&mut self, range: GpaRange, kind: Kind) -> Result<(), MapError> {
         let frame = FRAME_SIZE as u64;
         let whole = range.start.0.is_multiple_of(frame) && range.len.is_multiple_of(frame);

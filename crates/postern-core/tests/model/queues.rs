@@ -118,7 +118,7 @@ fn without_a_confirmed_reset_the_rings_of_a_refused_device_are_kept_from_use() {
     let device = rig.device.clone();
     rig.machine.on_idle(|| false);
     // The device resets when it is found, and never again.
-    let probed = rig.probe_with(4, move || device.registers().lies.no_reset = true);
+    let probed = rig.probe_with(4, move || device.registers().faults.no_reset = true);
     assert_eq!(probed.err(), Some(BlkError::Transport(TransportError::NoQueue(2))));
     assert_eq!(rig.machine.pieces_allocated(), 4, "two rings, two tables");
 }
@@ -177,7 +177,7 @@ fn without_a_confirmed_reset_each_queue_keeps_its_buffers_until_one() {
             blk.submit_read(0, vec![7; 4096]).unwrap();
             blk.kick();
         }
-        rig.device.registers().lies.no_reset = true;
+        rig.device.registers().faults.no_reset = true;
         queues[0].break_device(BreakReason::Timeout);
         for blk in &mut queues {
             let completion = blk.poll().unwrap();
@@ -185,7 +185,7 @@ fn without_a_confirmed_reset_each_queue_keeps_its_buffers_until_one() {
             assert!(completion.buffer.is_empty(), "the device may still write to it");
             assert!(!blk.retry_reset());
         }
-        rig.device.registers().lies.no_reset = false;
+        rig.device.registers().faults.no_reset = false;
         if !cell.secure {
             assert_eq!(rig.machine.pieces_allocated(), 4, "two rings, two tables");
         }

@@ -54,8 +54,8 @@ fn memory(tree: Builder, name: &str, reg: &[u32]) -> Builder {
 }
 
 mod bridges;
-mod lies;
 mod limits;
 mod memory;
 mod real;
 mod twins;
+mod violations;

@@ -16,7 +16,7 @@ const FRAME: u64 = FRAME_SIZE as u64;
 
 /// What the ultravisor leaves out.
 #[derive(Clone, Copy, Debug, Default)]
-struct Lies {
+struct Faults {
     /// Shares nothing and answers success.
     share: bool,
     /// Takes nothing back and answers success.
@@ -37,7 +37,7 @@ struct Vm {
     /// Every word that the host could see.
     seen: RefCell<Vec<[u64; 2]>>,
     calls: RefCell<Vec<(Ultracall, [u64; 2])>>,
-    lies: Cell<Lies>,
+    faults: Cell<Faults>,
 }
 
 struct Run<'a>(&'a Vm, GpaRange);
@@ -66,8 +66,8 @@ unsafe impl Unproved for Run<'_> {
 impl Ultravisor for Vm {
     unsafe fn ultracall(&self, call: Ultracall, args: [u64; 2]) -> i64 {
         self.calls.borrow_mut().push((call, args));
-        let lies = self.lies.get();
-        if let Some(r3) = lies.r3 {
+        let faults = self.faults.get();
+        if let Some(r3) = faults.r3 {
             return r3;
         }
         let frames = args[0]..args[0] + args[1];
@@ -78,11 +78,11 @@ impl Ultravisor for Vm {
         let mut shared = self.shared.borrow_mut();
         for gfn in frames {
             let changed = match call {
-                Ultracall::SharePage => !lies.share && shared.insert(gfn),
-                Ultracall::UnsharePage => !lies.unshare && shared.remove(&gfn),
+                Ultracall::SharePage => !faults.share && shared.insert(gfn),
+                Ultracall::UnsharePage => !faults.unshare && shared.remove(&gfn),
                 other => panic!("{other:?}"),
             };
-            if changed && !lies.zero {
+            if changed && !faults.zero {
                 self.words.borrow_mut().remove(&gfn);
             }
         }
@@ -107,8 +107,8 @@ fn prove(vm: &Vm, memory: &Run) -> Result<Proof, AcceptError> {
     accept(vm, vm, memory)
 }
 
-fn lying(lies: Lies) -> (Vm, AcceptError) {
-    let vm = Vm { lies: Cell::new(lies), ..Vm::default() };
+fn lying(faults: Faults) -> (Vm, AcceptError) {
+    let vm = Vm { faults: Cell::new(faults), ..Vm::default() };
     let error = prove(&vm, &run(&vm, 8, 4)).unwrap_err();
     (vm, error)
 }
@@ -137,7 +137,7 @@ fn a_long_run_is_proved_in_batches_that_follow_each_other() {
 fn mem_07_a_share_that_is_answered_and_not_made_is_no_proof() {
     case!("MEM-07", Quarantine);
     for r3 in [None, Some(0), Some(0xf130)] {
-        let (_, error) = lying(Lies { share: true, r3, ..Lies::default() });
+        let (_, error) = lying(Faults { share: true, r3, ..Faults::default() });
         assert_eq!(error, AcceptError::Share(ShareError::PatternIntact(Gfn(8))));
     }
 }
@@ -145,7 +145,7 @@ fn mem_07_a_share_that_is_answered_and_not_made_is_no_proof() {
 #[test]
 fn mem_08_frames_that_are_not_taken_back_are_found_out() {
     case!("MEM-08", Quarantine);
-    let (vm, error) = lying(Lies { unshare: true, ..Lies::default() });
+    let (vm, error) = lying(Faults { unshare: true, ..Faults::default() });
     assert_eq!(error, AcceptError::Unshare(ShareError::PatternIntact(Gfn(8))));
     assert!(vm.shared.borrow().contains(&8));
     assert_eq!(std::format!("{error}"), "frame 0x8 may still be shared: UV_UNSHARE_PAGE changed nothing");
@@ -154,13 +154,13 @@ fn mem_08_frames_that_are_not_taken_back_are_found_out() {
 #[test]
 fn mem_07_a_frame_that_is_not_zeroed_is_no_proof() {
     case!("MEM-07", Quarantine);
-    let (_, error) = lying(Lies { zero: true, ..Lies::default() });
+    let (_, error) = lying(Faults { zero: true, ..Faults::default() });
     assert_eq!(error, AcceptError::Share(ShareError::PatternIntact(Gfn(8))));
 }
 
 #[test]
 fn a_refusal_is_named_and_another_run_is_tried_unless_there_is_no_ultravisor() {
-    let refused = |r3| lying(Lies { r3: Some(r3), ..Lies::default() }).1;
+    let refused = |r3| lying(Faults { r3: Some(r3), ..Faults::default() }).1;
     assert_eq!(refused(-55), AcceptError::Share(ShareError::Refused(UvStatus::BadArgument(2))));
     assert!(refused(-55).another_run_may_do());
     assert!(!refused(-2).another_run_may_do() && !refused(-11).another_run_may_do());
@@ -176,7 +176,7 @@ fn what_is_no_run_of_frames_costs_no_call() {
 }
 
 proptest! {
-    /// A heap that takes run after run: what was proved is the VM's, whatever the holes and whoever lies.
+    /// A heap that takes run after run: what was proved is the VM's, whatever the holes and whoever faults.
     #[test]
     fn mem_07_no_frame_outside_the_slots_is_ever_proved_and_only_public_words_get_there(
         holes in proptest::collection::btree_set(0..400_u64, 0..12),
@@ -185,7 +185,7 @@ proptest! {
         unshare in any::<bool>(),
     ) {
         case!("MEM-07", Quarantine);
-        let vm = Vm { holes, lies: Cell::new(Lies { share, unshare, ..Lies::default() }), ..Vm::default() };
+        let vm = Vm { holes, faults: Cell::new(Faults { share, unshare, ..Faults::default() }), ..Vm::default() };
         let mut at = 0;
         for frames in runs {
             let range = at..at + frames;

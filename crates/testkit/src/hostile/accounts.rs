@@ -1,6 +1,6 @@
-//! What must hold of the pool and of time, whatever a device does: in each turn, and when its driver is gone.
+//! Assertions about the pool and about time, whatever a device does: in each turn, and after its driver is gone.
 
-use super::station::{POOL_BYTES, PRIVATE, Station, contains};
+use super::device_side::{DeviceSide, POOL_BYTES, PRIVATE, contains};
 use crate::model::{Model, POOL_BASE};
 use crate::unchecked::LetGo;
 use crate::virtio_model::VirtioModel;
@@ -25,7 +25,7 @@ pub fn assert_given_back(machine: &Model, system: &DmaSystem<Model>, device: &Vi
     assert_no_leak(machine);
     if let Some(pool) = system.pool_statistics() {
         assert_eq!(pool.mistakes, 0, "{pool:?}");
-        let lying = device.registers().lies.no_reset || device.registers().status != 0;
+        let lying = device.registers().faults.no_reset || device.registers().status != 0;
         assert!(lying || (pool.slots_in_use, pool.bytes_quarantined) == (0, 0), "{pool:?}");
     }
 }
@@ -46,15 +46,15 @@ fn assert_no_leak(machine: &Model) {
 }
 
 /// A device that was not reset may still write to what it held: whatever else is lent, it is none of that.
-pub fn assert_kept_from_use(dma: &Dma<Model>, stations: &[Station]) {
+pub fn assert_kept_from_use(dma: &Dma<Model>, sides: &[DeviceSide]) {
     if !dma.bounced() {
         return;
     }
     let mut lent = Vec::new();
     while let Ok(mapping) = dma.map_from_device(alloc::vec![0; 1024]) {
         for segment in mapping.segments() {
-            for station in stations {
-                station.assert_apart(segment.bus.raw(), segment.len.into());
+            for side in sides {
+                side.assert_apart(segment.bus.raw(), segment.len.into());
             }
         }
         lent.push(mapping);

@@ -1,8 +1,8 @@
-//! A disk that lies.
+//! A hostile disk.
 
 use super::accounts::{assert_bounded, assert_given_back, assert_kept_from_use, expect_end};
+use super::device_side::{DeviceSide, PRIVATE, TIMEOUT, WRITTEN, break_registers, contains, dma_system};
 use super::script::Script;
-use super::station::{PRIVATE, Station, TIMEOUT, WRITTEN, contains, dma_system, lie_in_registers};
 use crate::model::{Cell, Model};
 use crate::unchecked::LetGo;
 use crate::virtio_model::{Chain, VirtioModel, regions};
@@ -55,7 +55,7 @@ pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
     let bridge = machine.bridge(&system);
     let device = device(&machine, cell, &mut script);
     if script.one_in(16) {
-        lie_in_registers(&device, &mut script);
+        break_registers(&device, &mut script);
     }
     let dma = |translated| {
         system.device(DeviceId::from_routing(0, 8), translated, Some(&bridge)).map_err(BlkError::Dma)
@@ -66,7 +66,7 @@ pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
         live(&machine, &system, &device, &mut driver, &mut script, turn);
         let dma = driver.dma().clone();
         drop(driver);
-        device.registers().lies = crate::virtio_model::Lies::default();
+        device.registers().faults = crate::virtio_model::Faults::default();
         dma.reset_confirmed();
     }
     assert_given_back(&machine, &system, &device);
@@ -100,34 +100,34 @@ fn live(
     script: &mut Script<'_>,
     turn: fn(&Dma<Model>),
 ) {
-    let mut station = Station::new(machine, device, 0);
+    let mut side = DeviceSide::new(machine, device, 0);
     let mut waiting = Waiting::new();
-    device.registers().lies.no_reset |= script.one_in(4);
+    device.registers().faults.no_reset |= script.one_in(4);
     // How often it lies: some never do.
     let temper = script.below(4);
     let most = MOST_REQUESTS.min(usize::from(driver.queue_size()) / 2);
     while !script.is_over() {
         if temper > 1 && script.one_in(128) {
-            station.noise();
+            side.noise();
         }
         match script.below(16) {
-            0..=4 => submit(driver, &mut station, &mut waiting, script),
+            0..=4 => submit(driver, &mut side, &mut waiting, script),
             5..=6 => {
-                station.repair();
+                side.repair();
                 driver.kick();
-                station.published();
+                side.published();
             }
-            7..=10 => serve(&mut station, temper, script),
+            7..=10 => serve(&mut side, temper, script),
             11..=12 => {
                 if let Some(completion) = driver.poll() {
-                    judge(completion, &mut waiting, &station);
+                    judge(completion, &mut waiting, &side);
                 }
             }
             13 => driver.check_device(),
-            14 if script.below(4) < temper => station.lie(script),
+            14 if script.below(4) < temper => side.violate(script),
             15 if temper > 0 && script.one_in(8) => {
-                station.honest = false;
-                lie_in_registers(device, script);
+                side.honest = false;
+                break_registers(device, script);
             }
             _ => {}
         }
@@ -138,22 +138,22 @@ fn live(
     }
     driver.kick();
     while let Some(completion) = driver.wait() {
-        judge(completion, &mut waiting, &station);
+        judge(completion, &mut waiting, &side);
     }
     assert!(waiting.is_empty(), "{waiting:?}");
     let confirmed = driver.retry_reset();
     // By the device's own account, whatever the driver believes.
     let registers = device.registers();
-    let reset = registers.status == 0 || !registers.lies.no_reset;
+    let reset = registers.status == 0 || !registers.faults.no_reset;
     drop(registers);
     if driver.broken().is_some() && !(confirmed && reset) {
-        assert_kept_from_use(driver.dma(), &[station]);
+        assert_kept_from_use(driver.dma(), &[side]);
     }
 }
 
 fn submit(
     driver: &mut Blk<VirtioModel, Model>,
-    station: &mut Station,
+    side: &mut DeviceSide,
     waiting: &mut Waiting,
     script: &mut Script<'_>,
 ) {
@@ -177,7 +177,7 @@ fn submit(
     };
     match submitted {
         Ok((token, asked)) => {
-            station.note_staged();
+            side.note_staged();
             assert_eq!(waiting.insert(token, asked), None);
         }
         // The buffer comes back as it was.
@@ -200,32 +200,32 @@ fn content(from: u64, len: usize) -> Vec<u8> {
     (0..len as u64).map(|at| from.wrapping_add(at).wrapping_mul(0x9e37_79b9).to_be_bytes()[4]).collect()
 }
 
-fn serve(station: &mut Station, temper: usize, script: &mut Script<'_>) {
-    let Some(chain) = station.waiting(script) else { return };
+fn serve(side: &mut DeviceSide, temper: usize, script: &mut Script<'_>) {
+    let Some(chain) = side.waiting(script) else { return };
     let Chain { buffers, .. } = &chain;
     let [header, data @ .., status] = &buffers[..] else { panic!("a request of {buffers:x?}") };
     let answer = if script.one_in(8) { script.byte() } else { 0 };
     let mut written = 1;
-    let mut at = byte_of(station.read64(header.bus + 8));
-    let wants_name = station.read64(header.bus) as u32 == GET_ID;
+    let mut at = byte_of(side.read64(header.bus + 8));
+    let wants_name = side.read64(header.bus) as u32 == GET_ID;
     for buffer in data.iter().filter(|buffer| buffer.device_writes) {
         if wants_name {
-            station.write(buffer.bus, script.take(buffer.len as usize));
+            side.write(buffer.bus, script.take(buffer.len as usize));
         } else {
-            station.write(buffer.bus, &content(at, buffer.len as usize));
+            side.write(buffer.bus, &content(at, buffer.len as usize));
         }
         at = at.wrapping_add(buffer.len.into());
         written += buffer.len;
     }
-    station.write(status.bus, &[answer]);
+    side.write(status.bus, &[answer]);
     if temper > 0 && script.one_in(16) {
-        station.honest = false;
+        side.honest = false;
         written = script.number() as u32;
     }
-    station.complete_honestly(&chain, written);
+    side.complete_honestly(&chain, written);
 }
 
-fn judge(completion: Completion, waiting: &mut Waiting, station: &Station) {
+fn judge(completion: Completion, waiting: &mut Waiting, side: &DeviceSide) {
     let Completion { token, result, buffer } = completion;
     let asked = waiting.remove(&token).expect("a completion of a request that is waiting");
     let Asked::Read(sector) = asked else {
@@ -236,10 +236,10 @@ fn judge(completion: Completion, waiting: &mut Waiting, station: &Station) {
     match result {
         Ok(()) => {
             assert!(
-                !station.secure || !contains(&buffer, PRIVATE),
+                !side.secure || !contains(&buffer, PRIVATE),
                 "a read that succeeded has what was in the buffer before"
             );
-            if station.honest {
+            if side.honest {
                 assert_eq!(buffer, content(byte_of(sector), buffer.len()));
             }
         }

@@ -1,11 +1,11 @@
-//! A network card that lies.
+//! A hostile network card.
 
 use super::accounts::{assert_bounded, assert_given_back, assert_kept_from_use, expect_end};
+use super::device_side::{DeviceSide, PRIVATE, TIMEOUT, WRITTEN, break_registers, contains, dma_system};
 use super::script::Script;
-use super::station::{PRIVATE, Station, TIMEOUT, WRITTEN, contains, dma_system, lie_in_registers};
 use crate::model::{Cell, Model};
 use crate::unchecked::LetGo;
-use crate::virtio_model::{Lies, VirtioModel, regions};
+use crate::virtio_model::{Faults, VirtioModel, regions};
 use alloc::vec::Vec;
 use core::time::Duration;
 use papr::clock::Clock;
@@ -44,7 +44,7 @@ pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
         .unwrap();
     let device = device(&machine, cell, &mut script);
     if script.one_in(16) {
-        lie_in_registers(&device, &mut script);
+        break_registers(&device, &mut script);
     }
     let give = |translated| {
         assert!(translated == cell.access_platform);
@@ -55,7 +55,7 @@ pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
     if let Ok(mut driver) = started {
         driver.set_timeout(timeout);
         live(&machine, &system, &device, &mut driver, &mut script, turn);
-        device.registers().lies = Lies::default();
+        device.registers().faults = Faults::default();
         drop(driver);
         dma.reset_confirmed();
     }
@@ -87,27 +87,27 @@ fn live(
     script: &mut Script<'_>,
     turn: fn(&Dma<Model>),
 ) {
-    let mut stations = [0, 1].map(|index| Station::new(machine, device, index));
+    let mut sides = [0, 1].map(|index| DeviceSide::new(machine, device, index));
     let mut delivered: Vec<Vec<u8>> = Vec::new();
-    device.registers().lies.no_reset |= script.one_in(4);
-    for station in &mut stations {
-        station.note();
+    device.registers().faults.no_reset |= script.one_in(4);
+    for side in &mut sides {
+        side.note();
     }
     // How often it lies: some never do.
     let temper = script.below(4);
     while !script.is_over() {
         if temper > 1 && script.one_in(128) {
-            noise(&mut stations);
+            noise(&mut sides);
         }
         match script.below(16) {
             0..=3 => send(driver, script),
-            4..=6 => flush(driver, &mut stations),
-            7..=9 => delivered.extend(deliver(&mut stations[0], script)),
-            10..=11 => transmit(&mut stations[1], script),
-            12..=13 => receive(driver, &stations[0], &delivered),
-            14 if script.below(4) < temper => lie(&mut stations, script),
+            4..=6 => flush(driver, &mut sides),
+            7..=9 => delivered.extend(deliver(&mut sides[0], script)),
+            10..=11 => transmit(&mut sides[1], script),
+            12..=13 => receive(driver, &sides[0], &delivered),
+            14 if script.below(4) < temper => violate(&mut sides, script),
             15 if temper > 0 && script.one_in(8) => {
-                lie_in_registers(device, script);
+                break_registers(device, script);
                 driver.is_up();
             }
             _ => {}
@@ -116,26 +116,26 @@ fn live(
         assert_bounded(&system.device_statistics(), MOST_SLOTS);
         machine.relax();
     }
-    end(machine, driver, &mut stations);
+    end(machine, driver, &mut sides);
     let registers = device.registers();
-    let reset = registers.status == 0 || !registers.lies.no_reset;
+    let reset = registers.status == 0 || !registers.faults.no_reset;
     drop(registers);
     if driver.failure().is_some() && !reset {
-        assert_kept_from_use(driver.dma(), &stations);
+        assert_kept_from_use(driver.dma(), &sides);
     }
 }
 
 /// Noise reaches the rings of both queues.
-fn noise(stations: &mut [Station; 2]) {
-    for station in stations {
-        station.noise();
+fn noise(sides: &mut [DeviceSide; 2]) {
+    for side in sides {
+        side.noise();
     }
 }
 
-fn lie(stations: &mut [Station; 2], script: &mut Script<'_>) {
-    let [receive, transmit] = stations;
+fn violate(sides: &mut [DeviceSide; 2], script: &mut Script<'_>) {
+    let [receive, transmit] = sides;
     let (one, other) = if script.one_in(2) { (receive, transmit) } else { (transmit, receive) };
-    one.lie(script);
+    one.violate(script);
     // It may have been noise over everything.
     other.honest = false;
     other.doubt();
@@ -155,13 +155,13 @@ fn send(driver: &mut Driver, script: &mut Script<'_>) {
 }
 
 /// Lets the driver publish, and notes what it does.
-fn flush(driver: &mut Driver, stations: &mut [Station; 2]) {
-    for station in stations.iter() {
-        station.repair();
+fn flush(driver: &mut Driver, sides: &mut [DeviceSide; 2]) {
+    for side in sides.iter() {
+        side.repair();
     }
     driver.flush();
-    for station in stations.iter_mut() {
-        station.note();
+    for side in sides.iter_mut() {
+        side.note();
     }
 }
 
@@ -170,8 +170,8 @@ fn arriving(len: usize, kind: u8) -> Vec<u8> {
     (0..len).map(|at| (at as u8) ^ kind).collect()
 }
 
-fn deliver(station: &mut Station, script: &mut Script<'_>) -> Option<Vec<u8>> {
-    let chain = station.waiting(script)?;
+fn deliver(side: &mut DeviceSide, script: &mut Script<'_>) -> Option<Vec<u8>> {
+    let chain = side.waiting(script)?;
     let room: usize = chain.buffers.iter().map(|buffer| buffer.len as usize).sum();
     let len = (usize::from(script.u16()) % 1600).min(room.saturating_sub(HEADER));
     let frame = arriving(len, script.byte());
@@ -184,43 +184,43 @@ fn deliver(station: &mut Station, script: &mut Script<'_>) -> Option<Vec<u8>> {
     for buffer in &chain.buffers {
         assert!(buffer.device_writes);
         let (now, later) = rest.split_at(rest.len().min(buffer.len as usize));
-        station.write(buffer.bus, now);
+        side.write(buffer.bus, now);
         rest = later;
     }
-    station.complete_honestly(&chain, bytes.len() as u32);
+    side.complete_honestly(&chain, bytes.len() as u32);
     Some(frame)
 }
 
-fn transmit(station: &mut Station, script: &mut Script<'_>) {
-    let Some(chain) = station.waiting(script) else { return };
+fn transmit(side: &mut DeviceSide, script: &mut Script<'_>) {
+    let Some(chain) = side.waiting(script) else { return };
     for buffer in &chain.buffers {
         assert!(!buffer.device_writes);
-        assert!(!contains(&station.read(buffer.bus, buffer.len), PRIVATE));
+        assert!(!contains(&side.read(buffer.bus, buffer.len), PRIVATE));
     }
-    station.complete_honestly(&chain, 0);
+    side.complete_honestly(&chain, 0);
 }
 
-fn receive(driver: &mut Driver, station: &Station, delivered: &[Vec<u8>]) {
+fn receive(driver: &mut Driver, side: &DeviceSide, delivered: &[Vec<u8>]) {
     let Some(frame) = driver.receive() else { return };
     let bytes = frame.bytes();
     assert!((14..=LONGEST).contains(&bytes.len()));
     assert!(!contains(bytes, WRITTEN), "what was sent came back");
-    if station.honest {
+    if side.honest {
         assert!(delivered.iter().any(|sent| sent == bytes), "a frame that was not delivered");
     }
     driver.recycle(frame);
 }
 
 /// Whatever is with the device, the driver gives up waiting for it.
-fn end(machine: &Model, driver: &mut Driver, stations: &mut [Station; 2]) {
+fn end(machine: &Model, driver: &mut Driver, sides: &mut [DeviceSide; 2]) {
     for _ in 0..100_000 {
-        let held = stations[1].held.len();
+        let held = sides[1].held.len();
         if driver.failure().is_some() || held == 0 {
             break;
         }
-        flush(driver, stations);
+        flush(driver, sides);
         machine.relax();
     }
-    let stuck = driver.failure().is_none() && stations[1].held.iter().any(super::station::Held::is_waiting);
+    let stuck = driver.failure().is_none() && sides[1].held.iter().any(super::device_side::Held::is_waiting);
     assert!(!stuck, "a transmission is waited for without end");
 }

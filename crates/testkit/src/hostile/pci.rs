@@ -28,7 +28,7 @@ type Content = ([u8; 256], [u8; 256]);
 struct Bus<'a> {
     functions: RefCell<BTreeMap<DeviceId, Content>>,
     /// What reads answer in place of what was written, and how often: once in so many, if not 0.
-    lies: RefCell<Script<'a>>,
+    faults: RefCell<Script<'a>>,
     one_in: u16,
 }
 
@@ -39,12 +39,12 @@ impl ConfigSpace for Bus<'_> {
 
     fn read(&self, at: DeviceId, register: u16, width: Width) -> Result<u32, ConfigError> {
         let bytes = check(register, width)? as usize;
-        let mut lies = self.lies.borrow_mut();
-        if self.one_in > 0 && lies.one_in(self.one_in) {
-            return match lies.byte() {
+        let mut faults = self.faults.borrow_mut();
+        if self.one_in > 0 && faults.one_in(self.one_in) {
+            return match faults.byte() {
                 0 => Err(ConfigError::Rtas(RtasError::Hardware)),
                 1 => Ok(u32::MAX >> (32 - 8 * bytes)),
-                _ => Ok(lies.u32() & u32::MAX >> (32 - 8 * bytes)),
+                _ => Ok(faults.u32() & u32::MAX >> (32 - 8 * bytes)),
             };
         }
         let functions = self.functions.borrow();
@@ -160,5 +160,5 @@ fn bus<'a>(script: &mut Script<'a>) -> Bus<'a> {
         functions.insert(DeviceId::new(0, wire, device, 0).unwrap(), (content, writable));
     }
     let one_in = if script.one_in(4) { 2 + script.below(60) as u16 } else { 0 };
-    Bus { functions: RefCell::new(functions), lies: RefCell::new(*script), one_in }
+    Bus { functions: RefCell::new(functions), faults: RefCell::new(*script), one_in }
 }

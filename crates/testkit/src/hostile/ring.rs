@@ -1,4 +1,4 @@
-//! A ring whose every byte the device may change between any two looks.
+//! A ring whose every byte the device may change between any two accesses.
 
 use super::script::Script;
 use crate::model::Model;

@@ -1,7 +1,7 @@
 //! Random hosts, a bounded number of each. The fuzz targets give the same functions more time.
 
 use super::accounts::assert_bounded;
-use super::station::TIMEOUT;
+use super::device_side::TIMEOUT;
 use super::{blk, calls, cmdline, frames, net, pci, ring, tree};
 use crate::model::{Cell, Model};
 use crate::trees::POWER9_256M;

@@ -1,4 +1,4 @@
-//! What the guest's code is given of the machine.
+//! The machine as the guest's code sees it.
 
 use super::machine::{IN_PLACE_BASE, InPlace, POOL_BASE, PRIVATE_BASE, RAM, State};
 use super::{Model, ModelMemory};
@@ -13,10 +13,10 @@ use svm_dma::tce::{Ddw, DmaWindow, PhbWindow};
 
 /// Ticks of the model's clock in a second, as on a POWER9.
 const FREQUENCY: u64 = 512_000_000;
-/// Ticks that a turn of a waiting loop takes.
+/// Ticks per iteration of a polling loop.
 const TURN: u64 = 5_120;
 
-/// One of the four combinations a driver may find itself in without knowing.
+/// One of the four combinations of guest and device that a driver must not have to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The guest is secure.

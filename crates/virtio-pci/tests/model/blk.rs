@@ -2,6 +2,6 @@
 
 mod honest;
 mod interrupts;
-mod lies;
 mod noise;
 mod ranges;
+mod violations;

@@ -109,7 +109,7 @@ fn a_device_that_is_not_reset_keeps_what_it_had_and_no_more() {
     let transport = Transport::begin(device.clone(), regions(), &machine).unwrap();
     let system = DmaSystem::secure(Arc::new(machine.clone()), machine.share(4), 1);
     let read = read_once(transport, Duration::from_millis(50), |translated| {
-        device.registers().lies.no_reset = true;
+        device.registers().faults.no_reset = true;
         system.device(DeviceId::from_routing(0, 8), translated, None).map_err(RngError::Dma)
     });
     assert_eq!(read, Err(RngError::Timeout));
@@ -122,6 +122,6 @@ fn a_device_that_is_gone_is_named() {
     let cell = Cell { secure: true, access_platform: false };
     let machine = cell.model();
     let device = device(&machine, cell, Some(HONEST));
-    device.registers().lies.gone = true;
+    device.registers().faults.gone = true;
     assert_eq!(read(&machine, &device), Err(RngError::Transport(TransportError::Gone)));
 }

@@ -90,7 +90,7 @@ fn honest_device_is_set_up_in_all_four_cells() {
 fn device_that_never_resets_is_refused_in_bounded_time() {
     case!("NEG-01", Refuse);
     let rig = honest();
-    rig.device.registers().lies.no_reset = true;
+    rig.device.registers().faults.no_reset = true;
     assert_eq!(rig.begin().unwrap_err(), TransportError::NoReset(0x0f));
 }
 
@@ -100,7 +100,7 @@ fn device_that_never_resets_is_refused_although_the_clock_stands_still() {
     case!("IRQ-06", Work);
     let rig = honest();
     rig.machine.set_clock_runs(false);
-    rig.device.registers().lies.no_reset = true;
+    rig.device.registers().faults.no_reset = true;
     assert_eq!(rig.begin().unwrap_err(), TransportError::NoReset(0x0f));
 }
 
@@ -108,7 +108,7 @@ fn device_that_never_resets_is_refused_although_the_clock_stands_still() {
 fn removed_device_is_refused_at_once() {
     case!("CAP-14", Refuse);
     let rig = honest();
-    rig.device.registers().lies.gone = true;
+    rig.device.registers().faults.gone = true;
     assert_eq!(rig.begin().unwrap_err(), TransportError::Gone);
 }
 
@@ -116,7 +116,7 @@ fn removed_device_is_refused_at_once() {
 fn refused_register_access_is_an_error() {
     case!("HC-01", Fail);
     let rig = honest();
-    rig.device.registers().lies.mmio = Some(HcallError::Hardware);
+    rig.device.registers().faults.mmio = Some(HcallError::Hardware);
     assert_eq!(rig.begin().unwrap_err(), TransportError::Mmio(HcallError::Hardware));
 }
 
@@ -143,7 +143,7 @@ fn access_platform_is_accepted_whenever_offered() {
 fn access_platform_that_is_offered_and_dropped_is_refused() {
     case!("NEG-03b", Refuse);
     let rig = rig(VERSION_1 | ACCESS_PLATFORM, &[256]);
-    rig.device.registers().lies.dropped_features = ACCESS_PLATFORM;
+    rig.device.registers().faults.dropped_features = ACCESS_PLATFORM;
     let refused = TransportError::FeaturesRefused(VERSION_1 | ACCESS_PLATFORM);
     assert_eq!(rig.negotiate().unwrap_err(), refused);
 }
@@ -152,7 +152,7 @@ fn access_platform_that_is_offered_and_dropped_is_refused() {
 fn features_ok_that_does_not_stay_is_refused() {
     case!("NEG-04", Refuse);
     let rig = honest();
-    rig.device.registers().lies.no_features_ok = true;
+    rig.device.registers().faults.no_features_ok = true;
     assert_eq!(rig.negotiate().unwrap_err(), TransportError::FeaturesRefused(VERSION_1));
     assert_eq!(rig.status() & 0x80, 0x80, "FAILED");
 }
@@ -171,7 +171,7 @@ fn device_that_offers_everything_gets_the_wanted_bits_only() {
 fn features_are_read_once() {
     case!("NEG-06", Ignore);
     let rig = rig(VERSION_1 | 1 << 5, &[256]);
-    rig.device.registers().lies.second_features = Some(u64::MAX);
+    rig.device.registers().faults.second_features = Some(u64::MAX);
     let transport = rig.negotiate().unwrap();
     assert_eq!(transport.features().bits(), VERSION_1 | 1 << 5);
     // A bit that the device offers later changes nothing.
@@ -209,7 +209,7 @@ fn own_maximum_limits_large_queues_and_small_ones_stay() {
 #[test]
 fn queue_size_that_does_not_read_back_is_refused() {
     let rig = rig(VERSION_1, &[1024]);
-    rig.device.registers().lies.stuck_size = true;
+    rig.device.registers().faults.stuck_size = true;
     assert_eq!(rig.queue(256).unwrap_err(), TransportError::QueueSize { queue: 0, size: 1024 });
 }
 
@@ -226,7 +226,7 @@ fn queue_in_use_before_set_up_is_refused() {
 #[test]
 fn queue_that_does_not_go_on_is_refused_and_its_memory_kept_until_a_reset() {
     let rig = honest();
-    rig.device.registers().lies.no_enable = true;
+    rig.device.registers().faults.no_enable = true;
     let dma = rig.machine.dma(false);
     let mut transport = rig.negotiate().unwrap();
     assert_eq!(transport.queue::<_, ()>(0, 256, &dma).unwrap_err(), TransportError::QueueNotTaken(0));
@@ -261,7 +261,7 @@ fn configuration_that_keeps_changing_is_given_up() {
     case!("NEG-12", Retry);
     let rig = honest();
     let mut transport = rig.negotiate().unwrap();
-    rig.device.registers().lies.restless = true;
+    rig.device.registers().faults.restless = true;
     let before = rig.device.registers().generation;
     assert_eq!(transport.config(|c| c.u64(0)), Err(TransportError::ConfigUnstable));
     assert!(rig.device.registers().generation.wrapping_sub(before) <= 17);
@@ -286,12 +286,12 @@ fn lost_devices_are_noticed() {
     let mut transport = rig.negotiate().unwrap();
     transport.start().unwrap();
     assert_eq!(transport.alive(), Ok(()));
-    rig.device.registers().lies.status_bits = 0x40;
+    rig.device.registers().faults.status_bits = 0x40;
     assert_eq!(transport.alive(), Err(TransportError::NeedsReset));
-    rig.device.registers().lies.status_bits = 0;
+    rig.device.registers().faults.status_bits = 0;
     rig.device.registers().status = 0;
     assert_eq!(transport.alive(), Err(TransportError::StatusLost { set: 0x0f, found: 0 }));
-    rig.device.registers().lies.gone = true;
+    rig.device.registers().faults.gone = true;
     assert_eq!(transport.alive(), Err(TransportError::Gone));
 }
 
@@ -299,7 +299,7 @@ fn lost_devices_are_noticed() {
 fn device_that_needs_a_reset_when_it_starts_is_refused() {
     let rig = honest();
     let mut transport = rig.negotiate().unwrap();
-    rig.device.registers().lies.status_bits = 0x40;
+    rig.device.registers().faults.status_bits = 0x40;
     assert_eq!(transport.start(), Err(TransportError::NeedsReset));
 }
 
@@ -345,7 +345,7 @@ fn vector_is_given_to_one_queue_and_no_other() {
 fn device_that_refuses_its_vector_is_told_apart() {
     case!("MSX-02", Fallback);
     let rig = honest();
-    rig.device.registers().lies.no_vector = true;
+    rig.device.registers().faults.no_vector = true;
     assert_eq!(rig.begin().unwrap().use_vector(0), Ok(false));
     assert_eq!(rig.device.registers().queues[0].vector, 0xffff);
 }

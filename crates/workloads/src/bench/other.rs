@@ -1,18 +1,18 @@
-//! What a measurement of another driver has in common with one of this kernel's.
+//! What measurements of another driver and of this kernel's driver share.
 
 use super::Content;
 use crate::work::{Access, Order, Work};
 use postern_core::disk::pattern::splitmix64;
 
 impl Content {
-    /// Readies a buffer for a request at byte `offset` of the disk: what is written is what is there already.
+    /// Fills the buffer of a write at byte `offset` with the disk's content; does nothing for a read.
     pub fn ready(self, access: Access, offset: u64, buffer: &mut [u8]) {
         if access == Access::Write {
             self.fill(offset, buffer);
         }
     }
 
-    /// Whether the answer is right, as far as the answers to reads are looked at.
+    /// Whether the answer of a read is right; true for a write.
     #[must_use]
     pub fn accepts(self, access: Access, offset: u64, buffer: &[u8]) -> bool {
         access == Access::Write || self.holds(offset, buffer)

@@ -1,4 +1,4 @@
-//! Marks in memory: another word in each place.
+//! Marks in memory: a different word in each place.
 
 use alloc::vec::Vec;
 use postern_core::disk::pattern::splitmix64;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Something that a machine may lack. A test that lacks one is skipped, and says which.
+/// Something that a machine may lack. A test whose requirement is missing is skipped, and names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
     /// A disk of any kind.

@@ -1,4 +1,4 @@
-//! Which tests `test=` means. The command line is read before there is a heap, so nothing here allocates.
+//! The tests that `test=` selects. The command line is read before there is a heap, so nothing here allocates.
 
 use super::{Entry, TESTS};
 
@@ -6,7 +6,7 @@ use super::{Entry, TESTS};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Selection([bool; TESTS.len()]);
 
-/// An item of the list that means no test, counted from 1.
+/// The number, from 1, of an item that selects no test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoSuchTest(pub usize);
 
@@ -17,11 +17,11 @@ impl Default for Selection {
 }
 
 impl Selection {
-    /// Reads a list of names, of patterns in which `*` stands for any characters, and of `all`. Each item means at least
-    /// one test. A test that several items mean runs once.
+    /// Reads a list of names, of patterns in which `*` stands for any characters, and of `all`. Each item must select
+    /// at least one test. A test that several items select runs once.
     ///
     /// # Errors
-    /// An item that means none.
+    /// An item selects no test.
     pub fn parse(list: &str) -> Result<Self, NoSuchTest> {
         let mut selection = Self::default();
         for (number, item) in (1..).zip(list.split(',')) {
@@ -38,19 +38,19 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The tests.
+    /// The selected tests.
     pub fn entries(&self) -> impl Iterator<Item = &'static Entry> {
         self.0.iter().zip(&TESTS).filter(|(chosen, _)| **chosen).map(|(_, entry)| entry)
     }
 
-    /// Whether there is none.
+    /// Whether no test is selected.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         !self.0.contains(&true)
     }
 }
 
-/// Whether `name` is of the form of `pattern`, in which `*` stands for any characters, none among them.
+/// Whether `name` matches `pattern`, in which `*` stands for any number of characters.
 #[must_use]
 pub fn fits(pattern: &[u8], name: &[u8]) -> bool {
     match (pattern.split_first(), name.split_first()) {

@@ -9,17 +9,17 @@ use super::Requirement::{
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    /// Which test.
+    /// The test.
     pub test: Test,
     /// Its name: `area/what`.
     pub name: &'static str,
-    /// What a machine needs for it.
+    /// What the test requires of a machine.
     pub requires: &'static [Requirement],
-    /// What it shows when it is ok.
+    /// What the test shows if it is ok.
     pub shows: &'static str,
 }
 
-/// The tests as a type, so that none can be without its code, and their rows.
+/// The tests as a type, so that the compiler demands code for each, and their rows.
 macro_rules! tests {
     ($count:literal; $($test:ident $name:literal [$($requires:ident),*] $shows:literal;)*) => {
         /// A test of the registry.
@@ -88,7 +88,7 @@ tests! {
 }
 
 impl Test {
-    /// Its row.
+    /// The row of this test.
     #[must_use]
     pub fn entry(self) -> Option<&'static Entry> {
         TESTS.iter().find(|entry| entry.test == self)

@@ -1,4 +1,4 @@
-//! What the tests say: lines of the Test Anything Protocol, version 13.
+//! Output lines of the tests: Test Anything Protocol, version 13.
 
 use super::{Entry, Requirement};
 use core::fmt::{self, Write};
@@ -6,7 +6,7 @@ use core::fmt::{self, Write};
 /// The first line.
 pub const VERSION: &str = "TAP version 13";
 
-/// The second line: so many tests are to come.
+/// The second line: the number of tests.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan(pub usize);
 
@@ -16,12 +16,12 @@ impl fmt::Display for Plan {
     }
 }
 
-/// What a test came to.
+/// The result of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict<R> {
-    /// It shows what it is for.
+    /// The test is ok.
     Ok,
-    /// It does not, for this reason.
+    /// The test is not ok, for this reason.
     NotOk(R),
     /// The machine lacks this.
     Skip(Requirement),
@@ -34,7 +34,7 @@ pub struct Line<'a, R> {
     pub number: usize,
     /// The test.
     pub entry: &'a Entry,
-    /// What it came to.
+    /// Its result.
     pub verdict: &'a Verdict<R>,
 }
 

@@ -9,7 +9,7 @@ use postern_cases::case;
 use std::boxed::Box;
 use std::vec::Vec;
 use testkit::model::{Cell, POOL_BASE};
-use testkit::net_device::{Attached, Driver, Machine, NetDevice, SECURE, Shape, send, test_frame};
+use testkit::net_device::{Attached, CardConfig, Driver, Machine, NetDevice, SECURE, send, test_frame};
 use testkit::network::{SECOND, STATIC};
 use testkit::wire::Random;
 use virtio_pci::net::error::{Direction, NetError};
@@ -217,7 +217,7 @@ fn net_12_every_frame_has_its_own_time() {
 fn net_12_ends_also_when_the_clock_stands_still() {
     case!("NET-12", Break);
     case!("IRQ-06", Work);
-    let machine = Machine::shaped(SECURE, Shape { queues: [1, 1], ..Shape::default() });
+    let machine = Machine::with_config(SECURE, CardConfig { queues: [1, 1], ..CardConfig::default() });
     let mut driver = machine.start().unwrap();
     machine.device.borrow_mut().hold_tx = true;
     driver.set_timeout(TIMEOUT);
@@ -240,7 +240,7 @@ fn net_12_slots_stay_in_quarantine_until_the_reset_is_confirmed() {
         assert!(send(&mut driver, &test_frame(1, 60)));
         driver.flush();
         machine.turn();
-        machine.virtio.registers().lies.no_reset = true;
+        machine.virtio.registers().faults.no_reset = true;
         flush_until_broken(&mut driver, 1_000_000);
         assert_eq!(driver.failure(), Some(STUCK));
         if let Some(pool) = machine.system.pool_statistics() {
@@ -255,7 +255,7 @@ fn net_12_slots_stay_in_quarantine_until_the_reset_is_confirmed() {
             machine.assert_nothing_refused();
             assert!(driver.receive().is_none());
         }
-        machine.virtio.registers().lies.no_reset = false;
+        machine.virtio.registers().faults.no_reset = false;
         driver.shut_down();
         assert_eq!(driver.failure(), Some(STUCK));
         machine.assert_all_given_back();
@@ -345,12 +345,12 @@ fn a_device_that_wants_a_reset_or_is_gone_is_given_up() {
     case!("NEG-11", Break);
     case!("NEG-15", Break);
     in_every_cell(|machine, mut driver| {
-        machine.virtio.registers().lies.status_bits = 0x40;
+        machine.virtio.registers().faults.status_bits = 0x40;
         assert!(!driver.is_up());
         assert_eq!(driver.failure(), Some(NetError::Transport(TransportError::NeedsReset)));
     });
     in_every_cell(|machine, mut driver| {
-        machine.virtio.registers().lies.gone = true;
+        machine.virtio.registers().faults.gone = true;
         assert!(!driver.is_up());
         assert_eq!(driver.failure(), Some(NetError::Transport(TransportError::Gone)));
     });

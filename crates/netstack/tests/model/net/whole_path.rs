@@ -55,8 +55,8 @@ fn lease_ping_and_echo_work_in_all_four_cells() {
 
 #[test]
 fn echo_survives_a_bad_wire_and_a_small_queue() {
-    let shape = testkit::net_device::Shape { queues: [4, 2], ..Default::default() };
-    let machine = Machine::shaped(Cell { secure: true, access_platform: true }, shape);
+    let shape = testkit::net_device::CardConfig { queues: [4, 2], ..Default::default() };
+    let machine = Machine::with_config(Cell { secure: true, access_platform: true }, shape);
     let mut b = bench(&machine);
     b.peer.borrow_mut().offer = Some(Offer::default());
     b.stack.configure(&b.clock, SECOND * 5).unwrap();

@@ -169,4 +169,4 @@ fn post(ring: &mut Ring<Shared>, n: u64) -> u16 {
 }
 
 mod honest;
-mod lies;
+mod violations;

@@ -32,7 +32,7 @@ proptest! {
         let rig = Rig::new(Cell::ALL[cell], Config::sectors(64));
         let mut blk = rig.start();
         blk.set_timeout(Duration::from_millis(1));
-        rig.device.registers().lies.no_reset = !resets;
+        rig.device.registers().faults.no_reset = !resets;
         let mut script = script.into_iter();
         rig.device.on_notify(move |queue, _| {
             for chain in queue.fetch() {

@@ -1,7 +1,7 @@
 //! The driver with an honest device, in all four cells.
 
 use testkit::net_device::SECURE;
-use testkit::net_device::{DEVICE_MAC, Machine, Shape, everything, send, test_frame};
+use testkit::net_device::{DEVICE_MAC, Machine, CardConfig, everything, send, test_frame};
 use svm_dma::dma::DmaError;
 use testkit::model::Cell;
 use virtio_pci::net::error::{Direction, NetError};
@@ -91,7 +91,7 @@ fn features_accepted_are_those_offered_and_wanted() {
     for cell in Cell::ALL {
         // NEG-05: a device that offers everything gets none of its offloads.
         let machine =
-            Machine::shaped(cell, Shape { features: Features::from_bits_retain(!0), ..everything() });
+            Machine::with_config(cell, CardConfig { features: Features::from_bits_retain(!0), ..everything() });
         let driver = machine.start().unwrap();
         let mut expected = WANTED | Features::VERSION_1;
         expected.set(Features::ACCESS_PLATFORM, cell.access_platform);
@@ -108,12 +108,12 @@ fn features_accepted_are_those_offered_and_wanted() {
 fn net_08_a_useless_address_is_replaced_by_a_local_one() {
     case!("NET-08", Fallback);
     for mac in [[0; 6], [0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {
-        let machine = Machine::shaped(SECURE, Shape { mac: MacAddr(mac), ..Shape::default() });
+        let machine = Machine::with_config(SECURE, CardConfig { mac: MacAddr(mac), ..CardConfig::default() });
         let driver = machine.start().unwrap();
         assert!(driver.mac_made_up());
         assert!(driver.mac().is_station() && driver.mac().0[0] & 2 == 2, "{}", driver.mac());
     }
-    let machine = Machine::shaped(SECURE, Shape { features: STATUS, ..Shape::default() });
+    let machine = Machine::with_config(SECURE, CardConfig { features: STATUS, ..CardConfig::default() });
     assert!(machine.start().unwrap().mac_made_up());
 }
 
@@ -131,7 +131,7 @@ fn net_08_the_address_is_read_once() {
 fn the_mtu_is_the_devices_within_reason() {
     for (offered, used) in [(576, 576), (1400, 1400), (1500, 1500), (9000, 9000), (65535, 9000)] {
         for cell in Cell::ALL {
-            let machine = Machine::shaped(cell, Shape { mtu: offered, ..everything() });
+            let machine = Machine::with_config(cell, CardConfig { mtu: offered, ..everything() });
             let mut driver = machine.start().unwrap();
             assert_eq!(driver.mtu(), used);
             let largest = test_frame(1, usize::from(used) + 14);
@@ -144,7 +144,7 @@ fn the_mtu_is_the_devices_within_reason() {
             machine.assert_nothing_refused();
         }
     }
-    let machine = Machine::shaped(SECURE, Shape { mtu: 575, ..everything() });
+    let machine = Machine::with_config(SECURE, CardConfig { mtu: 575, ..everything() });
     assert_eq!(machine.start().err(), Some(NetError::Mtu(575)));
     machine.assert_all_given_back();
     assert_eq!(machine.virtio.registers().status, 0);
@@ -153,7 +153,7 @@ fn the_mtu_is_the_devices_within_reason() {
 #[test]
 fn small_queues_work() {
     for cell in Cell::ALL {
-        let machine = Machine::shaped(cell, Shape { queues: [2, 1], ..Shape::default() });
+        let machine = Machine::with_config(cell, CardConfig { queues: [2, 1], ..CardConfig::default() });
         let mut driver = machine.start().unwrap();
         assert_eq!(driver.queue_sizes(), (2, 1));
         for n in 0..10 {
@@ -190,7 +190,7 @@ fn transmission_is_refused_while_all_buffers_are_under_way() {
 #[test]
 fn a_pool_that_is_too_small_means_fewer_buffers_and_no_loss() {
     // A frame of the pool for the rings, three for packets.
-    let machine = Machine::shaped(SECURE, Shape { quota: 4, ..Shape::default() });
+    let machine = Machine::with_config(SECURE, CardConfig { quota: 4, ..CardConfig::default() });
     let mut driver = machine.start().unwrap();
     let posted = driver.receive_buffers_posted();
     assert!(posted > 32 && posted < 128, "{posted}");
@@ -220,12 +220,12 @@ fn a_pool_that_is_too_small_means_fewer_buffers_and_no_loss() {
 
 #[test]
 fn no_room_in_the_pool_refuses_the_device() {
-    let machine = Machine::shaped(SECURE, Shape { quota: 0, ..Shape::default() });
+    let machine = Machine::with_config(SECURE, CardConfig { quota: 0, ..CardConfig::default() });
     let error = machine.start().err().unwrap();
     assert!(matches!(error, NetError::Transport(TransportError::Dma(DmaError::Pool(_)))), "{error:?}");
     machine.assert_all_given_back();
     // Rings in the only frame leave no room for the longest packets.
-    let machine = Machine::shaped(SECURE, Shape { quota: 1, mtu: 9000, ..everything() });
+    let machine = Machine::with_config(SECURE, CardConfig { quota: 1, mtu: 9000, ..everything() });
     let error = machine.start().err();
     assert!(matches!(error, Some(NetError::Dma(DmaError::Pool(_)))), "{error:?}");
     machine.assert_all_given_back();
@@ -234,7 +234,7 @@ fn no_room_in_the_pool_refuses_the_device() {
 #[test]
 fn a_device_without_a_transmit_queue_is_refused_and_keeps_nothing() {
     for cell in Cell::ALL {
-        let machine = Machine::shaped(cell, Shape { queues: [256, 0], ..Shape::default() });
+        let machine = Machine::with_config(cell, CardConfig { queues: [256, 0], ..CardConfig::default() });
         let no_queue = TransportError::NoQueue(Direction::Transmit.queue());
         assert_eq!(machine.start().err(), Some(NetError::Transport(no_queue)));
         machine.assert_all_given_back();
@@ -252,13 +252,13 @@ fn the_link_follows_the_status_word() {
     assert!(driver.is_up());
     // NEG-12, NET-10: a word that does not stand still changes nothing.
     machine.virtio.registers().config[6] = 0;
-    machine.virtio.registers().lies.restless = true;
+    machine.virtio.registers().faults.restless = true;
     assert!(driver.is_up());
-    machine.virtio.registers().lies.restless = false;
+    machine.virtio.registers().faults.restless = false;
     assert!(!driver.is_up());
     assert_eq!(driver.failure(), None);
     // Without the feature the word means nothing.
-    let machine = Machine::shaped(SECURE, Shape { features: MAC, ..Shape::default() });
+    let machine = Machine::with_config(SECURE, CardConfig { features: MAC, ..CardConfig::default() });
     machine.virtio.registers().config[6] = 0;
     assert!(machine.start().unwrap().is_up());
 }
@@ -280,7 +280,7 @@ fn a_driver_that_was_shut_down_does_nothing_more() {
 #[test]
 fn what_is_sent_is_the_frame_and_not_a_byte_of_the_one_before() {
     for cell in Cell::ALL {
-        let machine = Machine::shaped(cell, Shape { queues: [256, 1], ..Shape::default() });
+        let machine = Machine::with_config(cell, CardConfig { queues: [256, 1], ..CardConfig::default() });
         let mut driver = machine.start().unwrap();
         for len in [1514, 60] {
             assert!(send(&mut driver, &std::vec![0xa5; len]));

@@ -158,7 +158,7 @@ fn without_a_confirmed_reset_buffers_and_slots_are_kept_from_use() {
         let rig = Rig::new(cell, Config::sectors(64));
         let mut blk = start(&rig);
         rig.disk().silent = true;
-        rig.device.registers().lies.no_reset = true;
+        rig.device.registers().faults.no_reset = true;
         blk.submit_read(0, vec![3; 4096]).unwrap();
         blk.kick();
         let completion = blk.wait().unwrap();
@@ -169,7 +169,7 @@ fn without_a_confirmed_reset_buffers_and_slots_are_kept_from_use() {
             assert_eq!(rig.machine.pieces_allocated(), 2, "ring and table");
         }
         assert!(!blk.retry_reset());
-        rig.device.registers().lies.no_reset = false;
+        rig.device.registers().faults.no_reset = false;
         assert!(blk.retry_reset());
         assert_eq!(rig.machine.pieces_allocated(), 0);
         let mapping = dma.map_from_device(vec![0; 512]).unwrap();
@@ -183,7 +183,7 @@ fn late_completion_reaches_nobody() {
     case!("LIF-06", Ignore);
     let rig = Rig::secure(Config::sectors(64));
     rig.disk().silent = true;
-    rig.device.registers().lies.no_reset = false;
+    rig.device.registers().faults.no_reset = false;
     let mut blk = start(&rig);
     assert_eq!(blk.read(0, 512), Err(BlkError::Broken(BreakReason::Timeout)));
     rig.disk().silent = false;
@@ -198,7 +198,7 @@ fn device_that_needs_a_reset_during_io_is_broken() {
     let rig = Rig::secure(Config::sectors(64));
     rig.disk().silent = true;
     let mut blk = start(&rig);
-    rig.device.registers().lies.status_bits = 0x40;
+    rig.device.registers().faults.status_bits = 0x40;
     let error = blk.read(0, 512).unwrap_err();
     assert_eq!(error, BlkError::Broken(BreakReason::Transport(TransportError::NeedsReset)));
     assert_eq!(blk.broken(), Some(BreakReason::Transport(TransportError::NeedsReset)));
@@ -211,7 +211,7 @@ fn removed_device_is_broken() {
     let rig = Rig::plain(Config::sectors(64));
     let mut blk = start(&rig);
     rig.disk().silent = true;
-    rig.device.registers().lies.gone = true;
+    rig.device.registers().faults.gone = true;
     let error = blk.read(0, 512).unwrap_err();
     assert_eq!(error, BlkError::Broken(BreakReason::Transport(TransportError::Gone)));
 }

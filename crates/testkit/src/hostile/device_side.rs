@@ -35,19 +35,19 @@ pub fn dma_system(machine: &Model, secure: bool) -> DmaSystem<Model> {
     }
 }
 
-/// Lies that every virtio device can tell in its registers.
-pub fn lie_in_registers(device: &VirtioModel, script: &mut Script<'_>) {
+/// Faults that every virtio device can tell in its registers.
+pub fn break_registers(device: &VirtioModel, script: &mut Script<'_>) {
     let mut registers = device.registers();
     match script.below(10) {
-        0 => registers.lies.no_reset = true,
-        1 => registers.lies.no_features_ok = true,
-        2 => registers.lies.second_features = Some(script.u64()),
-        3 => registers.lies.status_bits = script.byte(),
-        4 => registers.lies.gone = true,
-        5 => registers.lies.restless = true,
-        6 => registers.lies.stuck_size = true,
-        7 => registers.lies.no_enable = true,
-        8 => registers.lies.mmio = Some(HcallError::Hardware),
+        0 => registers.faults.no_reset = true,
+        1 => registers.faults.no_features_ok = true,
+        2 => registers.faults.second_features = Some(script.u64()),
+        3 => registers.faults.status_bits = script.byte(),
+        4 => registers.faults.gone = true,
+        5 => registers.faults.restless = true,
+        6 => registers.faults.stuck_size = true,
+        7 => registers.faults.no_enable = true,
+        8 => registers.faults.mmio = Some(HcallError::Hardware),
         _ => {
             let at = script.below(registers.config.len());
             registers.config[at] = script.byte();
@@ -75,7 +75,7 @@ impl Held {
 
 /// One queue as the device sees it.
 #[derive(Debug)]
-pub struct Station {
+pub struct DeviceSide {
     machine: Model,
     device: VirtioModel,
     index: usize,
@@ -97,7 +97,7 @@ pub struct Station {
     random: u64,
 }
 
-impl Station {
+impl DeviceSide {
     pub fn new(machine: &Model, device: &VirtioModel, index: usize) -> Self {
         Self {
             machine: machine.clone(),
@@ -257,7 +257,7 @@ impl Station {
     }
 
     /// One lie.
-    pub fn lie(&mut self, script: &mut Script<'_>) {
+    pub fn violate(&mut self, script: &mut Script<'_>) {
         self.honest = false;
         let Some(queue) = self.queue() else { return };
         match script.below(7) {
