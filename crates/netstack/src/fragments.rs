@@ -2,7 +2,7 @@
 //! fragments. Nothing else that comes in fragments is put together, and nothing of it reaches the stack above.
 //!
 //! Memory is bounded: [`PLACES`] messages of [`LONGEST`] bytes, made when first needed. A message whose fragments overlap
-//! or contradict each other is dropped whole, as RFC 5722 demands for IPv6. A message holds its place for [`PATIENCE`];
+//! or contradict each other is dropped whole, as RFC 5722 demands for IPv6. A message holds its place for [`TIMEOUT`];
 //! without a free place the oldest makes room, so that first fragments without a second cannot shut anybody out.
 
 use super::checksum;
@@ -18,7 +18,7 @@ const LONGEST: usize = 8192;
 /// Messages that may be incomplete at a time.
 const PLACES: usize = 4;
 /// How long a message may be incomplete.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// What the offset of a fragment counts.
 const BLOCK: usize = 8;
 const WORDS: usize = LONGEST / BLOCK / 64;
@@ -162,7 +162,7 @@ impl Fragments {
     ) -> Taken {
         let Some(settings) = settings else { return Taken::Fragment };
         let Some(fragment) = Fragment::read(frame, link.mac(), settings) else { return Taken::Fragment };
-        self.messages.retain(|message| now.saturating_sub(message.since) <= PATIENCE);
+        self.messages.retain(|message| now.saturating_sub(message.since) <= TIMEOUT);
         let Some(place) = self.place(fragment.key, now) else { return Taken::Fragment };
         let Some(message) = self.messages.get_mut(place) else { return Taken::Fragment };
         let agrees = message.add(&fragment);
