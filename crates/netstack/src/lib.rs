@@ -1,19 +1,7 @@
-//! ARP, IPv4, ICMP, UDP, TCP and DHCP by `smoltcp` over any [`virtio_pci::net::link::Link`], for a guest whose network is
-//! hostile: frames are checked before `smoltcp` sees them, sequence numbers follow RFC 6528, ids and ports come from a
-//! keyed generator.
+#![doc = include_str!("../README.md")]
 //!
-//! It answers ARP and ping, serves echo on port 7, asks for an address by DHCP and sends pings. Other services are added
-//! through [`service::Service`]; a service of one request and one answer for each connection, such as a page, only needs
-//! somebody who answers ([`requests`]). It has no IPv6, no routing, and no fragments but those of pings.
-//!
-//! ```
-//! use netstack::settings::Settings;
-//! use std::net::Ipv4Addr;
-//! // A gateway that is not on the link is refused before anything is sent.
-//! let gateway = Some(Ipv4Addr::new(192, 0, 2, 1));
-//! let settings = Settings { address: Ipv4Addr::new(10, 0, 2, 15), prefix: 24, gateway };
-//! assert!(settings.check().is_err());
-//! ```
+//! **Modules.** [`stack`] is the stack; [`service`] and [`requests`] add services to it; [`settings`] and [`dhcp`]
+//! are its address; [`random`] makes its numbers.
 #![no_std]
 #![cfg_attr(
     test,

@@ -1,17 +1,7 @@
-//! What POWER firmware offers a guest (PAPR), without hardware: hypercalls, ultracalls, RTAS, the XICS-era terminal,
-//! and the types that everything above shares: addresses, device ids, clocks, a bounded lock, text from the host.
+#![doc = include_str!("../README.md")]
 //!
-//! The machine is behind the small traits of [`platform`], which a kernel implements with instructions and tests
-//! implement with models. An answer of the hypervisor's is an allegation: each call here has one typed function that
-//! judges it.
-//!
-//! It refuses what PAPR leaves undefined: an unknown status, an answer that is too long, a busy service that never
-//! ends. It has no assembly, starts no CPU, and knows no device.
-//!
-//! ```
-//! use papr::addr::{FRAME_SIZE, Gfn, Gpa};
-//! assert_eq!(Gfn::from(Gpa(3 * FRAME_SIZE as u64 + 5)), Gfn(3));
-//! ```
+//! **Modules.** [`hcall`], [`ultracall`], [`rtas`], [`cas`] and [`terminal`] are the calls; [`platform`] has the
+//! traits; [`addr`], [`device_id`], [`registers`], [`clock`], [`lock`] and [`text`] are the shared types.
 #![no_std]
 #![cfg_attr(
     test,

@@ -1,14 +1,7 @@
-//! The decisions of the Postern kernel that belong to no other library: whether this is a secure VM, what the command
-//! line asks for, which rights a page has, how a run ends, and what the disk jobs of `run=` do.
+#![doc = include_str!("../README.md")]
 //!
-//! No assembly: the machine is behind the traits of [`papr::platform`]. Input from outside (command line, tree, status
-//! codes) is untrusted until code of this crate has validated it.
-//!
-//! ```
-//! // A word that nobody knows is refused by name.
-//! let parsed = postern_core::cmdline::parse(b"run=demo pol=8M");
-//! assert_eq!(parsed.errors.len(), 1);
-//! ```
+//! **Modules.** [`secure`], [`cmdline`], [`radix`], [`outcome`], [`disk`], [`monitor`] and [`facts`] are the main
+//! modules.
 #![no_std]
 #![cfg_attr(
     test,

@@ -1,20 +1,7 @@
-//! The device tree of a pseries guest: checks a flattened tree from an untrusted host, and returns a typed description
-//! of the machine.
+#![doc = include_str!("../README.md")]
 //!
-//! [`guard`] checks the whole blob once, before the `fdt` crate sees it; behind it only that crate's generic
-//! reading calls are used, never its typed ones, which panic on trees that are well-formed but unusual.
-//! Nor is its `find_node` used with a path: a path that is not there is looked up in `/aliases`, and an
-//! alias that names itself recurses for ever. [`early`] answers the few questions of the boot stage, which
-//! has no heap. [`machine`] is what the kernel works from; it never looks at a tree again.
-//!
-//! It refuses trees that two readers could understand differently, and names each oddity that it leaves out. It writes
-//! no tree, and knows only the nodes that a pseries guest needs.
-//!
-//! ```
-//! use pseries_tree::{FdtError, Tree};
-//! // Nothing is read of a blob that is no tree.
-//! assert!(matches!(Tree::check(&[0; 64]), Err(FdtError::Magic(0))));
-//! ```
+//! **Modules.** Behind [`guard`] only the `fdt` crate's generic calls are used: its typed ones panic on trees that
+//! are well-formed but unusual, and its `find_node` follows an alias that names itself for ever.
 #![no_std]
 #![cfg_attr(
     test,

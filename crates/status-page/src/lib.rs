@@ -1,18 +1,4 @@
-//! A status page for a guest whose network is hostile: a request comes in as bytes, an answer goes out as bytes.
-//!
-//! Three pages: `/` as HTML, `/metrics` in Prometheus' text format, `/facts.json`. Anything else is refused with a status
-//! of the 400s and a line of text. The crate has no sockets, no clock and no state: whoever has them limits how long a
-//! request may take and how many there are.
-//!
-//! ```
-//! use status_page::{MAX_HEAD, Parsed, Refusal, parse, refuse};
-//! assert_eq!(parse(b"GET /metr"), Parsed::Incomplete);
-//! let Parsed::Asked(asked) = parse(b"GET /metrics HTTP/1.1\r\nHost: 10.0.2.15\r\n\r\n") else { panic!() };
-//! assert!(asked.body);
-//! let refused = parse(&[b'x'; MAX_HEAD]);
-//! assert_eq!(refused, Parsed::Refused { refusal: Refusal::HeadTooLong, body: true });
-//! assert!(refuse(Refusal::HeadTooLong, true).starts_with("HTTP/1.1 431 "));
-//! ```
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![cfg_attr(
     test,
