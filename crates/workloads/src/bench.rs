@@ -1,5 +1,4 @@
-//! One piece of disk work, measured: so many requests of one size in flight for so long, every answer
-//! checked.
+//! Measures one piece of disk work: keeps requests of one size in flight for a time, and checks every answer.
 
 use crate::work::{Access, Order, Work};
 use alloc::vec::Vec;
@@ -13,15 +12,15 @@ use virtio_pci::blk::error::{BlkError, BreakReason, Rejected};
 use virtio_pci::blk::geometry::SECTOR;
 use virtio_pci::blk::request::{Completion, Token};
 
-/// Looks at the ring between two polls at the device's registers.
+/// Polls of the ring between two health checks of the device's registers.
 const POLLS: u32 = 4096;
-/// Requests that a millisecond is allowed: more than any machine does, for a clock that stands still.
+/// Most requests per millisecond, more than any machine completes: bounds the work if the clock stands still.
 const REQUESTS_PER_MS: u128 = 2000;
 
 /// Requests of so many bytes are worth a notification each: the device works on the next while this one is copied.
 const LARGE: u32 = 64 << 10;
 
-/// What the disk holds, as far as the answers to reads are checked.
+/// The expected content of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     /// Zeros; a device without a medium.
@@ -46,47 +45,47 @@ impl Content {
         }
     }
 
-    /// Whether first and last word of a chunk are what the disk has there.
+    /// Whether the first and last word of a chunk are as expected.
     fn holds(self, offset: u64, chunk: &[u8]) -> bool {
         let last = offset.saturating_add(chunk.len() as u64).saturating_sub(8);
         chunk.first_chunk() == Some(&self.word(offset)) && chunk.last_chunk() == Some(&self.word(last))
     }
 }
 
-/// What was measured.
+/// The result of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measured {
     /// Requests that were submitted and completed.
     pub requests: u64,
     /// Timebase ticks from before the first submission to after the last completion.
     pub ticks: u64,
-    /// Those of them in which there was nothing to do but wait for the device.
+    /// Ticks in which the CPU only waited for the device.
     pub idle: u64,
-    /// Most requests that were in flight: fewer than asked for where queue or pool end.
+    /// Most requests in flight: fewer than requested if the queue or pool is too small.
     pub depth: usize,
 }
 
-/// Work that could not be done, or came out wrong.
+/// Why a measurement failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BenchError {
-    /// A request.
+    /// A request failed.
     #[error("{0}")]
     Request(BlkError),
     /// The disk is smaller than one request.
     #[error("the disk is smaller than one request")]
     TooSmall,
-    /// No request was made in the time.
+    /// No request completed in the time.
     #[error("no request was made in the time")]
     Nothing,
-    /// So many requests overtook one that its place is forgotten.
+    /// Too many later requests completed before this one.
     #[error("a request was overtaken by thousands of others")]
     Overtaken,
-    /// The answer at this byte offset of the disk is not what is there.
+    /// The answer at this byte offset of the disk is wrong.
     #[error("the answer for byte {0} is not what the disk holds")]
     Mismatch(u64),
 }
 
-/// What the disk's first block says of its content.
+/// The disk's content, by its first block.
 ///
 /// # Errors
 /// The block cannot be read, or holds neither the pattern nor zeros.
@@ -100,10 +99,10 @@ pub fn content<M: Mmio, P: Platform>(disk: &mut Blk<M, P>, pattern: Pattern) -> 
     }
 }
 
-/// Does one piece of work. Writes write what the disk holds already.
+/// Does one piece of work. Writes do not change the disk's content.
 ///
 /// # Errors
-/// The first request that failed or was answered wrongly.
+/// The first request that failed or had a wrong answer.
 pub fn run<M: Mmio, P: Platform>(
     disk: &mut Blk<M, P>,
     work: Work,
@@ -137,11 +136,11 @@ pub fn run<M: Mmio, P: Platform>(
     Ok(run.measured)
 }
 
-/// Where the requests in flight lie, by their tokens modulo the table's length: no search in what is measured.
+/// Offsets of the requests in flight, by token modulo the table's length, which needs no search.
 struct Offsets(Vec<(u64, u64)>);
 
 impl Offsets {
-    /// Requests that may overtake one before its place is forgotten.
+    /// Most later requests that may complete before an earlier one.
     const LEN: u64 = 8192;
 
     fn new() -> Self {
@@ -228,7 +227,7 @@ impl Run {
         number.checked_rem(self.places).unwrap_or(0)
     }
 
-    /// The next completion, having counted the time until the look that found it.
+    /// The next completion; counts the time until the poll that found it.
     fn wait<M: Mmio, P: Platform>(&mut self, disk: &mut Blk<M, P>) -> Option<Completion> {
         if let Some(completion) = disk.poll() {
             return Some(completion);

@@ -78,10 +78,10 @@ impl Console {
         self.shared.starts.load(Ordering::Relaxed)
     }
 
-    /// Waits until a complete line fits, for `patience` at most, and returns it without its line end;
+    /// Waits until a complete line fits, for `timeout` at most, and returns it without its line end;
     /// `None` when the time is over, the stream ended, or the user asked to stop.
-    pub fn wait_for(&self, patience: Duration, fits: impl Fn(&str) -> bool) -> Option<String> {
-        let deadline = Instant::now() + patience;
+    pub fn wait_for(&self, timeout: Duration, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let deadline = Instant::now() + timeout;
         let mut seen = 0;
         let mut log = self.shared.log();
         loop {

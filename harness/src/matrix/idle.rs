@@ -5,7 +5,7 @@ use crate::finding::Finding;
 use crate::judge;
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, verdict};
 use crate::matrix::runner::Test;
-use crate::observe::naps::{self, Naps};
+use crate::observe::cedes::{self, Cedes};
 use crate::session::Finished;
 use crate::twin;
 use crate::variable::{Firmware, Net};
@@ -29,7 +29,7 @@ const START: usize = 30;
 const SHORT: u64 = TICKS / 2;
 /// The longest nap of the serving CPU; an external interrupt may end a nap earlier.
 const LONGEST: u64 = TICKS / 50;
-/// Naps of each parked CPU, at least and at most: a second each, some of them at the start and at the end.
+/// Cedes of each parked CPU, at least and at most: a second each, some of them at the start and at the end.
 const PARKED: std::ops::RangeInclusive<usize> = 9..=14;
 
 /// The tests.
@@ -57,7 +57,7 @@ fn idle(context: &Context, config: GuestConfig, irq: &str) -> Result<(Finished, 
     let finished = serve(&mut fixture, irq, SERVED)?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "net0.serve", "done"));
-    findings.extend(slept(&finished.naps, SERVED, irq, config.smp));
+    findings.extend(slept(&finished.cedes, SERVED, irq, config.smp));
     Ok((finished, findings))
 }
 
@@ -70,7 +70,7 @@ fn awake(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let finished = serve(&mut fixture, "auto", TWIN_SERVED)?;
     let mut findings = judge::end(&finished, 0);
     findings.extend(judge::fact(&finished, "net0.serve", "done"));
-    if slept(&finished.naps, TWIN_SERVED, "auto", config.smp).is_empty() {
+    if slept(&finished.cedes, TWIN_SERVED, "auto", config.smp).is_empty() {
         findings.push(Finding::Unnoticed);
     }
     verdict(finished, findings)
@@ -79,15 +79,15 @@ fn awake(context: &Context, config: GuestConfig) -> Result<(), Failure> {
 fn serve(fixture: &mut Fixture, irq: &str, seconds: u64) -> Result<Finished, Failure> {
     fixture.machine.net = Net::User;
     fixture.word(&format!("irq={irq} run=net-serve serve={seconds} ip=10.0.2.15/24 gw=10.0.2.2"));
-    let words = ["-icount", CLOCK, "-trace", naps::EVENT, "-d", "int"];
+    let words = ["-icount", CLOCK, "-trace", cedes::EVENT, "-d", "int"];
     fixture.machine.extra.extend(words.map(str::to_owned));
     fixture.boot()
 }
 
 /// Checks that the serving CPU slept and did not wake often, and that the parked CPUs slept all the time.
-fn slept(naps: &Naps, seconds: u64, irq: &str, smp: u32) -> Vec<Finding> {
-    let (short, long): (Vec<u64>, Vec<u64>) = naps.ticks.iter().partition(|ticks| **ticks < SHORT);
-    let cut = LONGEST.saturating_mul(u64::try_from(naps.externals).unwrap_or(u64::MAX));
+fn slept(cedes: &Cedes, seconds: u64, irq: &str, smp: u32) -> Vec<Finding> {
+    let (short, long): (Vec<u64>, Vec<u64>) = cedes.ticks.iter().partition(|ticks| **ticks < SHORT);
+    let cut = LONGEST.saturating_mul(u64::try_from(cedes.externals).unwrap_or(u64::MAX));
     let asleep = short.iter().sum::<u64>().saturating_sub(cut);
     let least = seconds * TICKS / 100 * ASLEEP;
     let mut findings = Vec::new();
@@ -96,11 +96,11 @@ fn slept(naps: &Naps, seconds: u64, irq: &str, smp: u32) -> Vec<Finding> {
     }
     let rate = if irq == "poll" { POLLED_WAKES } else { WAKES };
     let most = usize::try_from(seconds).unwrap_or(usize::MAX).saturating_mul(rate) + START;
-    let wakes = short.len() + naps.untimed;
+    let wakes = short.len() + cedes.untimed;
     let parked = usize::try_from(smp.saturating_sub(1)).unwrap_or(usize::MAX);
     for (key, found, range) in [
         ("wakes of the CPU that serves", wakes, 1..=most),
-        ("naps of parked CPUs", long.len(), parked * PARKED.start()..=parked * PARKED.end()),
+        ("cedes of parked CPUs", long.len(), parked * PARKED.start()..=parked * PARKED.end()),
     ] {
         if !range.contains(&found) {
             let expected = format!("{} to {}", range.start(), range.end());
@@ -114,28 +114,28 @@ fn slept(naps: &Naps, seconds: u64, irq: &str, smp: u32) -> Vec<Finding> {
 mod tests {
     use super::*;
 
-    fn naps(short: usize, ticks: u64, long: usize) -> Naps {
-        let mut naps = Naps::default();
-        naps.ticks.extend(std::iter::repeat_n(ticks, short).chain(std::iter::repeat_n(TICKS - 9, long)));
-        naps
+    fn cedes(short: usize, ticks: u64, long: usize) -> Cedes {
+        let mut cedes = Cedes::default();
+        cedes.ticks.extend(std::iter::repeat_n(ticks, short).chain(std::iter::repeat_n(TICKS - 9, long)));
+        cedes
     }
 
     #[test]
     fn a_guest_that_sleeps_passes() {
-        assert!(slept(&naps(500, TICKS / 50, 0), 10, "auto", 1).is_empty());
-        assert!(slept(&naps(500, TICKS / 50, 36), 10, "auto", 4).is_empty());
-        assert!(slept(&naps(2500, TICKS / 250, 0), 10, "poll", 1).is_empty());
+        assert!(slept(&cedes(500, TICKS / 50, 0), 10, "auto", 1).is_empty());
+        assert!(slept(&cedes(500, TICKS / 50, 36), 10, "auto", 4).is_empty());
+        assert!(slept(&cedes(2500, TICKS / 250, 0), 10, "poll", 1).is_empty());
     }
 
     #[test]
     fn a_guest_that_is_awake_wakes_too_often_or_keeps_a_parked_cpu_busy_does_not() {
-        for (naps, smp) in [
-            (naps(0, 0, 0), 1),
-            (naps(400, TICKS / 50, 0), 1),
-            (naps(2500, TICKS / 250, 0), 1),
-            (naps(500, TICKS / 50, 24), 4),
+        for (cedes, smp) in [
+            (cedes(0, 0, 0), 1),
+            (cedes(400, TICKS / 50, 0), 1),
+            (cedes(2500, TICKS / 250, 0), 1),
+            (cedes(500, TICKS / 50, 24), 4),
         ] {
-            assert!(!slept(&naps, 10, "auto", smp).is_empty());
+            assert!(!slept(&cedes, 10, "auto", smp).is_empty());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Which slot is whose. Bookkeeping only: nothing here touches the pool's memory.
+//! Which device holds which slot. Bookkeeping only: nothing here touches the pool's memory.
 
 use super::frame::{Frame, Frames, NIL, Use, bit};
 use super::{Account, DeviceStatistics, PoolStatistics, SizeClass, Slot};
@@ -182,14 +182,14 @@ impl Pool {
         let index_of_frame = *head;
         let frame = frames.get_mut(index_of_frame)?;
         let index = first(frame.free);
-        // Its lowest bit is the one found.
+        // The lowest bit is the slot that was found.
         frame.free &= frame.free.wrapping_sub(1);
         if frame.free == 0 {
             frames.unlink(head, index_of_frame);
         }
         let generation = *generations.get(generation_at(index_of_frame, index))?;
 
-        // Bytes that there are: their number does not wrap.
+        // The number of bytes in the pool does not wrap.
         let bytes = class.bytes() as u64;
         own.bytes_in_use = own.bytes_in_use.wrapping_add(bytes);
         own.high_water_bytes = own.high_water_bytes.max(own.bytes_in_use);
@@ -223,7 +223,7 @@ impl Pool {
             return false;
         };
         *generation = generation.wrapping_add(1);
-        // They were counted when the slot was taken.
+        // These bytes were counted when the slot was taken.
         let bytes = class.bytes() as u64;
         own.bytes_in_use = own.bytes_in_use.wrapping_sub(bytes);
         all.bytes_in_use = all.bytes_in_use.wrapping_sub(bytes);
@@ -320,7 +320,7 @@ impl Pool {
         frames.map(of_one).fold(0, u64::saturating_add)
     }
 
-    /// Puts a frame, to which a slot came back, into the list where it belongs now: it was full, or is free.
+    /// Moves a frame whose slot came back to its new list: the frame was full, or is free now.
     #[inline(never)]
     fn relink(&mut self, index: u32, (account, class): (Account, SizeClass), was_full: bool, empty: bool) {
         let Some(holder) = self.holders.get_mut(usize::from(account.0)) else { return };

@@ -1,8 +1,7 @@
 //! The driver: submit many, kick once, poll completions. Nothing here waits; see [`super::blocking`].
 //!
-//! Source: virtio 1.2, 5.2.6. The first lie, and an answer that does not come, break the device: it is reset
-//! within a bound, its requests fail, and what it may still write to is not used again until a reset has been
-//! confirmed.
+//! Source: virtio 1.2, 5.2.6. The first protocol violation, or a timeout, breaks the device: it is reset within a
+//! bound, its requests fail, and memory that it may still write to is not used again until a reset is confirmed.
 
 #![allow(unsafe_code, reason = "what the device held is given back once it has let go")]
 
@@ -26,22 +25,22 @@ use papr::platform::Platform;
 use papr::registers::Mmio;
 use svm_dma::dma::{Dma, Mapping, Segment};
 
-/// Descriptors that the driver asks for, where the device has so many: a queue of more would not fit one frame.
+/// Most descriptors in a queue: a larger queue would not fit in one frame.
 pub(super) const QUEUE_SIZE: u16 = 1024;
-/// Requests in flight: each needs at least a header and a status descriptor.
+/// Most requests in flight: each needs at least a header and a status descriptor.
 const SLOTS: u16 = 256;
-/// Data segments in a request: bounds what one chain takes of the queue.
+/// Most data segments in a request: bounds how much of the queue one chain takes.
 const SEGMENTS: u16 = 64;
 /// Bytes that every device takes in a segment ([`Geometry::segment_bytes`]).
 const LEAST_SEGMENT: u32 = 512;
 /// Bytes of the answer to GET_ID.
 pub(super) const ID_BYTES: usize = 20;
-/// How long a request may take, unless [`Blk::set_patience`] says otherwise.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a request may take, unless [`Blk::set_timeout`] says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A block device, through one of its queues. One CPU at a time uses it, and what it uses to submit and to
-/// complete is its own. A device with several queues has one of these for each ([`Blk::probe_queues`]): when it
-/// breaks at one of them it is broken at all, and each gives back its own memory when it next looks.
+/// A block device, through one of its queues. One CPU at a time uses it, and shares nothing with other queues to submit
+/// and to complete. A device with several queues has one of these for each ([`Blk::probe_queues`]). If the device
+/// breaks at one queue it is broken at all, and each queue returns its own memory at its next poll.
 #[derive(Debug)]
 pub struct Blk<M: Mmio, P: Platform> {
     pub(super) control: Arc<Control<M>>,
@@ -52,15 +51,15 @@ pub struct Blk<M: Mmio, P: Platform> {
     /// Bytes that the device takes in a segment.
     device_segment_bytes: u32,
     pub(super) life: Life<Live<P>, BreakReason>,
-    /// What was in flight when the device broke, and has not been polled; the next one last.
+    /// Requests that were in flight when the device broke and whose completion was not polled yet; the next one last.
     pub(super) ended: Vec<Request>,
     pub(super) in_flight: u16,
-    /// Requests that may be in flight.
+    /// Most requests that may be in flight.
     most: u16,
     chain: Vec<Descriptor>,
     next_token: u64,
     queue_size: u16,
-    pub(super) patience: Duration,
+    pub(super) timeout: Duration,
     pub(super) halt_poll: HaltPoll,
 }
 
@@ -90,18 +89,18 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             next_token: 0,
             queue_size,
             life: Life::new(live),
-            patience: PATIENCE,
+            timeout: TIMEOUT,
             halt_poll,
         }
     }
 
-    /// The disk's shape. A capacity that changes at run time is taken over.
+    /// The disk's geometry. The capacity follows changes at run time.
     #[must_use]
     pub fn geometry(&self) -> Geometry {
         Geometry { capacity: self.control.capacity(), ..self.geometry }
     }
 
-    /// Reads the capacity anew, whatever the device said of changes: before work on the whole disk.
+    /// Reads the capacity again, also if the device announced no change: for use before work on the whole disk.
     ///
     /// # Errors
     /// The device is broken, or its capacity cannot be read or used.
@@ -113,13 +112,13 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         Ok(self.geometry())
     }
 
-    /// What the disk offers beyond reading and writing, as it said when it was brought up.
+    /// What the disk offered beyond reading and writing when it was brought up.
     #[must_use]
     pub fn abilities(&self) -> Abilities {
         self.control.abilities()
     }
 
-    /// Changes of the capacity that were noticed since then.
+    /// Changes of the capacity since the device was brought up.
     #[must_use]
     pub fn resizes(&self) -> u64 {
         self.control.resizes()
@@ -137,7 +136,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.line.as_deref()
     }
 
-    /// How this queue's completions are to be waited for now.
+    /// How to wait for this queue's completions now.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         self.line().map_or(Delivery::Poll, IrqSource::delivery)
@@ -167,9 +166,9 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.in_flight.into()
     }
 
-    /// Sets how long a request may take before the device is taken for broken.
-    pub fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
+    /// Sets how long a request may take before the device counts as broken.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
     }
 
     /// Cuts buffers into segments of at most so many bytes, at least a sector and never more than the device takes.
@@ -179,10 +178,10 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         mem::replace(&mut self.geometry.segment_bytes, bytes.max(LEAST_SEGMENT).min(most))
     }
 
-    /// Asks for `buffer.len()` bytes from `sector` on.
+    /// Submits a read of `buffer.len()` bytes from `sector` on.
     ///
     /// # Errors
-    /// Nothing was submitted, and the buffer comes back.
+    /// Nothing was submitted, and the error holds the buffer.
     pub fn submit_read(&mut self, sector: u64, buffer: Vec<u8>) -> Result<Token, Rejected> {
         match self.geometry().check(sector, buffer.len()) {
             Ok(()) => self.submit(Operation::Read, sector, buffer),
@@ -190,10 +189,10 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         }
     }
 
-    /// Writes `buffer` from `sector` on.
+    /// Submits a write of `buffer` from `sector` on.
     ///
     /// # Errors
-    /// Nothing was submitted, and the buffer comes back.
+    /// Nothing was submitted, and the error holds the buffer.
     pub fn submit_write(&mut self, sector: u64, buffer: Vec<u8>) -> Result<Token, Rejected> {
         if self.geometry.read_only {
             return Err(Rejected { error: BlkError::ReadOnly, buffer });
@@ -204,7 +203,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         }
     }
 
-    /// Makes every write that has completed durable.
+    /// Submits a flush, which makes every completed write durable.
     ///
     /// # Errors
     /// Nothing was submitted.
@@ -215,7 +214,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.submit(Operation::Flush, 0, Vec::new())
     }
 
-    /// Asks for the device's name; the completion's buffer holds 20 bytes, padded with zeros.
+    /// Submits a request for the device's name; the completion's buffer holds 20 bytes, padded with zeros.
     ///
     /// # Errors
     /// Nothing was submitted.
@@ -231,7 +230,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
     ) -> Result<Token, Rejected> {
         match self.stage(operation, sector, &mut buffer) {
             Ok(token) => {
-                // The request has it: nothing is left here to be freed.
+                // The request owns its memory: nothing is left here to free.
                 mem::forget(buffer);
                 Ok(token)
             }
@@ -286,7 +285,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
                 if let Some(request) = queue.payload(head) {
                     request.token = None;
                     if let Some(mapping) = request.mapping.take() {
-                        // SAFETY: nothing was staged: no device was told of it.
+                        // SAFETY: nothing was staged: the device does not know the mapping.
                         *buffer = unsafe { self.dma.unmap(mapping) };
                     }
                 }
@@ -305,7 +304,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         }
     }
 
-    /// One completion, if there is one. Of a broken device every request completes with an error.
+    /// One completion, if there is one. On a broken device every request completes with an error.
     pub fn poll(&mut self) -> Option<Completion> {
         if self.control.has_ended() {
             // Another queue broke the device. No effect if this queue already knows.
@@ -348,8 +347,8 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
             other => Err(BlkError::Status(other)),
         };
         let operation = request.operation;
-        // A read must write all of the data and the status byte. Of a write the device writes the status alone, so its
-        // count is not checked.
+        // For a read the device must write all the data and the status byte. For a write it writes the status byte
+        // alone, so that count is not checked.
         let len = request.mapping.as_ref().map_or(0, Mapping::len);
         let needed = u32::try_from(len).unwrap_or(u32::MAX).saturating_add(1);
         if result.is_ok() && operation == Operation::Read && used.written < needed {
@@ -368,8 +367,8 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         Some(Completion { token, result, buffer })
     }
 
-    /// Asks for an interrupt at the next completion. False when there is no use in waiting for one: something
-    /// has completed already, or the device is polled or broken.
+    /// Enables the interrupt for the next completion. False if it is useless to wait for one: something has completed
+    /// already, or the device is polled or broken.
     pub(super) fn arm(&mut self) -> bool {
         if self.delivery() == Delivery::Poll {
             return false;
@@ -377,7 +376,7 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
         self.life.live_mut().is_ok_and(|live| !live.queue.arm())
     }
 
-    /// Asks for no interrupts any more.
+    /// Disables the interrupt.
     pub(super) fn disarm(&mut self) {
         if let Ok(live) = self.life.live_mut() {
             live.queue.disarm();
@@ -388,12 +387,12 @@ impl<M: Mmio, P: Platform> Blk<M, P> {
 impl<M: Mmio, P: Platform> Blk<M, P> {
     /// How long a request may take.
     #[must_use]
-    pub const fn patience(&self) -> Duration {
-        self.patience
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
     }
 }
 
-/// Requests that a queue of `size` descriptors has room for.
+/// Most requests in a queue of `size` descriptors.
 fn slots(size: u16) -> u16 {
     size.checked_div(2).unwrap_or(0).clamp(1, SLOTS)
 }

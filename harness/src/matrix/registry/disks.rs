@@ -79,7 +79,7 @@ fn finds(context: &Context, Row { fault, serial, found_by, .. }: Row) -> Result<
     let chardev = format!("socket,id=faulty,path={}", socket.display());
     let words = ["-chardev".to_owned(), chardev, "-device".to_owned(), device];
     fixture.machine.extra.extend(words);
-    fixture.word("test=blk/* patience=5");
+    fixture.word("test=blk/* device-timeout=5");
     let mut servers = Servers::new(false);
     servers.faulty_disk((&image, serial), &socket, fault).map_err(Finding::Server)?;
     let finished = fixture.start()?.finish(LIMIT);
