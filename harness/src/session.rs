@@ -3,9 +3,9 @@
 use crate::guest::console::Live;
 use crate::guest::report::Report;
 use crate::json_lines;
+use crate::observe::cedes::Cedes;
 use crate::observe::exposure::Shared;
 use crate::observe::log::Log;
-use crate::observe::naps::Naps;
 use crate::observe::proofs;
 use crate::qemu::command::{Attachment, Machine};
 use crate::qemu::process::{Ended, Output, Qemu, StartError};
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long QEMU may take to open its gdb server.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// How long QEMU may take to end once its gdb server is gone.
 const LAST_WORDS: Duration = Duration::from_secs(30);
 /// Interval of the checks of a QEMU.
@@ -144,7 +144,7 @@ pub struct Finished {
     /// The RTAS argument blocks of a secure guest.
     pub rtas_blocks: BTreeSet<Block>,
     /// The guest's sleeps, if its decrementer was traced.
-    pub naps: Naps,
+    pub cedes: Cedes,
     /// Bytes of guest memory.
     pub memory: u64,
 }
@@ -201,7 +201,7 @@ impl Session {
         let (Some(protection), Some(attachment)) = (protection, &machine.attachment) else {
             return Ok(Self { qemu, machine, log, ultravisor: None });
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !attachment.gdb.exists() && Instant::now() < deadline {
             if qemu.has_ended() {
                 return Err(died(qemu));
@@ -267,7 +267,7 @@ impl Session {
             trace: said.trace,
             requests: said.requests,
             rtas_blocks: said.blocks,
-            naps: said.naps,
+            cedes: said.cedes,
             memory: self.machine.memory,
         }
     }
@@ -299,8 +299,8 @@ fn longest() -> Duration {
     }
 }
 
-fn ends(qemu: &Qemu, patience: Duration) -> bool {
-    let deadline = Instant::now() + patience;
+fn ends(qemu: &Qemu, timeout: Duration) -> bool {
+    let deadline = Instant::now() + timeout;
     while !qemu.has_ended() && Instant::now() < deadline {
         std::thread::sleep(TICK);
     }

@@ -56,7 +56,7 @@ const VECTORS: [u64; 2] = [0xc00, 0xc000_0000_0000_4c00];
 const BIOS_BASE: u64 = 0x40_0000;
 /// In real mode the four top bits of an effective address are ignored.
 const REAL_MODE_BITS: u64 = 0x0fff_ffff_ffff_ffff;
-const SOCKET_PATIENCE: Duration = Duration::from_secs(120);
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(super) struct Server {
     client: Client,
@@ -109,7 +109,7 @@ impl Server {
     ) -> Result<Self, UvError> {
         let image = KernelImage::load(&config.kernel_elf).map_err(UvError::Kernel)?;
         let log = Log::create(config.log.as_deref()).map_err(UvError::Log)?;
-        let mut client = Client::connect(socket, SOCKET_PATIENCE)?;
+        let mut client = Client::connect(socket, SOCKET_TIMEOUT)?;
         let ram = GuestRam::open(ram_file, ram_size).map_err(UvError::Ram)?;
         let map = Arc::new(ShareMap::new(ram_size));
         let mut machine = Machine::new(config.behaviour, config.firmware, image, Arc::clone(&map));

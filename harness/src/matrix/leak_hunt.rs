@@ -239,7 +239,7 @@ fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let data = fixture.data_disk(DATA_BYTES)?;
     let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
     fixture.word(&format!(
-        "run=blk-digest,blk-pattern,net-serve serve=100 patience=120 seed={seed} canary={canary} {}",
+        "run=blk-digest,blk-pattern,net-serve serve=100 device-timeout=120 seed={seed} canary={canary} {}",
         blob::WORD
     ));
     let (mut session, served, first) = if access_platform {

@@ -40,7 +40,7 @@ fn silent(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     let on = if config.access_platform { "on" } else { "off" };
     let device = format!("virtio-blk-pci,drive=silent,serial=silent,disable-legacy=on,iommu_platform={on}");
     fixture.machine.extra.extend(["-drive", SILENT, "-device", &device].map(str::to_owned));
-    fixture.word(&format!("run=blk-smp patience=1 seed={seed}"));
+    fixture.word(&format!("run=blk-smp device-timeout=1 seed={seed}"));
     let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, DEVICE_FAILED);
     findings.extend(given_up_once(&finished));

@@ -29,7 +29,7 @@ const LINK_DOWN: &str = "net: link is down";
 const DISTURBED: &str = "postern: soak.state=disturbed";
 const CALM: &str = "postern: soak.state=calm";
 /// How long a stream may make no progress under disturbances.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval of the progress reports of a long soak.
 const TELL: Duration = Duration::from_secs(10);
 /// Kinds of disturbance.
@@ -140,7 +140,7 @@ fn disturb(session: &mut Session, seed: u64, limit: Duration, until: Until) -> V
                 if over.load(Ordering::Relaxed) {
                     break;
                 }
-                match echo::tcp_within(ports.tcp, seed ^ round, 20_000, PATIENCE) {
+                match echo::tcp_within(ports.tcp, seed ^ round, 20_000, TIMEOUT) {
                     Ok(_) => drop(echoed.fetch_add(1, Ordering::Relaxed)),
                     // A stream may break, but the data that arrives must be correct.
                     Err(wrong @ EchoError::Wrong { .. }) => return Some(Finding::Echo(wrong)),

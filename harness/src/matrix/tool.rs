@@ -33,7 +33,7 @@ const DISK_BYTES: u64 = 1 << 20;
 /// Interval of the checks whether a socket exists.
 const TICK: Duration = Duration::from_millis(10);
 /// How long a server may take to create it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The tests.
 #[must_use]
@@ -295,7 +295,7 @@ fn refusing(context: &Context) -> Result<(), Failure> {
 /// A guest that gives its devices private buffers is reported; its disk transfers no data.
 fn private_buffers(context: &Context) -> Result<(), Failure> {
     let options = ["--devices", "refusing", "--check"];
-    let said = run_image(context, &context.skip_bounce, &options, "run=blk-digest patience=2")?;
+    let said = run_image(context, &context.skip_bounce, &options, "run=blk-digest device-timeout=2")?;
     let mut findings = Vec::new();
     findings.extend(differs("status", &format!("{:?}", Some(FOUND)), &format!("{:?}", said.status)));
     findings.extend(positive("refused", &account(&said, "blk0")["refused"]));
@@ -306,7 +306,7 @@ fn private_buffers(context: &Context) -> Result<(), Failure> {
 /// A device violates the protocol, and the command reports the guest's reaction.
 fn lie(context: &Context) -> Result<(), Failure> {
     let options = ["--devices", "refusing", "--lie", "rng-01"];
-    let said = run_image(context, &context.kernel, &options, "run=blk-digest patience=2")?;
+    let said = run_image(context, &context.kernel, &options, "run=blk-digest device-timeout=2")?;
     let mut findings = Vec::new();
     let disk = account(&said, "blk0");
     findings.extend(differs("lie", "\"rng-01\"", &disk["lie"].to_string()));
@@ -338,7 +338,7 @@ fn adversary(context: &Context) -> Result<(), Failure> {
         }
         let served = served.stdout(Stdio::piped()).spawn().map_err(failed(Path::new("postern-adversary")))?;
         let begun = Instant::now();
-        while !socket.exists() && begun.elapsed() < PATIENCE {
+        while !socket.exists() && begun.elapsed() < TIMEOUT {
             std::thread::sleep(TICK);
         }
         let started = Instant::now();

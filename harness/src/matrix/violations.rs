@@ -20,7 +20,7 @@ use std::time::Duration;
 
 const DATA_BYTES: u64 = (1 << 20) + 512;
 /// Longer than a card's driver waits for its card.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Exit status: a device is missing, refused or broken.
 const DEVICE: u8 = 6;
 /// Exit status: data that was read back differs from the written data.
@@ -180,7 +180,7 @@ fn run(context: &Context, case: Case) -> Result<(), Failure> {
     let expected = digest(&image)?;
     // A broken card ends the serving; a broken disk must not prevent the card from serving.
     let work = if ranges { "blk-discard" } else { "blk-pattern" };
-    fixture.word(&format!("run=blk-digest,{work},net-serve serve=60 patience=2"));
+    fixture.word(&format!("run=blk-digest,{work},net-serve serve=60 device-timeout=2"));
     fixture.word(&format!("seed={seed}"));
     let mut violations = Violations::default();
     match case.violator {
@@ -199,7 +199,7 @@ fn run(context: &Context, case: Case) -> Result<(), Failure> {
         } else {
             cable_peer.poke(seed);
             if let Outcome::Given(word) = case.outcome {
-                session.qemu.console().wait_for(PATIENCE, |line| line.contains(word));
+                session.qemu.console().wait_for(TIMEOUT, |line| line.contains(word));
             }
         }
     } else if works {

@@ -14,7 +14,7 @@ const CEDE: &str = "hypercall r3=00000000000000e0 ";
 
 /// Every sleep of a run, all CPUs together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Naps {
+pub struct Cedes {
     /// The decrementer's value, in ticks of the timebase, for each H_CEDE right after it was set.
     pub ticks: Vec<u64>,
     /// Other calls of H_CEDE.
@@ -25,7 +25,7 @@ pub struct Naps {
     set: Option<u64>,
 }
 
-impl Naps {
+impl Cedes {
     /// Reads one line of the log.
     pub fn take(&mut self, line: &str) {
         if let Some(stored) = line.strip_prefix(EVENT) {
@@ -49,15 +49,15 @@ impl Naps {
 mod tests {
     use super::*;
 
-    fn naps(log: &str) -> Naps {
-        let mut naps = Naps::default();
-        log.lines().for_each(|line| naps.take(line));
-        naps
+    fn cedes(log: &str) -> Cedes {
+        let mut cedes = Cedes::default();
+        log.lines().for_each(|line| cedes.take(line));
+        cedes
     }
 
     #[test]
-    fn a_nap_is_a_decrementer_and_the_call_that_follows() {
-        let naps = naps(
+    fn a_cede_is_a_decrementer_and_the_call_that_follows() {
+        let cedes = cedes(
             "ppc_decr_store 56-bit 0x000000007ffee8d4 => 0x00000000009c324e\n\
              Raise exception at 0000000000435300 => SYSCALL (8) error=01\n\
              hypercall r3=00000000000000e0 r4=0 nip=0000000000435300\n\
@@ -67,12 +67,12 @@ mod tests {
              hypercall r3=00000000000000e0 r4=0 nip=0000000000435300\n\
              Raise exception at 0000000000435304 => EXTERNAL (4) error=00\n",
         );
-        assert_eq!((naps.ticks, naps.untimed, naps.externals), (vec![0x9c_324e], 1, 1));
+        assert_eq!((cedes.ticks, cedes.untimed, cedes.externals), (vec![0x9c_324e], 1, 1));
     }
 
     #[test]
     fn a_decrementer_alone_is_no_sleep() {
-        let naps = naps("ppc_decr_store 56-bit 0x1 => 0x9\nppc_decr_store 56-bit 0x1 => 0x9\n");
-        assert!(naps.ticks.is_empty());
+        let cedes = cedes("ppc_decr_store 56-bit 0x1 => 0x9\nppc_decr_store 56-bit 0x1 => 0x9\n");
+        assert!(cedes.ticks.is_empty());
     }
 }

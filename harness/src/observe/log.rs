@@ -1,6 +1,6 @@
 //! QEMU's log, read from its FIFO while it is written.
 
-use crate::observe::naps::{self, Naps};
+use crate::observe::cedes::{self, Cedes};
 use postern_ultravisor::fifo::Fifo;
 use postern_ultravisor::requests::Requests;
 use postern_ultravisor::requests::is_interrupt;
@@ -24,7 +24,7 @@ pub struct Said {
     /// RTAS argument blocks, read from memory right after a call: usually that call's.
     pub blocks: BTreeSet<Block>,
     /// The guest's sleeps, if its decrementer was traced.
-    pub naps: Naps,
+    pub cedes: Cedes,
 }
 
 /// The reading thread's results without the events.
@@ -32,7 +32,7 @@ pub struct Said {
 struct Account {
     requests: Requests,
     blocks: BTreeSet<Block>,
-    naps: Naps,
+    cedes: Cedes,
 }
 
 /// A log that is being read. Dropping it ends the reading once QEMU has ended.
@@ -77,13 +77,13 @@ impl Log {
     #[must_use]
     pub fn finish(mut self) -> Said {
         self.ended.store(true, Ordering::Release);
-        let Account { requests, blocks, naps } = match self.thread.take().map(JoinHandle::join) {
+        let Account { requests, blocks, cedes } = match self.thread.take().map(JoinHandle::join) {
             Some(Ok(read)) => read,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
             None => Account::default(),
         };
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
-        Said { trace: Trace::parse(&events), requests, blocks, naps }
+        Said { trace: Trace::parse(&events), requests, blocks, cedes }
     }
 }
 
@@ -108,8 +108,8 @@ impl Reader {
     }
 
     fn take(&mut self, line: &str) {
-        self.account.naps.take(line);
-        if line.starts_with(naps::EVENT) {
+        self.account.cedes.take(line);
+        if line.starts_with(cedes::EVENT) {
             // Lines of interrupts are too many to be kept.
         } else if !is_interrupt(line) {
             let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);

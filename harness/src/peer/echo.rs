@@ -13,9 +13,9 @@ const DATAGRAMS: [usize; 9] = [1, 17, 18, 63, 256, 511, 1024, 1471, 1472];
 /// Number of times that a datagram is sent before it counts as lost.
 const ATTEMPTS: usize = 5;
 /// Time limit of an answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Time limit of a whole TCP exchange.
-const TCP_PATIENCE: Duration = Duration::from_secs(300);
+const TCP_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// The result of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn udp(port: u16, seed: u64) -> Result<Exchanged, EchoError> {
     let failed = |error| EchoError::Io(0, error);
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
     socket.connect((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
-    socket.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    socket.set_read_timeout(Some(TIMEOUT)).map_err(failed)?;
     let mut bytes = 0;
     for sent in datagrams(seed) {
         exchange(&socket, &sent)?;
@@ -84,7 +84,7 @@ fn exchange(socket: &UdpSocket, sent: &[u8]) -> Result<(), EchoError> {
             break;
         }
         socket.send(sent).map_err(|error| EchoError::Io(0, error))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while Instant::now() < deadline {
             match socket.recv(&mut answer) {
                 Ok(n) if answer.get(..n) == Some(sent) => return Ok(()),
@@ -111,18 +111,18 @@ fn difference(a: &[u8], b: &[u8]) -> u64 {
 /// # Errors
 /// The first byte that is not the one sent, or a connection that fails or stops.
 pub fn tcp(port: u16, seed: u64, bytes: usize) -> Result<Exchanged, EchoError> {
-    tcp_within(port, seed, bytes, TCP_PATIENCE)
+    tcp_within(port, seed, bytes, TCP_TIMEOUT)
 }
 
-/// As [`tcp`]; the stream may make no progress for `patience` at most.
+/// As [`tcp`]; the stream may make no progress for `timeout` at most.
 ///
 /// # Errors
 /// As [`tcp`].
-pub fn tcp_within(port: u16, seed: u64, bytes: usize, patience: Duration) -> Result<Exchanged, EchoError> {
+pub fn tcp_within(port: u16, seed: u64, bytes: usize, timeout: Duration) -> Result<Exchanged, EchoError> {
     let failed = |error| EchoError::Io(0, error);
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map_err(failed)?;
-    stream.set_read_timeout(Some(patience)).map_err(failed)?;
-    stream.set_write_timeout(Some(patience)).map_err(failed)?;
+    stream.set_read_timeout(Some(timeout)).map_err(failed)?;
+    stream.set_write_timeout(Some(timeout)).map_err(failed)?;
     let mut sent = vec![0; bytes];
     pattern::fill(seed, &mut sent);
     let mut out = stream.try_clone().map_err(failed)?;

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long the guest may take for one answer, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause before a refused client tries again.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -44,7 +44,7 @@ impl fmt::Display for PageError {
         match self {
             Self::Io(error) => write!(f, "status page: {error}"),
             Self::Curl(error) => write!(f, "curl: {error}"),
-            Self::NotServed => write!(f, "status page: no answer within {} s", PATIENCE.as_secs()),
+            Self::NotServed => write!(f, "status page: no answer within {} s", TIMEOUT.as_secs()),
             Self::Answer { asked, missing, found } => {
                 write!(f, "status page: {asked}: no {missing:?} in an answer that begins with {found:?}")
             }
@@ -67,7 +67,7 @@ impl Client {
     /// See [`PageError`].
     pub fn connect(self) -> Result<TcpStream, PageError> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.0)).map_err(PageError::Io)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(PageError::Io)?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(PageError::Io)?;
         Ok(stream)
     }
 
@@ -106,7 +106,7 @@ impl Client {
         pieces: &[&[u8]],
         wanted: &'static str,
     ) -> Result<String, PageError> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         while Instant::now() < end {
             let answer = self.ask(pieces)?;
             if !answer.is_empty() {
@@ -122,9 +122,9 @@ impl Client {
     /// # Errors
     /// See [`PageError`].
     pub fn curl(self, path: &'static str, words: &[&str], wanted: &'static str) -> Result<String, PageError> {
-        let patience = PATIENCE.as_secs().to_string();
+        let timeout = TIMEOUT.as_secs().to_string();
         let mut command = Command::new("curl");
-        command.args(["--silent", "--include", "--noproxy", "*", "--max-time", &patience]);
+        command.args(["--silent", "--include", "--noproxy", "*", "--max-time", &timeout]);
         command.args(words).arg(format!("http://127.0.0.1:{}{path}", self.0));
         let output = command.output().map_err(PageError::Curl)?;
         holds(String::from_utf8_lossy(&output.stdout).into_owned(), path, wanted)

@@ -15,7 +15,7 @@ pub const GUEST_IP: Ip = [192, 0, 2, 2];
 /// Sizes of echo payloads: empty, padded frames, odd, a full frame.
 const PAYLOADS: [usize; 6] = [0, 1, 18, 333, 1024, 1472];
 const ATTEMPTS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A fault of the guest's network.
 #[derive(Debug)]
@@ -90,14 +90,14 @@ impl Wire {
         )
     }
 
-    /// Serves the cable until `done` returns true, or for `patience`: answers the guest's ARP requests for us and its
+    /// Serves the cable until `done` returns true, or for `timeout`: answers the guest's ARP requests for us and its
     /// pings, and passes other frames to `done`.
     pub(super) fn serve(
         &mut self,
-        patience: Duration,
+        timeout: Duration,
         mut done: impl FnMut(&Frame) -> bool,
     ) -> Result<bool, WireError> {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         let mut block = [0; 4096];
         while Instant::now() < deadline && !interrupt::requested() {
             let n = match self.socket.recv(&mut block) {
@@ -140,9 +140,9 @@ impl Wire {
     /// Serves until the guest has pinged us, as its demo does with its gateway.
     ///
     /// # Errors
-    /// It did not, for `patience`.
-    pub fn be_pinged(&mut self, patience: Duration) -> Result<(), WireError> {
-        let deadline = Instant::now() + patience;
+    /// It did not, for `timeout`.
+    pub fn be_pinged(&mut self, timeout: Duration) -> Result<(), WireError> {
+        let deadline = Instant::now() + timeout;
         while self.pings == 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || interrupt::requested() {
@@ -170,7 +170,7 @@ impl Wire {
         for _ in 0..ATTEMPTS {
             self.send(&frames::arp(1, US, ([0; 6], GUEST_IP)))?;
             let mut answer = None;
-            self.serve(PATIENCE, |frame| {
+            self.serve(TIMEOUT, |frame| {
                 if let &Frame::Arp { operation: 2, from, from_ip: GUEST_IP, .. } = frame {
                     answer = Some(from);
                 }
@@ -192,7 +192,7 @@ impl Wire {
         for _ in 0..ATTEMPTS {
             self.send(&frames::echo(ECHO_REQUEST, US, (mac, GUEST_IP), tag, &payload))?;
             let mut right = None;
-            self.serve(PATIENCE, |frame| {
+            self.serve(TIMEOUT, |frame| {
                 if let Frame::Echo { kind: ECHO_REPLY, tag: theirs, data, from_ip, to_ip, from } = frame
                     && *theirs == tag
                 {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Time limit of QEMU for its socket and for an answer.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Most queues of a device that are queried.
 const QUEUES: u16 = 8;
 
@@ -78,7 +78,7 @@ impl Monitor {
     /// # Errors
     /// See [`MonitorError`].
     pub fn connect(socket: &Path) -> Result<Self, MonitorError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let stream = loop {
             match UnixStream::connect(socket) {
                 Ok(stream) => break stream,
@@ -86,7 +86,7 @@ impl Monitor {
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         };
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let mut monitor = Self { out: stream.try_clone()?, input: BufReader::new(stream) };
         monitor.ask("qmp_capabilities", json!({}))?;
         Ok(monitor)

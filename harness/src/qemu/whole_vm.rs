@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Time limit of a migration.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// Interval of the checks of its state.
 const TICK: Duration = Duration::from_millis(5);
 /// Its limit in bytes a second; with QEMU's own limit it would take seconds.
@@ -20,7 +20,7 @@ impl Monitor {
     pub fn migrate(&mut self, socket: &Path) -> Result<(), MonitorError> {
         self.ask("migrate-set-parameters", json!({ "max-bandwidth": BANDWIDTH }))?;
         self.ask("migrate", json!({ "uri": format!("unix:{}", socket.display()) }))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let answer = self.ask("query-migrate", json!({}))?;
             match answer.get("status").and_then(|status| status.as_str()) {
@@ -46,7 +46,7 @@ impl Monitor {
     /// # Errors
     /// It does not arrive in time.
     pub fn wait_until_running(&mut self) -> Result<(), MonitorError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let answer = self.ask("query-status", json!({}))?;
             match answer.get("status").and_then(|status| status.as_str()) {

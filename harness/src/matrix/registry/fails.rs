@@ -30,7 +30,7 @@ const PRIVATE: u64 = 0x40_0003;
 /// Calls of H_GET_TCE before the tests, for a window of 32 entries and a pool of 16 frames: see `host.rs`.
 const TCES_READ: u64 = 2 + 1 + 32 + 16;
 /// Most polls for interrupts before the tests; the first test sleeps hundreds of times.
-const LOOKS: u64 = 60;
+const POLLS: u64 = 60;
 
 /// The fault of a machine.
 #[derive(Clone, Copy)]
@@ -104,7 +104,7 @@ const ROWS: [(&str, Way, &[Guest], u8); 19] = [
     ),
     (
         "no-interrupts",
-        Way::Lies(&[Rule::from(Hcall(H_XIRR), LOOKS, Answer { status: 0, value: 0 })]),
+        Way::Lies(&[Rule::from(Hcall(H_XIRR), POLLS, Answer { status: 0, value: 0 })]),
         &[IrqDevice, IrqMessage, IrqLevel, IrqIpi, IrqDecrementer],
         TEST_FAILED,
     ),
@@ -186,7 +186,7 @@ fn made(context: &Context, way: Way) -> Result<Fixture, Failure> {
             fixture.machine.dma_window = Some(4 << 20);
             fixture.word("pool=1M");
         }
-        fixture.word("patience=1");
+        fixture.word("device-timeout=1");
         fixture.machine.extra.extend(["-global", "virtio-blk-pci.ioeventfd=off"].map(str::to_owned));
         if let Some(protection) = &mut fixture.protection {
             protection.host = rules.to_vec();
