@@ -15,9 +15,8 @@ use crate::matrix::runner::Test;
 use crate::qemu::monitor::Monitor;
 use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
+use disks::BYTES;
 use workloads::registry::{Entry, Requirement, TESTS};
-
-const BYTES: u64 = 2 << 20;
 /// The first line of the tests.
 const BEGUN: &str = "TAP version 13";
 /// Exit status: there was nothing to work on.

@@ -1,6 +1,5 @@
 //! The tests of disks can fail: on a disk with one fault the test for that fault fails, and every other one passes.
 
-use super::BYTES;
 use crate::finding::Finding;
 use crate::guest::tap::{Tap, Verdict};
 use crate::judge;
@@ -11,6 +10,8 @@ use crate::variable::Firmware;
 use postern_adversary::disk_fault::DiskFault::{self, *};
 use workloads::registry::Test as Guest;
 use workloads::registry::Test::*;
+
+pub const BYTES: u64 = 2 << 20;
 
 /// Exit status: a test failed.
 const TEST_FAILED: u8 = 14;

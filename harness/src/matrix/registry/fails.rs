@@ -1,7 +1,7 @@
 //! Makes each test of the registry fail: by a special machine, a hypervisor with wrong answers, or a host that changes the
 //! guest's memory. A test without a row is an error.
 
-use super::{BEGUN, BYTES, LEVEL_DISK, edit::Memory, machine};
+use super::{BEGUN, LEVEL_DISK, disks::BYTES, edit::Memory, machine};
 use crate::finding::Finding;
 use crate::guest::tap::{Tap, Verdict};
 use crate::judge;
