@@ -93,6 +93,9 @@ pub fn tests() -> Vec<Test> {
     tests.push(Test::new("pci/bridge-each/slof/no-start", no_start));
     tests.push(Test::new("pci/unused", unused));
     tests.push(Test::new("pci/masters", masters));
+    for (name, translated) in [("virtio-iommu", true), ("virtio-iommu/ap-off", false)] {
+        tests.push(Test::new(format!("pci/{name}"), move |context| virtio_iommu(context, translated)));
+    }
     for (name, card) in [("uart", true), ("uart/none", false)] {
         tests.push(Test::new(format!("pci/{name}"), move |context| uart(context, card)));
     }
@@ -161,6 +164,29 @@ fn unused(context: &Context) -> Result<(), Failure> {
         if !finished.output.console.contains(said) {
             findings.push(Finding::NeverSaid(said));
         }
+    }
+    verdict(finished, findings)
+}
+
+/// A virtio-iommu takes the place of the platform's tables for the devices behind its host bridge: one that translates is
+/// refused by name before it could time out, one that does not works.
+fn virtio_iommu(context: &Context, translated: bool) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, translated, translated))?;
+    fixture.machine.net = Net::None;
+    let data = fixture.data_disk(BYTES)?;
+    fixture.machine.extra.extend(["-device", "virtio-iommu-pci,addr=9"].map(str::to_owned));
+    fixture.word("run=blk-digest");
+    let expected = digest(&data)?;
+    let finished = fixture.boot()?;
+    let mut findings = judge::end(&finished, if translated { MISSING } else { 0 });
+    findings.extend(judge::fact(&finished, "devices.refused", if translated { "1" } else { "0" }));
+    findings.extend(judge::fact(&finished, "devices.unused", "1"));
+    let said = "refused: the virtio-iommu 0000:00:09.0 translates its addresses, and has no driver";
+    if finished.output.console.contains(said) != translated {
+        findings.push(Finding::NeverSaid(said));
+    }
+    if !translated {
+        findings.extend(judge::fact(&finished, "blk0.sha256", &expected));
     }
     verdict(finished, findings)
 }

@@ -18,7 +18,7 @@ use virtio_pci::pci::functions::{Function, Header};
 use virtio_pci::pci::placement::{Places, place};
 use virtio_pci::pci::scan::{MAX_FUNCTIONS, Scan, scan};
 use virtio_pci::pci::windows::Windows;
-use virtio_pci::virtio::features::DeviceType;
+use virtio_pci::virtio::features::{DeviceType, is_iommu};
 
 /// A host bridge whose functions are silenced and have their addresses.
 #[derive(Debug)]
@@ -74,6 +74,10 @@ impl Bridge {
         system: &DmaSystem<Pseries>,
         report: &mut Report,
     ) -> Result<Dma<Pseries>, DeviceError> {
+        // The tables that would be set up here are not looked at, and each request would time out.
+        if translated && let Some(iommu) = self.found.functions.iter().find(|function| is_iommu(function)) {
+            return Err(DeviceError::BehindIommu(iommu.at));
+        }
         if translated && self.window.is_none() {
             let start = Pseries.now();
             let window = self.open_window(ram, system)?;

@@ -2,6 +2,7 @@
 
 use crate::arch::cpus::Unanswered;
 use netstack::stack::StackError;
+use papr::device_id::DeviceId;
 use postern_core::disk::jobs::JobError;
 use postern_core::exit::ExitStatus;
 use svm_dma::dma::DmaError;
@@ -65,6 +66,11 @@ pub enum DeviceError {
     /// More functions that access memory than can be remembered, which is this many.
     #[error("more than {0} functions access memory")]
     TooManyMasters(usize),
+    /// The virtio-iommu at this address translates for the device, and has no driver.
+    #[error(
+        "the virtio-iommu {0} translates its addresses, and has no driver; QEMU: leave virtio-iommu-pci out"
+    )]
+    BehindIommu(DeviceId),
     /// The serial card has no 16550 that answers.
     #[error("no 16550 answers")]
     NoUart,

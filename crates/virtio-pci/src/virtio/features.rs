@@ -49,6 +49,14 @@ impl DeviceType {
     }
 }
 
+/// Whether a function is a virtio-iommu (virtio 1.2, 5.13): it translates the addresses of the devices behind its host
+/// bridge, in the place of the platform's tables.
+#[must_use]
+pub fn is_iommu(function: &Function) -> bool {
+    const MODERN_IOMMU: u16 = MODERN_BASE + 23;
+    function.header == Header::Endpoint && (function.vendor, function.device) == (VENDOR, MODERN_IOMMU)
+}
+
 bitflags! {
     /// Feature bits that are the same for every device (virtio 1.2, section 6). Bits 23..0 belong to the
     /// device type: see the driver's own constants.
@@ -129,5 +137,27 @@ mod tests {
         function.vendor = 0x8086;
         function.device = 0x1041;
         assert_eq!(DeviceType::of(&function), None);
+    }
+
+    #[test]
+    fn a_virtio_iommu_is_known_by_vendor_device_and_header() {
+        let iommu = Function {
+            at: DeviceId::new(0, 0, 1, 0).unwrap(),
+            behind: None,
+            vendor: VENDOR,
+            device: 0x1057,
+            subsystem: 0,
+            class: 0,
+            revision: 0,
+            header: Header::Endpoint,
+        };
+        assert!(is_iommu(&iommu));
+        for other in [
+            Function { vendor: 0x8086, ..iommu },
+            Function { device: 0x1042, ..iommu },
+            Function { header: Header::Bridge, ..iommu },
+        ] {
+            assert!(!is_iommu(&other), "{other:?}");
+        }
     }
 }
