@@ -14,7 +14,7 @@ knows_bench := QUICK KEEP ONLY
 knows_soak := TIME SEED QEMU
 knows_fuzz := TIME FUZZ
 knows_setup := QEMU
-knows_linux := QEMU SMP APPEND KERNEL MACHINE TOOL CONFIG
+knows_linux := QEMU SMP APPEND KERNEL MACHINE TOOL CONFIG KEXEC KEXEC_APPEND KEXEC_INITRD
 knows_gdb := FIRMWARE CPU MEM QEMU APPEND PORT
 ifeq ($(MAKELEVEL),0)
 known := $(sort $(foreach goal,$(MAKECMDGOALS),$(knows_$(goal))))

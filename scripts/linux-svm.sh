@@ -1,9 +1,9 @@
 #!/bin/sh
 # Builds the small Linux that runs as a secure VM:
 #   scripts/linux-svm.sh FOLDER [OPTION=VALUE]...
-# leaves FOLDER/vmlinux, FOLDER/initramfs.gz and FOLDER/version. Source and busybox are Debian's newest packages. The
-# build is kept until the configuration changes: ultravisor/linux/config, where each OPTION (NR_CPUS=8, PPC_4K_PAGES=y)
-# replaces the file's line. Compiler and tools are installed, by name, if one is missing.
+# leaves FOLDER/vmlinux, FOLDER/initramfs.gz, FOLDER/kexec and FOLDER/version. Source and busybox are Debian's newest
+# packages. The build is kept until the configuration changes: ultravisor/linux/config, where each OPTION (NR_CPUS=8,
+# PPC_4K_PAGES=y) replaces the file's line. Compiler and tools are installed, by name, if one is missing.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 [ $# -ge 1 ] || { echo "usage: scripts/linux-svm.sh FOLDER [OPTION=VALUE]..." >&2; exit 2; }
@@ -22,11 +22,13 @@ for option; do
     echo "CONFIG_$option" >>"$config"
 done
 init=$top/ultravisor/linux/init
+kexec=$top/ultravisor/linux/kexec.c
 cross=powerpc64le-linux-gnu-
 
 tools() {
     wanted=''
     command -v ${cross}gcc >/dev/null || wanted="$wanted gcc-powerpc64le-linux-gnu"
+    [ -e /usr/powerpc64le-linux-gnu/lib/libc.a ] || wanted="$wanted libc6-dev-ppc64el-cross"
     for program in make flex bison bc; do command -v $program >/dev/null || wanted="$wanted $program"; done
     command -v xz >/dev/null || wanted="$wanted xz-utils"
     [ -e /usr/include/libelf.h ] || wanted="$wanted libelf-dev"
@@ -83,6 +85,13 @@ END
     mv "$to/initramfs.new" "$to/initramfs.gz"
 }
 
+# The program that starts another kernel.
+loader() {
+    tools && ${cross}gcc -Wall -Wextra -Werror -O2 -static -s -o "$to/kexec" "$kexec" >>"$to/build.log" 2>&1 || {
+        say "no kexec: $to/build.log"; return 1; }
+}
+
 [ -e "$to/vmlinux" ] && cmp -s "$config" "$to/config" || { tools && kernel; }
 [ "$to/initramfs.gz" -nt "$init" ] || initramfs
+[ "$to/kexec" -nt "$kexec" ] || loader
 rm -rf "$to/apt" "$config"

@@ -4,7 +4,8 @@
 #   scripts/linux.sh [FOLDER]
 # FOLDER, build/linux by default, has the kernel and its initramfs. From the environment: QEMU; SMP; APPEND, the kernel's
 # command line; KERNEL, another vmlinux; MACHINE, more properties of QEMU's pseries, such as ic-mode=xics or x-vof=on;
-# TOOL, more options of `postern-ultravisor run`.
+# TOOL, more options of `postern-ultravisor run`; KEXEC, an ELF file that Linux starts by kexec when its work is done,
+# with the command line KEXEC_APPEND and, for another Linux, the initramfs KEXEC_INITRD.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 from=${1:-$top/build/linux}
@@ -25,6 +26,19 @@ head -c 8388608 /dev/urandom >"$work/data"
 head -c 8388608 /dev/zero >"$work/scratch"
 head -c 16777216 /dev/zero >"$work/ext4"
 head -c 65536 /dev/urandom >"$work/tftp/pattern"
+initrd=$from/initramfs.gz
+if [ -n "${KEXEC-}" ]; then
+    [ -e "$from/kexec" ] || { echo "linux: no $from/kexec; \`make linux\` builds it" >&2; exit 1; }
+    powerpc64le-linux-gnu-objcopy -S "$KEXEC" "$work/next" || { echo "linux: no kernel $KEXEC" >&2; exit 1; }
+    echo "${KEXEC_APPEND-}" >"$work/next.words"
+    "$from/gen_init_cpio" - <<END | gzip -1n | cat "$from/initramfs.gz" - >"$work/initrd"
+file /kexec $from/kexec 755 0 0
+file /next $work/next 644 0 0
+file /next.words $work/next.words 644 0 0
+${KEXEC_INITRD:+file /next.initrd $KEXEC_INITRD 644 0 0}
+END
+    initrd=$work/initrd
+fi
 PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -F "$work/ext4"
 disk() { echo "-drive if=none,id=$1,format=raw,file=$work/$1 -device virtio-blk-pci,drive=$1,iommu_platform=on,disable-legacy=on"; }
 # Lists of words without spaces: the folder is mktemp's.
@@ -34,7 +48,7 @@ disk() { echo "-drive if=none,id=$1,format=raw,file=$work/$1 -device virtio-blk-
     "$tool" run --check --json "$work/calls" ${TOOL-} -- "$qemu" \
         -M "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off${MACHINE:+,$MACHINE}" -cpu power9 \
         -smp "${SMP:-2}" -m 1G -nodefaults -nographic -vga none -no-reboot -serial stdio \
-        -kernel "$kernel" -initrd "$from/initramfs.gz" -append "console=hvc0 panic=-1 $append" \
+        -kernel "$kernel" -initrd "$initrd" -append "console=hvc0 panic=-1 $append" \
         $(disk data) $(disk scratch) $(disk ext4) \
         -netdev "user,id=net,tftp=$work/tftp,guestfwd=tcp:10.0.2.100:7-cmd:cat" \
         -device virtio-net-pci,netdev=net,romfile=,iommu_platform=on,disable-legacy=on </dev/null 2>&1 || code=$?
@@ -61,5 +75,13 @@ else
     [ "$bad" != 0 ] || bad=1
 fi
 check done 1
+if [ -n "${KEXEC-}" ] && ! grep -q ': kexec: .* kernel at 0x' "$work/console"; then
+    echo "linux: the other kernel was not entered"
+    [ "$bad" != 0 ] || bad=1
+fi
+if grep -q '^postern: ' "$work/console"; then
+    said=$(sed -n "s/^postern: blk0.sha256_1m=//p" "$work/console")
+    [ "$said" = "$(head -c 1048576 "$work/data" | sum)" ] || { echo "linux: blk0.sha256_1m is '$said'"; [ "$bad" != 0 ] || bad=1; }
+fi
 [ "$bad" = 0 ] && echo "linux: disks, file system, UDP and TCP as the host has them"
 exit "$bad"

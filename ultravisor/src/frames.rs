@@ -178,6 +178,15 @@ impl ShareMap {
         true
     }
 
+    /// Forgets what was shared and is no more.
+    pub fn forget_history(&self) {
+        for frame in &self.frames {
+            if FrameState::from_bits(frame.load(Ordering::SeqCst)) != FrameState::Shared {
+                frame.fetch_and(!EVER_SHARED, Ordering::SeqCst);
+            }
+        }
+    }
+
     /// Makes every frame in the VM's slots Secure, as UV_ESM does.
     pub fn secure_all(&self) {
         for gfn in 0..self.len() {
@@ -204,6 +213,8 @@ mod tests {
         map.set(4, FrameState::Secure);
         assert_eq!(map.shared_ranges(), [3..4, 5..6, 9..10]);
         assert_eq!(map.ever_shared_ranges(), [3..6, 9..10]);
+        map.forget_history();
+        assert_eq!(map.ever_shared_ranges(), [3..4, 5..6, 9..10]);
         assert!(!map.is_shared(4));
         assert!(!map.is_shared(1 << 40));
         assert!(!map.set(16, FrameState::Shared));

@@ -48,7 +48,7 @@ pub mod symbols;
 mod tap;
 pub mod tool;
 pub mod trace;
-mod ultracalls;
+pub mod ultracalls;
 pub mod violation;
 pub mod wiring;
 pub mod workdir;
@@ -197,9 +197,11 @@ pub struct Report {
     pub disciplined: u64,
     /// The result of an attack on its CPUs.
     pub attacked: inject::Attacked,
+    /// Frames shared at any time before each UV_UNSHARE_ALL_PAGES of a guest of any kind, since the one before.
+    pub left_shared: Vec<Vec<Range<u64>>>,
     /// Frames (64 KiB) shared at the end, as runs.
     pub shared: Vec<Range<u64>>,
-    /// Frames shared at any time, as runs.
+    /// Frames shared at any time, or since the last of these calls, as runs.
     pub ever_shared: Vec<Range<u64>>,
     /// Where a guest of any kind reads MSR, and tests MSR\[S\].
     pub secure_bit: secure_bit::SecureBit,
@@ -211,6 +213,8 @@ pub struct Report {
     pub cut_short: Option<cut_short::CutShort>,
     /// QEMU's devices before a guest of any kind began.
     pub wiring: wiring::Wiring,
+    /// Kernels that a guest of any kind left for.
+    pub next_kernels: Vec<ultracalls::NextKernel>,
     /// A guest of kind [`Guest::Any`] ran programs before any UV_ESM, so none was expected any more.
     pub ordinary: bool,
 }

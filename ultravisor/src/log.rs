@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::call::{self, Code};
 use super::esm::EsmReport;
 use super::machine::{Call, Resume, Verdict, Violation};
+use super::ultracalls::NextKernel;
 
 /// One ultracall and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +123,18 @@ impl Log {
 
     pub(super) fn violation(&mut self, violation: &Violation) -> io::Result<()> {
         self.line(&json!({ "violation": violation.to_string() }))
+    }
+
+    pub(super) fn next_kernel(&mut self, next: &NextKernel) -> io::Result<()> {
+        self.line(&json!({
+            "kexec": {
+                "kernel_base": hex(next.base),
+                "fdt": hex(next.tree),
+                "same_kernel": next.same,
+                "tests": next.tests,
+                "patched": next.patched,
+            }
+        }))
     }
 
     /// Writes each line at once, so that a run that is cut short leaves its calls so far.

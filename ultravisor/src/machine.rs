@@ -178,6 +178,12 @@ impl Machine {
         self.image.span()
     }
 
+    /// Whether memory that begins with these bytes holds the kernel's file.
+    #[must_use]
+    pub fn is_image(&self, memory: &[u8]) -> bool {
+        memory.starts_with(&self.image.flat())
+    }
+
     /// Serves a call, or commits the fault instead.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 use crate::call::Number;
 use crate::counts::{Counts, counts};
 use crate::hcalls::{self, Hands};
+use crate::ultracalls::is_linear;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A hypercall, without the values that differ from call to call and are not judged.
@@ -59,8 +60,10 @@ pub struct Part {
 pub struct Requests {
     /// Before the last UV_ESM: firmware, and the boot stage.
     pub before: Part,
-    /// From there on, or nothing when there was none.
+    /// From there on, or from the last UV_UNSHARE_ALL_PAGES of a guest of any kind; nothing when there was no UV_ESM.
     pub after: Option<Part>,
+    /// What came before each UV_UNSHARE_ALL_PAGES of such a guest: it had other frames shared then.
+    pub left: Vec<Part>,
     /// Whether programs make system calls.
     programs: bool,
     /// The arguments of the first UV_ESM.
@@ -114,6 +117,13 @@ impl Requests {
                         self.before.absorb(part);
                     }
                     self.last.clear();
+                }
+                Some(opcode) if opcode == Number::UnshareAllPages as u64 && self.programs => {
+                    if register(rest, "nip").is_some_and(is_linear)
+                        && let Some(part) = self.after.replace(Part::default())
+                    {
+                        self.left.push(part);
+                    }
                 }
                 Some(_) => {}
                 None => self.unread.push(line.to_owned()),
@@ -203,6 +213,20 @@ hypercall r3=0000000000000058 r4=1 r5=2 r6=5 r7=4 nip=0000000000400200
 hypercall r3=000000000000f000 r4=0000000000560200 r5=0 r6=0 r7=0 nip=0000000000400210
 Raise exception at 0000000000499cd8 => ISI (3) error=10000000
 ";
+
+    #[test]
+    fn what_was_asked_before_all_was_taken_back_is_kept_apart_and_a_program_takes_nothing_back() {
+        let take_back = |nip: &str| format!("syscall r0=0 r3=000000000000f140 r4=0 r5=0 nip={nip}\n");
+        let call = LOG.lines().nth(1).expect("a hypercall");
+        let (kernel, program) = (take_back("c000000000012340"), take_back("0000000010001000"));
+        let mut requests = Requests::of_any_guest();
+        for line in [LOG, call, "\n", &program, call, "\n", &kernel, call].concat().lines() {
+            let _ = requests.take(line);
+        }
+        let alone = Requests::parse(LOG).after.expect("part").count;
+        let counts: Vec<_> = requests.left.iter().map(|part| part.count).collect();
+        assert_eq!((counts, requests.after.expect("part").count), (vec![alone + 2], 1));
+    }
 
     #[test]
     fn calls_before_and_after_esm_are_told_apart() {

@@ -43,7 +43,9 @@ fn tests(word: u32, register: u32) -> bool {
         && (word & 0xfc00_ffff == 0x7400_0040 // andis. rA,rX,0x40
             || word & 0xfc00_fffe == 0x7800_57e2 // rldicl rA,rX,42,63
             || word & 0xfc00_fffe == 0x5400_57fe // rlwinm rA,rX,10,31,31
-            || word & 0xfc00_fffe == 0x5400_0252) // rlwinm rA,rX,0,9,9
+            || word & 0xfc00_fffe == 0x5400_0252 // rlwinm rA,rX,0,9,9
+            || word & 0xfc00_fffe == 0x5400_55be // srwi rA,rX,22, and only then the lowest bit
+            || word & 0xfc00_fffe == 0x7800_5582) // srdi rA,rX,22
 }
 
 #[cfg(test)]
@@ -56,6 +58,8 @@ mod tests {
     const RLDICL_R3_R9: u32 = 0x7923_57e2;
     const RLWINM_BIT: u32 = 0x5523_57fe;
     const RLWINM_MASK: u32 = 0x5523_0252;
+    const SRWI_R5_R9: u32 = 0x5525_55be;
+    const SRDI_R5_R9: u32 = 0x7925_5582;
     const NOP: u32 = 0x6000_0000;
 
     fn found(words: &[u32]) -> SecureBit {
@@ -64,7 +68,7 @@ mod tests {
 
     #[test]
     fn each_test_of_the_bit_is_found_and_reads_as_set() {
-        for test in [ANDIS_R10_R9, RLDICL_R3_R9, RLWINM_BIT, RLWINM_MASK] {
+        for test in [ANDIS_R10_R9, RLDICL_R3_R9, RLWINM_BIT, RLWINM_MASK, SRWI_R5_R9, SRDI_R5_R9] {
             let found = found(&[NOP, MFMSR_R9, NOP, test]);
             assert_eq!((found.reads, found.tests), (1, vec![(4, 0x3d20_0040)]), "{test:#x}");
         }

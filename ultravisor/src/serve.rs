@@ -1,6 +1,7 @@
 //! The loop that stops the guest at its system-call vector, through QEMU's gdb server, and serves its ultracalls.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use super::ram::GuestRam;
 use super::secure_bit::SecureBit;
 use super::symbols::Symbols;
 use super::tap::Tap;
+use super::ultracalls::NextKernel;
 use super::wiring::Wiring;
 use super::{Config, End, Report, UvError};
 use crate::Firmware;
@@ -25,6 +27,7 @@ use crate::gdb::{Client, GdbError};
 use attacker::Attacker;
 use discipline::Discipline;
 use frozen::Frozen;
+use leaving::Leaving;
 use live::Live;
 use register_set::RegisterSet;
 
@@ -36,6 +39,7 @@ mod entry;
 mod frozen;
 mod hypercall_registers;
 mod hypercalls;
+mod leaving;
 mod live;
 mod msr;
 mod order;
@@ -97,6 +101,11 @@ pub(super) struct Server {
     kernel: u64,
     live: Option<Live>,
     wiring: Wiring,
+    leaving: Leaving,
+    /// Frames that were shared until each time when a guest of any kind took all back.
+    left_shared: Vec<Vec<Range<u64>>>,
+    /// Kernels that the guest left for.
+    next_kernels: Vec<NextKernel>,
 }
 
 impl Server {
@@ -168,6 +177,9 @@ impl Server {
             kernel: 0,
             live: config.live_hcalls.then(Live::default),
             wiring,
+            leaving: Leaving::Not,
+            left_shared: Vec::new(),
+            next_kernels: Vec::new(),
         };
         if config.firmware == Firmware::Bios {
             // An ordinary guest makes no UV_ESM, so its address has to be assumed.
@@ -215,6 +227,8 @@ impl Server {
             kernel: self.kernel,
             cut_short: self.live.and_then(|live| live.cut_short),
             wiring: self.wiring,
+            left_shared: self.left_shared,
+            next_kernels: self.next_kernels,
         }
     }
 }

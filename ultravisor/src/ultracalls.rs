@@ -1,9 +1,45 @@
 //! Finds the `sc 2` instructions of a kernel.
 
+use std::fmt;
+
 /// `sc 2`.
 pub(crate) const SC_2: u32 = 0x4400_0042;
 /// The linear mapping of a 64-bit Linux.
 const LINEAR: u64 = 0xc000_0000_0000_0000;
+
+/// A kernel that a secure guest left its own for, without an ultracall: nobody measured it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextKernel {
+    /// Where it begins.
+    pub base: u64,
+    /// The flattened tree that it was given.
+    pub tree: u64,
+    /// It is the one that UV_ESM measured.
+    pub same: bool,
+    /// How often it tests MSR\[S\].
+    pub tests: usize,
+    /// Those tests that were changed, by function.
+    pub patched: Vec<String>,
+}
+
+impl fmt::Display for NextKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "kexec: {} at {:#x}, device tree {:#x}, not measured; {} tests of MSR[S], {} changed to find it set",
+            if self.same { "the same kernel" } else { "another kernel" },
+            self.base,
+            self.tree,
+            self.tests,
+            self.patched.len()
+        )
+    }
+}
+
+/// Whether an address is of that mapping, where no program runs.
+pub(crate) const fn is_linear(address: u64) -> bool {
+    address & LINEAR == LINEAR
+}
 
 /// Words of an image in the byte order of its kernel.
 pub(crate) fn words(image: &[u8], little: bool) -> impl Iterator<Item = u32> + '_ {

@@ -15,7 +15,7 @@ use papr::addr::GpaRange;
 use papr::text::HostText;
 
 /// Services that the kernel may call.
-const CALLED: [&str; 18] = [
+const CALLED: [&str; 19] = [
     "power-off",
     "system-reboot",
     "ibm,os-term",
@@ -34,6 +34,7 @@ const CALLED: [&str; 18] = [
     "ibm,query-pe-dma-window",
     "ibm,create-pe-dma-window",
     "ibm,remove-pe-dma-window",
+    "ibm,reset-pe-dma-window",
 ];
 
 /// Services for which the ultravisor has a handler, besides those that the kernel calls.

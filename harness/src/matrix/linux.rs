@@ -9,6 +9,9 @@ use std::process::Command;
 /// The kernel that `make linux` builds.
 const KERNEL: &str = "build/linux/vmlinux";
 const SCRIPT: &str = "scripts/linux.sh";
+/// The program in that Linux which starts another kernel, and the kernel that it starts.
+const KEXEC: &str = "build/linux/kexec";
+const IMAGE: &str = "build/postern.elf";
 /// Debian's own kernel, which `make bench` measures.
 const DEBIAN: &str = "build/bench/linux/vmlinux";
 /// Exit status of `postern-ultravisor run --check` that found something.
@@ -101,6 +104,26 @@ pub fn tests() -> Vec<Test> {
                 ],
             },
         ),
+        // Linux leaves for this project's image, which finds MSR[S] set and shares its own pool.
+        test(
+            "kexec",
+            Boot {
+                environment: &[("APPEND", "svm=on swiotlb=force"), ("MACHINE", "x-vof=on"), ("KEXEC", IMAGE)],
+                status: 0,
+                said: &[
+                    "linux: svm=1",
+                    "kexec: Unshared all shared pages.",
+                    "kexec: another kernel at 0x10000000",
+                    "postern: mode=secure-hardware",
+                    "postern: cpu.online=2",
+                    "postern: work.done=4",
+                    "EXIT: STATUS=0",
+                    "UV_ESM: 1 calls",
+                    "every device access was shared",
+                    "all in the ultravisor's table, none with private memory",
+                ],
+            },
+        ),
         test(
             "debian",
             Boot {
@@ -122,6 +145,9 @@ fn test(name: &str, boot: Boot) -> Test {
         if boot.environment.contains(&("KERNEL", DEBIAN)) && !Path::new(DEBIAN).exists() {
             let why = format!("no {DEBIAN}; `scripts/linux-guest.sh build/bench/linux` fetches it");
             return Err(Finding::Skipped(why).into());
+        }
+        if boot.environment.contains(&("KEXEC", IMAGE)) && !Path::new(KEXEC).exists() {
+            return Err(Finding::Skipped(format!("no {KEXEC}; `make linux` builds it")).into());
         }
         let run = Command::new(SCRIPT).envs(boot.environment.to_vec()).env("QEMU", &context.qemu).output();
         let run = run.map_err(|error| Finding::File(SCRIPT.into(), error))?;

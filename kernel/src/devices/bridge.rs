@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use papr::addr::GpaRange;
 use papr::clock::{Clock, duration};
 use papr::device_id::DeviceId;
+use pseries_tree::early::Entry;
 use svm_dma::dma::{Dma, DmaSystem};
 use svm_dma::memory_map::MemoryMap;
 use svm_dma::tce::{Ddw, DmaWindow, PhbWindow, Reach};
@@ -32,13 +33,22 @@ pub struct Bridge {
     window: Option<PhbWindow>,
 }
 
+fn dynamic(description: &pseries_tree::Bridge) -> Ddw<'static> {
+    Ddw { rtas: &Pseries, buid: description.buid, config_address: 0 }
+}
+
 impl Bridge {
     /// Finds the functions behind the host bridge, disables bus mastering of each, clears firmware's entries from the
-    /// DMA window, and assigns addresses to the functions that have a driver.
+    /// DMA window, and assigns addresses to the functions that have a driver. Windows that a kernel before this one
+    /// made are removed first, if the bridge can.
     ///
     /// # Errors
     /// The bridge's windows cannot be used.
-    pub fn find(description: &pseries_tree::Bridge, map: &MemoryMap) -> Result<Self, DeviceError> {
+    pub fn find(
+        description: &pseries_tree::Bridge,
+        entry: Entry,
+        map: &MemoryMap,
+    ) -> Result<Self, DeviceError> {
         let config = RtasConfig::new(Pseries, description.domain, description.buid);
         let mut windows = Windows::new(&description.windows, map)?;
         let mut found = scan(&config, description.buses);
@@ -55,6 +65,15 @@ impl Bridge {
             }
             quiet.is_ok()
         });
+        if entry == Entry::Fdt
+            && description.ddw.is_some()
+            && let Err(error) = dynamic(description).reset()
+        {
+            log::warn!(
+                "host bridge {:04x}: DMA windows of a kernel before may be left: {error}",
+                description.domain
+            );
+        }
         DmaWindow::from(description.dma).clear(&Pseries)?;
         let wanted = |function: &Function| DeviceType::of(function).is_some() || is_serial(function);
         let places = place(&config, &found.functions, &wanted, &mut windows);
@@ -97,7 +116,7 @@ impl Bridge {
     }
 
     fn open_window(&self, ram: &[GpaRange], system: &DmaSystem<Pseries>) -> Result<PhbWindow, DeviceError> {
-        let ddw = Ddw { rtas: &Pseries, buid: self.description.buid, config_address: 0 };
+        let ddw = dynamic(&self.description);
         let window = system.bridge(
             self.description.dma.into(),
             self.description.ddw.is_some().then_some(&ddw),

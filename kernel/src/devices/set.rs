@@ -121,7 +121,7 @@ impl Devices {
         let mut refused = machine.bridges_left_out;
         let mut reach = Vec::new();
         for description in &machine.bridges {
-            match Bridge::find(description, map) {
+            match Bridge::find(description, machine.entry, map) {
                 Ok(bridge) => {
                     refused = refused.saturating_add(bridge.left_alone());
                     bridges.push(bridge);

@@ -6,7 +6,7 @@ use crate::UvError;
 use crate::call::Number;
 use crate::gdb::Stop;
 use crate::guest::Guest;
-use crate::secure_bit;
+use crate::secure_bit::{self, SecureBit};
 use crate::ultracalls::{SC_2, addresses, offsets};
 use std::time::Instant;
 
@@ -16,27 +16,38 @@ const DEPTH: usize = 6;
 impl Server {
     /// Called after a UV_ESM that succeeded: from here on the guest is not stopped at its vectors.
     pub(super) fn enter_any(&mut self, kernel_base: u64, msr: u64, patch: bool) -> Result<(), UvError> {
-        let little = msr & msr::LE != 0;
         let image = self.ram.read(kernel_base, self.machine.image_span()).map_err(UvError::Ram)?;
         let image = image.unwrap_or_default();
-        self.secure_bit = secure_bit::find(&image, little);
-        if patch {
-            for (offset, word) in &self.secure_bit.tests {
-                let bytes = if little { word.to_le_bytes() } else { word.to_be_bytes() };
-                self.ram.write(kernel_base + offset, &bytes).map_err(UvError::Ram)?;
-                self.patched.push(self.symbols.name(*offset, 0));
-            }
+        (self.secure_bit, self.patched) = self.adapt(kernel_base, &image, msr & msr::LE != 0, patch)?;
+        Ok(())
+    }
+
+    /// A kernel is about to be entered: it is made to see that it is secure, and stopped at its own ultracalls from here
+    /// on. Gives its tests of MSR\[S\], and the names of those that were changed.
+    pub(super) fn adapt(
+        &mut self,
+        base: u64,
+        image: &[u8],
+        little: bool,
+        patch: bool,
+    ) -> Result<(SecureBit, Vec<String>), UvError> {
+        let secure_bit = secure_bit::find(image, little);
+        let mut patched = Vec::new();
+        for (offset, word) in secure_bit.tests.iter().filter(|_| patch) {
+            let bytes = if little { word.to_le_bytes() } else { word.to_be_bytes() };
+            self.ram.write(base + offset, &bytes).map_err(UvError::Ram)?;
+            patched.push(self.symbols.name(*offset, 0));
         }
         for vector in super::VECTORS {
             self.client.clear_breakpoint(vector)?;
         }
-        let places =
-            offsets(&image, little, SC_2).into_iter().flat_map(|offset| addresses(kernel_base, offset));
+        let places = offsets(image, little, SC_2).into_iter().flat_map(|offset| addresses(base, offset));
         self.ultracalls = places.collect();
         for at in self.ultracalls.keys().copied().collect::<Vec<_>>() {
             self.client.set_breakpoint(at)?;
         }
-        self.watch_all_hypercalls(kernel_base, &image, little)
+        self.watch_all_hypercalls(base, image, little)?;
+        Ok((secure_bit, patched))
     }
 
     /// A vCPU is at the address of a `sc 2` of the kernel, in the kernel or in a program with the same address. Returns
@@ -95,7 +106,8 @@ impl Server {
                 self.ultracalls.get(&pc).copied().unwrap_or(0)
             }
         };
-        if number != Some(Number::Esm) {
+        // Where another kernel is has nothing to do with the names of this one.
+        if number != Some(Number::Esm) && self.next_kernels.iter().all(|next| next.same) {
             self.kernel = base;
         }
         self.back_trace(order, base)

@@ -101,7 +101,7 @@ impl Server {
     }
 
     /// Makes QEMU discard its translated code, because memory was changed behind its back. Setting a breakpoint does that.
-    fn forget_translations(&mut self) -> Result<(), UvError> {
+    pub(super) fn forget_translations(&mut self) -> Result<(), UvError> {
         const NOWHERE: u64 = 4;
         self.client.set_breakpoint(NOWHERE)?;
         self.client.clear_breakpoint(NOWHERE)?;

@@ -46,6 +46,15 @@ impl Server {
         Ok(())
     }
 
+    /// The kernel is no more.
+    pub(super) fn forget_hypercalls(&mut self) -> Result<(), UvError> {
+        let sites = self.live.as_mut().map(|live| std::mem::take(&mut live.sites)).unwrap_or_default();
+        for at in sites.into_keys() {
+            self.client.clear_breakpoint(at)?;
+        }
+        Ok(())
+    }
+
     /// A vCPU is at the address of the kernel's `sc 1`, in the kernel or in a program with the same address. False if the
     /// guest was stopped for another reason meanwhile.
     pub(super) fn meet_at_hypercall(&mut self, order: Order, pc: u64, thread: &str) -> Result<bool, UvError> {

@@ -1,5 +1,6 @@
 //! Finds out why the guest stopped, and calls the code that handles it.
 
+use super::leaving::Leaving;
 use super::{Server, VECTORS};
 use crate::UvError;
 use crate::gdb::Stop;
@@ -40,6 +41,10 @@ impl Server {
                     Stop::Exited => return Ok(false),
                 }
             }
+        } else if matches!(&self.leaving, Leaving::Enters(places) if places.contains(&pc)) {
+            if !self.enter_next(order, pc, &thread)? {
+                return Ok(true);
+            }
         } else if self.exits.contains(&pc) {
             self.first_exit(order, &thread)?;
         } else if self.discipline.as_ref().is_some_and(|kept| kept.sites.contains(&pc)) {
@@ -48,6 +53,8 @@ impl Server {
             }
         } else if self.locks.contains_key(&pc) {
             self.meet_with_lock(pc, &thread)?;
+        } else if self.leaving == Leaving::Copies {
+            self.find_next()?;
         } else if self.tap.is_watched(pc) && !self.hypercall(order, pc, &thread)? {
             return Ok(true);
         }

@@ -96,6 +96,9 @@ impl Server {
         self.write(order, self.registers.pc, pc)?;
         // Last, because it changes the byte order of all that follows.
         self.write(order, self.registers.msr, msr)?;
+        if number == Some(Number::UnshareAllPages) {
+            self.may_leave(srr0)?;
+        }
 
         let faulted = fault.is_some();
         let duration = stopped.elapsed();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -51,35 +52,40 @@ impl Hypercalls {
         if !report.secure {
             return Self::default();
         }
-        let memory = Memory {
+        let memory = |ever: &Vec<Range<u64>>| Memory {
             bytes,
-            shared: Shared { now: report.shared.clone(), ever: report.ever_shared.clone() },
+            shared: Shared { now: report.shared.clone(), ever: ever.clone() },
             reserved: report.esm.iter().flat_map(|esm| esm.reserved.iter().copied()).collect(),
         };
-        Self::of(requests, &memory, |nip| symbols.name(nip, report.kernel))
+        let shared = report.left_shared.iter().chain([&report.ever_shared]);
+        let memories: Vec<_> = shared.map(memory).collect();
+        Self::of(requests, &memories, |nip| symbols.name(nip, report.kernel))
     }
 
-    fn of(requests: &Requests, memory: &Memory, name: impl Fn(u64) -> String) -> Self {
-        let Some(after) = &requests.after else {
-            return Self { unread: requests.unread.len(), ..Self::default() };
-        };
+    /// Each part of the run by the memory of that time.
+    fn of(requests: &Requests, memories: &[Memory], name: impl Fn(u64) -> String) -> Self {
+        let mut made = 0;
         let mut wrong: BTreeMap<(&str, u64), (usize, Wrong)> = BTreeMap::new();
-        for (call, times) in &after.hcalls {
-            let Some(breach) = of_any_guests_hcall(call, memory) else { continue };
-            let found = Wrong { breach, call: *call, count: times.count, by: name(call.nip) };
-            let (first, so_far) = wrong
-                .entry((kind(&found.breach), call.number))
-                .or_insert_with(|| (times.first, Wrong { count: 0, ..found.clone() }));
-            let count = so_far.count + times.count;
-            if times.first < *first {
-                (*first, *so_far) = (times.first, found);
+        for (part, memory) in requests.left.iter().chain(&requests.after).zip(memories) {
+            for (call, times) in &part.hcalls {
+                let Some(breach) = of_any_guests_hcall(call, memory) else { continue };
+                let place = made + times.first;
+                let found = Wrong { breach, call: *call, count: times.count, by: name(call.nip) };
+                let (first, so_far) = wrong
+                    .entry((kind(&found.breach), call.number))
+                    .or_insert_with(|| (place, Wrong { count: 0, ..found.clone() }));
+                let count = so_far.count + times.count;
+                if place < *first {
+                    (*first, *so_far) = (place, found);
+                }
+                so_far.count = count;
             }
-            so_far.count = count;
+            made += part.count;
         }
         let mut wrong: Vec<_> = wrong.into_values().collect();
         wrong.sort_by_key(|(first, _)| *first);
         let wrong = wrong.into_iter().map(|(_, wrong)| wrong).collect();
-        Self { made: after.count, wrong, unread: requests.unread.len() }
+        Self { made, wrong, unread: requests.unread.len() }
     }
 
     /// How many were wrong.
@@ -138,7 +144,9 @@ const fn kind(breach: &Breach) -> &'static str {
 pub struct Live {
     map: Arc<ShareMap>,
     bytes: u64,
-    /// Calls that were looked at.
+    /// Parts that are over.
+    left: usize,
+    /// Calls of the last part that were looked at.
     seen: usize,
 }
 
@@ -146,7 +154,7 @@ impl Live {
     /// For a guest with so many bytes of memory.
     #[must_use]
     pub const fn new(map: Arc<ShareMap>, bytes: u64) -> Self {
-        Self { map, bytes, seen: 0 }
+        Self { map, bytes, left: 0, seen: 0 }
     }
 
     /// The first wrong call of a secure guest since the last look.
@@ -159,6 +167,9 @@ impl Live {
             shared: Shared { now: self.map.shared_ranges(), ever: self.map.ever_shared_ranges() },
             reserved: reserved.into_iter().flatten().map(|gfn| gfn * FRAME_SIZE).collect(),
         };
+        if std::mem::replace(&mut self.left, requests.left.len()) != requests.left.len() {
+            self.seen = 0;
+        }
         let mut calls: Vec<_> = after.hcalls.iter().filter(|(_, times)| times.first > self.seen).collect();
         self.seen = after.count;
         calls.sort_by_key(|(_, times)| times.first);
@@ -195,7 +206,7 @@ mod tests {
             call(0x13c, [1, 0, 0x70_0000, 1], 0x30),
             call(0x13c, [1, 0, 0x60_0000, 1], 0x30),
         ];
-        let found = Hypercalls::of(&Requests::parse(&log.concat()), &memory(), |nip| format!("f+{nip:#x}"));
+        let found = Hypercalls::of(&Requests::parse(&log.concat()), &[memory()], |nip| format!("f+{nip:#x}"));
         assert_eq!((found.made, found.wrong_calls()), (6, 4));
         let said: Vec<_> = found.wrong.iter().map(ToString::to_string).collect();
         assert_eq!(
@@ -214,16 +225,37 @@ mod tests {
     #[test]
     fn io_addresses_are_for_the_trace_to_judge_and_other_addresses_are_named() {
         let log = ESM.to_owned() + &call(0x114, [1, 0x1000, 0, 0], 0) + &call(0xf07c, [0x1000, 0, 0, 0], 4);
-        let found = Hypercalls::of(&Requests::parse(&log), &memory(), |nip| nip.to_string());
+        let found = Hypercalls::of(&Requests::parse(&log), &[memory()], |nip| nip.to_string());
         assert_eq!(found.wrong.iter().map(|wrong| wrong.call.number).collect::<Vec<_>>(), [0xf07c]);
     }
 
     #[test]
+    fn a_call_is_judged_by_what_was_shared_in_its_own_time() {
+        let leaves = "syscall r0=0 r3=000000000000f140 nip=c000000000001000\n";
+        let rtas = call(0xf000, [0x10_0000, 0, 0, 0], 0x30);
+        let mut requests = Requests::of_any_guest();
+        for line in [ESM, &rtas, leaves, &rtas].concat().lines() {
+            let _ = requests.take(line);
+        }
+        let shared = |range| Memory {
+            shared: Shared { now: Vec::new(), ever: std::iter::once(range).collect() },
+            ..memory()
+        };
+        let count = |memories: [_; 2]| Hypercalls::of(&requests, &memories, |_| String::new());
+        let (here, elsewhere) = (shared(0x10..0x11), shared(0x80..0x81));
+        assert_eq!(count([elsewhere.clone(), elsewhere.clone()]).wrong, []);
+        for memories in [[here.clone(), elsewhere.clone()], [elsewhere, here]] {
+            let found = count(memories);
+            assert_eq!((found.made, found.wrong_calls()), (2, 1));
+        }
+    }
+
+    #[test]
     fn a_guest_that_is_not_secure_has_nothing_wrong_and_a_torn_line_is_not_passed_over() {
-        let found = Hypercalls::of(&Requests::parse(&call(0x44, [0; 4], 0)), &memory(), |_| String::new());
+        let found = Hypercalls::of(&Requests::parse(&call(0x44, [0; 4], 0)), &[memory()], |_| String::new());
         assert_eq!(found, Hypercalls::default());
         let torn = ESM.to_owned() + "hypercall r3=44 r4=\n";
-        assert_eq!(Hypercalls::of(&Requests::parse(&torn), &memory(), |_| String::new()).unread, 1);
+        assert_eq!(Hypercalls::of(&Requests::parse(&torn), &[memory()], |_| String::new()).unread, 1);
     }
 
     #[test]

@@ -232,6 +232,9 @@ impl fmt::Display for Summary {
                 writeln!(f, "  {name}")?;
             }
         }
+        for next in &self.report.next_kernels {
+            writeln!(f, "{next}")?;
+        }
         for ((name, by), (calls, frames)) in self.by_caller() {
             write!(f, "{name}: {calls} calls")?;
             if frames > 0 {

@@ -26,13 +26,15 @@ pub enum Service {
     CreateDmaWindow,
     /// Removes a DMA window of a host bridge.
     RemoveDmaWindow,
+    /// Gives a host bridge the DMA windows that it had at boot.
+    ResetDmaWindows,
     /// Reads the clock of the platform: year, month, day, hour, minute, second, nanosecond.
     GetTimeOfDay,
 }
 
 impl Service {
     /// Every service.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ReadPciConfig,
         Self::WritePciConfig,
         Self::ChangeMsi,
@@ -42,6 +44,7 @@ impl Service {
         Self::QueryDmaWindow,
         Self::CreateDmaWindow,
         Self::RemoveDmaWindow,
+        Self::ResetDmaWindows,
         Self::GetTimeOfDay,
     ];
 
@@ -58,6 +61,7 @@ impl Service {
             Self::QueryDmaWindow => "ibm,query-pe-dma-window",
             Self::CreateDmaWindow => "ibm,create-pe-dma-window",
             Self::RemoveDmaWindow => "ibm,remove-pe-dma-window",
+            Self::ResetDmaWindows => "ibm,reset-pe-dma-window",
             Self::GetTimeOfDay => "get-time-of-day",
         }
     }
@@ -69,7 +73,7 @@ impl Service {
         match self {
             Self::GetTimeOfDay => 0,
             Self::InterruptOff | Self::RemoveDmaWindow => 1,
-            Self::SetXive | Self::QueryDmaWindow => 3,
+            Self::SetXive | Self::QueryDmaWindow | Self::ResetDmaWindows => 3,
             Self::ReadPciConfig | Self::QueryInterruptSource => 4,
             Self::WritePciConfig | Self::CreateDmaWindow => 5,
             Self::ChangeMsi => 6,

@@ -164,6 +164,16 @@ impl Ddw<'_> {
         self.rtas.rtas(Service::RemoveDmaWindow, &[liobn], &mut [])
     }
 
+    /// Gives the bridge the windows that it had at boot, with nothing mapped in them: a kernel that ran before this one
+    /// may have made others, and QEMU puts a new one over them.
+    ///
+    /// # Errors
+    /// The service's answer, or that there is none.
+    pub fn reset(&self) -> Result<(), RtasError> {
+        let [high, low] = self.unit();
+        self.rtas.rtas(Service::ResetDmaWindows, &[self.config_address, high, low], &mut [])
+    }
+
     fn unit(&self) -> [u32; 2] {
         cells(self.buid)
     }

@@ -123,6 +123,11 @@ fn window_call(state: &mut State, service: Service, args: &[u32], rets: &mut [u3
             [*high, *low] = cells(base);
             Ok(())
         }
+        (Service::ResetDmaWindows, [_, _, _], []) => {
+            let default = Table { base: 0, size: 1 << 30, page_shift: 12, entries: BTreeMap::new() };
+            state.tables = BTreeMap::from([(u64::from(Model::LIOBN), default)]);
+            Ok(())
+        }
         (Service::RemoveDmaWindow, [liobn], []) => {
             state.tables.remove(&u64::from(*liobn));
             Ok(())

@@ -1,4 +1,4 @@
-//! Stops a running guest, resumes some of its vCPUs, and reads and writes all registers of a vCPU at once.
+//! Stops a running guest, at once or at a store, resumes some of its vCPUs, and reads and writes all registers of a vCPU at once.
 
 use super::{Client, GdbError, Stop, stop_reply, unexpected};
 use crate::gdb::packet::{from_hex, to_hex};
@@ -9,6 +9,22 @@ use std::time::{Duration, Instant};
 const STOP_TIME: Duration = Duration::from_secs(120);
 
 impl Client {
+    /// Stops any vCPU right after it stores into the four bytes at an effective address.
+    ///
+    /// # Errors
+    /// [`GdbError`].
+    pub fn watch_store(&mut self, address: u64) -> Result<(), GdbError> {
+        self.order(&format!("Z2,{address:x},4"))
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// [`GdbError`].
+    pub fn forget_store(&mut self, address: u64) -> Result<(), GdbError> {
+        self.order(&format!("z2,{address:x},4"))
+    }
+
     /// Waits, without limit, until the guest stops or QEMU ends.
     ///
     /// # Errors

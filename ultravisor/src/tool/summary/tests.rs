@@ -38,6 +38,8 @@ fn summary() -> Summary {
         ever_shared: std::iter::once(0x20..0x22).collect(),
         secure_bit: Default::default(),
         patched: Vec::new(),
+        next_kernels: Vec::new(),
+        left_shared: Vec::new(),
         kernel: 0,
         ordinary: false,
         cut_short: None,

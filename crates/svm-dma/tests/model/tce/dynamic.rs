@@ -110,3 +110,17 @@ fn a_dynamic_window_that_cannot_be_filled_is_removed() {
     assert_eq!(phb.report().kind, WindowKind::OnDemand);
     assert_eq!(*removed.lock().unwrap(), [0x8000_0001]);
 }
+
+#[test]
+fn windows_that_a_kernel_before_made_are_gone_after_a_reset() {
+    let model = Model::new(false);
+    model.offer_dynamic_windows();
+    let before = for_memory(&model, window(), Some(&ddw(&model)), &Model::ram()).unwrap().report().liobn;
+    assert!(!model.tces(before).is_empty());
+    let after = for_memory(&model, window(), Some(&ddw(&model)), &Model::ram()).unwrap().report();
+    assert_eq!(after.kind, WindowKind::OnDemand, "the bridge has no window left");
+    ddw(&model).reset().unwrap();
+    assert_eq!(model.tces(before), []);
+    let after = for_memory(&model, window(), Some(&ddw(&model)), &Model::ram()).unwrap().report();
+    assert_eq!(after.kind, WindowKind::Direct);
+}
