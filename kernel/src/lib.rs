@@ -79,6 +79,7 @@ unsafe fn boot(fdt: usize, image: &mut impl Image, report: &mut Report) -> Resul
     let work = jobs::run(&options, image, &mut devices, report);
     drop(secret);
     report.resizes(&mut devices);
+    devices.name_new();
     report.counters(&devices);
     let outcome = Outcome { work, refused: devices.refused, exposure: report.exposure(&devices) };
     report.outcome(&outcome);

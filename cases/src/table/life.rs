@@ -1,6 +1,6 @@
 //! Reset, removal, order.
 
-use super::row::{H, Q, tried};
+use super::row::{H, HQ, Q, tried};
 use crate::Case;
 use crate::Response::{Break, Ignore, Quarantine, Work};
 
@@ -12,7 +12,13 @@ pub(super) const CASES: &[Case] = &[
         "the device needs a reset while requests are under way",
         "memory comes back only with a confirmed reset",
     ),
-    tried(Q, "LIF-03", &[Ignore], "a device appears at run time", "devices are looked for at boot only"),
+    tried(
+        HQ,
+        "LIF-03",
+        &[Ignore],
+        "a device appears at run time",
+        "it is named by its config space, once, and not touched",
+    ),
     tried(
         Q,
         "LIF-07",

@@ -10,4 +10,5 @@ pub mod functions;
 pub mod msix;
 pub mod placement;
 pub mod scan;
+pub mod slots;
 pub mod windows;

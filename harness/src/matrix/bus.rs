@@ -154,6 +154,7 @@ fn hot_plug(context: &Context) -> Result<(), Failure> {
     findings.extend(judge::end(&finished, 0));
     findings.extend(judge::exposure(&finished, true));
     findings.extend(judge::fact(&finished, "net0.serve", "done"));
+    findings.extend(judge::fact(&finished, "devices.appeared", "1"));
     if finished.report.fact("blk2.id").is_some() || !of(&finished, 0).is_empty() {
         findings.push(Finding::Order("boot, then the disk that nobody uses"));
     }

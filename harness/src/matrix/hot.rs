@@ -25,6 +25,7 @@ const LARGE: u64 = 12 << 20;
 const DEVICE: u8 = 6;
 /// Bytes a second of a disk whose work must not be finished before the change.
 const SLOW: u32 = 64 << 10;
+const APPEARED: &str = "1af4:1042 class 010000: appeared after boot";
 const LINK_UP: &str = "net: link is up";
 const LINK_DOWN: &str = "net: link is down";
 const STATIC: &str = "ip=10.0.2.15/24 gw=10.0.2.2";
@@ -38,6 +39,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("hot/resize/shrinks", |context| resize(context, SMALL)),
         Test::new("hot/resize/grows", |context| resize(context, LARGE)),
         Test::new("hot/link", link),
+        Test::new("hot/plug", plug),
         Test::new("hot/unplug/busy", unplug_busy),
         Test::new("hot/back-end-gone/busy", |context| back_end_gone(context, true)),
         Test::new("hot/back-end-gone/idle", |context| back_end_gone(context, false)),
@@ -163,6 +165,28 @@ fn link(context: &Context) -> Result<(), Failure> {
     findings.extend(judge::end(&finished, 0));
     // Up at first, down, and up.
     findings.extend(judge::fact(&finished, "net0.link_changes", "3"));
+    verdict(finished, findings)
+}
+
+/// A disk appears while the guest serves: it is named soon, counted and not used.
+fn plug(context: &Context) -> Result<(), Failure> {
+    case!("LIF-03", Ignore, Q);
+    let (mut fixture, image) = fixture(context, Firmware::Vof)?;
+    fixture.machine.net = Net::User;
+    fixture.word(&format!("run=net-serve,blk-digest serve=60 {STATIC}"));
+    let (finished, mut findings) = while_serving(&mut fixture, |session| {
+        connect(session)?.plug_disk().map_err(Finding::Monitor)?;
+        match session.qemu.console().wait_for(LIMIT, |line| line.contains(APPEARED)) {
+            Some(_) => Ok(()),
+            None => Err(Finding::NeverSaid(APPEARED)),
+        }
+    })?;
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::fact(&finished, "devices.appeared", "1"));
+    findings.extend(judge::fact(&finished, "blk0.sha256", &digest(&image)?));
+    if finished.report.fact("blk1.id").is_some() || finished.output.console.matches(APPEARED).count() != 1 {
+        findings.push(Finding::Order("boot, then the disk that is named once and not used"));
+    }
     verdict(finished, findings)
 }
 

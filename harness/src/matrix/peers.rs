@@ -1,4 +1,4 @@
-//! Ordinary programs as the guest's peers, in a network namespace of the test: DHCP servers, ping, arping, curl. If a
+//! Ordinary programs as the guest's peers, in a network namespace of the test: DHCP servers, ping, arping, curl, socat. If a
 //! program is missing, or no namespace can be made, the test is skipped with that reason.
 
 use crate::finding::Finding;
@@ -19,6 +19,7 @@ type Program = (&'static str, &'static str);
 const PING: Program = ("ping", "iputils-ping");
 const ARPING: Program = ("arping", "iputils-arping");
 const CURL: Program = ("curl", "curl");
+const SOCAT: Program = ("socat", "socat");
 const DNSMASQ: Program = ("dnsmasq", "dnsmasq-base");
 const BUSYBOX: Program = ("busybox", "busybox");
 const DHCPD: Program = ("dhcpd", "isc-dhcp-server");
@@ -26,8 +27,10 @@ const DHCPD: Program = ("dhcpd", "isc-dhcp-server");
 /// The addresses that each DHCP server gives out.
 const FIRST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 const LAST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 110);
-/// Bytes that curl sends to the TCP echo.
+/// Bytes that curl and socat send to the TCP echo.
 const STREAM: usize = 200_000;
+/// Bytes of a datagram that fills a frame.
+const DATAGRAM: usize = 1472;
 /// Bytes of an echo request that fills a frame, of one that needs three, of the longest that is put together and of one
 /// more.
 const WHOLE: &str = "1472";
@@ -41,6 +44,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("peers/ping", ping),
         Test::new("peers/curl", curl),
+        Test::new("peers/socat", socat),
         Test::new("peers/dnsmasq", |context| leased(context, DNSMASQ, dnsmasq)),
         Test::new("peers/udhcpd", |context| leased(context, BUSYBOX, udhcpd)),
         Test::new("peers/dhcpd", |context| leased(context, DHCPD, dhcpd)),
@@ -140,6 +144,34 @@ fn curl(context: &Context) -> Result<(), Failure> {
         ))),
         Err(error) => findings.push(Finding::File("curl".into(), error)),
     }
+    verdict(finished, findings)
+}
+
+/// socat as a client of both echoes: a stream whose sending half it closes, and one datagram that fills a frame.
+fn socat(context: &Context) -> Result<(), Failure> {
+    let (namespace, mut fixture) = inside(context, &[SOCAT])?;
+    let mut session = serving(&mut fixture)?;
+    let mut sent = vec![0; STREAM];
+    pattern::fill(8, &mut sent);
+    let datagram = sent.get(..DATAGRAM).unwrap_or(&sent);
+    let mut findings = Vec::new();
+    // It waits for so many seconds for more after its input has ended; a stream ends with the guest's FIN.
+    for (wait, to, input) in [("20", "TCP4", &*sent), ("1", "UDP4", datagram)] {
+        match namespace.run("socat", &["-t", wait, "-", &format!("{to}:{GUEST}:7")], input) {
+            Ok(output) if output.status.success() && output.stdout == input => {}
+            Ok(output) => findings.push(Finding::Shape(format!(
+                "socat by {to} got {} bytes of {}, {}: {}",
+                output.stdout.len(),
+                input.len(),
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            ))),
+            Err(error) => findings.push(Finding::File("socat".into(), error)),
+        }
+    }
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
     verdict(finished, findings)
 }
 

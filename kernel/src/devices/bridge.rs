@@ -1,5 +1,6 @@
 //! A PCI host bridge: its functions silenced, its DMA window set up, its devices given addresses.
 
+use crate::devices::host_bridge::HostBridge;
 use crate::devices::{DeviceError, bus_masters};
 use crate::platform::pseries::Pseries;
 use crate::report::Report;
@@ -18,6 +19,7 @@ use virtio_pci::pci::config::RtasConfig;
 use virtio_pci::pci::functions::{Function, Header};
 use virtio_pci::pci::placement::{Places, place};
 use virtio_pci::pci::scan::{MAX_FUNCTIONS, Scan, scan};
+use virtio_pci::pci::slots::Slots;
 use virtio_pci::pci::windows::Windows;
 use virtio_pci::virtio::features::{DeviceType, is_iommu};
 
@@ -27,6 +29,7 @@ pub struct Bridge {
     description: pseries_tree::Bridge,
     config: RtasConfig<Pseries>,
     found: Scan,
+    slots: Slots,
     places: Places,
     /// Number of functions with a driver that could not be silenced, and of bridges whose devices are not used.
     left_alone: u64,
@@ -52,6 +55,7 @@ impl Bridge {
         let config = RtasConfig::new(Pseries, description.domain, description.buid);
         let mut windows = Windows::new(&description.windows, map)?;
         let mut found = scan(&config, description.buses);
+        let slots = Slots::of(&found, description.buses.0);
         let mut left_alone = report_faults(description, &found);
         found.functions.retain(|function| {
             // Bridges were silenced when they were found.
@@ -77,7 +81,7 @@ impl Bridge {
         DmaWindow::from(description.dma).clear(&Pseries)?;
         let wanted = |function: &Function| DeviceType::of(function).is_some() || is_serial(function);
         let places = place(&config, &found.functions, &wanted, &mut windows);
-        Ok(Self { description: description.clone(), config, found, places, left_alone, window: None })
+        Ok(Self { description: description.clone(), config, found, slots, places, left_alone, window: None })
     }
 
     /// DMA for a function that was reset; `translated` says whether it uses I/O virtual addresses. Sets the bridge's
@@ -131,14 +135,19 @@ impl Bridge {
         Ok(window)
     }
 
-    /// The DMA window that was set up, if a device translates its addresses.
-    pub fn window(&self) -> Option<&PhbWindow> {
-        self.window.as_ref()
-    }
-
     /// What devices can reach through the bridge's windows.
     pub fn reach(&self) -> Reach {
         self.window.as_ref().map_or(Reach::of(self.description.dma.into()), PhbWindow::reach)
+    }
+
+    /// What is left of the bridge when its devices are brought up.
+    pub fn into_parts(self) -> HostBridge {
+        HostBridge { config: self.config, window: self.window, slots: self.slots }
+    }
+
+    /// The parts that are kept after bring-up.
+    pub fn into_kept(self) -> HostBridge {
+        HostBridge { config: self.config, window: self.window, slots: self.slots }
     }
 
     /// The functions that could be silenced.

@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod bus_masters;
 mod error;
+pub mod host_bridge;
 mod interrupts;
 pub mod set;
 

@@ -3,6 +3,7 @@
 use crate::arch::cpus;
 use crate::devices::DeviceError;
 use crate::devices::bridge::{Bridge, is_serial};
+use crate::devices::host_bridge::{self, HostBridge};
 use crate::devices::interrupts;
 use crate::memory::open::Pool;
 use crate::platform::entropy;
@@ -21,12 +22,11 @@ use postern_core::cmdline::{Console, Ip, Irq, Options};
 use pseries_tree::Machine;
 use svm_dma::dma::DmaSystem;
 use svm_dma::memory_map::MemoryMap;
-use svm_dma::tce::{PhbWindow, Reach};
+use svm_dma::tce::Reach;
 use virtio_pci::blk::bring_up::Queues;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::net::driver::NetDriver;
 use virtio_pci::pci::command::disable_bus_master;
-use virtio_pci::pci::config::RtasConfig;
 use virtio_pci::pci::functions::{Function, Header};
 use virtio_pci::rng::reader::read_once;
 use virtio_pci::virtio::features::DeviceType;
@@ -73,15 +73,6 @@ impl RandomBytes {
     }
 }
 
-/// The parts of a host bridge that are kept after bring-up.
-#[derive(Debug)]
-pub struct HostBridge {
-    /// Config space of the functions behind it.
-    pub config: RtasConfig<Pseries>,
-    /// The DMA window that was set up, if a device translates its addresses.
-    pub window: Option<PhbWindow>,
-}
-
 /// The devices that can be used.
 pub struct Devices {
     /// The shared pool; none in normal mode.
@@ -102,6 +93,8 @@ pub struct Devices {
     pub refused: u64,
     /// Number of devices without a driver, or that nobody asked for; each was logged.
     pub unused: u64,
+    /// Number of devices that appeared after boot; each was logged.
+    pub appeared: u64,
     addressing: Addressing,
     irq: Irq,
     timeout: Option<Duration>,
@@ -159,6 +152,7 @@ impl Devices {
             random: None,
             refused,
             unused: 0,
+            appeared: 0,
             addressing: addressing(options.ip),
             irq: options.irq,
             timeout: options.device_timeout,
@@ -168,10 +162,10 @@ impl Devices {
             devices.read_random(bridge, ram, report);
         }
         let mut uart = (options.console == Console::Uart).then_some(UartOutcome::Missing);
-        for bridge in &mut bridges {
-            devices.bring_up_behind(bridge, ram, &mut uart, report);
+        for mut bridge in bridges {
+            devices.bring_up_behind(&mut bridge, ram, &mut uart, report);
             devices.reach.push(bridge.reach());
-            devices.bridges.push(HostBridge { config: *bridge.config(), window: bridge.window().cloned() });
+            devices.bridges.push(bridge.into_kept());
         }
         devices.name_virtual_devices(machine);
         if let Some(outcome) = uart {
@@ -182,6 +176,11 @@ impl Devices {
             }
         }
         devices
+    }
+
+    /// Logs and counts the devices that appeared after boot. They are not used.
+    pub fn name_new(&mut self) {
+        self.appeared = self.appeared.saturating_add(host_bridge::name_new(&mut self.bridges));
     }
 
     /// Logs and counts the devices of the hypervisor's own bus (`/vdevice`): none has a driver.

@@ -1,6 +1,7 @@
 //! Jobs on network cards.
 
 use crate::devices::DeviceError;
+use crate::devices::host_bridge::Watch;
 use crate::devices::set::{Card, Devices};
 use crate::jobs::{ended, page};
 use crate::platform::console;
@@ -56,10 +57,11 @@ pub type CardStack = Stack<NetDriver<Pseries, Pseries>>;
 /// address, until told to end.
 pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
     let mut work = Work::default();
-    let Devices { cards, disks, dma, pool, .. } = devices;
+    let Devices { cards, disks, dma, pool, bridges, appeared, .. } = devices;
     if let Some(card) = first_with_address(Step::NetServe, cards, &mut work, report) {
         let label = format!("net{}", card.number);
         let mut page = page::Page::open(options, pool.is_some(), card, report);
+        let mut watch = Watch::default();
         let served = serve_and(
             options,
             card,
@@ -67,6 +69,7 @@ pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> W
             |_| {},
             |stack, report| {
                 page.answer(stack, disks, dma, report);
+                *appeared = appeared.saturating_add(watch.look(bridges));
             },
         );
         page.close(card, report);

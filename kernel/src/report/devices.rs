@@ -159,6 +159,7 @@ impl Report {
         let counts = devices.dma.counts();
         self.step("bounced", live::copied(devices));
         self.fact(facts::end::DEVICES_UNUSED, devices.unused);
+        self.fact(facts::end::DEVICES_APPEARED, devices.appeared);
         self.fact(facts::end::BYTES_TO_POOL, counts.to_pool);
         self.fact(facts::end::BYTES_FROM_POOL, counts.from_pool);
         if let Some(pool) = devices.dma.pool_statistics() {

@@ -11,6 +11,7 @@ facts! {
     DEVICES_REFUSED: 0 = "devices.refused", Count("devices"), Boot, "devices, bridges and host bridges that were left out because of an error; each is named on the console";
     DEVICES_UNUSED: 0 = "devices.unused", Count("devices"), Boot,
         "PCI functions that are no bridge, and devices under `/vdevice` besides the console and `nvram`, that are not used, because there is no driver or nobody asked for the serial card; each is named on the console";
+    DEVICES_APPEARED: 0 = "devices.appeared", Count("devices"), Boot, "PCI devices that appeared after boot and are not used; each is named on the console";
     CONSOLE_UART: 0 = "console.uart", OneOf(&["attached", "none"]), Words(&["console=uart"]),
         "whether a 16550 has the console, too; `none` counts as a device that is missing (status 6)";
     BYTES_TO_POOL: 0 = "bytes.to_pool", Count("bytes"), Boot, "bytes copied to the pool for all devices";

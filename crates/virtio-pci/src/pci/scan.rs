@@ -21,6 +21,8 @@ pub struct Scan {
     pub faults: Vec<(Function, BridgeError)>,
     /// Whether there may be more than [`MAX_FUNCTIONS`]; the scan ignores the rest.
     pub full: bool,
+    /// The highest bus number given out.
+    pub last_bus: u8,
 }
 
 impl Scan {
@@ -44,7 +46,7 @@ impl Scan {
 pub fn scan(config: &impl ConfigSpace, (first, last): (u8, u8)) -> Scan {
     let mut scanner = Scanner { config, next: first, last, found: Scan::default() };
     scanner.bus(first, None, 0);
-    scanner.found
+    Scan { last_bus: scanner.next, ..scanner.found }
 }
 
 struct Scanner<'a, C> {

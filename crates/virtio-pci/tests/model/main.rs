@@ -24,5 +24,6 @@ mod placement;
 mod regions;
 mod rng;
 mod scan;
+mod slots;
 mod transport;
 mod windows;
