@@ -10,7 +10,7 @@ use crate::json_lines;
 use crate::judge;
 use crate::junit;
 use crate::keyboard::{self, Up};
-use crate::matrix::fixture::{PAGE, SERVING};
+use crate::matrix::fixture::{MONITOR, PAGE, SERVING};
 use crate::options::Options;
 use crate::pattern;
 use crate::qemu::command::Machine;
@@ -114,7 +114,7 @@ pub fn run(options: &Options) -> Result<u8, RunError> {
             seen.set();
         }
         page |= line == PAGE;
-        if line == SERVING && std::mem::take(&mut to_tell) {
+        if (line == SERVING || line == MONITOR) && std::mem::take(&mut to_tell) {
             say_where(&socket, page);
         }
     });

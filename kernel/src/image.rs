@@ -3,6 +3,7 @@
 use crate::devices::set::Devices;
 use crate::memory::open::Pool;
 use crate::report::Report;
+use core::fmt;
 use postern_core::cmdline::{Extra, ExtraStep, Options};
 use postern_core::outcome::Work;
 
@@ -17,6 +18,34 @@ pub trait Image: Extra {
     /// Runs one of the image's own steps.
     fn run(&mut self, step: ExtraStep, options: &Options, devices: &mut Devices, report: &mut Report)
     -> Work;
+
+    /// Runs tests of its own, which `list` names, for a person at the monitor.
+    ///
+    /// # Errors
+    /// Nothing was run.
+    fn test(&mut self, _: &str, _: &Options, _: &mut Devices, _: &mut Report) -> Result<(), NotTested> {
+        Err(NotTested::NoTests)
+    }
+}
+
+/// Why no test was run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotTested {
+    /// The image has none.
+    NoTests,
+    /// An item of the list, counted from 1, names no test.
+    NoSuchTest(usize),
+}
+
+impl fmt::Display for NotTested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoTests => f.write_str("this image has no tests; postern-test has them"),
+            Self::NoSuchTest(number) => {
+                write!(f, "item {number} of the list names no test; docs/tests.tsv lists them")
+            }
+        }
+    }
 }
 
 /// The product, which a user runs and UV_ESM measures. It adds nothing.

@@ -23,7 +23,7 @@ mod stop;
 mod tree;
 
 use devices::set::Devices;
-pub use image::Image;
+pub use image::{Image, NotTested};
 use postern_boot as _;
 use postern_core::outcome::Outcome;
 use report::Report;

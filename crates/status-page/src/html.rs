@@ -5,7 +5,8 @@ use crate::status::{Group, Plain, Row, Status, Unit};
 use core::fmt;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--line:#8884;--card:#8881;--dim:#767676}\
+:root{color-scheme:light dark;--line:#8884;--card:#8881;--dim:#666}\
+@media(prefers-color-scheme:dark){:root{--dim:#a0a0a0}}\
 body{font:15px/1.45 system-ui,sans-serif;max-width:72rem;margin:0 auto;padding:1rem 1.25rem 3rem}\
 header{border-bottom:1px solid var(--line);margin-bottom:1rem}\
 h1{font-size:1.5rem;margin:.3rem 0}h1 small,header p,footer,td small{color:var(--dim);font-weight:400}\
@@ -61,8 +62,9 @@ fn group(out: &mut impl fmt::Write, group: &Group<'_>) -> fmt::Result {
             let share = value.saturating_mul(100).checked_div(most).unwrap_or(0);
             writeln!(
                 out,
-                "<tr><td colspan=\"2\"><meter min=\"0\" max=\"100\" value=\"{}\"></meter></td></tr>",
-                share.min(100)
+                "<tr><td colspan=\"2\"><meter min=\"0\" max=\"100\" value=\"{}\" aria-label=\"{}\"></meter></td></tr>",
+                share.min(100),
+                Html(label)
             )?;
         }
     }

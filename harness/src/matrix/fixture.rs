@@ -16,6 +16,8 @@ use std::time::{Duration, SystemTime};
 pub const LIMIT: Duration = Duration::from_secs(900);
 /// The line that says that the network is served.
 pub const SERVING: &str = "postern: net0.serve=ready";
+/// The line that says that commands are followed.
+pub const MONITOR: &str = "postern: monitor=ready";
 /// The line before it that says that the status page is served, too.
 pub const PAGE: &str = "postern: net0.page=on";
 

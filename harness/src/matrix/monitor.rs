@@ -3,15 +3,17 @@
 use crate::finding::Finding;
 use crate::judge;
 use crate::matrix::disclosure;
-use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
+use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, MONITOR, seed, verdict};
 use crate::matrix::runner::Test;
 use crate::pattern;
-use crate::session::Finished;
+use crate::peer::echo;
+use crate::peer::page::Client;
+use crate::qemu::monitor::Monitor;
+use crate::session::{Finished, Session};
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
 use std::path::PathBuf;
 
-const READY: &str = "postern: monitor=ready";
 const NO_COMMAND: &str = "no command; help lists them";
 const HALP: &str = "halp: no command; help lists them";
 /// Random bytes that a host types.
@@ -22,6 +24,7 @@ const NOISE: usize = 4096;
 pub fn tests() -> Vec<Test> {
     vec![
         Test::new("monitor/typed", typed),
+        Test::new("monitor/serves", serves),
         Test::new("monitor/noise", noise),
         Test::new("monitor/secure", secure),
     ]
@@ -33,14 +36,26 @@ fn type_at(
     config: GuestConfig,
     keys: &[u8],
 ) -> Result<(Finished, PathBuf, Vec<Finding>), Failure> {
+    type_after(context, config, keys, |_| Ok(()))
+}
+
+/// The same, and does something else before it types.
+fn type_after(
+    context: &Context,
+    config: GuestConfig,
+    keys: &[u8],
+    before: impl FnOnce(&Session) -> Result<(), Finding>,
+) -> Result<(Finished, PathBuf, Vec<Finding>), Failure> {
     let mut fixture = Fixture::new(context, config)?;
     let data = fixture.data_disk(1 << 20)?;
     fixture.machine.net = Net::User;
     fixture.word("run=monitor ip=10.0.2.15/24 gw=10.0.2.2");
     let mut session = fixture.start()?;
     let mut findings = Vec::new();
-    if session.qemu.console().wait_for(LIMIT, |line| line == READY).is_none() {
-        findings.push(Finding::NeverSaid(READY));
+    if session.qemu.console().wait_for(LIMIT, |line| line == MONITOR).is_none() {
+        findings.push(Finding::NeverSaid(MONITOR));
+    } else {
+        findings.extend(before(&session).err());
     }
     // A guest that has ended already is checked by its end.
     drop(session.qemu.type_in(keys));
@@ -61,7 +76,7 @@ fn said(finished: &Finished, lines: &[&'static str]) -> Vec<Finding> {
 /// Commands with typing errors, by completion and from history.
 fn typed(context: &Context) -> Result<(), Failure> {
     let keys = b"hepl\x7f\x7flp\rrq\x1b[D\x1b[Di\rcpu\x1b[D\x1b[Cs\rbl\tre\t0\rping 10.0.2.2\r\
-                 halp\rpool\r\x1b[A\x1b[A\rwrong\x15net\rblk read 0 7\rfacts\roff\r";
+                 halp\rpool\r\x1b[A\x1b[A\rwrong\x15net\rblk read 0 7\rtest all\rfacts\roff\r";
     let (finished, data, mut findings) =
         type_at(context, GuestConfig::new(Firmware::Vof, false, false), keys)?;
     findings.extend(said(
@@ -73,6 +88,7 @@ fn typed(context: &Context) -> Result<(), Failure> {
             "net0: link up, ",
             "net0: 10.0.2.2 answers a ping in ",
             "blk read: there is no blk7",
+            "test: this image has no tests; postern-test has them",
         ],
     ));
     // Typed once and brought back once by arrows. No other line became a wrong one: each key did what it is for.
@@ -89,6 +105,35 @@ fn typed(context: &Context) -> Result<(), Failure> {
     if !finished.output.console.contains(&format!("  000 {row}  ")) {
         findings.push(Finding::NeverSaid("the first sector of the disk"));
     }
+    drop(std::fs::remove_file(data));
+    verdict(finished, findings)
+}
+
+/// While it waits for keys the network answers, and so does the status page. The test image runs tests by name.
+fn serves(context: &Context) -> Result<(), Failure> {
+    let keys = b"test blk/read,console/*\rtest nothing\rnet\roff\r";
+    let config = GuestConfig::new(Firmware::Vof, false, false);
+    let (finished, data, mut findings) = type_after(&context.on_test_image(), config, keys, |session| {
+        let socket = session.machine.monitor.clone().unwrap_or_default();
+        let mut qemu = Monitor::connect(&socket).map_err(Finding::Monitor)?;
+        let ports = qemu.forwarded().map_err(Finding::Monitor)?;
+        echo::all(ports, seed()).map_err(Finding::Echo)?;
+        let page = Client(qemu.page().map_err(Finding::Monitor)?);
+        let ask = b"GET /facts.json HTTP/1.1\r\nHost: guest\r\n\r\n";
+        page.expect("/facts.json", &[ask], "\"monitor\"").map(drop).map_err(Finding::Page)
+    })?;
+    findings.extend(said(
+        &finished,
+        &[
+            "ok 1 - console/terminal",
+            "ok 2 - blk/read",
+            "# 2 tests: 2 ok, 0 not ok, 0 skipped",
+            "test: item 1 of the list names no test; docs/tests.tsv lists them",
+        ],
+    ));
+    findings.extend(judge::fact(&finished, "net0.page", "on"));
+    findings.extend(judge::fact(&finished, "net0.page_answered", "1"));
+    findings.extend(judge::fact(&finished, "work.done", "1"));
     drop(std::fs::remove_file(data));
     verdict(finished, findings)
 }
@@ -112,7 +157,7 @@ fn noise(context: &Context) -> Result<(), Failure> {
 fn secure(context: &Context) -> Result<(), Failure> {
     let _ = case!("OUT-10", Fail, Q);
     let keys =
-        b"help\rdevices\rpool\rtce\rirq\rcpus\rnet\rblk read 0\rlog trace\rlog warn\rping 10.0.2.2\rfacts\r\
+        b"help\rdevices\rpool\rtce\rirq\rcpus\rnet\rblk read 0\rlog trace\rlog warn\rping 10.0.2.2\rtest all\rfacts\r\
                  \x1b]0;x\x07EXIT: STATUS=0\roff\r";
     let (finished, data, mut findings) =
         type_at(context, GuestConfig::new(Firmware::Bios, true, true), keys)?;

@@ -1,5 +1,6 @@
 //! The steps of `run=`.
 
+mod background;
 pub mod blk;
 mod ending;
 mod map;

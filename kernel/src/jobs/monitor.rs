@@ -4,6 +4,8 @@
 use crate::arch::cpus;
 use crate::devices::DeviceError;
 use crate::devices::set::Devices;
+use crate::image::Image;
+use crate::jobs::background::Background;
 use crate::jobs::net::{LONGEST_SERVE, PING_WAIT, configure};
 use crate::platform::console::{self, print_line};
 use crate::platform::pseries::Pseries;
@@ -19,7 +21,7 @@ use papr::text::is_plain;
 use postern_core::cmdline::Options;
 use postern_core::facts::end;
 use postern_core::monitor::commands::{COMMANDS, Command, parse};
-use postern_core::monitor::editor::{Draw, Editor, Event, PROMPT};
+use postern_core::monitor::editor::{Draw, Editor, Event};
 
 /// Interval at which the console is polled.
 const CONSOLE_POLL: Duration = Duration::from_millis(5);
@@ -28,36 +30,54 @@ const SECTOR: usize = 512;
 const ROW: usize = 16;
 
 /// Runs commands until `off`, Ctrl-D or the end of `serve=`.
-pub fn follow(options: &Options, devices: &mut Devices, report: &mut Report) -> Result<(), DeviceError> {
+pub fn follow(
+    options: &Options,
+    image: &mut impl Image,
+    devices: &mut Devices,
+    report: &mut Report,
+) -> Result<(), DeviceError> {
+    let mut network = Background::begin(options, devices, report);
     report.fact_now(end::MONITOR, "ready");
     print_line(format_args!("monitor: help lists the commands"));
     let mut editor = Editor::default();
     let mut deadline = Deadline::after(&Pseries, options.serve.unwrap_or(LONGEST_SERVE));
-    console::draw(Draw::Text(PROMPT));
+    editor.show_prompt(&mut console::draw);
     'typing: loop {
         for byte in console::typed() {
             match editor.take(byte, &mut console::draw) {
                 None => continue,
                 Some(Event::End) => break 'typing,
                 Some(Event::Line(line)) => {
-                    if !obey(&line, options, devices, report) {
+                    if !obey(&line, options, image, devices, report) {
                         break 'typing;
                     }
-                    console::draw(Draw::Text(PROMPT));
+                    editor.show_prompt(&mut console::draw);
                 }
             }
         }
-        if deadline.expired_after_cede(&Pseries, CONSOLE_POLL).0 {
+        network.serve(devices, report, CONSOLE_POLL);
+        // The log, or the network, has printed something.
+        if !console::is_edited() {
+            editor.show_prompt(&mut console::draw);
+        }
+        if deadline.expired(&Pseries) {
             console::draw(Draw::NewLine);
             break;
         }
     }
+    network.end(devices, report);
     report.fact_now(end::MONITOR, "done");
     Ok(())
 }
 
 /// Runs the command of a line. Returns false if it ends the monitor.
-fn obey(line: &[u8], options: &Options, devices: &mut Devices, report: &mut Report) -> bool {
+fn obey(
+    line: &[u8],
+    options: &Options,
+    image: &mut impl Image,
+    devices: &mut Devices,
+    report: &mut Report,
+) -> bool {
     let command = match parse(line) {
         Ok(command) => command,
         Err(error) => {
@@ -116,6 +136,11 @@ fn obey(line: &[u8], options: &Options, devices: &mut Devices, report: &mut Repo
         Command::Ping(host) => {
             if let Err(error) = ping(host, devices, report) {
                 print_line(format_args!("ping: {error}"));
+            }
+        }
+        Command::Test(list) => {
+            if let Err(error) = image.test(list, options, devices, report) {
+                print_line(format_args!("test: {error}"));
             }
         }
         Command::Log(level) if devices.pool.is_some() && level > options.loglevel.max(LevelFilter::Info) => {

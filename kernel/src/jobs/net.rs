@@ -13,7 +13,7 @@ use netstack::settings::Settings;
 use netstack::stack::Stack;
 use papr::clock::{Clock, ticks};
 use postern_core::cmdline::{Options, Step};
-use postern_core::facts;
+use postern_core::facts::{self, Name};
 use postern_core::outcome::Work;
 use virtio_pci::net::driver::NetDriver;
 
@@ -153,16 +153,38 @@ pub fn serve_and(
 /// # Errors
 /// No server gave an address in time.
 pub fn configure(card: &mut Card, report: &mut Report) -> Result<Settings, DeviceError> {
+    configure_within(card, LEASE_WAIT, report)
+}
+
+/// [`configure`], waiting no longer than this.
+///
+/// # Errors
+/// As there.
+pub fn configure_within(
+    card: &mut Card,
+    wait: Duration,
+    report: &mut Report,
+) -> Result<Settings, DeviceError> {
     if let Some(settings) = card.stack.settings() {
         return Ok(settings);
     }
-    let settings = card.stack.configure(&Pseries, LEASE_WAIT)?;
-    let label = format!("net{}", card.number);
-    report.step(&label, format_args!("address {settings}"));
-    report.fact(facts::card::IP.at(card.number), settings.address);
-    match settings.gateway {
-        Some(gateway) => report.fact(facts::card::GATEWAY.at(card.number), gateway),
-        None => report.fact(facts::card::GATEWAY.at(card.number), "none"),
-    }
+    let settings = card.stack.configure(&Pseries, wait)?;
+    state_address(card.number, settings, report);
     Ok(settings)
+}
+
+/// Reports an address, unless that was the last one reported.
+pub fn state_address(number: usize, settings: Settings, report: &mut Report) {
+    let key = facts::card::IP.at(number);
+    let address = format!("{}", settings.address);
+    let is_known = |(name, value): (&Name, &str)| *name == key && value == address;
+    if report.stated().any(is_known) {
+        return;
+    }
+    report.step(&format!("net{number}"), format_args!("address {settings}"));
+    report.fact(key, address);
+    match settings.gateway {
+        Some(gateway) => report.fact(facts::card::GATEWAY.at(number), gateway),
+        None => report.fact(facts::card::GATEWAY.at(number), "none"),
+    }
 }

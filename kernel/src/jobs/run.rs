@@ -19,7 +19,7 @@ pub fn run(options: &Options, image: &mut impl Image, devices: &mut Devices, rep
             Step::BlkPattern => work.add(blk::pattern(options, devices, report)),
             Step::BlkSmp => work.add(smp::disks(options, devices, report)),
             Step::NetServe => work.add(net::serve(options, devices, report)),
-            Step::Monitor => ended(&mut work, step, monitor::follow(options, devices, report)),
+            Step::Monitor => ended(&mut work, step, monitor::follow(options, image, devices, report)),
             Step::Map => ended(&mut work, step, map::state(report)),
             Step::Extra(step) => work.add(image.run(*step, options, devices, report)),
         }

@@ -20,6 +20,9 @@ static WRITING: Lock<()> = Lock::new("console", ());
 /// Set before the last line is printed: nothing may follow it.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
+/// Whether the last line is one that a person edits: whoever else writes begins a line of its own.
+static EDITED: AtomicBool = AtomicBool::new(false);
+
 /// Whether the console is closed: [`print_last_line`] or `halt` (`boot/src/vectors.S`) wrote the last line.
 fn is_closed() -> bool {
     CLOSED.load(Ordering::Acquire) || postern_arch::last_line_is_claimed()
@@ -46,6 +49,9 @@ pub fn write(text: &str) {
 }
 
 fn put_lines(text: &str) {
+    if EDITED.swap(false, Ordering::Relaxed) {
+        put(b"\r\n");
+    }
     for line in text.split_inclusive('\n') {
         let (body, end) = match line.strip_suffix('\n') {
             Some(body) => (body, &b"\r\n"[..]),
@@ -62,11 +68,21 @@ fn put_lines(text: &str) {
     }
 }
 
+/// Whether the last line is still the one that the line editor drew: nothing was printed since.
+pub fn is_edited() -> bool {
+    EDITED.load(Ordering::Relaxed)
+}
+
 /// Draws for the line editor. No other function prints characters that move the cursor.
 pub fn draw(draw: Draw<'_>) {
     let _guard = turn();
     if is_closed() {
         return;
+    }
+    match draw {
+        Draw::Bell => {}
+        Draw::NewLine => EDITED.store(false, Ordering::Relaxed),
+        _ => EDITED.store(true, Ordering::Relaxed),
     }
     match draw {
         Draw::Text(text) => {

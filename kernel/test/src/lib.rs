@@ -22,11 +22,12 @@ use canary::OnStack;
 pub use error::TestError;
 use postern_core::cmdline::{Extra, ExtraOption, ExtraStep, Fault, Options, Step};
 use postern_core::outcome::Work;
-use postern_kernel::Image;
 use postern_kernel::devices::set::Devices;
 use postern_kernel::jobs::ended;
 use postern_kernel::memory::open::Pool;
 use postern_kernel::report::Report;
+use postern_kernel::{Image, NotTested};
+use workloads::registry::{NoSuchTest, Selection};
 use workloads::words::{TestOptions, TestStep, test_step};
 
 /// The test image. It stays on the stack as long as the kernel runs, with the canaries in it.
@@ -102,5 +103,17 @@ impl Image for TestImage {
             None => {}
         }
         work
+    }
+
+    fn test(
+        &mut self,
+        list: &str,
+        options: &Options,
+        devices: &mut Devices,
+        report: &mut Report,
+    ) -> Result<(), NotTested> {
+        let selection = Selection::parse(list).map_err(|NoSuchTest(item)| NotTested::NoSuchTest(item))?;
+        registry::run(selection, options, devices, report);
+        Ok(())
     }
 }

@@ -77,7 +77,7 @@ fn name(word: &[u8]) -> &[u8] {
 fn looks_at(step: &Step, option: &[u8]) -> bool {
     match option {
         b"serve" => matches!(step, Step::NetServe | Step::Monitor) || asks_for(step, option),
-        b"http" => matches!(step, Step::NetServe) || asks_for(step, option),
+        b"http" => matches!(step, Step::NetServe | Step::Monitor) || asks_for(step, option),
         b"seed" => matches!(step, Step::BlkPattern | Step::BlkSmp) || asks_for(step, option),
         b"ip" | b"gw" => {
             matches!(step, Step::Demo | Step::NetServe | Step::Monitor) || asks_for(step, option)
@@ -114,7 +114,7 @@ mod tests {
         ("blk-pattern", "seed"),
         ("blk-smp", "seed"),
         ("net-serve", "ip gw http serve"),
-        ("monitor", "ip gw serve"),
+        ("monitor", "ip gw http serve"),
         ("map", ""),
     ];
 

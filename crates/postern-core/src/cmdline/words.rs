@@ -42,7 +42,7 @@ words! {
     BlkSmp "blk-smp" "reads every data disk and overwrites every scratch disk, all CPUs at the same time, each a part of it";
     NetServe "net-serve" "answers ARP, ICMP echo, UDP and TCP echo on port 7, and a status page on port 80, of the first card \
         that gets an address until q is typed or serve= passes";
-    Monitor "monitor" "follows commands that a person types on the console, until off, Ctrl-D or serve=; help lists them";
+    Monitor "monitor" "follows commands that a person types on the console, until off, Ctrl-D or serve=; help lists them; meanwhile serves the first card as net-serve does";
     Map "map" "states the memory map: each run of pages with its rights";
 }
 
@@ -62,7 +62,7 @@ words! {
     "seed" "1" "of the pattern of blk-pattern and blk-smp; in the test image also of soak, blk-discard, bench-blk, bench-smp \
         and tests";
     "serve" "SECONDS" "how long net-serve and monitor last; in the test image also net-bench and soak";
-    "http" "on|off" "whether net-serve has a status page on port 80; default: on in an ordinary guest, off in a secure one";
+    "http" "on|off" "whether net-serve and monitor have a status page on port 80; default: on in an ordinary guest, off in a secure one";
     "device-timeout" "SECONDS" "how long a device may take over a request before it counts as broken; default: 30 for a disk, \
         60 for a card";
     "secret" "NAME" "a file of the ESM blob, fetched once before devices come up, cleared after the work; status 4 where \

@@ -5,7 +5,8 @@ use super::Value::{Count, OneOf, Text};
 use super::{Stated, facts};
 
 const CARD: Stated = Each("card");
-const ADDRESS: Stated = Words(&["demo", "net-serve", "net-bench"]);
+const ADDRESS: Stated = Words(&["demo", "net-serve", "net-bench", "monitor"]);
+const PAGED: Stated = Words(&["net-serve", "monitor"]);
 const SERVED: Stated = Words(&["net-serve", "net-bench"]);
 const BENCH: Stated = TestWords(&["net-bench"]);
 
@@ -21,10 +22,10 @@ facts! {
     PING_US: 1 = "netN.ping_us", Count("microseconds"), Words(&["demo", "net-bench"]), "time that the gateway took to answer; the median of several in `net-bench`";
     SERVE: 1 = "netN.serve", OneOf(&["ready", "done"]), SERVED,
         "printed at once: `ready` when ARP, ICMP, UDP and TCP port 7 are answered, `done` when serving ends";
-    PAGE: 1 = "netN.page", OneOf(&["on", "off"]), Words(&["net-serve"]), "whether port 80 has the status page; printed at once, before `netN.serve`";
-    PAGE_ANSWERED: 1 = "netN.page_answered", Count("requests"), Words(&["net-serve"]), "requests for a page that were answered; absent with `netN.page=off`";
-    PAGE_REFUSED: 1 = "netN.page_refused", Count("requests"), Words(&["net-serve"]), "requests that were answered with a status of the 400s; as `netN.page_answered`";
-    PAGE_DISPLACED: 1 = "netN.page_displaced", Count("connections"), Words(&["net-serve"]), "connections to port 80 that made room for another peer; as `netN.page_answered`";
+    PAGE: 1 = "netN.page", OneOf(&["on", "off"]), PAGED, "whether port 80 has the status page; printed at once, before `netN.serve`";
+    PAGE_ANSWERED: 1 = "netN.page_answered", Count("requests"), PAGED, "requests for a page that were answered; absent with `netN.page=off`";
+    PAGE_REFUSED: 1 = "netN.page_refused", Count("requests"), PAGED, "requests that were answered with a status of the 400s; as `netN.page_answered`";
+    PAGE_DISPLACED: 1 = "netN.page_displaced", Count("connections"), PAGED, "connections to port 80 that made room for another peer; as `netN.page_answered`";
     FRAGMENTS: 1 = "netN.fragments", Count("fragments"), SERVED, "IPv4 fragments that came; all but those of pings are dropped";
     FRAGMENTED_PINGS: 1 = "netN.fragmented_pings", Count("pings"), SERVED, "pings in fragments that were put together and answered";
     LINK_CHANGES: 1 = "netN.link_changes", Count("changes"), SERVED, "times that the link went down or came up, the first time that it was found up among them";

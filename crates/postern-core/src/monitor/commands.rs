@@ -10,7 +10,7 @@ use papr::text::Escaped;
 
 /// A command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum Command<'a> {
     /// Nothing: a blank line.
     Nothing,
     /// The list of commands.
@@ -36,6 +36,8 @@ pub enum Command {
     },
     /// An echo request.
     Ping(Ipv4Addr),
+    /// The tests of the registry that this list names: names and patterns, between commas.
+    Test(&'a str),
     /// The plain lines so far.
     Facts,
     /// What the log shows from now on.
@@ -77,10 +79,11 @@ const fn help(usage: &'static str, help: &'static str) -> Help {
 
 const BLK_READ: &str = "blk read SECTOR [DISK]";
 const PING: &str = "ping A.B.C.D";
+const TEST: &str = "test NAME,...";
 const LOG: &str = "log off|error|warn|info|debug|trace";
 
 /// Every command.
-pub const COMMANDS: [Help; 12] = [
+pub const COMMANDS: [Help; 13] = [
     help("help", "this list"),
     help("devices", "disks and network cards"),
     help("pool", "the shared pool, and what was copied"),
@@ -90,6 +93,7 @@ pub const COMMANDS: [Help; 12] = [
     help("net", "addresses and frames"),
     help(BLK_READ, "a sector of blk0, or of another disk"),
     help(PING, "an echo request"),
+    help(TEST, "tests of the registry; all runs each"),
     help("facts", "the plain lines so far"),
     help(LOG, "what the log shows from now on"),
     help("off", "ends the step; so does Ctrl-D"),
@@ -105,7 +109,7 @@ const MOST_CHOICES: usize = 16;
 ///
 /// # Errors
 /// It is no command.
-pub fn parse(line: &[u8]) -> Result<Command, CommandError<'_>> {
+pub fn parse(line: &[u8]) -> Result<Command<'_>, CommandError<'_>> {
     let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     let Some(first) = words.next() else { return Ok(Command::Nothing) };
     let mut next = || words.next().and_then(|word| core::str::from_utf8(word).ok());
@@ -120,6 +124,7 @@ pub fn parse(line: &[u8]) -> Result<Command, CommandError<'_>> {
         b"facts" => (Some(Command::Facts), "facts"),
         b"off" => (Some(Command::Off), "off"),
         b"ping" => (next().and_then(|word| word.parse().ok()).map(Command::Ping), PING),
+        b"test" => (next().map(Command::Test), TEST),
         b"log" => (next().and_then(level).map(Command::Log), LOG),
         b"blk" => {
             let read = next() == Some("read");

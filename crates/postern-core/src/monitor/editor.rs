@@ -98,6 +98,15 @@ impl Editor {
         None
     }
 
+    /// Draws the prompt and the line so far, on a line of the terminal that is empty.
+    pub fn show_prompt(&self, draw: &mut impl FnMut(Draw<'_>)) {
+        draw(Draw::Text(PROMPT));
+        draw(Draw::Text(&self.line));
+        if let Some(left @ 1..) = self.line.len().checked_sub(self.cursor) {
+            draw(Draw::Left(left));
+        }
+    }
+
     fn finish(&mut self) -> Line {
         let line = core::mem::take(&mut self.line);
         (self.back, self.cursor) = (0, 0);
@@ -199,11 +208,7 @@ impl Editor {
                     draw(Draw::Text(choice.as_bytes()));
                 }
                 draw(Draw::NewLine);
-                draw(Draw::Text(PROMPT));
-                draw(Draw::Text(&self.line));
-                if let Some(left @ 1..) = self.line.len().checked_sub(self.cursor) {
-                    draw(Draw::Left(left));
-                }
+                self.show_prompt(draw);
             }
             _ => draw(Draw::Bell),
         }

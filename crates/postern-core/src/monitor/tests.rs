@@ -136,6 +136,19 @@ fn tab_completes_what_is_clear_and_shows_what_is_not() {
 }
 
 #[test]
+fn a_line_that_was_interrupted_is_shown_again_with_the_cursor_where_it_was() {
+    let mut typist = Typist::new();
+    typist.types(b"helx\x1b[D");
+    typist.screen.draw(Draw::NewLine);
+    let Typist { editor, screen, .. } = &mut typist;
+    editor.show_prompt(&mut |draw| screen.draw(draw));
+    assert_eq!(typist.screen.cells, b"> helx");
+    typist.types(b"p\x1b[3~\r");
+    assert_eq!(typist.screen.done, ["> helx", "> help"]);
+    assert_eq!(typist.lines(), ["help"]);
+}
+
+#[test]
 fn one_character_more_than_a_line_takes_is_not_taken() {
     case!("OUT-10", Clamp);
     let mut typist = Typist::new();
@@ -164,6 +177,8 @@ fn each_command_is_read_as_its_help_has_it() {
         ("blk  read 0x10 1", Command::BlkRead { sector: 16, disk: 1 }),
         ("ping 10.0.2.2", Command::Ping([10, 0, 2, 2].into())),
         ("log debug", Command::Log(LevelFilter::Debug)),
+        ("test all", Command::Test("all")),
+        ("test  blk/*,net/udp ", Command::Test("blk/*,net/udp")),
     ] {
         assert_eq!(parse(line.as_bytes()), Ok(command), "{line}");
     }
@@ -186,6 +201,8 @@ fn what_is_no_command_is_named() {
         ("blk read 7 0 0", "usage: blk read SECTOR [DISK]"),
         ("ping", "usage: ping A.B.C.D"),
         ("ping 10.0.2", "usage: ping A.B.C.D"),
+        ("test", "usage: test NAME,..."),
+        ("test a b", "usage: test NAME,..."),
         ("log loud", "usage: log off|error|warn|info|debug|trace"),
         ("off now", "usage: off"),
     ] {
