@@ -19,6 +19,7 @@ mod bars;
 mod blk;
 mod capabilities;
 mod command;
+mod life;
 mod msix;
 mod placement;
 mod regions;
