@@ -1,16 +1,17 @@
 //! ICMP echo requests that this machine sends (RFC 792).
 
 use super::sockets::Group;
+use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use smoltcp::iface::SocketHandle;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::icmp;
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, IpAddress};
 
-/// Bytes of payload in a request.
-const PAYLOAD: usize = 56;
-/// Bytes of an ICMP echo header and the payload.
-const MESSAGE: usize = PAYLOAD + 8;
+/// Bytes of payload in a request, unless somebody wants another number.
+pub(super) const PAYLOAD: usize = 56;
+/// Bytes of an ICMP echo header.
+const HEADER: usize = 8;
 /// Most received messages that may wait.
 const ANSWERS: usize = 4;
 
@@ -18,7 +19,8 @@ const ANSWERS: usize = 4;
 pub(super) struct Pinger {
     ident: u16,
     sequence: u16,
-    payload: [u8; PAYLOAD],
+    /// Of the last request.
+    payload: Vec<u8>,
 }
 
 /// One request and its socket. Call [`Question::end`] afterwards.
@@ -28,21 +30,19 @@ pub(super) struct Question {
 }
 
 impl Pinger {
-    /// A pinger. `ident` is visible on the network, so no secret may follow from it. The payload is that of `ping`:
-    /// bytes that count up.
+    /// A pinger. `ident` is visible on the network, so no secret may follow from it.
     pub fn new(ident: u16) -> Self {
-        let mut payload = [0; PAYLOAD];
-        for (byte, number) in payload.iter_mut().zip(8..) {
-            *byte = number;
-        }
-        Self { ident, sequence: 0, payload }
+        Self { ident, sequence: 0, payload: Vec::new() }
     }
 
-    /// Queues a new request to `host`.
-    pub fn ask(&mut self, sockets: &mut Group, host: Ipv4Addr) -> Question {
-        let messages = |count| {
+    /// Queues a new request to `host` with so many bytes of payload: the one that `ping` is known for, the numbers of its
+    /// bytes.
+    pub fn ask(&mut self, sockets: &mut Group, host: Ipv4Addr, bytes: usize) -> Question {
+        self.payload = (0..=u8::MAX).cycle().skip(HEADER).take(bytes).collect();
+        let message = bytes.saturating_add(HEADER);
+        let messages = |count: usize| {
             let records = alloc::vec![icmp::PacketMetadata::EMPTY; count];
-            icmp::PacketBuffer::new(records, alloc::vec![0; MESSAGE.saturating_mul(count)])
+            icmp::PacketBuffer::new(records, alloc::vec![0; message.saturating_mul(count)])
         };
         let mut socket = icmp::Socket::new(messages(ANSWERS), messages(1));
         // `bind` cannot fail: the socket is new.

@@ -6,7 +6,7 @@ use super::echo::{Echo, EchoCounters};
 use super::lease::Dhcp;
 use super::link_state::{LINK_POLL, LinkState};
 use super::phy::{FrameCounters, Phy};
-use super::ping::{Pinger, Question};
+use super::ping::{self, Pinger, Question};
 use super::requests::{Asked, RequestCounters, Requests};
 use super::service::Service;
 use super::settings::{Addressing, Settings, SettingsError};
@@ -25,6 +25,8 @@ use smoltcp::socket::Socket;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr, IpEndpoint, Ipv4Cidr};
 use virtio_pci::net::features::MIN_MTU;
 use virtio_pci::net::link::Link;
+
+mod exchange;
 
 /// Most frames received in one [`Stack::poll`].
 const FRAMES_PER_POLL: usize = 64;
@@ -326,11 +328,25 @@ impl<L: Link> Stack<L> {
         host: Ipv4Addr,
         wait: Duration,
     ) -> Result<Duration, StackError<L::Error>> {
+        self.ping_with(clock, host, ping::PAYLOAD, wait)
+    }
+
+    /// [`Self::ping`] with so many bytes of payload, which have to fit one frame.
+    ///
+    /// # Errors
+    /// As for [`Self::ping`].
+    pub fn ping_with(
+        &mut self,
+        clock: &impl Clock,
+        host: Ipv4Addr,
+        bytes: usize,
+        wait: Duration,
+    ) -> Result<Duration, StackError<L::Error>> {
         let settings = self.phy.settings.ok_or(StackError::NotConfigured)?;
         if !settings.is_local(host) && settings.gateway.is_none() {
             return Err(StackError::NoRoute(host));
         }
-        let question = self.pinger.ask(&mut self.sockets.icmp, host);
+        let question = self.pinger.ask(&mut self.sockets.icmp, host, bytes);
         let result = self.wait_for_answer(&question, clock, Deadline::after(clock, wait));
         question.end(&mut self.sockets.icmp);
         match result? {

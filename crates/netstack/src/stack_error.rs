@@ -3,7 +3,7 @@
 use super::dhcp::LeaseError;
 use super::settings::SettingsError;
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 use virtio_pci::net::features::MIN_MTU;
 use virtio_pci::net::link::MacAddr;
@@ -32,6 +32,8 @@ pub enum StackError<E> {
     NotConfigured,
     /// Neither in the machine's network nor behind a gateway.
     NoRoute(Ipv4Addr),
+    /// A peer refused a connection, or broke it off.
+    NotConnected(SocketAddrV4),
     /// No answer within the time.
     NoAnswer {
         /// The host that was pinged.
@@ -60,6 +62,7 @@ impl<E: fmt::Display> fmt::Display for StackError<E> {
             }
             Self::NotConfigured => f.write_str("no IPv4 address is configured"),
             Self::NoRoute(host) => write!(f, "no route to {host}"),
+            Self::NotConnected(peer) => write!(f, "no connection to {peer}: refused or broken off"),
             Self::NoAnswer { host, waited, sent } => {
                 let why = if *sent { "" } else { ": its hardware address is unknown" };
                 write!(f, "no answer from {host} within {} ms{why}", waited.as_millis())

@@ -3,6 +3,7 @@
 use crate::registry::{NoSuchTest, Selection};
 use crate::work::{MAX_WORK, Work};
 use arrayvec::ArrayVec;
+use core::net::Ipv4Addr;
 use postern_core::cmdline::{Extra, ExtraOption, ExtraStep, Fault, Options, Step, number};
 
 /// What a step of the test image does.
@@ -77,7 +78,7 @@ pub const STEPS: [(ExtraStep, TestStep); 17] = [
 
 /// The step that `test=` makes the default.
 const TESTS_STEP: ExtraStep =
-    ExtraStep { name: "tests", writes_scratch: true, looks_at: &[b"ip", b"gw", b"seed", b"test"] };
+    ExtraStep { name: "tests", writes_scratch: true, looks_at: &[b"ip", b"gw", b"seed", b"test", b"echo"] };
 
 const fn step(
     name: &'static str,
@@ -108,6 +109,8 @@ pub struct TestOptions {
     pub canary: Option<u64>,
     /// `test=NAME,..`: what `tests` runs.
     pub tests: Selection,
+    /// `echo=A.B.C.D`: a host that echoes TCP.
+    pub echo: Option<Ipv4Addr>,
 }
 
 impl Extra for TestOptions {
@@ -120,6 +123,7 @@ impl Extra for TestOptions {
             ExtraOption { name: b"bench", with_any_step: false },
             ExtraOption { name: b"canary", with_any_step: true },
             ExtraOption { name: b"test", with_any_step: false },
+            ExtraOption { name: b"echo", with_any_step: false },
         ]
     }
 
@@ -127,6 +131,12 @@ impl Extra for TestOptions {
         match option {
             b"bench" => self.bench = bench(value)?,
             b"test" => self.tests = tests(value)?,
+            b"echo" => {
+                let host: Option<Ipv4Addr> = value.parse().ok();
+                let host = host
+                    .filter(|host| !host.is_unspecified() && !host.is_multicast() && !host.is_broadcast());
+                self.echo = Some(host.ok_or(Fault::Expected("the IPv4 address of a host"))?);
+            }
             _ => self.canary = Some(number(value).ok_or(Fault::Expected("a 64-bit number"))?),
         }
         Ok(())

@@ -46,6 +46,8 @@ pub fn tests() -> Vec<Test> {
 const WHOLE: [(&str, bool, bool); 3] =
     [("normal", false, true), ("secure", true, true), ("normal-no-windows", false, false)];
 
+/// Where the network has a host that echoes TCP.
+const ECHO: &str = "10.0.2.9";
 /// A disk without MSI-X.
 const LEVEL_DISK: [&str; 4] = [
     "-blockdev",
@@ -69,7 +71,7 @@ fn machine(context: &Context, secure: bool, dynamic: bool) -> Result<Fixture, Fa
     let data = fixture.data_disk(BYTES)?;
     fixture.scratch_disk(BYTES)?;
     fixture.machine.disks.push(Disk { read_only: true, serial: "fixed".to_owned(), ..Disk::data(data) });
-    fixture.machine.net = Net::User;
+    fixture.machine.net = Net::Netdev(format!("user,guestfwd=tcp:{ECHO}:7-cmd:cat"));
     fixture.machine.extra.extend(LEVEL_DISK.into_iter().chain(RANDOM).map(str::to_owned));
     Ok(fixture)
 }
@@ -87,7 +89,7 @@ const fn has(requirement: Requirement, secure: bool, dynamic: bool) -> bool {
 
 fn whole(context: &Context, secure: bool, dynamic: bool) -> Result<(), Failure> {
     let mut fixture = machine(context, secure, dynamic)?;
-    fixture.word("test=all");
+    fixture.word(&format!("test=all echo={ECHO}"));
     let mut session = fixture.start()?;
     let resized = resize(&mut session);
     let finished = session.finish(LIMIT);

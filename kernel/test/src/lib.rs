@@ -95,7 +95,7 @@ impl Image for TestImage {
             Some(TestStep::BenchPool) => ended(&mut work, step, bench::pool(options, report)),
             Some(TestStep::Memory) => ended(&mut work, step, memory::fill(report)),
             Some(TestStep::Tests) => {
-                work.add(registry::run(self.options.tests, options, devices, report));
+                work.add(registry::run(&self.options.tests, self.options.echo, options, devices, report));
             }
             Some(TestStep::Breach(rule)) => {
                 ended(&mut work, step, breach::breach(rule, devices.pool, report))
@@ -113,7 +113,7 @@ impl Image for TestImage {
         report: &mut Report,
     ) -> Result<(), NotTested> {
         let selection = Selection::parse(list).map_err(|NoSuchTest(item)| NotTested::NoSuchTest(item))?;
-        registry::run(selection, options, devices, report);
+        registry::run(&selection, self.options.echo, options, devices, report);
         Ok(())
     }
 }

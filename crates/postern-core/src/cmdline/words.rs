@@ -96,9 +96,9 @@ words! {
 
 /// The options that only the test image has. Every image knows their names, so that the product's error can name the
 /// test image.
-pub const TEST_OPTIONS: [&str; 3] = ["bench", "canary", "test"];
+pub const TEST_OPTIONS: [&str; 4] = ["bench", "canary", "test", "echo"];
 /// Their help.
-pub const TEST_OPTION_HELP: [Help; 3] = [
+pub const TEST_OPTION_HELP: [Help; 4] = [
     Help {
         word: "bench=WORK,...",
         help: "of bench-blk and bench-smp: read|write:SIZE:DEPTH:seq|random:MILLISECONDS",
@@ -112,4 +112,5 @@ pub const TEST_OPTION_HELP: [Help; 3] = [
         help: "tests of docs/tests.tsv by name or by a pattern such as blk/*; status 14 when one fails, 6 when nothing but \
             skips is left",
     },
+    Help { word: "echo=A.B.C.D", help: "a host that echoes TCP on port 7, for the test net/tcp" },
 ];

@@ -31,6 +31,8 @@ pub enum Requirement {
     Dhcp,
     /// A network with a gateway.
     Gateway,
+    /// A host that echoes TCP (`echo=`).
+    Echo,
     /// A disk or a card.
     Device,
     /// A disk whose completions come by interrupt.
@@ -71,6 +73,7 @@ impl fmt::Display for Requirement {
             Self::Card => "a network card",
             Self::Dhcp => "a network card with ip=dhcp",
             Self::Gateway => "a network with a gateway",
+            Self::Echo => "a network card, and a host that echoes TCP (echo=)",
             Self::Device => "a disk or a network card",
             Self::Interrupts => "a disk with interrupts",
             Self::Messages => "a disk with MSI-X interrupts",

@@ -1,7 +1,7 @@
 //! Every test, in the order in which they run. docs/tests.tsv is generated from this table.
 
 use super::Requirement::{
-    self, Card, Device, Dhcp, DirectWindow, Discard, Disk, Gateway, Interrupts, Levels, Messages,
+    self, Card, Device, Dhcp, DirectWindow, Discard, Disk, Echo, Gateway, Interrupts, Levels, Messages,
     OnDemandWindow, Ordinary, PoolWindow, Random, ReadOnlyDisk, Resized, ScratchDisk, SecondCpu, SecondQueue,
     Secure, SegmentLimit, Topology, WriteCache, WriteZeroes,
 };
@@ -36,7 +36,7 @@ macro_rules! tests {
 }
 
 tests! {
-    48;
+    50;
     ConsoleTerminal "console/terminal" [] "the first terminal takes 16 characters; one that is not there is refused";
     ClockTimebase "clock/timebase" [] "the timebase never goes backwards, and a second of RTAS's clock is a second of it";
     ClockDate "clock/date" [] "RTAS's clock has a date that exists and does not go backwards";
@@ -85,6 +85,8 @@ tests! {
     NetUdp "net/udp" [Dhcp] "a DHCP server leases an address";
     NetArp "net/arp" [Gateway] "the gateway's hardware address is found, and none of an address that nobody has";
     NetIcmp "net/icmp" [Gateway] "the gateway answers a ping with the same bytes";
+    NetMtu "net/mtu" [Gateway] "the gateway answers a ping that fills the largest packet of the link, in one packet";
+    NetTcp "net/tcp" [Echo] "a host echoes 64 KiB over a TCP connection, and ends it";
 }
 
 impl Test {

@@ -87,6 +87,8 @@ fn a_malformed_or_misspelt_word_is_named() {
         ("canary", "canary: needs a value"),
         ("bench=read", "bench=read: expected a list of read|write:SIZE:DEPTH:seq|random:MILLISECONDS"),
         ("test", "test: needs a value"),
+        ("test=all echo=10.0.2", "echo=10.0.2: expected the IPv4 address of a host"),
+        ("test=all echo=0.0.0.0", "echo=0.0.0.0: expected the IPv4 address of a host"),
         (
             "test=all,blk/reed",
             "test=all,blk/reed: item 2: expected the name of a test, a pattern such as blk/*, or all",
@@ -104,7 +106,7 @@ fn a_malformed_or_misspelt_word_is_named() {
 }
 
 /// Options that some steps look at and others do not.
-const SOMETIMES: [&str; 7] = ["ip", "gw", "http", "seed", "serve", "bench", "test"];
+const SOMETIMES: [&str; 8] = ["ip", "gw", "http", "seed", "serve", "bench", "test", "echo"];
 /// What each step looks at of those, from docs/help.txt.
 const LOOKED_AT: [(&str, &str); 7] = [
     ("blk-discard", "seed"),
@@ -113,7 +115,7 @@ const LOOKED_AT: [(&str, &str); 7] = [
     ("bench-blk", "seed bench"),
     ("bench-smp", "seed bench"),
     ("bench-copy", "bench"),
-    ("tests", "ip gw seed test"),
+    ("tests", "ip gw seed test echo"),
 ];
 
 fn value(option: &str) -> &'static str {
@@ -124,6 +126,7 @@ fn value(option: &str) -> &'static str {
         "console" => "hvc",
         "ip" => "10.0.2.15/24",
         "gw" => "10.0.2.2",
+        "echo" => "10.0.2.9",
         "irq" => "poll",
         "report" => "full",
         "bench" => "read:4096:1:seq:1",

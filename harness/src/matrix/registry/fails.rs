@@ -1,7 +1,7 @@
 //! Makes each test of the registry fail: by a special machine, a hypervisor with wrong answers, or a host that changes the
 //! guest's memory. A test without a row is an error.
 
-use super::{BEGUN, LEVEL_DISK, disks::BYTES, edit::Memory, machine};
+use super::{BEGUN, ECHO, LEVEL_DISK, disks::BYTES, edit::Memory, machine};
 use crate::finding::Finding;
 use crate::guest::tap::{Tap, Verdict};
 use crate::judge;
@@ -45,6 +45,8 @@ enum Way {
     EndFails,
     /// The source of random bytes has one byte.
     SameBytes,
+    /// The card claims packets of 9000 bytes on a wire that carries 1500, and the echo changes letters.
+    OtherNetwork,
     /// The network has no peer, and the link goes down once the tests begin.
     Unplugged,
     /// Each page may be read, written and executed once the tests begin.
@@ -60,7 +62,7 @@ enum Way {
 }
 
 /// The fault's name, the fault, the tests that fail, and the exit status.
-const ROWS: [(&str, Way, &[Guest], u8); 19] = [
+const ROWS: [(&str, Way, &[Guest], u8); 20] = [
     (
         "terminal-that-takes-all",
         Way::Lies(&[Rule::always(Hcall(H_PUT_TERM_CHAR), R3(0))]),
@@ -135,6 +137,7 @@ const ROWS: [(&str, Way, &[Guest], u8); 19] = [
     ("end-that-fails", Way::EndFails, &[BlkResize], TEST_FAILED),
     ("same-bytes", Way::SameBytes, &[RngBytes], TEST_FAILED),
     ("forgetful-disk", Way::ForgetfulDisk, &[BlkWrite, BlkFlush], TEST_FAILED),
+    ("other-network", Way::OtherNetwork, &[NetMtu, NetTcp], TEST_FAILED),
     ("unplugged", Way::Unplugged, &[NetLink, NetUdp, NetArp, NetIcmp], TEST_FAILED),
     ("cpus-of-one-number", Way::SameServer, &[SmpWork], TEST_FAILED),
 ];
@@ -151,6 +154,9 @@ pub fn tests() -> Vec<Test> {
 fn fails(context: &Context, way: Way, guests: &[Guest], status: u8) -> Result<(), Failure> {
     let mut fixture = made(context, way)?;
     let names: Vec<&str> = guests.iter().filter_map(|test| Some(test.entry()?.name)).collect();
+    if matches!(way, Way::OtherNetwork) {
+        fixture.word(&format!("echo={ECHO}"));
+    }
     // The first test takes more than a second: enough time for a change from outside.
     fixture.word(&format!("test=clock/timebase,{}", names.join(",")));
     let mut session = fixture.start()?;
@@ -234,6 +240,10 @@ fn made(context: &Context, way: Way) -> Result<Fixture, Failure> {
             if let Some(word) = constant {
                 "rng-random,id=random,filename=/dev/zero".clone_into(word);
             }
+        }
+        Way::OtherNetwork => {
+            fixture.machine.net = Net::Netdev(format!("user,guestfwd=tcp:{ECHO}:7-cmd:tr a b"));
+            fixture.machine.extra.extend(["-global", "virtio-net-device.host_mtu=9000"].map(str::to_owned));
         }
         Way::Unplugged => fixture.machine.net = Net::Netdev("hubport,hubid=0".to_owned()),
         _ => {}

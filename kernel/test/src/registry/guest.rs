@@ -1,5 +1,6 @@
 //! The machine that the tests of `test=` run on.
 
+use core::net::Ipv4Addr;
 use postern_core::cmdline::Options;
 use postern_kernel::devices::set::Devices;
 use postern_kernel::report::Report;
@@ -8,6 +9,8 @@ use postern_kernel::report::Report;
 pub struct Guest<'a> {
     /// The command line.
     pub options: &'a Options,
+    /// A host that echoes TCP.
+    pub echo: Option<Ipv4Addr>,
     /// The devices.
     pub devices: &'a mut Devices,
     /// The report, which gets an address that DHCP gives.

@@ -1,11 +1,13 @@
 //! Tests of the first network card.
 
 use super::guest::Guest;
-use super::not_ok::NotOk;
-use core::net::Ipv4Addr;
+use super::not_ok::{NotOk, same};
+use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
+use netstack::echo::ECHO_PORT;
 use netstack::settings::Settings;
 use netstack::stack::StackError;
+use postern_core::disk::pattern::Pattern;
 use postern_kernel::devices::set::Card;
 use postern_kernel::jobs::net::{PING_WAIT, configure};
 use postern_kernel::platform::pseries::Pseries;
@@ -13,6 +15,11 @@ use virtio_pci::net::link::Link;
 
 /// How long the test waits for an answer from an address that nobody has.
 const NOBODY_WAIT: Duration = Duration::from_millis(300);
+/// How long an echo of [`STREAM`] bytes may take.
+const ECHO_WAIT: Duration = Duration::from_secs(10);
+const STREAM: usize = 64 << 10;
+/// Bytes of an IPv4 header and of one of ICMP.
+const HEADERS: usize = 20 + 8;
 
 fn card<'a>(guest: &'a mut Guest<'_>) -> Result<(&'a mut Card, Settings), NotOk> {
     let card = guest.devices.cards.first_mut().ok_or(NotOk::Missing("network card"))?;
@@ -76,4 +83,26 @@ pub fn icmp(guest: &mut Guest<'_>) -> Result<(), NotOk> {
     let (card, settings) = card(guest)?;
     card.stack.ping(&Pseries, gateway(settings)?, PING_WAIT)?;
     Ok(())
+}
+
+/// A ping of the largest packet. One that comes back in fragments is not put together, and so is none.
+pub fn mtu(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    let (card, settings) = card(guest)?;
+    let payload = usize::from(card.stack.link().mtu()).saturating_sub(HEADERS);
+    card.stack.ping_with(&Pseries, gateway(settings)?, payload, PING_WAIT)?;
+    Ok(())
+}
+
+/// What is sent comes back.
+pub fn tcp(guest: &mut Guest<'_>) -> Result<(), NotOk> {
+    let host = guest.echo.ok_or(NotOk::Missing("host that echoes TCP"))?;
+    let mut sent = alloc::vec![0; STREAM];
+    Pattern { seed: guest.options.seed }.fill(0, &mut sent);
+    let (card, _) = card(guest)?;
+    let came = card.stack.exchange(&Pseries, SocketAddrV4::new(host, ECHO_PORT), &sent, ECHO_WAIT)?;
+    same("bytes that came back", came.len() as u64, sent.len() as u64)?;
+    match sent.iter().zip(&came).find(|(sent, came)| sent != came) {
+        None => Ok(()),
+        Some((sent, came)) => same("a byte that came back", u64::from(*came), u64::from(*sent)),
+    }
 }

@@ -38,6 +38,7 @@ pub fn met(requirement: Requirement, guest: &mut Guest<'_>) -> bool {
         Requirement::Card => !guest.devices.cards.is_empty(),
         Requirement::Dhcp => !guest.devices.cards.is_empty() && guest.options.ip == Ip::Dhcp,
         Requirement::Gateway => has_gateway(guest),
+        Requirement::Echo => !guest.devices.cards.is_empty() && guest.echo.is_some(),
         Requirement::Device => !disks.is_empty() || !guest.devices.cards.is_empty(),
         Requirement::SecondCpu => cpus::workers().next().is_some(),
         Requirement::Ordinary => !secure,

@@ -7,6 +7,7 @@ use super::{
     blk, blk_ranges, blk_shape, clock, console, dma, exceptions, hcalls, irq, memory, mmu, net, pci, pool,
     rng, rtas, smp,
 };
+use core::net::Ipv4Addr;
 use postern_core::cmdline::Options;
 use postern_core::exit::ExitStatus;
 use postern_core::facts::end;
@@ -19,8 +20,16 @@ use workloads::registry::tap::{BLOCK, Line, Plan, Reason, VERSION, Verdict};
 use workloads::registry::{Selection, Test};
 
 /// Runs the tests. A skipped test is no piece of work, so that a run of skips alone has found nothing to do.
-pub fn run(selection: Selection, options: &Options, devices: &mut Devices, report: &mut Report) -> Work {
-    let mut guest = Guest { options, devices, report, no_address: false };
+///
+/// `echo` is a host that echoes TCP.
+pub fn run(
+    selection: &Selection,
+    echo: Option<Ipv4Addr>,
+    options: &Options,
+    devices: &mut Devices,
+    report: &mut Report,
+) -> Work {
+    let mut guest = Guest { options, echo, devices, report, no_address: false };
     let (mut work, mut counts) = (Work::default(), [0u64; 3]);
     println!("{VERSION}");
     println!("{}", Plan(selection.entries().count()));
@@ -119,5 +128,7 @@ fn one(test: Test, guest: &mut Guest<'_>) -> Result<(), NotOk> {
         Test::NetUdp => net::udp(guest),
         Test::NetArp => net::arp(guest),
         Test::NetIcmp => net::icmp(guest),
+        Test::NetMtu => net::mtu(guest),
+        Test::NetTcp => net::tcp(guest),
     }
 }
