@@ -51,8 +51,7 @@ impl<L: Link> Stack<L> {
             let socket = self.sockets.tcp.set.get_mut::<tcp::Socket<'_>>(handle);
             let changed = step(socket, &mut rest, &mut came, most);
             match socket.state() {
-                // The peer has ended its direction, or broken the connection off.
-                State::Closed if !came.is_empty() || rest.is_empty() => break Ok(came),
+                // Only a reset leads here: two ends that were agreed on lead to the states below.
                 State::Closed => break Err(StackError::NotConnected(peer)),
                 State::TimeWait | State::Closing | State::LastAck => break Ok(came),
                 _ if came.len() >= most => break Ok(came),

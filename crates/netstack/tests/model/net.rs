@@ -2,6 +2,7 @@
 
 mod dhcp;
 mod echo;
+mod exchange;
 mod fragments;
 mod half_open;
 mod hostile_device;
