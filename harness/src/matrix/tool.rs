@@ -313,8 +313,9 @@ fn lie(context: &Context) -> Result<(), Failure> {
     findings.extend(differs("told", "1", &disk["told"].to_string()));
     findings.extend(positive("given up", &disk["given_up"]));
     findings.extend(says(&said, "rng-01 (used id beyond the queue): told 1 times; then "));
-    // This kernel's message.
-    findings.extend(says(&said, "used id"));
+    // This kernel's message, on its console: the command's summary has the same words for the violation.
+    let message = "used id 0x";
+    findings.extend((!said.output.console.contains(message)).then_some(Finding::NeverSaid(message)));
     verdict(said, findings)
 }
 
