@@ -101,9 +101,24 @@ impl Net {
     }
 
     fn receive(&mut self, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
+        // The position that QEMU is told when it stops the queue counts no buffer that waits for a frame: one that it
+        // starts again gets them all anew.
+        ring.next_available = ring.next_available.wrapping_add(self.waiting());
         while let Some(chain) = ring.pop(memory) {
             self.posted.push_back(chain);
         }
+        let delivered = self.deliver_all(ring, memory);
+        ring.next_available = ring.next_available.wrapping_sub(self.waiting());
+        delivered
+    }
+
+    /// Buffers that were taken from the queue and wait for a frame: no more than the queue holds.
+    fn waiting(&self) -> u16 {
+        u16::try_from(self.posted.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Delivers frames while there are buffers; true when one was delivered.
+    fn deliver_all(&mut self, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
         let mut delivered = false;
         while !self.posted.is_empty() {
             let Some(frame) = self.cable.next() else { break };
@@ -176,5 +191,54 @@ impl Device for Net {
 
     fn cable(&self) -> Option<&Arc<Cable>> {
         Some(&self.cable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gate::Open;
+    use crate::ledger::Ledger;
+    use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+    const DESCRIPTORS: u64 = 0x1000;
+    const AVAILABLE: u64 = 0x2000;
+    const USED: u64 = 0x3000;
+    const BUFFERS: u64 = 0x4000;
+
+    /// A receive queue with `count` buffers of 256 bytes.
+    fn queue(memory: &GuestMemoryMmap, count: u16) -> Ring {
+        for number in 0..count {
+            let mut descriptor = (BUFFERS + 256 * u64::from(number)).to_le_bytes().to_vec();
+            descriptor.extend(256u32.to_le_bytes().into_iter().chain([2, 0, 0, 0]));
+            memory.write_slice(&descriptor, GuestAddress(DESCRIPTORS + 16 * u64::from(number))).unwrap();
+            memory.write_obj(number.to_le(), GuestAddress(AVAILABLE + 4 + 2 * u64::from(number))).unwrap();
+        }
+        memory.write_obj(count.to_le(), GuestAddress(AVAILABLE + 2)).unwrap();
+        Ring { size: 8, descriptors: DESCRIPTORS, available: AVAILABLE, used: USED, ..Ring::default() }
+    }
+
+    /// Entries of the used ring.
+    fn used(memory: &GuestMemoryMmap) -> u16 {
+        u16::from_le(memory.read_obj(GuestAddress(USED + 2)).unwrap())
+    }
+
+    #[test]
+    fn buffers_that_wait_for_a_frame_are_there_again_when_the_queue_starts_anew() {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x8000)]).unwrap();
+        let (ledger, cable) = (Ledger::default(), Cable::new().unwrap());
+        let view = Guarded::new(&memory, &Open, &ledger, RECEIVE);
+        let mut net = Net::new(Arc::clone(&cable), None);
+        let mut ring = queue(&memory, 4);
+        cable.send(vec![1; 60]);
+        assert!(net.serve(RECEIVE, &mut ring, &view));
+        assert_eq!((used(&memory), ring.next_available), (1, 1));
+        net.stopped(RECEIVE, &view);
+        for _ in 0..4 {
+            cable.send(vec![2; 60]);
+        }
+        assert!(net.serve(RECEIVE, &mut ring, &view));
+        // Three buffers are left for four frames.
+        assert_eq!((used(&memory), ring.next_available), (4, 4));
     }
 }
