@@ -7,8 +7,8 @@ use svm_dma::tce::PhbWindow;
 use virtio_pci::pci::config::RtasConfig;
 use virtio_pci::pci::slots::Slots;
 
-/// How often new devices are looked for while the network is served.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the empty slots are polled for new devices while the network is served.
+const SLOT_POLL: Duration = Duration::from_secs(1);
 
 /// The parts of a host bridge that are kept after bring-up.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct HostBridge {
     pub slots: Slots,
 }
 
-/// Logs the devices that appeared behind these bridges since the last look; returns how many there are.
+/// Logs the devices that appeared behind these bridges since the last poll; returns how many there are.
 pub fn name_new(bridges: &mut [HostBridge]) -> u64 {
     let mut count = 0_u64;
     for HostBridge { slots, config, .. } in bridges {
@@ -33,7 +33,7 @@ pub fn name_new(bridges: &mut [HostBridge]) -> u64 {
     count
 }
 
-/// A look for new devices every [`LOOK`].
+/// A poll for new devices every [`SLOT_POLL`].
 #[derive(Debug, Default)]
 pub struct Watch {
     due: u64,
@@ -41,12 +41,12 @@ pub struct Watch {
 
 impl Watch {
     /// [`name_new`] if it is time for it.
-    pub fn look(&mut self, bridges: &mut [HostBridge]) -> u64 {
+    pub fn poll(&mut self, bridges: &mut [HostBridge]) -> u64 {
         let now = Pseries.now();
         if now < self.due {
             return 0;
         }
-        self.due = now.saturating_add(ticks(&Pseries, LOOK));
+        self.due = now.saturating_add(ticks(&Pseries, SLOT_POLL));
         name_new(bridges)
     }
 }

@@ -69,7 +69,7 @@ pub fn serve(options: &Options, devices: &mut Devices, report: &mut Report) -> W
             |_| {},
             |stack, report| {
                 page.answer(stack, disks, dma, report);
-                *appeared = appeared.saturating_add(watch.look(bridges));
+                *appeared = appeared.saturating_add(watch.poll(bridges));
             },
         );
         page.close(card, report);
