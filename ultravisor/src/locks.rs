@@ -12,6 +12,11 @@ const CMPLDI_0: u32 = 0x2820_0000;
 /// `bne`, without its distance and its hint.
 const BNE: u32 = 0x4082_0000;
 const BNE_MASK: u32 = 0xff9f_0003;
+/// `beq .+8`, without its hint: in a long function, it goes around a branch to where the lock is waited for.
+const BEQ_OVER: u32 = 0x4182_0008;
+const BEQ_OVER_MASK: u32 = 0xff9f_ffff;
+/// Most instructions from the comparison to the store: registers may be reloaded there.
+const MOST_BETWEEN: usize = 6;
 /// Longest name.
 const LONGEST: u64 = 64;
 
@@ -23,14 +28,19 @@ pub(super) struct Site(u32);
 #[must_use]
 pub(super) fn find(base: u64, image: &[u8]) -> Vec<(u64, Site)> {
     let words: Vec<u32> = image.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word)).collect();
-    let takes = |found: &[u32]| {
-        found[0] & 0xffe0_ffff == CMPLDI_0
-            && found[1] & BNE_MASK == BNE
-            && found[2] & 0xfc00_07ff == STDCX
-            && found[3] & BNE_MASK == BNE
+    let takes = |at: usize| {
+        words[at] & 0xfc00_07ff == STDCX
+            && words.get(at + 1).is_some_and(|next| next & BNE_MASK == BNE)
+            && (at.saturating_sub(MOST_BETWEEN)..at).any(|start| compares_with_0(&words[start..at]))
     };
-    let sites = words.windows(4).enumerate().filter(|(_, found)| takes(found));
-    sites.map(|(index, found)| (base + 4 * (index as u64 + 4), Site(found[2]))).collect()
+    let sites = (0..words.len()).filter(|at| takes(*at));
+    sites.map(|at| (base + 4 * (at as u64 + 2), Site(words[at]))).collect()
+}
+
+/// Whether these begin with a comparison that leads on only if the word was 0.
+fn compares_with_0(words: &[u32]) -> bool {
+    matches!(words, [compare, branch, ..] if compare & 0xffe0_ffff == CMPLDI_0
+        && (branch & BNE_MASK == BNE || branch & BEQ_OVER_MASK == BEQ_OVER))
 }
 
 /// Whether the vCPU with these registers, which has just passed `site`, took the lock of this name there.
@@ -57,6 +67,14 @@ mod tests {
         let code: [u32; 6] = [0x7ca0_18a8, 0x2825_0000, 0x40c2_0040, 0x7c80_19ad, 0x40c2_fff0, 0x7c20_04ac];
         let image: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
         assert_eq!(find(0x40_0000, &image), [(0x40_0014, Site(0x7c80_19ad))]);
+        // ldarx r4,0,r3; cmpldi r4,0; beq+ .+8; b far; stdcx. r19,0,r3; bne- .-24
+        let code: [u32; 6] = [0x7c80_18a8, 0x2824_0000, 0x41e2_0008, 0x4800_8b70, 0x7e60_19ad, 0x40c2_ffe8];
+        let image: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(find(0x40_0000, &image), [(0x40_0018, Site(0x7e60_19ad))]);
+        // ldarx r3,0,r3; cmpldi r3,0; bne- far; ld r3,496(r1); stdcx. r17,0,r3; bne- .-24
+        let code: [u32; 6] = [0x7c60_18a8, 0x2823_0000, 0x40c2_1288, 0xe861_01f0, 0x7e20_19ad, 0x40c2_ffe8];
+        let image: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(find(0, &image), [(0x18, Site(0x7e20_19ad))]);
         // An addition.
         let code: [u32; 4] = [0x7ca0_18a8, 0x7ca5_3214, 0x7ca0_19ad, 0x40c2_fff4];
         let image: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();

@@ -17,9 +17,6 @@ const POLLS: u32 = 4096;
 /// Most requests per millisecond, more than any machine completes: bounds the work if the clock stands still.
 const REQUESTS_PER_MS: u128 = 2000;
 
-/// Requests of so many bytes are worth a notification each: the device works on the next while this one is copied.
-const LARGE: u32 = 64 << 10;
-
 /// The expected content of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -179,17 +176,10 @@ impl Run {
             }
             let Some(first) = self.wait(disk) else { return Ok(()) };
             self.complete(first)?;
-            while !self.refills()
-                && let Some(next) = disk.poll()
-            {
+            while let Some(next) = disk.poll() {
                 self.complete(next)?;
             }
         }
-    }
-
-    /// Whether a completed request is followed by its successor at once, and not with a batch.
-    fn refills(&self) -> bool {
-        self.work.bytes >= LARGE
     }
 
     /// Submits as many requests as there are buffers and room.
