@@ -1,5 +1,6 @@
 //! Finds the `sc 2` instructions of a kernel.
 
+use std::collections::HashMap;
 use std::fmt;
 
 /// `sc 2`.
@@ -60,9 +61,35 @@ pub(crate) fn addresses(base: u64, offset: u64) -> [(u64, u64); 4] {
     [(moved, base), (offset, 0), (LINEAR | offset, 0), (LINEAR | moved, base)]
 }
 
+/// Places of [`addresses`] that can be forgotten after an ultracall at `pc`. A kernel that makes one in its linear mapping
+/// stays where it is; at the other places there is other code of its own by now, which would be stopped for nothing.
+pub(crate) fn forgotten(places: &HashMap<u64, u64>, pc: u64) -> Vec<u64> {
+    match places.get(&pc) {
+        Some(base) if is_linear(pc) => {
+            places.iter().filter(|(_, other)| *other != base).map(|(at, _)| *at).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_of_a_kernel_that_has_moved_are_forgotten_and_no_others() {
+        let places: HashMap<u64, u64> =
+            [4, 0x104].into_iter().flat_map(|offset| addresses(0x40_0000, offset)).collect();
+        let mut gone = forgotten(&places, LINEAR | 4);
+        gone.sort_unstable();
+        assert_eq!(gone, [0x40_0004, 0x40_0104, LINEAR | 0x40_0004, LINEAR | 0x40_0104]);
+        // In real mode it may still move; a kernel that stays where it was loaded gives up the other places.
+        assert_eq!(forgotten(&places, 4), [0; 0]);
+        let mut gone = forgotten(&places, LINEAR | 0x40_0104);
+        gone.sort_unstable();
+        assert_eq!(gone, [4, 0x104, LINEAR | 4, LINEAR | 0x104]);
+        assert_eq!(forgotten(&places, LINEAR | 8), [0; 0]);
+    }
 
     #[test]
     fn calls_are_found_in_either_byte_order_and_in_no_other() {

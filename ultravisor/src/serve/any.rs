@@ -7,7 +7,7 @@ use crate::call::Number;
 use crate::gdb::Stop;
 use crate::guest::Guest;
 use crate::secure_bit::{self, SecureBit};
-use crate::ultracalls::{SC_2, addresses, offsets};
+use crate::ultracalls::{SC_2, addresses, forgotten, offsets};
 use std::time::Instant;
 
 /// Frames of a back-trace, at most.
@@ -62,6 +62,10 @@ impl Server {
         let msr = self.read(order, self.registers.msr)?;
         if self.word(pc, msr)? == Some(SC_2) {
             self.serve(order, pc.wrapping_add(4), msr, thread, stopped)?;
+            for at in forgotten(&self.ultracalls, pc) {
+                self.ultracalls.remove(&at);
+                self.client.clear_breakpoint(at)?;
+            }
             return Ok(true);
         }
         match self.client.step(thread)? {
