@@ -33,6 +33,7 @@ mod ping;
 pub mod random;
 pub mod requests;
 pub mod service;
+mod services;
 pub mod settings;
 mod sockets;
 pub mod stack;

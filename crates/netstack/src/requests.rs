@@ -1,229 +1,244 @@
-//! A service of one request and one answer for each connection. What a request is, whoever answers says: this module
-//! collects bytes, sends bytes, and keeps both within bounds of size and time.
+//! A service with one request and one response for each connection, as HTTP/1.0 has them. It collects the bytes of a
+//! request and sends those of a response, within limits of size and time. Its owner decides where a request ends.
 
 use super::isn::Ends;
 use super::listeners::{ListenerConfig, Listeners};
+use super::service::Service;
 use super::sockets::Sockets;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 use smoltcp::iface::SocketSet;
 use smoltcp::socket::tcp;
 
-/// Connections served at once; the next one is refused, unless it can displace a slow one.
+/// Most connections served at once. The next one is refused, unless a slow one can be displaced.
 pub const CONNECTIONS: usize = 4;
-/// Sockets for handshakes beyond those.
+/// Additional sockets for handshakes.
 const SPARE: usize = 2;
 /// Bytes that a connection may have waiting in each direction.
 const RECEIVE: usize = 2 * 1024;
 const SEND: usize = 16 * 1024;
-/// How long a request may take to come, from the connection's beginning.
-pub const ASKING: Duration = Duration::from_secs(5);
-/// How long an answer may take to leave, and the connection to end.
-pub const ANSWERING: Duration = Duration::from_secs(10);
-/// A request that has taken this long makes room for another peer when all connections are in use.
+/// Timeout of a request, from the beginning of its connection.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of a response and of the connection's end after it.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// If all connections are in use, a request that is incomplete after this time makes room for another peer.
 const DISPLACED_AFTER: Duration = Duration::from_secs(1);
 
-/// What the service has done.
+/// Counters of the service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestCounters {
     /// Connections accepted.
     pub connections: u64,
     /// Bytes of requests.
     pub received: u64,
-    /// Bytes of answers.
+    /// Bytes of responses.
     pub sent: u64,
-    /// Requests that did not come to their end in time.
+    /// Requests that were longer than the limit, or ended or timed out incomplete.
     pub unfinished: u64,
-    /// Connections that were reset because their answer, or their end, took too long.
+    /// Connections that were reset because their response or their end timed out.
     pub aborted: u64,
     /// Connections that made room for another peer.
     pub displaced: u64,
 }
 
-/// What there is to be answered on a connection.
+/// A request, as the owner of the service gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked<'a> {
-    /// These bytes have come since its beginning: at most as many as the service keeps.
+pub enum Request<'a> {
+    /// All bytes since the beginning of the connection, at most as many as the limit.
     Bytes(&'a [u8]),
-    /// No more will be waited for: the time is over, or the peer has ended its side.
+    /// The request is incomplete and stays so: it timed out, reached the limit, or its peer ended its direction.
     Unfinished,
 }
 
-/// The sockets of the service.
-pub(super) struct Requests {
-    pub counters: RequestCounters,
+/// The sockets of the service and the state of their connections.
+pub struct Requests {
+    counters: RequestCounters,
     port: u16,
-    longest: usize,
-    connections: Listeners,
-    talks: Vec<Talk>,
+    limit: usize,
+    listeners: Listeners,
+    connections: Vec<Connection>,
+    /// Responses were added since the last step.
+    responded: bool,
 }
 
-/// Where a connection is, and since when.
-struct Talk {
+struct Connection {
+    /// Time at which the phase's timeout started.
     since: Duration,
     phase: Phase,
 }
 
 enum Phase {
-    /// There is none.
+    /// No connection.
     None,
-    /// A request is coming; whether there is something new to look at.
-    Asking { bytes: Vec<u8>, new: bool, over: bool },
-    /// An answer is leaving; how much of it has left.
-    Answering { answer: Vec<u8>, sent: usize },
-    /// The answer has left, and the connection ends.
-    Ending,
+    /// Receiving a request. `new`: bytes that the owner has not read; `over`: no more bytes will come.
+    Request { bytes: Vec<u8>, new: bool, over: bool },
+    /// Sending the response, of which `sent` bytes are in the socket's buffer or sent.
+    Response { bytes: Vec<u8>, sent: usize },
+    /// The response is sent, and the connection ends.
+    Closing,
 }
 
-impl Talk {
-    /// When something has to be done although nothing comes.
+impl Connection {
+    const NONE: Self = Self { since: Duration::ZERO, phase: Phase::None };
+
+    /// When the phase times out.
     fn due(&self) -> Option<Duration> {
         match self.phase {
             Phase::None => None,
-            Phase::Asking { .. } => Some(self.since.saturating_add(ASKING)),
-            Phase::Answering { .. } | Phase::Ending => Some(self.since.saturating_add(ANSWERING)),
+            Phase::Request { .. } => Some(self.since.saturating_add(REQUEST_TIMEOUT)),
+            Phase::Response { .. } | Phase::Closing => Some(self.since.saturating_add(RESPONSE_TIMEOUT)),
         }
     }
 }
 
 impl Requests {
-    /// Opens the service; of a request at most `longest` bytes are kept.
-    pub fn new(sockets: &mut Sockets, port: u16, longest: usize) -> Self {
+    /// Opens the service. `limit` is the most bytes of a request.
+    pub fn new(sockets: &mut Sockets, port: u16, limit: usize) -> Self {
         let (most, spare) = (CONNECTIONS, SPARE);
         let config = ListenerConfig { port, most, spare, receive: RECEIVE, send: SEND, nagle: false };
-        let connections = Listeners::new(&mut sockets.tcp, &config);
-        let none = || Talk { since: Duration::ZERO, phase: Phase::None };
-        let talks = (0..CONNECTIONS.saturating_add(SPARE)).map(|_| none()).collect();
-        Self { counters: RequestCounters::default(), port, longest, connections, talks }
+        let listeners = Listeners::new(&mut sockets.tcp, &config);
+        let connections = (0..CONNECTIONS.saturating_add(SPARE)).map(|_| Connection::NONE).collect();
+        let counters = RequestCounters::default();
+        Self { counters, port, limit, listeners, connections, responded: false }
     }
 
-    /// Closes the service.
-    pub fn end(self, sockets: &mut Sockets) {
-        self.connections.end(&mut sockets.tcp);
+    /// Counters of the service.
+    #[must_use]
+    pub fn counters(&self) -> RequestCounters {
+        self.counters
     }
 
-    /// When something has to be done although nothing comes.
-    pub fn due(&self) -> Option<Duration> {
-        self.talks.iter().filter_map(Talk::due).min()
+    /// Calls `respond` for each request with new bytes. `None` waits for more bytes; a response is sent, and then the
+    /// connection ends. `now` is the time since the stack was made.
+    pub fn respond(&mut self, now: Duration, mut respond: impl FnMut(Request<'_>) -> Option<Vec<u8>>) {
+        for connection in &mut self.connections {
+            let Phase::Request { bytes, new, over } = &mut connection.phase else { continue };
+            let mut response = None;
+            if core::mem::take(new) {
+                response = respond(Request::Bytes(bytes));
+            }
+            if response.is_none() && (*over || bytes.len() >= self.limit) {
+                // A connection without a byte gets no response: browsers open connections that they may need later.
+                response = Some(if bytes.is_empty() {
+                    Vec::new()
+                } else {
+                    self.counters.unfinished = self.counters.unfinished.wrapping_add(1);
+                    respond(Request::Unfinished).unwrap_or_default()
+                });
+            }
+            if let Some(bytes) = response {
+                *connection = Connection { since: now, phase: Phase::Response { bytes, sent: 0 } };
+                self.responded = true;
+            }
+        }
     }
+}
 
-    /// Takes what has come and sends what there is to be sent, as far as buffers have room.
-    pub fn step(&mut self, sockets: &mut SocketSet<'static>, now: Duration) {
-        let Self { counters, longest, connections, talks, .. } = self;
-        connections.step(sockets, |index, socket, new| {
-            let Some(talk) = talks.get_mut(index) else { return };
+impl Service for Requests {
+    fn step_tcp(&mut self, sockets: &mut SocketSet<'static>, now: Duration) {
+        let Self { counters, limit, listeners, connections, responded, .. } = self;
+        *responded = false;
+        listeners.step(sockets, |index, socket, new| {
+            let Some(connection) = connections.get_mut(index) else { return };
             if new {
                 counters.connections = counters.connections.wrapping_add(1);
-                let phase = Phase::Asking { bytes: Vec::new(), new: false, over: false };
-                *talk = Talk { since: now, phase };
-            } else if !socket.may_send() && !socket.may_recv() && !is_ending(socket) {
-                talk.phase = Phase::None;
+                let phase = Phase::Request { bytes: Vec::new(), new: false, over: false };
+                *connection = Connection { since: now, phase };
+            } else if !socket.may_send() && !socket.may_recv() && !is_closing(socket) {
+                connection.phase = Phase::None;
             }
-            step_one(talk, socket, *longest, now, counters);
+            step(connection, socket, *limit, now, counters);
         });
     }
 
-    /// Has `answer` look at each connection that has something new; what it answers is sent, and the connection ended.
-    /// True when there is something to be sent.
-    pub fn answer(&mut self, now: Duration, mut answer: impl FnMut(Asked<'_>) -> Option<Vec<u8>>) -> bool {
-        let mut answered = false;
-        for talk in &mut self.talks {
-            let Phase::Asking { bytes, new, over } = &mut talk.phase else { continue };
-            let said = if core::mem::take(new) { answer(Asked::Bytes(bytes)) } else { None };
-            let said = said.or_else(|| {
-                let unfinished = *over || bytes.len() >= self.longest;
-                if bytes.is_empty() {
-                    // Nothing was asked, and nothing is answered: browsers open connections that they may need.
-                    return unfinished.then(Vec::new);
-                }
-                self.counters.unfinished = self.counters.unfinished.wrapping_add(unfinished.into());
-                if unfinished { Some(answer(Asked::Unfinished).unwrap_or_default()) } else { None }
-            });
-            if let Some(said) = said {
-                *talk = Talk { since: now, phase: Phase::Answering { answer: said, sent: 0 } };
-                answered = true;
-            }
-        }
-        answered
-    }
-
-    /// Makes room for a peer that is about to connect.
-    pub fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends, now: Duration) {
-        if asker.local.port() == self.port && self.connections.is_full(sockets) {
-            let slow = |talk: &Talk| {
-                let asking = matches!(talk.phase, Phase::Asking { .. });
-                (asking && now.saturating_sub(talk.since) >= DISPLACED_AFTER).then_some(talk.since)
+    fn make_room(&mut self, sockets: &mut SocketSet<'static>, ends: Ends, now: Duration) {
+        if ends.local.port() == self.port && self.listeners.is_full(sockets) {
+            let slow = |connection: &Connection| {
+                let receiving = matches!(connection.phase, Phase::Request { .. });
+                (receiving && now.saturating_sub(connection.since) >= DISPLACED_AFTER)
+                    .then_some(connection.since)
             };
-            let slow = self.talks.iter().enumerate().filter_map(|(index, talk)| Some((slow(talk)?, index)));
-            if let Some((_, index)) = slow.min() {
-                self.connections.abort(sockets, index);
+            let places = self.connections.iter().enumerate();
+            if let Some((_, index)) = places.filter_map(|(index, at)| Some((slow(at)?, index))).min() {
+                self.listeners.abort(sockets, index);
             }
         }
-        self.connections.make_room(sockets, asker);
-        self.counters.displaced = self.connections.displaced;
+        self.listeners.make_room(sockets, ends);
+        self.counters.displaced = self.listeners.displaced;
     }
 
-    /// Has connections that are over wait for the next peer.
-    pub fn listen(&mut self, sockets: &mut SocketSet<'static>) {
-        self.connections.listen(sockets);
+    fn listen(&mut self, sockets: &mut SocketSet<'static>) {
+        self.listeners.listen(sockets);
+    }
+
+    fn due(&self) -> Option<Duration> {
+        if self.responded {
+            return Some(Duration::ZERO);
+        }
+        self.connections.iter().filter_map(Connection::due).min()
+    }
+
+    fn close(self: Box<Self>, sockets: &mut Sockets) {
+        self.listeners.end(&mut sockets.tcp);
     }
 }
 
-/// Whether our side has ended and the peer has not acknowledged that yet.
-fn is_ending(socket: &tcp::Socket<'_>) -> bool {
+/// Whether our direction has ended and the peer has not acknowledged that yet.
+fn is_closing(socket: &tcp::Socket<'_>) -> bool {
     matches!(socket.state(), tcp::State::LastAck | tcp::State::Closing)
 }
 
-fn step_one(
-    talk: &mut Talk,
+/// Receives and sends what the socket's buffers have and take.
+fn step(
+    connection: &mut Connection,
     socket: &mut tcp::Socket<'static>,
-    longest: usize,
+    limit: usize,
     now: Duration,
     counters: &mut RequestCounters,
 ) {
-    let late = talk.due().is_some_and(|due| due <= now);
-    match &mut talk.phase {
+    let late = connection.due().is_some_and(|due| due <= now);
+    match &mut connection.phase {
         Phase::None => {}
-        Phase::Asking { bytes, new, over } => {
+        Phase::Request { bytes, new, over } => {
             let before = bytes.len();
             // A ring's content comes in two pieces.
             for _ in 0..2 {
-                let room = longest.saturating_sub(bytes.len());
-                let taken = socket.recv(|data| {
-                    let data = data.get(..room.min(data.len())).unwrap_or_default();
-                    bytes.extend_from_slice(data);
+                let room = limit.saturating_sub(bytes.len());
+                let received = socket.recv(|data| {
+                    bytes.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
                     (data.len(), ())
                 });
-                if taken.is_err() {
+                if received.is_err() {
                     break;
                 }
             }
-            let came = bytes.len().saturating_sub(before);
-            counters.received = counters.received.wrapping_add(came as u64);
-            *new |= came > 0;
+            let received = bytes.len().saturating_sub(before);
+            counters.received = counters.received.wrapping_add(received as u64);
+            *new |= received > 0;
             *over |= late || !socket.may_recv();
         }
-        Phase::Answering { .. } | Phase::Ending if late => {
+        Phase::Response { .. } | Phase::Closing if late => {
             counters.aborted = counters.aborted.wrapping_add(1);
             socket.abort();
-            talk.phase = Phase::None;
+            connection.phase = Phase::None;
         }
-        Phase::Answering { answer, sent } => {
-            swallow(socket);
-            let more = socket.send_slice(answer.get(*sent..).unwrap_or_default()).unwrap_or(0);
+        Phase::Response { bytes, sent } => {
+            discard(socket);
+            let more = socket.send_slice(bytes.get(*sent..).unwrap_or_default()).unwrap_or(0);
             *sent = sent.saturating_add(more);
             counters.sent = counters.sent.wrapping_add(more as u64);
-            if *sent >= answer.len() {
+            if *sent >= bytes.len() {
                 socket.close();
-                talk.phase = Phase::Ending;
+                connection.phase = Phase::Closing;
             }
         }
-        Phase::Ending => swallow(socket),
+        Phase::Closing => discard(socket),
     }
 }
 
-/// Throws away what comes after a request, so that a peer that goes on sending reads its answer.
-fn swallow(socket: &mut tcp::Socket<'static>) {
+/// Discards the bytes after a request, so that a peer that goes on sending reads its response.
+fn discard(socket: &mut tcp::Socket<'static>) {
     for _ in 0..2 {
         let _ = socket.recv(|data| (data.len(), ()));
     }

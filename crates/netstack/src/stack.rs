@@ -7,16 +7,16 @@ use super::lease::Dhcp;
 use super::link_state::LinkState;
 use super::phy::{FrameCounters, Phy};
 use super::ping::Pinger;
-use super::requests::{Asked, RequestCounters, Requests};
 use super::service::Service;
+pub use super::services::ServiceId;
+use super::services::Services;
 use super::settings::{Addressing, Settings, SettingsError};
 use super::sockets::Sockets;
 pub use super::stack_error::StackError;
 use super::stack_time::StackTime;
 use crate::random::Generator;
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
+use core::time::Duration;
 use papr::clock::Clock;
 use papr::parts::low_u16;
 use smoltcp::iface::{Config, Interface};
@@ -31,19 +31,30 @@ mod waits;
 /// Most frames received in one [`Stack::poll`].
 const FRAMES_PER_POLL: usize = 64;
 
-/// Counters of the stack and its services.
+/// Counters of the stack and the echo service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames between link and stack.
     pub frames: FrameCounters,
     /// The echo service.
     pub echo: EchoCounters,
-    /// The service of requests, while it is open.
-    pub requests: RequestCounters,
     /// Times that the link came up or went down.
     pub link_changes: u64,
     /// Leases that were refused as unusable.
     pub leases_refused: u64,
+}
+
+/// A service within its stack: see [`Stack::service`].
+#[derive(Debug)]
+pub struct Offered<'a, S, L> {
+    /// The service.
+    pub service: &'a mut S,
+    /// The link below the stack.
+    pub link: &'a mut L,
+    /// Counters of the stack.
+    pub counters: Counters,
+    /// Time of the last step, since the stack was made.
+    pub now: Duration,
 }
 
 /// A host on an IPv4 network. Nothing here waits except where a deadline is given.
@@ -55,8 +66,7 @@ pub struct Stack<L> {
     dhcp: Option<Dhcp>,
     random: Generator,
     echo: Echo,
-    services: Vec<Box<dyn Service>>,
-    requests: Option<Requests>,
+    services: Services,
     pinger: Pinger,
     time: StackTime,
     link_state: LinkState,
@@ -98,8 +108,7 @@ impl<L: Link> Stack<L> {
             dhcp: None,
             random,
             echo: Echo::new(&mut sockets, mtu),
-            services: Vec::new(),
-            requests: None,
+            services: Services::default(),
             pinger,
             sockets,
             time,
@@ -136,16 +145,12 @@ impl<L: Link> Stack<L> {
         self.link_state.up
     }
 
-    /// Counters of the stack and its services.
+    /// Counters of the stack and the echo service.
     #[must_use]
     pub fn counters(&self) -> Counters {
         Counters {
             frames: self.phy.counters,
             echo: self.echo.counters,
-            requests: self
-                .requests
-                .as_ref()
-                .map_or_else(RequestCounters::default, |requests| requests.counters),
             link_changes: self.link_state.changes,
             leases_refused: self.dhcp.as_ref().map_or(0, |dhcp| dhcp.client.refusals),
         }
@@ -162,7 +167,7 @@ impl<L: Link> Stack<L> {
         self.forget_connections();
         self.interface.poll_maintenance(now);
         self.sockets.begin(&mut self.interface, now);
-        if self.requests.as_ref().and_then(Requests::due).is_some_and(|due| due <= self.time.elapsed) {
+        if self.services.due().is_some_and(|due| due <= self.time.elapsed) {
             self.sockets.tcp.change();
         }
         while let Some(kind) = self.phy.next() {
@@ -205,79 +210,47 @@ impl<L: Link> Stack<L> {
     /// Runs the services; true if datagrams have to wait.
     fn serve_sockets(&mut self) -> bool {
         let mut left = false;
+        let (own, now) = (self.phy.settings, self.time.elapsed);
         if self.sockets.udp.is_active() {
-            let own = self.phy.settings.map(|settings| settings.address);
-            left = self.echo.step_udp(&mut self.sockets.udp.set, own, self.time.elapsed);
-            for service in &mut self.services {
-                left |= service.step_udp(&mut self.sockets.udp.set, self.phy.settings, self.time.elapsed);
-            }
+            let address = own.map(|own| own.address);
+            left = self.echo.step_udp(&mut self.sockets.udp.set, address, now);
+            left |= self.services.step_udp(&mut self.sockets.udp.set, own, now);
         }
         if self.sockets.tcp.is_active() {
             self.echo.step_tcp(&mut self.sockets.tcp.set);
-            for service in &mut self.services {
-                service.step_tcp(&mut self.sockets.tcp.set);
-            }
-            if let Some(requests) = &mut self.requests {
-                requests.step(&mut self.sockets.tcp.set, self.time.elapsed);
-            }
+            self.services.step_tcp(&mut self.sockets.tcp.set, now);
         }
         left
     }
 
     /// Makes sure that a new connection finds a listening socket.
     fn make_room(&mut self) {
-        let Some(asker) = self.phy.asked.take() else { return };
-        self.echo.make_room(&mut self.sockets.tcp.set, asker);
-        for service in &mut self.services {
-            service.make_room(&mut self.sockets.tcp.set, asker);
-        }
-        if let Some(requests) = &mut self.requests {
-            requests.make_room(&mut self.sockets.tcp.set, asker, self.time.elapsed);
-        }
+        let Some(ends) = self.phy.asked.take() else { return };
+        self.echo.make_room(&mut self.sockets.tcp.set, ends);
+        self.services.make_room(&mut self.sockets.tcp.set, ends, self.time.elapsed);
     }
 
     /// Makes sockets of ended connections listen again.
     fn listen(&mut self) {
         self.echo.listen(&mut self.sockets.tcp.set);
-        for service in &mut self.services {
-            service.listen(&mut self.sockets.tcp.set);
-        }
-        if let Some(requests) = &mut self.requests {
-            requests.listen(&mut self.sockets.tcp.set);
-        }
+        self.services.listen(&mut self.sockets.tcp.set);
     }
 
     /// Adds a service to the echo service. `open` makes its sockets.
-    pub fn offer<S: Service + 'static>(&mut self, open: impl FnOnce(&mut Sockets) -> S) {
-        self.services.push(Box::new(open(&mut self.sockets)));
+    pub fn offer<S: Service>(&mut self, open: impl FnOnce(&mut Sockets) -> S) -> ServiceId<S> {
+        self.services.add(open(&mut self.sockets))
     }
 
-    /// Closes every service that was added.
-    pub fn close_services(&mut self) {
-        for service in self.services.drain(..) {
-            service.close(&mut self.sockets);
-        }
+    /// A service that was added, with the link below the stack; `None` if another stack has it.
+    pub fn service<S: Service>(&mut self, id: &ServiceId<S>) -> Option<Offered<'_, S, L>> {
+        let (counters, now) = (self.counters(), self.time.elapsed);
+        let service = self.services.get(id)?;
+        Some(Offered { service, link: &mut self.phy.link, counters, now })
     }
 
-    /// Opens the service of requests on a port, of which at most so many bytes each are kept, or closes it.
-    /// [`Self::answer`] has to be called after each step while it is open.
-    pub fn offer_requests(&mut self, port_and_longest: Option<(u16, usize)>) {
-        if let Some(requests) = self.requests.take() {
-            requests.end(&mut self.sockets);
-        }
-        self.requests =
-            port_and_longest.map(|(port, longest)| Requests::new(&mut self.sockets, port, longest));
-    }
-
-    /// Has `answer` look at what has come for the service of requests: `None` waits for more of it, anything else is
-    /// sent, and then the connection ends. The link is the one below the stack.
-    pub fn answer(&mut self, mut answer: impl FnMut(&mut L, &Counters, Asked<'_>) -> Option<Vec<u8>>) {
-        let counters = self.counters();
-        let Some(requests) = &mut self.requests else { return };
-        let link = &mut self.phy.link;
-        if requests.answer(self.time.elapsed, |asked| answer(link, &counters, asked)) {
-            self.sockets.tcp.change();
-        }
+    /// Closes a service that was added.
+    pub fn close<S: Service>(&mut self, id: ServiceId<S>) {
+        self.services.close(&id, &mut self.sockets);
     }
 
     /// Runs the DHCP client, and applies its leases.

@@ -2,14 +2,12 @@
 //! only during a measurement.
 
 use alloc::boxed::Box;
-use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::time::Duration;
 use netstack::echo::ECHO_PORT;
 use netstack::service::{Ends, ListenerConfig, Listeners, Service, Sockets, UdpQueue};
 use netstack::settings::Settings;
-use netstack::stack::Stack;
+use netstack::stack::{ServiceId, Stack};
 use papr::parts::low_u8;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::{tcp, udp};
@@ -57,16 +55,14 @@ pub struct OneWayCounters {
     pub unanswered: u64,
 }
 
-/// Opens both services. The counters are kept up to date until [`Stack::close_services`].
-pub fn offer<L: Link>(stack: &mut Stack<L>) -> Rc<Cell<OneWayCounters>> {
-    let counters = Rc::default();
-    stack.offer(|sockets| OneWay::new(sockets, Rc::clone(&counters)));
-    counters
+/// Opens both services.
+pub fn offer<L: Link>(stack: &mut Stack<L>) -> ServiceId<OneWay> {
+    stack.offer(OneWay::new)
 }
 
 /// The sockets of both services.
-struct OneWay {
-    counters: Rc<Cell<OneWayCounters>>,
+pub struct OneWay {
+    counters: OneWayCounters,
     udp_sink: SocketHandle,
     udp_source: SocketHandle,
     queue: UdpQueue,
@@ -79,7 +75,7 @@ struct OneWay {
 }
 
 impl OneWay {
-    fn new(sockets: &mut Sockets, counters: Rc<Cell<OneWayCounters>>) -> Self {
+    fn new(sockets: &mut Sockets) -> Self {
         let mut datagrams = |port| {
             let buffer = || {
                 let records = alloc::vec![udp::PacketMetadata::EMPTY; DATAGRAMS];
@@ -99,8 +95,14 @@ impl OneWay {
         let sources = stream(SOURCE_PORT, OTHER_WAY, STREAM);
         let at = alloc::vec![0; CONNECTIONS.saturating_add(SPARE)];
         let pattern = (0..PERIOD).map(pattern_byte).cycle().take(PERIOD.saturating_mul(4)).collect();
-        let queue = UdpQueue::default();
+        let (counters, queue) = (OneWayCounters::default(), UdpQueue::default());
         Self { counters, udp_sink, udp_source, queue, sinks, sources, at, pattern }
+    }
+
+    /// Traffic so far.
+    #[must_use]
+    pub fn counters(&self) -> OneWayCounters {
+        self.counters
     }
 
     /// Sends one datagram for each that came from the machine's own network: a forged sender elsewhere would get more
@@ -118,17 +120,17 @@ impl OneWay {
             let Ok((_, mut to)) = socket.recv() else { return };
             let IpAddress::Ipv4(asker) = to.endpoint.addr;
             let Some(own) = own.filter(|own| own.is_local(asker)) else {
-                count(&self.counters, |counters| add(&mut counters.unanswered, 1));
+                add(&mut self.counters.unanswered, 1);
                 continue;
             };
             to.local_address = to.local_address.filter(|&at| at == IpAddress::Ipv4(own.address));
             let service = [ECHO_PORT, SOURCE_PORT].contains(&to.endpoint.port);
             let data = self.pattern.get(..DATAGRAM).unwrap_or_default();
             if service || socket.send_slice(data, to).is_err() {
-                count(&self.counters, |counters| add(&mut counters.unanswered, 1));
+                add(&mut self.counters.unanswered, 1);
             } else {
                 self.queue.enqueued(DATAGRAM, now);
-                count(&self.counters, |counters| add(&mut counters.sent_datagrams, 1));
+                add(&mut self.counters.sent_datagrams, 1);
             }
         }
     }
@@ -144,16 +146,16 @@ impl Service for OneWay {
             }
             discarded = discarded.wrapping_add(1);
         }
-        count(&self.counters, |counters| add(&mut counters.discarded_datagrams, discarded));
+        add(&mut self.counters.discarded_datagrams, discarded);
         let more = socket.can_recv();
         let socket = sockets.get_mut(self.udp_source);
         self.answer(socket, own, now);
         more || socket.can_recv()
     }
 
-    fn make_room(&mut self, sockets: &mut SocketSet<'static>, asker: Ends) {
-        self.sinks.make_room(sockets, asker);
-        self.sources.make_room(sockets, asker);
+    fn make_room(&mut self, sockets: &mut SocketSet<'static>, ends: Ends, _now: Duration) {
+        self.sinks.make_room(sockets, ends);
+        self.sources.make_room(sockets, ends);
     }
 
     fn listen(&mut self, sockets: &mut SocketSet<'static>) {
@@ -161,13 +163,12 @@ impl Service for OneWay {
         self.sources.listen(sockets);
     }
 
-    fn step_tcp(&mut self, sockets: &mut SocketSet<'static>) {
+    fn step_tcp(&mut self, sockets: &mut SocketSet<'static>, _now: Duration) {
         let Self { sinks, sources, at, pattern, counters, .. } = self;
-        let (mut discarded, mut sent_bytes) = (0, 0);
-        sinks.step(sockets, |_, socket, _| add(&mut discarded, swallow(socket)));
+        sinks.step(sockets, |_, socket, _| add(&mut counters.discarded_bytes, discard(socket)));
         sources.step(sockets, |index, socket, new| {
             // A source ignores received bytes.
-            swallow(socket);
+            discard(socket);
             let Some(at) = at.get_mut(index) else { return };
             if new {
                 *at = 0;
@@ -178,12 +179,8 @@ impl Service for OneWay {
                     break;
                 }
                 *at = at.saturating_add(sent).checked_rem(PERIOD).unwrap_or(0);
-                add(&mut sent_bytes, sent);
+                add(&mut counters.sent_bytes, sent);
             }
-        });
-        count(counters, |counters| {
-            counters.discarded_bytes = counters.discarded_bytes.wrapping_add(discarded);
-            counters.sent_bytes = counters.sent_bytes.wrapping_add(sent_bytes);
         });
     }
 
@@ -211,14 +208,8 @@ fn add(counter: &mut u64, more: usize) {
     *counter = counter.wrapping_add(more as u64);
 }
 
-fn count(counters: &Cell<OneWayCounters>, change: impl FnOnce(&mut OneWayCounters)) {
-    let mut now = counters.get();
-    change(&mut now);
-    counters.set(now);
-}
-
 /// Discards received bytes, and closes after the peer has.
-fn swallow(socket: &mut tcp::Socket<'static>) -> usize {
+fn discard(socket: &mut tcp::Socket<'static>) -> usize {
     let mut bytes: usize = 0;
     // A ring's content comes in two pieces.
     for _ in 0..2 {

@@ -8,8 +8,8 @@ use crate::platform::{interrupts, logger};
 use crate::report::Report;
 use alloc::vec::Vec;
 use core::time::Duration;
-use netstack::requests::Asked;
-use netstack::stack::Counters;
+use netstack::requests::{Request, RequestCounters, Requests};
+use netstack::stack::{Counters, ServiceId};
 use papr::clock::duration;
 use postern_core::cmdline::Options;
 use postern_core::facts::{boot, card as facts};
@@ -23,10 +23,10 @@ use virtio_pci::net::driver::NetDriver;
 /// TCP port of the page.
 const PORT: u16 = 80;
 
-/// The status page of one card, while it is served; `on` is false if there is none.
+/// The status page of one card; `service` is `None` while it is off.
 pub struct Page {
     number: usize,
-    on: bool,
+    service: Option<ServiceId<Requests>>,
     answered: u64,
     refused: u64,
 }
@@ -36,9 +36,9 @@ impl Page {
     pub fn open(options: &Options, secure: bool, card: &mut Card, report: &mut Report) -> Self {
         // The page shows no more than the console. A secure guest shows even that only if the command line asks for it.
         let on = options.http.unwrap_or(!secure);
-        card.stack.offer_requests(on.then_some((PORT, MAX_HEAD)));
+        let service = on.then(|| card.stack.offer(|sockets| Requests::new(sockets, PORT, MAX_HEAD)));
         report.fact_now(facts::PAGE.at(card.number), if on { "on" } else { "off" });
-        Self { number: card.number, on, answered: 0, refused: 0 }
+        Self { number: card.number, service, answered: 0, refused: 0 }
     }
 
     /// Answers the requests that have arrived.
@@ -49,25 +49,25 @@ impl Page {
         dma: &DmaSystem<Pseries>,
         report: &Report,
     ) {
-        let Self { number, on, answered, refused } = self;
-        if !*on {
-            return;
-        }
-        stack.answer(|link, counters, asked| {
-            let parsed = match asked {
-                Asked::Bytes(bytes) => parse(bytes),
-                Asked::Unfinished => Parsed::Refused { refusal: Refusal::Unfinished, body: true },
+        let Self { number, service, answered, refused } = self;
+        let Some(offered) = service.as_ref().and_then(|id| stack.service(id)) else { return };
+        let requests = offered.service.counters();
+        offered.service.respond(offered.now, |request| {
+            let parsed = match request {
+                Request::Bytes(bytes) => parse(bytes),
+                Request::Unfinished => Parsed::Refused { refusal: Refusal::Unfinished, body: true },
             };
-            let answer = match parsed {
+            let response = match parsed {
                 Parsed::Incomplete => return None,
                 Parsed::Asked(request) => {
                     *answered = answered.wrapping_add(1);
                     let rows = Rows {
                         disks,
                         dma,
-                        link,
+                        link: offered.link,
                         number: *number,
-                        counters,
+                        counters: &offered.counters,
+                        requests,
                         answered: *answered,
                         refused: *refused,
                     };
@@ -78,18 +78,19 @@ impl Page {
                     refuse(refusal, body)
                 }
             };
-            Some(answer.into_bytes())
+            Some(response.into_bytes())
         });
     }
 
     /// Closes the page and states its counters.
     pub fn close(self, card: &mut Card, report: &mut Report) {
-        if self.on {
-            let displaced = card.stack.counters().requests.displaced;
-            card.stack.offer_requests(None);
-            report.fact(facts::PAGE_DISPLACED.at(self.number), displaced);
-            report.fact(facts::PAGE_ANSWERED.at(self.number), self.answered);
-            report.fact(facts::PAGE_REFUSED.at(self.number), self.refused);
+        let Self { number, service, answered, refused } = self;
+        if let Some(service) = service {
+            let requests = card.stack.service(&service).map(|offered| offered.service.counters());
+            card.stack.close(service);
+            report.fact(facts::PAGE_DISPLACED.at(number), requests.unwrap_or_default().displaced);
+            report.fact(facts::PAGE_ANSWERED.at(number), answered);
+            report.fact(facts::PAGE_REFUSED.at(number), refused);
         }
     }
 }
@@ -101,6 +102,7 @@ struct Rows<'a> {
     link: &'a NetDriver<Pseries, Pseries>,
     number: usize,
     counters: &'a Counters,
+    requests: RequestCounters,
     answered: u64,
     refused: u64,
 }
@@ -136,8 +138,8 @@ fn arrivals(line: Option<&IrqSource>) -> Row {
 }
 
 impl Rows<'_> {
-    /// Calls `look` with all counters and facts.
-    fn show<T>(&self, report: &Report, look: impl FnOnce(&Status<'_>) -> T) -> T {
+    /// Calls `show` with all counters and facts.
+    fn show<T>(&self, report: &Report, show: impl FnOnce(&Status<'_>) -> T) -> T {
         let stated: Vec<_> = report.stated().collect();
         let facts: Vec<Fact<'_>> = stated.iter().map(|(key, value)| Fact { key, value }).collect();
         let mode = boot::MODE.into();
@@ -165,7 +167,7 @@ impl Rows<'_> {
         groups.extend(interrupts.as_ref().map(|rows| topic("Interrupts", rows)));
         groups.push(topic("Calls and time", &calls));
         let version = env!("CARGO_PKG_VERSION");
-        look(&Status { image, version, mode, up, groups: &groups, facts: &facts })
+        show(&Status { image, version, mode, up, groups: &groups, facts: &facts })
     }
 
     fn pool(&self) -> Option<Vec<Row>> {
@@ -203,7 +205,8 @@ impl Rows<'_> {
     }
 
     fn served(&self) -> Vec<Row> {
-        let Counters { frames, echo, requests, .. } = *self.counters;
+        let Counters { frames, echo, .. } = *self.counters;
+        let requests = self.requests;
         alloc::vec![
             counter("postern_pings_total", "pings answered", frames.echo_requests),
             counter("postern_echo_datagrams_total", "datagrams echoed", echo.datagrams),
@@ -246,7 +249,7 @@ fn interrupt_rows() -> Option<[Row; 6]> {
         counter("postern_unknown_interrupts_total", "of unknown sources", seen.unknown),
         counter("postern_masked_interrupts_total", "of masked sources", seen.masked),
         counter("postern_interrupt_storms_total", "storms", seen.storms),
-        counter("postern_spurious_interrupts_total", "looks that found none", seen.spurious),
+        counter("postern_spurious_interrupts_total", "without a source", seen.spurious),
     ])
 }
 

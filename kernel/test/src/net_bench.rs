@@ -39,8 +39,9 @@ pub fn bench(step: Step, options: &Options, devices: &mut Devices, report: &mut 
     };
     let served = serve_and(options, card, report, mark, |_, _| {});
     ended(&mut work, &label, served);
-    card.stack.close_services();
-    report.fact(DISCARDED.at(card.number), one_way.get().discarded_datagrams);
+    let traffic = card.stack.service(&one_way).map(|offered| offered.service.counters());
+    card.stack.close(one_way);
+    report.fact(DISCARDED.at(card.number), traffic.unwrap_or_default().discarded_datagrams);
     work
 }
 

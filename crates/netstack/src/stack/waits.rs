@@ -5,7 +5,6 @@ use crate::dhcp::{self, LeaseError};
 use crate::lease::Dhcp;
 use crate::link_state::LINK_POLL;
 use crate::ping::{self, Question};
-use crate::requests::Requests;
 use crate::settings::{Addressing, Settings};
 use crate::stack::Counters;
 use crate::stack_error::StackError;
@@ -146,7 +145,7 @@ impl<L: Link> Stack<L> {
             Duration::from_micros(u64::try_from(micros).unwrap_or(0))
         });
         let asks = self.dhcp.as_ref().map_or(self.link_state.next_poll, |dhcp| dhcp.client.due());
-        let ends = self.requests.as_ref().and_then(Requests::due).unwrap_or(Duration::MAX);
+        let ends = self.services.due().unwrap_or(Duration::MAX);
         let due = due.min(self.link_state.next_poll.min(asks).min(ends).saturating_sub(self.time.elapsed));
         if due.is_zero() {
             return deadline.expired(clock);

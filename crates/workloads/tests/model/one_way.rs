@@ -1,22 +1,25 @@
 //! The services of ports 9 and 19.
 
-use core::cell::Cell;
+use netstack::stack::ServiceId;
 use smoltcp::socket::tcp;
 use smoltcp::wire::IpAddress;
-use std::rc::Rc;
 use testkit::frames::udp;
 use testkit::network::{Bench, SECOND, configured};
 use testkit::peer::{PEER_IP, STACK_IP};
 use testkit::wire::TestLink;
-use workloads::one_way::{self, DATAGRAM, DISCARD_PORT, OneWayCounters, SOURCE_PORT, pattern_byte};
+use workloads::one_way::{self, DATAGRAM, DISCARD_PORT, OneWay, OneWayCounters, SOURCE_PORT, pattern_byte};
 
 const SOURCE: (IpAddress, u16) = (IpAddress::Ipv4(STACK_IP), SOURCE_PORT);
 const SINK: (IpAddress, u16) = (IpAddress::Ipv4(STACK_IP), DISCARD_PORT);
 
-fn open() -> (Bench<TestLink>, Rc<Cell<OneWayCounters>>) {
+fn open() -> (Bench<TestLink>, ServiceId<OneWay>) {
     let mut b = configured();
-    let counters = one_way::offer(&mut b.stack);
-    (b, counters)
+    let service = one_way::offer(&mut b.stack);
+    (b, service)
+}
+
+fn counters(b: &mut Bench<TestLink>, service: &ServiceId<OneWay>) -> OneWayCounters {
+    b.stack.service(service).unwrap().service.counters()
 }
 
 #[test]
@@ -29,7 +32,7 @@ fn the_pattern_is_that_of_rfc_864() {
 
 #[test]
 fn a_stream_is_thrown_away_to_its_end_and_the_end_is_answered() {
-    let (mut b, counters) = open();
+    let (mut b, service) = open();
     for round in 1..=3 {
         let handle = b.peer.borrow_mut().connect_to(DISCARD_PORT, 40000 + round);
         let mut sent = 0;
@@ -46,7 +49,7 @@ fn a_stream_is_thrown_away_to_its_end_and_the_end_is_answered() {
             sent == 1 << 20 && !socket.may_recv()
         });
         assert!(done, "{sent}");
-        assert_eq!(counters.get().discarded_bytes, u64::from(round) << 20);
+        assert_eq!(counters(&mut b, &service).discarded_bytes, u64::from(round) << 20);
     }
 }
 
@@ -86,18 +89,18 @@ fn a_source_sends_its_pattern_until_the_peer_closes_and_one_without_a_reader_hol
 
 #[test]
 fn datagrams_to_the_sink_are_counted_and_get_no_answer() {
-    let (mut b, counters) = open();
+    let (mut b, service) = open();
     let handle = b.peer.borrow_mut().udp(5000);
     for _ in 0..50 {
         b.peer.borrow_mut().udp_socket(handle).send_slice(&[1; 1400], SINK).unwrap();
     }
     assert!(!b.until(1, |peer| peer.udp_socket(handle).can_recv()));
-    assert_eq!(counters.get().discarded_datagrams, 50);
+    assert_eq!(counters(&mut b, &service).discarded_datagrams, 50);
 }
 
 #[test]
 fn a_datagram_to_the_source_gets_one_back_unless_a_service_or_a_stranger_asks() {
-    let (mut b, counters) = open();
+    let (mut b, service) = open();
     let handle = b.peer.borrow_mut().udp(5000);
     for _ in 0..50 {
         b.peer.borrow_mut().udp_socket(handle).send_slice(&[1], SOURCE).unwrap();
@@ -116,23 +119,24 @@ fn a_datagram_to_the_source_gets_one_back_unless_a_service_or_a_stranger_asks() 
         b.peer.borrow_mut().udp_socket(service).send_slice(&[1], SOURCE).unwrap();
         assert!(!b.until(1, |peer| peer.udp_socket(service).can_recv()), "{port}");
     }
-    assert_eq!(counters.get().unanswered, 2);
+    assert_eq!(counters(&mut b, &service).unanswered, 2);
     // The gateway would carry an answer to anybody; it is asked for none.
     let forged = udp([192, 0, 2, 9].into(), STACK_IP, (5000, SOURCE_PORT), b"?");
     b.wire.borrow_mut().to_stack.push_back(forged);
     b.until(1, |_| false);
-    let one_way = counters.get();
+    let one_way = counters(&mut b, &service);
     assert_eq!((one_way.sent_datagrams, one_way.unanswered), (50, 3));
 }
 
 #[test]
 fn nobody_is_served_before_the_services_open_nor_after_they_close() {
     let mut b = configured();
+    let mut service = None;
     for (round, open) in [(0, false), (1, true), (2, false)] {
-        if open {
-            one_way::offer(&mut b.stack);
-        } else {
-            b.stack.close_services();
+        match service.take() {
+            None if open => service = Some(one_way::offer(&mut b.stack)),
+            None => {}
+            Some(service) => b.stack.close(service),
         }
         for port in [DISCARD_PORT, SOURCE_PORT] {
             let handle = b.peer.borrow_mut().connect_to(port, 40000 + round * 100 + port);
