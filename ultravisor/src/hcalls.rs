@@ -42,6 +42,17 @@ pub struct Listed {
     pub hands: Hands,
 }
 
+impl Listed {
+    /// Of these arguments, the address of the buffer that the host gets.
+    #[must_use]
+    pub fn buffer(&self, arguments: &[u64]) -> Option<u64> {
+        match self.hands {
+            Hands::Buffer { address, .. } | Hands::Vpa(address) => arguments.get(address).copied(),
+            _ => None,
+        }
+    }
+}
+
 const fn values(number: u64, name: &'static str) -> Listed {
     Listed { number, name, hands: Hands::Values }
 }

@@ -7,6 +7,7 @@ use super::image::Fields;
 /// The four top bits of an effective address, which select the mapping.
 const MAPPING: u64 = 0xf000_0000_0000_0000;
 const SYMBOL_TABLE: u64 = 2;
+const OBJECT: u64 = 1;
 const FUNCTION: u64 = 2;
 /// The type of a symbol from assembly without a type directive.
 const NO_TYPE: u64 = 0;
@@ -50,7 +51,16 @@ impl Symbols {
     }
 }
 
-fn parse(file: &[u8]) -> Option<Symbols> {
+/// An entry of a file's symbol table.
+struct Entry {
+    kind: u64,
+    section: u64,
+    name: String,
+    value: u64,
+    size: u64,
+}
+
+fn entries(file: &[u8]) -> Option<Vec<Entry>> {
     let fields = Fields { file, little: file.get(5) == Some(&1) };
     let number = |at: u64, size: u64| fields.number(at, size).ok();
     let (table, size, count) = (number(40, 8)?, number(58, 2)?, number(60, 2)?);
@@ -59,23 +69,40 @@ fn parse(file: &[u8]) -> Option<Symbols> {
     let names = header(number(section + 40, 4)?)?;
     let names = file.get(usize::try_from(number(names + 24, 8)?).ok()?..)?;
     let (start, bytes) = (number(section + 24, 8)?, number(section + 32, 8)?);
-    let mut functions: Vec<Function> = (start..start.checked_add(bytes)?)
-        .step_by(24)
-        .filter(|at| number(at + 4, 1).is_some_and(|info| [FUNCTION, NO_TYPE].contains(&(info & 15))))
-        .filter(|at| number(at + 6, 2).is_some_and(|section| (1..NO_SECTION).contains(&section)))
-        .filter_map(|at| {
-            let name = names.get(usize::try_from(number(at, 4)?).ok()?..)?;
-            let name = name.split(|byte| *byte == 0).next()?;
-            let name = String::from_utf8_lossy(name).into_owned();
-            Some(Function { start: number(at + 8, 8)? & !MAPPING, size: number(at + 16, 8)?, name })
+    let entry = |at: u64| {
+        let name = names.get(usize::try_from(number(at, 4)?).ok()?..)?;
+        let name = name.split(|byte| *byte == 0).next()?;
+        Some(Entry {
+            kind: number(at + 4, 1)? & 15,
+            section: number(at + 6, 2)?,
+            name: String::from_utf8_lossy(name).into_owned(),
+            value: number(at + 8, 8)?,
+            size: number(at + 16, 8)?,
         })
+    };
+    Some((start..start.checked_add(bytes)?).step_by(24).filter_map(entry).collect())
+}
+
+/// Bytes of a variable, by its name in an ELF file's symbol table.
+#[must_use]
+pub fn object_bytes(file: &[u8], name: &str) -> Option<u64> {
+    let found = entries(file)?.into_iter().find(|entry| entry.kind == OBJECT && entry.name == name)?;
+    Some(found.size)
+}
+
+fn parse(file: &[u8]) -> Option<Symbols> {
+    let mut functions: Vec<Function> = entries(file)?
+        .into_iter()
+        .filter(|entry| [FUNCTION, NO_TYPE].contains(&entry.kind))
+        .filter(|entry| (1..NO_SECTION).contains(&entry.section))
+        .map(|Entry { name, value, size, .. }| Function { start: value & !MAPPING, size, name })
         .collect();
     functions.sort();
     Some(Symbols(functions))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     #[test]
@@ -100,5 +127,47 @@ mod tests {
     #[test]
     fn a_file_without_symbols_has_no_names() {
         assert!(parse(b"\x7fELF").is_none());
+        assert_eq!(object_bytes(b"\x7fELF", "zeros"), None);
+    }
+
+    /// An ELF file of two sections: symbols, each with name, type and size, and their names.
+    pub(crate) fn file(little: bool, symbols: &[(&str, u64, u64)]) -> Vec<u8> {
+        let names: Vec<u8> = symbols.iter().flat_map(|(name, ..)| [name.as_bytes(), &[0]].concat()).collect();
+        let (table, text) = (64 + 2 * 64, 64 + 2 * 64 + 24 * symbols.len());
+        let mut file = vec![0; text];
+        file[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, if little { 1 } else { 2 }, 1]);
+        let mut put = |at: usize, size: usize, value: u64| {
+            let bytes = &mut file[at..at + size];
+            bytes.copy_from_slice(&value.to_be_bytes()[8 - size..]);
+            if little {
+                bytes.reverse();
+            }
+        };
+        let bytes = 24 * symbols.len() as u64;
+        let header = [(40, 8, 64), (58, 2, 64), (60, 2, 2), (64 + 4, 4, 2), (64 + 24, 8, table as u64)];
+        let sections = [(64 + 32, 8, bytes), (64 + 40, 4, 1), (128 + 4, 4, 3), (128 + 24, 8, text as u64)];
+        for (at, size, value) in header.into_iter().chain(sections) {
+            put(at, size, value);
+        }
+        let mut name = 0;
+        for (at, (text, kind, size)) in (table..).step_by(24).zip(symbols) {
+            for (at, bytes, value) in [(at, 4, name), (at + 4, 1, *kind), (at + 6, 2, 1), (at + 16, 8, *size)]
+            {
+                put(at, bytes, value);
+            }
+            name += text.len() as u64 + 1;
+        }
+        file.extend(names);
+        file
+    }
+
+    #[test]
+    fn a_variables_size_is_found_by_its_name_in_either_byte_order() {
+        for little in [true, false] {
+            let file = file(little, &[("run", FUNCTION, 8), ("zeros", OBJECT, 0x1000), ("zero", OBJECT, 1)]);
+            assert_eq!(object_bytes(&file, "zeros"), Some(0x1000));
+            assert_eq!((object_bytes(&file, "run"), object_bytes(&file, "zer")), (None, None));
+            assert_eq!(parse(&file).expect("symbols").name(4, 0), "run+0x4");
+        }
     }
 }

@@ -9,5 +9,6 @@ pub mod qemu;
 pub mod run;
 pub mod servers;
 pub mod settings;
+pub mod small_pages;
 pub mod stand_in;
 pub mod summary;

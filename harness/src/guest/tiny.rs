@@ -1,4 +1,4 @@
-//! The smallest secure guest, in either byte order: it makes UV_ESM and hypercalls of a test's choice. Postern's kernel
+//! The smallest secure guest, in either byte order: it makes UV_ESM and calls of a test's choice. Postern's kernel
 //! makes no wrong calls, so tests of the observers need a guest that does.
 //!
 //! Source of the words: Power ISA 3.1, Book I (encodings); the change of byte order is that of Linux's `FIXUP_ENDIAN`.
@@ -87,13 +87,14 @@ fn code(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u32> {
     words.push(MTLR_R0);
     for call in calls {
         words.extend((3..).zip(call).flat_map(|(register, value)| load(register, *value)));
-        words.push(SC_1);
+        let ultracall = call.first().is_some_and(|number| number >> 8 == UV_ESM >> 8);
+        words.push(if ultracall { SC_2 } else { SC_1 });
     }
     words.extend(&end);
     words
 }
 
-/// Its ELF file. Each call is r3 and the following registers, each below 2 GiB.
+/// Its ELF file. Each call, a hypercall or an ultracall by its number, is r3 and the following registers, each below 2 GiB.
 #[must_use]
 pub fn elf(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u8> {
     let word = |word: &u32| if little { word.to_le_bytes() } else { word.to_be_bytes() };

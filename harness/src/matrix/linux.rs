@@ -6,8 +6,8 @@ use crate::matrix::runner::Test;
 use std::path::Path;
 use std::process::Command;
 
-/// The kernel that `make linux` builds.
-const KERNEL: &str = "build/linux/vmlinux";
+/// Folder of the kernel that `make linux` builds. With `CONFIG=` the option is appended.
+const FOLDER: &str = "build/linux";
 const SCRIPT: &str = "scripts/linux.sh";
 /// The program in that Linux which starts another kernel, and the kernel that it starts.
 const KEXEC: &str = "build/linux/kexec";
@@ -124,6 +124,22 @@ pub fn tests() -> Vec<Test> {
                 ],
             },
         ),
+        // Its numbers are of 4 KiB pages, so none of what it means to share is shared. QEMU's devices work all the same.
+        test_of(
+            "PPC_4K_PAGES=y",
+            "small-pages",
+            Boot {
+                environment: &[("APPEND", "svm=on swiotlb=force"), ("MACHINE", "x-vof=on")],
+                status: FOUND,
+                said: &[
+                    "linux: svm=1",
+                    "was built with CONFIG_PPC_4K_PAGES and counts pages of 4 KiB",
+                    " accesses, 0 of them to shared memory",
+                    "FOUND: UV_SHARE_PAGE of 0x4000 frames from ",
+                    "FOUND: H_REGISTER_VPA hands over private memory",
+                ],
+            },
+        ),
         test(
             "debian",
             Boot {
@@ -137,9 +153,18 @@ pub fn tests() -> Vec<Test> {
 
 /// A test that is skipped without the kernels that it needs.
 fn test(name: &str, boot: Boot) -> Test {
+    test_of("", name, boot)
+}
+
+/// A test of the kernel that `make linux CONFIG=` builds with this option.
+fn test_of(config: &'static str, name: &str, boot: Boot) -> Test {
     Test::new(format!("linux/{name}"), move |context: &Context| {
-        if !Path::new(KERNEL).exists() {
-            let why = format!("no {KERNEL}; `make linux` builds it, in about ten minutes");
+        let (folder, make) = match config {
+            "" => (FOLDER.to_owned(), "make linux".to_owned()),
+            option => (format!("{FOLDER}-{option}"), format!("make linux CONFIG={option}")),
+        };
+        if !Path::new(&folder).join("vmlinux").exists() {
+            let why = format!("no {folder}/vmlinux; `{make}` builds it, in about ten minutes");
             return Err(Finding::Skipped(why).into());
         }
         if boot.environment.contains(&("KERNEL", DEBIAN)) && !Path::new(DEBIAN).exists() {
@@ -149,7 +174,11 @@ fn test(name: &str, boot: Boot) -> Test {
         if boot.environment.contains(&("KEXEC", IMAGE)) && !Path::new(KEXEC).exists() {
             return Err(Finding::Skipped(format!("no {KEXEC}; `make linux` builds it")).into());
         }
-        let run = Command::new(SCRIPT).envs(boot.environment.to_vec()).env("QEMU", &context.qemu).output();
+        let run = Command::new(SCRIPT)
+            .arg(&folder)
+            .envs(boot.environment.to_vec())
+            .env("QEMU", &context.qemu)
+            .output();
         let run = run.map_err(|error| Finding::File(SCRIPT.into(), error))?;
         let output = String::from_utf8_lossy(&run.stdout);
         let mut findings = Vec::new();

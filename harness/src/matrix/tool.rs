@@ -43,6 +43,7 @@ pub fn tests() -> Vec<Test> {
     });
     let others = [
         Test::new("tool/live-hcalls", live),
+        Test::new("tool/small-pages", small_pages),
         Test::new("tool/devices/named", named),
         Test::new("tool/devices/refusing", refusing),
         Test::new("tool/devices/private-buffers-are-refused", private_buffers),
@@ -257,6 +258,40 @@ fn named(context: &Context) -> Result<(), Failure> {
     findings.extend(says(&said, "guest address 0x200000, "));
     findings.extend(says(&said, "of bus 0x71000002, which is spapr-vlan \"card\""));
     verdict(said, findings)
+}
+
+/// A guest that passes numbers of 4 KiB pages to UV_SHARE_PAGE is told so, with the memory that it named and the memory that
+/// it meant. One that shares the same memory by the number of its frame is not.
+fn small_pages(context: &Context) -> Result<(), Failure> {
+    const UV_SHARE_PAGE: u32 = 0xf130;
+    let list = 0x20_1000;
+    let mut last = None;
+    for (number, meant) in [(list >> 12, false), (list >> 16, true)] {
+        // H_PUT_TCE_INDIRECT with a list in that page.
+        let calls = [vec![UV_SHARE_PAGE, number, 1], vec![0x13c, 0x7fff_0000, 0, list, 1]];
+        let said = run(context, &tiny::elf(true, &calls, Last::PowersOff), &["--check"])?;
+        let mut findings = Vec::new();
+        let status = if meant { 0 } else { FOUND };
+        findings.extend(differs("status", &format!("{:?}", Some(status)), &format!("{:?}", said.status)));
+        findings.extend(differs(
+            "shared",
+            &format!("[[{number},{}]]", number + 1),
+            &said.summary["shared_frames"].to_string(),
+        ));
+        let first = said.summary["findings"][0].as_str().unwrap_or_default();
+        let expected = if meant {
+            ""
+        } else {
+            "the guest counts pages of 4 KiB, but UV_SHARE_PAGE takes frames of 64 KiB: with 0x201, 0x1 it names the \
+             memory at 0x2010000, which is zeroed and shared; 0x201000, which it gave to the host, stays private"
+        };
+        findings.extend(differs("finding", expected, first));
+        if !findings.is_empty() {
+            return verdict(said, findings);
+        }
+        last = Some(said);
+    }
+    last.map_or(Ok(()), |said| verdict(said, Vec::new()))
 }
 
 /// A stand-in's account, by its name.

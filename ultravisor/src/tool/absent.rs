@@ -3,12 +3,14 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::Firmware;
+use crate::{Firmware, symbols};
 
 /// Start of Linux's banner.
 const BANNER: &[u8] = b"Linux version ";
 /// Text that Linux prints before UV_ESM; only in kernels with CONFIG_PPC_SVM (`prom_init.c`).
 const BEFORE_ESM: &[u8] = b"Switching to secure mode.";
+/// A variable of Linux that is one page of zeros.
+const PAGE_OF_ZEROS: &str = "empty_zero_page";
 /// No version is longer.
 const VERSION_BYTES: usize = 64;
 
@@ -21,6 +23,8 @@ pub enum Kernel {
         version: String,
         /// Whether it was built with CONFIG_PPC_SVM.
         svm: bool,
+        /// Bytes of the pages in which it counts memory, if its symbols say.
+        page: Option<u64>,
     },
     /// Another kernel.
     Other,
@@ -39,7 +43,8 @@ impl Kernel {
         let Some(at) = find(file, BANNER) else { return Self::Other };
         let rest = file[at + BANNER.len()..].iter().take(VERSION_BYTES);
         let version = rest.take_while(|byte| byte.is_ascii_graphic()).map(|byte| char::from(*byte)).collect();
-        Self::Linux { version, svm: find(file, BEFORE_ESM).is_some() }
+        let page = symbols::object_bytes(file, PAGE_OF_ZEROS);
+        Self::Linux { version, svm: find(file, BEFORE_ESM).is_some(), page }
     }
 }
 
@@ -61,7 +66,7 @@ pub struct Absent<'a> {
 impl fmt::Display for Absent<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the guest never called UV_ESM")?;
-        let Kernel::Linux { version, svm } = self.kernel else { return Ok(()) };
+        let Kernel::Linux { version, svm, .. } = self.kernel else { return Ok(()) };
         let asked = self.append.split_whitespace().any(|word| word == "svm=on" || word == "svm=1");
         if !svm {
             write!(
@@ -116,6 +121,7 @@ mod tests {
     #[test]
     fn of_another_kernel_nothing_is_claimed() {
         assert_eq!(said(b"\x7fELF", Firmware::Slof, "svm=on"), "the guest never called UV_ESM");
-        assert_eq!(Kernel::of(b"Linux version "), Kernel::Linux { version: String::new(), svm: false });
+        let nameless = Kernel::Linux { version: String::new(), svm: false, page: None };
+        assert_eq!(Kernel::of(b"Linux version "), nameless);
     }
 }

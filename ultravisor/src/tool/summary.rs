@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::absent::{Absent, Kernel};
 use super::hypercalls::Hypercalls;
 use super::servers::Account;
+use super::small_pages::SmallPages;
 use crate::Firmware;
 use crate::call;
 use crate::cut_short::CutShort;
@@ -48,7 +49,9 @@ impl Summary {
     /// What is wrong, one sentence each; empty for a secure guest whose devices accessed only shared memory.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
-        let mut findings: Vec<String> = self.report.violations.iter().map(ToString::to_string).collect();
+        // First, because it explains what follows.
+        let mut findings: Vec<String> = self.small_pages().into_iter().collect();
+        findings.extend(self.report.violations.iter().map(ToString::to_string));
         if !self.report.secure {
             findings.push(self.never_secure());
         }
@@ -85,6 +88,12 @@ impl Summary {
             findings.push(error.to_string());
         }
         findings
+    }
+
+    fn small_pages(&self) -> Option<String> {
+        let (devices, hypercalls) = (self.devices.as_ref(), self.hypercalls.as_ref());
+        let found = SmallPages::find(&self.report.calls, &self.kernel, devices, hypercalls)?;
+        Some(found.to_string())
     }
 
     /// Why a secure guest does not know that it is secure, and shares nothing.

@@ -121,7 +121,7 @@ fn a_guest_that_did_not_become_secure_is_told_why() {
     let mut never = summary();
     never.report.secure = false;
     assert_eq!(never.findings(), ["the guest never called UV_ESM"]);
-    never.kernel = Kernel::Linux { version: "6.1".to_owned(), svm: false };
+    never.kernel = Kernel::Linux { version: "6.1".to_owned(), svm: false, page: None };
     assert!(never.findings()[0].contains("without CONFIG_PPC_SVM"));
     let mut failed = summary();
     failed.report.secure = false;
