@@ -3,7 +3,8 @@
 #   scripts/linux-svm.sh FOLDER [OPTION=VALUE]...
 # leaves FOLDER/vmlinux, FOLDER/initramfs.gz, FOLDER/kexec and FOLDER/version. Source and busybox are Debian's newest
 # packages. The build is kept until the configuration changes: ultravisor/linux/config, where each OPTION (NR_CPUS=8,
-# PPC_4K_PAGES=y) replaces the file's line. Compiler and tools are installed, by name, if one is missing.
+# PPC_4K_PAGES=y) replaces the file's line. With CPU_BIG_ENDIAN=y there is no busybox and no FOLDER/kexec, and
+# FOLDER/init is the only program. Compiler and tools are installed, by name, if one is missing.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 [ $# -ge 1 ] || { echo "usage: scripts/linux-svm.sh FOLDER [OPTION=VALUE]..." >&2; exit 2; }
@@ -22,6 +23,7 @@ for option; do
     echo "CONFIG_$option" >>"$config"
 done
 init=$top/ultravisor/linux/init
+big=''; grep -q '^CONFIG_CPU_BIG_ENDIAN=y$' "$config" && big=yes init=$to/init
 kexec=$top/ultravisor/linux/kexec.c
 cross=powerpc64le-linux-gnu-
 
@@ -68,10 +70,11 @@ kernel() {
 }
 
 initramfs() {
-    [ -e "$to/busybox" ] || {
+    [ "$big" ] || [ -e "$to/busybox" ] || {
         "$top/scripts/foreign-deb.sh" "$to/apt" '^busybox-static$' >>"$to/version"
         cp "$to"/apt/root/*bin/busybox "$to/busybox" 2>/dev/null || cp "$to"/apt/root/usr/bin/busybox "$to/busybox"
     }
+    busybox="file /bin/busybox $to/busybox 755 0 0"; [ -z "$big" ] || busybox=''
     # The archive's list has the device nodes: none is made on this machine.
     "$to/gen_init_cpio" - <<END | gzip -9n >"$to/initramfs.new"
 dir /dev 755 0 0
@@ -79,19 +82,27 @@ nod /dev/console 600 0 0 c 5 1
 dir /proc 755 0 0
 dir /sys 755 0 0
 dir /bin 755 0 0
-file /bin/busybox $to/busybox 755 0 0
+${busybox}
 file /init $init 755 0 0
 END
     mv "$to/initramfs.new" "$to/initramfs.gz"
 }
 
-# The program that starts another kernel.
-loader() {
-    tools && ${cross}gcc -Wall -Wextra -Werror -O2 -static -s -o "$to/kexec" "$kexec" >>"$to/build.log" 2>&1 || {
-        say "no kexec: $to/build.log"; return 1; }
+# program FILE SOURCE [FLAG]...: a program for the guest.
+program() {
+    file=$1 source=$2; shift 2
+    tools && ${cross}gcc -Wall -Wextra -Werror -O2 -static -s "$@" -o "$to/$file" "$source" >>"$to/build.log" 2>&1 || {
+        say "no $file: $to/build.log"; return 1; }
 }
 
 [ -e "$to/vmlinux" ] && cmp -s "$config" "$to/config" || { tools && kernel; }
+if [ "$big" ]; then
+    source=$top/ultravisor/linux/init-big-endian.c
+    [ "$init" -nt "$source" ] ||
+        program init "$source" -mbig-endian -mabi=elfv2 -nostdlib -ffreestanding -fno-stack-protector
+else
+    # What starts another kernel.
+    [ "$to/kexec" -nt "$kexec" ] || program kexec "$kexec"
+fi
 [ "$to/initramfs.gz" -nt "$init" ] || initramfs
-[ "$to/kexec" -nt "$kexec" ] || loader
 rm -rf "$to/apt" "$config"

@@ -140,6 +140,24 @@ pub fn tests() -> Vec<Test> {
                 ],
             },
         ),
+        // The script compares the disk that Linux wrote with the one that it read.
+        test_of(
+            "CPU_BIG_ENDIAN=y",
+            "big-endian",
+            Boot {
+                environment: &[("APPEND", "svm=on swiotlb=force"), ("MACHINE", "x-vof=on")],
+                status: 0,
+                said: &[
+                    "linux: order=big-endian",
+                    "linux: svm=1",
+                    "linux: copied=1048576",
+                    // Code's names begin with a dot where functions have descriptors (ELF ABI v1).
+                    "1024 frames, by .set_memory_decrypted+",
+                    "every device access was shared",
+                    "all in the ultravisor's table, none with private memory",
+                ],
+            },
+        ),
         test(
             "debian",
             Boot {
