@@ -1,4 +1,4 @@
-//! `postern-adversary`: one vhost-user device for a QEMU that somebody else starts, honest or not.
+//! `postern-adversary`: a vhost-user device, correct or hostile, for a QEMU that the user starts.
 
 use clap::{Parser, Subcommand};
 use postern_adversary::blk::Blk;
@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// There was no server, or QEMU broke the protocol.
+/// The server could not start, or QEMU violated the protocol.
 const FAILED: u8 = 125;
 
-/// A virtio device that lies, for any guest: a vhost-user server for one QEMU.
+/// A virtio device that violates the protocol, for any guest: a vhost-user server for one QEMU.
 ///
-/// It sees all memory that QEMU gives it. One that refuses what a secure guest did not share has to ask an ultravisor:
-/// `postern-ultravisor run --devices refusing`. The exit status is 0 when QEMU has ended, 125 when it was not served, and 2
-/// for a wrong option. QEMU needs memory with share=on.
+/// It can access all memory that QEMU gives it. For a device that accesses only the memory that a secure guest has shared
+/// use `postern-ultravisor run --devices refusing`. Exit statuses: 0: QEMU has ended; 125: QEMU was not served; 2: a wrong
+/// option. QEMU needs memory with share=on.
 #[derive(Debug, Parser)]
 #[command(name = "postern-adversary", version)]
 struct Arguments {
@@ -33,13 +33,13 @@ enum Kind {
     Blk {
         #[command(flatten)]
         common: Common,
-        /// The disk's bytes.
+        /// File with the disk's content.
         #[arg(long, value_name = "FILE")]
         image: PathBuf,
         /// Lets the guest write to the file.
         #[arg(long)]
         write: bool,
-        /// The disk's identifier, 20 bytes at most.
+        /// The disk's serial number, at most 20 bytes.
         #[arg(long, default_value = "postern")]
         serial: String,
     },
@@ -48,14 +48,14 @@ enum Kind {
     Net {
         #[command(flatten)]
         common: Common,
-        /// Our end of a wire to QEMU's -netdev dgram. Without it nothing is at the card's other end.
+        /// This end of a connection to QEMU's -netdev dgram. Without it the card is not connected.
         #[arg(long, value_name = "SOCKET", requires = "remote")]
         local: Option<PathBuf>,
-        /// QEMU's end.
+        /// QEMU's end of the connection.
         #[arg(long, value_name = "SOCKET", requires = "local")]
         remote: Option<PathBuf>,
     },
-    /// Names all lies.
+    /// Lists all protocol violations.
     Lies,
 }
 
@@ -64,7 +64,7 @@ struct Common {
     /// The socket that QEMU connects to.
     #[arg(long, value_name = "SOCKET")]
     socket: PathBuf,
-    /// What the device does although it must not; `postern-adversary lies` names them.
+    /// Protocol violation that the device commits; `postern-adversary lies` lists them.
     #[arg(long, value_name = "NAME", value_parser = lie)]
     lie: Option<ProtocolViolation>,
 }

@@ -133,7 +133,8 @@ fn picture(works: Vec<Work>, machine: &Description, effort: Effort) -> Picture {
     Picture {
         title: format!("Every byte bounced: Postern is {span} times as fast as Linux"),
         conditions: [
-            "Bounced: copied through pages that the hypervisor can see, as a secure guest has to.".to_owned(),
+            "Bounced: all data is copied through pages that the hypervisor can read, as in a secure guest."
+                .to_owned(),
             format!(
                 "QEMU {qemu} (TCG), one CPU{disk}; {linux} with swiotlb=force; medians of {} rounds.",
                 effort.rounds

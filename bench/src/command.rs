@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// The usage text.
 pub const HELP: &str = "postern-bench [quick] [disk|network|start|instructions|scaling]... [to=FOLDER]
-    measures everything, or what is named, and writes FOLDER/benchmarks.{md,json,svg}
+    measures everything, or the named groups, and writes FOLDER/benchmarks.{md,json,svg}
 postern-bench redraw FOLDER
-    writes chart and tables anew from FOLDER/benchmarks.json
+    draws charts and tables again from FOLDER/benchmarks.json
 postern-bench compare ROUNDS IMAGE IMAGE [disk|network|start|instructions]...
     measures two images of Postern in turn, bounced";
 /// The usual folder of a report.
@@ -36,15 +36,17 @@ pub fn parse(words: &[String]) -> Result<Command, String> {
     match words {
         [first, rest @ ..] if first == "redraw" => match rest {
             [folder] => Ok(Command::Redraw(folder.into())),
-            _ => Err("redraw: wanted one folder".to_owned()),
+            _ => Err("redraw: expected one folder".to_owned()),
         },
         [first, rest @ ..] if first == "compare" => match rest {
             [rounds, a, b, groups @ ..] => Ok(Command::Compare {
-                rounds: rounds.parse().map_err(|_| format!("compare: '{rounds}' is no number of rounds"))?,
+                rounds: rounds
+                    .parse()
+                    .map_err(|_| format!("compare: '{rounds}' is not a number of rounds"))?,
                 images: [a.into(), b.into()],
                 only: groups.iter().map(|word| group(word)).collect::<Result<_, _>>()?,
             }),
-            _ => Err("compare: wanted a number of rounds and two images".to_owned()),
+            _ => Err("compare: expected a number of rounds and two images".to_owned()),
         },
         _ => bench(words),
     }
@@ -64,7 +66,7 @@ fn bench(words: &[String]) -> Result<Command, String> {
         }
     }
     if folder == Path::new(KEPT) && !only.is_empty() {
-        return Err("a report of some groups (ONLY) is not one to keep (KEEP=docs)".to_owned());
+        return Err("KEEP=docs needs a complete report: leave out ONLY".to_owned());
     }
     Ok(Command::Bench { effort, only, folder })
 }

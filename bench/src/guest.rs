@@ -48,7 +48,7 @@ impl fmt::Display for GuestError {
             Self::Start(error) => write!(f, "{error}"),
             Self::Session(error) => write!(f, "{error}"),
             Self::Monitor(error) => write!(f, "{error}"),
-            Self::NeverReady => f.write_str("the guest never got ready"),
+            Self::NeverReady => f.write_str("the guest did not become ready"),
             Self::Ended(ended, status, line) => write!(f, "{ended}, guest's status {status:?}: {line}"),
             Self::Exchange(error) => write!(f, "network exchange: {error}"),
         }

@@ -41,7 +41,9 @@ impl Linux {
     pub fn get() -> io::Result<Self> {
         let cache = Path::new(CACHE);
         if !Command::new("scripts/linux-guest.sh").arg(cache).status()?.success() {
-            return Err(io::Error::other("it could not be fetched, or its program not be built"));
+            return Err(io::Error::other(
+                "the package could not be fetched, or the program could not be built",
+            ));
         }
         let mut disk = Initramfs::default();
         disk.directory("dev");

@@ -100,7 +100,7 @@ fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
     // The file does not exist if no disk was measured.
     let _ = std::fs::remove_file(&parts.raw);
     if results.entries.is_empty() {
-        return Err(io::Error::other("nothing was measured, so that there is no report"));
+        return Err(io::Error::other("nothing was measured; there is no report"));
     }
     let machine = machine::describe(&parts);
     let interrupted = interrupt::requested();
@@ -110,7 +110,7 @@ fn bench(effort: Effort, only: &[Group], folder: &Path) -> io::Result<()> {
     show(folder, &results, &machine, effort)?;
     eprintln!("bench: {} s; report in {}", start.elapsed().as_secs(), folder.display());
     if interrupted {
-        Err(io::Error::other("interrupted: the report has what was measured until then"))
+        Err(io::Error::other("interrupted; the report has the measurements so far"))
     } else {
         Ok(())
     }

@@ -12,44 +12,48 @@ use std::fmt::Write;
 const SECTIONS: [(&str, &str, &str); 11] = [
     (
         Backend::Null.name(),
-        "Disk that costs nothing",
-        "QEMU's `null-co` answers at once, so that the guest is what is measured.",
+        "Disk without delay",
+        "QEMU's `null-co` answers at once, so these figures measure the guest.",
     ),
     (
         Backend::Threaded.name(),
-        "Disk that costs nothing, in a thread of its own",
-        "As above, but that QEMU serves the disk in an iothread instead of its main loop; each five times in one guest.",
+        "Disk without delay, in an iothread",
+        "As above, but QEMU serves the disk in an iothread instead of its main loop. One guest measures each work five times.",
     ),
     (Backend::Raw.name(), "Disk with content", "A raw file in the host's page cache."),
-    (NETWORK, "Network", "Through QEMU's user networking, with a process on the host."),
-    (START, "Start, memory", "One CPU, 1 GiB; by VOF where nothing else is said."),
-    (INSTRUCTIONS, "Guest instructions", "Counted by QEMU (`-icount`): these do not depend on the machine."),
+    (NETWORK, "Network", "The guest talks to a process on the host through QEMU's user networking."),
+    (START, "Start and memory", "One CPU, 1 GiB of memory, VOF unless the row names another firmware."),
+    (
+        INSTRUCTIONS,
+        "Guest instructions",
+        "QEMU counts them (`-icount`), so they do not depend on the machine.",
+    ),
     (
         SLOTS,
-        "Instructions of the pool's bookkeeping",
-        "A slot taken and given back. No memory is touched, so that an ordinary guest will do.",
+        "Instructions of the pool's allocator",
+        "A slot is taken and freed. This accesses no memory of the pool, so the guest is an ordinary one.",
     ),
     (
         DEPTH,
         "Throughput by depth",
-        "Postern alone, `null-co` with a queue of 1024 descriptors, one CPU, pool of 64 MiB.",
+        "Only Postern; `null-co` with a queue of 1024 descriptors, one CPU, pool of 64 MiB.",
     ),
-    (SIZE, "Throughput by size of requests", "Postern alone, on the same disk, one CPU, pool of 64 MiB."),
-    (POOL, "Throughput and start by size of the pool", "Postern alone, `null-co`, one CPU."),
+    (SIZE, "Throughput by request size", "Only Postern; the same disk, one CPU, pool of 64 MiB."),
+    (POOL, "Throughput and start by pool size", "Only Postern; `null-co`, one CPU."),
     (
         CPUS,
         "Throughput by CPUs",
-        "Postern alone, `null-co`, pool of 64 MiB; sums of all CPUs, each with a queue of its own.",
+        "Only Postern; `null-co`, pool of 64 MiB. Figures are sums over all CPUs; each CPU has its own queue.",
     ),
 ];
 
 /// The report with all tables.
 pub fn write(results: &Results, machine: &Description, effort: Effort, charted: bool) -> String {
     let mut text = String::from(
-        "# Benchmarks\n\nPostern and others on the same QEMU, one after the other in each round. Figures are \
-         medians, in brackets the spread: largest minus smallest as a part of the median. The columns \
-         \"times\" say how many times better Postern bounced is: the median of each round's ratio, above 1 whether \
-         more of the unit is better or less. How to read and repeat this: [benchmarking.md](benchmarking.md).\n\n",
+        "# Benchmarks\n\nEach round measures Postern and the other systems on the same QEMU, one after the other. A figure is \
+         the median of all rounds; the number in brackets is the spread: the largest minus the smallest figure, in per cent \
+         of the median. A column \"times\" is the median of each round's ratio between Postern bounced and the other \
+         system; above 1 Postern is better. [benchmarking.md](benchmarking.md) says how to read and repeat this.\n\n",
     );
     if charted {
         text.push_str(

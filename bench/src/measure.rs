@@ -120,7 +120,7 @@ pub fn slots(parts: &Parts, results: &mut Results) -> Result<(), GuestError> {
             let fact = |key: &str| report.number(&format!("bench.slot.{number}.{key}"));
             let (Some(fill), Some(ticks)) = (fact("fill"), fact("ticks")) else { break };
             let Some(pairs @ 1..) = fact("pairs") else { break };
-            let name = format!("4 KiB taken and given back, pool of {said}, {fill} % in use");
+            let name = format!("4 KiB slot taken and freed, pool of {said}, {fill} % in use");
             results.add(&instructions_of(SLOTS, name), system, each(ticks, pairs));
         }
     }

@@ -153,10 +153,10 @@ pub fn stream(port: u16, time: Duration) -> io::Result<Moved> {
             // Ends a writer that waits for room, if it still runs.
             let _ = stream.shutdown(Shutdown::Both);
         }
-        let sent = writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer died")));
+        let sent = writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer thread panicked")));
         received?;
         if sent? != back {
-            return Err(io::Error::other("the stream came back short"));
+            return Err(io::Error::other("the end of the stream did not come back"));
         }
         Ok(moved)
     })
@@ -188,7 +188,7 @@ pub fn stream_in(port: u16, until: Until) -> io::Result<Moved> {
     }
     stream.shutdown(Shutdown::Write)?;
     if stream.read(&mut [0])? != 0 {
-        return Err(io::Error::other("a sink has something to say"));
+        return Err(io::Error::other("the discard service sent data"));
     }
     Ok(Moved::since(start, sent))
 }

@@ -31,17 +31,17 @@ struct Work {
 fn works() -> [Work; 5] {
     [
         Work {
-            name: "UDP echo, 64 bytes, one on its way, each".to_owned(),
+            name: "UDP echo, 64 bytes, one in flight, each".to_owned(),
             exchange: |ports| network::datagrams(ports.echo, 64, 1, Until::Done(DATAGRAMS)),
             packet: 1,
         },
         Work {
-            name: format!("UDP echo, 64 bytes, {WINDOW} on their way, each"),
+            name: format!("UDP echo, 64 bytes, {WINDOW} in flight, each"),
             exchange: |ports| network::datagrams(ports.echo, 64, WINDOW, Until::Done(DATAGRAMS)),
             packet: 1,
         },
         Work {
-            name: format!("UDP echo, 1400 bytes, {WINDOW} on their way, each"),
+            name: format!("UDP echo, 1400 bytes, {WINDOW} in flight, each"),
             exchange: |ports| network::datagrams(ports.echo, 1400, WINDOW, Until::Done(DATAGRAMS)),
             packet: 1,
         },

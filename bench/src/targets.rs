@@ -51,17 +51,17 @@ const TARGETS: [(&str, Judged, Wanted); 19] = [
         AtLeast(2.0),
     ),
     (
-        "64 KiB read, depth 8, bounced: as a part of a private copy",
+        "64 KiB read, depth 8, bounced: fraction of a private copy",
         Judged::Times(NULL, "64 KiB read, depth 8", PosternBounced, PrivateCopy),
         AtLeast(0.9),
     ),
     (
-        "1 MiB read, depth 8, bounced: as a part of a private copy",
+        "1 MiB read, depth 8, bounced: fraction of a private copy",
         Judged::Times(NULL, "1 MiB read, depth 8", PosternBounced, PrivateCopy),
         AtLeast(0.9),
     ),
     (
-        "1 MiB read, depth 8, raw file: bounced as a part of direct",
+        "1 MiB read, depth 8, raw file: bounced as a fraction of direct",
         Judged::Times(Backend::Raw.name(), "1 MiB read, depth 8", PosternBounced, PosternDirect),
         AtLeast(0.6),
     ),
@@ -76,8 +76,8 @@ const TARGETS: [(&str, Judged, Wanted); 19] = [
         AtMost(1050.0),
     ),
     (
-        "guest instructions of a bounced UDP echo of 64 bytes, 32 on their way",
-        Judged::Median(INSTRUCTIONS, "UDP echo, 64 bytes, 32 on their way, each", PosternBounced),
+        "guest instructions of a bounced UDP echo of 64 bytes, 32 in flight",
+        Judged::Median(INSTRUCTIONS, "UDP echo, 64 bytes, 32 in flight, each", PosternBounced),
         AtMost(4500.0),
     ),
     (

@@ -4,13 +4,13 @@ use crate::scan::{Mark, Marks};
 use postern_cases::{Case, FAMILIES, Scope};
 use std::fmt::Write as _;
 
-const HEAD: &str = "# What a lying host does, and what happens
+const HEAD: &str = "# Hostile inputs and responses
 
-This page is generated (`make cases`) from the list in `cases/` and from the tests that say which case they stand for; `make check` fails when it is not up to date. An answer is *observed* where a test's assertions demand it: a test that fails is an answer that was not seen.
+`make cases` generates this page from the list in `cases/` and from the tests, each of which names its case; `make check` fails if the page is not up to date. A response is *observed* if the assertions of a test demand it; the test fails if the guest responds in another way.
 
-Levels: **H** host test against a model that lies, **F** fuzz target whose inputs reach the case, **M** QEMU with the emulated ultravisor or a doctored tree, **Q** QEMU end to end, with a hostile device where one is needed, **C** check of the built image.
+Levels: **H** host test against a model of a hostile host, **F** fuzz target whose inputs reach the case, **M** QEMU with the emulated ultravisor or a changed tree, **Q** QEMU end to end, with a hostile device if the case needs one, **C** check of the built image.
 
-Answers: **refuse** the device or bridge is not used, and the boot goes on; **break** the device is latched broken, reset, its requests fail, its memory waits for a confirmed reset; **halt** the run ends with a reason and a failing status; **fail** one request ends with a named error; **drop**, **clamp**, **retry**, **ignore**, **quarantine**, **fall back**, **work** as they say.
+Responses: **refuse** the device or bridge is not used, and the boot continues; **break** the device is latched broken: the driver resets it and fails its requests, and their memory is not used again before the reset is confirmed; **halt** the run ends with a reason and a failing status; **fail** one request ends with a named error; **drop** the packet or result is discarded and counted; **clamp** the smaller of the host's and the guest's value is used; **retry** the guest repeats the operation a limited number of times; **ignore** the input has no effect; **quarantine** memory in an unknown state is never used again; **fall back** the guest does without the refused part; **work** the input is legal and has to work.
 ";
 
 /// The whole page.
@@ -20,7 +20,7 @@ pub fn page(marks: &Marks) -> String {
         // Writing to a string does not fail.
         let _ = write!(
             page,
-            "\n## {}\n\n| case | the host | required | observed | level | where |\n|---|---|---|---|---|---|\n",
+            "\n## {}\n\n| case | input from the host | required response | observed | level | tests |\n|---|---|---|---|---|---|\n",
             family.title
         );
         for case in family.cases {

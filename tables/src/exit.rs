@@ -14,7 +14,11 @@ pub const README: Place = Place { first: "`EXIT: STATUS=n` is the last line", af
 pub fn sentence() -> String {
     let statuses: Vec<_> =
         ExitStatus::ALL.iter().map(|status| format!("{} {status}", status.code())).collect();
-    let text = format!("{} {}. QEMU exits 0 after status 0, else 1.", SENTENCE.first, statuses.join("; "));
+    let text = format!(
+        "{} {}. QEMU exits 0 after status 0, and 1 after any other.",
+        SENTENCE.first,
+        statuses.join("; ")
+    );
     wrapped(&text, 116, "")
 }
 

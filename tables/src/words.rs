@@ -6,8 +6,7 @@ use postern_core::cmdline::words::{Help, OPTION_HELP, STEP_HELP, TEST_OPTION_HEL
 /// The product's words.
 pub const PRODUCT: Place = Place { first: "Words of the kernel's command line:", after: "" };
 /// Words that only the test image knows.
-pub const TEST_IMAGE: Place =
-    Place { first: "More words, that only build/postern-test.elf knows", after: "" };
+pub const TEST_IMAGE: Place = Place { first: "Words that only build/postern-test.elf knows", after: "" };
 
 const WIDTH: usize = 116;
 

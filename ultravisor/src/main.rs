@@ -1,4 +1,4 @@
-//! `postern-ultravisor`: an ultravisor for a QEMU command line that one has already.
+//! `postern-ultravisor`: an emulated ultravisor for any QEMU command line.
 
 use clap::{Parser, Subcommand, ValueEnum};
 use postern_adversary::violation::{ProtocolViolation, UnknownLie};
@@ -13,15 +13,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// There was no run or no blob, or it could not be judged.
+/// No guest ran or no blob was made, or the result could not be judged.
 const FAILED: u8 = 125;
-/// A signal ended the ultravisor and not QEMU.
+/// A signal ended the ultravisor; QEMU goes on.
 const INTERRUPTED: u8 = 130;
-/// With `--check`: something was found; of a blob: a part differs.
+/// With `--check`: there are findings. For a blob: a part differs.
 const FOUND: u8 = 3;
 
-/// Runs any pseries guest as a secure VM (PEF) on stock QEMU, with an emulated ultravisor beside it. It keeps nothing
-/// secret: it shows what the guest does and what its devices reach.
+/// Runs any pseries guest as a secure VM (PEF) on stock QEMU, with an emulated ultravisor beside it. This protects
+/// nothing: it reports what the guest does, and which memory its devices access.
 #[derive(Debug, Parser)]
 #[command(name = "postern-ultravisor", version)]
 struct Arguments {
@@ -31,56 +31,58 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Starts QEMU, and serves its guest until it ends.
+    /// Starts QEMU and serves its guest until QEMU ends.
     ///
-    /// The exit status is QEMU's; 125 when there was no run, 2 for a wrong option, and 3 with --check when something
-    /// was found.
+    /// The exit status is QEMU's. Other statuses: 125: no guest ran; 2: a wrong option; 3: there are findings and
+    /// --check is given.
     Run(RunArguments),
-    /// Takes its place under a QEMU that you started, with -S, a gdb server on a socket and memory in a file.
+    /// Serves the guest of a QEMU that you started with -S, a gdb server on a socket, and guest memory in a file.
     ///
-    /// docs/qemu-by-hand.md has QEMU's side. The exit status is 0 when QEMU has ended, 125 when its guest was not served, 2
-    /// for a wrong option, 3 with --check when something was found, and 130 when it was interrupted: QEMU then goes on
-    /// without an ultravisor.
+    /// docs/qemu-by-hand.md has QEMU's options. Exit statuses: 0: QEMU has ended; 125: its guest was not served; 2: a
+    /// wrong option; 3: there are findings and --check is given; 130: interrupted, and QEMU goes on without an
+    /// ultravisor.
     Attach(AttachArguments),
-    /// Makes, shows and tries ESM blobs: what UV_ESM compares a guest with, and files for that guest alone.
+    /// Makes, shows and verifies ESM blobs. A blob has digests, which UV_ESM compares with the guest, and files for that
+    /// guest only.
     #[command(subcommand)]
     Blob(BlobAction),
 }
 
 #[derive(Debug, Subcommand)]
 enum BlobAction {
-    /// Writes an initrd with a blob in front of it.
+    /// Makes a blob and writes it in front of an initrd.
     Make {
         #[command(flatten)]
         boots: BootsArguments,
-        /// Initrd to measure and to put the blob in front of.
+        /// Initrd that is measured; the blob is put in front of it.
         #[arg(long, value_name = "FILE")]
         initrd: Option<PathBuf>,
         /// Your own key, as PEM, public or private.
         #[arg(long, value_name = "PEM")]
         origin: PathBuf,
-        /// Key of a machine that may start the guest. An ultravisor opens the first machine's lockbox only.
+        /// Public key of a machine that may start the guest. An ultravisor opens only the first machine's lockbox.
         #[arg(long, value_name = "PEM", required = true)]
         to: Vec<PathBuf>,
-        /// A file that only this guest gets.
+        /// File that only this guest can read.
         #[arg(long = "file", value_name = "NAME=FILE", value_parser = named)]
         files: Vec<(String, PathBuf)>,
-        /// A line for people, in the clear.
+        /// Comment, not encrypted.
         #[arg(long, default_value = "")]
         comment: String,
-        /// The new initrd; a file that is there already is left alone.
+        /// The new initrd. An existing file is not overwritten.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Says what is in a blob, or in the blob in front of an initrd.
+    /// Shows the content of a blob, or of the blob in front of an initrd.
     Show {
         /// Initrd or blob.
         file: PathBuf,
-        /// Private key of a machine or of the maker: shows the digests, too.
+        /// Private key of a machine or of the maker, to show the digests as well.
         #[arg(long, value_name = "PEM")]
         key: Option<PathBuf>,
     },
-    /// Compares the blob in front of an initrd with what boots. Exits 3 when a part differs.
+    /// Compares the blob in front of an initrd with the kernel, command line, initrd and RTAS text. Exits with 3 if one
+    /// differs.
     Verify {
         /// Initrd.
         file: PathBuf,
@@ -97,10 +99,10 @@ struct BootsArguments {
     /// ELF file of the kernel.
     #[arg(long, value_name = "FILE")]
     kernel: PathBuf,
-    /// Command line of the kernel, to the letter.
+    /// Command line of the kernel, exactly as the guest gets it.
     #[arg(long, default_value = "")]
     append: String,
-    /// RTAS text, if not SLOF's.
+    /// RTAS text; default: SLOF's.
     #[arg(long, value_name = "FILE")]
     rtas: Option<PathBuf>,
 }
@@ -113,19 +115,18 @@ impl From<BootsArguments> for Boots {
 
 #[derive(Debug, clap::Args)]
 struct RunArguments {
-    /// ELF file of the kernel that UV_ESM has to find; by default QEMU's -kernel.
+    /// ELF file of the kernel that calls UV_ESM; default: QEMU's -kernel.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// What the guest's virtio-blk-pci and virtio-net-pci devices are; refusing: vhost-user servers that see what the guest
-    /// shared and nothing else.
+    /// Who serves the guest's virtio-blk-pci and virtio-net-pci devices.
     #[arg(long, value_enum)]
     devices: Option<Which>,
-    /// What these servers do although they must not, to whatever guest it is; alone it means --devices seeing.
-    /// `postern-adversary lies` names them, and so does a wrong name here.
+    /// Violation of the virtio protocol that these servers commit. Without --devices it means --devices seeing.
+    /// `postern-adversary lies` lists the names.
     #[arg(long, value_name = "NAME", value_parser = lie)]
     lie: Option<ProtocolViolation>,
-    /// Ends the guest before its first hypercall that is wrong, as a real ultravisor would, says who made it, and exits 3. It
-    /// stops at each hypercall. Without it such calls are counted, and listed at the end.
+    /// Ends the guest before its first wrong hypercall, as a real ultravisor does, reports the caller and exits with 3. This
+    /// stops the guest at each hypercall. Without this option wrong calls are counted and listed at the end.
     #[arg(long, conflicts_with = "warn_only")]
     live_hcalls: bool,
     #[command(flatten)]
@@ -140,64 +141,64 @@ struct AttachArguments {
     /// Socket of QEMU's gdb server.
     #[arg(long, value_name = "SOCKET")]
     gdb: PathBuf,
-    /// File that is QEMU's memory.
+    /// File with the guest's memory.
     #[arg(long, value_name = "FILE")]
     ram: PathBuf,
     /// ELF file of the kernel.
     #[arg(long, value_name = "FILE")]
     kernel: PathBuf,
-    /// What starts the guest.
+    /// Firmware that starts the guest.
     #[arg(long, value_enum, default_value_t = Start::Slof)]
     firmware: Start,
-    /// QEMU's log, if it was started with -D FILE -d int -trace spapr_iommu_xlate -msg timestamp=on. Without it devices and
-    /// hypercalls are not looked at.
+    /// QEMU's log, if it was started with -D FILE -d int -trace spapr_iommu_xlate -msg timestamp=on. Without it,
+    /// device accesses and hypercalls are not checked.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     #[command(flatten)]
     common: CommonArguments,
 }
 
-/// What `run` and `attach` have in common.
+/// Options of `run` and `attach`.
 #[derive(Debug, clap::Args)]
 struct CommonArguments {
-    /// Leaves the kernel's tests of MSR[S] alone. TCG reads that bit as 0, so a Linux will not notice that it is secure.
+    /// Does not patch the kernel's tests of MSR[S]. TCG reads that bit as 0, so a Linux does not notice that it is secure.
     #[arg(long)]
     no_patch: bool,
-    /// Which description of the ultravisor is followed where they differ.
+    /// Description of the ultravisor to follow where the two descriptions differ.
     #[arg(long, value_enum, default_value_t = Source::Published)]
     behaviour: Source,
-    /// What goes wrong on purpose, such as share:1=U_P2; docs/ultravisor.md lists the words.
+    /// Faults to inject, such as share:1=U_P2; docs/ultravisor.md lists the words.
     #[arg(long, value_name = "CALL:WHEN=WHAT,...", value_parser = faults, default_value = "")]
     faults: Faults,
-    /// Writes each call as a line of JSON, and the summary as the last one.
+    /// Writes each call as a line of JSON; the last line is the summary.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Private key in the TPM's place: UV_ESM opens the ESM blob in the initrd with it, and compares.
+    /// Private key, in place of the TPM's: UV_ESM opens the ESM blob in the initrd with it and compares the digests.
     #[arg(long, value_name = "PEM")]
     key: Option<PathBuf>,
-    /// Exits 3 when the guest was not secure, broke a rule, made a hypercall that a secure guest must not, or let a device
-    /// reach what it had not shared.
+    /// Exits with 3 if the guest was not secure, broke a rule, made a hypercall that a secure guest must not make, or let a
+    /// device access memory that it had not shared.
     #[arg(long, conflicts_with = "warn_only")]
     check: bool,
-    /// Says what was found and nothing more: the exit status is QEMU's, 0 for a guest that powers off. This is how it is
-    /// without --check, but for `warning:` in the place of `FOUND:`.
+    /// Only reports findings: the exit status is QEMU's, 0 if the guest powers off. The same as without --check, except
+    /// that findings begin with `warning:` instead of `FOUND:`.
     #[arg(long)]
     warn_only: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Which {
-    /// QEMU's.
+    /// QEMU itself.
     Own,
-    /// Servers that refuse what is not shared.
+    /// vhost-user servers that access only memory that the guest has shared, as on hardware.
     Refusing,
-    /// Servers that see everything, and count what was not shared.
+    /// vhost-user servers that access all memory and count accesses to memory that is not shared.
     Seeing,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Start {
-    /// QEMU's default.
+    /// SLOF, QEMU's default.
     Slof,
     /// Virtual Open Firmware (-machine x-vof=on).
     Vof,
@@ -222,9 +223,9 @@ impl From<&CommonArguments> for Settings {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Source {
-    /// The published source: r3 keeps the opcode once a share has started.
+    /// The published source: r3 keeps the opcode after a share has started.
     Published,
-    /// The document: codes in r3.
+    /// The document: r3 holds the return code.
     Documented,
 }
 

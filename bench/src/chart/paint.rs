@@ -71,7 +71,7 @@ pub fn svg(picture: &Picture) -> Result<String, DrawingAreaErrorKind<std::io::Er
 fn missed(area: &Area, targets: &[String]) -> Drawn {
     let lines = targets.iter().zip((SIZE.1 + BELOW..).step_by(BELOW as usize));
     if !targets.is_empty() {
-        let text = "Targets that are not met, of all that there are:";
+        let text = "Targets that are not met:";
         Line::new(text, (MARGIN, SIZE.1), SIZE.0 - 2 * MARGIN).bold().draw(area)?;
     }
     for (target, y) in lines {

@@ -193,7 +193,7 @@ fn targets_that_are_missed_stand_beside_those_that_are_met() {
         (picture.missed.len(), targets.iter().filter(|target| target.met().is_none()).count()),
         (count, 8)
     );
-    let copy = "1 MiB read, depth 8, bounced: as a part of a private copy: 0.81, wanted at least 0.9";
+    let copy = "1 MiB read, depth 8, bounced: fraction of a private copy: 0.81, wanted at least 0.9";
     assert!(picture.missed.iter().any(|line| line == copy), "{:?}", picture.missed);
     let svg = whole(&picture, WORKS.len());
     for line in &picture.missed {

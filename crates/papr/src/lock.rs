@@ -30,7 +30,7 @@ const GIVEN_UP: u64 = 1 << 63;
 
 /// Another CPU holds this lock and does not release it. The text names what the lock guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("another CPU stands still with the {0}")]
+#[error("another CPU is stopped and does not release the {0}")]
 pub struct Stuck(pub &'static str);
 
 /// A value that one CPU uses at a time. The holder comes first, and then the name: tests look for both in a guest's memory.

@@ -7,17 +7,17 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitStatus {
-    /// Everything asked for was done.
+    /// All the work was done.
     Done = 0,
     /// The device tree is malformed, or describes no machine that can be run.
     BadDeviceTree = 2,
     /// The command line has an unknown option or a malformed value.
     BadCommandLine = 3,
-    /// UV_ESM failed, or what the platform says about secure mode contradicts itself.
+    /// UV_ESM failed, the platform contradicts itself about secure mode, or the file of `secret=` is missing.
     SecureModeFailed = 4,
     /// The pool could not be shared.
     PoolNotShared = 5,
-    /// A device that was asked for is missing, refused or broken, or its I/O failed.
+    /// A requested device is missing, refused or broken, or its I/O failed.
     DeviceFailed = 6,
     /// Data did not read back as written.
     VerificationFailed = 7,
@@ -27,12 +27,11 @@ pub enum ExitStatus {
     Panic = 9,
     /// No memory is left.
     OutOfMemory = 10,
-    /// An address outside the shared pool was about to reach a device.
+    /// An address outside the shared pool was about to reach a device, or pages outside the pool are mapped at the end.
     ConfidentialityHalt = 11,
-    /// The CPU is older than POWER9, or the hypervisor refused what every pseries offers: little-endian interrupts,
-    /// radix translation.
+    /// The CPU is older than POWER9, or the hypervisor refused a service that every pseries machine has.
     PlatformRefused = 12,
-    /// Another CPU does not release a lock that this one needs to go on.
+    /// Another CPU is stopped: it holds a lock that this one needs, or it is the boot CPU.
     CpuStopped = 13,
     /// A test of `test=` failed.
     TestFailed = 14,
@@ -95,65 +94,68 @@ const fn explain(status: ExitStatus, meaning: &'static str, look_at: &'static st
 pub const EXPLANATIONS: [Explanation; 14] = [
     explain(
         ExitStatus::Done,
-        "everything asked for was done: `work.done` equals `work.asked`, no device was left out, nothing is exposed",
+        "all the work was done: `work.done` equals `work.asked`, no device was left out, and nothing is exposed",
         "",
     ),
     explain(
         ExitStatus::BadDeviceTree,
-        "the device tree is malformed, or describes no machine that can be run",
-        "the named error above it; for memory with two owners, both and their ranges",
+        "the device tree is malformed, or describes a machine that cannot run the guest",
+        "the error above the status line; if memory has two owners, it names both with their ranges",
     ),
     explain(
         ExitStatus::BadCommandLine,
-        "the command line has an unknown option or a malformed value",
-        "the option and value are named; `make help` lists them",
+        "the command line has an unknown option or an invalid value",
+        "the error names the option and the value; `make help` lists them",
     ),
     explain(
         ExitStatus::SecureModeFailed,
-        "UV_ESM failed, what the platform says about secure mode contradicts itself, or the ultravisor does not give the \
-            file that `secret=` names",
-        "the ultracall's return code, by name; see [the decision table](design.md#secure-or-not)",
+        "UV_ESM failed, the platform contradicts itself about secure mode, or the ultravisor does not return the file that `secret=` names",
+        "the error names the ultracall's return code; see [the decision table](design.md#secure-or-not)",
     ),
     explain(
         ExitStatus::PoolNotShared,
         "the pool could not be shared",
-        "the range and the code; after a share that reported no error: the frames that did not read back as zeros",
+        "the error names the range and the return code, or the frames that did not read back as zeros after a share without an error",
     ),
     explain(
         ExitStatus::DeviceFailed,
-        "a device that was asked for is missing, refused or broken, or its I/O failed; a step of `run=` found nothing to work on, or could not do all of its work",
-        "the device and the reason: a refused feature, its first violation of the protocol, a time-out, a full pool, an empty disk, last bytes that are no whole block",
+        "a requested device is missing, refused or broken, or its I/O failed; or a step of `run=` had nothing to work on, or did only part of its work",
+        "the error names the device and the reason: a refused feature, its first violation of the protocol, a time-out, a full pool, an empty disk, or last bytes that are not a whole block",
     ),
-    explain(ExitStatus::VerificationFailed, "data came back other than it was written", "the offset"),
+    explain(
+        ExitStatus::VerificationFailed,
+        "data that was read back differs from what was written; in the test image also: a `breach-*` step raised no exception",
+        "the error names the offset",
+    ),
     explain(
         ExitStatus::UnexpectedException,
-        "an exception that nobody handles",
-        "the offset in the image, which `powerpc64le-linux-gnu-addr2line -e build/postern.elf` names the line of; in an ordinary guest also registers and the back-chain. `halt: vector` instead: it came where none can be handled, or big-endian",
+        "an exception that no handler expects",
+        "the report names the offset in the image; `powerpc64le-linux-gnu-addr2line -e build/postern.elf` prints the source line of that offset. An ordinary guest also prints registers and the back-trace. `halt: vector` instead of a report: the exception came where no report is possible, or in big-endian mode",
     ),
     explain(
         ExitStatus::Panic,
         "a panic",
-        "file and line; in an ordinary guest also its message and the back-chain",
+        "the report names file and line; an ordinary guest also prints the message and the back-trace",
     ),
     explain(
         ExitStatus::OutOfMemory,
         "no memory is left",
-        "in a secure VM also: no memory could be proved to be the VM's own; each run that failed is named",
+        "in a secure VM also: no memory could be proved to be the VM's own; the errors name each run of frames that failed",
     ),
     explain(
         ExitStatus::ConfidentialityHalt,
-        "an address outside the shared pool was about to reach a device, or pages besides the pool are mapped for devices at the end",
-        "nothing went out: the check stands before the descriptor is written; or `pages.exposed`, which is not 0, or `unknown` when the hypervisor does not let the windows be read",
+        "an address outside the shared pool was about to reach a device, or pages outside the pool are mapped for devices at the end",
+        "in the first case nothing left the guest: the check comes before the descriptor is written. In the second case `pages.exposed` is not 0, or is `unknown` because the hypervisor does not let the guest read the windows",
     ),
     explain(
         ExitStatus::PlatformRefused,
-        "the CPU is older than POWER9, or held to the mode of one, or the hypervisor refused what every pseries offers: little-endian interrupts, radix translation",
-        "the CPU by name and version (PVR), and what is wanted: `-cpu power9`, no `max-cpu-compat=power8`; or the call and its return code",
+        "the CPU is older than POWER9 or runs in the mode of an older one, or the hypervisor refused a service that every pseries machine has: little-endian interrupts, radix translation",
+        "the error names the CPU with its version (PVR) and what the guest needs: `-cpu power9`, no `max-cpu-compat=power8`; or the call and its return code",
     ),
     explain(
         ExitStatus::CpuStopped,
-        "a CPU stands still with what the others need (the heap), and they cannot go on; or the CPU that booted does, and a parked one has seen nobody do anything for 20 s",
-        "what it stands still with; a hypervisor that stopped a vCPU for good. Where they can go on, they do: 6, with the same error",
+        "a stopped CPU holds a lock without which the other CPUs cannot continue (the heap's); or the boot CPU is stopped, and a parked CPU has seen no progress of any CPU for 20 s",
+        "the error names the lock or the CPU; the cause is a hypervisor that stopped a vCPU for good. If the other CPUs can continue without the lock, they do: the run then ends with status 6 and the same error",
     ),
     explain(
         ExitStatus::TestFailed,
@@ -168,7 +170,9 @@ impl fmt::Display for ExitStatus {
             Self::Done => "done",
             Self::BadDeviceTree => "bad device tree",
             Self::BadCommandLine => "bad command line",
-            Self::SecureModeFailed => "secure mode could not be entered or contradicts itself",
+            Self::SecureModeFailed => {
+                "secure mode could not be entered, or the platform contradicts itself about it"
+            }
             Self::PoolNotShared => "pool could not be shared",
             Self::DeviceFailed => "device missing, refused, broken or failing",
             Self::VerificationFailed => "verification failed",
@@ -176,8 +180,8 @@ impl fmt::Display for ExitStatus {
             Self::Panic => "panic",
             Self::OutOfMemory => "out of memory",
             Self::ConfidentialityHalt => "address outside the shared pool",
-            Self::PlatformRefused => "CPU too old, or a service of the platform refused",
-            Self::CpuStopped => "a CPU stands still with what the others need",
+            Self::PlatformRefused => "CPU too old, or a platform service refused",
+            Self::CpuStopped => "a stopped CPU holds a lock that others need",
             Self::TestFailed => "a test of test= failed",
         })
     }

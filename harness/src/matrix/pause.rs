@@ -28,7 +28,7 @@ const QUIET_LIMIT: Duration = Duration::from_secs(90);
 /// Time limit of a guest that waits for a lock without a limit: several times the kernel's longest wait.
 const TWIN_LIMIT: Duration = Duration::from_secs(20);
 /// The guest's message then.
-const STANDS_STILL: &str = "cpu 0: stands still: no CPU has done anything for 20s";
+const STANDS_STILL: &str = "cpu 0: stopped: no CPU has made progress for 20s";
 /// Locks that the boot CPU takes after it has started the others.
 const OF_BOOT_CPU: [&str; 10] = [
     "log",
@@ -156,7 +156,7 @@ fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), 
     let finished = session.finish(limit);
     let mut findings = unnoticed(&finished);
     findings.extend(judge::end(&finished, held.status));
-    let said = format!("error: another CPU stands still with the {}", held.lock);
+    let said = format!("error: another CPU is stopped and does not release the {}", held.lock);
     // An ordinary guest that fails prints its log a second time.
     let lines: BTreeSet<_> = finished.output.console.lines().filter(|line| line.ends_with(&said)).collect();
     let times = lines.len();

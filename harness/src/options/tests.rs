@@ -23,8 +23,8 @@ fn what_cannot_be_followed_is_one_line_with_its_name() {
         (&["run", "FIRMWARE=x"][..], "FIRMWARE=x: expected slof, vof or bios"),
         (&["run", "--mem", "5"], "MEM=5: expected a multiple of 256M, such as 512M or 1G"),
         (&["run", "DISK=/nowhere"], "DISK=/nowhere: expected the path of an existing file"),
-        (&["run", "JOBS=2"], "JOBS: no variable of `run`; `help` lists them"),
-        (&["test", "MEM=1G"], "MEM: no variable of `test`; `help` lists them"),
+        (&["run", "JOBS=2"], "JOBS: not a variable of `run`; `help` lists all variables"),
+        (&["test", "MEM=1G"], "MEM: not a variable of `test`; `help` lists all variables"),
         (&["run", "SVM=off", "FAULTS=share:silent"], "FAULTS: has no effect without SVM=on"),
         (&["run", "BLOB=demo", "SVM=off"], "BLOB: has no effect without SVM=on"),
         (&["run", "BLOB=x"], "BLOB=x: expected demo or none"),
@@ -32,12 +32,12 @@ fn what_cannot_be_followed_is_one_line_with_its_name() {
         (&["run", "DISK_WRITE=yes"], "DISK_WRITE: has no effect without DISK"),
         (&["run", "PORT=5555", "NET=none"], "PORT: has no effect without NET=user"),
         (&["run", "ECHO_PORT=5555", "NET=none"], "ECHO_PORT: has no effect without NET=user"),
-        (&["run", "COLOUR=red"], "COLOUR: no such variable; `help` lists them"),
+        (&["run", "COLOUR=red"], "COLOUR: unknown variable; `help` lists all variables"),
         (&["run", "--mem"], "MEM: no value given"),
         (&["run", "fast"], "fast: expected NAME=VALUE"),
         (&["walk"], "walk: expected run, test, soak, list, table, version or help"),
         (&["run", "FAULTS=share"], "FAULTS: fault `share`: expected CALL:WHEN=WHAT"),
-        (&[], "what to do? run, test, soak, list, table, version or help"),
+        (&[], "no command given; expected run, test, soak, list, table, version or help"),
     ] {
         assert_eq!(parsed(words).unwrap_err().to_string(), line);
     }

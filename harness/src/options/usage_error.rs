@@ -31,15 +31,17 @@ pub enum UsageError {
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoAction => f.write_str("what to do? run, test, soak, list, table, version or help"),
+            Self::NoAction => {
+                f.write_str("no command given; expected run, test, soak, list, table, version or help")
+            }
             Self::UnknownAction(word) => {
                 write!(f, "{word}: expected run, test, soak, list, table, version or help")
             }
-            Self::UnknownVariable(name) => write!(f, "{name}: no such variable; `help` lists them"),
+            Self::UnknownVariable(name) => write!(f, "{name}: unknown variable; `help` lists all variables"),
             Self::NoValue(name) => write!(f, "{name}: no value given"),
             Self::Stray(word) => write!(f, "{word}: expected NAME=VALUE"),
             Self::NotHere(name, action) => {
-                write!(f, "{name}: no variable of `{}`; `help` lists them", action.name())
+                write!(f, "{name}: not a variable of `{}`; `help` lists all variables", action.name())
             }
             Self::NoEffect(name, unless) => write!(f, "{name}: has no effect without {unless}"),
             Self::Bad(bad) => write!(f, "{bad}"),

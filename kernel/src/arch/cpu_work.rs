@@ -62,8 +62,8 @@ pub enum Unanswered {
     /// It is not done in time, or will never be.
     #[error("does not finish")]
     Late,
-    /// The CPU stands still with its answer.
-    #[error("stands still with its answer")]
+    /// The CPU was stopped while it held the lock of its answer.
+    #[error("is stopped and does not release its answer")]
     Stuck,
 }
 

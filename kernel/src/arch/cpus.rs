@@ -180,7 +180,7 @@ extern "C" fn run(cpu: &'static Secondary) -> ! {
 fn nobody_works() -> ! {
     bus_masters::disable_all();
     let booted = BOOT_SERVER.load(Ordering::Relaxed);
-    log::error!("cpu {booted}: stands still: no CPU has done anything for {QUIET:?}");
+    log::error!("cpu {booted}: stopped: no CPU has made progress for {QUIET:?}");
     power::exit(ExitStatus::CpuStopped)
 }
 

@@ -117,7 +117,7 @@ fn obey(
         }
         Command::Irq => match interrupts::statistics() {
             Some(seen) => print_line(format_args!("interrupts: {}", live::interrupts(&seen))),
-            None => print_line(format_args!("interrupts: a CPU stands still in the middle of one")),
+            None => print_line(format_args!("interrupts: a CPU is stopped in the middle of one")),
         },
         Command::Cpus => {
             steps(report, &["cpu", "cpus"]);

@@ -171,7 +171,7 @@ impl Report {
                 self.fact(facts::end::IRQ_TAKEN, seen.taken);
                 self.fact(facts::end::IRQ_UNKNOWN, seen.unknown);
             }
-            None => log::warn!("interrupts: a CPU stands still in the middle of one"),
+            None => log::warn!("interrupts: a CPU is stopped in the middle of one"),
         }
         let latency = duration(&Pseries, interrupts::wake_latency());
         self.fact(facts::end::IRQ_WAKE_LATENCY_NS, latency.as_nanos());

@@ -12,25 +12,25 @@ const BENCH: Stated = TestWords(&["net-bench"]);
 
 facts! {
     MAC: 1 = "netN.mac", Text("six bytes in hexadecimal, between colons"), CARD, "hardware address; printed at once";
-    DEVICE: 1 = "netN.device", Text("`DOMAIN:BUS:DEVICE.FUNCTION`"), CARD, "which PCI function it is";
-    TRANSLATION: 1 = "netN.translation", OneOf(&["gpa", "tce"]), CARD, "whether it is given guest addresses or those of its DMA window";
+    DEVICE: 1 = "netN.device", Text("`DOMAIN:BUS:DEVICE.FUNCTION`"), CARD, "its PCI address";
+    TRANSLATION: 1 = "netN.translation", OneOf(&["gpa", "tce"]), CARD, "addresses that it uses: `gpa`: guest physical addresses; `tce`: those of its DMA window";
     BOUNCED: 1 = "netN.bounced", OneOf(&["yes", "no"]), CARD, "whether its frames are copied through the pool";
-    INTERRUPTS: 1 = "netN.interrupts", OneOf(&["msi-x", "lsi", "poll"]), CARD, "how the kernel learns that the device has done something";
+    INTERRUPTS: 1 = "netN.interrupts", OneOf(&["msi-x", "lsi", "poll"]), CARD, "how the device notifies the kernel";
     IP: 1 = "netN.ip", Text("IPv4 address"), ADDRESS, "the card's address, without a prefix length";
     GATEWAY: 1 = "netN.gateway", Text("IPv4 address, or `none`"), ADDRESS,
-        "the gateway; `none` when nobody named one, and when DHCP named one that cannot be reached: then `demo` and `net-bench` name it and end with status 6";
-    PING_US: 1 = "netN.ping_us", Count("microseconds"), Words(&["demo", "net-bench"]), "time that the gateway took to answer; the median of several in `net-bench`";
+        "the gateway; `none`: no gateway is configured, or DHCP named one that cannot be reached; `demo` and `net-bench` report the latter and end with status 6";
+    PING_US: 1 = "netN.ping_us", Count("microseconds"), Words(&["demo", "net-bench"]), "time until the gateway answered a ping; in `net-bench` the median of several";
     SERVE: 1 = "netN.serve", OneOf(&["ready", "done"]), SERVED,
-        "printed at once: `ready` when ARP, ICMP, UDP and TCP port 7 are answered, `done` when serving ends";
-    PAGE: 1 = "netN.page", OneOf(&["on", "off"]), PAGED, "whether port 80 has the status page; printed at once, before `netN.serve`";
-    PAGE_ANSWERED: 1 = "netN.page_answered", Count("requests"), PAGED, "requests for a page that were answered; absent with `netN.page=off`";
-    PAGE_REFUSED: 1 = "netN.page_refused", Count("requests"), PAGED, "requests that were answered with a status of the 400s; as `netN.page_answered`";
-    PAGE_DISPLACED: 1 = "netN.page_displaced", Count("connections"), PAGED, "connections to port 80 that made room for another peer; as `netN.page_answered`";
-    FRAGMENTS: 1 = "netN.fragments", Count("fragments"), SERVED, "IPv4 fragments that came; all but those of pings are dropped";
-    FRAGMENTED_PINGS: 1 = "netN.fragmented_pings", Count("pings"), SERVED, "pings in fragments that were put together and answered";
-    LINK_CHANGES: 1 = "netN.link_changes", Count("changes"), SERVED, "times that the link went down or came up, the first time that it was found up among them";
+        "printed at once: `ready` when the guest answers ARP, ICMP, and UDP and TCP on port 7; `done` when it stops";
+    PAGE: 1 = "netN.page", OneOf(&["on", "off"]), PAGED, "whether there is a status page on port 80; printed at once, before `netN.serve`";
+    PAGE_ANSWERED: 1 = "netN.page_answered", Count("requests"), PAGED, "requests that were answered with a page; absent with `netN.page=off`";
+    PAGE_REFUSED: 1 = "netN.page_refused", Count("requests"), PAGED, "requests that were answered with a 4xx status; absent as `netN.page_answered`";
+    PAGE_DISPLACED: 1 = "netN.page_displaced", Count("connections"), PAGED, "connections to port 80 that made room for another peer; absent as `netN.page_answered`";
+    FRAGMENTS: 1 = "netN.fragments", Count("fragments"), SERVED, "IPv4 fragments that arrived; all but those of pings are dropped";
+    FRAGMENTED_PINGS: 1 = "netN.fragmented_pings", Count("pings"), SERVED, "pings that arrived in fragments and were answered";
+    LINK_CHANGES: 1 = "netN.link_changes", Count("changes"), SERVED, "changes of the link's state; the first time that it is up counts, too";
     DISPLACED: 1 = "netN.displaced", Count("connections"), SERVED, "half-open or closing TCP connections to port 7 that made room for another peer";
-    DISCARDED: 1 = "netN.discarded", Count("datagrams"), BENCH, "UDP datagrams that came to port 9";
-    MARK_TICKS: 2 = "netN.mark.N.ticks", Count("ticks"), BENCH, "the timebase; printed at once at the second N-th letter `m` typed, counted from 0";
-    MARK_IDLE: 2 = "netN.mark.N.idle", Count("ticks"), BENCH, "ticks so far in which CPUs were given up to the hypervisor; printed with the other";
+    DISCARDED: 1 = "netN.discarded", Count("datagrams"), BENCH, "UDP datagrams that arrived at port 9";
+    MARK_TICKS: 2 = "netN.mark.N.ticks", Count("ticks"), BENCH, "the timebase when the letter `m` was typed; the second N counts these letters from 0; printed at once";
+    MARK_IDLE: 2 = "netN.mark.N.idle", Count("ticks"), BENCH, "ticks until then in which the guest had ceded CPUs to the hypervisor; printed with `netN.mark.N.ticks`";
 }

@@ -6,9 +6,9 @@ use super::facts;
 
 facts! {
     EXCEPTION: 0 = "exception", Hex, Exception, "the exception's vector";
-    OFFSET: 0 = "exception.offset", HexOr("outside"), Exception, "where in the image the interrupted instruction is";
-    SRR0: 0 = "exception.srr0", Hex, Exception, "address of that instruction; not in a secure VM unless `report=full`";
-    DAR: 0 = "exception.dar", Hex, Exception, "data address register; not in a secure VM unless `report=full`";
-    R3: 0 = "exception.r3", Hex, Exception, "r3 as it was when it was interrupted; not in a secure VM unless `report=full`";
-    WAY: 0 = "exception.way", OneOf(&["registered", "vector"]), Exception, "`registered` when it came by a handler that `ibm,nmi-register` took";
+    OFFSET: 0 = "exception.offset", HexOr("outside"), Exception, "offset of the interrupted instruction in the image; `outside`: it is not in the image";
+    SRR0: 0 = "exception.srr0", Hex, Exception, "address of that instruction; only in an ordinary guest, or with `report=full` in an emulated secure VM";
+    DAR: 0 = "exception.dar", Hex, Exception, "data address register; printed as `exception.srr0`";
+    R3: 0 = "exception.r3", Hex, Exception, "r3 at the time of the interrupt; printed as `exception.srr0`";
+    WAY: 0 = "exception.way", OneOf(&["registered", "vector"]), Exception, "`registered`: it came through a handler that `ibm,nmi-register` accepted; `vector`: through the exception vector";
 }

@@ -11,11 +11,11 @@ facts! {
     STATE: 0 = "soak.state", OneOf(&["disturbed", "calm"]), SOAK,
         "printed at once: `disturbed` when the work and the resets begin, `calm` when the last reset is over";
     REQUESTS: 0 = "soak.requests", Count("requests"), SOAK, "disk requests that succeeded";
-    LOST: 0 = "soak.lost", Count("requests"), SOAK, "disk requests that a reset ended";
+    LOST: 0 = "soak.lost", Count("requests"), SOAK, "disk requests that failed because of a reset";
     REFUSED: 0 = "soak.refused", Count("requests"), SOAK, "disk requests that found no room";
-    RESETS: 0 = "soak.resets", Count("resets"), SOAK, "devices that were reset and brought up anew";
+    RESETS: 0 = "soak.resets", Count("resets"), SOAK, "devices that were reset and started again";
     RESIZES: 0 = "soak.resizes", Count("changes"), SOAK, "changes of a disk's capacity";
     LINK_CHANGES: 0 = "soak.link_changes", Count("changes"), SOAK, "changes of a card's link";
-    POOL_IN_USE: 0 = "soak.pool_in_use", Count("bytes"), SECURE, "part of the pool in use after all devices were let go";
-    POOL_QUARANTINED: 0 = "soak.pool_quarantined", Count("bytes"), SECURE, "part of the pool in quarantine then";
+    POOL_IN_USE: 0 = "soak.pool_in_use", Count("bytes"), SECURE, "part of the pool in use after all devices were released";
+    POOL_QUARANTINED: 0 = "soak.pool_quarantined", Count("bytes"), SECURE, "part of the pool in quarantine at that time";
 }

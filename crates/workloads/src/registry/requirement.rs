@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Something that a machine may lack. A test whose requirement is missing is skipped, and names it.
+/// Something that a machine may lack. A test without its requirement is skipped, and its line names the requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
     /// A disk of any kind.
@@ -13,15 +13,15 @@ pub enum Requirement {
     WriteCache,
     /// A disk that refuses writes.
     ReadOnlyDisk,
-    /// A disk that may be overwritten and takes requests to discard.
+    /// A disk that may be overwritten and offers discard.
     Discard,
-    /// A disk that may be overwritten and takes requests to write zeros.
+    /// A disk that may be overwritten and offers write zeroes.
     WriteZeroes,
     /// A disk whose capacity changed while the guest ran.
     Resized,
-    /// A disk that says how many segments a request may have.
+    /// A disk that reports the most segments of a request.
     SegmentLimit,
-    /// A disk that says how long good requests are.
+    /// A disk that reports its topology.
     Topology,
     /// A disk with a queue for a second CPU.
     SecondQueue,
@@ -43,7 +43,7 @@ pub enum Requirement {
     Levels,
     /// A virtio-rng that was read at the start.
     Random,
-    /// A CPU besides the one that booted.
+    /// A CPU besides the boot CPU.
     SecondCpu,
     /// An ordinary guest.
     Ordinary,
@@ -53,7 +53,7 @@ pub enum Requirement {
     PoolWindow,
     /// A DMA window that maps all memory.
     DirectWindow,
-    /// A DMA window in which buffers are mapped one by one.
+    /// A DMA window that maps each buffer on demand.
     OnDemandWindow,
 }
 
@@ -64,11 +64,11 @@ impl fmt::Display for Requirement {
             Self::ScratchDisk => "a disk named scratch",
             Self::WriteCache => "a disk named scratch with a write cache",
             Self::ReadOnlyDisk => "a read-only disk",
-            Self::Discard => "a disk named scratch that takes requests to discard",
-            Self::WriteZeroes => "a disk named scratch that takes requests to write zeros",
+            Self::Discard => "a disk named scratch that offers discard",
+            Self::WriteZeroes => "a disk named scratch that offers write zeroes",
             Self::Resized => "a disk whose capacity changed while the guest ran",
-            Self::SegmentLimit => "a disk that says how many segments a request may have",
-            Self::Topology => "a disk that says how long good requests are",
+            Self::SegmentLimit => "a disk that reports the most segments of a request",
+            Self::Topology => "a disk that reports its topology",
             Self::SecondQueue => "a disk with two queues, and 2 CPUs",
             Self::Card => "a network card",
             Self::Dhcp => "a network card with ip=dhcp",
@@ -84,7 +84,7 @@ impl fmt::Display for Requirement {
             Self::Secure => "a secure guest",
             Self::PoolWindow => "a host bridge whose window maps the pool",
             Self::DirectWindow => "a host bridge whose window maps all memory",
-            Self::OnDemandWindow => "a host bridge whose window maps buffers one by one",
+            Self::OnDemandWindow => "a host bridge whose window maps each buffer on demand",
         })
     }
 }

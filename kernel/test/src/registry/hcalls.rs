@@ -15,7 +15,7 @@ pub fn unknown() -> Result<(), NotOk> {
     // SAFETY: no hypervisor does anything at a number of no call. A secure guest does not make it: its ultravisor stops at
     // such a number.
     let (status, _) = unsafe { postern_arch::hcall(UNKNOWN, [0; 4]) };
-    same("the status of a hypercall that there is not", status.cast_unsigned(), H_FUNCTION.cast_unsigned())
+    same("the status of a hypercall that does not exist", status.cast_unsigned(), H_FUNCTION.cast_unsigned())
 }
 
 /// A table that does not exist is answered with H_PARAMETER.

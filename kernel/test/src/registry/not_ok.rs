@@ -55,13 +55,13 @@ pub enum NotOk {
     #[error("{0} did not come in time")]
     Late(&'static str),
     /// Two digests of the same bytes differ.
-    #[error("SHA-256 {1} by {0}, {2} otherwise")]
+    #[error("SHA-256 is {1} with {0}, and {2} without")]
     Digest(&'static str, Sha256Digest, Sha256Digest),
     /// A disk's name has changed.
-    #[error("GET_ID answers {0}, and {1} at boot")]
+    #[error("GET_ID returns {0}, and returned {1} at boot")]
     Name(String, String),
     /// There was an answer from an address that no host has.
-    #[error("{0} has a hardware address, and nobody has it")]
+    #[error("ARP answers for {0}, which no host has")]
     Reached(Ipv4Addr),
     /// A hypercall.
     #[error("{0}: {1}")]
