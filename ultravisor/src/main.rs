@@ -115,7 +115,7 @@ impl From<BootsArguments> for Boots {
 
 #[derive(Debug, clap::Args)]
 struct RunArguments {
-    /// ELF file of the kernel that calls UV_ESM; default: QEMU's -kernel.
+    /// ELF file of the kernel that UV_ESM compares with the guest's memory; default: QEMU's -kernel.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// Who serves the guest's virtio-blk-pci and virtio-net-pci devices.

@@ -108,7 +108,7 @@ fn exception(context: &Context) -> Result<(), Failure> {
         }
     }
     let console = &finished.output.console;
-    let [taken, report] = ["memory taken from 3 of 3", "EXCEPTION 0x300"].map(|what| console.find(what));
+    let [taken, report] = ["bus mastering off in 3 of 3", "EXCEPTION 0x300"].map(|what| console.find(what));
     if taken.zip(report).is_none_or(|(taken, report)| taken >= report) {
         findings.push(Finding::Order("bus mastering off, then the report"));
     }

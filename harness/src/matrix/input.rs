@@ -68,10 +68,10 @@ fn without_use(context: &Context) -> Result<(), Failure> {
     let mut findings = judge::end(&finished, 0);
     const NAMED: [&str; 5] = [
         "command line: run=map: not used: a later one counts",
-        "command line: serve=5: not used: no step of run= looks at it",
-        "command line: seed=7: not used: no step of run= looks at it",
+        "command line: serve=5: not used: no step of run= uses it",
+        "command line: seed=7: not used: no step of run= uses it",
         "command line: pool=2M: not used: an ordinary guest has no pool",
-        "command line: ip=10.0.2.15/24: not used: no step of run= looks at it",
+        "command line: ip=10.0.2.15/24: not used: no step of run= uses it",
     ];
     let missing = NAMED.into_iter().filter(|line| !finished.output.console.contains(line));
     findings.extend(missing.map(Finding::NeverSaid));

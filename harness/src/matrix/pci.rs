@@ -201,7 +201,7 @@ fn masters(context: &Context) -> Result<(), Failure> {
     fixture.word("pool=4M run=blk-digest,breach-null-read");
     let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, EXCEPTION);
-    let said = "memory taken from 5 of 5";
+    let said = "bus mastering off in 5 of 5";
     if !finished.output.console.contains(said) {
         findings.push(Finding::NeverSaid(said));
     }

@@ -45,6 +45,6 @@ pub fn disable_all() {
         silent = silent.saturating_add(disable_bus_master(&config, at).is_ok().into());
     }
     if all > 0 {
-        log::info!("devices: memory taken from {silent} of {all}");
+        log::info!("devices: bus mastering off in {silent} of {all}");
     }
 }

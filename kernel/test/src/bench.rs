@@ -180,7 +180,7 @@ pub fn pool(options: &Options, report: &mut Report) -> Result<(), DeviceError> {
         let per_pair = duration(&Pseries, ticks).as_nanos().checked_div(PAIRS as u128).unwrap_or(0);
         report.step(
             "pool",
-            format_args!("a slot taken and given back with {fill} % of {slots} in use: {per_pair} ns"),
+            format_args!("a slot taken and freed with {fill} % of {slots} in use: {per_pair} ns"),
         );
         report.fact(facts::bench::SLOT_FILL.at(number), fill);
         report.fact(facts::bench::SLOT_PAIRS.at(number), PAIRS);

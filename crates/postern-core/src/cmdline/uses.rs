@@ -30,7 +30,7 @@ impl fmt::Display for Unused<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: not used: ", Escaped(self.word))?;
         f.write_str(match self.why {
-            Why::NoStep => "no step of run= looks at it",
+            Why::NoStep => "no step of run= uses it",
             Why::GivenAgain => "a later one counts",
             Why::NoPool => "an ordinary guest has no pool",
             Why::NoUltravisor => "an ordinary guest has no ultravisor to ask",
@@ -154,7 +154,7 @@ mod tests {
                 };
                 let used = !SOMETIMES.contains(&option) || of_step.split(' ').any(|used| used == option);
                 let said = said(&format!("{with}{word} run={step}"), true);
-                let line = format!("{word}: not used: no step of run= looks at it");
+                let line = format!("{word}: not used: no step of run= uses it");
                 assert_eq!(said.contains(&line), !used, "{step}: {word}: {said:?}");
                 tried += 1;
             }
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn one_step_of_several_that_looks_at_a_word_is_enough() {
         assert_eq!(said("run=map,net-serve,blk-pattern serve=1 seed=2 ip=dhcp", true), [""; 0]);
-        assert_eq!(said("seed=2", true), ["seed=2: not used: no step of run= looks at it"]);
+        assert_eq!(said("seed=2", true), ["seed=2: not used: no step of run= uses it"]);
     }
 
     #[test]

@@ -64,7 +64,7 @@ fn tests_without_a_list_are_no_command_line_and_a_list_makes_them_the_default() 
     assert_eq!(test_step(step), Some(TestStep::Tests));
     assert_eq!(test.tests.entries().count(), 1);
     assert_eq!(parsed("test=all run=map").0.run[..], [Step::Map]);
-    assert_eq!(said("test=all run=map", true), ["test=all: not used: no step of run= looks at it"]);
+    assert_eq!(said("test=all run=map", true), ["test=all: not used: no step of run= uses it"]);
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn every_option_with_every_step_has_an_effect_or_is_named() {
             };
             let used = !SOMETIMES.contains(option) || of_step.split(' ').any(|used| used == *option);
             let said = said(&format!("{more}{with}{word} run={step}"), true);
-            let line = format!("{word}: not used: no step of run= looks at it");
+            let line = format!("{word}: not used: no step of run= uses it");
             assert_eq!(said.contains(&line), !used, "{step}: {word}: {said:?}");
             tried += 1;
         }
@@ -173,7 +173,7 @@ fn every_option_with_every_step_has_an_effect_or_is_named() {
 #[test]
 fn what_the_test_image_adds_has_an_effect_beside_the_steps_of_the_product() {
     assert_eq!(said("canary=7 run=map", true), [""; 0]);
-    let unused = ["bench=read:512:1:seq:1: not used: no step of run= looks at it"];
+    let unused = ["bench=read:512:1:seq:1: not used: no step of run= uses it"];
     assert_eq!(said("bench=read:512:1:seq:1 run=map", true), unused);
     assert_eq!(said("seed=1 run=soak seed=2", true), ["seed=1: not used: a later one counts"]);
     assert_eq!(said("pool=2M run=bench-pool", false), [""; 0]);
