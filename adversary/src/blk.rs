@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 const SECTOR: u64 = 512;
 const HEADER: usize = 16;
-const ID_BYTES: usize = 20;
+/// Bytes of a disk's identifier (virtio 1.2, 5.2.6: VIRTIO_BLK_T_GET_ID).
+pub const ID_BYTES: usize = 20;
 /// Completions before a violation: the identifier and a read.
 const HONEST: u32 = 2;
 
@@ -126,6 +127,9 @@ impl Blk {
     fn answer(&mut self, queue: usize, chain: &Chain, memory: &Guarded<'_>) -> u32 {
         self.answered = self.answered.wrapping_add(1);
         let request = chain.read(memory);
+        if memory.interrupted() {
+            return 0;
+        }
         let room = chain.bytes(true);
         let (Some(header), Some(room)) = (request.first_chunk::<HEADER>(), room.checked_sub(1)) else {
             return 0;
@@ -354,7 +358,13 @@ impl Device for Blk {
         while let Some((chain, later)) = rest.split_first() {
             let written = self.answer(queue, chain, memory);
             let busy: Vec<u16> = later.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
-            self.violator.complete(ring, memory, chain, written, &busy);
+            if !memory.interrupted() {
+                self.violator.complete(ring, memory, chain, written, &busy);
+            }
+            if memory.interrupted() {
+                ring.give_back(rest.len());
+                break;
+            }
             self.afterthought(chain, memory);
             rest = later;
         }

@@ -23,7 +23,7 @@ impl Cut {
         let run = move || -> io::Result<()> {
             let (qemu, _) = listener.accept()?;
             *lock(&place) = Some(qemu.try_clone()?);
-            relay::between(qemu, &inner)
+            relay::between(qemu, &inner, None)
         };
         // It ends with the connection.
         std::thread::Builder::new().name("cut".to_owned()).spawn(run)?;

@@ -27,25 +27,28 @@ pub enum Part {
     },
 }
 
-/// An access to memory that the guest did not share.
+/// An access that was refused: to memory that the guest did not share, or by an I/O address that leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Number of the queue.
     pub queue: usize,
     /// Its purpose.
     pub part: Part,
-    /// Guest physical address.
+    /// Guest physical address; the I/O address if that leads nowhere.
     pub address: u64,
     /// Bytes.
     pub length: u64,
     /// Whether the device wanted to write.
     pub write: bool,
+    /// Whether the address is an I/O address without a translation in this direction.
+    pub unmapped: bool,
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = if self.write { "write" } else { "read" };
-        write!(f, "queue {}: {verb} of {:#x}+{:#x} refused, ", self.queue, self.address, self.length)?;
+        let kind = if self.unmapped { "I/O address " } else { "" };
+        write!(f, "queue {}: {verb} of {kind}{:#x}+{:#x} refused, ", self.queue, self.address, self.length)?;
         match self.part {
             Part::Descriptor(index) => write!(f, "descriptor {index} itself"),
             Part::Available => f.write_str("the available ring"),

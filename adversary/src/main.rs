@@ -1,7 +1,7 @@
 //! `postern-adversary`: a vhost-user device, correct or hostile, for a QEMU that the user starts.
 
 use clap::{Parser, Subcommand};
-use postern_adversary::blk::Blk;
+use postern_adversary::blk::{Blk, ID_BYTES};
 use postern_adversary::cable::Cable;
 use postern_adversary::gate::Open;
 use postern_adversary::net::Net;
@@ -29,34 +29,46 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Kind {
-    /// A disk: -chardev socket,id=c,path=SOCKET -device vhost-user-blk-pci,chardev=c,num-queues=1
+    /// A disk. QEMU's options: -chardev socket,id=c,path=SOCKET -device vhost-user-blk-pci,chardev=c,num-queues=1
     Blk {
         #[command(flatten)]
         common: Common,
         /// File with the disk's content.
         #[arg(long, value_name = "FILE")]
         image: PathBuf,
-        /// Lets the guest write to the file.
+        /// Lets the guest write to the file. Without it each write fails with VIRTIO_BLK_S_IOERR.
         #[arg(long)]
         write: bool,
         /// The disk's serial number, at most 20 bytes.
-        #[arg(long, default_value = "postern")]
+        #[arg(long, default_value = "postern", value_parser = serial)]
         serial: String,
     },
-    /// A network card: -chardev socket,id=c,path=SOCKET -netdev vhost-user,id=n,chardev=c -device
+    /// A network card. QEMU's options: -chardev socket,id=c,path=SOCKET -netdev vhost-user,id=n,chardev=c -device
     /// virtio-net-pci,netdev=n,vectors=0
     Net {
         #[command(flatten)]
         common: Common,
-        /// This end of a connection to QEMU's -netdev dgram. Without it the card is not connected.
+        /// The socket that frames to the guest come to: the remote.path of QEMU's -netdev dgram. Without it nothing is at the
+        /// card's other end.
         #[arg(long, value_name = "SOCKET", requires = "remote")]
         local: Option<PathBuf>,
-        /// QEMU's end of the connection.
+        /// The socket that the guest's frames are sent to: the local.path of QEMU's -netdev dgram.
         #[arg(long, value_name = "SOCKET", requires = "local")]
         remote: Option<PathBuf>,
     },
     /// Lists all protocol violations.
     Lies,
+}
+
+impl Kind {
+    /// The lie, if it is not one for this kind of device.
+    fn untold(&self) -> Option<ProtocolViolation> {
+        match self {
+            Self::Blk { common, .. } => common.lie.filter(|lie| !lie.is_for_disks()),
+            Self::Net { common, .. } => common.lie.filter(|lie| !lie.is_for_cards()),
+            Self::Lies => None,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -67,14 +79,33 @@ struct Common {
     /// Protocol violation that the device commits; `postern-adversary lies` lists them.
     #[arg(long, value_name = "NAME", value_parser = lie)]
     lie: Option<ProtocolViolation>,
+    /// Offers VIRTIO_F_ACCESS_PLATFORM, for a QEMU -device with iommu_platform=on: QEMU translates the addresses that the driver
+    /// gives. Without it the device takes guest physical addresses, and QEMU refuses iommu_platform=on.
+    #[arg(long)]
+    iommu_platform: bool,
 }
 
 fn lie(name: &str) -> Result<ProtocolViolation, String> {
     name.parse().map_err(|error: postern_adversary::violation::UnknownLie| error.to_string())
 }
 
+/// An identifier that a disk can have.
+fn serial(text: &str) -> Result<String, String> {
+    let length = text.len();
+    if length <= ID_BYTES {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{length} bytes instead of {ID_BYTES} at most"))
+    }
+}
+
 fn main() -> ExitCode {
-    let served = match Arguments::parse().device {
+    let arguments = Arguments::parse();
+    if let Some(lie) = arguments.device.untold() {
+        eprintln!("postern-adversary: --lie {}: this kind of device cannot tell it", lie.name());
+        return ExitCode::from(2);
+    }
+    let served = match arguments.device {
         Kind::Blk { common, image, write, serial } => disk(&common, &image, write, &serial),
         Kind::Net { common, local, remote } => card(&common, local.zip(remote)),
         Kind::Lies => {
@@ -105,7 +136,8 @@ fn card(common: &Common, wire: Option<(PathBuf, PathBuf)>) -> Result<(), ServerE
 }
 
 fn serve<D: Device>(common: &Common, device: D) -> Result<(), ServerError> {
-    let ledger = Server::start(&common.socket, device, Arc::new(Open))?.wait()?;
+    let start = if common.iommu_platform { Server::start_behind_iommu } else { Server::start };
+    let ledger = start(&common.socket, device, Arc::new(Open))?.wait()?;
     println!("{} requests, {} accesses, {} bytes", ledger.requests(), ledger.accesses(), ledger.bytes());
     if let Some(lie) = common.lie {
         println!("{}: {}", lie.name(), ledger.after_lie());

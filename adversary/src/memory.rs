@@ -1,8 +1,11 @@
-//! Guest memory as a device sees it: every access is checked by the gate.
+//! Guest memory as a device sees it: every access is checked by the gate, after its address was translated if it is an I/O
+//! address.
 
 use crate::gate::Gate;
+use crate::iotlb::{Iotlb, Reach};
 use crate::ledger::{Ledger, Part, Refusal};
 use crate::noise::Noise;
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -12,16 +15,34 @@ pub struct Guarded<'a> {
     gate: &'a dyn Gate,
     ledger: &'a Ledger,
     queue: usize,
+    iotlb: Option<&'a Iotlb>,
+    interrupted: Cell<bool>,
 }
 
 /// Bytes of noise for a read that is refused.
 const REFUSED: u32 = 4096;
 
+/// Where the bytes of an access are: guest physical addresses and lengths.
+type Pieces = Vec<(u64, usize)>;
+
 impl<'a> Guarded<'a> {
     /// The view of queue number `queue`.
     #[must_use]
     pub fn new(memory: &'a GuestMemoryMmap, gate: &'a dyn Gate, ledger: &'a Ledger, queue: usize) -> Self {
-        Self { memory, gate, ledger, queue }
+        Self { memory, gate, ledger, queue, iotlb: None, interrupted: Cell::new(false) }
+    }
+
+    /// The same view, by I/O addresses.
+    pub(crate) fn translated(mut self, iotlb: Option<&'a Iotlb>) -> Self {
+        self.iotlb = iotlb;
+        self
+    }
+
+    /// Whether an address could not be translated because QEMU waits for the server. From then on nothing is read or
+    /// written: what the device was at has to be begun again.
+    #[must_use]
+    pub fn interrupted(&self) -> bool {
+        self.interrupted.get()
     }
 
     /// The account of the server.
@@ -30,44 +51,83 @@ impl<'a> Guarded<'a> {
         self.ledger
     }
 
-    fn passes(&self, address: u64, length: u64) -> bool {
-        self.gate.allows(address, length)
+    /// Where an access goes; none if it was refused, which the ledger knows then, or interrupted.
+    fn passes(&self, address: u64, length: u64, part: Part, write: bool) -> Option<Pieces> {
+        let refuse = |address, length, unmapped| {
+            let queue = self.queue;
+            self.ledger.refuse(Refusal { queue, part, address, length, write, unmapped });
+            None
+        };
+        let Some(iotlb) = self.iotlb else {
+            // Ask once, because a gate may count.
+            return match (self.gate.allows(address, length), usize::try_from(length)) {
+                (true, Ok(bytes)) => Some(vec![(address, bytes)]),
+                _ => refuse(address, length, false),
+            };
+        };
+        let mut pieces = Pieces::new();
+        let mut done = 0;
+        while done < length && !self.interrupted() {
+            let Some(at) = address.checked_add(done) else { return refuse(address, length, true) };
+            match iotlb.translate(at, write) {
+                Reach::Memory(guest, there) => {
+                    let bytes = there.min(length - done);
+                    if !self.gate.allows(guest, bytes) {
+                        return refuse(guest, bytes, false);
+                    }
+                    pieces.push((guest, usize::try_from(bytes).unwrap_or(usize::MAX)));
+                    done += bytes;
+                }
+                Reach::Nowhere => return refuse(at, length - done, true),
+                Reach::Later => self.interrupted.set(true),
+            }
+        }
+        (!self.interrupted()).then_some(pieces)
     }
 
-    fn refuse(&self, address: u64, length: u64, part: Part, write: bool) {
-        self.ledger.refuse(Refusal { queue: self.queue, part, address, length, write });
+    fn absent(&self, address: u64, length: u64, part: Part, write: bool) {
+        self.ledger.refuse(Refusal { queue: self.queue, part, address, length, write, unmapped: false });
     }
 
     /// Fills `into` from guest memory; with noise when refused.
     pub fn read(&self, address: u64, into: &mut [u8], part: Part) {
-        let length = into.len() as u64;
-        if length != 0 {
-            self.fill(self.passes(address, length), address, into, part);
+        if into.is_empty() {
+            return;
+        }
+        match self.passes(address, into.len() as u64, part, false) {
+            Some(pieces) => self.fill(&pieces, address, into, part),
+            None => Noise::new(address).fill(into),
         }
     }
 
-    fn fill(&self, passed: bool, address: u64, into: &mut [u8], part: Part) {
+    fn fill(&self, pieces: &[(u64, usize)], address: u64, into: &mut [u8], part: Part) {
         let length = into.len() as u64;
-        if passed && self.memory.read_slice(into, GuestAddress(address)).is_ok() {
+        let mut rest = &mut *into;
+        let all = pieces.iter().all(|&(at, bytes)| {
+            let (now, later) = std::mem::take(&mut rest).split_at_mut(bytes);
+            rest = later;
+            self.memory.read_slice(now, GuestAddress(at)).is_ok()
+        });
+        if all {
             self.ledger.allow(length);
         } else {
             Noise::new(address).fill(into);
-            self.refuse(address, length, part, false);
+            self.absent(address, length, part, false);
         }
     }
 
     /// Reads `length` bytes of guest memory; at most a page of noise if the access is refused.
     #[must_use]
     pub fn take(&self, address: u64, length: u32, part: Part) -> Vec<u8> {
-        // Ask once, because a gate may count.
-        let passed = self.passes(address, length.into());
-        let seen = if passed { length } else { length.min(REFUSED) };
+        if length == 0 {
+            return Vec::new();
+        }
+        let pieces = self.passes(address, length.into(), part, false);
+        let seen = if pieces.is_some() { length } else { length.min(REFUSED) };
         let mut bytes = vec![0; seen as usize];
-        if seen == length && length != 0 {
-            self.fill(passed, address, &mut bytes, part);
-        } else if length != 0 {
-            Noise::new(address).fill(&mut bytes);
-            self.refuse(address, length.into(), part, false);
+        match pieces {
+            Some(pieces) => self.fill(&pieces, address, &mut bytes, part),
+            None => Noise::new(address).fill(&mut bytes),
         }
         bytes
     }
@@ -78,34 +138,50 @@ impl<'a> Guarded<'a> {
         if length == 0 {
             return;
         }
-        if self.passes(address, length) && self.memory.write_slice(bytes, GuestAddress(address)).is_ok() {
+        let Some(pieces) = self.passes(address, length, part, true) else { return };
+        let mut rest = bytes;
+        let all = pieces.iter().all(|&(at, bytes)| {
+            let (now, later) = rest.split_at(bytes);
+            rest = later;
+            self.memory.write_slice(now, GuestAddress(at)).is_ok()
+        });
+        if all {
             self.ledger.allow(length);
         } else {
-            self.refuse(address, length, part, true);
+            self.absent(address, length, part, true);
+        }
+    }
+
+    /// Where a 16-bit word is. One that lies in two pages has no address that could be accessed at once.
+    fn word(&self, address: u64, part: Part, write: bool) -> Option<u64> {
+        match self.passes(address, 2, part, write)?.as_slice() {
+            [(at, 2)] => Some(*at),
+            _ => {
+                self.absent(address, 2, part, write);
+                None
+            }
         }
     }
 
     /// A 16-bit word of a ring, ordered before everything that is read after it.
     #[must_use]
     pub fn load(&self, address: u64, part: Part) -> u16 {
-        if self.passes(address, 2)
-            && let Ok(word) = self.memory.load::<u16>(GuestAddress(address), Ordering::Acquire)
-        {
+        let Some(at) = self.word(address, part, false) else { return 0 };
+        if let Ok(word) = self.memory.load::<u16>(GuestAddress(at), Ordering::Acquire) {
             self.ledger.allow(2);
             return u16::from_le(word);
         }
-        self.refuse(address, 2, part, false);
+        self.absent(address, 2, part, false);
         0
     }
 
     /// A 16-bit word of a ring, ordered after everything that was written before it.
     pub fn store(&self, address: u64, word: u16, part: Part) {
-        let stored = self.passes(address, 2)
-            && self.memory.store(word.to_le(), GuestAddress(address), Ordering::Release).is_ok();
-        if stored {
+        let Some(at) = self.word(address, part, true) else { return };
+        if self.memory.store(word.to_le(), GuestAddress(at), Ordering::Release).is_ok() {
             self.ledger.allow(2);
         } else {
-            self.refuse(address, 2, part, true);
+            self.absent(address, 2, part, true);
         }
     }
 }
@@ -141,7 +217,7 @@ mod tests {
         memory.read_slice(&mut seen, GuestAddress(0x1800)).unwrap();
         assert_eq!(&seen, b"private");
         assert_eq!((ledger.refused(), ledger.accesses()), (4, 0));
-        let first = Refusal { queue: 1, part, address: 0x1800, length: 7, write: false };
+        let first = Refusal { queue: 1, part, address: 0x1800, length: 7, write: false, unmapped: false };
         assert_eq!(ledger.refusals()[0], first);
         assert!(first.to_string().contains("descriptor 4 of chain 3"), "{first}");
     }

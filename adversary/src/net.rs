@@ -61,6 +61,10 @@ impl Net {
             return false;
         }
         self.finish(ring, memory, &chain, &bytes);
+        if memory.interrupted() {
+            self.posted.push_front(chain);
+            return false;
+        }
         if let Some(rest) = split
             && let Some(chain) = self.posted.pop_front()
         {
@@ -75,7 +79,9 @@ impl Net {
         let busy: Vec<u16> = self.posted.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
         let written = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let rewrite = self.receive.now() == Some(ProtocolViolation::Net14);
-        self.receive.complete(ring, memory, chain, written, &busy);
+        if !memory.interrupted() {
+            self.receive.complete(ring, memory, chain, written, &busy);
+        }
         if rewrite {
             let mut noise = vec![0; bytes.len()];
             Noise::new(7).fill(&mut noise);
@@ -121,7 +127,7 @@ impl Net {
     /// Delivers frames while there are buffers; true when one was delivered.
     fn deliver_all(&mut self, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
         let mut delivered = false;
-        while !self.posted.is_empty() {
+        while !self.posted.is_empty() && !memory.interrupted() {
             let Some(frame) = self.cable.next() else { break };
             if self.receive.now() == Some(ProtocolViolation::Net13) {
                 let mut noise = [0xff; LONGEST];
@@ -141,11 +147,17 @@ impl Net {
         let mut rest = batch.as_slice();
         while let Some((chain, later)) = rest.split_first() {
             let mut frame = chain.read(memory);
+            let busy: Vec<u16> = later.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
+            if !memory.interrupted() {
+                self.transmit.complete(ring, memory, chain, 0, &busy);
+            }
+            if memory.interrupted() {
+                ring.give_back(rest.len());
+                break;
+            }
             if frame.len() > HEADER {
                 self.cable.deliver(frame.split_off(HEADER));
             }
-            let busy: Vec<u16> = later.iter().flat_map(|c| &c.segments).map(|s| s.descriptor).collect();
-            self.transmit.complete(ring, memory, chain, 0, &busy);
             rest = later;
         }
         !batch.is_empty()

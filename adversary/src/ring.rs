@@ -11,18 +11,22 @@ const WRITE: u16 = 2;
 const NO_INTERRUPT: u16 = 1;
 
 impl Ring {
-    /// The next request, if there is one.
+    /// The next request, if there is one, and it could be read.
     pub fn pop(&mut self, memory: &Guarded<'_>) -> Option<Chain> {
         let new = memory.load(self.available + 2, Part::Available).wrapping_sub(self.next_available);
         // More requests than the ring holds: ignore the index.
-        if new == 0 || new > self.size {
+        if new == 0 || new > self.size || memory.interrupted() {
             return None;
         }
         let entry = self.available + 4 + 2 * u64::from(self.next_available % self.size);
         let head = memory.load(entry, Part::Available);
+        let chain = self.chain(memory, head);
+        if memory.interrupted() {
+            return None;
+        }
         self.next_available = self.next_available.wrapping_add(1);
         memory.ledger().request();
-        Some(self.chain(memory, head))
+        Some(chain)
     }
 
     fn chain(&self, memory: &Guarded<'_>, head: u16) -> Chain {
@@ -49,11 +53,19 @@ impl Ring {
         chain
     }
 
-    /// Writes an entry of the used ring and makes it visible.
+    /// Writes an entry of the used ring and makes it visible, unless it is interrupted.
     pub fn push(&mut self, memory: &Guarded<'_>, id: u32, written: u32) {
+        let next = self.next_used.wrapping_add(1);
         self.write_entry(memory, self.next_used, id, written);
-        self.next_used = self.next_used.wrapping_add(1);
-        self.publish(memory, self.next_used);
+        self.publish(memory, next);
+        if !memory.interrupted() {
+            self.next_used = next;
+        }
+    }
+
+    /// The last `count` requests were interrupted and will be taken again.
+    pub fn give_back(&mut self, count: usize) {
+        self.next_available = self.next_available.wrapping_sub(u16::try_from(count).unwrap_or(u16::MAX));
     }
 
     /// Overwrites the entry of the used ring for `index`.

@@ -2,10 +2,12 @@
 
 use crate::cable::Cable;
 use crate::gate::Gate;
-use crate::ledger::Ledger;
+use crate::iotlb::{F_ACCESS_PLATFORM, Iotlb, Rings};
+use crate::ledger::{Ledger, Part};
 use crate::memory::Guarded;
 use crate::relay;
 use crate::ring::Ring;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -64,6 +66,9 @@ struct Backend<D> {
     memory: Memory,
     gate: Arc<dyn Gate>,
     ledger: Arc<Ledger>,
+    iotlb: Option<Arc<Iotlb>>,
+    /// The rings' addresses by which each queue was served last, if they are I/O addresses.
+    served: Mutex<BTreeMap<usize, Rings>>,
     ended: AtomicBool,
     stormed: Mutex<Option<JoinHandle<()>>>,
 }
@@ -73,13 +78,28 @@ impl<D: Device> Backend<D> {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What queue number `index` sees of guest memory.
+    fn view<'a>(&'a self, map: &'a GuestMemoryMmap, index: usize) -> Guarded<'a> {
+        let iotlb = self.iotlb.as_deref().filter(|iotlb| iotlb.is_active());
+        Guarded::new(map, &*self.gate, &self.ledger, index).translated(iotlb)
+    }
+
     fn serve(&self, index: usize, vring: &VringRwLock) {
+        while self.serve_once(index, vring) {
+            if let Some(iotlb) = &self.iotlb {
+                iotlb.wait_for_quiet();
+            }
+        }
+    }
+
+    /// True if it was interrupted, and there may be more to do.
+    fn serve_once(&self, index: usize, vring: &VringRwLock) -> bool {
         let mut device = self.device();
         let mut ring = {
             let state = vring.get_ref();
             let queue = state.get_queue();
             if !state.is_enabled() || !queue.ready() {
-                return;
+                return false;
             }
             Ring {
                 size: queue.size(),
@@ -90,9 +110,14 @@ impl<D: Device> Backend<D> {
                 next_used: queue.next_used(),
             }
         };
-        self.ledger.ring(index, ring);
         let map = self.memory.memory();
-        let memory = Guarded::new(&map, &*self.gate, &self.ledger, index);
+        let memory = self.view(&map, index);
+        if let Some(rings) = self.iotlb.as_ref().and_then(|iotlb| iotlb.rings(index))
+            && !self.place(index, rings, &mut ring, &memory)
+        {
+            return true;
+        }
+        self.ledger.ring(index, ring);
         let completed = device.serve(index, &mut ring, &memory);
         vring.set_queue_next_avail(ring.next_available);
         vring.set_queue_next_used(ring.next_used);
@@ -100,6 +125,22 @@ impl<D: Device> Backend<D> {
             // An error means that QEMU has ended and needs no interrupt.
             drop(vring.signal_used_queue());
         }
+        memory.interrupted()
+    }
+
+    /// Puts the rings at their I/O addresses. The rust-vmm crates read the position in the used ring when they are told its
+    /// address, which they cannot do by an I/O address. False if that was interrupted.
+    fn place(&self, index: usize, rings: Rings, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
+        (ring.descriptors, ring.available, ring.used) = (rings.descriptors, rings.available, rings.used);
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        if served.get(&index) != Some(&rings) {
+            ring.next_used = memory.load(ring.used + 2, Part::Used);
+            if memory.interrupted() {
+                return false;
+            }
+            served.insert(index, rings);
+        }
+        true
     }
 }
 
@@ -125,18 +166,22 @@ impl<D: Device> VhostUserBackend for Handle<D> {
     }
 
     fn features(&self) -> u64 {
-        self.0.device().features() | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
+        let platform = if self.0.iotlb.is_some() { F_ACCESS_PLATFORM } else { 0 };
+        self.0.device().features() | platform | VhostUserVirtioFeatures::PROTOCOL_FEATURES.bits()
     }
 
     fn protocol_features(&self) -> VhostUserProtocolFeatures {
-        // QEMU must not wait for an answer to a message that the relay holds back.
         let device = self.0.device();
         let disk = VhostUserProtocolFeatures::CONFIG | VhostUserProtocolFeatures::REPLY_ACK;
-        match device.cable() {
+        let own = match device.cable() {
+            // QEMU must not wait for an answer to a message that the relay holds back.
             Some(_) => VhostUserProtocolFeatures::empty(),
             None if device.queues() > 1 => disk | VhostUserProtocolFeatures::MQ,
             None => disk,
-        }
+        };
+        // QEMU demands both of a device behind an I/O memory management unit.
+        let channel = VhostUserProtocolFeatures::BACKEND_REQ | VhostUserProtocolFeatures::REPLY_ACK;
+        if self.0.iotlb.is_some() { own | channel } else { own }
     }
 
     fn set_event_idx(&self, _: bool) {}
@@ -163,7 +208,7 @@ impl<D: Device> VhostUserBackend for Handle<D> {
     fn stop_vring(&self, index: u32) -> io::Result<()> {
         let index = index as usize;
         let map = self.0.memory.memory();
-        let memory = Guarded::new(&map, &*self.0.gate, &self.0.ledger, index);
+        let memory = self.0.view(&map, index);
         self.0.device().stopped(index, &memory);
         self.0.ledger.give_up();
         Ok(())
@@ -238,11 +283,33 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `device` to whoever connects to the socket first.
+    /// Serves `device` to whoever connects to the socket first. It does not offer VIRTIO_F_ACCESS_PLATFORM: its addresses
+    /// are guest physical ones.
     ///
     /// # Errors
     /// See [`ServerError`].
     pub fn start<D: Device>(path: &Path, device: D, gate: Arc<dyn Gate>) -> Result<Self, ServerError> {
+        Self::serve(path, device, gate, None)
+    }
+
+    /// As [`Self::start`], for a device with `iommu_platform=on`: QEMU translates its addresses.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn start_behind_iommu<D: Device>(
+        path: &Path,
+        device: D,
+        gate: Arc<dyn Gate>,
+    ) -> Result<Self, ServerError> {
+        Self::serve(path, device, gate, Some(Arc::default()))
+    }
+
+    fn serve<D: Device>(
+        path: &Path,
+        device: D,
+        gate: Arc<dyn Gate>,
+        iotlb: Option<Arc<Iotlb>>,
+    ) -> Result<Self, ServerError> {
         let ledger = Arc::new(Ledger::default());
         let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
         let cable = device.cable().cloned();
@@ -252,19 +319,22 @@ impl Server {
             memory: memory.clone(),
             gate,
             ledger: Arc::clone(&ledger),
+            iotlb: iotlb.clone(),
+            served: Mutex::default(),
             ended: AtomicBool::new(false),
             stormed: Mutex::new(None),
         });
-        // A card's messages go through the relay.
-        let (own, relay) = match &cable {
-            Some(_) => (path.with_extension("inner"), Some(UnixListener::bind(path))),
-            None => (path.to_path_buf(), None),
+        // Messages of a card, and of a device with I/O addresses, go through the relay.
+        let (own, relay) = if cable.is_some() || iotlb.is_some() {
+            (path.with_extension("inner"), Some(UnixListener::bind(path)))
+        } else {
+            (path.to_path_buf(), None)
         };
         let relay = relay.transpose().map_err(ServerError::System)?;
         let mut listener =
             Listener::new(&own, true).map_err(|error| ServerError::Socket(own.clone(), error))?;
         if let Some(relay) = relay {
-            let run = move || relay::run(&relay, &own);
+            let run = move || relay::run(&relay, &own, iotlb.as_ref());
             // It ends with the connection; the server reports errors.
             let spawned = std::thread::Builder::new().name("relay".to_owned()).spawn(run);
             spawned.map_err(ServerError::System)?;

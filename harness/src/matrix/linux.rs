@@ -85,22 +85,43 @@ pub fn tests() -> Vec<Test> {
                 said: &["linux: svm=0", "does not know that it is secure"],
             },
         ),
-        // Servers replace QEMU's three disks, each of which answers once with a status that does not exist, and the card.
+        // Servers replace QEMU's three disks and the card. They get I/O addresses, which QEMU translates for them, and refuse
+        // what they lead to if it is not shared.
+        test(
+            "refusing",
+            Boot {
+                environment: &[
+                    ("APPEND", "svm=on swiotlb=force"),
+                    ("MACHINE", "x-vof=on"),
+                    ("TOOL", "--devices refusing"),
+                ],
+                status: 0,
+                said: &[
+                    "linux: svm=1",
+                    "blk0 in QEMU's command line: ",
+                    "net0 in QEMU's command line: ",
+                    "linux: ping=3",
+                    "linux: done=1",
+                    "every device access was shared",
+                ],
+            },
+        ),
+        // As refusing; each disk answers once with a status that does not exist.
         test(
             "lie",
             Boot {
                 environment: &[
                     ("APPEND", "svm=on swiotlb=force"),
                     ("MACHINE", "x-vof=on"),
-                    ("TOOL", "--lie blk-01"),
+                    ("TOOL", "--devices refusing --lie blk-01"),
                 ],
-                status: FOUND,
+                status: 0,
                 said: &[
                     "I/O error, dev vda",
                     "linux: ping=3",
                     "linux: done=1",
                     "blk-01 (unknown status): told 1 times; then ",
-                    "FOUND: net0 saw memory that was not shared in ",
+                    "every device access was shared",
                 ],
             },
         ),

@@ -9,7 +9,7 @@ use postern_adversary::cable::Cable;
 use postern_adversary::gate::Gate;
 use postern_adversary::ledger::Ledger;
 use postern_adversary::net::Net;
-use postern_adversary::server::{Server, ServerError};
+use postern_adversary::server::{Device, Server, ServerError};
 use postern_adversary::violation::ProtocolViolation;
 use postern_adversary::wire::Wire;
 use serde_json::{Value, json};
@@ -50,6 +50,14 @@ fn tells(kind: &Kind, lie: ProtocolViolation) -> bool {
     }
 }
 
+fn start<D: Device>(place: &StandIn, device: D, gate: Arc<dyn Gate>) -> Result<Server, ServerError> {
+    if place.iommu {
+        Server::start_behind_iommu(&place.socket, device, gate)
+    } else {
+        Server::start(&place.socket, device, gate)
+    }
+}
+
 impl Servers {
     /// Starts one for each device. Disks that are not to change are copied into `dir`.
     ///
@@ -77,13 +85,13 @@ impl Servers {
                         image
                     };
                     let disk = Blk::open(image, serial, *write, lie).map_err(ServerError::System)?;
-                    Server::start(&device.socket, disk, gate)?
+                    start(device, disk, gate)?
                 }
                 Kind::Card { local, remote } => {
                     let cable = Cable::new().map_err(ServerError::System)?;
                     let started = Wire::start(Arc::clone(&cable), local, remote.clone());
                     wire = Some(started.map_err(ServerError::System)?);
-                    Server::start(&device.socket, Net::new(cable, lie), gate)?
+                    start(device, Net::new(cable, lie), gate)?
                 }
             };
             running.push(Running { name: device.name.clone(), lie, keeper, server, wire });
@@ -129,8 +137,10 @@ impl Account {
         let mut findings = Vec::new();
         if let Some(first) = self.ledger.refusals().first() {
             let (refused, all) = (self.ledger.refused(), self.ledger.refused() + self.ledger.accesses());
+            let what =
+                if first.unmapped { "addresses that lead nowhere" } else { "memory that was not shared" };
             findings.push(format!(
-                "{} was given memory that was not shared in {refused} of {all} accesses, first: {first}",
+                "{} was given {what} in {refused} of {all} accesses, first: {first}",
                 self.name
             ));
         }

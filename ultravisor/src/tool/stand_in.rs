@@ -7,8 +7,18 @@ use std::path::{Path, PathBuf};
 use super::qemu::{Refused, shown};
 
 /// Options of a device that are kept.
-const KEPT: [&str; 9] =
-    ["id", "bus", "addr", "mac", "bootindex", "romfile", "multifunction", "disable-legacy", "disable-modern"];
+const KEPT: [&str; 10] = [
+    "id",
+    "bus",
+    "addr",
+    "mac",
+    "bootindex",
+    "romfile",
+    "multifunction",
+    "disable-legacy",
+    "disable-modern",
+    "iommu_platform",
+];
 /// First bytes of a qcow2 file.
 const QCOW2: [u8; 4] = *b"QFI\xfb";
 
@@ -42,6 +52,8 @@ pub struct StandIn {
     pub name: String,
     /// What it is.
     pub kind: Kind,
+    /// Whether it is behind QEMU's I/O memory management unit.
+    pub iommu: bool,
     /// The socket of its server.
     pub socket: PathBuf,
     /// What stood in the command line.
@@ -167,6 +179,10 @@ fn pairs(words: &[OsString]) -> Vec<(String, Option<OsString>)> {
     pairs
 }
 
+fn has_iommu(given: &[(String, String)]) -> bool {
+    matches!(option(given, "iommu_platform"), Some("on" | "true" | "yes" | "y"))
+}
+
 fn kept(given: &[(String, String)]) -> String {
     let kept = given.iter().skip(1).filter(|(name, _)| KEPT.contains(&name.as_str()));
     kept.map(|(name, value)| format!(",{name}={}", doubled(value))).collect()
@@ -198,7 +214,7 @@ fn disk(
         write: !matches!(option(drive, "readonly"), Some("on" | "true")),
         snapshot: matches!(option(drive, "snapshot"), Some("on" | "true")),
     };
-    Ok(StandIn { name, kind, socket, replaced: String::new(), by })
+    Ok(StandIn { name, kind, iommu: has_iommu(given), socket, replaced: String::new(), by })
 }
 
 fn card(number: usize, text: &str, given: &[(String, String)], dir: &Path) -> Result<StandIn, Refused> {
@@ -222,7 +238,8 @@ fn card(number: usize, text: &str, given: &[(String, String)], dir: &Path) -> Re
         hub = 7000 + number,
     );
     let replaced = format!("-device {text}");
-    Ok(StandIn { name, kind: Kind::Card { local, remote }, socket, replaced, by })
+    let (kind, iommu) = (Kind::Card { local, remote }, has_iommu(given));
+    Ok(StandIn { name, kind, iommu, socket, replaced, by })
 }
 
 #[cfg(test)]
@@ -242,12 +259,12 @@ mod tests {
         assert_eq!(
             shown(&plan.words),
             "qemu -m 1G -append -device -chardev socket,id=postern-blk0,path=/d/blk0 -device \
-             vhost-user-blk-pci,chardev=postern-blk0,num-queues=1,disable-legacy=on -netdev user,id=n -chardev \
+             vhost-user-blk-pci,chardev=postern-blk0,num-queues=1,iommu_platform=on,disable-legacy=on -netdev user,id=n -chardev \
              socket,id=postern-net0,path=/d/net0 -netdev vhost-user,id=postern-net0,chardev=postern-net0 -netdev \
              dgram,id=postern-wire0,local.type=unix,local.path=/d/net0.qemu,remote.type=unix,remote.path=/d/net0.ours \
              -netdev hubport,id=postern-hub0a,hubid=7000,netdev=n -netdev \
              hubport,id=postern-hub0b,hubid=7000,netdev=postern-wire0 -device \
-             virtio-net-pci,netdev=postern-net0,vectors=0,romfile= -nographic"
+             virtio-net-pci,netdev=postern-net0,vectors=0,romfile=,iommu_platform=on -nographic"
         );
         let [disk, card] = &plan.devices[..] else { panic!("{plan:?}") };
         let (image, serial) = ("disk,1".into(), "s".to_owned());
@@ -256,6 +273,7 @@ mod tests {
             disk.replaced.starts_with("-drive if=none,id=d") && disk.replaced.contains("drive=d,serial=s")
         );
         assert_eq!((card.name.as_str(), card.socket.as_path()), ("net0", Path::new("/d/net0")));
+        assert_eq!((disk.iommu, card.iommu), (true, true));
     }
 
     #[test]
