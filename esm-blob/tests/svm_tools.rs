@@ -7,7 +7,8 @@ mod common;
 
 use common::{digests, machine, other, recipe};
 use esm_blob::archive::find;
-use esm_blob::{Blob, MACHINE_LOCKBOX};
+use esm_blob::{Blob, Digests, MACHINE_LOCKBOX, ReadError};
+use fdt::Fdt;
 use std::path::Path;
 use std::process::Command;
 
@@ -104,19 +105,65 @@ fn svm_tools_read_ours_and_make_what_ours_reads() {
 
 /// Both ends' lockboxes, the digests, and these files.
 fn check(bytes: &[u8], files: &[(&str, &[u8])]) {
-    let blob = Blob::read(bytes).expect("blob");
-    let key = blob.open_lockbox(MACHINE_LOCKBOX, &machine()).expect("key");
-    assert_eq!(blob.open_lockbox("origin-lockbox", &other()).expect("key"), key);
+    assert_eq!(contents(bytes, files).expect("blob"), expected(files));
+}
+
+/// What a blob of these tests says: fingerprints of the lockboxes' owners, whether both have the same key, the digests and
+/// the files.
+type Contents = (Vec<[u8; 32]>, bool, Digests, Vec<Vec<u8>>);
+
+fn expected(files: &[(&str, &[u8])]) -> Contents {
+    let owners = [other(), machine()].map(|owner| owner.to_public().fingerprint());
+    (owners.to_vec(), true, digests(), files.iter().map(|(_, content)| content.to_vec()).collect())
+}
+
+fn contents(bytes: &[u8], files: &[(&str, &[u8])]) -> Result<Contents, ReadError> {
+    let blob = Blob::read(bytes)?;
+    let key = blob.open_lockbox(MACHINE_LOCKBOX, &machine())?;
+    let same = blob.open_lockbox("origin-lockbox", &other())? == key;
     // libfdt puts what is added last first.
-    for (name, owner) in [("origin-lockbox", other()), (MACHINE_LOCKBOX, machine())] {
-        let lockboxes = blob.lockboxes().expect("lockboxes");
-        let lockbox = lockboxes.iter().find(|lockbox| lockbox.name == name).expect("lockbox");
-        assert_eq!(lockbox.fingerprint, owner.to_public().fingerprint());
+    let lockboxes = blob.lockboxes()?;
+    let owner =
+        |name: &str| lockboxes.iter().find(|lockbox| lockbox.name == name).map(|found| found.fingerprint);
+    let owners = ["origin-lockbox", MACHINE_LOCKBOX].into_iter().filter_map(owner).collect();
+    let opened = blob.files()?;
+    let open = |(name, _): &(&str, &[u8])| opened.open(name, &key).map(|bytes| bytes.to_vec());
+    Ok((owners, same, blob.digests(&key)?, files.iter().map(open).collect::<Result<_, _>>()?))
+}
+
+/// The properties of a blob, and of the tree of files in it: path, first byte, length.
+fn properties(bytes: &[u8], base: usize) -> Vec<(String, usize, usize)> {
+    let mut all = Vec::new();
+    for node in Fdt::new(bytes).expect("tree").all_nodes() {
+        for property in node.properties() {
+            let at = property.value.as_ptr() as usize - bytes.as_ptr() as usize;
+            match property.name {
+                "files-fdt" => all.extend(properties(property.value, base + at)),
+                name => all.push((format!("{}/{name}", node.name), base + at, property.value.len())),
+            }
+        }
     }
-    assert_eq!(blob.digests(&key).expect("digests"), digests());
-    for (name, content) in files {
-        assert_eq!(**blob.files().expect("files").open(name, &key).expect(name), **content);
+    all
+}
+
+/// A changed bit in any property of a recorded blob shows, except in those that are not sealed and not used: the comments,
+/// and the name of the fingerprint's algorithm.
+fn every_bit_counts(bytes: &[u8], files: &[(&str, &[u8])]) {
+    let (mut seen, mut unseen) = (0, Vec::new());
+    for (name, at, length) in properties(bytes, 0) {
+        if length == 0 || name.ends_with("/untrusted-comment") || name == "pubkey-fingerprint/algorithm" {
+            continue;
+        }
+        let mut changed = bytes.to_vec();
+        changed[at + length / 2] ^= 1;
+        seen += 1;
+        if contents(&changed, files).is_ok_and(|contents| contents == expected(files)) {
+            unseen.push(name);
+        }
     }
+    assert_eq!(unseen, Vec::<String>::new());
+    // compatible twice, key and fingerprint of two lockboxes, three or four properties of what is sealed, and one algorithm.
+    assert!(seen >= 14, "{seen} properties");
 }
 
 /// svm-tools ac4e8b6 made it of these tests' keys, kernel, command line, initrd and secret.
@@ -125,11 +172,15 @@ fn a_blob_that_svm_tools_made_is_read() {
     let bytes = include_bytes!("data/svm-tools.initrd");
     let found = find(bytes, 0).expect("found");
     assert_eq!(&bytes[found.initrd], b"initrd");
-    check(&bytes[found.blob], &[("file-1", b"a secret of svm-tools'")]);
+    let files: [(&str, &[u8]); 1] = [("file-1", b"a secret of svm-tools'")];
+    check(&bytes[found.blob.clone()], &files);
+    every_bit_counts(&bytes[found.blob], &files);
 }
 
 /// Later versions of this crate must read blobs that it made before.
 #[test]
 fn a_blob_of_this_crate_is_read_later() {
-    check(include_bytes!("data/ours.dtb"), &[("disk-key", b"correct horse battery staple"), ("empty", b"")]);
+    let files: [(&str, &[u8]); 2] = [("disk-key", b"correct horse battery staple"), ("empty", b"")];
+    check(include_bytes!("data/ours.dtb"), &files);
+    every_bit_counts(include_bytes!("data/ours.dtb"), &files);
 }

@@ -44,6 +44,8 @@ enum Action {
     Attach(AttachArguments),
     /// Makes, shows and verifies ESM blobs. A blob has digests, which UV_ESM compares with the guest, and files for that
     /// guest only.
+    ///
+    /// Exit statuses: 125: a file cannot be read, or no blob can be made; 2: a wrong option; 3: `verify` found a difference.
     #[command(subcommand)]
     Blob(BlobAction),
 }
@@ -54,20 +56,20 @@ enum BlobAction {
     Make {
         #[command(flatten)]
         boots: BootsArguments,
-        /// Initrd that is measured; the blob is put in front of it.
+        /// Initrd that is measured; the blob is put in front of it. Default: an empty one.
         #[arg(long, value_name = "FILE")]
         initrd: Option<PathBuf>,
         /// Your own key, as PEM, public or private.
         #[arg(long, value_name = "PEM")]
         origin: PathBuf,
-        /// Public key of a machine that may start the guest. An ultravisor opens only the first machine's lockbox.
+        /// Public or private key of a machine that may start the guest, once for each machine. An ultravisor opens only the first machine's lockbox.
         #[arg(long, value_name = "PEM", required = true)]
         to: Vec<PathBuf>,
-        /// File that only this guest can read.
+        /// File that only this guest can read, and its name in the blob; once for each file.
         #[arg(long = "file", value_name = "NAME=FILE", value_parser = named)]
         files: Vec<(String, PathBuf)>,
-        /// Comment, not encrypted.
-        #[arg(long, default_value = "")]
+        /// Comment, not encrypted; default: none.
+        #[arg(long, default_value = "", hide_default_value = true)]
         comment: String,
         /// The new initrd. An existing file is not overwritten.
         #[arg(long, value_name = "FILE")]
@@ -99,8 +101,8 @@ struct BootsArguments {
     /// ELF file of the kernel.
     #[arg(long, value_name = "FILE")]
     kernel: PathBuf,
-    /// Command line of the kernel, exactly as the guest gets it.
-    #[arg(long, default_value = "")]
+    /// Command line of the kernel, exactly as the guest gets it; default: an empty one.
+    #[arg(long, default_value = "", hide_default_value = true)]
     append: String,
     /// RTAS text; default: SLOF's.
     #[arg(long, value_name = "FILE")]
@@ -118,7 +120,7 @@ struct RunArguments {
     /// ELF file of the kernel that UV_ESM compares with the guest's memory; default: QEMU's -kernel.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// Who serves the guest's virtio-blk-pci and virtio-net-pci devices.
+    /// Who serves the guest's virtio-blk-pci and virtio-net-pci devices; default: own.
     #[arg(long, value_enum)]
     devices: Option<Which>,
     /// Violation of the virtio protocol that these servers commit. Without --devices it means --devices seeing.
@@ -167,10 +169,10 @@ struct CommonArguments {
     /// Description of the ultravisor to follow where the two descriptions differ.
     #[arg(long, value_enum, default_value_t = Source::Published)]
     behaviour: Source,
-    /// Faults to inject, such as share:1=U_P2; docs/ultravisor.md lists the words.
-    #[arg(long, value_name = "CALL:WHEN=WHAT,...", value_parser = faults, default_value = "")]
+    /// Faults to inject, such as share:1=U_P2; default: none. docs/ultravisor.md lists the words.
+    #[arg(long, value_name = "CALL:WHEN=WHAT,...", value_parser = faults, default_value = "", hide_default_value = true)]
     faults: Faults,
-    /// Writes each call as a line of JSON; the last line is the summary.
+    /// Writes each call as a line of JSON, with times in microseconds; the last line is the summary. Replaces the file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Private key, in place of the TPM's: UV_ESM opens the ESM blob in the initrd with it and compares the digests.
