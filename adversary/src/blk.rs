@@ -38,7 +38,7 @@ pub(crate) const F_VERSION_1: u64 = 1 << 32;
 const F_ACCESS_PLATFORM: u64 = 1 << 33;
 /// Bits that a violation does not offer: VHOST_F_LOG_ALL and VIRTIO_RING_F_EVENT_IDX would change the protocol of this
 /// server.
-const NOT_A_LIE: u64 = F_ACCESS_PLATFORM | 1 << 26 | 1 << 29 | 1 << 34;
+const NEVER_OFFERED: u64 = F_ACCESS_PLATFORM | 1 << 26 | 1 << 29 | 1 << 34;
 
 const DISCARD: u32 = 11;
 const WRITE_ZEROES: u32 = 13;
@@ -299,7 +299,7 @@ impl Device for Blk {
             F_VERSION_1 | F_BLK_SIZE | F_FLUSH | F_TOPOLOGY | F_CONFIG_WCE | F_DISCARD | F_WRITE_ZEROES;
         match self.violator.violation() {
             Some(ProtocolViolation::Neg02) => honest & !F_VERSION_1,
-            Some(ProtocolViolation::Neg05) => !NOT_A_LIE,
+            Some(ProtocolViolation::Neg05) => !NEVER_OFFERED,
             Some(ProtocolViolation::Blk08) => honest | F_SIZE_MAX | F_SEG_MAX,
             _ => match self.fault {
                 Some(DiskFault::OtherQueue) => honest | F_MQ,

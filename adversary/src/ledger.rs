@@ -60,22 +60,22 @@ impl fmt::Display for Refusal {
 
 /// A driver's reaction to a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AfterLie {
+pub struct Reaction {
     /// Violations.
-    pub told: u64,
+    pub violations: u64,
     /// Requests from the first violation on, including the one that it was about.
     pub requests: u64,
     /// Queues that the driver gave up: at a reset of the device, or at the end.
     pub given_up: u64,
 }
 
-impl fmt::Display for AfterLie {
+impl fmt::Display for Reaction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.told == 0 {
-            return f.write_str("not told, the guest did not come so far");
+        if self.violations == 0 {
+            return f.write_str("not committed, the guest did not get that far");
         }
-        let Self { told, requests, given_up } = self;
-        write!(f, "told {told} times; then {requests} requests, {given_up} queues given up")
+        let Self { violations, requests, given_up } = self;
+        write!(f, "committed {violations} times; then {requests} requests, {given_up} queues given up")
     }
 }
 
@@ -183,10 +183,10 @@ impl Ledger {
 
     /// The driver's reaction to the violation.
     #[must_use]
-    pub fn after_lie(&self) -> AfterLie {
+    pub fn reaction(&self) -> Reaction {
         let since = |before: &u64| self.requests().saturating_sub(*before);
-        AfterLie {
-            told: self.violations(),
+        Reaction {
+            violations: self.violations(),
             requests: self.before.get().map_or(0, since),
             given_up: self.given_up.load(Ordering::Relaxed),
         }
@@ -210,16 +210,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_driver_does_counts_from_the_first_violation_on() {
+    fn requests_and_queues_given_up_are_counted_from_the_first_violation_on() {
         let ledger = Ledger::default();
         ledger.request();
         ledger.give_up();
-        assert!(ledger.after_lie().to_string().starts_with("not told"));
+        assert!(ledger.reaction().to_string().starts_with("not committed"));
         ledger.violation();
         ledger.request();
         ledger.violation();
         ledger.request();
         ledger.give_up();
-        assert_eq!(ledger.after_lie(), AfterLie { told: 2, requests: 2, given_up: 1 });
+        assert_eq!(ledger.reaction(), Reaction { violations: 2, requests: 2, given_up: 1 });
     }
 }

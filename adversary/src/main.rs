@@ -77,16 +77,16 @@ struct Common {
     #[arg(long, value_name = "SOCKET")]
     socket: PathBuf,
     /// Protocol violation that the device commits; `postern-adversary lies` lists them.
-    #[arg(long, value_name = "NAME", value_parser = lie)]
-    lie: Option<ProtocolViolation>,
+    #[arg(long = "lie", value_name = "NAME", value_parser = violation)]
+    violation: Option<ProtocolViolation>,
     /// Offers VIRTIO_F_ACCESS_PLATFORM, for a QEMU -device with iommu_platform=on: QEMU translates the addresses that the driver
     /// gives. Without it the device takes guest physical addresses, and QEMU refuses iommu_platform=on.
     #[arg(long)]
     iommu_platform: bool,
 }
 
-fn lie(name: &str) -> Result<ProtocolViolation, String> {
-    name.parse().map_err(|error: postern_adversary::violation::UnknownLie| error.to_string())
+fn violation(name: &str) -> Result<ProtocolViolation, String> {
+    name.parse().map_err(|error: postern_adversary::violation::UnknownViolation| error.to_string())
 }
 
 /// An identifier that a disk can have.
@@ -109,8 +109,8 @@ fn main() -> ExitCode {
         Kind::Blk { common, image, write, serial } => disk(&common, &image, write, &serial),
         Kind::Net { common, local, remote } => card(&common, local.zip(remote)),
         Kind::Lies => {
-            for lie in ProtocolViolation::ALL {
-                println!("{:14} {}", lie.name(), lie.told().text);
+            for violation in ProtocolViolation::ALL {
+                println!("{:14} {}", violation.name(), violation.description().text);
             }
             Ok(())
         }
@@ -125,22 +125,22 @@ fn main() -> ExitCode {
 }
 
 fn disk(common: &Common, image: &Path, write: bool, serial: &str) -> Result<(), ServerError> {
-    serve(common, Blk::open(image, serial, write, common.lie).map_err(ServerError::System)?)
+    serve(common, Blk::open(image, serial, write, common.violation).map_err(ServerError::System)?)
 }
 
 fn card(common: &Common, wire: Option<(PathBuf, PathBuf)>) -> Result<(), ServerError> {
     let cable = Cable::new().map_err(ServerError::System)?;
     let wire = wire.map(|(local, remote)| Wire::start(Arc::clone(&cable), &local, remote)).transpose();
     let _wire = wire.map_err(ServerError::System)?;
-    serve(common, Net::new(cable, common.lie))
+    serve(common, Net::new(cable, common.violation))
 }
 
 fn serve<D: Device>(common: &Common, device: D) -> Result<(), ServerError> {
     let start = if common.iommu_platform { Server::start_behind_iommu } else { Server::start };
     let ledger = start(&common.socket, device, Arc::new(Open))?.wait()?;
     println!("{} requests, {} accesses, {} bytes", ledger.requests(), ledger.accesses(), ledger.bytes());
-    if let Some(lie) = common.lie {
-        println!("{}: {}", lie.name(), ledger.after_lie());
+    if let Some(violation) = common.violation {
+        println!("{}: {}", violation.name(), ledger.reaction());
     }
     Ok(())
 }

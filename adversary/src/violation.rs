@@ -5,7 +5,7 @@ use crate::memory::Guarded;
 use crate::noise::Noise;
 use crate::ring::Ring;
 
-pub use crate::lies::UnknownLie;
+pub use crate::names::UnknownViolation;
 
 /// A violation of the protocol by a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub enum ProtocolViolation {
 
 /// The row and the description of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct Description {
     /// The row of the case list.
     pub id: &'static str,
     /// The device's action.
@@ -117,7 +117,7 @@ impl ProtocolViolation {
 
     /// Its row, and what the device does.
     #[must_use]
-    pub const fn told(self) -> Told {
+    pub const fn description(self) -> Description {
         let (id, text) = match self {
             Self::Rng01 => ("RNG-01", "used id beyond the queue"),
             Self::Rng02 => ("RNG-02", "used id that is right only in its low 16 bits"),
@@ -166,7 +166,7 @@ impl ProtocolViolation {
             Self::Irq02 => ("IRQ-02", "interrupts without end"),
             Self::Irq04 => ("IRQ-04", "no interrupt ever"),
         };
-        Told { id, text }
+        Description { id, text }
     }
 
     /// Whether the violation is in the device's offer, and not in the treatment of requests.

@@ -1,6 +1,6 @@
 //! Compares two images in alternating rounds, so that other load of the machine affects both.
 
-use crate::guest::{Guest, GuestError, Parts, Shape};
+use crate::guest::{Guest, GuestConfig, GuestError, Parts};
 use crate::measure;
 use crate::packets;
 use crate::plan::{Backend, Effort, Group, System};
@@ -68,8 +68,9 @@ fn start(parts: &Parts, add: &mut impl FnMut(String, f64)) -> Result<(), GuestEr
     for pool in ["8M", "64M", "256M"] {
         for counted in [false, true] {
             let words = format!("pool={pool} run=bench-blk bench=read:4096:1:seq:1");
-            let shape = Shape { counted, ..Shape::disk(System::PosternBounced, Backend::Null, words) };
-            let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+            let config =
+                GuestConfig { counted, ..GuestConfig::disk(System::PosternBounced, Backend::Null, words) };
+            let Some(guest) = Guest::start(parts, &config)? else { return Ok(()) };
             let ready = guest.until("postern: bench.ready=")?;
             let report = guest.finish()?;
             // With counted instructions a microsecond is a thousand instructions.

@@ -82,7 +82,7 @@ pub struct Parts {
 
 /// A machine to measure.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct GuestConfig {
     /// The guest.
     pub system: System,
     /// Its disk.
@@ -101,7 +101,7 @@ pub struct Shape {
     pub words: String,
 }
 
-impl Shape {
+impl GuestConfig {
     /// One CPU, started by VOF, with a disk.
     pub fn disk(system: System, backend: Backend, words: String) -> Self {
         Self {
@@ -142,36 +142,36 @@ pub struct Guest {
 
 impl Guest {
     /// Starts one; `None` if this guest does not exist here.
-    pub fn start(parts: &Parts, shape: &Shape) -> Result<Option<Self>, GuestError> {
+    pub fn start(parts: &Parts, config: &GuestConfig) -> Result<Option<Self>, GuestError> {
         let mut dir = Workdir::new()?;
-        let started = if shape.system.is_linux() {
-            linux(parts, shape)
+        let started = if config.system.is_linux() {
+            linux(parts, config)
         } else {
-            kernel(parts, shape).map(|kernel| postern(parts, kernel, shape, &dir)).transpose()?
+            kernel(parts, config).map(|kernel| postern(parts, kernel, config, &dir)).transpose()?
         };
         let Some(mut machine) = started else { return Ok(None) };
-        machine.firmware = shape.firmware;
+        machine.firmware = config.firmware;
         machine.memory = 1 << 30;
-        machine.smp = shape.smp;
-        machine.access_platform = shape.system.is_translated();
-        if shape.network {
+        machine.smp = config.smp;
+        machine.access_platform = config.system.is_translated();
+        if config.network {
             machine.net = Net::OneWay;
         }
-        match shape.backend {
+        match config.backend {
             Some(Backend::Raw) => machine.disks.push(Disk::scratch(parts.raw.clone())),
-            Some(Backend::Null | Backend::Threaded) => machine.extra.extend(null_disk(shape)),
+            Some(Backend::Null | Backend::Threaded) => machine.extra.extend(null_disk(config)),
             None => {}
         }
-        if shape.counted {
+        if config.counted {
             // With a disk the guest's clock may skip idle time; with a network it would run ahead of the peer's.
-            let sleep = if shape.network { "on" } else { "off" };
+            let sleep = if config.network { "on" } else { "off" };
             machine.extra.extend(["-icount".to_owned(), format!("shift=0,sleep={sleep}")]);
         }
         let monitor = dir.path("monitor");
         let started = Instant::now();
-        let running = if shape.system.is_secure() {
-            let mut protection = Protection::honest(shape.firmware != Firmware::Vof);
-            if shape.system.is_linux() {
+        let running = if config.system.is_secure() {
+            let mut protection = Protection::honest(config.firmware != Firmware::Vof);
+            if config.system.is_linux() {
                 protection.guest = AnyGuest::Any { patch_msr: true };
             }
             let session = Session::start_unobserved(machine, Some(protection), &mut dir);
@@ -252,53 +252,53 @@ impl Guest {
 }
 
 /// The machine of one of the Linux systems, if that kernel exists.
-fn linux(parts: &Parts, shape: &Shape) -> Option<Machine> {
-    let linux = match shape.system {
+fn linux(parts: &Parts, config: &GuestConfig) -> Option<Machine> {
+    let linux = match config.system {
         System::LinuxSecure => parts.secure_linux.as_ref()?,
         _ => parts.linux.as_ref()?,
     };
-    let secure = if shape.system.is_secure() { "svm=on" } else { "" };
-    let swiotlb = if shape.system.is_bounced() { "swiotlb=force" } else { "" };
+    let secure = if config.system.is_secure() { "svm=on" } else { "" };
+    let swiotlb = if config.system.is_bounced() { "swiotlb=force" } else { "" };
     Some(Machine {
         initrd: Some(linux.initrd.clone()),
-        bootargs: format!("console=hvc0 quiet loglevel=0 {secure} {swiotlb} {}", shape.words),
+        bootargs: format!("console=hvc0 quiet loglevel=0 {secure} {swiotlb} {}", config.words),
         ..Machine::new(parts.qemu.clone(), linux.kernel.clone(), parts.rom.clone())
     })
 }
 
 /// The image of one of Postern's systems. The image with virtio-drivers has only a disk driver.
-fn kernel<'a>(parts: &'a Parts, shape: &Shape) -> Option<&'a Path> {
-    match shape.system {
-        System::VirtioDrivers => parts.virtio_drivers.as_deref().filter(|_| !shape.network),
+fn kernel<'a>(parts: &'a Parts, config: &GuestConfig) -> Option<&'a Path> {
+    match config.system {
+        System::VirtioDrivers => parts.virtio_drivers.as_deref().filter(|_| !config.network),
         _ => Some(&parts.kernel),
     }
 }
 
-fn postern(parts: &Parts, kernel: &Path, shape: &Shape, dir: &Workdir) -> Result<Machine, GuestError> {
+fn postern(parts: &Parts, kernel: &Path, config: &GuestConfig, dir: &Workdir) -> Result<Machine, GuestError> {
     let initrd = dir.path("initrd");
     std::fs::write(&initrd, INITRD)?;
-    let mode = match (shape.system.is_secure(), shape.firmware) {
+    let mode = match (config.system.is_secure(), config.firmware) {
         (true, Firmware::Vof) => "svm=emulated",
         (true, _) => "",
         _ => "svm=off",
     };
     Ok(Machine {
         initrd: Some(initrd),
-        bootargs: format!("{mode} {}", shape.words),
+        bootargs: format!("{mode} {}", config.words),
         ..Machine::new(parts.qemu.clone(), kernel.to_owned(), parts.rom.clone())
     })
 }
 
-fn null_disk(shape: &Shape) -> Vec<String> {
-    let translated = if shape.system.is_translated() { "on" } else { "off" };
+fn null_disk(config: &GuestConfig) -> Vec<String> {
+    let translated = if config.system.is_translated() { "on" } else { "off" };
     let mut device =
         format!("virtio-blk-pci,drive=null,serial=scratch,disable-legacy=on,iommu_platform={translated}");
     let mut arguments =
         vec!["-blockdev".to_owned(), format!("driver=null-co,node-name=null,size={NULL_BYTES}")];
-    if let Some(size) = shape.queue {
+    if let Some(size) = config.queue {
         device.push_str(&format!(",queue-size={size}"));
     }
-    if shape.backend == Some(Backend::Threaded) {
+    if config.backend == Some(Backend::Threaded) {
         arguments.extend(["-object", "iothread,id=own"].map(str::to_owned));
         device.push_str(",iothread=own");
     }

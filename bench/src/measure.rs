@@ -1,6 +1,6 @@
 //! The measurements of one system.
 
-use crate::guest::{Guest, GuestError, Parts, Shape};
+use crate::guest::{Guest, GuestConfig, GuestError, Parts};
 use crate::network::{self, Until};
 use crate::plan::{Backend, DISK, Effort, REPEATED, System};
 use crate::results::{Results, Row};
@@ -40,7 +40,7 @@ pub fn disk(
     let copies = (system, backend) == (System::PosternBounced, Backend::Null);
     let job = if copies { "bench-blk,bench-copy" } else { "bench-blk" };
     let words = words(job, DISK.iter().map(|work| format!("{}:{time}", work.spec)));
-    let Some(guest) = Guest::start(parts, &Shape::disk(system, backend, words))? else { return Ok(()) };
+    let Some(guest) = Guest::start(parts, &GuestConfig::disk(system, backend, words))? else { return Ok(()) };
     let ready = guest.until("postern: bench.ready=")?;
     let row = Row {
         group: START.to_owned(),
@@ -74,7 +74,7 @@ pub fn threaded(
     let time = effort.milliseconds / 5;
     let works: Vec<_> = DISK.iter().take(2).cycle().take(2 * REPEATED).collect();
     let words = words("bench-blk", works.iter().map(|work| format!("{}:{time}", work.spec)));
-    let Some(guest) = Guest::start(parts, &Shape::disk(system, Backend::Threaded, words))? else {
+    let Some(guest) = Guest::start(parts, &GuestConfig::disk(system, Backend::Threaded, words))? else {
         return Ok(());
     };
     let report = guest.finish()?;
@@ -113,8 +113,9 @@ pub fn slots(parts: &Parts, results: &mut Results) -> Result<(), GuestError> {
     let system = System::PosternDirect;
     for (size, said) in [("8M", "8 MiB"), ("256M", "256 MiB")] {
         let words = format!("pool={size} run=bench-pool");
-        let shape = Shape { counted: true, backend: None, ..Shape::disk(system, Backend::Null, words) };
-        let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+        let config =
+            GuestConfig { counted: true, backend: None, ..GuestConfig::disk(system, Backend::Null, words) };
+        let Some(guest) = Guest::start(parts, &config)? else { return Ok(()) };
         let report = guest.finish()?;
         for number in 0.. {
             let fact = |key: &str| report.number(&format!("bench.slot.{number}.{key}"));
@@ -129,8 +130,8 @@ pub fn slots(parts: &Parts, results: &mut Results) -> Result<(), GuestError> {
 
 /// The start by SLOF.
 pub fn slof(parts: &Parts, system: System, results: &mut Results) -> Result<(), GuestError> {
-    let shape = Shape { firmware: Firmware::Slof, ..Shape::network(system) };
-    let Some(mut guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+    let config = GuestConfig { firmware: Firmware::Slof, ..GuestConfig::network(system) };
+    let Some(mut guest) = Guest::start(parts, &config)? else { return Ok(()) };
     let ready = guest.until("postern: net0.serve=ready")?;
     let name = "QEMU start to drivers ready, SLOF".to_owned();
     let row = Row { group: START.to_owned(), name, unit: "s", more_is_better: false };
@@ -141,8 +142,8 @@ pub fn slof(parts: &Parts, system: System, results: &mut Results) -> Result<(), 
 
 /// Packets and streams, and the memory of an idle guest.
 pub fn net(parts: &Parts, effort: Effort, system: System, results: &mut Results) -> Result<(), GuestError> {
-    let shape = Shape { words: "run=net-bench".to_owned(), ..Shape::network(system) };
-    let Some(mut guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+    let config = GuestConfig { words: "run=net-bench".to_owned(), ..GuestConfig::network(system) };
+    let Some(mut guest) = Guest::start(parts, &config)? else { return Ok(()) };
     guest.until("postern: net0.serve=ready")?;
     let resident = guest.resident();
     let ports = guest.ports()?;
@@ -197,8 +198,8 @@ pub fn instructions(parts: &Parts, system: System, results: &mut Results) -> Res
         ("1 MiB read, depth 8", "read:1048576:8:seq"),
     ];
     let words = words("bench-blk", works.iter().map(|(_, spec)| format!("{spec}:100")));
-    let shape = Shape { counted: true, ..Shape::disk(system, Backend::Null, words) };
-    let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+    let config = GuestConfig { counted: true, ..GuestConfig::disk(system, Backend::Null, words) };
+    let Some(guest) = Guest::start(parts, &config)? else { return Ok(()) };
     let report = guest.finish()?;
     for (number, (name, _)) in works.iter().enumerate() {
         let fact = |key: &str| report.number(&format!("bench.{number}.{key}"));

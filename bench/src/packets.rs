@@ -1,6 +1,6 @@
 //! Guest instructions per packet: packets of one kind between two marks at which the guest prints its time.
 
-use crate::guest::{Guest, GuestError, Parts, Shape};
+use crate::guest::{Guest, GuestConfig, GuestError, Parts};
 use crate::measure::{INSTRUCTIONS, each, instructions_of};
 use crate::network::{self, Moved, Until, WINDOW};
 use crate::plan::{Effort, System};
@@ -66,8 +66,8 @@ pub fn instructions(
     results: &mut Results,
 ) -> Result<(), GuestError> {
     let words = "run=net-bench".to_owned();
-    let shape = Shape { words, counted: true, ..Shape::network(system) };
-    let Some(mut guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+    let config = GuestConfig { words, counted: true, ..GuestConfig::network(system) };
+    let Some(mut guest) = Guest::start(parts, &config)? else { return Ok(()) };
     guest.until("postern: net0.serve=ready")?;
     let echo = guest.ports()?.udp;
     let ports = Ports { echo, sink: guest.ports_of(9)?.tcp, source: guest.ports_of(19)?.tcp };

@@ -1,6 +1,6 @@
 //! How Postern scales: throughput by depth, by size of requests, by size of the pool and by CPUs.
 
-use crate::guest::{Guest, GuestError, Parts, Shape};
+use crate::guest::{Guest, GuestConfig, GuestError, Parts};
 use crate::measure::{opened_in, words};
 use crate::plan::{Backend, Effort, System, said};
 use crate::results::{Results, Row};
@@ -67,8 +67,8 @@ pub fn measure(
         let job = if cpus > 1 { "bench-smp" } else { "bench-blk" };
         let words = shared + &words(job, specs.iter().map(|spec| format!("{spec}:{time}")));
         let queue = ((pool, cpus) == USUAL).then_some(QUEUE);
-        let shape = Shape { smp: cpus, queue, ..Shape::disk(system, Backend::Null, words) };
-        let Some(guest) = Guest::start(parts, &shape)? else { return Ok(()) };
+        let config = GuestConfig { smp: cpus, queue, ..GuestConfig::disk(system, Backend::Null, words) };
+        let Some(guest) = Guest::start(parts, &config)? else { return Ok(()) };
         let report = guest.finish()?;
         if let (true, 1, Some(took)) = (bounced, cpus, opened_in(&report)) {
             let name = format!("pool of {pool} MiB: shared, verified, mapped");

@@ -33,8 +33,12 @@ use std::path::PathBuf;
 pub enum Finding {
     /// No fault: the test cannot be run on this machine, for this reason.
     Skipped(String),
-    /// The other findings are of this machine shape; the test has several.
-    Shape(String),
+    /// The other findings are of this configuration; the test has several.
+    Configuration(String),
+    /// An ordinary program, as the guest's peer, failed in this way.
+    Program(String),
+    /// The guest does not name this device.
+    Unnamed(String),
     /// The guest could not be started.
     Start(SessionError),
     /// The guest's ESM blob could not be made.
@@ -225,7 +229,9 @@ pub enum Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Shape(shape) => write!(f, "in this shape: {shape}"),
+            Self::Configuration(config) => write!(f, "in this configuration: {config}"),
+            Self::Program(failure) => f.write_str(failure),
+            Self::Unnamed(device) => write!(f, "{device}, which the guest does not name"),
             Self::Start(error) => write!(f, "{error}"),
             Self::Blob(error) => write!(f, "{error}"),
             Self::SecretLeft(at) => write!(f, "a part of the secret is left in memory at {at:#x}"),

@@ -36,9 +36,9 @@ pub fn lost() -> Option<&'static io::Error> {
 
 fn has_left() -> bool {
     let stdout = io::stdout();
-    let mut looked = [PollFd::new(&stdout, PollFlags::empty())];
-    poll(&mut looked, Some(&Timespec::default())).is_ok()
-        && looked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec::default())).is_ok()
+        && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Writes a line to standard output like `println!`, but does not panic if the reader has ended.

@@ -13,17 +13,17 @@ const TABLE: &str = "crates/postern-core/src/facts";
 pub fn find(top: &Path) -> io::Result<Vec<String>> {
     let mut strays = Vec::new();
     for folder in FOLDERS {
-        look(top, &top.join(folder), &mut strays)?;
+        scan(top, &top.join(folder), &mut strays)?;
     }
     Ok(strays)
 }
 
-fn look(top: &Path, folder: &Path, strays: &mut Vec<String>) -> io::Result<()> {
+fn scan(top: &Path, folder: &Path, strays: &mut Vec<String>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.strip_prefix(top).unwrap_or(&path).to_string_lossy().into_owned();
         if path.is_dir() {
-            look(top, &path, strays)?;
+            scan(top, &path, strays)?;
         } else if name.ends_with(".rs") && !name.starts_with(TABLE) {
             let text = std::fs::read_to_string(&path)?;
             strays.extend(lines(&text).map(|line| format!("{name}:{line}: a fact is stated past its table")));

@@ -1,4 +1,4 @@
-//! Device trees that lie: changes that a hostile host makes to the tree before the guest's first instruction.
+//! False device trees: changes that a hostile host makes to the tree before the guest's first instruction.
 
 use std::io;
 

@@ -111,7 +111,7 @@ impl Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum What {
     /// Makes the call honestly, and records it.
-    Look,
+    Record,
     /// Does not make the call, and answers this: r3 and r4, or an RTAS call's status and its first word.
     Answer {
         /// r3, or RTAS's status word.
@@ -176,5 +176,5 @@ pub struct Seen {
     /// r4, or RTAS's first word after its status, as the guest got it.
     pub value: u64,
     /// Whether the host did anything but make the call honestly.
-    pub lied: bool,
+    pub interfered: bool,
 }

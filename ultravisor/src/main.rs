@@ -1,7 +1,7 @@
 //! `postern-ultravisor`: an emulated ultravisor for any QEMU command line.
 
 use clap::{Parser, Subcommand, ValueEnum};
-use postern_adversary::violation::{ProtocolViolation, UnknownLie};
+use postern_adversary::violation::{ProtocolViolation, UnknownViolation};
 use postern_ultravisor::tool::attach::{Attach, attach};
 use postern_ultravisor::tool::blob::{self, BlobError, Boots, Make};
 use postern_ultravisor::tool::run::{Run, code, run};
@@ -125,8 +125,8 @@ struct RunArguments {
     devices: Option<Which>,
     /// Violation of the virtio protocol that these servers commit. Without --devices it means --devices seeing.
     /// `postern-adversary lies` lists the names.
-    #[arg(long, value_name = "NAME", value_parser = lie)]
-    lie: Option<ProtocolViolation>,
+    #[arg(long = "lie", value_name = "NAME", value_parser = violation)]
+    violation: Option<ProtocolViolation>,
     /// Ends the guest before its first wrong hypercall, as a real ultravisor does, reports the caller and exits with 3. This
     /// stops the guest at each hypercall. Without this option wrong calls are counted and listed at the end.
     #[arg(long, conflicts_with = "warn_only")]
@@ -235,8 +235,8 @@ fn faults(text: &str) -> Result<Faults, String> {
     text.parse().map_err(|error: postern_ultravisor::FaultError| error.to_string())
 }
 
-fn lie(name: &str) -> Result<ProtocolViolation, String> {
-    name.parse().map_err(|error: UnknownLie| error.to_string())
+fn violation(name: &str) -> Result<ProtocolViolation, String> {
+    name.parse().map_err(|error: UnknownViolation| error.to_string())
 }
 
 fn named(text: &str) -> Result<(String, PathBuf), String> {
@@ -279,11 +279,11 @@ fn blob(action: BlobAction) -> Result<u8, BlobError> {
 }
 
 fn serve(arguments: RunArguments) -> ExitCode {
-    let devices = match (arguments.devices, arguments.lie) {
+    let devices = match (arguments.devices, arguments.violation) {
         (Some(Which::Refusing), _) => Devices::Refusing,
         (Some(Which::Seeing), _) | (None, Some(_)) => Devices::Seeing,
         (Some(Which::Own), Some(_)) => {
-            say("--lie: QEMU's own devices tell none; leave --devices own out");
+            say("--lie: QEMU's own devices keep to the protocol; leave --devices own out");
             return ExitCode::from(2);
         }
         (Some(Which::Own) | None, None) => Devices::Own,
@@ -293,7 +293,7 @@ fn serve(arguments: RunArguments) -> ExitCode {
         kernel: arguments.kernel,
         settings: Settings::from(&arguments.common),
         devices,
-        lie: arguments.lie,
+        violation: arguments.violation,
         live: arguments.live_hcalls,
     };
     match run(&options, say) {

@@ -1,4 +1,4 @@
-//! Matches each hypercall with the rules of a host that lies.
+//! Matches each hypercall with the rules of a hostile host.
 
 use super::host::{H_LOGICAL_CI_LOAD, H_LOGICAL_CI_STORE, H_RTAS, Rule, Seen, Subject, Value, What};
 use super::ram::GuestRam;
@@ -131,11 +131,11 @@ impl Tap {
 
     /// Looks at every call of RTAS from now on, for [`Self::started`].
     pub(super) fn follow_starts(&mut self) {
-        let look = Rule::always(Subject::Hcall(H_RTAS), What::Look);
-        if self.rules.contains(&look) {
+        let record = Rule::always(Subject::Hcall(H_RTAS), What::Record);
+        if self.rules.contains(&record) {
             return;
         }
-        self.rules.push(look);
+        self.rules.push(record);
         self.counts.push(0);
     }
 
@@ -240,7 +240,7 @@ impl Tap {
                 }
             }
         }
-        hits.sort_by_key(|(_, _, what)| *what == What::Look);
+        hits.sort_by_key(|(_, _, what)| *what == What::Record);
         hits
     }
 
@@ -271,14 +271,14 @@ impl Tap {
 
     /// Records the result of a call.
     pub(super) fn note(&mut self, call: &Call, hits: &[(usize, u64, What)], status: u64, value: u64) {
-        let decided = hits.first().filter(|(_, _, what)| *what != What::Look).map(|(rule, ..)| *rule);
+        let decided = hits.first().filter(|(_, _, what)| *what != What::Record).map(|(rule, ..)| *rule);
         self.seen.extend(hits.iter().map(|&(rule, nth, _)| Seen {
             rule,
             nth,
             arguments: call.arguments(),
             status,
             value,
-            lied: decided == Some(rule),
+            interfered: decided == Some(rule),
         }));
     }
 }

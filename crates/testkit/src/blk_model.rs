@@ -1,7 +1,7 @@
 //! A virtio-blk device in memory. It reaches memory only through descriptors and the machine's bus, so that it finds a
 //! wrong address, length or direction of the driver.
 
-use crate::model::{Cell, Model};
+use crate::model::{Combination, Model};
 use crate::virtio_model::{Chain, DeviceQueue, VirtioModel, regions};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::vec;
@@ -256,9 +256,9 @@ pub fn content(bytes: usize) -> Vec<u8> {
 }
 
 impl Rig {
-    pub fn new(cell: Cell, config: Config) -> Self {
-        let machine = cell.model();
-        let features = config.features() | if cell.access_platform { ACCESS_PLATFORM } else { 0 };
+    pub fn new(combination: Combination, config: Config) -> Self {
+        let machine = combination.model();
+        let features = config.features() | if combination.access_platform { ACCESS_PLATFORM } else { 0 };
         let queues = vec![config.queue; config.queues.into()];
         let device = VirtioModel::new(&machine, features, &queues, &config.bytes());
         let backing = usize::try_from(config.capacity.min(1 << 15)).unwrap() * 512;
@@ -267,17 +267,17 @@ impl Rig {
         let disk = Arc::new(Mutex::new(disk));
         let served = Arc::clone(&disk);
         device.on_notify(move |queue, _| served.lock().unwrap().notified(queue));
-        Self { machine, device, disk, access_platform: cell.access_platform }
+        Self { machine, device, disk, access_platform: combination.access_platform }
     }
 
     /// A device in a normal guest without translation.
     pub fn plain(config: Config) -> Self {
-        Self::new(Cell { secure: false, access_platform: false }, config)
+        Self::new(Combination { secure: false, access_platform: false }, config)
     }
 
     /// A device in a secure guest.
     pub fn secure(config: Config) -> Self {
-        Self::new(Cell { secure: true, access_platform: false }, config)
+        Self::new(Combination { secure: true, access_platform: false }, config)
     }
 
     pub fn disk(&self) -> MutexGuard<'_, Disk> {

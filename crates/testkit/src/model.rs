@@ -8,6 +8,6 @@ mod machine;
 mod memory;
 
 pub use device::{ModelDevice, Refused};
-pub use guest::Cell;
+pub use guest::Combination;
 pub use machine::{Model, POOL_BASE, UvBehaviour};
 pub use memory::ModelMemory;

@@ -1,7 +1,7 @@
 //! A virtio-net device between the driver and the wire, honest unless a test changes it.
 
 use super::wire::{SharedWire, Turn, Wire};
-use crate::model::{Cell, Model};
+use crate::model::{Combination, Model};
 use crate::virtio_model::{Chain, VirtioModel, regions};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ use virtio_pci::net::link::{Frame, Link, MacAddr};
 use virtio_pci::virtio::features::Features;
 use virtio_pci::virtio::transport::Transport;
 
-pub const SECURE: Cell = Cell { secure: true, access_platform: true };
+pub const SECURE: Combination = Combination { secure: true, access_platform: true };
 
 pub const DEVICE_MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 
@@ -117,19 +117,24 @@ impl Default for CardConfig {
 }
 
 impl Machine {
-    pub fn new(cell: Cell) -> Self {
-        Self::with_config(cell, CardConfig::default())
+    pub fn new(combination: Combination) -> Self {
+        Self::with_config(combination, CardConfig::default())
     }
 
-    pub fn with_config(cell: Cell, shape: CardConfig) -> Self {
-        let model = cell.model();
+    pub fn with_config(combination: Combination, shape: CardConfig) -> Self {
+        let model = combination.model();
         let system = model.dma_system(1);
         let bridge = model.bridge(&system);
         let dma = system
-            .device_with_quota(DeviceId::from_routing(0, 8), cell.access_platform, Some(&bridge), shape.quota)
+            .device_with_quota(
+                DeviceId::from_routing(0, 8),
+                combination.access_platform,
+                Some(&bridge),
+                shape.quota,
+            )
             .unwrap();
         let mut offered = shape.features | Features::VERSION_1;
-        offered.set(Features::ACCESS_PLATFORM, cell.access_platform);
+        offered.set(Features::ACCESS_PLATFORM, combination.access_platform);
         let mut config = shape.mac.0.to_vec();
         config.extend(1_u16.to_le_bytes());
         config.extend(1_u16.to_le_bytes());

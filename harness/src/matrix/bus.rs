@@ -45,7 +45,7 @@ fn fixture(context: &Context) -> Result<Fixture, Failure> {
 /// Rules that record the writes to the command register of each slot.
 fn commands() -> Vec<Rule> {
     let of = |slot| Subject::ConfigWrite { slot, register: Some(COMMAND) };
-    (0..SLOTS as u8).map(|slot| Rule::always(of(slot), What::Look)).collect()
+    (0..SLOTS as u8).map(|slot| Rule::always(of(slot), What::Record)).collect()
 }
 
 /// The calls that a rule recorded, with their index among all recorded calls.
@@ -65,7 +65,7 @@ fn left_on(context: &Context) -> Result<(), Failure> {
     let mut fixture = fixture(context)?;
     fixture.word("run=blk-digest");
     let mut rules = commands();
-    rules.push(Rule::always(Subject::Hcall(H_PUT_TCE), What::Look));
+    rules.push(Rule::always(Subject::Hcall(H_PUT_TCE), What::Record));
     for slot in 0..SLOTS as u8 {
         let read = Subject::ConfigRead { slot, register: Some(COMMAND) };
         rules.push(Rule::nth(read, 1, What::Result(Value::With(BUS_MASTER))));
@@ -123,7 +123,7 @@ fn hot_plug(context: &Context) -> Result<(), Failure> {
     let slot = u8::try_from(SLOTS).unwrap_or(0);
     if let Some(protection) = &mut fixture.protection {
         let of = |register| Subject::ConfigWrite { slot, register };
-        protection.host = vec![Rule::always(of(None), What::Look)];
+        protection.host = vec![Rule::always(of(None), What::Record)];
     }
     let mut session = fixture.start()?;
     let mut findings = Vec::new();

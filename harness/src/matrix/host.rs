@@ -352,8 +352,9 @@ fn run(context: &Context, case: &Case) -> Result<(), Failure> {
     let mut findings = judge::end(&finished, status);
     let unsaid = words.iter().filter(|word| !finished.output.console.contains(**word));
     findings.extend(unsaid.map(|word| Finding::NeverSaid(word)));
-    let lied = |rule| finished.ultravisor.iter().flat_map(|uv| &uv.host).any(|s| s.rule == rule && s.lied);
-    if !(0..case.rules.len() + usize::from(case.waits)).all(lied) {
+    let interfered =
+        |rule| finished.ultravisor.iter().flat_map(|uv| &uv.host).any(|s| s.rule == rule && s.interfered);
+    if !(0..case.rules.len() + usize::from(case.waits)).all(interfered) {
         findings.push(Finding::NoViolation);
     }
     if let Outcome::Exposed(_) = case.outcome {

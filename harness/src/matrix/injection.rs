@@ -316,7 +316,7 @@ fn after_the_end(context: &Context, nested: Option<u32>) -> Result<(), Failure> 
         // Refuses power-off, and the guest's next requests, for some seconds.
         protection.host = (1..=REFUSALS).map(|nth| Rule::nth(Subject::End, nth, refused)).collect();
         // Records all such calls.
-        protection.host.push(Rule::always(Subject::Hcall(H_RTAS), What::Look));
+        protection.host.push(Rule::always(Subject::Hcall(H_RTAS), What::Record));
     }
     let session = worker.fixture.start()?;
     drop(session.qemu.console().wait_for(LIMIT, |line| line.starts_with("EXIT: ")));

@@ -105,7 +105,7 @@ struct Disks<'a> {
 
 impl Disks<'_> {
     /// Adds the data that the guest has finished with to the secrets.
-    fn look(&mut self, session: &Session, secrets: &mut Secrets) {
+    fn collect(&mut self, session: &Session, secrets: &mut Secrets) {
         let said =
             |what: &str| session.qemu.console().wait_for(Duration::ZERO, |l| l.contains(what)).is_some();
         self.up = self.up || said(DEVICES_UP);
@@ -194,13 +194,13 @@ impl Hunt {
     fn watch(&mut self, session: &Session, disks: &mut Disks<'_>) -> Vec<Finding> {
         let deadline = Instant::now() + LIMIT;
         loop {
-            disks.look(session, &mut self.secrets);
+            disks.collect(session, &mut self.secrets);
             let flying = self.flying(disks);
             let findings = self.search(Some(session));
             if !findings.is_empty() {
                 return findings;
             }
-            disks.look(session, &mut self.secrets);
+            disks.collect(session, &mut self.secrets);
             if flying.is_some() && flying == self.flying(disks) {
                 self.in_flight += 1;
                 if let Err(error) = self.let_pass() {
@@ -209,7 +209,7 @@ impl Hunt {
             }
             let pause = Duration::from_millis(seed() % 20);
             if session.qemu.console().wait_for(pause, |line| line == SERVING).is_some() {
-                disks.look(session, &mut self.secrets);
+                disks.collect(session, &mut self.secrets);
                 return self.find_rings(session).into_iter().collect();
             }
             if Instant::now() >= deadline || session.qemu.has_ended() {

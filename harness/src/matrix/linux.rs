@@ -120,7 +120,7 @@ pub fn tests() -> Vec<Test> {
                     "I/O error, dev vda",
                     "linux: ping=3",
                     "linux: done=1",
-                    "blk-01 (unknown status): told 1 times; then ",
+                    "blk-01 (unknown status): committed 1 times; then ",
                     "every device access was shared",
                 ],
             },

@@ -8,7 +8,7 @@ use crate::session::Finished;
 use crate::variable::Firmware;
 use postern_cases::case;
 use postern_ultravisor::doctor::Edit;
-use postern_ultravisor::host::What::{Look, Result as Changed};
+use postern_ultravisor::host::What::{Record, Result as Changed};
 use postern_ultravisor::host::{Rule, Subject, Value};
 
 /// MiB of a guest whose memory goes beyond 4 GiB.
@@ -148,7 +148,7 @@ fn one_source(context: &Context) -> Result<(), Failure> {
         findings.extend(judge::exposure(&finished, false));
         Ok((finished, findings))
     };
-    let (finished, findings) = run(Rule::always(QUERY, Look))?;
+    let (finished, findings) = run(Rule::always(QUERY, Record))?;
     let sources: Vec<u64> =
         finished.ultravisor.iter().flat_map(|report| &report.host).map(|seen| seen.value).collect();
     if !findings.is_empty() {

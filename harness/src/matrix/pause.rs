@@ -11,7 +11,7 @@ use crate::session::Finished;
 use crate::shares;
 use crate::variable::Firmware;
 use postern_cases::case;
-use postern_ultravisor::host::What::{Look, Result as Changed};
+use postern_ultravisor::host::What::{Record, Result as Changed};
 use postern_ultravisor::host::{H_RTAS, H_XIRR, Rule, Subject, Value};
 use postern_ultravisor::inject::{Act, Attack, Pauses, Place, Trigger};
 use std::collections::BTreeSet;
@@ -193,7 +193,7 @@ fn late(context: &Context) -> Result<(), Failure> {
     let (mut fixture, seed, data, scratch) = fixture(context, 2, ALONE)?;
     attack(&mut fixture, seed, pauses);
     if let Some(protection) = &mut fixture.protection {
-        protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];
+        protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Record)];
     }
     let finished = fixture.start()?.finish(LIMIT);
     let mut findings = unnoticed(&finished);
@@ -293,7 +293,7 @@ fn judged(
     if let Some(protection) = fixture.protection.as_mut().filter(|_| pauses.place == Place::Rtas) {
         protection.host = vec![
             Rule::nth(Subject::Hcall(H_XIRR), 1, Changed(Value::Is(NOBODYS))),
-            Rule::always(Subject::Hcall(H_RTAS), Look),
+            Rule::always(Subject::Hcall(H_RTAS), Record),
         ];
     }
     let finished = fixture.start()?.finish(limit);
@@ -321,7 +321,7 @@ fn last_call(context: &Context) -> Result<(), Failure> {
         let act = Act::Pause(Pauses { cpu: 1, count: 1, length: None, place: Place::Rtas });
         let (trigger, gap) = (Trigger::at_esm(), Duration::from_millis(100));
         protection.attack = Some(Attack { seed: seed(), trigger, gap, act });
-        protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];
+        protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Record)];
     }
     let finished = fixture.start()?.finish(LIMIT);
     let mut findings = judge::end(&finished, EXCEPTION);

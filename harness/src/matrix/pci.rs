@@ -265,12 +265,12 @@ pub(super) fn placed(session: &Session) -> (BTreeSet<String>, Vec<Finding>) {
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         return (BTreeSet::new(), vec![Finding::NeverSaid(SERVING)]);
     }
-    let look = || -> Result<_, MonitorError> {
+    let query = || -> Result<_, MonitorError> {
         let socket = session.machine.monitor.as_deref().unwrap_or_else(|| Path::new(""));
         let mut monitor = Monitor::connect(socket)?;
         Ok((monitor.devices()?, monitor.pci()?))
     };
-    match look() {
+    match query() {
         Ok((tree, buses)) => {
             let wrong = registers(&buses).into_iter().map(Finding::Misplaced).collect();
             (functions(&tree, &[DISK, CARD]), wrong)

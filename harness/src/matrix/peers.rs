@@ -82,7 +82,7 @@ fn peer(namespace: &Namespace, program: &'static str, arguments: &[&str], status
         Ok(output) => {
             let said = [output.stdout, output.stderr].concat();
             let said = String::from_utf8_lossy(&said).trim_end().to_owned();
-            Some(Finding::Shape(format!("{program} {}: {}: {said}", arguments.join(" "), output.status)))
+            Some(Finding::Program(format!("{program} {}: {}: {said}", arguments.join(" "), output.status)))
         }
         Err(error) => Some(Finding::File(program.into(), error)),
     }
@@ -131,12 +131,12 @@ fn curl(context: &Context) -> Result<(), Failure> {
     let mut findings = judge::end(&finished, 0);
     match page {
         Ok(output) if String::from_utf8_lossy(&output.stdout).contains("\"image.build\"") => {}
-        Ok(output) => findings.push(Finding::Shape(format!("curl of the status page: {}", output.status))),
+        Ok(output) => findings.push(Finding::Program(format!("curl of the status page: {}", output.status))),
         Err(error) => findings.push(Finding::File("curl".into(), error)),
     }
     match answer {
         Ok(output) if output.stdout == sent => {}
-        Ok(output) => findings.push(Finding::Shape(format!(
+        Ok(output) => findings.push(Finding::Program(format!(
             "curl got {} bytes of {STREAM}, {}: {}",
             output.stdout.len(),
             output.status,
@@ -159,7 +159,7 @@ fn socat(context: &Context) -> Result<(), Failure> {
     for (wait, to, input) in [("20", "TCP4", &*sent), ("1", "UDP4", datagram)] {
         match namespace.run("socat", &["-t", wait, "-", &format!("{to}:{GUEST}:7")], input) {
             Ok(output) if output.status.success() && output.stdout == input => {}
-            Ok(output) => findings.push(Finding::Shape(format!(
+            Ok(output) => findings.push(Finding::Program(format!(
                 "socat by {to} got {} bytes of {}, {}: {}",
                 output.stdout.len(),
                 input.len(),

@@ -75,7 +75,7 @@ fn played_again(context: &Context, shift: &str, card: bool) -> Result<(), Failur
         if findings.is_empty() {
             return Ok(output);
         }
-        findings.insert(0, Finding::Shape(format!("rr={mode}")));
+        findings.insert(0, Finding::Configuration(format!("rr={mode}")));
         Err(Failure { findings, output: Some(output) })
     };
     let first = run("record")?;

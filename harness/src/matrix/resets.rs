@@ -10,7 +10,7 @@ use crate::session::Finished;
 use crate::variable::Firmware;
 use postern_cases::case;
 use postern_ultravisor::End;
-use postern_ultravisor::host::What::{Answer, Look, Result as Changed};
+use postern_ultravisor::host::What::{Answer, Record, Result as Changed};
 use postern_ultravisor::host::{H_LOGICAL_CI_STORE, H_RTAS, H_XIRR, Rule, Subject, Value};
 use postern_ultravisor::inject::{Act, Attack, Random, Reset, Trigger, When};
 use std::time::Duration;
@@ -95,7 +95,7 @@ fn reset(context: &Context, expected: Expected, when: When) -> Result<(), Failur
         }
         let at_work = matches!(when, When::Before(DOORBELL, _));
         let seen = if at_work { H_LOGICAL_CI_STORE } else { H_RTAS };
-        protection.host.push(Rule::always(Subject::Hcall(seen), Look));
+        protection.host.push(Rule::always(Subject::Hcall(seen), Record));
     }
     let finished = fixture.start()?.finish(LIMIT);
     let mut findings = judge(&finished, expected);

@@ -11,7 +11,7 @@ use crate::variable::Firmware;
 use postern_cases::case;
 use postern_ultravisor::Violation;
 use postern_ultravisor::doctor::Edit;
-use postern_ultravisor::host::What::{Look, Noise};
+use postern_ultravisor::host::What::{Noise, Record};
 use postern_ultravisor::host::{H_RTAS, Rule, Subject, What};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -125,7 +125,7 @@ fn handled(violations: &[Violation]) -> impl Iterator<Item = Finding> {
 fn alias(context: &Context, one: &'static str, other: &'static str) -> Result<(), Failure> {
     case!("INJ-08", Halt, Q);
     case!("RTA-01", Halt, Q);
-    let (mut fixture, ..) = fixture(context, Rule::always(Subject::Hcall(H_RTAS), Look), 2)?;
+    let (mut fixture, ..) = fixture(context, Rule::always(Subject::Hcall(H_RTAS), Record), 2)?;
     if let Some(protection) = &mut fixture.protection {
         protection.edits = vec![Edit::Token(one, other)];
     }

@@ -220,7 +220,7 @@ fn unknown_devices(context: &Context) -> Result<(), Failure> {
     for id in unused {
         let is_line = |line: &&str| line.contains(&*id) && line.contains(": not used: no driver");
         if !finished.output.console.lines().any(|line| is_line(&line)) {
-            findings.push(Finding::Shape(format!("{id}, which the guest does not name")));
+            findings.push(Finding::Unnamed(id));
         }
     }
     verdict(finished, findings)

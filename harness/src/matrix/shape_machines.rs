@@ -66,7 +66,7 @@ pub(super) fn reads(context: &Context, options: &[&str]) -> Result<(Finished, Ve
 /// A failure that names the shape, if there are findings.
 pub(super) fn named(shape: &str, finished: Finished, mut findings: Vec<Finding>) -> Result<(), Failure> {
     if !findings.is_empty() {
-        findings.insert(0, Finding::Shape(shape.to_owned()));
+        findings.insert(0, Finding::Configuration(shape.to_owned()));
     }
     verdict(finished, findings)
 }

@@ -8,7 +8,7 @@ use crate::matrix::runner::Test;
 use crate::pattern;
 use crate::variable::Firmware;
 use postern_cases::case;
-use postern_ultravisor::host::What::Look;
+use postern_ultravisor::host::What::Record;
 use postern_ultravisor::host::{H_RTAS, Rule, Subject};
 use postern_ultravisor::inject::{Act, Attack, Stray, Trigger};
 use std::fs::File;
@@ -47,7 +47,7 @@ fn started(context: &Context, stray: Stray) -> Result<(), Failure> {
     if let Some(protection) = &mut fixture.protection {
         let (trigger, gap) = (Trigger::at_esm(), Duration::from_millis(10));
         protection.attack = Some(Attack { seed, trigger, gap, act: Act::Stray(stray) });
-        protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Look)];
+        protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Record)];
     }
     let finished = fixture.start()?.finish(LIMIT);
     let Some(report) = &finished.ultravisor else { return Err(Finding::Secure { expected: true }.into()) };

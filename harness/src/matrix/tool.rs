@@ -47,7 +47,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("tool/devices/named", named),
         Test::new("tool/devices/refusing", refusing),
         Test::new("tool/devices/private-buffers-are-refused", private_buffers),
-        Test::new("tool/devices/lie", lie),
+        Test::new("tool/devices/lie", violation),
         Test::new("tool/adversary", adversary),
     ];
     hypercalls.into_iter().chain(others).collect()
@@ -353,7 +353,7 @@ fn private_buffers(context: &Context) -> Result<(), Failure> {
 }
 
 /// A device violates the protocol, and the command reports the guest's reaction.
-fn lie(context: &Context) -> Result<(), Failure> {
+fn violation(context: &Context) -> Result<(), Failure> {
     let options = ["--devices", "refusing", "--lie", "rng-01"];
     let said = run_image(context, &context.kernel, &options, "run=blk-digest device-timeout=2")?;
     let mut findings = Vec::new();
@@ -361,7 +361,7 @@ fn lie(context: &Context) -> Result<(), Failure> {
     findings.extend(differs("lie", "\"rng-01\"", &disk["lie"].to_string()));
     findings.extend(differs("told", "1", &disk["told"].to_string()));
     findings.extend(positive("given up", &disk["given_up"]));
-    findings.extend(says(&said, "rng-01 (used id beyond the queue): told 1 times; then "));
+    findings.extend(says(&said, "rng-01 (used id beyond the queue): committed 1 times; then "));
     // This kernel's message, on its console: the command's summary has the same words for the violation.
     let message = "used id 0x";
     findings.extend((!said.output.console.contains(message)).then_some(Finding::NeverSaid(message)));
@@ -377,7 +377,7 @@ fn adversary(context: &Context) -> Result<(), Failure> {
     let mut last = Output { console: String::new(), errors: String::new(), elapsed: Duration::ZERO };
     for (lie, guest, server) in [
         (None, "EXIT: STATUS=0", " requests, "),
-        (Some("blk-01"), "undefined status", "\nblk-01: told 1 times; then "),
+        (Some("blk-01"), "undefined status", "\nblk-01: committed 1 times; then "),
     ] {
         // Ends a server to which no QEMU connects.
         let mut served = Command::new("timeout");

@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn every_lie_is_told_under_the_row_that_it_names() {
         for case in &CASES {
-            assert_eq!(case.row.case.id, case.violation.told().id, "{:?}", case.violation);
+            assert_eq!(case.row.case.id, case.violation.description().id, "{:?}", case.violation);
         }
     }
 

@@ -80,7 +80,7 @@ impl Server {
         self.start_stray(&call, pc, thread)?;
         let resets = self.reset_before(&call, pc, thread)?;
         let hits = self.tap.judge(&call);
-        let what = hits.first().map_or(What::Look, |(_, _, what)| *what);
+        let what = hits.first().map_or(What::Record, |(_, _, what)| *what);
         self.handle_rtas(&call)?;
         if let What::Noise(seed) = what
             && let Some((_, nth, _)) = hits.first()
@@ -109,7 +109,7 @@ impl Server {
                         self.put_result(order, &call, None, Some(call.changed(new, value)))?
                     }
                     What::R3(new) => self.write(order, self.registers.gpr[0], new)?,
-                    What::Look | What::Argument(..) | What::Answer { .. } | What::Noise(_) => {}
+                    What::Record | What::Argument(..) | What::Answer { .. } | What::Noise(_) => {}
                 }
                 let (_, value) = self.result(order, &call)?;
                 let value = if call.is_device() { call.swapped(value) } else { value };

@@ -37,7 +37,7 @@ fn config_space_is_known_by_token_slot_and_register() {
         let bytes: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_be_bytes()).collect();
         ram.write(0x1000, &bytes).unwrap();
     };
-    let mut tap = tap(&[Rule::always(Subject::ConfigRead { slot: 2, register: Some(4) }, What::Look)]);
+    let mut tap = tap(&[Rule::always(Subject::ConfigRead { slot: 2, register: Some(4) }, What::Record)]);
     for (register, slot, hit) in [(4, 2, true), (4, 1, false), (8, 2, false)] {
         block(register, slot);
         let call = tap.read(&ram, H_RTAS, [0x1000, 0, 0, 0]).unwrap();
@@ -47,17 +47,17 @@ fn config_space_is_known_by_token_slot_and_register() {
 }
 
 #[test]
-fn what_lies_goes_before_what_looks_and_both_are_written_down() {
+fn a_rule_that_interferes_goes_before_one_that_records_and_both_calls_are_recorded() {
     let put = Subject::Hcall(H_PUT_TCE);
     let answer = What::Answer { status: -16, value: 0 };
-    let mut tap = tap(&[Rule::always(put, What::Look), Rule::nth(put, 2, answer)]);
+    let mut tap = tap(&[Rule::always(put, What::Record), Rule::nth(put, 2, answer)]);
     let call = access(H_PUT_TCE, 0x1000, 7);
-    assert_eq!(tap.judge(&call), [(0, 1, What::Look)]);
+    assert_eq!(tap.judge(&call), [(0, 1, What::Record)]);
     let hits = tap.judge(&call);
-    assert_eq!(hits, [(1, 2, answer), (0, 2, What::Look)]);
+    assert_eq!(hits, [(1, 2, answer), (0, 2, What::Record)]);
     tap.note(&call, &hits, 1, 2);
-    let lied: Vec<_> = tap.seen.iter().map(|seen| (seen.rule, seen.nth, seen.lied)).collect();
-    assert_eq!(lied, [(1, 2, true), (0, 2, false)]);
+    let interfered: Vec<_> = tap.seen.iter().map(|seen| (seen.rule, seen.nth, seen.interfered)).collect();
+    assert_eq!(interfered, [(1, 2, true), (0, 2, false)]);
 }
 
 #[test]

@@ -146,7 +146,7 @@ pub struct Live {
     bytes: u64,
     /// Parts that are over.
     left: usize,
-    /// Calls of the last part that were looked at.
+    /// Calls of the last part that were checked.
     seen: usize,
 }
 
@@ -157,8 +157,8 @@ impl Live {
         Self { map, bytes, left: 0, seen: 0 }
     }
 
-    /// The first wrong call of a secure guest since the last look.
-    pub fn look(&mut self, requests: &Requests) -> Option<String> {
+    /// The first wrong call of a secure guest since the last check.
+    pub fn check(&mut self, requests: &Requests) -> Option<String> {
         // Reserved frames exist from UV_ESM on.
         let reserved = self.map.reserved_ranges();
         let after = requests.after.as_ref().filter(|_| !reserved.is_empty())?;
@@ -266,11 +266,11 @@ mod tests {
         for line in (call(0xf002, [0; 4], 0) + ESM + &call(0x44, [9, 0, 0, 0], 4)).lines() {
             let _ = requests.take(line);
         }
-        assert_eq!(live.look(&requests), None);
+        assert_eq!(live.check(&requests), None);
         map.secure_all();
         map.set(1, FrameState::Implicit);
-        let said = live.look(&requests).expect("a wrong call");
+        let said = live.check(&requests).expect("a wrong call");
         assert!(said.contains("0x44") && said.contains("at 0x4"), "{said}");
-        assert_eq!(live.look(&requests), None, "each is said once");
+        assert_eq!(live.check(&requests), None, "each is said once");
     }
 }

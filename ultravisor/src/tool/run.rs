@@ -42,8 +42,8 @@ pub struct Run {
     pub settings: Settings,
     /// What its virtio disks and cards are.
     pub devices: Devices,
-    /// The lie of those that are not QEMU's own.
-    pub lie: Option<ProtocolViolation>,
+    /// The protocol violation of devices that are not QEMU's own.
+    pub violation: Option<ProtocolViolation>,
     /// Whether the first hypercall that is wrong ends the guest.
     pub live: bool,
 }
@@ -147,7 +147,7 @@ pub fn run(options: &Run, mut say: impl FnMut(&str)) -> Result<(ExitStatus, Summ
         if cut_short.is_none()
             && let (Some(live), Some(requests)) = (&mut live, log.requests())
         {
-            cut_short = live.look(&requests).map(|what| CutShort { what, by: Vec::new() });
+            cut_short = live.check(&requests).map(|what| CutShort { what, by: Vec::new() });
             if cut_short.is_some() {
                 // SIGTERM, not SIGKILL: a wrapper before QEMU in the command line must pass the signal on.
                 qemu.end();
@@ -195,7 +195,7 @@ fn stand_in(
         say(&format!("{} in QEMU's command line: {} became {}", device.name, device.replaced, device.by));
     }
     let refuse = options.devices == Devices::Refusing;
-    let servers = Servers::start(&plan.devices, refuse, options.lie, dir).map_err(RunError::Server)?;
+    let servers = Servers::start(&plan.devices, refuse, options.violation, dir).map_err(RunError::Server)?;
     line.words = plan.words;
     // The servers account for accesses that bypass the unit.
     line.bypassing.clear();

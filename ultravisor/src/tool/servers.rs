@@ -32,7 +32,7 @@ pub enum Devices {
 #[derive(Debug)]
 struct Running {
     name: String,
-    lie: Option<ProtocolViolation>,
+    violation: Option<ProtocolViolation>,
     keeper: Arc<Keeper>,
     server: Server,
     wire: Option<Wire>,
@@ -42,11 +42,11 @@ struct Running {
 #[derive(Debug, Default)]
 pub struct Servers(Vec<Running>);
 
-/// Whether a device of this kind can tell a lie.
-fn tells(kind: &Kind, lie: ProtocolViolation) -> bool {
+/// Whether a device of this kind can commit a violation.
+fn can_commit(kind: &Kind, violation: ProtocolViolation) -> bool {
     match kind {
-        Kind::Disk { .. } => lie.is_for_disks(),
-        Kind::Card { .. } => lie.is_for_cards(),
+        Kind::Disk { .. } => violation.is_for_disks(),
+        Kind::Card { .. } => violation.is_for_cards(),
     }
 }
 
@@ -66,14 +66,14 @@ impl Servers {
     pub fn start(
         devices: &[StandIn],
         refuse: bool,
-        lie: Option<ProtocolViolation>,
+        violation: Option<ProtocolViolation>,
         dir: &Path,
     ) -> Result<Self, ServerError> {
         let mut running = Vec::new();
         for device in devices {
             let keeper = Arc::new(if refuse { Keeper::default() } else { Keeper::counting() });
             let gate = Arc::clone(&keeper) as Arc<dyn Gate>;
-            let lie = lie.filter(|lie| tells(&device.kind, *lie));
+            let violation = violation.filter(|violation| can_commit(&device.kind, *violation));
             let mut wire = None;
             let server = match &device.kind {
                 Kind::Disk { image, serial, write, snapshot } => {
@@ -84,17 +84,17 @@ impl Servers {
                     } else {
                         image
                     };
-                    let disk = Blk::open(image, serial, *write, lie).map_err(ServerError::System)?;
+                    let disk = Blk::open(image, serial, *write, violation).map_err(ServerError::System)?;
                     start(device, disk, gate)?
                 }
                 Kind::Card { local, remote } => {
                     let cable = Cable::new().map_err(ServerError::System)?;
                     let started = Wire::start(Arc::clone(&cable), local, remote.clone());
                     wire = Some(started.map_err(ServerError::System)?);
-                    start(device, Net::new(cable, lie), gate)?
+                    start(device, Net::new(cable, violation), gate)?
                 }
             };
-            running.push(Running { name: device.name.clone(), lie, keeper, server, wire });
+            running.push(Running { name: device.name.clone(), violation, keeper, server, wire });
         }
         Ok(Self(running))
     }
@@ -110,10 +110,10 @@ impl Servers {
     /// A server broke down.
     pub fn finish(self) -> Result<Vec<Account>, ServerError> {
         let one = |running: Running| {
-            let Running { name, lie, keeper, server, wire } = running;
+            let Running { name, violation, keeper, server, wire } = running;
             let ledger = server.finish()?;
             drop(wire);
-            Ok(Account { name, lie, ledger, keeper })
+            Ok(Account { name, violation, ledger, keeper })
         };
         self.0.into_iter().map(one).collect()
     }
@@ -124,8 +124,8 @@ impl Servers {
 pub struct Account {
     /// Its name: blk0, net0.
     pub name: String,
-    /// The lie that it was to tell.
-    pub lie: Option<ProtocolViolation>,
+    /// The protocol violation that it had to commit.
+    pub violation: Option<ProtocolViolation>,
     ledger: Arc<Ledger>,
     keeper: Arc<Keeper>,
 }
@@ -169,10 +169,10 @@ impl Account {
             "accesses": self.ledger.accesses(),
             "refused": self.ledger.refused(),
             "private": self.keeper.private().map_or(0, |(count, _)| count),
-            "lie": self.lie.map(ProtocolViolation::name),
+            "lie": self.violation.map(ProtocolViolation::name),
             "told": self.ledger.violations(),
-            "requests_after": self.ledger.after_lie().requests,
-            "given_up": self.ledger.after_lie().given_up,
+            "requests_after": self.ledger.reaction().requests,
+            "given_up": self.ledger.reaction().given_up,
         })
     }
 }
@@ -187,8 +187,8 @@ impl fmt::Display for Account {
             ledger.accesses(),
             ledger.refused()
         )?;
-        if let Some(lie) = self.lie {
-            write!(f, "\n  {} ({}): {}", lie.name(), lie.told().text, ledger.after_lie())?;
+        if let Some(violation) = self.violation {
+            write!(f, "\n  {} ({}): {}", violation.name(), violation.description().text, ledger.reaction())?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use std::string::ToString;
 use std::vec::Vec;
 use testkit::blk_model::{Config, Rig, content};
-use testkit::model::Cell;
+use testkit::model::Combination;
 use virtio_pci::blk::error::{BlkError, BreakReason};
 use virtio_pci::blk::stream::{Plan, TransferError};
 
@@ -19,11 +19,15 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 #[test]
 fn digest_of_a_disk_that_is_no_multiple_of_the_chunk() {
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, Config::sectors(777));
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, Config::sectors(777));
         rig.disk().shuffle = true;
         let mut blk = rig.start();
-        assert_eq!(digest(&mut blk, u64::MAX, PLAN).unwrap().0.0, sha256(&content(777 * 512)), "{cell:?}");
+        assert_eq!(
+            digest(&mut blk, u64::MAX, PLAN).unwrap().0.0,
+            sha256(&content(777 * 512)),
+            "{combination:?}"
+        );
     }
 }
 
@@ -106,16 +110,16 @@ fn a_device_that_is_gone_when_work_begins_is_an_error() {
 }
 
 #[test]
-fn pattern_covers_the_whole_disk_in_all_four_cells() {
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, Config::sectors(999));
+fn pattern_covers_the_whole_disk_in_all_four_combinations() {
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, Config::sectors(999));
         rig.disk().shuffle = true;
         let mut blk = rig.start();
         let pattern = Pattern { seed: 42 };
         assert_eq!(write_and_verify(&mut blk, pattern, PLAN), Ok(999 * 512));
         let mut expected = std::vec![0; 999 * 512];
         pattern.fill(0, &mut expected);
-        assert_eq!(rig.disk().bytes, expected, "{cell:?}");
+        assert_eq!(rig.disk().bytes, expected, "{combination:?}");
         assert_eq!(rig.disk().flushes, 1);
         assert!(rig.disk().most_held > 1, "several requests in flight");
     }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use std::vec;
 use std::vec::Vec;
 use testkit::blk_model::{Config, Rig, content};
-use testkit::model::{Cell, Model};
+use testkit::model::{Combination, Model};
 use testkit::virtio_model::VirtioModel;
 use virtio_pci::blk::bring_up::Queues;
 use virtio_pci::blk::driver::Blk;
@@ -43,8 +43,8 @@ fn assert_nothing_left(rig: &Rig) {
 
 #[test]
 fn queues_work_at_the_same_time_and_each_on_its_own_ring() {
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, config(4));
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, config(4));
         let mut queues = all(rig.probe_queues(4).unwrap());
         assert_eq!(queues.len(), 4);
         let expected = content(256 * 512);
@@ -91,8 +91,8 @@ fn more_queues_than_there_is_a_use_for_are_left_alone() {
 #[test]
 fn number_of_queues_that_is_none_is_refused() {
     case!("MQ-01", Refuse);
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, Config { num_queues: Some(0), ..Config::sectors(64) });
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, Config { num_queues: Some(0), ..Config::sectors(64) });
         assert_eq!(rig.probe_queues(4).err(), Some(BlkError::NoQueues));
         assert_nothing_left(&rig);
     }
@@ -101,9 +101,10 @@ fn number_of_queues_that_is_none_is_refused() {
 #[test]
 fn queue_that_is_not_there_is_refused_and_the_others_memory_comes_back() {
     case!("MQ-02", Refuse);
-    for cell in Cell::ALL {
+    for combination in Combination::ALL {
         for claimed in [3, u16::MAX] {
-            let rig = Rig::new(cell, Config { queues: 2, num_queues: Some(claimed), ..Config::sectors(64) });
+            let rig =
+                Rig::new(combination, Config { queues: 2, num_queues: Some(claimed), ..Config::sectors(64) });
             let error = BlkError::Transport(TransportError::NoQueue(2));
             assert_eq!(rig.probe_queues(4).err(), Some(error));
             assert_nothing_left(&rig);
@@ -144,8 +145,8 @@ fn completion_on_another_queue_than_the_request_breaks_the_device() {
 #[test]
 fn device_that_breaks_at_one_queue_is_broken_at_all_and_reset_once() {
     case!("MQ-04", Break);
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, config(3));
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, config(3));
         let mut queues = all(rig.probe_queues(3).unwrap());
         rig.disk().silent = true;
         for blk in &mut queues {
@@ -169,8 +170,8 @@ fn device_that_breaks_at_one_queue_is_broken_at_all_and_reset_once() {
 #[test]
 fn without_a_confirmed_reset_each_queue_keeps_its_buffers_until_one() {
     case!("MQ-04", Quarantine);
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, config(2));
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, config(2));
         let mut queues = all(rig.probe_queues(2).unwrap());
         rig.disk().silent = true;
         for blk in &mut queues {
@@ -186,7 +187,7 @@ fn without_a_confirmed_reset_each_queue_keeps_its_buffers_until_one() {
             assert!(!blk.retry_reset());
         }
         rig.device.registers().faults.no_reset = false;
-        if !cell.secure {
+        if !combination.secure {
             assert_eq!(rig.machine.pieces_allocated(), 4, "two rings, two tables");
         }
         for blk in &mut queues {

@@ -14,7 +14,7 @@ use std::vec;
 use std::vec::Vec;
 use svm_dma::dma::{DeviceId, Dma, DmaError, Mapping, Unmapped};
 use svm_dma::tce::{DmaWindow, WindowKind};
-use testkit::model::{Cell, Model, ModelDevice, POOL_BASE, Refused};
+use testkit::model::{Combination, Model, ModelDevice, POOL_BASE, Refused};
 use testkit::unchecked::{LetGo, bus_addr};
 
 const POOL_BYTES: usize = 32 * FRAME_SIZE;
@@ -50,42 +50,42 @@ fn pool_is_zero(model: &Model) -> bool {
 }
 
 #[test]
-fn what_the_device_reads_and_writes_is_what_the_driver_sees_in_all_four_cells() {
-    for cell in Cell::ALL {
+fn what_the_device_reads_and_writes_is_what_the_driver_sees_in_all_four_combinations() {
+    for combination in Combination::ALL {
         for dynamic in [false, true] {
-            let model = cell.model();
+            let model = combination.model();
             if dynamic {
                 model.offer_dynamic_windows();
             }
-            let dma = model.dma(cell.access_platform);
-            let device = model.device(cell.access_platform);
-            assert_eq!((dma.bounced(), dma.translated()), (cell.secure, cell.access_platform));
+            let dma = model.dma(combination.access_platform);
+            let device = model.device(combination.access_platform);
+            assert_eq!((dma.bounced(), dma.translated()), (combination.secure, combination.access_platform));
             for len in [1, 511, 512, 513, 4096, 5000, FRAME_SIZE, FRAME_SIZE + 1, 1 << 20] {
                 let data = bytes(len);
                 let mapping = dma.map_to_device(data.clone()).unwrap();
                 assert_eq!(mapping.len(), len);
                 for part in mapping.segments() {
-                    assert!(dma.guard().allows(part.bus, part.len.into()), "{cell:?} {part:?}");
+                    assert!(dma.guard().allows(part.bus, part.len.into()), "{combination:?} {part:?}");
                 }
-                assert_eq!(device_reads(&device, &mapping), data, "{cell:?} {len}");
-                assert_eq!(dma.unmapped(mapping), data, "{cell:?} {len}");
+                assert_eq!(device_reads(&device, &mapping), data, "{combination:?} {len}");
+                assert_eq!(dma.unmapped(mapping), data, "{combination:?} {len}");
 
                 let mapping = dma.map_from_device(vec![0xee; len]).unwrap();
                 device_writes(&device, &mapping, &data);
-                assert_eq!(dma.finished(mapping, len), data, "{cell:?} {len}");
+                assert_eq!(dma.finished(mapping, len), data, "{combination:?} {len}");
             }
-            assert_eq!(model.refused(), [], "{cell:?}");
-            assert!(pool_is_zero(&model), "{cell:?}");
+            assert_eq!(model.refused(), [], "{combination:?}");
+            assert!(pool_is_zero(&model), "{combination:?}");
         }
     }
 }
 
 #[test]
-fn coherent_memory_is_seen_by_both_sides_zeroed_and_aligned_in_all_four_cells() {
-    for cell in Cell::ALL {
-        let model = cell.model();
-        let dma = model.dma(cell.access_platform);
-        let device = model.device(cell.access_platform);
+fn coherent_memory_is_seen_by_both_sides_zeroed_and_aligned_in_all_four_combinations() {
+    for combination in Combination::ALL {
+        let model = combination.model();
+        let dma = model.dma(combination.access_platform);
+        let device = model.device(combination.access_platform);
         for (len, align) in [(16, 16), (100, 128), (4096, 4096), (4097, 4096), (FRAME_SIZE, 4096)] {
             let coherent = dma.coherent(len).unwrap();
             assert_eq!(coherent.memory().len(), len);
@@ -99,7 +99,7 @@ fn coherent_memory_is_seen_by_both_sides_zeroed_and_aligned_in_all_four_cells() 
         }
         assert!(pool_is_zero(&model));
         assert_eq!(model.pieces_allocated(), 0);
-        if cell.secure {
+        if combination.secure {
             let max = FRAME_SIZE;
             assert_eq!(dma.coherent(max + 1).unwrap_err(), DmaError::TooLong { len: max + 1, max });
         }
@@ -177,18 +177,18 @@ fn a_device_that_writes_nothing_hands_out_zeros_not_an_earlier_request_s_data() 
 #[test]
 fn copying_back_never_exceeds_the_mapping() {
     case!("UV-15", Clamp);
-    for cell in Cell::ALL {
-        let model = cell.model();
-        let dma = model.dma(cell.access_platform);
-        let device = model.device(cell.access_platform);
+    for combination in Combination::ALL {
+        let model = combination.model();
+        let dma = model.dma(combination.access_platform);
+        let device = model.device(combination.access_platform);
         let mut buffer = vec![0; 600];
         let mut place = None;
         dma.map_at(&mut place, &mut buffer, 400, true).unwrap();
         let mapping = place.unwrap();
         device.write(mapping.segments()[0].bus.raw(), &[9; 400]).unwrap();
         let buffer = dma.finished(mapping, usize::MAX);
-        assert_eq!(buffer[..400], [9; 400], "{cell:?}");
-        assert_eq!(buffer[400..], [0; 200], "{cell:?}");
+        assert_eq!(buffer[..400], [9; 400], "{combination:?}");
+        assert_eq!(buffer[400..], [0; 200], "{combination:?}");
     }
 }
 
@@ -226,12 +226,12 @@ fn the_pool_is_shared_once_and_never_taken_back() {
 #[test]
 fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
     case!("UV-15", Clamp);
-    for cell in Cell::ALL {
+    for combination in Combination::ALL {
         for len in [1, 513, 4096, FRAME_SIZE, 2 * FRAME_SIZE + 100] {
             for written in [0, 1, len / 2, len, usize::MAX] {
-                let model = cell.model();
-                let dma = model.dma(cell.access_platform);
-                let device = model.device(cell.access_platform);
+                let model = combination.model();
+                let dma = model.dma(combination.access_platform);
+                let device = model.device(combination.access_platform);
                 let mut buffer = vec![0; len + 8];
                 let mut place = None;
                 dma.map_at(&mut place, &mut buffer, len, true).unwrap();
@@ -239,10 +239,13 @@ fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
                 device_writes(&device, &mapping, &bytes(len));
                 let buffer = dma.finished(mapping, written);
                 // In place the device has written what it has written.
-                let brought = if cell.secure { written.min(len) } else { len };
-                assert_eq!(buffer[..brought], bytes(len)[..brought], "{cell:?}, {written} of {len}");
-                assert!(buffer[brought..].iter().all(|byte| *byte == 0), "{cell:?}, {written} of {len}");
-                assert!(!cell.secure || pool_is_zero(&model), "{cell:?}, {written} of {len}");
+                let brought = if combination.secure { written.min(len) } else { len };
+                assert_eq!(buffer[..brought], bytes(len)[..brought], "{combination:?}, {written} of {len}");
+                assert!(
+                    buffer[brought..].iter().all(|byte| *byte == 0),
+                    "{combination:?}, {written} of {len}"
+                );
+                assert!(!combination.secure || pool_is_zero(&model), "{combination:?}, {written} of {len}");
             }
         }
     }
@@ -296,12 +299,12 @@ proptest! {
 
     #[test]
     fn any_mix_of_requests_carries_the_right_bytes_and_leaves_nothing_behind(
-        cell in prop::sample::select(Cell::ALL.to_vec()),
+        combination in prop::sample::select(Combination::ALL.to_vec()),
         requests in prop::collection::vec((1..40_000usize, any::<bool>(), 0..6usize), 1..24),
     ) {
-        let model = cell.model();
-        let dma = model.dma(cell.access_platform);
-        let device = model.device(cell.access_platform);
+        let model = combination.model();
+        let dma = model.dma(combination.access_platform);
+        let device = model.device(combination.access_platform);
         let mut held: Vec<(Mapping, Vec<u8>)> = Vec::new();
         for (len, device_is_writer, finish) in requests {
             let buffer = bytes(len);
@@ -327,7 +330,7 @@ proptest! {
         }
         held.into_iter().for_each(|(mapping, _)| drop(dma.unmapped(mapping)));
         prop_assert!(pool_is_zero(&model));
-        if !cell.secure {
+        if !combination.secure {
             prop_assert_eq!(model.tces(Model::LIOBN), vec![]);
         }
     }

@@ -3,7 +3,7 @@
 use super::accounts::{assert_bounded, assert_given_back, assert_kept_from_use, expect_end};
 use super::device_side::{DeviceSide, PRIVATE, TIMEOUT, WRITTEN, break_registers, contains, dma_system};
 use super::script::Script;
-use crate::model::{Cell, Model};
+use crate::model::{Combination, Model};
 use crate::unchecked::LetGo;
 use crate::virtio_model::{Chain, VirtioModel, regions};
 use alloc::collections::BTreeMap;
@@ -48,12 +48,12 @@ pub fn blk(bytes: &[u8]) {
 /// As [`blk`], by a driver of this timeout, with something done after each turn.
 pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
     let mut script = Script::new(bytes);
-    let cell = Cell::ALL[script.below(4)];
-    let machine = cell.model();
+    let combination = Combination::ALL[script.below(4)];
+    let machine = combination.model();
     expect_end(&machine, bytes);
-    let system = dma_system(&machine, cell.secure);
+    let system = dma_system(&machine, combination.secure);
     let bridge = machine.bridge(&system);
-    let device = device(&machine, cell, &mut script);
+    let device = device(&machine, combination, &mut script);
     if script.one_in(16) {
         break_registers(&device, &mut script);
     }
@@ -72,12 +72,12 @@ pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
     assert_given_back(&machine, &system, &device);
 }
 
-fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
+fn device(machine: &Model, combination: Combination, script: &mut Script<'_>) -> VirtioModel {
     let mut features = FEATURES;
     if script.one_in(8) {
         features ^= script.u64();
     }
-    features = features & !(1 << 33) | u64::from(cell.access_platform) << 33;
+    features = features & !(1 << 33) | u64::from(combination.access_platform) << 33;
     let mut config = SECTORS.to_le_bytes().to_vec();
     config.extend([0, 0, 0, 0, 254, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0]);
     // Hints and a write cache; then discard by 16 sectors in 4 ranges, write zeroes by 8 in 2.

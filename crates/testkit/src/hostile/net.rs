@@ -3,7 +3,7 @@
 use super::accounts::{assert_bounded, assert_given_back, assert_kept_from_use, expect_end};
 use super::device_side::{DeviceSide, PRIVATE, TIMEOUT, WRITTEN, break_registers, contains, dma_system};
 use super::script::Script;
-use crate::model::{Cell, Model};
+use crate::model::{Combination, Model};
 use crate::unchecked::LetGo;
 use crate::virtio_model::{Faults, VirtioModel, regions};
 use alloc::vec::Vec;
@@ -33,21 +33,21 @@ pub fn net(bytes: &[u8]) {
 /// As [`net`], by a driver of this timeout, with something done after each turn.
 pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
     let mut script = Script::new(bytes);
-    let cell = Cell::ALL[script.below(4)];
-    let machine = cell.model();
+    let combination = Combination::ALL[script.below(4)];
+    let machine = combination.model();
     expect_end(&machine, bytes);
-    let system = dma_system(&machine, cell.secure);
+    let system = dma_system(&machine, combination.secure);
     let bridge = machine.bridge(&system);
     let quota = if script.one_in(4) { 1 + script.below(7) as u32 } else { 8 };
     let dma = system
-        .device_with_quota(DeviceId::from_routing(0, 8), cell.access_platform, Some(&bridge), quota)
+        .device_with_quota(DeviceId::from_routing(0, 8), combination.access_platform, Some(&bridge), quota)
         .unwrap();
-    let device = device(&machine, cell, &mut script);
+    let device = device(&machine, combination, &mut script);
     if script.one_in(16) {
         break_registers(&device, &mut script);
     }
     let give = |translated| {
-        assert!(translated == cell.access_platform);
+        assert!(translated == combination.access_platform);
         Ok::<_, NetError>(dma.clone())
     };
     let transport = Transport::begin(device.clone(), regions(), &machine).map_err(NetError::from);
@@ -62,12 +62,12 @@ pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
     assert_given_back(&machine, &system, &device);
 }
 
-fn device(machine: &Model, cell: Cell, script: &mut Script<'_>) -> VirtioModel {
+fn device(machine: &Model, combination: Combination, script: &mut Script<'_>) -> VirtioModel {
     let mut features = (MAC | STATUS | MTU | Features::EVENT_IDX | Features::VERSION_1).bits();
     if script.one_in(8) {
         features ^= script.u64();
     }
-    features = features & !(1 << 33) | u64::from(cell.access_platform) << 33;
+    features = features & !(1 << 33) | u64::from(combination.access_platform) << 33;
     let mut config = [0x52, 0x54, 0, 0x12, 0x34, 0x56, 1, 0, 1, 0, 0xdc, 5];
     if script.one_in(8) {
         for byte in &mut config {

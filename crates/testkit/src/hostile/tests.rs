@@ -3,7 +3,7 @@
 use super::accounts::assert_bounded;
 use super::device_side::TIMEOUT;
 use super::{blk, calls, cmdline, frames, net, pci, ring, tree};
-use crate::model::{Cell, Model};
+use crate::model::{Combination, Model};
 use crate::trees::POWER9_256M;
 use core::time::Duration;
 use postern_core::disk::pattern::splitmix64;
@@ -87,7 +87,7 @@ fn no_device_breaks_a_rule_in_a_long_life() {
 /// Lives of any bytes, but for the first two, which make the guest secure and the device's part of the pool large: what
 /// is asserted fails for a driver that does wrong in at least one of them.
 fn lives(life: impl Fn(&[u8])) {
-    let secure = Cell::ALL.iter().position(|cell| cell.secure).unwrap() as u8;
+    let secure = Combination::ALL.iter().position(|combination| combination.secure).unwrap() as u8;
     for seed in 0..64 {
         let words = (seed << 32..).map(splitmix64).take(100);
         let rest = words.flat_map(u64::to_le_bytes);

@@ -18,14 +18,14 @@ const TURN: u64 = 5_120;
 
 /// One of the four combinations of guest and device that a driver must not have to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cell {
+pub struct Combination {
     /// The guest is secure.
     pub secure: bool,
     /// The device offers VIRTIO_F_ACCESS_PLATFORM.
     pub access_platform: bool,
 }
 
-impl Cell {
+impl Combination {
     /// All four.
     pub const ALL: [Self; 4] = [
         Self { secure: false, access_platform: false },

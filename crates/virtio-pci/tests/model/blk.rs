@@ -1,4 +1,4 @@
-//! The driver against a device in memory: in every cell, with every lie.
+//! The driver against a device in memory: in every combination, with every lie.
 
 mod honest;
 mod interrupts;

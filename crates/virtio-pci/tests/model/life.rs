@@ -3,7 +3,7 @@
 use core::time::Duration;
 use postern_cases::case;
 use testkit::blk_model::{Config, Rig};
-use testkit::model::Cell;
+use testkit::model::Combination;
 use testkit::net_device::{CardConfig, Machine};
 use testkit::virtio_model::regions;
 use virtio_pci::blk::error::{BlkError, BreakReason};
@@ -11,7 +11,7 @@ use virtio_pci::net::driver::NetDriver;
 use virtio_pci::net::error::NetError;
 use virtio_pci::virtio::transport::Transport;
 
-const NORMAL: Cell = Cell { secure: false, access_platform: false };
+const NORMAL: Combination = Combination { secure: false, access_platform: false };
 
 /// A disk that says that it has three queues, and has two.
 fn rig() -> Rig {

@@ -5,7 +5,7 @@ use postern_cases::case;
 use std::sync::Arc;
 use std::vec::Vec;
 use svm_dma::dma::{DeviceId, DmaSystem};
-use testkit::model::{Cell, Model};
+use testkit::model::{Combination, Model};
 use testkit::virtio_model::{VirtioModel, regions};
 use virtio_pci::rng::error::RngError;
 use virtio_pci::rng::reader::{BYTES, read_once};
@@ -25,8 +25,8 @@ struct Answer {
 
 const HONEST: Answer = Answer { bytes: BYTES, told: BYTES as u32, id_offset: 0 };
 
-fn device(machine: &Model, cell: Cell, answer: Option<Answer>) -> VirtioModel {
-    let access = if cell.access_platform { ACCESS_PLATFORM } else { 0 };
+fn device(machine: &Model, combination: Combination, answer: Option<Answer>) -> VirtioModel {
+    let access = if combination.access_platform { ACCESS_PLATFORM } else { 0 };
     // Every feature that there is: none is wanted.
     let device = VirtioModel::new(machine, !ACCESS_PLATFORM | access, &[8], &[]);
     device.on_notify(move |queue, _| {
@@ -52,27 +52,27 @@ fn read(machine: &Model, device: &VirtioModel) -> Result<Vec<u8>, RngError> {
 }
 
 #[test]
-fn bytes_come_through_the_ring_in_all_four_cells_and_the_device_ends() {
-    for cell in Cell::ALL {
-        let machine = cell.model();
-        let device = device(&machine, cell, Some(HONEST));
+fn bytes_come_through_the_ring_in_all_four_combinations_and_the_device_ends() {
+    for combination in Combination::ALL {
+        let machine = combination.model();
+        let device = device(&machine, combination, Some(HONEST));
         let expected: Vec<u8> = (1..=BYTES as u8).collect();
-        assert_eq!(read(&machine, &device), Ok(expected), "{cell:?}");
+        assert_eq!(read(&machine, &device), Ok(expected), "{combination:?}");
         let registers = device.registers();
         assert_eq!((registers.status, registers.notified.len()), (0, 1));
         drop(registers);
         assert_eq!(machine.pieces_allocated(), 0);
-        assert!(machine.refused().is_empty(), "{cell:?}: {:?}", machine.refused());
+        assert!(machine.refused().is_empty(), "{combination:?}: {:?}", machine.refused());
     }
 }
 
 #[test]
 fn fewer_bytes_than_asked_for_are_taken_as_they_are_and_what_was_not_written_is_nobodys() {
     case!("RND-06", Work);
-    for cell in Cell::ALL {
-        let machine = cell.model();
-        let device = device(&machine, cell, Some(Answer { bytes: 3, told: 5, ..HONEST }));
-        assert_eq!(read(&machine, &device), Ok([1, 2, 3, 0, 0].to_vec()), "{cell:?}");
+    for combination in Combination::ALL {
+        let machine = combination.model();
+        let device = device(&machine, combination, Some(Answer { bytes: 3, told: 5, ..HONEST }));
+        assert_eq!(read(&machine, &device), Ok([1, 2, 3, 0, 0].to_vec()), "{combination:?}");
     }
 }
 
@@ -90,12 +90,12 @@ fn a_lie_of_the_device_is_named_and_leaves_nothing_behind() {
             RngError::Violation(Violation::IdOutOfRange { id: 1 << 16, size: 8 }),
         ),
     ] {
-        for cell in Cell::ALL {
-            let machine = cell.model();
-            let device = device(&machine, cell, answer);
-            assert_eq!(read(&machine, &device), Err(error), "{cell:?}");
+        for combination in Combination::ALL {
+            let machine = combination.model();
+            let device = device(&machine, combination, answer);
+            assert_eq!(read(&machine, &device), Err(error), "{combination:?}");
             assert_eq!(device.registers().status, 0, "reset");
-            assert_eq!(machine.pieces_allocated(), 0, "{cell:?}");
+            assert_eq!(machine.pieces_allocated(), 0, "{combination:?}");
         }
     }
 }
@@ -103,9 +103,9 @@ fn a_lie_of_the_device_is_named_and_leaves_nothing_behind() {
 #[test]
 fn a_device_that_is_not_reset_keeps_what_it_had_and_no_more() {
     case!("RND-06", Quarantine);
-    let machine = Cell { secure: true, access_platform: false }.model();
-    let cell = Cell { secure: true, access_platform: false };
-    let device = device(&machine, cell, None);
+    let machine = Combination { secure: true, access_platform: false }.model();
+    let combination = Combination { secure: true, access_platform: false };
+    let device = device(&machine, combination, None);
     let transport = Transport::begin(device.clone(), regions(), &machine).unwrap();
     let system = DmaSystem::secure(Arc::new(machine.clone()), machine.share(4), 1);
     let read = read_once(transport, Duration::from_millis(50), |translated| {
@@ -119,9 +119,9 @@ fn a_device_that_is_not_reset_keeps_what_it_had_and_no_more() {
 
 #[test]
 fn a_device_that_is_gone_is_named() {
-    let cell = Cell { secure: true, access_platform: false };
-    let machine = cell.model();
-    let device = device(&machine, cell, Some(HONEST));
+    let combination = Combination { secure: true, access_platform: false };
+    let machine = combination.model();
+    let device = device(&machine, combination, Some(HONEST));
     device.registers().faults.gone = true;
     assert_eq!(read(&machine, &device), Err(RngError::Transport(TransportError::Gone)));
 }

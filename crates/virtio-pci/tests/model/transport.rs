@@ -1,11 +1,11 @@
-//! Set-up with honest devices in every cell, and with one lie at a time.
+//! Set-up with honest devices in every combination, and with one lie at a time.
 
 #![allow(unsafe_code, reason = "queues are given back without a device that could use them")]
 
 use papr::hcall::HcallError;
 use postern_cases::case;
 use std::vec::Vec;
-use testkit::model::{Cell, Model};
+use testkit::model::{Combination, Model};
 use testkit::unchecked::{LetGo, bus_addr};
 use testkit::virtio_model::{VirtioModel, regions};
 use virtio_pci::virtio::error::TransportError;
@@ -60,15 +60,15 @@ fn free_memory(queue: Queue<Model, ()>, reset_confirmed: bool) {
 }
 
 #[test]
-fn honest_device_is_set_up_in_all_four_cells() {
+fn honest_device_is_set_up_in_all_four_combinations() {
     case!("NEG-03", Work);
-    for cell in Cell::ALL {
-        let machine = cell.model();
-        let features = VERSION_1 | if cell.access_platform { ACCESS_PLATFORM } else { 0 };
+    for combination in Combination::ALL {
+        let machine = combination.model();
+        let features = VERSION_1 | if combination.access_platform { ACCESS_PLATFORM } else { 0 };
         let device = VirtioModel::new(&machine, features, &[1024], &[]);
         let mut transport = Transport::begin(device.clone(), regions(), &machine).unwrap();
         transport.negotiate(WANTED).unwrap();
-        assert_eq!(transport.access_platform(), cell.access_platform);
+        assert_eq!(transport.access_platform(), combination.access_platform);
         let dma = machine.dma(transport.access_platform());
         let (queue, doorbell) = transport.queue::<_, ()>(0, 256, &dma).unwrap();
         transport.start().unwrap();

@@ -7,7 +7,7 @@ use std::vec::Vec;
 use svm_dma::dma::{DeviceId, Dma, DmaError};
 use svm_dma::tce::{DmaWindow, TceError};
 use testkit::blk_model::{Config, Rig, content};
-use testkit::model::{Cell, Model};
+use testkit::model::{Combination, Model};
 use testkit::virtio_model::{VirtioModel, regions};
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::{BlkError, BreakReason};
@@ -36,26 +36,26 @@ fn assert_works(rig: &Rig, blk: &mut Blk<VirtioModel, Model>, since: u64) {
 
 #[test]
 fn a_read_that_cannot_be_submitted_leaves_those_before_it_carried_out_and_the_disk_good() {
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, Config::sectors(SECTORS));
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, Config::sectors(SECTORS));
         let mut blk = rig.start();
         let since = rig.machine.now();
         let error = blk.read_range(0..4 * 32 * 512, PLAN, |_, _| {}).unwrap_err();
         assert_eq!(error, TransferError { sector: 64, error: beyond(64) });
-        assert_eq!(rig.disk().most_held, 2, "{cell:?}: the accepted requests reached the device");
+        assert_eq!(rig.disk().most_held, 2, "{combination:?}: the accepted requests reached the device");
         assert_works(&rig, &mut blk, since);
     }
 }
 
 #[test]
 fn writes_before_one_that_cannot_be_submitted_are_on_the_disk() {
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, Config::sectors(SECTORS));
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, Config::sectors(SECTORS));
         let mut blk = rig.start();
         let since = rig.machine.now();
         let error = blk.write_range(0..4 * 32 * 512, PLAN, |_, chunk| chunk.fill(0x5a)).unwrap_err();
         assert_eq!(error, TransferError { sector: 64, error: beyond(64) });
-        assert!(rig.disk().bytes.iter().all(|byte| *byte == 0x5a), "{cell:?}");
+        assert!(rig.disk().bytes.iter().all(|byte| *byte == 0x5a), "{combination:?}");
         assert_works(&rig, &mut blk, since);
     }
 }
@@ -107,7 +107,7 @@ fn random_work_that_fails_leaves_nothing_in_flight() {
 
 /// A disk behind a default window of so many pages.
 fn behind_window(pages: u64) -> (Rig, Blk<VirtioModel, Model>) {
-    let rig = Rig::new(Cell { secure: false, access_platform: true }, Config::sectors(8192));
+    let rig = Rig::new(Combination { secure: false, access_platform: true }, Config::sectors(8192));
     let system = rig.machine.dma_system(1);
     let window = DmaWindow::new(Model::LIOBN, 0, pages << 12).unwrap();
     let bridge = system.bridge(window, None, &Model::ram()).unwrap();

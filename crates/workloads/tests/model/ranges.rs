@@ -4,7 +4,7 @@ use postern_cases::case;
 use postern_core::disk::jobs::JobError;
 use postern_core::disk::pattern::Pattern;
 use testkit::blk_model::{Config, Rig};
-use testkit::model::Cell;
+use testkit::model::Combination;
 use virtio_pci::blk::error::BlkError;
 use virtio_pci::blk::stream::Plan;
 use workloads::ranges::{Done, discard_and_zero};
@@ -18,12 +18,12 @@ fn config() -> Config {
 
 #[test]
 fn a_disk_is_discarded_zeroed_and_kept_by_quarters() {
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, config());
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, config());
         let quarter = SECTORS * 512 / 4;
         let done = discard_and_zero(&mut rig.start(), PATTERN, Plan::default()).unwrap();
         let expected = Done { discarded: quarter, discarded_zeros: 0, zeroed: 2 * quarter, kept: quarter };
-        assert_eq!(done, expected, "{cell:?}");
+        assert_eq!(done, expected, "{combination:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use svm_dma::dma::{DeviceId, DmaSystem};
 use testkit::blk_model::{Config, Rig};
-use testkit::model::{Cell, Model};
+use testkit::model::{Combination, Model};
 use testkit::virtio_model::{VirtioModel, regions};
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::{BlkError, BreakReason};
@@ -33,11 +33,11 @@ fn work(rig: &Rig, blk: &mut Blk<VirtioModel, Model>) -> Result<Counters, SoakEr
 
 #[test]
 fn random_work_survives_resets_and_gives_everything_back() {
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, Config::sectors(SECTORS));
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, Config::sectors(SECTORS));
         rig.disk().shuffle = true;
         let counters = work(&rig, &mut rig.start()).unwrap();
-        assert!(counters.requests > 100 && counters.lost > 0, "{cell:?} {counters:?}");
+        assert!(counters.requests > 100 && counters.lost > 0, "{combination:?} {counters:?}");
     }
 }
 

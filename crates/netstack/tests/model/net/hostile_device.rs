@@ -8,7 +8,7 @@ use papr::clock::{Clock, ticks};
 use postern_cases::case;
 use std::boxed::Box;
 use std::vec::Vec;
-use testkit::model::{Cell, POOL_BASE};
+use testkit::model::{Combination, POOL_BASE};
 use testkit::net_device::{Attached, CardConfig, Driver, Machine, NetDevice, SECURE, send, test_frame};
 use testkit::network::{SECOND, STATIC};
 use testkit::wire::Random;
@@ -17,10 +17,10 @@ use virtio_pci::net::link::Link;
 use virtio_pci::virtio::error::TransportError;
 use virtio_pci::virtio::violation::Violation;
 
-/// A started driver in each of the four cells.
-fn in_every_cell(check: impl Fn(Machine, Driver)) {
-    for cell in Cell::ALL {
-        let machine = Machine::new(cell);
+/// A started driver in each of the four combinations.
+fn in_every_combination(check: impl Fn(Machine, Driver)) {
+    for combination in Combination::ALL {
+        let machine = Machine::new(combination);
         let driver = machine.start().unwrap();
         check(machine, driver);
     }
@@ -40,7 +40,7 @@ fn assert_broken(machine: &Machine, driver: &mut Driver, why: NetError) {
 fn net_01_less_than_a_header_is_dropped() {
     case!("NET-01", Drop);
     case!("RNG-08", Drop);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         for written in [0, 1, 11] {
             machine.device.borrow_mut().mangle = Some(match written {
                 0 => |_, written| *written = 0,
@@ -58,7 +58,7 @@ fn net_01_less_than_a_header_is_dropped() {
 #[test]
 fn net_02_less_than_an_ethernet_header_is_dropped() {
     case!("NET-02", Drop);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         for len in [0, 1, 13] {
             machine.deliver(&test_frame(1, len));
             assert!(driver.receive().is_none());
@@ -81,7 +81,7 @@ fn still_works(machine: &Machine, driver: &mut Driver) {
 #[test]
 fn net_03_more_than_the_buffer_breaks_the_device() {
     case!("NET-03", Break);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         machine.device.borrow_mut().mangle = Some(|_, written| *written = 1531);
         machine.deliver(&test_frame(1, 60));
         assert!(driver.receive().is_none());
@@ -99,7 +99,7 @@ fn net_05_06_07_the_header_of_a_received_frame_means_nothing() {
     case!("NET-06", Ignore);
     case!("NET-07", Ignore);
     case!("NEG-07", Ignore);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         // Checksum to be done past the end, segmentation of no or absurd size, 0 or 65535 buffers.
         let headers: [testkit::net_device::Mangle; 3] = [
             |bytes, _| bytes[..12].fill(0xff),
@@ -120,7 +120,7 @@ fn net_05_06_07_the_header_of_a_received_frame_means_nothing() {
 #[test]
 fn net_10_a_storm_of_link_changes_does_no_harm() {
     case!("NET-10", Work);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         for turn in 0..1000_u32 {
             let up = turn.is_multiple_of(2);
             machine.virtio.registers().config[6] = up.into();
@@ -149,7 +149,7 @@ const STUCK: NetError = NetError::TransmitStuck { waited: TIMEOUT, held: 1 };
 #[test]
 fn net_12_a_frame_that_is_never_taken_breaks_the_device_in_time() {
     case!("NET-12", Break);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         machine.device.borrow_mut().hold_tx = true;
         driver.set_timeout(TIMEOUT);
         assert!(send(&mut driver, &test_frame(1, 60)));
@@ -232,8 +232,8 @@ fn net_12_ends_also_when_the_clock_stands_still() {
 fn net_12_slots_stay_in_quarantine_until_the_reset_is_confirmed() {
     case!("RNG-20", Quarantine);
     case!("LIF-06", Quarantine);
-    for cell in Cell::ALL {
-        let machine = Machine::new(cell);
+    for combination in Combination::ALL {
+        let machine = Machine::new(combination);
         let mut driver = machine.start().unwrap();
         machine.device.borrow_mut().hold_tx = true;
         driver.set_timeout(TIMEOUT);
@@ -250,7 +250,7 @@ fn net_12_slots_stay_in_quarantine_until_the_reset_is_confirmed() {
             assert_eq!(machine.model.pieces_allocated(), 2, "both rings");
         }
         // The device goes on, where its addresses still lead to memory: nobody looks there.
-        if cell.secure {
+        if combination.secure {
             machine.deliver(&test_frame(1, 1000));
             machine.assert_nothing_refused();
             assert!(driver.receive().is_none());
@@ -265,7 +265,7 @@ fn net_12_slots_stay_in_quarantine_until_the_reset_is_confirmed() {
 #[test]
 fn net_13_a_flood_is_taken_as_far_as_there_are_buffers() {
     case!("NET-13", Work);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         for n in 0..2000 {
             machine.wire.borrow_mut().to_stack.push_back(test_frame(n, 1514));
         }
@@ -299,7 +299,7 @@ fn net_13_dropped_frames_are_bounded_work_too() {
 #[test]
 fn net_14_a_frame_rewritten_after_completion_is_not_rewritten_for_the_stack() {
     case!("NET-14", Ignore);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         driver.flush();
         machine.turn();
         let buffer = machine.device.borrow().buffers[0].buffers[0];
@@ -315,7 +315,7 @@ fn net_14_a_frame_rewritten_after_completion_is_not_rewritten_for_the_stack() {
 
 #[test]
 fn a_completion_nobody_asked_for_breaks_the_device() {
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         machine.virtio.registers().queues[1].complete(3, 0);
         driver.flush();
         // Nothing was posted: the index is ahead of everything.
@@ -327,7 +327,7 @@ fn a_completion_nobody_asked_for_breaks_the_device() {
 #[test]
 fn a_length_claimed_for_a_sent_frame_is_ignored() {
     case!("RNG-24", Ignore);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         machine.device.borrow_mut().hold_tx = true;
         driver.set_timeout(TIMEOUT);
         assert!(send(&mut driver, &test_frame(1, 60)));
@@ -344,12 +344,12 @@ fn a_length_claimed_for_a_sent_frame_is_ignored() {
 fn a_device_that_wants_a_reset_or_is_gone_is_given_up() {
     case!("NEG-11", Break);
     case!("NEG-15", Break);
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         machine.virtio.registers().faults.status_bits = 0x40;
         assert!(!driver.is_up());
         assert_eq!(driver.failure(), Some(NetError::Transport(TransportError::NeedsReset)));
     });
-    in_every_cell(|machine, mut driver| {
+    in_every_combination(|machine, mut driver| {
         machine.virtio.registers().faults.gone = true;
         assert!(!driver.is_up());
         assert_eq!(driver.failure(), Some(NetError::Transport(TransportError::Gone)));
@@ -372,7 +372,7 @@ fn the_stack_reports_why_its_device_was_given_up() {
 fn noise_over_the_whole_pool_corrupts_payload_at_most() {
     for access_platform in [false, true] {
         for seed in 0..40 {
-            let machine = Machine::new(Cell { secure: true, access_platform });
+            let machine = Machine::new(Combination { secure: true, access_platform });
             let mut driver = machine.start().unwrap();
             let mut random = Random(seed);
             for n in 0..20 {
@@ -401,7 +401,7 @@ fn noise_over_the_whole_pool_corrupts_payload_at_most() {
 fn random_used_entries_end_in_a_named_lie_or_in_frames_that_fit() {
     let mut lies = 0;
     for seed in 0..300 {
-        let machine = Machine::new(Cell::ALL[seed as usize % 4]);
+        let machine = Machine::new(Combination::ALL[seed as usize % 4]);
         let mut driver = machine.start().unwrap();
         let mut random = Random(seed);
         for n in 0..40 {

@@ -5,7 +5,7 @@ use netstack::settings::{Addressing, Settings};
 use netstack::stack::Stack;
 use std::boxed::Box;
 use std::vec::Vec;
-use testkit::model::Cell;
+use testkit::model::Combination;
 use testkit::net_device::{Attached, Machine};
 use testkit::network::{Bench, SECOND};
 use testkit::peer::{Offer, PEER_IP, Peer, STACK_IP};
@@ -28,9 +28,9 @@ fn bench(machine: &Machine) -> Bench<Attached> {
 }
 
 #[test]
-fn lease_ping_and_echo_work_in_all_four_cells() {
-    for cell in Cell::ALL {
-        let machine = Machine::new(cell);
+fn lease_ping_and_echo_work_in_all_four_combinations() {
+    for combination in Combination::ALL {
+        let machine = Machine::new(combination);
         let mut b = bench(&machine);
         b.peer.borrow_mut().offer = Some(Offer::default());
         let settings = b.stack.configure(&b.clock, SECOND * 5).unwrap();
@@ -46,7 +46,7 @@ fn lease_ping_and_echo_work_in_all_four_cells() {
         let driver = &b.stack.link().driver;
         let (frames, copied) = (driver.statistics(), driver.dma().counts());
         assert_eq!((frames.rx_frames, frames.tx_frames), (counters.frames.received, counters.frames.sent));
-        assert_eq!(copied.from_pool > 4 * 30_000, cell.secure, "{cell:?}");
+        assert_eq!(copied.from_pool > 4 * 30_000, combination.secure, "{combination:?}");
         machine.assert_nothing_refused();
         drop(b);
         machine.assert_all_given_back();
@@ -56,7 +56,7 @@ fn lease_ping_and_echo_work_in_all_four_cells() {
 #[test]
 fn echo_survives_a_bad_wire_and_a_small_queue() {
     let shape = testkit::net_device::CardConfig { queues: [4, 2], ..Default::default() };
-    let machine = Machine::with_config(Cell { secure: true, access_platform: true }, shape);
+    let machine = Machine::with_config(Combination { secure: true, access_platform: true }, shape);
     let mut b = bench(&machine);
     b.peer.borrow_mut().offer = Some(Offer::default());
     b.stack.configure(&b.clock, SECOND * 5).unwrap();

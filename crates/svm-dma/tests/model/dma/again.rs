@@ -82,9 +82,9 @@ fn another_device_neither_uses_nor_returns_a_slot_that_stays() {
 
 #[test]
 fn large_buffers_and_those_that_are_lent_in_place_go_round_without_a_slot() {
-    for (cell, len) in [(Cell::ALL[0], LEN), (Cell::ALL[3], FRAME_SIZE + 1)] {
+    for (combination, len) in [(Combination::ALL[0], LEN), (Combination::ALL[3], FRAME_SIZE + 1)] {
         for access_platform in [false, true] {
-            let model = Model::new(cell.secure || len > FRAME_SIZE);
+            let model = Model::new(combination.secure || len > FRAME_SIZE);
             let dma = model.dma(access_platform);
             let mut place = None;
             for _ in 0..3 {

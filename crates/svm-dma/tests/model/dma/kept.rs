@@ -15,17 +15,17 @@ fn lent(dma: &Dma<Model>) -> (Mapping, Watch) {
 #[test]
 fn a_mapping_that_is_dropped_keeps_its_buffer_from_use() {
     case!("LIF-06", Quarantine);
-    for cell in Cell::ALL {
-        let dma = cell.model().dma(cell.access_platform);
+    for combination in Combination::ALL {
+        let dma = combination.model().dma(combination.access_platform);
         let (mapping, buffer) = lent(&dma);
         drop(mapping);
-        assert!(!buffer.freed(), "{cell:?}");
+        assert!(!buffer.freed(), "{combination:?}");
         let mut place = Some(lent(&dma).0);
         let (newer, buffer) = lent(&dma);
         place.replace(newer).map(drop).unwrap();
         drop(place);
         drop(dma);
-        assert!(!buffer.freed(), "{cell:?}");
+        assert!(!buffer.freed(), "{combination:?}");
     }
 }
 
@@ -50,12 +50,12 @@ fn a_buffer_in_quarantine_serves_again_only_after_a_reset() {
 /// what a device may still use.
 #[test]
 fn twins_that_free_what_a_device_may_use_are_found() {
-    for cell in Cell::ALL {
-        let dma = cell.model().dma(cell.access_platform);
+    for combination in Combination::ALL {
+        let dma = combination.model().dma(combination.access_platform);
         let (mapping, buffer) = lent(&dma);
-        assert!(!buffer.freed(), "{cell:?}");
+        assert!(!buffer.freed(), "{combination:?}");
         drop(dma.unmapped(mapping));
-        assert!(buffer.freed(), "{cell:?}");
+        assert!(buffer.freed(), "{combination:?}");
     }
     let model = Model::new(false);
     let dma = model.dma(false);

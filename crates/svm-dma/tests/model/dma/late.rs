@@ -5,19 +5,19 @@ use super::*;
 #[test]
 fn a_write_that_comes_after_the_request_was_given_up_reaches_no_later_request() {
     case!("RNG-20", Quarantine);
-    for cell in Cell::ALL {
-        let model = cell.model();
-        let dma = model.dma(cell.access_platform);
-        let device = model.device(cell.access_platform);
+    for combination in Combination::ALL {
+        let model = combination.model();
+        let dma = model.dma(combination.access_platform);
+        let device = model.device(combination.access_platform);
         let mapping = dma.map_from_device(vec![0; 4096]).unwrap();
         let late = mapping.segments()[0].bus;
         dma.quarantine(mapping);
 
         let next = dma.map_from_device(vec![0; 4096]).unwrap();
-        assert_ne!(next.segments()[0].bus, late, "{cell:?}");
+        assert_ne!(next.segments()[0].bus, late, "{combination:?}");
         let _ = device.write(late.raw(), &[0xbd; 4096]);
         device.write(next.segments()[0].bus.raw(), &[0x11; 4096]).unwrap();
-        assert_eq!(dma.finished(next, 4096), vec![0x11; 4096], "{cell:?}");
+        assert_eq!(dma.finished(next, 4096), vec![0x11; 4096], "{combination:?}");
 
         dma.reset_confirmed();
         assert!(pool_is_zero(&model), "what came back from quarantine was cleared");
@@ -25,8 +25,8 @@ fn a_write_that_comes_after_the_request_was_given_up_reaches_no_later_request() 
         for _ in 0..16 {
             held.push(dma.map_from_device(vec![0; 4096]).unwrap());
         }
-        if cell.secure {
-            assert!(held.iter().any(|mapping| mapping.segments()[0].bus == late), "{cell:?}");
+        if combination.secure {
+            assert!(held.iter().any(|mapping| mapping.segments()[0].bus == late), "{combination:?}");
         }
         held.into_iter().for_each(|mapping| drop(dma.unmapped(mapping)));
     }
@@ -46,16 +46,16 @@ fn giving_up_a_request_closes_its_translation_at_once_where_there_is_one() {
 
 #[test]
 fn coherent_memory_of_a_device_that_was_not_reset_stays_out_of_use_until_it_is() {
-    for cell in Cell::ALL {
-        let model = cell.model();
-        let dma = model.dma(cell.access_platform);
+    for combination in Combination::ALL {
+        let model = combination.model();
+        let dma = model.dma(combination.access_platform);
         let coherent = dma.coherent(FRAME_SIZE).unwrap();
         let at = coherent.memory().gpa();
         dma.quarantine_coherent(coherent);
         let other = dma.coherent(FRAME_SIZE).unwrap();
         assert_ne!(other.memory().gpa(), at);
         dma.released(other);
-        assert_eq!(model.pieces_allocated(), usize::from(!cell.secure));
+        assert_eq!(model.pieces_allocated(), usize::from(!combination.secure));
         dma.reset_confirmed();
         assert_eq!(model.pieces_allocated(), 0);
         let again = dma.coherent(FRAME_SIZE).unwrap();

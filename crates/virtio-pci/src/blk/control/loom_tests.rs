@@ -246,23 +246,23 @@ fn lock_that_is_let_go_before_the_reset_resets_twice() {
 }
 
 /// How a queue looks after the disk.
-type Look = fn(&Control<Disk>);
+type Check = fn(&Control<Disk>);
 
-fn look(control: &Control<Disk>) {
+fn check(control: &Control<Disk>) {
     control.check_health(&clock()).unwrap();
 }
 
 /// The disk grows; the queue that is told of it looks after the disk, and another one does so meanwhile.
-fn growth_at_two_queues(wrong: Wrong, look: Look) {
+fn growth_at_two_queues(wrong: Wrong, check: Check) {
     model(wrong, move || {
         let (disk, control) = control();
         disk.0.lock().unwrap().generation += 1;
         let other = {
             let control = Arc::clone(&control);
-            thread::spawn(move || look(&control))
+            thread::spawn(move || check(&control))
         };
         disk.grow();
-        look(&control);
+        check(&control);
         other.join().unwrap();
         assert_eq!(control.capacity(), AFTER, "an old capacity came last");
     });
@@ -270,7 +270,7 @@ fn growth_at_two_queues(wrong: Wrong, look: Look) {
 
 #[test]
 fn capacity_that_a_disk_had_last_stays() {
-    growth_at_two_queues(Wrong::Nothing, look);
+    growth_at_two_queues(Wrong::Nothing, check);
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn capacity_while_it_grows(wrong: Wrong) {
         disk.grow();
         let other = {
             let control = Arc::clone(&control);
-            thread::spawn(move || look(&control))
+            thread::spawn(move || check(&control))
         };
         let seen = control.capacity();
         assert!([BEFORE, AFTER].contains(&seen), "half a capacity: {seen:#x}");

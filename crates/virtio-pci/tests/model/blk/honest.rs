@@ -6,20 +6,20 @@ use std::vec;
 use std::vec::Vec;
 use svm_dma::dma::DmaError;
 use testkit::blk_model::{Config, FLUSH, RO, Rig, VERSION_1, content};
-use testkit::model::Cell;
+use testkit::model::Combination;
 use virtio_pci::blk::error::BlkError;
 use virtio_pci::blk::geometry::Geometry;
 use virtio_pci::blk::stream::Plan;
 
 #[test]
-fn reads_writes_flush_and_id_work_in_all_four_cells() {
-    for cell in Cell::ALL {
+fn reads_writes_flush_and_id_work_in_all_four_combinations() {
+    for combination in Combination::ALL {
         for shuffle in [false, true] {
-            let rig = Rig::new(cell, Config::sectors(2048));
+            let rig = Rig::new(combination, Config::sectors(2048));
             rig.disk().shuffle = shuffle;
             let mut blk = rig.start();
-            assert_eq!(blk.dma().bounced(), cell.secure);
-            assert_eq!(blk.read(0, 2048 * 512).unwrap(), content(2048 * 512), "{cell:?}");
+            assert_eq!(blk.dma().bounced(), combination.secure);
+            assert_eq!(blk.read(0, 2048 * 512).unwrap(), content(2048 * 512), "{combination:?}");
             let data: Vec<u8> = (0..70_000 / 512 * 512).map(|i| (i % 251) as u8).collect();
             blk.write(100, &data).unwrap();
             blk.flush().unwrap();
@@ -27,7 +27,7 @@ fn reads_writes_flush_and_id_work_in_all_four_cells() {
             assert_eq!(rig.disk().flushes, 1);
             assert_eq!(blk.read(100, data.len()).unwrap(), data);
             assert_eq!(blk.id().unwrap(), "disk");
-            assert!(rig.machine.refused().is_empty(), "{cell:?}: {:?}", rig.machine.refused());
+            assert!(rig.machine.refused().is_empty(), "{combination:?}: {:?}", rig.machine.refused());
         }
     }
 }
@@ -87,11 +87,11 @@ fn request_larger_than_a_slot_has_several_segments() {
 
 #[test]
 fn seg_max_and_size_max_are_kept() {
-    for cell in Cell::ALL {
+    for combination in Combination::ALL {
         let mut config = Config::sectors(2048);
         config.seg_max = Some(3);
         config.size_max = Some(1024);
-        let rig = Rig::new(cell, config);
+        let rig = Rig::new(combination, config);
         let mut blk = rig.start();
         assert_eq!(blk.read(0, 100 * 512).unwrap(), content(100 * 512));
         assert!(rig.disk().most_segments <= 3);
@@ -194,8 +194,8 @@ fn all_slots_in_use_is_a_temporary_error() {
 
 #[test]
 fn larger_queue_holds_as_many_requests_as_the_driver_has_slots() {
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, Config { queue: 1024, ..Config::sectors(1024) });
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, Config { queue: 1024, ..Config::sectors(1024) });
         let mut blk = rig.start();
         assert_eq!(blk.queue_size(), 1024);
         for sector in 0..256 {
@@ -208,7 +208,7 @@ fn larger_queue_holds_as_many_requests_as_the_driver_has_slots() {
             completion.result.unwrap();
             read += completion.buffer.len();
         }
-        assert_eq!((read, blk.in_flight()), (256 * 512, 0), "{cell:?}");
+        assert_eq!((read, blk.in_flight()), (256 * 512, 0), "{combination:?}");
     }
 }
 

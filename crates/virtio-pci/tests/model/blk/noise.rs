@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::vec;
 use std::vec::Vec;
 use testkit::blk_model::{Config, Rig, content};
-use testkit::model::Cell;
+use testkit::model::Combination;
 use virtio_pci::blk::error::{BlkError, BreakReason};
 
 /// One answer: how the id, the length and the status differ from the honest ones.
@@ -24,12 +24,12 @@ proptest! {
 
     #[test]
     fn every_request_completes_once_whatever_the_device_answers(
-        cell in 0usize..4,
+        combination in 0usize..4,
         requests in 1u64..32,
         script in answers(),
         resets in any::<bool>(),
     ) {
-        let rig = Rig::new(Cell::ALL[cell], Config::sectors(64));
+        let rig = Rig::new(Combination::ALL[combination], Config::sectors(64));
         let mut blk = rig.start();
         blk.set_timeout(Duration::from_millis(1));
         rig.device.registers().faults.no_reset = !resets;

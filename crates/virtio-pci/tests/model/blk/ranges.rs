@@ -3,7 +3,7 @@
 use postern_cases::case;
 use std::vec::Vec;
 use testkit::blk_model::{Config, FLUSH, RO, Rig, content};
-use testkit::model::{Cell, Model};
+use testkit::model::{Combination, Model};
 use testkit::virtio_model::VirtioModel;
 use virtio_pci::blk::abilities::{LimitError, Offer, Topology, WriteCache};
 use virtio_pci::blk::driver::Blk;
@@ -21,17 +21,17 @@ fn range(sector: u64, sectors: u64) -> SectorRange {
 }
 
 #[test]
-fn ranges_are_zeroed_and_discarded_in_all_four_cells() {
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, config());
+fn ranges_are_zeroed_and_discarded_in_all_four_combinations() {
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, config());
         let mut blk = rig.start();
         blk.discard(range(16, 500)).unwrap();
         blk.write_zeroes(range(600, 500), true).unwrap();
         let mut expected = content(SECTORS as usize * 512);
         expected[16 * 512..516 * 512].fill(0xdd);
         expected[600 * 512..1100 * 512].fill(0);
-        assert_eq!(blk.read(0, SECTORS as usize * 512).unwrap(), expected, "{cell:?}");
-        assert!(rig.machine.refused().is_empty(), "{cell:?}");
+        assert_eq!(blk.read(0, SECTORS as usize * 512).unwrap(), expected, "{combination:?}");
+        assert!(rig.machine.refused().is_empty(), "{combination:?}");
         // The model has looked at count, length and flags of each.
         let ranges = rig.disk().ranges.clone();
         assert!(ranges.iter().all(|(kind, _, _, flags)| *flags == u32::from(*kind == 13)));

@@ -6,7 +6,7 @@ use postern_cases::case;
 use std::string::ToString;
 use std::vec;
 use testkit::blk_model::{Config, Rig, content};
-use testkit::model::{Cell, Model};
+use testkit::model::{Combination, Model};
 use testkit::unchecked::LetGo;
 use testkit::virtio_model::VirtioModel;
 use virtio_pci::blk::driver::Blk;
@@ -38,14 +38,14 @@ fn assert_broken(rig: &Rig, blk: &mut Blk<VirtioModel, Model>, reason: BreakReas
 #[test]
 fn statuses_that_are_none_are_errors() {
     case!("BLK-01", Fail);
-    for cell in Cell::ALL {
+    for combination in Combination::ALL {
         for (status, error) in [
             (1, BlkError::Io),
             (2, BlkError::Unsupported),
             (3, BlkError::Status(3)),
             (255, BlkError::Status(255)),
         ] {
-            let rig = Rig::new(cell, Config::sectors(64));
+            let rig = Rig::new(combination, Config::sectors(64));
             rig.disk().status = Some(status);
             let mut blk = start(&rig);
             blk.submit_read(0, vec![9; 512]).unwrap();
@@ -82,9 +82,9 @@ fn status_byte_is_read_once() {
 #[test]
 fn used_len_too_short_for_a_read_breaks_the_device() {
     case!("RNG-08", Break);
-    for cell in Cell::ALL {
+    for combination in Combination::ALL {
         for written in [0, 1, 512] {
-            let rig = Rig::new(cell, Config::sectors(64));
+            let rig = Rig::new(combination, Config::sectors(64));
             rig.disk().written = Some(written);
             let mut blk = start(&rig);
             let lie = BreakReason::Violation(Violation::TooShort { id: 0, written, needed: 513 });
@@ -118,8 +118,8 @@ fn used_len_of_a_write_is_not_looked_at() {
 #[test]
 fn used_id_that_is_wrong_breaks_the_device_and_fails_all_requests() {
     case!("RNG-02", Break);
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, Config::sectors(64));
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, Config::sectors(64));
         rig.disk().id_offset = 0x1_0000;
         let mut blk = start(&rig);
         for _ in 0..5 {
@@ -154,8 +154,8 @@ fn silent_device_is_broken_when_timeout_ends() {
 #[test]
 fn without_a_confirmed_reset_buffers_and_slots_are_kept_from_use() {
     case!("RNG-19", Quarantine);
-    for cell in Cell::ALL {
-        let rig = Rig::new(cell, Config::sectors(64));
+    for combination in Combination::ALL {
+        let rig = Rig::new(combination, Config::sectors(64));
         let mut blk = start(&rig);
         rig.disk().silent = true;
         rig.device.registers().faults.no_reset = true;
@@ -165,7 +165,7 @@ fn without_a_confirmed_reset_buffers_and_slots_are_kept_from_use() {
         assert_eq!(completion.result, Err(BlkError::Broken(BreakReason::Timeout)));
         assert!(completion.buffer.is_empty(), "the device may still write to it");
         let dma = blk.dma().clone();
-        if !cell.secure {
+        if !combination.secure {
             assert_eq!(rig.machine.pieces_allocated(), 2, "ring and table");
         }
         assert!(!blk.retry_reset());

@@ -1,9 +1,9 @@
-//! The driver with an honest device, in all four cells.
+//! The driver with an honest device, in all four combinations.
 
 use testkit::net_device::SECURE;
 use testkit::net_device::{DEVICE_MAC, Machine, CardConfig, everything, send, test_frame};
 use svm_dma::dma::DmaError;
-use testkit::model::Cell;
+use testkit::model::Combination;
 use virtio_pci::net::error::{Direction, NetError};
 use virtio_pci::net::features::{MAC, STATUS, WANTED};
 use virtio_pci::net::link::{Link, MacAddr};
@@ -13,23 +13,23 @@ use postern_cases::case;
 use std::vec::Vec;
 
 #[test]
-fn frames_go_both_ways_in_all_four_cells() {
-    for cell in Cell::ALL {
-        let machine = Machine::new(cell);
+fn frames_go_both_ways_in_all_four_combinations() {
+    for combination in Combination::ALL {
+        let machine = Machine::new(combination);
         let mut driver = machine.start().unwrap();
         assert_eq!(driver.queue_sizes(), (128, 128));
         assert_eq!(driver.receive_buffers_posted(), 128);
-        assert_eq!((driver.dma().bounced(), driver.dma().translated()), (cell.secure, cell.access_platform));
+        assert_eq!((driver.dma().bounced(), driver.dma().translated()), (combination.secure, combination.access_platform));
         let sizes = [14, 15, 60, 500, 1513, 1514];
         for (n, len) in sizes.into_iter().enumerate() {
             let frame = test_frame(n, len);
             assert!(send(&mut driver, &frame));
             driver.flush();
             machine.turn();
-            assert_eq!(machine.wire.borrow_mut().to_peer.pop_front().unwrap(), frame, "{cell:?}");
+            assert_eq!(machine.wire.borrow_mut().to_peer.pop_front().unwrap(), frame, "{combination:?}");
             machine.deliver(&frame);
             let received = driver.receive().unwrap();
-            assert_eq!(received.bytes(), frame, "{cell:?}");
+            assert_eq!(received.bytes(), frame, "{combination:?}");
             driver.recycle(received);
             assert!(driver.receive().is_none());
         }
@@ -38,8 +38,8 @@ fn frames_go_both_ways_in_all_four_cells() {
         assert_eq!((statistics.rx_frames, statistics.rx_bytes), (6, bytes));
         assert_eq!((statistics.tx_frames, statistics.tx_bytes), (6, bytes));
         let copied = driver.dma().counts();
-        let expected = if cell.secure { bytes + 6 * 12 } else { 0 };
-        assert_eq!((copied.to_pool, copied.from_pool), (expected, expected), "{cell:?}");
+        let expected = if combination.secure { bytes + 6 * 12 } else { 0 };
+        assert_eq!((copied.to_pool, copied.from_pool), (expected, expected), "{combination:?}");
         assert_eq!(driver.failure(), None);
         machine.assert_nothing_refused();
         drop(driver);
@@ -49,8 +49,8 @@ fn frames_go_both_ways_in_all_four_cells() {
 
 #[test]
 fn buffers_go_round_for_ever() {
-    for cell in Cell::ALL {
-        let machine = Machine::new(cell);
+    for combination in Combination::ALL {
+        let machine = Machine::new(combination);
         let mut driver = machine.start().unwrap();
         for n in 0..1000 {
             let frame = test_frame(n, 60 + n % 100);
@@ -88,18 +88,18 @@ fn a_batch_is_one_notification() {
 
 #[test]
 fn features_accepted_are_those_offered_and_wanted() {
-    for cell in Cell::ALL {
+    for combination in Combination::ALL {
         // NEG-05: a device that offers everything gets none of its offloads.
         let machine =
-            Machine::with_config(cell, CardConfig { features: Features::from_bits_retain(!0), ..everything() });
+            Machine::with_config(combination, CardConfig { features: Features::from_bits_retain(!0), ..everything() });
         let driver = machine.start().unwrap();
         let mut expected = WANTED | Features::VERSION_1;
-        expected.set(Features::ACCESS_PLATFORM, cell.access_platform);
+        expected.set(Features::ACCESS_PLATFORM, combination.access_platform);
         assert_eq!(driver.features(), expected);
         drop(driver);
-        let driver = Machine::new(cell).start().unwrap();
+        let driver = Machine::new(combination).start().unwrap();
         let mut expected = MAC | STATUS | Features::VERSION_1;
-        expected.set(Features::ACCESS_PLATFORM, cell.access_platform);
+        expected.set(Features::ACCESS_PLATFORM, combination.access_platform);
         assert_eq!(driver.features(), expected);
     }
 }
@@ -130,8 +130,8 @@ fn net_08_the_address_is_read_once() {
 #[test]
 fn the_mtu_is_the_devices_within_reason() {
     for (offered, used) in [(576, 576), (1400, 1400), (1500, 1500), (9000, 9000), (65535, 9000)] {
-        for cell in Cell::ALL {
-            let machine = Machine::with_config(cell, CardConfig { mtu: offered, ..everything() });
+        for combination in Combination::ALL {
+            let machine = Machine::with_config(combination, CardConfig { mtu: offered, ..everything() });
             let mut driver = machine.start().unwrap();
             assert_eq!(driver.mtu(), used);
             let largest = test_frame(1, usize::from(used) + 14);
@@ -140,7 +140,7 @@ fn the_mtu_is_the_devices_within_reason() {
             driver.flush();
             machine.deliver(&largest);
             assert_eq!(machine.wire.borrow_mut().to_peer.pop_front().unwrap(), largest);
-            assert_eq!(driver.receive().unwrap().bytes(), largest, "{offered} {cell:?}");
+            assert_eq!(driver.receive().unwrap().bytes(), largest, "{offered} {combination:?}");
             machine.assert_nothing_refused();
         }
     }
@@ -152,8 +152,8 @@ fn the_mtu_is_the_devices_within_reason() {
 
 #[test]
 fn small_queues_work() {
-    for cell in Cell::ALL {
-        let machine = Machine::with_config(cell, CardConfig { queues: [2, 1], ..CardConfig::default() });
+    for combination in Combination::ALL {
+        let machine = Machine::with_config(combination, CardConfig { queues: [2, 1], ..CardConfig::default() });
         let mut driver = machine.start().unwrap();
         assert_eq!(driver.queue_sizes(), (2, 1));
         for n in 0..10 {
@@ -171,8 +171,8 @@ fn small_queues_work() {
 
 #[test]
 fn transmission_is_refused_while_all_buffers_are_under_way() {
-    for cell in Cell::ALL {
-        let machine = Machine::new(cell);
+    for combination in Combination::ALL {
+        let machine = Machine::new(combination);
         machine.device.borrow_mut().hold_tx = true;
         let mut driver = machine.start().unwrap();
         let accepted = (0..1000).take_while(|n| send(&mut driver, &test_frame(*n, 100))).count();
@@ -233,8 +233,8 @@ fn no_room_in_the_pool_refuses_the_device() {
 
 #[test]
 fn a_device_without_a_transmit_queue_is_refused_and_keeps_nothing() {
-    for cell in Cell::ALL {
-        let machine = Machine::with_config(cell, CardConfig { queues: [256, 0], ..CardConfig::default() });
+    for combination in Combination::ALL {
+        let machine = Machine::with_config(combination, CardConfig { queues: [256, 0], ..CardConfig::default() });
         let no_queue = TransportError::NoQueue(Direction::Transmit.queue());
         assert_eq!(machine.start().err(), Some(NetError::Transport(no_queue)));
         machine.assert_all_given_back();
@@ -279,8 +279,8 @@ fn a_driver_that_was_shut_down_does_nothing_more() {
 
 #[test]
 fn what_is_sent_is_the_frame_and_not_a_byte_of_the_one_before() {
-    for cell in Cell::ALL {
-        let machine = Machine::with_config(cell, CardConfig { queues: [256, 1], ..CardConfig::default() });
+    for combination in Combination::ALL {
+        let machine = Machine::with_config(combination, CardConfig { queues: [256, 1], ..CardConfig::default() });
         let mut driver = machine.start().unwrap();
         for len in [1514, 60] {
             assert!(send(&mut driver, &std::vec![0xa5; len]));
