@@ -211,7 +211,7 @@ impl Blk {
         if done { OK } else { IOERR }
     }
 
-    /// Serves a request that names ranges, after checking each range. Overwrites discarded bytes, because nobody may rely on
+    /// Serves a request that names ranges, after checking each range. Overwrites discarded bytes, because a driver must not rely on
     /// their content.
     fn ranges(&self, kind: u32, data: &[u8], memory: &Guarded<'_>) -> u8 {
         let limits = self.limits(kind);

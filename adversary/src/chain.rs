@@ -16,7 +16,7 @@ pub struct Segment {
     pub device_writes: bool,
 }
 
-/// Bytes of a request after which a device has had enough: more than any driver of sense sends.
+/// Most bytes of a request that a device reads: more than any sensible driver sends.
 const MOST: usize = 4 << 20;
 
 /// A chain as it was read, once.

@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longest wait of a read. A test that has not looked by then will count too few looks.
+/// Longest wait of a read. A test that has not inspected the guest by then counts too few inspections.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// Holds a disk's reads back, one after the other, for a test that inspects the guest.
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_when_nothing_waits_allows_no_later_read() {
+    fn letting_a_read_pass_when_none_waits_allows_no_later_read() {
         let hold = Arc::new(Hold::default());
         hold.let_pass();
         let disk = std::thread::spawn({

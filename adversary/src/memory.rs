@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_shared_is_read_as_noise_and_never_written() {
+    fn unshared_memory_is_read_as_noise_and_never_written() {
         let (memory, ledger) = (memory(), Ledger::default());
         memory.write_slice(b"private", GuestAddress(0x1800)).unwrap();
         let view = Guarded::new(&memory, &First, &ledger, 1);

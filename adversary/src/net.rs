@@ -107,8 +107,8 @@ impl Net {
     }
 
     fn receive(&mut self, ring: &mut Ring, memory: &Guarded<'_>) -> bool {
-        // The position that QEMU is told when it stops the queue counts no buffer that waits for a frame: one that it
-        // starts again gets them all anew. QEMU stops and starts all queues whenever its gdb server stops the guest, so
+        // The position that QEMU gets when it stops the queue excludes the buffers that wait for a frame, so that a
+        // restarted queue has all of them again. QEMU stops and starts all queues whenever its gdb server stops the guest, so
         // at each ultracall (`vm_state_notify`, then `vhost_dev_stop`).
         ring.next_available = ring.next_available.wrapping_add(self.waiting());
         while let Some(chain) = ring.pop(memory) {

@@ -91,7 +91,7 @@ mod tests {
     /// Requests with their flags.
     type Seen = Vec<(u32, u32)>;
 
-    /// What reaches the server when QEMU sends `messages`, and what QEMU hears from the relay itself.
+    /// What reaches the server when QEMU sends `messages`, and the relay's own answers to QEMU.
     fn relayed(messages: &[Message]) -> (Seen, Seen) {
         let (qemu, outer) = UnixStream::pair().expect("sockets");
         let (inner, server) = UnixStream::pair().expect("sockets");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn rings_are_enabled_after_the_features_were_told() {
+    fn rings_are_enabled_after_the_features_were_set() {
         let sent = [message(SET_VRING_ENABLE, VERSION, 1), message(SET_FEATURES, VERSION, 0)];
         let (server, qemu) = relayed(&sent);
         assert_eq!(server, [(SET_FEATURES, VERSION), (SET_VRING_ENABLE, VERSION)]);

@@ -10,7 +10,7 @@ fn command(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn all_lies_are_named_with_what_they_are() {
+fn all_violations_are_listed_with_their_descriptions() {
     let output = command(&["lies"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
@@ -19,7 +19,7 @@ fn all_lies_are_named_with_what_they_are() {
 }
 
 #[test]
-fn an_unknown_lie_is_status_2_and_an_image_that_is_not_there_125() {
+fn an_unknown_violation_is_status_2_and_a_missing_image_125() {
     let unknown = command(&["net", "--socket", "s", "--lie", "rng-99"]);
     let said = String::from_utf8_lossy(&unknown.stderr);
     assert!(unknown.status.code() == Some(2) && said.contains("blk-05-huge"), "{said}");

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_named() {
+    fn unknown_words_are_named() {
         assert!(said("quick netwrok").unwrap_err().contains("'netwrok'"));
         assert!(said("compare many a b").unwrap_err().contains("'many'"));
         assert!(said("compare 3 a b dsk").unwrap_err().contains("'dsk'"));

@@ -109,7 +109,7 @@ mod tests {
     const KEPT: &str = include_str!("../../docs/benchmarks.json");
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn a_written_report_is_read_back() {
         let mut results = Results::default();
         for (name, unit, more_is_better) in [("a", "IOPS", true), ("b", "us", false)] {
             let row = Row { group: "g".into(), name: name.into(), unit, more_is_better };
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_report_is_named() {
+    fn the_error_for_a_bad_report_names_the_fault() {
         assert_eq!(read("{}").unwrap_err(), "no number rounds");
         let broken = KEPT.replace("\"Postern bounced\"", "\"BSD bounced\"");
         assert_eq!(read(&broken).unwrap_err(), "no system is called BSD bounced");

@@ -130,7 +130,7 @@ mod tests {
     use crate::results::Row;
 
     #[test]
-    fn table_takes_the_old_one_s_place() {
+    fn a_new_table_replaces_the_old_one() {
         let readme = format!("above\n{FROM}\nold\n{TO}\nbelow\n");
         let new = between(&readme, "new\n").unwrap();
         assert_eq!(new, format!("above\n{FROM}\nnew\n{TO}\nbelow\n"));
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn table_shows_what_was_measured_what_was_wanted_and_a_dash_for_what_was_not() {
+    fn the_table_shows_figures_targets_and_a_dash_for_no_figure() {
         let row = |group: &str, name: &str, unit, more_is_better| Row {
             group: group.into(),
             name: name.into(),

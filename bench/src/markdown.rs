@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn missing_measurements_are_listed() {
         let mut results = Results::default();
         results.missing.push("Linux bounced, disk: no".to_owned());
         let text = write(&results, &Description::new(), Effort::QUICK, false);

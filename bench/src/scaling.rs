@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_say_what_was_done_and_what_was_reached() {
+    fn rows_name_the_work_and_the_reached_depth() {
         let console = "postern: bench.0.iops=1000\npostern: bench.0.depth=85\npostern: bench.0.kb_s=4096\n";
         let report = Report::parse(console);
         let (row, figure_) = figure(&report, 0, "read:4096:128:random", 1, DEPTH, "").unwrap();

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_does_not_mind_an_outlier() {
+    fn the_median_ignores_an_outlier() {
         assert_eq!(Samples(vec![3.0, 1000.0, 1.0]).median(), Some(3.0));
         assert_eq!(Samples(vec![4.0, 2.0]).median(), Some(3.0));
         assert_eq!(Samples::default().median(), None);

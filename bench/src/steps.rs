@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_asked_for_is_measured() {
+    fn only_requested_groups_are_measured() {
         let steps =
             order(&[System::PosternBounced, System::PosternDirect], 5, &[Group::Start, Group::Scaling]);
         assert_eq!(
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn long_times_are_said_in_minutes() {
+    fn long_times_are_in_minutes() {
         assert_eq!(said(Duration::from_millis(89_900)), " (about 89 s left)");
         assert_eq!(said(Duration::from_secs(90)), " (about 2 min left)");
         assert_eq!(said(Duration::from_secs(610)), " (about 10 min left)");

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_says_the_same_in_canonical_order() {
+    fn a_copy_has_the_same_content_in_canonical_order() {
         for from in [machine(), strings_first()] {
             let mut into = vec![0xff; 2048];
             let total = copy(&from, &mut into, 64).unwrap();

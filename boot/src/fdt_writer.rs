@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_tree_is_read_back() {
         let (mut buffer, mut names) = ([0xff; 1024], [0xff; 128]);
         let total = small_tree(&mut buffer, &mut names).unwrap();
         let fdt = Fdt::new(&buffer[..total]).unwrap();

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_every_case_says_what_is_right() {
+    fn names_are_unique_and_every_case_has_a_right_response() {
         let mut names: Vec<_> = all().map(|case| case.id).collect();
         let count = names.len();
         names.sort_unstable();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_proves_nothing_is_refused() {
+    fn an_invalid_mark_is_refused() {
         for text in [
             "fn helper() {\n    case!(\"RNG-01\", Break);\n}",
             "#[test]\nfn t() {\n    case!(\"RNG-99\", Break);\n}",

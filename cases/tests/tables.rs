@@ -163,7 +163,7 @@ fn each_test_of_the_tables_exists() {
         rust_files(&top().join(folder), &mut files);
     }
     let sources: Vec<String> = files.iter().map(|file| read_to_string(file).unwrap()).collect();
-    let (mut looked_for, mut missing) = (0, Vec::new());
+    let (mut searched, mut missing) = (0, Vec::new());
     for row in rows() {
         for test in row["tests"].split('`').skip(1).step_by(2) {
             // A boot test's name begins with its group.
@@ -172,10 +172,10 @@ fn each_test_of_the_tables_exists() {
             if !sources.iter().any(|source| source.contains(&wanted)) {
                 missing.push(test.to_owned());
             }
-            looked_for += 1;
+            searched += 1;
         }
     }
-    assert!(missing.is_empty() && looked_for > 80, "{looked_for} looked for; {missing:#?}");
+    assert!(missing.is_empty() && searched > 80, "{searched} searched for; {missing:#?}");
 }
 
 #[test]

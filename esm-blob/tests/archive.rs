@@ -57,7 +57,7 @@ fn the_archive_is_aligned_where_it_lies_in_memory() {
 }
 
 #[test]
-fn directories_are_passed_and_any_name_below_the_path_will_do() {
+fn directories_are_skipped_and_any_name_below_the_path_is_accepted() {
     let mut whole =
         [member(".", b""), member("opt", b""), member("opt/ibm/pefxyz", b"....\xd0\x0d\xfe\xed")].concat();
     whole.extend(member("TRAILER!!!", b""));
@@ -74,7 +74,7 @@ fn without_a_trailer_everything_is_measured() {
 }
 
 #[test]
-fn what_holds_no_blob_is_refused_by_name() {
+fn an_archive_without_a_blob_is_refused_by_name() {
     let trailer = member("TRAILER!!!", b"");
     assert_eq!(find(b"", 0), Err(ArchiveError::NoArchive));
     assert_eq!(find(&[0x1f; 200], 0), Err(ArchiveError::NoArchive));

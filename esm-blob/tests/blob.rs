@@ -15,7 +15,7 @@ fn place(blob: &[u8], bytes: &[u8]) -> usize {
 }
 
 #[test]
-fn what_was_put_in_comes_out() {
+fn a_made_blob_is_read_back() {
     let made = recipe().make().expect("blob");
     let blob = Blob::read(&made).expect("blob");
     let names: Vec<_> =
@@ -65,7 +65,7 @@ fn another_key_opens_no_lockbox() {
 }
 
 #[test]
-fn each_sealed_byte_counts() {
+fn a_change_of_each_sealed_byte_is_found() {
     let made = recipe().make().expect("blob");
     let blob = Blob::read(&made).expect("blob");
     let key = blob.open_lockbox(MACHINE_LOCKBOX, &machine()).expect("key");
@@ -90,7 +90,7 @@ fn each_sealed_byte_counts() {
 }
 
 #[test]
-fn a_wrapped_key_that_was_changed_is_none() {
+fn a_changed_wrapped_key_opens_nothing() {
     let made = recipe().make().expect("blob");
     let at = place(&made, b"lockbox-1\0");
     // BEGIN_NODE's name, a comment's property, then the wrapped key's: in the middle of its 256 bytes.
@@ -102,7 +102,7 @@ fn a_wrapped_key_that_was_changed_is_none() {
 }
 
 #[test]
-fn what_cannot_be_a_blob_is_refused_by_name() {
+fn an_impossible_blob_is_refused_by_name() {
     let files = |files: &[(&str, usize)]| {
         let mut recipe = recipe();
         recipe.files = files.iter().map(|(name, size)| ((*name).to_owned(), vec![0; *size])).collect();

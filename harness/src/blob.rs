@@ -8,10 +8,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why there is no blob.
+/// An error of making a blob.
 #[derive(Debug)]
 pub enum BlobError {
-    /// The kernel's file.
+    /// The kernel's file could not be read.
     Kernel(ImageError),
     /// The key could not be made.
     Key(KeyError),
@@ -19,7 +19,7 @@ pub enum BlobError {
     Make(MakeError),
     /// The blob does not fit into the initrd's archive.
     Archive(ArchiveError),
-    /// The initrd's file.
+    /// The initrd's file could not be written.
     File(PathBuf, io::Error),
 }
 

@@ -9,6 +9,7 @@ use crate::observe::exposure::Violation;
 use crate::observe::leaks::Leak;
 use crate::observe::map::MapViolation;
 use crate::observe::pci::Misplaced;
+use crate::partition::PartError;
 use crate::pattern::Mismatch;
 use crate::peer::cable_peer::CablePeerError;
 use crate::peer::echo::EchoError;
@@ -17,7 +18,6 @@ use crate::peer::wire::WireError;
 use crate::qemu::monitor::MonitorError;
 use crate::qemu::process::Ended;
 use crate::session::SessionError;
-use crate::shares::ShareError;
 use crate::tree::Difference;
 use postern_adversary::ledger::Refusal;
 use postern_adversary::server::ServerError;
@@ -49,9 +49,9 @@ pub enum Finding {
     File(PathBuf, io::Error),
     /// QEMU did not end as expected.
     Ended {
-        /// As expected.
+        /// The expected end.
         expected: Ended,
-        /// As it was.
+        /// The actual end.
         found: Ended,
         /// The last line of QEMU's standard error, if any.
         errors: String,
@@ -67,7 +67,7 @@ pub enum Finding {
     ExitLines(usize),
     /// A console line of the guest with control bytes.
     ControlBytes(String),
-    /// A console line is there this number of times, which is not the expected number.
+    /// A console line occurs this number of times, which is not the expected number.
     Times {
         /// The end of the line.
         text: String,
@@ -151,23 +151,23 @@ pub enum Finding {
         /// The expected state.
         expected: bool,
     },
-    /// A fault in the CPUs' shares of the work on a disk.
-    Share(ShareError),
+    /// A fault in the CPUs' parts of the work on a disk.
+    Part(PartError),
     /// The scratch disk does not hold the pattern.
     Pattern(Mismatch),
     /// The image of a read-only disk changed.
     ImageChanged,
     /// A disk image does not hold the data that the guest wrote.
     ImageContent,
-    /// Echo over UDP or TCP.
+    /// A fault of the echo over UDP or TCP.
     Echo(EchoError),
-    /// A client of the status page.
+    /// A fault that a client of the status page found.
     Page(PageError),
-    /// Raw frames.
+    /// A fault of an exchange of raw frames.
     Wire(WireError),
-    /// Echo over the cable of a vhost-user server.
+    /// A fault of the echo over the cable of a vhost-user server.
     CablePeer(CablePeerError),
-    /// A vhost-user server.
+    /// A vhost-user server failed.
     Server(ServerError),
     /// A device was refused memory that the guest had not shared.
     Refused(&'static str, Refusal),
@@ -258,7 +258,7 @@ impl fmt::Display for Finding {
             Self::Said(text) => write!(f, "the console shows {text}"),
             Self::OtherWords { expected, found } => {
                 let line = |line: &Option<String>| line.clone().unwrap_or_else(|| "nothing".to_owned());
-                write!(f, "one run says `{}`, the other `{}`", line(expected), line(found))
+                write!(f, "one run has `{}`, the other `{}`", line(expected), line(found))
             }
             Self::Frames { what, found } => write!(f, "{found} frames are {what}"),
             Self::NoTree(error) => write!(f, "device tree in memory: {error}"),
@@ -273,7 +273,7 @@ impl fmt::Display for Finding {
             Self::GuestTest { name, expected, found } => {
                 write!(f, "{name} in the guest: {found:?}, not {expected:?}")
             }
-            Self::Unnoticed => f.write_str("the observers noticed nothing"),
+            Self::Unnoticed => f.write_str("the observers reported nothing"),
             Self::Ultravisor(error) => write!(f, "the ultravisor stopped: {error}"),
             Self::Ultracall(violation) => write!(f, "ultravisor: {violation}"),
             Self::Ultracalls { expected, found } => {
@@ -285,10 +285,10 @@ impl fmt::Display for Finding {
             }
             Self::Secure { expected: true } => f.write_str("the guest never became secure"),
             Self::Secure { expected: false } => f.write_str("the guest became secure"),
-            Self::Share(error) => write!(f, "{error}"),
+            Self::Part(error) => write!(f, "{error}"),
             Self::Pattern(mismatch) => write!(f, "scratch disk: {mismatch}"),
             Self::ImageContent => f.write_str("a disk image does not hold what the guest wrote to it"),
-            Self::ImageChanged => f.write_str("a disk image changed that nobody may write"),
+            Self::ImageChanged => f.write_str("the image of a read-only disk changed"),
             Self::Echo(error) => write!(f, "{error}"),
             Self::Page(error) => write!(f, "{error}"),
             Self::Wire(error) => write!(f, "{error}"),
@@ -306,11 +306,13 @@ impl fmt::Display for Finding {
             }
             Self::Order(what) => write!(f, "not in this order: {what}"),
             Self::Quarantine { expected: true } => f.write_str("no memory is in quarantine"),
-            Self::Quarantine { expected: false } => f.write_str("memory is in quarantine, or nobody says"),
+            Self::Quarantine { expected: false } => {
+                f.write_str("memory is in quarantine, or the guest does not state it")
+            }
             Self::Overwritten(at) => write!(f, "reserved memory at {at:#x} was written to"),
             Self::TooFew { what, least, found } => write!(f, "{what}: {found}, expected at least {least}"),
-            Self::NoViolation => f.write_str("the device never came to violate the protocol"),
-            Self::Bill(list, wrong) => write!(f, "{} says: {}", list.display(), wrong.join("; ")),
+            Self::NoViolation => f.write_str("the device never violated the protocol"),
+            Self::Bill(list, wrong) => write!(f, "wrong in {}: {}", list.display(), wrong.join("; ")),
             Self::Measured(what) => write!(f, "UV_ESM measured another {what} than QEMU was given"),
             Self::Fdt(error) => write!(f, "{error}"),
             Self::Tree(difference) => write!(f, "device tree: {difference}"),

@@ -96,12 +96,12 @@ fn main() -> ExitCode {
             run::FAILED
         }),
     };
-    ExitCode::from(heard(status))
+    ExitCode::from(with_output_errors(status))
 }
 
 /// The exit status, which is a failure if some output could not be written.
-fn heard(status: u8) -> u8 {
+fn with_output_errors(status: u8) -> u8 {
     let Some(error) = out::lost() else { return status };
-    eprintln!("postern: standard output: {error}; what was said from there on is lost");
+    eprintln!("postern: standard output: {error}; all later output is lost");
     status.max(run::FAILED)
 }

@@ -6,14 +6,14 @@ use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-static UNHEARD: AtomicBool = AtomicBool::new(false);
+static NO_READER: AtomicBool = AtomicBool::new(false);
 static LOST: OnceLock<io::Error> = OnceLock::new();
 
-/// Writes a text. If the reader has ended, the text is lost and [`is_unheard`] is true from then on.
+/// Writes a text. If the reader has ended, the text is lost and [`has_no_reader`] is true from then on.
 pub fn write(text: fmt::Arguments<'_>) {
     let mut out = io::stdout().lock();
     if let Err(error) = out.write_fmt(text).and_then(|()| out.flush()) {
-        UNHEARD.store(true, Ordering::Relaxed);
+        NO_READER.store(true, Ordering::Relaxed);
         if error.kind() != io::ErrorKind::BrokenPipe {
             // Only the first error is kept.
             let _ = LOST.set(error);
@@ -24,8 +24,8 @@ pub fn write(text: fmt::Arguments<'_>) {
 /// Whether standard output has no reader any more. This is checked without writing: a guest that serves may print nothing
 /// for hours.
 #[must_use]
-pub fn is_unheard() -> bool {
-    UNHEARD.load(Ordering::Relaxed) || has_left()
+pub fn has_no_reader() -> bool {
+    NO_READER.load(Ordering::Relaxed) || has_left()
 }
 
 /// The error by which output was lost, such as a full disk; a reader's end is not one.

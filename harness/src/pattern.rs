@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_ends_inside_a_word_is_told() {
+    fn a_disk_that_ends_inside_a_word_is_an_error() {
         let mut disk = vec![0; 12];
         fill(1, &mut disk);
         assert!(matches!(verify(1, &disk[..]), Err(Mismatch::Length(12))));

@@ -273,7 +273,7 @@ fn no_start(starts: u32, finished: &Finished) -> u8 {
     let times = if starts == 1 { "once".to_owned() } else { format!("{starts} times") };
     eprintln!(
         "postern: SLOF started {times} and reset the machine before the kernel's first line: {}",
-        firmware::last_words(&finished.output.console)
+        firmware::last_line_before_restart(&finished.output.console)
     );
     NO_START
 }

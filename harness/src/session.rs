@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 /// How long QEMU may take to open its gdb server.
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// How long QEMU may take to end once its gdb server is gone.
-const LAST_WORDS: Duration = Duration::from_secs(30);
+const QEMU_END: Duration = Duration::from_secs(30);
 /// Interval of the checks of a QEMU.
 const TICK: Duration = Duration::from_millis(10);
 
@@ -102,7 +102,7 @@ impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Qemu(error) => write!(f, "{error}"),
-            Self::Died(words) if words.is_empty() => f.write_str("QEMU did not start, and did not say why"),
+            Self::Died(words) if words.is_empty() => f.write_str("QEMU did not start, and printed no reason"),
             Self::Died(words) => write!(f, "QEMU did not start: {words}"),
             Self::Ultravisor(error) => write!(f, "{error}"),
             Self::Memory(error) => write!(f, "no file for guest memory: {error}"),
@@ -225,7 +225,7 @@ impl Session {
         match postern_ultravisor::attach(&attachment.gdb, &attachment.memory, machine.memory, config) {
             Ok(ultravisor) => Ok(Self { qemu, machine, log, ultravisor: Some(ultravisor) }),
             // A QEMU that refuses its command line closes the gdb server first and ends a moment later.
-            Err(UvError::Gdb(_)) if ends(&qemu, LAST_WORDS) => Err(died(qemu)),
+            Err(UvError::Gdb(_)) if ends(&qemu, QEMU_END) => Err(died(qemu)),
             Err(error) => Err(SessionError::Ultravisor(error)),
         }
     }

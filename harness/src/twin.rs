@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_one_has_no_twin() {
+    fn a_file_without_h_cede_is_an_error() {
         assert_eq!(twin_of(&[HCALL; 8]).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

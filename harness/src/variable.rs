@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_named_with_what_would_do() {
+    fn the_error_names_the_bad_value_and_the_accepted_ones() {
         let error = Value { name: "FIRMWARE", text: OsStr::new("seabios") }.firmware().unwrap_err();
         assert_eq!(error.to_string(), "FIRMWARE=seabios: expected slof, vof or bios");
     }

@@ -254,7 +254,7 @@ mod tests {
         "# QEMU 7.2.22\npassed\tvof/a\t1.0\t\nfailed\tvof/b\t1.0\tr3 is 4 | 5\npassed\tviolation/c\t1.0\t\n";
 
     #[test]
-    fn each_version_has_a_column_and_a_later_run_takes_its_place() {
+    fn each_version_has_a_column_and_a_later_run_replaces_it() {
         let mut table = Table::read("").unwrap();
         table
             .merge(&tests(), &results("# QEMU 10.0.13\npassed\tvof/a\t1.0\t\npassed\tvof/b\t1.0\t\n"))
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_that_were_skipped_for_one_reason_stand_before_it() {
+    fn tests_skipped_for_one_reason_are_listed_together() {
         let skipped = SEVEN.replace("passed\tvof/a\t1.0\t", "skipped\tvof/a\t0.0\tno KVM");
         let skipped = skipped.replace("failed\tvof/b\t1.0\tr3 is 4 | 5", "skipped\tvof/b\t0.0\tno KVM");
         let mut table = Table::default();
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_whose_rows_are_not_the_groups_is_another_page() {
+    fn rows_follow_the_current_groups() {
         let mut table = Table::default();
         table.merge(&tests(), &results(SEVEN)).unwrap();
         let page = table.page(&tests());
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_complete_list_of_results_is_named() {
+    fn an_incomplete_list_of_results_is_an_error() {
         for (text, error) in [
             ("passed\tvof/a\t1.0\t\n", "boot.tsv: does not begin with `# QEMU VERSION`"),
             ("# QEMU 8.0\nvof/a was fine\n", "boot.tsv: no result: vof/a was fine"),

@@ -79,7 +79,7 @@ fn signal(child: &Child, name: &str) {
 }
 
 #[test]
-fn a_guest_that_is_done_ends_with_its_status_and_its_console_is_shown() {
+fn a_guest_that_succeeds_sets_the_status_and_its_console_is_shown() {
     let stage = Stage::new("echo 'postern: mode=normal'; echo 'EXIT: STATUS=0'");
     let output = stage.run(&[]);
     assert_eq!(text(&output.stdout), "postern: mode=normal\nEXIT: STATUS=0\n");
@@ -117,7 +117,7 @@ fn a_wrong_digest_is_not_believed() {
 }
 
 #[test]
-fn a_qemu_that_dies_is_one_line_with_its_own_last_words() {
+fn a_qemu_that_dies_is_one_line_with_its_last_message() {
     let stage = Stage::new("echo 'cannot set up guest memory' >&2; exit 1");
     let output = stage.run(&[]);
     assert_eq!(output.status.code(), Some(1));
@@ -135,7 +135,7 @@ fn a_qemu_that_dies_before_the_ultravisor_could_attach_is_one_line() {
 }
 
 #[test]
-fn a_qemu_that_dies_after_its_gdb_server_was_there_is_named_with_all_its_words() {
+fn a_qemu_that_dies_after_its_gdb_server_opened_is_reported_with_all_its_messages() {
     // The socket appears and disappears: QEMU makes it before it reads the rest of its command line.
     let script = "for word; do case $word in *id=gdb,*path=*) socket=${word##*path=};; esac; done\n\
                   touch $socket; sleep 0.2; rm $socket; sleep 0.5; echo 'bogus: no such option' >&2\n\
@@ -152,7 +152,7 @@ fn a_qemu_that_dies_after_its_gdb_server_was_there_is_named_with_all_its_words()
 }
 
 #[test]
-fn what_a_pipe_brings_reaches_the_guest_once_its_kernel_is_up() {
+fn input_from_a_pipe_reaches_the_guest_once_its_kernel_is_up() {
     let script = "sleep 0.3; echo firmware; if read -t 0.2 early; then echo \"early $early\"; fi\n\
                   echo 'postern: mode=normal'; read word; echo \"got $word\"; echo 'EXIT: STATUS=0'";
     let stage = Stage::new(&format!("exec bash -c '{}'", script.replace('\'', "'\\''")));
@@ -231,7 +231,7 @@ fn a_runner_that_is_killed_takes_qemu_with_it() {
 }
 
 #[test]
-fn a_disk_of_ones_own_is_opened_as_a_snapshot_unless_told_otherwise() {
+fn a_user_s_disk_is_opened_as_a_snapshot_unless_disk_write_is_yes() {
     let stage = Stage::new("echo \"$@\"; echo 'EXIT: STATUS=0'");
     fs::write(stage.path("my disk"), [7; 4096]).unwrap();
     let output = stage.run(&["DISK=my disk"]);
@@ -241,7 +241,7 @@ fn a_disk_of_ones_own_is_opened_as_a_snapshot_unless_told_otherwise() {
 }
 
 #[test]
-fn boot_tests_count_and_fail() {
+fn boot_tests_are_counted_and_a_failure_sets_the_status() {
     let stage = Stage::new("exit 1");
     let mut command = Command::new(env!("CARGO_BIN_EXE_postern-harness"));
     command.current_dir(stage.dir.path()).env("TMPDIR", stage.path("tmp"));
@@ -290,7 +290,7 @@ fn a_reader_that_leaves_ends_the_program_quietly() {
 }
 
 #[test]
-fn a_server_that_nobody_reads_is_ended() {
+fn a_serving_guest_whose_output_has_no_reader_is_ended() {
     let stage = Stage::new("echo $$ >pid; echo 'it serves'; exec sleep 600");
     let (mut reader, writer) = std::io::pipe().unwrap();
     let mut command = stage.command(&["APPEND=run=net-serve"]);
@@ -309,7 +309,7 @@ fn a_server_that_nobody_reads_is_ended() {
 }
 
 #[test]
-fn output_that_cannot_be_written_is_told_and_no_success() {
+fn output_that_cannot_be_written_is_an_error() {
     for words in [&["run", "QEMU=./qemu", "SVM=off", "NET=none", "KERNEL=kernel"][..], &["list"], &["help"]] {
         let stage = Stage::new("echo 'EXIT: STATUS=0'");
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();

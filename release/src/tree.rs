@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_a_macro_needs_is_no_part_of_the_image() {
+    fn packages_that_only_macros_need_are_no_part_of_the_image() {
         let tree = read(TEXT).unwrap();
         let only_builds = |name, version| tree.nodes[&package(name, version)].only_builds;
         assert!(only_builds("error-impl", "2.0.0") && only_builds("quote", "1.0.0"));

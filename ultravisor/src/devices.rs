@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_is_what_was_shared_at_that_time() {
+    fn an_access_is_judged_by_what_was_shared_at_its_time() {
         let log =
             [line(5, 0, 0x20_0000, 0xfff), line(15, 0, 0x20_0000, 0xfff), line(25, 0, 0x21_0000, 0xfff)];
         let devices = judged(&(log.concat() + &line(35, 0, 0x21_0000, 0xfff)));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_did_not_happen_shares_nothing() {
+    fn a_failed_share_shares_nothing() {
         let share = call(Number::SharePage, [0x20, 2], 20);
         let refused = Verdict { code: Code::P2, ..share.verdict };
         for share in [

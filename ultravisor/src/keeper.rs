@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counting_keeper_lets_pass_and_tells() {
+    fn a_counting_keeper_allows_and_counts_private_accesses() {
         let keeper = Keeper::counting();
         let map = Arc::new(ShareMap::new(4 * FRAME_SIZE));
         keeper.ask(Arc::clone(&map));

@@ -215,7 +215,7 @@ Raise exception at 0000000000499cd8 => ISI (3) error=10000000
 ";
 
     #[test]
-    fn what_was_asked_before_all_was_taken_back_is_kept_apart_and_a_program_takes_nothing_back() {
+    fn calls_before_an_unshare_of_all_are_kept_apart_and_a_program_cannot_unshare() {
         let take_back = |nip: &str| format!("syscall r0=0 r3=000000000000f140 r4=0 r5=0 nip={nip}\n");
         let call = LOG.lines().nth(1).expect("a hypercall");
         let (kernel, program) = (take_back("c000000000012340"), take_back("0000000010001000"));

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_kernel_asks_for_passes() {
+    fn the_kernel_s_own_calls_pass() {
         for (number, arguments) in [
             (0x20, [0x8000_0000, 0x1000, 0x70_0003, 0]),
             (0x3c, [4, 0x2000_8000_0000, 0, 0]),
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_that_saw_nothing_or_cannot_read_does_not_nod() {
+    fn an_empty_or_unreadable_log_is_a_finding() {
         assert_eq!(breaches(&Requests::default(), &memory(), &BTreeSet::new()), [Breach::NothingSeen]);
         let only_esm = Requests::parse("syscall r3=f110 nip=0\n");
         assert_eq!(breaches(&only_esm, &memory(), &BTreeSet::new()), [Breach::NothingSeen]);

@@ -116,7 +116,7 @@ pub(super) mod tests {
             sizeless(0x400, "last"),
         ]);
         assert_eq!(symbols.name(0x3fc, 0), "third+0xfc");
-        assert_eq!(symbols.name(0x400, 0), "0x400", "nobody says where it ends");
+        assert_eq!(symbols.name(0x400, 0), "0x400", "it has no known end");
         assert_eq!(symbols.name(0x104, 0), "first+0x4");
         assert_eq!(symbols.name(0xc000_0000_0000_0200, 0), "second+0x0");
         assert_eq!(symbols.name(0x40_0110, 0x40_0000), "first+0x10");

@@ -231,7 +231,7 @@ spapr_iommu_pci_indirect liobn=0x80000000 ioba=0x0 tcelist=0x30000 iobaN=0x1000 
     }
 
     #[test]
-    fn what_was_cleared_is_not_live() {
+    fn cleared_entries_are_not_live() {
         let live = Trace::parse(LOG).live();
         assert_eq!(live.iter().map(Event::reach).collect::<Vec<_>>(), [Some((0x200_0000, 0x1000))]);
         assert_eq!(Trace::parse(LOG).left_by_firmware(), []);

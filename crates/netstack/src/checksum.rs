@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_filled_in_is_what_another_implementation_wants() {
+    fn filled_in_checksums_pass_another_implementation() {
         for len in 0..1460 {
             let payload: Vec<u8> = (0..len).map(|i| (i * 7 + len) as u8).collect();
             let mut frame = udp(FROM, TO, (5000, 7), &payload);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn every_single_wrong_bit_is_noticed_and_what_pads_the_frame_is_not_looked_at() {
+    fn every_wrong_bit_is_found_and_padding_is_ignored() {
         for (frame, kind) in [(udp(FROM, TO, (5000, 7), b"payload"), Kind::Udp), (tcp(b"payload"), Kind::Tcp)]
         {
             assert_eq!(verify(&frame, kind), Ok(()));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_of_a_header_covers_its_options_and_is_looked_at_whatever_it_carries() {
+    fn the_header_checksum_covers_options_and_is_checked_for_any_payload() {
         let plain = udp(FROM, TO, (5000, 7), b"payload");
         let mut frame = plain[..34].to_vec();
         frame.extend([0x94, 4, 0, 0]);

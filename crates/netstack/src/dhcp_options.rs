@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn options_in_the_fields_for_names_count_where_the_server_says_so() {
+    fn options_in_sname_and_file_count_where_option_52_says_so() {
         let (file, sname) = ([53, 1, 2, 255], [0, 1, 4, 255, 0, 0, 0, 255]);
         assert_eq!(gathered(&sname, &file, &[54, 1, 9, 255]), [54, 1, 9, 255]);
         assert_eq!(gathered(&sname, &file, &[52, 1, 1, 54, 1, 9, 255]), [54, 1, 9, 53, 1, 2, 255]);
@@ -86,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn of_several_routers_the_first_is_taken() {
+    fn the_first_of_several_routers_is_used() {
         let two = [3, 8, 10, 0, 2, 2, 10, 0, 2, 3, 255];
         assert_eq!(gathered(b"", b"", &two), [3, 4, 10, 0, 2, 2, 255]);
         assert_eq!(gathered(b"", b"", &[3, 4, 10, 0, 2, 2, 255]), [3, 4, 10, 0, 2, 2, 255]);
     }
 
     #[test]
-    fn what_does_not_fit_ends_its_field_and_no_other() {
+    fn an_option_that_does_not_fit_ends_only_its_field() {
         assert_eq!(gathered(b"", &[53, 1, 2, 9, 200, 1], &[52, 1, 1, 1, 40, 255]), [53, 1, 2, 255]);
         assert_eq!(gathered(b"", b"", &[]), [255]);
         assert_eq!(gathered(b"", b"", &[53]), [255]);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_host_stirs_in_takes_nothing_away() {
+    fn bytes_mixed_in_by_the_host_do_not_weaken_the_generator() {
         case!("RND-01", Work);
         let stirred = |seed: u64| {
             let mut generator = Generator::new(&[seed]);

@@ -44,7 +44,7 @@ mod tests {
     use testkit::wire::TestClock;
 
     #[test]
-    fn a_month_passes_a_minute_at_a_look_and_is_caught_up_with() {
+    fn a_jump_of_a_month_passes_in_steps_of_a_minute() {
         case!("IRQ-11", Work);
         const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
         let clock = TestClock::default();

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn radix_and_xics_are_asked_for_where_there_is_a_choice() {
+    fn radix_and_xics_are_requested_where_there_is_a_choice() {
         let request = Request::of_offer(&TCG).unwrap();
         assert_eq!(request, Request { xive: false, invalidates: true });
         let vectors = request.vectors();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_asked_for_that_is_not_offered() {
+    fn only_offered_modes_are_requested() {
         let vectors = Request::of_offer(&RADIX).unwrap().vectors();
         assert_eq!(vector(&vectors, 5)[25], 0);
         assert_eq!(vector(&Request::of_offer(&XIVE).unwrap().vectors(), 5)[22], 0x40);

@@ -124,7 +124,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::format;
 
-    /// A clock that goes on by one at each look.
+    /// A clock that advances by one at each read.
     #[derive(Default)]
     struct TestClock(Cell<u64>);
 
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_the_hosts_choice_take_nothing_away_and_are_not_counted_in_a_secure_guest() {
+    fn bytes_of_the_host_do_not_weaken_the_generator_or_count_in_a_secure_guest() {
         case!("RND-07", Work);
         // Two machines whose CPUs differ, and a host that gives both the same: their numbers differ as before.
         let first = |darn: u64, bytes: &[u8]| {

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_says_something_in_one_line_of_a_table() {
+    fn every_row_has_a_text_of_one_line() {
         for fact in all() {
             assert!(fact.meaning.len() > 8 && !fact.meaning.contains(['|', '\n']), "{}", fact.key);
         }

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn wait_that_is_over_ends_and_looks_once_more() {
+    fn a_wait_ends_after_one_last_check() {
         let (slot, clock) = (slot(None), Model::new(false));
         let mut cedes = 0;
         let waited = recv(&slot, &clock, || {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn cpu_that_comes_too_late_or_twice_is_not_let_in() {
+    fn cpu_that_arrives_too_late_or_twice_is_not_admitted() {
         case!("LCK-05", Ignore);
         let late = Arrival::new();
         assert!(late.miss() && !late.arrive() && !late.is_here());
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn cpu_that_stands_still_with_a_slot_is_given_nothing_and_waited_for_once() {
+    fn cpu_that_stops_with_a_locked_slot_gets_nothing_and_is_waited_for_once() {
         case!("LCK-03", Fail);
         let (slot, clock) = (slot(None), Model::new(false));
         let held = slot.take(&clock).unwrap();

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn machine_check_is_said_in_words() {
+    fn a_machine_check_is_described_in_words() {
         // As QEMU writes it for an error that was not recovered from.
         let bytes = [0, 0, 0, 0, 0, 0, 0, 7, 0x06, 0x74, 0x14, 0x09, 0, 0, 0, 0x30];
         let saved = Saved::read(bytes);

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn hypervisor_that_withholds_vectors_is_heeded() {
+    fn vectors_are_off_if_the_hypervisor_withholds_them() {
         assert_eq!(copies_by_vectors(POWER9, None), Err(Without::Unsaid));
         for level in [0, 1] {
             assert_eq!(copies_by_vectors(POWER9, Some(level)), Err(Without::Said(level)));
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn processor_without_the_instructions_is_not_talked_into_them() {
+    fn a_cpu_without_the_instructions_uses_no_vectors_whatever_the_tree_offers() {
         // POWER7, 8E, 8NVL, 8; and none.
         for version in [0x003f_0201, 0x004b_0201, 0x004c_0100, 0x004d_0200, 0] {
             assert_eq!(copies_by_vectors(version, Some(2)), Err(Without::Unknown(version)));

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn cpu_without_work_notices_that_nobody_works() {
+    fn an_idle_cpu_notices_that_no_cpu_works() {
         case!("LCK-06", Halt);
         assert_eq!(sleeps(1000, 100, |_| 7), Some(21));
         let stopped = |sleep: u32| u64::from(sleep.min(30));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn sleeps_that_end_at_once_make_no_time() {
+    fn sleeps_that_end_at_once_do_not_count_as_time() {
         assert_eq!(sleeps(0, 10_000, |_| 7), None);
     }
 }

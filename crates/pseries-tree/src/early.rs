@@ -157,7 +157,7 @@ mod tests {
     use testkit::trees::{Builder, POWER9_256M, POWER9_512M_INITRD};
 
     #[test]
-    fn a_real_tree_answers() {
+    fn properties_of_a_real_tree_are_read() {
         let tree = Tree::check(POWER9_512M_INITRD).unwrap();
         assert_eq!(bootargs(&tree), b"svm=emulated run=blk-digest");
         assert!(!marker(&tree));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_another_services_too_is_none() {
+    fn a_token_of_two_services_is_none() {
         case!("RTA-07", Halt);
         let token = |name: &str, value: &[u32], own: u32| {
             let rtas = Builder::new().node("").node("rtas").cells("ibm,os-term", &[own]);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_cpu_that_there_is_not_or_that_the_ultravisor_aborts_for_is_named() {
+    fn a_missing_or_unsupported_boot_cpu_is_named() {
         case!("DT-22", Halt);
         let tree = |boot: u32, servers: &[u32], cores: u32| {
             let root = Builder::new().boot_cpu(boot).node("");

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_written_as_a_person_writes_them() {
+    fn figures_have_separators_and_units() {
         for (value, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_002_003, "1,002,003")] {
             assert_eq!(Threes(value).to_string(), text);
         }

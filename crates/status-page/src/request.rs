@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_for_a_page_is_refused_by_name() {
+    fn an_invalid_request_is_refused_by_name() {
         for (head, why) in [
             ("hello\r\n\r\n", Refusal::Malformed),
             ("GET / HTTP/2.0\r\n\r\n", Refusal::Malformed),
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_of_the_most_bytes_is_read_and_one_byte_more_is_refused() {
+    fn the_longest_head_is_read_and_a_longer_one_is_refused() {
         let before = "GET / HTTP/1.1\r\nHost: x\r\nX: ";
         let fill = MAX_HEAD - before.len() - 4;
         let head = |fill: usize| format!("{before}{}\r\n\r\n", "y".repeat(fill));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_field_more_than_are_read_is_refused() {
+    fn a_field_beyond_the_limit_is_refused() {
         let head = |fields: usize| {
             let others: String = (1..fields).map(|n| format!("X{n}: y\r\n")).collect();
             format!("GET / HTTP/1.1\r\nHost: x\r\n{others}\r\n")
@@ -226,7 +226,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..(MAX_HEAD + 100))) {
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..(MAX_HEAD + 100))) {
             if bytes.len() >= MAX_HEAD {
                 prop_assert_ne!(parse(&bytes), Parsed::Incomplete);
             }

@@ -1,5 +1,5 @@
-//! Hostile hosts, driven by bytes: in each function a host does to one part of the libraries what `bytes` say, with
-//! honest and false answers, and assertions check what must hold in any case. The host tests take the bytes from
+//! Hostile hosts, driven by bytes: each function attacks one part of the libraries with honest and false answers that
+//! `bytes` choose, and assertions check what must always hold. The host tests take the bytes from
 //! proptest, the fuzz targets from libFuzzer; a panic is a finding.
 //!
 //! What is asserted: nothing panics; every address that a device is given is one it may reach; memory that a

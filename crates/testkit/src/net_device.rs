@@ -121,7 +121,7 @@ impl Machine {
         Self::with_config(combination, CardConfig::default())
     }
 
-    pub fn with_config(combination: Combination, shape: CardConfig) -> Self {
+    pub fn with_config(combination: Combination, card: CardConfig) -> Self {
         let model = combination.model();
         let system = model.dma_system(1);
         let bridge = model.bridge(&system);
@@ -130,16 +130,16 @@ impl Machine {
                 DeviceId::from_routing(0, 8),
                 combination.access_platform,
                 Some(&bridge),
-                shape.quota,
+                card.quota,
             )
             .unwrap();
-        let mut offered = shape.features | Features::VERSION_1;
+        let mut offered = card.features | Features::VERSION_1;
         offered.set(Features::ACCESS_PLATFORM, combination.access_platform);
-        let mut config = shape.mac.0.to_vec();
+        let mut config = card.mac.0.to_vec();
         config.extend(1_u16.to_le_bytes());
         config.extend(1_u16.to_le_bytes());
-        config.extend(shape.mtu.to_le_bytes());
-        let virtio = VirtioModel::new(&model, offered.bits(), &shape.queues, &config);
+        config.extend(card.mtu.to_le_bytes());
+        let virtio = VirtioModel::new(&model, offered.bits(), &card.queues, &config);
         let wire = Wire::shared();
         let device = Rc::new(RefCell::new(NetDevice {
             virtio: virtio.clone(),

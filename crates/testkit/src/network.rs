@@ -16,7 +16,7 @@ use crate::frames::syn;
 use crate::peer::{PEER_IP, Peer, STACK_IP, SharedPeer};
 use crate::wire::{Random, SharedWire, TestClock, TestLink, Wire};
 
-/// A host behind the gateway that says nothing more.
+/// A host behind the gateway that sends nothing by itself.
 pub const NOBODY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const STATIC: Addressing =

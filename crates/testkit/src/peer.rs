@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::vec::Vec;
 
-/// What its random numbers follow from.
+/// The seed of its random numbers.
 pub const SEED: u64 = 42;
 pub const PEER_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 pub const STACK_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);

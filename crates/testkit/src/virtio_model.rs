@@ -275,7 +275,7 @@ impl Registers {
                 let shift = 32 * self.driver_select;
                 self.accepted = self.accepted & !(0xffff_ffff << shift) | value << shift;
             }
-            (0x10, Width::W16) => assert_eq!(value, 0xffff, "nobody waits for changes of the configuration"),
+            (0x10, Width::W16) => assert_eq!(value, 0xffff, "no vector is used for configuration changes"),
             (0x14, Width::W8) => self.set_status(value as u8),
             (0x1a, Width::W16) => {
                 self.queue().unwrap().vector = if faults.no_vector { 0xffff } else { value as u16 };

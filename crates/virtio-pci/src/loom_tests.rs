@@ -1,6 +1,6 @@
-//! What a device or an interrupt can do between any two steps of the ring, tried in every order
-//! that the memory model allows (loom). The code under test is the ring's own, over memory and barriers that loom
-//! watches; each test has twins with one step left out or turned round, which must be found out.
+//! The ring with a device and an interrupt, in every order that the memory model allows (loom). The code under test is
+//! the ring's own, over memory and barriers of loom. Each test has twins with one step left out or exchanged, which must
+//! fail.
 
 use crate::virtio::ring::{Descriptor, Layout, Ring, Used};
 use loom::sync::atomic::{AtomicU64, Ordering, fence};
@@ -13,7 +13,7 @@ use testkit::unchecked::bus_addr;
 
 const SIZE: u16 = 2;
 const NO_NOTIFY: u64 = 1;
-/// What the driver's one chain is: a buffer for the device to write.
+/// The driver's only chain: a buffer for the device to write.
 fn buffer() -> Descriptor {
     Descriptor { bus: bus_addr(0xb000), len: 64, device_writes: true }
 }
@@ -56,7 +56,7 @@ unsafe impl DeviceMemory for Memory {
     fn read(&self, _: usize, _: &mut [u8]) {}
     fn write(&self, _: usize, _: &[u8]) {}
     fn zero(&self, _: usize, _: usize) {
-        // As it begins.
+        // The memory is zero from the start.
     }
     fn load16(&self, at: usize) -> u16 {
         self.get(at) as u16
@@ -109,7 +109,7 @@ fn layout() -> Layout {
     Layout::new(SIZE).unwrap()
 }
 
-/// The words in which each side names the index that it wants to hear of (virtio 1.2, 2.7.6 and 2.7.8).
+/// The words in which each side names the index for which it wants a notification (virtio 1.2, 2.7.6 and 2.7.8).
 fn used_event() -> usize {
     layout().available + 4 + 2 * usize::from(SIZE)
 }
@@ -131,14 +131,14 @@ fn publish_while_the_device_goes_to_sleep(machine: Machine, by_index: bool) {
         let memory = Memory::new();
         let Layout { descriptors, available, used, .. } = layout();
         let mut ring = Ring::new(memory.clone(), SIZE).unwrap();
-        // What the device says where, as long as it polls.
+        // The device's word while it polls, and the word's address.
         let (wish, polls) = if by_index { (avail_event(), 0xffff) } else { (used, NO_NOTIFY) };
         if by_index {
             ring.signal_by_index();
         }
         memory.set(wish, polls);
         let device = thread::spawn(move || {
-            // It polled, and now wants to be notified; then it looks once more.
+            // It polled, and now wants to be notified; then it reads the index once more.
             memory.set(wish, 0u64);
             fence(Ordering::SeqCst);
             let seen = memory.get(available + 2) == 1;
@@ -189,7 +189,7 @@ fn complete(memory: &Memory, interrupt: &Interrupt, by_index: bool) {
     fence(Ordering::Release);
     memory.set(used + 2, 1u64);
     fence(Ordering::SeqCst);
-    // The first completion, by its index, or any.
+    // An interrupt is wanted: for the first completion, by its index, or for any.
     if memory.get(if by_index { used_event() } else { available }) == 0 {
         interrupt.raise();
     }
@@ -227,7 +227,7 @@ fn sleep_while_the_device_completes(machine: Machine, cede: fn(&Interrupt), by_i
 }
 
 #[test]
-fn completion_between_the_look_and_the_sleep_ends_the_sleep() {
+fn completion_between_the_last_poll_and_the_sleep_ends_the_sleep() {
     for by_index in [false, true] {
         sleep_while_the_device_completes(RIGHT, Interrupt::cede, by_index);
     }
@@ -235,19 +235,19 @@ fn completion_between_the_look_and_the_sleep_ends_the_sleep() {
 
 #[test]
 #[should_panic(expected = "asleep for ever")]
-fn without_a_full_barrier_a_completion_is_slept_over() {
+fn without_a_full_barrier_a_completion_is_missed() {
     sleep_while_the_device_completes(Machine { no_full: true, ..RIGHT }, Interrupt::cede, false);
 }
 
 #[test]
 #[should_panic(expected = "asleep for ever")]
-fn by_index_without_a_full_barrier_a_completion_is_slept_over() {
+fn by_index_without_a_full_barrier_a_completion_is_missed() {
     sleep_while_the_device_completes(Machine { no_full: true, ..RIGHT }, Interrupt::cede, true);
 }
 
 #[test]
 #[should_panic(expected = "asleep for ever")]
-fn interrupt_that_is_not_kept_until_the_sleep_is_slept_over() {
+fn an_interrupt_that_is_not_kept_until_the_sleep_is_missed() {
     sleep_while_the_device_completes(RIGHT, Interrupt::cede_from_now_on, false);
 }
 

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn control_sequences_are_taken_out() {
+    fn control_sequences_are_removed() {
         assert_eq!(plain("SLOF\x1b[0m\x1b[?25l ***"), "SLOF ***");
         assert_eq!(plain("plain"), "plain");
         assert_eq!(plain("cut\x1b[12"), "cut");
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_is_the_end() {
+    fn the_tail_has_the_last_lines() {
         assert_eq!(tail("a\nb\nc\n", 2), ["b", "c"]);
         assert_eq!(tail("a", 5), ["a"]);
     }

@@ -2,7 +2,7 @@
 
 /// Starts in a row without a line of the guest after which a run is given up.
 pub const LIMIT: u32 = 3;
-/// Starts of the kernel's plain lines; its first line begins with the first.
+/// Prefixes of the kernel's plain lines; its first line has the first prefix.
 const KERNEL: [&str; 2] = ["postern: ", "EXIT: STATUS="];
 
 /// Counts SLOF's starts since the guest's last line.
@@ -37,7 +37,7 @@ pub fn idle_starts(console: &str) -> u32 {
 
 /// SLOF's last line before it started again; without a second start, the console's last line.
 #[must_use]
-pub fn last_words(console: &str) -> &str {
+pub fn last_line_before_restart(console: &str) -> &str {
     let mut before = None;
     let mut last = "";
     for line in console.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guest_s_first_line_ends_the_count() {
+    fn the_count_ends_at_the_guest_s_first_line() {
         assert_eq!(starts(&[BANNER, WORDS, BANNER, "postern: fdt.addr=0x790000"]), 0);
         assert_eq!(starts(&[BANNER, "EXIT: STATUS=2"]), 0);
         // A guest that was reset from outside, and is started again.
@@ -76,10 +76,10 @@ mod tests {
     }
 
     #[test]
-    fn the_last_words_are_those_before_the_next_start() {
+    fn the_last_line_before_a_restart_is_found() {
         let console = format!("{BANNER}\nQEMU Starting\n{WORDS}\n\n{BANNER}\n");
-        assert_eq!(last_words(&console), WORDS);
-        assert_eq!(last_words(&format!("\r\n{BANNER}\nQEMU Starting\n{WORDS}\r\n\r\n")), WORDS);
-        assert_eq!(last_words(""), "");
+        assert_eq!(last_line_before_restart(&console), WORDS);
+        assert_eq!(last_line_before_restart(&format!("\r\n{BANNER}\nQEMU Starting\n{WORDS}\r\n\r\n")), WORDS);
+        assert_eq!(last_line_before_restart(""), "");
     }
 }

@@ -71,7 +71,7 @@ impl Tap {
             Outcome { name: test.name.clone(), seconds: None, verdict }
         });
         let missing = (self.tests.len()..self.planned.unwrap_or(0).min(MOST)).map(|number| Outcome {
-            name: format!("never-came/{}", number + 1),
+            name: format!("no-result/{}", number + 1),
             seconds: None,
             verdict: junit::Verdict::Failed("the run ended before this test".to_owned()),
         });
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_that_never_came_has_failed() {
+    fn a_planned_test_without_a_result_has_failed() {
         let outcomes = Tap::read("1..3\nok 1 - a/b\nok 2 - c/d # SKIP needs a disk\n").outcomes();
         let verdicts: Vec<_> = outcomes.iter().map(|one| (&*one.name, one.verdict.parts())).collect();
         assert_eq!(
@@ -136,13 +136,13 @@ mod tests {
             [
                 ("a/b", ("passed", "")),
                 ("c/d", ("skipped", "needs a disk")),
-                ("never-came/3", ("failed", "the run ended before this test")),
+                ("no-result/3", ("failed", "the run ended before this test")),
             ]
         );
     }
 
     #[test]
-    fn a_run_that_breaks_off_is_not_whole() {
+    fn a_run_without_all_planned_results_is_not_whole() {
         assert!(!Tap::read("1..2\nok 1 - a/b\n").is_whole());
         assert!(!Tap::read("").is_whole());
     }

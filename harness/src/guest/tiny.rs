@@ -9,13 +9,13 @@ pub const BASE: u64 = 0x40_0000;
 const BLOCK: u32 = 0x1000;
 /// QEMU's token of `power-off` (`include/hw/ppc/spapr.h`).
 const POWER_OFF: u32 = 0x2003;
-/// Address of its stack: two frames of functions that are in its symbol table and do not exist.
+/// Address of its stack: frames of two functions that are in its symbol table and have no code.
 const STACK: u32 = BLOCK + 0x100;
 const OUTER_FRAME: u32 = STACK + 0x40;
-/// Those functions: name, offset in the image, size; the first is the code that there is.
+/// Those functions: name, offset in the image, size. Only the first has code.
 const FUNCTIONS: [(&str, u32, u32); 3] =
     [("calls", 0, BLOCK), ("middle", 0x2000, 0x100), ("outer", 0x2100, 0x100)];
-/// Where in them the calls would return to, and how an observer says that.
+/// Return addresses in those functions, as offsets in the image.
 const RETURNS: [u32; 2] = [0x2004, 0x2108];
 /// The callers of the code, as an observer's back-trace shows them.
 pub const CALLERS: [&str; 2] = ["middle+0x4", "outer+0x8"];
@@ -36,7 +36,7 @@ const BNE: u32 = 0x4082_0000;
 const STAY: u32 = 0x4800_0000;
 /// Switches a CPU that is in the other byte order. A CPU in this byte order reads the first word as a no-op and the second
 /// as a branch over the rest.
-const TURN: [u32; 12] = [
+const SWITCH_BYTE_ORDER: [u32; 12] = [
     0x0800_0048,
     0x4800_002c,
     0xa600_607d,
@@ -56,7 +56,7 @@ const TURN: [u32; 12] = [
 pub enum Last {
     /// It powers off.
     PowersOff,
-    /// It does nothing for ever.
+    /// It branches to itself for ever.
     Stays,
 }
 
@@ -76,7 +76,7 @@ fn code(little: bool, calls: &[Vec<u32>], last: Last) -> Vec<u32> {
         end.push(SC_1);
     }
     end.push(STAY);
-    let mut words = if little { TURN.to_vec() } else { Vec::new() };
+    let mut words = if little { SWITCH_BYTE_ORDER.to_vec() } else { Vec::new() };
     let ask = [load(4, BASE as u32).as_slice(), &[TREE_TO_R5], &load(3, UV_ESM), &[SC_2]].concat();
     let offset = 4 * (1 + ask.len() + end.len()) as u32;
     words.extend([IS_R4_ZERO, BNE | offset]);

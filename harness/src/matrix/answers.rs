@@ -17,7 +17,7 @@ const NOT_SECURE: u8 = 4;
 /// Every value of r3 in an ultravisor's sources, and some that are in none. Published ultravisors and Linux use different
 /// numbers; the names here are of those that can reach a guest (open-power/ultravisor `include/uapi_uvcall.h`,
 /// `include/hvcall.h`).
-const ANSWERS: [(i32, &str); 21] = [
+const RESULTS: [(i32, &str); 21] = [
     (0, "U_SUCCESS"),
     (1, "U_BUSY"),
     (3, "U_NOT_AVAILABLE"),
@@ -51,7 +51,7 @@ const TREES: [(&str, u64, u8, &str); 5] = [
     // QEMU 7.2 reads zeros where there is no memory; QEMU 10 raises a machine check, as hardware does.
     ("nowhere", NOWHERE, BAD_TREE, "magic is 0x0"),
 ];
-/// Behind all memory.
+/// Above all memory.
 const NOWHERE: u64 = 1 << 44;
 /// The guest's message for a machine check; the exit status is that of an exception.
 const MACHINE_CHECK: &str = "postern: exception=0x200";
@@ -83,7 +83,7 @@ fn fixture(context: &Context, faults: Faults) -> Result<Fixture, Failure> {
 /// The call returns to its caller.
 fn answers(context: &Context) -> Result<(), Failure> {
     case!("ESM-10", Halt, M);
-    for (number, name) in ANSWERS {
+    for (number, name) in RESULTS {
         let faults = format!("esm:before={number}").parse().unwrap_or_default();
         let finished = fixture(context, faults)?.boot()?;
         let mut findings = judge::end(&finished, NOT_SECURE);

@@ -184,7 +184,7 @@ pub fn secret(context: &Context, firmware: Firmware) -> Result<(), Failure> {
     if finished.ultravisor.as_ref().is_none_or(|report| report.esm.iter().all(|esm| !esm.blob)) {
         findings.push(Finding::Secure { expected: true });
     }
-    // Any 16 bytes of it would be too many.
+    // Even 16 bytes of it are a disclosure.
     for part in SECRET.chunks_exact(16) {
         let part = String::from_utf8_lossy(part);
         if finished.output.console.contains(&*part) {
@@ -278,7 +278,7 @@ const WRONG: [(&str, Wrong); 9] = [
     }),
 ];
 
-/// One thing differs from the blob: UV_ESM answers -4, and the normal VM names the fault and ends.
+/// One thing differs from the blob: UV_ESM returns -4, and the normal VM names the fault and ends.
 fn refused(context: &Context, firmware: Firmware, wrong: Wrong) -> Result<(), Failure> {
     let mut plan = Plan::new(context, firmware, "run=blk-digest")?;
     let expected = wrong(&mut plan, context)?;

@@ -6,11 +6,11 @@ use crate::finding::{Finding, digest};
 use crate::judge::{self, SECURE_CALLS};
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
+use crate::partition;
 use crate::pattern;
 use crate::peer::echo;
 use crate::qemu::monitor::Monitor;
 use crate::session::{Finished, Session};
-use crate::shares;
 use crate::variable::{Cpu, Firmware, Net};
 use std::fs::File;
 use std::path::Path;
@@ -102,16 +102,16 @@ fn run(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Waits for the guest to serve, talks to it, tells it to stop.
+/// Waits until the guest serves, exchanges data with it, and tells it to stop.
 pub fn exchange(session: &mut Session, seed: u64) -> Vec<Finding> {
     if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
         return vec![Finding::NeverSaid(SERVING)];
     }
-    last_words(session, seed, true)
+    exchange_and_end(session, seed, true)
 }
 
 /// Exchanges data with a guest that serves the network, checks its rings if it is observed, and tells it to stop.
-pub fn last_words(session: &mut Session, seed: u64, observed: bool) -> Vec<Finding> {
+pub fn exchange_and_end(session: &mut Session, seed: u64, observed: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Some(socket) = &session.machine.monitor else { return findings };
     let asked = Monitor::connect(socket).and_then(|mut monitor| Ok((monitor.forwarded()?, monitor)));
@@ -169,14 +169,14 @@ fn facts(finished: &Finished, config: GuestConfig, digest: &str) -> Vec<Finding>
     wanted.into_iter().filter_map(|(key, value)| judge::fact(finished, key, value)).collect()
 }
 
-/// Checks that every CPU did its share of both disks, on a queue of its own if there are enough queues.
+/// Checks that every CPU did its part of both disks, on a queue of its own if there are enough queues.
 fn work_of_all(finished: &Finished, config: GuestConfig, data: &Path) -> Vec<Finding> {
     let queues = config.queues.unwrap_or(config.smp).min(config.smp);
     let report = &finished.report;
-    let read = shares::judge(report, "blk0", config.smp, queues, DATA_BYTES, Some(data));
-    let written = shares::judge(report, "blk1", config.smp, queues, SCRATCH_BYTES, None);
-    let mut findings: Vec<Finding> = read.into_iter().chain(written).map(Finding::Share).collect();
-    let interrupts = |disk| shares::interrupts(report, disk, config.smp);
+    let read = partition::judge(report, "blk0", config.smp, queues, DATA_BYTES, Some(data));
+    let written = partition::judge(report, "blk1", config.smp, queues, SCRATCH_BYTES, None);
+    let mut findings: Vec<Finding> = read.into_iter().chain(written).map(Finding::Part).collect();
+    let interrupts = |disk| partition::interrupts(report, disk, config.smp);
     if queues == config.smp && interrupts("blk0") + interrupts("blk1") == 0 {
         let (key, expected) = ("blkN.cpu.N.interrupts", "more than 0 in all".to_owned());
         findings.push(Finding::Fact { key, expected, found: Some("0".to_owned()) });

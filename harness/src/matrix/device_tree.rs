@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// Interval of the checks whether the monitor's socket exists.
 const TICK: Duration = Duration::from_millis(10);
-/// No tree is larger.
+/// The largest tree that is read.
 const MOST_BYTES: u64 = 2 << 20;
 
 /// The tests.
@@ -73,8 +73,8 @@ fn agreed(flattened: &Fdt) -> Option<Finding> {
     })
 }
 
-/// QEMU's tree for this machine, read through its monitor at reset: `-machine dumpdtb=` of QEMU 10 looks before there is
-/// one.
+/// QEMU's tree for this machine, read through its monitor at reset: `-machine dumpdtb=` of QEMU 10 runs before the
+/// tree exists.
 fn given(fixture: &Fixture) -> Result<Fdt, Failure> {
     let path = fixture.dir.path("given.dtb");
     let socket = fixture.dir.path("monitor");

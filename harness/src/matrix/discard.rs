@@ -80,7 +80,7 @@ fn run(context: &Context, config: GuestConfig, block: u64) -> Result<(), Failure
     let taken = File::open(&image).and_then(|file| file.metadata()).map_err(file)?.blocks() * 512;
     if !(QUARTER..=2 * QUARTER + SLACK).contains(&taken) {
         findings.push(Finding::TooFew {
-            what: "bytes let go of",
+            what: "bytes freed",
             least: 2 * QUARTER,
             found: BYTES - taken.min(BYTES),
         });

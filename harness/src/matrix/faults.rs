@@ -188,7 +188,7 @@ mod tests {
     use postern_ultravisor::Faults;
 
     #[test]
-    fn every_fault_is_spelt_right() {
+    fn every_fault_can_be_parsed() {
         for case in &CASES {
             let faults: Faults = case.faults.parse().unwrap();
             assert!(!faults.is_empty());

@@ -14,11 +14,11 @@ use std::time::{Duration, SystemTime};
 /// Longest time of a guest from reset to its end; it only ends guests that hang. On a busy host five seconds of firmware
 /// can take two minutes.
 pub const LIMIT: Duration = Duration::from_secs(900);
-/// The line that says that the network is served.
+/// The guest's line when it serves the network.
 pub const SERVING: &str = "postern: net0.serve=ready";
-/// The line that says that commands are followed.
+/// The guest's line when its monitor accepts commands.
 pub const MONITOR: &str = "postern: monitor=ready";
-/// The line before it that says that the status page is served, too.
+/// The line before it when the status page is served, too.
 pub const PAGE: &str = "postern: net0.page=on";
 
 /// Bytes of a DMA window that holds any pool of these tests.
@@ -183,7 +183,7 @@ impl Fixture {
         self.machine.bootargs.push_str(word);
     }
 
-    /// Adds a data disk of random content and answers its image.
+    /// Adds a data disk of random content and returns its image.
     ///
     /// # Errors
     /// The image could not be made.
@@ -194,7 +194,7 @@ impl Fixture {
         Ok(path)
     }
 
-    /// Adds an empty disk for the guest to overwrite and answers its image.
+    /// Adds an empty disk for the guest to overwrite and returns its image.
     ///
     /// # Errors
     /// The image could not be made.

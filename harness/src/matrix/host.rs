@@ -104,7 +104,7 @@ const PRIVATE: u64 = 0x40_0003;
 /// Calls of H_GET_TCE before the final check of a window of 32 entries that maps 16: two when the default window is removed
 /// and one when it is replaced, one for each entry before mapping and for each mapped one after it, and one more for the
 /// removed window.
-const LAST_LOOK: u64 = 2 + 1 + 32 + 16 + 1;
+const LAST_READ: u64 = 2 + 1 + 32 + 16 + 1;
 
 const CASES: [Case; 33] = [
     case(
@@ -283,7 +283,7 @@ const CASES: [Case; 33] = [
     // The replaced window can be read at the end, in the last check.
     case(
         case!("TCE-09", Halt, Q),
-        &[Rule::nth(Hcall(H_GET_TCE), LAST_LOOK, Answer { status: 0, value: 0 })],
+        &[Rule::nth(Hcall(H_GET_TCE), LAST_READ, Answer { status: 0, value: 0 })],
         Outcome::Exposed(&["was removed and can be read"]),
     )
     .named("-comes-back")
@@ -291,13 +291,13 @@ const CASES: [Case; 33] = [
     // The pool's 16 frames in a window of 32 entries: all entries are read before mapping, the mapped ones after it.
     case(
         case!("TCE-10", Halt, Q),
-        &[Rule::nth(Hcall(H_GET_TCE), LAST_LOOK + 30, Changed(Is(PRIVATE)))],
+        &[Rule::nth(Hcall(H_GET_TCE), LAST_READ + 30, Changed(Is(PRIVATE)))],
         Outcome::Exposed(&["1 pages reachable besides them"]),
     )
     .of_frames(),
     case(
         case!("TCE-10", Halt, Q),
-        &[Rule::nth(Hcall(H_GET_TCE), LAST_LOOK + 30, Answer { status: -1, value: 0 })],
+        &[Rule::nth(Hcall(H_GET_TCE), LAST_READ + 30, Answer { status: -1, value: 0 })],
         Outcome::Exposed(&["exposure cannot be told"]),
     )
     .named("-untold")

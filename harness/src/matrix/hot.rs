@@ -1,4 +1,4 @@
-//! Devices that change while the guest works: a disk grows, shrinks, is asked to go or disappears; a cable is pulled. Each
+//! Devices that change while the guest works: a disk grows, shrinks, gets a removal request or disappears; a cable is pulled. Each
 //! ends as the guest contract says, and nothing hangs.
 
 use crate::finding::{Finding, digest};

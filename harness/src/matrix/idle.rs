@@ -19,15 +19,15 @@ const SERVED: u64 = 10;
 const TWIN_SERVED: u64 = 2;
 /// Percentage of ticks that the serving CPU has to sleep.
 const ASLEEP: u64 = 95;
-/// Most wakes a second of a guest with interrupts: a nap of its driver is 20 ms, and the link is checked each 100 ms.
+/// Most wakes a second of a guest with interrupts: a sleep of its driver takes 20 ms, and the link is checked each 100 ms.
 const WAKES: usize = 60;
-/// The same of a guest that polls, whose longest nap is 4 ms.
+/// The same of a guest that polls, whose longest sleep takes 4 ms.
 const POLLED_WAKES: usize = 260;
-/// Most wakes at the start: the cost of a sleep is measured, and each CPU answers.
+/// Most wakes at the start: the wake latency is measured, and each CPU answers.
 const START: usize = 30;
-/// Each nap of the serving CPU is shorter than this, and each of a parked CPU is longer: a parked CPU wakes once a second.
+/// Each sleep of the serving CPU is shorter than this, and each of a parked CPU is longer: a parked CPU wakes once a second.
 const SHORT: u64 = TICKS / 2;
-/// The longest nap of the serving CPU; an external interrupt may end a nap earlier.
+/// The longest sleep of the serving CPU; an external interrupt may end a sleep earlier.
 const LONGEST: u64 = TICKS / 50;
 /// Cedes of each parked CPU, at least and at most: a second each, some of them at the start and at the end.
 const PARKED: std::ops::RangeInclusive<usize> = 9..=14;
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_is_awake_wakes_too_often_or_keeps_a_parked_cpu_busy_does_not() {
+    fn a_guest_that_stays_awake_or_wakes_too_often_or_wakes_a_parked_cpu_fails() {
         for (cedes, smp) in [
             (cedes(0, 0, 0), 1),
             (cedes(400, TICKS / 50, 0), 1),

@@ -3,7 +3,7 @@
 
 use crate::finding::{Finding, digest};
 use crate::judge;
-use crate::matrix::boot_matrix::{SERVING, last_words};
+use crate::matrix::boot_matrix::{SERVING, exchange_and_end};
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
 use crate::pattern::{self, splitmix64};
@@ -42,9 +42,10 @@ const MANY: [u32; 2] = [600, 100_000];
 const RETURNING: [u64; 2] = [0x500, 0x900];
 /// A system reset ends the guest.
 const SYSTEM_RESET: u64 = 0x100;
-/// Slots that change a register of code that goes on: with them the registers get no secrets.
+/// Slots from which the interrupted code continues with a changed register. Tests of these slots put no secrets into
+/// registers.
 const EFFECTS: [u64; 2] = [0x920, 0xc00];
-/// The least number for which the console is searched: smaller ones are in any log.
+/// The least number that the console is searched for: smaller numbers occur in any log.
 const TELLING: u64 = 1 << 28;
 
 /// The tests.
@@ -206,7 +207,7 @@ fn done_or_halted(finished: &Finished, data: &Path, canary: u64) -> Result<Vec<F
     }
     let ends = finished.output.console.lines().filter(|line| line.starts_with("EXIT: STATUS=")).count();
     if ends > 1 {
-        findings.push(Finding::NotLast(format!("{ends} lines say how it ended")));
+        findings.push(Finding::ExitLines(ends));
     }
     if moments.is_empty() {
         findings.push(Finding::Unnoticed);
@@ -256,7 +257,7 @@ fn many(context: &Context) -> Result<(), Failure> {
         while worker.trigger.moments() < MANY[0] && !session.qemu.has_ended() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
-        findings.extend(last_words(&mut session, seed, false));
+        findings.extend(exchange_and_end(&mut session, seed, false));
     }
     let finished = session.finish(LIMIT);
     findings.extend(done_or_halted(&finished, &worker.data, worker.canary)?);

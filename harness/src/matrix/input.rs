@@ -186,7 +186,7 @@ fn uart(context: &Context) -> Result<(), Failure> {
 /// apart; the terminal holds 16 letters.
 const LETTERS: usize = 300;
 const TOGETHER: usize = LETTERS / 2;
-const LOOK_TICKS: u64 = 512_000_000 / 1000 * 5;
+const POLL_TICKS: u64 = 512_000_000 / 1000 * 5;
 
 fn many_characters(context: &Context) -> Result<(), Failure> {
     let mut fixture = Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Vof, false, false))?;
@@ -204,10 +204,10 @@ fn many_characters(context: &Context) -> Result<(), Failure> {
     findings.extend(judge::end(&finished, 0));
     let at = |n: usize| finished.report.number(&format!("net0.mark.{n}.ticks"));
     let pairs = (1..LETTERS).filter_map(|n| Some((at(n - 1)?, at(n)?)));
-    let together = pairs.filter(|(before, after)| after.saturating_sub(*before) < LOOK_TICKS).count();
+    let together = pairs.filter(|(before, after)| after.saturating_sub(*before) < POLL_TICKS).count();
     if together < TOGETHER {
         let (expected, found) = (format!("at least {TOGETHER}"), Some(together.to_string()));
-        findings.push(Finding::Fact { key: "letters read in one look", expected, found });
+        findings.push(Finding::Fact { key: "letters read in one poll", expected, found });
     }
     verdict(finished, findings)
 }

@@ -105,11 +105,11 @@ fn cost(context: &Context, config: GuestConfig, slow: bool) -> Result<(), Failur
     fixture.word("run=irq-cost");
     let finished = fixture.boot()?;
     let mut findings = judge::end(&finished, 0);
-    findings.extend(dear(&finished, slow));
+    findings.extend(beyond_limits(&finished, slow));
     verdict(finished, findings)
 }
 
-fn dear(finished: &Finished, slow: bool) -> Vec<Finding> {
+fn beyond_limits(finished: &Finished, slow: bool) -> Vec<Finding> {
     let finding = |key, good: &dyn Fn(u64) -> bool, expected: String| {
         let found = finished.report.fact(key).map(str::to_owned);
         (!finished.report.number(key).is_some_and(good)).then_some(Finding::Fact { key, expected, found })

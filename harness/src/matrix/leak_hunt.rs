@@ -172,7 +172,7 @@ impl Hunt {
     }
 
     /// The number of the first disk's read that is in flight; any number if the server does not tell.
-    fn flying(&self, disks: &Disks<'_>) -> Option<u64> {
+    fn read_in_flight(&self, disks: &Disks<'_>) -> Option<u64> {
         match &self.first {
             First::Server(hold) => hold.waiting(),
             First::Limit => (disks.up && !disks.read).then_some(0),
@@ -195,13 +195,13 @@ impl Hunt {
         let deadline = Instant::now() + LIMIT;
         loop {
             disks.collect(session, &mut self.secrets);
-            let flying = self.flying(disks);
+            let flying = self.read_in_flight(disks);
             let findings = self.search(Some(session));
             if !findings.is_empty() {
                 return findings;
             }
             disks.collect(session, &mut self.secrets);
-            if flying.is_some() && flying == self.flying(disks) {
+            if flying.is_some() && flying == self.read_in_flight(disks) {
                 self.in_flight += 1;
                 if let Err(error) = self.let_pass() {
                     return vec![Finding::Monitor(error)];
@@ -278,12 +278,12 @@ fn hunt(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     };
     let mut findings = hunt.watch(&session, &mut disks);
     if let First::Server(hold) = &hunt.first {
-        // Also after an early end nothing waits for the hold.
+        // After an early end, too, no read waits for the hold.
         hold.open();
     }
     if findings.is_empty() && hunt.in_flight < IN_FLIGHT_SEARCHES {
         findings.push(Finding::TooFew {
-            what: "searches while a read was on its way",
+            what: "searches while a read was in flight",
             least: IN_FLIGHT_SEARCHES.into(),
             found: hunt.in_flight.into(),
         });

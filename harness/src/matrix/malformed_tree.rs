@@ -71,7 +71,7 @@ pub fn tests() -> Vec<Test> {
         Test::new(format!("malformed-tree/{name}"), move |context| refused(context, damage, names))
     };
     let mut tests: Vec<Test> = CASES.iter().map(test).collect();
-    tests.push(Test::new("malformed-tree/no-cache-block", unsaid_cache_block));
+    tests.push(Test::new("malformed-tree/no-cache-block", no_cache_block_size));
     tests.push(Test::new("malformed-tree/no-services", no_services));
     tests.push(Test::new("malformed-tree/over-stack", over_stack));
     tests
@@ -87,7 +87,7 @@ fn over_stack(context: &Context) -> Result<(), Failure> {
 }
 
 /// A tree without the size of a cache block only costs time.
-fn unsaid_cache_block(context: &Context) -> Result<(), Failure> {
+fn no_cache_block_size(context: &Context) -> Result<(), Failure> {
     const SAID: &str = "cleared word by word";
     let unsaid = Damage::Replace(b"d-cache-block-size\0", b"d-cache-block-sort\0");
     let finished = handed_over(context, &[unsaid], |fixture| {

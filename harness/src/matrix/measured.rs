@@ -9,7 +9,7 @@ use crate::run::INITRD;
 use crate::variable::Firmware;
 use postern_ultravisor::image::sha512;
 
-/// An address aligned to a frame, and not more.
+/// An address that is aligned to a frame and to nothing larger.
 const ELSEWHERE: u64 = 0x234_0000;
 
 /// The bytes before the 20 bytes of a build id in an ELF file: lengths, kind and name of the note.
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_build_id_is_what_follows_the_head_of_its_note() {
+    fn a_build_id_is_the_bytes_after_its_note_s_header() {
         let id: Vec<u8> = (0..20).collect();
         let file = [b"\x7fELF\x04\0\0\0".as_slice(), &BUILD_NOTE, &id, b"more"].concat();
         assert_eq!(build_id(&file), "000102030405060708090a0b0c0d0e0f10111213");

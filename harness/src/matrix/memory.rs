@@ -22,7 +22,8 @@ const INSTRUCTION_STORAGE: u64 = 0x400;
 const LARGE: u64 = 64 << 10;
 /// Most bytes of memory that the heap does not fill.
 const USED: u64 = 64 << 20;
-/// Blocks are no smaller than 1 MiB: what is left at the end of a stretch may be, and of `-bios` the tree.
+/// Most bytes at the end of memory that the heap does not fill: it takes blocks of at least 1 MiB, and with `-bios` the
+/// tree lies there.
 const ROUNDING: u64 = 8 << 20;
 
 /// Start of the tree's reservation in large memory where each frame has to be brought in: from above 4 GiB to below the

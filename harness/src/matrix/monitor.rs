@@ -39,7 +39,7 @@ fn type_at(
     type_after(context, config, keys, |_| Ok(()))
 }
 
-/// The same, and does something else before it types.
+/// As [`type_at`]; calls `before` once the monitor is ready.
 fn type_after(
     context: &Context,
     config: GuestConfig,
@@ -91,7 +91,7 @@ fn typed(context: &Context) -> Result<(), Failure> {
             "test: this image has no tests; postern-test has them",
         ],
     ));
-    // Typed once and brought back once by arrows. No other line became a wrong one: each key did what it is for.
+    // The wrong command was typed once and brought back once by an arrow. All other keys led to valid commands.
     let wrong: Vec<&str> = finished.output.console.lines().filter(|line| line.contains(NO_COMMAND)).collect();
     if wrong != [HALP; 2] {
         findings.push(Finding::OtherWords {
@@ -109,7 +109,7 @@ fn typed(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// While it waits for keys the network answers, and so does the status page. The test image runs tests by name.
+/// While the monitor waits for keys, the guest serves the network and the status page. The test image runs tests by name.
 fn serves(context: &Context) -> Result<(), Failure> {
     let keys = b"test blk/read,console/*\rtest nothing\rnet\roff\r";
     let config = GuestConfig::new(Firmware::Vof, false, false);
@@ -143,7 +143,7 @@ fn noise(context: &Context) -> Result<(), Failure> {
     let _ = case!("OUT-10", Work, Q);
     let mut keys = vec![0; NOISE];
     pattern::fill(seed(), &mut keys);
-    // Not the key that ends it, and no word that does: what follows has to be obeyed.
+    // Without Ctrl-D, which ends the monitor: the commands after the noise have to work.
     keys.iter_mut().filter(|byte| **byte == 4).for_each(|byte| *byte = b'x');
     keys.extend(b"\x1b[\x03halp\roff\r");
     let (finished, data, mut findings) =

@@ -1,6 +1,6 @@
 //! The negotiation with firmware (`ibm,client-architecture-support`): agreed, refused, or with a machine that has only
-//! what the kernel does not drive. The matrix expects it to be agreed under both firmwares. Machines that hold a processor
-//! to a mode are among the shapes.
+//! what the kernel does not drive. The matrix expects it to be agreed under both firmwares. The tests
+//! `shape/...` have machines that restrict a CPU to a compatibility mode.
 
 use crate::finding::Finding;
 use crate::judge;

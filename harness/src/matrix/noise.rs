@@ -36,7 +36,7 @@ enum Kind {
     AtWork,
     /// All of it, once.
     Once,
-    /// A word here and there, as fast as it goes.
+    /// Single words at random places, as fast as possible.
     Words,
 }
 
@@ -116,7 +116,7 @@ fn overwrite(session: &Session, memory: &std::fs::File, kind: Kind, seed: u64) -
     let mut rounds = 0;
     if !matches!(kind, Kind::Always) {
         session.qemu.console().wait_for(LIMIT, |line| line.starts_with(DEVICES_UP));
-        // At work means at any point of it.
+        // The noise starts at a random point of the work.
         std::thread::sleep(Duration::from_millis(noise.word() % 60));
     }
     while !session.qemu.has_ended() && Instant::now() < deadline {

@@ -13,7 +13,7 @@ use postern_ultravisor::host::{Rule, Subject, Value};
 
 /// MiB of a guest whose memory goes beyond 4 GiB.
 const LARGE: u64 = 6 << 10;
-/// An address there.
+/// An address beyond 4 GiB.
 const HIGH: u64 = 5 << 30;
 /// CPU nodes: more than the kernel or any ultravisor supports.
 const MANY: u32 = 10_000;
@@ -28,7 +28,7 @@ const BAD_TREE: u8 = 2;
 enum Ends {
     /// With the work done, on this number of CPUs.
     Done(&'static str),
-    /// With status 2, and this.
+    /// With status 2 and this text.
     Names(&'static str),
 }
 

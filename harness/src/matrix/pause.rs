@@ -5,10 +5,10 @@ use crate::finding::{Finding, digest};
 use crate::judge;
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, seed, verdict};
 use crate::matrix::runner::Test;
+use crate::partition;
 use crate::pattern;
 use crate::qemu::process::Ended;
 use crate::session::Finished;
-use crate::shares;
 use crate::variable::Firmware;
 use postern_cases::case;
 use postern_ultravisor::host::What::{Record, Result as Changed};
@@ -145,7 +145,7 @@ fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), 
     let pauses =
         Pauses { cpu: 1, count: 1, length: None, place: Place::Lock { name: held.lock, nth: held.nth } };
     let image = if [BREACH, WARMED].contains(&held.job) { &context.on_test_image() } else { context };
-    let (mut fixture, seed, ..) = fixture_of(image, shape_with(held.lock), held.job)?;
+    let (mut fixture, seed, ..) = fixture_of(image, config_with(held.lock), held.job)?;
     let trigger = if held.job == BREACH || held.lock == TCE { Trigger::later() } else { Trigger::at_esm() };
     attack_from(&mut fixture, seed, trigger.clone(), pauses);
     let session = fixture.start()?;
@@ -154,7 +154,7 @@ fn stuck(context: &Context, held: &'static Held, limit: Duration) -> Result<(), 
         trigger.pull();
     }
     let finished = session.finish(limit);
-    let mut findings = unnoticed(&finished);
+    let mut findings = attack_findings(&finished);
     findings.extend(judge::end(&finished, held.status));
     let said = format!("error: another CPU is stopped and does not release the {}", held.lock);
     // An ordinary guest that fails prints its log a second time.
@@ -172,13 +172,13 @@ fn boot_cpu(context: &Context, place: Place) -> Result<(), Failure> {
     case!("LCK-06", Halt, Q);
     let trigger = Trigger::later();
     let lock = if let Place::Lock { name, .. } = place { name } else { "" };
-    let (mut fixture, seed, ..) = fixture_of(context, shape_with(lock), "blk-digest,blk-pattern,map")?;
+    let (mut fixture, seed, ..) = fixture_of(context, config_with(lock), "blk-digest,blk-pattern,map")?;
     attack_from(&mut fixture, seed, trigger.clone(), Pauses { cpu: 0, count: 1, length: None, place });
     let session = fixture.start()?;
     drop(session.qemu.console().wait_for(QUIET_LIMIT, |line| line.contains("] cpus: 2 online")));
     trigger.pull();
     let finished = session.finish(QUIET_LIMIT);
-    let mut findings = unnoticed(&finished);
+    let mut findings = attack_findings(&finished);
     findings.extend(judge::end(&finished, STOPPED));
     if !finished.output.console.contains(STANDS_STILL) {
         findings.push(Finding::NeverSaid(STANDS_STILL));
@@ -186,7 +186,7 @@ fn boot_cpu(context: &Context, place: Place) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// A CPU that is started comes only after the wait for it, when the run ends: it is parked.
+/// A started CPU arrives when the boot CPU no longer waits for it and the run ends: it is parked.
 fn late(context: &Context) -> Result<(), Failure> {
     case!("LCK-05", Ignore, Q);
     let pauses = Pauses { cpu: 1, count: 1, length: None, place: Place::Start };
@@ -196,7 +196,7 @@ fn late(context: &Context) -> Result<(), Failure> {
         protection.host = vec![Rule::always(Subject::Hcall(H_RTAS), Record)];
     }
     let finished = fixture.start()?.finish(LIMIT);
-    let mut findings = unnoticed(&finished);
+    let mut findings = attack_findings(&finished);
     findings.extend(judge::end(&finished, 0));
     findings.extend(judge::fact(&finished, "cpu.online", "1"));
     findings.extend(work(&finished, None, &data, &scratch, seed)?);
@@ -204,7 +204,7 @@ fn late(context: &Context) -> Result<(), Failure> {
 }
 
 /// Checks that the attack took place, and its findings.
-fn unnoticed(finished: &Finished) -> Vec<Finding> {
+fn attack_findings(finished: &Finished) -> Vec<Finding> {
     let attacked = finished.ultravisor.as_ref().map(|report| report.attacked.clone()).unwrap_or_default();
     let mut findings: Vec<Finding> = attacked.weaknesses.into_iter().map(Finding::Weakness).collect();
     if attacked.moments.is_empty() {
@@ -226,7 +226,7 @@ fn config(smp: u32) -> GuestConfig {
 }
 
 /// Two CPUs that use this lock.
-fn shape_with(lock: &str) -> GuestConfig {
+fn config_with(lock: &str) -> GuestConfig {
     let ordinary = lock == TCE;
     GuestConfig { access_platform: ordinary, dynamic_windows: !ordinary, ..config(2) }
 }
@@ -297,7 +297,7 @@ fn judged(
         ];
     }
     let finished = fixture.start()?.finish(limit);
-    let mut findings = unnoticed(&finished);
+    let mut findings = attack_findings(&finished);
     findings.extend(judge::strict(&finished));
     match finished.report.exit_status {
         None | Some(0) => {
@@ -341,8 +341,8 @@ fn work(
 ) -> Result<Vec<Finding>, Finding> {
     let mut findings: Vec<Finding> = match by_all {
         Some(GuestConfig { smp, .. }) => {
-            let read = shares::judge(&finished.report, "blk0", smp, smp, DATA_BYTES, Some(data));
-            read.into_iter().map(Finding::Share).collect()
+            let read = partition::judge(&finished.report, "blk0", smp, smp, DATA_BYTES, Some(data));
+            read.into_iter().map(Finding::Part).collect()
         }
         None if finished.report.fact("blk0.sha256").is_some() => {
             judge::fact(finished, "blk0.sha256", &digest(data)?).into_iter().collect()

@@ -123,7 +123,7 @@ fn no_start(context: &Context) -> Result<(), Failure> {
         let errors = last_line(&finished.output.errors);
         findings.push(Finding::Ended { expected, found: finished.ended, errors });
     }
-    if !firmware::last_words(&finished.output.console).starts_with("Cannot handle FDT update") {
+    if !firmware::last_line_before_restart(&finished.output.console).starts_with("Cannot handle FDT update") {
         findings.push(Finding::NeverSaid("Cannot handle FDT update"));
     }
     verdict(finished, findings)

@@ -19,9 +19,9 @@ use std::time::Duration;
 const EXCEPTION: u8 = 8;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the entry may take to reach its first instructions.
-const SHORTLY: Duration = Duration::from_secs(20);
+const ENTRY_TIMEOUT: Duration = Duration::from_secs(20);
 /// `andis. r6,r6,0x40` behind `mfmsr r6`: the entry tests MSR\[S\].
-const LOOKS_AT_S: [u8; 4] = 0x74c6_0040_u32.to_le_bytes();
+const TESTS_S: [u8; 4] = 0x74c6_0040_u32.to_le_bytes();
 const MSR_SF: u64 = 1 << 63;
 const MSR_S: u64 = 1 << 22;
 /// Bytes at the image's start that contain the entry.
@@ -80,7 +80,7 @@ fn placed(
         findings.push(Finding::NeverSaid(said));
     }
     if secure && seen == 0 {
-        findings.push(Finding::Order("the entry, and its look at MSR[S]"));
+        findings.push(Finding::Order("the entry, then its test of MSR[S]"));
     }
     verdict(finished, findings)
 }
@@ -98,14 +98,14 @@ fn enter(mut client: Client, image: &KernelImage, base: u64, secure: bool) -> Re
     }
     let flat = image.flat();
     let entry = flat.get(..ENTRY_BYTES).unwrap_or_default().chunks_exact(4);
-    for (at, _) in (base..).step_by(4).zip(entry).filter(|(_, word)| *word == LOOKS_AT_S) {
+    for (at, _) in (base..).step_by(4).zip(entry).filter(|(_, word)| *word == TESTS_S) {
         client.set_breakpoint(at)?;
     }
     client.resume()?;
     let mut seen = 0;
     loop {
         // When the guest ends, QEMU ends.
-        let thread = match client.wait_within(SHORTLY) {
+        let thread = match client.wait_within(ENTRY_TIMEOUT) {
             Ok(Some(Stop::Trap { thread })) => thread,
             Ok(_) | Err(GdbError::Gone) => return Ok(seen),
             Err(error) => return Err(error),

@@ -164,7 +164,7 @@ mod tests {
     use postern_ultravisor::Faults;
 
     #[test]
-    fn every_fault_is_spelt_right() {
+    fn every_fault_can_be_parsed() {
         for case in CASES.iter().filter(|case| !case.faults.is_empty()) {
             assert!(!case.faults.parse::<Faults>().unwrap().is_empty());
         }

@@ -37,10 +37,9 @@ pub fn tests() -> Vec<Test> {
 fn played_again(context: &Context, shift: &str, card: bool) -> Result<(), Failure> {
     let version = results::version(&context.qemu)?;
     if card && major_and_minor(&version) < WITH_CARD {
-        return Err(Finding::Skipped(format!(
-            "QEMU {version}: two of twelve replays with a card stood still"
-        ))
-        .into());
+        return Err(
+            Finding::Skipped(format!("QEMU {version}: two of twelve replays with a card hung")).into()
+        );
     }
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
     let seed = seed();
@@ -89,7 +88,7 @@ fn played_again(context: &Context, shift: &str, card: bool) -> Result<(), Failur
     if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(second) }) }
 }
 
-/// A disk whose every answer is recorded.
+/// A disk whose answers QEMU records.
 fn recorded_disk(name: &str, path: &str, read_only: bool) -> Vec<String> {
     let read_only = if read_only { "on" } else { "off" };
     let path = path.replace(',', ",,");
@@ -129,10 +128,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_other_word_is_found() {
+    fn one_changed_word_is_found() {
         assert!(difference("a\nb 1\n", "a\nb 1\n").is_none());
         let found = difference("a\nb 1\n", "a\nb 2\n").expect("a difference").to_string();
-        assert_eq!(found, "one run says `b 1`, the other `b 2`");
+        assert_eq!(found, "one run has `b 1`, the other `b 2`");
         assert!(difference("a\n", "a\nb\n").is_some());
         assert!(difference("a\r\n", "a\n").is_some());
     }

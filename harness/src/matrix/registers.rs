@@ -14,7 +14,7 @@ use std::fs::File;
 
 const DATA_BYTES: u64 = (1 << 20) + 512;
 const SCRATCH_BYTES: u64 = 256 << 10;
-/// The guest reads its whole window back, entry by entry.
+/// Bytes of the DMA window. It is small because the guest reads every entry back.
 const WINDOW: u64 = 2 << 20;
 
 /// The tests.

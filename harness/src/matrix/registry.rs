@@ -1,5 +1,5 @@
-//! The tests in the guest: on a machine with all devices each passes, on a bare one each says what the machine lacks, and
-//! each can fail.
+//! The tests in the guest: on a machine with all devices each passes, on a bare one each is skipped and names the missing
+//! part, and each can fail.
 
 mod disks;
 mod edit;
@@ -46,7 +46,7 @@ pub fn tests() -> Vec<Test> {
 const WHOLE: [(&str, bool, bool); 3] =
     [("normal", false, true), ("secure", true, true), ("normal-no-windows", false, false)];
 
-/// Where the network has a host that echoes TCP.
+/// Address of a host on the network that echoes TCP.
 const ECHO: &str = "10.0.2.9";
 /// A disk without MSI-X.
 const LEVEL_DISK: [&str; 4] = [

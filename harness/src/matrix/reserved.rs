@@ -82,7 +82,7 @@ fn ragged(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
-/// Without room the guest says for what the room is missing, and shares nothing.
+/// Without room the guest names the part that has no room, and shares nothing.
 fn nowhere(
     context: &Context,
     reserve: fn(u64) -> Vec<(u64, u64)>,

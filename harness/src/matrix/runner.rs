@@ -144,7 +144,7 @@ pub fn names() -> Vec<String> {
 #[must_use]
 pub fn list(options: &Options) -> u8 {
     let Some(tests) = asked(options) else { return FAILED };
-    for test in tests.iter().take_while(|_| !out::is_unheard()) {
+    for test in tests.iter().take_while(|_| !out::has_no_reader()) {
         say!("{}", test.name);
     }
     0
@@ -203,7 +203,7 @@ pub fn test(options: &Options) -> u8 {
         for _ in 0..options.jobs.min(runs) {
             scope.spawn(|| {
                 while let Some(test) = nth(next.fetch_add(1, Ordering::Relaxed)) {
-                    if interrupt::requested() || out::is_unheard() {
+                    if interrupt::requested() || out::has_no_reader() {
                         break;
                     }
                     let outcome = shown(one(test, &context));
@@ -212,7 +212,7 @@ pub fn test(options: &Options) -> u8 {
             });
         }
     });
-    if out::is_unheard() {
+    if out::has_no_reader() {
         return INTERRUPTED;
     }
     if interrupt::requested() {
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cell_of_the_matrix_is_there() {
+    fn every_combination_of_the_matrix_has_a_test() {
         let names: BTreeSet<_> = all(&[]).into_iter().map(|test| test.name).collect();
         for firmware in ["slof", "vof", "bios"] {
             for mode in ["secure", "normal"] {
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_means_no_test_is_a_failure_beside_others_that_do() {
+    fn a_word_that_selects_no_test_is_an_error_even_beside_others() {
         for words in
             [&["no such test"][..], &["slof", "no such test"], &["=vof/normal"], &["=nof/normal/ap-on"]]
         {
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_excluded_is_not_run_and_what_excludes_nothing_is_an_error() {
+    fn excluded_tests_do_not_run_and_a_word_that_excludes_none_is_an_error() {
         let options = |words: &[&str], exclude: &[&str]| {
             let own = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
             Options { words: own(words), exclude: own(exclude), ..Options::default() }
@@ -354,13 +354,13 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_name_means_one_test() {
+    fn a_whole_name_selects_one_test() {
         assert_eq!(all(&["=vof/normal/ap-on".to_owned()]).len(), 1);
         assert!(all(&["vof/normal/ap-on".to_owned()]).len() > 1);
     }
 
     #[test]
-    fn failures_make_the_status() {
+    fn a_result_is_passed_failed_or_skipped_and_printed_so() {
         let context = Context::for_tests();
         assert_eq!(one(&Test::new("good", |_| Ok(())), &context).0.verdict, Verdict::Passed);
         let bad = Test::new("bad", |_| Err(Failure { findings: vec![], output: None }));

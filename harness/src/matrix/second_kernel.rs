@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_device_of_the_second_kernel_sees_its_pool_alone() {
+    fn a_device_of_the_second_kernel_sees_only_its_pool() {
         assert!(PoolAlone.allows(POOL.start, POOL.end - POOL.start));
         assert!(!PoolAlone.allows(POOL.start - 1, 2));
         assert!(!PoolAlone.allows(POOL.end - 1, 2));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fact_that_is_missing_or_another_is_a_finding() {
+    fn a_missing_or_wrong_fact_is_a_finding() {
         let console = "second: sectors=7\nsecond: sha256_after=12\n".to_owned();
         let output = Output { console, errors: String::new(), elapsed: Duration::ZERO };
         assert!(fact(&output, "sectors", "7".to_owned()).is_none());

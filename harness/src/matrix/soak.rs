@@ -81,7 +81,7 @@ fn run(context: &Context, until: Until, seed: u64) -> Result<(), Failure> {
             .map_err(Finding::Start)?
     };
     let mut findings = disturb(&mut session, seed, time + LIMIT, until);
-    findings.extend(boot_matrix::last_words(&mut session, seed, observed));
+    findings.extend(boot_matrix::exchange_and_end(&mut session, seed, observed));
     let finished = session.finish(time + LIMIT);
     if !observed {
         // Prints the results for the user.

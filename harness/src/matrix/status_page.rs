@@ -1,4 +1,4 @@
-//! The status page of `net-serve`: read by curl, and by clients that are slow, rude or many.
+//! The status page of `net-serve`: read by curl, and by clients that are slow, malformed or many.
 
 use crate::finding::Finding;
 use crate::judge;
@@ -31,12 +31,12 @@ pub fn tests() -> Vec<Test> {
     vec![test("curl", curl), test("rude", rude), test("secure", secure), test("secure/off", off)]
 }
 
-/// Boots, talks to the page, and ends the guest.
-fn talk(
+/// Boots a guest, calls `requests` with a client of its page, and ends the guest.
+fn with_page(
     context: &Context,
     config: GuestConfig,
     words: &str,
-    talk: impl FnOnce(Client, &mut Session) -> Result<(), PageError>,
+    requests: impl FnOnce(Client, &mut Session) -> Result<(), PageError>,
 ) -> Result<(Finished, Vec<Finding>), Failure> {
     let mut fixture = Fixture::new(context, config)?;
     fixture.data_disk(1 << 20)?;
@@ -48,7 +48,7 @@ fn talk(
         findings.push(Finding::NeverSaid(SERVING));
     } else if let Some(socket) = &session.machine.monitor {
         match Monitor::connect(socket).and_then(|mut monitor| monitor.page()) {
-            Ok(port) => findings.extend(talk(Client(port), &mut session).err().map(Finding::Page)),
+            Ok(port) => findings.extend(requests(Client(port), &mut session).err().map(Finding::Page)),
             Err(error) => findings.push(Finding::Monitor(error)),
         }
     }
@@ -64,7 +64,7 @@ fn curl(context: &Context) -> Result<(), Failure> {
         return Err(Finding::Skipped("no curl; the package curl has it".to_owned()).into());
     }
     let mut facts = String::new();
-    let (finished, mut findings) = talk(context, ORDINARY, "", |client, _| {
+    let (finished, mut findings) = with_page(context, ORDINARY, "", |client, _| {
         client.curl("/", &[], "<h2>Network card net0</h2>")?;
         client.curl("/", &["--http1.0"], OK)?;
         client.curl("/", &["--head"], OK)?;
@@ -95,7 +95,7 @@ fn curl(context: &Context) -> Result<(), Failure> {
 fn rude(context: &Context) -> Result<(), Failure> {
     let _ = case!("NET-30", Work, Q);
     let _ = case!("NET-31", Work, Q);
-    let (finished, mut findings) = talk(context, ORDINARY, "", |client, _| {
+    let (finished, mut findings) = with_page(context, ORDINARY, "", |client, _| {
         let bytes: Vec<&[u8]> = WELL.chunks(1).collect();
         client.expect("byte by byte", &bytes, OK)?;
         let head = client.expect("HEAD", &[b"HEAD / HTTP/1.1\r\nHost: guest\r\n\r\n"], OK)?;
@@ -122,7 +122,7 @@ fn rude(context: &Context) -> Result<(), Failure> {
 
 /// A secure guest serves the page if the command line says so, and exposes nothing more for it.
 fn secure(context: &Context) -> Result<(), Failure> {
-    let (finished, mut findings) = talk(context, SECURE, "http=on", |client, _| {
+    let (finished, mut findings) = with_page(context, SECURE, "http=on", |client, _| {
         client.expect("/metrics", &[WELL], "postern_pool_frames 128\n")?;
         client.expect("/", &[b"GET / HTTP/1.0\r\n\r\n"], "secure-emulated guest")?;
         Ok(())
@@ -134,7 +134,7 @@ fn secure(context: &Context) -> Result<(), Failure> {
 
 /// By default a secure guest serves no page: connections are refused.
 fn off(context: &Context) -> Result<(), Failure> {
-    let (finished, mut findings) = talk(context, SECURE, "", |client, session| {
+    let (finished, mut findings) = with_page(context, SECURE, "", |client, session| {
         let answer = client.ask(&[WELL])?;
         let said = session.qemu.console().text().contains(PAGE);
         if answer.is_empty() && !said { Ok(()) } else { Err(PageError::Served) }

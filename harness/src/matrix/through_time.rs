@@ -166,7 +166,7 @@ fn moved_around(work: &Work, here: &mut Place, said: &mut String) -> Result<(), 
     let mut at_disks = 0;
     for number in 0..AT_DISKS + AT_NETWORK {
         if number >= AT_DISKS {
-            talk(here, said, work.seed ^ u64::from(number))?;
+            exchange(here, said, work.seed ^ u64::from(number))?;
         }
         std::thread::sleep(Duration::from_millis(random.below(PAUSE)));
         let path = |name: &str| work.fixture.dir.path(&format!("{name}-{number}"));
@@ -182,11 +182,11 @@ fn moved_around(work: &Work, here: &mut Place, said: &mut String) -> Result<(), 
             return Err(Finding::TooFew { what: "migrations while disks work", least, found });
         }
     }
-    talk(here, said, work.seed)
+    exchange(here, said, work.seed)
 }
 
 /// Waits until the guest serves, and exchanges UDP and TCP echo.
-fn talk(place: &mut Place, said: &str, seed: u64) -> Result<(), Finding> {
+fn exchange(place: &mut Place, said: &str, seed: u64) -> Result<(), Finding> {
     let serves = |line: &str| line == SERVING;
     if !said.lines().any(serves) && place.qemu.console().wait_for(LIMIT, serves).is_none() {
         return Err(Finding::NeverSaid(SERVING));

@@ -296,14 +296,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_lie_is_told_under_the_row_that_it_names() {
+    fn each_violation_is_tested_under_its_own_row() {
         for case in &CASES {
             assert_eq!(case.row.case.id, case.violation.description().id, "{:?}", case.violation);
         }
     }
 
     #[test]
-    fn every_lie_is_told_to_a_guest() {
+    fn each_violation_has_a_boot_test() {
         // QEMU itself refuses these violations.
         let untold = [ProtocolViolation::Neg02];
         for violation in ProtocolViolation::ALL {

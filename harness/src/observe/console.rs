@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_held_to_the_map() {
+    fn addresses_must_lie_in_their_ranges() {
         let pattern = Pattern::parse("pool: {pool}, {size}: {text}").expect("a pattern");
         assert!(pattern.fits("pool: 0xc00000, 8 MiB: every byte verified", &machine()));
         assert!(!pattern.fits("pool: 0x500000, 8 MiB: every byte verified", &machine()));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_private_is_found_in_any_line() {
+    fn private_numbers_are_found_in_any_line() {
         let console = "boot: UV_ESM for the image at 0x400000\n\
                        EXIT: STATUS=0\n\
                        [ 0.1] any: 0x00000000009bf2d0\n\
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_says_what_the_log_said() {
+    fn a_line_of_the_summary_becomes_the_log_s_line() {
         let mut label = String::new();
         assert_eq!(plain("  pool use    10 of 128", &mut label), "pool use: 10 of 128");
         assert_eq!(plain("              and more", &mut label), "pool use: and more");

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fact_that_is_not_as_the_table_says_is_found() {
+    fn a_fact_that_differs_from_the_table_is_found() {
         let normal = "postern: mode=normal\npostern: image.name=postern\n";
         assert_eq!(wrong(&format!("{normal}postern: blk0.id=x y\npostern: map.3=0x0 0x1 r--\n")), []);
         assert_eq!(wrong(&format!("{normal}postern: blk0.serial=x\n")), [Wrong::NoRow]);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_that_succeeds_states_what_every_boot_states() {
+    fn a_missing_fact_is_found_after_a_successful_boot() {
         let done = "postern: mode=normal\npostern: image.name=postern\nEXIT: STATUS=0\n";
         let missing = wrong(done);
         assert!(missing.len() > 20 && missing.iter().all(|wrong| *wrong == Wrong::Missing));

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_firmware_left_in_the_window_is_found() {
+    fn entries_that_firmware_left_are_found() {
         let left =
             "spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x1e374003 ret=0\nspapr_update_dt x\n";
         let cleared = "spapr_iommu_pci_put liobn=0x80000000 ioba=0x1000 tce=0x0 ret=0\n";
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observer_that_saw_nothing_or_cannot_read_does_not_nod() {
+    fn an_empty_or_unreadable_log_is_a_finding() {
         assert_eq!(reach(&held(), &trace(""), true), [Violation::NothingSeen]);
         assert_eq!(reach(&held(), &trace(""), false), []);
         let unread = "spapr_iommu_pci_put what\n";

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn two_descriptor_numbers_are_no_address_in_a_ring_and_one_outside_of_it() {
+    fn two_descriptor_numbers_count_as_an_address_only_outside_a_ring() {
         // Descriptors 126 and 127, and the places of the available and the used ring.
         let heads = 0x7f_007e_u64.to_le_bytes();
         let rings = [0x2_1000..0x2_1204, 0x2_2000..0x2_2804];

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_qemu_that_never_opens_its_log_keeps_nobody_waiting() {
+    fn reading_ends_if_qemu_never_opens_its_log() {
         let dir = tempfile::tempdir().unwrap();
         let said = Log::open(dir.path().join("log"), None).unwrap().finish();
         assert_eq!(said.requests, Requests::default());

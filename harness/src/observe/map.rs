@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_is_held() {
+    fn a_breach_of_each_rule_is_found() {
         assert!(matches!(with(1, "0x400000 0x480000 rwx")[..], [MapViolation::WriteAndExecute(_)]));
         assert!(matches!(with(1, "0x400000 0x480000 r--")[..], [MapViolation::NoText]));
         assert!(matches!(with(0, "0x0 0x400000 rw-")[..], [MapViolation::FirstFrame(_)]));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_a_finding() {
+    fn a_line_that_is_no_run_of_pages_is_a_finding() {
         for bad in ["0x400000 0x480000", "0x400000 0x480000 r-x x", "400000 0x480000 r-x", "0x1 0x1 r--", "x"]
         {
             assert!(with(1, bad).contains(&MapViolation::Unread(bad.to_owned())), "{bad}");

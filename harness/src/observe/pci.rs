@@ -31,7 +31,7 @@ impl fmt::Display for Misplaced {
                 write!(f, "registers at {first:#x}-{last:#x} are not forwarded by a bridge above")
             }
             Self::Overlap(one, other) => write!(f, "registers at {one:#x} and at {other:#x} overlap"),
-            Self::Answer(answer) => write!(f, "QEMU says of its PCI buses: {answer}"),
+            Self::Answer(answer) => write!(f, "QEMU's answer about its PCI buses: {answer}"),
         }
     }
 }
@@ -147,20 +147,20 @@ mod tests {
     }
 
     #[test]
-    fn registers_lie_in_what_their_bridge_forwards() {
+    fn registers_outside_the_forwarded_range_are_found() {
         assert_eq!(registers(&machine(0x800f_f000, 0x9000_0000)), []);
         let outside = Misplaced::NotForwarded(0x8010_0000, 0x8010_0fff);
         assert_eq!(registers(&machine(0x8010_0000, 0x9000_0000)), [outside]);
     }
 
     #[test]
-    fn registers_lie_beside_each_other() {
+    fn overlapping_registers_are_found() {
         let both = Misplaced::Overlap(0x8000_0000, 0x8000_0800);
         assert_eq!(registers(&machine(0x8000_0000, 0x8000_0800)), [both]);
     }
 
     #[test]
-    fn an_answer_of_another_shape_is_shown() {
+    fn an_answer_of_another_form_is_shown() {
         assert!(matches!(registers(&json!({}))[..], [Misplaced::Answer(_)]));
         assert!(matches!(registers(&json!([{ "devices": [{}] }]))[..], [Misplaced::Answer(_)]));
     }

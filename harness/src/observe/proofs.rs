@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_and_proofs_leave_the_pool() {
+    fn without_the_proofs_the_pool_is_left() {
         let calls =
             [[call(Number::SharePage, 16, 8)].to_vec(), pair(32, 64).to_vec(), pair(96, 4).to_vec()].concat();
         assert_eq!(without_proofs(&[16..24, 32..100], &calls), [16..24]);
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_taken_back_by_the_next_call_counts() {
+    fn a_share_that_the_next_call_does_not_undo_counts() {
         let [share, unshare] = pair(32, 4);
         let between = call(Number::SharePage, 16, 8);
         assert_eq!(
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_shared_again_was_not_shared_for_a_proof_alone() {
+    fn a_proved_frame_that_is_shared_again_counts() {
         let calls = [pair(32, 4).to_vec(), vec![call(Number::SharePage, 34, 1)]].concat();
         assert_eq!(without_proofs(&[32..36], &calls), [34..35]);
     }

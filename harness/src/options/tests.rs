@@ -18,7 +18,7 @@ fn variables_come_in_both_forms() {
 }
 
 #[test]
-fn what_cannot_be_followed_is_one_line_with_its_name() {
+fn a_wrong_command_line_is_one_line_that_names_the_word() {
     for (words, line) in [
         (&["run", "FIRMWARE=x"][..], "FIRMWARE=x: expected slof, vof or bios"),
         (&["run", "--mem", "5"], "MEM=5: expected a multiple of 256M, such as 512M or 1G"),
@@ -126,7 +126,7 @@ fn makes(list: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn make_passes_on_what_this_program_takes() {
+fn make_and_this_program_have_the_same_variables() {
     let taken = |action: Action| -> Vec<&str> {
         let by = |(name, by): (&'static str, &[Action])| by.contains(&action).then_some(name);
         // Not variables of make, which builds the images itself.

@@ -124,7 +124,7 @@ impl CablePeer {
         let mut interface =
             Interface::new(Config::new(HardwareAddress::Ethernet(address)), &mut port, StackTime::ZERO);
         interface.update_ip_addrs(|list| {
-            // The list has room for the first.
+            // The list has room for its first entry.
             let _ = list.push(IpCidr::new(US.into(), 24));
         });
         Self { port, interface, sockets: SocketSet::new(Vec::new()), started: Instant::now() }

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_built_is_read_back() {
+    fn built_frames_are_parsed_back() {
         let frame = echo(ECHO_REQUEST, US, THEM, [1, 2, 3, 4], b"hello");
         let expected = Frame::Echo {
             kind: ECHO_REQUEST,
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_is_read_back_and_a_changed_byte_of_it_noticed() {
+    fn a_segment_is_parsed_back_and_a_changed_byte_is_refused() {
         let segment = Segment {
             ports: (4000, 7),
             sequence: 1,
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_is_noticed_and_short_frames_are_refused() {
+    fn a_changed_byte_and_short_frames_are_refused() {
         let good = echo(ECHO_REPLY, US, THEM, [0; 4], &[7; 100]);
         for at in 14..good.len() {
             let mut bad = good.clone();

@@ -34,7 +34,7 @@ impl fmt::Display for NamespaceError {
         match self {
             Self::Spawn(program, error) => write!(f, "no network of its own: {program}: {error}"),
             Self::Refused(words) if words.is_empty() => {
-                f.write_str("no network of its own, and nobody says why")
+                f.write_str("no network of its own, and no reason was printed")
             }
             Self::Refused(words) => write!(f, "no network of its own: {words}"),
         }

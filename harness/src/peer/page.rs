@@ -48,7 +48,7 @@ impl fmt::Display for PageError {
             Self::Answer { asked, missing, found } => {
                 write!(f, "status page: {asked}: no {missing:?} in an answer that begins with {found:?}")
             }
-            Self::Stands(counter) => write!(f, "status page: {counter} stands still"),
+            Self::Stands(counter) => write!(f, "status page: {counter} did not grow"),
             Self::Served => f.write_str("status page: it is served although it is off"),
             Self::Body => f.write_str("status page: HEAD is answered with the page itself"),
             Self::Second => f.write_str("status page: a connection has more than one answer"),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_what_is_wanted_is_told_by_its_first_line() {
+    fn the_error_for_a_wrong_answer_shows_its_first_line() {
         let error = holds("HTTP/1.1 200 OK\r\nx".to_owned(), "/nothing", "404").unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -48,7 +48,7 @@ impl fmt::Display for WireError {
             Self::WrongMac(mac) => write!(f, "ARP answer with another hardware address: {mac:x?}"),
             Self::NoEcho(bytes) => write!(f, "no reply to an ICMP echo request of {bytes} bytes"),
             Self::WrongEcho(bytes) => write!(f, "wrong reply to an ICMP echo request of {bytes} bytes"),
-            Self::Overheard(frame) => write!(f, "answer to a request for somebody else: {frame:x?}"),
+            Self::Overheard(frame) => write!(f, "answer to a request for another host: {frame:x?}"),
             Self::NoPing => f.write_str("no ICMP echo request from the guest"),
             Self::NotServed(port) => write!(f, "no TCP echo for the client with port {port}"),
             Self::WrongTcpEcho(port) => write!(f, "wrong TCP echo for the client with port {port}"),
@@ -163,7 +163,7 @@ impl Wire {
         for (sequence, length) in (0..).zip(PAYLOADS) {
             self.ping(mac, sequence, length)?;
         }
-        self.stay_quiet(mac)
+        self.expect_silence(mac)
     }
 
     fn ask_for(&mut self, mac: Mac) -> Result<(), WireError> {
@@ -210,7 +210,7 @@ impl Wire {
     }
 
     /// Checks that requests for another address, and one with a wrong checksum, are not answered.
-    fn stay_quiet(&mut self, mac: Mac) -> Result<(), WireError> {
+    fn expect_silence(&mut self, mac: Mac) -> Result<(), WireError> {
         let other = [192, 0, 2, 77];
         let tag = [0x50, 0x4f, 1, 0];
         self.send(&frames::arp(1, US, ([0; 6], other)))?;

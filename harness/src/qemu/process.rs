@@ -58,7 +58,7 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exited(status) => write!(f, "QEMU exited with {status}"),
-            Self::Signalled(signal) => write!(f, "QEMU died of signal {signal}"),
+            Self::Signalled(signal) => write!(f, "QEMU was ended by signal {signal}"),
             Self::TimedOut(after) => write!(f, "no end after {} s", after.as_secs()),
             Self::Firmware(starts) => {
                 write!(f, "firmware started {starts} times and never reached the guest")
@@ -155,7 +155,7 @@ impl Qemu {
     pub fn wait(mut self, limit: Duration) -> (Ended, Output) {
         let ended = loop {
             // A guest that serves without a limit ends when nobody reads its output.
-            if interrupt::requested() || limit == Duration::MAX && out::is_unheard() {
+            if interrupt::requested() || limit == Duration::MAX && out::has_no_reader() {
                 break Ended::Interrupted;
             }
             if self.has_ended() {
@@ -253,14 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_end_is_killed_and_its_output_kept() {
+    fn a_process_past_its_limit_is_killed_and_its_output_kept() {
         let (ended, output) = shell("echo here; exec sleep 600").wait(Duration::from_millis(300));
         assert_eq!(ended, Ended::TimedOut(Duration::from_millis(300)));
         assert_eq!(output.console, "here\n");
     }
 
     #[test]
-    fn firmware_that_begins_again_and_again_is_ended() {
+    fn firmware_that_restarts_again_and_again_is_ended() {
         let start = "echo 'SLOF **********'; echo 'cannot, rebooting'; ";
         let (ended, output) =
             shell(&format!("{}exec sleep 600", start.repeat(4))).wait(Duration::from_secs(120));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_death_by_signal_is_told() {
+    fn an_end_by_signal_is_reported() {
         let (ended, _) = shell("kill -SEGV $$").wait(Duration::from_secs(120));
         assert_eq!(ended, Ended::Signalled(11));
     }
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_wrapper_started_ends_with_it() {
+    fn processes_of_a_wrapper_end_with_it() {
         let qemu = shell("sleep 600 & echo $!; wait");
         let line = qemu.console().wait_for(Duration::from_secs(120), |_| true).unwrap();
         let (ended, _) = qemu.wait(Duration::from_millis(100));

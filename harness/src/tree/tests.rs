@@ -98,7 +98,7 @@ fn equal_trees_have_no_difference_whatever_the_order() {
 }
 
 #[test]
-fn what_is_lost_new_or_changed_is_named() {
+fn lost_new_and_changed_parts_are_named() {
     let given = tree(&[(1, 2)], 3, &GIVEN);
     let other = tree(&[], 0, &["{  ", "model=b", "extra=", "{ bus", "reg=#7", "}", "{ more", "}", "}"]);
     let mut found = compare(&given, &other);
@@ -118,7 +118,7 @@ fn what_is_lost_new_or_changed_is_named() {
 }
 
 #[test]
-fn a_phandle_may_change_where_it_is_one_and_only_to_the_right_node() {
+fn a_phandle_may_change_only_to_the_new_phandle_of_its_node() {
     let given = tree(&[], 0, &GIVEN);
     let with = |parent: &'static str, reg: &'static str| {
         let words = GIVEN.map(|word| match word {
@@ -148,7 +148,7 @@ fn a_node_under_its_new_name_is_still_compared() {
 }
 
 #[test]
-fn what_is_expected_of_one_firmware_is_not_of_the_other() {
+fn a_difference_expected_of_one_firmware_is_unexpected_of_the_other() {
     let given = tree(&[], 0, &["{  ", "{ chosen", "}", "}"]);
     let other = tree(&[], 0, &["{  ", "{ chosen", "stdin=#1", "postern,entry=x", "}", "{ options", "}", "}"]);
     assert_eq!(unexpected(Firmware::Slof, &given, &other), []);
@@ -158,7 +158,7 @@ fn what_is_expected_of_one_firmware_is_not_of_the_other() {
 }
 
 #[test]
-fn the_list_is_written_down() {
+fn the_document_mentions_each_expected_difference() {
     let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/device-tree.md"));
     for expected in EXPECTED {
         let word = if expected.name.is_empty() { expected.path } else { expected.name };

@@ -159,7 +159,7 @@ fn a_complete_tree_is_measured_and_gets_four_reservations() {
 }
 
 #[test]
-fn everything_that_was_not_named_is_forgotten() {
+fn memory_outside_the_kept_parts_is_zeroed() {
     let ram = guest(&tree(&[], &[]));
     for gfn in 0..RAM / FRAME_SIZE {
         // Behind whatever is there.

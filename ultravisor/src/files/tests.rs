@@ -83,7 +83,7 @@ fn a_file_is_read_once_in_order_and_by_one_process() {
 }
 
 #[test]
-fn what_is_not_there_is_libfdts_error() {
+fn a_missing_file_is_libfdt_s_error() {
     let mut guest = Guest::new(true);
     assert_eq!(guest.call("none", 0, 1), Answer::Code(Code(-1)));
     assert_eq!(guest.call("", 0, 1), REFUSED, "a node, and no file");

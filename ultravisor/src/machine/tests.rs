@@ -253,7 +253,7 @@ fn a_started_cpu_with_a_high_server_number_ends_the_machine() {
     let mut guest = Guest::normal(Behaviour::Published);
     let says = Says { capacity: &[0, 0, 0, 0x1000_0000, 2], servers: &[0, 1], ..Says::default() };
     guest.ram.write(TREE, &tree_that(says)).expect("write");
-    assert_eq!(guest.machine.start_cpu(99), Ok(()), "nobody looks before UV_ESM");
+    assert_eq!(guest.machine.start_cpu(99), Ok(()), "not checked before UV_ESM");
     guest.call(0xf110, &[BASE, TREE]);
     assert_eq!(guest.machine.start_cpu(3), Ok(()));
     assert!(matches!(guest.machine.start_cpu(4), Err(Violation::Dead(_))));

@@ -37,7 +37,7 @@ impl Kernel {
         std::fs::read(path).map_or(Self::Other, |file| Self::of(&file))
     }
 
-    /// Looks at a file's bytes.
+    /// Reads a kernel from a file's bytes.
     #[must_use]
     pub fn of(file: &[u8]) -> Self {
         let Some(at) = find(file, BANNER) else { return Self::Other };
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn of_another_kernel_nothing_is_claimed() {
+    fn an_unknown_kernel_gets_no_diagnosis() {
         assert_eq!(said(b"\x7fELF", Firmware::Slof, "svm=on"), "the guest never called UV_ESM");
         let nameless = Kernel::Linux { version: String::new(), svm: false, page: None };
         assert_eq!(Kernel::of(b"Linux version "), nameless);

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_that_is_not_secure_has_nothing_wrong_and_a_torn_line_is_not_passed_over() {
+    fn a_normal_guest_has_no_wrong_call_and_a_cut_line_is_a_finding() {
         let found = Hypercalls::of(&Requests::parse(&call(0x44, [0; 4], 0)), &[memory()], |_| String::new());
         assert_eq!(found, Hypercalls::default());
         let torn = ESM.to_owned() + "hypercall r3=44 r4=\n";
@@ -271,6 +271,6 @@ mod tests {
         map.set(1, FrameState::Implicit);
         let said = live.check(&requests).expect("a wrong call");
         assert!(said.contains("0x44") && said.contains("at 0x4"), "{said}");
-        assert_eq!(live.check(&requests), None, "each is said once");
+        assert_eq!(live.check(&requests), None, "each is reported once");
     }
 }

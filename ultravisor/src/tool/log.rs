@@ -127,7 +127,7 @@ mod tests {
         7@0.000005:spapr_iommu_xlate liobn=0x80000001 0x0 -> 0x200000 perm=3 mask=fff\n";
 
     #[test]
-    fn a_pipe_and_a_file_say_the_same_and_exceptions_are_not_kept() {
+    fn a_pipe_and_a_file_give_the_same_log_without_exceptions() {
         let dir = tempfile::tempdir().expect("folder");
         let (fifo, events, file) =
             (dir.path().join("fifo"), dir.path().join("events"), dir.path().join("file"));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_qemu_never_made_says_nothing() {
+    fn a_missing_log_is_empty() {
         let said = Log::File("/nowhere/log".into()).finish(&[]).expect("said");
         assert_eq!((said.requests, said.devices), (Requests::default(), Devices::default()));
     }

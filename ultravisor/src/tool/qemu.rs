@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_the_way_is_named() {
+    fn an_unsupported_option_is_named() {
         for (line, named) in [
             ("q -S", "-S"),
             ("q -gdb tcp::1234", "-gdb"),

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_server_can_be_is_refused_by_name() {
+    fn a_device_without_a_server_is_refused_by_name() {
         for (line, named) in [
             ("q -drive if=virtio,file=f", "if=virtio"),
             ("q -device virtio-blk-pci,drive=d", "virtio-blk-pci"),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_not_to_change_does_not() {
+    fn the_file_of_a_read_only_or_snapshot_disk_does_not_change() {
         let line = "q -drive id=d,file=f,readonly=on,snapshot=on -device virtio-blk-pci,drive=d";
         let kind = plan(line).expect("plan").devices.remove(0).kind;
         assert!(matches!(kind, Kind::Disk { write: false, snapshot: true, .. }));

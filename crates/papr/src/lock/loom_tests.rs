@@ -40,23 +40,23 @@ fn late_release(release: Release) {
         };
         slow.join().unwrap();
         assert!(mine);
-        assert_eq!(take(&lock, OTHER), Err(REPORT), "freed by who had lost it");
+        assert_eq!(take(&lock, OTHER), Err(REPORT), "freed by its former holder");
     });
 }
 
 #[test]
-fn a_lock_that_was_stolen_is_not_freed_by_who_had_it() {
+fn a_stolen_lock_is_not_freed_by_its_former_holder() {
     case!("LCK-01", Ignore);
     late_release(Lock::release);
 }
 
 #[test]
-#[should_panic(expected = "freed by who had lost it")]
-fn a_release_that_does_not_look_frees_the_thief_s_lock() {
+#[should_panic(expected = "freed by its former holder")]
+fn a_release_without_a_check_frees_the_thief_s_lock() {
     late_release(|lock, _| lock.holder.store(FREE, Ordering::Release));
 }
 
-/// Two CPUs steal from one that stands still.
+/// Two CPUs steal the lock of a stopped one.
 fn two_thieves(steal: Steal) {
     model(Wrong::Nothing, move || {
         let lock = new();
@@ -72,14 +72,14 @@ fn two_thieves(steal: Steal) {
 }
 
 #[test]
-fn of_two_cpus_that_steal_one_has_the_lock() {
+fn one_of_two_stealing_cpus_has_the_lock() {
     case!("LCK-01", Ignore);
     two_thieves(Lock::steal);
 }
 
 #[test]
 #[should_panic(expected = "both have it, or none")]
-fn a_thief_that_does_not_look_shares_the_lock() {
+fn stealing_without_a_check_gives_two_cpus_the_lock() {
     two_thieves(|lock, _, here| {
         lock.holder.store(here, Ordering::Relaxed);
         true
@@ -102,7 +102,7 @@ fn given_up_too_early<T: Send + Copy + Sync + 'static>(value: T, release: fn(&Lo
 }
 
 #[test]
-fn a_cpu_that_goes_on_after_all_frees_its_lock() {
+fn a_cpu_that_continues_after_it_was_given_up_frees_its_lock() {
     case!("LCK-03", Fail);
     given_up_too_early((), Lock::release);
     given_up_too_early(7, Lock::release);
@@ -110,7 +110,7 @@ fn a_cpu_that_goes_on_after_all_frees_its_lock() {
 
 #[test]
 #[should_panic(expected = "locked for ever")]
-fn a_release_that_does_not_know_of_giving_up_frees_nothing() {
+fn a_release_that_ignores_the_given_up_flag_frees_nothing() {
     given_up_too_early((), |lock, here| {
         let _ = lock.holder.compare_exchange(here, FREE, Ordering::Release, Ordering::Relaxed);
     });
@@ -118,7 +118,7 @@ fn a_release_that_does_not_know_of_giving_up_frees_nothing() {
 
 #[test]
 #[should_panic(expected = "locked for ever")]
-fn giving_up_whoever_has_it_by_now_locks_a_free_lock() {
+fn giving_up_without_comparing_the_holder_locks_a_free_lock() {
     model(Wrong::Nothing, || {
         let lock = new();
         take(&lock, SLOW).unwrap();

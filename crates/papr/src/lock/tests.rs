@@ -3,7 +3,7 @@ use crate::clock::Clock;
 use postern_cases::case;
 use std::cell::Cell;
 
-/// A CPU whose clock moves by a millisecond with each look.
+/// A CPU whose clock moves by a millisecond with each read.
 struct Cpu {
     here: u64,
     now: Cell<u64>,
@@ -34,7 +34,7 @@ impl Clock for Cpu {
 }
 
 #[test]
-fn waiting_for_a_cpu_that_stands_still_ends_by_name() {
+fn the_wait_for_a_stopped_cpu_ends_with_the_lock_s_name() {
     case!("LCK-03", Fail);
     let lock = Lock::new("pool", 7);
     let (slow, other) = (Cpu::new(1), Cpu::new(2));
@@ -54,7 +54,7 @@ fn waiting_ends_although_the_clock_stands_still() {
 }
 
 #[test]
-fn cpu_that_was_waited_for_in_vain_is_not_waited_for_twice() {
+fn cpu_that_was_given_up_is_not_waited_for_again() {
     case!("LCK-03", Fail);
     let lock = Lock::new("pool", ());
     let held = lock.take(&Cpu::new(1)).unwrap();
@@ -63,7 +63,7 @@ fn cpu_that_was_waited_for_in_vain_is_not_waited_for_twice() {
     assert!(lock.take(&third).is_err());
     assert!(third.polls() < 5, "{} polls", third.polls());
     drop(held);
-    assert!(lock.take(&third).is_ok(), "it went on after all");
+    assert!(lock.take(&third).is_ok(), "its holder released it after all");
 }
 
 #[test]
@@ -80,13 +80,13 @@ fn cpu_that_has_the_lock_does_not_get_it_twice() {
 }
 
 #[test]
-fn report_that_ends_the_run_has_the_lock_in_any_case() {
+fn the_report_that_ends_the_run_always_gets_the_lock() {
     let lock = Lock::new("console", ());
     let (slow, report) = (Cpu::new(1), Cpu::new(2));
     let held = lock.take(&slow).unwrap();
     let stolen = lock.take_to_end_the_run(&report);
     drop(held);
-    assert!(lock.is_held_here(&report), "freed by who had lost it");
+    assert!(lock.is_held_here(&report), "freed by its former holder");
     drop(stolen);
     assert!(lock.take(&slow).is_ok());
 }

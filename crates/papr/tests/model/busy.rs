@@ -21,7 +21,7 @@ fn ask(vain: &StillBusy, machine: &Model, code: i32, busy: u32) -> (Result<(), R
 }
 
 #[test]
-fn service_that_stays_busy_is_asked_with_pauses_and_for_a_while() {
+fn service_that_stays_busy_is_called_with_pauses_until_the_timeout() {
     case!("RTA-08", Fail);
     for (code, most) in [(-2, 2002), (9900, 2002), (9901, 202), (9902, 22), (9903, 22), (9905, 22)] {
         let (result, calls, took) = ask(&StillBusy::new(), &Model::new(false), code, u32::MAX);
@@ -32,7 +32,7 @@ fn service_that_stays_busy_is_asked_with_pauses_and_for_a_while() {
 }
 
 #[test]
-fn service_that_was_asked_in_vain_is_not_waited_for_again_until_it_answers() {
+fn service_that_timed_out_is_not_waited_for_again_until_it_answers() {
     case!("RTA-08", Fail);
     let (vain, machine) = (StillBusy::new(), Model::new(false));
     assert!(ask(&vain, &machine, -2, u32::MAX).1 > 1);

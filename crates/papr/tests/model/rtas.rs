@@ -1,4 +1,4 @@
-//! RTAS calls answered by a firmware that lies.
+//! RTAS calls to a hostile firmware.
 
 use papr::addr::Gpa;
 use papr::hcall::{Hcall, HcallReturn};
@@ -16,7 +16,7 @@ fn ask(host: impl Fn(&Model, Gpa) + Send + 'static) -> (Result<(), RtasError>, [
     machine.on_hcall(move |call, args| {
         assert_eq!(call, Hcall::Rtas);
         host(&inside, Gpa(args[0]));
-        // As in a secure VM: r3 is left alone.
+        // r3 stays unchanged, as in a secure VM.
         Some(HcallReturn { status: Hcall::Rtas as i64, out: [0; 4] })
     });
     let mut rets = [7; 3];
@@ -76,7 +76,7 @@ fn status_word_decides_and_not_r3() {
         assert_eq!((result, rets), (Err(error), [7; 3]));
     }
     let (result, _) = ask(|_, _| ());
-    assert_eq!(result, Err(RtasError::Unknown(i32::MIN)), "not answered at all");
+    assert_eq!(result, Err(RtasError::Unknown(i32::MIN)), "no status was written");
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn a_terminal_that_is_always_busy_costs_its_timeout_once() {
 }
 
 #[test]
-fn a_terminal_that_is_not_there_is_not_waited_for() {
+fn a_missing_terminal_is_not_waited_for() {
     let machine = Model::new(false);
     machine.on_hcall(|_, _| Some(HcallReturn { status: -4, out: [0; 4] }));
     assert!(Terminal::new().write(&machine, b"nobody listens, and nobody waits"));
@@ -95,7 +95,7 @@ fn a_terminal_that_is_not_there_is_not_waited_for() {
 }
 
 #[test]
-fn a_length_that_cannot_be_is_cut_to_what_a_call_can_carry() {
+fn an_impossible_length_is_cut_to_sixteen_bytes() {
     case!("HC-03", Clamp);
     for len in [16, 17, 1 << 32, u64::MAX] {
         let machine = Model::new(false);

@@ -1,4 +1,4 @@
-//! What is read, what is refused, and that nothing from outside reaches the log raw.
+//! Accepted options, refused words, and errors that show text of the host only escaped.
 
 use super::{
     Console, DEFAULT_POOL, Fault, Ip, Irq, MAX_ERRORS, MAX_LINE, OPTIONS, Options, STEPS, Step, parse,
@@ -77,7 +77,7 @@ fn every_word_of_a_closed_list_is_read() {
 }
 
 #[test]
-fn the_steps_that_write_to_scratch_disks_are_those_that_the_help_says_so_of() {
+fn the_help_names_exactly_the_steps_that_write_to_scratch_disks() {
     let help = include_str!("../../../../docs/help.txt");
     for (name, step) in STEPS {
         let text = help_of(help, name).unwrap_or_else(|| panic!("no {name} in the help"));
@@ -85,7 +85,7 @@ fn the_steps_that_write_to_scratch_disks_are_those_that_the_help_says_so_of() {
     }
 }
 
-/// What the help says of a step: its line, and those after it that are indented further.
+/// The help on a step: its line, and the following lines with a deeper indent.
 fn help_of(help: &str, step: &str) -> Option<String> {
     let start = help.find(&format!("\n        {step} "))?;
     let text = help.get(start + 1..)?.split_inclusive('\n').enumerate();
@@ -161,7 +161,7 @@ fn unknown_and_malformed_options_are_reported_by_name_and_value() {
     assert_eq!(errors(b"seed=1x"), ["seed=1x: expected a 64-bit number"]);
 }
 
-/// Slips of the finger: upper case, a letter left out, doubled, two exchanged, one too many.
+/// Typing errors: upper case, a letter left out, doubled, two exchanged, one too many.
 fn slips(word: &str) -> Vec<String> {
     let mut slips = vec![word.to_ascii_uppercase(), format!("{word}s"), format!("-{word}")];
     for at in 0..word.len() {
@@ -178,7 +178,7 @@ fn slips(word: &str) -> Vec<String> {
 
 #[test]
 fn each_option_and_step_misspelt_is_an_error_that_names_it() {
-    // Of a value that the option takes: what is wrong is the name alone.
+    // The value is valid: only the name is wrong.
     let right = [
         ("svm", "on"),
         ("pool", "8M"),

@@ -59,11 +59,11 @@ pub fn unused<'a>(
         } else {
             let own = OPTIONS.contains(&name(word));
             let added = extra.options().iter().find(|option| option.name == name(word));
-            let looks = |step: &Step| match added {
+            let uses = |step: &Step| match added {
                 Some(option) => option.with_any_step || asks_for(step, option.name),
                 None => looks_at(step, name(word)),
             };
-            ((own || added.is_some()) && !options.run.iter().any(looks)).then_some(Why::NoStep)
+            ((own || added.is_some()) && !options.run.iter().any(uses)).then_some(Why::NoStep)
         };
         Some(Unused { word, why: why? })
     })
@@ -105,10 +105,10 @@ mod tests {
     use std::string::{String, ToString};
     use std::vec::Vec;
 
-    /// Options that some steps look at and others do not.
+    /// Options that only some steps use.
     const SOMETIMES: [&str; 5] = ["ip", "gw", "http", "seed", "serve"];
-    /// What each step looks at of those, from docs/help.txt.
-    const LOOKED_AT: [(&str, &str); 7] = [
+    /// The ones of these that each step uses, from docs/help.txt.
+    const USED_BY_STEP: [(&str, &str); 7] = [
         ("demo", "ip gw"),
         ("blk-digest", ""),
         ("blk-pattern", "seed"),
@@ -143,10 +143,10 @@ mod tests {
     fn every_option_with_every_step_has_an_effect_or_is_named() {
         let mut tried = 0;
         for (step, _) in STEPS {
-            let of_step = LOOKED_AT.iter().find(|(name, _)| *name == step).map_or("", |(_, used)| used);
+            let of_step = USED_BY_STEP.iter().find(|(name, _)| *name == step).map_or("", |(_, used)| used);
             for option in OPTIONS.iter().map(|option| core::str::from_utf8(option).unwrap()) {
                 let word = format!("{option}={}", value(option));
-                // What has to be there with it.
+                // Words that it requires.
                 let with = match option {
                     "run" => continue,
                     "gw" => "ip=10.0.2.15/24 ",

@@ -14,7 +14,7 @@ fn give(mail: &Slot<u8>, value: u8, cpu: &Interrupt) {
     send(mail, &Cpu(1), value, || cpu.raise()).unwrap();
 }
 
-/// A CPU comes at the moment in which it is not waited for any longer.
+/// A CPU arrives at the moment at which the wait for it ends.
 fn arrival(miss: fn(&Arrival) -> bool) {
     model(Wrong::Nothing, move || {
         let arrival = Arc::new(Arrival::new());
@@ -30,14 +30,14 @@ fn arrival(miss: fn(&Arrival) -> bool) {
 }
 
 #[test]
-fn cpu_that_comes_at_the_last_moment_is_in_and_counted_or_neither() {
+fn cpu_that_arrives_at_the_last_moment_is_admitted_or_counted_as_missing() {
     case!("LCK-05", Ignore);
     arrival(Arrival::miss);
 }
 
 #[test]
 #[should_panic(expected = "in, and counted as missing")]
-fn look_that_does_not_close_the_door_lets_a_cpu_in_that_is_counted_as_missing() {
+fn a_check_that_does_not_end_the_wait_admits_a_cpu_counted_as_missing() {
     arrival(|arrival| !arrival.is_here());
 }
 
@@ -70,7 +70,7 @@ fn work_handed_to_a_parked_cpu_is_found() {
 
 #[test]
 #[should_panic(expected = "asleep for ever")]
-fn cpu_that_is_woken_before_its_work_is_there_sleeps_over_it() {
+fn cpu_that_is_woken_before_its_work_is_sent_misses_it() {
     let wake_first: Give = |mail, value, cpu| {
         cpu.raise();
         *mail.take(&Cpu(1)).unwrap() = Some(value);
@@ -80,6 +80,6 @@ fn cpu_that_is_woken_before_its_work_is_there_sleeps_over_it() {
 
 #[test]
 #[should_panic(expected = "asleep for ever")]
-fn cpu_that_forgets_a_request_sleeps_over_its_work() {
+fn cpu_that_forgets_an_interrupt_misses_its_work() {
     hand_over(give, Interrupt::cede_from_now_on);
 }

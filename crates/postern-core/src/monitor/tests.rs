@@ -7,7 +7,7 @@ use std::format;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
-/// A terminal of one long line that does what it is told, and the lines before it.
+/// A terminal: the current line, which may be long, and the lines above it.
 #[derive(Debug, Default)]
 struct Screen {
     done: Vec<String>,
@@ -122,7 +122,7 @@ fn history_forgets_the_oldest() {
 }
 
 #[test]
-fn tab_completes_what_is_clear_and_shows_what_is_not() {
+fn tab_completes_unique_words_and_lists_ambiguous_ones() {
     assert_eq!(lines(b"he\t\r"), ["help "]);
     assert_eq!(lines(b"bl\tre\t7\r"), ["blk read 7"]);
     assert_eq!(lines(b"log d\t\r"), ["log debug "]);
@@ -149,7 +149,7 @@ fn a_line_that_was_interrupted_is_shown_again_with_the_cursor_where_it_was() {
 }
 
 #[test]
-fn one_character_more_than_a_line_takes_is_not_taken() {
+fn a_character_beyond_the_longest_line_is_ignored() {
     case!("OUT-10", Clamp);
     let mut typist = Typist::new();
     typist.types(&[b'x'; 3 * MAX_LINE]);
@@ -190,7 +190,7 @@ fn each_command_is_read_as_its_help_has_it() {
 }
 
 #[test]
-fn what_is_no_command_is_named() {
+fn a_word_that_is_no_command_is_named() {
     for (line, said) in [
         ("halp", "halp: no command; help lists them"),
         ("HELP", "HELP: no command; help lists them"),
@@ -210,7 +210,7 @@ fn what_is_no_command_is_named() {
     }
 }
 
-/// Bytes of which many are keys that mean something.
+/// Bytes, many of which are editing keys.
 fn typed() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => "[ -~]{0,9}".prop_map(String::into_bytes),
@@ -243,7 +243,7 @@ proptest! {
     }
 
     #[test]
-    fn any_line_is_read_without_harm(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn no_line_makes_the_parser_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
         if let Err(error) = parse(&line) {
             prop_assert!(error.to_string().bytes().all(|byte| (b' '..=b'~').contains(&byte)));
         }

@@ -52,7 +52,7 @@ fn work_on_an_empty_disk_fails_by_name() {
 }
 
 #[test]
-fn bytes_after_the_last_whole_block_are_never_left_out_in_silence() {
+fn bytes_after_the_last_whole_block_are_an_error() {
     case!("BLK-15", Fail);
     for (sectors, tail) in [(8 * 100 + 3, 3 * 512), (7, 7 * 512), (1, 512)] {
         let rig = Rig::secure(Config { blk_size: Some(4096), ..Config::sectors(sectors) });
@@ -62,7 +62,7 @@ fn bytes_after_the_last_whole_block_are_never_left_out_in_silence() {
         assert_eq!(digest(&mut blk, u64::MAX, PLAN), Err(failed));
         assert_eq!(write_and_verify(&mut blk, Pattern { seed: 1 }, PLAN), Err(failed));
     }
-    // What lies in whole blocks can be had.
+    // All whole blocks can be read.
     let rig = Rig::secure(Config { blk_size: Some(4096), ..Config::sectors(8 * 100 + 3) });
     let (whole, mut blk) = (100 * 4096, rig.start());
     for bytes in [whole, whole - 1000] {
@@ -73,7 +73,7 @@ fn bytes_after_the_last_whole_block_are_never_left_out_in_silence() {
 }
 
 #[test]
-fn the_capacity_is_that_of_the_moment_when_work_begins() {
+fn a_job_uses_the_capacity_at_its_start() {
     case!("BLK-16", Work);
     for told in [true, false] {
         let rig = Rig::secure(Config::sectors(999));
@@ -138,7 +138,7 @@ fn wrong_byte_is_found_and_its_sector_named() {
 }
 
 #[test]
-fn device_that_answers_other_bytes_is_found() {
+fn wrong_bytes_of_a_device_are_found() {
     let rig = Rig::plain(Config::sectors(96));
     rig.disk().corrupt_from = Some(48);
     let mut blk = rig.start();
@@ -147,7 +147,7 @@ fn device_that_answers_other_bytes_is_found() {
 }
 
 #[test]
-fn failed_request_is_named_and_the_rest_of_the_transfer_is_over() {
+fn failed_request_is_named_and_ends_the_transfer() {
     let rig = Rig::secure(Config::sectors(999));
     let mut blk = rig.start();
     rig.disk().status = Some(1);

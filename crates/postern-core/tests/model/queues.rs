@@ -1,5 +1,5 @@
-//! A disk with several queues: each works by itself, the device ends for all at once, and what it says of its
-//! queues is not believed.
+//! A disk with several queues: each works by itself, the device ends for all at once, and its
+//! stated number of queues is checked.
 
 use core::time::Duration;
 use papr::lock::{Lock, Stuck};
@@ -35,7 +35,7 @@ fn all(Queues { first, others }: Queues<VirtioModel, Model>) -> Vec<One> {
     all
 }
 
-/// Nothing of the guest's is with the device any more.
+/// The device was reset and holds no memory of the guest.
 fn assert_nothing_left(rig: &Rig) {
     assert_eq!(rig.device.registers().status & !128, 0, "reset");
     assert_eq!(rig.machine.pieces_allocated(), 0);
@@ -69,7 +69,7 @@ fn queues_work_at_the_same_time_and_each_on_its_own_ring() {
 }
 
 #[test]
-fn one_queue_is_asked_for_as_if_there_were_no_others() {
+fn a_driver_of_one_queue_does_not_negotiate_more() {
     let rig = Rig::plain(config(4));
     let queues = all(rig.probe_queues(1).unwrap());
     assert_eq!(queues.len(), 1);
@@ -79,7 +79,7 @@ fn one_queue_is_asked_for_as_if_there_were_no_others() {
 }
 
 #[test]
-fn more_queues_than_there_is_a_use_for_are_left_alone() {
+fn queues_beyond_the_wanted_number_stay_disabled() {
     case!("MQ-01", Clamp);
     let rig = Rig::secure(Config { queues: 5, num_queues: Some(u16::MAX), ..Config::sectors(64) });
     let queues = all(rig.probe_queues(3).unwrap());
@@ -89,7 +89,7 @@ fn more_queues_than_there_is_a_use_for_are_left_alone() {
 }
 
 #[test]
-fn number_of_queues_that_is_none_is_refused() {
+fn zero_queues_are_refused() {
     case!("MQ-01", Refuse);
     for combination in Combination::ALL {
         let rig = Rig::new(combination, Config { num_queues: Some(0), ..Config::sectors(64) });
@@ -99,7 +99,7 @@ fn number_of_queues_that_is_none_is_refused() {
 }
 
 #[test]
-fn queue_that_is_not_there_is_refused_and_the_others_memory_comes_back() {
+fn a_missing_queue_refuses_the_device_and_all_memory_comes_back() {
     case!("MQ-02", Refuse);
     for combination in Combination::ALL {
         for claimed in [3, u16::MAX] {
@@ -211,7 +211,7 @@ fn queue_that_uses_up_its_part_of_the_pool_does_not_starve_another() {
 }
 
 #[test]
-fn part_of_the_pool_that_is_too_small_for_another_queue_has_none() {
+fn a_pool_too_small_for_all_queues_gets_fewer_queues() {
     let rig = Rig::secure(config(64));
     let mut queues = all(rig.probe_queues(64).unwrap());
     assert!(queues.len() > 1 && queues.len() < 64, "{}", queues.len());
@@ -268,7 +268,7 @@ fn cpus_that_share_a_queue_take_turns() {
 }
 
 #[test]
-fn shares_of_a_pattern_are_the_pattern_and_a_wrong_byte_is_found() {
+fn parts_of_a_pattern_make_the_pattern_and_a_wrong_byte_is_found() {
     let rig = Rig::plain(Config { queues: 2, num_queues: Some(2), ..Config::sectors(64) });
     let queues: Vec<_> =
         all(rig.probe_queues(2).unwrap()).into_iter().map(|queue| Lock::new("queue", queue)).collect();
@@ -287,7 +287,7 @@ fn shares_of_a_pattern_are_the_pattern_and_a_wrong_byte_is_found() {
 }
 
 #[test]
-fn queue_that_another_cpu_does_not_give_back_is_not_waited_for_without_end() {
+fn the_wait_for_a_queue_that_another_cpu_keeps_ends() {
     case!("LCK-03", Fail);
     let rig = Rig::plain(Config::sectors(64));
     let disk = Lock::new("queue", rig.start());

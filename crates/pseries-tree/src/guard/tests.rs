@@ -1,4 +1,4 @@
-//! One test an attack, and that no mutant of a real tree makes the guard, or the crate behind it, panic.
+//! One test for each attack; and no mutant of a real tree makes the guard or the `fdt` crate panic.
 
 use super::{HEADER_LEN, MAX_DEPTH, MAX_SIZE, Tree, claimed_size, copy_from, private_copy};
 use crate::error::{Block, FdtError};
@@ -158,7 +158,7 @@ fn dt_02_a_tree_with_free_space_is_copied_without_it() {
 }
 
 #[test]
-fn dt_02_a_tree_of_the_most_bytes_is_copied_whole_and_one_byte_more_is_refused_before_it_is() {
+fn dt_02_the_largest_tree_is_copied_and_a_larger_one_is_refused_before_the_copy() {
     case!("DT-02", Halt);
     let blob = |len| Builder::new().node("").prop("filler!", &std::vec![1; len]).end().blob();
     let rest = blob(4).len() - 4;
@@ -179,7 +179,7 @@ fn dt_02_a_tree_of_the_most_bytes_is_copied_whole_and_one_byte_more_is_refused_b
 }
 
 #[test]
-fn dt_07_a_header_that_changes_after_it_was_judged_is_not_the_one_that_is_used() {
+fn dt_07_a_header_that_changes_after_its_check_is_not_used() {
     case!("DT-07", Ignore);
     let mut reads = 0;
     let copy = copy_from(|at, out: &mut [u8]| {
@@ -256,7 +256,7 @@ fn nops_are_refused_by_name() {
 }
 
 #[test]
-fn node_names_are_names() {
+fn malformed_node_names_are_refused() {
     for name in ["", "a/b", &"n".repeat(256)] {
         let blob = Builder::new().node("").node(name).end().end().blob();
         assert!(matches!(error(&blob), FdtError::Name { .. }), "{name}");

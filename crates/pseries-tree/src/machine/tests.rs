@@ -1,4 +1,4 @@
-//! Real trees, and trees that lie.
+//! Real trees, and hostile trees.
 
 use super::{Machine, MachineError};
 use crate::guard::Tree;

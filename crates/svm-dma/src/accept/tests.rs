@@ -1,4 +1,4 @@
-//! Memory with holes, and ultravisors that say what they did not do.
+//! Memory with holes, and ultravisors that report success for calls without effect.
 
 use super::{AcceptError, BATCH, PUBLIC, Proof, Unproved, accept};
 use crate::share::ShareError;
@@ -14,7 +14,7 @@ use std::vec::Vec;
 
 const FRAME: u64 = FRAME_SIZE as u64;
 
-/// What the ultravisor leaves out.
+/// The ultravisor's faults.
 #[derive(Clone, Copy, Debug, Default)]
 struct Faults {
     /// Shares nothing and answers success.
@@ -107,7 +107,7 @@ fn prove(vm: &Vm, memory: &Run) -> Result<Proof, AcceptError> {
     accept(vm, vm, memory)
 }
 
-fn lying(faults: Faults) -> (Vm, AcceptError) {
+fn error_with(faults: Faults) -> (Vm, AcceptError) {
     let vm = Vm { faults: Cell::new(faults), ..Vm::default() };
     let error = prove(&vm, &run(&vm, 8, 4)).unwrap_err();
     (vm, error)
@@ -134,18 +134,18 @@ fn a_long_run_is_proved_in_batches_that_follow_each_other() {
 }
 
 #[test]
-fn mem_07_a_share_that_is_answered_and_not_made_is_no_proof() {
+fn mem_07_a_share_without_effect_is_no_proof() {
     case!("MEM-07", Quarantine);
     for r3 in [None, Some(0), Some(0xf130)] {
-        let (_, error) = lying(Faults { share: true, r3, ..Faults::default() });
+        let (_, error) = error_with(Faults { share: true, r3, ..Faults::default() });
         assert_eq!(error, AcceptError::Share(ShareError::PatternIntact(Gfn(8))));
     }
 }
 
 #[test]
-fn mem_08_frames_that_are_not_taken_back_are_found_out() {
+fn mem_08_an_unshare_without_effect_is_found() {
     case!("MEM-08", Quarantine);
-    let (vm, error) = lying(Faults { unshare: true, ..Faults::default() });
+    let (vm, error) = error_with(Faults { unshare: true, ..Faults::default() });
     assert_eq!(error, AcceptError::Unshare(ShareError::PatternIntact(Gfn(8))));
     assert!(vm.shared.borrow().contains(&8));
     assert_eq!(std::format!("{error}"), "frame 0x8 may still be shared: UV_UNSHARE_PAGE changed nothing");
@@ -154,20 +154,20 @@ fn mem_08_frames_that_are_not_taken_back_are_found_out() {
 #[test]
 fn mem_07_a_frame_that_is_not_zeroed_is_no_proof() {
     case!("MEM-07", Quarantine);
-    let (_, error) = lying(Faults { zero: true, ..Faults::default() });
+    let (_, error) = error_with(Faults { zero: true, ..Faults::default() });
     assert_eq!(error, AcceptError::Share(ShareError::PatternIntact(Gfn(8))));
 }
 
 #[test]
 fn a_refusal_is_named_and_another_run_is_tried_unless_there_is_no_ultravisor() {
-    let refused = |r3| lying(Faults { r3: Some(r3), ..Faults::default() }).1;
+    let refused = |r3| error_with(Faults { r3: Some(r3), ..Faults::default() }).1;
     assert_eq!(refused(-55), AcceptError::Share(ShareError::Refused(UvStatus::BadArgument(2))));
     assert!(refused(-55).another_run_may_do());
     assert!(!refused(-2).another_run_may_do() && !refused(-11).another_run_may_do());
 }
 
 #[test]
-fn what_is_no_run_of_frames_costs_no_call() {
+fn a_range_that_is_not_whole_frames_costs_no_call() {
     let vm = Vm::default();
     for (start, len) in [(1, FRAME), (0, 0), (FRAME, FRAME + 1)] {
         prove(&vm, &Run(&vm, GpaRange::new(Gpa(start), len).unwrap())).unwrap_err();
@@ -176,7 +176,7 @@ fn what_is_no_run_of_frames_costs_no_call() {
 }
 
 proptest! {
-    /// A heap that takes run after run: what was proved is the VM's, whatever the holes and whoever faults.
+    /// Proves run after run: each proved run is the VM's, whatever the holes and the ultravisor's faults.
     #[test]
     fn mem_07_no_frame_outside_the_slots_is_ever_proved_and_only_public_words_get_there(
         holes in proptest::collection::btree_set(0..400_u64, 0..12),

@@ -74,13 +74,13 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_wraps_is_not_there() {
+    fn a_size_that_wraps_is_refused() {
         assert_eq!(take(&mut frames(&[(1, 4)]), u64::MAX, u64::MAX), None);
     }
 
     proptest! {
         #[test]
-        fn what_is_taken_was_free_and_is_never_given_twice(
+        fn taken_frames_were_free_and_are_never_given_twice(
             stretches in proptest::collection::vec((1u64..50, 1u64..80), 1..6),
             wishes in proptest::collection::vec((1u64..60, 0u64..90), 1..20),
         ) {

@@ -31,7 +31,7 @@ fn an_allocation_takes_as_many_steps_in_a_full_pool_as_in_an_empty_one() {
 }
 
 #[test]
-fn exhaustion_says_who_wanted_how_much_and_how_much_is_free() {
+fn the_exhaustion_error_names_the_device_its_request_and_the_free_bytes() {
     case!("UV-13", Fail);
     let mut pool = Pool::new(4);
     let account = pool.register(DeviceId::from_routing(0, 0x10), 4);
@@ -145,7 +145,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the pool must know, kept in the plainest way: who has which bytes, and whether in quarantine.
+/// A simple reference: size, owner and quarantine of each slot.
 #[derive(Default)]
 struct Reference {
     taken: BTreeMap<usize, (usize, usize, bool)>,

@@ -50,7 +50,7 @@ fn pool_is_zero(model: &Model) -> bool {
 }
 
 #[test]
-fn what_the_device_reads_and_writes_is_what_the_driver_sees_in_all_four_combinations() {
+fn driver_and_device_see_the_same_bytes_in_all_four_combinations() {
     for combination in Combination::ALL {
         for dynamic in [false, true] {
             let model = combination.model();
@@ -224,7 +224,7 @@ fn the_pool_is_shared_once_and_never_taken_back() {
 }
 
 #[test]
-fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
+fn finish_copies_back_the_written_bytes_and_clears_the_slots() {
     case!("UV-15", Clamp);
     for combination in Combination::ALL {
         for len in [1, 513, 4096, FRAME_SIZE, 2 * FRAME_SIZE + 100] {
@@ -238,7 +238,7 @@ fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
                 let mapping = place.unwrap();
                 device_writes(&device, &mapping, &bytes(len));
                 let buffer = dma.finished(mapping, written);
-                // In place the device has written what it has written.
+                // In place, all bytes that the device wrote are in the buffer.
                 let brought = if combination.secure { written.min(len) } else { len };
                 assert_eq!(buffer[..brought], bytes(len)[..brought], "{combination:?}, {written} of {len}");
                 assert!(
@@ -261,7 +261,7 @@ fn finishing_brings_back_what_was_written_and_clears_all_that_was_lent() {
 }
 
 #[test]
-fn exhaustion_is_an_error_and_what_is_released_serves_again() {
+fn exhaustion_is_an_error_and_released_slots_are_used_again() {
     case!("UV-13", Fail);
     let (_, dma, _) = secure();
     let all = dma.map_to_device(vec![1; POOL_BYTES]).unwrap();
@@ -278,7 +278,7 @@ fn exhaustion_is_an_error_and_what_is_released_serves_again() {
 }
 
 #[test]
-fn noise_over_the_whole_pool_changes_no_decision() {
+fn noise_over_the_whole_pool_does_not_change_the_allocator() {
     let model = Model::new(true);
     let system = model.dma_system(1);
     let dma = system.device(DeviceId::from_routing(0, 8), false, None).unwrap();

@@ -56,7 +56,7 @@ fn take(map: &mut MemoryMap, kind: Kind, len: u64) -> Result<GpaRange, MapError>
 }
 
 #[test]
-fn a_tree_is_read_in_its_room_or_outside_the_image_and_nowhere_else() {
+fn a_tree_must_lie_in_its_buffer_or_outside_the_image() {
     let at = |start, len| Own { tree: range(start, len), ..own() };
     let (image, room) = (own().image, own().tree_buffer);
     for apart in [at(room.start.0, room.len), at(room.start.0, 64), at(image.end().0, 64), own()] {
@@ -99,7 +99,7 @@ fn small_pieces_fit_below_the_image_but_never_over_the_vectors() {
 }
 
 #[test]
-fn what_is_left_is_all_memory_but_what_is_used() {
+fn the_rest_is_all_unused_memory() {
     for blob in [POWER9_1G_NUMA, POWER9_64G, POWER9_256M, POWER9_512M_INITRD, POWER10_4G_SMP2] {
         let machine = machine(blob);
         let mut map = memory_map(&machine, &Own { image: SMALL, ..own() }, false).unwrap();
@@ -120,13 +120,14 @@ fn what_is_left_is_all_memory_but_what_is_used() {
 }
 
 #[test]
-fn every_real_machine_has_a_map_in_either_mode() {
+fn every_real_machine_has_a_map() {
     for blob in REAL {
         let machine = machine(blob);
-        // The boot stage's note names its image of that day.
+        // The boot stage reserved the image that read the tree.
         let notes =
             machine.reserved.iter().find(|range| range.start == own().image.start && range.len > FRAME);
         let own = Own { image: notes.copied().unwrap_or(SMALL), ..own() };
+        // A secure guest refuses a reservation inside its image, such as that of an image of 4 bytes.
         let secure = !machine.reserved.contains(&range(0x40_0000, 4));
         for secure in [false, secure] {
             let mut map = memory_map(&machine, &own, secure).unwrap();
@@ -137,7 +138,7 @@ fn every_real_machine_has_a_map_in_either_mode() {
 }
 
 #[test]
-fn mem_01_of_the_ultravisors_frames_none_may_lie_over_the_image() {
+fn mem_01_no_frame_of_the_ultravisor_may_lie_over_the_image() {
     case!("MEM-01", Halt);
     // RTAS, thread state and ESM blob, as the published source sizes them, over the image's first frame,
     // its middle and its stacks.
@@ -237,7 +238,7 @@ fn mem_04_a_reservation_in_a_window_is_refused() {
 }
 
 #[test]
-fn what_others_describe_may_overlap_each_other() {
+fn reservations_rtas_and_initrd_may_overlap_each_other() {
     // SLOF's and VOF's trees reserve RTAS and initrd.
     for blob in [SLOF_512M_MARKER, VOF_512M] {
         let machine = machine(blob);
@@ -299,7 +300,7 @@ fn dt_17_a_reservation_over_the_pool_moves_it_and_one_over_everything_stops_the_
 }
 
 #[test]
-fn sizes_that_cannot_be_are_refused() {
+fn impossible_sizes_are_refused() {
     case!("UV-09", Refuse);
     for len in [0, u64::MAX, u64::MAX - 0xffff] {
         let error = take(&mut map(&machine(POWER9_256M)), Kind::Pool, len).unwrap_err();
@@ -319,7 +320,7 @@ fn a_tree_that_reserves_the_end_of_memory_by_wrapping_leaves_the_rest() {
 }
 
 #[test]
-fn what_is_quarantined_is_neither_taken_again_nor_mapped() {
+fn a_quarantined_range_is_neither_taken_again_nor_mapped() {
     let mut map = map(&machine(POWER9_256M));
     let first = take(&mut map, Kind::Pool, POOL).unwrap();
     map.quarantine(first);
@@ -338,7 +339,7 @@ fn an_overlap_is_named_with_both_ranges() {
 }
 
 #[test]
-fn ranges_are_rounded_out_to_frames_as_long_division_says() {
+fn ranges_are_rounded_out_to_whole_frames() {
     for start in (0..0x3_0000).step_by(0x1fff).chain([0, 0xffff, 0x1_0000]) {
         for len in [1, 2, 0xfffe, 0xffff, 0x1_0000, 0x1_0001, 0x2_0001] {
             let frames = (start / FRAME)..=((start + len - 1) / FRAME);

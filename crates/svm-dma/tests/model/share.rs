@@ -1,4 +1,4 @@
-//! Sharing against ultravisors that fail, lie and stall.
+//! Sharing against ultravisors that fail, report success without effect, or stay busy.
 
 use papr::addr::{FRAME_SIZE, Gfn, Gpa, GpaRange};
 use papr::clock::Clock;
@@ -19,7 +19,7 @@ fn gfn(index: u64) -> u64 {
     (POOL_BASE.0 >> 16) + index
 }
 
-/// What share_pool made of an ultravisor that always answers `r3` and does nothing.
+/// The error of `share_pool` with an ultravisor that does nothing and returns `r3`, and the number of calls.
 fn error_of(r3: i64) -> (ShareError, usize) {
     let model = Model::new(true);
     model.on_ultracall(move |_, _| Some(r3));
@@ -131,7 +131,7 @@ fn a_clock_that_stands_still_does_not_make_the_retries_endless() {
 }
 
 #[test]
-fn a_share_that_silently_does_not_happen_is_noticed_and_the_range_quarantined() {
+fn a_share_without_effect_is_found_and_the_range_quarantined() {
     case!("UV-16", Quarantine);
     for r3 in [0, OPCODE] {
         assert_eq!(error_of(r3), (ShareError::PatternIntact(Gfn(gfn(0))), 1));
@@ -181,7 +181,7 @@ fn one_byte_that_was_not_zeroed_is_found_wherever_it_is() {
             });
             let failure = model.try_share(&model, 2).unwrap_err();
             assert_eq!(failure.error, ShareError::NotZeroed(Gfn(gfn(1)), place), "{value:#x}");
-            // The answer holds the model, and the model the answer: 32-bit machines have no room for so many.
+            // Ends the cycle of references between model and hook: 32-bit machines have no room for so many models.
             model.on_ultracall(|_, _| None);
         }
     }
@@ -252,7 +252,7 @@ fn a_range_that_cannot_be_shared_costs_no_call_and_stays_untouched() {
 }
 
 #[test]
-fn memory_that_is_not_the_frames_that_were_given_away_is_not_shared() {
+fn memory_other_than_the_given_frames_is_not_shared() {
     let model = Model::new(true);
     let (frame, len) = (FRAME_SIZE as u64, FRAMES * FRAME_SIZE);
     for start in [POOL_BASE.0 - frame, POOL_BASE.0 + frame] {

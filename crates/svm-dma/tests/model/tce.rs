@@ -91,7 +91,7 @@ fn bus_address_zero_is_never_given_to_a_device() {
 }
 
 #[test]
-fn a_window_that_wraps_has_no_whole_page_or_would_take_for_ever_to_clear_is_malformed() {
+fn a_window_that_wraps_has_no_whole_page_or_is_too_large_to_clear_is_malformed() {
     for (base, size) in [
         (0, 0),
         (0, 4095),
@@ -107,7 +107,7 @@ fn a_window_that_wraps_has_no_whole_page_or_would_take_for_ever_to_clear_is_malf
     assert!(DmaWindow::new(1, 0, 4096).is_ok());
 }
 
-/// The hypervisor says that it has cleared entries, and has not.
+/// The hypervisor reports that it cleared entries, and does not clear them.
 fn stuff_does_nothing(model: &Model) {
     model.on_hcall(|call, _| if call == Hcall::StuffTce { status(0) } else { None });
 }

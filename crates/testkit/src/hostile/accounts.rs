@@ -9,9 +9,9 @@ use core::time::Duration;
 use svm_dma::dma::{Dma, DmaSystem};
 use svm_dma::pool::DeviceStatistics;
 
-/// Longer than a life may take without what its bytes take: some resets of half a second each.
+/// Longest time of a life besides the time for its bytes: some resets of half a second each.
 const RESETS: Duration = Duration::from_secs(5);
-/// Longer than what one byte makes a driver do.
+/// Longest time that one byte costs a driver.
 const TURN: Duration = Duration::from_millis(1);
 
 /// From now on, a wait that goes on for longer than a life of so many bytes is a panic.
@@ -25,8 +25,8 @@ pub fn assert_given_back(machine: &Model, system: &DmaSystem<Model>, device: &Vi
     assert_no_leak(machine);
     if let Some(pool) = system.pool_statistics() {
         assert_eq!(pool.mistakes, 0, "{pool:?}");
-        let lying = device.registers().faults.no_reset || device.registers().status != 0;
-        assert!(lying || (pool.slots_in_use, pool.bytes_quarantined) == (0, 0), "{pool:?}");
+        let hidden = device.registers().faults.no_reset || device.registers().status != 0;
+        assert!(hidden || (pool.slots_in_use, pool.bytes_quarantined) == (0, 0), "{pool:?}");
     }
 }
 
@@ -45,7 +45,7 @@ fn assert_no_leak(machine: &Model) {
     }
 }
 
-/// A device that was not reset may still write to what it held: whatever else is lent, it is none of that.
+/// A device that was not reset may still write to the memory that it held: none of it is lent again.
 pub fn assert_kept_from_use(dma: &Dma<Model>, sides: &[DeviceSide]) {
     if !dma.bounced() {
         return;

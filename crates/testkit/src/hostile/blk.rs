@@ -103,7 +103,7 @@ fn live(
     let mut side = DeviceSide::new(machine, device, 0);
     let mut waiting = Waiting::new();
     device.registers().faults.no_reset |= script.one_in(4);
-    // How often it lies: some never do.
+    // How often it violates the protocol: some never do.
     let temper = script.below(4);
     let most = MOST_REQUESTS.min(usize::from(driver.queue_size()) / 2);
     while !script.is_over() {
@@ -189,8 +189,7 @@ fn submit(
     }
 }
 
-/// Where a sector begins. It may be any: noise changes what was asked for, and so does a disk that claims to be
-/// larger than any.
+/// Byte offset of a sector, which may be any number: noise changes requests, and a disk may state any capacity.
 fn byte_of(sector: u64) -> u64 {
     sector.wrapping_mul(512)
 }

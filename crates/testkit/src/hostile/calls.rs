@@ -1,4 +1,4 @@
-//! A hypervisor, an ultravisor and a firmware that answer anything.
+//! A hypervisor, an ultravisor and a firmware with arbitrary answers.
 
 use super::script::Script;
 use crate::model::{Model, POOL_BASE};
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use svm_dma::dma::{DeviceId, DmaSystem};
 use svm_dma::tce::{Ddw, DmaWindow, PhbWindow};
 
-/// Bytes that several calls are answered from.
+/// Bytes for the answers to several calls.
 #[derive(Clone)]
 struct Answers(Arc<Mutex<Vec<u8>>>);
 
@@ -104,7 +104,7 @@ fn pool(machine: &Model) {
     match machine.try_share(machine, 2) {
         Ok(pool) => {
             assert_eq!(pool.range(), range);
-            assert_eq!(machine.shared_frames(), [0x80, 0x81], "believed without being shared");
+            assert_eq!(machine.shared_frames(), [0x80, 0x81], "the pool counts as shared, and is not");
         }
         Err(failure) => {
             let doubt = failure.quarantined.map(|quarantined| quarantined.range());

@@ -16,9 +16,9 @@ const POOL_FRAMES: usize = 8;
 pub const POOL_BYTES: usize = POOL_FRAMES << 16;
 /// How long a driver here waits for a device.
 pub const TIMEOUT: Duration = Duration::from_micros(200);
-/// What a driver's private buffers are full of: nothing of it may ever be in the pool.
+/// Content of a driver's private buffers, which must never be in the pool.
 pub const PRIVATE: [u8; 8] = *b"PRIVATE!";
-/// What is written to devices: nothing of it may come back, as no device here sends it.
+/// Content of writes to devices, which must not come back: no device here sends it.
 pub const WRITTEN: [u8; 8] = *b"WRITTEN!";
 
 /// All DMA of a machine with one device.
@@ -35,7 +35,7 @@ pub fn dma_system(machine: &Model, secure: bool) -> DmaSystem<Model> {
     }
 }
 
-/// Faults that every virtio device can tell in its registers.
+/// Faults that every virtio device can show in its registers.
 pub fn break_registers(device: &VirtioModel, script: &mut Script<'_>) {
     let mut registers = device.registers();
     match script.below(10) {
@@ -85,12 +85,12 @@ pub struct DeviceSide {
     pub held: Vec<Held>,
     /// Every buffer that the device was ever lent to write.
     lent: Vec<Buffer>,
-    /// Heads that were said to be done while no chain had them: the next chain with such a head may be taken for
-    /// done before the device is.
+    /// Heads that used entries named while no chain had them: the driver may take the next chain with such a head for
+    /// done too early.
     foretold: Vec<u16>,
-    /// The used index, or what it uncovers, was made up: entries of before may be believed again.
+    /// The used index or an entry below it was forged: the driver may accept old entries again.
     stale: bool,
-    /// Whether the device has only told the truth.
+    /// Whether the device has kept to the protocol so far.
     pub honest: bool,
     /// The guest is secure: its buffers are copied.
     pub secure: bool,
@@ -122,8 +122,8 @@ impl DeviceSide {
         (queue.descriptors > 0 && registers.status != 0).then(|| queue.clone())
     }
 
-    /// Before the driver acts: puts the available index right, which noise may have changed, so that
-    /// [`Self::note`] sees what the driver makes of it.
+    /// Restores the available index, which noise may have changed, before the driver acts, so that [`Self::note`] sees
+    /// the driver's change.
     pub fn repair(&self) {
         if let Some(queue) = self.queue() {
             let _ = queue.bus.write16(queue.available + 2, self.noted);
@@ -172,14 +172,14 @@ impl DeviceSide {
         self.noted = self.noted.wrapping_add(1);
     }
 
-    /// Whether the device has said of a chain that it had not got yet that it is done.
+    /// Whether the device completed a chain before the driver made it available.
     fn is_foretold(&self, queue: &DeviceQueue, head: u16) -> bool {
         let entry = |slot| queue.bus.read16(queue.used + 4 + 8 * u64::from(slot)).ok();
         self.foretold.contains(&head) || self.stale && (0..queue.size).any(|slot| entry(slot) == Some(head))
     }
 
-    /// The device can reach all of the buffer, there is nothing in it, and it is none that the device may still
-    /// use for something else.
+    /// Checks that the device can reach the whole buffer, that it is cleared, and that it is apart from all buffers
+    /// that the device may still use.
     fn check(&self, queue: &DeviceQueue, buffer: &Buffer) {
         let len = buffer.len as usize;
         let reached = match buffer.device_writes && !self.secure {
@@ -192,7 +192,7 @@ impl DeviceSide {
         if buffer.device_writes && self.honest && len > 1 {
             assert!(content.iter().all(|byte| *byte == 0), "{buffer:x?} was not cleared");
         }
-        // A host may write to what is free; what another request left is never there.
+        // The host may write to free memory, but data of another request is never there.
         if buffer.device_writes {
             assert!(!contains(&content, PRIVATE) && !contains(&content, WRITTEN), "{buffer:x?} has old data");
         }
@@ -208,7 +208,7 @@ impl DeviceSide {
         }
     }
 
-    /// Tells the driver something about a chain: true or not.
+    /// Completes a chain, correctly or not.
     pub fn complete(&mut self, id: u32, written: u32) {
         let Some(queue) = self.queue() else { return };
         let entry = queue.used + 4 + 8 * u64::from(self.used % queue.size);
@@ -227,7 +227,7 @@ impl DeviceSide {
         }
     }
 
-    /// Completes a chain in truth. True as long as the driver has no reason to doubt it.
+    /// Completes a chain correctly. Returns whether the driver has no reason to doubt it.
     pub fn complete_honestly(&mut self, chain: &Chain, written: u32) {
         self.complete(chain.head.into(), written);
         self.held.retain(|held| held.chain.head != chain.head);
@@ -256,7 +256,7 @@ impl DeviceSide {
         self.queue().and_then(|queue| queue.bus.read(bus, len as usize).ok()).unwrap_or_default()
     }
 
-    /// One lie.
+    /// Commits one violation.
     pub fn violate(&mut self, script: &mut Script<'_>) {
         self.honest = false;
         let Some(queue) = self.queue() else { return };
@@ -309,7 +309,7 @@ impl DeviceSide {
         }
     }
 
-    /// Overwrites all of the pool; an ordinary guest has none, there only the used ring goes.
+    /// Overwrites all of the pool; in an ordinary guest, which has none, only the used ring.
     pub fn noise(&mut self) {
         self.honest = false;
         if !self.secure {

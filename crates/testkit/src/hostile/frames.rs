@@ -1,4 +1,4 @@
-//! A wire that carries anything to the stack.
+//! A wire with arbitrary frames for the stack.
 
 use super::script::Script;
 use crate::frames::fill_checksums;
@@ -87,7 +87,7 @@ pub fn frames(bytes: &[u8]) {
     }
 }
 
-/// Makes lengths and checksums right, so that what is inside is looked at.
+/// Corrects lengths and checksums, so that the content is parsed.
 fn repair(frame: &mut [u8]) {
     if frame.len() < 34 || frame[12..14] != [8, 0] {
         return;

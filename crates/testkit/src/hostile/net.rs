@@ -93,7 +93,7 @@ fn live(
     for side in &mut sides {
         side.note();
     }
-    // How often it lies: some never do.
+    // How often it violates the protocol: some never do.
     let temper = script.below(4);
     while !script.is_over() {
         if temper > 1 && script.one_in(128) {
@@ -175,7 +175,7 @@ fn deliver(side: &mut DeviceSide, script: &mut Script<'_>) -> Option<Vec<u8>> {
     let room: usize = chain.buffers.iter().map(|buffer| buffer.len as usize).sum();
     let len = (usize::from(script.u16()) % 1600).min(room.saturating_sub(HEADER));
     let frame = arriving(len, script.byte());
-    // Any header: nothing in it was agreed on, so that nothing in it counts.
+    // An arbitrary header: no offload was negotiated, so that its fields have no effect.
     let mut bytes = [&[0; HEADER][..], &frame].concat();
     for (byte, from) in bytes.iter_mut().take(HEADER).zip(script.take(HEADER)) {
         *byte = *from;
@@ -211,7 +211,7 @@ fn receive(driver: &mut Driver, side: &DeviceSide, delivered: &[Vec<u8>]) {
     driver.recycle(frame);
 }
 
-/// Whatever is with the device, the driver gives up waiting for it.
+/// The driver gives up waiting, whatever the device holds.
 fn end(machine: &Model, driver: &mut Driver, sides: &mut [DeviceSide; 2]) {
     for _ in 0..100_000 {
         let held = sides[1].held.len();

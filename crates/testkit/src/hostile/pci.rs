@@ -1,4 +1,4 @@
-//! Config space that says anything.
+//! Config space with arbitrary content.
 
 use super::script::Script;
 use crate::unchecked::windows;

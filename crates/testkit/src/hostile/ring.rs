@@ -11,13 +11,13 @@ use virtio_pci::virtio::ring::{Descriptor, Layout, QueueError, Ring};
 /// Drives one ring. See [`crate::hostile`].
 pub fn ring(bytes: &[u8]) {
     let mut script = Script::new(bytes);
-    let shape = script.below(12);
-    let size = 1u16 << (shape % 6);
+    let choice = script.below(12);
+    let size = 1u16 << (choice % 6);
     let layout = Layout::new(size).unwrap();
     let machine = Model::new(false);
     let memory = machine.allocate(layout.total).unwrap();
     let mut ring = Ring::new(memory.clone(), size).unwrap();
-    if shape >= 6 {
+    if choice >= 6 {
         ring.signal_by_index();
     }
     // By head: descriptors, bytes that may be written, and whether the device was told.
@@ -53,7 +53,7 @@ pub fn ring(bytes: &[u8]) {
                     assert!(told && used.written <= writable);
                 }
                 Ok(None) => {}
-                Err(lie) => assert_eq!(ring.broken(), Some(lie)),
+                Err(violation) => assert_eq!(ring.broken(), Some(violation)),
             },
             _ => {
                 let at = usize::from(script.u16()) % layout.total;
@@ -85,7 +85,7 @@ fn stage<M: DeviceMemory>(
     match ring.stage(&chain) {
         Ok(head) => assert_eq!(mine.insert(head, (count, writable, false)), None),
         Err(QueueError::Full { .. }) => assert!(count > ring.free()),
-        Err(QueueError::Broken(lie)) => assert_eq!(ring.broken(), Some(lie)),
+        Err(QueueError::Broken(violation)) => assert_eq!(ring.broken(), Some(violation)),
         Err(other) => panic!("{other}"),
     }
 }

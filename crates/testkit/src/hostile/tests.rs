@@ -84,8 +84,8 @@ fn no_device_breaks_a_rule_in_a_long_life() {
     }
 }
 
-/// Lives of any bytes, but for the first two, which make the guest secure and the device's part of the pool large: what
-/// is asserted fails for a driver that does wrong in at least one of them.
+/// Lives of arbitrary bytes, except the first two, which make the guest secure and the device's part of the pool large.
+/// A faulty driver fails an assertion in at least one of them.
 fn lives(life: impl Fn(&[u8])) {
     let secure = Combination::ALL.iter().position(|combination| combination.secure).unwrap() as u8;
     for seed in 0..64 {
@@ -95,7 +95,7 @@ fn lives(life: impl Fn(&[u8])) {
     }
 }
 
-/// What a driver does that forgets what it has lent.
+/// A driver's fault: it forgets what it has lent.
 fn lose_slots(dma: &Dma<Model>) {
     for _ in 0..8 {
         drop(dma.map_from_device(alloc::vec![0; 64]));

@@ -48,7 +48,7 @@ impl Model {
         ModelMemory::new(self.clone(), POOL_BASE, frames.saturating_mul(FRAME_SIZE))
     }
 
-    /// What becomes of a pool of `frames` frames at that place.
+    /// Shares a pool of `frames` frames at that place.
     ///
     /// # Errors
     /// As [`share_pool`].
@@ -209,8 +209,8 @@ unsafe impl Platform for Model {
 }
 
 impl State {
-    /// Where the buffer was last shown. Later entries are newer: whatever an older one says of the same bytes
-    /// is of a buffer that is gone.
+    /// Where the buffer was last shown. Later entries are newer: an older entry for the same bytes belongs to a
+    /// buffer that was freed.
     fn placed(&self, address: usize, len: usize) -> Option<u64> {
         let inside = |shown: &&InPlace| {
             address >= shown.address && address.saturating_add(len) <= shown.address.saturating_add(shown.len)
@@ -227,7 +227,7 @@ impl State {
             self.in_place.push(shown);
             return gpa;
         }
-        // What an entry says of any of these bytes is of a buffer that is gone.
+        // Entries for any of these bytes belong to buffers that were freed.
         self.in_place.retain(|old| {
             old.address.saturating_add(old.len) <= address || address.saturating_add(len) <= old.address
         });

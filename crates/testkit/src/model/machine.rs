@@ -75,7 +75,7 @@ pub struct State {
     pub watched: (u64, u32),
 }
 
-/// Kept apart from the state, so that a hook may look at the machine.
+/// Kept apart from the state, so that a hook may use the machine.
 #[derive(Default)]
 pub struct Hooks {
     pub hcall: Option<HcallHook>,
@@ -260,7 +260,7 @@ impl Model {
         self.lock().allocated.len()
     }
 
-    /// Reads memory as nobody but the test can.
+    /// Reads any memory, for the test.
     #[must_use]
     pub fn peek(&self, at: Gpa, len: usize) -> Vec<u8> {
         let from = usize::try_from(at.0).unwrap_or(usize::MAX);
@@ -268,7 +268,7 @@ impl Model {
         state.ram.get(from..from.saturating_add(len)).map(<[u8]>::to_vec).unwrap_or_default()
     }
 
-    /// Writes memory as the host can where it is shared; the test decides.
+    /// Writes any memory, for the test: the host could write to shared memory only.
     pub fn poke(&self, at: Gpa, data: &[u8]) {
         let from = usize::try_from(at.0).unwrap_or(usize::MAX);
         let mut state = self.lock();
@@ -294,7 +294,7 @@ impl State {
         }
         let over = self.now > self.last_moment;
         if over {
-            // Said once: a driver that goes away because of it waits for its device's reset.
+            // Fails only once: a driver that is dropped because of the panic waits for its device's reset.
             self.last_moment = u64::MAX;
         }
         assert!(!over, "a wait without end");

@@ -16,7 +16,7 @@ pub struct ModelMemory {
     allocation: Option<Arc<Allocation>>,
 }
 
-/// Memory of the machine that nobody else is given until the last handle goes.
+/// Memory of the machine that is not given out again until the last handle is dropped.
 #[derive(Debug)]
 struct Allocation {
     model: Model,

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn slow_device_is_not_looked_for_any_longer() {
+    fn a_slow_device_is_no_longer_polled() {
         let mut halt_poll = HaltPoll::new(&Sleeper(50));
         assert_eq!(halt_poll.limit(), 200);
         for _ in 0..8 {
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn fast_device_is_looked_for_again_after_a_slow_answer() {
+    fn a_fast_device_is_polled_again_after_a_slow_answer() {
         let mut halt_poll = HaltPoll::new(&Sleeper(50));
         for _ in 0..8 {
             wait(&mut halt_poll, 5_000);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn polled_device_is_looked_at_less_and_less_often_but_a_thousand_times_a_second() {
+    fn polling_becomes_less_frequent_down_to_a_thousand_times_a_second() {
         let clock = Sleeper(50);
         let halt_poll = HaltPoll::new(&clock);
         let interval = |waited| halt_poll.polled_interval(&clock, waited);

@@ -172,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn firmware_that_grants_none_or_refuses_is_believed() {
+    fn a_refusal_or_zero_granted_messages_are_an_error() {
         assert_eq!(Firmware::new(Ok(0), 0x1300, 1).grant(), Err(MsiError::None));
         let refused = Err(RtasError::Parameter);
         assert_eq!(Firmware::new(refused, 0, 0).grant(), Err(MsiError::Rtas(RtasError::Parameter)));
     }
 
     #[test]
-    fn impossible_source_is_refused_and_the_message_given_back() {
+    fn an_impossible_source_is_refused_and_the_message_released() {
         for source in [0, 1, 2, 0x0100_0000, u32::MAX] {
             let firmware = Firmware::new(Ok(1), source, 1);
             assert_eq!(firmware.grant(), Err(MsiError::Source(source)));

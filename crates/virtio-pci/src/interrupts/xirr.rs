@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn source_is_24_bits_whatever_stands_above() {
+    fn the_source_is_the_low_24_bits() {
         assert_eq!(Xirr::new(0xdead_beef_0500_1300).arrival(), Arrival::Source(0x1300));
     }
 

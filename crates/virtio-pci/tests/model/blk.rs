@@ -1,4 +1,4 @@
-//! The driver against a device in memory: in every combination, with every lie.
+//! The driver against a device in memory: in every combination, with every violation.
 
 mod honest;
 mod interrupts;

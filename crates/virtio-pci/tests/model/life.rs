@@ -1,4 +1,4 @@
-//! What becomes of the memory of a device that fails while it is brought up, does not confirm its reset, or begins anew.
+//! The memory of a device that fails during bring-up, does not confirm its reset, or is restarted.
 
 use core::time::Duration;
 use postern_cases::case;
@@ -13,7 +13,7 @@ use virtio_pci::virtio::transport::Transport;
 
 const NORMAL: Combination = Combination { secure: false, access_platform: false };
 
-/// A disk that says that it has three queues, and has two.
+/// A disk that states three queues, and has two.
 fn rig() -> Rig {
     Rig::plain(Config { queues: 2, num_queues: Some(3), ..Config::sectors(64) })
 }
@@ -27,7 +27,7 @@ fn disk_that_fails_half_way_is_reset_and_its_memory_is_free_again() {
 }
 
 #[test]
-fn disk_that_fails_half_way_and_is_not_seen_to_be_reset_keeps_its_memory() {
+fn a_disk_that_fails_half_way_without_a_confirmed_reset_keeps_its_memory() {
     case!("RNG-20", Quarantine);
     let rig = rig();
     assert!(rig.probe_with(3, || rig.device.registers().faults.no_reset = true).is_err());
@@ -35,7 +35,7 @@ fn disk_that_fails_half_way_and_is_not_seen_to_be_reset_keeps_its_memory() {
 }
 
 #[test]
-fn disk_that_begins_anew_has_its_timeout_and_no_more_memory_than_before() {
+fn a_restarted_disk_keeps_its_timeout_and_takes_no_more_memory() {
     let rig = Rig::plain(Config::sectors(64));
     let mut blk = rig.start();
     blk.set_timeout(Duration::from_millis(123));
@@ -47,7 +47,7 @@ fn disk_that_begins_anew_has_its_timeout_and_no_more_memory_than_before() {
 }
 
 #[test]
-fn disk_that_is_not_seen_to_be_reset_does_not_begin_anew_until_it_is() {
+fn a_disk_does_not_restart_until_its_reset_is_confirmed() {
     case!("RNG-20", Quarantine);
     let rig = Rig::plain(Config::sectors(64));
     let mut blk = rig.start();
@@ -61,7 +61,7 @@ fn disk_that_is_not_seen_to_be_reset_does_not_begin_anew_until_it_is() {
 }
 
 #[test]
-fn disk_that_lied_does_not_begin_anew() {
+fn a_disk_that_timed_out_does_not_restart() {
     let rig = Rig::plain(Config::sectors(64));
     let mut blk = rig.start();
     blk.break_device(BreakReason::Timeout);
@@ -69,7 +69,7 @@ fn disk_that_lied_does_not_begin_anew() {
 }
 
 #[test]
-fn disk_with_completions_that_nobody_polled_does_not_begin_anew() {
+fn a_disk_with_unpolled_completions_does_not_restart() {
     let rig = Rig::plain(Config::sectors(64));
     let mut blk = rig.start();
     blk.submit_flush().unwrap();
@@ -92,7 +92,7 @@ fn card_that_fails_half_way_is_reset_and_its_memory_is_free_again() {
 }
 
 #[test]
-fn card_that_fails_half_way_and_is_not_seen_to_be_reset_keeps_its_memory() {
+fn a_card_that_fails_half_way_without_a_confirmed_reset_keeps_its_memory() {
     case!("RNG-20", Quarantine);
     let machine = card();
     let transport = Transport::begin(machine.virtio.clone(), regions(), &machine.model).unwrap();
@@ -105,7 +105,7 @@ fn card_that_fails_half_way_and_is_not_seen_to_be_reset_keeps_its_memory() {
 }
 
 #[test]
-fn card_that_is_not_seen_to_be_reset_gives_its_memory_back_once_it_is() {
+fn a_card_gives_its_memory_back_once_its_reset_is_confirmed() {
     case!("RNG-20", Quarantine);
     let machine = Machine::new(NORMAL);
     let mut driver = machine.start().unwrap();

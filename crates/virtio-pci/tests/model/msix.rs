@@ -66,7 +66,7 @@ fn table(bars: &Bars, offset: u64, stuck: bool) -> Table {
 }
 
 #[test]
-fn vectors_asked_for_are_let_through_and_the_control_word_says_on() {
+fn requested_vectors_are_unmasked_and_msi_x_is_enabled() {
     let (model, at, bars) = function(0x4001, 0x800);
     let msix = Msix::find(&model, at, &bars).unwrap();
     let table = table(&bars, 0x800, false);

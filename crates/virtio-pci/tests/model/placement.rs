@@ -1,4 +1,4 @@
-//! Where BARs and windows come to lie.
+//! Placement of BARs and of bridge windows.
 
 use papr::addr::Gpa;
 use papr::device_id::DeviceId;
@@ -75,7 +75,7 @@ fn each_bridge_forwards_what_is_behind_it_and_no_more() {
 }
 
 #[test]
-fn bridge_before_nothing_wanted_stays_shut() {
+fn a_bridge_without_a_wanted_device_behind_it_stays_shut() {
     let model = Model::default();
     let (at, behind) = bridge(&model, 0, 1);
     model.add_on(behind, 3, 0, 0x8086, 0x1042);
@@ -86,7 +86,7 @@ fn bridge_before_nothing_wanted_stays_shut() {
 }
 
 #[test]
-fn io_and_32_bit_prefetchable_windows_are_done_without_where_a_bridge_has_none() {
+fn a_bridge_without_io_and_64_bit_windows_uses_its_memory_window() {
     let model = Model::default();
     let (at, behind) = bridge(&model, 0, 1);
     model.make_read_only(at, 0x1c);

@@ -1,4 +1,4 @@
-//! Capability lists of honest and lying devices.
+//! Capability lists of honest and hostile devices.
 
 use papr::addr::Gpa;
 use papr::device_id::DeviceId;
@@ -236,7 +236,11 @@ mod any_bytes {
             model.set8(at, 0x34, first);
             let bars = assign(&model, at, &mut windows(&windows_of_qemu(), &[]).unwrap()).unwrap();
             if let Ok(regions) = Regions::find(&model, at, &bars) {
-                prop_assert!(regions.common.gpa().0 + regions.common.len() <= BAR4 + 0x4000);
+                let all = [Some(regions.common), Some(regions.notify), regions.isr, regions.device];
+                for region in all.into_iter().flatten() {
+                    let (start, end) = (region.gpa().0, region.gpa().0 + region.len());
+                    prop_assert!(BAR4 <= start && end <= BAR4 + 0x4000, "{region:x?}");
+                }
             }
         }
     }

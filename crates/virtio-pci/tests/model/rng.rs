@@ -1,4 +1,4 @@
-//! Random bytes of a device: an honest one, and one lie at a time.
+//! Random bytes of an honest device, and of one with one violation at a time.
 
 use core::time::Duration;
 use postern_cases::case;
@@ -15,7 +15,7 @@ use virtio_pci::virtio::violation::Violation;
 
 const ACCESS_PLATFORM: u64 = 1 << 33;
 
-/// How the device answers: bytes that it writes, the length that it tells, and what it adds to the used id.
+/// How the device answers: bytes that it writes, the length that it states, and what it adds to the used id.
 #[derive(Clone, Copy, Debug)]
 struct Answer {
     bytes: usize,
@@ -67,7 +67,7 @@ fn bytes_come_through_the_ring_in_all_four_combinations_and_the_device_ends() {
 }
 
 #[test]
-fn fewer_bytes_than_asked_for_are_taken_as_they_are_and_what_was_not_written_is_nobodys() {
+fn a_short_answer_is_used_and_unwritten_bytes_are_zero() {
     case!("RND-06", Work);
     for combination in Combination::ALL {
         let machine = combination.model();
@@ -77,7 +77,7 @@ fn fewer_bytes_than_asked_for_are_taken_as_they_are_and_what_was_not_written_is_
 }
 
 #[test]
-fn a_lie_of_the_device_is_named_and_leaves_nothing_behind() {
+fn a_violation_is_named_and_no_memory_stays_with_the_device() {
     case!("RND-06", Refuse);
     let allowed = BYTES as u32;
     let long = Violation::TooLong { id: 0, written: allowed + 1, allowed };
@@ -101,7 +101,7 @@ fn a_lie_of_the_device_is_named_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_device_that_is_not_reset_keeps_what_it_had_and_no_more() {
+fn a_device_that_is_not_reset_keeps_its_ring_and_buffer_and_no_more() {
     case!("RND-06", Quarantine);
     let machine = Combination { secure: true, access_platform: false }.model();
     let combination = Combination { secure: true, access_platform: false };

@@ -1,4 +1,4 @@
-//! Buses, honest ones and others.
+//! Scans of honest and hostile buses.
 
 use papr::device_id::DeviceId;
 use papr::platform::Width;
@@ -128,7 +128,7 @@ fn buses_are_numbered_depth_first_whatever_firmware_left() {
 }
 
 #[test]
-fn bridge_is_shut_before_anything_behind_it_is_looked_at() {
+fn a_bridge_is_shut_before_any_function_behind_it_is_read() {
     let model = Model::default();
     let (bridge, behind) = model.add_bridge(0, 1);
     model.set(bridge, 0x04, 0x0107);
@@ -141,7 +141,7 @@ fn bridge_is_shut_before_anything_behind_it_is_looked_at() {
 }
 
 #[test]
-fn pins_are_turned_by_each_bridge() {
+fn each_bridge_rotates_the_pins() {
     let model = Model::default();
     let (_, behind) = model.add_bridge(0, 5);
     let (_, inner) = model.add_bridge(behind, 2);

@@ -18,7 +18,7 @@ fn places(appeared: &[Function]) -> Vec<(u8, u8)> {
 }
 
 #[test]
-fn a_device_that_appears_is_found_once_and_what_was_there_never() {
+fn a_device_that_appears_is_found_once_and_a_known_one_never() {
     case!("LIF-03", Ignore, H);
     let model = Model::default();
     model.add(1, 0, 0x1af4, 0x1042);
@@ -63,7 +63,7 @@ fn a_host_that_fills_every_slot_is_named_32_devices_a_bus() {
     for device in 0..32 {
         model.add(device, 0, 1, 1);
         found += slots.appeared(&model).len();
-        // Another one in its place is no news.
+        // Another device in the same slot is not reported.
         model.add(device, 0, 2, 2);
         found += slots.appeared(&model).len();
     }
@@ -71,7 +71,7 @@ fn a_host_that_fills_every_slot_is_named_32_devices_a_bus() {
 }
 
 #[test]
-fn after_a_scan_that_did_not_see_all_nothing_is_new() {
+fn after_an_incomplete_scan_no_device_is_new() {
     let model = Model::default();
     for device in 0..31 {
         for function in 0..8 {

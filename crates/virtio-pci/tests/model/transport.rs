@@ -1,7 +1,8 @@
-//! Set-up with honest devices in every combination, and with one lie at a time.
+//! Set-up with honest devices in every combination, and with one violation at a time.
 
 #![allow(unsafe_code, reason = "queues are given back without a device that could use them")]
 
+use papr::clock::Clock;
 use papr::hcall::HcallError;
 use postern_cases::case;
 use std::vec::Vec;
@@ -91,7 +92,10 @@ fn device_that_never_resets_is_refused_in_bounded_time() {
     case!("NEG-01", Refuse);
     let rig = honest();
     rig.device.registers().faults.no_reset = true;
+    let before = rig.machine.now();
     assert_eq!(rig.begin().unwrap_err(), TransportError::NoReset(0x0f));
+    let took = rig.machine.now() - before;
+    assert!(took <= rig.machine.frequency(), "given up within a second: {took} ticks");
 }
 
 #[test]
@@ -224,7 +228,7 @@ fn queue_in_use_before_set_up_is_refused() {
 }
 
 #[test]
-fn queue_that_does_not_go_on_is_refused_and_its_memory_kept_until_a_reset() {
+fn a_queue_that_stays_disabled_is_refused_and_its_memory_kept_until_a_reset() {
     let rig = honest();
     rig.device.registers().faults.no_enable = true;
     let dma = rig.machine.dma(false);
@@ -342,7 +346,7 @@ fn vector_is_given_to_one_queue_and_no_other() {
 }
 
 #[test]
-fn device_that_refuses_its_vector_is_told_apart() {
+fn a_device_that_refuses_its_vector_is_reported() {
     case!("MSX-02", Fallback);
     let rig = honest();
     rig.device.registers().faults.no_vector = true;

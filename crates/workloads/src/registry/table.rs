@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn every_row_says_something_in_one_line_of_a_table() {
+    fn every_row_has_a_text_of_one_line() {
         for entry in TESTS {
             assert!(entry.shows.len() > 8 && !entry.shows.contains(['\t', '\n']), "{}", entry.name);
             assert_eq!(entry.test.entry().map(|found| found.name), Some(entry.name));

@@ -1,4 +1,4 @@
-//! What the test image's words say, which of them have no effect, and that they are those that the product names.
+//! The test image's words: how they are read, which have no effect, and that the product knows their names.
 
 use super::{STEPS, TestOptions, TestStep, test_step};
 use postern_core::cmdline::{self, Extra, OPTIONS, Options, Step, TEST_OPTIONS, TEST_STEPS, parse_with};
@@ -49,7 +49,7 @@ fn every_step_is_read_and_shown_by_its_name() {
 }
 
 #[test]
-fn a_benchmark_of_nothing_is_no_command_line() {
+fn a_benchmark_without_work_is_an_error() {
     for step in ["bench-blk", "bench-smp", "bench-copy", "demo,bench-blk"] {
         assert_eq!(errors(&format!("run={step}")), ["run: needs bench=WORK,.."]);
     }
@@ -57,7 +57,7 @@ fn a_benchmark_of_nothing_is_no_command_line() {
 }
 
 #[test]
-fn tests_without_a_list_are_no_command_line_and_a_list_makes_them_the_default() {
+fn tests_without_a_list_are_an_error_and_a_list_makes_them_the_default_step() {
     assert_eq!(errors("run=tests"), ["run: needs test=NAME,.. or test=all"]);
     let (options, test) = parsed("test=blk/read");
     let [step] = options.run[..] else { panic!("{:?}", options.run) };
@@ -68,7 +68,7 @@ fn tests_without_a_list_are_no_command_line_and_a_list_makes_them_the_default() 
 }
 
 #[test]
-fn a_piece_of_work_more_than_fits_is_refused() {
+fn a_piece_of_work_beyond_the_limit_is_refused() {
     let bench = |pieces: usize| format!("bench={}", vec!["read:512:1:seq:1"; pieces].join(","));
     assert_eq!(parsed(&bench(32)).1.bench.len(), 32);
     assert!(errors(&bench(33))[0].ends_with("expected at most 32 pieces of work"));
@@ -105,10 +105,10 @@ fn a_malformed_or_misspelt_word_is_named() {
     }
 }
 
-/// Options that some steps look at and others do not.
+/// Options that only some steps use.
 const SOMETIMES: [&str; 8] = ["ip", "gw", "http", "seed", "serve", "bench", "test", "echo"];
-/// What each step looks at of those, from docs/help.txt.
-const LOOKED_AT: [(&str, &str); 7] = [
+/// The ones of these that each step uses, from docs/help.txt.
+const USED_BY_STEP: [(&str, &str); 7] = [
     ("blk-discard", "seed"),
     ("soak", "ip gw seed serve"),
     ("net-bench", "ip gw serve"),
@@ -146,10 +146,10 @@ fn every_option_with_every_step_has_an_effect_or_is_named() {
     let product = OPTIONS.iter().map(|option| core::str::from_utf8(option).unwrap());
     let options: Vec<_> = product.chain(TEST_OPTIONS).filter(|option| *option != "run").collect();
     for step in STEPS.map(|(step, _)| step.name) {
-        let of_step = LOOKED_AT.iter().find(|(name, _)| *name == step).map_or("", |(_, used)| used);
+        let of_step = USED_BY_STEP.iter().find(|(name, _)| *name == step).map_or("", |(_, used)| used);
         for option in &options {
             let word = format!("{option}={}", value(option));
-            // What has to be there with it or with the step.
+            // Words that it or the step requires.
             let with = if *option == "gw" { "ip=10.0.2.15/24 " } else { "" };
             let measures = matches!(step, "bench-blk" | "bench-smp" | "bench-copy") && *option != "bench";
             let tests = step == "tests" && *option != "test";
@@ -181,7 +181,7 @@ fn what_the_test_image_adds_has_an_effect_beside_the_steps_of_the_product() {
 }
 
 #[test]
-fn the_steps_that_write_to_scratch_disks_are_those_that_the_help_says_so_of() {
+fn the_help_names_exactly_the_steps_that_write_to_scratch_disks() {
     let help = include_str!("../../../../docs/help.txt");
     for (step, _) in STEPS.into_iter().filter(|(step, _)| !step.name.starts_with("breach-")) {
         let text = help_of(help, step.name).unwrap_or_else(|| panic!("no {} in the help", step.name));
@@ -190,7 +190,7 @@ fn the_steps_that_write_to_scratch_disks_are_those_that_the_help_says_so_of() {
     }
 }
 
-/// What the help says of a step: its line, and those after it that are indented further.
+/// The help on a step: its line, and the following lines with a deeper indent.
 fn help_of(help: &str, step: &str) -> Option<String> {
     let start = help.find(&format!("\n        {step} "))?;
     let text = help.get(start + 1..)?.split_inclusive('\n').enumerate();

@@ -1,5 +1,5 @@
-//! A batch of requests of which one cannot be submitted: what was accepted before it is carried out, and the disk is
-//! good afterwards.
+//! Batches in which one request cannot be submitted: the requests accepted before it are carried out, and the disk works
+//! afterwards.
 
 use papr::clock::Clock;
 use postern_core::disk::pattern::Pattern;
@@ -25,11 +25,11 @@ fn beyond(sector: u64) -> BlkError {
     BlkError::OutOfRange { sector, bytes: 32 * 512, capacity: SECTORS }
 }
 
-/// The disk answers at once, and has not been waited for in vain.
+/// The disk works, and no wait ran into a timeout.
 fn assert_works(rig: &Rig, blk: &mut Blk<VirtioModel, Model>, since: u64) {
     assert_eq!(blk.in_flight(), 0);
     assert_eq!(blk.broken(), None);
-    assert!(rig.machine.now() - since < rig.machine.frequency() / 10, "it was waited for");
+    assert!(rig.machine.now() - since < rig.machine.frequency() / 10, "a wait ran into a timeout");
     let expected = rig.disk().bytes.clone();
     assert_eq!(blk.read(0, expected.len()).unwrap(), expected);
 }
@@ -61,7 +61,7 @@ fn writes_before_one_that_cannot_be_submitted_are_on_the_disk() {
 }
 
 #[test]
-fn requests_that_nobody_kicked_are_published_by_the_wait_for_them() {
+fn waiting_publishes_requests_that_were_not_kicked() {
     let rig = Rig::plain(Config::sectors(SECTORS));
     let mut blk = rig.start();
     blk.submit_read(0, std::vec![0; 512]).unwrap();
@@ -144,13 +144,13 @@ fn an_exhausted_window_is_named() {
 }
 
 #[test]
-fn a_silent_disk_is_reminded_once_in_4096_looks() {
+fn a_silent_disk_is_notified_again_once_in_4096_polls() {
     let rig = Rig::plain(Config::sectors(SECTORS));
     rig.disk().silent = true;
     let mut blk = rig.start();
     assert_eq!(blk.read(0, 512), Err(BlkError::Broken(BreakReason::Timeout)));
     let seconds = rig.machine.now() / rig.machine.frequency();
     let notified = rig.device.registers().notified.len();
-    // A look takes the model 10 us; the first notification is the one that announces the request.
+    // A poll takes the model 10 us; the first notification is the one that announces the request.
     assert_eq!((seconds, notified), (30, 1 + 30_000_000 / (4096 * 10)));
 }

@@ -31,7 +31,7 @@ fn the_pattern_is_that_of_rfc_864() {
 }
 
 #[test]
-fn a_stream_is_thrown_away_to_its_end_and_the_end_is_answered() {
+fn a_stream_is_discarded_to_its_end_and_then_closed() {
     let (mut b, service) = open();
     for round in 1..=3 {
         let handle = b.peer.borrow_mut().connect_to(DISCARD_PORT, 40000 + round);
@@ -129,7 +129,7 @@ fn a_datagram_to_the_source_gets_one_back_unless_a_service_or_a_stranger_asks() 
 }
 
 #[test]
-fn nobody_is_served_before_the_services_open_nor_after_they_close() {
+fn no_client_is_served_before_the_services_open_nor_after_they_close() {
     let mut b = configured();
     let mut service = None;
     for (round, open) in [(0, false), (1, true), (2, false)] {
@@ -147,7 +147,7 @@ fn nobody_is_served_before_the_services_open_nor_after_they_close() {
 }
 
 #[test]
-fn a_flood_leaves_the_sink_within_reach() {
+fn the_sink_is_served_during_a_flood() {
     let (mut b, _) = open();
     b.stack.ping(&b.clock, PEER_IP, SECOND).unwrap();
     b.ask(DISCARD_PORT, 20_000..20_050);

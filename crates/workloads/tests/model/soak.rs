@@ -91,7 +91,7 @@ fn disk_that_lied_is_not_begun_anew() {
 }
 
 #[test]
-fn disk_with_requests_in_flight_is_not_begun_anew() {
+fn a_disk_with_requests_in_flight_is_not_restarted() {
     let rig = Rig::secure(Config::sectors(SECTORS));
     let mut blk = rig.start();
     blk.submit_flush().unwrap();

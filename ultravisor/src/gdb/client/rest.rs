@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// How long QEMU may take for what is left.
 const REST_TIME: Duration = Duration::from_secs(20);
-/// Time between two looks, and how many of them in a row have to find that all threads sleep.
+/// Time between two checks, and how many checks in a row have to find that all threads sleep.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 const POLLS: u32 = 3;
 
@@ -58,7 +58,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     #[test]
-    fn a_thread_sleeps_whose_state_says_so_whatever_its_name() {
+    fn a_thread_s_state_is_read_whatever_its_name() {
         assert!(sleeps("12 (qemu-system-ppc) S 1 12"));
         assert!(sleeps("12 (a) R (b) S 1 12"));
         assert!(!sleeps("12 (CPU 0/TCG) R 1 12"));
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_that_looks_does_not_sleep() {
+    fn the_current_thread_does_not_sleep() {
         let (stream, _peer) = UnixStream::pair().expect("socket pair");
         let client = Client {
             stream,

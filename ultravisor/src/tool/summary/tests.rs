@@ -103,7 +103,7 @@ fn a_private_access_is_found_with_place_and_time_and_nothing_is_called_good() {
 }
 
 #[test]
-fn what_was_not_seen_is_not_called_good() {
+fn a_run_without_evidence_is_not_called_good() {
     let unread =
         Summary { devices: Some(Devices { shared: 3, unread: 1, ..Devices::default() }), ..summary() };
     let bypassing = Summary { bypassing: vec!["virtio-net-pci".to_owned()], ..summary() };
@@ -117,7 +117,7 @@ fn what_was_not_seen_is_not_called_good() {
 }
 
 #[test]
-fn a_guest_that_did_not_become_secure_is_told_why() {
+fn the_reason_is_named_for_a_guest_that_did_not_become_secure() {
     let mut never = summary();
     never.report.secure = false;
     assert_eq!(never.findings(), ["the guest never called UV_ESM"]);
@@ -130,7 +130,7 @@ fn a_guest_that_did_not_become_secure_is_told_why() {
 }
 
 #[test]
-fn a_program_reads_the_same() {
+fn the_json_has_the_same_content() {
     let file = tempfile::NamedTempFile::new().expect("file");
     summary().write_json(file.path()).expect("written");
     let text = std::fs::read_to_string(file.path()).expect("text");

@@ -1,4 +1,4 @@
-//! The DHCP client's pace and ids, by what is seen on the wire.
+//! The DHCP client's timing and transaction ids, as seen on the wire.
 
 use netstack::settings::{Addressing, SettingsError};
 use netstack::stack::StackError;
@@ -34,7 +34,7 @@ fn seen(b: &Bench<TestLink>) -> Vec<(DhcpMessageType, u32)> {
 }
 
 #[test]
-fn a_question_keeps_its_id_and_is_repeated_ever_more_slowly() {
+fn a_discover_keeps_its_id_and_is_repeated_ever_more_slowly() {
     let mut b = watched(None);
     assert!(b.stack.configure(&b.clock, 100 * SECOND).is_err());
     let seen = seen(&b);
@@ -56,32 +56,32 @@ fn a_server_that_takes_two_seconds_is_waited_for() {
 }
 
 #[test]
-fn a_server_that_refuses_each_request_sets_no_pace() {
+fn refused_requests_do_not_speed_up_the_client() {
     case!("NET-16", Clamp);
     let mut b = watched(Some(Offer { refuse: true, ..Offer::default() }));
     let error = b.stack.configure(&b.clock, 60 * SECOND).unwrap_err();
     assert!(std::string::ToString::to_string(&error).ends_with(": the server refuses the lease"), "{error}");
-    // A discover and a request each time: after 0, 1, 3, 7, 15 and 31 seconds, and perhaps the one due after 63, which an
-    // eighth may bring forward.
+    // A discover and a request each time: after 0, 1, 3, 7, 15 and 31 seconds, and perhaps after 63, which may come up to
+    // an eighth earlier.
     let seen = seen(&b).len();
     assert!((12..=14).contains(&seen), "{seen}");
 }
 
 #[test]
-fn a_lease_that_is_taken_back_at_each_renewal_sets_no_pace() {
+fn refused_renewals_do_not_speed_up_the_client() {
     case!("NET-16", Clamp);
     let mut b = watched(Some(Offer { lease_s: 10, refuse_renewals: true, ..Offer::default() }));
     assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
     b.until_every(10_000, 600, |_| false);
-    // A discover, a request and, 5 seconds later, a renewal each time, after which it holds off for 1, 2, 4 up to 64
-    // seconds, an eighth more or less: 13 times in 600 seconds, one more or less.
+    // Each time a discover, a request and, 5 seconds later, a renewal; then a pause of 1, 2, 4 up to 64 seconds, an eighth
+    // more or less: 13 rounds in 600 seconds, one more or less.
     let seen = seen(&b).len();
     assert!((12 * 3..=14 * 3).contains(&seen), "{seen} messages in 600 s");
     assert!(b.stack.counters().leases_refused > 3);
 }
 
 #[test]
-fn an_offer_that_is_never_confirmed_is_asked_for_four_times_and_dropped() {
+fn an_offer_without_an_ack_is_requested_four_times_and_dropped() {
     let mut b = watched(Some(Offer { never_confirm: true, ..Offer::default() }));
     assert!(b.stack.configure(&b.clock, 13 * SECOND).is_err());
     let first = seen(&b);
@@ -89,21 +89,21 @@ fn an_offer_that_is_never_confirmed_is_asked_for_four_times_and_dropped() {
     let [discover, request] = [DhcpMessageType::Discover, DhcpMessageType::Request];
     assert_eq!(kinds, [discover, request, request, request, request]);
     assert!(first.iter().all(|(_, id)| *id == first[0].1), "{first:?}");
-    // After 15 seconds the offer is dropped; a second later there is a new question.
+    // After 15 seconds the offer is dropped; a second later there is a new discover.
     assert!(b.stack.configure(&b.clock, 6 * SECOND).is_err());
     let next = seen(&b)[5];
     assert!(next.0 == discover && next.1 != first[0].1, "{next:?}");
 }
 
 #[test]
-fn a_renewal_that_is_not_answered_is_sent_once_a_minute() {
+fn an_unanswered_renewal_of_a_ten_minute_lease_is_sent_five_times() {
     let mut b = watched(Some(Offer { lease_s: 600, ..Offer::default() }));
     assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
     b.peer.borrow_mut().offer = None;
     b.wire.borrow_mut().seen = Some(Vec::new());
     b.until_every(100_000, 599, |_| false);
     assert!(b.stack.settings().is_some());
-    // After 300, 412, 472 seconds to the server; after 525, which is seven eighths, and 585 to everybody.
+    // After 300, 412, 472 seconds to the server; after 525, which is seven eighths, and 585 by broadcast.
     let seen = seen(&b);
     assert_eq!(seen.len(), 5, "{seen:?}");
     assert!(seen.iter().all(|message| *message == (DhcpMessageType::Request, seen[0].1)), "{seen:?}");
@@ -130,7 +130,7 @@ fn leases_that_cannot_be_kept_are_refused_by_name() {
 }
 
 #[test]
-fn ids_of_questions_tell_nothing_of_the_next() {
+fn transaction_ids_do_not_predict_the_next_one() {
     case!("RND-02", Ignore);
     let mut b = watched(Some(Offer { lease_s: 10, refuse_renewals: true, ..Offer::default() }));
     assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
@@ -143,7 +143,7 @@ fn ids_of_questions_tell_nothing_of_the_next() {
     assert_eq!((predictor.right, predictor.numbers), (0, 1000));
 }
 
-/// What a server sends that puts its options into the fields for names.
+/// A server's message with options in its field `file`.
 fn overloaded(options: &[u8], file: &[u8]) -> impl FnMut(&mut Vec<u8>) {
     let (options, file) = (options.to_vec(), file.to_vec());
     move |message| {
@@ -154,7 +154,7 @@ fn overloaded(options: &[u8], file: &[u8]) -> impl FnMut(&mut Vec<u8>) {
 }
 
 #[test]
-fn options_in_the_fields_for_names_are_read() {
+fn options_in_the_field_file_are_read() {
     let lease = [1, 4, 255, 255, 255, 0, 3, 8, 10, 0, 2, 2, 10, 0, 2, 3, 51, 4, 0, 0, 2, 88, 255];
     let own = |kind| [53, 1, kind, 54, 4, 10, 0, 2, 2, 52, 1, 1, 255];
     let mut b = watched(Some(Offer::default()));
@@ -167,7 +167,7 @@ fn options_in_the_fields_for_names_are_read() {
 }
 
 #[test]
-fn answers_that_lack_something_are_refused_by_name() {
+fn incomplete_answers_are_refused_by_name() {
     let cases: [(&[u8], &str); 5] = [
         (&[54, 4, 10, 0, 2, 2, 51, 4, 0, 0, 2, 88], "the server gives no subnet mask"),
         (&[1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 2, 88], "the server does not name itself"),
@@ -193,14 +193,14 @@ fn answers_that_lack_something_are_refused_by_name() {
 }
 
 #[test]
-fn a_gateway_that_cannot_be_used_is_an_error_for_whoever_needs_it() {
+fn an_unusable_gateway_is_an_error_only_for_callers_that_need_it() {
     let outside = core::net::Ipv4Addr::new(10, 0, 3, 1);
     let mut b = watched(Some(Offer { router: Some(outside), ..Offer::default() }));
     assert_eq!(b.stack.gateway(), Err(StackError::NotConfigured));
     let settings = b.stack.configure(&b.clock, 5 * SECOND).unwrap();
     assert_eq!(settings.gateway, None, "the network itself is used");
     assert_eq!(b.stack.gateway(), Err(StackError::Settings(SettingsError::Gateway(outside))));
-    // Nobody named one: there is nothing to be done with it.
+    // The server named no gateway, which is no error.
     let mut b = watched(Some(Offer { router: None, ..Offer::default() }));
     assert!(b.stack.configure(&b.clock, 5 * SECOND).is_ok());
     assert_eq!(b.stack.gateway(), Ok(None));

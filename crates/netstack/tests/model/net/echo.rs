@@ -102,7 +102,7 @@ fn connections_are_served_side_by_side_and_one_too_many_is_refused() {
 }
 
 #[test]
-fn a_peer_that_reads_nothing_holds_up_only_itself() {
+fn a_peer_that_reads_nothing_delays_no_other() {
     let mut b = configured();
     let greedy = b.peer.borrow_mut().connect(40000);
     let data = std::vec![5; 1 << 16];
@@ -114,7 +114,7 @@ fn a_peer_that_reads_nothing_holds_up_only_itself() {
         }
         false
     });
-    // The peer's two buffers, ours, and not a byte more.
+    // At most the peer's two buffers and ours.
     assert!(sent <= 2 * (1 << 16) + 2 * (1 << 15), "{sent}");
     let other = b.peer.borrow_mut().connect(40001);
     b.exchange(&[other], 50_000, 60);
@@ -142,7 +142,7 @@ fn a_full_link_delays_but_loses_nothing() {
 }
 
 #[test]
-fn vanished_peers_are_noticed_by_their_timers_while_nothing_but_datagrams_comes() {
+fn keep_alives_find_vanished_peers_while_only_datagrams_arrive() {
     let mut b = configured();
     let handles: Vec<_> = (0..CONNECTIONS as u16).map(|i| b.peer.borrow_mut().connect(40000 + i)).collect();
     assert!(b.until(5, |peer| handles.iter().all(|&handle| peer.tcp_socket(handle).may_send())));
@@ -158,7 +158,7 @@ fn vanished_peers_are_noticed_by_their_timers_while_nothing_but_datagrams_comes(
         false
     });
     assert!(back > 1000, "{back}");
-    // Asked for a sign of life, the peer said that it knows of no connection.
+    // The peer answered the keep-alives with a reset, because it has no such connection.
     let again = b.peer.borrow_mut().connect(41000);
     assert!(b.until(1, |peer| peer.tcp_socket(again).may_send()));
 }

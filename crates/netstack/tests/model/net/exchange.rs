@@ -1,4 +1,4 @@
-//! Connections of our own that do not come about.
+//! Outgoing connections that fail.
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use netstack::stack::StackError;
@@ -17,7 +17,7 @@ fn a_refused_connection_is_told_apart_from_a_silent_host() {
     let absent = SocketAddrV4::new(Ipv4Addr::new(a, b1, c, 77), 7);
     let silent = b.stack.exchange(&b.clock, absent, b"hello", SECOND);
     assert!(matches!(silent, Err(StackError::NoAnswer { sent: false, .. })), "{silent:?}");
-    // The stack goes on, and the next one is as the first.
+    // The stack still works: the next attempt fails in the same way.
     b.stack.ping(&b.clock, PEER_IP, SECOND).unwrap();
     assert_eq!(b.stack.exchange(&b.clock, peer, b"", SECOND), Err(StackError::NotConnected(peer)));
 }

@@ -1,4 +1,4 @@
-//! NET-19: pings in fragments are answered; whatever else comes in fragments is dropped, and holds little for a short time.
+//! NET-19: pings in fragments are answered; all other fragments are dropped, and hold little memory for a short time.
 
 use core::ops::Range;
 use postern_cases::case;
@@ -22,7 +22,7 @@ fn message(data: &[u8]) -> Vec<u8> {
     message
 }
 
-/// A frame with these bytes of a message in it, and with what `edit` makes of its header.
+/// A frame with these bytes of a message; `edit` changes its header.
 fn fragment(
     message: &[u8],
     id: u16,
@@ -45,7 +45,7 @@ fn fragments(message: &[u8], id: u16) -> Vec<Vec<u8>> {
     starts.map(|at| fragment(message, id, at..message.len().min(at + FULL), |_| ())).collect()
 }
 
-/// What the stack sends when these frames come: IPv4 packets with ICMP in them.
+/// The ICMP packets, with their IPv4 headers, that the stack sends when these frames arrive.
 fn answers(b: &mut Bench<TestLink>, frames: impl IntoIterator<Item = Vec<u8>>) -> Vec<Vec<u8>> {
     b.wire.borrow_mut().seen = Some(Vec::new());
     b.wire.borrow_mut().to_stack.extend(frames);
@@ -110,7 +110,7 @@ fn a_ping_of_more_than_8_kib_is_dropped() {
 #[test]
 fn fragments_that_overlap_or_contradict_each_other_are_dropped_with_their_message() {
     case!("NET-19", Drop, H);
-    // What is missing in the wrong ones is zero, so that no checksum tells.
+    // The missing bytes are zeros, so that the checksum would be right.
     let mut data = noise(3, 4000);
     data[FULL - 8..2 * FULL - 8].fill(0);
     let mut short = noise(4, 56);
@@ -143,14 +143,14 @@ fn fragments_that_overlap_or_contradict_each_other_are_dropped_with_their_messag
         assert!(answers(&mut b, frames).is_empty(), "{what}");
         let next = fragments(&message, 8);
         assert_eq!(joined(&answers(&mut b, next), 1500, 8).len(), end, "{what}");
-        // The same id again, once what was left of it is forgotten.
+        // The same id again, once the rest of the dropped message has expired.
         b.clock.advance_us(6_000_000);
         assert_eq!(joined(&answers(&mut b, good.clone()), 1500, 7).len(), end, "{what}");
     }
 }
 
 #[test]
-fn what_is_no_ping_for_this_station_is_dropped() {
+fn fragments_that_are_no_ping_for_this_station_are_dropped() {
     case!("NET-19", Drop, H);
     let data = noise(4, 2000);
     let asked = message(&data);
@@ -215,7 +215,7 @@ fn a_message_waits_for_its_fragments_for_five_seconds() {
 }
 
 #[test]
-fn a_flood_of_first_fragments_leaves_pings_within_reach() {
+fn pings_are_answered_during_a_flood_of_first_fragments() {
     case!("NET-19", Work, H);
     let mut b = configured();
     let data = noise(6, LONGEST);

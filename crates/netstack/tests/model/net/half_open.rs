@@ -1,4 +1,4 @@
-//! Peers that begin a connection and go no further.
+//! Peers that send a SYN and do not complete the handshake.
 
 use netstack::echo::CONNECTIONS;
 use papr::clock::Clock;
@@ -10,10 +10,10 @@ use testkit::network::{Bench, NOBODY, SECOND, configured};
 use testkit::peer::PEER_IP;
 use testkit::wire::TestLink;
 
-/// A bench on which so many have asked for a connection to `port`.
+/// A bench with so many half-open connections to `port`.
 fn flooded(port: u16, flood: u16) -> Bench<TestLink> {
     let mut b = configured();
-    // The gateway's address is known: nothing waits for it.
+    // The gateway's hardware address is known, so that no answer waits for ARP.
     b.stack.ping(&b.clock, PEER_IP, SECOND).unwrap();
     b.wire.borrow_mut().seen = Some(Vec::new());
     b.ask(port, 20_000..20_000 + flood);
@@ -33,7 +33,7 @@ fn answers(b: &Bench<TestLink>, port: u16) -> (usize, usize) {
 }
 
 #[test]
-fn a_flood_of_half_open_connections_leaves_the_echo_within_reach() {
+fn the_echo_is_served_during_a_flood_of_half_open_connections() {
     case!("NET-18", Work);
     for flood in [7, 8, 9, 12, 13, 60] {
         let mut b = flooded(7, flood);
@@ -47,7 +47,7 @@ fn a_flood_of_half_open_connections_leaves_the_echo_within_reach() {
 }
 
 #[test]
-fn a_flood_that_goes_on_leaves_the_echo_within_reach() {
+fn the_echo_is_served_while_a_flood_goes_on() {
     case!("NET-18", Work);
     let mut b = flooded(7, 30);
     for round in 0..20 {
@@ -73,7 +73,7 @@ fn a_half_open_connection_holds_its_socket_for_five_seconds_and_is_answered_thre
 }
 
 #[test]
-fn whoever_asks_again_gets_no_second_socket_and_displaces_nobody() {
+fn repeated_syns_take_no_second_socket_and_displace_no_connection() {
     let mut b = flooded(7, 12);
     for _ in 0..20 {
         b.ask(7, 20_000..20_012);
@@ -95,7 +95,7 @@ fn connections_that_are_served_are_not_displaced_by_a_flood() {
 }
 
 #[test]
-fn one_more_than_may_be_served_is_refused_at_once() {
+fn a_connection_beyond_the_limit_is_refused_at_once() {
     let mut b = configured();
     let most = CONNECTIONS as u16;
     let all: Vec<_> = (0..most).map(|i| b.peer.borrow_mut().connect(40000 + i)).collect();
@@ -118,7 +118,7 @@ fn peers_that_vanish_after_their_last_byte_make_room() {
         let gone: Vec<_> =
             (0..CONNECTIONS as u16).map(|i| b.peer.borrow_mut().connect(40_000 + 100 * round + i)).collect();
         assert!(b.until(2, |peer| gone.iter().all(|&handle| peer.tcp_socket(handle).may_send())), "{round}");
-        // They finish, and what is sent to them since is lost.
+        // They send a FIN, and all answers to it are lost.
         for &handle in &gone {
             b.peer.borrow_mut().tcp_socket(handle).close();
         }

@@ -1,4 +1,4 @@
-//! The driver with a device that lies: each row of the NET cases, and noise.
+//! The network driver and a device that violates the protocol: each row of the NET cases, and noise.
 
 use core::time::Duration;
 use netstack::random::Generator;
@@ -26,7 +26,7 @@ fn in_every_combination(check: impl Fn(Machine, Driver)) {
     }
 }
 
-/// The device is off, and has given everything back.
+/// The device was reset, and the driver has all memory back.
 fn assert_broken(machine: &Machine, driver: &mut Driver, why: NetError) {
     assert_eq!(driver.failure(), Some(why));
     assert_eq!(machine.virtio.registers().status, 0, "reset");
@@ -85,16 +85,19 @@ fn net_03_more_than_the_buffer_breaks_the_device() {
         machine.device.borrow_mut().mangle = Some(|_, written| *written = 1531);
         machine.deliver(&test_frame(1, 60));
         assert!(driver.receive().is_none());
-        let Some(NetError::Violation(Direction::Receive, lie)) = driver.failure() else {
-            panic!("no lie seen")
+        let Some(NetError::Violation(Direction::Receive, violation)) = driver.failure() else {
+            panic!("no violation seen")
         };
-        assert!(matches!(lie, Violation::TooLong { written: 1531, allowed: 1530, .. }), "{lie:?}");
-        assert_broken(&machine, &mut driver, NetError::Violation(Direction::Receive, lie));
+        assert!(
+            matches!(violation, Violation::TooLong { written: 1531, allowed: 1530, .. }),
+            "{violation:?}"
+        );
+        assert_broken(&machine, &mut driver, NetError::Violation(Direction::Receive, violation));
     });
 }
 
 #[test]
-fn net_05_06_07_the_header_of_a_received_frame_means_nothing() {
+fn net_05_06_07_the_header_of_a_received_frame_is_ignored() {
     case!("NET-05", Ignore);
     case!("NET-06", Ignore);
     case!("NET-07", Ignore);
@@ -142,12 +145,12 @@ fn flush_until_broken(driver: &mut Driver, times: u32) -> u32 {
         .count() as u32
 }
 
-/// The tests are not as patient as the driver: the model's clock is slow.
+/// Shorter than the driver's own timeout, because the model's clock is slow.
 const TIMEOUT: Duration = Duration::from_millis(2);
 const STUCK: NetError = NetError::TransmitStuck { waited: TIMEOUT, held: 1 };
 
 #[test]
-fn net_12_a_frame_that_is_never_taken_breaks_the_device_in_time() {
+fn net_12_a_frame_that_never_completes_breaks_the_device_in_time() {
     case!("NET-12", Break);
     in_every_combination(|machine, mut driver| {
         machine.device.borrow_mut().hold_tx = true;
@@ -182,7 +185,7 @@ fn a_host_that_holds_frames_back_for_fifty_seconds_is_waited_for() {
     assert!(send(&mut driver, &test_frame(2, 60)));
     driver.flush();
     assert_eq!(driver.statistics().tx_frames, 1);
-    // What is never taken ends it all the same.
+    // A frame that never completes still breaks the device.
     for _ in 0..70 {
         machine.model.skip(Duration::from_secs(1));
         driver.flush();
@@ -191,7 +194,7 @@ fn a_host_that_holds_frames_back_for_fifty_seconds_is_waited_for() {
 }
 
 #[test]
-fn net_12_every_frame_has_its_own_time() {
+fn net_12_every_frame_has_its_own_timeout() {
     let machine = Machine::new(SECURE);
     let mut driver = machine.start().unwrap();
     machine.device.borrow_mut().hold_tx = true;
@@ -200,7 +203,7 @@ fn net_12_every_frame_has_its_own_time() {
     driver.flush();
     machine.turn();
     machine.device.borrow_mut().hold_tx = false;
-    // Others being taken does not excuse the first.
+    // Completions of later frames do not extend the first frame's time.
     for n in 0..1_000_000 {
         assert!(send(&mut driver, &test_frame(n, 60)));
         driver.flush();
@@ -223,8 +226,8 @@ fn net_12_ends_also_when_the_clock_stands_still() {
     driver.set_timeout(TIMEOUT);
     assert!(send(&mut driver, &test_frame(1, 60)));
     machine.model.set_clock_runs(false);
-    let looks = flush_until_broken(&mut driver, 1_000_000_000);
-    assert!(looks > 50_000);
+    let flushes = flush_until_broken(&mut driver, 1_000_000_000);
+    assert!(flushes > 50_000);
     assert_eq!(driver.failure(), Some(STUCK));
 }
 
@@ -249,7 +252,7 @@ fn net_12_slots_stay_in_quarantine_until_the_reset_is_confirmed() {
         } else {
             assert_eq!(machine.model.pieces_allocated(), 2, "both rings");
         }
-        // The device goes on, where its addresses still lead to memory: nobody looks there.
+        // The device continues where its addresses still lead to memory. The driver does not read there.
         if combination.secure {
             machine.deliver(&test_frame(1, 1000));
             machine.assert_nothing_refused();
@@ -283,7 +286,7 @@ fn net_13_a_flood_is_taken_as_far_as_there_are_buffers() {
 }
 
 #[test]
-fn net_13_dropped_frames_are_bounded_work_too() {
+fn net_13_one_call_drops_at_most_64_frames() {
     case!("NET-13", Drop);
     let machine = Machine::new(SECURE);
     let mut driver = machine.start().unwrap();
@@ -291,13 +294,13 @@ fn net_13_dropped_frames_are_bounded_work_too() {
         machine.wire.borrow_mut().to_stack.push_back(Vec::new());
     }
     machine.deliver(&test_frame(1, 60));
-    assert!(driver.receive().is_none(), "one call looks at 64");
+    assert!(driver.receive().is_none(), "one call handles 64 completions");
     assert_eq!(driver.statistics().rx_no_frame, 64);
     assert_eq!(driver.receive().unwrap().bytes(), test_frame(1, 60));
 }
 
 #[test]
-fn net_14_a_frame_rewritten_after_completion_is_not_rewritten_for_the_stack() {
+fn net_14_a_frame_rewritten_after_completion_reaches_the_stack_unchanged() {
     case!("NET-14", Ignore);
     in_every_combination(|machine, mut driver| {
         driver.flush();
@@ -306,7 +309,7 @@ fn net_14_a_frame_rewritten_after_completion_is_not_rewritten_for_the_stack() {
         let frame = test_frame(1, 200);
         machine.deliver(&frame);
         let received = driver.receive().unwrap();
-        // Where the driver lent memory for as long as the frame was on its way.
+        // The buffer that the driver had lent for this frame.
         let bus = machine.virtio.registers().queues[0].bus.clone();
         let _ = bus.write(buffer.bus, &[0xee; 212]);
         assert_eq!(received.bytes(), frame);
@@ -314,13 +317,13 @@ fn net_14_a_frame_rewritten_after_completion_is_not_rewritten_for_the_stack() {
 }
 
 #[test]
-fn a_completion_nobody_asked_for_breaks_the_device() {
+fn a_completion_without_a_request_breaks_the_device() {
     in_every_combination(|machine, mut driver| {
         machine.virtio.registers().queues[1].complete(3, 0);
         driver.flush();
-        // Nothing was posted: the index is ahead of everything.
-        let lie = Violation::IndexJump { index: 1, last: 0, posted: 0 };
-        assert_broken(&machine, &mut driver, NetError::Violation(Direction::Transmit, lie));
+        // Nothing was posted, so that any index is too far ahead.
+        let violation = Violation::IndexJump { index: 1, last: 0, posted: 0 };
+        assert_broken(&machine, &mut driver, NetError::Violation(Direction::Transmit, violation));
     });
 }
 
@@ -363,8 +366,8 @@ fn the_stack_reports_why_its_device_was_given_up() {
     let mut stack = Stack::new(link, STATIC, Generator::new(&[1]), &machine.model).unwrap();
     stack.configure(&machine.model, SECOND).unwrap();
     machine.virtio.registers().queues[0].complete(0xffff_ffff, 0);
-    let lie = Violation::IdOutOfRange { id: 0xffff_ffff, size: 128 };
-    let gone = StackError::Link(NetError::Violation(Direction::Receive, lie));
+    let violation = Violation::IdOutOfRange { id: 0xffff_ffff, size: 128 };
+    let gone = StackError::Link(NetError::Violation(Direction::Receive, violation));
     assert_eq!(stack.poll(&machine.model), Err(gone));
 }
 
@@ -382,7 +385,7 @@ fn noise_over_the_whole_pool_corrupts_payload_at_most() {
                 }
                 send(&mut driver, &test_frame(n, 60));
                 driver.flush();
-                // The device would follow rings of noise; it only pretends to work.
+                // The model's device cannot follow rings of noise, so that it does nothing from here on.
                 if n < 10 {
                     machine.turn();
                 }
@@ -398,8 +401,8 @@ fn noise_over_the_whole_pool_corrupts_payload_at_most() {
 }
 
 #[test]
-fn random_used_entries_end_in_a_named_lie_or_in_frames_that_fit() {
-    let mut lies = 0;
+fn random_used_entries_end_in_a_named_violation_or_in_frames_that_fit() {
+    let mut violations = 0;
     for seed in 0..300 {
         let machine = Machine::new(Combination::ALL[seed as usize % 4]);
         let mut driver = machine.start().unwrap();
@@ -415,13 +418,13 @@ fn random_used_entries_end_in_a_named_lie_or_in_frames_that_fit() {
         }
         match driver.failure() {
             None => {}
-            Some(NetError::Violation(..)) => lies += 1,
+            Some(NetError::Violation(..)) => violations += 1,
             other => panic!("{other:?}"),
         }
         drop(driver);
         machine.assert_all_given_back();
     }
-    assert!(lies > 50 && lies < 290, "{lies}");
+    assert!(violations > 50 && violations < 290, "{violations}");
 }
 
 /// One used entry that is mostly plausible.

@@ -1,4 +1,4 @@
-//! NET-15: whatever is in a frame, the stack drops or answers it, and goes on serving.
+//! NET-15: the stack drops or answers any frame, and goes on serving.
 
 use core::net::Ipv4Addr;
 use netstack::random::Generator;
@@ -111,7 +111,7 @@ fn mutated_frames_never_stop_the_stack() {
     assert!(counters.frames.received > 5000 && counters.frames.sent > 1000, "{counters:?}");
     assert!(counters.frames.bad_source > 1000 && counters.frames.malformed > 100, "{counters:?}");
     assert!(counters.frames.bad_checksum > 100, "{counters:?}");
-    // Half-open connections time out, the address is there or comes again, and the stack answers.
+    // Once half-open connections have timed out and the lease was renewed or given anew, the stack answers.
     wire.borrow_mut().to_stack.clear();
     peer.borrow_mut().offer = Some(Offer::default());
     stack.serve(&clock, SECOND * 120, |_| false).unwrap();
@@ -135,7 +135,7 @@ fn nothing_is_ever_sent_to_the_unspecified_address() {
 }
 
 #[test]
-fn a_datagram_from_a_host_that_is_not_there_does_not_hold_up_the_others_for_ever() {
+fn a_datagram_from_an_absent_host_does_not_block_the_others_for_ever() {
     for forged_payload in [&b"who is it"[..], b""] {
         let mut b = configured();
         let nobody = Ipv4Addr::new(10, 0, 2, 156);

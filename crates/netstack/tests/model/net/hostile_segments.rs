@@ -1,5 +1,5 @@
-//! A peer that completes the handshake and then lies: the sequence numbers are right or nearly so, and nothing else has
-//! to be. The stack goes on serving.
+//! A peer that completes the handshake and then sends arbitrary segments, whose sequence numbers are right or nearly
+//! right. The stack goes on serving.
 
 use postern_cases::case;
 use smoltcp::wire::IpProtocol;
@@ -24,7 +24,7 @@ fn segment(port: u16, seq: u32, ack: u32, flags: u8, random: &mut Random, payloa
     bytes.extend(7_u16.to_be_bytes());
     bytes.extend(seq.to_be_bytes());
     bytes.extend(ack.to_be_bytes());
-    // Mostly the length that it has.
+    // Mostly the real length of the header.
     let words = if random.below(32) == 0 { random.below(16) } else { 5 + options.len() as u64 / 4 };
     bytes.extend([(words << 4) as u8, flags]);
     bytes.extend([0, 0xffff, random.next() as u16][random.below(3) as usize].to_be_bytes());
@@ -50,7 +50,7 @@ fn said(frame: &[u8]) -> Option<(u32, u32, u8)> {
 }
 
 #[test]
-fn a_peer_that_lies_within_a_connection_never_stops_the_stack() {
+fn arbitrary_segments_within_a_connection_never_stop_the_stack() {
     case!("NET-15", Work);
     case!("IRQ-11", Work);
     let mut b = configured();
@@ -77,7 +77,7 @@ fn a_peer_that_lies_within_a_connection_never_stops_the_stack() {
                 _ => n,
             };
             let payload = random.below(3) as usize * random.below(700) as usize;
-            // Any flags; a reset or a new beginning now and then only, as it ends the connection.
+            // Any flags, but RST, SYN and FIN only now and then, as they end the connection.
             let mut flags = random.next() as u8 | ACK;
             if random.below(12) > 0 {
                 flags &= !(SYN | 4);
@@ -90,7 +90,7 @@ fn a_peer_that_lies_within_a_connection_never_stops_the_stack() {
             b.wire.borrow_mut().to_stack.push_back(hostile);
             if random.below(3) > 0 {
                 b.stack.poll(&b.clock).unwrap();
-                // Now and then long enough for what is repeated, or for a week to have passed.
+                // Now and then long enough for retransmissions, or more than a week.
                 let wait = match random.below(300) {
                     0 => 700_000_000_000,
                     n => [100, 2000, 900_000][n as usize % 3],

@@ -1,5 +1,5 @@
-//! The pace of everything that is sent without being asked for again, by what is counted on the wire: towards peers that
-//! are silent, that stop reading, and that refuse. What `smoltcp` does counts as ours. docs/paces.md is the table.
+//! How often the stack sends by itself to peers that are silent, stop reading or refuse, counted on the wire. Packets of
+//! `smoltcp` count as the stack's. docs/paces.md is the table.
 
 use core::net::Ipv4Addr;
 use netstack::stack::StackError;
@@ -13,7 +13,7 @@ use testkit::network::{Bench, SECOND, configured};
 use testkit::peer::{PEER_IP, STACK_IP};
 use testkit::wire::TestLink;
 
-/// A host of the network that is not there.
+/// An address of the network that no host has.
 const ABSENT: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 99);
 
 /// What was sent since the wire was last watched, by kind.
@@ -64,20 +64,20 @@ fn sent(b: &Bench<TestLink>) -> Sent {
 fn connected() -> (Bench<TestLink>, SocketHandle) {
     let mut b = configured();
     let handle = b.peer.borrow_mut().connect(40000);
-    // What ends a connection is to be ours.
+    // Only the stack may end the connection.
     b.peer.borrow_mut().tcp_socket(handle).set_timeout(None);
     assert!(b.until(2, |peer| peer.tcp_socket(handle).may_send()));
     (b, handle)
 }
 
-/// From now on nothing arrives anywhere.
+/// From now on every frame is lost.
 fn cut(b: &mut Bench<TestLink>) {
     b.wire.borrow_mut().lose_one_in = 1;
     watch(b);
 }
 
 #[test]
-fn an_absent_host_is_asked_for_once_a_second_and_pinged_never() {
+fn an_absent_host_gets_one_arp_request_a_second_and_no_ping() {
     let mut b = configured();
     watch(&mut b);
     assert!(matches!(b.stack.ping(&b.clock, ABSENT, 10 * SECOND), Err(StackError::NoAnswer { .. })));
@@ -86,7 +86,7 @@ fn an_absent_host_is_asked_for_once_a_second_and_pinged_never() {
 }
 
 #[test]
-fn datagrams_from_many_absent_hosts_lead_to_one_question_a_second_until_they_are_dropped() {
+fn datagrams_from_absent_hosts_lead_to_one_arp_request_a_second_until_they_are_dropped() {
     let mut b = configured();
     watch(&mut b);
     for host in 100..200 {
@@ -95,7 +95,7 @@ fn datagrams_from_many_absent_hosts_lead_to_one_question_a_second_until_they_are
     }
     b.until_every(10_000, 10, |_| false);
     let sent = sent(&b);
-    // `STALL` seconds, then all of them are thrown away.
+    // After `STALL` all datagrams are dropped.
     assert_eq!(sent, Sent { arp: 2, ..Sent::default() });
     assert_eq!(b.stack.counters().echo.stalls, 1);
 }
@@ -122,18 +122,18 @@ fn data_for_a_peer_that_vanished_is_sent_five_times_in_thirty_seconds_and_then_r
 }
 
 #[test]
-fn an_idle_peer_is_asked_for_a_sign_of_life_every_ten_seconds() {
+fn an_idle_peer_gets_a_keep_alive_every_ten_seconds() {
     let (mut b, _) = connected();
     b.until(1, |_| false);
     watch(&mut b);
     b.until_every(10_000, 100, |_| false);
     let sent = sent(&b);
-    // `smoltcp` asks with a byte that was acknowledged long ago.
+    // A keep-alive of `smoltcp` carries a byte that was acknowledged before.
     assert_eq!(sent, Sent { data: 10, ..Sent::default() });
 }
 
 #[test]
-fn an_idle_peer_that_vanished_is_asked_twice_and_given_up() {
+fn a_vanished_idle_peer_gets_two_keep_alives_and_a_reset() {
     let (mut b, _) = connected();
     b.until(1, |_| false);
     cut(&mut b);
@@ -144,7 +144,7 @@ fn an_idle_peer_that_vanished_is_asked_twice_and_given_up() {
 }
 
 #[test]
-fn a_peer_that_reads_nothing_is_asked_for_room_ever_more_slowly_and_given_up_after_a_minute() {
+fn a_closed_window_is_probed_ever_more_slowly_and_reset_after_a_minute() {
     let (mut b, handle) = connected();
     let data = std::vec![5; 1 << 16];
     b.until(10, |peer| {
@@ -154,19 +154,22 @@ fn a_peer_that_reads_nothing_is_asked_for_room_ever_more_slowly_and_given_up_aft
         }
         false
     });
-    assert!(b.peer.borrow_mut().tcp_socket(handle).may_send(), "a pause of ten seconds is nothing");
+    assert!(
+        b.peer.borrow_mut().tcp_socket(handle).may_send(),
+        "a pause of ten seconds does not end the connection"
+    );
     watch(&mut b);
     b.until_every(10_000, 300, |_| false);
     let sent = sent(&b);
-    // The window was asked for after 1, 3 and 7 seconds, before this was watched, then after 15 and 31. Half a minute
-    // without an answer that the peer gives by itself ends the connection, and nothing else.
+    // The window was probed after 1, 3 and 7 seconds, before the count began, then after 15 and 31. Half a minute without
+    // a segment that the peer sends by itself ends the connection.
     assert_eq!(sent, Sent { data: 2, bare: 2, resets: 1, ..Sent::default() });
     let next = b.peer.borrow_mut().connect(40001);
     b.exchange(&[next], 5000, 5);
 }
 
 #[test]
-fn what_nobody_serves_is_refused_once_for_each_question() {
+fn each_datagram_to_a_closed_port_is_refused_once() {
     let mut b = configured();
     b.stack.ping(&b.clock, PEER_IP, SECOND).unwrap();
     watch(&mut b);

@@ -147,7 +147,7 @@ fn a_response_longer_than_any_buffer_arrives_whole() {
 }
 
 #[test]
-fn a_request_of_more_bytes_than_are_kept_is_answered_as_unfinished_and_what_follows_is_thrown_away() {
+fn a_request_that_is_too_long_is_answered_as_unfinished_and_its_rest_dropped() {
     case!("NET-30", Fail);
     let mut b = served();
     let handle = b.open(40_000);
@@ -171,7 +171,7 @@ fn a_request_that_comes_byte_by_byte_has_five_seconds_in_all() {
 }
 
 #[test]
-fn an_incomplete_request_gets_a_response_when_its_peer_ends_and_an_empty_one_gets_none() {
+fn a_cut_off_request_gets_a_response_and_an_empty_one_gets_none() {
     let mut b = served();
     for (round, (request, expected)) in
         [(&b"half"[..], LATE), (b"", b""), (b"all!", b"all!")].into_iter().enumerate()
@@ -215,29 +215,29 @@ fn a_peer_that_reads_nothing_is_reset_after_ten_seconds() {
 }
 
 #[test]
-fn slow_peers_in_every_place_make_room_after_a_second() {
+fn slow_peers_in_every_socket_make_room_after_a_second() {
     case!("NET-31", Work);
     let mut b = served();
     let slow: Vec<_> = (0..CONNECTIONS as u16).map(|i| b.open(40_000 + i)).collect();
     assert!(b.responding(1, 1, |peer| slow.iter().all(|&handle| peer.tcp_socket(handle).may_send())));
-    // Not earlier: their requests may still arrive.
+    // Not earlier: they may still send a request.
     let early = b.open(41_000);
     assert!(b.responding(1, 1, |peer| !peer.tcp_socket(early).is_open()));
     b.responding(1, 1, |_| false);
     for round in 0..20 {
         let honest = b.open(42_000 + round);
         assert_eq!(b.exchange(honest, &[b"now!"], 0, 1), b"now!", "{round}");
-        // A slow peer takes the place again.
+        // Another slow peer connects.
         b.open(43_000 + round);
         b.responding(2, 1, |_| false);
     }
 }
 
 #[test]
-fn a_flood_of_half_open_connections_leaves_the_page_within_reach() {
+fn the_page_is_served_during_a_flood_of_half_open_connections() {
     case!("NET-18", Work);
     let mut b = served();
-    // The gateway's address is known, so no frame waits for it.
+    // The gateway's hardware address is known, so that no response waits for ARP.
     let bench = &mut b.bench;
     bench.stack.ping(&bench.clock, PEER_IP, SECOND).unwrap();
     b.ask(PORT, 20_000..20_200);
@@ -247,7 +247,7 @@ fn a_flood_of_half_open_connections_leaves_the_page_within_reach() {
 }
 
 #[test]
-fn a_connection_without_anything_to_do_lets_the_cpu_rest() {
+fn an_idle_connection_lets_the_cpu_sleep() {
     let mut b = served();
     let handle = b.open(40_000);
     assert!(b.responding(1, 1, |peer| peer.tcp_socket(handle).may_send()));
@@ -260,12 +260,12 @@ fn a_connection_without_anything_to_do_lets_the_cpu_rest() {
         false
     };
     b.stack.serve(&Sleeper(b.clock.clone()), 20 * SECOND, work).unwrap();
-    // The link is polled every 100 ms; some turns are for the connection and its end.
+    // The link is polled every 100 ms; the connection and its end need a few turns more.
     assert!(turns < 260, "{turns}");
 }
 
 #[test]
-fn a_service_that_is_closed_refuses_and_keeps_nothing() {
+fn a_closed_service_refuses_connections_and_resets_open_ones() {
     let mut b = served();
     let handle = b.open(40_000);
     assert!(b.responding(1, 1, |peer| peer.tcp_socket(handle).may_send()));
@@ -273,6 +273,7 @@ fn a_service_that_is_closed_refuses_and_keeps_nothing() {
     b.stack.close(service);
     let refused = b.peer.borrow_mut().connect_to(PORT, 40_001);
     assert!(b.until(1, |peer| !peer.tcp_socket(refused).is_open()));
+    assert!(!b.peer.borrow_mut().tcp_socket(handle).is_open(), "the open connection was reset");
 }
 
 #[test]

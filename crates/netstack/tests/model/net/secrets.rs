@@ -1,4 +1,4 @@
-//! What a peer that keeps everything it sees can predict.
+//! Whether a peer that has seen all earlier numbers can predict the next one.
 
 use papr::clock::Clock;
 use postern_cases::case;
@@ -15,7 +15,7 @@ use testkit::network::{Bench, SECOND, configured};
 use testkit::peer::{PEER_IP, STACK_IP};
 use testkit::wire::{TestClock, TestLink, Wire};
 
-/// The generator of `smoltcp` 0.14 (`rand.rs`), as anybody can read it: the outputs after the state `seed`.
+/// The published generator of `smoltcp` 0.14 (`rand.rs`): its outputs after the state `seed`.
 fn published_generator(seed: u64) -> impl Iterator<Item = u32> {
     let mut state = seed;
     core::iter::repeat_with(move || {
@@ -24,20 +24,20 @@ fn published_generator(seed: u64) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Somebody who takes each number, and each pair of numbers seen one after the other, for a state of the generator,
-/// and runs it on.
+/// An attacker that takes each number, and each pair of successive numbers, for a state of the generator, and computes
+/// the outputs that would follow.
 #[derive(Default)]
 pub struct Predictor {
     last: Vec<u32>,
     expected: BTreeSet<u32>,
-    /// Numbers that came as it expected.
+    /// Numbers that it had predicted.
     pub right: usize,
     pub numbers: usize,
 }
 
 impl Predictor {
-    /// Numbers that one state leads to. The more, the likelier is a number that is expected by chance: some 15,000 are
-    /// on average, and one in 2^32 comes, a thousand times.
+    /// Outputs that are computed for each state. More would make a hit by chance likelier: after a thousand numbers some
+    /// 30,000 of 2^32 values are predicted, and with the payloads of the pings some 840,000.
     const AHEAD: usize = 8;
 
     fn state(&mut self, state: u64) {
@@ -55,7 +55,7 @@ impl Predictor {
             let state = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
             self.state(state(last, number));
             self.state(state(number, last));
-            // It goes up or down by what it went before.
+            // The last step again, up or down.
             let step = last.wrapping_sub(before);
             self.expected.extend([number.wrapping_add(step), number.wrapping_sub(step), number]);
             self.expected.extend([number.wrapping_add(1), number.wrapping_sub(1), !number]);
@@ -94,7 +94,7 @@ fn initial_number(frame: &[u8], to_port: u16) -> Option<u32> {
     answer.then(|| segment.seq_number().0 as u32)
 }
 
-/// Opens a connection from this port; the peer, who knows nothing of it, resets it.
+/// Opens a connection from this port; the peer has no such connection and resets it.
 fn knock(b: &mut Bench<TestLink>, port: u16) -> u32 {
     b.wire.borrow_mut().seen = Some(Vec::new());
     b.wire.borrow_mut().to_stack.push_back(syn(port, 7));
@@ -124,7 +124,7 @@ fn ping_payload(b: &mut Bench<TestLink>) -> Vec<u8> {
 }
 
 #[test]
-fn a_thousand_outputs_tell_nothing_of_the_next() {
+fn a_thousand_sequence_numbers_do_not_predict_the_next_one() {
     case!("RND-02", Ignore);
     let mut b = configured();
     let mut predictor = Predictor::default();
@@ -152,7 +152,7 @@ fn the_predictor_finds_the_numbers_of_a_bare_smoltcp_by_its_seed() {
         let mut socket = tcp::Socket::new(buffer(), buffer());
         socket.listen(7).unwrap();
         let handle = peer.borrow_mut().sockets.add(socket);
-        // The other way round. The checksum stays right: the addresses are added up.
+        // Source and destination are exchanged. The checksum stays right, because it is a sum.
         let mut frame = ipv4(STACK_IP, PEER_IP, IpProtocol::Tcp, &syn(port, 7)[34..]);
         frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 2]);
         frame[6..12].copy_from_slice(&[0x52, 0x54, 0, 0x12, 0x34, 0x56]);
@@ -204,15 +204,15 @@ fn a_connection_opened_anew_has_a_later_number() {
         assert!(went >= round * 250 && went <= passed, "round {round}: {went} steps in {passed} us");
         before = number;
     }
-    // Other connections begin anywhere: no two of 49 are within a million of each other by chance but once in 40 runs,
-    // and a timer alone would have put all of them there.
+    // Other connections begin anywhere in 2^32: by chance 0.3 pairs of 49 are closer than 500,000, on average. A timer alone
+    // would make all of them that close.
     others.sort_unstable();
     let near = others.windows(2).filter(|pair| pair[1] - pair[0] < 500_000).count();
     assert!(near <= 3, "{near} of {} numbers are near another", others.len());
 }
 
 #[test]
-fn connections_that_are_over_make_room_and_those_that_are_not_keep_their_numbers() {
+fn ended_connections_make_room_and_open_ones_keep_their_sequence_numbers() {
     let mut b = configured();
     let handle = b.peer.borrow_mut().connect(30_000);
     assert!(b.until(2, |peer| peer.tcp_socket(handle).may_send()));

@@ -109,7 +109,7 @@ fn ping_failures_say_why() {
     let host = Ipv4Addr::new(10, 0, 2, 99);
     let error = b.stack.ping(&b.clock, host, SECOND).unwrap_err();
     assert_eq!(error, StackError::NoAnswer { host, waited: SECOND, sent: false });
-    // The failed question does not hold up the next one.
+    // The failed ARP request does not delay the next ping.
     b.stack.ping(&b.clock, PEER_IP, 2 * SECOND).unwrap();
     // The peer does not forward.
     let host = Ipv4Addr::new(8, 8, 8, 8);
@@ -240,7 +240,7 @@ fn a_frame_with_a_priority_and_no_vlan_is_answered_and_one_of_a_vlan_is_not() {
         }
     }
     assert_eq!(b.stack.counters().frames.foreign, 9);
-    // Two tags, and one that the frame ends in.
+    // Two tags, and frames that end inside a tag.
     let mut twice = tagged_ping([0, 0], 56);
     twice.splice(12..12, [0x81, 0x00, 0, 0]);
     b.wire.borrow_mut().to_stack.push_back(twice);

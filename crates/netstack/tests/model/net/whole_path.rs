@@ -39,7 +39,7 @@ fn lease_ping_and_echo_work_in_all_four_combinations() {
         b.exchange_datagrams(&[0, 1, 700, 1472]);
         let connections: Vec<_> = (0..4).map(|i| b.peer.borrow_mut().connect(40000 + i)).collect();
         b.exchange(&connections, 30_000, 60);
-        // Until the last frame has been taken back.
+        // Runs until the driver has its last frame back.
         b.until(1, |_| false);
         let counters = b.stack.counters();
         assert_eq!(counters.echo.tcp_bytes, 4 * 30_000);
@@ -55,8 +55,8 @@ fn lease_ping_and_echo_work_in_all_four_combinations() {
 
 #[test]
 fn echo_survives_a_bad_wire_and_a_small_queue() {
-    let shape = testkit::net_device::CardConfig { queues: [4, 2], ..Default::default() };
-    let machine = Machine::with_config(Combination { secure: true, access_platform: true }, shape);
+    let config = testkit::net_device::CardConfig { queues: [4, 2], ..Default::default() };
+    let machine = Machine::with_config(Combination { secure: true, access_platform: true }, config);
     let mut b = bench(&machine);
     b.peer.borrow_mut().offer = Some(Offer::default());
     b.stack.configure(&b.clock, SECOND * 5).unwrap();

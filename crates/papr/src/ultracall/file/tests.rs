@@ -8,7 +8,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{format, vec};
 
-/// Answers by a function of the offset, and notes what was asked for.
+/// Answers by a function of the offset, and records the offsets.
 struct Answers<F> {
     answer: F,
     asked: RefCell<Vec<u64>>,
@@ -60,7 +60,7 @@ fn a_file_is_read_once_from_start_to_end() {
 }
 
 #[test]
-fn what_is_not_there_has_a_name() {
+fn each_refusal_has_a_named_error() {
     let answer = |r3: i64| read(&Answers::new(|_| (r3, Vec::new())), &name(), &mut [0; 256]);
     assert_eq!(answer(-1), Err(FileError::NotFound));
     assert_eq!(answer(-9), Err(FileError::NoFiles));
@@ -105,7 +105,7 @@ fn a_file_without_end_is_given_up_where_the_buffer_or_the_offsets_end() {
 }
 
 #[test]
-fn names_are_those_of_nodes() {
+fn a_file_name_is_a_valid_node_name() {
     assert_eq!(FileName::new(""), Err(NameError::Length(0)));
     assert_eq!(FileName::new(&"a".repeat(MAX_NAME + 1)), Err(NameError::Length(64)));
     let longest = FileName::new(&"a".repeat(MAX_NAME)).expect("name");
@@ -122,7 +122,7 @@ fn names_are_those_of_nodes() {
 
 proptest! {
     #[test]
-    fn whatever_is_answered_reading_ends(answers in prop::collection::vec((any::<i64>(), any::<bool>()), 1..40), room in 0..4096_usize) {
+    fn reading_ends_for_any_answers(answers in prop::collection::vec((any::<i64>(), any::<bool>()), 1..40), room in 0..4096_usize) {
         let files = Answers::new(|offset| {
             let (r3, full) = answers[usize::try_from(offset / 64).expect("index") % answers.len()];
             (if full { 64 } else { r3 }, vec![3; 64])

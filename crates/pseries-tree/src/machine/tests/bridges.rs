@@ -1,4 +1,4 @@
-//! Bridges: what a real tree says of them, and what refuses one.
+//! Host bridges of real trees, and the faults for which a bridge is refused.
 
 use super::{cells, faults, machine, with};
 use crate::bridges::{Bridge, DdwTokens};
@@ -60,7 +60,7 @@ fn two_bridges_keep_their_own_windows() {
 }
 
 #[test]
-fn host_bridges_whose_numbers_look_alike_still_have_numbers_of_their_own() {
+fn host_bridges_with_the_same_low_buid_bits_have_different_numbers() {
     // A BUID of another upper half, and the same low 16 bits as the first bridge's.
     let reg = cells(&[0x900_0000, 0x2000_0000, 0, 0]);
     let machine = machine(&with(POWER9_TWO_PHBS, "/pci@800000020000001", "reg", Some(&reg)));
@@ -116,7 +116,7 @@ fn windows_over_memory_or_over_another_bridges_refuse_the_bridge() {
 }
 
 #[test]
-fn a_bridge_without_what_it_needs_is_refused_by_name() {
+fn a_bridge_without_a_required_property_is_refused_by_name() {
     for name in ["reg", "ranges", "ibm,dma-window"] {
         let machine = machine(&with(POWER9_256M, PHB, name, None));
         assert_eq!(machine.bridges, []);

@@ -1,4 +1,4 @@
-//! As many as are read, and one more: docs/limits.md has the reasons.
+//! Each limit: as many as are read, and one more. docs/limits.md has the reasons.
 
 use super::{cells, faults, machine, memory, small};
 use crate::warnings::Fault;
@@ -13,7 +13,7 @@ fn with_regions(count: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_region_of_memory_more_than_are_read_is_left_out_by_name() {
+fn a_memory_region_beyond_the_limit_is_left_out_by_name() {
     for (count, read) in [(127, 127), (128, 128), (129, 128)] {
         let machine = machine(&with_regions(count));
         assert_eq!(machine.memory.len(), read);
@@ -23,7 +23,7 @@ fn a_region_of_memory_more_than_are_read_is_left_out_by_name() {
 }
 
 #[test]
-fn a_reservation_more_than_are_read_ends_the_boot() {
+fn a_reservation_beyond_the_limit_ends_the_boot() {
     let with = |count: u64| {
         let tree = (0..count).fold(Builder::new(), |tree, n| tree.reserve(n << 16, 0x1000));
         let tree = tree.node("").cells("#address-cells", &[2]).cells("#size-cells", &[2]);
@@ -37,7 +37,7 @@ fn a_reservation_more_than_are_read_ends_the_boot() {
 }
 
 #[test]
-fn a_hardware_thread_more_than_are_read_is_not_known() {
+fn a_hardware_thread_beyond_the_limit_is_ignored() {
     for (count, read) in [(4096, 4096), (4097, 4096)] {
         let threads: Vec<u32> = (1..=count).collect();
         let blob = small(|tree| {
@@ -54,7 +54,7 @@ fn a_hardware_thread_more_than_are_read_is_not_known() {
 }
 
 #[test]
-fn a_host_bridge_more_than_are_read_is_counted_and_not_looked_at() {
+fn a_host_bridge_beyond_the_limit_is_counted_and_not_read() {
     for (count, looked_at) in [(32, 32), (33, 32)] {
         let blob = small(|tree| {
             let tree = memory(tree, "memory@0", &[0, 0, 0, 0x1000_0000]);
@@ -71,7 +71,7 @@ fn a_host_bridge_more_than_are_read_is_counted_and_not_looked_at() {
 }
 
 #[test]
-fn a_virtual_device_more_than_are_kept_is_counted() {
+fn a_virtual_device_beyond_the_limit_is_counted() {
     for (count, kept, left_out) in [(31, 31, 0), (32, 32, 0), (33, 32, 1)] {
         let blob = small(|tree| {
             let tree = memory(tree, "memory@0", &[0, 0, 0, 0x1000_0000]).node("vdevice");

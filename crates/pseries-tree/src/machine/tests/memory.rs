@@ -1,4 +1,4 @@
-//! Memory, reservations and the initrd, one lie a test.
+//! Memory, reservations and the initrd, one violation in each test.
 
 use super::{cells, faults, machine, memory, range, read, small, with};
 use crate::machine::MachineError;
@@ -114,7 +114,7 @@ fn with_blocks(name: &str, list: &[u32]) -> Vec<u8> {
     })
 }
 
-/// As `pc-dimm` makes them: what is reserved, what is assigned, what may come.
+/// As QEMU's `pc-dimm` makes them: reserved, assigned and possible memory.
 const RUNS: [u32; 19] =
     [3, 4, 0, 0, 0, 0, 0x80, 2, 0, 0x4000_0000, 0x8000_0004, 0, 8, 26, 0, 0x6000_0000, 0x8000_0006, 0, 0];
 

@@ -45,7 +45,7 @@ fn power9_of_256_mib() {
 }
 
 #[test]
-fn another_size_of_cache_blocks_is_read_and_none_is_made_up() {
+fn the_cache_block_size_is_read_and_has_no_default() {
     let block = |value: Option<&[u8]>| {
         machine(&with(POWER9_256M, "/cpus/PowerPC,POWER9@0", "d-cache-block-size", value)).cpus.cache_block
     };
@@ -55,7 +55,7 @@ fn another_size_of_cache_blocks_is_read_and_none_is_made_up() {
 }
 
 #[test]
-fn vectors_that_the_tree_does_not_offer_are_not_made_up() {
+fn vectors_are_known_only_if_the_tree_offers_them() {
     let vectors = |value: Option<&[u8]>| {
         machine(&with(POWER9_256M, "/cpus/PowerPC,POWER9@0", "ibm,vmx", value)).cpus.vectors
     };
@@ -115,7 +115,7 @@ fn firmware_leaves_its_name_rtas_and_the_marker() {
 }
 
 #[test]
-fn whoever_hands_the_tree_over_the_hardware_is_the_same() {
+fn trees_of_all_firmwares_describe_the_same_hardware() {
     let raw = machine(POWER9_512M_INITRD);
     for blob in [SLOF_512M_MARKER, VOF_512M] {
         let other = machine(blob);

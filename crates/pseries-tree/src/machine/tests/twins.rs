@@ -1,5 +1,4 @@
-//! Trees in which two readers can find different things under one name: the ultravisor measures one command line, and
-//! the kernel would follow the other.
+//! Trees that have a name twice: the ultravisor could measure one command line, and the kernel could follow the other.
 
 use super::{cells, machine, memory, read, small, with};
 use crate::machine::MachineError;

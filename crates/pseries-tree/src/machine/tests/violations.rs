@@ -1,4 +1,4 @@
-//! What else a tree can lie about, and that no mutant makes the reading panic.
+//! Other violations of a tree; and no mutant makes the reader panic.
 
 use super::{cells, faults, machine, memory, read, small, with};
 use crate::guard::{Tree, private_copy};

@@ -1,10 +1,10 @@
-//! Slots that stay with the place where a buffer was lent, for the next one of the same length.
+//! Slots that are kept for the next buffer of the same length.
 
 use super::*;
 
 const LEN: usize = 1526;
 
-/// Lends a buffer of `len` bytes in `place`, as what is received is.
+/// Lends a buffer of `len` bytes in `place`, as for receiving.
 fn lend(dma: &Dma<Model>, place: &mut Option<Mapping>, len: usize) -> u64 {
     dma.map_again_at(place, &mut vec![0xee; len], len).unwrap();
     let [segment] = place.as_ref().unwrap().segments() else { panic!("{place:?}") };
@@ -17,7 +17,7 @@ fn slots_in_use(system: &svm_dma::dma::DmaSystem<Model>) -> u64 {
 }
 
 #[test]
-fn a_slot_that_stays_is_lent_again_cleared_and_goes_back_with_its_last_buffer() {
+fn a_kept_slot_is_cleared_lent_again_and_freed_with_its_last_buffer() {
     let model = Model::new(true);
     let system = model.dma_system(2);
     let dma = system.device(DeviceId::from_routing(0, 8), false, None).unwrap();
@@ -27,7 +27,7 @@ fn a_slot_that_stays_is_lent_again_cleared_and_goes_back_with_its_last_buffer() 
     for written in [LEN, 100, 0, 128, LEN - 1] {
         device_writes(&device, place.as_ref().unwrap(), &data);
         let buffer = dma.finished_keeping(&mut place, written);
-        // Of what the device wrote so much comes back, and the rest of the buffer is as it was.
+        // The first `written` bytes come back; the rest of the buffer is unchanged.
         assert_eq!(buffer[..written], data[..written]);
         assert_eq!(buffer[written..], vec![0xee; LEN - written]);
         assert!(pool_is_zero(&model), "{written}");
@@ -39,7 +39,7 @@ fn a_slot_that_stays_is_lent_again_cleared_and_goes_back_with_its_last_buffer() 
 }
 
 #[test]
-fn a_slot_that_stays_goes_back_when_nothing_or_another_length_is_lent_in_its_place() {
+fn a_kept_slot_is_freed_when_no_buffer_or_one_of_another_length_follows() {
     let model = Model::new(true);
     let system = model.dma_system(2);
     let dma = system.device(DeviceId::from_routing(0, 8), false, None).unwrap();
@@ -48,7 +48,7 @@ fn a_slot_that_stays_goes_back_when_nothing_or_another_length_is_lent_in_its_pla
         lend(&dma, &mut place, len);
         assert_eq!((slots_in_use(&system), dma.finished_keeping(&mut place, len).len()), (1, len));
     }
-    // Nothing is in the slot: it is no buffer that comes back, and none that comes back twice.
+    // The slot has no buffer now, so that none comes back a second time.
     assert_eq!(dma.finished_keeping(&mut place, 4096), []);
     assert!(place.is_none());
     assert_eq!(slots_in_use(&system), 0);
@@ -68,7 +68,7 @@ fn a_place_whose_buffer_the_device_still_has_gets_another_slot() {
 }
 
 #[test]
-fn another_device_neither_uses_nor_returns_a_slot_that_stays() {
+fn another_device_neither_uses_nor_frees_a_kept_slot() {
     let model = Model::new(true);
     let system = model.dma_system(2);
     let of = |number| system.device(DeviceId::from_routing(0, number), false, None).unwrap();
@@ -81,7 +81,7 @@ fn another_device_neither_uses_nor_returns_a_slot_that_stays() {
 }
 
 #[test]
-fn large_buffers_and_those_that_are_lent_in_place_go_round_without_a_slot() {
+fn large_buffers_and_buffers_lent_in_place_keep_no_slot() {
     for (combination, len) in [(Combination::ALL[0], LEN), (Combination::ALL[3], FRAME_SIZE + 1)] {
         for access_platform in [false, true] {
             let model = Model::new(combination.secure || len > FRAME_SIZE);

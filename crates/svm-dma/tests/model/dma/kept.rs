@@ -1,4 +1,4 @@
-//! Buffers that nobody gave back keep their memory: a device that uses them in place may still do so.
+//! Buffers that were not given back keep their memory, because the device may still use it.
 
 use super::*;
 use testkit::freed::Watch;
@@ -46,10 +46,10 @@ fn a_buffer_in_quarantine_serves_again_only_after_a_reset() {
     }
 }
 
-/// The twins of those, and of the next: what they look at shows a mapping, a quarantine and coherent memory that free
-/// what a device may still use.
+/// The checks of the tests above and below can fail: they find a mapping, a quarantine and coherent memory that free
+/// memory which a device may still use.
 #[test]
-fn twins_that_free_what_a_device_may_use_are_found() {
+fn memory_that_is_freed_while_a_device_may_use_it_is_found() {
     for combination in Combination::ALL {
         let dma = combination.model().dma(combination.access_platform);
         let (mapping, buffer) = lent(&dma);
@@ -60,7 +60,7 @@ fn twins_that_free_what_a_device_may_use_are_found() {
     let model = Model::new(false);
     let dma = model.dma(false);
     let (mapping, buffer) = lent(&dma);
-    // A quarantine that ends with its request: nobody confirmed a reset.
+    // A quarantine that ends with its request, without a confirmed reset.
     drop(dma.unmapped(mapping));
     assert!(buffer.freed());
     let coherent = dma.coherent(LEN).unwrap();
@@ -81,5 +81,5 @@ fn memory_of_a_normal_guest_goes_back_with_its_last_handle() {
     drop(handle);
     assert_eq!(model.pieces_allocated(), 0);
     drop(dma.coherent(LEN).unwrap());
-    assert_eq!(model.pieces_allocated(), 1, "what nobody gave back, a device may use");
+    assert_eq!(model.pieces_allocated(), 1, "a device may still use memory that was not released");
 }

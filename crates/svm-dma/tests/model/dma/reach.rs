@@ -1,4 +1,4 @@
-//! What a device reaches, by the guard and through its window.
+//! Memory that a device can reach: by the guard, and through its window.
 
 use super::*;
 
@@ -67,7 +67,7 @@ fn a_machine_without_windows_gives_every_device_guest_addresses_of_the_pool() {
         let at = part.bus.raw();
         assert!(at >= POOL_BASE.0 && at + u64::from(part.len) <= POOL_BASE.0 + POOL_BYTES as u64, "{at:#x}");
     }
-    // The device that does not translate: it finds the bytes where the segments say.
+    // A device without translation finds the bytes at the segments' addresses.
     assert_eq!(device_reads(&model.device(false), &mapping), data);
     assert_eq!(dma.unmapped(mapping), data);
 }

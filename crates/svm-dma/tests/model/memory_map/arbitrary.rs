@@ -1,4 +1,4 @@
-//! Machines of any numbers. What a map holds is compared frame by frame, by arithmetic of its own.
+//! Arbitrary machines. Each map is checked frame by frame, with arithmetic of its own.
 
 use super::{FRAME, HIGH_END, machine};
 use papr::addr::{Gpa, GpaRange};
@@ -87,7 +87,7 @@ fn check(machine: &Machine, own: &Own, secure: bool, pool: u64, heap: u64) -> Re
     check_map(memory_map(machine, own, secure), machine, own, secure, [pool, heap])
 }
 
-/// A map against the description that it should have been made from.
+/// Checks a map against the machine's description.
 fn check_map(
     map: Result<MemoryMap, MapError>,
     machine: &Machine,
@@ -189,9 +189,9 @@ proptest! {
         check(&machine, &Own { image, tree_buffer, tree }, secure, pool, heap)?;
     }
 
-    /// Most machines of any numbers are refused; of those that are not far from real ones most are not.
+    /// Most arbitrary machines are refused. A machine near a real one has a map.
     #[test]
-    fn mem_06_a_machine_with_few_reservations_mostly_has_a_map(
+    fn mem_06_a_machine_with_few_reservations_has_a_map(
         reserved in proptest::collection::vec((40..256_u64, 1..2 * FRAME), 0..6),
         pool in 1..40 * FRAME,
         secure in any::<bool>(),
@@ -210,7 +210,7 @@ proptest! {
     }
 }
 
-/// The twins of those: maps that have not heard of one owner are found.
+/// The check above can fail: it finds a map that was made without one owner.
 #[test]
 fn mem_06_a_map_that_does_not_know_an_owner_is_found() {
     let range = |at: u64| GpaRange { start: Gpa(at * FRAME + 5), len: 2 * FRAME };

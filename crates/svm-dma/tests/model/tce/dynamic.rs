@@ -112,7 +112,7 @@ fn a_dynamic_window_that_cannot_be_filled_is_removed() {
 }
 
 #[test]
-fn windows_that_a_kernel_before_made_are_gone_after_a_reset() {
+fn windows_of_an_earlier_kernel_are_gone_after_a_reset() {
     let model = Model::new(false);
     model.offer_dynamic_windows();
     let before = for_memory(&model, window(), Some(&ddw(&model)), &Model::ram()).unwrap().report().liobn;

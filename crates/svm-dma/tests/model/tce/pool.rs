@@ -6,7 +6,7 @@ use super::*;
 fn a_secure_window_maps_every_page_of_the_pool_and_nothing_else() {
     case!("TCE-06", Ignore);
     let model = Model::new(true);
-    // What firmware left behind, inside and outside of where the pool will be mapped.
+    // Entries that firmware left, inside and outside the range for the pool.
     model.put_stale_tce(Model::LIOBN, 3, 0x1003);
     model.put_stale_tce(Model::LIOBN, (1 << 18) - 1, 0x2003);
     let phb = for_pool(&model, window(), None).unwrap();
@@ -74,14 +74,14 @@ fn a_check_that_fails_at_any_page_leaves_nothing_mapped() {
 }
 
 #[test]
-fn an_entry_that_reads_back_otherwise_than_it_was_put_is_refused() {
+fn an_entry_that_reads_back_differently_is_refused() {
     case!("HC-10", Refuse);
     let model = Model::new(true);
     let mut put = false;
     model.on_hcall(move |call, args| {
         put |= call == Hcall::PutTce;
-        let lie = put && call == Hcall::GetTce && args[1] == 6 << 12;
-        lie.then_some(HcallReturn { status: 0, out: [0x1234_5003, 0, 0, 0] })
+        let wrong = put && call == Hcall::GetTce && args[1] == 6 << 12;
+        wrong.then_some(HcallReturn { status: 0, out: [0x1234_5003, 0, 0, 0] })
     });
     let error = for_pool(&model, window(), None).unwrap_err();
     let cause = MapCause::Differs { put: (POOL.start.0 + (5 << 12)) | 3, got: 0x1234_5003 };
@@ -91,7 +91,7 @@ fn an_entry_that_reads_back_otherwise_than_it_was_put_is_refused() {
 }
 
 #[test]
-fn an_undo_that_fails_is_said() {
+fn an_undo_that_fails_is_reported() {
     let model = failing(Hcall::PutTce, 7, true);
     let error = for_pool(&model, window(), None).unwrap_err();
     assert!(matches!(error, TceError::NotMapped { undone: false, .. }));
@@ -99,7 +99,7 @@ fn an_undo_that_fails_is_said() {
 }
 
 #[test]
-fn an_undo_that_clears_nothing_is_said() {
+fn an_undo_that_clears_nothing_is_reported() {
     let model = Model::new(true);
     let mut puts = 0;
     model.on_hcall(move |call, _| {

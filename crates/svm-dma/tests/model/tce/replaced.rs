@@ -26,8 +26,8 @@ fn a_new_window_that_maps_something_is_found_before_the_pool_is_mapped() {
     let model = Model::new(true);
     model.offer_dynamic_windows();
     model.on_hcall(|call, args| {
-        let lie = call == Hcall::GetTce && args[1] == 7 << 16;
-        lie.then_some(HcallReturn { status: 0, out: [0x1234_0001, 0, 0, 0] })
+        let wrong = call == Hcall::GetTce && args[1] == 7 << 16;
+        wrong.then_some(HcallReturn { status: 0, out: [0x1234_0001, 0, 0, 0] })
     });
     let error = for_pool(&model, window(), Some(&ddw(&model))).unwrap_err();
     assert_eq!(error, TceError::StillMapped { ioba: 7 << 16, tce: 0x1234_0001 });
@@ -35,7 +35,7 @@ fn a_new_window_that_maps_something_is_found_before_the_pool_is_mapped() {
 }
 
 #[test]
-fn a_default_window_that_is_removed_in_words_only_is_cleared_and_read_back() {
+fn a_default_window_whose_removal_has_no_effect_is_cleared_and_read_back() {
     case!("TCE-09", Fallback);
     let model = Model::new(true);
     model.offer_dynamic_windows();
@@ -51,7 +51,7 @@ fn a_default_window_that_is_removed_in_words_only_is_cleared_and_read_back() {
 }
 
 #[test]
-fn a_removed_window_that_can_be_read_again_is_no_answer_to_what_is_exposed() {
+fn a_removed_window_that_can_be_read_again_fails_the_exposure_check() {
     case!("TCE-09", Halt);
     let model = Model::new(true);
     model.offer_dynamic_windows();

@@ -76,7 +76,7 @@ unsafe impl Mmio for Disk {
             at if at == common + GENERATION => registers.generation,
             at if at == device => registers.capacity & 0xffff_ffff,
             at if at == device + 4 => registers.capacity >> 32,
-            _ => panic!("a register that nobody needs: {at:?}"),
+            _ => panic!("an unexpected register: {at:?}"),
         })
     }
 
@@ -96,7 +96,7 @@ unsafe impl Mmio for Disk {
     }
 }
 
-/// A tenth of a second passes with each look.
+/// A tenth of a second passes with each read.
 struct Fast(AtomicU64);
 
 impl Clock for Fast {
@@ -144,7 +144,7 @@ fn end_that_is_noticed(finish: Finish) {
         };
         if control.has_ended() {
             let end = control.end(BreakReason::Stopped, ID, &clock());
-            assert_eq!(end.reason, violation(), "of what was noticed");
+            assert_eq!(end.reason, violation(), "the reason of the end that was noticed");
         }
         other.join().unwrap();
         assert!(control.has_ended(), "not noticed");
@@ -157,8 +157,8 @@ fn queue_that_notices_the_end_learns_its_reason() {
 }
 
 #[test]
-#[should_panic(expected = "of what was noticed")]
-fn hint_before_the_end_is_there_loses_its_reason() {
+#[should_panic(expected = "the reason of the end that was noticed")]
+fn a_hint_before_the_end_loses_the_reason() {
     end_that_is_noticed(|control, reason| {
         control.ended.store(true, Ordering::Relaxed);
         finish(control, reason)
@@ -198,7 +198,7 @@ fn two_queues_end_a_disk_once_and_for_one_reason() {
 
 #[test]
 #[should_panic(expected = "two ends of one disk")]
-fn lock_that_is_let_go_between_the_look_and_the_end_makes_two_of_it() {
+fn a_lock_released_between_check_and_end_makes_two_ends() {
     end_at_two_queues(|control, reason| {
         let known = control.registers.take(&clock()).unwrap().end;
         if let Some(end) = known {
@@ -238,21 +238,21 @@ fn reset_that_is_confirmed_to_one_queue_is_confirmed_to_all() {
 
 #[test]
 #[should_panic(expected = "left == right")]
-fn lock_that_is_let_go_before_the_reset_resets_twice() {
+fn a_lock_released_before_the_reset_resets_twice() {
     reset_at_two_queues(|control| {
         let confirmed = control.registers.take(&clock()).unwrap().end.is_some_and(|end| end.reset_confirmed);
         confirmed || control.registers.take(&clock()).unwrap().transport.reset(&clock()).is_ok()
     });
 }
 
-/// How a queue looks after the disk.
+/// How a queue checks the disk's health.
 type Check = fn(&Control<Disk>);
 
 fn check(control: &Control<Disk>) {
     control.check_health(&clock()).unwrap();
 }
 
-/// The disk grows; the queue that is told of it looks after the disk, and another one does so meanwhile.
+/// The disk grows; the queue that is notified checks the disk, and another one does so at the same time.
 fn growth_at_two_queues(wrong: Wrong, check: Check) {
     model(wrong, move || {
         let (disk, control) = control();
@@ -269,7 +269,7 @@ fn growth_at_two_queues(wrong: Wrong, check: Check) {
 }
 
 #[test]
-fn capacity_that_a_disk_had_last_stays() {
+fn the_last_capacity_of_a_disk_stays() {
     growth_at_two_queues(Wrong::Nothing, check);
 }
 

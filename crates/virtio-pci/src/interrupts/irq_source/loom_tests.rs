@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 const TAKER: u32 = 3;
 
-/// One CPU takes the first interrupt while another asks who did.
+/// One CPU takes the first interrupt while another reads which CPU took it.
 fn who_took_it(wrong: Wrong) {
     model(wrong, || {
         let line = Arc::new(IrqSource::message(0x1300));
@@ -24,17 +24,17 @@ fn who_took_it(wrong: Wrong) {
 }
 
 #[test]
-fn whoever_knows_of_an_interrupt_knows_who_took_it() {
+fn a_counted_interrupt_has_its_cpu() {
     who_took_it(Wrong::Nothing);
 }
 
 #[test]
 #[should_panic(expected = "left == right")]
-fn without_order_an_interrupt_is_known_before_its_cpu() {
+fn without_order_an_interrupt_is_counted_before_its_cpu_is_known() {
     who_took_it(Wrong::Unordered);
 }
 
-/// An interrupt arrives while the driver counts one as missed, two less than it takes: the count begins anew.
+/// An interrupt arrives while the driver counts a miss, two misses before the limit: the count starts again.
 fn arrival_beside_a_miss(wrong: Wrong) {
     model(wrong, || {
         let line = Arc::new(IrqSource::message(0x1300));

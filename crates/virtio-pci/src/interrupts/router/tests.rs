@@ -12,17 +12,19 @@ use std::collections::VecDeque;
 use std::vec::Vec;
 use testkit::unchecked::registers;
 
-/// A controller: what it will say, and what was done to it.
+/// A model of the interrupt controller: its answers, and a record of the calls.
 #[derive(Default)]
 struct Controller {
     queue: RefCell<VecDeque<u32>>,
     asked: Cell<u32>,
-    /// Said again and again when the queue is empty.
+    /// Returned again and again when the queue is empty.
     for_ever: Cell<Option<u32>>,
     /// Sources that are off; the controller may ignore it.
     off: RefCell<Vec<u32>>,
     ignores_masks: bool,
     ended: RefCell<Vec<u64>>,
+    /// Reads of ISR bytes before each end of an interrupt.
+    isr_reads_before_end: RefCell<Vec<usize>>,
     priority: Cell<Option<u64>>,
     ipi_cleared: Cell<u32>,
     /// Sources, and the CPU that each was routed to.
@@ -60,7 +62,10 @@ impl Hypervisor for Controller {
         match call {
             Hcall::Xirr if self.priority.get() == Some(0) => {}
             Hcall::Xirr => out[0] = u64::from(self.next()) | 0xff00_0000,
-            Hcall::Eoi => self.ended.borrow_mut().push(args[0]),
+            Hcall::Eoi => {
+                self.ended.borrow_mut().push(args[0]);
+                self.isr_reads_before_end.borrow_mut().push(self.isr_reads.borrow().len());
+            }
             Hcall::Cppr => self.priority.set(Some(args[0])),
             Hcall::Ipi => {
                 assert_eq!(args[..2], [0, 0xff]);
@@ -165,12 +170,13 @@ fn source_is_routed_to_the_cpu_asked_for_and_one_that_comes_elsewhere_counts_all
 }
 
 #[test]
-fn level_is_taken_back_at_every_device_that_shares_it_before_it_ends() {
+fn a_level_source_is_acknowledged_at_every_device_that_shares_it_before_its_end() {
     let controller = Controller::of(&[0x1200]);
     let (mut router, lines) =
         router(&controller, &[IrqSource::level(0x1200, isr(0x10)), IrqSource::level(0x1200, isr(0x20))]);
     router.service(&controller, 0);
     assert_eq!(*controller.isr_reads.borrow(), [Gpa(0x10), Gpa(0x20)]);
+    assert_eq!(*controller.isr_reads_before_end.borrow(), [2]);
     assert!(lines.iter().all(|line| line.arrivals() == 1));
 }
 
@@ -187,7 +193,7 @@ fn unknown_source_is_acknowledged_masked_and_counted_not_dispatched() {
 }
 
 #[test]
-fn nothing_and_a_request_of_another_cpu_are_no_sources() {
+fn no_interrupt_and_an_ipi_are_no_sources() {
     case!("IRQ-03", Ignore);
     let controller = Controller::of(&[2]);
     let mut router = Router::new();
@@ -210,7 +216,7 @@ fn storm_is_masked_and_its_device_polled() {
         assert!(taken <= STORM, "{taken}");
     }
     assert_eq!(*controller.off.borrow(), [0x1200]);
-    assert_eq!(lines[1].delivery(), Delivery::MsiX, "nobody else suffers");
+    assert_eq!(lines[1].delivery(), Delivery::MsiX, "the other source is not affected");
     assert_eq!(router.service(&controller, 0), 0);
 }
 
@@ -236,13 +242,13 @@ fn storm_with_a_stalled_clock_ends_too() {
 }
 
 #[test]
-fn one_service_is_bounded_whatever_the_controller_says() {
+fn one_service_is_bounded_for_any_controller() {
     let controller = Controller { ignores_masks: true, ..Controller::storm(0x1777) };
     assert_eq!(Router::new().service(&controller, 0), AT_ONCE);
 }
 
 #[test]
-fn controller_that_does_not_mask_is_not_listened_to_any_more() {
+fn a_controller_that_does_not_mask_is_shut_off() {
     let controller = Controller { ignores_masks: true, ..Controller::storm(0x1777) };
     let (mut router, lines) = router(&controller, &[IrqSource::message(0x1300)]);
     let mut services = 0;
@@ -256,7 +262,7 @@ fn controller_that_does_not_mask_is_not_listened_to_any_more() {
 }
 
 #[test]
-fn controller_without_hcalls_has_nothing() {
+fn a_controller_without_hcalls_delivers_nothing() {
     let controller = Controller { refuses: true, ..Controller::storm(0x1300) };
     let mut router = Router::new();
     assert_eq!(router.service(&controller, 0), 0);

@@ -68,7 +68,7 @@ unsafe impl DeviceMemory for Shared {
     }
 }
 
-/// Counts barriers; the lock of [`Shared`] does the ordering.
+/// Barriers that do nothing, because the lock of [`Shared`] orders all accesses.
 struct Fences;
 
 // SAFETY: what is ordered is a model's memory, which holds no Rust object.

@@ -170,7 +170,7 @@ fn read_only_disk_refuses_writes_by_itself() {
 }
 
 #[test]
-fn flush_without_the_feature_is_nothing_to_do() {
+fn a_flush_without_the_feature_sends_no_request() {
     let mut config = Config::sectors(64);
     config.features &= !FLUSH;
     let rig = Rig::plain(config);
@@ -189,7 +189,7 @@ fn all_slots_in_use_is_a_temporary_error() {
     // Header, data and status each take one of the queue's 256 descriptors.
     assert_eq!(blk.in_flight(), 256 / 3);
     assert!(rejected.error.is_temporary(), "{}", rejected.error);
-    assert_eq!(blk.read(0, 512), Err(BlkError::Busy), "helpers want the device for themselves");
+    assert_eq!(blk.read(0, 512), Err(BlkError::Busy), "`read` needs an idle device");
 }
 
 #[test]
@@ -259,9 +259,9 @@ fn capacity_that_changes_is_taken_over() {
 fn transfer_that_fails_because_the_disk_has_shrunk_meanwhile_says_so() {
     case!("BLK-06", Fail);
     for (capacity, expected) in [
-        // Not a word of it until the device refuses a request.
+        // The change is not announced: the driver finds it after a refused request.
         (50, BlkError::OutOfRange { sector: 0, bytes: 51_200, capacity: 50 }),
-        // An error of its own stays one.
+        // The disk has not shrunk, so that the error stays an I/O error.
         (2000, BlkError::Io),
     ] {
         let rig = Rig::secure(Config::sectors(1000));

@@ -13,7 +13,7 @@ use virtio_pci::blk::error::{BlkError, BreakReason};
 use virtio_pci::interrupts::{Delivery, IrqSource};
 use virtio_pci::virtio::transport::Transport;
 
-/// A disk that begins to work when the CPU is given up, and says so or not.
+/// A disk that works while the CPU is ceded, with or without an interrupt.
 struct Lazy {
     rig: Rig,
     line: Arc<IrqSource>,
@@ -57,7 +57,7 @@ impl Lazy {
 }
 
 #[test]
-fn request_is_slept_for_until_its_interrupt() {
+fn the_driver_sleeps_until_the_request_s_interrupt() {
     let lazy = Lazy::new(true, true);
     let mut blk = lazy.start();
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! Requests that name ranges, and what a disk says of itself beside its shape: honest disks and lying ones.
+//! Discard and write zeroes, and a disk's stated limits and hints: honest and hostile disks.
 
 use postern_cases::case;
 use std::vec::Vec;
@@ -32,7 +32,7 @@ fn ranges_are_zeroed_and_discarded_in_all_four_combinations() {
         expected[600 * 512..1100 * 512].fill(0);
         assert_eq!(blk.read(0, SECTORS as usize * 512).unwrap(), expected, "{combination:?}");
         assert!(rig.machine.refused().is_empty(), "{combination:?}");
-        // The model has looked at count, length and flags of each.
+        // The model has checked the count and the length of each; the flags are checked here.
         let ranges = rig.disk().ranges.clone();
         assert!(ranges.iter().all(|(kind, _, _, flags)| *flags == u32::from(*kind == 13)));
     }
@@ -48,7 +48,7 @@ fn a_long_range_is_cut_where_the_disk_wants_it_and_leaves_no_sector_out() {
 }
 
 #[test]
-fn an_alignment_that_is_no_block_or_no_request_is_not_followed() {
+fn an_alignment_that_fits_no_block_or_request_is_ignored() {
     case!("BLK-18", Ignore);
     for (block, alignment, followed) in [
         (512, 0, 1),
@@ -77,7 +77,7 @@ fn an_alignment_that_is_no_block_or_no_request_is_not_followed() {
 }
 
 #[test]
-fn limits_of_nothing_take_the_request_away_and_leave_the_disk() {
+fn limits_of_zero_disable_the_request_and_not_the_disk() {
     case!("BLK-17", Ignore);
     let short = |sectors, block| Offer::Unusable(LimitError::Sectors { sectors, block });
     for (limits, block, found) in [
@@ -102,7 +102,7 @@ fn limits_of_nothing_take_the_request_away_and_leave_the_disk() {
 }
 
 #[test]
-fn limits_of_everything_are_cut_to_what_this_driver_sends() {
+fn huge_limits_are_cut_to_the_driver_s_own() {
     case!("BLK-17", Clamp);
     let most = u32::MAX;
     let config = Config {
@@ -113,7 +113,7 @@ fn limits_of_everything_are_cut_to_what_this_driver_sends() {
     };
     let rig = Rig::secure(config);
     let mut blk = rig.start();
-    // 255 is no answer to a question of yes or no.
+    // 255 is neither 0 nor 1, so that unmapping counts as not offered.
     let limits = RangeLimits { sectors: most - 7, ranges: 32, alignment: 8, may_unmap: false };
     assert_eq!(blk.abilities().discard, Offer::Within(limits));
     assert_eq!(blk.abilities().write_zeroes, Offer::Within(limits));
@@ -122,7 +122,7 @@ fn limits_of_everything_are_cut_to_what_this_driver_sends() {
 }
 
 #[test]
-fn a_request_of_the_caller_that_cannot_be_is_refused_before_it_is_sent() {
+fn an_invalid_request_of_the_caller_is_refused_before_it_is_sent() {
     case!("BLK-13", Fail);
     let rig = Rig::secure(config());
     let mut blk = rig.start();
@@ -167,7 +167,7 @@ fn a_disk_that_refuses_what_it_offered_fails_by_name_and_stays() {
 }
 
 #[test]
-fn any_used_length_of_a_range_request_is_passed_over() {
+fn a_used_length_of_zero_is_ignored_for_a_range_request() {
     let rig = Rig::secure(config());
     rig.disk().written = Some(0);
     let mut blk = rig.start();
@@ -176,7 +176,7 @@ fn any_used_length_of_a_range_request_is_passed_over() {
 }
 
 #[test]
-fn many_range_requests_are_under_way_at_once() {
+fn many_range_requests_are_in_flight_at_once() {
     let rig = Rig::secure(config());
     rig.disk().shuffle = true;
     let mut blk = rig.start();
@@ -192,7 +192,7 @@ fn many_range_requests_are_under_way_at_once() {
 }
 
 #[test]
-fn hints_are_told_in_bytes_and_nonsense_is_passed_over() {
+fn hints_are_in_bytes_and_invalid_ones_are_ignored() {
     case!("BLK-21", Ignore);
     let topology = |told, block| {
         let config = Config { topology: Some(told), blk_size: Some(block), ..Config::sectors(SECTORS) };
@@ -218,7 +218,7 @@ fn hints_are_told_in_bytes_and_nonsense_is_passed_over() {
 }
 
 #[test]
-fn a_write_cache_is_assumed_unless_the_disk_denies_it_and_flushed_in_any_case() {
+fn a_write_cache_is_assumed_unless_denied_and_flushed_if_flush_is_offered() {
     case!("BLK-21", Ignore);
     for (flush, writeback, cache) in [
         (true, None, WriteCache::Back),
@@ -239,7 +239,7 @@ fn a_write_cache_is_assumed_unless_the_disk_denies_it_and_flushed_in_any_case() 
 }
 
 #[test]
-fn what_a_disk_offers_outlives_a_reset() {
+fn a_disk_s_limits_survive_a_restart() {
     let rig = Rig::secure(config());
     let mut blk = rig.start();
     let before = blk.abilities();

@@ -48,7 +48,7 @@ fn frames_go_both_ways_in_all_four_combinations() {
 }
 
 #[test]
-fn buffers_go_round_for_ever() {
+fn buffers_are_reused_for_a_thousand_frames() {
     for combination in Combination::ALL {
         let machine = Machine::new(combination);
         let mut driver = machine.start().unwrap();
@@ -128,7 +128,7 @@ fn net_08_the_address_is_read_once() {
 }
 
 #[test]
-fn the_mtu_is_the_devices_within_reason() {
+fn the_mtu_is_the_device_s_up_to_9000_and_refused_below_576() {
     for (offered, used) in [(576, 576), (1400, 1400), (1500, 1500), (9000, 9000), (65535, 9000)] {
         for combination in Combination::ALL {
             let machine = Machine::with_config(combination, CardConfig { mtu: offered, ..everything() });
@@ -170,7 +170,7 @@ fn small_queues_work() {
 }
 
 #[test]
-fn transmission_is_refused_while_all_buffers_are_under_way() {
+fn transmission_is_refused_while_all_buffers_are_in_flight() {
     for combination in Combination::ALL {
         let machine = Machine::new(combination);
         machine.device.borrow_mut().hold_tx = true;
@@ -209,7 +209,7 @@ fn a_pool_that_is_too_small_means_fewer_buffers_and_no_loss() {
     let statistics = driver.statistics();
     assert!(statistics.tx_no_room > 0 && statistics.tx_frames > 200, "{statistics:?}");
     assert_eq!((driver.failure(), statistics.rx_frames), (None, 20));
-    // What was sent took room that comes back.
+    // The room of sent frames comes back.
     for _ in 0..3 {
         driver.flush();
         machine.turn();
@@ -250,7 +250,7 @@ fn the_link_follows_the_status_word() {
     assert!(!driver.is_up());
     machine.virtio.registers().config[6] = 1;
     assert!(driver.is_up());
-    // NEG-12, NET-10: a word that does not stand still changes nothing.
+    // NEG-12, NET-10: an unstable status word changes nothing.
     machine.virtio.registers().config[6] = 0;
     machine.virtio.registers().faults.restless = true;
     assert!(driver.is_up());
@@ -278,16 +278,17 @@ fn a_driver_that_was_shut_down_does_nothing_more() {
 }
 
 #[test]
-fn what_is_sent_is_the_frame_and_not_a_byte_of_the_one_before() {
+fn a_sent_frame_has_no_byte_of_the_one_before() {
     for combination in Combination::ALL {
         let machine = Machine::with_config(combination, CardConfig { queues: [256, 1], ..CardConfig::default() });
         let mut driver = machine.start().unwrap();
-        for len in [1514, 60] {
-            assert!(send(&mut driver, &std::vec![0xa5; len]));
+        let frames = [std::vec![0xa5; 1514], std::vec![0x5a; 60]];
+        for frame in &frames {
+            assert!(send(&mut driver, frame));
             driver.flush();
             machine.turn();
         }
-        let sent: Vec<usize> = machine.wire.borrow().to_peer.iter().map(Vec::len).collect();
-        assert_eq!(sent, [1514, 60]);
+        let sent: Vec<Vec<u8>> = machine.wire.borrow().to_peer.iter().cloned().collect();
+        assert_eq!(sent, frames);
     }
 }

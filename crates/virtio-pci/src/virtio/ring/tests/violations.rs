@@ -1,10 +1,10 @@
-//! One lie a test, and noise.
+//! One violation in each test, and noise.
 
 use super::*;
 use postern_cases::case;
 use proptest::prelude::*;
 
-/// Expects `lie`, the latch, and that the ring is left alone afterwards.
+/// Expects `violation`, that it is latched, and that the ring is not written to afterwards.
 fn assert_broken(ring: &mut Ring<Shared>, violation: Violation) {
     assert_eq!(ring.take(&Fences), Err(violation));
     assert_eq!(ring.take(&Fences), Err(violation), "latched");
@@ -129,7 +129,7 @@ fn a_head_comes_again_only_after_every_descriptor_that_was_free() {
             assert_eq!(ring.take(&Fences), Ok(Some(Used { head, written: 1 })));
             heads.push(head);
         }
-        // As many chains of three as fit into what is free come between two of one head.
+        // A head comes again only after as many chains of three as fit into the free descriptors.
         let free = usize::from(ring.free());
         for window in heads.windows(free / 3) {
             let distinct: std::collections::BTreeSet<_> = window.iter().collect();
@@ -139,7 +139,7 @@ fn a_head_comes_again_only_after_every_descriptor_that_was_free() {
 }
 
 #[test]
-fn the_length_of_a_chain_that_is_only_read_says_nothing() {
+fn the_used_length_of_a_read_only_chain_is_ignored() {
     case!("RNG-24", Ignore);
     let (mut ring, mut device) = pair(8);
     let head = ring.stage(&[reads(0, 60)]).unwrap();
@@ -243,7 +243,7 @@ fn each_word_of_the_device_is_read_once() {
 }
 
 #[test]
-fn first_lie_is_the_one_remembered() {
+fn the_first_violation_is_kept() {
     let (mut ring, mut device) = pair(8);
     post(&mut ring, 1);
     post(&mut ring, 2);
@@ -258,7 +258,7 @@ fn first_lie_is_the_one_remembered() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Noise over the whole ring, at any moment, makes at worst a broken queue.
+    /// Noise in the ring at worst breaks the queue.
     #[test]
     fn noise_breaks_the_queue_at_worst(noise in proptest::collection::vec(any::<u8>(), 256), at in 0usize..230) {
         let (mut ring, device) = pair(8);

@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// A wrong share.
+/// A wrong part.
 #[derive(Debug)]
-pub enum ShareError {
+pub enum PartError {
     /// A plain line does not have the expected value.
     Fact {
         /// Its key.
@@ -20,25 +20,25 @@ pub enum ShareError {
         /// The printed value.
         found: Option<String>,
     },
-    /// A CPU has two shares.
+    /// A CPU has two parts.
     SameCpu(String),
     /// The image could not be read.
     Image(io::Error),
 }
 
-impl fmt::Display for ShareError {
+impl fmt::Display for PartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fact { key, expected, found } => {
                 write!(f, "{key} is {}, expected {expected}", found.as_deref().unwrap_or("not stated"))
             }
-            Self::SameCpu(server) => write!(f, "CPU {server} has more than one share"),
+            Self::SameCpu(server) => write!(f, "CPU {server} has more than one part"),
             Self::Image(error) => write!(f, "the image cannot be read: {error}"),
         }
     }
 }
 
-/// Checks the shares of `disk`, which has `bytes` bytes: one for each of `cpus` different CPUs, without gaps, with
+/// Checks the parts of `disk`, which has `bytes` bytes: one for each of `cpus` different CPUs, without gaps, with
 /// `queues` queues in turn; and the digest of each part of `image` if it is given.
 #[must_use]
 pub fn judge(
@@ -48,12 +48,12 @@ pub fn judge(
     queues: u32,
     bytes: u64,
     image: Option<&Path>,
-) -> Vec<ShareError> {
+) -> Vec<PartError> {
     let mut errors = Vec::new();
     let mut expect = |key: String, expected: String| {
         let found = report.fact(&key).map(str::to_owned);
         if found.as_ref() != Some(&expected) {
-            errors.push(ShareError::Fact { key, expected, found });
+            errors.push(PartError::Fact { key, expected, found });
         }
     };
     expect(format!("{disk}.queues"), queues.to_string());
@@ -61,14 +61,14 @@ pub fn judge(
     for cpu in 0..cpus {
         let key = |what: &str| format!("{disk}.cpu.{cpu}.{what}");
         expect(key("queue"), (cpu % queues).to_string());
-        // The last share's end is known; each other share must not be empty, and the next one begins at its end.
+        // The last part's end is known; each other part must not be empty, and the next one begins at its end.
         let stated = report.fact(&key("range")).and_then(range).map_or(start, |(_, end)| end);
         let end = if cpu + 1 == cpus { bytes } else { stated.clamp((start + 512).min(bytes), bytes) };
         expect(key("range"), format!("{start:#x} {end:#x}"));
         if let Some(image) = image {
             match digest(image, start, end) {
                 Ok(sum) => expect(key("sha256"), sum),
-                Err(error) => return vec![ShareError::Image(error)],
+                Err(error) => return vec![PartError::Image(error)],
             }
         }
         start = end;
@@ -80,13 +80,13 @@ pub fn judge(
         let found = report.fact(&key).map(str::to_owned);
         let owner = report.fact(&format!("{disk}.cpu.{}.server", cpu % queues)).unwrap_or("not stated");
         if found.as_ref().is_some_and(|found| found != owner) {
-            errors.push(ShareError::Fact { key, expected: owner.to_owned(), found });
+            errors.push(PartError::Fact { key, expected: owner.to_owned(), found });
         }
         let key = format!("{disk}.cpu.{cpu}.server");
         match report.fact(&key) {
             Some(server) if servers.insert(server) => {}
-            Some(server) => errors.push(ShareError::SameCpu(server.to_owned())),
-            None => errors.push(ShareError::Fact { key, expected: "a number".to_owned(), found: None }),
+            Some(server) => errors.push(PartError::SameCpu(server.to_owned())),
+            None => errors.push(PartError::Fact { key, expected: "a number".to_owned(), found: None }),
         }
     }
     errors
@@ -148,20 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_are_the_whole_disk_are_right() {
+    fn parts_of_the_whole_disk_pass() {
         let (_dir, image, log) = honest();
         assert_eq!(errors(&log, &image), Vec::<String>::new());
         assert_eq!(interrupts(&Report::parse(&log), "blk0", 2), 6);
     }
 
     #[test]
-    fn every_way_to_be_wrong_is_found() {
+    fn each_wrong_part_is_found() {
         let (_dir, image, log) = honest();
         for (right, wrong, finding) in [
             ("cpu.1.range=0x600 ", "cpu.1.range=0x800 ", "cpu.1.range"),
             ("0x600 0x1000", "0x600 0xe00", "cpu.1.range"),
             ("cpu.1.queue=1", "cpu.1.queue=0", "cpu.1.queue"),
-            ("cpu.1.server=1", "cpu.1.server=0", "more than one share"),
+            ("cpu.1.server=1", "cpu.1.server=0", "more than one part"),
             ("cpu.1.server", "cpu.2.server", "cpu.1.server is not stated"),
             ("cpu.0.sha256=", "cpu.0.sha256=0", "cpu.0.sha256"),
             ("cpu.1.interrupted=1", "cpu.1.interrupted=0", "cpu.1.interrupted is 0, expected 1"),
