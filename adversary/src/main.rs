@@ -61,11 +61,11 @@ enum Kind {
 }
 
 impl Kind {
-    /// The lie, if it is not one for this kind of device.
+    /// The protocol violation, if this kind of device cannot commit it.
     fn untold(&self) -> Option<ProtocolViolation> {
         match self {
-            Self::Blk { common, .. } => common.lie.filter(|lie| !lie.is_for_disks()),
-            Self::Net { common, .. } => common.lie.filter(|lie| !lie.is_for_cards()),
+            Self::Blk { common, .. } => common.violation.filter(|violation| !violation.is_for_disks()),
+            Self::Net { common, .. } => common.violation.filter(|violation| !violation.is_for_cards()),
             Self::Lies => None,
         }
     }
@@ -101,8 +101,8 @@ fn serial(text: &str) -> Result<String, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(lie) = arguments.device.untold() {
-        eprintln!("postern-adversary: --lie {}: this kind of device cannot tell it", lie.name());
+    if let Some(violation) = arguments.device.untold() {
+        eprintln!("postern-adversary: --lie {}: this kind of device cannot tell it", violation.name());
         return ExitCode::from(2);
     }
     let served = match arguments.device {
