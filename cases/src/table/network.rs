@@ -109,7 +109,21 @@ pub(super) const CASES: &[Case] = &[
         "NET-19",
         &[Drop, Clamp, Work],
         "floods of fragments that overlap, contradict each other, belong to no ping or never form a whole message",
-        "an invalid message is dropped as a whole; at most four of 8 KiB wait, for 5 s each, and the oldest makes room",
+        "an invalid message is dropped as a whole; at most four of 8 KiB wait, for 5 s each, and the oldest of the sender with the most makes room",
+    ),
+    tried(
+        HF,
+        "NET-20",
+        &[Break, Work],
+        "an answer on the control queue with an unknown status, of no byte or too many, of another chain, without a command, or no answer",
+        "broken; without an answer, when its time is up; a refusal is counted",
+    ),
+    tried(
+        H,
+        "NET-21",
+        &[Clamp],
+        "endless requests to announce the address",
+        "one announcement each time that the link is polled, ten a second; none while an acknowledgement has no answer",
     ),
     tried(
         HFQ,

@@ -2,8 +2,9 @@
 //! fragments. Nothing else that comes in fragments is put together, and nothing of it reaches the stack above.
 //!
 //! Memory is bounded: [`PLACES`] messages of [`LONGEST`] bytes, made when first needed. A message whose fragments overlap
-//! or contradict each other is dropped whole, as RFC 5722 demands for IPv6. A message holds its place for [`TIMEOUT`];
-//! without a free place the oldest makes room, so that first fragments without a second cannot shut anybody out.
+//! or contradict each other is dropped whole, as RFC 5722 demands for IPv6. A message holds its place for [`TIMEOUT`].
+//! Without a free place the sender with the most messages loses its oldest: neither can first fragments without a second
+//! shut anybody out, nor can one sender's displace another's. Whoever forges senders' addresses can do both for a while.
 
 use super::checksum;
 use super::ingress::{IPV4_HEADER, is_station};
@@ -80,6 +81,8 @@ impl<'a> Fragment<'a> {
 /// A message of which fragments have come.
 #[derive(Debug)]
 struct Message {
+    /// The station that its first fragment came from: a host of this network, or a router.
+    mac: MacAddr,
     key: Key,
     since: Duration,
     bytes: Vec<u8>,
@@ -94,11 +97,11 @@ struct Message {
 
 impl Message {
     /// Without memory there is no message.
-    fn new(key: Key, since: Duration) -> Option<Self> {
+    fn new(mac: MacAddr, key: Key, since: Duration) -> Option<Self> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(LONGEST).ok()?;
         bytes.resize(LONGEST, 0);
-        Some(Self { key, since, bytes, blocks: [0; WORDS], have: 0, end: 0, total: None })
+        Some(Self { mac, key, since, bytes, blocks: [0; WORDS], have: 0, end: 0, total: None })
     }
 
     /// Whether the fragment agrees with those that have come; then it is taken.
@@ -163,7 +166,7 @@ impl Fragments {
         let Some(settings) = settings else { return Taken::Fragment };
         let Some(fragment) = Fragment::read(frame, link.mac(), settings) else { return Taken::Fragment };
         self.messages.retain(|message| now.saturating_sub(message.since) <= TIMEOUT);
-        let Some(place) = self.place(fragment.key, now) else { return Taken::Fragment };
+        let Some(place) = self.place(&fragment, now) else { return Taken::Fragment };
         let Some(message) = self.messages.get_mut(place) else { return Taken::Fragment };
         let agrees = message.add(&fragment);
         let taken = match message.whole() {
@@ -176,15 +179,33 @@ impl Fragments {
     }
 
     /// Where the message of a fragment is, which may be its first.
-    fn place(&mut self, key: Key, now: Duration) -> Option<usize> {
+    fn place(&mut self, fragment: &Fragment<'_>, now: Duration) -> Option<usize> {
+        let (mac, key) = (fragment.mac, fragment.key);
         if let Some(place) = self.messages.iter().position(|message| message.key == key) {
             return Some(place);
         }
-        if self.messages.len() >= PLACES {
-            self.messages.remove(0);
+        if self.messages.len() >= PLACES
+            && let Some(place) = self.to_displace(mac, key.from)
+        {
+            self.messages.remove(place);
         }
-        self.messages.push(Message::new(key, now)?);
+        self.messages.push(Message::new(mac, key, now)?);
         self.messages.len().checked_sub(1)
+    }
+
+    /// The message that makes room for another of this station and address: the oldest of the address with the most
+    /// messages, of the station with the most. Behind a router, all addresses are of one station.
+    fn to_displace(&self, mac: MacAddr, from: Ipv4Addr) -> Option<usize> {
+        let of_station = |mac| self.messages.iter().filter(|message| message.mac == mac).count();
+        let of_address = |from| self.messages.iter().filter(|message| message.key.from == from).count();
+        let held = |message: &Message| {
+            let station = of_station(message.mac).saturating_add((message.mac == mac).into());
+            let address = of_address(message.key.from).saturating_add((message.key.from == from).into());
+            (station, address)
+        };
+        // Of equals, `max_by_key` returns the last; in this order that is the oldest.
+        let newest_first = self.messages.iter().enumerate().rev();
+        newest_first.max_by_key(|(_, message)| held(message)).map(|(place, _)| place)
     }
 }
 

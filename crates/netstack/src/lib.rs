@@ -18,6 +18,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod announcement;
 mod checksum;
 pub mod dhcp;
 mod dhcp_options;

@@ -1,5 +1,6 @@
 //! A [`Link`] as `smoltcp`'s device.
 
+use super::announcement;
 use super::checksum;
 use super::fragments::{Fragments, Taken};
 use super::ingress::{self, Kind, Reject};
@@ -32,6 +33,8 @@ pub struct FrameCounters {
     pub fragmented_pings: u64,
     /// Dropped: an IPv4 header, TCP, UDP or a ping in fragments with a wrong checksum.
     pub bad_checksum: u64,
+    /// Announcements of the address that the device asked for and that were given to the link.
+    pub announced: u64,
     /// Made by the stack, but longer than the link takes or without a free buffer.
     pub unsent: u64,
 }
@@ -129,6 +132,27 @@ impl<L: Link> Phy<L> {
                 return None;
             }
         }
+    }
+
+    /// Announces the address if the device wants that. Without room for the frame the device asks again; without an
+    /// address there is nothing to announce.
+    #[cold]
+    pub fn announce(&mut self) {
+        if !self.link.wants_announcement() {
+            return;
+        }
+        if let Some(settings) = self.settings {
+            if !self.link.can_transmit() {
+                return;
+            }
+            let Some(mut frame) = self.link.frame(announcement::LEN) else { return };
+            if let Some(bytes) = frame.bytes_mut().first_chunk_mut() {
+                *bytes = announcement::frame(self.link.mac(), settings.address);
+            }
+            self.link.transmit(frame);
+            self.counters.announced = self.counters.announced.wrapping_add(1);
+        }
+        self.link.announced();
     }
 
     /// Has a fragment put to the others of its ping.

@@ -162,7 +162,11 @@ impl<L: Link> Stack<L> {
     /// The link is gone.
     pub fn poll(&mut self, clock: &impl Clock) -> Result<(), StackError<L::Error>> {
         let now = self.time.instant(clock);
-        self.link_state.poll(self.time.elapsed, || self.phy.link.is_up());
+        self.link_state.poll(self.time.elapsed, || {
+            let up = self.phy.link.is_up();
+            self.phy.announce();
+            up
+        });
         self.phy.begin(FRAMES_PER_POLL, self.time.elapsed);
         self.forget_connections();
         self.interface.poll_maintenance(now);

@@ -10,7 +10,7 @@ use std::vec::Vec;
 use svm_dma::dma::{DeviceId, Dma, DmaSystem};
 use virtio_pci::net::driver::NetDriver;
 use virtio_pci::net::error::NetError;
-use virtio_pci::net::features::{MAC, MTU, STATUS};
+use virtio_pci::net::features::{ANNOUNCING, MAC, MTU, STATUS};
 use virtio_pci::net::link::{Frame, Link, MacAddr};
 use virtio_pci::virtio::features::Features;
 use virtio_pci::virtio::transport::Transport;
@@ -22,6 +22,25 @@ pub const DEVICE_MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 /// Changes what the device has written for one frame: the header and the frame, and the length it claims.
 pub type Mangle = fn(&mut Vec<u8>, &mut u32);
 
+/// The device's answer to a command on its control queue.
+#[derive(Clone, Copy)]
+pub enum Answer {
+    /// What the command is due.
+    Honest,
+    /// This status, and so many bytes written, of which it is the first.
+    Wrong { status: u8, written: u32 },
+    /// The right status, of a chain that is not there.
+    OtherChain,
+    /// None.
+    Silence,
+}
+
+/// VIRTIO_NET_S_ANNOUNCE in the status word, whose offset in the configuration is 6.
+pub const ANNOUNCE: u8 = 2;
+pub const STATUS_AT: usize = 6;
+/// The number of the control queue.
+pub const CONTROL: usize = 2;
+
 pub struct NetDevice {
     pub virtio: VirtioModel,
     pub wire: SharedWire,
@@ -31,6 +50,10 @@ pub struct NetDevice {
     pub held: VecDeque<Chain>,
     pub hold_tx: bool,
     pub mangle: Option<Mangle>,
+    /// How it answers commands.
+    pub answer: Answer,
+    /// The commands that came: class and command.
+    pub commands: Vec<Vec<u8>>,
 }
 
 impl NetDevice {
@@ -41,7 +64,7 @@ impl NetDevice {
             self.buffers.clear();
             return;
         }
-        let [rx, tx] = &mut registers.queues[..] else { panic!("two queues") };
+        let [rx, tx, ..] = &mut registers.queues[..] else { panic!("two queues") };
         for chain in tx.fetch() {
             let mut bytes = Vec::new();
             for buffer in &chain.buffers {
@@ -77,6 +100,38 @@ impl NetDevice {
         }
     }
 
+    /// Takes the commands on the control queue, and answers them. An acknowledged announcement is not asked for any
+    /// more.
+    pub fn obey(&mut self) {
+        let mut registers = self.virtio.registers();
+        if registers.status & 4 == 0 {
+            return;
+        }
+        for chain in registers.queues[CONTROL].fetch() {
+            let [command, answer] = &chain.buffers[..] else { panic!("{chain:?}") };
+            assert!(!command.device_writes && answer.device_writes && answer.len == 1, "{chain:?}");
+            let bus = registers.queues[CONTROL].bus.clone();
+            let command = bus.read(command.bus, command.len as usize).unwrap();
+            assert_eq!(bus.read(answer.bus, 1).unwrap(), [0xff], "no answer before the device's");
+            let acknowledged = command == [3, 0] && registers.config[STATUS_AT] & ANNOUNCE != 0;
+            self.commands.push(command);
+            let head = chain.head.into();
+            let (status, id, written) = match self.answer {
+                Answer::Honest => {
+                    registers.config[STATUS_AT] &= !ANNOUNCE;
+                    (u8::from(!acknowledged), head, 1)
+                }
+                Answer::Wrong { status, written } => (status, head, written),
+                Answer::OtherChain => (0, head ^ 1, 1),
+                Answer::Silence => continue,
+            };
+            if written > 0 {
+                bus.write(answer.bus, &[status]).unwrap();
+            }
+            registers.queues[CONTROL].complete(id, written);
+        }
+    }
+
     /// Completes the frames that were held, last first.
     pub fn release_held(&mut self) {
         let mut registers = self.virtio.registers();
@@ -103,6 +158,8 @@ pub type Driver = NetDriver<VirtioModel, Model>;
 pub struct CardConfig {
     pub features: Features,
     pub queues: [u16; 2],
+    /// Descriptors of the control queue; 0: there is none.
+    pub control: u16,
     pub mac: MacAddr,
     pub mtu: u16,
     /// Frames of the pool that the device may hold.
@@ -112,7 +169,7 @@ pub struct CardConfig {
 impl Default for CardConfig {
     fn default() -> Self {
         let features = MAC | STATUS;
-        Self { features, queues: [256, 256], mac: DEVICE_MAC, mtu: 1500, quota: 32 }
+        Self { features, queues: [256, 256], control: 0, mac: DEVICE_MAC, mtu: 1500, quota: 32 }
     }
 }
 
@@ -139,7 +196,9 @@ impl Machine {
         config.extend(1_u16.to_le_bytes());
         config.extend(1_u16.to_le_bytes());
         config.extend(card.mtu.to_le_bytes());
-        let virtio = VirtioModel::new(&model, offered.bits(), &card.queues, &config);
+        let mut queues = card.queues.to_vec();
+        queues.extend(Some(card.control).filter(|&size| size > 0));
+        let virtio = VirtioModel::new(&model, offered.bits(), &queues, &config);
         let wire = Wire::shared();
         let device = Rc::new(RefCell::new(NetDevice {
             virtio: virtio.clone(),
@@ -148,6 +207,8 @@ impl Machine {
             held: VecDeque::new(),
             hold_tx: false,
             mangle: None,
+            answer: Answer::Honest,
+            commands: Vec::new(),
         }));
         Self { model, system, dma, virtio, device, wire }
     }
@@ -216,6 +277,12 @@ impl Link for Attached {
     fn is_up(&mut self) -> bool {
         self.driver.is_up()
     }
+    fn wants_announcement(&self) -> bool {
+        self.driver.wants_announcement()
+    }
+    fn announced(&mut self) {
+        self.driver.announced();
+    }
     fn receive(&mut self) -> Option<Frame> {
         self.driver.receive()
     }
@@ -242,5 +309,11 @@ impl Link for Attached {
 
 /// All that the device may offer and the driver wants.
 pub fn everything() -> CardConfig {
-    CardConfig { features: MAC | STATUS | MTU | Features::EVENT_IDX, ..CardConfig::default() }
+    let features = MAC | MTU | ANNOUNCING | Features::EVENT_IDX;
+    CardConfig { features, control: 64, ..CardConfig::default() }
+}
+
+/// A device that may ask for announcements.
+pub fn announcing() -> CardConfig {
+    CardConfig { features: MAC | ANNOUNCING, control: 64, ..CardConfig::default() }
 }

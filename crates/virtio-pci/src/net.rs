@@ -1,6 +1,7 @@
 //! virtio-net (virtio 1.2, 5.1): the driver, and [`link::Link`], the trait through which a network stack (`netstack`)
 //! uses it or any other device.
 
+mod control;
 pub mod driver;
 pub mod error;
 pub mod features;

@@ -8,9 +8,11 @@ use crate::matrix::runner::Test;
 use crate::peer::flood::Flood;
 use crate::peer::frames::Mac;
 use crate::peer::wire::Wire;
+use crate::qemu::monitor::Monitor;
 use crate::session::Session;
 use crate::variable::{Firmware, Net};
 use postern_cases::case;
+use std::time::Duration;
 
 /// The address that QEMU gives to the first card, in both notations.
 const MAC: Mac = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
@@ -18,6 +20,10 @@ const MAC: Mac = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const FLOOD: u16 = 200;
 /// Number of clients that are served meanwhile.
 const CLIENTS: u16 = 5;
+/// Announcements that QEMU is told to ask for.
+const ANNOUNCEMENTS: u32 = 2;
+/// Time for each: the guest looks ten times a second.
+const ANNOUNCED: Duration = Duration::from_secs(60);
 const MAC_TEXT: &str = "52:54:00:12:34:56";
 
 /// The tests.
@@ -31,6 +37,9 @@ pub fn tests() -> Vec<Test> {
         .iter()
         .map(|&(name, config)| Test::new(format!("wire/{name}"), move |context| wire(context, config)))
         .collect();
+    tests.extend(configs.map(|(name, config)| {
+        Test::new(format!("wire/announced/{name}"), move |context| announced(context, config))
+    }));
     tests.extend(configs.map(|(name, config)| {
         Test::new(format!("wire/half-open-flood/{name}"), move |context| {
             half_open_flood(context, config, false)
@@ -68,6 +77,34 @@ fn half_open_flood(context: &Context, config: GuestConfig, page: bool) -> Result
     findings.extend(judge::end(&finished, 0));
     let displaced = if page { "net0.page_displaced" } else { "net0.displaced" };
     findings.extend(judge::positive(&finished, displaced));
+    verdict(finished, findings)
+}
+
+/// QEMU asks for an announcement, as it does after a migration: each time, the guest announces its address once.
+fn announced(context: &Context, config: GuestConfig) -> Result<(), Failure> {
+    let mut fixture = Fixture::new(context, config)?;
+    let root = fixture.dir.root().to_path_buf();
+    let mut wire = Wire::new(&root).map_err(|error| Finding::File(root.clone(), error))?;
+    fixture.machine.net = Net::Netdev(Wire::netdev(&root));
+    let socket = fixture.dir.path("monitor");
+    fixture.machine.monitor = Some(socket.clone());
+    fixture.word("ip=192.0.2.2/24 run=net-serve serve=60");
+    let mut session = fixture.start()?;
+    let mut findings = Vec::new();
+    if session.qemu.console().wait_for(LIMIT, |line| line == SERVING).is_none() {
+        findings.push(Finding::NeverSaid(SERVING));
+    } else {
+        let mut monitor = Monitor::connect(&socket).map_err(Finding::Monitor)?;
+        for _ in 0..ANNOUNCEMENTS {
+            findings.extend(monitor.announce().err().map(Finding::Monitor));
+            findings.extend(wire.take_announcement(MAC, ANNOUNCED).err().map(Finding::Wire));
+        }
+        findings.extend(judge::rings_in_use(&session, &mut monitor));
+    }
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::fact(&finished, "net0.announced", &ANNOUNCEMENTS.to_string()));
     verdict(finished, findings)
 }
 

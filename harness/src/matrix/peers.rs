@@ -7,9 +7,10 @@ use crate::matrix::boot_matrix::SERVING;
 use crate::matrix::fixture::{Context, Failure, Fixture, GuestConfig, LIMIT, verdict};
 use crate::matrix::runner::Test;
 use crate::pattern;
-use crate::peer::namespace::{GUEST, HOST, Namespace, TAP, is_there};
+use crate::peer::namespace::{GUEST, HOST, Namespace, NamespaceError, TAP, is_there};
+use crate::qemu::monitor::Monitor;
 use crate::session::Session;
-use crate::variable::Firmware;
+use crate::variable::{Firmware, Net};
 use postern_cases::case;
 use std::net::Ipv4Addr;
 
@@ -27,6 +28,8 @@ const DHCPD: Program = ("dhcpd", "isc-dhcp-server");
 /// The addresses that each DHCP server gives out.
 const FIRST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
 const LAST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 110);
+/// Connections to a card with two pairs of queues.
+const FLOWS: usize = 16;
 /// Bytes that curl and socat send to the TCP echo.
 const STREAM: usize = 200_000;
 /// Bytes of a datagram that fills a frame.
@@ -45,6 +48,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("peers/ping", ping),
         Test::new("peers/curl", curl),
         Test::new("peers/socat", socat),
+        Test::new("peers/two-queues", two_queues),
         Test::new("peers/dnsmasq", |context| leased(context, DNSMASQ, dnsmasq)),
         Test::new("peers/udhcpd", |context| leased(context, BUSYBOX, udhcpd)),
         Test::new("peers/dhcpd", |context| leased(context, DHCPD, dhcpd)),
@@ -53,12 +57,21 @@ pub fn tests() -> Vec<Test> {
 
 /// A guest inside a network of its own, if these programs exist and the network can be made.
 fn inside(context: &Context, programs: &[Program]) -> Result<(Namespace, Fixture), Failure> {
+    inside_of(context, programs, Namespace::new)
+}
+
+/// As [`inside`], in this network.
+fn inside_of(
+    context: &Context,
+    programs: &[Program],
+    network: fn() -> Result<Namespace, NamespaceError>,
+) -> Result<(Namespace, Fixture), Failure> {
     let tools = [("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")];
     let missing = programs.iter().chain(&tools).find(|(program, _)| !is_there(program));
     if let Some((program, package)) = missing {
         return Err(Finding::Skipped(format!("no {program} (package {package})")).into());
     }
-    let namespace = Namespace::new().map_err(|error| Finding::Skipped(error.to_string()))?;
+    let namespace = network().map_err(|error| Finding::Skipped(error.to_string()))?;
     let mut fixture = Fixture::new(context, GuestConfig::new(Firmware::Vof, false, true))?;
     let root = fixture.dir.root().to_path_buf();
     namespace.take(&mut fixture).map_err(|error| Finding::File(root, error))?;
@@ -144,6 +157,37 @@ fn curl(context: &Context) -> Result<(), Failure> {
         ))),
         Err(error) => findings.push(Finding::File("curl".into(), error)),
     }
+    verdict(finished, findings)
+}
+
+/// A card that offers two pairs of queues, on a tap device that has them. The guest takes one pair: what either queue of
+/// the host has reaches it, and it finds the control queue behind its own pair.
+fn two_queues(context: &Context) -> Result<(), Failure> {
+    let (namespace, mut fixture) = inside_of(context, &[CURL, PING], Namespace::with_queues)?;
+    fixture.machine.net = Net::Netdev(format!("tap,ifname={TAP},script=no,downscript=no,queues=2"));
+    fixture.machine.extra.extend(["-global", "virtio-net-pci.mq=on"].map(str::to_owned));
+    let socket = fixture.dir.path("monitor");
+    fixture.machine.monitor = Some(socket.clone());
+    let mut session = serving(&mut fixture)?;
+    let mut findings = Vec::new();
+    // The host chooses a queue by the connection: sixteen of them would not all choose the same.
+    let page = format!("http://{GUEST}/facts.json");
+    let mut arguments = vec!["--silent", "--fail", "--max-time", "20", "--parallel", "--parallel-max", "4"];
+    arguments.extend([page.as_str(); FLOWS]);
+    match namespace.run("curl", &arguments, &[]) {
+        Ok(output) if String::from_utf8_lossy(&output.stdout).matches("\"image.build\"").count() == FLOWS => {
+        }
+        Ok(output) => findings.push(Finding::Shape(format!("curl of {FLOWS} pages: {}", output.status))),
+        Err(error) => findings.push(Finding::File("curl".into(), error)),
+    }
+    let announced = Monitor::connect(&socket).and_then(|mut monitor| monitor.announce());
+    findings.extend(announced.err().map(Finding::Monitor));
+    // A guest that answers the last of these has looked at its link since, which it does every 100 ms.
+    findings.extend(peer(&namespace, "ping", &["-n", "-c", "5", "-i", "0.1", "-W", "2", GUEST], 0));
+    drop(session.qemu.type_in(b"q"));
+    let finished = session.finish(LIMIT);
+    findings.extend(judge::end(&finished, 0));
+    findings.extend(judge::fact(&finished, "net0.announced", "1"));
     verdict(finished, findings)
 }
 

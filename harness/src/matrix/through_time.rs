@@ -87,7 +87,13 @@ impl Work {
 
     /// Checks the guest's end and its disk.
     fn judge(&self, finished: Finished) -> Result<(), Failure> {
+        self.judge_with(finished, None)
+    }
+
+    /// [`Self::judge`], with a further finding.
+    fn judge_with(&self, finished: Finished, further: Option<Finding>) -> Result<(), Failure> {
         let mut findings = judge::end(&finished, 0);
+        findings.extend(further);
         findings.extend(judge::fact(&finished, "blk0.sha256", &self.digest));
         findings.extend(judge::fact(&finished, "blk1.pattern_bytes", &SCRATCH_BYTES.to_string()));
         if self.fixture.machine.disks.iter().any(|disk| disk.image == self.scratch && disk.write) {
@@ -145,7 +151,12 @@ fn migration(context: &Context, config: GuestConfig) -> Result<(), Failure> {
     };
     let output = Output { console: said + &output.console, ..output };
     match moved {
-        Ok(()) => work.judge(finished(&work.fixture.machine, ended, output)),
+        Ok(()) => {
+            let finished = finished(&work.fixture.machine, ended, output);
+            // QEMU asks the guest for it, each time that it arrives.
+            let announced = judge::positive(&finished, "net0.announced");
+            work.judge_with(finished, announced)
+        }
         Err(finding) => Err(Failure { findings: vec![finding], output: Some(output) }),
     }
 }

@@ -15,8 +15,9 @@ pub const HOST: &str = "192.0.2.1";
 pub const GUEST: &str = "192.0.2.2";
 /// The tap device, inside.
 pub const TAP: &str = "tap0";
-/// The script that makes it, and then waits for the end of its input, which comes at the latest with this process's end.
-const SETUP: &str = "ip tuntap add dev tap0 mode tap && ip addr add 192.0.2.1/24 dev tap0 && ip link set lo up && \
+/// The script that makes it, with a word for the kind of tap device, and then waits for the end of its input, which comes
+/// at the latest with this process's end.
+const SETUP: &str = "ip tuntap add dev tap0 mode tap $0 && ip addr add 192.0.2.1/24 dev tap0 && ip link set lo up && \
                      ip link set tap0 up && echo ready && exec cat";
 const READY: &str = "ready";
 
@@ -53,8 +54,20 @@ impl Namespace {
     /// # Errors
     /// This machine, or this user's rights, do not allow it.
     pub fn new() -> Result<Self, NamespaceError> {
+        Self::with_tap("")
+    }
+
+    /// As [`Self::new`], with a tap device that can have several queues.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_queues() -> Result<Self, NamespaceError> {
+        Self::with_tap("multi_queue")
+    }
+
+    fn with_tap(kind: &str) -> Result<Self, NamespaceError> {
         let mut command = Command::new("unshare");
-        command.args(["--net", "sh", "-c", SETUP]);
+        command.args(["--net", "sh", "-c", SETUP, kind]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let keeper = command.spawn().map_err(|error| NamespaceError::Spawn("unshare", error))?;
         let mut namespace = Self { keeper };

@@ -34,6 +34,13 @@ pub enum WireError {
     Overheard(Frame),
     /// The guest never pinged us.
     NoPing,
+    /// The guest did not announce its address, or announced it once too often.
+    Announced {
+        /// Announcements expected.
+        expected: usize,
+        /// Announcements that came.
+        found: usize,
+    },
     /// No connection, or no echo over it, for the client with this port.
     NotServed(u16),
     /// The echo of a connection is not what was sent.
@@ -49,6 +56,9 @@ impl fmt::Display for WireError {
             Self::NoEcho(bytes) => write!(f, "no reply to an ICMP echo request of {bytes} bytes"),
             Self::WrongEcho(bytes) => write!(f, "wrong reply to an ICMP echo request of {bytes} bytes"),
             Self::Overheard(frame) => write!(f, "answer to a request for another host: {frame:x?}"),
+            Self::Announced { expected, found } => {
+                write!(f, "{found} announcements of the guest's address instead of {expected}")
+            }
             Self::NoPing => f.write_str("no ICMP echo request from the guest"),
             Self::NotServed(port) => write!(f, "no TCP echo for the client with port {port}"),
             Self::WrongTcpEcho(port) => write!(f, "wrong TCP echo for the client with port {port}"),
@@ -164,6 +174,28 @@ impl Wire {
             self.ping(mac, sequence, length)?;
         }
         self.expect_silence(mac)
+    }
+
+    /// Takes an announcement of the guest's address: one within `timeout`, and no second one until the guest has
+    /// answered an ARP request and half a second has passed.
+    ///
+    /// # Errors
+    /// There is none, or there are more.
+    pub fn take_announcement(&mut self, mac: Mac, timeout: Duration) -> Result<(), WireError> {
+        let is_one = |frame: &Frame| {
+            let own = |ip: &Ip| *ip == GUEST_IP;
+            matches!(frame, Frame::Arp { operation: 1, from, from_ip, to_ip }
+                if *from == mac && own(from_ip) && own(to_ip))
+        };
+        let expected = 1;
+        if !self.serve(timeout, is_one)? {
+            return Err(WireError::Announced { expected, found: 0 });
+        }
+        self.ask_for(mac)?;
+        if self.serve(Duration::from_millis(500), is_one)? {
+            return Err(WireError::Announced { expected, found: 2 });
+        }
+        Ok(())
     }
 
     fn ask_for(&mut self, mac: Mac) -> Result<(), WireError> {

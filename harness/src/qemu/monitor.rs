@@ -140,6 +140,15 @@ impl Monitor {
         Ok(())
     }
 
+    /// Has every card announced once: QEMU sends a packet of its own, and asks a driver that can announce to do so.
+    ///
+    /// # Errors
+    /// See [`MonitorError`].
+    pub fn announce(&mut self) -> Result<(), MonitorError> {
+        self.ask("announce-self", json!({ "initial": 50, "max": 50, "rounds": 1, "step": 0 }))?;
+        Ok(())
+    }
+
     /// Sets the size of disk number `disk`; QEMU notifies the guest.
     ///
     /// # Errors

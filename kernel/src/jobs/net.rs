@@ -136,6 +136,7 @@ pub fn serve_and(
     report.fact(facts::card::FRAGMENTS.at(card.number), counters.frames.fragments);
     report.fact(facts::card::FRAGMENTED_PINGS.at(card.number), counters.frames.fragmented_pings);
     report.fact(facts::card::LINK_CHANGES.at(card.number), counters.link_changes);
+    report.fact(facts::card::ANNOUNCED.at(card.number), counters.frames.announced);
     let echo = counters.echo;
     report.fact(facts::card::DISPLACED.at(card.number), echo.displaced);
     report.step(

@@ -200,6 +200,7 @@ impl Rows<'_> {
             counter("postern_sent_frames_total", "frames sent", seen.tx_frames),
             bytes(counter("postern_sent_bytes_total", "sent", seen.tx_bytes)),
             counter("postern_link_changes_total", "changes of the link", self.counters.link_changes),
+            counter("postern_announcements_total", "announcements", self.counters.frames.announced),
             arrivals(self.link.transport().line()),
         ]
     }

@@ -1,5 +1,6 @@
 //! The network against models: a wire, a peer with sockets of its own, a DHCP server.
 
+mod announcement;
 mod dhcp;
 mod echo;
 mod exchange;

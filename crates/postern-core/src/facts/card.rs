@@ -29,6 +29,7 @@ facts! {
     FRAGMENTS: 1 = "netN.fragments", Count("fragments"), SERVED, "IPv4 fragments that arrived; all but those of pings are dropped";
     FRAGMENTED_PINGS: 1 = "netN.fragmented_pings", Count("pings"), SERVED, "pings that arrived in fragments and were answered";
     LINK_CHANGES: 1 = "netN.link_changes", Count("changes"), SERVED, "changes of the link's state; the first time that it is up counts, too";
+    ANNOUNCED: 1 = "netN.announced", Count("announcements"), SERVED, "ARP announcements of the address that were sent because the host asked for them, as it does after a migration";
     DISPLACED: 1 = "netN.displaced", Count("connections"), SERVED, "half-open or closing TCP connections to port 7 that made room for another peer";
     DISCARDED: 1 = "netN.discarded", Count("datagrams"), BENCH, "UDP datagrams that arrived at port 9";
     MARK_TICKS: 2 = "netN.mark.N.ticks", Count("ticks"), BENCH, "the timebase when the letter `m` was typed; the second N counts these letters from 0; printed at once";

@@ -12,14 +12,17 @@ use papr::clock::Clock;
 use svm_dma::dma::{DeviceId, Dma, DmaSystem};
 use virtio_pci::net::driver::NetDriver;
 use virtio_pci::net::error::NetError;
-use virtio_pci::net::features::{MAC, MTU, STATUS};
+use virtio_pci::net::features::{ANNOUNCING, MAC, MTU};
 use virtio_pci::net::link::Link;
 use virtio_pci::virtio::features::Features;
 use virtio_pci::virtio::transport::Transport;
 
 const HEADER: usize = 12;
-/// Slots of the pool that both queues and a buffer for each of their descriptors need.
-const MOST_SLOTS: u64 = 2 * 128 + 2;
+/// Slots of the pool that both queues and a buffer for each of their descriptors need, and the control queue and its
+/// command.
+const MOST_SLOTS: u64 = 2 * 128 + 2 + 2;
+/// VIRTIO_NET_S_ANNOUNCE, in the byte of the configuration that has it.
+const ANNOUNCE: (usize, u8) = (6, 2);
 /// The longest frame that any card here can be given.
 const LONGEST: usize = 65_535;
 
@@ -63,7 +66,7 @@ pub fn life(bytes: &[u8], timeout: Duration, turn: fn(&Dma<Model>)) {
 }
 
 fn device(machine: &Model, combination: Combination, script: &mut Script<'_>) -> VirtioModel {
-    let mut features = (MAC | STATUS | MTU | Features::EVENT_IDX | Features::VERSION_1).bits();
+    let mut features = (MAC | ANNOUNCING | MTU | Features::EVENT_IDX | Features::VERSION_1).bits();
     if script.one_in(8) {
         features ^= script.u64();
     }
@@ -75,7 +78,7 @@ fn device(machine: &Model, combination: Combination, script: &mut Script<'_>) ->
         }
     }
     let sizes = [256, 16, 4, 1];
-    let queues = [sizes[script.below(4)], sizes[script.below(4)]];
+    let queues = [sizes[script.below(4)], sizes[script.below(4)], 64];
     VirtioModel::new(machine, features, &queues, &config)
 }
 
@@ -87,7 +90,7 @@ fn live(
     script: &mut Script<'_>,
     turn: fn(&Dma<Model>),
 ) {
-    let mut sides = [0, 1].map(|index| DeviceSide::new(machine, device, index));
+    let mut sides = [0, 1, 2].map(|index| DeviceSide::new(machine, device, index));
     let mut delivered: Vec<Vec<u8>> = Vec::new();
     device.registers().faults.no_reset |= script.one_in(4);
     for side in &mut sides {
@@ -108,8 +111,9 @@ fn live(
             14 if script.below(4) < temper => violate(&mut sides, script),
             15 if temper > 0 && script.one_in(8) => {
                 break_registers(device, script);
-                driver.is_up();
+                look(driver, &mut sides);
             }
+            15 => announce(device, driver, &mut sides, script),
             _ => {}
         }
         turn(driver.dma());
@@ -125,20 +129,53 @@ fn live(
     }
 }
 
-/// Noise reaches the rings of both queues.
-fn noise(sides: &mut [DeviceSide; 2]) {
+/// Looks at the link, as a stack does, and acknowledges an announcement.
+fn look(driver: &mut Driver, sides: &mut [DeviceSide; 3]) {
+    for side in sides.iter() {
+        side.repair();
+    }
+    driver.is_up();
+    if driver.wants_announcement() {
+        driver.announced();
+    }
+    for side in sides.iter_mut() {
+        side.note();
+    }
+}
+
+/// The device asks for an announcement, or answers a command.
+fn announce(device: &VirtioModel, driver: &mut Driver, sides: &mut [DeviceSide; 3], script: &mut Script<'_>) {
+    let (at, bit) = ANNOUNCE;
+    match sides[2].waiting(script) {
+        Some(chain) => {
+            let [command, answer] = &chain.buffers[..] else { panic!("{chain:?}") };
+            assert!(!command.device_writes && answer.device_writes && answer.len == 1, "{chain:?}");
+            let status = if script.one_in(8) { script.byte() } else { 0 };
+            sides[2].honest &= status <= 1;
+            sides[2].write(answer.bus, &[status]);
+            sides[2].complete_honestly(&chain, 1);
+            device.registers().config[at] &= !bit;
+        }
+        None => device.registers().config[at] |= bit,
+    }
+    look(driver, sides);
+}
+
+/// Noise reaches the rings of all queues.
+fn noise(sides: &mut [DeviceSide; 3]) {
     for side in sides {
         side.noise();
     }
 }
 
-fn violate(sides: &mut [DeviceSide; 2], script: &mut Script<'_>) {
-    let [receive, transmit] = sides;
-    let (one, other) = if script.one_in(2) { (receive, transmit) } else { (transmit, receive) };
-    one.violate(script);
+fn violate(sides: &mut [DeviceSide; 3], script: &mut Script<'_>) {
+    let chosen = script.below(3);
+    sides[chosen].violate(script);
     // It may have been noise over everything.
-    other.honest = false;
-    other.doubt();
+    for side in sides {
+        side.honest = false;
+        side.doubt();
+    }
 }
 
 fn send(driver: &mut Driver, script: &mut Script<'_>) {
@@ -155,7 +192,7 @@ fn send(driver: &mut Driver, script: &mut Script<'_>) {
 }
 
 /// Lets the driver publish, and notes what it does.
-fn flush(driver: &mut Driver, sides: &mut [DeviceSide; 2]) {
+fn flush(driver: &mut Driver, sides: &mut [DeviceSide; 3]) {
     for side in sides.iter() {
         side.repair();
     }
@@ -212,7 +249,7 @@ fn receive(driver: &mut Driver, side: &DeviceSide, delivered: &[Vec<u8>]) {
 }
 
 /// The driver gives up waiting, whatever the device holds.
-fn end(machine: &Model, driver: &mut Driver, sides: &mut [DeviceSide; 2]) {
+fn end(machine: &Model, driver: &mut Driver, sides: &mut [DeviceSide; 3]) {
     for _ in 0..100_000 {
         let held = sides[1].held.len();
         if driver.failure().is_some() || held == 0 {

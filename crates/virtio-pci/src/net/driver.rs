@@ -1,15 +1,17 @@
-//! The virtio-net driver (virtio 1.2, 5.1): one receive and one transmit queue, no offloads.
+//! The virtio-net driver (virtio 1.2, 5.1): one receive and one transmit queue, no offloads; a control queue for
+//! announcements.
 //!
 //! What the device writes is copied, by the driver's own length, into private memory and read only there. The first
 //! protocol violation ends the use of the device, not the guest.
 
 #![allow(unsafe_code, reason = "what the device held is given back once its reset is confirmed")]
 
+use super::control::ControlQueue;
 use super::error::NetError;
-use super::features::{self, NetConfig};
+use super::features::{self, GUEST_ANNOUNCE, NetConfig, NetStatus};
 use super::link::{Frame, Link, MacAddr};
 use super::rx::Receiver;
-use super::statistics::NetStatistics;
+use super::statistics::{NetStatistics, count};
 use super::tx::Transmitter;
 use crate::interrupts::{Delivery, IrqSource};
 use crate::virtio::error::TransportError;
@@ -29,10 +31,30 @@ const CEDE_INTERVAL: Duration = Duration::from_millis(20);
 const POLLED_INTERVAL: Duration = Duration::from_micros(500);
 const LONGEST_POLLED_INTERVAL: Duration = Duration::from_millis(4);
 
-/// Both queues of a working device.
+/// The queues of a working device.
 struct Queues<P: Platform> {
     rx: Receiver<P>,
     tx: Transmitter<P>,
+    /// For a device that may ask for announcements.
+    control: Option<ControlQueue<P>>,
+}
+
+impl<P: Platform> Queues<P> {
+    /// Gives the memory back, or keeps it from use until a reset is confirmed.
+    ///
+    /// # Safety
+    /// `reset_confirmed` is true only if the device's reset was confirmed.
+    unsafe fn free_memory(self, reset_confirmed: bool) {
+        let Self { rx, tx, control } = self;
+        // SAFETY: as the caller promises.
+        unsafe { rx.free_memory(reset_confirmed) };
+        // SAFETY: as above.
+        unsafe { tx.free_memory(reset_confirmed) };
+        if let Some(control) = control {
+            // SAFETY: as above.
+            unsafe { control.free_memory(reset_confirmed) };
+        }
+    }
 }
 
 /// A virtio-net device.
@@ -43,6 +65,8 @@ pub struct NetDriver<M: Mmio, P: Platform> {
     queue_sizes: (u16, u16),
     life: Life<Queues<P>, NetError>,
     link_up: bool,
+    /// The device wants an announcement.
+    announce: bool,
     statistics: NetStatistics,
     /// Number of interrupts when the driver last enabled them.
     arrivals: u32,
@@ -61,13 +85,13 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         seed: u64,
         dma: impl FnOnce(bool) -> Result<Dma<P>, E>,
     ) -> Result<Self, E> {
-        transport.negotiate(features::WANTED).map_err(NetError::from)?;
+        transport.negotiate_with(features::wanted).map_err(NetError::from)?;
         let dma = dma(transport.access_platform())?;
         Ok(Self::start(transport, dma, seed)?)
     }
 
     fn start(mut transport: Transport<M>, dma: Dma<P>, seed: u64) -> Result<Self, NetError> {
-        let (config, Queues { rx, tx }) = match Self::set_up(&mut transport, &dma, seed) {
+        let (config, queues) = match Self::set_up(&mut transport, &dma, seed) {
             Ok(set_up) => set_up,
             Err(error) => {
                 reset_after_failed_set_up(&mut transport, dma.platform(), [&dma]);
@@ -78,9 +102,10 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             transport,
             dma,
             config,
-            queue_sizes: (rx.size(), tx.size()),
-            life: Life::new(Queues { rx, tx }),
+            queue_sizes: (queues.rx.size(), queues.tx.size()),
+            life: Life::new(queues),
             link_up: false,
+            announce: false,
             statistics: NetStatistics::default(),
             arrivals: 0,
             polled_interval: POLLED_INTERVAL,
@@ -101,14 +126,26 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
     ) -> Result<(NetConfig, Queues<P>), NetError> {
         let config = NetConfig::read(transport, seed)?;
         let rx = Receiver::new(transport, dma, config.mtu)?;
-        match Transmitter::new(transport, dma, config.mtu) {
-            Ok(tx) => Ok((config, Queues { rx, tx })),
+        let tx = match Transmitter::new(transport, dma, config.mtu) {
+            Ok(tx) => tx,
             Err(error) => {
                 // SAFETY: `false`: no memory is freed.
                 unsafe { rx.free_memory(false) };
-                Err(error)
+                return Err(error);
+            }
+        };
+        let mut queues = Queues { rx, tx, control: None };
+        if transport.features().contains(GUEST_ANNOUNCE) {
+            match ControlQueue::new(transport, dma) {
+                Ok(control) => queues.control = Some(control),
+                Err(error) => {
+                    // SAFETY: `false`: no memory is freed.
+                    unsafe { queues.free_memory(false) };
+                    return Err(error);
+                }
             }
         }
+        Ok((config, queues))
     }
 
     /// Buffers first, then DRIVER_OK, then the first notification (virtio 1.2, 3.1.1).
@@ -120,7 +157,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         filled?;
         self.transport.start()?;
         queues.rx.refill(&self.transport, &mut self.statistics)?;
-        self.link_up = features::link_up(&mut self.transport)?;
+        self.link_up = features::status(&mut self.transport)?.contains(NetStatus::LINK_UP);
         Ok(())
     }
 
@@ -192,12 +229,8 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
             }
             (reason, is_reset(transport, dma.platform()))
         };
-        let free = |Queues { rx, tx }: Queues<P>, reset_confirmed| {
-            // SAFETY: `reset_confirmed` is the result of this device's reset.
-            unsafe { rx.free_memory(reset_confirmed) };
-            // SAFETY: as above.
-            unsafe { tx.free_memory(reset_confirmed) };
-        };
+        // SAFETY: `reset_confirmed` is the result of this device's reset.
+        let free = |queues: Queues<P>, reset_confirmed| unsafe { queues.free_memory(reset_confirmed) };
         // SAFETY: the closure resets this device and returns its result.
         unsafe { life.end(dma, reset, free) };
     }
@@ -214,7 +247,7 @@ impl<M: Mmio, P: Platform> NetDriver<M, P> {
         self.shut_down();
         self.life.may_restart(NetError::Stopped)?;
         let mut transport = self.transport.reopen().begin(self.dma.platform())?;
-        transport.negotiate(features::WANTED)?;
+        transport.negotiate_with(features::wanted)?;
         *self = Self::start(transport, self.dma.clone(), seed)?;
         if let Some(timeout) = timeout {
             self.set_timeout(timeout);
@@ -249,19 +282,47 @@ impl<M: Mmio, P: Platform> Link for NetDriver<M, P> {
         self.config.mtu
     }
 
-    /// Also checks that the device is alive.
+    /// Also checks that the device is alive, and judges its answer on the control queue.
     fn is_up(&mut self) -> bool {
-        let now = self.with(|_, transport, _| {
+        let now = self.with(|queues, transport, statistics| {
             transport.alive()?;
-            match features::link_up(transport) {
-                Ok(up) => Ok(Some(up)),
+            if let Some(control) = &mut queues.control
+                && control.poll(transport, queues.tx.timeout)?
+            {
+                count(&mut statistics.refused_commands);
+            }
+            match features::status(transport) {
+                Ok(status) => Ok(Some(status)),
                 // A word that keeps changing says nothing.
                 Err(TransportError::ConfigUnstable) => Ok(None),
                 Err(error) => Err(error.into()),
             }
         });
-        self.link_up = now.is_some_and(|now| now.unwrap_or(self.link_up));
+        match now {
+            Some(Some(status)) => {
+                self.link_up = status.contains(NetStatus::LINK_UP);
+                self.announce = status.contains(NetStatus::ANNOUNCE);
+            }
+            Some(None) => {}
+            None => (self.link_up, self.announce) = (false, false),
+        }
         self.link_up
+    }
+
+    /// Not before the device has answered that it knows of the last one.
+    fn wants_announcement(&self) -> bool {
+        let control = self.life.live().ok().and_then(|queues| queues.control.as_ref());
+        self.announce && control.is_some_and(ControlQueue::is_idle)
+    }
+
+    fn announced(&mut self) {
+        self.announce = false;
+        self.with(|queues, transport, _| match &mut queues.control {
+            Some(control) if control.is_idle() => {
+                control.acknowledge_announcement(transport, queues.tx.timeout)
+            }
+            _ => Ok(()),
+        });
     }
 
     fn receive(&mut self) -> Option<Frame> {

@@ -8,7 +8,7 @@ use core::time::Duration;
 use svm_dma::dma::DmaError;
 use thiserror::Error;
 
-/// One of the two queues (virtio 1.2, 5.1.2).
+/// One of the two queues for frames (virtio 1.2, 5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// Queue 0.
@@ -37,6 +37,26 @@ impl fmt::Display for Direction {
     }
 }
 
+/// What is wrong with the control queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ControlError {
+    /// The device contradicted what the driver recorded.
+    #[error(transparent)]
+    Violation(#[from] Violation),
+    /// The command was not accepted.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The answer's address would wrap.
+    #[error("its memory is at the end of all addresses")]
+    Address,
+    /// Neither VIRTIO_NET_OK nor VIRTIO_NET_ERR (virtio 1.2, 5.1.6.5).
+    #[error("status {0:#x} is no answer to a command")]
+    Status(u8),
+    /// A command was not answered in time.
+    #[error("no answer within {} ms", .0.as_millis())]
+    Stuck(Duration),
+}
+
 /// Why a network device is not used, or not any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NetError {
@@ -55,6 +75,9 @@ pub enum NetError {
     /// A chain was not accepted.
     #[error("{0}: {1}")]
     Queue(Direction, QueueError),
+    /// The control queue.
+    #[error("control queue: {0}")]
+    Control(#[from] ControlError),
     /// A frame was not taken in time.
     #[error("transmit queue: nothing taken for {} ms, {held} frames held", .waited.as_millis())]
     TransmitStuck {

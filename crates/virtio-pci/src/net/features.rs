@@ -5,6 +5,7 @@ use super::link::MacAddr;
 use crate::virtio::error::TransportError;
 use crate::virtio::features::Features;
 use crate::virtio::transport::{DeviceConfig, Transport};
+use bitflags::bitflags;
 use papr::registers::Mmio;
 
 /// Smallest MTU that the driver accepts (RFC 791: every host must accept 576 bytes).
@@ -16,14 +17,35 @@ pub const MTU: Features = Features::from_bits_retain(1 << 3);
 pub const MAC: Features = Features::from_bits_retain(1 << 5);
 /// VIRTIO_NET_F_STATUS: the device says whether its link is up.
 pub const STATUS: Features = Features::from_bits_retain(1 << 16);
+/// VIRTIO_NET_F_CTRL_VQ: the device has a control queue.
+pub const CTRL_VQ: Features = Features::from_bits_retain(1 << 17);
+/// VIRTIO_NET_F_GUEST_ANNOUNCE: the device asks the driver to announce its address.
+pub const GUEST_ANNOUNCE: Features = Features::from_bits_retain(1 << 21);
+/// What announcements need: the device asks in the status word, and is told on the control queue that it was done.
+pub const ANNOUNCING: Features = STATUS.union(CTRL_VQ).union(GUEST_ANNOUNCE);
 
-/// The features that this driver accepts. No offloads and no merged receive buffers: each adds a word of the host to
-/// validate, and the stack reads the packets in any case. EVENT_IDX, because the interrupt flag causes an interrupt per
-/// packet until the CPU is awake.
+/// The features that this driver accepts besides [`ANNOUNCING`]. No offloads and no merged receive buffers: each adds a
+/// word of the host to validate, and the stack reads the packets in any case. EVENT_IDX, because the interrupt flag
+/// causes an interrupt per packet until the CPU is awake.
 pub const WANTED: Features = MTU.union(MAC).union(STATUS).union(Features::EVENT_IDX);
 
-/// VIRTIO_NET_S_LINK_UP in the status word.
-const LINK_UP: u16 = 1;
+/// The features to accept of those `offered`: the control queue only for announcements, and these only if the device
+/// offers all that they need (virtio 1.2, 5.1.3.1).
+pub(super) fn wanted(offered: Features) -> Features {
+    if offered.contains(ANNOUNCING) { WANTED | ANNOUNCING } else { WANTED }
+}
+
+bitflags! {
+    /// The device's status word (virtio 1.2, 5.1.4).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) struct NetStatus: u16 {
+        /// VIRTIO_NET_S_LINK_UP.
+        const LINK_UP = 1;
+        /// VIRTIO_NET_S_ANNOUNCE: the driver is to announce its address.
+        const ANNOUNCE = 2;
+        const _ = !0;
+    }
+}
 
 /// The MTU of Ethernet, for a device that names none.
 const ETHERNET_MTU: u16 = 1500;
@@ -75,10 +97,10 @@ fn named_mtu<M: Mmio>(config: &DeviceConfig<'_, M>, features: Features) -> Resul
     if features.contains(MTU) { config.u16(10) } else { Ok(ETHERNET_MTU) }
 }
 
-/// Whether the link is up; always true without VIRTIO_NET_F_STATUS.
-pub(super) fn link_up<M: Mmio>(transport: &mut Transport<M>) -> Result<bool, TransportError> {
+/// The status word; without VIRTIO_NET_F_STATUS, that of a link that is always up.
+pub(super) fn status<M: Mmio>(transport: &mut Transport<M>) -> Result<NetStatus, TransportError> {
     if !transport.features().contains(STATUS) {
-        return Ok(true);
+        return Ok(NetStatus::LINK_UP);
     }
-    transport.config(|config| Ok(config.u16(6)? & LINK_UP != 0))
+    transport.config(|config| Ok(NetStatus::from_bits_retain(config.u16(6)?)))
 }

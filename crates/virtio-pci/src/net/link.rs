@@ -109,6 +109,13 @@ pub trait Link {
     fn mtu(&self) -> u16;
     /// Whether the device says that the link is up. May cost a register access.
     fn is_up(&mut self) -> bool;
+    /// Whether the device wanted the card's address to be announced at the last [`Self::is_up`]; [`Self::announced`] is
+    /// the answer.
+    fn wants_announcement(&self) -> bool {
+        false
+    }
+    /// The address was announced, or there is none: tells the device.
+    fn announced(&mut self) {}
     /// The next received frame, if there is one.
     fn receive(&mut self) -> Option<Frame>;
     /// Takes a received frame's buffer back.

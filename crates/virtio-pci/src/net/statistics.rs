@@ -21,6 +21,8 @@ pub struct NetStatistics {
     pub tx_no_room: u64,
     /// Dropped: not a frame of this driver.
     pub tx_foreign: u64,
+    /// Commands on the control queue that the device refused.
+    pub refused_commands: u64,
 }
 
 /// Counts one more.

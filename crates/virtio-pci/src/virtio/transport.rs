@@ -75,11 +75,22 @@ impl<M: Mmio> Transport<M> {
     /// # Errors
     /// No VERSION_1, or the device does not accept its own features.
     pub fn negotiate(&mut self, wanted: Features) -> Result<Features, TransportError> {
+        self.negotiate_with(|_| wanted)
+    }
+
+    /// As [`Self::negotiate`], for features that depend on one another: `wanted` chooses among those offered.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn negotiate_with(
+        &mut self,
+        wanted: impl FnOnce(Features) -> Features,
+    ) -> Result<Features, TransportError> {
         let offered = self.offered()?;
         if !offered.contains(Features::VERSION_1) {
             return self.give_up(TransportError::NotModern(offered.bits()));
         }
-        let accepted = offered & (wanted | Features::VERSION_1 | Features::ACCESS_PLATFORM);
+        let accepted = offered & (wanted(offered) | Features::VERSION_1 | Features::ACCESS_PLATFORM);
         for (half, bits) in [(0, accepted.bits() & 0xffff_ffff), (1, accepted.bits() >> 32)] {
             self.store(Common::DriverFeatureSelect, half)?;
             self.store(Common::DriverFeature, bits)?;

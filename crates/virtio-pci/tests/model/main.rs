@@ -21,6 +21,7 @@ mod capabilities;
 mod command;
 mod life;
 mod msix;
+mod net;
 mod placement;
 mod regions;
 mod rng;

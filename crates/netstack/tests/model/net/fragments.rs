@@ -1,5 +1,6 @@
 //! NET-19: pings in fragments are answered; all other fragments are dropped, and hold little memory for a short time.
 
+use core::net::Ipv4Addr;
 use core::ops::Range;
 use postern_cases::case;
 use proptest::prelude::*;
@@ -229,6 +230,42 @@ fn pings_are_answered_during_a_flood_of_first_fragments() {
         }
     }
     assert_eq!(b.stack.counters().frames.fragmented_pings, 30);
+}
+
+/// A frame from another station and address than the peer's.
+fn from(mut frame: Vec<u8>, station: u8, address: Ipv4Addr) -> Vec<u8> {
+    frame[11] = station;
+    let mut packet = Ipv4Packet::new_unchecked(&mut frame[ETHERNET..]);
+    packet.set_src_addr(address);
+    packet.fill_checksum();
+    frame
+}
+
+/// A ping of two fragments, of which these frames come between the first and the second.
+fn ping_around(between: Vec<Vec<u8>>) -> u64 {
+    let mut b = configured();
+    let data = noise(9, 2000);
+    let mut frames = fragments(&message(&data), 7);
+    let last = frames.pop();
+    answers(&mut b, frames.into_iter().chain(between).chain(last));
+    b.stack.counters().frames.fragmented_pings
+}
+
+#[test]
+fn first_fragments_of_another_sender_do_not_displace_a_ping() {
+    case!("NET-19", Work, H);
+    let first = |id: u16| fragment(&message(&noise(7, LONGEST)), id, 0..FULL, |_| ());
+    let local = |host| Ipv4Addr::new(10, 0, 2, host);
+    // Behind the same router as the peer, as another station, and as a router that has many hosts behind it.
+    assert_eq!(ping_around((0..3000).map(|id| from(first(id), 2, NOBODY)).collect()), 1);
+    assert_eq!(ping_around((0..3000).map(|id| from(first(id), 9, local(9))).collect()), 1);
+    let many = |id: u16| Ipv4Addr::new(198, 51, 100, 1 + (id % 200) as u8);
+    assert_eq!(ping_around((0..3000).map(|id| from(first(id), 9, many(id))).collect()), 1);
+    // Three senders with a message each leave room for the ping, and four do not.
+    assert_eq!(ping_around((0..3).map(|id| from(first(id), 9 + id as u8, local(9 + id as u8))).collect()), 1);
+    assert_eq!(ping_around((0..4).map(|id| from(first(id), 9 + id as u8, local(9 + id as u8))).collect()), 0);
+    // The ping's own sender displaces it, as before.
+    assert_eq!(ping_around((0..4).map(first).collect()), 0);
 }
 
 #[test]

@@ -1,16 +1,16 @@
 //! The driver with an honest device, in all four combinations.
 
-use testkit::net_device::SECURE;
-use testkit::net_device::{DEVICE_MAC, Machine, CardConfig, everything, send, test_frame};
+use postern_cases::case;
+use std::vec::Vec;
 use svm_dma::dma::DmaError;
 use testkit::model::Combination;
+use testkit::net_device::SECURE;
+use testkit::net_device::{CardConfig, DEVICE_MAC, Machine, everything, send, test_frame};
 use virtio_pci::net::error::{Direction, NetError};
-use virtio_pci::net::features::{MAC, STATUS, WANTED};
+use virtio_pci::net::features::{ANNOUNCING, MAC, STATUS, WANTED};
 use virtio_pci::net::link::{Link, MacAddr};
 use virtio_pci::virtio::error::TransportError;
 use virtio_pci::virtio::features::Features;
-use postern_cases::case;
-use std::vec::Vec;
 
 #[test]
 fn frames_go_both_ways_in_all_four_combinations() {
@@ -19,7 +19,10 @@ fn frames_go_both_ways_in_all_four_combinations() {
         let mut driver = machine.start().unwrap();
         assert_eq!(driver.queue_sizes(), (128, 128));
         assert_eq!(driver.receive_buffers_posted(), 128);
-        assert_eq!((driver.dma().bounced(), driver.dma().translated()), (combination.secure, combination.access_platform));
+        assert_eq!(
+            (driver.dma().bounced(), driver.dma().translated()),
+            (combination.secure, combination.access_platform)
+        );
         let sizes = [14, 15, 60, 500, 1513, 1514];
         for (n, len) in sizes.into_iter().enumerate() {
             let frame = test_frame(n, len);
@@ -90,10 +93,12 @@ fn a_batch_is_one_notification() {
 fn features_accepted_are_those_offered_and_wanted() {
     for combination in Combination::ALL {
         // NEG-05: a device that offers everything gets none of its offloads.
-        let machine =
-            Machine::with_config(combination, CardConfig { features: Features::from_bits_retain(!0), ..everything() });
+        let machine = Machine::with_config(
+            combination,
+            CardConfig { features: Features::from_bits_retain(!0), ..everything() },
+        );
         let driver = machine.start().unwrap();
-        let mut expected = WANTED | Features::VERSION_1;
+        let mut expected = WANTED | ANNOUNCING | Features::VERSION_1;
         expected.set(Features::ACCESS_PLATFORM, combination.access_platform);
         assert_eq!(driver.features(), expected);
         drop(driver);
@@ -153,7 +158,8 @@ fn the_mtu_is_the_device_s_up_to_9000_and_refused_below_576() {
 #[test]
 fn small_queues_work() {
     for combination in Combination::ALL {
-        let machine = Machine::with_config(combination, CardConfig { queues: [2, 1], ..CardConfig::default() });
+        let machine =
+            Machine::with_config(combination, CardConfig { queues: [2, 1], ..CardConfig::default() });
         let mut driver = machine.start().unwrap();
         assert_eq!(driver.queue_sizes(), (2, 1));
         for n in 0..10 {
@@ -234,7 +240,8 @@ fn no_room_in_the_pool_refuses_the_device() {
 #[test]
 fn a_device_without_a_transmit_queue_is_refused_and_keeps_nothing() {
     for combination in Combination::ALL {
-        let machine = Machine::with_config(combination, CardConfig { queues: [256, 0], ..CardConfig::default() });
+        let machine =
+            Machine::with_config(combination, CardConfig { queues: [256, 0], ..CardConfig::default() });
         let no_queue = TransportError::NoQueue(Direction::Transmit.queue());
         assert_eq!(machine.start().err(), Some(NetError::Transport(no_queue)));
         machine.assert_all_given_back();
@@ -280,7 +287,8 @@ fn a_driver_that_was_shut_down_does_nothing_more() {
 #[test]
 fn a_sent_frame_has_no_byte_of_the_one_before() {
     for combination in Combination::ALL {
-        let machine = Machine::with_config(combination, CardConfig { queues: [256, 1], ..CardConfig::default() });
+        let machine =
+            Machine::with_config(combination, CardConfig { queues: [256, 1], ..CardConfig::default() });
         let mut driver = machine.start().unwrap();
         let frames = [std::vec![0xa5; 1514], std::vec![0x5a; 60]];
         for frame in &frames {
