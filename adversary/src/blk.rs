@@ -231,6 +231,7 @@ impl Blk {
             }
             ranges.push((sector * SECTOR, u64::from(sectors) * SECTOR));
         }
+        memory.ledger().ranges(ranges.len() as u64);
         if ranges.is_empty() || ranges.len() > limits.ranges as usize {
             return IOERR;
         }
@@ -245,6 +246,10 @@ impl Blk {
         }
         let content = if kind == DISCARD { 0xdd } else { 0 };
         let write = |&(at, length): &(u64, u64)| {
+            let (at, length) = match self.fault {
+                Some(fault) if kind == DISCARD => fault.discards(at, length, self.bytes),
+                _ => (at, length),
+            };
             let bytes = vec![content; usize::try_from(length).unwrap_or(0)];
             self.image.write_all_at(&bytes, at)
         };
@@ -266,6 +271,10 @@ impl Blk {
         match self.violator.violation() {
             Some(ProtocolViolation::Blk17Empty | ProtocolViolation::Neg05) => {
                 Limits { sectors: 0, ranges: 0 }
+            }
+            // Write zeroes of a sector for each range, so that a driver would use as many ranges as it may.
+            Some(ProtocolViolation::Blk17Huge) if kind == WRITE_ZEROES => {
+                Limits { sectors: 1, ranges: u32::MAX }
             }
             Some(ProtocolViolation::Blk17Huge) => Limits { sectors: u32::MAX, ranges: u32::MAX },
             _ if kind == DISCARD => Limits { sectors: 256, ranges: 4 },

@@ -5,6 +5,8 @@ const SHORT: usize = 16 << 10;
 /// Most segments of a request with [`DiskFault::FewSegments`].
 const FEW: usize = 8;
 const BLOCK: usize = 512;
+/// The unit of discards with [`DiskFault::RoundedDiscards`].
+const CLUSTER: u64 = 64 << 10;
 
 /// A fault of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub enum DiskFault {
     FailedFlushes,
     /// A discard also overwrites the block behind it.
     WideDiscards,
+    /// It widens a discard to whole clusters of 64 KiB.
+    RoundedDiscards,
     /// A request to write zeros changes nothing.
     KeptBytes,
 }
@@ -51,8 +55,32 @@ impl DiskFault {
         self == Self::FewSegments && segments > FEW
     }
 
+    /// The bytes that a discard of `length` bytes at `at` overwrites, on a disk of `size` bytes.
+    pub(crate) fn discards(self, at: u64, length: u64, size: u64) -> (u64, u64) {
+        if self != Self::RoundedDiscards {
+            return (at, length);
+        }
+        let start = at / CLUSTER * CLUSTER;
+        (start, (at + length).next_multiple_of(CLUSTER).min(size) - start)
+    }
+
     /// Whether a write of `bytes` is lost.
     pub(crate) fn loses(self, bytes: usize) -> bool {
         self == Self::LostBlocks && bytes == BLOCK
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DiskFault::{KeptBytes, RoundedDiscards};
+
+    #[test]
+    fn a_rounded_discard_grows_on_both_sides_and_stays_on_the_disk() {
+        let size = 3 << 20;
+        assert_eq!(RoundedDiscards.discards(0x1_0200, 0x200, size), (0x1_0000, 0x1_0000));
+        assert_eq!(RoundedDiscards.discards(0x1_0000, 0x1_0000, size), (0x1_0000, 0x1_0000));
+        assert_eq!(RoundedDiscards.discards(0x1_fe00, 0x400, size), (0x1_0000, 0x2_0000));
+        assert_eq!(RoundedDiscards.discards(size - 512, 512, size), (size - 0x1_0000, 0x1_0000));
+        assert_eq!(KeptBytes.discards(0x200, 0x200, size), (0x200, 0x200));
     }
 }

@@ -94,6 +94,7 @@ pub struct Ledger {
     refusals: Mutex<Vec<Refusal>>,
     skipped: Mutex<Vec<(u64, u64)>>,
     asked: AtomicU64,
+    ranges: AtomicU64,
     rings: Mutex<BTreeMap<usize, Ring>>,
 }
 
@@ -149,6 +150,16 @@ impl Ledger {
     #[must_use]
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ranges(&self, count: u64) {
+        self.ranges.fetch_max(count, Ordering::Relaxed);
+    }
+
+    /// The most ranges in a discard or write zeroes request.
+    #[must_use]
+    pub fn most_ranges(&self) -> u64 {
+        self.ranges.load(Ordering::Relaxed)
     }
 
     /// Parts of a disk, as start and length, whose reads completed without data being written.

@@ -150,7 +150,9 @@ impl ProtocolViolation {
             Self::Blk11 => ("BLK-11", "data changes after it was published"),
             Self::Blk12 => ("BLK-12", "a serial number that is not text and has no NUL"),
             Self::Blk17Empty => ("BLK-17", "discard and write zeroes with limits of 0"),
-            Self::Blk17Huge => ("BLK-17", "discard and write zeroes without a limit"),
+            Self::Blk17Huge => {
+                ("BLK-17", "discard without a limit, and write zeroes of one sector in any number of ranges")
+            }
             Self::Blk19 => ("BLK-19", "write zeroes is confirmed and not done"),
             Self::Blk20 => ("BLK-20", "discard is offered and not supported"),
             Self::Blk21 => ("BLK-21", "topology and write cache are all ones"),

@@ -179,6 +179,13 @@ pub enum Finding {
     Idle(&'static str),
     /// A weakness that an attack on running CPUs showed.
     Weakness(ultravisor::inject::Weakness),
+    /// The most ranges in a request of a driver.
+    Ranges {
+        /// The driver's own limit.
+        expected: u64,
+        /// The most in a request that the device saw.
+        found: u64,
+    },
     /// The seed of the attack's random choices, added to other findings.
     Seed(u64),
     /// A line of a secure guest's console that is not allowed.
@@ -299,6 +306,9 @@ impl fmt::Display for Finding {
             Self::NoSecret(place) => write!(f, "{place}: the secrets are not there"),
             Self::Idle(device) => write!(f, "{device}: the guest never used it"),
             Self::Weakness(weakness) => write!(f, "{weakness}"),
+            Self::Ranges { expected, found } => {
+                write!(f, "requests of up to {found} ranges, expected {expected}")
+            }
             Self::Seed(seed) => write!(f, "the attack's seed was {seed}"),
             Self::Console(shown) => write!(f, "{shown}"),
             Self::Shown(value) => {

@@ -23,6 +23,8 @@ const DATA_BYTES: u64 = (1 << 20) + 512;
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// Exit status: a device is missing, refused or broken.
 const DEVICE: u8 = 6;
+/// Most ranges that the driver puts into a request, whatever the device allows.
+const MOST_RANGES: u64 = 32;
 /// Exit status: data that was read back differs from the written data.
 const WRONG: u8 = 7;
 /// Violations that occur only with the test image's `blk-discard`.
@@ -254,6 +256,11 @@ fn violator(
     if case.violation == ProtocolViolation::Blk21 {
         // A physical block of 2^255 logical ones is invalid.
         findings.extend(judge::fact(finished, "blk0.physical_bytes", "512"));
+    }
+    if case.violation == ProtocolViolation::Blk17Huge {
+        // Neither fewer, which would show nothing, nor as many as the device allows.
+        let found = accounts.iter().map(|account| account.ledger.most_ranges()).max().unwrap_or(0);
+        findings.extend((found != MOST_RANGES).then_some(Finding::Ranges { expected: MOST_RANGES, found }));
     }
     let device = case.violator.device();
     let told = accounts.iter().any(|account| account.device == device && account.ledger.violations() > 0);

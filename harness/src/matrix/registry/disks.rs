@@ -42,7 +42,7 @@ const fn row(
 }
 
 /// Every fault.
-pub const ROWS: [Row; 12] = [
+pub const ROWS: [Row; 13] = [
     row(OtherBytes, "other-bytes", DATA, &[(BlkRead, "by small requests")]),
     row(ChangingBlocks, "changing-blocks", DATA, &[(BlkReadOnly, DIFFERENT)]),
     row(OtherQueue, "other-queue", DATA, &[(BlkQueues, "by another queue")]),
@@ -54,6 +54,7 @@ pub const ROWS: [Row; 12] = [
     row(WideWrites, "wide-writes", SCRATCH, &[(BlkWrite, DIFFERENT)]),
     row(FailedFlushes, "failed-flushes", SCRATCH, &[(BlkFlush, FAILED)]),
     row(WideDiscards, "wide-discards", SCRATCH, &[(BlkDiscard, DIFFERENT)]),
+    row(RoundedDiscards, "rounded-discards", SCRATCH, &[(BlkDiscard, DIFFERENT)]),
     row(KeptBytes, "kept-bytes", SCRATCH, &[(BlkWriteZeroes, DIFFERENT)]),
 ];
 
