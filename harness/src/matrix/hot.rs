@@ -1,6 +1,7 @@
 //! Devices that change while the guest works: a disk grows, shrinks, gets a removal request or disappears; a cable is pulled. Each
 //! ends as the guest contract says, and nothing hangs.
 
+use crate::disk::{self, Disk};
 use crate::finding::{Finding, digest};
 use crate::judge;
 use crate::matrix::boot_matrix::SERVING;
@@ -41,6 +42,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("hot/link", link),
         Test::new("hot/plug", plug),
         Test::new("hot/unplug/busy", unplug_busy),
+        Test::new("hot/unplug/until-reset", until_reset),
         Test::new("hot/back-end-gone/busy", |context| back_end_gone(context, true)),
         Test::new("hot/back-end-gone/idle", |context| back_end_gone(context, false)),
     ];
@@ -152,13 +154,7 @@ fn link(context: &Context) -> Result<(), Failure> {
             return Err(Finding::NeverSaid(LINK_DOWN));
         }
         monitor.set_link(true).map_err(Finding::Monitor)?;
-        let deadline = Instant::now() + LIMIT;
-        while session.qemu.console().text().matches(LINK_UP).count() < 2 {
-            if Instant::now() > deadline || session.qemu.has_ended() {
-                return Err(Finding::NeverSaid(LINK_UP));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        lines(session, LINK_UP, 2)?;
         let ports = monitor.forwarded().map_err(Finding::Monitor)?;
         echo::all(ports, seed()).map(drop).map_err(Finding::Echo)
     })?;
@@ -222,11 +218,53 @@ fn unplug_busy(context: &Context) -> Result<(), Failure> {
     verdict(finished, findings)
 }
 
+/// The request is not lost: QEMU removes the disk once the machine is reset, and the next boot finds none.
+fn until_reset(context: &Context) -> Result<(), Failure> {
+    case!("LIF-07", Ignore, Q);
+    const GONE: &str = "there is no data disk";
+    let (mut fixture, image) = fixture(context, Firmware::Vof)?;
+    fixture.machine.net = Net::User;
+    fixture.machine.extra.extend(["-action", "reboot=reset"].map(str::to_owned));
+    fixture.word(&format!("run=blk-digest,net-serve serve=60 {STATIC}"));
+    let (finished, mut findings) = while_serving(&mut fixture, |session| {
+        let mut monitor = connect(session)?;
+        unplug(&mut monitor)?;
+        monitor.reset().map_err(Finding::Monitor)?;
+        lines(session, SERVING, 2)?;
+        let devices = monitor.devices().map_err(Finding::Monitor)?;
+        if devices.contains("virtio-blk-pci") { Err(Finding::NeverSaid(GONE)) } else { Ok(()) }
+    })?;
+    findings.extend(judge::end(&finished, DEVICE));
+    says(&mut findings, &finished, GONE);
+    // The first boot's digest, and none of the second.
+    let said = format!("blk0: SHA-256 {} ", digest(&image)?);
+    let times = [&said, "blk0: SHA-256 "].map(|text| finished.output.console.matches(text).count());
+    if times != [1, 1] {
+        findings.push(Finding::Times { text: said, times: times[1] });
+    }
+    verdict(finished, findings)
+}
+
+/// Waits until the console has this text so many times.
+fn lines(session: &Session, text: &'static str, times: usize) -> Result<(), Finding> {
+    let deadline = Instant::now() + LIMIT;
+    while session.qemu.console().text().matches(text).count() < times {
+        if Instant::now() > deadline || session.qemu.has_ended() {
+            return Err(Finding::NeverSaid(text));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
 /// The disk's vhost-user server ends: in the middle of a read (`busy`), or while the disk is idle. The device's registers
-/// stay, and no request is answered any more.
+/// stay, and no request is answered any more. The other disk and the card go on working.
 fn back_end_gone(context: &Context, busy: bool) -> Result<(), Failure> {
     case!("LIF-08", Break, Q);
     let (mut fixture, _) = fixture(context, Firmware::Vof)?;
+    let other = fixture.dir.path("other");
+    disk::make(&other, DATA_BYTES, seed()).map_err(|error| Finding::File(other.clone(), error))?;
+    fixture.machine.disks.push(Disk::data(other.clone()));
     fixture.machine.access_platform = false;
     let memory = fixture.dir.memory(fixture.machine.memory);
     fixture.machine.memory_file =
@@ -247,21 +285,28 @@ fn back_end_gone(context: &Context, busy: bool) -> Result<(), Failure> {
             std::thread::sleep(Duration::from_millis(2));
         }
         let read = hold.waiting().is_some();
+        // The read that was under way stays without an answer.
         cut.now();
+        let finished = session.finish(LIMIT);
         hold.open();
-        (session.finish(LIMIT), if read { Vec::new() } else { vec![Finding::Idle("virtio-blk")] })
+        (finished, if read { Vec::new() } else { vec![Finding::Idle("virtio-blk")] })
     } else {
         fixture.machine.net = Net::User;
         fixture.word(&format!("run=net-serve,blk-digest serve=60 device-timeout=2 {STATIC}"));
-        while_serving(&mut fixture, |_| {
+        while_serving(&mut fixture, |session| {
             cut.now();
-            Ok(())
+            let ports = connect(session)?.forwarded().map_err(Finding::Monitor)?;
+            echo::all(ports, seed()).map(drop).map_err(Finding::Echo)
         })?
     };
     servers.finish().map_err(Finding::Server)?;
     findings.extend(judge::end(&finished, DEVICE));
-    const SAID: &str = "broken: no answer in time";
+    const SAID: &str = "blk0: sector 0: device broken: no answer in time";
     says(&mut findings, &finished, SAID);
-    findings.extend(judge::fact(&finished, "work.done", if busy { "0" } else { "1" }));
+    if finished.report.fact("blk0.sha256").is_some() {
+        findings.push(Finding::Order("a digest of the other disk alone"));
+    }
+    findings.extend(judge::fact(&finished, "blk1.sha256", &digest(&other)?));
+    findings.extend(judge::fact(&finished, "work.done", if busy { "1" } else { "2" }));
     verdict(finished, findings)
 }
