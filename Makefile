@@ -109,12 +109,13 @@ release: image
 sabotaged = -Zprofile-rustflags $(foreach crate,papr svm-dma postern-kernel,--config 'profile.$1.package.$(crate).rustflags=["--cfg=$2"]')
 
 # Images with a deliberate fault: one maps a page that it never shared, one gives its devices private buffers, one
-# waits for locks without a limit and leaks private data. The checks outside the guest must detect each.
+# waits for locks without a limit and leaks private data. The checks outside the guest must detect each. The second is a
+# test image: its own tests of the pool must fail, too.
 sabotage: tools build/profile.toml
 	@$(call build_image,postern-kernel,sabotage) $(call sabotaged,kernel,sabotage_map_private) $(BARE)
 	@$(call install_if_changed,$(BUILT)/postern,build/postern-sabotage.elf)
-	@$(call build_image,postern-kernel,skip-bounce) $(call sabotaged,kernel,sabotage_skip_bounce) $(BARE)
-	@$(call install_if_changed,$(BUILT)/postern,build/postern-skip-bounce.elf)
+	@$(call build_image,postern-test,skip-bounce) $(call sabotaged,kernel,sabotage_skip_bounce) $(BARE)
+	@$(call install_if_changed,$(BUILT)/postern-test,build/postern-skip-bounce.elf)
 	@$(call build_image,postern-kernel,careless) $(call sabotaged,kernel,sabotage_careless) $(BARE)
 	@$(call install_if_changed,$(BUILT)/postern,build/postern-careless.elf)
 

@@ -143,7 +143,7 @@ pub struct Options {
     pub test_image: PathBuf,
     /// `SABOTAGE=PATH`: the image that maps a private page, for `test`.
     pub sabotage: PathBuf,
-    /// The image that gives its devices private buffers.
+    /// The test image that gives its devices private buffers.
     pub skip_bounce: PathBuf,
     /// The image that waits for locks without a limit and prints private data.
     pub careless: PathBuf,

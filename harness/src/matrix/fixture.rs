@@ -35,7 +35,7 @@ pub struct Context {
     pub test_image: PathBuf,
     /// The image that maps a page it never shared.
     pub sabotage: PathBuf,
-    /// The image that gives its devices private buffers.
+    /// The test image that gives its devices private buffers.
     pub skip_bounce: PathBuf,
     /// The image that waits for locks without a limit, prints private data and leaves its secret in memory.
     pub careless: PathBuf,

@@ -138,7 +138,7 @@ impl<P: Platform> Dma<P> {
         let mut buffer = buffer.back();
         match (held, &self.0.bounce) {
             (Held::Iova(iova), _) => self.0.translation.release(self.platform(), Some(iova)),
-            (held, Bounce::Pool { shared, .. }) if device_writes => {
+            (held @ (Held::Slot(_) | Held::Slots(_)), Bounce::Pool { shared, .. }) if device_writes => {
                 let out = self.out(&mut buffer, len, written);
                 return {
                     shared.take_back_all(self.platform(), held, len, out);

@@ -14,12 +14,12 @@ use svm_dma::tce::{Route, TceFlags, WindowKind, WindowReport};
 const SAMPLES: u64 = 64;
 
 /// The entry at a bus address, by H_GET_TCE.
-fn entry(window: &WindowReport, ioba: u64) -> Result<u64, NotOk> {
+pub(super) fn entry(window: &WindowReport, ioba: u64) -> Result<u64, NotOk> {
     calls::get_tce(&Pseries, window.liobn, ioba).map_err(|error| NotOk::Hcall("H_GET_TCE", error))
 }
 
 /// Bytes that one entry maps.
-fn page(window: &WindowReport) -> u64 {
+pub(super) fn page(window: &WindowReport) -> u64 {
     1u64.wrapping_shl(window.page_shift)
 }
 

@@ -8,18 +8,19 @@ use papr::platform::Width;
 use postern_kernel::platform::pseries::Pseries;
 use virtio_pci::pci::config::{ConfigError, ConfigSpace, RtasConfig};
 
-/// virtio's vendor and device numbers (virtio 1.2, 4.1.2): 0x1040 and the kind of device.
+/// virtio's vendor number, and the device numbers of each kind: 0x1040 and the kind, and the one of a transitional device
+/// (virtio 1.2, 4.1.2).
 const VENDOR: u32 = 0x1af4;
-const NET: u32 = 0x1041;
-const BLOCK: u32 = 0x1042;
+const NET: [u32; 2] = [0x1041, 0x1000];
+const BLOCK: [u32; 2] = [0x1042, 0x1001];
 const COMMAND: u16 = 4;
 /// Memory space, and bus master.
 const WORKS: u32 = 0b110;
 /// The interrupt line register, in which the device has no say (PCI 3.0, 6.2.4).
 const LINE: u16 = 0x3c;
 
-/// Each device that is used, and the PCI device id of its kind.
-fn devices(guest: &mut Guest<'_>) -> Vec<(DeviceId, u32)> {
+/// Each device that is used, and the PCI device ids of its kind.
+fn devices(guest: &mut Guest<'_>) -> Vec<(DeviceId, [u32; 2])> {
     let disks = guest.devices.disks.iter().map(|disk| (disk.driver.dma().id(), BLOCK));
     let cards = guest.devices.cards.iter_mut().map(|card| (card.stack.link().dma().id(), NET));
     disks.chain(cards).collect()
@@ -32,9 +33,13 @@ fn space(guest: &Guest<'_>, at: DeviceId) -> Result<RtasConfig<Pseries>, NotOk> 
 
 /// Config space shows each device's kind and command bits, and keeps what is written.
 pub fn config(guest: &mut Guest<'_>) -> Result<(), NotOk> {
-    for (at, kind) in devices(guest) {
+    for (at, ids) in devices(guest) {
         let config = space(guest, at)?;
-        same("vendor and device", config.read(at, 0, Width::W32)?.into(), (VENDOR | kind << 16).into())?;
+        let found = config.read(at, 0, Width::W32)?;
+        let [modern, transitional] = ids.map(|id| VENDOR | id << 16);
+        if found != transitional {
+            same("vendor and device", found.into(), modern.into())?;
+        }
         let command = config.read(at, COMMAND, Width::W16)?;
         same("memory and bus master in the command register", (command & WORKS).into(), WORKS.into())?;
         let before = config.read(at, LINE, Width::W8)?;
