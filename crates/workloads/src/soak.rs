@@ -1,7 +1,10 @@
-//! Random work on a disk: reads, writes, flushes and name requests in any order, many at once, and sometimes more than
-//! there is room for. A checksum of every block is kept, so that any wrong answer is found.
+//! Random work on a disk: reads, writes, discards, writes of zeros, flushes and name requests in any order, many at once,
+//! and sometimes more than there is room for. A record of every block is kept, so that any wrong answer is found.
+
+mod content;
 
 use alloc::vec::Vec;
+use content::{BLOCK, Content, sum};
 use papr::platform::Platform;
 use papr::registers::Mmio;
 use postern_core::disk::pattern::{Pattern, splitmix64};
@@ -9,14 +12,15 @@ use thiserror::Error;
 use virtio_pci::blk::driver::Blk;
 use virtio_pci::blk::error::{BlkError, BreakReason, Rejected};
 use virtio_pci::blk::geometry::SECTOR;
+use virtio_pci::blk::ranges::SectorRange;
 use virtio_pci::blk::request::{Completion, Token};
 
-/// Bytes per checksum.
-const BLOCK: usize = 4096;
 /// Most blocks of an ordinary request.
 const USUAL: u64 = 16;
 /// Blocks of a request that fills the pool.
 const LARGE: usize = 64;
+/// Most ranges of a request that names ranges.
+const RANGES: u64 = 4;
 /// Requests in flight at which the next step waits for a completion first.
 const MANY: usize = 48;
 
@@ -31,6 +35,12 @@ pub struct Counters {
     pub refused: u64,
     /// Requests that a reset ended.
     pub lost: u64,
+    /// Discards that succeeded.
+    pub discards: u64,
+    /// Writes of zeros that succeeded.
+    pub zeroes: u64,
+    /// Discarded blocks that then held neither their earlier content nor zeros; the standard allows any.
+    pub undefined: u64,
 }
 
 /// Why the work failed.
@@ -44,20 +54,48 @@ pub enum SoakError {
     Mismatch(u64),
 }
 
+/// What a request does to its blocks.
+enum Effect {
+    Read,
+    /// The checksums of the new content.
+    Write(Vec<u64>),
+    Discard,
+    Zero,
+    /// It has no blocks.
+    Nothing,
+}
+
+/// Blocks of the disk.
+#[derive(Clone, Copy)]
+struct Blocks {
+    first: u64,
+    count: u64,
+}
+
+impl Blocks {
+    fn end(self) -> u64 {
+        self.first.saturating_add(self.count)
+    }
+
+    fn overlap(self, other: Self) -> bool {
+        self.first < other.end() && other.first < self.end()
+    }
+
+    fn sectors(self) -> SectorRange {
+        SectorRange { sector: sector(self.first), sectors: sector(self.count) }
+    }
+}
+
 /// A request in flight.
 struct Job {
     token: Token,
-    first: u64,
-    count: u64,
-    writes: bool,
-    /// For a write: the checksums of the new content.
-    sums: Vec<u64>,
+    blocks: Vec<Blocks>,
+    effect: Effect,
 }
 
 /// The work on one disk.
 pub struct Soak {
-    /// Checksum of each block; `None` if its content is not known.
-    sums: Vec<Option<u64>>,
+    content: Content,
     jobs: Vec<Job>,
     random: u64,
     writes: bool,
@@ -69,8 +107,8 @@ impl Soak {
     #[must_use]
     pub fn new(seed: u64, bytes: u64, writes: bool) -> Self {
         let blocks = usize::try_from(bytes).unwrap_or(usize::MAX) / BLOCK;
-        let (sums, counters) = (alloc::vec![None; blocks], Counters::default());
-        Self { sums, jobs: Vec::new(), random: seed, writes, counters }
+        let (content, counters) = (Content::new(blocks), Counters::default());
+        Self { content, jobs: Vec::new(), random: seed, writes, counters }
     }
 
     /// The counters so far.
@@ -96,14 +134,16 @@ impl Soak {
         match self.random(32) {
             0 if disk.geometry().flush => {
                 let submitted = disk.submit_flush();
-                self.submitted(submitted, 0, 0, Vec::new())?;
+                self.submitted(submitted, Vec::new(), Effect::Nothing)?;
             }
             1 => {
                 let submitted = disk.submit_get_id();
-                self.submitted(submitted, 0, 0, Vec::new())?;
+                self.submitted(submitted, Vec::new(), Effect::Nothing)?;
             }
             2 => while self.transfer(disk, LARGE as u64)? {},
             3 => disk.check_device(),
+            4 => self.ranges(disk, Effect::Discard)?,
+            5 => self.ranges(disk, Effect::Zero)?,
             _ => {
                 let most = self.random(USUAL).saturating_add(1);
                 self.transfer(disk, most)?;
@@ -137,8 +177,9 @@ impl Soak {
     /// As [`Self::step`].
     pub fn finish<M: Mmio, P: Platform>(&mut self, disk: &mut Blk<M, P>) -> Result<(), SoakError> {
         while self.wait(disk).inspect_err(|_| disk.drain())? {}
-        for first in (0..self.sums.len() as u64).step_by(LARGE) {
-            let count = (LARGE as u64).min((self.sums.len() as u64).saturating_sub(first));
+        let blocks = self.content.blocks();
+        for first in (0..blocks).step_by(LARGE) {
+            let count = (LARGE as u64).min(blocks.saturating_sub(first));
             let bytes = usize::try_from(count).unwrap_or(0).saturating_mul(BLOCK);
             let read = disk.read(sector(first), bytes).map_err(SoakError::Request)?;
             self.compare(first, &read)?;
@@ -152,44 +193,77 @@ impl Soak {
         Ok(true)
     }
 
+    /// `count` random blocks that no request in flight changes; with `changes`, none that it reads, either.
+    fn choose(&mut self, count: u64, changes: bool) -> Option<Blocks> {
+        let blocks = self.content.blocks();
+        let count = count.min(blocks);
+        let first = self.random(blocks.saturating_sub(count).saturating_add(1));
+        let chosen = Blocks { first, count };
+        let busy = |job: &Job| {
+            (changes || !matches!(job.effect, Effect::Read))
+                && job.blocks.iter().any(|blocks| blocks.overlap(chosen))
+        };
+        (count > 0 && !self.jobs.iter().any(busy)).then_some(chosen)
+    }
+
     /// Reads or writes `count` random blocks. False if there is no room, or if a request for these blocks is in flight.
     fn transfer<M: Mmio, P: Platform>(
         &mut self,
         disk: &mut Blk<M, P>,
         count: u64,
     ) -> Result<bool, SoakError> {
-        let blocks = self.sums.len() as u64;
-        let count = count.min(blocks);
-        let first = self.random(blocks.saturating_sub(count).saturating_add(1));
         let writes = self.writes && self.random(2) == 0;
-        let end = first.saturating_add(count);
-        let busy = |job: &Job| {
-            (writes || job.writes) && job.first < end && first < job.first.saturating_add(job.count)
-        };
-        if count == 0 || self.jobs.iter().any(busy) {
-            return Ok(false);
-        }
-        let mut buffer = alloc::vec![0; usize::try_from(count).unwrap_or(0).saturating_mul(BLOCK)];
+        let Some(blocks) = self.choose(count, writes) else { return Ok(false) };
+        let bytes = usize::try_from(blocks.count).unwrap_or(0).saturating_mul(BLOCK);
+        let mut buffer = alloc::vec![0; bytes];
+        let at = sector(blocks.first);
         if !writes {
-            let submitted = disk.submit_read(sector(first), buffer);
-            return self.submitted(submitted, first, count, Vec::new());
+            let submitted = disk.submit_read(at, buffer);
+            return self.submitted(submitted, alloc::vec![blocks], Effect::Read);
         }
         Pattern { seed: self.random(u64::MAX) }.fill(0, &mut buffer);
         let sums = buffer.chunks(BLOCK).map(sum).collect();
-        let submitted = disk.submit_write(sector(first), buffer);
-        self.submitted(submitted, first, count, sums)
+        let submitted = disk.submit_write(at, buffer);
+        self.submitted(submitted, alloc::vec![blocks], Effect::Write(sums))
+    }
+
+    /// Discards random blocks or makes them zeros, if the disk is for writing and offers it.
+    fn ranges<M: Mmio, P: Platform>(
+        &mut self,
+        disk: &mut Blk<M, P>,
+        effect: Effect,
+    ) -> Result<(), SoakError> {
+        let abilities = disk.abilities();
+        let discards = matches!(effect, Effect::Discard);
+        let offer = if discards { abilities.discard } else { abilities.write_zeroes };
+        let Some(limits) = offer.limits().filter(|_| self.writes) else { return Ok(()) };
+        let most = u64::from(limits.sectors).checked_div(sector(1)).unwrap_or(0).min(USUAL);
+        let mut chosen: Vec<Blocks> = Vec::new();
+        for _ in 0..self.random(RANGES.min(limits.ranges.into())).saturating_add(1) {
+            let count = self.random(most).saturating_add(1).min(most);
+            let free = |blocks: &Blocks| chosen.iter().all(|other| !other.overlap(*blocks));
+            let blocks = self.choose(count, true).filter(free);
+            chosen.extend(blocks);
+        }
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let sectors: Vec<SectorRange> = chosen.iter().map(|blocks| blocks.sectors()).collect();
+        let unmap = self.random(2) == 0;
+        let submitted =
+            if discards { disk.submit_discard(&sectors) } else { disk.submit_write_zeroes(&sectors, unmap) };
+        self.submitted(submitted, chosen, effect).map(drop)
     }
 
     fn submitted(
         &mut self,
         submitted: Result<Token, Rejected>,
-        first: u64,
-        count: u64,
-        sums: Vec<u64>,
+        blocks: Vec<Blocks>,
+        effect: Effect,
     ) -> Result<bool, SoakError> {
         match submitted {
             Ok(token) => {
-                self.jobs.push(Job { token, first, count, writes: !sums.is_empty(), sums });
+                self.jobs.push(Job { token, blocks, effect });
                 Ok(true)
             }
             Err(Rejected { error, .. }) if error.is_temporary() => {
@@ -206,53 +280,54 @@ impl Soak {
         completion: Completion,
     ) -> Result<(), SoakError> {
         let Some(at) = self.jobs.iter().position(|job| job.token == completion.token) else { return Ok(()) };
-        let Job { first, writes, sums, .. } = self.jobs.swap_remove(at);
+        let Job { blocks, effect, .. } = self.jobs.swap_remove(at);
         match completion.result {
-            Ok(()) => {
-                self.counters.requests = self.counters.requests.saturating_add(1);
-                self.counters.bytes = self.counters.bytes.saturating_add(completion.buffer.len() as u64);
-                if !writes {
-                    return self.compare(first, &completion.buffer);
-                }
-                for (known, sum) in self.known(first).zip(sums) {
-                    *known = Some(sum);
-                }
-            }
-            // A write that a reset ended may be done in part: forget these blocks.
+            Ok(()) => self.succeeded(&blocks, effect, &completion.buffer),
+            // A change that a reset ended may be done in part: forget these blocks.
             Err(_) if disk.broken() == Some(BreakReason::Stopped) => {
                 self.counters.lost = self.counters.lost.saturating_add(1);
-                self.known(first).zip(sums).for_each(|(known, _)| *known = None);
+                if !matches!(effect, Effect::Read) {
+                    blocks.iter().for_each(|blocks| self.content.forget(blocks.first, blocks.count));
+                }
+                Ok(())
             }
-            Err(error) => return Err(SoakError::Request(error)),
+            Err(error) => Err(SoakError::Request(error)),
+        }
+    }
+
+    /// Records what a request has changed, and compares what it has read.
+    fn succeeded(&mut self, blocks: &[Blocks], effect: Effect, buffer: &[u8]) -> Result<(), SoakError> {
+        let Counters { requests, bytes, discards, zeroes, .. } = &mut self.counters;
+        *requests = requests.saturating_add(1);
+        match effect {
+            Effect::Read | Effect::Write(_) => *bytes = bytes.saturating_add(buffer.len() as u64),
+            Effect::Discard => *discards = discards.saturating_add(1),
+            Effect::Zero => *zeroes = zeroes.saturating_add(1),
+            Effect::Nothing => {}
+        }
+        for blocks in blocks {
+            match &effect {
+                Effect::Read => self.compare(blocks.first, buffer)?,
+                Effect::Write(sums) => self.content.written(blocks.first, sums),
+                Effect::Discard => self.content.discarded(blocks.first, blocks.count),
+                Effect::Zero => self.content.zeroed(blocks.first, blocks.count),
+                Effect::Nothing => {}
+            }
         }
         Ok(())
     }
 
-    /// The sums from block `first` on.
-    fn known(&mut self, first: u64) -> impl Iterator<Item = &mut Option<u64>> {
-        self.sums.iter_mut().skip(usize::try_from(first).unwrap_or(usize::MAX))
-    }
-
-    /// Compares read blocks with their known checksums, and records the unknown ones.
+    /// Compares read blocks with what is known of them.
     fn compare(&mut self, first: u64, read: &[u8]) -> Result<(), SoakError> {
-        // A name request reads no block.
-        let blocks = (first..).zip(read.chunks_exact(BLOCK));
-        for ((block, bytes), known) in blocks.zip(self.known(first)) {
-            let sum = sum(bytes);
-            if *known.get_or_insert(sum) != sum {
-                return Err(SoakError::Mismatch(block.saturating_mul(BLOCK as u64)));
-            }
+        let (wrong, undefined) = self.content.seen(first, read);
+        self.counters.undefined = self.counters.undefined.saturating_add(undefined);
+        match wrong {
+            Some(block) => Err(SoakError::Mismatch(block.saturating_mul(BLOCK as u64))),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
 fn sector(block: u64) -> u64 {
     block.saturating_mul(BLOCK as u64 / SECTOR)
-}
-
-/// A checksum that depends on every bit and its position.
-fn sum(block: &[u8]) -> u64 {
-    let words = block.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
-    words.fold(0, |sum, word| (sum.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }

@@ -1,5 +1,7 @@
 //! Random work with disturbances: devices are reset in the middle of it, disks grow, shrink and become slow, a cable is
-//! pulled. At the end every byte is correct and all memory is freed.
+//! pulled. At the end every byte is correct and all memory is freed. On a disk with a fault the work finds it.
+
+mod faulty;
 
 use crate::finding::{Finding, digest};
 use crate::judge::{self, SECURE_CALLS};
@@ -49,7 +51,9 @@ enum Until {
 /// The short one.
 #[must_use]
 pub fn tests() -> Vec<Test> {
-    vec![Test::new("soak/short", |context| run(context, Until::Enough, seed()))]
+    let mut tests = vec![Test::new("soak/short", |context| run(context, Until::Enough, seed()))];
+    tests.extend(faulty::tests());
+    tests
 }
 
 /// The soak of `make soak`. The guest's requests to the host are not logged: there are too many.
@@ -69,6 +73,8 @@ fn run(context: &Context, until: Until, seed: u64) -> Result<(), Failure> {
     let mut fixture = Fixture::new(&context.on_test_image(), GuestConfig::new(Firmware::Bios, true, true))?;
     let data = fixture.data_disk(DATA_BYTES)?;
     let scratch = fixture.scratch_disk(SCRATCH_BYTES)?;
+    // Its image is a plain file, in which a discard makes a hole.
+    fixture.machine.disks.iter_mut().filter(|disk| disk.write).for_each(|disk| disk.unmap = true);
     let expected = digest(&data)?;
     fixture.machine.net = Net::User;
     // A pool so small that the work fills it now and then.
@@ -103,11 +109,24 @@ fn run(context: &Context, until: Until, seed: u64) -> Result<(), Failure> {
 }
 
 fn judge(finished: &Finished, digest: &str, observed: bool) -> Vec<Finding> {
-    let facts = [("blk0.sha256", digest), ("soak.pool_in_use", "0"), ("soak.pool_quarantined", "0")];
+    let facts = [
+        ("blk0.sha256", digest),
+        ("soak.pool_in_use", "0"),
+        ("soak.pool_quarantined", "0"),
+        ("soak.undefined", "0"),
+    ];
     let mut findings: Vec<Finding> =
         facts.into_iter().filter_map(|(key, value)| judge::fact(finished, key, value)).collect();
     // Each kind of work and disturbance took place.
-    for key in ["soak.requests", "soak.resets", "soak.lost", "soak.refused", "soak.resizes"] {
+    for key in [
+        "soak.discards",
+        "soak.zeroes",
+        "soak.requests",
+        "soak.resets",
+        "soak.lost",
+        "soak.refused",
+        "soak.resizes",
+    ] {
         findings.extend(judge::positive(finished, key));
     }
     // Up at the start, and down at least once.

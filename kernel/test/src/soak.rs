@@ -20,7 +20,7 @@ use postern_kernel::platform::pseries::Pseries;
 use postern_kernel::platform::{console, entropy};
 use postern_kernel::report::Report;
 use virtio_pci::blk::error::BreakReason;
-use workloads::soak::Soak;
+use workloads::soak::{Counters, Soak};
 
 /// How long devices are disturbed without `serve=`.
 const USUAL: Duration = Duration::from_secs(180);
@@ -187,25 +187,28 @@ impl Work<'_> {
                 ended(&mut self.pieces, name, Ok::<(), TestError>(()));
             }
         }
-        let (mut requests, mut bytes, mut refused, mut lost) = (0u64, 0u64, 0u64, 0u64);
-        for soak in &self.disks {
-            let counters = soak.counters();
-            requests = requests.saturating_add(counters.requests);
-            bytes = bytes.saturating_add(counters.bytes);
-            refused = refused.saturating_add(counters.refused);
-            lost = lost.saturating_add(counters.lost);
-        }
+        let sum = |counter: fn(&Counters) -> u64| -> u64 {
+            self.disks.iter().fold(0, |sum, soak| sum.saturating_add(counter(&soak.counters())))
+        };
+        let [requests, bytes] = [sum(|disk| disk.requests), sum(|disk| disk.bytes)];
+        let [refused, lost] = [sum(|disk| disk.refused), sum(|disk| disk.lost)];
+        let [discards, zeroes] = [sum(|disk| disk.discards), sum(|disk| disk.zeroes)];
+        let undefined = sum(|disk| disk.undefined);
         let links: u64 = self.devices.cards.iter().map(|card| card.stack.counters().link_changes).sum();
         let Self { resets, resizes, .. } = self;
         report.step(
             "soak",
             format_args!(
-                "{requests} requests of {} MiB in all; {resets} resets ended {lost}, {refused} found no room; \
+                "{requests} requests of {} MiB in all, {discards} discards, {zeroes} of zeros; \
+                 {resets} resets ended {lost}, {refused} found no room; \
                  {resizes} changes of a capacity, {links} of a link",
                 bytes >> 20
             ),
         );
         report.fact(facts::soak::REQUESTS, requests);
+        report.fact(facts::soak::DISCARDS, discards);
+        report.fact(facts::soak::ZEROES, zeroes);
+        report.fact(facts::soak::UNDEFINED, undefined);
         report.fact(facts::soak::RESETS, resets);
         report.fact(facts::soak::LOST, lost);
         report.fact(facts::soak::REFUSED, refused);

@@ -13,6 +13,10 @@ facts! {
     REQUESTS: 0 = "soak.requests", Count("requests"), SOAK, "disk requests that succeeded";
     LOST: 0 = "soak.lost", Count("requests"), SOAK, "disk requests that failed because of a reset";
     REFUSED: 0 = "soak.refused", Count("requests"), SOAK, "disk requests that found no room";
+    DISCARDS: 0 = "soak.discards", Count("requests"), SOAK, "discards that succeeded";
+    ZEROES: 0 = "soak.zeroes", Count("requests"), SOAK, "writes of zeros that succeeded";
+    UNDEFINED: 0 = "soak.undefined", Count("blocks"), SOAK,
+        "discarded blocks of 4 KiB that then held neither zeros nor what was there before, which the standard allows";
     RESETS: 0 = "soak.resets", Count("resets"), SOAK, "devices that were reset and started again";
     RESIZES: 0 = "soak.resizes", Count("changes"), SOAK, "changes of a disk's capacity";
     LINK_CHANGES: 0 = "soak.link_changes", Count("changes"), SOAK, "changes of a card's link";
