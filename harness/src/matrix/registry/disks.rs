@@ -43,10 +43,10 @@ const fn row(
 
 /// Every fault.
 pub const ROWS: [Row; 13] = [
-    row(OtherBytes, "other-bytes", DATA, &[(BlkRead, "by small requests")]),
+    row(OtherBytes, "other-bytes", DATA, &[(BlkRead, "with small requests")]),
     row(ChangingBlocks, "changing-blocks", DATA, &[(BlkReadOnly, DIFFERENT)]),
-    row(OtherQueue, "other-queue", DATA, &[(BlkQueues, "by another queue")]),
-    row(OtherName, "other-name", DATA, &[(BlkId, "GET_ID answers")]),
+    row(OtherQueue, "other-queue", DATA, &[(BlkQueues, "with another queue")]),
+    row(OtherName, "other-name", DATA, &[(BlkId, "GET_ID returns")]),
     row(TwiceTheSize, "twice-the-size", DATA, &[(BlkLimits, FAILED)]),
     row(FewSegments, "few-segments", DATA, &[(BlkSegments, FAILED)]),
     row(ShortBest, "short-best", DATA, &[(BlkTopology, "bytes of the best request")]),

@@ -125,7 +125,7 @@ const ROWS: [(&str, Way, &[Fails], u8); 21] = [
         "other-calls",
         Way::Calls { dynamic: true, calls: &[(0xeffc, 0x54), (0x1c, 0x54), (0x380, 0x54)] },
         &[
-            (HcallUnknown, "a hypercall that there is not is 0x0"),
+            (HcallUnknown, "a hypercall that does not exist is 0x0"),
             (TceDirect, "H_GET_TCE: H_P1"),
             (IrqSystemReset, "the status of H_SIGNAL_SYS_RESET is"),
         ],
