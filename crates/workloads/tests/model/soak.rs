@@ -43,15 +43,15 @@ fn random_work_survives_resets_and_gives_everything_back() {
 
 #[test]
 fn random_work_discards_and_makes_zeros_within_the_disk_s_limits() {
-    for cell in Cell::ALL {
+    for combination in Combination::ALL {
         let config =
             Config { discard: Some((24, 3, 8)), write_zeroes: Some((64, 1, 1)), ..Config::sectors(SECTORS) };
-        let rig = Rig::new(cell, config);
+        let rig = Rig::new(combination, config);
         rig.disk().shuffle = true;
         let counters = work(&rig, &mut rig.start()).unwrap();
         // This disk changes what it discards.
         let Counters { discards, zeroes, undefined, .. } = counters;
-        assert!(discards > 0 && zeroes > 0 && undefined > 0, "{cell:?} {counters:?}");
+        assert!(discards > 0 && zeroes > 0 && undefined > 0, "{combination:?} {counters:?}");
         let disk = rig.disk();
         let most = |kind| disk.ranges.iter().filter(|range| range.0 == kind).map(|range| range.2).max();
         assert_eq!((most(11), most(13)), (Some(24), Some(64)));
@@ -62,7 +62,7 @@ fn random_work_discards_and_makes_zeros_within_the_disk_s_limits() {
 fn disk_of_blocks_longer_than_its_limits_is_not_asked() {
     let config =
         Config { discard: Some((7, 1, 1)), write_zeroes: Some((4, 9, 0)), ..Config::sectors(SECTORS) };
-    let rig = Rig::new(Cell::ALL[0], config);
+    let rig = Rig::new(Combination::ALL[0], config);
     let counters = work(&rig, &mut rig.start()).unwrap();
     assert_eq!((counters.discards, counters.zeroes, rig.disk().ranges.len()), (0, 0, 0));
 }
