@@ -5,7 +5,8 @@
 # FOLDER, build/linux by default, has the kernel and its initramfs. From the environment: QEMU; SMP; APPEND, the kernel's
 # command line; KERNEL, another vmlinux; MACHINE, more properties of QEMU's pseries, such as ic-mode=xics or x-vof=on;
 # TOOL, more options of `postern-ultravisor run`; KEXEC, an ELF file that Linux starts by kexec when its work is done,
-# with the command line KEXEC_APPEND and, for another Linux, the initramfs KEXEC_INITRD.
+# with the command line KEXEC_APPEND and, for another Linux, the initramfs KEXEC_INITRD; KEXEC_OPTIONS=-f makes Linux load
+# the files itself, with a kernel that has KEXEC_FILE.
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 from=${1:-$top/build/linux}
@@ -32,10 +33,12 @@ if [ -n "${KEXEC-}" ]; then
     [ -e "$from/kexec" ] || { echo "linux: no $from/kexec; \`make linux\` builds it" >&2; exit 1; }
     powerpc64le-linux-gnu-objcopy -S "$KEXEC" "$work/next" || { echo "linux: no kernel $KEXEC" >&2; exit 1; }
     echo "${KEXEC_APPEND-}" >"$work/next.words"
+    echo "${KEXEC_OPTIONS-}" >"$work/next.options"
     "$from/gen_init_cpio" - <<END | gzip -1n | cat "$from/initramfs.gz" - >"$work/initrd"
 file /kexec $from/kexec 755 0 0
 file /next $work/next 644 0 0
 file /next.words $work/next.words 644 0 0
+file /next.options $work/next.options 644 0 0
 ${KEXEC_INITRD:+file /next.initrd $KEXEC_INITRD 644 0 0}
 END
     initrd=$work/initrd
@@ -63,7 +66,8 @@ check() {
     [ "$said" = "$2" ] || { echo "linux: $1 is '$said', not $2"; [ "$bad" != 0 ] || bad=1; }
 }
 sum() { sha256sum | cut -d' ' -f1; }
-[ "$(sed -n "s/^linux: svm=//p" "$work/console")" = 1 ] || { echo "linux: not secure"; [ "$bad" != 0 ] || bad=1; }
+# Of each Linux, where one starts another.
+[ "$(sed -n "s/^linux: svm=//p" "$work/console" | sort -u)" = 1 ] || { echo "linux: not secure"; [ "$bad" != 0 ] || bad=1; }
 as="disks, file system, UDP and TCP"
 if [ -e "$from/init" ]; then
     # The only program of a big-endian Linux copies from one disk to another.

@@ -1,8 +1,8 @@
 /* Loads another kernel from a Linux that was booted with a flat tree, and starts it by kexec:
- *   kexec [-i INITRD] KERNEL COMMAND-LINE
+ *   kexec [-f] [-i INITRD] KERNEL COMMAND-LINE
  * KERNEL is an ELF file whose segments lie together; they are put where nothing is reserved. The new kernel gets the
  * tree that this one was started with, reservations and all, with its own command line. Other CPUs stop themselves
- * first. Exit: 1 and a sentence, 2 for a wrong use. */
+ * first. With -f Linux does all this itself (kexec_file_load). Exit: 1 and a sentence, 2 for a wrong use. */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -302,20 +302,44 @@ static uint32_t cell(const char *name)
 	}
 }
 
+static void start(void)
+{
+	sync();
+	reboot(LINUX_REBOOT_CMD_KEXEC);
+	fail("reboot: %s", strerror(errno));
+}
+
+/* Linux loads the files itself. */
+static void load_files(const char *kernel, const char *initrd, const char *command)
+{
+	int file = open(kernel, O_RDONLY), disk = initrd ? open(initrd, O_RDONLY) : -1;
+	unsigned long flags = initrd ? 0 : KEXEC_FILE_NO_INITRAMFS;
+	printf("kexec: %s by kexec_file_load\n", kernel);
+	fflush(stdout);
+	if (syscall(SYS_kexec_file_load, file, disk, strlen(command) + 1, command, flags))
+		fail("kexec_file_load: %s", strerror(errno));
+	start();
+}
+
 int main(int argc, char **argv)
 {
 	struct place place = { 0 };
 	const char *initrd = NULL;
-	int option;
-	while ((option = getopt(argc, argv, "i:")) != -1) {
-		if (option != 'i')
+	int option, files = 0;
+	while ((option = getopt(argc, argv, "fi:")) != -1) {
+		if (option == 'f')
+			files = 1;
+		else if (option == 'i')
+			initrd = optarg;
+		else
 			return 2;
-		initrd = optarg;
 	}
 	if (argc - optind != 2) {
-		fputs("usage: kexec [-i INITRD] KERNEL COMMAND-LINE\n", stderr);
+		fputs("usage: kexec [-f] [-i INITRD] KERNEL COMMAND-LINE\n", stderr);
 		return 2;
 	}
+	if (files)
+		load_files(argv[optind], initrd, argv[optind + 1]);
 	place.command = argv[optind + 1];
 	size_t old_size, elf_size, initrd_bytes = 0;
 	old_tree = load("/sys/firmware/fdt", &old_size);
@@ -370,7 +394,5 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	if (syscall(SYS_kexec_load, place.trampoline, initrd ? 4ul : 3ul, segments, KEXEC_ARCH_PPC64))
 		fail("kexec_load: %s", strerror(errno));
-	sync();
-	reboot(LINUX_REBOOT_CMD_KEXEC);
-	fail("reboot: %s", strerror(errno));
+	start();
 }
