@@ -177,7 +177,7 @@ fn two_queues(context: &Context) -> Result<(), Failure> {
     match namespace.run("curl", &arguments, &[]) {
         Ok(output) if String::from_utf8_lossy(&output.stdout).matches("\"image.build\"").count() == FLOWS => {
         }
-        Ok(output) => findings.push(Finding::Shape(format!("curl of {FLOWS} pages: {}", output.status))),
+        Ok(output) => findings.push(Finding::Program(format!("curl of {FLOWS} pages: {}", output.status))),
         Err(error) => findings.push(Finding::File("curl".into(), error)),
     }
     let announced = Monitor::connect(&socket).and_then(|mut monitor| monitor.announce());
