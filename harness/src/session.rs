@@ -292,7 +292,9 @@ pub fn limit_guests(limit: Duration) {
     LONGEST.store(limit.as_secs().max(1), Ordering::Relaxed);
 }
 
-fn longest() -> Duration {
+/// The time limit of all guests.
+#[must_use]
+pub fn longest() -> Duration {
     match LONGEST.load(Ordering::Relaxed) {
         0 => Duration::MAX,
         seconds => Duration::from_secs(seconds),

@@ -3,8 +3,11 @@
 use crate::finding::Finding;
 use crate::matrix::fixture::{Context, Failure};
 use crate::matrix::runner::Test;
+use crate::qemu::process::Output;
+use crate::session::longest;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// Folder of the kernel that `make linux` builds. With `CONFIG=` the option is appended.
 const FOLDER: &str = "build/linux";
@@ -14,6 +17,10 @@ const KEXEC: &str = "build/linux/kexec";
 const IMAGE: &str = "build/postern.elf";
 /// Debian's own kernel, which `make bench` measures.
 const DEBIAN: &str = "build/bench/linux/vmlinux";
+/// Time limit of a boot, which takes 10 to 50 seconds: a Linux whose disk never answers waits for ever.
+const LIMIT: Duration = Duration::from_secs(600);
+/// Seconds from SIGTERM to SIGKILL.
+const GRACE: u64 = 30;
 /// Exit status of `postern-ultravisor run --check` that found something.
 const FOUND: i32 = 3;
 
@@ -213,24 +220,31 @@ fn test_of(config: &'static str, name: &str, boot: Boot) -> Test {
         if boot.environment.contains(&("KEXEC", IMAGE)) && !Path::new(KEXEC).exists() {
             return Err(Finding::Skipped(format!("no {KEXEC}; `make linux` builds it")).into());
         }
-        let run = Command::new(SCRIPT)
+        let started = Instant::now();
+        // `timeout` ends the script with all that it started, with status 124.
+        let run = Command::new("timeout")
+            .arg(format!("--kill-after={GRACE}"))
+            .arg(LIMIT.min(longest()).as_secs().to_string())
+            .arg(SCRIPT)
             .arg(&folder)
             .envs(boot.environment.to_vec())
             .env("QEMU", &context.qemu)
             .output();
         let run = run.map_err(|error| Finding::File(SCRIPT.into(), error))?;
-        let output = String::from_utf8_lossy(&run.stdout);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let output =
+            Output { console: text(&run.stdout), errors: text(&run.stderr), elapsed: started.elapsed() };
         let mut findings = Vec::new();
         if run.status.code() != Some(boot.status) {
             let found = run.status.code().map(|code| code.to_string());
             findings.push(Finding::Fact { key: "status", expected: boot.status.to_string(), found });
         }
-        let unsaid = boot.said.iter().filter(|words| !output.contains(**words));
+        let unsaid = boot.said.iter().filter(|words| !output.console.contains(**words));
         findings.extend(unsaid.map(|words| Finding::Fact {
             key: "said",
             expected: (*words).to_owned(),
             found: None,
         }));
-        if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: None }) }
+        if findings.is_empty() { Ok(()) } else { Err(Failure { findings, output: Some(output) }) }
     })
 }
