@@ -269,11 +269,17 @@ fn a_closed_service_refuses_connections_and_resets_open_ones() {
     let mut b = served();
     let handle = b.open(40_000);
     assert!(b.responding(1, 1, |peer| peer.tcp_socket(handle).may_send()));
+    // The acknowledgement arrives, so that the stack's end is established too.
+    assert!(!b.responding(1, 1, |_| false));
     let Served { bench: mut b, service } = b;
     b.stack.close(service);
+    b.peer.borrow_mut().tcp_socket(handle).send_slice(b"late!").unwrap();
     let refused = b.peer.borrow_mut().connect_to(PORT, 40_001);
     assert!(b.until(1, |peer| !peer.tcp_socket(refused).is_open()));
-    assert!(!b.peer.borrow_mut().tcp_socket(handle).is_open(), "the open connection was reset");
+    assert!(
+        !b.peer.borrow_mut().tcp_socket(handle).is_open(),
+        "the open connection is reset at its next segment"
+    );
 }
 
 #[test]
