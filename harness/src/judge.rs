@@ -157,7 +157,7 @@ pub fn rings(session: &Session, monitor: &mut Monitor) -> Vec<Finding> {
     findings
 }
 
-/// [`rings`], each of which has been used.
+/// [`rings()`], each of which has been used.
 #[must_use]
 pub fn rings_in_use(session: &Session, monitor: &mut Monitor) -> Vec<Finding> {
     let Some(attachment) = &session.machine.attachment else { return Vec::new() };
