@@ -62,7 +62,7 @@ enum Kind {
 
 impl Kind {
     /// The protocol violation, if this kind of device cannot commit it.
-    fn untold(&self) -> Option<ProtocolViolation> {
+    fn unsuitable(&self) -> Option<ProtocolViolation> {
         match self {
             Self::Blk { common, .. } => common.violation.filter(|violation| !violation.is_for_disks()),
             Self::Net { common, .. } => common.violation.filter(|violation| !violation.is_for_cards()),
@@ -101,8 +101,8 @@ fn serial(text: &str) -> Result<String, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(violation) = arguments.device.untold() {
-        eprintln!("postern-adversary: --lie {}: this kind of device cannot tell it", violation.name());
+    if let Some(violation) = arguments.device.unsuitable() {
+        eprintln!("postern-adversary: --lie {}: this kind of device cannot commit it", violation.name());
         return ExitCode::from(2);
     }
     let served = match arguments.device {

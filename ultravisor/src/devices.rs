@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_read_is_no_consent() {
+    fn a_line_that_cannot_be_parsed_does_not_count_as_shared() {
         let refused = line(25, 0, 0, 0xfff).replace("perm=3", "perm=0");
         let devices = judged(&(refused + EVENT + " nonsense\n"));
         assert_eq!((devices.refused, devices.unread, devices.all_shared()), (1, 1, false));

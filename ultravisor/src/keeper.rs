@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_keeper_allows_what_is_shared_and_what_is_nobodys() {
+    fn a_keeper_allows_shared_frames_and_all_frames_of_a_normal_guest() {
         let keeper = Keeper::default();
         let map = Arc::new(ShareMap::new(4 * FRAME_SIZE));
         keeper.ask(Arc::clone(&map));

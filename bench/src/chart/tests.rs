@@ -234,7 +234,7 @@ fn long_versions_make_the_letters_smaller() {
 }
 
 #[test]
-fn works_without_postern_or_linux_are_left_out_and_nothing_is_drawn_of_nothing() {
+fn works_without_postern_or_linux_are_left_out_and_an_empty_report_has_no_chart() {
     let (mut results, machine) = report();
     for entry in &mut results.entries {
         let network = entry.row.group == NETWORK;

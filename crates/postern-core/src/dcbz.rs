@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn tree_that_lies_is_not_believed() {
+    fn a_size_that_only_the_tree_states_is_not_used() {
         for cleared in [0, 32, 256] {
             assert_eq!(clears_by_blocks(Some(128), cleared), Err(Unusual::Cleared(cleared)));
         }

@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn dt_12_and_13_a_tree_that_denies_it_does_not_switch_bouncing_off() {
+    fn dt_12_and_13_a_tree_without_the_ultravisor_does_not_switch_bouncing_off() {
         case!("DT-12", Work);
         case!("DT-13", Ignore);
         let decision = first(true, false, Some(SvmOption::Off));

@@ -79,7 +79,7 @@ mod tests {
         }
     }
 
-    /// What a wait costs whose answer comes after `latency`, and what the device is remembered by.
+    /// Simulates a wait for an answer that comes after `latency`, and returns the length of the wait.
     fn wait(halt_poll: &mut HaltPoll, latency: u64) -> u64 {
         if latency <= halt_poll.limit() {
             return latency;

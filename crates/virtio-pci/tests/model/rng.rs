@@ -115,6 +115,7 @@ fn a_device_that_is_not_reset_keeps_its_ring_and_buffer_and_no_more() {
     assert_eq!(read, Err(RngError::Timeout));
     let pool = system.pool_statistics().unwrap();
     assert!(pool.bytes_quarantined >= BYTES as u64, "{pool:?}");
+    assert_eq!((pool.bytes_in_use, pool.bytes_quarantined), (0, pool.high_water_bytes));
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn write_that_is_not_carried_out_is_found() {
 }
 
 #[test]
-fn disk_that_lied_is_not_begun_anew() {
+fn a_broken_disk_is_not_restarted_before_its_reset_is_confirmed() {
     let rig = Rig::secure(Config::sectors(SECTORS));
     let mut blk = rig.start();
     blk.break_device(BreakReason::Timeout);
