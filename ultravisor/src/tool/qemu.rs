@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Firmware;
 use crate::devices::EVENT;
+use postern_adversary::violation::ProtocolViolation;
 
 /// Memory of a pseries without `-m` (`hw/ppc/spapr.c`).
 const DEFAULT_MEMORY: u64 = 512 << 20;
@@ -27,6 +28,8 @@ pub enum Refused {
     Device(String, &'static str),
     /// No kernel to compare memory with.
     NoKernel,
+    /// A protocol violation that no device of the command line can commit.
+    Violation(ProtocolViolation),
 }
 
 impl fmt::Display for Refused {
@@ -38,6 +41,9 @@ impl fmt::Display for Refused {
             Self::Machine(machine) => write!(f, "-machine {machine}: only a pseries can be a secure VM"),
             Self::Memory(size) => write!(f, "-m {size}: not a size of memory"),
             Self::Device(device, why) => write!(f, "-device {device}: {why}"),
+            Self::Violation(violation) => {
+                write!(f, "--lie {}: no device in QEMU's command line can commit it", violation.name())
+            }
             Self::NoKernel => write!(
                 f,
                 "no -kernel in QEMU's command line: say with --kernel which file UV_ESM has to find"

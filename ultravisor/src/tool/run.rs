@@ -191,6 +191,7 @@ fn stand_in(
         return Ok(Servers::default());
     }
     let plan = Plan::read(&line.words, dir).map_err(RunError::Refused)?;
+    options.violation.map_or(Ok(()), |violation| plan.check(violation)).map_err(RunError::Refused)?;
     for device in &plan.devices {
         say(&format!("{} in QEMU's command line: {} became {}", device.name, device.replaced, device.by));
     }

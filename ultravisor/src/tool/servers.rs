@@ -42,14 +42,6 @@ struct Running {
 #[derive(Debug, Default)]
 pub struct Servers(Vec<Running>);
 
-/// Whether a device of this kind can commit a violation.
-fn can_commit(kind: &Kind, violation: ProtocolViolation) -> bool {
-    match kind {
-        Kind::Disk { .. } => violation.is_for_disks(),
-        Kind::Card { .. } => violation.is_for_cards(),
-    }
-}
-
 fn start<D: Device>(place: &StandIn, device: D, gate: Arc<dyn Gate>) -> Result<Server, ServerError> {
     if place.iommu {
         Server::start_behind_iommu(&place.socket, device, gate)
@@ -73,7 +65,7 @@ impl Servers {
         for device in devices {
             let keeper = Arc::new(if refuse { Keeper::default() } else { Keeper::counting() });
             let gate = Arc::clone(&keeper) as Arc<dyn Gate>;
-            let violation = violation.filter(|violation| can_commit(&device.kind, *violation));
+            let violation = violation.filter(|violation| device.kind.can_commit(*violation));
             let mut wire = None;
             let server = match &device.kind {
                 Kind::Disk { image, serial, write, snapshot } => {

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::qemu::{Refused, shown};
+use postern_adversary::violation::ProtocolViolation;
 
 /// Options of a device that are kept.
 const KEPT: [&str; 10] = [
@@ -43,6 +44,17 @@ pub enum Kind {
         /// QEMU's end.
         remote: PathBuf,
     },
+}
+
+impl Kind {
+    /// Whether a device of this kind can commit a violation.
+    #[must_use]
+    pub fn can_commit(&self, violation: ProtocolViolation) -> bool {
+        match self {
+            Self::Disk { .. } => violation.is_for_disks(),
+            Self::Card { .. } => violation.is_for_cards(),
+        }
+    }
 }
 
 /// One device.
@@ -90,6 +102,15 @@ fn doubled(text: &str) -> String {
 }
 
 impl Plan {
+    /// Whether one of the devices can commit a violation.
+    ///
+    /// # Errors
+    /// [`Refused::Violation`]: none can.
+    pub fn check(&self, violation: ProtocolViolation) -> Result<(), Refused> {
+        let able = self.devices.iter().any(|device| device.kind.can_commit(violation));
+        if able { Ok(()) } else { Err(Refused::Violation(violation)) }
+    }
+
     /// Replaces the virtio devices of a command line by servers with sockets in `dir`.
     ///
     /// # Errors
@@ -292,6 +313,16 @@ mod tests {
         std::fs::write(file.path(), [QCOW2, *b"1234"].concat()).expect("written");
         let line = format!("q -drive id=d,file={} -device virtio-blk-pci,drive=d", file.path().display());
         assert!(plan(&line).is_err());
+    }
+
+    #[test]
+    fn a_violation_that_no_device_can_commit_is_refused() {
+        let disk = plan("q -drive id=d,file=f,format=raw -device virtio-blk-pci,drive=d").expect("plan");
+        let [of_a_disk, of_a_card] =
+            ["blk-01", "net-02"].map(|name| name.parse::<ProtocolViolation>().expect(name));
+        assert_eq!(disk.check(of_a_disk), Ok(()));
+        assert_eq!(disk.check(of_a_card), Err(Refused::Violation(of_a_card)));
+        assert_eq!(plan("q").expect("plan").check(of_a_disk), Err(Refused::Violation(of_a_disk)));
     }
 
     #[test]
